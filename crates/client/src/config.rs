@@ -1,0 +1,374 @@
+//! The command line, checked: what the rest of the client sees of it.
+//!
+//! [`arguments`] is the form that clap reads, [`password`] and [`server_url`] are two of its values,
+//! [`error`] is what can be wrong.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
+use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
+use clap::Parser as _;
+use clap_complete::Shell;
+use etcetera::BaseStrategy as _;
+use zeroize::Zeroizing;
+
+pub mod arguments;
+
+pub mod password;
+pub mod server_url;
+
+pub mod error;
+
+use arguments::{Arguments, CommonArguments, EmulatorArguments, Verb};
+pub use error::ConfigError;
+pub use password::{Password, PasswordError};
+pub use server_url::{ServerUrl, ServerUrlError};
+
+/// Key sizes that the protocol accepts and people want.
+const KEY_BITS: [u32; 3] = [2048, 3072, 4096];
+const KEY_BITS_DEFAULT: u32 = 3072;
+/// Emulated clients measure the suite, not the search for primes.
+const KEY_BITS_EMULATED: u32 = 2048;
+const PER_CLIENT_DEFAULT: u32 = 50;
+
+/// Everything that was asked for, valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where, who, and how to speak.
+    pub common: Common,
+    /// What to do.
+    pub mode: Mode,
+}
+
+/// Where, who, and how to speak.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Common {
+    /// At least one address; the next is tried when one cannot be reached.
+    pub servers: Vec<ServerUrl>,
+    /// My name; `None` only where it can be asked for or is not needed.
+    pub user: Option<UserName>,
+    /// My password; `None` means ask.
+    pub password: Option<Password>,
+    /// Make the account without asking.
+    pub register: bool,
+    /// Folder for keys, pins and history.
+    pub home: PathBuf,
+    /// Folder for the operation logs.
+    pub logs: PathBuf,
+    /// How much to say.
+    pub verbosity: Verbosity,
+    /// One JSON object per line on standard output.
+    pub json: bool,
+    /// Size of new keys.
+    pub key_bits: u32,
+    /// Whom to believe about the server's certificate.
+    pub trust: Trust,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mode {
+    /// Talk, line by line.
+    Interactive,
+    /// Many clients and a report.
+    Emulate(Emulation),
+    /// One message.
+    Send {
+        /// To whom.
+        to: Recipient,
+        /// What.
+        text: SendText,
+    },
+    /// Print what was missed and what arrives, up to whichever limit comes first.
+    Listen {
+        /// Number of messages.
+        count: Option<u64>,
+        /// Time.
+        limit: Option<Duration>,
+    },
+    /// One command.
+    Run {
+        /// `server` or a user.
+        target: UserName,
+        /// Program and arguments; not empty, within the limits of the protocol.
+        argv: Vec<String>,
+    },
+    /// Show who is there.
+    Users,
+    /// Accept commands.
+    Agent {
+        /// Who may run what.
+        policy: Option<PathBuf>,
+    },
+    /// One message through all logs.
+    Story {
+        /// Its id or the first characters of it.
+        id: String,
+    },
+    /// The manual page.
+    Man,
+    /// A completion script.
+    Completions(Shell),
+    /// The table of exit codes.
+    ExitCodes,
+}
+
+/// What the emulator does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emulation {
+    /// Number of clients.
+    pub clients: u32,
+    /// File with the lines.
+    pub messages: PathBuf,
+    /// When it ends.
+    pub extent: Extent,
+    /// Messages per second of all clients together; `None`: as fast as they are answered.
+    pub rate: Option<f64>,
+    /// Makes the choice of lines repeatable; `None`: choose one and report it.
+    pub seed: Option<u64>,
+    /// File for the report as a page.
+    pub html: Option<PathBuf>,
+    /// Limit of the 99th percentiles.
+    pub p99_max: Option<Duration>,
+}
+
+/// When the emulator stops sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// After so many messages of each client.
+    PerClient(u32),
+    /// After this time.
+    Duration(Duration),
+}
+
+/// To whom `send` sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// One person.
+    User(UserName),
+    /// A room, typed as `#room`.
+    Room(RoomName),
+    /// Everybody.
+    All,
+}
+
+/// What `send` sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendText {
+    /// The words of the command line.
+    Given(String),
+    /// Standard input, to its end.
+    StandardInput,
+}
+
+/// How much to say on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors.
+    Quiet,
+    /// What a person wants to know.
+    Normal,
+    /// What happens.
+    Verbose,
+    /// Everything.
+    Debug,
+}
+
+/// Whom to believe about the server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// The system's authorities, or the certificate seen first from this server.
+    SystemOrPinned,
+    /// The authorities of a PEM file.
+    Authorities(PathBuf),
+    /// Anybody; said loudly on each start.
+    Anybody,
+}
+
+impl Config {
+    /// Reads the process's arguments and environment.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::new(std::env::args_os(), std::env::var_os("CHAT_PASSWORD"))
+    }
+
+    /// Checks `arguments` (the program's name first). `password` is the environment's, used when
+    /// no file is given.
+    pub fn new(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+        password: Option<OsString>,
+    ) -> Result<Self, ConfigError> {
+        let Arguments { verb, common, emulator } = Arguments::try_parse_from(arguments)?;
+        let mode = mode(verb, emulator)?;
+        let common = checked(common, password, &mode)?;
+        Ok(Self { common, mode })
+    }
+}
+
+fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigError> {
+    Ok(match (verb, emulator.emulate) {
+        (Some(_), Some(_)) => return Err(ConfigError::EmulateWithVerb),
+        (None, Some(clients)) => Mode::Emulate(emulation(clients, emulator)),
+        (None, None) => Mode::Interactive,
+        (Some(Verb::Send { to, text }), None) => {
+            let text = match text.as_slice() {
+                [dash] if dash == "-" => SendText::StandardInput,
+                words => SendText::Given(words.join(" ")),
+            };
+            Mode::Send { to: recipient(&to)?, text }
+        }
+        (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
+        (Some(Verb::Run { target, command }), None) => run(&target, command)?,
+        (Some(Verb::Users), None) => Mode::Users,
+        (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
+        (Some(Verb::Story { id }), None) => Mode::Story { id },
+        (Some(Verb::Man), None) => Mode::Man,
+        (Some(Verb::Completions { shell }), None) => Mode::Completions(shell),
+        (Some(Verb::ExitCodes), None) => Mode::ExitCodes,
+    })
+}
+
+fn emulation(clients: u32, arguments: EmulatorArguments) -> Emulation {
+    let per_client = Extent::PerClient(arguments.per_client.unwrap_or(PER_CLIENT_DEFAULT));
+    Emulation {
+        clients,
+        messages: arguments.messages,
+        extent: arguments.duration.map_or(per_client, Extent::Duration),
+        rate: arguments.rate,
+        seed: arguments.seed,
+        html: arguments.html,
+        p99_max: arguments.max_p99.map(Duration::from_millis),
+    }
+}
+
+fn recipient(to: &str) -> Result<Recipient, ConfigError> {
+    if let Some(name) = to.strip_prefix('#') {
+        let room = RoomName::new(name);
+        let room = room.map_err(|source| ConfigError::Room { name: name.to_owned(), source })?;
+        return Ok(Recipient::Room(room));
+    }
+    if to.eq_ignore_ascii_case(ALL) {
+        return Ok(Recipient::All);
+    }
+    user("send", to).map(Recipient::User)
+}
+
+fn run(target: &str, argv: Vec<String>) -> Result<Mode, ConfigError> {
+    let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
+    if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX {
+        return Err(ConfigError::CommandTooLong { words, bytes });
+    }
+    let target = match target {
+        name if name.eq_ignore_ascii_case(SERVER) => UserName::server(),
+        name => user("run", name)?,
+    };
+    Ok(Mode::Run { target, argv })
+}
+
+fn user(argument: &'static str, name: &str) -> Result<UserName, ConfigError> {
+    UserName::new(name).map_err(|source| ConfigError::User {
+        argument,
+        name: name.to_owned(),
+        source,
+    })
+}
+
+fn checked(
+    arguments: CommonArguments,
+    password: Option<OsString>,
+    mode: &Mode,
+) -> Result<Common, ConfigError> {
+    let servers = arguments.server.iter().map(|url| url.parse::<ServerUrl>());
+    let servers = servers.collect::<Result<Vec<_>, _>>()?;
+    if !arguments.insecure
+        && let Some(url) = servers.iter().find(|url| !url.is_secure() && !url.is_loopback())
+    {
+        return Err(ConfigError::PlainBeyondLoopback { url: url.clone() });
+    }
+    let name = arguments.user.as_deref().map(account).transpose()?;
+    if let (None, Some(verb)) = (&name, verb_with_user(mode)) {
+        return Err(ConfigError::NoUser { verb });
+    }
+    let key_bits_default =
+        if matches!(mode, Mode::Emulate(_)) { KEY_BITS_EMULATED } else { KEY_BITS_DEFAULT };
+    Ok(Common {
+        servers,
+        user: name,
+        password: password_of(arguments.password_file.as_deref(), password)?,
+        register: arguments.register,
+        home: home(arguments.home)?,
+        logs: arguments.logs,
+        verbosity: match (arguments.quiet, arguments.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, 1) => Verbosity::Verbose,
+            (false, _) => Verbosity::Debug,
+        },
+        json: arguments.json,
+        key_bits: match arguments.key_bits.unwrap_or(key_bits_default) {
+            bits if KEY_BITS.contains(&bits) => bits,
+            bits => return Err(ConfigError::KeyBits(bits)),
+        },
+        trust: match (arguments.ca, arguments.insecure) {
+            (Some(file), _) => Trust::Authorities(file),
+            (None, true) => Trust::Anybody,
+            (None, false) => Trust::SystemOrPinned,
+        },
+    })
+}
+
+/// The name of my own account: `server` is reserved too.
+fn account(name: &str) -> Result<UserName, ConfigError> {
+    UserName::for_account(name).map_err(|source| ConfigError::User {
+        argument: "--user",
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// The commands that sign in and must not ask for the name.
+fn verb_with_user(mode: &Mode) -> Option<&'static str> {
+    match mode {
+        Mode::Send { .. } => Some("send"),
+        Mode::Listen { .. } => Some("listen"),
+        Mode::Run { .. } => Some("run"),
+        Mode::Users => Some("users"),
+        Mode::Agent { .. } => Some("agent"),
+        Mode::Interactive
+        | Mode::Emulate(_)
+        | Mode::Story { .. }
+        | Mode::Man
+        | Mode::Completions(_)
+        | Mode::ExitCodes => None,
+    }
+}
+
+fn password_of(
+    file: Option<&Path>,
+    environment: Option<OsString>,
+) -> Result<Option<Password>, ConfigError> {
+    let (origin, password) = match (file, environment) {
+        (Some(path), _) => (path.display().to_string(), Password::read(path)),
+        (None, Some(value)) => {
+            let value = value.into_string().map(Zeroizing::new);
+            let password = value.map_err(|_| PasswordError::NotUtf8);
+            ("CHAT_PASSWORD".to_owned(), password.and_then(|value| Password::new(&value)))
+        }
+        (None, None) => return Ok(None),
+    };
+    password.map(Some).map_err(|source| ConfigError::Password { origin, source })
+}
+
+fn home(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    match given {
+        Some(folder) => Ok(folder),
+        None => match etcetera::choose_base_strategy() {
+            Ok(folders) => Ok(folders.data_dir().join("chat")),
+            Err(_) => Err(ConfigError::NoHome),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

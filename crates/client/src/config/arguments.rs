@@ -1,0 +1,256 @@
+//! The command line as clap reads it; [`super::Config`] is what the rest of the client sees.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit;
+
+/// Largest number that every JSON reader keeps exact; a seed is printed in the report.
+const SEED_MAX: u64 = (1 << 53) - 1;
+/// One client needs a socket and a log file; beyond this the machine measures itself.
+const EMULATED_CLIENTS_MAX: i64 = 10_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  chat-client --user alice                                  talk, line by line
+  chat-client --user alice send bob \"hello\"                 one message; `-` reads standard input
+  chat-client --user alice listen --for 10s --json          what was missed, then what comes
+  chat-client --user alice run server -- uname -a           a command on the server's machine
+  chat-client --user web1 agent --policy policy.toml        this machine accepts commands
+  chat-client --emulate 20 --messages messages.txt          prove that nothing is lost
+
+The password comes from --password-file, else from CHAT_PASSWORD, else from a prompt.
+`chat-client help exit-codes` lists the exit codes.";
+
+/// Talk to people and to machines over a hub you do not have to trust.
+#[derive(Debug, Parser)]
+#[command(name = "chat-client", version, after_help = EXAMPLES, arg_required_else_help = false)]
+pub struct Arguments {
+    /// Without one: the interactive client, or the emulator with `--emulate`.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// Where, who, and how to speak.
+    #[command(flatten)]
+    pub common: CommonArguments,
+    /// The emulator.
+    #[command(flatten)]
+    pub emulator: EmulatorArguments,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Send one message and wait until it is stored
+    Send {
+        /// A user, #ROOM, or ALL
+        to: String,
+        /// The text; `-` reads it from standard input
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Print what was missed, then what arrives
+    Listen {
+        /// End after so many messages
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+        /// End after this time: 500ms, 10s, 2m, 1h
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        limit: Option<Duration>,
+    },
+    /// Run a command on the server's or on a user's machine; exits with its status
+    Run {
+        /// `server`, or a user whose client runs as an agent
+        target: String,
+        /// The program and its arguments, after `--`
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Show who is there
+    Users,
+    /// Let others run commands on this machine, as far as a policy allows
+    Agent {
+        /// Who may run what; without it everything is refused
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+    /// Tell one message's story from the logs of the server and the clients
+    Story {
+        /// Message id, or at least its first eight characters
+        id: String,
+    },
+    /// Print the manual page
+    Man,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// List the exit codes
+    #[command(name = "exit-codes", hide = true, before_help = exit::table(), help_template = "{before-help}")]
+    ExitCodes,
+}
+
+/// Where, who, and how to speak; accepted before and after the verb.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that a person may give")]
+pub struct CommonArguments {
+    /// Address of the server; more than one for a cluster
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "CHAT_SERVER",
+        value_delimiter = ',',
+        default_value = "ws://127.0.0.1:9000"
+    )]
+    pub server: Vec<String>,
+    /// My name
+    #[arg(long, global = true, value_name = "NAME", env = "CHAT_USER")]
+    pub user: Option<String>,
+    /// File whose first line is the password
+    #[arg(long, global = true, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Make the account if the name is new, without asking
+    #[arg(long, global = true)]
+    pub register: bool,
+    /// Folder for keys, known users and history [default: ~/.local/share/chat, or as XDG says]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Folder for the operation logs
+    #[arg(long, global = true, value_name = "DIR", default_value = "logs")]
+    pub logs: PathBuf,
+    /// Errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// One JSON object per line on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Size of new keys: 2048, 3072 or 4096 [default: 3072, emulated clients 2048]
+    #[arg(long, global = true, value_name = "BITS")]
+    pub key_bits: Option<u32>,
+    /// Trust the certificates of this PEM file instead of the system's
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// DANGEROUS: accept any certificate, and no TLS beyond this machine
+    #[arg(long, global = true)]
+    pub insecure: bool,
+}
+
+/// The emulator's flags.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Emulator")]
+pub struct EmulatorArguments {
+    /// Start so many clients that send random lines of a file, and report
+    #[arg(long, value_name = "CLIENTS", value_parser = clap::value_parser!(u32).range(1..=EMULATED_CLIENTS_MAX))]
+    pub emulate: Option<u32>,
+    /// The lines
+    #[arg(long, value_name = "FILE", requires = "emulate", default_value = "messages.txt")]
+    pub messages: PathBuf,
+    /// Messages of each client [default: 50]
+    #[arg(long, value_name = "N", requires = "emulate", conflicts_with = "duration",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub per_client: Option<u32>,
+    /// Send for this time: 30s, 2m
+    #[arg(long, value_name = "TIME", requires = "emulate", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Messages per second, all clients together [default: as fast as they are answered]
+    #[arg(long, value_name = "R", requires = "emulate", value_parser = rate)]
+    pub rate: Option<f64>,
+    /// Makes the choice of lines repeatable [default: a random one, shown in the report]
+    #[arg(long, value_name = "S", requires = "emulate",
+          value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
+    pub seed: Option<u64>,
+    /// Write the report as one page
+    #[arg(long, value_name = "FILE", requires = "emulate")]
+    pub html: Option<PathBuf>,
+    /// Fail when a 99th percentile (stored or delivered) is above this
+    #[arg(long, value_name = "MS", requires = "emulate",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_p99: Option<u64>,
+}
+
+/// The manual page, in roff.
+pub fn write_man(output: &mut impl io::Write) -> io::Result<()> {
+    clap_mangen::Man::new(Arguments::command()).render(output)
+}
+
+/// The completion script of a shell.
+pub fn write_completions(shell: Shell, output: &mut impl io::Write) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "chat-client", &mut script);
+    // A reader that has closed the pipe wants no more of it.
+    drop(output.write_all(&script));
+}
+
+/// `500ms`, `10s`, `2m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a time such as 500ms, 10s, 2m or 1h, got {text:?}");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    match number.checked_mul(unit_ms) {
+        Some(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
+        _ => Err(wrong()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err(format!("expected messages per second above 0, got {text:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)));
+        }
+        for text in ["", "10", "s", "-1s", "1.5s", "0s", "10 s", "99999999999999999999h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn help_shows_examples_and_exit_codes_have_a_page() {
+        let mut command = Arguments::command();
+        let help = command.render_help().to_string();
+        assert!(help.contains("run server -- uname -a"), "{help}");
+        let error = Arguments::try_parse_from(["chat-client", "help", "exit-codes"]).unwrap_err();
+        assert_eq!(error.exit_code(), 0);
+        assert!(error.to_string().contains("124  timed out"), "{error}");
+    }
+
+    #[test]
+    fn manual_and_completions_know_the_verbs() {
+        let mut page = Vec::new();
+        write_man(&mut page).unwrap();
+        assert!(String::from_utf8(page).unwrap().contains("emulate"));
+        let mut script = Vec::new();
+        write_completions(Shell::Bash, &mut script);
+        assert!(String::from_utf8(script).unwrap().contains("listen"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a command line cannot be followed.
+
+use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
+use chat_protocol::name::NameError;
+use thiserror::Error;
+
+use super::{PasswordError, ServerUrl, ServerUrlError};
+use crate::exit::ExitStatus;
+
+/// Why the command line cannot be followed. Nothing has been tried yet.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// clap's own word; also `--help` and `--version`. It knows where to print itself.
+    #[error("{0}")]
+    Arguments(#[from] clap::Error),
+    /// Two things to do at once.
+    #[error("--emulate takes no command; leave out one of the two")]
+    EmulateWithVerb,
+    /// Not a valid user name.
+    #[error("{argument}: {name:?} is not the name of a user: {source}")]
+    User {
+        /// Where it stands.
+        argument: &'static str,
+        /// What stands there.
+        name: String,
+        /// Why it is no name.
+        source: NameError,
+    },
+    /// Not a valid room name.
+    #[error("{name:?} is not the name of a room: {source}")]
+    Room {
+        /// What stands there.
+        name: String,
+        /// Why it is no name.
+        source: NameError,
+    },
+    /// A one-shot command must not ask.
+    #[error("{verb} needs a name: give --user NAME or set CHAT_USER")]
+    NoUser {
+        /// The command.
+        verb: &'static str,
+    },
+    /// Not an address.
+    #[error("--server: {0}")]
+    Server(#[from] ServerUrlError),
+    /// Sign-in would cross a network readable.
+    #[error(
+        "{url} is not on this machine and not encrypted; use wss://, \
+         or --insecure to let anybody on the way see who talks to whom"
+    )]
+    PlainBeyondLoopback {
+        /// The address.
+        url: ServerUrl,
+    },
+    /// The password file or the environment's password cannot be used.
+    #[error("cannot use the password of {origin}: {source}")]
+    Password {
+        /// Where it comes from.
+        origin: String,
+        /// What is wrong.
+        source: PasswordError,
+    },
+    /// Neither `--home` nor a home folder.
+    #[error("no home folder is known; give --home DIR")]
+    NoHome,
+    /// Not a size that the protocol accepts.
+    #[error("--key-bits: expected 2048, 3072 or 4096, got {0}")]
+    KeyBits(u32),
+    /// More than a command may have.
+    #[error(
+        "the command has {words} words and {bytes} bytes, \
+         at most {ARGV_WORDS_MAX} words and {ARGV_BYTES_MAX} bytes are sent"
+    )]
+    CommandTooLong {
+        /// Number of its words.
+        words: usize,
+        /// Their length together.
+        bytes: usize,
+    },
+}
+
+impl ConfigError {
+    /// 2, but 0 for `--help` and `--version`.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Arguments(error) if error.exit_code() == 0 => ExitStatus::Ok,
+            _ => ExitStatus::Usage,
+        }
+    }
+}

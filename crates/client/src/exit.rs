@@ -1,0 +1,106 @@
+//! What the program's exit code says.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// How the program ended. The numbers are fixed: scripts rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// All done.
+    Ok,
+    /// Something failed that has no number of its own.
+    Failure,
+    /// The command line is wrong; nothing was tried.
+    Usage,
+    /// The server cannot be reached.
+    CannotConnect,
+    /// Wrong password or key.
+    SignInRefused,
+    /// The name belongs to somebody else, or is in use now.
+    NameTaken,
+    /// The server, the recipient or the agent refused: `NOACK`.
+    Refused,
+    /// A signature, key or sequence is not as it must be.
+    Integrity,
+    /// The disk failed.
+    Storage,
+    /// The report of the emulator finds something wrong.
+    ReportFailed,
+    /// No answer in time.
+    TimedOut,
+    /// Ctrl-C.
+    Interrupted,
+    /// `run`: the command never ran, for another reason than a refusal.
+    NeverRan,
+    /// `run`: the command's own exit status.
+    Command(u8),
+}
+
+/// Every status with a fixed number, and what it means to a person.
+const TABLE: [(ExitStatus, &str); 13] = [
+    (ExitStatus::Ok, "done"),
+    (ExitStatus::Failure, "failed"),
+    (ExitStatus::Usage, "the command line is wrong"),
+    (ExitStatus::CannotConnect, "the server cannot be reached"),
+    (ExitStatus::SignInRefused, "sign-in refused: wrong password or key"),
+    (ExitStatus::NameTaken, "the name is taken or in use"),
+    (ExitStatus::Refused, "answered NOACK: refused, or failed over there"),
+    (ExitStatus::Integrity, "integrity failure: a signature, key or sequence is wrong"),
+    (ExitStatus::Storage, "storage failure"),
+    (ExitStatus::ReportFailed, "the emulator's report finds something wrong"),
+    (ExitStatus::TimedOut, "timed out"),
+    (ExitStatus::Interrupted, "interrupted"),
+    (ExitStatus::NeverRan, "run: the command never ran, and was not refused"),
+];
+
+impl ExitStatus {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::CannotConnect => 3,
+            Self::SignInRefused => 4,
+            Self::NameTaken => 5,
+            Self::Refused => 6,
+            Self::Integrity => 7,
+            Self::Storage => 70,
+            Self::ReportFailed => 99,
+            Self::TimedOut => 124,
+            Self::Interrupted => 130,
+            Self::NeverRan => 255,
+            Self::Command(code) => code,
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status.code())
+    }
+}
+
+/// The table for `help exit-codes`, one line each.
+pub fn table() -> String {
+    let mut table = String::from("Exit codes:\n");
+    for (status, meaning) in TABLE {
+        writeln!(table, "  {:>3}  {meaning}", status.code())
+            .expect("writing to a String cannot fail");
+    }
+    table.push_str("       run: otherwise the command's own exit status\n");
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_the_documented_ones() {
+        let codes: Vec<u8> = TABLE.iter().map(|(status, _)| status.code()).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 70, 99, 124, 130, 255]);
+        assert_eq!(ExitStatus::Command(42).code(), 42);
+        assert!(table().contains("\n   99  the emulator's report"), "{}", table());
+    }
+}

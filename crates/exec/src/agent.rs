@@ -1,0 +1,329 @@
+//! The path of one verified command: journal, policy, turn, STARTED, run, outcome.
+
+mod setup;
+mod under_way;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
+
+use crate::helper::{Credentials, LaunchSpec};
+use crate::journal::{Begin, CommandKey, Journal, JournalError, Recorded};
+use crate::policy::{Grant, Policy, Requester};
+use crate::report::{Report, code};
+use crate::runner::{self, Ended, Launch};
+
+pub use setup::AgentError;
+use setup::{absolute, find_users, prepare_work_dir};
+use under_way::{Arrival, Place, Turn, UnderWay};
+
+/// A command whose signature, target and freshness the caller has verified.
+#[derive(Clone, Debug)]
+pub struct CommandRequest {
+    /// The id of its frame.
+    pub id: [u8; 16],
+    /// Who signed it.
+    pub requester: Requester,
+    /// Program and arguments, run exactly as they are.
+    pub argv: Vec<String>,
+    /// Unix time in milliseconds after which it must not start.
+    pub expires_at_ms: u64,
+    /// Limits below those of the policy.
+    pub limits: RequestedLimits,
+}
+
+/// What the requester asks for; the policy's limits still hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestedLimits {
+    /// Time limit in milliseconds.
+    pub wall_ms: Option<u64>,
+    /// Output limit in bytes, both streams together.
+    pub output_bytes: Option<u64>,
+}
+
+/// Whether commands get a PID namespace of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Where the kernel allows it; otherwise the helper reaps and sweeps as a subreaper.
+    #[default]
+    WhenAllowed,
+    /// Never: for machines that watch or forbid the call.
+    Never,
+}
+
+/// Where an agent keeps its things and what it allows.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Who may run what.
+    pub policy: Policy,
+    /// The journal's file. Made if missing; locked while the agent lives.
+    pub journal_path: PathBuf,
+    /// Where commands run and may write. Made if missing.
+    pub work_dir: PathBuf,
+    /// The binary that calls [`helper::main`](crate::helper::main).
+    pub helper: PathBuf,
+    /// Whether to use PID namespaces.
+    pub namespaces: Namespaces,
+}
+
+/// Runs verified commands on this machine. Share it with an `Arc`; any number of [`run`](Self::run)
+/// may be under way.
+pub struct Agent {
+    policy: Policy,
+    work_dir: PathBuf,
+    helper: PathBuf,
+    namespaces: Namespaces,
+    /// Whom commands become, by `run_as`; `None` is everybody else's. Empty unless root.
+    users: HashMap<Option<String>, Credentials>,
+    nonce: [u8; 16],
+    journal: Arc<Mutex<Journal>>,
+    under_way: UnderWay,
+}
+
+/// A refusal on its way to the caller and to the journal.
+struct Refusal {
+    code: &'static str,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(code: &'static str, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+
+    fn into_report(self) -> Report {
+        Report::Refused { code: self.code, reason: self.reason }
+    }
+}
+
+impl From<JournalError> for Refusal {
+    fn from(error: JournalError) -> Self {
+        tracing::error!(%error, "the command journal failed");
+        Self::new(code::STORAGE, "this machine cannot record commands now, so it runs none")
+    }
+}
+
+impl Agent {
+    /// Opens the journal and checks that commands can run at all.
+    pub fn open(config: AgentConfig) -> Result<Self, AgentError> {
+        let AgentConfig { policy, journal_path, work_dir, helper, namespaces } = config;
+        let helper = absolute(&helper)?;
+        if !helper.is_file() {
+            return Err(AgentError::Helper { path: helper.display().to_string() });
+        }
+        let users = find_users(&policy)?;
+        let work_dir = absolute(&work_dir)?;
+        prepare_work_dir(&work_dir, users.get(&None))?;
+        let journal = Journal::open(&journal_path)?;
+        Ok(Self {
+            policy,
+            work_dir,
+            helper,
+            namespaces,
+            users,
+            nonce: journal.nonce(),
+            journal: Arc::new(Mutex::new(journal)),
+            under_way: UnderWay::new(),
+        })
+    }
+
+    /// The `rb` of the agent's bundle: 16 random bytes that change only when the journal is lost. A
+    /// command that carries another value is stale, and the caller refuses it.
+    pub fn restart_nonce(&self) -> [u8; 16] {
+        self.nonce
+    }
+
+    /// Runs one verified command and reports it from the beginning to the end; returns after the
+    /// final report. `now_ms` is Unix time. A command that arrives again gets the recorded answer,
+    /// after the first run has ended if it is under way; it is never run twice. Dropping the future
+    /// ends what runs as a time limit would, and the command counts as interrupted.
+    pub async fn run(&self, now_ms: u64, request: CommandRequest, reports: Sender<Report>) {
+        let arrived = Instant::now();
+        let key = CommandKey { requester: request.requester.identity.clone(), id: request.id };
+        let mut arrival = self.under_way.arrive(&key);
+        if let Arrival::Again(ended) = &mut arrival {
+            // An error is the expected answer: the sender is dropped, never used.
+            let _dropped = ended.changed().await;
+        }
+        let expires_at_ms = request.expires_at_ms;
+        let outcome = match (self.recorded(&key).await, &arrival) {
+            (Err(error), _) => Err(error.into()),
+            (Ok(Some(recorded)), _) => Ok(repeat(recorded)),
+            (Ok(None), Arrival::First(place)) => {
+                self.run_first(now_ms, arrived, request, place, &reports).await
+            }
+            (Ok(None), Arrival::Again(_)) => {
+                let lost = Refusal::new(code::INTERRUPTED, "it was given up before it started");
+                Err(self.record_refusal(&key, now_ms, expires_at_ms, lost).await)
+            }
+            (Ok(None), Arrival::TooMany) => {
+                let busy = Refusal::new(code::BUSY, "too many commands wait on this machine");
+                Err(self.record_refusal(&key, now_ms, expires_at_ms, busy).await)
+            }
+        };
+        // From here on those who asked again are answered from the journal.
+        drop(arrival);
+        let last = outcome.unwrap_or_else(|refusal| vec![refusal.into_report()]);
+        for report in last {
+            if reports.send(report).await.is_err() {
+                tracing::debug!("nobody waits for the outcome any more; it is recorded");
+                return;
+            }
+        }
+    }
+
+    /// The reports that remain to be sent when the outcome is recorded.
+    async fn run_first(
+        &self,
+        now_ms: u64,
+        arrived: Instant,
+        request: CommandRequest,
+        place: &Place<'_>,
+        reports: &Sender<Report>,
+    ) -> Result<Vec<Report>, Refusal> {
+        let key = &place.key;
+        let expires_at_ms = request.expires_at_ms;
+        let start = self.start(now_ms, arrived, &request, place, reports).await;
+        let (turn, grant) = match start {
+            Ok(start) => start,
+            // Nothing can be recorded when recording is what failed.
+            Err(refusal) if refusal.code == code::STORAGE => return Err(refusal),
+            Err(refusal) => {
+                return Err(self.record_refusal(key, now_ms, expires_at_ms, refusal).await);
+            }
+        };
+        let launch = self.launch(&request, &grant);
+        let Ended { exit, kept, mut untaken } = runner::run(launch, reports).await;
+        let (recorded_key, recorded_exit) = (key.clone(), exit.clone());
+        let finished = self
+            .with_journal(move |journal| journal.finish(&recorded_key, &recorded_exit, &kept))
+            .await;
+        drop(turn);
+        if let Err(error) = finished {
+            tracing::error!(%error, "an outcome could not be recorded");
+            // Asked again later, the journal can only answer "interrupted": say the same now.
+            let reason = format!("it {}, but this could not be recorded", exit.reason());
+            return Err(Refusal::new(code::INTERRUPTED, reason));
+        }
+        untaken.push(Report::Exit(exit));
+        Ok(untaken)
+    }
+
+    /// From the policy to STARTED on disk. Returns the turn it holds while it runs.
+    async fn start<'a>(
+        &'a self,
+        now_ms: u64,
+        arrived: Instant,
+        request: &CommandRequest,
+        place: &Place<'a>,
+        reports: &Sender<Report>,
+    ) -> Result<(Turn<'a>, Grant), Refusal> {
+        let decided = self.policy.decide(&request.requester, &request.argv, &self.work_dir);
+        let grant = decided.map_err(|reason| Refusal::new(code::POLICY, reason))?;
+        let busy = || Refusal::new(code::BUSY, "too many commands wait on this machine");
+        let turn = place.take_turn().await.ok_or_else(busy)?;
+        let waited_ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let start_ms = now_ms.saturating_add(waited_ms);
+        if request.expires_at_ms <= start_ms {
+            return Err(Refusal::new(code::EXPIRED, "it expired before it could start"));
+        }
+        let (key, expires_at_ms) = (place.key.clone(), request.expires_at_ms);
+        let (rule, rate) = (grant.rule.clone(), grant.rate);
+        let begun = self
+            .with_journal(move |journal| journal.begin(&key, start_ms, expires_at_ms, &rule, rate))
+            .await?;
+        match begun {
+            Begin::Started => {}
+            Begin::RateUsedUp => {
+                return Err(Refusal::new(code::RATE, "its rule's rate is used up for now"));
+            }
+            Begin::Full => {
+                return Err(Refusal::new(
+                    code::BUSY,
+                    "the journal has no room for more of this requester",
+                ));
+            }
+            Begin::Forgotten => {
+                return Err(Refusal::new(code::EXPIRED, "it is older than this machine's memory"));
+            }
+        }
+        if reports.send(Report::Started).await.is_err() {
+            tracing::debug!("nobody waits for the output");
+        }
+        Ok((turn, grant))
+    }
+
+    fn launch(&self, request: &CommandRequest, grant: &Grant) -> Launch {
+        let asked = &request.limits;
+        let wall_ms = grant.wall_ms_max.min(asked.wall_ms.unwrap_or(u64::MAX)).max(1);
+        let spec = LaunchSpec {
+            work_dir: grant.cwd.clone().unwrap_or_else(|| self.work_dir.clone()),
+            network: grant.network,
+            namespaces: self.namespaces == Namespaces::WhenAllowed,
+            // Half of the time on the wall, for each process: work waits more than it computes.
+            cpu_s: (wall_ms / 2_000).max(1),
+            user: self.users.get(&grant.run_as).cloned(),
+        };
+        Launch {
+            helper: self.helper.clone(),
+            spec,
+            argv: request.argv.clone(),
+            wall: Duration::from_millis(wall_ms),
+            output_bytes_max: grant.output_bytes_max.min(asked.output_bytes.unwrap_or(u64::MAX)),
+        }
+    }
+
+    async fn recorded(&self, key: &CommandKey) -> Result<Option<Recorded>, JournalError> {
+        let key = key.clone();
+        self.with_journal(move |journal| journal.find(&key)).await
+    }
+
+    /// Records the refusal and gives it back, or the reason why it could not be recorded.
+    async fn record_refusal(
+        &self,
+        key: &CommandKey,
+        now_ms: u64,
+        expires_at_ms: u64,
+        refusal: Refusal,
+    ) -> Refusal {
+        let (key, code, reason) = (key.clone(), refusal.code, refusal.reason.clone());
+        let write =
+            move |journal: &mut Journal| journal.refuse(&key, now_ms, expires_at_ms, code, &reason);
+        match self.with_journal(write).await {
+            Ok(()) => refusal,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The journal waits for the disk, so it works on a thread that may.
+    async fn with_journal<T, F>(&self, work: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Journal) -> Result<T, JournalError> + Send + 'static,
+    {
+        let journal = Arc::clone(&self.journal);
+        let work = move || work(&mut journal.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(JournalError::Stopped))
+    }
+}
+
+/// The recorded answer as reports.
+fn repeat(recorded: Recorded) -> Vec<Report> {
+    match recorded {
+        Recorded::Refused { code, reason } => vec![Report::Refused { code, reason }],
+        Recorded::Interrupted => {
+            let reason = "it was started, but how it ended is not known; it is not run again";
+            vec![Refusal::new(code::INTERRUPTED, reason).into_report()]
+        }
+        Recorded::Ended { exit, kept } => {
+            let mut reports = vec![Report::Started];
+            reports.extend(kept.into_reports());
+            reports.push(Report::Exit(exit));
+            reports
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! What was asked, started and ended: the memory that makes a command run at most once.
+//!
+//! One SQLite database, locked for as long as it is open, every commit synced. A command is known by
+//! (requester key id, command id) and is forgotten 24 h after its expiry.
+
+mod kept;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use crate::limits::{
+    JOURNAL_COMMANDS_PER_REQUESTER_MAX, KEEP_AFTER_EXPIRY_MS, KEPT_OUTPUTS_MAX, PURGE_EVERY_MS,
+};
+use crate::policy::Rate;
+use crate::report::{Exit, code};
+
+pub(crate) use kept::Kept;
+
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE commands (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    requester TEXT NOT NULL,
+    id BLOB NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('refused', 'started', 'interrupted', 'ended')),
+    rule TEXT,
+    started_at_ms INTEGER,
+    kind TEXT,
+    status INTEGER,
+    reason TEXT,
+    output BLOB,
+    output_bytes INTEGER NOT NULL DEFAULT 0,
+    output_lost INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (requester, id)
+) STRICT;
+CREATE INDEX commands_by_rule ON commands (requester, rule, started_at_ms);
+CREATE INDEX commands_by_expiry ON commands (expires_at_ms);
+CREATE INDEX commands_with_output ON commands (position) WHERE output IS NOT NULL;
+";
+
+/// Why the journal cannot be used. Nothing may run then.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be made or read.
+    #[error("cannot open the command journal {path}: {source}")]
+    Open {
+        /// The journal's file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another agent has it open.
+    #[error(
+        "the command journal {path} is in use by another agent; stop that one or give this one its own folder"
+    )]
+    InUse {
+        /// The journal's file.
+        path: String,
+    },
+    /// It was written by a newer version.
+    #[error(
+        "the command journal has schema {got}, expected at most {SCHEMA_VERSION}; use the newer program"
+    )]
+    Newer {
+        /// The schema found.
+        got: i64,
+    },
+    /// The runtime is shutting down.
+    #[error("the program stops")]
+    Stopped,
+    /// The database refused; usually the disk is full or broken.
+    #[error("the command journal failed: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// By what a command is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CommandKey {
+    pub(crate) requester: String,
+    pub(crate) id: [u8; 16],
+}
+
+/// The recorded answer for a command that arrives again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    Refused { code: &'static str, reason: String },
+    Interrupted,
+    Ended { exit: Exit, kept: Kept },
+}
+
+/// The answer to the wish to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// It is on disk; the command may run.
+    Started,
+    /// The rule's rate is used up.
+    RateUsedUp,
+    /// The requester has too many commands in the journal.
+    Full,
+    /// The journal has already forgotten commands of that expiry: the clock went back.
+    Forgotten,
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    connection: Connection,
+    nonce: [u8; 16],
+    /// Commands that expired up to here are forgotten.
+    forgotten_until_ms: u64,
+    purge_due_ms: u64,
+}
+
+impl Journal {
+    /// Opens or makes it. Commands that were started and have no outcome are interrupted from now on.
+    pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
+        prepare_file(path)
+            .map_err(|source| JournalError::Open { path: path.display().to_string(), source })?;
+        Self::open_database(path).map_err(|error| match error {
+            JournalError::Database(rusqlite::Error::SqliteFailure(failure, _))
+                if failure.code == rusqlite::ErrorCode::DatabaseBusy =>
+            {
+                JournalError::InUse { path: path.display().to_string() }
+            }
+            other => other,
+        })
+    }
+
+    fn open_database(path: &Path) -> Result<Self, JournalError> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(std::time::Duration::ZERO)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+        let version: i64 =
+            transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version > SCHEMA_VERSION {
+            return Err(JournalError::Newer { got: version });
+        }
+        if version == 0 {
+            create(&transaction)?;
+        }
+        transaction
+            .execute("UPDATE commands SET state = 'interrupted' WHERE state = 'started'", [])?;
+        let nonce =
+            transaction.query_row("SELECT value FROM meta WHERE name = 'rb'", [], |row| {
+                row.get::<_, [u8; 16]>(0)
+            })?;
+        let forgotten = transaction
+            .query_row("SELECT value FROM meta WHERE name = 'forgotten'", [], |row| row.get(0))
+            .optional()?;
+        transaction.commit()?;
+        let forgotten_until_ms = forgotten.map_or(0, u64::from_be_bytes);
+        Ok(Self { connection, nonce, forgotten_until_ms, purge_due_ms: 0 })
+    }
+
+    /// Sixteen random bytes as old as this journal: the `rb` of the agent's bundle.
+    pub(crate) fn nonce(&self) -> [u8; 16] {
+        self.nonce
+    }
+
+    /// The recorded answer, if the command is known. What is started and not ended counts as
+    /// interrupted: the caller knows which commands are running now.
+    pub(crate) fn find(&self, key: &CommandKey) -> Result<Option<Recorded>, JournalError> {
+        let found = self.connection.prepare_cached(
+            "SELECT state, kind, status, reason, output, output_bytes, output_lost FROM commands
+             WHERE requester = ?1 AND id = ?2",
+        )?
+        .query_row(params![key.requester, key.id], recorded)
+        .optional()?;
+        Ok(found)
+    }
+
+    /// Records durably that the command is about to run, unless it must not.
+    pub(crate) fn begin(
+        &mut self,
+        key: &CommandKey,
+        now_ms: u64,
+        expires_at_ms: u64,
+        rule: &str,
+        rate: Option<Rate>,
+    ) -> Result<Begin, JournalError> {
+        self.purge(now_ms)?;
+        if expires_at_ms <= self.forgotten_until_ms {
+            return Ok(Begin::Forgotten);
+        }
+        let transaction = immediate(&mut self.connection)?;
+        if is_full(&transaction, &key.requester)? {
+            return Ok(Begin::Full);
+        }
+        if let Some(rate) = rate {
+            let since_ms = to_sql(now_ms.saturating_sub(rate.window_ms));
+            let count: i64 = transaction.query_row(
+                "SELECT count(*) FROM commands WHERE requester = ?1 AND rule = ?2 AND started_at_ms > ?3",
+                params![key.requester, rule, since_ms],
+                |row| row.get(0),
+            )?;
+            if from_sql(count) >= rate.commands_max {
+                return Ok(Begin::RateUsedUp);
+            }
+        }
+        transaction.execute(
+            "INSERT INTO commands (requester, id, expires_at_ms, state, rule, started_at_ms)
+             VALUES (?1, ?2, ?3, 'started', ?4, ?5)",
+            params![key.requester, key.id, to_sql(expires_at_ms), rule, to_sql(now_ms)],
+        )?;
+        transaction.commit()?;
+        Ok(Begin::Started)
+    }
+
+    /// Records a refusal, so that the id stays refused when the policy or the rate changes. A
+    /// requester whose share of the journal is used up leaves no record; nothing of it can start.
+    pub(crate) fn refuse(
+        &mut self,
+        key: &CommandKey,
+        now_ms: u64,
+        expires_at_ms: u64,
+        code: &str,
+        reason: &str,
+    ) -> Result<(), JournalError> {
+        self.purge(now_ms)?;
+        let transaction = immediate(&mut self.connection)?;
+        // What has expired for good is refused for that reason alone and need not be remembered.
+        if expires_at_ms > self.forgotten_until_ms && !is_full(&transaction, &key.requester)? {
+            transaction.execute(
+                "INSERT OR IGNORE INTO commands (requester, id, expires_at_ms, state, kind, reason)
+                 VALUES (?1, ?2, ?3, 'refused', ?4, ?5)",
+                params![key.requester, key.id, to_sql(expires_at_ms), code, reason],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Records durably how a started command ended.
+    pub(crate) fn finish(
+        &mut self,
+        key: &CommandKey,
+        exit: &Exit,
+        kept: &Kept,
+    ) -> Result<(), JournalError> {
+        let (kind, status, reason) = match exit {
+            Exit::Code(status) => ("code", Some(*status), None),
+            Exit::Signal(signal) => ("signal", Some(*signal), None),
+            Exit::TimedOut => ("timed-out", None, None),
+            Exit::OutputLimit => ("output-limit", None, None),
+            Exit::NotFound => ("not-found", None, None),
+            Exit::Failed(why) => ("failed", None, Some(why)),
+        };
+        let bytes = i64::try_from(kept.bytes).unwrap_or(i64::MAX);
+        let transaction = immediate(&mut self.connection)?;
+        transaction.execute(
+            "UPDATE commands SET state = 'ended', kind = ?3, status = ?4, reason = ?5, output = ?6,
+             output_bytes = ?7, output_lost = ?8 WHERE requester = ?1 AND id = ?2 AND state = 'started'",
+            params![key.requester, key.id, kind, status, reason, kept.encode(), bytes, to_sql(kept.lost)],
+        )?;
+        transaction.execute(
+            "UPDATE commands SET output = NULL WHERE output IS NOT NULL
+             AND position <= (SELECT max(position) FROM commands) - ?1",
+            params![to_sql(KEPT_OUTPUTS_MAX)],
+        )?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Forgets commands that expired more than a day ago, and remembers that it did.
+    fn purge(&mut self, now_ms: u64) -> Result<(), JournalError> {
+        if now_ms < self.purge_due_ms {
+            return Ok(());
+        }
+        let until_ms = now_ms.saturating_sub(KEEP_AFTER_EXPIRY_MS).max(self.forgotten_until_ms);
+        let transaction = immediate(&mut self.connection)?;
+        let deleted = transaction
+            .execute("DELETE FROM commands WHERE expires_at_ms <= ?1", params![to_sql(until_ms)])?;
+        if deleted > 0 {
+            transaction.execute(
+                "INSERT INTO meta VALUES ('forgotten', ?1) ON CONFLICT DO UPDATE SET value = ?1",
+                params![until_ms.to_be_bytes()],
+            )?;
+        }
+        transaction.commit()?;
+        if deleted > 0 {
+            self.forgotten_until_ms = until_ms;
+        }
+        self.purge_due_ms = now_ms.saturating_add(PURGE_EVERY_MS);
+        Ok(())
+    }
+}
+
+fn immediate(connection: &mut Connection) -> Result<Transaction<'_>, rusqlite::Error> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+/// Makes the file with the right mode before SQLite opens it: its companions inherit the mode.
+fn prepare_file(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(|_file| ())
+}
+
+fn create(transaction: &Transaction<'_>) -> Result<(), JournalError> {
+    let mut nonce = [0; 16];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut nonce))
+        .map_err(|source| JournalError::Open { path: "/dev/urandom".to_owned(), source })?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute("INSERT INTO meta VALUES ('rb', ?1)", params![nonce])?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    Ok(())
+}
+
+fn is_full(transaction: &Transaction<'_>, requester: &str) -> Result<bool, rusqlite::Error> {
+    let count: i64 = transaction
+        .prepare_cached("SELECT count(*) FROM commands WHERE requester = ?1")?
+        .query_row(params![requester], |row| row.get(0))?;
+    Ok(from_sql(count) >= JOURNAL_COMMANDS_PER_REQUESTER_MAX)
+}
+
+fn recorded(row: &Row<'_>) -> Result<Recorded, rusqlite::Error> {
+    let state: String = row.get("state")?;
+    let kind: Option<String> = row.get("kind")?;
+    let kind = kind.unwrap_or_default();
+    let reason: Option<String> = row.get("reason")?;
+    let reason = reason.unwrap_or_default();
+    match state.as_str() {
+        "refused" => return Ok(Recorded::Refused { code: code::refusal(&kind), reason }),
+        "ended" => {}
+        _ => return Ok(Recorded::Interrupted),
+    }
+    let status: Option<i32> = row.get("status")?;
+    let exit = match (kind.as_str(), status) {
+        ("code", Some(status)) => Exit::Code(status),
+        ("signal", Some(signal)) => Exit::Signal(signal),
+        ("timed-out", _) => Exit::TimedOut,
+        ("output-limit", _) => Exit::OutputLimit,
+        ("not-found", _) => Exit::NotFound,
+        ("failed", _) => Exit::Failed(reason),
+        _ => return Ok(Recorded::Interrupted),
+    };
+    let lost = from_sql(row.get("output_lost")?);
+    let blob: Option<Vec<u8>> = row.get("output")?;
+    let kept = match blob {
+        Some(blob) => Kept::decode(&blob, lost),
+        None => Kept::nothing_of(lost.saturating_add(from_sql(row.get("output_bytes")?))),
+    };
+    Ok(Recorded::Ended { exit, kept })
+}
+
+/// SQLite has no unsigned integers; a time beyond its range is as far away as any.
+fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn from_sql(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Stream;
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+    fn key(number: u8) -> CommandKey {
+        CommandKey { requester: "alice's key".to_owned(), id: [number; 16] }
+    }
+
+    fn begin(journal: &mut Journal, number: u8, now_ms: u64, rate: Option<Rate>) -> Begin {
+        journal.begin(&key(number), now_ms, now_ms + 60_000, "rule", rate).expect("a sound journal")
+    }
+
+    /// Goal: every outcome comes back as it went in, also after a restart.
+    #[test]
+    fn outcomes_survive_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/journal.sqlite");
+        let exits = [
+            Exit::Code(7),
+            Exit::Signal(9),
+            Exit::TimedOut,
+            Exit::OutputLimit,
+            Exit::NotFound,
+            Exit::Failed("why".to_owned()),
+        ];
+        let mut kept = Kept::default();
+        kept.push(Stream::Stdout, b"one");
+        kept.push(Stream::Stdout, b"two");
+        kept.push(Stream::Stderr, &[0xff, 0]);
+        let nonce = {
+            let mut journal = Journal::open(&path).expect("made");
+            for (number, exit) in (0..).zip(&exits) {
+                assert_eq!(begin(&mut journal, number, 1_000, None), Begin::Started);
+                assert_eq!(journal.find(&key(number)).expect("found"), Some(Recorded::Interrupted));
+                journal.finish(&key(number), exit, &kept).expect("recorded");
+            }
+            begin(&mut journal, 99, 1_000, None);
+            journal.refuse(&key(100), 1_000, 2_000, code::RATE, "too often").expect("recorded");
+            journal.nonce()
+        };
+        let journal = Journal::open(&path).expect("opened again");
+        assert_eq!(journal.nonce(), nonce);
+        for (number, exit) in (0..).zip(exits) {
+            let expected = Recorded::Ended { exit, kept: kept.clone() };
+            assert_eq!(journal.find(&key(number)).expect("found"), Some(expected));
+        }
+        assert_eq!(journal.find(&key(99)).expect("found"), Some(Recorded::Interrupted));
+        let refused = Recorded::Refused { code: code::RATE, reason: "too often".to_owned() };
+        assert_eq!(journal.find(&key(100)).expect("found"), Some(refused));
+        assert_eq!(journal.find(&key(101)).expect("found"), None);
+    }
+
+    /// Goal: an outcome is final. Method: finish twice, and finish what was never started.
+    #[test]
+    fn outcomes_are_final() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::open(&folder.path().join("j")).expect("made");
+        begin(&mut journal, 1, 1_000, None);
+        journal.finish(&key(1), &Exit::Code(0), &Kept::default()).expect("recorded");
+        journal.finish(&key(1), &Exit::Code(1), &Kept::default()).expect("ignored");
+        journal.finish(&key(2), &Exit::Code(1), &Kept::default()).expect("ignored");
+        let ended = Recorded::Ended { exit: Exit::Code(0), kept: Kept::default() };
+        assert_eq!(journal.find(&key(1)).expect("found"), Some(ended));
+        assert_eq!(journal.find(&key(2)).expect("found"), None);
+        let twice = journal.begin(&key(1), 1_000, 61_000, "rule", None);
+        assert!(matches!(twice, Err(JournalError::Database(_))), "a second start: {twice:?}");
+    }
+
+    /// Goal: the rate counts starts of one rule and requester in a sliding window, refusals not.
+    #[test]
+    fn rates_slide() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let rate = Some(Rate { commands_max: 2, window_ms: 10_000 });
+        let mut journal = Journal::open(&path).expect("made");
+        assert_eq!(begin(&mut journal, 1, 100_000, rate), Begin::Started);
+        assert_eq!(begin(&mut journal, 2, 105_000, rate), Begin::Started);
+        assert_eq!(begin(&mut journal, 3, 109_999, rate), Begin::RateUsedUp);
+        let other = CommandKey { requester: "bob's key".to_owned(), ..key(3) };
+        let others = journal.begin(&other, 109_999, 200_000, "rule", rate).expect("sound");
+        assert_eq!(others, Begin::Started, "another requester");
+        let elsewhere =
+            journal.begin(&key(4), 109_999, 200_000, "other rule", rate).expect("sound");
+        assert_eq!(elsewhere, Begin::Started, "another rule");
+        drop(journal);
+        let mut journal = Journal::open(&path).expect("opened again");
+        assert_eq!(begin(&mut journal, 5, 109_999, rate), Begin::RateUsedUp, "after a restart");
+        assert_eq!(begin(&mut journal, 6, 110_000, rate), Begin::Started, "the first has left");
+        assert_eq!(begin(&mut journal, 7, 110_001, rate), Begin::RateUsedUp);
+    }
+
+    /// Goal: a day after expiry a command is forgotten, and can still never run again.
+    #[test]
+    fn the_forgotten_stays_dead() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let mut journal = Journal::open(&path).expect("made");
+        begin(&mut journal, 1, 1_000, None);
+        let later = 61_000 + DAY_MS;
+        begin(&mut journal, 2, later - 1, None);
+        assert!(journal.find(&key(1)).expect("sound").is_some(), "one millisecond early");
+        begin(&mut journal, 3, later + PURGE_EVERY_MS, None);
+        assert_eq!(journal.find(&key(1)).expect("sound"), None);
+        drop(journal);
+        // The clock goes back to when the command was fresh, and it arrives again.
+        let mut journal = Journal::open(&path).expect("opened again");
+        assert_eq!(begin(&mut journal, 1, 1_000, None), Begin::Forgotten);
+    }
+
+    /// Goal: old outputs make room, their outcomes stay.
+    #[test]
+    fn old_outputs_make_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::open(&folder.path().join("j")).expect("made");
+        begin(&mut journal, 1, 1_000, None);
+        let mut kept = Kept::default();
+        kept.push(Stream::Stdout, b"old");
+        journal.finish(&key(1), &Exit::Code(0), &kept).expect("recorded");
+        let skip = i64::try_from(KEPT_OUTPUTS_MAX).expect("small");
+        let sequence = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'commands'";
+        journal.connection.execute(sequence, [skip]).expect("skipped ahead");
+        begin(&mut journal, 2, 1_000, None);
+        journal.finish(&key(2), &Exit::Code(0), &Kept::default()).expect("recorded");
+        let expected = Recorded::Ended { exit: Exit::Code(0), kept: Kept::nothing_of(3) };
+        assert_eq!(journal.find(&key(1)).expect("found"), Some(expected));
+    }
+
+    /// Goal: one requester cannot fill the disk, nor keep others from starting.
+    #[test]
+    fn a_full_share_starts_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::open(&folder.path().join("j")).expect("made");
+        let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+             INSERT INTO commands (requester, id, expires_at_ms, state) SELECT ?2, CAST(i AS BLOB), 9, 'ended' FROM n";
+        let rows = to_sql(JOURNAL_COMMANDS_PER_REQUESTER_MAX - 1);
+        journal.connection.execute(fill, params![rows, key(1).requester]).expect("filled");
+        assert_eq!(begin(&mut journal, 1, 1_000, None), Begin::Started, "the last");
+        assert_eq!(begin(&mut journal, 2, 1_000, None), Begin::Full);
+        journal.refuse(&key(3), 1_000, 2_000, code::POLICY, "no").expect("nothing to record");
+        assert_eq!(journal.find(&key(3)).expect("sound"), None);
+        let other = CommandKey { requester: "bob's key".to_owned(), ..key(1) };
+        let others = journal.begin(&other, 1_000, 2_000, "rule", None).expect("sound");
+        assert_eq!(others, Begin::Started);
+    }
+
+    /// Goal: two agents never share a journal, and a newer journal is not touched.
+    #[test]
+    fn foreign_journals_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let journal = Journal::open(&path).expect("made");
+        assert!(matches!(Journal::open(&path), Err(JournalError::InUse { .. })));
+        journal.connection.pragma_update(None, "user_version", 2).expect("set");
+        drop(journal);
+        assert!(matches!(Journal::open(&path), Err(JournalError::Newer { got: 2 })));
+        fs::write(&path, "not a database, but long enough to be read as one").expect("written");
+        assert!(Journal::open(&path).is_err());
+        assert!(matches!(Journal::open(Path::new("/proc/none/j")), Err(JournalError::Open { .. })));
+    }
+}

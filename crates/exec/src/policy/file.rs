@@ -1,0 +1,392 @@
+//! From the text of `policy.toml` to a [`Policy`]. Every error names line, column and remedy.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Grant, Pattern, Policy, Rate, Rule, Who, Word};
+use crate::limits::{
+    OUTPUT_BYTES_DEFAULT, OUTPUT_BYTES_MAX, POLICY_BYTES_MAX, POLICY_RULES_MAX, WALL_MS_DEFAULT,
+    WALL_MS_MAX,
+};
+
+/// Why a policy cannot be used. The machine then starts no agent: a half-read policy is none.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file is missing, unreadable, too large or not UTF-8.
+    #[error("cannot read the policy {path}: {source}")]
+    Read {
+        /// The file as given.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The text is not a policy.
+    #[error("{origin}:{line}:{column}: {problem}; {remedy}")]
+    Invalid {
+        /// The file as given.
+        origin: String,
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in characters.
+        column: usize,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyText {
+    #[serde(default)]
+    rule: Vec<RuleText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleText {
+    who: Spanned<Vec<Spanned<WhoText>>>,
+    argv: Spanned<Vec<Spanned<Vec<Spanned<String>>>>>,
+    cwd: Option<Spanned<PathBuf>>,
+    run_as: Option<String>,
+    rate: Option<Spanned<String>>,
+    time_limit_s: Option<Spanned<u64>>,
+    output_limit_bytes: Option<Spanned<u64>>,
+    #[serde(default)]
+    shell: bool,
+    #[serde(default)]
+    network: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhoText {
+    name: String,
+    key: String,
+}
+
+const REMEDY_WHO: &str =
+    "name people with their pinned keys: who = [{ name = \"alice\", key = \"…\" }]";
+const REMEDY_ARGV: &str =
+    "write a list of patterns, each a list of words: argv = [[\"uptime\"], [\"id\", \"*\"]]";
+const REMEDY_RATE: &str =
+    "write a number from 1 to 1000000 and s, min, h or day: rate = \"10/min\"";
+
+/// Programs whose purpose is to run what their arguments say.
+const SHELLS: [&str; 12] =
+    ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env"];
+
+/// Something wrong at a place in the text.
+struct Flaw {
+    span: Range<usize>,
+    problem: String,
+    remedy: &'static str,
+}
+
+impl Flaw {
+    fn new<T>(at: &Spanned<T>, problem: impl Into<String>, remedy: &'static str) -> Self {
+        Self { span: at.span(), problem: problem.into(), remedy }
+    }
+}
+
+pub(super) fn load(path: &Path) -> Result<Policy, PolicyError> {
+    let origin = path.display().to_string();
+    let read = || {
+        let mut text = String::new();
+        let bytes_max = u64::try_from(POLICY_BYTES_MAX).unwrap_or(u64::MAX);
+        std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+        if text.len() > POLICY_BYTES_MAX {
+            return Err(std::io::Error::other(format!("longer than {POLICY_BYTES_MAX} bytes")));
+        }
+        Ok(text)
+    };
+    let text = read().map_err(|source| PolicyError::Read { path: origin.clone(), source })?;
+    parse(&text, &origin)
+}
+
+pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
+    parse_rules(text).map(|rules| Policy { rules, has_builtin_list: false }).map_err(|flaw| {
+        let (line, column) = place(text, flaw.span.start);
+        let origin = origin.to_owned();
+        PolicyError::Invalid { origin, line, column, problem: flaw.problem, remedy: flaw.remedy }
+    })
+}
+
+fn parse_rules(text: &str) -> Result<Vec<Rule>, Flaw> {
+    let policy: PolicyText = toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or_default();
+        let problem = error.message().trim().replace('\n', ", ");
+        let remedy = remedy_for(text, &span, &problem);
+        Flaw { span, problem, remedy }
+    })?;
+    if policy.rule.len() > POLICY_RULES_MAX {
+        let problem = format!("{} rules; at most {POLICY_RULES_MAX} are read", policy.rule.len());
+        return Err(Flaw { span: 0..0, problem, remedy: "join rules that grant the same" });
+    }
+    policy.rule.into_iter().map(check_rule).collect()
+}
+
+/// The parser knows what it expected; the line tells what the author had in mind.
+fn remedy_for(text: &str, span: &Range<usize>, problem: &str) -> &'static str {
+    let before = text.get(..span.start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text.get(line_start..).unwrap_or_default().trim_start();
+    if problem.contains("unknown field") {
+        "remove it or correct its spelling"
+    } else if problem.contains("missing field") {
+        "add it: every rule needs who and argv"
+    } else if line.starts_with("who") {
+        REMEDY_WHO
+    } else if line.starts_with("argv") {
+        REMEDY_ARGV
+    } else {
+        "correct this line; it must be TOML as in the documented example"
+    }
+}
+
+/// Line and column, counted from 1, of a byte offset.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+fn check_rule(rule: RuleText) -> Result<Rule, Flaw> {
+    if rule.who.get_ref().is_empty() {
+        return Err(Flaw::new(&rule.who, "the rule names nobody", REMEDY_WHO));
+    }
+    if rule.argv.get_ref().is_empty() {
+        return Err(Flaw::new(&rule.argv, "the rule allows no command", REMEDY_ARGV));
+    }
+    let grant = check_grant(&rule)?;
+    let who = rule.who.into_inner().into_iter().map(check_who).collect::<Result<_, _>>()?;
+    let patterns = rule.argv.get_ref().iter().map(|words| check_pattern(words, rule.shell));
+    let patterns = patterns.collect::<Result<_, _>>()?;
+    Ok(Rule { who, patterns, grant })
+}
+
+fn check_who(who: Spanned<WhoText>) -> Result<Who, Flaw> {
+    let WhoText { name, key } = who.get_ref();
+    if name == "*" || key == "*" {
+        return Err(Flaw::new(&who, "`*` cannot stand for everybody in a policy file", REMEDY_WHO));
+    }
+    let is_name = name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.len() <= 32
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+    if !is_name {
+        return Err(Flaw::new(&who, format!("{name:?} is not a user's name"), REMEDY_WHO));
+    }
+    // Sixteen bytes in base64url without padding.
+    let is_key_id = key.len() == 22
+        && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter));
+    if !is_key_id {
+        let problem = format!("{key:?} is not the id of a key (22 letters of base64url)");
+        return Err(Flaw::new(&who, problem, "copy it from the client's /verify"));
+    }
+    let WhoText { name, key } = who.into_inner();
+    Ok(Who { name, key })
+}
+
+fn check_pattern(words: &Spanned<Vec<Spanned<String>>>, shell: bool) -> Result<Pattern, Flaw> {
+    let Some(first) = words.get_ref().first() else {
+        return Err(Flaw::new(words, "an empty pattern names no program", REMEDY_ARGV));
+    };
+    let program = first.get_ref().as_str();
+    let base = program.rsplit('/').next().unwrap_or(program);
+    if !shell && (program.contains('*') || SHELLS.contains(&base)) {
+        let problem = format!("{program:?} can run any command");
+        let remedy = "name one program exactly, or write shell = true in this rule if you mean it";
+        return Err(Flaw::new(first, problem, remedy));
+    }
+    if program.is_empty() {
+        return Err(Flaw::new(first, "an empty word names no program", REMEDY_ARGV));
+    }
+    let last = words.get_ref().len() - 1;
+    let checked =
+        words.get_ref().iter().enumerate().map(|(place, word)| match word.get_ref().as_str() {
+            "*" => Ok(Word::One),
+            "**" if place == last => Ok(Word::Rest),
+            "**" => {
+                Err(Flaw::new(word, "`**` must be the last word", "move it to the end or use `*`"))
+            }
+            text if text.contains('*') => {
+                let problem = format!("`*` inside the word {text:?} has no meaning");
+                Err(Flaw::new(
+                    word,
+                    problem,
+                    "use `*` alone for one word or `**` alone for any rest",
+                ))
+            }
+            text => Ok(Word::Exact(text.to_owned())),
+        });
+    checked.collect::<Result<_, _>>().map(Pattern)
+}
+
+fn check_grant(rule: &RuleText) -> Result<Grant, Flaw> {
+    let seconds_max = WALL_MS_MAX / 1_000;
+    let seconds = check_range(rule.time_limit_s.as_ref(), WALL_MS_DEFAULT / 1_000, seconds_max)?;
+    if let Some(cwd) = rule.cwd.as_ref().filter(|cwd| !cwd.get_ref().is_absolute()) {
+        return Err(Flaw::new(cwd, "cwd is not absolute", "write the whole path from /"));
+    }
+    let patterns = rule.argv.get_ref().iter().map(|words| {
+        let words: Vec<_> = words.get_ref().iter().map(|word| word.get_ref().as_str()).collect();
+        words.join(" ")
+    });
+    Ok(Grant {
+        rule: patterns.collect::<Vec<_>>().join("\n"),
+        cwd: rule.cwd.as_ref().map(|cwd| cwd.get_ref().clone()),
+        run_as: rule.run_as.clone(),
+        rate: rule.rate.as_ref().map(check_rate).transpose()?,
+        wall_ms_max: seconds * 1_000,
+        output_bytes_max: check_range(
+            rule.output_limit_bytes.as_ref(),
+            OUTPUT_BYTES_DEFAULT,
+            OUTPUT_BYTES_MAX,
+        )?,
+        network: rule.network,
+    })
+}
+
+fn check_range(value: Option<&Spanned<u64>>, default: u64, max: u64) -> Result<u64, Flaw> {
+    match value {
+        None => Ok(default),
+        Some(value) if (1..=max).contains(value.get_ref()) => Ok(*value.get_ref()),
+        Some(value) => {
+            let problem = format!("{} is not between 1 and {max}", value.get_ref());
+            Err(Flaw::new(value, problem, "choose a limit in that range"))
+        }
+    }
+}
+
+fn check_rate(text: &Spanned<String>) -> Result<Rate, Flaw> {
+    let parsed = text.get_ref().split_once('/').and_then(|(count, unit)| {
+        let window_ms = match unit {
+            "s" => 1_000,
+            "min" => 60 * 1_000,
+            "h" => 60 * 60 * 1_000,
+            "day" => 24 * 60 * 60 * 1_000,
+            _ => return None,
+        };
+        let commands_max = count.parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
+        Some(Rate { commands_max, window_ms })
+    });
+    parsed
+        .ok_or_else(|| Flaw::new(text, format!("{:?} is not a rate", text.get_ref()), REMEDY_RATE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHO: &str = "who = [{ name = \"alice\", key = \"AAAAAAAAAAAAAAAAAAAAAA\" }]";
+
+    /// Goal: every mistake is answered with its place, what is wrong, and what to do.
+    #[test]
+    fn mistakes_are_placed_and_explained() {
+        let rule = |rest: &str| format!("[[rule]]\n{WHO}\n{rest}\n");
+        let argv = "argv = [[\"true\"]]";
+        let with = |line: &str| rule(&format!("{argv}\n{line}"));
+        let table = [
+            ("[[rule]\n".to_owned(), 1, 8, "documented example"),
+            ("[[rule]]\nwho = \"*\"\nargv = [[\"true\"]]\n".to_owned(), 2, 7, "pinned keys"),
+            ("[[rule]]\nwho = []\nargv = [[\"true\"]]\n".to_owned(), 2, 7, "names nobody"),
+            ("[[rule]]\nargv = [[\"true\"]]\n".to_owned(), 1, 1, "missing field `who`"),
+            ("[[rules]]\n".to_owned(), 1, 3, "spelling"),
+            (with("user = \"x\""), 4, 1, "unknown field `user`"),
+            (with("shell = \"yes\""), 4, 9, "boolean"),
+            (rule("argv = [\"true\"]"), 3, 9, "list of patterns"),
+            (rule("argv = []"), 3, 8, "allows no command"),
+            (rule("argv = [[]]"), 3, 9, "names no program"),
+            (rule("argv = [[\"\"]]"), 3, 10, "names no program"),
+            (rule("argv = [[\"id\", \"**\", \"x\"]]"), 3, 16, "last word"),
+            (rule("argv = [[\"id\", \"b*\"]]"), 3, 16, "inside the word"),
+            (rule("argv = [[\"*\"]]"), 3, 10, "shell = true"),
+            (rule("argv = [[\"/bin/sh\", \"-c\", \"*\"]]"), 3, 10, "shell = true"),
+            (with("cwd = \"tmp\""), 4, 7, "not absolute"),
+            (with("rate = \"ten/min\""), 4, 8, "10/min"),
+            (with("rate = \"0/min\""), 4, 8, "10/min"),
+            (with("rate = \"5/week\""), 4, 8, "10/min"),
+            (with("time_limit_s = 0"), 4, 16, "between 1 and 3600"),
+            (with("time_limit_s = -1"), 4, 16, "invalid value"),
+            (with("output_limit_bytes = 99999999999"), 4, 22, "between 1 and"),
+        ];
+        for (text, line, column, expected) in table {
+            let error = parse(&text, "policy.toml").expect_err(&text).to_string();
+            let prefix = format!("policy.toml:{line}:{column}: ");
+            assert!(error.starts_with(&prefix), "{text}\n{error}\nexpected {prefix}");
+            assert!(error.contains(expected), "{text}\n{error}\nexpected {expected}");
+            assert!(!error.contains('\n'), "one line: {error}");
+        }
+    }
+
+    /// Goal: people and keys in a file are real ones.
+    #[test]
+    fn everybody_and_malformed_keys_are_refused() {
+        for (name, key) in [
+            ("*", "AAAAAAAAAAAAAAAAAAAAAA"),
+            ("alice", "*"),
+            ("alice", ""),
+            ("alice", "AAAA"),
+            ("alice", "AAAAAAAAAAAAAAAAAAAA=="),
+            ("", "AAAAAAAAAAAAAAAAAAAAAA"),
+            ("al ice", "AAAAAAAAAAAAAAAAAAAAAA"),
+        ] {
+            let text = format!(
+                "[[rule]]\nwho = [{{ name = \"{name}\", key = \"{key}\" }}]\nargv = [[\"true\"]]\n"
+            );
+            assert!(parse(&text, "p").is_err(), "{name} {key}");
+        }
+    }
+
+    /// Goal: what is written is what is granted, and what is not written has its default.
+    #[test]
+    fn a_whole_rule_is_read() {
+        let text = format!(
+            "[[rule]]\n{WHO}\nargv = [[\"sh\", \"-c\", \"*\"]]\ncwd = \"/srv\"\nrun_as = \"www-data\"\n\
+             rate = \"10/min\"\ntime_limit_s = 5\noutput_limit_bytes = 9\nshell = true\nnetwork = true\n\
+             [[rule]]\n{WHO}\nargv = [[\"true\"]]\n"
+        );
+        let policy = parse(&text, "p").expect("valid");
+        let [first, second] = policy.rules.as_slice() else { panic!("two rules") };
+        let written = Grant {
+            rule: "sh -c *".to_owned(),
+            cwd: Some("/srv".into()),
+            run_as: Some("www-data".to_owned()),
+            rate: Some(Rate { commands_max: 10, window_ms: 60_000 }),
+            wall_ms_max: 5_000,
+            output_bytes_max: 9,
+            network: true,
+        };
+        assert_eq!(first.grant, written);
+        let default = Grant { rule: "true".to_owned(), ..Grant::harmless() };
+        assert_eq!(second.grant, default);
+        assert!(parse("", "p").expect("an empty policy allows nothing").rules.is_empty());
+    }
+
+    /// Goal: the number of rules is bounded.
+    #[test]
+    fn too_many_rules_are_refused() {
+        let rules = |count| format!("[[rule]]\n{WHO}\nargv = [[\"true\"]]\n").repeat(count);
+        assert!(parse(&rules(POLICY_RULES_MAX), "p").is_ok());
+        let error = parse(&rules(POLICY_RULES_MAX + 1), "p").unwrap_err().to_string();
+        assert!(error.contains("join rules"), "{error}");
+    }
+
+    /// Goal: files that are missing or too long are said to be so.
+    #[test]
+    fn unreadable_files_are_reported() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("policy.toml");
+        assert!(load(&path).unwrap_err().to_string().contains("policy.toml: No such file"));
+        std::fs::write(&path, "#".repeat(POLICY_BYTES_MAX + 1)).expect("written");
+        assert!(load(&path).unwrap_err().to_string().contains("longer than"));
+        std::fs::write(&path, "#".repeat(POLICY_BYTES_MAX)).expect("written");
+        assert!(load(&path).is_ok());
+    }
+}

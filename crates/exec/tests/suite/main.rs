@@ -1,0 +1,8 @@
+//! An agent with its real helper process, on this machine's real kernel.
+
+mod at_most_once;
+mod harness;
+mod limits;
+mod sandbox;
+mod unprivileged;
+mod who_may;

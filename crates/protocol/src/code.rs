@@ -1,0 +1,63 @@
+//! Stable codes of refusals. Scripts rely on them: a code keeps its meaning for ever.
+
+/// Declares the codes once: constant, text on the wire, and the list for tests and documents.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+
+        /// Every code.
+        pub const ALL: &[&str] = &[$($text),*];
+    };
+}
+
+codes! {
+    /// The name belongs to somebody else.
+    NAME_TAKEN = "E_NAME_TAKEN";
+    /// The name is signed in elsewhere.
+    NAME_IN_USE = "E_NAME_IN_USE";
+    /// The name breaks the rules of names.
+    NAME_INVALID = "E_NAME_INVALID";
+    /// Nobody has this name.
+    NO_SUCH_USER = "E_NO_SUCH_USER";
+    /// The sign-in was refused: unknown name, wrong password or wrong key.
+    SIGN_IN = "E_SIGN_IN";
+    /// The message is malformed; the reason says where.
+    MALFORMED = "E_MALFORMED";
+    /// The tag is none that the hub knows.
+    UNKNOWN_TAG = "E_UNKNOWN_TAG";
+    /// The signature does not belong to the sender and the content.
+    BAD_SIGNATURE = "E_BAD_SIGNATURE";
+    /// Sender, conversation and recipient do not go together.
+    NOT_ALLOWED = "E_NOT_ALLOWED";
+    /// The sender is no member of the conversation.
+    NOT_A_MEMBER = "E_NOT_A_MEMBER";
+    /// A counter that was used before, with another frame.
+    REPLAY = "E_REPLAY";
+    /// An id that was used before, with another frame.
+    CONFLICT = "E_CONFLICT";
+    /// Another epoch was accepted first, or the epoch is unknown.
+    EPOCH = "E_EPOCH";
+    /// The membership chain has moved on, or an epoch names somebody it must not.
+    MEMBERS = "E_MEMBERS";
+    /// The clocks differ by more than five minutes.
+    CLOCK = "E_CLOCK";
+    /// Too many recipients, or too many requests.
+    TOO_MANY = "E_TOO_MANY";
+    /// The hub's disk is full; reading goes on.
+    STORAGE_FULL = "E_STORAGE_FULL";
+    /// The target accepts no commands.
+    NO_AGENT = "E_NO_AGENT";
+    /// The command was meant for another restart or key of the target.
+    STALE = "E_STALE";
+    /// The policy of the target does not allow it.
+    POLICY = "E_POLICY";
+    /// The command's time to start has passed.
+    EXPIRED = "E_EXPIRED";
+    /// The device does not trust the key of the other side.
+    UNTRUSTED = "E_UNTRUSTED";
+    /// The message could not be sealed or opened.
+    UNREADABLE = "E_UNREADABLE";
+}
+
+/// The code of a receipt for a message that could not be read, whatever the cause (rule R8).
+pub const DELIVERED_UNREADABLE: &str = "unreadable";

@@ -1,0 +1,317 @@
+//! The portable backend: Rust only, no C compiler. Several times slower than the default one, and
+//! its RSA has had timing leaks (RUSTSEC-2023-0071): here its private operations are blinded, and
+//! only OAEP and PSS are used. It is the independent check of the default backend.
+//!
+//! Its calls return a `Result` even where only a broken random generator can make them fail. Those
+//! places say `expect` with the precondition that this file ensures.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit as _};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
+use rsa::rand_core::UnwrapErr;
+use rsa::traits::PublicKeyParts;
+use rsa::{Oaep, Pss, RsaPrivateKey, RsaPublicKey};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::{BadSignature, GCM_TAG_LEN, KeyBits, KeyError, OpenFailed, UnwrapFailed, der};
+
+/// Length of the PSS salt in bytes: that of the hash, as RFC 8017 recommends.
+const SALT_LEN: usize = 32;
+
+/// A private key that signs with RSA-PSS.
+pub struct SigningKey {
+    key: RsaPrivateKey,
+    spki: Vec<u8>,
+}
+
+impl SigningKey {
+    /// Makes a new key from the system's randomness; tens to hundreds of milliseconds.
+    pub fn generate(bits: KeyBits) -> Result<Self, KeyError> {
+        generate(bits)?.try_into()
+    }
+
+    /// Reads a PKCS#8 key under the rules of [`VerifyingKey::from_spki`].
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        from_pkcs8(der)?.try_into()
+    }
+
+    /// The private key as unencrypted PKCS#8 DER.
+    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        pkcs8(&self.key)
+    }
+
+    /// The public key as `SubjectPublicKeyInfo` DER.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// Signs the message; the signature is as long as the modulus.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key
+            .sign(Pss::<Sha256>::new_blinded_with_salt(SALT_LEN), &sha256(message))
+            .expect("a checked key of at least 2048 bits has room for SHA-256 PSS")
+    }
+}
+
+impl TryFrom<RsaPrivateKey> for SigningKey {
+    type Error = KeyError;
+
+    fn try_from(key: RsaPrivateKey) -> Result<Self, KeyError> {
+        let spki = spki(&key)?;
+        Ok(Self { key, spki })
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key: _, spki: _ } = self;
+        f.debug_struct("SigningKey").finish_non_exhaustive()
+    }
+}
+
+/// A public key that checks RSA-PSS signatures. Parsed once; clones share it.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    key: Arc<RsaPublicKey>,
+    signature_len: usize,
+}
+
+impl VerifyingKey {
+    /// Reads a public key: exponent 65537, a modulus of 2048 to 4096 bits and strict DER, which
+    /// leaves exactly one encoding of each key.
+    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
+        let signature_len = der::check_public(der)?;
+        Ok(Self { key: Arc::new(from_spki(der)?), signature_len })
+    }
+
+    /// Length of every signature by this key, in bytes.
+    pub fn signature_len(&self) -> usize {
+        self.signature_len
+    }
+
+    /// Accepts only a signature of exactly this message, with a salt of exactly 32 bytes.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        if signature.len() != self.signature_len {
+            return Err(BadSignature);
+        }
+        self.key
+            .verify(Pss::<Sha256>::new_with_salt(SALT_LEN), &sha256(message), signature)
+            .map_err(|_whatever| BadSignature)
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key: _, signature_len } = self;
+        f.debug_struct("VerifyingKey").field("signature_len", signature_len).finish_non_exhaustive()
+    }
+}
+
+/// A private key that unwraps what was wrapped for it with RSA-OAEP.
+pub struct UnwrapKey {
+    key: RsaPrivateKey,
+    spki: Vec<u8>,
+}
+
+impl UnwrapKey {
+    /// Makes a new key from the system's randomness; tens to hundreds of milliseconds.
+    pub fn generate(bits: KeyBits) -> Result<Self, KeyError> {
+        generate(bits)?.try_into()
+    }
+
+    /// Reads a PKCS#8 key under the rules of [`WrapKey::from_spki`].
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        from_pkcs8(der)?.try_into()
+    }
+
+    /// The private key as unencrypted PKCS#8 DER.
+    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        pkcs8(&self.key)
+    }
+
+    /// The public key as `SubjectPublicKeyInfo` DER.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// Opens a wrapped key. There is one error whatever the cause, and the content must be
+    /// exactly 32 bytes.
+    pub fn unwrap(
+        &self,
+        label: &[u8],
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<[u8; 32]>, UnwrapFailed> {
+        if wrapped.len() != self.key.size() {
+            return Err(UnwrapFailed);
+        }
+        let opened = self
+            .key
+            .decrypt_blinded(&mut UnwrapErr(SysRng), Oaep::<Sha256>::new_with_label(label), wrapped)
+            .map(Zeroizing::new)
+            .map_err(|_whatever| UnwrapFailed)?;
+        <&[u8; 32]>::try_from(opened.as_slice())
+            .map(|key| Zeroizing::new(*key))
+            .map_err(|_other_length| UnwrapFailed)
+    }
+}
+
+impl TryFrom<RsaPrivateKey> for UnwrapKey {
+    type Error = KeyError;
+
+    fn try_from(key: RsaPrivateKey) -> Result<Self, KeyError> {
+        let spki = spki(&key)?;
+        Ok(Self { key, spki })
+    }
+}
+
+impl fmt::Debug for UnwrapKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key: _, spki: _ } = self;
+        f.debug_struct("UnwrapKey").finish_non_exhaustive()
+    }
+}
+
+/// A public key that keys are wrapped for with RSA-OAEP.
+pub struct WrapKey {
+    key: RsaPublicKey,
+}
+
+impl WrapKey {
+    /// Reads a public key: exponent 65537, a modulus of 2048 to 4096 bits and strict DER, which
+    /// leaves exactly one encoding of each key.
+    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
+        der::check_public(der)?;
+        Ok(Self { key: from_spki(der)? })
+    }
+
+    /// Wraps a key; the result is as long as the modulus and opens only with the same label.
+    pub fn wrap(&self, label: &[u8], key: &[u8; 32]) -> Vec<u8> {
+        self.key
+            .encrypt(&mut UnwrapErr(SysRng), Oaep::<Sha256>::new_with_label(label), key)
+            .expect("a checked key of at least 2048 bits has room for 32 bytes in OAEP")
+    }
+}
+
+impl fmt::Debug for WrapKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key } = self;
+        f.debug_struct("WrapKey").field("wrapped_len", &key.size()).finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 of the bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// SHA-256 of the parts one after the other; where one ends and the next begins is not hashed.
+pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// HMAC-SHA256 of the parts one after the other, under a key of any length.
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// The extract step of HKDF-SHA256 (RFC 5869 section 2.2).
+pub fn hkdf_extract(salt: &[u8], ikm: &[u8]) -> Zeroizing<[u8; 32]> {
+    let (prk, _expander) = Hkdf::<Sha256>::extract(Some(salt), ikm);
+    Zeroizing::new(prk.into())
+}
+
+/// The expand step of HKDF-SHA256 (RFC 5869 section 2.3) to 32 bytes, which is one block; the
+/// parts of `info` are concatenated.
+pub fn hkdf_expand(prk: &[u8; 32], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut derived = Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::from_prk(prk)
+        .expect("32 bytes are as long as the hash, which is enough for HKDF")
+        .expand_multi_info(info, &mut *derived)
+        .expect("32 bytes are one block of the 255 that HKDF gives");
+    derived
+}
+
+/// Seals with AES-256-GCM: the ciphertext, then its 16-byte tag. A nonce must never be used twice
+/// with one key.
+pub fn gcm_seal(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    Aes256Gcm::new(key.into())
+        .encrypt(nonce.into(), Payload { msg: plaintext, aad })
+        .expect("every frame is far below the 64 GiB that one nonce can seal")
+}
+
+/// Opens what [`gcm_seal`] made with the same key, nonce and associated data.
+pub fn gcm_open(
+    key: &[u8; 32],
+    nonce: &[u8; 12],
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, OpenFailed> {
+    if sealed.len() < GCM_TAG_LEN {
+        return Err(OpenFailed);
+    }
+    Aes256Gcm::new(key.into())
+        .decrypt(nonce.into(), Payload { msg: sealed, aad })
+        .map(Zeroizing::new)
+        .map_err(|aes_gcm::Error| OpenFailed)
+}
+
+/// PBKDF2-HMAC-SHA256 to 32 bytes.
+pub fn pbkdf2_sha256(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Zeroizing<[u8; 32]> {
+    let mut derived = Zeroizing::new([0; 32]);
+    pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations.get(), &mut *derived);
+    derived
+}
+
+/// Bytes from the operating system's generator. For callers outside the pure code: everything
+/// below takes its randomness as an argument.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).expect("the system always has randomness after boot");
+    bytes
+}
+
+/// Whether two byte strings are equal, in a time that depends on their lengths only.
+pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+fn generate(bits: KeyBits) -> Result<RsaPrivateKey, KeyError> {
+    let bits = usize::try_from(bits.bits()).map_err(|_too_large| KeyError::Generation)?;
+    RsaPrivateKey::new(&mut UnwrapErr(SysRng), bits).map_err(|_failed| KeyError::Generation)
+}
+
+fn from_pkcs8(der: &[u8]) -> Result<RsaPrivateKey, KeyError> {
+    der::check_private(der)?;
+    RsaPrivateKey::from_pkcs8_der(der).map_err(|_refused| KeyError::Inconsistent)
+}
+
+fn from_spki(der: &[u8]) -> Result<RsaPublicKey, KeyError> {
+    RsaPublicKey::from_public_key_der(der).map_err(|_refused| KeyError::Inconsistent)
+}
+
+fn spki(key: &RsaPrivateKey) -> Result<Vec<u8>, KeyError> {
+    let der = key.as_public_key().to_public_key_der().map_err(|_refused| KeyError::Inconsistent)?;
+    Ok(der.into_vec())
+}
+
+fn pkcs8(key: &RsaPrivateKey) -> Zeroizing<Vec<u8>> {
+    key.to_pkcs8_der().expect("an RSA key that was generated or read can be written").to_bytes()
+}

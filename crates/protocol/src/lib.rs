@@ -1,0 +1,44 @@
+//! Bytes and their meaning: what travels between two devices, and between a device and the hub.
+//!
+//! This crate holds no socket, clock, file or task. Time and randomness are arguments, so every
+//! decision in it can be replayed.
+//!
+//! ```text
+//!  alice's device                        hub                         bob's device
+//!  plaintext ─ seal ─► Frame ───────► header only ───────► Frame ─ verify, open ─► plaintext
+//!            content   (binary)       routes, stores                 envelope
+//!  ClientToHub ─────────(text)──────► answers ──(text)──► HubToClient
+//! ```
+//!
+//! Modules in reading order:
+//! - [`limits`], [`name`], [`id`], [`b64`], [`sanitise`]: the small words everything is made of;
+//! - [`tag`], [`header`], [`frame`], [`batch`]: a sealed or signed frame, byte by byte;
+//! - [`crypto`], [`keys`]: the primitives (two backends) and the keys of a device;
+//! - [`members`], [`epoch`], [`ratchet`], [`content`], [`envelope`]: who shares a key, which key,
+//!   which message key, what is said, and sealing it;
+//! - [`handshake`], [`hub`], [`code`]: the conversation between one client and the hub.
+
+pub mod limits;
+
+pub mod b64;
+pub mod id;
+pub mod name;
+pub mod sanitise;
+
+pub mod batch;
+pub mod frame;
+pub mod header;
+pub mod tag;
+
+pub mod crypto;
+pub mod keys;
+
+pub mod content;
+pub mod envelope;
+pub mod epoch;
+pub mod members;
+pub mod ratchet;
+
+pub mod code;
+pub mod handshake;
+pub mod hub;

@@ -1,0 +1,71 @@
+//! Every bound of the wire format, with the reason for its value.
+
+/// The only frame and header version that exists. Another value is refused, never guessed at.
+pub const VERSION: u8 = 1;
+
+/// Longest header. A bundle (three public keys in base64) is the largest and needs about 2.5 KiB.
+pub const HEADER_BYTES_MAX: usize = 4 * 1024;
+
+/// Longest body: a 128 KiB chunk of wrapped keys with room for its framing.
+pub const BODY_BYTES_MAX: usize = 192 * 1024;
+
+/// Most frames one signature may cover: the path of a frame is then at most six hashes.
+pub const BATCH_FRAMES_MAX: usize = 64;
+
+/// Deepest Merkle path: log2 of [`BATCH_FRAMES_MAX`].
+pub const BATCH_PATH_MAX: usize = 6;
+
+/// Longest signature: RSA-4096, the largest modulus accepted.
+pub const SIGNATURE_BYTES_MAX: usize = 512;
+
+/// Longest binary message: one frame at both caps with its authentication block.
+pub const FRAME_BYTES_MAX: usize =
+    10 + HEADER_BYTES_MAX + BODY_BYTES_MAX + 5 + 32 * BATCH_PATH_MAX + SIGNATURE_BYTES_MAX;
+
+/// Longest JSON text message between a client and the hub; larger answers come in pages.
+pub const TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// Deepest nesting of a JSON message. Ours need four; deeper input only costs stack.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Largest integer in any JSON: 2^53 - 1, so that JavaScript reads the same number.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// Longest user or room name in bytes (they are ASCII).
+pub const NAME_BYTES_MAX: usize = 32;
+
+/// Upload of an epoch is cut into messages of at most this many payload bytes (rule R11).
+pub const UPLOAD_CHUNK_BYTES_MAX: usize = 128 * 1024;
+
+/// Most devices one epoch can be wrapped for. Above it a broadcast is refused (rule R18).
+pub const EPOCH_DEVICES_MAX: usize = 5_000;
+
+/// How far a receiving chain may skip ahead at once: 2,000 HMACs are 2 ms, the worst a peer can cost.
+pub const CHAIN_SKIP_MAX: u32 = 2_000;
+
+/// Message keys of skipped frames that are kept per chain, oldest dropped first.
+pub const SKIPPED_KEYS_MAX: usize = 1_024;
+
+/// Plaintexts are padded to multiples of this many bytes to hide their length (rule R28).
+pub const PAD_BYTES: usize = 64;
+
+/// Messages one sender may seal in one epoch before a new epoch is due.
+pub const EPOCH_SENDER_MESSAGES_MAX: u32 = 1_000;
+
+/// Most receipts in one receipt frame; more start another frame.
+pub const RECEIPTS_PER_FRAME_MAX: usize = 64;
+
+/// Longest argument vector of a command, in words and in bytes altogether.
+pub const ARGV_WORDS_MAX: usize = 256;
+/// See [`ARGV_WORDS_MAX`].
+pub const ARGV_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest text of one message in bytes; longer content travels as a file.
+pub const MESSAGE_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Items in one page of an answer (bundles, members): a page stays under [`TEXT_BYTES_MAX`].
+pub const PAGE_ITEMS_MAX: usize = 48;
+
+const _: () = assert!(FRAME_BYTES_MAX < 256 * 1024, "a frame must fit the WebSocket frame limit");
+const _: () = assert!(1 << BATCH_PATH_MAX == BATCH_FRAMES_MAX);
+const _: () = assert!(PAGE_ITEMS_MAX * 4 * HEADER_BYTES_MAX / 3 <= TEXT_BYTES_MAX);

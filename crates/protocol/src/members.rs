@@ -1,0 +1,328 @@
+//! Who belongs to a conversation: the signed membership chain of a room (rule R2), and the member
+//! lines that an epoch is wrapped for (6.4).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::crypto::sha256;
+use crate::header::{MemberArgument, MemberHeader, MemberOperation};
+use crate::id::{Digest, KeyId};
+use crate::limits::EPOCH_DEVICES_MAX;
+use crate::name::{ConversationId, ConversationKind, RoomName, UserName};
+
+/// One device in a member list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MemberLine {
+    /// Its user.
+    pub name: UserName,
+    /// Its signing key.
+    pub sk: KeyId,
+    /// Its encryption key.
+    pub ek: KeyId,
+}
+
+/// The devices an epoch is wrapped for: lines `name SP sk SP ek LF`, sorted bytewise.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemberList {
+    lines: Vec<MemberLine>,
+    bytes: Vec<u8>,
+}
+
+/// The bytes are not a sorted list of member lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the member list is not a sorted list of lines `name signing-key encryption-key`")]
+pub struct MemberListError;
+
+impl MemberList {
+    /// Sorts the lines and drops equal ones.
+    pub fn new(lines: impl IntoIterator<Item = MemberLine>) -> Self {
+        let mut written: Vec<(String, MemberLine)> = lines
+            .into_iter()
+            .map(|line| (format!("{} {} {}\n", line.name, line.sk, line.ek), line))
+            .collect();
+        written.sort_by(|a, b| a.0.cmp(&b.0));
+        written.dedup_by(|a, b| a.0 == b.0);
+        let mut list = Self::default();
+        for (text, line) in written {
+            list.bytes.extend_from_slice(text.as_bytes());
+            list.lines.push(line);
+        }
+        list
+    }
+
+    /// Reads a list; any other spelling, order or double line is refused.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MemberListError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| MemberListError)?;
+        let mut lines = Vec::new();
+        for line in text.split_terminator('\n') {
+            if lines.len() >= EPOCH_DEVICES_MAX {
+                return Err(MemberListError);
+            }
+            lines.push(parse_line(line).ok_or(MemberListError)?);
+        }
+        let list = Self::new(lines);
+        if list.bytes == bytes { Ok(list) } else { Err(MemberListError) }
+    }
+
+    /// The lines in their order.
+    pub fn lines(&self) -> &[MemberLine] {
+        &self.lines
+    }
+
+    /// The list as it is hashed and sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// `mh`: SHA-256 of the list.
+    pub fn hash(&self) -> Digest {
+        Digest(sha256(&self.bytes))
+    }
+
+    /// Whether a device of `name` that signs with `sk` is listed.
+    pub fn contains(&self, name: &UserName, sk: &KeyId) -> bool {
+        self.position(name, sk).is_some()
+    }
+
+    /// The place of a device's line.
+    pub fn position(&self, name: &UserName, sk: &KeyId) -> Option<usize> {
+        let start = self.lines.partition_point(|line| line.name.as_str() < name.as_str());
+        let end = start + self.lines.get(start..)?.iter().take_while(|l| l.name == *name).count();
+        (start..end).find(|index| self.lines.get(*index).is_some_and(|line| line.sk == *sk))
+    }
+}
+
+fn parse_line(line: &str) -> Option<MemberLine> {
+    let mut words = line.split(' ');
+    let name = UserName::new(words.next()?).ok()?;
+    let sk = KeyId::parse(words.next()?).ok()?;
+    let ek = KeyId::parse(words.next()?).ok()?;
+    words.next().is_none().then_some(MemberLine { name, sk, ek })
+}
+
+/// One member of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The member's identity key.
+    pub ik: KeyId,
+    /// Whether they may admit, remove and change roles.
+    pub admin: bool,
+}
+
+/// Why a link of a membership chain was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MemberError {
+    /// The link does not follow the last one: another link came first.
+    #[error("membership: link {got} was made, the next one is {expected}")]
+    Stale {
+        /// The link's number.
+        got: u32,
+        /// The number that comes next.
+        expected: u32,
+    },
+    /// Not a room.
+    #[error("membership: {0} has no membership to change")]
+    NotARoom(ConversationId),
+    /// The room does not exist yet, or exists already.
+    #[error("membership: the room {0}")]
+    Existence(&'static str),
+    /// The signer may not do this.
+    #[error("membership: {0}")]
+    NotAllowed(&'static str),
+}
+
+/// The members of one room, computed from its verified chain. The hub and every device apply the
+/// same links with the same code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    cid: ConversationId,
+    /// Number of links: the `mg` that comes next.
+    next: u32,
+    /// Digest of the last link.
+    head: Digest,
+    open: bool,
+    members: BTreeMap<UserName, Member>,
+}
+
+impl Membership {
+    /// A room before its first link. The lobby and ALL exist from the start and are open.
+    pub fn new(cid: ConversationId) -> Self {
+        Self { cid, next: 0, head: Digest::ZERO, open: true, members: BTreeMap::new() }
+    }
+
+    /// The room.
+    pub fn conversation(&self) -> &ConversationId {
+        &self.cid
+    }
+
+    /// The number of the next link, which is how many there are.
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// The digest that the next link names as the one before it.
+    pub fn head(&self) -> Digest {
+        self.head
+    }
+
+    /// The members by name.
+    pub fn members(&self) -> &BTreeMap<UserName, Member> {
+        &self.members
+    }
+
+    /// Whether `name` is a member.
+    pub fn contains(&self, name: &UserName) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// Whether the room exists without being created: the lobby and ALL.
+    fn is_implicit(&self) -> bool {
+        self.cid == ConversationId::all() || self.cid == ConversationId::room(&RoomName::lobby())
+    }
+
+    /// Whether this link may come next. `signer` is the identity key behind `link.sk`, which the
+    /// caller has verified.
+    pub fn check(&self, link: &MemberHeader, signer: KeyId) -> Result<(), MemberError> {
+        if link.cid != self.cid || !matches!(self.cid.kind(), ConversationKind::Room(_)) {
+            return Err(MemberError::NotARoom(link.cid.clone()));
+        }
+        if link.mg != self.next || link.pm != self.head {
+            return Err(MemberError::Stale { got: link.mg, expected: self.next });
+        }
+        let exists = self.next > 0 || self.is_implicit();
+        if exists == (link.op == MemberOperation::Create) {
+            return Err(MemberError::Existence(if exists {
+                "exists already"
+            } else {
+                "does not exist"
+            }));
+        }
+        let own = link.who == link.from && link.ik == signer;
+        let admin =
+            self.members.get(&link.from).is_some_and(|member| member.admin && member.ik == signer);
+        let inside = self.contains(&link.who);
+        let plain = link.arg == MemberArgument::None;
+        let refuse = |reason| Err(MemberError::NotAllowed(reason));
+        match link.op {
+            MemberOperation::Create if !own || plain => {
+                refuse("a room is created by its first member, open or invite")
+            }
+            MemberOperation::Join if !own || !plain || !self.open => {
+                refuse("an open room is joined by one's own signature; others admit")
+            }
+            MemberOperation::Join | MemberOperation::Admit if inside => refuse("already a member"),
+            MemberOperation::Leave if !own || !plain => refuse("one leaves by one's own signature"),
+            MemberOperation::Leave if self.cid == ConversationId::all() => {
+                refuse("ALL cannot be left")
+            }
+            MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role if !admin => {
+                refuse("only an admin may do that")
+            }
+            MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role if !inside => {
+                refuse("not a member")
+            }
+            MemberOperation::Role if plain => refuse("the role is admin or member"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies a link that [`Membership::check`] accepted. `digest` is that of the link.
+    pub fn apply(&mut self, link: &MemberHeader, digest: Digest) {
+        let who = link.who.clone();
+        match link.op {
+            MemberOperation::Create => {
+                self.open = link.arg == MemberArgument::Open;
+                self.members.insert(who, Member { ik: link.ik, admin: true });
+            }
+            MemberOperation::Join | MemberOperation::Admit => {
+                self.members.insert(who, Member { ik: link.ik, admin: false });
+            }
+            MemberOperation::Leave | MemberOperation::Remove => {
+                self.members.remove(&who);
+            }
+            MemberOperation::Role => {
+                if let Some(member) = self.members.get_mut(&who) {
+                    member.admin = link.arg == MemberArgument::Admin;
+                }
+            }
+        }
+        self.next = self.next.saturating_add(1);
+        self.head = digest;
+    }
+}
+
+/// A short description of a list for logs: how many devices, and its hash.
+impl std::fmt::Display for MemberList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::new();
+        write!(text, "{} devices, {}", self.lines.len(), self.hash())?;
+        f.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::MessageId;
+    use crate::tag::Tag;
+
+    fn link(room: &Membership, from: &str, op: MemberOperation, who: &str) -> MemberHeader {
+        MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid: room.conversation().clone(),
+            from: UserName::new(from).unwrap(),
+            sk: KeyId([0; 16]),
+            op,
+            who: UserName::new(who).unwrap(),
+            ik: KeyId([1; 16]),
+            arg: MemberArgument::None,
+            mg: room.next(),
+            pm: room.head(),
+            id: MessageId([0; 16]),
+            ts: 0,
+        }
+    }
+
+    #[test]
+    fn the_lobby_is_joined_and_left_by_ones_own_signature() {
+        let mut lobby = Membership::new(ConversationId::parse("room:lobby").unwrap());
+        let signer = KeyId([1; 16]);
+        let join = link(&lobby, "alice", MemberOperation::Join, "alice");
+        assert_eq!(lobby.check(&join, signer), Ok(()));
+        assert!(lobby.check(&join, KeyId([2; 16])).is_err(), "another identity");
+        assert!(lobby.check(&link(&lobby, "bob", MemberOperation::Join, "alice"), signer).is_err());
+        lobby.apply(&join, Digest([7; 32]));
+        assert!(lobby.contains(&join.who));
+        assert!(matches!(lobby.check(&join, signer), Err(MemberError::Stale { .. })));
+        let again = link(&lobby, "alice", MemberOperation::Join, "alice");
+        assert!(lobby.check(&again, signer).is_err(), "already inside");
+        let leave = link(&lobby, "alice", MemberOperation::Leave, "alice");
+        assert_eq!(lobby.check(&leave, signer), Ok(()));
+        let remove = link(&lobby, "alice", MemberOperation::Remove, "alice");
+        assert!(lobby.check(&remove, signer).is_err(), "nobody is an admin here");
+    }
+
+    #[test]
+    fn a_list_has_one_spelling() {
+        let line = |name: &str, byte| MemberLine {
+            name: UserName::new(name).unwrap(),
+            sk: KeyId([byte; 16]),
+            ek: KeyId([9; 16]),
+        };
+        let list = MemberList::new([line("bob", 1), line("alice", 2), line("alice", 1)]);
+        assert_eq!(MemberList::parse(list.as_bytes()), Ok(list.clone()));
+        assert_eq!(list.lines().first().unwrap(), &line("alice", 1));
+        assert!(list.contains(&UserName::new("bob").unwrap(), &KeyId([1; 16])));
+        assert!(!list.contains(&UserName::new("bob").unwrap(), &KeyId([2; 16])));
+        let text = String::from_utf8(list.as_bytes().to_vec()).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert!(MemberList::parse(format!("{rest}{first}\n").as_bytes()).is_err(), "order");
+        assert!(MemberList::parse(format!("{first}\n{text}").as_bytes()).is_err(), "double");
+        assert!(MemberList::parse(text.trim_end().as_bytes()).is_err(), "last line feed");
+    }
+}

@@ -1,0 +1,193 @@
+//! The tag of a frame between people: what kind it is, where it may go, and how it is signed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::ConversationKind;
+
+/// What a frame is. The first seven are what people do; the others keep the keys in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum Tag {
+    /// A message to a room.
+    Text,
+    /// A command for a machine.
+    Cmd,
+    /// A receipt of delivery, or the success of a command (by [`Stage`]).
+    Ack,
+    /// An undecryptable delivery, or the failure of a command (by [`Stage`]).
+    Noack,
+    /// A message to one person.
+    Dm,
+    /// A message to everybody.
+    Broadcast,
+    /// A chunk of a file.
+    File,
+    /// A new epoch: the commitment to a shared key and the list of who holds it.
+    Key,
+    /// One link of the signed membership chain.
+    Member,
+    /// Live output of a command, and that it started.
+    Out,
+}
+
+/// Which stage an `ACK` or `NOACK` between people speaks of. (Stage "stored" is the hub's own word
+/// and a text message.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The recipient's device verified, opened and kept the message.
+    Delivered,
+    /// The command ended; exit status 0 for `ACK`.
+    Executed,
+}
+
+/// The shape of header a frame of this tag and stage carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Sealed, part of the sender's chain.
+    Message,
+    /// Signed and in clear: names messages that were delivered.
+    Receipt,
+    /// Announces an epoch.
+    Key,
+    /// A change of membership.
+    Member,
+}
+
+/// Domain separation: the label each shape is signed under (section 6.8 of the envelope).
+pub mod label {
+    /// Sealed messages.
+    pub const MSG: &str = "chat-e2e/1 msg";
+    /// Receipts of delivery.
+    pub const RECEIPT: &str = "chat-e2e/1 receipt";
+    /// Epochs.
+    pub const KEY: &str = "chat-e2e/1 key";
+    /// Membership changes.
+    pub const MEMBER: &str = "chat-e2e/1 member";
+    /// Bundles of public keys.
+    pub const BUNDLE: &str = "chat-e2e/1 bundle";
+    /// A signing key's agreement to belong to an identity.
+    pub const POP: &str = "chat-e2e/1 pop";
+    /// The root of a batch of frames.
+    pub const BATCH: &str = "chat-e2e/1 batch";
+    /// Sign-in.
+    pub const AUTH: &str = "chat-e2e/1 auth";
+    /// Wrapping of an epoch's key.
+    pub const WRAP: &str = "chat-e2e/1 wrap";
+    /// Wrapping of a link's key at sign-in.
+    pub const CHAN: &str = "chat-e2e/1 chan";
+    /// Commitment to an epoch's key.
+    pub const COMMIT: &str = "chat-e2e/1 commit";
+    /// A sender's chain inside an epoch.
+    pub const CHAIN: &str = "chat-e2e/1 chain";
+    /// Link key, client to server.
+    pub const C2S: &str = "chat-e2e/1 c2s";
+    /// Link key, server to client.
+    pub const S2C: &str = "chat-e2e/1 s2c";
+    /// Salt of the password's derivation.
+    pub const PW: &str = "chat-e2e/1 pw";
+    /// The login secret derived from a password.
+    pub const PW_AUTH: &str = "chat-e2e/1 pw-auth";
+    /// The vault key derived from a password.
+    pub const PW_VAULT: &str = "chat-e2e/1 pw-vault";
+    /// The vault.
+    pub const VAULT: &str = "chat-e2e/1 vault";
+    /// Verification words.
+    pub const SAFETY: &str = "chat-e2e/1 safety";
+}
+
+impl Tag {
+    /// The tag as written in headers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Cmd => "CMD",
+            Self::Ack => "ACK",
+            Self::Noack => "NOACK",
+            Self::Dm => "DM",
+            Self::Broadcast => "BROADCAST",
+            Self::File => "FILE",
+            Self::Key => "KEY",
+            Self::Member => "MEMBER",
+            Self::Out => "OUT",
+        }
+    }
+
+    /// Reads a tag as written in headers.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TEXT" => Self::Text,
+            "CMD" => Self::Cmd,
+            "ACK" => Self::Ack,
+            "NOACK" => Self::Noack,
+            "DM" => Self::Dm,
+            "BROADCAST" => Self::Broadcast,
+            "FILE" => Self::File,
+            "KEY" => Self::Key,
+            "MEMBER" => Self::Member,
+            "OUT" => Self::Out,
+            _ => return None,
+        })
+    }
+
+    /// The header's shape for this tag and stage, or `None` where the two do not go together.
+    pub fn shape(self, stage: Option<Stage>) -> Option<Shape> {
+        match (self, stage) {
+            (Self::Ack | Self::Noack, Some(Stage::Delivered)) => Some(Shape::Receipt),
+            (Self::Ack | Self::Noack, Some(Stage::Executed))
+            | (Self::Text | Self::Cmd | Self::Dm | Self::Broadcast | Self::Out, None) => {
+                Some(Shape::Message)
+            }
+            (Self::Key, None) => Some(Shape::Key),
+            (Self::Member, None) => Some(Shape::Member),
+            _ => None,
+        }
+    }
+
+    /// Whether a sealed frame of this tag may travel in a conversation of that kind, and whether it
+    /// is addressed to everybody there (`to` is `*`) or to the other party (rule R23).
+    pub fn fits(self, kind: &ConversationKind) -> Option<Address> {
+        match (self, kind) {
+            (Self::Text, ConversationKind::Room(room)) if !room.is_all() => Some(Address::Everyone),
+            (Self::Text, ConversationKind::Feed(_)) => Some(Address::Everyone),
+            (Self::Broadcast, ConversationKind::Room(room)) if room.is_all() => {
+                Some(Address::Everyone)
+            }
+            (
+                Self::Dm | Self::Cmd | Self::Out | Self::Ack | Self::Noack,
+                ConversationKind::Direct(..),
+            ) => Some(Address::Other),
+            _ => None,
+        }
+    }
+}
+
+/// Whom a frame is for, by its tag and conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    /// Everybody in the conversation: `to` is `*`.
+    Everyone,
+    /// The other of the two: `to` is their name.
+    Other,
+}
+
+impl Shape {
+    /// The label this shape is signed under.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Message => label::MSG,
+            Self::Receipt => label::RECEIPT,
+            Self::Key => label::KEY,
+            Self::Member => label::MEMBER,
+        }
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,98 @@
+//! The configuration file: the flags by name, in TOML, and nothing else.
+
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer};
+use thiserror::Error;
+
+use super::{LogFormat, TlsMode, Verify, parse_time};
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// Not there, or not readable.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of another kind.
+    #[error(
+        "{} is no configuration: {source}; `chat-server config default` prints one",
+        path.display()
+    )]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and what was expected there.
+        source: Box<toml::de::Error>,
+    },
+}
+
+/// The keys of the file. An unknown one is an error: a misspelt setting must not be silent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileOptions {
+    pub(super) port: Option<u16>,
+    pub(super) bind: Option<IpAddr>,
+    pub(super) data: Option<PathBuf>,
+    pub(super) logs: Option<PathBuf>,
+    pub(super) policy: Option<PathBuf>,
+    pub(super) tls: Option<TlsMode>,
+    pub(super) tls_cert: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
+    pub(super) insecure_plaintext: Option<bool>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) verify: Option<Verify>,
+    pub(super) drain_timeout: Option<FileTime>,
+}
+
+/// A time as on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileTime(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for FileTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_time(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl FileOptions {
+    /// Reads a file; without one nothing is set.
+    pub(super) fn read(path: Option<&Path>) -> Result<Self, FileError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = fs::read_to_string(path)
+            .map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| FileError::Parse { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// The keys that the file sets.
+    pub(super) fn keys(&self) -> Vec<&'static str> {
+        [
+            ("port", self.port.is_some()),
+            ("bind", self.bind.is_some()),
+            ("data", self.data.is_some()),
+            ("logs", self.logs.is_some()),
+            ("policy", self.policy.is_some()),
+            ("tls", self.tls.is_some()),
+            ("tls_cert", self.tls_cert.is_some()),
+            ("tls_key", self.tls_key.is_some()),
+            ("insecure_plaintext", self.insecure_plaintext.is_some()),
+            ("log_format", self.log_format.is_some()),
+            ("verify", self.verify.is_some()),
+            ("drain_timeout", self.drain_timeout.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_set)| is_set.then_some(key))
+        .collect()
+    }
+}

@@ -1,0 +1,143 @@
+//! Where a value comes from, and what makes no configuration.
+
+use clap::{CommandFactory, FromArgMatches};
+
+use super::*;
+
+fn options(arguments: &[&str]) -> Options {
+    let program = std::iter::once("chat-server");
+    Cli::try_parse_from(program.chain(arguments.iter().copied())).unwrap().options
+}
+
+fn with_file(text: &str, arguments: &[&str]) -> Result<Config, ConfigError> {
+    let folder = folder_with(text);
+    let mut options = options(arguments);
+    options.config = Some(folder.path().join("chat.toml"));
+    Config::resolve(&options)
+}
+
+fn folder_with(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("chat.toml"), text).unwrap();
+    folder
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn nothing_given_means_this_machine_only() {
+    let config = Config::resolve(&options(&[])).unwrap();
+    assert_eq!(config.address.to_string(), "127.0.0.1:9000");
+    assert_eq!(config.tls, Tls::Off);
+    assert_eq!(config.verify, Verify::Signature);
+    assert_eq!(config.drain_time_max, Duration::from_secs(5));
+}
+
+#[test]
+fn the_default_file_changes_nothing() {
+    let by_file = with_file(DEFAULT_FILE, &[]).unwrap();
+    let without = Config::resolve(&options(&[])).unwrap();
+    assert_eq!(format!("{by_file:?}"), format!("{without:?}"));
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let file = "port = 9100\nverify = \"transport\"\ndrain_timeout = \"700ms\"";
+    let config = with_file(file, &["--port", "9200"]).unwrap();
+    assert_eq!(config.address.port(), 9200);
+    assert_eq!(config.verify, Verify::Transport);
+    assert_eq!(config.drain_time_max, Duration::from_millis(700));
+}
+
+#[test]
+fn a_way_of_tls_on_the_command_line_replaces_that_of_the_file() {
+    let file = "tls_cert = \"a.pem\"\ntls_key = \"b.pem\"";
+    assert!(matches!(with_file(file, &[]).unwrap().tls, Tls::Files(_)));
+    assert_eq!(with_file(file, &["--tls", "auto"]).unwrap().tls, Tls::Auto);
+    let files = ["--tls-cert", "c.pem", "--tls-key", "d.pem"];
+    let Tls::Files(files) = with_file("tls = \"auto\"", &files).unwrap().tls else {
+        panic!("files were given");
+    };
+    assert_eq!(files.certificate, Path::new("c.pem"));
+}
+
+#[test]
+fn other_machines_are_served_with_tls_or_by_an_explicit_word() {
+    for bind in ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"] {
+        let error = Config::resolve(&options(&["--bind", bind])).unwrap_err().to_string();
+        assert!(error.contains("--tls auto") && error.contains("--insecure-plaintext"), "{error}");
+        let explicit = options(&["--bind", bind, "--insecure-plaintext"]);
+        assert!(Config::resolve(&explicit).unwrap().is_plaintext_exposed);
+        let encrypted = options(&["--bind", bind, "--tls", "auto"]);
+        assert!(!Config::resolve(&encrypted).unwrap().is_plaintext_exposed);
+    }
+    for bind in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+        assert!(Config::resolve(&options(&["--bind", bind])).is_ok(), "{bind} is this machine");
+    }
+}
+
+#[test]
+fn half_of_tls_and_two_ways_of_it_are_refused() {
+    let cases: [(&[&str], &str); 3] = [
+        (&["--tls-cert", "a.pem"], "--tls-cert without --tls-key"),
+        (&["--tls-key", "a.pem"], "--tls-key without --tls-cert"),
+        (&["--tls", "auto", "--tls-cert", "a", "--tls-key", "b"], "contradict"),
+    ];
+    for (arguments, expected) in cases {
+        let error = Config::resolve(&options(arguments)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_bad_file_is_named_with_the_place_of_the_error() {
+    for (text, expected) in [
+        ("prot = 9000", "unknown field `prot`"),
+        ("port = \"9000\"", "invalid type"),
+        ("port = 70000", "70000"),
+        ("tls = \"on\"", "unknown variant `on`"),
+        ("drain_timeout = \"soon\"", "expected a time"),
+        ("port", "chat-server config default"),
+    ] {
+        let error = with_file(text, &[]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(error.contains("chat.toml"), "{text}: {error}");
+    }
+    let mut options = options(&[]);
+    options.config = Some("/nonexistent/chat.toml".into());
+    let error = Config::resolve(&options).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read the configuration"), "{error}");
+}
+
+#[test]
+fn times_are_read_with_their_unit() {
+    assert_eq!(parse_time("5s"), Ok(Duration::from_secs(5)));
+    assert_eq!(parse_time("5"), Ok(Duration::from_secs(5)));
+    assert_eq!(parse_time("250ms"), Ok(Duration::from_millis(250)));
+    for text in ["", "s", "5m", "-1s", "1.5s", "99999999999999999999"] {
+        assert!(parse_time(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn config_show_tells_the_source_of_each_value() {
+    let folder = folder_with("logs = \"elsewhere\"");
+    let path = folder.path().join("chat.toml");
+    let line = ["chat-server", "config", "show", "--port", "9300", "--config"];
+    let matches = Cli::command()
+        .try_get_matches_from(line.iter().map(AsRef::as_ref).chain([path.as_os_str()]))
+        .unwrap();
+    let cli = Cli::from_arg_matches(&matches).unwrap();
+    let Some(Action::Config { options, .. }) = cli.subcommand else { panic!("not config") };
+    let shown = show(&options, matches.subcommand_matches("config").unwrap()).unwrap();
+    let source_of = |key: &str| {
+        let line = shown.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(source_of("port"), ["9300", "flag"]);
+    assert_eq!(source_of("logs"), ["elsewhere", "file"]);
+    assert_eq!(source_of("bind"), ["127.0.0.1", "default"]);
+}

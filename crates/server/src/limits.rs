@@ -1,0 +1,132 @@
+//! Every bound of the hub, with the reason for its value.
+//!
+//! Removing one of these makes a test fail. The bounds of the wire format itself (how long a frame,
+//! a name or a header may be) are in `chat_protocol::limits`.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+// The socket -------------------------------------------------------------------------------------
+
+/// Longest payload of one WebSocket frame. The longest frame of the protocol is under 198 KiB.
+pub const WS_FRAME_BYTES_MAX: usize = 256 * KIB;
+
+/// Longest WebSocket message, over all of its fragments.
+pub const WS_MESSAGE_BYTES_MAX: usize = MIB;
+
+/// What one read takes from the socket. The library zero-fills this much at every read, so a larger
+/// value costs CPU and idle memory; longer messages still arrive, the buffer grows for them.
+pub const READ_BUFFER_BYTES: usize = 4 * KIB;
+
+/// How much the writer gathers before it makes a system call: some twenty sealed texts.
+pub const WRITE_BUFFER_BYTES: usize = 16 * KIB;
+
+/// Most bytes that wait in the library for a peer that does not read. Without this bound a client
+/// that pings and never reads takes all memory.
+pub const WRITE_BACKLOG_BYTES_MAX: usize = MIB;
+
+/// Bytes a connection may send without completing a message: one longest message, as much again for
+/// framing. Above it the peer sends empty or tiny fragments, which cost us CPU and give nobody anything.
+pub const SILENT_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+/// Reads a connection may cause without completing a message: the longest message in pieces of 64
+/// bytes. An honest network delivers 1,400 at a time.
+pub const SILENT_READS_MAX: u64 = 16 * 1024;
+
+/// Pings and pongs a second, after a burst of [`CONTROL_FRAMES_BURST`]. Clients need one in 20 s.
+pub const CONTROL_FRAMES_PER_SECOND: u32 = 5;
+
+/// Pings and pongs that may come at once, as after a pause of the network.
+pub const CONTROL_FRAMES_BURST: u32 = 20;
+
+// Before sign-in ---------------------------------------------------------------------------------
+
+/// From accept to signed in, TLS, HTTP head and upgrade included. A slow phone needs two seconds.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Longest HTTP head. Browsers send under 4 KiB.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * KIB;
+
+/// Most fields in an HTTP head. Browsers send about 20.
+pub const HTTP_HEAD_FIELDS_MAX: usize = 64;
+
+/// Connections of any kind at once: at 14 kB each they stay under 150 MB. The limit of open files
+/// of the process lowers this.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// File descriptors kept free for the store, the logs and commands.
+pub const FILES_RESERVED: usize = 128;
+
+/// Connections that have not signed in, from everywhere but this machine. They are the cheapest
+/// attack there is, and each lives at most [`HANDSHAKE_TIME_MAX`].
+pub const STRANGERS_MAX: usize = 256;
+
+/// The same for one address (IPv6: one /64). Loopback is exempt, or a load test would be an attack.
+pub const STRANGERS_PER_ADDRESS_MAX: usize = 16;
+
+/// Pause after `accept` failed for want of file descriptors, so that the loop does not spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+// The queue --------------------------------------------------------------------------------------
+
+/// Requests of one connection that may wait for the worker. Its reader stops reading at the limit,
+/// so a flood is held back in the flooder's own socket.
+pub const QUEUE_REQUESTS_PER_CONNECTION_MAX: usize = 64;
+
+/// Bytes of one connection that may wait for the worker: one message of the longest kind.
+pub const QUEUE_BYTES_PER_CONNECTION_MAX: usize = MIB;
+
+/// Bytes of all connections that may wait for the worker; room for 64 connections at their limit.
+pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
+
+/// A waiting request rises one lane in this time, so the lowest is at the top after 400 ms.
+pub const QUEUE_AGEING_STEP: Duration = Duration::from_millis(100);
+
+// The outbox -------------------------------------------------------------------------------------
+
+/// Frames that may wait for one connection. A client that is this far behind catches up from its
+/// cursor faster than from memory.
+pub const OUTBOX_FRAMES_MAX: usize = 1_024;
+
+/// Bytes that may wait for one connection.
+pub const OUTBOX_BYTES_MAX: usize = MIB;
+
+/// Frames the writer takes at once. What it holds is outside of the outbox's bound.
+pub const WRITER_BATCH_FRAMES_MAX: usize = 128;
+
+/// Bytes the writer takes at once (at least one frame).
+pub const WRITER_BATCH_BYTES_MAX: usize = 64 * KIB;
+
+/// How long one batch may take to reach the socket. 64 KiB in 10 s is slower than a modem.
+pub const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Nothing heard in one such period: a ping. Nothing in the next either: the peer is gone. So a
+/// half-open connection is found within 45 s, and a healthy one costs a ping in 15 s at most.
+pub const SILENCE_PERIOD: Duration = Duration::from_secs(15);
+
+/// Joined and left notices are gathered this long, so a storm of joins is four frames a second.
+pub const NOTICE_PERIOD: Duration = Duration::from_millis(250);
+
+/// Names in one notice. At 32 bytes each the frame stays far under [`WS_FRAME_BYTES_MAX`]; what is
+/// beyond it waits for the next period.
+pub const NOTICE_NAMES_MAX: usize = 1_024;
+
+// The end ----------------------------------------------------------------------------------------
+
+/// How long a closing handshake may take before the socket is dropped.
+pub const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes read and thrown away while closing, so that the peer gets to read the reason: a socket
+/// closed with unread input sends a reset, which can destroy our last frame.
+pub const CLOSE_DISCARD_BYTES_MAX: usize = 4 * MIB;
+
+/// Time to finish what is queued after SIGTERM, unless `--drain-timeout` says otherwise.
+pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(5);
+
+const _: () = assert!(QUEUE_BYTES_PER_CONNECTION_MAX >= WS_MESSAGE_BYTES_MAX);
+const _: () = assert!(QUEUE_BYTES_MAX >= QUEUE_BYTES_PER_CONNECTION_MAX);
+const _: () = assert!(OUTBOX_BYTES_MAX >= WS_FRAME_BYTES_MAX);
+const _: () = assert!(WRITE_BACKLOG_BYTES_MAX > WRITE_BUFFER_BYTES + WS_FRAME_BYTES_MAX);
+const _: () = assert!(NOTICE_NAMES_MAX * 64 < WS_FRAME_BYTES_MAX);

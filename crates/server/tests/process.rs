@@ -1,0 +1,150 @@
+//! The real binary: what it prints, how it stops, and its exit codes.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::Path,
+    process::{Child, ChildStderr, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn server(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
+    command.current_dir(folder).args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = server(folder.path(), arguments).output().expect("the binary runs");
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// A server on a free port that has said where it listens.
+struct Serving {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    url: String,
+}
+
+fn serve(folder: &Path, arguments: &[&str]) -> Serving {
+    let mut child = server(folder, arguments)
+        .args(["--port", "0", "--log-format", "json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut seen = String::new();
+    let url = loop {
+        let start = seen.len();
+        assert_ne!(log.read_line(&mut seen).expect("a log"), 0, "ended early: {seen}");
+        let said = seen.get(start..).and_then(|line| line.split_once("listening on "));
+        if let Some((_, rest)) = said {
+            break rest.chars().take_while(|&c| c != '"' && c != ' ').collect();
+        }
+    };
+    Serving { child, log, url }
+}
+
+impl Serving {
+    fn stop(mut self, signal: Signal) -> (i32, String) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).expect("UTF-8");
+        (self.child.wait().expect("it ends").code().unwrap_or(-1), log)
+    }
+}
+
+#[test]
+fn a_signal_stops_it_with_exit_code_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let serving = serve(folder.path(), &[]);
+        assert!(serving.url.starts_with("ws://127.0.0.1:"), "{}", serving.url);
+        let (code, log) = serving.stop(signal);
+        assert_eq!(code, 0, "{log}");
+    }
+}
+
+#[test]
+fn tls_auto_keeps_its_certificate_and_serves_wss() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--tls", "auto", "--data", "store"];
+    let serving = serve(folder.path(), &arguments);
+    assert!(serving.url.starts_with("wss://"), "{}", serving.url);
+    assert_eq!(serving.stop(Signal::TERM).0, 0);
+    let certificate = folder.path().join("store/tls/cert.pem");
+    let made = std::fs::read(&certificate).expect("made at the start");
+    assert_eq!(serve(folder.path(), &arguments).stop(Signal::TERM).0, 0);
+    assert_eq!(std::fs::read(&certificate).expect("still there"), made);
+}
+
+#[test]
+fn a_port_in_use_is_exit_code_1_with_the_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let (code, _, stderr) = run(&["--port", &port]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("another program uses that port"), "{stderr}");
+}
+
+#[test]
+fn what_makes_no_sense_is_exit_code_2_with_the_reason() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["--prot", "9000"], "--port"),
+        (&["--port", "70000"], "70000"),
+        (&["--bind", "0.0.0.0"], "--tls auto"),
+        (&["--tls-cert", "cert.pem"], "--tls-key"),
+        (&["--config", "missing.toml"], "missing.toml"),
+        (&["--drain-timeout", "soon"], "5s or 500ms"),
+    ];
+    for (arguments, part) in cases {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_missing_certificate_is_exit_code_1() {
+    let (code, _, stderr) =
+        run(&["--port", "0", "--tls-cert", "none.pem", "--tls-key", "none.key"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("cannot read none.pem"), "{stderr}");
+}
+
+#[test]
+fn plain_text_for_other_machines_is_said_loudly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = server(folder.path(), &["--bind", "0.0.0.0", "--insecure-plaintext"])
+        .args(["--port", "0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut first = String::new();
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    log.read_line(&mut first).expect("a log");
+    let serving = Serving { child, log, url: String::new() };
+    assert_eq!(serving.stop(Signal::TERM).0, 0);
+    assert!(first.contains("INSECURE") && first.contains("WARN"), "{first}");
+}
+
+#[test]
+fn the_other_subcommands_print_and_end() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["config", "default"], "port = 9000"),
+        (&["config", "--port", "9100"], "9100"),
+        (&["man"], ".TH chat-server"),
+        (&["completions", "bash"], "complete -F"),
+        (&["mkcert", "--name", "chat.example"], "fingerprint SHA-256"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+    ];
+    for (arguments, part) in cases {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{arguments:?}");
+        assert!(stdout.contains(part), "{arguments:?}: {stdout}");
+    }
+}

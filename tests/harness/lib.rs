@@ -1,0 +1,1 @@
+//! Starts real servers and clients for the scenarios.
