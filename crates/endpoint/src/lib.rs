@@ -1,1 +1,36 @@
-//! One device's end of the encryption: keys, membership views, epochs, ratchets. Frames in, events out; no I/O.
+//! One device's end of the encryption: frames of others in, own frames and events out.
+//!
+//! [`Endpoint`] is a state machine without I/O, in the manner of `quinn-proto`: the host feeds it
+//! what arrives and the time, commits the [`Step`] that comes out, and only then sends its messages
+//! and shows its events. So a crash on either side loses nothing, burns no key and repeats no nonce.
+//! The terminal client, the emulator and the hub's built-in agent are hosts of the same code.
+//!
+//! ```text
+//! handle_text / handle_binary ─► people, rooms, epochs, receive, answers ─┐
+//! send, run, report ──────────► outgoing ─ pump: view, epoch, seal ───────┤
+//! handle_timeout ─────────────► receipts ─────────────────────────────────┤
+//!                                                finish: sign all at once ─► Step
+//!                                                { changes, transmits, events }
+//! ```
+
+pub mod event;
+pub mod limits;
+pub mod store;
+
+mod answers;
+mod endpoint;
+mod epochs;
+mod outgoing;
+mod people;
+mod pump;
+mod receipts;
+mod receive;
+mod rooms;
+mod state;
+mod table;
+
+pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
+pub use event::{Alarm, Event, EventKey, Notification};
+pub use outgoing::{CommandOptions, SendError};
+pub use people::BundleCache;
+pub use state::Records;

@@ -13,7 +13,9 @@ use thiserror::Error;
 
 use crate::b64::B64Vec;
 use crate::id::{Digest, MessageId, Nonce16};
-use crate::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX, PAD_BYTES};
+use crate::limits::{
+    ARGV_BYTES_MAX, ARGV_WORDS_MAX, INTEGER_MAX, MESSAGE_TEXT_BYTES_MAX, PAD_BYTES,
+};
 use crate::tag::Tag;
 
 /// Why a plaintext was refused: shown as damaged, and the sender's chain goes on.
@@ -122,8 +124,8 @@ pub struct LastMessage {
     pub n: u32,
 }
 
-/// Every key a plaintext may have; which of them must be there depends on the tag.
-#[derive(Default, Serialize, Deserialize)]
+/// Every key a plaintext may have; which of them must and may be there depends on the tag.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,15 +217,19 @@ fn pad(mut json: Vec<u8>) -> Vec<u8> {
 /// Reads the plaintext of a message with this tag.
 pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), ContentError> {
     let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
-    let wire: Wire = serde_json::from_slice(plaintext).map_err(|error| form(&error.to_string()))?;
-    let notes = ChainNotes { void: wire.void.clone(), last: wire.last };
+    let mut wire: Wire =
+        serde_json::from_slice(plaintext).map_err(|error| form(&error.to_string()))?;
+    let notes = ChainNotes { void: std::mem::take(&mut wire.void), last: wire.last.take() };
+    wire.pad = None;
     let content = match tag {
-        Tag::Text | Tag::Dm | Tag::Broadcast => text(wire.x.ok_or_else(|| form("x is missing"))?)?,
-        Tag::Cmd => command(tag, wire)?,
+        Tag::Text | Tag::Dm | Tag::Broadcast => {
+            text(wire.x.take().ok_or_else(|| form("x is missing"))?)?
+        }
+        Tag::Cmd => command(tag, &mut wire)?,
         Tag::Out => {
-            let re = wire.re.ok_or_else(|| form("re is missing"))?;
-            let stream = wire.stream.ok_or_else(|| form("stream is missing"))?;
-            let data = wire.data.map(|data| data.0);
+            let re = wire.re.take().ok_or_else(|| form("re is missing"))?;
+            let stream = wire.stream.take().ok_or_else(|| form("stream is missing"))?;
+            let data = wire.data.take().map(|data| data.0);
             match (stream, data) {
                 (WireStream::Started, None) => Content::Started { re },
                 (WireStream::Stdout, Some(data)) => {
@@ -236,15 +242,17 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             }
         }
         Tag::Ack | Tag::Noack => Content::Outcome(Outcome {
-            re: wire.re.ok_or_else(|| form("re is missing"))?,
-            of: wire.of.ok_or_else(|| form("of is missing"))?,
-            status: wire.st,
-            code: wire.code.unwrap_or_default(),
-            reason: wire.reason.unwrap_or_default(),
+            re: wire.re.take().ok_or_else(|| form("re is missing"))?,
+            of: wire.of.take().ok_or_else(|| form("of is missing"))?,
+            status: wire.st.take(),
+            code: wire.code.take().unwrap_or_default(),
+            reason: wire.reason.take().unwrap_or_default(),
         }),
         Tag::File | Tag::Key | Tag::Member => return Err(form("this tag seals nothing")),
     };
-    Ok((content, notes))
+    // Whatever was not taken belongs to another tag: a reader that knows only this tag's keys
+    // refuses it, so everybody does (rule R22).
+    if wire == Wire::default() { Ok((content, notes)) } else { Err(form("a key of another tag")) }
 }
 
 fn text(text: String) -> Result<Content, ContentError> {
@@ -252,15 +260,19 @@ fn text(text: String) -> Result<Content, ContentError> {
     Ok(Content::Text(text))
 }
 
-fn command(tag: Tag, wire: Wire) -> Result<Content, ContentError> {
-    let missing = |what: &str| ContentError::Form { tag, reason: format!("{what} is missing") };
-    let argv = wire.argv.filter(|argv| !argv.is_empty()).ok_or_else(|| missing("argv"))?;
+fn command(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
+    let form = |reason: String| ContentError::Form { tag, reason };
+    let missing = |what: &str| form(format!("{what} is missing"));
+    let argv = wire.argv.take().filter(|argv| !argv.is_empty()).ok_or_else(|| missing("argv"))?;
     let command = Command {
         argv,
-        salt: wire.salt.ok_or_else(|| missing("salt"))?,
-        time_max_ms: wire.ms,
-        output_max: wire.bytes,
+        salt: wire.salt.take().ok_or_else(|| missing("salt"))?,
+        time_max_ms: wire.ms.take(),
+        output_max: wire.bytes.take(),
     };
+    if command.time_max_ms.max(command.output_max) > Some(INTEGER_MAX) {
+        return Err(form("ms or bytes is above 2^53 - 1".to_owned()));
+    }
     check_argv(&command.argv)?;
     Ok(Content::Command(command))
 }

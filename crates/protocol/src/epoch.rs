@@ -4,6 +4,8 @@
 //! with the member list. Everybody derives one chain per listed device from it and erases K. Whoever
 //! accepts the same `e` shares one K, so nobody can be shown another text than the others.
 
+use std::borrow::Borrow;
+
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -111,7 +113,7 @@ pub struct NewEpoch {
 pub fn create(
     parameters: EpochParameters,
     members: &MemberList,
-    wrap_keys: &[WrapKey],
+    wrap_keys: &[impl Borrow<WrapKey>],
     key: &Zeroizing<[u8; 32]>,
     eid: Nonce16,
 ) -> Result<NewEpoch, EpochError> {
@@ -138,7 +140,7 @@ pub fn create(
     let bytes = header.to_bytes();
     let e = Digest(sha256(&bytes));
     let label_bytes = wrap_label(&e);
-    let wraps = wrap_keys.iter().map(|wrap| wrap.wrap(&label_bytes, key)).collect();
+    let wraps = wrap_keys.iter().map(|wrap| wrap.borrow().wrap(&label_bytes, key)).collect();
     let chains = ChainKeys::derive(&prk, &header.cid, members);
     let frame = Unsigned::new(label::KEY, bytes, Vec::new());
     Ok(NewEpoch { head: EpochHead { g: header.g, e }, header, frame, wraps, chains })

@@ -247,17 +247,18 @@ fn check_fields(header: &BundleHeader, frame: &RawFrame) -> Result<(), BundleErr
         return field("it needs a signing key, an encryption key and suite 1");
     }
     let mut seen = HashSet::from([header.ik.as_slice()]);
-    let signing = header.sk.iter().map(|key| (key.kid, &key.spki, key.exp));
-    let wrapping = header.ek.iter().chain(&header.lk).map(|key| (key.kid, &key.spki, key.exp));
-    for (kid, spki, exp) in signing.chain(wrapping) {
+    let signing = header.sk.iter().map(|key| (key.kid, &key.spki, key.nbf.max(key.exp)));
+    let wrapping = header.ek.iter().chain(&header.lk);
+    let wrapping = wrapping.map(|key| (key.kid, &key.spki, key.nbf.max(key.exp)));
+    for (kid, spki, latest) in signing.chain(wrapping) {
         if kid != key_id(spki) {
             return field("a key's id is not the one of its bytes");
         }
         if !seen.insert(spki) {
             return field("two of its keys are the same");
         }
-        if exp > INTEGER_MAX {
-            return field("an expiry is above 2^53 - 1");
+        if latest > INTEGER_MAX {
+            return field("a time of a key is above 2^53 - 1");
         }
     }
     if header.ts > INTEGER_MAX {

@@ -206,9 +206,11 @@ impl Membership {
             self.members.get(&link.from).is_some_and(|member| member.admin && member.ik == signer);
         let inside = self.contains(&link.who);
         let plain = link.arg == MemberArgument::None;
+        let kind = matches!(link.arg, MemberArgument::Open | MemberArgument::Invite);
+        let role = matches!(link.arg, MemberArgument::Admin | MemberArgument::Member);
         let refuse = |reason| Err(MemberError::NotAllowed(reason));
         match link.op {
-            MemberOperation::Create if !own || plain => {
+            MemberOperation::Create if !own || !kind => {
                 refuse("a room is created by its first member, open or invite")
             }
             MemberOperation::Join if !own || !plain || !self.open => {
@@ -225,7 +227,10 @@ impl Membership {
             MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role if !inside => {
                 refuse("not a member")
             }
-            MemberOperation::Role if plain => refuse("the role is admin or member"),
+            MemberOperation::Admit | MemberOperation::Remove if !plain => {
+                refuse("admitting and removing have no argument")
+            }
+            MemberOperation::Role if !role => refuse("the role is admin or member"),
             _ => Ok(()),
         }
     }

@@ -113,6 +113,70 @@ pub const NOTICE_PERIOD: Duration = Duration::from_millis(250);
 /// beyond it waits for the next period.
 pub const NOTICE_NAMES_MAX: usize = 1_024;
 
+// Sessions and the store -------------------------------------------------------------------------
+
+/// Requests decided and committed together. One sync covers all of them; more would make the first
+/// wait for the last.
+pub const BATCH_REQUESTS_MAX: usize = 1_024;
+
+/// Connections that read the store at once. Reading is short; more would only fight for two cores.
+pub const READERS_MAX: usize = 4;
+
+/// Entries looked at in one step of catching up: under a quarter of an outbox.
+pub const CATCH_UP_PAGE_MAX: usize = 256;
+
+/// Committed entries kept in memory, so that who has caught up to within them can go live.
+pub const RING_ENTRIES_MAX: usize = 4_096;
+
+/// Bytes of those entries.
+pub const RING_BYTES_MAX: usize = 32 * MIB;
+
+/// Entries pushed at once when somebody goes live; with more it is read from the store again. Half
+/// an outbox, so going live never overflows it.
+pub const GO_LIVE_ENTRIES_MAX: usize = OUTBOX_FRAMES_MAX / 4;
+
+/// How long an epoch may lack somebody who has just joined or changed keys, and an older epoch may
+/// still be used after a newer one (rule R4): churn must not stop those who are sending.
+pub const EPOCH_GRACE: Duration = Duration::from_secs(10);
+
+/// Older epochs of a conversation kept in memory for [`EPOCH_GRACE`].
+pub const OLD_EPOCHS_MAX: usize = 8;
+
+/// How far the clock of a command may be off.
+pub const COMMAND_CLOCK_MAX: Duration = Duration::from_mins(5);
+
+/// An epoch's lines and wraps must have arrived this long after its KEY frame (rule R11).
+pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Bad signatures that end a connection. An honest client makes none.
+pub const BAD_SIGNATURES_MAX: u32 = 3;
+
+/// Signed frames after which a connection forgets the batches it has verified: four full batches,
+/// so that thousands of connections do not each keep thousands of roots.
+pub const VERIFIED_FRAMES_MAX: u32 = 256;
+
+/// Names in one page of `WHO`. At 80 bytes each a page stays under the longest text.
+pub const WHO_PAGE_MAX: usize = 1_024;
+
+/// Longest sealed vault: keys and a little history of keys.
+pub const VAULT_BYTES_MAX: usize = 16 * KIB;
+
+/// Length of a login secret.
+pub const LOGIN_SECRET_BYTES: usize = 32;
+
+/// Wrong passwords for one name that cost nothing but the check.
+pub const GUESSES_FREE: u32 = 3;
+
+/// Pause after the first guess beyond [`GUESSES_FREE`]; each further one doubles it.
+pub const GUESS_PAUSE_FIRST: Duration = Duration::from_secs(1);
+
+/// Longest pause between guesses: long enough to make a list of passwords useless, short enough for
+/// the owner to wait for.
+pub const GUESS_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Names whose wrong guesses are remembered, oldest forgotten first.
+pub const GUESSED_NAMES_MAX: usize = 10_000;
+
 // The end ----------------------------------------------------------------------------------------
 
 /// How long a closing handshake may take before the socket is dropped.

@@ -1,0 +1,216 @@
+//! What the hub answers: kept, refused, again later, again in a newer epoch.
+
+use chat_protocol::code;
+use chat_protocol::content::LastMessage;
+use chat_protocol::hub::{ClientToHub, EpochHead, Head, HubStage, HubToClient};
+use chat_protocol::id::MessageId;
+
+use crate::endpoint::{Endpoint, Request};
+use crate::event::Event;
+use crate::state::Conversation;
+
+/// A final refusal by the hub.
+struct Refusal {
+    stage: HubStage,
+    code: String,
+    reason: String,
+}
+
+impl Refusal {
+    fn into_complaint(self) -> Event {
+        let Self { stage, code, reason } = self;
+        Event::Complaint { stage, code, reason }
+    }
+}
+
+impl Endpoint {
+    /// Deals with a text message of the hub.
+    pub(crate) fn on_text(&mut self, now_ms: u64, message: HubToClient) {
+        match message {
+            HubToClient::Ack { id, position, kept, .. } => self.on_ack(id, position, kept),
+            HubToClient::Noack { stage, id, code, reason, head, .. } => {
+                if let Some(head) = &head {
+                    self.note_head(head);
+                }
+                let refusal = Refusal { stage, code, reason };
+                match id {
+                    Some(id) => self.on_noack(now_ms, id, refusal, head.and_then(|h| h.epoch)),
+                    None => self.tell(refusal.into_complaint()),
+                }
+            }
+            HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
+            HubToClient::Rekey { id, head } => self.on_rekey(id, &head),
+            HubToClient::Presence { joined, left } => self.tell(Event::Presence { joined, left }),
+            HubToClient::Heads { heads } => {
+                for head in heads {
+                    self.note_head(&head);
+                    self.link.dirty.insert(head.cid);
+                }
+            }
+            HubToClient::Bundles { id, people, unknown: _ } => {
+                for (name, offered) in &people {
+                    self.accept_bundles(name, offered);
+                }
+                self.on_bundles(now_ms, &id);
+            }
+            HubToClient::Members { id, cid, links, more } => {
+                if matches!(self.link.requests.remove(&id), Some(Request::Members(asked)) if asked == cid)
+                {
+                    self.on_members(&cid, links, more);
+                    self.link.dirty.insert(cid);
+                }
+            }
+            HubToClient::Who { id, people, more } => {
+                let known = matches!(self.link.requests.remove(&id), Some(Request::Who));
+                let last = people.last().map(|person| person.name.clone());
+                if known && more && last.is_some() {
+                    let id = self.request(Request::Who);
+                    self.text(&ClientToHub::Who { id, after: last });
+                }
+                self.tell(Event::People { people, more });
+            }
+            HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
+                self.complain(code::MALFORMED, "the hub greeted in the middle of a session");
+            }
+        }
+    }
+
+    fn on_bundles(&mut self, now_ms: u64, id: &MessageId) {
+        let Some(Request::Bundles { names, view }) = self.link.requests.remove(id) else { return };
+        for name in &names {
+            if let Some(target) = self.link.targets.get_mut(name) {
+                *target = Some(now_ms);
+            }
+            if let Ok(cid) = chat_protocol::name::ConversationId::direct(&self.device.user, name) {
+                self.link.dirty.insert(cid);
+            }
+        }
+        if let Some(cid) = view {
+            self.refresh_answered(&cid, id);
+            self.link.dirty.insert(cid);
+        }
+        self.senders_answered(now_ms, id);
+    }
+
+    fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
+        if self.epoch_accepted(&id) {
+            return;
+        }
+        if let Some(cid) = self.link.joining.remove(&id) {
+            self.state.joined.put(cid.as_str(), true);
+            self.link.views.remove(&cid);
+            self.tell(Event::Joined { cid });
+            return;
+        }
+        if self.state.receipts.remove(&id.to_string()).is_some() {
+            return;
+        }
+        let Some(key) = self.index.remove(&id) else { return };
+        self.answered(&key);
+        let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
+        if let Some(sealed) = outgoing.sealed {
+            let cid = outgoing.cid.as_str();
+            let conversation = self.state.conversations.entry(cid, Conversation::default);
+            conversation.last = Some((LastMessage { e: sealed.e, n: sealed.n }, sealed.digest));
+        }
+        self.link.dirty.insert(outgoing.cid);
+        let sent = self.state.sent.get(&id.to_string());
+        let recipients = sent.map(|sent| sent.recipients.clone()).unwrap_or_default();
+        self.tell(Event::Stored { id, position, kept, recipients });
+    }
+
+    fn on_noack(
+        &mut self,
+        now_ms: u64,
+        id: MessageId,
+        refusal: Refusal,
+        winner: Option<EpochHead>,
+    ) {
+        let stale_view = refusal.code == code::MEMBERS;
+        if self.epoch_refused(now_ms, &id, winner, stale_view) {
+            return;
+        }
+        if let Some(cid) = self.link.joining.remove(&id) {
+            if stale_view {
+                self.join(&cid, now_ms);
+            } else if refusal.code == code::NOT_ALLOWED {
+                // Already inside: a device that forgot, or another device of this user.
+                self.state.joined.put(cid.as_str(), true);
+                self.tell(Event::Joined { cid });
+            } else {
+                self.tell(refusal.into_complaint());
+            }
+            return;
+        }
+        let receipt = self.state.receipts.remove(&id.to_string()).is_some();
+        if receipt || self.link.requests.remove(&id).is_some() {
+            self.tell(refusal.into_complaint());
+            return;
+        }
+        let Some(key) = self.index.remove(&id) else { return };
+        self.answered(&key);
+        let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
+        if let Some(sealed) = outgoing.sealed
+            && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
+            && let Some(sending) = conversation.sending.as_mut()
+            && sending.head.e == sealed.e
+        {
+            sending.void.push((sealed.n, sealed.digest));
+        }
+        self.link.dirty.insert(outgoing.cid);
+        let Refusal { code, reason, .. } = refusal;
+        self.tell(Event::Refused { id, code, reason });
+    }
+
+    /// Seals again: everything of this conversation from this counter on goes back to a draft, and
+    /// waits until the answers to the frames under way have come.
+    fn on_rekey(&mut self, id: MessageId, head: &Head) {
+        self.note_head(head);
+        let cid = head.cid.clone();
+        if let Some(ids) = self.link.draining.get_mut(&cid) {
+            ids.remove(&id);
+        }
+        self.link.dirty.insert(cid.clone());
+        let first = self.index.get(&id).and_then(|key| self.state.outgoing.get(key));
+        let Some((e, n)) = first.and_then(|o| o.sealed.as_ref()).map(|s| (s.e, s.n)) else {
+            return;
+        };
+        let later: Vec<String> = self
+            .state
+            .outgoing
+            .iter()
+            .filter(|(_, outgoing)| {
+                outgoing.sealed.as_ref().is_some_and(|sealed| sealed.e == e && sealed.n >= n)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in later {
+            let Some(outgoing) = self.state.outgoing.get_mut(&key) else { continue };
+            outgoing.sealed = None;
+            if self.link.flying.remove(&key).is_some() && outgoing.id != id {
+                self.link.draining.entry(cid.clone()).or_default().insert(outgoing.id);
+            }
+        }
+        if let Some(conversation) = self.state.conversations.get_mut(cid.as_str())
+            && let Some(sending) = conversation.sending.as_mut()
+            && sending.head.e == e
+        {
+            sending.closed = true;
+        }
+        self.start_refresh(&cid, false);
+    }
+
+    fn on_retry(&mut self, now_ms: u64, id: MessageId, after_ms: u64) {
+        self.link.retries.insert(id, now_ms.saturating_add(after_ms));
+    }
+
+    /// A frame under way was answered.
+    fn answered(&mut self, key: &str) {
+        self.link.flying.remove(key);
+        if let Some(outgoing) = self.state.outgoing.get(key)
+            && let Some(ids) = self.link.draining.get_mut(&outgoing.cid)
+        {
+            ids.remove(&outgoing.id);
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! The state machine: what belongs to one connection, the entry points, and the end of a step.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::b64::B64Vec;
+use chat_protocol::code;
+use chat_protocol::crypto;
+use chat_protocol::frame::{Binary, Unsigned, Upload, VerifiedBatches, sign_all};
+use chat_protocol::handshake::SignedIn;
+use chat_protocol::hub::{self, ClientToHub, Head, HubStage, HubToClient, Log};
+use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
+use chat_protocol::keys::{Bundle, DeviceKeys};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+use thiserror::Error;
+
+use crate::epochs::{Arriving, Making};
+use crate::event::{Event, EventKey, Notification};
+use crate::people::{BundleCache, People};
+use crate::receive::WaitingQueue;
+use crate::rooms::Refresh;
+use crate::state::{Records, State, next_order, order_key};
+use crate::store::Change;
+
+/// Who this device is.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// The user.
+    pub user: UserName,
+    /// Which of the user's devices.
+    pub dev: Nonce16,
+    /// The hub's identity, as pinned.
+    pub server: KeyId,
+    /// The private keys.
+    pub keys: Arc<DeviceKeys>,
+    /// The newest bundle. With a restart nonce in it, the device accepts commands.
+    pub bundle: Arc<Bundle>,
+}
+
+/// The hub has seen counters of this signing key that this device has not kept: it was restored or
+/// reset, and must make a new signing key before it seals anything (rule R7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("this device's state is older than what it has sent; it needs a new signing key")]
+pub struct Rollback;
+
+/// A message for the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transmit {
+    /// JSON.
+    Text(String),
+    /// A frame or part of an epoch.
+    Binary(Bytes),
+}
+
+/// What one step comes to. The host commits the changes first.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Changed rows.
+    pub changes: Vec<Change>,
+    /// Messages for the hub, in order.
+    pub transmits: Vec<Transmit>,
+    /// What the host should know.
+    pub events: Vec<Notification>,
+}
+
+/// A question to the hub that waits for its answer.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Bundles of these people, perhaps on behalf of a view.
+    Bundles { names: Vec<UserName>, view: Option<ConversationId> },
+    /// Links of a room's chain.
+    Members(ConversationId),
+    /// Who is here.
+    Who,
+}
+
+/// What a signature is for.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// A message, by its key among the outgoing.
+    Message(String),
+    /// A receipt.
+    Receipt(MessageId),
+    /// An epoch of ours.
+    Key(MessageId),
+    /// A frame that is not kept.
+    Plain,
+}
+
+/// What goes out with this step, in order.
+#[derive(Debug)]
+enum Out {
+    Ready(Transmit),
+    Unsigned { slot: Slot, frame: Unsigned, after: Vec<Bytes> },
+}
+
+/// What belongs to one connection, or can be asked for again.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pub(crate) online: bool,
+    /// What the hub says about conversations.
+    pub(crate) heads: HashMap<ConversationId, Head>,
+    /// Views that are up to date.
+    pub(crate) views: HashSet<ConversationId>,
+    pub(crate) refreshing: HashMap<ConversationId, Refresh>,
+    pub(crate) requests: HashMap<MessageId, Request>,
+    /// When the bundles of a command's target came; `None` while they are asked for.
+    pub(crate) targets: HashMap<UserName, Option<u64>>,
+    /// Epochs of ours without an answer, by `eid`.
+    pub(crate) making: HashMap<MessageId, Making>,
+    pub(crate) arriving: HashMap<Digest, Arriving>,
+    pub(crate) early: HashMap<Digest, Vec<Upload>>,
+    pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    /// Join links without an answer.
+    pub(crate) joining: HashMap<MessageId, ConversationId>,
+    /// Messages sent on this connection without an answer, by key.
+    pub(crate) flying: BTreeMap<String, ConversationId>,
+    /// Ids of frames in a closed epoch whose answers are still to come.
+    pub(crate) draining: HashMap<ConversationId, BTreeSet<MessageId>>,
+    /// Conversations in which something may be sealed now.
+    pub(crate) dirty: BTreeSet<ConversationId>,
+    pub(crate) waiting: HashMap<Log, WaitingQueue>,
+    /// Logs whose cursor moved since the hub was told.
+    pub(crate) moved: HashMap<Log, u64>,
+    pub(crate) receipts_due: Option<u64>,
+    /// When to send an id again that the hub could not take.
+    pub(crate) retries: HashMap<MessageId, u64>,
+}
+
+/// One device. See the crate's documentation.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) device: Device,
+    pub(crate) state: State,
+    pub(crate) people: People,
+    pub(crate) bundles: Arc<BundleCache>,
+    pub(crate) verified: VerifiedBatches,
+    pub(crate) link: Link,
+    /// Key of an outgoing message by its id.
+    pub(crate) index: HashMap<MessageId, String>,
+    pub(crate) next_outgoing: u64,
+    next_event: u64,
+    out: Vec<Out>,
+    events: VecDeque<Notification>,
+    /// Whether changes are written out at all.
+    durable: bool,
+}
+
+impl Endpoint {
+    /// A device with the state that `records` hold; none for a new one.
+    pub fn new(
+        device: Device,
+        records: &Records,
+        bundles: Arc<BundleCache>,
+    ) -> Result<Self, serde_json::Error> {
+        let mut endpoint = Self {
+            device,
+            state: State::load(records)?,
+            people: People::default(),
+            bundles,
+            verified: VerifiedBatches::default(),
+            link: Link::default(),
+            index: HashMap::new(),
+            next_outgoing: 0,
+            next_event: 0,
+            out: Vec::new(),
+            events: VecDeque::new(),
+            durable: true,
+        };
+        endpoint.loaded();
+        Ok(endpoint)
+    }
+
+    /// A device that keeps nothing: for emulated clients. Its steps have no changes.
+    pub fn in_memory(device: Device, bundles: Arc<BundleCache>) -> Self {
+        let mut endpoint =
+            Self::new(device, &Vec::new(), bundles).expect("no rows cannot be wrong rows");
+        endpoint.durable = false;
+        endpoint
+    }
+
+    /// Takes the state that another process of the same device has written meanwhile. What belongs
+    /// to this process's connection stays.
+    pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
+        self.state = State::load(records)?;
+        self.people = People::default();
+        self.loaded();
+        Ok(())
+    }
+
+    /// Derives what is not stored, and tells the host of durable events it has not heard.
+    fn loaded(&mut self) {
+        self.load_people();
+        self.index =
+            self.state.outgoing.iter().map(|(key, outgoing)| (outgoing.id, key.clone())).collect();
+        let index = &self.index;
+        self.link.flying.retain(|key, _| index.values().any(|known| known == key));
+        self.next_outgoing = self.next_outgoing.max(next_order(&self.state.outgoing));
+        let unheard: Vec<Notification> = self
+            .state
+            .events
+            .iter()
+            .filter_map(|(key, event)| {
+                let order = key.parse().ok().filter(|order| *order >= self.next_event)?;
+                Some(Notification { key: Some(EventKey(order)), event: event.clone() })
+            })
+            .collect();
+        self.next_event = self.next_event.max(next_order(&self.state.events));
+        self.events.extend(unheard);
+        if self.state.owed.len() > 0 {
+            self.link.receipts_due.get_or_insert(0);
+        }
+    }
+
+    /// This device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A connection was signed in. `hub` is the hub's bundle from its greeting.
+    pub fn connected(
+        &mut self,
+        now_ms: u64,
+        signed_in: &SignedIn,
+        hub: &Bundle,
+    ) -> Result<(), Rollback> {
+        self.disconnected();
+        for counter in &signed_in.counters {
+            let e = counter.epoch.e;
+            let next = self
+                .state
+                .conversations
+                .iter()
+                .filter_map(|(_, conversation)| conversation.sending.as_ref())
+                .find(|sending| sending.head.e == e)
+                .map_or(0, |sending| sending.chain.next());
+            if counter.n >= next {
+                return Err(Rollback);
+            }
+        }
+        self.link.online = true;
+        self.accept_bundle(&UserName::server(), hub);
+        for head in &signed_in.heads {
+            self.note_head(head);
+        }
+        for room in [RoomName::lobby(), RoomName::all()] {
+            let cid = ConversationId::room(&room);
+            if self.state.joined.get(cid.as_str()).is_none() {
+                self.join(&cid, now_ms);
+            }
+        }
+        self.resend();
+        if self.state.owed.len() > 0 {
+            self.link.receipts_due = Some(now_ms);
+        }
+        let waiting: Vec<_> =
+            self.state.outgoing.iter().map(|(_, outgoing)| outgoing.cid.clone()).collect();
+        self.link.dirty.extend(waiting);
+        self.pump(now_ms);
+        Ok(())
+    }
+
+    /// The connection is gone. What was under way is sent again on the next one.
+    pub fn disconnected(&mut self) {
+        let receipts_due = self.link.receipts_due;
+        self.link = Link { receipts_due, ..Link::default() };
+        self.out.clear();
+    }
+
+    /// Sends again, byte-identical and in order, what has no answer.
+    fn resend(&mut self) {
+        let frames: Vec<(String, ConversationId, Vec<u8>)> = self
+            .state
+            .outgoing
+            .iter()
+            .filter_map(|(key, outgoing)| {
+                let sealed = outgoing.sealed.as_ref()?;
+                Some((key.clone(), outgoing.cid.clone(), sealed.frame.0.clone()))
+            })
+            .collect();
+        for (key, cid, frame) in frames {
+            self.link.flying.insert(key, cid);
+            self.out.push(Out::Ready(Transmit::Binary(frame.into())));
+        }
+        for (_, receipt) in self.state.receipts.iter() {
+            self.out.push(Out::Ready(Transmit::Binary(receipt.0.clone().into())));
+        }
+    }
+
+    /// Takes a text message of the hub.
+    pub fn handle_text(&mut self, now_ms: u64, text: &str) {
+        match hub::read::<HubToClient>(text) {
+            Ok(message) => self.on_text(now_ms, message),
+            Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
+        }
+        self.pump(now_ms);
+    }
+
+    /// Takes a binary message of the hub.
+    pub fn handle_binary(&mut self, now_ms: u64, bytes: Bytes) {
+        match Binary::decode(bytes) {
+            Ok(Binary::Delivery(delivery)) => self.on_delivery(now_ms, delivery),
+            Ok(Binary::Upload(upload)) => self.on_upload(now_ms, upload),
+            Ok(Binary::Frame(_)) => {
+                self.complain(code::MALFORMED, "the hub sent a frame without its place in a log");
+            }
+            Err(error) => self.complain(code::MALFORMED, &format!("the hub sent bytes: {error}")),
+        }
+        self.pump(now_ms);
+    }
+
+    /// When [`Endpoint::handle_timeout`] is due, Unix time in milliseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        if !self.link.online {
+            return None;
+        }
+        let epochs = self.link.waiting_for_epoch.values();
+        let retries = self.link.retries.values();
+        epochs.chain(retries).chain(&self.link.receipts_due).min().copied()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        if self.link.receipts_due.is_some_and(|due| due <= now_ms) {
+            self.flush_receipts(now_ms);
+        }
+        let over: Vec<ConversationId> = self
+            .link
+            .waiting_for_epoch
+            .iter()
+            .filter(|(_, until)| **until <= now_ms)
+            .map(|(cid, _)| cid.clone())
+            .collect();
+        for cid in over {
+            self.link.waiting_for_epoch.remove(&cid);
+            self.link.dirty.insert(cid);
+        }
+        let due: Vec<MessageId> =
+            self.link.retries.iter().filter(|(_, at)| **at <= now_ms).map(|(id, _)| *id).collect();
+        for id in due {
+            self.link.retries.remove(&id);
+            self.send_again(&id);
+        }
+        self.pump(now_ms);
+    }
+
+    /// Sends one id again; of a message, everything of its conversation from it on (rule R6).
+    fn send_again(&mut self, id: &MessageId) {
+        let mut frames: Vec<Bytes> = Vec::new();
+        if let Some(receipt) = self.state.receipts.get(&id.to_string()) {
+            frames.push(receipt.0.clone().into());
+        }
+        if let Some(making) = self.link.making.get(id) {
+            frames.extend(making.messages.iter().cloned());
+        }
+        if let Some(first) = self.index.get(id)
+            && let Some(cid) = self.state.outgoing.get(first).map(|o| o.cid.clone())
+        {
+            let later = self.state.outgoing.iter().filter(|(key, o)| *key >= first && o.cid == cid);
+            let sealed = later.filter_map(|(_, outgoing)| outgoing.sealed.as_ref());
+            frames.extend(sealed.map(|sealed| Bytes::from(sealed.frame.0.clone())));
+        }
+        self.out.extend(frames.into_iter().map(|frame| Out::Ready(Transmit::Binary(frame))));
+    }
+
+    /// The host has dealt with a durable event.
+    pub fn consumed(&mut self, key: EventKey) {
+        self.state.events.remove(&order_key(key.0));
+    }
+
+    /// Ends a step: seals what new calls left to do, signs everything together, and hands over what
+    /// is to be committed, sent and shown.
+    pub fn finish(&mut self, now_ms: u64) -> Step {
+        self.pump(now_ms);
+        let out = std::mem::take(&mut self.out);
+        let mut unsigned = Vec::new();
+        for item in &out {
+            if let Out::Unsigned { frame, .. } = item {
+                unsigned.push(frame.clone());
+            }
+        }
+        let mut signed = sign_all(&self.device.keys.signing, &unsigned).into_iter();
+        let mut transmits = Vec::with_capacity(out.len());
+        for item in out {
+            match item {
+                Out::Ready(transmit) => transmits.push(transmit),
+                Out::Unsigned { slot, after, .. } => {
+                    if let Some(frame) = signed.next() {
+                        self.keep_signed(&slot, &frame);
+                        transmits.push(Transmit::Binary(frame));
+                        transmits.extend(after.into_iter().map(Transmit::Binary));
+                    }
+                }
+            }
+        }
+        let changes = if self.durable {
+            self.state.flush()
+        } else {
+            self.state.discard();
+            Vec::new()
+        };
+        Step { changes, transmits, events: std::mem::take(&mut self.events).into() }
+    }
+
+    /// Keeps a signed frame where it is resent from.
+    fn keep_signed(&mut self, slot: &Slot, frame: &Bytes) {
+        match slot {
+            Slot::Message(key) => {
+                if let Some(outgoing) = self.state.outgoing.get_mut(key)
+                    && let Some(sealed) = outgoing.sealed.as_mut()
+                {
+                    sealed.frame = B64Vec(frame.to_vec());
+                }
+            }
+            Slot::Receipt(id) => self.state.receipts.put(&id.to_string(), B64Vec(frame.to_vec())),
+            Slot::Key(id) => {
+                if let Some(making) = self.link.making.get_mut(id) {
+                    making.messages.insert(0, frame.clone());
+                }
+            }
+            Slot::Plain => {}
+        }
+    }
+
+    pub(crate) fn sign(&mut self, slot: Slot, frame: Unsigned, after: Vec<Bytes>) {
+        self.out.push(Out::Unsigned { slot, frame, after });
+    }
+
+    pub(crate) fn text(&mut self, message: &ClientToHub) {
+        self.out.push(Out::Ready(Transmit::Text(hub::write(message))));
+    }
+
+    pub(crate) fn request(&mut self, request: Request) -> MessageId {
+        let id = MessageId(self.random());
+        self.link.requests.insert(id, request);
+        id
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        let key = (event.is_durable() && self.durable).then(|| {
+            let order = next_order(&self.state.events).max(self.next_event);
+            self.next_event = order + 1;
+            self.state.events.put(&order_key(order), event.clone());
+            EventKey(order)
+        });
+        self.events.push_back(Notification { key, event });
+    }
+
+    pub(crate) fn complain(&mut self, code: &str, reason: &str) {
+        let (code, reason) = (code.to_owned(), reason.to_owned());
+        self.tell(Event::Complaint { stage: HubStage::Request, code, reason });
+    }
+
+    /// Fresh random bytes: for ids, nonces and keys.
+    #[expect(clippy::unused_self, reason = "the one place where randomness enters the device")]
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        crypto::random()
+    }
+
+    pub(crate) fn new_id(&self, now_ms: u64) -> MessageId {
+        MessageId::new(now_ms, self.random())
+    }
+}

@@ -1,0 +1,331 @@
+//! Making, installing and receiving epochs (6.4, rules R1 to R4, R11, R13).
+
+use bytes::Bytes;
+use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
+use chat_protocol::frame::{Delivery, Upload};
+use chat_protocol::header::KeyHeader;
+use chat_protocol::hub::{EpochHead, Log};
+use chat_protocol::id::{Digest, MessageId, Nonce16};
+use chat_protocol::keys::key_id;
+use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
+use chat_protocol::members::MemberList;
+use chat_protocol::name::ConversationId;
+use chat_protocol::ratchet::Chain;
+use chat_protocol::tag::label;
+use zeroize::Zeroizing;
+
+use crate::endpoint::{Endpoint, Slot};
+use crate::event::Alarm;
+use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
+use crate::receive::Received;
+use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
+
+/// An epoch of ours that the hub has not answered yet.
+#[derive(Debug)]
+pub(crate) struct Making {
+    pub(crate) cid: ConversationId,
+    pub(crate) head: EpochHead,
+    /// The KEY frame and its upload, for a resend.
+    pub(crate) messages: Vec<Bytes>,
+}
+
+/// An epoch of somebody else whose parts are arriving.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    header: KeyHeader,
+    members: Vec<u8>,
+}
+
+/// Parts of one epoch that may come before its KEY is checked: the largest list has four pieces.
+const EARLY_PARTS_MAX: usize = 8;
+
+impl Endpoint {
+    /// Whether this conversation has an epoch to send in; makes one if it has not.
+    pub(crate) fn ensure_epoch(&mut self, now_ms: u64, cid: &ConversationId) -> bool {
+        if self.link.making.values().any(|making| making.cid == *cid) {
+            return false;
+        }
+        let list = self.current_list(cid);
+        if self.can_send_in_current(now_ms, cid, &list) {
+            return true;
+        }
+        let head = self.known_head(cid);
+        if let Some(head) = head
+            && self.enter(now_ms, cid, head, &list)
+        {
+            return true;
+        }
+        // The loser of a race waits for the winner's key before it makes the next.
+        if let Some(until) = self.link.waiting_for_epoch.get(cid)
+            && *until > now_ms
+        {
+            return false;
+        }
+        self.link.waiting_for_epoch.remove(cid);
+        self.make_epoch(now_ms, cid, head, &list);
+        false
+    }
+
+    /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
+    fn current_list(&self, cid: &ConversationId) -> MemberList {
+        let people = self.people_of(cid);
+        MemberList::new(people.iter().flat_map(|name| self.people.lines(name)))
+    }
+
+    /// The newest epoch: what was delivered, or what the hub says.
+    fn known_head(&self, cid: &ConversationId) -> Option<EpochHead> {
+        let own = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
+        let hub = self.link.heads.get(cid).and_then(|head| head.epoch);
+        own.into_iter().chain(hub).max_by_key(|head| head.g)
+    }
+
+    fn can_send_in_current(&self, now_ms: u64, cid: &ConversationId, list: &MemberList) -> bool {
+        let head = self.known_head(cid);
+        let conversation = self.state.conversations.get(cid.as_str());
+        let Some(sending) = conversation.and_then(|c| c.sending.as_ref()) else { return false };
+        !sending.closed
+            && Some(sending.head) == head
+            && sending.chain.next() < EPOCH_SENDER_MESSAGES_MAX
+            && self.is_usable(now_ms, &sending.head.e, list)
+    }
+
+    /// Whether an epoch is held, young enough and for exactly these devices.
+    fn is_usable(&self, now_ms: u64, e: &Digest, list: &MemberList) -> bool {
+        self.state.epochs.get(&e.to_string()).is_some_and(|epoch| {
+            epoch.list.hash() == list.hash()
+                && now_ms.saturating_sub(epoch.seen_ms) < EPOCH_AGE_MAX_MS
+        })
+    }
+
+    /// Starts to send in an epoch that is held, if it fits.
+    fn enter(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        head: EpochHead,
+        list: &MemberList,
+    ) -> bool {
+        let conversation = self.state.conversations.get(cid.as_str());
+        let used = conversation
+            .and_then(|c| c.sending.as_ref())
+            .is_some_and(|sending| sending.head.e == head.e);
+        if used || !self.is_usable(now_ms, &head.e, list) {
+            return false;
+        }
+        let Some(line) = list.position(&self.device.user, &self.device.keys.signing_id()) else {
+            return false;
+        };
+        // The own chain is taken out of the received ones: it exists once.
+        let Some(own) = self.state.chains.remove(&chain_key(&head.e, line)) else { return false };
+        let conversation = self.state.conversations.entry(cid.as_str(), Conversation::default);
+        conversation.head = Some(head);
+        conversation.sending = Some(Sending {
+            head,
+            chain: own.chain,
+            p: Digest::ZERO,
+            void: Vec::new(),
+            closed: false,
+        });
+        true
+    }
+
+    fn make_epoch(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        previous: Option<EpochHead>,
+        list: &MemberList,
+    ) {
+        let parameters = EpochParameters {
+            cid: cid.clone(),
+            from: self.device.user.clone(),
+            sk: self.device.keys.signing_id(),
+            previous,
+            ts: now_ms,
+        };
+        let wrap_keys: Option<Vec<_>> =
+            list.lines().iter().map(|line| self.people.wrap_key(line)).collect();
+        let wrap_keys = wrap_keys.filter(|keys| keys.len() <= EPOCH_DEVICES_MAX);
+        let key = Zeroizing::new(self.random::<32>());
+        let eid = Nonce16(self.random());
+        let made =
+            wrap_keys.ok_or_else(|| "a key to wrap for is missing".to_owned()).and_then(|keys| {
+                epoch::create(parameters, list, &keys, &key, eid).map_err(|e| e.to_string())
+            });
+        match made {
+            Ok(new) => self.upload_epoch(now_ms, cid, list, new),
+            Err(reason) => {
+                let me = self.device.user.clone();
+                self.alarm(Alarm::BadChain, &me, &format!("no key for {cid}: {reason}"));
+            }
+        }
+    }
+
+    fn upload_epoch(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        list: &MemberList,
+        new: NewEpoch,
+    ) {
+        let NewEpoch { header, head, frame, wraps, chains } = new;
+        self.install(now_ms, cid, head, list.clone(), &chains);
+        let id = MessageId(header.eid.0);
+        let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
+        let making = Making { cid: cid.clone(), head, messages: uploads.clone() };
+        self.link.making.insert(id, making);
+        self.sign(Slot::Key(id), frame, uploads);
+    }
+
+    /// Keeps the chains of an epoch.
+    fn install(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        head: EpochHead,
+        list: MemberList,
+        chains: &ChainKeys,
+    ) {
+        for (line, ck) in chains.iter().enumerate() {
+            let receiving = Receiving { chain: Chain::new(ck), last: None };
+            self.state.chains.put(&chain_key(&head.e, line), receiving);
+        }
+        self.state.epochs.put(&head.e.to_string(), Epoch::new(cid.clone(), head, list, now_ms));
+    }
+
+    /// Forgets an epoch of ours that lost the race.
+    fn forget(&mut self, e: &Digest) {
+        if let Some(epoch) = self.state.epochs.remove(&e.to_string()) {
+            for line in 0..epoch.list.lines().len() {
+                self.state.chains.remove(&chain_key(e, line));
+            }
+        }
+    }
+
+    /// The hub keeps our epoch: it is the current one.
+    pub(crate) fn epoch_accepted(&mut self, id: &MessageId) -> bool {
+        let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
+        self.note_epoch(&cid, head);
+        self.link.dirty.insert(cid);
+        true
+    }
+
+    /// The hub refused our epoch: somebody else's is current, or our view is stale.
+    pub(crate) fn epoch_refused(
+        &mut self,
+        now_ms: u64,
+        id: &MessageId,
+        winner: Option<EpochHead>,
+        stale_view: bool,
+    ) -> bool {
+        let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
+        if winner.is_some_and(|winner| winner.e == head.e) {
+            self.note_epoch(&cid, head);
+        } else {
+            self.forget(&head.e);
+            let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
+            if !stale_view && !held {
+                self.link.waiting_for_epoch.insert(cid.clone(), now_ms + EPOCH_WAIT_MS);
+            }
+        }
+        if stale_view {
+            self.start_refresh(&cid, false);
+        }
+        self.link.dirty.insert(cid);
+        true
+    }
+
+    fn note_epoch(&mut self, cid: &ConversationId, head: EpochHead) {
+        let conversation = self.state.conversations.entry(cid.as_str(), Conversation::default);
+        if conversation.head.is_none_or(|known| known.g < head.g) {
+            conversation.head = Some(head);
+        }
+    }
+
+    /// A KEY frame was delivered: its parts follow.
+    pub(crate) fn on_key(
+        &mut self,
+        delivery: &Delivery,
+        header: KeyHeader,
+        asked: bool,
+    ) -> Received {
+        let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
+            return if asked { Received::Done } else { Received::NeedsSender };
+        };
+        let verified =
+            delivery.frame.verify(label::KEY, &signer.key, &signer.digest, &mut self.verified);
+        if verified.is_err() {
+            self.alarm(Alarm::BadSignature, &header.from, "a key was not signed by its maker");
+            return Received::Done;
+        }
+        let e = epoch::digest(&delivery.frame);
+        if self.state.epochs.get(&e.to_string()).is_some() {
+            return Received::Done;
+        }
+        self.link.arriving.insert(e, Arriving { header, members: Vec::new() });
+        Received::NeedsParts(e)
+    }
+
+    /// Part of an epoch has come; with the wrap it is complete. Parts of a KEY that still waits for
+    /// its maker's bundle wait with it.
+    pub(crate) fn on_upload(&mut self, now_ms: u64, upload: Upload) {
+        let e = upload.epoch();
+        let Some(arriving) = self.link.arriving.get_mut(&e) else {
+            let early = self.link.early.entry(e).or_default();
+            if early.len() < EARLY_PARTS_MAX {
+                early.push(upload);
+            }
+            return;
+        };
+        match upload {
+            Upload::Members { offset, bytes, .. } => {
+                if usize::try_from(offset) == Ok(arriving.members.len()) {
+                    arriving.members.extend_from_slice(&bytes);
+                }
+            }
+            Upload::Wraps { wraps, .. } => {
+                if let Some(arriving) = self.link.arriving.remove(&e) {
+                    self.open_epoch(now_ms, e, &arriving, wraps.first());
+                    let log = Log::Conversation(arriving.header.cid.clone());
+                    self.front_done(&log);
+                    self.receive_waiting(now_ms, &log);
+                }
+            }
+        }
+    }
+
+    /// The parts that came before their KEY could be checked.
+    pub(crate) fn take_early(&mut self, e: &Digest) -> Vec<Upload> {
+        self.link.early.remove(e).unwrap_or_default()
+    }
+
+    fn open_epoch(&mut self, now_ms: u64, e: Digest, arriving: &Arriving, wrap: Option<&Bytes>) {
+        let Arriving { header, members } = arriving;
+        let opened =
+            MemberList::parse(members).map_err(|error| error.to_string()).and_then(|list| {
+                let me = list
+                    .position(&self.device.user, &self.device.keys.signing_id())
+                    .and_then(|line| list.lines().get(line));
+                if me.map(|line| line.ek) != Some(key_id(self.device.keys.encryption.spki())) {
+                    return Err(epoch::EpochError::NotForMe.to_string());
+                }
+                let wrap = wrap.ok_or_else(|| epoch::EpochError::NotForMe.to_string())?;
+                epoch::open(header, &e, &list, wrap, &self.device.keys.encryption)
+                    .map(|chains| (list, chains))
+                    .map_err(|error| error.to_string())
+            });
+        let head = EpochHead { g: header.g, e };
+        match opened {
+            Ok((list, chains)) => {
+                self.install(now_ms, &header.cid, head, list, &chains);
+                self.link.waiting_for_epoch.remove(&header.cid);
+            }
+            Err(reason) => {
+                let detail = format!("a key for {} does not open: {reason}", header.cid);
+                self.alarm(Alarm::BadChain, &header.from, &detail);
+            }
+        }
+        self.note_epoch(&header.cid, head);
+        self.link.dirty.insert(header.cid.clone());
+    }
+}

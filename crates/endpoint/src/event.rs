@@ -1,0 +1,263 @@
+//! What a device tells its host.
+
+use chat_protocol::content::{Command, Outcome, OutputStream};
+use chat_protocol::hub::{HubStage, Person};
+use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::Tag;
+use serde::{Deserialize, Serialize};
+
+/// Names a durable event until the host has dealt with it; grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey(pub u64);
+
+/// An event and, if it is durable, the key under which it is kept until
+/// [`Endpoint::consumed`](crate::Endpoint::consumed).
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// Present on events that survive a restart.
+    pub key: Option<EventKey>,
+    /// The event.
+    pub event: Event,
+}
+
+/// What happened. Texts are as received: a host sanitises them before it shows them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Event {
+    /// A message for people: TEXT, DM or BROADCAST, verified and opened.
+    Message {
+        /// Its id.
+        id: MessageId,
+        /// Where.
+        cid: ConversationId,
+        /// What kind.
+        tag: Tag,
+        /// Who wrote it.
+        from: UserName,
+        /// What.
+        text: String,
+        /// Place in the hub's log.
+        position: u64,
+        /// The writer's clock, Unix time in milliseconds.
+        sent_ms: u64,
+        /// The hub's clock.
+        hub_ms: u64,
+    },
+    /// A command for this machine; signature, target and freshness are checked, the policy is not.
+    Command {
+        /// Its id.
+        id: MessageId,
+        /// Digest of its frame, to be named in the outcome.
+        digest: Digest,
+        /// Who asks.
+        from: UserName,
+        /// The identity key that stands behind the signature.
+        identity: KeyId,
+        /// Whether this is the key known for that name, without an alarm.
+        pinned: bool,
+        /// What to run.
+        #[serde(with = "command_text")]
+        command: Command,
+        /// Unix time in milliseconds after which it must not start.
+        expires_ms: u64,
+    },
+    /// A command of ours was started.
+    Started {
+        /// The command.
+        re: MessageId,
+        /// By whom.
+        by: UserName,
+    },
+    /// A command of ours wrote something.
+    Output {
+        /// The command.
+        re: MessageId,
+        /// Which stream.
+        stderr: bool,
+        /// Raw bytes.
+        data: Vec<u8>,
+    },
+    /// A command of ours ended or was refused.
+    Ended {
+        /// The command.
+        re: MessageId,
+        /// By whom.
+        by: UserName,
+        /// Whether it succeeded.
+        ok: bool,
+        /// Exit status, where there is one.
+        status: Option<i32>,
+        /// Code of the failure.
+        code: String,
+        /// Sentence about the failure.
+        reason: String,
+    },
+    /// A recipient's signed receipt for a message of ours.
+    Delivered {
+        /// The message.
+        id: MessageId,
+        /// Where.
+        cid: ConversationId,
+        /// Who received it.
+        by: UserName,
+        /// Whether they could read it.
+        readable: bool,
+    },
+    /// The hub keeps a message of ours durably.
+    Stored {
+        /// The message.
+        id: MessageId,
+        /// Its place in the log.
+        position: u64,
+        /// The recipient is away.
+        kept: bool,
+        /// Who is to receive it: the people of its epoch but the sender.
+        recipients: Vec<UserName>,
+    },
+    /// A message of ours is refused for good.
+    Refused {
+        /// The message.
+        id: MessageId,
+        /// A stable code.
+        code: String,
+        /// A sentence.
+        reason: String,
+    },
+    /// A message of somebody else could not be read or did not verify.
+    Unreadable {
+        /// Where.
+        cid: ConversationId,
+        /// From whom, by the header.
+        from: UserName,
+        /// Its id, by the header.
+        id: MessageId,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Messages of somebody are missing.
+    Gap {
+        /// Where.
+        cid: ConversationId,
+        /// Whose.
+        from: UserName,
+        /// Their counters.
+        missing: Vec<u32>,
+    },
+    /// Something that must not happen.
+    Alarm {
+        /// What.
+        kind: Alarm,
+        /// Who is concerned.
+        user: UserName,
+        /// A sentence.
+        detail: String,
+    },
+    /// Who came and went.
+    Presence {
+        /// Came.
+        joined: Vec<UserName>,
+        /// Went.
+        left: Vec<UserName>,
+    },
+    /// An answer to a question about people.
+    People {
+        /// Accounts in the order of their names.
+        people: Vec<Person>,
+        /// More pages follow by themselves.
+        more: bool,
+    },
+    /// The view of a conversation is up to date, as asked for.
+    Refreshed {
+        /// The conversation.
+        cid: ConversationId,
+    },
+    /// This user is a member of a room now.
+    Joined {
+        /// The room.
+        cid: ConversationId,
+    },
+    /// The hub refused something that has no message of ours to name.
+    Complaint {
+        /// At which step.
+        stage: HubStage,
+        /// A stable code.
+        code: String,
+        /// A sentence.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// Whether it must survive a restart until the host has dealt with it.
+    pub(crate) fn is_durable(&self) -> bool {
+        matches!(
+            self,
+            Self::Message { .. }
+                | Self::Command { .. }
+                | Self::Started { .. }
+                | Self::Output { .. }
+                | Self::Ended { .. }
+                | Self::Delivered { .. }
+                | Self::Unreadable { .. }
+                | Self::Gap { .. }
+                | Self::Alarm { .. }
+        )
+    }
+
+    /// The event for what an agent said about a command of ours.
+    pub(crate) fn ended(outcome: Outcome, by: UserName, ok: bool) -> Self {
+        let Outcome { re, of: _, status, code, reason } = outcome;
+        Self::Ended { re, by, ok, status, code, reason }
+    }
+
+    /// The event for a piece of output.
+    pub(crate) fn output(re: MessageId, stream: OutputStream, data: Vec<u8>) -> Self {
+        Self::Output { re, stderr: stream == OutputStream::Stderr, data }
+    }
+}
+
+/// Kinds of alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alarm {
+    /// Another identity key than the known one.
+    KeyChanged,
+    /// A signature that is not the sender's.
+    BadSignature,
+    /// A frame that was received before, in a new place.
+    Replay,
+    /// A membership chain or an epoch that does not verify.
+    BadChain,
+}
+
+impl Alarm {
+    /// The word for logs and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyChanged => "key_changed",
+            Self::BadSignature => "bad_signature",
+            Self::Replay => "replay",
+            Self::BadChain => "bad_chain",
+        }
+    }
+}
+
+/// A command in a durable event: the plaintext's own form.
+mod command_text {
+    use chat_protocol::content::{self, ChainNotes, Command, Content};
+    use chat_protocol::tag::Tag;
+    use serde::{Deserialize as _, Deserializer, Serializer, de, ser};
+
+    pub(super) fn serialize<S: Serializer>(command: &Command, to: S) -> Result<S::Ok, S::Error> {
+        let bytes = content::encode(&Content::Command(command.clone()), &ChainNotes::default());
+        to.serialize_str(&String::from_utf8(bytes).map_err(ser::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Command, D::Error> {
+        let text = String::deserialize(from)?;
+        match content::decode(Tag::Cmd, text.as_bytes()).map_err(de::Error::custom)? {
+            (Content::Command(command), _) => Ok(command),
+            _ => Err(de::Error::custom("not a command")),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What this device has to say: drafts until they are sealed, sealed frames until they are answered.
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::content::{
+    self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
+};
+use chat_protocol::hub::ClientToHub;
+use chat_protocol::id::{Digest, MessageId, Nonce16};
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use chat_protocol::tag::{Stage, Tag};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::endpoint::{Endpoint, Request};
+use crate::limits::COMMAND_EXPIRY_MS;
+use crate::state::{next_order, order_key};
+
+/// Why something cannot be said at all.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Too long.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// Nothing to say.
+    #[error("an empty message is not sent")]
+    Empty,
+    /// To oneself.
+    #[error("a message to yourself goes nowhere; write it to somebody else or to a room")]
+    ToOneself,
+}
+
+/// A message on its way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Outgoing {
+    pub(crate) id: MessageId,
+    pub(crate) cid: ConversationId,
+    pub(crate) tag: Tag,
+    pub(crate) stage: Option<Stage>,
+    /// The plaintext without notes about the chain, as JSON text.
+    content: String,
+    /// The writer's clock, Unix time in milliseconds.
+    pub(crate) ts: u64,
+    pub(crate) sealed: Option<Sealed>,
+}
+
+/// A sealed frame; resent byte-identical until it is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    pub(crate) e: Digest,
+    pub(crate) n: u32,
+    pub(crate) digest: Digest,
+    pub(crate) frame: B64Vec,
+}
+
+impl Outgoing {
+    pub(crate) fn content(&self) -> Option<Content> {
+        content::decode(self.tag, self.content.as_bytes()).ok().map(|(content, _)| content)
+    }
+}
+
+/// What a requester may ask of a command.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CommandOptions {
+    /// Longest run in milliseconds.
+    pub time_max_ms: Option<u64>,
+    /// Most output in bytes.
+    pub output_max: Option<u64>,
+}
+
+impl Endpoint {
+    /// Says something in a room: TEXT, or BROADCAST in ALL. Returns the message's id.
+    pub fn say(
+        &mut self,
+        now_ms: u64,
+        room: &RoomName,
+        text: &str,
+    ) -> Result<MessageId, SendError> {
+        let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
+        check_text(text)?;
+        Ok(self.draft(
+            now_ms,
+            ConversationId::room(room),
+            tag,
+            None,
+            Content::Text(text.to_owned()),
+        ))
+    }
+
+    /// Says something to one person.
+    pub fn tell_user(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        text: &str,
+    ) -> Result<MessageId, SendError> {
+        check_text(text)?;
+        let cid = self.direct(to)?;
+        Ok(self.draft(now_ms, cid, Tag::Dm, None, &Content::Text(text.to_owned())))
+    }
+
+    /// Asks a machine to run a command. Without a shell: the words go to the program as they are.
+    pub fn run(
+        &mut self,
+        now_ms: u64,
+        target: &UserName,
+        argv: Vec<String>,
+        options: CommandOptions,
+    ) -> Result<MessageId, SendError> {
+        content::check_argv(&argv)?;
+        if argv.first().is_none_or(String::is_empty) {
+            return Err(SendError::Empty);
+        }
+        let cid = self.direct(target)?;
+        let command = Command {
+            argv,
+            salt: Nonce16(self.random()),
+            time_max_ms: options.time_max_ms,
+            output_max: options.output_max,
+        };
+        Ok(self.draft(now_ms, cid, Tag::Cmd, None, &Content::Command(command)))
+    }
+
+    /// Tells a requester that its command was started.
+    pub fn report_started(&mut self, now_ms: u64, to: &UserName, re: MessageId) {
+        self.report(now_ms, to, Tag::Out, None, Content::Started { re });
+    }
+
+    /// Sends a requester a piece of output.
+    pub fn report_output(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        re: MessageId,
+        stream: OutputStream,
+        data: Vec<u8>,
+    ) {
+        self.report(now_ms, to, Tag::Out, None, Content::Output { re, stream, data });
+    }
+
+    /// Tells a requester how its command ended: ACK if the code is empty, NOACK otherwise.
+    pub fn report_outcome(&mut self, now_ms: u64, to: &UserName, outcome: Outcome) {
+        let tag = if outcome.code.is_empty() { Tag::Ack } else { Tag::Noack };
+        self.report(now_ms, to, tag, Some(Stage::Executed), Content::Outcome(outcome));
+    }
+
+    fn report(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        tag: Tag,
+        stage: Option<Stage>,
+        content: Content,
+    ) {
+        if let Ok(cid) = self.direct(to) {
+            self.draft(now_ms, cid, tag, stage, &content);
+        }
+    }
+
+    /// Asks who has an account and who is here; answered by
+    /// [`Event::People`](crate::Event::People), page after page.
+    pub fn who(&mut self) {
+        let id = self.request(Request::Who);
+        self.text(&ClientToHub::Who { id, after: None });
+    }
+
+    /// Brings the view of a conversation up to date, whatever is known; answered by
+    /// [`Event::Refreshed`](crate::Event::Refreshed).
+    pub fn refresh(&mut self, cid: &ConversationId) {
+        self.start_refresh(cid, true);
+    }
+
+    /// How many messages and receipts have no answer yet.
+    pub fn unanswered(&self) -> usize {
+        self.state.outgoing.len() + self.state.receipts.len()
+    }
+
+    /// Whether receipts are still owed.
+    pub fn owes_receipts(&self) -> bool {
+        self.state.owed.len() > 0
+    }
+
+    fn direct(&self, to: &UserName) -> Result<ConversationId, SendError> {
+        ConversationId::direct(&self.device.user, to).map_err(|_| SendError::ToOneself)
+    }
+
+    fn draft(
+        &mut self,
+        now_ms: u64,
+        cid: ConversationId,
+        tag: Tag,
+        stage: Option<Stage>,
+        content: &Content,
+    ) -> MessageId {
+        let id = self.new_id(now_ms);
+        let json = content::encode(content, &ChainNotes::default());
+        let content = String::from_utf8_lossy(&json).into_owned();
+        let order = next_order(&self.state.outgoing).max(self.next_outgoing);
+        self.next_outgoing = order + 1;
+        let outgoing = Outgoing { id, cid, tag, stage, content, ts: now_ms, sealed: None };
+        self.link.dirty.insert(outgoing.cid.clone());
+        self.index.insert(id, order_key(order));
+        self.state.outgoing.put(&order_key(order), outgoing);
+        id
+    }
+
+    /// The other party of a direct conversation, or nobody.
+    pub(crate) fn other(&self, cid: &ConversationId) -> Option<UserName> {
+        match cid.kind() {
+            ConversationKind::Direct(..) => cid.other(&self.device.user),
+            _ => None,
+        }
+    }
+}
+
+fn check_text(text: &str) -> Result<(), SendError> {
+    content::check_text(text)?;
+    if text.trim().is_empty() { Err(SendError::Empty) } else { Ok(()) }
+}
+
+/// Not-before and expiry of a message, relative to its own time; commands have them.
+pub(crate) fn command_window(tag: Tag) -> (Option<u64>, Option<u64>) {
+    if tag == Tag::Cmd { (Some(0), Some(COMMAND_EXPIRY_MS)) } else { (None, None) }
+}

@@ -1,0 +1,203 @@
+//! People's keys: pinned on first use, kept with every bundle they have published.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use chat_protocol::b64::B64Vec;
+use chat_protocol::crypto::{VerifyingKey, WrapKey, sha256};
+use chat_protocol::hub::PersonBundles;
+use chat_protocol::id::{Digest, KeyId, Nonce16};
+use chat_protocol::keys::Bundle;
+use chat_protocol::members::MemberLine;
+use chat_protocol::name::UserName;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Endpoint;
+use crate::event::{Alarm, Event};
+
+/// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
+/// it once is enough; what each device pins is its own.
+#[derive(Debug, Default)]
+pub struct BundleCache(Mutex<HashMap<[u8; 32], Bundle>>);
+
+impl BundleCache {
+    fn verify(&self, bytes: Bytes) -> Option<Bundle> {
+        let key = sha256(&bytes);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if known.is_some() {
+            return known;
+        }
+        let bundle = Bundle::verify(bytes).ok()?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, bundle.clone());
+        Some(bundle)
+    }
+}
+
+/// What a device keeps about a person.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Pin {
+    /// The identity key seen first.
+    pub(crate) identity: KeyId,
+    /// Another identity was offered since.
+    pub(crate) changed: bool,
+    /// Version of the bundles held, by the hub's count.
+    pub(crate) version: u32,
+    /// Every bundle in the order of the hub.
+    bundles: Vec<B64Vec>,
+}
+
+/// A signing key, parsed.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    pub(crate) name: UserName,
+    pub(crate) identity: KeyId,
+    pub(crate) key: VerifyingKey,
+    pub(crate) digest: Digest,
+}
+
+/// The bundles of everybody known, in memory.
+#[derive(Debug, Default)]
+pub(crate) struct People {
+    /// Newest bundle of each device, by name and device.
+    newest: HashMap<UserName, BTreeMap<Nonce16, Bundle>>,
+    /// Every signing key ever published, by its id.
+    signers: HashMap<KeyId, Signer>,
+    /// Encryption keys, parsed when they are first wrapped for.
+    wrap: HashMap<KeyId, Arc<WrapKey>>,
+}
+
+impl People {
+    /// Puts a verified bundle in its place.
+    fn insert(&mut self, bundle: &Bundle) {
+        let header = bundle.header();
+        for published in &header.sk {
+            if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
+                let digest = Digest(sha256(&published.spki));
+                let (name, identity) = (header.u.clone(), bundle.identity());
+                self.signers.entry(published.kid).or_insert(Signer { name, identity, key, digest });
+            }
+        }
+        let devices = self.newest.entry(header.u.clone()).or_default();
+        let newer = devices.get(&header.dev).is_none_or(|old| old.header().seq <= header.seq);
+        if newer {
+            devices.insert(header.dev, bundle.clone());
+        }
+    }
+
+    /// The newest bundles of a person.
+    pub(crate) fn devices(&self, name: &UserName) -> impl Iterator<Item = &Bundle> {
+        self.newest.get(name).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The lines of a person's devices.
+    pub(crate) fn lines(&self, name: &UserName) -> Vec<MemberLine> {
+        self.devices(name).filter_map(Bundle::member_line).collect()
+    }
+
+    /// The owner and parsed form of a signing key that is not revoked.
+    pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
+        let revoked = self.devices(name).any(|bundle| bundle.header().rev.contains(sk));
+        self.signers.get(sk).filter(|signer| signer.name == *name && !revoked)
+    }
+
+    /// The parsed encryption key of a line.
+    pub(crate) fn wrap_key(&mut self, line: &MemberLine) -> Option<Arc<WrapKey>> {
+        if let Some(key) = self.wrap.get(&line.ek) {
+            return Some(Arc::clone(key));
+        }
+        let published = self
+            .newest
+            .get(&line.name)?
+            .values()
+            .flat_map(|bundle| &bundle.header().ek)
+            .find(|key| key.kid == line.ek)?;
+        let key = Arc::new(WrapKey::from_spki(&published.spki).ok()?);
+        self.wrap.insert(line.ek, Arc::clone(&key));
+        Some(key)
+    }
+}
+
+impl Endpoint {
+    /// Builds the memory of people from the pins.
+    pub(crate) fn load_people(&mut self) {
+        let rows: Vec<_> = self.state.pins.iter().map(|(_, pin)| pin.bundles.clone()).collect();
+        for B64Vec(bytes) in rows.into_iter().flatten() {
+            if let Some(bundle) = self.bundles.verify(bytes.into()) {
+                self.people.insert(&bundle);
+            }
+        }
+        let own = Arc::clone(&self.device.bundle);
+        self.people.insert(&own);
+    }
+
+    /// The version of a person's bundles that is held; 0 if none were fetched.
+    pub(crate) fn known_version(&self, name: &UserName) -> u32 {
+        self.state.pins.get(name.as_str()).map_or(0, |pin| pin.version)
+    }
+
+    /// Whether the known key of this person was not contradicted.
+    pub(crate) fn is_trusted(&self, name: &UserName) -> bool {
+        self.state.pins.get(name.as_str()).is_some_and(|pin| !pin.changed)
+    }
+
+    /// The identity that a person must have: one's own, the hub's, or the one pinned.
+    fn expected_identity(&self, name: &UserName) -> Option<KeyId> {
+        if *name == self.device.user {
+            return Some(self.device.bundle.identity());
+        }
+        if name.is_server() {
+            return Some(self.device.server);
+        }
+        self.state.pins.get(name.as_str()).map(|pin| pin.identity)
+    }
+
+    /// Takes what the hub says a person has published. The hub's word decides nothing: bundles
+    /// prove themselves, and the identity must be the one known.
+    pub(crate) fn accept_bundles(&mut self, name: &UserName, offered: &PersonBundles) {
+        for B64Vec(bytes) in &offered.bundles {
+            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
+                self.alarm(Alarm::BadSignature, name, "the hub offered a bundle that is not valid");
+                continue;
+            };
+            self.accept_bundle(name, &bundle);
+        }
+        if let Some(pin) = self.state.pins.get_mut(name.as_str()) {
+            pin.version = offered.version.max(pin.version);
+        }
+    }
+
+    /// Takes one verified bundle if it is by the known identity.
+    pub(crate) fn accept_bundle(&mut self, name: &UserName, bundle: &Bundle) {
+        let expected = self.expected_identity(name);
+        if bundle.header().u != *name || expected.is_some_and(|known| known != bundle.identity()) {
+            let changed = self.state.pins.get_mut(name.as_str());
+            let first = changed.is_none_or(|pin| !std::mem::replace(&mut pin.changed, true));
+            if first {
+                let detail = "another identity key than the known one was offered; \
+                    commands and messages to this name are stopped";
+                self.alarm(Alarm::KeyChanged, name, detail);
+            }
+            return;
+        }
+        let newest = self.people.devices(name).find(|b| b.header().dev == bundle.header().dev);
+        let older = newest.is_some_and(|stored| stored.header().seq > bundle.header().seq);
+        let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
+        if conflicting {
+            self.alarm(Alarm::BadChain, name, "two different bundles have the same number");
+            return;
+        }
+        let identity = bundle.identity();
+        let make = || Pin { identity, changed: false, version: 0, bundles: Vec::new() };
+        let bytes = B64Vec(bundle.bytes().to_vec());
+        let pin = self.state.pins.entry(name.as_str(), make);
+        if !pin.bundles.contains(&bytes) {
+            pin.bundles.push(bytes);
+        }
+        self.people.insert(bundle);
+    }
+
+    pub(crate) fn alarm(&mut self, kind: Alarm, user: &UserName, detail: &str) {
+        self.tell(Event::Alarm { kind, user: user.clone(), detail: detail.to_owned() });
+    }
+}

@@ -1,0 +1,213 @@
+//! Sealing what waits: view up to date, epoch of exactly these devices, then the next counter.
+
+use chat_protocol::content::ChainNotes;
+use chat_protocol::envelope;
+use chat_protocol::frame::Unsigned;
+use chat_protocol::header::{MessageHeader, Recipient};
+use chat_protocol::id::{Digest, KeyId, Nonce16};
+use chat_protocol::limits::VERSION;
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::Tag;
+use chat_protocol::{code, content};
+
+use crate::endpoint::{Endpoint, Slot};
+use crate::event::Event;
+use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
+use crate::outgoing::{Sealed, command_window};
+use crate::state::Sent;
+use chat_protocol::b64::B64Vec;
+
+impl Endpoint {
+    /// Seals what can be sealed, in every conversation that may have moved.
+    pub(crate) fn pump(&mut self, now_ms: u64) {
+        if !self.link.online {
+            return;
+        }
+        for cid in std::mem::take(&mut self.link.dirty) {
+            self.pump_conversation(now_ms, &cid);
+        }
+    }
+
+    fn pump_conversation(&mut self, now_ms: u64, cid: &ConversationId) {
+        let drafts: Vec<String> = self
+            .state
+            .outgoing
+            .iter()
+            .filter(|(_, outgoing)| outgoing.cid == *cid && outgoing.sealed.is_none())
+            .map(|(key, _)| key.clone())
+            .collect();
+        if drafts.is_empty() {
+            return;
+        }
+        // Frames of a closed epoch are still being answered: their ids must not fly twice.
+        if self.link.draining.get(cid).is_some_and(|ids| !ids.is_empty()) {
+            return;
+        }
+        if !self.ensure_view(cid) {
+            return;
+        }
+        if let Some((code, reason)) = self.cannot_send(cid) {
+            for key in &drafts {
+                self.refuse(key, code, &reason);
+            }
+            return;
+        }
+        if !self.ensure_epoch(now_ms, cid) {
+            return;
+        }
+        let flying = self.link.flying.values().filter(|other| *other == cid).count();
+        for key in drafts.into_iter().take(IN_FLIGHT_MAX.saturating_sub(flying)) {
+            if !self.seal(now_ms, &key) {
+                break;
+            }
+        }
+    }
+
+    /// Why nothing can be sent to this conversation, if so.
+    fn cannot_send(&self, cid: &ConversationId) -> Option<(&'static str, String)> {
+        let me = &self.device.user;
+        if let Some(other) = self.other(cid) {
+            if !other.is_server() && self.people.devices(&other).next().is_none() {
+                return Some((code::NO_SUCH_USER, format!("nobody is called {other}; try /who")));
+            }
+            if !self.is_trusted(&other) {
+                let reason = format!("the key of {other} has changed; check it with them first");
+                return Some((code::UNTRUSTED, reason));
+            }
+            return None;
+        }
+        (!self.people_of(cid).contains(me))
+            .then(|| (code::NOT_A_MEMBER, "you are not in this room; /join it first".to_owned()))
+    }
+
+    /// Ends a draft that can never be sent.
+    fn refuse(&mut self, key: &str, code: &str, reason: &str) {
+        if let Some(outgoing) = self.state.outgoing.remove(key) {
+            self.index.remove(&outgoing.id);
+            let (code, reason) = (code.to_owned(), reason.to_owned());
+            self.tell(Event::Refused { id: outgoing.id, code, reason });
+        }
+    }
+
+    /// Seals one draft; `false` if it must wait, and all behind it.
+    fn seal(&mut self, now_ms: u64, key: &str) -> bool {
+        let Some(outgoing) = self.state.outgoing.get(key) else { return true };
+        let (tag, cid) = (outgoing.tag, outgoing.cid.clone());
+        let target = match tag {
+            Tag::Cmd => match self.target(now_ms, &cid) {
+                Target::Agent(rb, tk) => Some((rb, tk)),
+                Target::Unknown => return false,
+                Target::NoAgent(name) => {
+                    let reason = format!("{name} accepts no commands: no agent runs there");
+                    self.refuse(key, code::NO_AGENT, &reason);
+                    return true;
+                }
+            },
+            _ => None,
+        };
+        let Some(unsigned) = self.seal_with(key, target) else {
+            self.refuse(key, code::UNREADABLE, "the message could not be sealed");
+            return true;
+        };
+        self.sign(Slot::Message(key.to_owned()), unsigned, Vec::new());
+        self.link.flying.insert(key.to_owned(), cid);
+        true
+    }
+
+    fn seal_with(&mut self, key: &str, target: Option<(Nonce16, KeyId)>) -> Option<Unsigned> {
+        let nonce = self.random();
+        let (nbf, exp) = command_window(self.state.outgoing.get(key)?.tag);
+        let to = self.other(&self.state.outgoing.get(key)?.cid);
+        let outgoing = self.state.outgoing.get_mut(key)?;
+        let body = outgoing.content()?;
+        let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
+        let last = conversation.last;
+        let sending = conversation.sending.as_mut()?;
+        let first = sending.chain.next() == 0;
+        let notes = ChainNotes {
+            void: std::mem::take(&mut sending.void),
+            last: last.filter(|_| first).map(|(at, _)| at),
+        };
+        let (n, message_key) = sending.chain.advance();
+        let header = MessageHeader {
+            v: VERSION,
+            t: outgoing.tag,
+            stage: outgoing.stage,
+            cid: outgoing.cid.clone(),
+            from: self.device.user.clone(),
+            sk: self.device.keys.signing_id(),
+            to: to.map_or(Recipient::Everyone, Recipient::User),
+            id: outgoing.id,
+            e: sending.head.e,
+            n,
+            p: if first { last.map_or(Digest::ZERO, |(_, digest)| digest) } else { sending.p },
+            ts: outgoing.ts,
+            nbf,
+            exp,
+            rb: target.map(|(rb, _)| rb),
+            tk: target.map(|(_, tk)| tk),
+        };
+        let plaintext = content::encode(&body, &notes);
+        let unsigned = envelope::seal(&header, &message_key, nonce, &plaintext);
+        let digest = unsigned.digest();
+        sending.p = digest;
+        outgoing.sealed = Some(Sealed { e: header.e, n, digest, frame: B64Vec(Vec::new()) });
+        self.remember_sent(&header, digest);
+        Some(unsigned)
+    }
+
+    /// Remembers whose receipts for this message count (rule R8).
+    fn remember_sent(&mut self, header: &MessageHeader, digest: Digest) {
+        let me = &self.device.user;
+        let epoch = self.state.epochs.get(&header.e.to_string());
+        let mut recipients: Vec<UserName> = epoch
+            .map(|epoch| epoch.list.lines().iter().map(|line| line.name.clone()).collect())
+            .unwrap_or_default();
+        recipients.dedup();
+        recipients.retain(|name| name != me);
+        let key = header.id.to_string();
+        let make = || Sent { digests: Vec::new(), recipients: Vec::new(), confirmed: Vec::new() };
+        let sent = self.state.sent.entry(&key, make);
+        sent.digests.push(digest);
+        sent.recipients = recipients;
+        if self.state.sent.len() > crate::limits::SENT_REMEMBERED_MAX
+            && let Some(oldest) = self.state.sent.first_key()
+        {
+            self.state.sent.remove(&oldest);
+        }
+    }
+
+    /// The agent that a command in this conversation is for. Its bundle is asked for again when it
+    /// is not fresh: an agent that lost its journal has another restart nonce.
+    fn target(&mut self, now_ms: u64, cid: &ConversationId) -> Target {
+        let Some(name) = self.other(cid) else { return Target::Unknown };
+        let fresh = self.link.targets.get(&name).copied();
+        match fresh {
+            Some(Some(at)) if now_ms.saturating_sub(at) <= TARGET_FRESH_MS => {}
+            Some(None) => return Target::Unknown,
+            _ => {
+                self.link.targets.insert(name.clone(), None);
+                self.request_bundles(std::slice::from_ref(&name), None);
+                return Target::Unknown;
+            }
+        }
+        let agent = self
+            .people
+            .devices(&name)
+            .find_map(|bundle| Some((bundle.header().rb?, bundle.identity())));
+        match agent {
+            Some((rb, tk)) => Target::Agent(rb, tk),
+            None => Target::NoAgent(name),
+        }
+    }
+}
+
+/// Whether a command can be addressed.
+enum Target {
+    /// Restart nonce and identity of the agent.
+    Agent(Nonce16, KeyId),
+    /// No device of that name accepts commands.
+    NoAgent(UserName),
+    /// Not known yet: the bundles were asked for.
+    Unknown,
+}

@@ -1,0 +1,128 @@
+//! Receipts (rule R8): owed with every message kept, sent together, signed and in clear.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::code;
+use chat_protocol::envelope::{self, ReceiptBody};
+use chat_protocol::frame::Delivery;
+use chat_protocol::header::{MessageHeader, ReceiptHeader};
+use chat_protocol::hub::ClientToHub;
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::limits::{RECEIPTS_PER_FRAME_MAX, VERSION};
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::{Stage, Tag, label};
+
+use crate::endpoint::{Endpoint, Slot};
+use crate::event::{Alarm, Event};
+use crate::limits::{RECEIPT_DELAY_MS, RECEIPT_MEMBERS_STEP};
+use crate::receive::Received;
+use crate::state::{Owed, next_order, order_key};
+
+impl Endpoint {
+    /// Notes that a message was kept and its sender is to be told.
+    pub(crate) fn owe(
+        &mut self,
+        now_ms: u64,
+        header: &MessageHeader,
+        digest: Digest,
+        readable: bool,
+    ) {
+        let members = self.people_of(&header.cid).len();
+        let steps = u64::try_from(members).unwrap_or(1).div_ceil(RECEIPT_MEMBERS_STEP).max(1);
+        let owed = Owed {
+            cid: header.cid.clone(),
+            to: header.from.clone(),
+            id: header.id,
+            digest,
+            readable,
+        };
+        let key = order_key(next_order(&self.state.owed));
+        self.state.owed.put(&key, owed);
+        let full = self.state.owed.len() >= RECEIPTS_PER_FRAME_MAX;
+        let due = if full { now_ms } else { now_ms.saturating_add(RECEIPT_DELAY_MS * steps) };
+        self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |known| known.min(due)));
+    }
+
+    /// Sends what is owed now, and says how far each log was kept.
+    pub fn flush_receipts(&mut self, now_ms: u64) {
+        if !self.link.online {
+            return;
+        }
+        self.link.receipts_due = None;
+        let mut groups: BTreeMap<(ConversationId, UserName, bool), Vec<(MessageId, Digest)>> =
+            BTreeMap::new();
+        let keys: Vec<String> = self.state.owed.iter().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            if let Some(owed) = self.state.owed.remove(&key) {
+                let group = groups.entry((owed.cid, owed.to, owed.readable)).or_default();
+                group.push((owed.id, owed.digest));
+            }
+        }
+        for ((cid, to, readable), named) in groups {
+            for named in named.chunks(RECEIPTS_PER_FRAME_MAX) {
+                self.send_receipt(now_ms, &cid, &to, readable, named.to_vec());
+            }
+        }
+        if !self.link.moved.is_empty() {
+            let positions = std::mem::take(&mut self.link.moved).into_iter().collect();
+            self.text(&ClientToHub::Seen { positions });
+        }
+    }
+
+    fn send_receipt(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        to: &UserName,
+        readable: bool,
+        re: Vec<(MessageId, Digest)>,
+    ) {
+        let header = ReceiptHeader {
+            v: VERSION,
+            t: if readable { Tag::Ack } else { Tag::Noack },
+            stage: Stage::Delivered,
+            cid: cid.clone(),
+            from: self.device.user.clone(),
+            sk: self.device.keys.signing_id(),
+            to: to.clone(),
+            id: self.new_id(now_ms),
+            ts: now_ms,
+        };
+        let code = (!readable).then(|| code::DELIVERED_UNREADABLE.to_owned());
+        let unsigned = envelope::receipt(&header, &ReceiptBody { re, code });
+        self.state.receipts.put(&header.id.to_string(), B64Vec(Vec::new()));
+        self.sign(Slot::Receipt(header.id), unsigned, Vec::new());
+    }
+
+    /// A receipt for messages of ours. It counts only for what was sealed for its signer.
+    pub(crate) fn on_receipt(
+        &mut self,
+        delivery: &Delivery,
+        header: &ReceiptHeader,
+        asked: bool,
+    ) -> Received {
+        let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
+            return if asked { Received::Done } else { Received::NeedsSender };
+        };
+        let verified =
+            delivery.frame.verify(label::RECEIPT, &signer.key, &signer.digest, &mut self.verified);
+        let body = envelope::read_receipt(header, delivery.frame.body());
+        let (true, Some(body)) = (verified.is_ok() && header.to == self.device.user, body) else {
+            self.alarm(Alarm::BadSignature, &header.from, "a receipt that is not valid");
+            return Received::Done;
+        };
+        for (id, digest) in body.re {
+            let Some(sent) = self.state.sent.get_mut(&id.to_string()) else { continue };
+            let counts = sent.digests.contains(&digest)
+                && sent.recipients.contains(&header.from)
+                && !sent.confirmed.contains(&header.from);
+            if counts {
+                sent.confirmed.push(header.from.clone());
+                let (cid, by) = (header.cid.clone(), header.from.clone());
+                self.tell(Event::Delivered { id, cid, by, readable: header.t == Tag::Ack });
+            }
+        }
+        Received::Done
+    }
+}

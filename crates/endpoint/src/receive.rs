@@ -1,0 +1,406 @@
+//! Deliveries: in the order of their log, checked in the order of rule R23.
+
+use std::collections::VecDeque;
+
+use chat_protocol::b64::B64Array;
+use chat_protocol::content::{self, ChainNotes, Command, Content, Outcome};
+use chat_protocol::frame::Delivery;
+use chat_protocol::header::{Header, MessageHeader, Recipient};
+use chat_protocol::hub::Log;
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::ratchet::ChainError;
+use chat_protocol::tag::{Address, Tag, label};
+use chat_protocol::{code, envelope};
+
+use crate::endpoint::Endpoint;
+use crate::event::{Alarm, Event};
+use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_MAX, RECEIVED_REMEMBERED_MAX};
+use crate::people::Signer;
+use crate::state::{chain_key, received_key};
+
+/// How far a delivery got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Dealt with.
+    Done,
+    /// Its sender's bundle must be fetched first.
+    NeedsSender,
+    /// A KEY whose parts follow.
+    NeedsParts(Digest),
+}
+
+/// A delivery that waits its turn.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    delivery: Delivery,
+    header: Header,
+    /// The request for its sender's bundle.
+    asked: Option<MessageId>,
+    /// That request was answered.
+    answered: bool,
+}
+
+/// Deliveries of one log in order.
+pub(crate) type WaitingQueue = VecDeque<Waiting>;
+
+/// A message whose signature was verified and that was opened.
+struct Opened<'a> {
+    delivery: &'a Delivery,
+    header: &'a MessageHeader,
+    digest: Digest,
+    signer: &'a Signer,
+}
+
+impl Endpoint {
+    /// Takes a delivery. What the device has kept before is passed over.
+    pub(crate) fn on_delivery(&mut self, now_ms: u64, delivery: Delivery) {
+        let header = match Header::parse(delivery.frame.header()) {
+            Ok(header) => header,
+            Err(error) => {
+                self.complain(code::MALFORMED, &format!("the hub delivered a frame with {error}"));
+                return;
+            }
+        };
+        let log = match &header {
+            Header::Receipt(_) => Log::Inbox,
+            Header::Message(h) => Log::Conversation(h.cid.clone()),
+            Header::Key(h) => Log::Conversation(h.cid.clone()),
+            Header::Member(_) => return,
+        };
+        let kept = self.state.cursors.get(&log_key(&log)).is_some_and(|c| delivery.position <= *c);
+        let queue = self.link.waiting.entry(log.clone()).or_default();
+        let queued = queue.back().is_some_and(|last| delivery.position <= last.delivery.position);
+        // A full queue is not lost: its cursor stays, and the hub sends it again.
+        if kept || queued || queue.len() >= PARKED_MAX {
+            return;
+        }
+        queue.push_back(Waiting { delivery, header, asked: None, answered: false });
+        self.receive_waiting(now_ms, &log);
+    }
+
+    /// Works through a log's queue until something is missing.
+    pub(crate) fn receive_waiting(&mut self, now_ms: u64, log: &Log) {
+        while let Some(front) = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front) {
+            let Waiting { delivery, header, asked, answered } = front;
+            let received = match (&header, asked.is_some() && !answered) {
+                (_, true) => Received::NeedsSender,
+                (Header::Message(message), _) => {
+                    self.on_message(now_ms, &delivery, message, answered)
+                }
+                (Header::Key(key), _) => self.on_key(&delivery, key.clone(), answered),
+                (Header::Receipt(receipt), _) => self.on_receipt(&delivery, receipt, answered),
+                (Header::Member(_), _) => Received::Done,
+            };
+            let sender = match &header {
+                Header::Message(h) => h.from.clone(),
+                Header::Key(h) => h.from.clone(),
+                Header::Receipt(h) => h.from.clone(),
+                Header::Member(h) => h.from.clone(),
+            };
+            let mut waiting = Waiting { delivery, header, asked, answered };
+            match received {
+                Received::Done => self.kept(&waiting.delivery, log),
+                Received::NeedsSender => {
+                    if waiting.asked.is_none() {
+                        waiting.asked = Some(self.request_bundles(&[sender], None));
+                    }
+                    self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
+                    return;
+                }
+                Received::NeedsParts(e) => {
+                    self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
+                    for part in self.take_early(&e) {
+                        self.on_upload(now_ms, part);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The front of a log's queue is dealt with.
+    pub(crate) fn front_done(&mut self, log: &Log) {
+        if let Some(front) = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front) {
+            self.kept(&front.delivery, log);
+        }
+    }
+
+    /// The bundles that a delivery waited for have come, or are not to be had.
+    pub(crate) fn senders_answered(&mut self, now_ms: u64, request: &MessageId) {
+        let mut logs = Vec::new();
+        for (log, queue) in &mut self.link.waiting {
+            if let Some(front) = queue.front_mut()
+                && front.asked == Some(*request)
+            {
+                front.answered = true;
+                logs.push(log.clone());
+            }
+        }
+        for log in logs {
+            self.receive_waiting(now_ms, &log);
+        }
+    }
+
+    /// Moves the cursor of a log.
+    fn kept(&mut self, delivery: &Delivery, log: &Log) {
+        self.state.cursors.put(&log_key(log), delivery.position);
+        self.link.moved.insert(log.clone(), delivery.position);
+    }
+
+    fn on_message(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        asked: bool,
+    ) -> Received {
+        if header.from == self.device.user && header.sk == self.device.keys.signing_id() {
+            return Received::Done;
+        }
+        let address = match header.t.fits(&header.cid.kind()) {
+            Some(Address::Everyone) => header.to == Recipient::Everyone,
+            Some(Address::Other) => {
+                let other = header.cid.other(&header.from);
+                header.to.user() == other.as_ref() && other.is_some()
+            }
+            None => false,
+        };
+        if !address {
+            return self.unreadable(
+                now_ms,
+                delivery,
+                header,
+                "tag, conversation and recipient differ",
+            );
+        }
+        let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
+            return self.unreadable(
+                now_ms,
+                delivery,
+                header,
+                "its epoch was not given to this device",
+            );
+        };
+        let line =
+            epoch.list.position(&header.from, &header.sk).filter(|_| epoch.cid == header.cid);
+        let Some(line) = line else {
+            return self.unreadable(now_ms, delivery, header, "its sender is not in its epoch");
+        };
+        let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
+            if !asked {
+                return Received::NeedsSender;
+            }
+            return self.unreadable(now_ms, delivery, header, "its sender's key is not to be had");
+        };
+        let digest = delivery.frame.digest(label::MSG);
+        let verified =
+            delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
+        if verified.is_err() {
+            self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
+            return self.unreadable(now_ms, delivery, header, "its signature is not valid");
+        }
+        let opened = Opened { delivery, header, digest, signer: &signer };
+        self.open_message(now_ms, &opened, line)
+    }
+
+    /// From the chain on: whatever comes out, the chain has moved.
+    fn open_message(&mut self, now_ms: u64, opened: &Opened<'_>, line: usize) -> Received {
+        let Opened { delivery, header, digest, .. } = opened;
+        let chain_id = chain_key(&header.e, line);
+        let Some(receiving) = self.state.chains.get_mut(&chain_id) else {
+            return self.unreadable(now_ms, delivery, header, "its chain is this device's own");
+        };
+        let expected = receiving.chain.next();
+        let before = receiving.last;
+        let key = match receiving.chain.key_for(header.n) {
+            Ok(key) => key,
+            Err(ChainError::Used { .. }) => return self.replayed(now_ms, opened),
+            Err(error @ ChainError::TooFar { .. }) => {
+                return self.unreadable(now_ms, delivery, header, &error.to_string());
+            }
+        };
+        receiving.last = Some((header.n, *digest));
+        let content = envelope::open(&delivery.frame, &key)
+            .map_err(|error| error.to_string())
+            .and_then(|plaintext| {
+                content::decode(header.t, &plaintext).map_err(|error| error.to_string())
+            });
+        let (content, notes) = match content {
+            Ok(content) => content,
+            Err(reason) => return self.unreadable(now_ms, delivery, header, &reason),
+        };
+        self.check_chain(header, expected, before, &notes);
+        let key = received_key(&header.cid, &header.from, &header.id);
+        let first = self.state.received.get(&key).is_none();
+        if first {
+            self.state.received.put(&key, B64Array(digest.0));
+            if self.state.received.len() > RECEIVED_REMEMBERED_MAX
+                && let Some(oldest) = self.state.received.first_key()
+            {
+                self.state.received.remove(&oldest);
+            }
+            self.deliver(now_ms, opened, content);
+        }
+        self.owe(now_ms, header, *digest, true);
+        Received::Done
+    }
+
+    /// A frame whose counter was used: the same frame again only needs its receipt again.
+    fn replayed(&mut self, now_ms: u64, opened: &Opened<'_>) -> Received {
+        let Opened { header, digest, .. } = opened;
+        let key = received_key(&header.cid, &header.from, &header.id);
+        if self.state.received.get(&key).is_some_and(|known| known.0 == digest.0) {
+            self.owe(now_ms, header, *digest, true);
+        } else {
+            self.alarm(Alarm::Replay, &header.from, "a message came a second time");
+        }
+        Received::Done
+    }
+
+    /// Shows what is missing before this message, and a hash chain that does not link (rules R6,
+    /// R15).
+    fn check_chain(
+        &mut self,
+        header: &MessageHeader,
+        expected: u32,
+        before: Option<(u32, Digest)>,
+        notes: &ChainNotes,
+    ) {
+        let voided = |n: u32| notes.void.iter().find(|(at, _)| *at == n);
+        let mut missing: Vec<u32> = (expected..header.n).filter(|n| voided(*n).is_none()).collect();
+        let previous = header.n.checked_sub(1);
+        let linked = previous.and_then(|n| {
+            voided(n)
+                .map(|(_, digest)| *digest)
+                .or_else(|| before.filter(|(at, _)| *at == n).map(|(_, digest)| digest))
+        });
+        if linked.is_some_and(|digest| digest != header.p) {
+            self.alarm(
+                Alarm::BadChain,
+                &header.from,
+                "a message does not link to the one before it",
+            );
+        }
+        if let Some(last) = notes.last.filter(|_| header.n == 0) {
+            let epoch = self.state.epochs.get(&last.e.to_string());
+            let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
+            if let Some(receiving) =
+                line.and_then(|line| self.state.chains.get(&chain_key(&last.e, line)))
+            {
+                missing.extend(receiving.chain.next()..=last.n);
+            }
+        }
+        if !missing.is_empty() {
+            let (cid, from) = (header.cid.clone(), header.from.clone());
+            self.tell(Event::Gap { cid, from, missing });
+        }
+    }
+
+    /// Hands an opened message to the host.
+    fn deliver(&mut self, now_ms: u64, opened: &Opened<'_>, content: Content) {
+        let Opened { delivery, header, .. } = opened;
+        let by = header.from.clone();
+        match content {
+            Content::Text(text) => self.tell(Event::Message {
+                id: header.id,
+                cid: header.cid.clone(),
+                tag: header.t,
+                from: by,
+                text,
+                position: delivery.position,
+                sent_ms: header.ts,
+                hub_ms: delivery.hub_ms,
+            }),
+            Content::Command(command) => self.on_command(now_ms, opened, command),
+            Content::Started { re } if self.is_ours(&re, opened) => {
+                self.tell(Event::Started { re, by });
+            }
+            Content::Output { re, stream, data } if self.is_ours(&re, opened) => {
+                self.tell(Event::output(re, stream, data));
+            }
+            Content::Outcome(outcome) if self.is_ours(&outcome.re, opened) => {
+                if outcome.code == code::STALE {
+                    self.link.targets.remove(&by);
+                }
+                self.tell(Event::ended(outcome, by, header.t == Tag::Ack));
+            }
+            Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
+                self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
+            }
+        }
+    }
+
+    /// Whether an answer is to a command of ours, by the one it was for.
+    fn is_ours(&self, re: &MessageId, opened: &Opened<'_>) -> bool {
+        self.state
+            .sent
+            .get(&re.to_string())
+            .is_some_and(|sent| sent.recipients.contains(&opened.header.from))
+    }
+
+    /// Target and freshness of a command (rule R9). The policy is the host's.
+    fn on_command(&mut self, now_ms: u64, opened: &Opened<'_>, command: Command) {
+        let Opened { header, digest, signer, .. } = opened;
+        let own = &self.device.bundle;
+        let expires_ms = header.ts.saturating_add(header.exp.unwrap_or(0));
+        let not_before = header.ts.saturating_add(header.nbf.unwrap_or(0));
+        let fresh_key = self
+            .people
+            .devices(&header.from)
+            .any(|bundle| bundle.header().ek.iter().any(|key| key.exp > now_ms));
+        let refusal = if own.header().rb.is_none() {
+            Some((code::NO_AGENT, "this device accepts no commands"))
+        } else if header.rb != own.header().rb || header.tk != Some(own.identity()) {
+            Some((code::STALE, "the command was meant for another restart or key of this machine"))
+        } else if expires_ms < now_ms {
+            Some((code::EXPIRED, "the command arrived after its time to start"))
+        } else if not_before > now_ms.saturating_add(CLOCK_SKEW_MAX_MS) {
+            Some((code::CLOCK, "the command is from the future; the clocks differ"))
+        } else if !fresh_key {
+            Some((code::UNTRUSTED, "the requester's keys have expired; sign in again"))
+        } else {
+            None
+        };
+        let (id, from) = (header.id, header.from.clone());
+        if let Some((code, reason)) = refusal {
+            let (code, reason) = (code.to_owned(), reason.to_owned());
+            let outcome = Outcome { re: id, of: *digest, status: None, code, reason };
+            self.report_outcome(now_ms, &from, outcome);
+            return;
+        }
+        let pinned = self.is_trusted(&from);
+        let identity = signer.identity;
+        self.tell(Event::Command {
+            id,
+            digest: *digest,
+            from,
+            identity,
+            pinned,
+            command,
+            expires_ms,
+        });
+    }
+
+    /// A message that cannot be read is shown as such, and its sender is told (rule R8).
+    fn unreadable(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        reason: &str,
+    ) -> Received {
+        let digest = delivery.frame.digest(label::MSG);
+        let (cid, from) = (header.cid.clone(), header.from.clone());
+        self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });
+        self.owe(now_ms, header, digest, false);
+        Received::Done
+    }
+}
+
+/// The key of a log's cursor.
+fn log_key(log: &Log) -> String {
+    match log {
+        Log::Inbox => "inbox".to_owned(),
+        Log::Conversation(cid) => cid.as_str().to_owned(),
+    }
+}

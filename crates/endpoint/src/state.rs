@@ -1,0 +1,205 @@
+//! Everything a device remembers. What is here survives a restart; what belongs to one connection
+//! is in [`crate::endpoint`].
+
+use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::content::LastMessage;
+use chat_protocol::hub::EpochHead;
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::members::{MemberList, Membership};
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::ratchet::Chain;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+use crate::outgoing::Outgoing;
+use crate::people::Pin;
+use crate::store::Change;
+use crate::table::Table;
+
+/// Stored rows: key and value.
+pub type Records = Vec<(String, Vec<u8>)>;
+
+/// A message key chain of one sender in one epoch, as this device receives it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Receiving {
+    pub(crate) chain: Chain,
+    /// Digest of the last frame received, and its counter.
+    pub(crate) last: Option<(u32, Digest)>,
+}
+
+/// An epoch this device holds chains of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Epoch {
+    pub(crate) cid: ConversationId,
+    pub(crate) head: EpochHead,
+    members: String,
+    #[serde(skip)]
+    pub(crate) list: MemberList,
+    /// When this device first saw it, Unix time in milliseconds.
+    pub(crate) seen_ms: u64,
+}
+
+impl Epoch {
+    pub(crate) fn new(
+        cid: ConversationId,
+        head: EpochHead,
+        list: MemberList,
+        seen_ms: u64,
+    ) -> Self {
+        let members = String::from_utf8_lossy(list.as_bytes()).into_owned();
+        Self { cid, head, members, list, seen_ms }
+    }
+}
+
+/// Sending in one epoch.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sending {
+    pub(crate) head: EpochHead,
+    pub(crate) chain: Chain,
+    /// Digest of the last frame sealed here.
+    pub(crate) p: Digest,
+    /// Burnt counters the others were not told of yet.
+    pub(crate) void: Vec<(u32, Digest)>,
+    /// The hub accepts nothing more in this epoch.
+    pub(crate) closed: bool,
+}
+
+/// One conversation, as a sender sees it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Conversation {
+    /// The newest epoch known.
+    pub(crate) head: Option<EpochHead>,
+    pub(crate) sending: Option<Sending>,
+    /// The last message the hub has kept, and its digest.
+    pub(crate) last: Option<(LastMessage, Digest)>,
+}
+
+/// A receipt that is owed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Owed {
+    pub(crate) cid: ConversationId,
+    pub(crate) to: UserName,
+    pub(crate) id: MessageId,
+    pub(crate) digest: Digest,
+    pub(crate) readable: bool,
+}
+
+/// A message of ours that others may still confirm.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    /// Digests of every frame that was sealed under its id.
+    pub(crate) digests: Vec<Digest>,
+    /// Who it was sealed for.
+    pub(crate) recipients: Vec<UserName>,
+    /// Who has confirmed it.
+    pub(crate) confirmed: Vec<UserName>,
+}
+
+/// All tables of a device.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// By name.
+    pub(crate) pins: Table<Pin>,
+    /// By conversation.
+    pub(crate) rooms: Table<Membership>,
+    /// Rooms this user has joined, by conversation.
+    pub(crate) joined: Table<bool>,
+    /// By conversation.
+    pub(crate) conversations: Table<Conversation>,
+    /// By digest of the KEY header.
+    pub(crate) epochs: Table<Epoch>,
+    /// First chain keys and running chains, by epoch and line.
+    pub(crate) chains: Table<Receiving>,
+    /// By order.
+    pub(crate) outgoing: Table<Outgoing>,
+    /// Signed receipts without an answer, by id.
+    pub(crate) receipts: Table<B64Vec>,
+    /// By order.
+    pub(crate) owed: Table<Owed>,
+    /// By id.
+    pub(crate) sent: Table<Sent>,
+    /// Digests of received messages by conversation, sender and id.
+    pub(crate) received: Table<B64Array<32>>,
+    /// Last position kept, by log.
+    pub(crate) cursors: Table<u64>,
+    /// Durable events by key.
+    pub(crate) events: Table<Event>,
+}
+
+/// Calls a method on every table.
+macro_rules! every_table {
+    ($state:expr, $table:ident => $call:expr) => {{
+        every_table!(@each $state, $table, $call;
+            pins rooms joined conversations epochs chains outgoing receipts owed sent received
+            cursors events);
+    }};
+    (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
+        $({ let $table = &mut $state.$name; $call; })*
+    };
+}
+
+impl State {
+    /// The state that the rows hold. Rows of other kinds are left alone.
+    pub(crate) fn load(records: &Records) -> Result<Self, serde_json::Error> {
+        let mut state = Self {
+            pins: Table::new("pin"),
+            rooms: Table::new("room"),
+            joined: Table::new("joined"),
+            conversations: Table::new("conversation"),
+            epochs: Table::new("epoch"),
+            chains: Table::new("chain"),
+            outgoing: Table::new("outgoing"),
+            receipts: Table::new("receipt"),
+            owed: Table::new("owed"),
+            sent: Table::new("sent"),
+            received: Table::new("received"),
+            cursors: Table::new("cursor"),
+            events: Table::new("event"),
+        };
+        for (key, value) in records {
+            // Each table takes the rows of its kind.
+            every_table!(state, table => table.load(key, value)?);
+        }
+        let keys: Vec<String> = state.epochs.iter().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            if let Some(epoch) = state.epochs.get_mut(&key) {
+                epoch.list = MemberList::parse(epoch.members.as_bytes()).unwrap_or_default();
+            }
+        }
+        state.discard();
+        Ok(state)
+    }
+
+    /// The rows that changed since the last call.
+    pub(crate) fn flush(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        every_table!(self, table => table.flush(&mut changes));
+        changes
+    }
+
+    /// Forgets what changed.
+    pub(crate) fn discard(&mut self) {
+        every_table!(self, table => table.discard());
+    }
+}
+
+/// The key of the next row in a table that is ordered by number.
+pub(crate) fn next_order<V: Serialize + serde::de::DeserializeOwned>(table: &Table<V>) -> u64 {
+    table.last_key().and_then(|key| key.parse::<u64>().ok()).map_or(0, |last| last + 1)
+}
+
+/// A number as a key that sorts.
+pub(crate) fn order_key(order: u64) -> String {
+    format!("{order:016}")
+}
+
+/// The key of a received message.
+pub(crate) fn received_key(cid: &ConversationId, from: &UserName, id: &MessageId) -> String {
+    // The id comes first: it begins with a time, so the oldest rows are the first.
+    format!("{id}/{from}/{cid}")
+}
+
+/// The key of a chain.
+pub(crate) fn chain_key(e: &Digest, line: usize) -> String {
+    format!("{e}/{line}")
+}

@@ -1,0 +1,207 @@
+//! What reaches the worker: verified by the reader, and carrying what an answer needs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::{
+    code,
+    handshake::{Purpose, ReceivedAuth},
+    header::Header,
+    hub::{ClientToHub, Head, HubStage, HubToClient},
+    id::{Digest, KeyId, MessageId, Nonce16},
+    keys::Bundle,
+    members::MemberList,
+    name::{ConversationId, UserName},
+};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    connection::ConnectionId,
+    outbox::Outbox,
+    queue::{ConnectionSender, QueueSender},
+    store::{AccountId, DeviceId, LogId},
+};
+
+/// The queue of the hub, as readers see it.
+pub type Requests = QueueSender<Request, ConversationId>;
+
+/// The queue of the hub, as one connection sees it.
+pub type Sender = ConnectionSender<Request, ConversationId>;
+
+/// A signed-in connection.
+pub struct Peer {
+    /// Its number.
+    pub connection: ConnectionId,
+    /// Whose.
+    pub account: AccountId,
+    /// Which device.
+    pub device: DeviceId,
+    /// The name.
+    pub name: UserName,
+    /// The device's signing key.
+    pub sk: KeyId,
+    /// That key as SPKI DER.
+    pub spki: Vec<u8>,
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// Where answers and deliveries go.
+    pub outbox: Outbox,
+}
+
+/// One thing for the worker to do.
+pub enum Request {
+    /// A frame to keep.
+    Frame(Box<FrameRequest>),
+    /// A question, or cursors.
+    Ask(Arc<Peer>, ClientToHub),
+    /// Somebody wants to come in.
+    SignIn(Box<SignIn>),
+    /// A session has caught up.
+    GoLive(GoLive),
+    /// A connection has ended.
+    Leave(Arc<Peer>),
+}
+
+/// A frame whose signature, shape and addresses are in order.
+pub struct FrameRequest {
+    /// Who sent it.
+    pub peer: Arc<Peer>,
+    /// Its header.
+    pub header: Header,
+    /// The whole frame.
+    pub frame: Bytes,
+    /// SHA-256 of what was signed.
+    pub digest: Digest,
+    /// What came with a KEY.
+    pub epoch: Option<EpochUpload>,
+    /// When it arrived.
+    pub arrived: Instant,
+}
+
+/// The parts of an epoch beside its KEY frame.
+pub struct EpochUpload {
+    /// Digest of the KEY header.
+    pub e: Digest,
+    /// Who holds the key; its hash is the one in the header.
+    pub members: MemberList,
+    /// One wrapped key for each line.
+    pub wraps: Vec<Bytes>,
+}
+
+/// A sign-in of which everything but the state of the hub has been checked.
+pub struct SignIn {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// The name.
+    pub name: UserName,
+    /// What was proved.
+    pub proof: Proof,
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// The signing key as SPKI DER.
+    pub spki: Vec<u8>,
+    /// Its id.
+    pub sk: KeyId,
+    /// Seals the OK; none for a connection inside of this process.
+    pub received: Option<Box<ReceivedAuth>>,
+    /// Where OK goes.
+    pub outbox: Outbox,
+    /// How it ended.
+    pub reply: oneshot::Sender<Result<Admitted, Refusal>>,
+}
+
+/// What a sign-in has proved.
+pub enum Proof {
+    /// A new account.
+    New {
+        /// Its first bundle.
+        bundle: Arc<Bundle>,
+        /// Argon2 string of the login secret.
+        password: Option<String>,
+        /// The sealed vault.
+        vault: Option<Vec<u8>>,
+    },
+    /// The newest key of a known device.
+    Known {
+        /// Which device.
+        dev: Nonce16,
+    },
+    /// A new bundle of a known device, or by password one of a new device.
+    Bundle {
+        /// The bundle.
+        bundle: Arc<Bundle>,
+        /// Digest of the bundle that it follows; none for a new device.
+        after: Option<Digest>,
+    },
+}
+
+/// Signed in.
+pub struct Admitted {
+    /// The session.
+    pub peer: Arc<Peer>,
+    /// What it has to catch up with.
+    pub plan: Plan,
+    /// Whether the account is new.
+    pub is_new: bool,
+}
+
+/// What is newer than a device may have.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Logs and their last positions.
+    pub logs: Vec<(LogId, u64)>,
+    /// The last position given when this was written.
+    pub target: u64,
+}
+
+/// A session has read everything up to a position.
+pub struct GoLive {
+    /// The session.
+    pub peer: Arc<Peer>,
+    /// Up to here.
+    pub position: u64,
+    /// `None`: it is live. Otherwise what is to be read first.
+    pub reply: oneshot::Sender<Option<Plan>>,
+}
+
+/// Why the hub does not do it. Its text is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable code.
+    pub code: &'static str,
+    /// A sentence.
+    pub reason: String,
+    /// Where the conversation stands.
+    pub head: Option<Box<Head>>,
+    /// The hub's time.
+    pub time: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal with a code and a sentence.
+    pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), head: None, time: None }
+    }
+
+    /// Tells where the conversation stands, too.
+    pub fn with_head(self, head: Head) -> Self {
+        Self { head: Some(Box::new(head)), ..self }
+    }
+
+    /// The disk is full.
+    pub fn storage_full() -> Self {
+        Self::new(code::STORAGE_FULL, "the disk of the server is full; nothing was kept")
+    }
+
+    /// The message for the client.
+    pub fn to_message(&self, stage: HubStage, id: Option<MessageId>) -> HubToClient {
+        HubToClient::Noack {
+            stage,
+            id,
+            code: self.code.to_owned(),
+            reason: self.reason.clone(),
+            head: self.head.as_deref().cloned(),
+            time: self.time,
+        }
+    }
+}

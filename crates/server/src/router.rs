@@ -1,0 +1,287 @@
+//! All chat state, and every decision about it. Pure: no clock, no socket, no file.
+//!
+//! [`Router::decide`] says what a request asks of the store, [`Router::apply`] is the only way the
+//! state changes, and it changes only by what was committed. Requests of one batch are decided
+//! before any of them is applied; [`Pending`] holds what the earlier ones have taken, and who needs
+//! their outcome is put off to the next batch.
+
+mod accounts;
+mod conversation;
+mod keys;
+mod members;
+mod messages;
+mod people;
+mod receipts;
+mod seen;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use chat_protocol::{
+    header::Header,
+    hub::Head,
+    id::{Digest, KeyId},
+    name::{ConversationId, RoomName, UserName},
+};
+
+use crate::{
+    request::{FrameRequest, Refusal},
+    store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored},
+};
+
+pub use accounts::{Account, Device};
+pub use conversation::{Conversation, Epoch, Line};
+pub use people::{Wanted, WhoPage};
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// Ask the store.
+    Propose(Proposal),
+    /// Stored before: the same answer again.
+    Again(u64),
+    /// Refused for good.
+    Refuse(Refusal),
+    /// Nothing is kept; seal it again in a newer epoch.
+    Rekey(Head),
+    /// An earlier request of this batch must be applied first.
+    Defer,
+}
+
+impl Decision {
+    fn refuse(code: &'static str, reason: impl Into<String>) -> Self {
+        Self::Refuse(Refusal::new(code, reason))
+    }
+}
+
+/// What the earlier requests of a batch have taken.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// Conversations whose epoch or membership changes.
+    conversations: HashSet<ConversationId>,
+    /// Names that are made or get new keys, in lower case.
+    names: HashSet<String>,
+    /// Last counter proposed, by epoch and line.
+    counters: HashMap<(EpochId, u32), u32>,
+}
+
+/// Who gets what was committed.
+#[derive(Debug, Clone)]
+pub enum Audience {
+    /// Every device of an account.
+    Account(AccountId),
+    /// The devices an epoch is wrapped for, but for the sender's.
+    Devices {
+        /// All of them.
+        lines: Arc<[Line]>,
+        /// The line of the sender.
+        sender: u32,
+    },
+}
+
+/// What is delivered.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// A frame as it is.
+    Frame(Bytes),
+    /// An epoch: the frame, the member lines, and to each device its own wrap.
+    Epoch {
+        /// The KEY frame.
+        frame: Bytes,
+        /// The epoch.
+        e: Digest,
+        /// The member lines.
+        members: Bytes,
+        /// One for each line.
+        wraps: Arc<[Bytes]>,
+    },
+}
+
+/// A delivery that follows from a commit.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Its position.
+    pub position: u64,
+    /// When the hub accepted it.
+    pub hub_ms: u64,
+    /// To whom.
+    pub audience: Audience,
+    /// What.
+    pub payload: Payload,
+}
+
+/// What follows from a commit.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Something to deliver.
+    pub delivery: Option<Delivery>,
+    /// The other party of a direct message, to tell whether they are here.
+    pub recipient: Option<AccountId>,
+    /// A room whose membership changed.
+    pub changed: Option<ConversationId>,
+    /// An account whose revoked keys must not stay connected.
+    pub revoked: Option<AccountId>,
+}
+
+/// The state.
+#[derive(Debug, Default)]
+pub struct Router {
+    accounts: HashMap<AccountId, Account>,
+    by_name: BTreeMap<UserName, AccountId>,
+    by_folded: HashMap<String, AccountId>,
+    conversations: HashMap<ConversationId, Conversation>,
+    by_log: HashMap<LogId, ConversationId>,
+    position: u64,
+}
+
+impl Router {
+    /// The state that a store describes.
+    pub fn restore(snapshot: Snapshot) -> Result<Self, chat_protocol::keys::BundleError> {
+        let mut router = Self { position: snapshot.position, ..Self::default() };
+        for (row, inbox) in snapshot.accounts {
+            router.restore_account(row, inbox)?;
+        }
+        for row in snapshot.conversations {
+            router.restore_conversation(row);
+        }
+        for room in [RoomName::lobby(), RoomName::all()] {
+            router.conversations.entry(ConversationId::room(&room)).or_insert_with_key(|cid| {
+                Conversation::new(cid.clone(), None)
+            });
+        }
+        Ok(router)
+    }
+
+    /// The last position applied.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Decides on a frame. `now_ms` is Unix time in milliseconds.
+    pub fn decide(&self, now_ms: u64, request: &FrameRequest, pending: &mut Pending) -> Decision {
+        let Some(account) = self.accounts.get(&request.peer.account) else {
+            return Decision::refuse(chat_protocol::code::SIGN_IN, "this account is gone");
+        };
+        if pending.names.contains(&account.folded()) {
+            return Decision::Defer;
+        }
+        if !account.is_live(&request.peer.sk) {
+            return Decision::refuse(
+                chat_protocol::code::BAD_SIGNATURE,
+                "this signing key was revoked or replaced; sign in with the newest one",
+            );
+        }
+        match &request.header {
+            Header::Message(header) => self.decide_message(now_ms, request, header, pending),
+            Header::Receipt(header) => self.decide_receipt(now_ms, request, header),
+            Header::Key(header) => self.decide_key(now_ms, request, header, pending),
+            Header::Member(header) => self.decide_member(account, request, header, pending),
+        }
+    }
+
+    /// Says what a conflict means for a frame.
+    pub fn resolve(&self, header: &Header, conflict: Conflict) -> Decision {
+        match header {
+            Header::Message(header) => self.resolve_message(header, conflict),
+            Header::Key(_) => self.lost_race(header.conversation()),
+            Header::Member(_) => self.stale_members(header.conversation()),
+            Header::Receipt(_) => Decision::refuse(
+                chat_protocol::code::CONFLICT,
+                "another receipt was sent under this id; use a new id",
+            ),
+        }
+    }
+
+    /// Applies what was committed. `now_ms` is that of the decision.
+    pub fn apply(&mut self, now_ms: u64, committed: Committed) -> Effects {
+        let Ok(stored) = committed.outcome else { return Effects::default() };
+        match (committed.proposal, stored) {
+            (Proposal::Account(new), Stored::Account(account, device)) => {
+                self.apply_account(now_ms, *new, account, device);
+                Effects::default()
+            }
+            (Proposal::Bundle(new), Stored::Device(device)) => {
+                self.apply_bundle(now_ms, &new, device)
+            }
+            (Proposal::Entry(new), Stored::Entry(position)) => {
+                self.advance(position);
+                self.apply_entry(*new, position)
+            }
+            (Proposal::Epoch(new), Stored::Epoch { log, epoch, position }) => {
+                self.advance(position);
+                self.apply_epoch(now_ms, *new, log, epoch, position)
+            }
+            (Proposal::Link(new), Stored::Link { log, position }) => {
+                self.advance(position);
+                self.apply_link(now_ms, &new, log)
+            }
+            _ => Effects::default(),
+        }
+    }
+
+    fn advance(&mut self, position: u64) {
+        self.position = self.position.max(position);
+    }
+
+    /// The account with exactly this name.
+    fn account_of(&self, name: &UserName) -> Option<&Account> {
+        self.accounts.get(self.by_name.get(name)?)
+    }
+
+    /// An account by its number.
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.get(&id)
+    }
+
+    /// Where a conversation stands. One that does not exist yet stands at its beginning.
+    pub fn head(&self, cid: &ConversationId) -> Head {
+        match self.conversations.get(cid) {
+            Some(conversation) => conversation.head(),
+            None => Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None },
+        }
+    }
+
+    /// Accounts that belong to a conversation now.
+    pub fn members(&self, cid: &ConversationId) -> Vec<AccountId> {
+        let Some(conversation) = self.conversations.get(cid) else { return Vec::new() };
+        conversation.names().iter().filter_map(|name| self.by_name.get(name).copied()).collect()
+    }
+
+    /// The log of a conversation, if it has one.
+    pub fn log(&self, cid: &ConversationId) -> Option<LogId> {
+        self.conversations.get(cid)?.log
+    }
+
+    /// Whether an account belongs to a conversation.
+    fn belongs(&self, account: &Account, cid: &ConversationId) -> bool {
+        match cid.other(&account.name) {
+            Some(_) => true,
+            None => self.conversations.get(cid).is_some_and(|c| c.contains(&account.name)),
+        }
+    }
+
+    /// The newest key pair of every device that a conversation's key is for, with when it came.
+    fn wanted_lines(&self, conversation: &Conversation) -> Vec<(Line, u64)> {
+        let mut wanted = Vec::new();
+        for name in conversation.names() {
+            let Some(account) = self.account_of(&name) else { continue };
+            let joined = conversation.joined_ms(account.id);
+            for device in account.live_devices() {
+                let line = Line { account: account.id, sk: device.sk, ek: device.ek };
+                wanted.push((line, device.since_ms.max(joined)));
+            }
+        }
+        wanted
+    }
+}
+
+/// A key that no message may be signed with any more.
+fn is_any(keys: &HashSet<KeyId>, key: &KeyId) -> bool {
+    keys.contains(key)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! Accounts and their devices.
+
+use std::collections::{BTreeSet, HashSet};
+
+use chat_protocol::{
+    code,
+    handshake::Counter,
+    hub::{EpochHead, Head, Log},
+    id::{Digest, KeyId, Nonce16},
+    keys::{Bundle, BundleError},
+    name::{ConversationId, RoomName, UserName},
+};
+
+use super::{Decision, Effects, Pending, Router, is_any};
+use crate::{
+    request::{Plan, Proof, SignIn},
+    store::{
+        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal,
+    },
+};
+
+/// One device, by its newest bundle.
+#[derive(Debug)]
+pub struct Device {
+    /// Its number in the store.
+    pub id: DeviceId,
+    /// Its own name for itself.
+    pub dev: Nonce16,
+    /// Digest of its newest bundle.
+    pub digest: Digest,
+    /// Its newest signing key.
+    pub sk: KeyId,
+    /// Its newest encryption key.
+    pub ek: KeyId,
+    /// Whether it says that it accepts commands.
+    pub is_agent: bool,
+    /// When these keys came, Unix time in milliseconds; 0 for long ago.
+    pub since_ms: u64,
+}
+
+/// One account.
+#[derive(Debug)]
+pub struct Account {
+    /// Its number in the store.
+    pub id: AccountId,
+    /// The name as claimed.
+    pub name: UserName,
+    /// Its identity key.
+    pub identity: KeyId,
+    /// Grows with each bundle.
+    pub version: u32,
+    /// Its devices.
+    pub devices: Vec<Device>,
+    /// Keys that count no more.
+    revoked: HashSet<KeyId>,
+    /// Where it takes part.
+    pub conversations: BTreeSet<ConversationId>,
+    /// The last position in its inbox.
+    pub inbox: u64,
+}
+
+impl Account {
+    /// The name in lower case.
+    pub fn folded(&self) -> String {
+        self.name.folded()
+    }
+
+    /// Whether a key is the newest of a device and not revoked.
+    pub fn is_live(&self, sk: &KeyId) -> bool {
+        self.live_devices().any(|device| device.sk == *sk)
+    }
+
+    /// Whether a key was revoked.
+    pub fn is_revoked(&self, sk: &KeyId) -> bool {
+        is_any(&self.revoked, sk)
+    }
+
+    /// Devices whose newest key is not revoked.
+    pub fn live_devices(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(|device| !self.is_revoked(&device.sk))
+    }
+
+    /// Whether a device of it accepts commands.
+    pub fn is_agent(&self) -> bool {
+        self.live_devices().any(|device| device.is_agent)
+    }
+
+    /// Takes a bundle over; an unknown device is added.
+    fn take_bundle(&mut self, id: DeviceId, bundle: &Bundle, since_ms: u64) {
+        let header = bundle.header();
+        self.revoked.extend(header.rev.iter().copied());
+        let Some(line) = bundle.member_line() else { return };
+        let device = Device {
+            id,
+            dev: header.dev,
+            digest: bundle.digest(),
+            sk: line.sk,
+            ek: line.ek,
+            is_agent: header.rb.is_some(),
+            since_ms,
+        };
+        match self.devices.iter_mut().find(|known| known.id == id) {
+            // Only new keys need a new epoch.
+            Some(known) if known.sk == device.sk && known.ek == device.ek => {
+                *known = Device { since_ms: known.since_ms, ..device };
+            }
+            Some(known) => *known = device,
+            None => self.devices.push(device),
+        }
+    }
+}
+
+impl Router {
+    pub(super) fn restore_account(
+        &mut self,
+        row: AccountRow,
+        inbox: u64,
+    ) -> Result<(), BundleError> {
+        let mut account = Account {
+            id: row.id,
+            name: row.name.clone(),
+            identity: row.identity,
+            version: row.version,
+            devices: Vec::new(),
+            revoked: HashSet::new(),
+            conversations: BTreeSet::new(),
+            inbox,
+        };
+        for device in row.devices {
+            account.take_bundle(device.id, &Bundle::verify(device.bundle)?, 0);
+        }
+        self.insert_account(account);
+        Ok(())
+    }
+
+    fn insert_account(&mut self, account: Account) {
+        self.by_name.insert(account.name.clone(), account.id);
+        self.by_folded.insert(account.folded(), account.id);
+        self.accounts.insert(account.id, account);
+    }
+
+    /// Decides on a sign-in. `None`: nothing needs to be kept.
+    pub fn decide_sign_in(&self, request: &SignIn, pending: &mut Pending) -> Option<Decision> {
+        let folded = request.name.folded();
+        if pending.names.contains(&folded) {
+            return Some(Decision::Defer);
+        }
+        let known = self.by_folded.get(&folded).and_then(|id| self.accounts.get(id));
+        let (account, bundle, after) = match (&request.proof, known) {
+            (Proof::New { .. }, Some(_)) => {
+                let reason = "this name belongs to somebody else; choose another one";
+                return Some(Decision::refuse(code::NAME_TAKEN, reason));
+            }
+            (Proof::New { bundle, password, vault }, None) => {
+                pending.names.insert(folded);
+                let new = NewAccount {
+                    name: request.name.clone(),
+                    bundle: bundle.clone(),
+                    password: password.clone(),
+                    vault: vault.clone(),
+                };
+                return Some(Decision::Propose(Proposal::Account(Box::new(new))));
+            }
+            (_, None) => {
+                return Some(Decision::refuse(code::NO_SUCH_USER, "nobody has this name"));
+            }
+            (Proof::Known { .. }, Some(account)) => {
+                let reason = "this signing key was replaced or revoked";
+                let refusal = Decision::refuse(code::SIGN_IN, reason);
+                return (!account.is_live(&request.sk)).then_some(refusal);
+            }
+            (Proof::Bundle { bundle, after }, Some(account)) => (account, bundle, after),
+        };
+        let device = account.devices.iter().find(|device| device.dev == bundle.header().dev);
+        if bundle.identity() != account.identity || device.map(|device| device.digest) != *after {
+            let reason = "this device has published another bundle meanwhile; sign in again";
+            return Some(Decision::refuse(code::SIGN_IN, reason));
+        }
+        if account.is_revoked(&request.sk) || bundle.header().rev.contains(&request.sk) {
+            return Some(Decision::refuse(code::SIGN_IN, "this signing key was revoked"));
+        }
+        pending.names.insert(folded);
+        let device = device.map(|device| device.id);
+        let new = NewBundle { account: account.id, device, bundle: bundle.clone() };
+        Some(Decision::Propose(Proposal::Bundle(Box::new(new))))
+    }
+
+    pub(super) fn apply_account(
+        &mut self,
+        now_ms: u64,
+        new: NewAccount,
+        id: AccountId,
+        device: DeviceId,
+    ) {
+        let mut account = Account {
+            id,
+            name: new.name,
+            identity: new.bundle.identity(),
+            version: 1,
+            devices: Vec::new(),
+            revoked: HashSet::new(),
+            conversations: BTreeSet::new(),
+            inbox: 0,
+        };
+        account.take_bundle(device, &new.bundle, now_ms);
+        self.insert_account(account);
+    }
+
+    pub(super) fn apply_bundle(
+        &mut self,
+        now_ms: u64,
+        new: &NewBundle,
+        device: DeviceId,
+    ) -> Effects {
+        let Some(account) = self.accounts.get_mut(&new.account) else { return Effects::default() };
+        let revoked_before = account.revoked.len();
+        account.take_bundle(device, &new.bundle, now_ms);
+        account.version = account.version.saturating_add(1);
+        let has_revoked = account.revoked.len() > revoked_before;
+        let wanted: Vec<_> = account.live_devices().map(|device| (device.sk, device.ek)).collect();
+        for cid in &account.conversations {
+            let Some(conversation) = self.conversations.get_mut(cid) else { continue };
+            if has_revoked {
+                conversation.close_epochs(|line| is_any(&account.revoked, &line.sk));
+            }
+            let Some(epoch) = conversation.epochs.front_mut() else { continue };
+            let lacks = wanted.iter().any(|(sk, ek)| {
+                !epoch.lines.iter().any(|line| line.sk == *sk && line.ek == *ek)
+            });
+            if lacks {
+                epoch.lacking_ms.get_or_insert(now_ms);
+            }
+        }
+        Effects { revoked: Some(new.account), ..Effects::default() }
+    }
+
+    /// What a device is told when it has signed in: heads and counters.
+    pub fn signed_in(&self, account: &Account, sk: &KeyId) -> (Vec<Head>, Vec<Counter>) {
+        let mut rooms: BTreeSet<_> =
+            account.conversations.iter().filter(|cid| !cid.is_direct()).cloned().collect();
+        rooms.extend([RoomName::lobby(), RoomName::all()].iter().map(ConversationId::room));
+        let heads = rooms.iter().map(|cid| self.head(cid)).collect();
+        let mut counters = Vec::new();
+        for cid in &account.conversations {
+            let Some(epoch) = self.conversations.get(cid).and_then(|c| c.current()) else { continue };
+            let last = epoch.line(account.id, sk).and_then(|line| epoch.counter(line));
+            if let Some(n) = last {
+                counters.push(Counter { epoch: EpochHead { g: epoch.g, e: epoch.e }, n });
+            }
+        }
+        (heads, counters)
+    }
+
+    /// Logs that an account reads, with their last positions.
+    pub fn plan(&self, account: &Account) -> Plan {
+        let conversations = account.conversations.iter().filter_map(|cid| {
+            let conversation = self.conversations.get(cid)?;
+            Some((conversation.log?, conversation.newest))
+        });
+        let inbox = (LogId::inbox(account.id), account.inbox);
+        let logs = conversations.chain([inbox]).filter(|(_, newest)| *newest > 0).collect();
+        Plan { logs, target: self.position }
+    }
+
+    /// The log that a client means, if it takes part in it.
+    pub(super) fn log_of(&self, account: &Account, log: &Log) -> Option<LogId> {
+        match log {
+            Log::Inbox => Some(LogId::inbox(account.id)),
+            Log::Conversation(cid) if account.conversations.contains(cid) => self.log(cid),
+            Log::Conversation(_) => None,
+        }
+    }
+}

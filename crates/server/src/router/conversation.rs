@@ -1,0 +1,247 @@
+//! A conversation: its membership, its newest epochs, and how far each sender is in them.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use chat_protocol::{
+    hub::{EpochHead, Head},
+    id::{Digest, KeyId},
+    members::{MemberList, Membership},
+    name::{ConversationId, ConversationKind, UserName},
+};
+
+use super::Router;
+use crate::{
+    limits::{EPOCH_GRACE, OLD_EPOCHS_MAX},
+    store::{AccountId, ConversationRow, EpochId, EpochRow, LogId},
+};
+
+/// One device an epoch is wrapped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Line {
+    /// Whose.
+    pub account: AccountId,
+    /// Its signing key.
+    pub sk: KeyId,
+    /// Its encryption key.
+    pub ek: KeyId,
+}
+
+/// An epoch in use.
+#[derive(Debug)]
+pub struct Epoch {
+    /// Its number in the store.
+    pub id: EpochId,
+    /// Generation.
+    pub g: u32,
+    /// Digest of its header.
+    pub e: Digest,
+    /// Its place in the log.
+    pub position: u64,
+    /// Its devices, in the order of the member list.
+    pub lines: Arc<[Line]>,
+    /// Line numbers, sorted by signing key.
+    by_key: Vec<(KeyId, u32)>,
+    /// Last counter of each line.
+    counters: Vec<Option<u32>>,
+    /// Somebody in it was removed or revoked: nothing more is taken in it.
+    pub is_closed: bool,
+    /// Since when it lacks a device that belongs here.
+    pub lacking_ms: Option<u64>,
+    /// When a newer one came.
+    pub replaced_ms: Option<u64>,
+}
+
+/// The grace in milliseconds.
+pub(super) fn grace_ms() -> u64 {
+    u64::try_from(EPOCH_GRACE.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Epoch {
+    pub(super) fn new(id: EpochId, g: u32, e: Digest, position: u64, lines: Vec<Line>) -> Self {
+        let mut by_key: Vec<_> = lines.iter().map(|line| line.sk).zip(0u32..).collect();
+        by_key.sort_unstable();
+        let counters = vec![None; lines.len()];
+        Self {
+            id,
+            g,
+            e,
+            position,
+            lines: lines.into(),
+            by_key,
+            counters,
+            is_closed: false,
+            lacking_ms: None,
+            replaced_ms: None,
+        }
+    }
+
+    /// The line of a device.
+    pub fn line(&self, account: AccountId, sk: &KeyId) -> Option<u32> {
+        let at = self.by_key.binary_search_by_key(sk, |(key, _)| *key).ok()?;
+        let (_, number) = *self.by_key.get(at)?;
+        let line = self.lines.get(usize::try_from(number).ok()?)?;
+        (line.account == account).then_some(number)
+    }
+
+    /// The last counter that a line has used.
+    pub fn counter(&self, line: u32) -> Option<u32> {
+        self.counters.get(usize::try_from(line).ok()?).copied().flatten()
+    }
+
+    pub(super) fn count(&mut self, line: u32, n: u32) {
+        let slot = usize::try_from(line).ok().and_then(|line| self.counters.get_mut(line));
+        if let Some(counter) = slot {
+            *counter = Some(counter.map_or(n, |last| last.max(n)));
+        }
+    }
+
+    /// Whether a message in this epoch must be sealed again in a newer one (rule R5).
+    pub fn is_stale(&self, now_ms: u64) -> bool {
+        let is_old = |since: Option<u64>| {
+            since.is_some_and(|since| now_ms.saturating_sub(since) > grace_ms())
+        };
+        self.is_closed || is_old(self.lacking_ms) || is_old(self.replaced_ms)
+    }
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Its name.
+    pub cid: ConversationId,
+    /// Its log, once something is in it.
+    pub log: Option<LogId>,
+    /// The members of a room.
+    pub membership: Option<Membership>,
+    /// The newest epoch first, then those it replaced.
+    pub epochs: VecDeque<Epoch>,
+    /// Its last position.
+    pub newest: u64,
+    /// Who came in lately, and when.
+    joined: Vec<(AccountId, u64)>,
+}
+
+impl Conversation {
+    pub(super) fn new(cid: ConversationId, log: Option<LogId>) -> Self {
+        let is_room = matches!(cid.kind(), ConversationKind::Room(_));
+        let membership = is_room.then(|| Membership::new(cid.clone()));
+        Self { cid, log, membership, epochs: VecDeque::new(), newest: 0, joined: Vec::new() }
+    }
+
+    /// The newest epoch.
+    pub fn current(&self) -> Option<&Epoch> {
+        self.epochs.front()
+    }
+
+    /// An epoch that is still in memory.
+    pub fn epoch(&self, e: &Digest) -> Option<&Epoch> {
+        self.epochs.iter().find(|epoch| epoch.e == *e)
+    }
+
+    /// Where it stands.
+    pub fn head(&self) -> Head {
+        let (mg, pm) = self.membership.as_ref().map_or((0, Digest::ZERO), |m| (m.next(), m.head()));
+        let epoch = self.current().map(|epoch| EpochHead { g: epoch.g, e: epoch.e });
+        Head { cid: self.cid.clone(), mg, pm, epoch }
+    }
+
+    /// Who belongs to it.
+    pub(super) fn names(&self) -> Vec<UserName> {
+        match (&self.membership, self.cid.kind()) {
+            (Some(membership), _) => membership.members().keys().cloned().collect(),
+            (None, ConversationKind::Direct(a, b)) => vec![a, b],
+            (None, _) => Vec::new(),
+        }
+    }
+
+    pub(super) fn contains(&self, name: &UserName) -> bool {
+        match &self.membership {
+            Some(membership) => membership.contains(name),
+            None => self.cid.other(name).is_some(),
+        }
+    }
+
+    /// When somebody came in; 0 for long ago.
+    pub(super) fn joined_ms(&self, account: AccountId) -> u64 {
+        self.joined.iter().find(|(who, _)| *who == account).map_or(0, |(_, at)| *at)
+    }
+
+    pub(super) fn note_joined(&mut self, account: AccountId, now_ms: u64) {
+        self.joined.retain(|(who, at)| *who != account && at.saturating_add(grace_ms()) > now_ms);
+        self.joined.push((account, now_ms));
+        if let Some(epoch) = self.epochs.front_mut() {
+            epoch.lacking_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// Nothing more is taken in epochs that hold a line for which `is_gone`.
+    pub(super) fn close_epochs(&mut self, is_gone: impl Fn(&Line) -> bool) {
+        for epoch in &mut self.epochs {
+            epoch.is_closed |= epoch.lines.iter().any(&is_gone);
+        }
+    }
+
+    /// Puts a new epoch in front and forgets those whose grace is over.
+    pub(super) fn push_epoch(&mut self, epoch: Epoch, now_ms: u64) {
+        if let Some(old) = self.epochs.front_mut() {
+            old.replaced_ms = Some(now_ms);
+        }
+        self.epochs.retain(|old| !old.is_stale(now_ms));
+        self.epochs.push_front(epoch);
+        self.epochs.truncate(OLD_EPOCHS_MAX);
+    }
+}
+
+impl Router {
+    pub(super) fn restore_conversation(&mut self, row: ConversationRow) {
+        let mut conversation = Conversation::new(row.cid.clone(), Some(row.log));
+        conversation.newest = row.newest;
+        if let Some(membership) = &mut conversation.membership {
+            for (link, digest) in &row.links {
+                membership.apply(link, *digest);
+            }
+        }
+        for name in conversation.names() {
+            let account = self.by_name.get(&name).and_then(|id| self.accounts.get_mut(id));
+            if let Some(account) = account {
+                account.conversations.insert(row.cid.clone());
+            }
+        }
+        if let Some(epoch) = row.epoch {
+            let epoch = self.restore_epoch(&conversation, epoch);
+            conversation.epochs.push_front(epoch);
+        }
+        self.note_log(row.log, &row.cid);
+        self.conversations.insert(row.cid, conversation);
+    }
+
+    fn restore_epoch(&self, conversation: &Conversation, row: EpochRow) -> Epoch {
+        let lines = self.lines_of(&row.members);
+        let mut epoch = Epoch::new(row.id, row.g, row.e, row.position, lines);
+        for (line, n) in row.counters {
+            epoch.count(line, n);
+        }
+        let wanted = self.wanted_lines(conversation);
+        let lacks = wanted.iter().any(|(line, _)| !epoch.lines.contains(line));
+        epoch.lacking_ms = lacks.then_some(0);
+        epoch.is_closed = epoch.lines.iter().any(|line| {
+            self.accounts.get(&line.account).is_none_or(|account| {
+                account.is_revoked(&line.sk) || !conversation.contains(&account.name)
+            })
+        });
+        epoch
+    }
+
+    /// The lines of a list by the numbers of their accounts; a name that nobody has becomes 0.
+    pub(super) fn lines_of(&self, list: &MemberList) -> Vec<Line> {
+        let nobody = AccountId(0);
+        list.lines()
+            .iter()
+            .map(|line| Line {
+                account: self.by_name.get(&line.name).copied().unwrap_or(nobody),
+                sk: line.sk,
+                ek: line.ek,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! Epochs: one newest, made by compare-and-set, for exactly those who belong (rules R1, R3, R4).
+
+use std::{collections::HashSet, sync::Arc};
+
+use chat_protocol::{
+    code,
+    header::KeyHeader,
+    id::Digest,
+    name::{ConversationId, ConversationKind},
+};
+
+use super::{
+    Audience, Conversation, Decision, Delivery, Effects, Epoch, Line, Payload, Pending, Router,
+    conversation::grace_ms,
+};
+use crate::{
+    request::{EpochUpload, FrameRequest, Refusal},
+    store::{EpochId, LogId, NewEpoch, Probe, Proposal},
+};
+
+impl Router {
+    pub(super) fn decide_key(
+        &self,
+        now_ms: u64,
+        request: &FrameRequest,
+        header: &KeyHeader,
+        pending: &mut Pending,
+    ) -> Decision {
+        let cid = &header.cid;
+        if pending.conversations.contains(cid) {
+            return Decision::Defer;
+        }
+        let Some(upload) = &request.epoch else {
+            return Decision::refuse(code::MALFORMED, "a KEY comes with its lines and wraps");
+        };
+        if let Some(refusal) = self.may_make_epoch(request, cid) {
+            return Decision::Refuse(refusal);
+        }
+        let fresh = Conversation::new(cid.clone(), None);
+        let conversation = self.conversations.get(cid).unwrap_or(&fresh);
+        if let Some(decision) = self.compare(conversation, header, upload.e) {
+            return decision;
+        }
+        let lines = self.lines_of(&upload.members);
+        if let Some(problem) = self.lines_problem(now_ms, conversation, &lines, upload) {
+            return Decision::Refuse(
+                Refusal::new(code::MEMBERS, problem).with_head(conversation.head()),
+            );
+        }
+        let own = upload.members.position(&header.from, &header.sk);
+        let Some(line) = own.and_then(|line| u32::try_from(line).ok()) else {
+            return Decision::refuse(code::NOT_ALLOWED, "the maker is not in the member list");
+        };
+        pending.conversations.insert(cid.clone());
+        Decision::Propose(Proposal::Epoch(Box::new(NewEpoch {
+            log: conversation.log,
+            sender: request.peer.account,
+            header: header.clone(),
+            e: upload.e,
+            digest: request.digest,
+            line,
+            members: upload.members.clone(),
+            wraps: upload.wraps.clone(),
+            hub_ms: now_ms,
+            frame: request.frame.clone(),
+        })))
+    }
+
+    fn may_make_epoch(&self, request: &FrameRequest, cid: &ConversationId) -> Option<Refusal> {
+        match cid.kind() {
+            ConversationKind::Feed(_) => {
+                Some(Refusal::new(code::NOT_ALLOWED, "feeds are not served by this hub"))
+            }
+            ConversationKind::Direct(a, b) => {
+                let missing = [a, b].into_iter().find(|name| self.account_of(name).is_none())?;
+                Some(Refusal::new(code::NO_SUCH_USER, format!("nobody is named {missing}")))
+            }
+            ConversationKind::Room(_) => {
+                let name = &request.peer.name;
+                let is_member = self.conversations.get(cid).is_some_and(|c| c.contains(name));
+                let reason = format!("you are not a member of {cid}");
+                (!is_member).then(|| Refusal::new(code::NOT_A_MEMBER, reason))
+            }
+        }
+    }
+
+    /// Compare-and-set: `None` when this epoch is the next one.
+    fn compare(
+        &self,
+        conversation: &Conversation,
+        header: &KeyHeader,
+        e: Digest,
+    ) -> Option<Decision> {
+        let current = conversation.current();
+        if let Some(same) = conversation.epoch(&e) {
+            return Some(Decision::Again(same.position));
+        }
+        let (next, previous) =
+            current.map_or((0, Digest::ZERO), |epoch| (epoch.g.saturating_add(1), epoch.e));
+        if header.g == next && header.pe == previous {
+            return None;
+        }
+        Some(match conversation.log {
+            Some(log) if header.g < next => {
+                Decision::Propose(Proposal::Probe(Probe::Epoch { log, g: header.g, e }))
+            }
+            _ => self.lost_race(&conversation.cid),
+        })
+    }
+
+    pub(super) fn lost_race(&self, cid: &ConversationId) -> Decision {
+        let reason = "another epoch was accepted first; use that one";
+        Decision::Refuse(Refusal::new(code::EPOCH, reason).with_head(self.head(cid)))
+    }
+
+    /// What is wrong with the lines: somebody too many, or somebody missing for too long.
+    fn lines_problem(
+        &self,
+        now_ms: u64,
+        conversation: &Conversation,
+        lines: &[Line],
+        upload: &EpochUpload,
+    ) -> Option<String> {
+        let wanted = self.wanted_lines(conversation);
+        let allowed: HashSet<Line> = wanted.iter().map(|(line, _)| *line).collect();
+        let listed = upload.members.lines().iter().zip(lines);
+        if let Some((line, _)) = listed.into_iter().find(|(_, line)| !allowed.contains(*line)) {
+            let name = &line.name;
+            return Some(format!("a line of {name} is not the newest key of a member's device"));
+        }
+        let present: HashSet<Line> = lines.iter().copied().collect();
+        let missing = wanted.iter().find(|(line, since)| {
+            !present.contains(line) && now_ms.saturating_sub(*since) > grace_ms()
+        });
+        if let Some((line, _)) = missing {
+            let name = self.account(line.account).map_or("somebody", |a| a.name.as_str());
+            return Some(format!("a device of {name} is missing"));
+        }
+        let accounts: HashSet<_> = lines.iter().map(|line| line.account).collect();
+        let lacks_party = conversation.cid.is_direct() && accounts.len() != 2;
+        lacks_party.then(|| "a direct conversation is for both parties".to_owned())
+    }
+
+    pub(super) fn apply_epoch(
+        &mut self,
+        now_ms: u64,
+        new: NewEpoch,
+        log: LogId,
+        id: EpochId,
+        position: u64,
+    ) -> Effects {
+        let cid = &new.header.cid;
+        self.note_log(log, cid);
+        let lines = self.lines_of(&new.members);
+        let mut epoch = Epoch::new(id, new.header.g, new.e, position, lines);
+        let conversation = self
+            .conversations
+            .entry(cid.clone())
+            .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
+        conversation.log = Some(log);
+        conversation.newest = position;
+        for name in if cid.is_direct() { conversation.names() } else { Vec::new() } {
+            let account = self.by_name.get(&name).and_then(|id| self.accounts.get_mut(id));
+            if let Some(account) = account {
+                account.conversations.insert(cid.clone());
+            }
+        }
+        if let Some(conversation) = self.conversations.get(cid) {
+            let present: HashSet<Line> = epoch.lines.iter().copied().collect();
+            let missing = self.wanted_lines(conversation);
+            let missing = missing.iter().filter(|(line, _)| !present.contains(line));
+            epoch.lacking_ms = missing.map(|(_, since)| *since).min();
+        }
+        let audience =
+            Audience::Devices { lines: Arc::clone(&epoch.lines), sender: new.line };
+        if let Some(conversation) = self.conversations.get_mut(cid) {
+            conversation.push_epoch(epoch, now_ms);
+        }
+        let payload = Payload::Epoch {
+            frame: new.frame,
+            e: new.e,
+            members: new.members.as_bytes().to_vec().into(),
+            wraps: new.wraps.into(),
+        };
+        let delivery = Delivery { position, hub_ms: new.hub_ms, audience, payload };
+        Effects { delivery: Some(delivery), ..Effects::default() }
+    }
+}

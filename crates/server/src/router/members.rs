@@ -1,0 +1,105 @@
+//! Links of a room's membership chain (rule R2).
+
+use chat_protocol::{
+    code,
+    header::{MemberHeader, MemberOperation},
+    members::{MemberError, Membership},
+    name::{ConversationId, ConversationKind},
+};
+
+use super::{Account, Conversation, Decision, Effects, Pending, Router};
+use crate::{
+    request::{FrameRequest, Refusal},
+    store::{LogId, NewLink, Probe, Proposal},
+};
+
+impl Router {
+    pub(super) fn decide_member(
+        &self,
+        account: &Account,
+        request: &FrameRequest,
+        header: &MemberHeader,
+        pending: &mut Pending,
+    ) -> Decision {
+        let cid = &header.cid;
+        if !matches!(cid.kind(), ConversationKind::Room(_)) {
+            return Decision::refuse(code::NOT_ALLOWED, format!("{cid} has no membership"));
+        }
+        if pending.conversations.contains(cid) {
+            return Decision::Defer;
+        }
+        let Some(who) = self.account_of(&header.who) else {
+            return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.who));
+        };
+        if who.identity != header.ik {
+            let reason = format!("{} has another identity key", header.who);
+            return Decision::refuse(code::NOT_ALLOWED, reason);
+        }
+        let known = self.conversations.get(cid);
+        let empty = Membership::new(cid.clone());
+        let membership = known.and_then(|c| c.membership.as_ref()).unwrap_or(&empty);
+        let log = known.and_then(|conversation| conversation.log);
+        match membership.check(header, account.identity) {
+            Ok(()) => {}
+            Err(MemberError::Stale { .. }) => {
+                return match log {
+                    Some(log) if header.mg < membership.next() => {
+                        let (mg, digest) = (header.mg, request.digest);
+                        Decision::Propose(Proposal::Probe(Probe::Link { log, mg, digest }))
+                    }
+                    _ => self.stale_members(cid),
+                };
+            }
+            Err(error) => return Decision::refuse(code::NOT_ALLOWED, error.to_string()),
+        }
+        pending.conversations.insert(cid.clone());
+        let newcomers = if header.op == MemberOperation::Leave
+            || header.op == MemberOperation::Remove
+        {
+            Vec::new()
+        } else {
+            who.devices.iter().map(|device| device.id).collect()
+        };
+        Decision::Propose(Proposal::Link(Box::new(NewLink {
+            log,
+            header: header.clone(),
+            digest: request.digest,
+            newcomers,
+            frame: request.frame.clone(),
+        })))
+    }
+
+    pub(super) fn stale_members(&self, cid: &ConversationId) -> Decision {
+        let reason = "another link came first; fetch the chain and sign again";
+        Decision::Refuse(Refusal::new(code::MEMBERS, reason).with_head(self.head(cid)))
+    }
+
+    pub(super) fn apply_link(&mut self, now_ms: u64, new: &NewLink, log: LogId) -> Effects {
+        let cid = &new.header.cid;
+        self.note_log(log, cid);
+        let conversation = self
+            .conversations
+            .entry(cid.clone())
+            .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
+        conversation.log = Some(log);
+        if let Some(membership) = &mut conversation.membership {
+            membership.apply(&new.header, new.digest);
+        }
+        let account =
+            self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
+        if let Some(account) = account {
+            match new.header.op {
+                MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit => {
+                    account.conversations.insert(cid.clone());
+                    conversation.note_joined(account.id, now_ms);
+                }
+                MemberOperation::Leave | MemberOperation::Remove => {
+                    account.conversations.remove(cid);
+                    conversation.close_epochs(|line| line.account == account.id);
+                }
+                MemberOperation::Role => {}
+            }
+        }
+        Effects { changed: Some(cid.clone()), ..Effects::default() }
+    }
+}

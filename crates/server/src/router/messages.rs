@@ -1,0 +1,145 @@
+//! Sealed messages: counters, resends, and epochs that are too old (rules R5, R6).
+
+use chat_protocol::{code, header::MessageHeader, name::ConversationId, tag::Tag};
+
+use super::{Audience, Decision, Delivery, Effects, Payload, Pending, Router};
+use crate::{
+    request::{FrameRequest, Refusal},
+    store::{Conflict, EntryKind, LogId, NewEntry, Probe, Proposal},
+};
+
+impl Router {
+    pub(super) fn decide_message(
+        &self,
+        now_ms: u64,
+        request: &FrameRequest,
+        header: &MessageHeader,
+        pending: &mut Pending,
+    ) -> Decision {
+        let cid = &header.cid;
+        if pending.conversations.contains(cid) {
+            return Decision::Defer;
+        }
+        let sender = request.peer.account;
+        let Some((conversation, log)) =
+            self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
+        else {
+            return self.no_epoch(cid);
+        };
+        let probe = || {
+            Decision::Propose(Proposal::Probe(Probe::Message {
+                log,
+                sender,
+                id: header.id,
+                digest: request.digest,
+                e: header.e,
+            }))
+        };
+        // Forgotten or never known: the store tells a resend from a new message.
+        let Some(epoch) = conversation.epoch(&header.e) else { return probe() };
+        let Some(line) = epoch.line(sender, &header.sk) else {
+            let reason = "this device is not in the member list of the epoch";
+            return Decision::Refuse(
+                Refusal::new(code::NOT_A_MEMBER, reason).with_head(conversation.head()),
+            );
+        };
+        if epoch.counter(line).is_some_and(|last| header.n <= last) {
+            return probe();
+        }
+        let pending_counter = pending.counters.get(&(epoch.id, line)).copied();
+        if pending_counter.is_some_and(|last| header.n <= last) {
+            return Decision::Defer;
+        }
+        if !conversation.contains(&request.peer.name) {
+            let reason = format!("you are not a member of {cid}");
+            return Decision::refuse(code::NOT_A_MEMBER, reason);
+        }
+        if header.t == Tag::Cmd && !self.has_agent(header) {
+            let reason = "this machine accepts no commands: no agent has signed in there";
+            return Decision::refuse(code::NO_AGENT, reason);
+        }
+        if epoch.is_stale(now_ms) {
+            return Decision::Rekey(conversation.head());
+        }
+        pending.counters.insert((epoch.id, line), header.n);
+        Decision::Propose(Proposal::Entry(Box::new(NewEntry {
+            log,
+            sender,
+            id: header.id,
+            digest: request.digest,
+            kind: EntryKind::Message,
+            epoch: Some(epoch.id),
+            line,
+            n: header.n,
+            hub_ms: now_ms,
+            frame: request.frame.clone(),
+        })))
+    }
+
+    fn has_agent(&self, header: &MessageHeader) -> bool {
+        header
+            .to
+            .user()
+            .and_then(|name| self.account_of(name))
+            .is_some_and(super::Account::is_agent)
+    }
+
+    fn no_epoch(&self, cid: &ConversationId) -> Decision {
+        let reason = "this epoch is unknown here; make or fetch the current one";
+        Decision::Refuse(Refusal::new(code::EPOCH, reason).with_head(self.head(cid)))
+    }
+
+    pub(super) fn resolve_message(&self, header: &MessageHeader, conflict: Conflict) -> Decision {
+        let is_in_memory =
+            self.conversations.get(&header.cid).is_some_and(|c| c.epoch(&header.e).is_some());
+        match conflict {
+            Conflict::Taken => Decision::refuse(
+                code::CONFLICT,
+                "another message was stored under this id; use a new id",
+            ),
+            Conflict::Missing { .. } if is_in_memory => Decision::refuse(
+                code::REPLAY,
+                format!("the counter {} of this epoch was used before", header.n),
+            ),
+            Conflict::Missing { is_epoch_known: true } => {
+                Decision::Rekey(self.head(&header.cid))
+            }
+            Conflict::Missing { is_epoch_known: false } => self.no_epoch(&header.cid),
+        }
+    }
+
+    pub(super) fn apply_entry(&mut self, new: NewEntry, position: u64) -> Effects {
+        match new.kind {
+            EntryKind::Receipt => self.apply_receipt(new, position),
+            EntryKind::Message | EntryKind::Key => self.apply_message(new, position),
+        }
+    }
+
+    fn apply_message(&mut self, new: NewEntry, position: u64) -> Effects {
+        let Some(conversation) = self.conversation_of_log(&new) else { return Effects::default() };
+        conversation.newest = position;
+        let epoch = conversation.epochs.iter_mut().find(|epoch| Some(epoch.id) == new.epoch);
+        let Some(epoch) = epoch else { return Effects::default() };
+        epoch.count(new.line, new.n);
+        let lines = std::sync::Arc::clone(&epoch.lines);
+        let other = lines.iter().map(|line| line.account).find(|account| *account != new.sender);
+        let delivery = Delivery {
+            position,
+            hub_ms: new.hub_ms,
+            audience: Audience::Devices { lines, sender: new.line },
+            payload: Payload::Frame(new.frame),
+        };
+        let recipient = other.filter(|_| conversation.cid.is_direct());
+        Effects { delivery: Some(delivery), recipient, ..Effects::default() }
+    }
+
+    fn conversation_of_log(&mut self, new: &NewEntry) -> Option<&mut super::Conversation> {
+        let cid = self.by_log.get(&new.log)?;
+        self.conversations.get_mut(cid)
+    }
+
+    /// Notes which conversation a log belongs to.
+    pub(super) fn note_log(&mut self, log: LogId, cid: &ConversationId) {
+        self.by_log.entry(log).or_insert_with(|| cid.clone());
+    }
+}

@@ -1,0 +1,56 @@
+//! Receipts of delivery: they go to the inbox of who sent the messages (rule R8).
+
+use chat_protocol::{code, header::ReceiptHeader};
+
+use super::{Audience, Decision, Delivery, Effects, Payload, Router};
+use crate::{
+    request::FrameRequest,
+    store::{AccountId, EntryKind, LogId, NewEntry, Proposal},
+};
+
+impl Router {
+    pub(super) fn decide_receipt(
+        &self,
+        now_ms: u64,
+        request: &FrameRequest,
+        header: &ReceiptHeader,
+    ) -> Decision {
+        let Some(to) = self.account_of(&header.to) else {
+            return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.to));
+        };
+        let sender = request.peer.account;
+        let takes_part = |account| {
+            self.account(account).is_some_and(|account| self.belongs(account, &header.cid))
+        };
+        if !takes_part(sender) || !takes_part(to.id) {
+            let reason = "a receipt goes between two people of the conversation it names";
+            return Decision::refuse(code::NOT_A_MEMBER, reason);
+        }
+        Decision::Propose(Proposal::Entry(Box::new(NewEntry {
+            log: LogId::inbox(to.id),
+            sender,
+            id: header.id,
+            digest: request.digest,
+            kind: EntryKind::Receipt,
+            epoch: None,
+            line: 0,
+            n: 0,
+            hub_ms: now_ms,
+            frame: request.frame.clone(),
+        })))
+    }
+
+    pub(super) fn apply_receipt(&mut self, new: NewEntry, position: u64) -> Effects {
+        let to = AccountId(new.log.0.saturating_neg());
+        if let Some(account) = self.accounts.get_mut(&to) {
+            account.inbox = position;
+        }
+        let delivery = Delivery {
+            position,
+            hub_ms: new.hub_ms,
+            audience: Audience::Account(to),
+            payload: Payload::Frame(new.frame),
+        };
+        Effects { delivery: Some(delivery), ..Effects::default() }
+    }
+}

@@ -1,0 +1,24 @@
+//! Cursors: how far a device has kept what it was sent.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::hub::Log;
+
+use super::Router;
+use crate::{
+    request::Peer,
+    store::Proposal,
+};
+
+impl Router {
+    /// The cursors to move; `None` when none of the logs is the peer's.
+    pub fn decide_seen(&self, peer: &Peer, positions: &BTreeMap<Log, u64>) -> Option<Proposal> {
+        let account = self.account(peer.account)?;
+        let positions: Vec<_> = positions
+            .iter()
+            .filter_map(|(log, position)| Some((self.log_of(account, log)?, *position)))
+            .collect();
+        let device = peer.device;
+        (!positions.is_empty()).then_some(Proposal::Cursors { device, positions })
+    }
+}

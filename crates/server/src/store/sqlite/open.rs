@@ -1,0 +1,253 @@
+//! Schema, and what the router needs at the start.
+
+use std::path::Path;
+
+use chat_protocol::{
+    frame::RawFrame,
+    header::{Header, MemberHeader},
+    id::{Digest, KeyId, Nonce16},
+    members::MemberList,
+    name::{ConversationId, RoomName, UserName},
+};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::{OpenError, SqliteOptions, configure, from_sql, small};
+use crate::store::{
+    AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId, Snapshot,
+};
+
+/// The file in the data folder.
+pub const DATABASE_FILE: &str = "chat.sqlite";
+
+/// `PRAGMA user_version` of this schema.
+const SCHEMA_VERSION: i64 = 1;
+
+/// Entries are clustered by log, so reading a log after a cursor is one seek, and an append
+/// touches two trees: the entries and the index of ids.
+const SCHEMA: &str = "
+CREATE TABLE accounts (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE,
+  identity BLOB NOT NULL, version INTEGER NOT NULL, password TEXT, vault BLOB) STRICT;
+CREATE TABLE devices (
+  id INTEGER PRIMARY KEY, account INTEGER NOT NULL, dev BLOB NOT NULL, start INTEGER NOT NULL,
+  bundle BLOB NOT NULL, UNIQUE (account, dev)) STRICT;
+CREATE TABLE old_bundles (
+  device INTEGER NOT NULL, seq INTEGER NOT NULL, bundle BLOB NOT NULL,
+  PRIMARY KEY (device, seq)) STRICT;
+CREATE TABLE conversations (id INTEGER PRIMARY KEY, cid TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE entries (
+  log INTEGER NOT NULL, position INTEGER NOT NULL, kind INTEGER NOT NULL, sender INTEGER NOT NULL,
+  id BLOB NOT NULL, digest BLOB NOT NULL, epoch INTEGER NOT NULL, line INTEGER NOT NULL,
+  n INTEGER NOT NULL, hub_ms INTEGER NOT NULL, frame BLOB NOT NULL,
+  PRIMARY KEY (log, position)) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX entries_by_id ON entries (sender, log, id);
+CREATE TABLE epochs (
+  id INTEGER PRIMARY KEY, log INTEGER NOT NULL, g INTEGER NOT NULL, e BLOB NOT NULL,
+  position INTEGER NOT NULL, members BLOB NOT NULL, UNIQUE (log, g)) STRICT;
+CREATE INDEX epochs_by_digest ON epochs (log, e);
+CREATE TABLE wraps (
+  epoch INTEGER NOT NULL, line INTEGER NOT NULL, wrap BLOB NOT NULL,
+  PRIMARY KEY (epoch, line)) STRICT, WITHOUT ROWID;
+CREATE TABLE links (
+  log INTEGER NOT NULL, mg INTEGER NOT NULL, position INTEGER NOT NULL, digest BLOB NOT NULL,
+  frame BLOB NOT NULL, PRIMARY KEY (log, mg)) STRICT, WITHOUT ROWID;
+CREATE TABLE cursors (
+  device INTEGER NOT NULL, log INTEGER NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY (device, log)) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the one connection that writes, and makes the schema in a new file.
+pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
+    let name = file.display().to_string();
+    let failed = |source| OpenError::Database { file: name.clone(), source };
+    let connection = Connection::open(file).map_err(failed)?;
+    prepare(&connection, options).map_err(failed)?;
+    let found: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    match found {
+        0 => make(&connection).map_err(failed)?,
+        SCHEMA_VERSION => {}
+        _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
+    }
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection, options: SqliteOptions) -> rusqlite::Result<()> {
+    configure(connection)?;
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // An ACK means durable: the log is synced at every commit.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    if let Some(pages) = options.pages_max {
+        connection.pragma_update(None, "max_page_count", i64::from(pages))?;
+    }
+    Ok(())
+}
+
+fn make(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    for room in [RoomName::lobby(), RoomName::all()] {
+        let cid = ConversationId::room(&room);
+        transaction.execute("INSERT INTO conversations (cid) VALUES (?1)", [cid.as_str()])?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
+/// Opens a connection that only reads.
+pub(super) fn reader(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// Reads what the router needs.
+pub(super) fn snapshot(connection: &Connection, file: &Path) -> Result<Snapshot, OpenError> {
+    read_snapshot(connection).map_err(|problem| {
+        let file = file.display().to_string();
+        match problem {
+            Problem::Database(source) => OpenError::Database { file, source },
+            Problem::Damaged(what) => OpenError::Damaged { file, what },
+        }
+    })
+}
+
+/// What can be wrong with a row.
+pub(super) enum Problem {
+    Database(rusqlite::Error),
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Reads a value we wrote; anything else means damage.
+pub(super) fn intact<T, E: std::fmt::Display>(
+    what: &str,
+    value: Result<T, E>,
+) -> Result<T, Problem> {
+    value.map_err(|error| Problem::Damaged(format!("{what}: {error}")))
+}
+
+fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
+    let mut snapshot = Snapshot::default();
+    let mut select = connection.prepare("SELECT id FROM accounts ORDER BY id")?;
+    let ids: Vec<i64> = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for id in ids {
+        let Some(account) = account(connection, AccountId(id))? else { continue };
+        let newest = newest(connection, LogId::inbox(account.id))?;
+        snapshot.position = snapshot.position.max(newest);
+        snapshot.accounts.push((account, newest));
+    }
+    let mut select = connection.prepare("SELECT id, cid FROM conversations ORDER BY id")?;
+    let rows: Vec<(i64, String)> =
+        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    for (id, cid) in rows {
+        let cid = intact("conversation", ConversationId::parse(&cid))?;
+        let row = conversation(connection, LogId(id), cid)?;
+        let last_link: Option<i64> = connection.query_row(
+            "SELECT position FROM links WHERE log = ?1 ORDER BY mg DESC LIMIT 1",
+            [id],
+            |row| row.get(0),
+        ).optional()?;
+        let last_link = from_sql(last_link.unwrap_or(0));
+        snapshot.position = snapshot.position.max(row.newest).max(last_link);
+        snapshot.conversations.push(row);
+    }
+    Ok(snapshot)
+}
+
+/// The last position of a log, 0 for an empty one.
+fn newest(connection: &Connection, log: LogId) -> rusqlite::Result<u64> {
+    let mut select =
+        connection.prepare_cached("SELECT max(position) FROM entries WHERE log = ?1")?;
+    let newest: Option<i64> = select.query_row([log.0], |row| row.get(0))?;
+    Ok(from_sql(newest.unwrap_or(0)))
+}
+
+/// One account with its devices.
+pub(super) fn account(
+    connection: &Connection,
+    id: AccountId,
+) -> Result<Option<AccountRow>, Problem> {
+    let mut select = connection
+        .prepare_cached("SELECT name, identity, version, password FROM accounts WHERE id = ?1")?;
+    let row = select
+        .query_row([id.0], |row| {
+            let name: String = row.get(0)?;
+            let identity: [u8; 16] = row.get(1)?;
+            Ok((name, KeyId(identity), small(row.get(2)?), row.get(3)?))
+        })
+        .optional()?;
+    let Some((name, identity, version, password)) = row else { return Ok(None) };
+    let mut select = connection
+        .prepare_cached("SELECT id, dev, bundle FROM devices WHERE account = ?1 ORDER BY id")?;
+    let devices = select.query_map([id.0], |row| {
+        let bundle: Vec<u8> = row.get(2)?;
+        Ok(DeviceRow {
+            id: DeviceId(row.get(0)?),
+            dev: Nonce16(row.get(1)?),
+            bundle: bundle.into(),
+        })
+    })?;
+    let devices = devices.collect::<Result<_, _>>()?;
+    let name = intact("name", UserName::new(&name))?;
+    Ok(Some(AccountRow { id, name, identity, version, password, devices }))
+}
+
+fn conversation(
+    connection: &Connection,
+    log: LogId,
+    cid: ConversationId,
+) -> Result<ConversationRow, Problem> {
+    let mut select = connection
+        .prepare_cached("SELECT frame, digest FROM links WHERE log = ?1 ORDER BY mg")?;
+    let rows: Vec<(Vec<u8>, [u8; 32])> = select
+        .query_map([log.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut links = Vec::with_capacity(rows.len());
+    for (frame, digest) in rows {
+        links.push((member_header(frame)?, Digest(digest)));
+    }
+    let epoch = newest_epoch(connection, log)?;
+    Ok(ConversationRow { log, cid, links, epoch, newest: newest(connection, log)? })
+}
+
+fn member_header(frame: Vec<u8>) -> Result<MemberHeader, Problem> {
+    let frame = intact("membership frame", RawFrame::decode(frame.into()))?;
+    match intact("membership header", Header::parse(frame.header()))? {
+        Header::Member(header) => Ok(header),
+        _ => Err(Problem::Damaged("a membership chain holds another frame".to_owned())),
+    }
+}
+
+fn newest_epoch(connection: &Connection, log: LogId) -> Result<Option<EpochRow>, Problem> {
+    let mut select = connection.prepare_cached(
+        "SELECT id, g, e, position, members FROM epochs WHERE log = ?1 ORDER BY g DESC LIMIT 1",
+    )?;
+    let row = select
+        .query_row([log.0], |row| {
+            let (id, position): (i64, i64) = (row.get(0)?, row.get(3)?);
+            let e: [u8; 32] = row.get(2)?;
+            let members: Vec<u8> = row.get(4)?;
+            Ok((EpochId(id), small(row.get(1)?), Digest(e), position, members))
+        })
+        .optional()?;
+    let Some((id, g, e, position, members)) = row else { return Ok(None) };
+    // Only what came after the epoch can be in it.
+    let mut select = connection.prepare_cached(
+        "SELECT line, max(n) FROM entries WHERE log = ?1 AND position > ?2 AND epoch = ?3 \
+         GROUP BY line",
+    )?;
+    let counters = select
+        .query_map(params![log.0, position, id.0], |row| Ok((small(row.get(0)?), small(row.get(1)?))))?
+        .collect::<Result<_, _>>()?;
+    let members = intact("member list", MemberList::parse(&members))?;
+    Ok(Some(EpochRow { id, g, e, position: from_sql(position), members, counters }))
+}

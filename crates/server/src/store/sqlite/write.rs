@@ -1,0 +1,322 @@
+//! One transaction for each batch.
+
+use chat_protocol::{id::Digest, name::ConversationId};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use super::{from_sql, to_sql};
+use crate::store::{
+    AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
+    NewBundle, NewEntry, NewEpoch, NewLink, Probe, Proposal, Stored,
+};
+
+/// What a proposal ends in, or a failure of the whole batch.
+type Outcome = rusqlite::Result<Result<Stored, Conflict>>;
+
+/// Owns the connection that writes, and the sequence of positions.
+pub(super) struct Writer {
+    connection: Connection,
+    position: u64,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, position: u64) -> Self {
+        Self { connection, position }
+    }
+
+    /// Keeps all of a batch, or nothing.
+    pub(super) fn commit(&mut self, batch: Vec<Proposal>) -> Result<Vec<Committed>, CommitError> {
+        let before = self.position;
+        let result = self.try_commit(batch);
+        if result.is_err() {
+            self.position = before;
+        }
+        result.map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => CommitError::Full,
+            _ => CommitError::Failed(error),
+        })
+    }
+
+    fn try_commit(&mut self, batch: Vec<Proposal>) -> rusqlite::Result<Vec<Committed>> {
+        let transaction = self.connection.transaction()?;
+        let mut change = Change { connection: &transaction, position: &mut self.position };
+        let mut committed = Vec::with_capacity(batch.len());
+        for proposal in batch {
+            let outcome = change.make(&proposal)?;
+            committed.push(Committed { proposal, outcome });
+        }
+        transaction.commit()?;
+        Ok(committed)
+    }
+}
+
+/// A transaction under way.
+struct Change<'a> {
+    connection: &'a Connection,
+    position: &'a mut u64,
+}
+
+impl Change<'_> {
+    fn make(&mut self, proposal: &Proposal) -> Outcome {
+        match proposal {
+            Proposal::Account(account) => self.account(account),
+            Proposal::Bundle(bundle) => self.bundle(bundle),
+            Proposal::Entry(entry) => self.entry(entry),
+            Proposal::Epoch(epoch) => self.epoch(epoch),
+            Proposal::Link(link) => self.link(link),
+            Proposal::Cursors { device, positions } => self.cursors(*device, positions),
+            Proposal::Probe(probe) => self.probe(probe),
+        }
+    }
+
+    fn next_position(&mut self) -> u64 {
+        *self.position += 1;
+        *self.position
+    }
+
+    fn account(&mut self, new: &NewAccount) -> Outcome {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO accounts (name, folded, identity, version, password, vault) \
+             VALUES (?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT (folded) DO NOTHING",
+        )?;
+        let identity = new.bundle.identity();
+        let values = params![
+            new.name.as_str(),
+            new.name.folded(),
+            identity.as_bytes(),
+            new.password,
+            new.vault
+        ];
+        if insert.execute(values)? == 0 {
+            return Ok(Err(Conflict::Taken));
+        }
+        let account = AccountId(self.connection.last_insert_rowid());
+        let device = self.new_device(account, &new.bundle)?;
+        Ok(Ok(Stored::Account(account, device)))
+    }
+
+    fn new_device(
+        &mut self,
+        account: AccountId,
+        bundle: &chat_protocol::keys::Bundle,
+    ) -> rusqlite::Result<DeviceId> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO devices (account, dev, start, bundle) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        let dev = bundle.header().dev;
+        let start = to_sql(*self.position);
+        insert.execute(params![account.0, dev.as_bytes(), start, &bundle.bytes()[..]])?;
+        Ok(DeviceId(self.connection.last_insert_rowid()))
+    }
+
+    fn bundle(&mut self, new: &NewBundle) -> Outcome {
+        let device = match new.device {
+            None => self.new_device(new.account, &new.bundle)?,
+            Some(device) => {
+                let seq = new.bundle.header().seq;
+                let mut keep = self.connection.prepare_cached(
+                    "INSERT OR IGNORE INTO old_bundles (device, seq, bundle) \
+                     SELECT id, ?2 - 1, bundle FROM devices WHERE id = ?1",
+                )?;
+                keep.execute(params![device.0, seq])?;
+                let mut update =
+                    self.connection.prepare_cached("UPDATE devices SET bundle = ?2 WHERE id = ?1")?;
+                update.execute(params![device.0, &new.bundle.bytes()[..]])?;
+                device
+            }
+        };
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE accounts SET version = version + 1 WHERE id = ?1")?;
+        update.execute([new.account.0])?;
+        Ok(Ok(Stored::Device(device)))
+    }
+
+    fn entry(&mut self, new: &NewEntry) -> Outcome {
+        let position = *self.position + 1;
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO entries \
+             (log, position, kind, sender, id, digest, epoch, line, n, hub_ms, frame) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             ON CONFLICT (sender, log, id) DO NOTHING",
+        )?;
+        let kept = insert.execute(params![
+            new.log.0,
+            to_sql(position),
+            kind_number(new.kind),
+            new.sender.0,
+            new.id.as_bytes(),
+            new.digest.as_bytes(),
+            new.epoch.map_or(0, |epoch| epoch.0),
+            new.line,
+            new.n,
+            to_sql(new.hub_ms),
+            &new.frame[..],
+        ])?;
+        if kept == 0 {
+            return self.stored_entry(new.log, new.sender, new.id.as_bytes(), &new.digest);
+        }
+        *self.position = position;
+        Ok(Ok(Stored::Entry(position)))
+    }
+
+    /// What is stored under an id: the same frame, another one, or nothing.
+    fn stored_entry(
+        &self,
+        log: LogId,
+        sender: AccountId,
+        id: &[u8; 16],
+        digest: &Digest,
+    ) -> Outcome {
+        let mut select = self.connection.prepare_cached(
+            "SELECT position, digest FROM entries WHERE sender = ?1 AND log = ?2 AND id = ?3",
+        )?;
+        let found = select
+            .query_row(params![sender.0, log.0, id], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
+            })
+            .optional()?;
+        Ok(same_or_other(found, digest))
+    }
+
+    fn conversation(&self, known: Option<LogId>, cid: &ConversationId) -> rusqlite::Result<LogId> {
+        if let Some(log) = known {
+            return Ok(log);
+        }
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT INTO conversations (cid) VALUES (?1) ON CONFLICT DO NOTHING")?;
+        insert.execute([cid.as_str()])?;
+        let mut select =
+            self.connection.prepare_cached("SELECT id FROM conversations WHERE cid = ?1")?;
+        select.query_row([cid.as_str()], |row| row.get(0)).map(LogId)
+    }
+
+    fn epoch(&mut self, new: &NewEpoch) -> Outcome {
+        let log = self.conversation(new.log, &new.header.cid)?;
+        let position = to_sql(*self.position + 1);
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO epochs (log, g, e, position, members) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (log, g) DO NOTHING",
+        )?;
+        let (g, members) = (new.header.g, new.members.as_bytes());
+        if insert.execute(params![log.0, g, new.e.as_bytes(), position, members])? == 0 {
+            return Ok(Err(Conflict::Taken));
+        }
+        let epoch = EpochId(self.connection.last_insert_rowid());
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT INTO wraps (epoch, line, wrap) VALUES (?1, ?2, ?3)")?;
+        for (line, wrap) in (0u32..).zip(&new.wraps) {
+            insert.execute(params![epoch.0, line, &wrap[..]])?;
+        }
+        let entry = NewEntry {
+            log,
+            sender: new.sender,
+            id: chat_protocol::id::MessageId(new.header.eid.0),
+            digest: new.digest,
+            kind: EntryKind::Key,
+            // Its number is what the reader of the log needs; it is no message of that epoch.
+            epoch: Some(EpochId(epoch.0)),
+            line: new.line,
+            n: 0,
+            hub_ms: new.hub_ms,
+            frame: new.frame.clone(),
+        };
+        match self.entry(&entry)? {
+            Ok(Stored::Entry(position)) => Ok(Ok(Stored::Epoch { log, epoch, position })),
+            // The eid was used before: take back what this transaction has of it.
+            _ => {
+                self.connection.execute("DELETE FROM wraps WHERE epoch = ?1", [epoch.0])?;
+                self.connection.execute("DELETE FROM epochs WHERE id = ?1", [epoch.0])?;
+                Ok(Err(Conflict::Taken))
+            }
+        }
+    }
+
+    fn link(&mut self, new: &NewLink) -> Outcome {
+        let log = self.conversation(new.log, &new.header.cid)?;
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO links (log, mg, position, digest, frame) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (log, mg) DO NOTHING",
+        )?;
+        let position = to_sql(*self.position + 1);
+        let digest = new.digest.as_bytes();
+        if insert.execute(params![log.0, new.header.mg, position, digest, &new.frame[..]])? == 0 {
+            return Ok(Err(Conflict::Taken));
+        }
+        let position = self.next_position();
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?;
+        for device in &new.newcomers {
+            insert.execute(params![device.0, log.0, to_sql(position)])?;
+        }
+        Ok(Ok(Stored::Link { log, position }))
+    }
+
+    fn cursors(&mut self, device: DeviceId, positions: &[(LogId, u64)]) -> Outcome {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (device, log) DO UPDATE SET position = max(position, excluded.position)",
+        )?;
+        for (log, position) in positions {
+            // A cursor ahead of the log would hide what comes.
+            let position = to_sql((*position).min(*self.position));
+            insert.execute(params![device.0, log.0, position])?;
+        }
+        Ok(Ok(Stored::Done))
+    }
+
+    fn probe(&self, probe: &Probe) -> Outcome {
+        match probe {
+            Probe::Message { log, sender, id, digest, e } => {
+                let found = self.stored_entry(*log, *sender, id.as_bytes(), digest)?;
+                if !matches!(found, Err(Conflict::Missing { .. })) {
+                    return Ok(found);
+                }
+                let mut select = self
+                    .connection
+                    .prepare_cached("SELECT 1 FROM epochs WHERE log = ?1 AND e = ?2")?;
+                let is_epoch_known = select.exists(params![log.0, e.as_bytes()])?;
+                Ok(Err(Conflict::Missing { is_epoch_known }))
+            }
+            Probe::Epoch { log, g, e } => self.stored_in(
+                "SELECT position, e FROM epochs WHERE log = ?1 AND g = ?2",
+                (*log, *g),
+                e,
+            ),
+            Probe::Link { log, mg, digest } => self.stored_in(
+                "SELECT position, digest FROM links WHERE log = ?1 AND mg = ?2",
+                (*log, *mg),
+                digest,
+            ),
+        }
+    }
+
+    fn stored_in(&self, query: &str, (log, number): (LogId, u32), digest: &Digest) -> Outcome {
+        let mut select = self.connection.prepare_cached(query)?;
+        let found = select
+            .query_row(params![log.0, number], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
+            })
+            .optional()?;
+        Ok(same_or_other(found, digest))
+    }
+}
+
+fn same_or_other(found: Option<(i64, [u8; 32])>, digest: &Digest) -> Result<Stored, Conflict> {
+    match found {
+        Some((position, stored)) if stored == digest.0 => Ok(Stored::Again(from_sql(position))),
+        Some(_) => Err(Conflict::Taken),
+        None => Err(Conflict::Missing { is_epoch_known: false }),
+    }
+}
+
+/// The number of a kind in the column `kind`.
+fn kind_number(kind: EntryKind) -> i64 {
+    match kind {
+        EntryKind::Message => 0,
+        EntryKind::Receipt => 1,
+        EntryKind::Key => 2,
+    }
+}
