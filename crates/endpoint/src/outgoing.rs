@@ -83,7 +83,7 @@ impl Endpoint {
             ConversationId::room(room),
             tag,
             None,
-            Content::Text(text.to_owned()),
+            &Content::Text(text.to_owned()),
         ))
     }
 
