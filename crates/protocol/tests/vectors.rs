@@ -26,6 +26,9 @@ mod generate_keys;
 #[path = "vectors/generate_link.rs"]
 mod generate_link;
 #[cfg(test)]
+#[path = "vectors/generate_members.rs"]
+mod generate_members;
+#[cfg(test)]
 #[path = "vectors/generate_message.rs"]
 mod generate_message;
 

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use chat_protocol::keys::KeySizes;
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use serde::Deserialize;
 use thiserror::Error;
@@ -199,6 +200,10 @@ pub struct Config {
     pub verify: Verify,
     /// Time to finish what is queued when stopping.
     pub drain_time_max: Duration,
+    /// Sizes of the hub's own keys, when they are made.
+    pub key_sizes: KeySizes,
+    /// Most pages of the database; `None` leaves it to the disk. For tests of a full disk.
+    pub database_pages_max: Option<u32>,
 }
 
 /// Why the options make no configuration. All of them are usage errors (exit code 2).
@@ -248,6 +253,8 @@ impl Config {
             log_format: None,
             verify: Verify::Signature,
             drain_time_max: DRAIN_TIME_DEFAULT,
+            key_sizes: KeySizes::PEOPLE,
+            database_pages_max: None,
         }
     }
 
@@ -274,6 +281,8 @@ impl Config {
             log_format: options.log_format,
             verify: options.verify.unwrap_or(Verify::Signature),
             drain_time_max: options.drain_timeout.unwrap_or(DRAIN_TIME_DEFAULT),
+            key_sizes: KeySizes::PEOPLE,
+            database_pages_max: None,
         })
     }
 }

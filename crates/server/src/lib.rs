@@ -6,13 +6,18 @@
 //! | step | module | what a reader meets | owns | may await? |
 //! |---|---|---|---|---|
 //! | 0 | [`listener`] | accept, TLS, HTTP, upgrade | one fresh socket | socket, until a deadline |
-//! | 1 | `reader` | bytes to verified request | one socket's read half | socket, queue space |
-//! | 2 | [`queue`] | [`queue::bounded`] -> sender, receiver | waiting requests | space, or a batch |
-//! | 3 | `worker` | take, decide, commit, apply, release | the loop | batch, commit |
-//! | 4 | `router` | `decide` and `apply` | all chat state | never |
-//! | 5 | `store` | `commit` | the database | commit only |
-//! | 6 | [`outbox`] | [`outbox::Outbox::push`] | frames for one connection | never |
-//! | 7 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
+//! | 1 | [`sign_in`] | HELLO, AUTH, OK | one socket, once | socket, until a deadline |
+//! | 2 | [`reader`] | bytes to verified [`request`] | one connection's input | queue space |
+//! | 3 | [`queue`] | [`queue::bounded`] -> sender, receiver | waiting requests | space, or a batch |
+//! | 4 | [`worker`] | take, decide, commit, apply, release | the loop | batch, commit |
+//! | 5 | [`router`] | `decide` and `apply` | all chat state | never |
+//! | 6 | [`store`] | `commit` | the database | commit only |
+//! | 7 | [`sessions`] | who gets a [`delivery`] | who is connected | never |
+//! | 8 | [`outbox`] | [`outbox::Outbox::push`] | frames for one connection | never |
+//! | 9 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
+//!
+//! Around it: [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
+//! store, [`local`] is a connection without a socket, [`hub`] puts the parts together.
 //!
 //! **Architecture Invariant:** arrows go one way. Nothing that the worker calls waits for a client.
 
@@ -23,13 +28,32 @@ pub mod connection;
 
 // The data path, in order.
 pub mod listener;
+pub mod sign_in;
+
+pub mod reader;
+pub mod request;
+
 pub mod queue;
+pub mod worker;
+
+pub mod router;
+pub mod store;
+
+pub mod delivery;
+pub mod sessions;
 
 pub mod outbox;
 pub mod writer;
 
 // Around the path.
+pub mod catch_up;
 pub mod config;
+pub mod hub;
+pub mod identity;
+pub mod local;
+pub mod lock;
+pub mod session;
+
 pub mod http;
 pub mod metrics;
 pub mod notices;
@@ -37,19 +61,28 @@ pub mod socket;
 pub mod tls;
 pub mod upgrade;
 
-use std::{io, sync::Arc};
+use std::{future::pending, io, sync::Arc};
 
+use chat_protocol::id::Nonce16;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    task::JoinError,
+    time::{Instant, timeout_at},
+};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use crate::{
-    close::CloseReason,
     config::{Config, Tls},
+    hub::{Hub, Started},
     limits::{CONNECTIONS_MAX, FILES_RESERVED},
     listener::{Admission, AdmissionLimits, Front, Opened},
+    store::CommitError,
 };
 
 /// Why the server ended other than by being asked to.
@@ -61,57 +94,122 @@ pub enum RunError {
     /// The address cannot be asked for; the listener is broken.
     #[error("the listening socket is unusable: {0}")]
     Listener(io::Error),
+    /// The data folder is not ours.
+    #[error(transparent)]
+    Lock(#[from] lock::LockError),
+    /// The log of operations cannot be written.
+    #[error(transparent)]
+    Log(#[from] chat_oplog::OpenError),
+    /// The hub's keys cannot be read or made.
+    #[error(transparent)]
+    Identity(#[from] identity::IdentityError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] store::sqlite::OpenError),
+    /// A bundle in the database is damaged.
+    #[error("the database holds a damaged bundle: {0}; restore a backup")]
+    Bundle(#[from] chat_protocol::keys::BundleError),
+    /// Keys and database are of different servers.
+    #[error(
+        "the file server.key does not belong to this database; put the right one back, or start \
+         with an empty data folder"
+    )]
+    ForeignKeys,
+    /// The database failed while serving.
+    #[error("{0}; nothing that was confirmed is lost, but the server cannot go on")]
+    Storage(#[from] CommitError),
+    /// The worker was cut.
+    #[error("the worker failed")]
+    Ending,
 }
 
 impl RunError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Tls(_) | Self::Listener(_) => 1,
+            Self::Storage(_) | Self::Open(_) => 70,
+            _ => 1,
         }
     }
 }
 
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
-/// those that are open end, and last the port is closed.
+/// what is queued is finished and those that are open end, and last the port is closed.
 pub async fn run(
     listener: TcpListener,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    run_hosting(listener, config, None, |_hub| pending(), shutdown).await
+}
+
+/// As [`run`], with somebody living inside: `host` is started when the hub is ready and cut when it
+/// has ended. `rb` is the restart nonce of that agent, for the hub's bundle.
+pub async fn run_hosting<F>(
+    listener: TcpListener,
+    config: Config,
+    rb: Option<Nonce16>,
+    host: impl FnOnce(Hub) -> F,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let address = listener.local_addr().map_err(RunError::Listener)?;
     let acceptor = tls_acceptor(&config)?;
     let scheme = if acceptor.is_some() { "wss" } else { "ws" };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data.display(),
-        "listening on {scheme}://{address}");
-
     let connections_max = open_files_max().saturating_sub(FILES_RESERVED).clamp(1, CONNECTIONS_MAX);
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let front = Arc::new(Front::new(acceptor, admission));
-    let (sessions, stop) = (TaskTracker::new(), CancellationToken::new());
-    let serve = |opened: Opened| async move {
-        opened.socket.close(&CloseReason::TryLater("not ready".into())).await;
+    let Started { hub, mut worker, stop, lock } =
+        hub::start(&config, Arc::clone(&front.metrics), rb).await?;
+    let hosted = AbortOnDropHandle::new(tokio::spawn(host(hub.clone())));
+
+    let (sessions, drain, close) =
+        (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+    let (shared, draining) = (hub.0, drain.clone());
+    let serve = move |opened: Opened| {
+        session::serve(Arc::clone(&shared), draining.clone(), opened)
     };
     let accepting = tokio::spawn(listener::run(
         listener,
         Arc::clone(&front),
         sessions.clone(),
-        stop.clone(),
+        close.clone(),
         serve,
     ));
+    front.readiness.set_store_ready(true);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data.display(),
+        "listening on {scheme}://{address}");
 
-    shutdown.await;
+    let failed = tokio::select! {
+        () = shutdown => None,
+        result = &mut worker => Some(worker_result(result)),
+    };
+    front.readiness.set_store_ready(failed.is_none());
     tracing::info!("stopping");
     front.readiness.start_draining();
+    let deadline = Instant::now() + config.drain_time_max;
+    drain.cancel();
+    stop.cancel();
+    let result = match failed {
+        Some(result) => result,
+        None => timeout_at(deadline, worker).await.map_or(Ok(()), worker_result),
+    };
     sessions.close();
-    if timeout(config.drain_time_max, sessions.wait()).await.is_err() {
+    if timeout_at(deadline, sessions.wait()).await.is_err() {
         tracing::warn!(open = sessions.len(), "sessions were cut at the end of the drain time");
     }
-    stop.cancel();
+    close.cancel();
     if let Err(error) = accepting.await {
         tracing::error!(%error, "the listener failed");
     }
-    Ok(())
+    drop((hosted, lock));
+    result
+}
+
+fn worker_result(result: Result<Result<(), CommitError>, JoinError>) -> Result<(), RunError> {
+    Ok(result.map_err(|_cut| RunError::Ending)??)
 }
 
 /// The acceptor that the configuration asks for. An own certificate's fingerprint is logged, for

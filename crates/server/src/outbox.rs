@@ -100,6 +100,8 @@ struct State {
     ending: Option<CloseReason>,
     is_reader_gone: bool,
     writer: Option<Waker>,
+    /// Somebody who waits for room.
+    waiting: Option<Waker>,
 }
 
 struct Shared {
@@ -150,11 +152,9 @@ impl Outbox {
             state.bytes = bytes;
             Ok(())
         };
-        let writer = state.writer.take();
+        let wakers = [state.writer.take(), state.waiting.take_if(|_| result.is_err())];
         drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
         result
     }
 
@@ -162,11 +162,27 @@ impl Outbox {
     pub fn close(&self, reason: CloseReason) {
         let mut state = self.0.state();
         state.ending.get_or_insert(reason);
-        let writer = state.writer.take();
+        let wakers = [state.writer.take(), state.waiting.take()];
         drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Waits until less than half of the bound is used. For one task at a time: who reads the store
+    /// for this connection waits here, so that the worker's answers still fit.
+    pub async fn wait_for_room(&self) -> Result<(), Overflow> {
+        poll_fn(|context| {
+            let mut state = self.0.state();
+            if state.ending.is_some() || state.is_reader_gone {
+                return Poll::Ready(Err(Overflow::Closed));
+            }
+            let limits = self.0.limits;
+            if state.frames.len() <= limits.frames_max / 2 && state.bytes <= limits.bytes_max / 2 {
+                return Poll::Ready(Ok(()));
+            }
+            state.waiting = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
     }
 
     /// Whether the connection takes nothing more.
@@ -230,6 +246,9 @@ fn take_batch(state: &mut State, batch: &mut Vec<Outgoing>) {
         batch.push(frame);
     }
     state.bytes = state.bytes.saturating_sub(bytes);
+    if let Some(waiting) = state.waiting.take() {
+        waiting.wake();
+    }
 }
 
 impl Drop for OutboxReceiver {
@@ -239,8 +258,12 @@ impl Drop for OutboxReceiver {
         state.is_reader_gone = true;
         state.bytes = 0;
         let frames = std::mem::take(&mut state.frames);
+        let waiting = state.waiting.take();
         drop(state);
         drop(frames);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
     }
 }
 

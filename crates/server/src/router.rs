@@ -282,6 +282,3 @@ impl Router {
 fn is_any(keys: &HashSet<KeyId>, key: &KeyId) -> bool {
     keys.contains(key)
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use zeroize::Zeroizing;
 
 use super::format::{Case, EpochCase, EpochExpect, Refusal, Vector, VectorFile};
-use super::{generate_keys, generate_link, generate_message};
+use super::{generate_keys, generate_link, generate_members, generate_message};
 
 /// The time at which everything in the vectors happens.
 pub(crate) const NOW: u64 = 1_790_000_000_000;
@@ -171,7 +171,7 @@ pub(crate) fn file(keys: BTreeMap<String, B64Vec>) -> VectorFile {
         world.accept(epoch.name, Case::Epoch(epoch.case.clone()));
     }
     generate_keys::epochs(&mut world, &room, &next, &direct);
-    generate_keys::memberships(&mut world);
+    generate_members::memberships(&mut world);
     generate_message::messages(&mut world, &room, &next, &direct, &all);
     generate_link::sign_ins(&mut world);
     generate_link::passwords(&mut world);

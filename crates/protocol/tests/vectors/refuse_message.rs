@@ -308,7 +308,7 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
     let out = Sender::new(&world.alice, direct).header(Tag::Out, bob);
     let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
     let re = "\"re\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
-    let rows: [(&str, &str, &MessageHeader, String); 17] = [
+    let rows: [(&str, &str, &MessageHeader, String); 19] = [
         ("unknown-key", "a key that no text has", &in_room, "{\"x\":\"a\",\"y\":1}".into()),
         (
             "other-tag",
@@ -320,6 +320,13 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
         ("surrogate", "half of a surrogate pair", &in_room, "{\"x\":\"\\ud800\"}".into()),
         ("empty", "nothing at all", &in_room, String::new()),
         ("no-text", "no x", &in_room, "{\"pad\":\"\"}".into()),
+        (
+            "null",
+            "null for a key that may be absent",
+            &in_room,
+            "{\"x\":\"a\",\"last\":null}".into(),
+        ),
+        ("null-pad", "null for the padding", &in_room, "{\"x\":\"a\",\"pad\":null}".into()),
         ("number", "x is a number", &in_room, "{\"x\":1}".into()),
         ("array", "an array", &in_room, "[]".into()),
         ("trailing", "a second value", &in_room, "{\"x\":\"a\"}{}".into()),

@@ -139,6 +139,11 @@ impl Router {
         self.accounts.insert(account.id, account);
     }
 
+    /// The account of a name in any case of its letters.
+    pub fn account_folded(&self, name: &UserName) -> Option<&Account> {
+        self.accounts.get(self.by_folded.get(&name.folded())?)
+    }
+
     /// Decides on a sign-in. `None`: nothing needs to be kept.
     pub fn decide_sign_in(&self, request: &SignIn, pending: &mut Pending) -> Option<Decision> {
         let folded = request.name.folded();

@@ -92,6 +92,10 @@ impl Router {
     pub(super) fn resolve_message(&self, header: &MessageHeader, conflict: Conflict) -> Decision {
         let is_in_memory =
             self.conversations.get(&header.cid).is_some_and(|c| c.epoch(&header.e).is_some());
+        if !self.conversations.get(&header.cid).is_some_and(|c| c.contains(&header.from)) {
+            let reason = format!("you are not a member of {}", header.cid);
+            return Decision::refuse(code::NOT_A_MEMBER, reason);
+        }
         match conflict {
             Conflict::Taken => Decision::refuse(
                 code::CONFLICT,

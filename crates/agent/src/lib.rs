@@ -1,0 +1,181 @@
+//! Lets a device accept commands.
+//!
+//! The endpoint verifies who asked and that the command is for this machine and fresh; the runner
+//! decides by the policy of this machine and runs it; this crate carries the one to the other. The
+//! hub's built-in agent and `chat-client agent` are the same code.
+//!
+//! ```text
+//! Event::Command ─► AgentHost::start ─► chat_exec::Agent::run ─► reports ─► answer ─► Endpoint
+//! ```
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chat_endpoint::{Endpoint, Event, EventKey, Notification};
+use chat_exec::{Agent, CommandRequest, Report, RequestedLimits, Requester, Stream};
+use chat_oplog::{Operation, OperationLog, Outcome as Logged};
+use chat_protocol::b64;
+use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::crypto::sha256_parts;
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::UserName;
+use tokio::sync::mpsc;
+
+/// Reports that may wait for the endpoint. A command whose output is faster than the hub waits in
+/// its own pipe.
+const REPORTS_MAX: usize = 64;
+
+/// One report on its way into the endpoint.
+#[derive(Debug)]
+pub struct AgentReport {
+    /// Who asked.
+    pub to: UserName,
+    /// The command.
+    pub re: MessageId,
+    of: Digest,
+    key: Option<EventKey>,
+    report: Report,
+}
+
+/// Starts the commands that the endpoint has verified.
+#[derive(Clone)]
+pub struct AgentHost {
+    agent: Arc<Agent>,
+    reports: mpsc::Sender<AgentReport>,
+    log: OperationLog,
+}
+
+impl std::fmt::Debug for AgentHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentHost").finish_non_exhaustive()
+    }
+}
+
+impl AgentHost {
+    /// A host and the reports that its owner gives to [`answer`].
+    pub fn new(agent: Arc<Agent>, log: OperationLog) -> (Self, mpsc::Receiver<AgentReport>) {
+        let (reports, receiver) = mpsc::channel(REPORTS_MAX);
+        (Self { agent, reports, log }, receiver)
+    }
+
+    /// Starts the command of a notification; others are left alone. Says whether it was one.
+    pub fn start(&self, now_ms: u64, notification: &Notification) -> bool {
+        let Event::Command { id, digest, from, identity, pinned, command, expires_ms } =
+            &notification.event
+        else {
+            return false;
+        };
+        let requester = Requester {
+            name: from.as_str().to_owned(),
+            identity: identity.to_string(),
+            pinned: *pinned,
+        };
+        let request = CommandRequest {
+            id: id.0,
+            requester,
+            argv: command.argv.clone(),
+            expires_at_ms: *expires_ms,
+            limits: RequestedLimits {
+                wall_ms: command.time_max_ms,
+                output_bytes: command.output_max,
+            },
+        };
+        let (to, re, of, key) = (from.clone(), *id, *digest, notification.key);
+        tokio::spawn(self.clone().carry(now_ms, request, Carried { to, re, of, key }));
+        true
+    }
+
+    /// Runs one command and passes its reports on.
+    async fn carry(self, now_ms: u64, request: CommandRequest, carried: Carried) {
+        let began = Instant::now();
+        let argv = argv_digest(&request.argv);
+        let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
+        let run = async move {
+            self.agent.run(now_ms, request, sender).await;
+        };
+        let pass_on = async {
+            while let Some(report) = reports.recv().await {
+                log_report(&self.log, &carried, &argv, &report, began);
+                let Carried { to, re, of, key } = carried.clone();
+                let report = AgentReport { to, re, of, key, report };
+                if self.reports.send(report).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::join!(run, pass_on);
+    }
+}
+
+/// What a report is about.
+#[derive(Clone)]
+struct Carried {
+    to: UserName,
+    re: MessageId,
+    of: Digest,
+    key: Option<EventKey>,
+}
+
+/// Gives a report to the endpoint as a message to the requester. With the last one the command's
+/// event is done: both are in the same step, so a crash in between loses neither.
+pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
+    let AgentReport { to, re, of, key, report } = report;
+    let outcome = match report {
+        Report::Started => return endpoint.report_started(now_ms, &to, re),
+        Report::Output { stream, bytes } => {
+            let stream = match stream {
+                Stream::Stdout => OutputStream::Stdout,
+                Stream::Stderr => OutputStream::Stderr,
+            };
+            return endpoint.report_output(now_ms, &to, re, stream, bytes);
+        }
+        Report::OutputNotKept { bytes } => {
+            let note = format!("[{bytes} more bytes of output were not kept]\n").into_bytes();
+            return endpoint.report_output(now_ms, &to, re, OutputStream::Stderr, note);
+        }
+        Report::Refused { code, reason } => {
+            Outcome { re, of, status: None, code: code.to_owned(), reason }
+        }
+        Report::Exit(exit) => {
+            let code = exit.code().unwrap_or_default().to_owned();
+            let reason = if code.is_empty() { String::new() } else { exit.reason() };
+            Outcome { re, of, status: Some(exit.status()), code, reason }
+        }
+    };
+    endpoint.report_outcome(now_ms, &to, outcome);
+    if let Some(key) = key {
+        endpoint.consumed(key);
+    }
+}
+
+/// SHA-256 of an argument vector, its words ended by zero bytes as the kernel keeps them.
+fn argv_digest(argv: &[String]) -> String {
+    let parts: Vec<&[u8]> =
+        argv.iter().flat_map(|word| [word.as_bytes(), [0].as_slice()]).collect();
+    b64::encode(&sha256_parts(&parts))
+}
+
+fn log_report(log: &OperationLog, carried: &Carried, argv: &str, report: &Report, began: Instant) {
+    let (op, outcome, code, exit) = match report {
+        Report::Started => ("command.start", Logged::Ok, None, None),
+        Report::Refused { code, .. } => ("command.refuse", Logged::Refused, Some(*code), None),
+        Report::Exit(exit) => {
+            let outcome = if exit.code().is_none() { Logged::Ok } else { Logged::Failed };
+            ("command.end", outcome, exit.code(), Some(exit.status()))
+        }
+        Report::Output { .. } | Report::OutputNotKept { .. } => return,
+    };
+    let id = carried.re.to_string();
+    let micros = u64::try_from(began.elapsed().as_micros()).ok();
+    log.write(&Operation {
+        tag: Some("CMD".into()),
+        id: Some(id.as_str().into()),
+        peer: Some(carried.to.as_str().into()),
+        argv_sha256: Some(argv.into()),
+        outcome: Some(outcome),
+        code: code.map(Into::into),
+        exit,
+        total_us: micros,
+        ..Operation::new(op)
+    });
+}

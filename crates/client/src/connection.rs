@@ -1,0 +1,368 @@
+//! One WebSocket to one server: connect, check who answers, sign in, then messages both ways.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_endpoint::Transmit;
+use chat_protocol::crypto::random;
+use chat_protocol::handshake::{AuthBody, Credentials, Greeting, Mode, SignedIn};
+use chat_protocol::hub::{self, HubToClient};
+use chat_protocol::id::KeyId;
+use chat_protocol::keys::Bundle;
+use chat_protocol::name::UserName;
+use futures_util::{FutureExt as _, Sink as _, SinkExt as _, Stream as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use zeroize::Zeroizing;
+
+pub mod error;
+pub mod tls;
+pub mod transport;
+
+use crate::config::{ServerUrl, Trust};
+use crate::home::KnownServers;
+use crate::home::known_servers::KnownServer;
+pub use error::ConnectError;
+use tls::Tls;
+use transport::Transport;
+
+/// TCP, TLS, WebSocket and the server's greeting together; the server gives a client as long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The answer to a sign-in: the server may have to wait for its disk and stretch a password.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The server pings a quiet client after 15 s at most; after three silent periods it is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
+/// What is not written by then stays in the outbox of the home.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Zero-filled at every read, so a large one costs more than it saves.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// A few messages share one write.
+const WRITE_BUFFER_BYTES: usize = 16 << 10;
+
+/// Above this the socket waits until the server reads.
+const WRITE_BACKLOG_BYTES_MAX: usize = 1 << 20;
+
+/// As the server's: a frame of the protocol is below it.
+const WS_FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// As the server's.
+const WS_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Knows the addresses of a server and whom to believe; makes connections.
+#[derive(Debug)]
+pub struct Connector {
+    servers: Vec<ServerUrl>,
+    known: KnownServers,
+    tls: Tls,
+}
+
+impl Connector {
+    /// Addresses are tried in order. Reads the authorities' file, if one is given.
+    pub fn new(
+        servers: Vec<ServerUrl>,
+        trust: &Trust,
+        known: KnownServers,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self { servers, known, tls: Tls::new(trust)? })
+    }
+
+    /// Connects to the first server that answers and reads its greeting.
+    pub async fn greet(&self) -> Result<Greeted, ConnectError> {
+        let mut failed = ConnectError::NoServer;
+        for url in &self.servers {
+            let tried = timeout(CONNECT_TIMEOUT, Box::pin(self.greet_at(url))).await;
+            match tried.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.clone() })) {
+                Ok(greeted) => return Ok(greeted),
+                // Whoever answers wrongly must not be passed over in silence.
+                Err(error) if error.is_integrity() => return Err(error),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// The server's identity: as known, or else as it says.
+    pub async fn server(&self) -> Result<KeyId, ConnectError> {
+        if let Some(known) = self.servers.first().and_then(|url| self.known.get(url)) {
+            return Ok(known.server);
+        }
+        let greeted = self.greet().await?;
+        let server = greeted.greeting.server();
+        greeted.socket.close().await;
+        Ok(server)
+    }
+
+    async fn greet_at(&self, url: &ServerUrl) -> Result<Greeted, ConnectError> {
+        let unreachable = |source| ConnectError::Unreachable { url: url.clone(), source };
+        let tcp = TcpStream::connect((url.host(), url.port())).await.map_err(unreachable)?;
+        tcp.set_nodelay(true).map_err(unreachable)?;
+        let known = self.known.get(url);
+        let (transport, exporter, certificate) = if url.is_secure() {
+            let pinned = known.and_then(|known| known.certificate);
+            let secured = self.tls.connect(url, tcp, pinned).await?;
+            (Transport::Tls(Box::new(secured.stream)), Some(secured.exporter), secured.pin)
+        } else {
+            (Transport::Plain(tcp), None, None)
+        };
+        let request = format!("{}{}", address(url), url.path());
+        let (stream, _) = client_async_with_config(request, transport, Some(config()))
+            .await
+            .map_err(|error| ConnectError::Upgrade { url: url.clone(), source: Box::new(error) })?;
+        let mut socket = Socket::new(stream);
+        let Incoming::Text(hello) = socket.next().await? else {
+            return Err(ConnectError::Unexpected { url: url.clone() });
+        };
+        // A full server answers RETRY, a stopping one NOACK, in the place of its greeting.
+        if let Some(error) = refusal(&hello) {
+            return Err(error);
+        }
+        let greeting = Greeting::read(&hello)?;
+        let server = greeting.server();
+        if let Some(known) = known.filter(|known| known.server != server) {
+            let path = self.known.path().map(std::path::Path::to_owned);
+            let (known, got) = (known.server, server);
+            return Err(ConnectError::ServerChanged { url: url.clone(), known, got, path });
+        }
+        let pin = KnownServer { server, certificate };
+        Ok(Greeted { url: url.clone(), socket, greeting, exporter, pin })
+    }
+
+    /// Signs in on a fresh connection.
+    pub async fn sign_in(&self, attempt: Attempt<'_>) -> Result<Session, ConnectError> {
+        let Greeted { url, mut socket, greeting, exporter, pin } = self.greet().await?;
+        let Attempt { user, mode, signing, body } = attempt;
+        let credentials = Credentials { user, mode, signing, body: &body, exporter };
+        let (text, sent) = greeting.auth(&credentials, &Zeroizing::new(random()))?;
+        socket.queue(Transmit::Text(text));
+        let answer = timeout(SIGN_IN_TIMEOUT, socket.next()).await;
+        let answer = answer.map_err(|_| ConnectError::Timeout { url: url.clone() })??;
+        let Incoming::Text(answer) = answer else { return Err(ConnectError::Unexpected { url }) };
+        if let Some(error) = refusal(&answer) {
+            return Err(error);
+        }
+        let Ok(HubToClient::Ok { body }) = hub::read(&answer) else {
+            return Err(ConnectError::Unexpected { url });
+        };
+        let signed_in = sent.open(&body)?;
+        // It opened what was wrapped for it: now its identity is more than a claim.
+        self.known.pin(&url, pin)?;
+        Ok(Session { url, socket, signed_in, hub: Arc::new(greeting.bundle().clone()) })
+    }
+}
+
+/// Scheme, host and port as an upgrade request needs them.
+fn address(url: &ServerUrl) -> String {
+    let scheme = if url.is_secure() { "wss" } else { "ws" };
+    match url.host() {
+        host if host.contains(':') => format!("{scheme}://[{host}]:{}", url.port()),
+        host => format!("{scheme}://{host}:{}", url.port()),
+    }
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(WRITE_BACKLOG_BYTES_MAX)
+        .max_frame_size(Some(WS_FRAME_BYTES_MAX))
+        .max_message_size(Some(WS_MESSAGE_BYTES_MAX))
+}
+
+fn refusal(text: &str) -> Option<ConnectError> {
+    match hub::read(text) {
+        Ok(HubToClient::Noack { code, reason, .. }) => {
+            Some(ConnectError::Refused { code, reason })
+        }
+        Ok(HubToClient::Retry { after_ms, why, .. }) => {
+            Some(ConnectError::Busy { after: Duration::from_millis(after_ms), why })
+        }
+        _ => None,
+    }
+}
+
+/// A connection that was greeted; nobody is signed in yet.
+#[derive(Debug)]
+pub struct Greeted {
+    url: ServerUrl,
+    socket: Socket,
+    greeting: Greeting,
+    exporter: Option<[u8; 32]>,
+    pin: KnownServer,
+}
+
+/// How to sign in.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// Who.
+    pub user: &'a UserName,
+    /// How.
+    pub mode: Mode,
+    /// The signing key; none to ask for the vault.
+    pub signing: Option<&'a chat_protocol::crypto::SigningKey>,
+    /// The sealed part.
+    pub body: AuthBody,
+}
+
+/// A connection that is signed in.
+#[derive(Debug)]
+pub struct Session {
+    /// Where.
+    pub url: ServerUrl,
+    /// The connection.
+    pub socket: Socket,
+    /// What the server said to it.
+    pub signed_in: SignedIn,
+    /// The server's bundle.
+    pub hub: Arc<Bundle>,
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Incoming {
+    /// JSON.
+    Text(Utf8Bytes),
+    /// A delivery or part of an epoch.
+    Binary(Bytes),
+}
+
+/// A WebSocket that writes what is queued while it is waited on.
+#[derive(Debug)]
+pub struct Socket {
+    stream: WebSocketStream<Transport>,
+    outbox: VecDeque<Message>,
+    unflushed: bool,
+    heard: Instant,
+}
+
+impl Socket {
+    fn new(stream: WebSocketStream<Transport>) -> Self {
+        Self { stream, outbox: VecDeque::new(), unflushed: false, heard: Instant::now() }
+    }
+
+    /// Queues a message; [`Socket::next`] writes it.
+    pub fn queue(&mut self, transmit: Transmit) {
+        self.outbox.push_back(match transmit {
+            Transmit::Text(text) => Message::Text(text.into()),
+            Transmit::Binary(bytes) => Message::Binary(bytes),
+        });
+        self.unflushed = true;
+    }
+
+    /// The next message. Writes what is queued meanwhile; may be dropped at any time without loss.
+    /// Fails when the connection is gone, or has been silent for too long.
+    pub async fn next(&mut self) -> Result<Incoming, ConnectError> {
+        loop {
+            let silent_at = self.heard + SILENCE_MAX;
+            tokio::select! {
+                biased;
+                incoming = poll_fn(|context| self.poll(context)) => {
+                    if let Some(incoming) = incoming? {
+                        return Ok(incoming);
+                    }
+                }
+                () = sleep_until(silent_at) => {
+                    let reason = format!("nothing was heard for {} s", SILENCE_MAX.as_secs());
+                    return Err(ConnectError::Lost { reason });
+                }
+            }
+        }
+    }
+
+    /// A message that is here already.
+    pub fn try_next(&mut self) -> Option<Result<Incoming, ConnectError>> {
+        self.next().now_or_never()
+    }
+
+    /// Writes what is queued without reading, for as long as the caller likes.
+    pub async fn write(&mut self) -> Result<(), ConnectError> {
+        poll_fn(|context| self.poll_write(context)).await
+    }
+
+    /// Writes what is queued and says goodbye.
+    pub async fn close(mut self) {
+        let goodbye = async {
+            self.write().await?;
+            // The server may be gone already, which is as good.
+            self.stream.close(None).await.ok();
+            Ok::<(), ConnectError>(())
+        };
+        // Nothing is lost: what has no answer is sent again on the next connection.
+        timeout(CLOSE_TIMEOUT, goodbye).await.ok();
+    }
+
+    /// A message; nothing where a ping or pong was dealt with.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Incoming>, ConnectError>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(context) {
+            return Poll::Ready(Err(error));
+        }
+        let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(context) else {
+            return Poll::Pending;
+        };
+        self.heard = Instant::now();
+        Poll::Ready(match message {
+            Some(Ok(Message::Text(text))) => Ok(Some(Incoming::Text(text))),
+            Some(Ok(Message::Binary(bytes))) => Ok(Some(Incoming::Binary(bytes))),
+            Some(Ok(Message::Close(frame))) => Err(ConnectError::Lost {
+                reason: match frame {
+                    Some(frame) => format!("the server closed: {}", frame.reason),
+                    None => "the server closed".to_owned(),
+                },
+            }),
+            Some(Ok(_)) => {
+                // The answer to a ping waits in the write buffer.
+                self.unflushed = true;
+                Ok(None)
+            }
+            Some(Err(error)) => Err(lost(&error)),
+            None => Err(ConnectError::Lost { reason: "the server hung up".to_owned() }),
+        })
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while !self.outbox.is_empty() {
+            match stream.as_mut().poll_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(&error))),
+                Poll::Pending => return Poll::Pending,
+            }
+            if let Some(message) = self.outbox.pop_front()
+                && let Err(error) = stream.as_mut().start_send(message)
+            {
+                return Poll::Ready(Err(lost(&error)));
+            }
+        }
+        if !self.unflushed {
+            return Poll::Ready(Ok(()));
+        }
+        match stream.poll_flush(context) {
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(lost(&error))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn lost(error: &tungstenite::Error) -> ConnectError {
+    ConnectError::Lost { reason: error.to_string() }
+}

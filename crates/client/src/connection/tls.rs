@@ -1,0 +1,254 @@
+//! TLS: the system's authorities, a file's, or the certificate seen first.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chat_protocol::crypto::sha256;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{self, CryptoProvider};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::ConnectError;
+use crate::config::{ServerUrl, Trust};
+use crate::home::known_servers::hex;
+
+/// RFC 9266: the label of `tls-exporter`.
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+
+/// How TLS is done, set up once.
+#[derive(Debug)]
+pub struct Tls {
+    provider: Arc<CryptoProvider>,
+    /// Authorities; none where there are none on this system.
+    authorities: Option<Arc<dyn ServerCertVerifier>>,
+    others: Others,
+}
+
+/// What about certificates that no authority vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// The one seen first is good.
+    PinFirst,
+    /// Refused.
+    Refuse,
+    /// All are good.
+    Accept,
+}
+
+/// A TLS connection and what it says about itself.
+#[derive(Debug)]
+pub struct Secured {
+    /// The connection.
+    pub stream: TlsStream<TcpStream>,
+    /// RFC 9266 `tls-exporter`.
+    pub exporter: [u8; 32],
+    /// SHA-256 of a certificate that is good only because it was seen first.
+    pub pin: Option<[u8; 32]>,
+}
+
+impl Tls {
+    /// Reads the authorities.
+    pub fn new(trust: &Trust) -> Result<Self, ConnectError> {
+        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+        let (authorities, others) = match trust {
+            // Without any authority on this system the certificate seen first still counts.
+            Trust::SystemOrPinned => (system(&provider), Others::PinFirst),
+            Trust::Authorities(file) => (Some(from_file(file, &provider)?), Others::Refuse),
+            Trust::Anybody => (None, Others::Accept),
+        };
+        Ok(Self { provider, authorities, others })
+    }
+
+    /// Shakes hands. `pinned` is the certificate seen first at this address.
+    pub async fn connect(
+        &self,
+        url: &ServerUrl,
+        tcp: TcpStream,
+        pinned: Option<[u8; 32]>,
+    ) -> Result<Secured, ConnectError> {
+        let name = match url.host().parse::<std::net::IpAddr>() {
+            Ok(address) => ServerName::IpAddress(IpAddr::from(address)),
+            Err(_) => ServerName::try_from(url.host().to_owned())
+                .map_err(|error| ConnectError::TlsSetup { reason: error.to_string() })?,
+        };
+        let verifier = Arc::new(Verifier {
+            provider: Arc::clone(&self.provider),
+            authorities: self.authorities.clone(),
+            others: self.others,
+            pinned,
+            seen: Mutex::default(),
+        });
+        let dynamic: Arc<dyn ServerCertVerifier> = verifier.clone();
+        let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .map_err(setup)?
+            .dangerous()
+            .with_custom_certificate_verifier(dynamic)
+            .with_no_client_auth();
+        let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+        let seen = *verifier.seen();
+        let stream = match (connected, seen) {
+            (Ok(stream), _) => stream,
+            (Err(_), Seen::Changed(got)) => {
+                let (url, got) = (url.clone(), hex(&got));
+                return Err(ConnectError::CertificateChanged { url, got });
+            }
+            (Err(source), _) => return Err(ConnectError::Tls { url: url.clone(), source }),
+        };
+        let (_, session) = stream.get_ref();
+        let exporter =
+            session.export_keying_material([0; 32], EXPORTER_LABEL, Some(b"")).map_err(setup)?;
+        let pin = match seen {
+            Seen::Pinned(digest) => Some(digest),
+            Seen::Vouched | Seen::Changed(_) => None,
+        };
+        Ok(Secured { stream, exporter, pin })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
+fn setup(error: Error) -> ConnectError {
+    ConnectError::TlsSetup { reason: error.to_string() }
+}
+
+fn system(provider: &Arc<CryptoProvider>) -> Option<Arc<dyn ServerCertVerifier>> {
+    match rustls_platform_verifier::Verifier::new(Arc::clone(provider)) {
+        Ok(verifier) => Some(Arc::new(verifier)),
+        Err(error) => {
+            tracing::debug!(%error, "this system has no authorities for certificates");
+            None
+        }
+    }
+}
+
+fn from_file(
+    path: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
+    let setup = |reason: String| ConnectError::TlsSetup {
+        reason: format!("the certificates of {}: {reason}", path.display()),
+    };
+    let mut roots = RootCertStore::empty();
+    let certificates =
+        CertificateDer::pem_file_iter(path).map_err(|error| setup(error.to_string()))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| setup(error.to_string()))?;
+        roots.add(certificate).map_err(|error| setup(error.to_string()))?;
+    }
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let verifier = verifier.build().map_err(|error| setup(error.to_string()))?;
+    Ok(verifier)
+}
+
+/// What came of looking at a certificate.
+#[derive(Debug, Default, Clone, Copy)]
+enum Seen {
+    /// An authority vouches for it, or nobody needs to.
+    #[default]
+    Vouched,
+    /// It is good because it was seen first.
+    Pinned([u8; 32]),
+    /// Another one was seen first.
+    Changed([u8; 32]),
+}
+
+/// Judges the certificate of one connection.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    authorities: Option<Arc<dyn ServerCertVerifier>>,
+    others: Others,
+    pinned: Option<[u8; 32]>,
+    seen: Mutex<Seen>,
+}
+
+impl Verifier {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nobody known has signed it, as opposed to something being wrong with it.
+fn is_own_certificate(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
+    )
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let digest = sha256(end_entity);
+        match self.pinned {
+            _ if self.others == Others::Accept => return Ok(ServerCertVerified::assertion()),
+            Some(pinned) if pinned == digest => {
+                *self.seen() = Seen::Pinned(digest);
+                return Ok(ServerCertVerified::assertion());
+            }
+            _ => {}
+        }
+        let refused = match &self.authorities {
+            Some(authorities) => authorities.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            ),
+            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        };
+        match refused {
+            // A server that had its own certificate and now has one of an authority.
+            Ok(vouched) => Ok(vouched),
+            Err(error) if self.pinned.is_some() => {
+                *self.seen() = Seen::Changed(digest);
+                Err(error)
+            }
+            Err(error) if self.others == Others::PinFirst && is_own_certificate(&error) => {
+                *self.seen() = Seen::Pinned(digest);
+                Ok(ServerCertVerified::assertion())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,167 @@
+//! The home of one account on one server: its key file, its database, and the servers known.
+//!
+//! ```text
+//! HOME/known_servers                 which server answers at which address (tofu)
+//! HOME/<server id>/<user>/key        identity key and store key, sealed with the password (0600)
+//! HOME/<server id>/<user>/home.db    everything else, sealed with the store key
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chat_endpoint::store::sqlite::{SqliteStore, StoreError};
+use chat_protocol::crypto::KeyError;
+use chat_protocol::id::KeyId;
+use chat_protocol::keys::BundleError;
+use chat_protocol::name::UserName;
+use thiserror::Error;
+
+pub mod device;
+pub mod file;
+pub mod known_servers;
+pub mod vault;
+
+pub use device::OwnDevice;
+pub use known_servers::KnownServers;
+pub use vault::Vault;
+
+/// The row in which the device's own keys stand.
+const DEVICE_ROW: &str = "host/device";
+
+/// Why a home cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// A file or folder of it.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored row is not what this program writes.
+    #[error("the home's database holds something unexpected: {0}; it is damaged")]
+    Row(#[from] serde_json::Error),
+    /// A stored key is no key.
+    #[error("the home's database holds a key that cannot be used: {0}; it is damaged")]
+    Key(#[from] KeyError),
+    /// A stored bundle is no bundle.
+    #[error("the home's database holds a bundle that cannot be used: {0}; it is damaged")]
+    Bundle(#[from] BundleError),
+}
+
+/// Where the home of an account is. Nothing of it need exist.
+#[derive(Debug, Clone)]
+pub struct HomeFolder(PathBuf);
+
+impl HomeFolder {
+    /// The folder of this user of this server below `root`.
+    pub fn new(root: &Path, server: &KeyId, user: &UserName) -> Self {
+        Self(root.join(server.to_string()).join(user.as_str()))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The key file as it stands, if the account has a home here.
+    pub fn key_file(&self) -> Result<Option<Vec<u8>>, HomeError> {
+        let path = self.key_path();
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::Io { path, source }),
+        }
+    }
+
+    /// Writes the key file: from now on the account has a home here.
+    pub fn write_key_file(&self, bytes: &[u8]) -> Result<(), HomeError> {
+        let path = self.key_path();
+        file::make_private_folder(&self.0)
+            .and_then(|()| file::write_atomically(&path, bytes))
+            .map_err(|source| HomeError::Io { path, source })
+    }
+
+    /// Takes back a home whose account was refused, so that the name can be tried elsewhere.
+    pub fn remove(&self) -> Result<(), HomeError> {
+        std::fs::remove_dir_all(&self.0)
+            .map_err(|source| HomeError::Io { path: self.0.clone(), source })
+    }
+
+    /// Opens or makes the database.
+    pub fn open(&self, vault: &Vault) -> Result<SqliteStore, HomeError> {
+        let path = self.0.join("home.db");
+        file::make_private_folder(&self.0)
+            .and_then(|()| file::make_private(&path))
+            .map_err(|source| HomeError::Io { path: path.clone(), source })?;
+        Ok(SqliteStore::open(&path, vault.store_key.clone())?)
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.0.join("key")
+    }
+}
+
+/// The device's keys, if they were made already.
+pub fn load_device(store: &SqliteStore, vault: &Vault) -> Result<Option<OwnDevice>, HomeError> {
+    match store.get(DEVICE_ROW)? {
+        Some(row) => OwnDevice::from_row(&row, vault).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Keeps the device's keys, durably.
+pub fn save_device(store: &mut SqliteStore, device: &OwnDevice) -> Result<(), HomeError> {
+    Ok(store.put(DEVICE_ROW, device.to_row()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use chat_protocol::handshake::PasswordKeys;
+    use chat_protocol::keys::KeySizes;
+
+    use super::*;
+
+    #[test]
+    fn a_home_survives_its_process_and_opens_with_its_password_only() {
+        let root = tempfile::tempdir().unwrap();
+        let (server, user) = (KeyId([7; 16]), UserName::new("alice").unwrap());
+        let folder = HomeFolder::new(root.path(), &server, &user);
+        assert!(folder.key_file().unwrap().is_none());
+        let keys = PasswordKeys::derive("correct horse", &server, &user);
+        let (vault, device) = {
+            let made = chat_protocol::keys::DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+            let vault = Vault::new(&made.identity);
+            let device = OwnDevice::first(&user, made, None, 5).unwrap();
+            (vault, device)
+        };
+        let sealed = vault.seal(&keys, &server, &user);
+        folder.write_key_file(&sealed).unwrap();
+        let mut store = folder.open(&vault).unwrap();
+        save_device(&mut store, &device).unwrap();
+        drop(store);
+
+        let bytes = folder.key_file().unwrap().unwrap();
+        let opened = Vault::open(&bytes, Some(&keys), &server, &user).unwrap();
+        let store = folder.open(&opened).unwrap();
+        let loaded = load_device(&store, &opened).unwrap().unwrap();
+        assert_eq!(loaded.bundle.bytes(), device.bundle.bytes());
+        assert_eq!(loaded.keys.signing_id(), device.keys.signing_id());
+        assert!(!loaded.published);
+        let wrong = PasswordKeys::derive("wrong horse", &server, &user);
+        assert!(Vault::open(&bytes, Some(&wrong), &server, &user).is_err());
+        for name in ["key", "home.db"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        folder.remove().unwrap();
+        assert!(folder.key_file().unwrap().is_none());
+    }
+}

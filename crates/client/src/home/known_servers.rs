@@ -1,0 +1,174 @@
+//! Which server answers at which address: pinned on first use, one line each.
+//!
+//! ```text
+//! ws://127.0.0.1:9000 qrvM3e7_ABEiM0RVZneImQ
+//! wss://chat.example.org:443 qrvM3e7_ABEiM0RVZneImQ sha256:2c26b4…
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chat_protocol::id::KeyId;
+
+use super::HomeError;
+use super::file;
+use crate::config::ServerUrl;
+
+/// What is known about an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownServer {
+    /// The server's identity.
+    pub server: KeyId,
+    /// SHA-256 of its certificate, where no authority vouches for it.
+    pub certificate: Option<[u8; 32]>,
+}
+
+/// The servers known, in a file or in memory only.
+#[derive(Debug)]
+pub struct KnownServers {
+    path: Option<PathBuf>,
+    known: Mutex<BTreeMap<String, KnownServer>>,
+}
+
+impl KnownServers {
+    /// Those of a home. A line that cannot be read is an error: to pass over it would be to trust
+    /// whoever answers next.
+    pub fn load(home: &Path) -> Result<Self, HomeError> {
+        let path = home.join("known_servers");
+        let known = read(&path).map_err(|source| HomeError::Io { path: path.clone(), source })?;
+        Ok(Self { path: Some(path), known: Mutex::new(known) })
+    }
+
+    /// Known for the life of this process: for the emulator.
+    pub fn in_memory() -> Self {
+        Self { path: None, known: Mutex::default() }
+    }
+
+    /// What is known about an address.
+    pub fn get(&self, url: &ServerUrl) -> Option<KnownServer> {
+        self.lock().get(&url.to_string()).copied()
+    }
+
+    /// Remembers who answered at an address.
+    pub fn pin(&self, url: &ServerUrl, server: KnownServer) -> Result<(), HomeError> {
+        let url = url.to_string();
+        let mut known = self.lock();
+        if known.get(&url) == Some(&server) {
+            return Ok(());
+        }
+        known.insert(url.clone(), server);
+        let Some(path) = &self.path else { return Ok(()) };
+        let written = (|| {
+            // Another process may have learnt of other servers meanwhile.
+            let mut all = read(path)?;
+            all.insert(url, server);
+            if let Some(folder) = path.parent() {
+                file::make_private_folder(folder)?;
+            }
+            file::write_atomically(path, write(&all).as_bytes())
+        })();
+        written.map_err(|source| HomeError::Io { path: path.clone(), source })
+    }
+
+    /// Where the file is, for sentences about it.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, KnownServer>> {
+        // One insertion cannot be left half done.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(path: &Path) -> io::Result<BTreeMap<String, KnownServer>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(index, line)| {
+            parse(line).ok_or_else(|| {
+                let reason = format!("line {} is not: ADDRESS SERVER [sha256:HEX]", index + 1);
+                io::Error::new(io::ErrorKind::InvalidData, reason)
+            })
+        })
+        .collect()
+}
+
+fn parse(line: &str) -> Option<(String, KnownServer)> {
+    let mut words = line.split_whitespace();
+    let url = words.next()?.to_owned();
+    let server = KeyId::parse(words.next()?).ok()?;
+    let certificate = match words.next() {
+        Some(word) => Some(unhex(word.strip_prefix("sha256:")?)?),
+        None => None,
+    };
+    words.next().is_none().then_some((url, KnownServer { server, certificate }))
+}
+
+fn write(known: &BTreeMap<String, KnownServer>) -> String {
+    let mut text = String::new();
+    for (url, KnownServer { server, certificate }) in known {
+        let certificate = certificate.map(|digest| format!(" sha256:{}", hex(&digest)));
+        writeln!(text, "{url} {server}{}", certificate.unwrap_or_default())
+            .expect("writing to a String cannot fail");
+    }
+    text
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_survive_and_two_processes_keep_each_others() {
+        let home = tempfile::tempdir().unwrap();
+        let url = |text: &str| text.parse::<ServerUrl>().unwrap();
+        let first = KnownServers::load(home.path()).unwrap();
+        let second = KnownServers::load(home.path()).unwrap();
+        let plain = KnownServer { server: KeyId([1; 16]), certificate: None };
+        let tls = KnownServer { server: KeyId([2; 16]), certificate: Some([0xab; 32]) };
+        first.pin(&url("ws://127.0.0.1:9000"), plain).unwrap();
+        second.pin(&url("wss://chat.example.org"), tls).unwrap();
+        let again = KnownServers::load(home.path()).unwrap();
+        assert_eq!(again.get(&url("ws://127.0.0.1:9000")), Some(plain));
+        assert_eq!(again.get(&url("wss://chat.example.org")), Some(tls));
+        assert_eq!(again.get(&url("ws://127.0.0.1:9001")), None);
+    }
+
+    #[test]
+    fn a_damaged_line_is_not_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        for line in ["ws://x", "ws://x short", "ws://x AQEBAQEBAQEBAQEBAQEBAQ sha256:zz"] {
+            fs::write(home.path().join("known_servers"), format!("\n{line}\n")).unwrap();
+            let error = KnownServers::load(home.path()).unwrap_err().to_string();
+            assert!(error.contains("line 2"), "{line}: {error}");
+        }
+    }
+}

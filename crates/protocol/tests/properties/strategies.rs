@@ -1,0 +1,266 @@
+//! Any header, content and message that may be written.
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::content::{ChainNotes, Command, Content, LastMessage, Outcome, OutputStream};
+use chat_protocol::header::{
+    Header, KeyHeader, MemberArgument, MemberHeader, MemberOperation, MessageHeader, ReceiptHeader,
+    Recipient,
+};
+use chat_protocol::hub::{
+    ClientToHub, EpochHead, Head, HubStage, HubToClient, Log, Person, PersonBundles,
+};
+use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
+use chat_protocol::limits::INTEGER_MAX;
+use chat_protocol::members::MemberLine;
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::{Stage, Tag};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+pub(crate) fn user() -> impl Strategy<Value = UserName> {
+    "[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
+        .prop_filter_map("ALL is reserved", |name| UserName::new(&name).ok())
+}
+
+fn conversation() -> impl Strategy<Value = ConversationId> {
+    let direct = (user(), user());
+    prop_oneof![
+        direct.prop_filter_map("two people", |(a, b)| ConversationId::direct(&a, &b).ok()),
+        user().prop_map(|name| ConversationId::parse(&format!("room:{name}")).unwrap()),
+        user().prop_map(|name| ConversationId::parse(&format!("feed:{name}")).unwrap()),
+        Just(ConversationId::all()),
+    ]
+}
+
+fn message_id() -> impl Strategy<Value = MessageId> {
+    any::<[u8; 16]>().prop_map(MessageId)
+}
+
+fn key_id() -> impl Strategy<Value = KeyId> {
+    any::<[u8; 16]>().prop_map(KeyId)
+}
+
+fn nonce() -> impl Strategy<Value = Nonce16> {
+    any::<[u8; 16]>().prop_map(Nonce16)
+}
+
+pub(crate) fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+fn integer() -> impl Strategy<Value = u64> {
+    prop_oneof![0..=INTEGER_MAX, Just(INTEGER_MAX), Just(0)]
+}
+
+pub(crate) fn line() -> impl Strategy<Value = MemberLine> {
+    (user(), key_id(), key_id()).prop_map(|(name, sk, ek)| MemberLine { name, sk, ek })
+}
+
+pub(crate) fn message_header() -> impl Strategy<Value = MessageHeader> {
+    let tag = prop_oneof![
+        Just((Tag::Text, None)),
+        Just((Tag::Dm, None)),
+        Just((Tag::Broadcast, None)),
+        Just((Tag::Out, None)),
+        Just((Tag::Cmd, None)),
+        Just((Tag::Ack, Some(Stage::Executed))),
+        Just((Tag::Noack, Some(Stage::Executed))),
+    ];
+    let to = prop_oneof![Just(Recipient::Everyone), user().prop_map(Recipient::User)];
+    let names = (tag, conversation(), user(), key_id(), to, message_id());
+    let place = (digest(), any::<u32>(), digest(), integer());
+    let command = (integer(), integer(), nonce(), key_id());
+    (names, place, command).prop_map(
+        |(((t, stage), cid, from, sk, to, id), (e, n, p, ts), (nbf, exp, rb, tk))| {
+            let command = t == Tag::Cmd;
+            MessageHeader {
+                v: 1,
+                t,
+                stage,
+                cid,
+                from,
+                sk,
+                to,
+                id,
+                e,
+                n,
+                p,
+                ts,
+                nbf: command.then_some(nbf),
+                exp: command.then_some(exp),
+                rb: command.then_some(rb),
+                tk: command.then_some(tk),
+            }
+        },
+    )
+}
+
+fn receipt_header() -> impl Strategy<Value = ReceiptHeader> {
+    let tag = prop_oneof![Just(Tag::Ack), Just(Tag::Noack)];
+    (tag, conversation(), user(), key_id(), user(), message_id(), integer()).prop_map(
+        |(t, cid, from, sk, to, id, ts)| ReceiptHeader {
+            v: 1,
+            t,
+            stage: Stage::Delivered,
+            cid,
+            from,
+            sk,
+            to,
+            id,
+            ts,
+        },
+    )
+}
+
+fn key_header() -> impl Strategy<Value = KeyHeader> {
+    let names = (conversation(), user(), key_id(), nonce());
+    (names, any::<u32>(), digest(), digest(), digest(), integer()).prop_map(
+        |((cid, from, sk, eid), g, pe, kc, mh, ts)| KeyHeader {
+            v: 1,
+            t: Tag::Key,
+            cid,
+            from,
+            sk,
+            eid,
+            g,
+            pe,
+            kc,
+            mh,
+            ts,
+        },
+    )
+}
+
+fn member_header() -> impl Strategy<Value = MemberHeader> {
+    use MemberOperation::{Admit, Create, Join, Leave, Remove, Role};
+    let op = prop::sample::select(vec![Create, Join, Admit, Leave, Remove, Role]);
+    let argument = [
+        MemberArgument::Open,
+        MemberArgument::Invite,
+        MemberArgument::Admin,
+        MemberArgument::Member,
+        MemberArgument::None,
+    ];
+    let what = (op, user(), key_id(), prop::sample::select(argument.to_vec()));
+    let names = (conversation(), user(), key_id());
+    (names, what, any::<u32>(), digest(), message_id(), integer()).prop_map(
+        |((cid, from, sk), (op, who, ik, arg), mg, pm, id, ts)| MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid,
+            from,
+            sk,
+            op,
+            who,
+            ik,
+            arg,
+            mg,
+            pm,
+            id,
+            ts,
+        },
+    )
+}
+
+pub(crate) fn header() -> impl Strategy<Value = Header> {
+    prop_oneof![
+        message_header().prop_map(Header::Message),
+        receipt_header().prop_map(Header::Receipt),
+        key_header().prop_map(Header::Key),
+        member_header().prop_map(Header::Member),
+    ]
+}
+
+/// A content with a tag that may carry it.
+pub(crate) fn content() -> impl Strategy<Value = (Tag, Content)> {
+    let text = (prop::sample::select(vec![Tag::Text, Tag::Dm, Tag::Broadcast]), any::<String>());
+    let words = vec(any::<String>(), 1..5);
+    let command = (words, nonce(), option::of(integer()), option::of(integer()));
+    let stream = prop_oneof![Just(OutputStream::Stdout), Just(OutputStream::Stderr)];
+    let output = (message_id(), stream, any::<Vec<u8>>());
+    let words = (any::<String>(), any::<String>());
+    let tag = prop_oneof![Just(Tag::Ack), Just(Tag::Noack)];
+    let outcome = (tag, message_id(), digest(), any::<Option<i32>>(), words);
+    prop_oneof![
+        text.prop_map(|(tag, text)| (tag, Content::Text(text))),
+        command.prop_map(|(argv, salt, time_max_ms, output_max)| {
+            (Tag::Cmd, Content::Command(Command { argv, salt, time_max_ms, output_max }))
+        }),
+        message_id().prop_map(|re| (Tag::Out, Content::Started { re })),
+        output.prop_map(|(re, stream, data)| (Tag::Out, Content::Output { re, stream, data })),
+        outcome.prop_map(|(tag, re, of, status, (code, reason))| {
+            (tag, Content::Outcome(Outcome { re, of, status, code, reason }))
+        }),
+    ]
+}
+
+pub(crate) fn notes() -> impl Strategy<Value = ChainNotes> {
+    let last = (digest(), any::<u32>()).prop_map(|(e, n)| LastMessage { e, n });
+    (vec((any::<u32>(), digest()), 0..4), option::of(last))
+        .prop_map(|(void, last)| ChainNotes { void, last })
+}
+
+pub(crate) fn client_to_hub() -> impl Strategy<Value = ClientToHub> {
+    let bytes = any::<Vec<u8>>;
+    let log = prop_oneof![Just(Log::Inbox), conversation().prop_map(Log::Conversation)];
+    prop_oneof![
+        (bytes(), bytes(), bytes()).prop_map(|(hdr, body, sig)| ClientToHub::Auth {
+            hdr,
+            body,
+            sig
+        }),
+        (message_id(), btree_map(user(), any::<u32>(), 0..5))
+            .prop_map(|(id, known)| ClientToHub::Bundles { id, known }),
+        (message_id(), conversation(), any::<u32>())
+            .prop_map(|(id, cid, from)| ClientToHub::Members { id, cid, from }),
+        (message_id(), option::of(user())).prop_map(|(id, after)| ClientToHub::Who { id, after }),
+        btree_map(log, any::<u64>(), 0..5).prop_map(|positions| ClientToHub::Seen { positions }),
+    ]
+}
+
+fn head() -> impl Strategy<Value = Head> {
+    let epoch = (any::<u32>(), digest()).prop_map(|(g, e)| EpochHead { g, e });
+    (conversation(), any::<u32>(), digest(), option::of(epoch))
+        .prop_map(|(cid, mg, pm, epoch)| Head { cid, mg, pm, epoch })
+}
+
+pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
+    let stage =
+        prop_oneof![Just(HubStage::SignIn), Just(HubStage::Stored), Just(HubStage::Request)];
+    let refusal = (stage, option::of(message_id()), any::<String>(), any::<String>());
+    let bytes = any::<Vec<u8>>;
+    let blobs = || vec(any::<Vec<u8>>().prop_map(B64Vec), 0..4);
+    let person = (user(), any::<bool>(), any::<bool>()).prop_map(|(name, online, agent)| Person {
+        name,
+        online,
+        agent,
+    });
+    let bundles =
+        (any::<u32>(), blobs()).prop_map(|(version, bundles)| PersonBundles { version, bundles });
+    prop_oneof![
+        (any::<u8>(), digest(), key_id(), bytes())
+            .prop_map(|(v, sid, srv, bundle)| HubToClient::Hello { v, sid, srv, bundle }),
+        bytes().prop_map(|body| HubToClient::Ok { body }),
+        (message_id(), any::<u64>(), any::<bool>()).prop_map(|(id, position, kept)| {
+            HubToClient::Ack { stage: HubStage::Stored, id, position, kept }
+        }),
+        (refusal, option::of(head()), option::of(any::<u64>())).prop_map(
+            |((stage, id, code, reason), head, time)| {
+                HubToClient::Noack { stage, id, code, reason, head, time }
+            }
+        ),
+        (message_id(), any::<u64>(), any::<String>())
+            .prop_map(|(id, after_ms, why)| HubToClient::Retry { id, after_ms, why }),
+        (message_id(), head()).prop_map(|(id, head)| HubToClient::Rekey { id, head }),
+        (vec(user(), 0..3), vec(user(), 0..3))
+            .prop_map(|(joined, left)| HubToClient::Presence { joined, left }),
+        vec(head(), 0..3).prop_map(|heads| HubToClient::Heads { heads }),
+        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3))
+            .prop_map(|(id, people, unknown)| HubToClient::Bundles { id, people, unknown }),
+        (message_id(), conversation(), blobs(), any::<bool>())
+            .prop_map(|(id, cid, links, more)| HubToClient::Members { id, cid, links, more }),
+        (message_id(), vec(person, 0..3), any::<bool>())
+            .prop_map(|(id, people, more)| HubToClient::Who { id, people, more }),
+    ]
+}

@@ -1,0 +1,145 @@
+//! The hub as a whole: what its parts share, how it starts, and how it ends.
+
+use std::sync::Arc;
+
+use chat_oplog::OperationLog;
+use chat_protocol::{
+    id::Nonce16,
+    keys::{Bundle, DeviceKeys},
+    name::{ConversationId, UserName},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    RunError,
+    config::{Config, Verify},
+    identity::Identity,
+    local::{LocalConnection, LocalError},
+    lock::DataLock,
+    metrics::Metrics,
+    queue::{self, QueueLimits, QueueReceiver},
+    request::{Request, Requests},
+    router::Router,
+    sign_in::Passwords,
+    store::{
+        CommitError, NewAccount, NewBundle, Proposal, Store,
+        sqlite::{self, Reads, SqliteOptions, SqliteStore},
+    },
+    worker::{Worker, now_ms},
+};
+
+/// What every connection of the hub uses.
+pub struct Shared {
+    pub(crate) requests: Requests,
+    pub(crate) reads: Reads,
+    pub(crate) identity: Identity,
+    pub(crate) passwords: Passwords,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: OperationLog,
+    pub(crate) verify: Verify,
+}
+
+/// The hub, for those who live in it.
+#[derive(Clone)]
+pub struct Hub(pub(crate) Arc<Shared>);
+
+impl Hub {
+    /// The keys of the account `server`.
+    pub fn keys(&self) -> &DeviceKeys {
+        &self.0.identity.keys
+    }
+
+    /// The newest bundle of the account `server`, which is the hub's own.
+    pub fn bundle(&self) -> &Bundle {
+        &self.0.identity.bundle
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// A connection for the account `server`, without a socket.
+    pub async fn connect_local(&self) -> Result<LocalConnection, LocalError> {
+        LocalConnection::open(Arc::clone(&self.0)).await
+    }
+}
+
+/// A hub whose worker runs.
+pub(crate) struct Started {
+    pub(crate) hub: Hub,
+    pub(crate) worker: JoinHandle<Result<(), CommitError>>,
+    /// Ends the worker when everything that is queued is done.
+    pub(crate) stop: CancellationToken,
+    pub(crate) lock: DataLock,
+}
+
+/// Opens folder, keys, database and log, and starts the worker. `rb` is the restart nonce of the
+/// built-in agent, if there is one.
+pub(crate) async fn start(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    rb: Option<Nonce16>,
+) -> Result<Started, RunError> {
+    let lock = DataLock::take(&config.data)?;
+    let log = OperationLog::open(&config.logs, "server")?;
+    let identity = open_identity(config, rb).await?;
+    let options = SqliteOptions { pages_max: config.database_pages_max };
+    let (mut store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
+    let mut router = Router::restore(snapshot)?;
+    own_account(&mut router, &mut store, &identity.bundle).await?;
+    let lost = log.clone();
+    metrics.watch_log(move || lost.lines_failed());
+    let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
+        queue::bounded(QueueLimits::default(), metrics.queue.clone());
+    let worker =
+        Worker::new(router, store, reads.clone(), Arc::clone(&metrics), log.clone());
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(worker.run(receiver, stop.clone()));
+    let passwords = Passwords::default();
+    let verify = config.verify;
+    let shared = Shared { requests, reads, identity, passwords, metrics, log, verify };
+    Ok(Started { hub: Hub(Arc::new(shared)), worker, stop, lock })
+}
+
+/// Making keys takes up to a second, so it goes to a thread for such work.
+async fn open_identity(config: &Config, rb: Option<Nonce16>) -> Result<Identity, RunError> {
+    let (folder, sizes) = (config.data.clone(), config.key_sizes);
+    let open = move || Identity::open(&folder, sizes, rb, now_ms());
+    let opened = tokio::task::spawn_blocking(open).await;
+    Ok(opened.map_err(|_cut| RunError::Ending)??)
+}
+
+/// Makes the account `server`, or brings its bundle up to date.
+async fn own_account(
+    router: &mut Router,
+    store: &mut SqliteStore,
+    bundle: &Bundle,
+) -> Result<(), RunError> {
+    let name = UserName::server();
+    let shared = Arc::new(bundle.clone());
+    let proposal = match router.account_folded(&name) {
+        None => Proposal::Account(Box::new(NewAccount {
+            name,
+            bundle: shared,
+            password: None,
+            vault: None,
+        })),
+        Some(account) if account.identity != bundle.identity() => {
+            return Err(RunError::ForeignKeys);
+        }
+        Some(account) => {
+            let device = account.devices.iter().find(|d| d.dev == bundle.header().dev);
+            if device.is_some_and(|device| device.digest == bundle.digest()) {
+                return Ok(());
+            }
+            let (account, device) = (account.id, device.map(|device| device.id));
+            Proposal::Bundle(Box::new(NewBundle { account, device, bundle: shared }))
+        }
+    };
+    for committed in store.commit(vec![proposal]).await? {
+        router.apply(now_ms(), committed);
+    }
+    Ok(())
+}

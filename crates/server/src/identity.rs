@@ -1,0 +1,240 @@
+//! The hub's own keys: identity, signing, encryption and link key, and the bundle that says so.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use chat_protocol::{
+    b64::B64Vec,
+    crypto::{KeyError, SigningKey, UnwrapKey, random},
+    id::Nonce16,
+    keys::{
+        Bundle, BundleError, BundleOptions, DeviceKeys, ENCRYPTION_KEY_MS, KeySizes,
+        PublishedWrapKey,
+    },
+    name::UserName,
+};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The file in the data folder.
+const FILE: &str = "server.key";
+/// Only the owner reads it.
+const MODE: u32 = 0o600;
+
+/// Why the hub has no identity.
+#[derive(Debug, Error)]
+pub enum IdentityError {
+    /// The file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// read or write.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others on this machine can read it.
+    #[error("{} can be read by others (mode {mode:o}); run: chmod 600 {}", path.display(), path.display())]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not what we wrote.
+    #[error("{} is damaged: {what}; restore it from a backup: without it every client sees another server", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// A key could not be made.
+    #[error("cannot make keys: {0}")]
+    Key(#[from] KeyError),
+    /// The bundle could not be made.
+    #[error("cannot publish the server's keys: {0}")]
+    Bundle(#[from] BundleError),
+}
+
+/// The file's content. Keys are PKCS#8.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    v: u8,
+    identity: B64Vec,
+    signing: B64Vec,
+    encryption: B64Vec,
+    link: B64Vec,
+    bundle: B64Vec,
+}
+
+/// The hub's keys and newest bundle.
+#[derive(Debug)]
+pub struct Identity {
+    /// Keys of the account `server` and its device.
+    pub keys: DeviceKeys,
+    /// Opens what clients wrap at sign-in.
+    pub link: UnwrapKey,
+    /// The newest bundle.
+    pub bundle: Bundle,
+}
+
+impl Identity {
+    /// Reads the keys in `folder`, or makes them. `rb` is the restart nonce of the agent, if there
+    /// is one. The bundle is published again when the nonce or the time asks for it.
+    pub fn open(
+        folder: &Path,
+        sizes: KeySizes,
+        rb: Option<Nonce16>,
+        now_ms: u64,
+    ) -> Result<Self, IdentityError> {
+        let path = folder.join(FILE);
+        match fs::read(&path) {
+            Ok(bytes) => Self::read(&path, &bytes)?.renew(&path, sizes, rb, now_ms),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Self::make(sizes, rb, now_ms)?;
+                identity.write(&path)?;
+                Ok(identity)
+            }
+            Err(source) => Err(IdentityError::File { action: "read", path, source }),
+        }
+    }
+
+    fn make(sizes: KeySizes, rb: Option<Nonce16>, now_ms: u64) -> Result<Self, IdentityError> {
+        let keys = DeviceKeys::generate(sizes)?;
+        let link = UnwrapKey::generate(sizes.signing)?;
+        let options = BundleOptions { rb, lk: vec![publish(&link, now_ms)], rev: Vec::new() };
+        let dev = Nonce16(random());
+        let bundle = keys.publish(&UserName::server(), dev, None, now_ms, options)?;
+        Ok(Self { keys, link, bundle })
+    }
+
+    fn read(path: &Path, bytes: &[u8]) -> Result<Self, IdentityError> {
+        let damaged = |what: String| IdentityError::Damaged { path: path.to_owned(), what };
+        let mode = fs::metadata(path)
+            .map_err(|source| IdentityError::File { action: "read", path: path.to_owned(), source })?
+            .permissions()
+            .mode();
+        if mode & 0o077 != 0 {
+            return Err(IdentityError::Exposed { path: path.to_owned(), mode: mode & 0o777 });
+        }
+        let file: KeyFile =
+            serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        let key = |error: KeyError| damaged(error.to_string());
+        let keys = DeviceKeys {
+            identity: SigningKey::from_pkcs8(&file.identity.0).map_err(key)?,
+            signing: SigningKey::from_pkcs8(&file.signing.0).map_err(key)?,
+            encryption: UnwrapKey::from_pkcs8(&file.encryption.0).map_err(key)?,
+        };
+        let link = UnwrapKey::from_pkcs8(&file.link.0).map_err(key)?;
+        let bundle =
+            Bundle::verify(file.bundle.0.into()).map_err(|error| damaged(error.to_string()))?;
+        Ok(Self { keys, link, bundle })
+    }
+
+    /// Publishes the next bundle if the restart nonce changed or a key has expired. The link key is
+    /// then a new one; the others stay, because epochs are wrapped for them.
+    fn renew(
+        mut self,
+        path: &Path,
+        sizes: KeySizes,
+        rb: Option<Nonce16>,
+        now_ms: u64,
+    ) -> Result<Self, IdentityError> {
+        let header = self.bundle.header();
+        let mut expiries = header
+            .sk
+            .iter()
+            .map(|key| key.exp)
+            .chain(header.ek.iter().chain(&header.lk).map(|key| key.exp));
+        let is_expired = expiries.any(|exp| exp <= now_ms);
+        if header.rb == rb && !is_expired {
+            return Ok(self);
+        }
+        if is_expired {
+            self.link = UnwrapKey::generate(sizes.signing)?;
+        }
+        let lk = vec![publish(&self.link, now_ms)];
+        let options = BundleOptions { rb, lk, rev: self.bundle.header().rev.clone() };
+        let (name, dev) = (UserName::server(), self.bundle.header().dev);
+        self.bundle = self.keys.publish(&name, dev, Some(&self.bundle), now_ms, options)?;
+        self.write(path)?;
+        Ok(self)
+    }
+
+    /// Replaces the file in one step: whole, or as it was.
+    fn write(&self, path: &Path) -> Result<(), IdentityError> {
+        let file = KeyFile {
+            v: 1,
+            identity: B64Vec(self.keys.identity.to_pkcs8().to_vec()),
+            signing: B64Vec(self.keys.signing.to_pkcs8().to_vec()),
+            encryption: B64Vec(self.keys.encryption.to_pkcs8().to_vec()),
+            link: B64Vec(self.link.to_pkcs8().to_vec()),
+            bundle: B64Vec(self.bundle.bytes().to_vec()),
+        };
+        let text = chat_protocol::hub::write(&file);
+        let failed =
+            |source| IdentityError::File { action: "write", path: path.to_owned(), source };
+        let new = path.with_extension("key.new");
+        let replace = || -> io::Result<()> {
+            // What a crash has left of an earlier try; its mode may be anything.
+            fs::remove_file(&new).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+            let mut out =
+                OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
+            out.write_all(text.as_bytes())?;
+            out.sync_all()?;
+            fs::rename(&new, path)?;
+            path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+        };
+        replace().map_err(failed)
+    }
+}
+
+fn publish(link: &UnwrapKey, now_ms: u64) -> PublishedWrapKey {
+    PublishedWrapKey::new(link.spki(), now_ms, ENCRYPTION_KEY_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_and_the_bundle_follows_nonce_and_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |rb, now_ms| Identity::open(folder.path(), KeySizes::EMULATED, rb, now_ms);
+        let first = open(None, 5).unwrap();
+        let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+        let same = open(None, 6).unwrap();
+        assert_eq!(same.bundle.bytes(), first.bundle.bytes());
+        let with_agent = open(Some(Nonce16([7; 16])), 7).unwrap();
+        assert_eq!(with_agent.bundle.header().seq, 1);
+        assert_eq!(with_agent.bundle.follows(&first.bundle), Ok(()));
+        let later = open(Some(Nonce16([7; 16])), 5 + 2 * ENCRYPTION_KEY_MS).unwrap();
+        assert_eq!(later.bundle.header().seq, 2);
+        assert_ne!(later.link.spki(), first.link.spki(), "a new link key");
+        assert_eq!(later.bundle.identity(), first.bundle.identity());
+    }
+
+    #[test]
+    fn a_damaged_or_exposed_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Identity::open(folder.path(), KeySizes::EMULATED, None, 5);
+        open().unwrap();
+        let path = folder.path().join(FILE);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(open(), Err(IdentityError::Exposed { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "{}").unwrap();
+        assert!(matches!(open(), Err(IdentityError::Damaged { .. })));
+    }
+}

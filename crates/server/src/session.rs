@@ -1,0 +1,99 @@
+//! The life of one connection after its upgrade: sign-in, catch-up, reading and writing, the end.
+
+use std::{pin::pin, sync::Arc};
+
+use futures_util::{Stream, StreamExt};
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    catch_up,
+    close::CloseReason,
+    hub::Shared,
+    listener::Opened,
+    outbox::{self, OutboxLimits},
+    reader::{Incoming, Reader},
+    sign_in::{self, Ended},
+    writer::{self, WriterTimes},
+};
+
+/// Serves one WebSocket until it ends. On `drain` nothing more is read; the worker ends the session
+/// when everything that was queued is done.
+pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
+    let Opened { mut socket, peer, mut permit } = opened;
+    let queue = hub.requests.for_connection(peer.id);
+    let (outbox, receiver) = outbox::bounded(OutboxLimits::default());
+    // In a box of its own: what a sign-in needs is not kept for the life of the connection.
+    let entering = Box::pin(sign_in::run(&hub, &mut socket, &peer, &outbox, &queue));
+    let admitted = tokio::select! {
+        biased;
+        () = drain.cancelled() => Err(Ended::Close(CloseReason::Restart)),
+        admitted = entering => admitted,
+    };
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(Ended::Gone) => return,
+        Err(Ended::Close(reason)) => {
+            outbox.close(reason.clone());
+            return socket.close(&reason).await;
+        }
+    };
+    permit.signed_in();
+    let peer = admitted.peer;
+    let mut reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
+    tokio::spawn(catch_up::run(hub, peer, queue, admitted.plan));
+    let pulse = socket.pulse();
+    let (sink, stream) = socket.split();
+    {
+        let mut writing = pin!(writer::run(receiver, sink, &pulse, WriterTimes::default()));
+        let reading = pin!(read(stream, &mut reader, &drain));
+        tokio::select! {
+            _reason = &mut writing => {}
+            reason = reading => {
+                if let Some(reason) = reason {
+                    outbox.close(reason);
+                }
+                writing.await;
+            }
+        }
+    }
+    reader.leave().await;
+}
+
+/// Reads until there is a reason to end the connection, or until `drain` (`None`).
+async fn read<S>(mut stream: S, reader: &mut Reader, drain: &CancellationToken) -> Option<CloseReason>
+where
+    S: Stream<Item = Result<Message, Error>> + Unpin,
+{
+    let mut drained = pin!(drain.cancelled());
+    loop {
+        let next = async {
+            match reader.deadline() {
+                Some(deadline) => timeout_at(deadline, stream.next()).await.ok(),
+                None => Some(stream.next().await),
+            }
+        };
+        let next = tokio::select! {
+            biased;
+            () = &mut drained => return None,
+            next = next => next,
+        };
+        let message = match next {
+            None => {
+                reader.expire_upload(Instant::now());
+                continue;
+            }
+            Some(Some(Ok(Message::Text(text)))) => Incoming::Text(text.as_str().to_owned()),
+            Some(Some(Ok(Message::Binary(bytes)))) => Incoming::Binary(bytes),
+            Some(Some(Ok(Message::Close(_))) | None) => return Some(CloseReason::Done),
+            Some(Some(Ok(_))) => continue,
+            Some(Some(Err(error))) => {
+                return Some(CloseReason::for_error(&error).unwrap_or(CloseReason::Done));
+            }
+        };
+        if let Err(reason) = reader.handle(message).await {
+            return Some(reason);
+        }
+    }
+}

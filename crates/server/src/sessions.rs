@@ -1,0 +1,234 @@
+//! Who is connected, and what they get. Owned by the worker; nothing here waits.
+//!
+//! A session first catches up from the store and gets answers and notices only. Then it asks to go
+//! live: what was committed meanwhile is in the ring and is pushed in one step with the change, so
+//! nothing is missed and nothing comes twice.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use chat_protocol::{code, handshake::Purpose};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::{
+    close::CloseReason,
+    connection::ConnectionId,
+    delivery::Wire,
+    limits::{GO_LIVE_ENTRIES_MAX, RING_BYTES_MAX, RING_ENTRIES_MAX},
+    metrics::Metrics,
+    outbox::{Outgoing, Overflow},
+    request::{Peer, Refusal},
+    router::{Account, Audience},
+    store::{AccountId, DeviceId},
+};
+
+struct Session {
+    peer: Arc<Peer>,
+    is_live: bool,
+}
+
+/// The registry.
+pub struct Sessions {
+    by_account: HashMap<AccountId, Vec<Session>>,
+    ring: VecDeque<Wire>,
+    ring_bytes: usize,
+    /// Every delivery after this position is in the ring.
+    ring_start: u64,
+    metrics: Arc<Metrics>,
+}
+
+impl Sessions {
+    /// Nobody is here; the store ends at `position`.
+    pub fn new(position: u64, metrics: Arc<Metrics>) -> Self {
+        Self {
+            by_account: HashMap::new(),
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            ring_start: position,
+            metrics,
+        }
+    }
+
+    /// Whether somebody is connected.
+    pub fn is_online(&self, account: AccountId) -> bool {
+        self.by_account.contains_key(&account)
+    }
+
+    /// Whether a device may come in beside those that are here.
+    pub fn admit(
+        &self,
+        account: AccountId,
+        device: Option<DeviceId>,
+        purpose: Purpose,
+    ) -> Result<(), Refusal> {
+        let Some(sessions) = self.by_account.get(&account) else { return Ok(()) };
+        let in_use = |reason: &str| Err(Refusal::new(code::NAME_IN_USE, reason));
+        if sessions.iter().any(|session| Some(session.peer.device) != device) {
+            return in_use("this name is signed in from another device");
+        }
+        let is_taken = sessions.iter().any(|s| s.peer.purpose == Purpose::Interactive);
+        if purpose == Purpose::Interactive && is_taken {
+            return in_use("this name is signed in already on this device");
+        }
+        Ok(())
+    }
+
+    /// Adds a session that has to catch up. True for the first one of the name.
+    pub fn open(&mut self, peer: Arc<Peer>) -> bool {
+        let sessions = self.by_account.entry(peer.account).or_default();
+        sessions.push(Session { peer, is_live: false });
+        sessions.len() == 1
+    }
+
+    /// Removes a session. True when it was the last one of the name.
+    pub fn close(&mut self, peer: &Peer) -> bool {
+        let Some(sessions) = self.by_account.get_mut(&peer.account) else { return false };
+        sessions.retain(|session| session.peer.connection != peer.connection);
+        let is_last = sessions.is_empty();
+        if is_last {
+            self.by_account.remove(&peer.account);
+        }
+        is_last
+    }
+
+    /// Pushes a delivery to every live session it is for, and keeps it for those who catch up.
+    /// Returns how many got it.
+    pub fn deliver(&mut self, wire: Wire) -> u64 {
+        let mut reached = 0;
+        let mut push = |session: &Session, line: u32| {
+            if session.is_live && push_to(&self.metrics, session, &wire, line) {
+                reached += 1;
+            }
+        };
+        match &wire.audience {
+            Audience::Account(account) => {
+                self.by_account.get(account).into_iter().flatten().for_each(|s| push(s, 0));
+            }
+            Audience::Devices { lines, sender } => {
+                for (number, line) in (0u32..).zip(lines.iter()) {
+                    if number == *sender {
+                        continue;
+                    }
+                    let Some(sessions) = self.by_account.get(&line.account) else {
+                        self.metrics.deliveries.kept.inc();
+                        continue;
+                    };
+                    sessions.iter().filter(|s| s.peer.sk == line.sk).for_each(|s| push(s, number));
+                }
+            }
+        }
+        self.remember(wire);
+        reached
+    }
+
+    fn remember(&mut self, wire: Wire) {
+        self.ring_bytes += wire.bytes();
+        self.ring.push_back(wire);
+        while (self.ring.len() > RING_ENTRIES_MAX || self.ring_bytes > RING_BYTES_MAX)
+            && let Some(oldest) = self.ring.pop_front()
+        {
+            self.ring_bytes = self.ring_bytes.saturating_sub(oldest.bytes());
+            self.ring_start = oldest.position;
+        }
+    }
+
+    /// Makes a session live that has read everything up to `position`. False when too much came
+    /// meanwhile: it has to read on.
+    pub fn go_live(&mut self, peer: &Peer, position: u64) -> bool {
+        if position < self.ring_start {
+            return false;
+        }
+        let sessions = self.by_account.get_mut(&peer.account);
+        let session = sessions
+            .and_then(|all| all.iter_mut().find(|s| s.peer.connection == peer.connection));
+        // Whoever has left meanwhile needs nothing more.
+        let Some(session) = session else { return true };
+        let first = self.ring.partition_point(|wire| wire.position <= position);
+        let missed: Vec<_> = self
+            .ring
+            .range(first..)
+            .filter_map(|wire| Some((wire, wire.line_for(peer)?)))
+            .take(GO_LIVE_ENTRIES_MAX + 1)
+            .collect();
+        if missed.len() > GO_LIVE_ENTRIES_MAX {
+            return false;
+        }
+        session.is_live = true;
+        for (wire, line) in missed {
+            push_to(&self.metrics, session, wire, line);
+        }
+        true
+    }
+
+    /// Tells everybody.
+    pub fn tell_all(&self, text: &Utf8Bytes) {
+        self.by_account.values().flatten().for_each(|session| self.tell_one(session, text));
+    }
+
+    /// Tells every session of some accounts but one connection.
+    pub fn tell(
+        &self,
+        accounts: &[AccountId],
+        text: &Utf8Bytes,
+        but: Option<ConnectionId>,
+    ) {
+        let sessions = accounts.iter().filter_map(|account| self.by_account.get(account));
+        for session in sessions.flatten() {
+            if Some(session.peer.connection) != but {
+                self.tell_one(session, text);
+            }
+        }
+    }
+
+    fn tell_one(&self, session: &Session, text: &Utf8Bytes) {
+        push_text(&self.metrics, &session.peer, text.clone());
+    }
+
+    /// Ends the sessions of keys that are not the newest any more.
+    pub fn close_replaced(&self, account: &Account) {
+        let sessions = self.by_account.get(&account.id).into_iter().flatten();
+        for session in sessions.filter(|session| !account.is_live(&session.peer.sk)) {
+            let reason = "this device has a new signing key; sign in with it";
+            session.peer.outbox.close(CloseReason::TryLater(reason.into()));
+        }
+    }
+
+    /// Ends every session.
+    pub fn close_all(&mut self, reason: &CloseReason) {
+        for session in self.by_account.values().flatten() {
+            session.peer.outbox.close(reason.clone());
+        }
+    }
+}
+
+/// Pushes a text and counts it. An overflow ends that connection and nothing else.
+pub fn push_text(metrics: &Metrics, peer: &Peer, text: Utf8Bytes) {
+    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    match peer.outbox.push(Outgoing::Text(text)) {
+        Ok(()) => {
+            metrics.frames_out.of(None).inc();
+            metrics.bytes_out.inc_by(bytes);
+        }
+        Err(Overflow::Full { .. }) => {
+            metrics.deliveries.overflowed.inc();
+        }
+        Err(Overflow::Closed) => {}
+    }
+}
+
+fn push_to(metrics: &Metrics, session: &Session, wire: &Wire, line: u32) -> bool {
+    match wire.push(&session.peer.outbox, line) {
+        Ok(()) => {
+            metrics.deliveries.pushed.inc();
+            metrics.bytes_out.inc_by(u64::try_from(wire.bytes()).unwrap_or(u64::MAX));
+            true
+        }
+        Err(Overflow::Full { .. }) => {
+            metrics.deliveries.overflowed.inc();
+            false
+        }
+        Err(Overflow::Closed) => false,
+    }
+}

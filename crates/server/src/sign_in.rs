@@ -1,0 +1,347 @@
+//! From HELLO to a session (rules R16, R21). What can be checked without the state of the hub is
+//! checked here; the worker does the rest and gives the one answer.
+
+mod password;
+
+use std::{sync::Arc, time::Instant};
+
+use chat_protocol::{
+    code,
+    crypto::{VerifyingKey, random},
+    handshake::{HandshakeError, Mode, ReceivedAuth, Reception, SignedIn},
+    hub::{self, ClientToHub, HubStage},
+    keys::Bundle,
+    name::UserName,
+};
+use futures_util::{SinkExt, StreamExt};
+use tokio::{sync::oneshot, time::timeout_at};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::{
+    close::CloseReason,
+    connection::PeerInfo,
+    hub::Shared,
+    limits::{LOGIN_SECRET_BYTES, VAULT_BYTES_MAX},
+    outbox::Outbox,
+    queue::Lane,
+    request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
+    socket::Socket,
+    store::AccountRow,
+    worker::now_ms,
+};
+
+pub use password::Passwords;
+use password::Unavailable;
+
+/// How a sign-in ended without a session.
+#[derive(Debug)]
+pub enum Ended {
+    /// The peer is gone.
+    Gone,
+    /// Tell it this.
+    Close(CloseReason),
+}
+
+/// Why a sign-in goes no further.
+enum Problem {
+    /// The client is told in a NOACK.
+    Refused(Refusal),
+    /// The vault was sent.
+    Answered,
+    /// We cannot.
+    Failed(CloseReason),
+}
+
+impl Problem {
+    fn refuse(code: &'static str, reason: impl Into<String>) -> Self {
+        Self::Refused(Refusal::new(code, reason))
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(_: Unavailable) -> Self {
+        Self::Failed(CloseReason::TryLater("passwords cannot be checked now".into()))
+    }
+}
+
+impl From<crate::store::sqlite::ReadError> for Problem {
+    fn from(error: crate::store::sqlite::ReadError) -> Self {
+        tracing::error!(%error, "a sign-in was cut");
+        Self::Failed(CloseReason::Internal)
+    }
+}
+
+/// Greets, reads AUTH within the deadline, and brings the peer in.
+pub async fn run(
+    hub: &Shared,
+    socket: &mut Socket,
+    peer: &PeerInfo,
+    outbox: &Outbox,
+    queue: &Sender,
+) -> Result<Admitted, Ended> {
+    let reception = Reception::new(&hub.identity.bundle, random());
+    let steps = async {
+        let hello = Message::text(reception.text().to_owned());
+        socket.send(hello).await.map_err(|_| Ended::Gone)?;
+        let text = first_text(socket).await?;
+        match enter(hub, &reception, &text, peer, outbox, queue, socket).await {
+            Ok(admitted) => Ok(admitted),
+            Err(Problem::Answered) => Err(Ended::Close(CloseReason::Done)),
+            Err(Problem::Failed(reason)) => Err(Ended::Close(reason)),
+            Err(Problem::Refused(refusal)) => {
+                hub.metrics.auth_attempts.refused.inc();
+                let noack = refusal.to_message(HubStage::SignIn, None);
+                socket.send(Message::text(hub::write(&noack))).await.map_err(|_| Ended::Gone)?;
+                Err(Ended::Close(CloseReason::Policy(refusal.reason.into())))
+            }
+        }
+    };
+    timeout_at(peer.deadline, steps).await.unwrap_or_else(|_late| {
+        hub.metrics.auth_attempts.timed_out.inc();
+        Err(Ended::Close(CloseReason::Policy("not signed in within the time allowed".into())))
+    })
+}
+
+/// The first message, which must be a text. Anything else is refused by what it is.
+async fn first_text(socket: &mut Socket) -> Result<String, Ended> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+            // Refused as an AUTH that cannot be read.
+            Some(Ok(Message::Binary(_))) => return Ok(String::new()),
+            Some(Ok(Message::Close(_))) | None => return Err(Ended::Gone),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                return Err(CloseReason::for_error(&error).map_or(Ended::Gone, Ended::Close));
+            }
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call; each is a different thing of the connection")]
+async fn enter(
+    hub: &Shared,
+    reception: &Reception,
+    text: &str,
+    peer: &PeerInfo,
+    outbox: &Outbox,
+    queue: &Sender,
+    socket: &mut Socket,
+) -> Result<Admitted, Problem> {
+    let received = reception
+        .open(text, &hub.identity.link, peer.tls_exporter)
+        .map_err(|error| unreadable(text, &error))?;
+    let name = received.header.u.clone();
+    UserName::for_account(name.as_str())
+        .map_err(|error| Problem::refuse(code::NAME_INVALID, error.to_string()))?;
+    if received.body.vault.as_ref().is_some_and(|vault| vault.len() > VAULT_BYTES_MAX) {
+        let reason = format!("a vault has at most {VAULT_BYTES_MAX} bytes");
+        return Err(Problem::refuse(code::MALFORMED, reason));
+    }
+    let is_secret = |pw: &Vec<u8>| pw.len() == LOGIN_SECRET_BYTES;
+    if !received.body.pw.as_ref().is_none_or(is_secret) {
+        return Err(Problem::refuse(code::MALFORMED, "a login secret has 32 bytes"));
+    }
+    let (proof, spki) = match received.header.m {
+        Mode::Reg => register(hub, &received).await?,
+        Mode::Sig => by_signature(hub, &received).await?,
+        Mode::Pw => by_password(hub, &received).await?,
+        Mode::Vault => {
+            send_vault(hub, &received, socket).await?;
+            return Err(Problem::Answered);
+        }
+    };
+    let (reply, answer) = oneshot::channel();
+    let sign_in = SignIn {
+        connection: peer.id,
+        name,
+        proof,
+        purpose: received.body.purpose,
+        sk: received.header.sk,
+        spki,
+        received: Some(Box::new(received)),
+        outbox: outbox.clone(),
+        reply,
+    };
+    let stopping = || Problem::Failed(CloseReason::Restart);
+    let request = Request::SignIn(Box::new(sign_in));
+    queue.send(Lane::Control, None, text.len(), request).await.map_err(|_| stopping())?;
+    let admitted = answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
+    let attempts = &hub.metrics.auth_attempts;
+    if admitted.is_new { attempts.registered.inc() } else { attempts.signed_in.inc() };
+    Ok(admitted)
+}
+
+/// Why AUTH cannot be read; a bad name gets its own reason.
+fn unreadable(text: &str, error: &HandshakeError) -> Problem {
+    if let HandshakeError::Field(_) = error
+        && let Some(Err(name_error)) = claimed_name(text).map(|name| UserName::for_account(&name))
+    {
+        return Problem::refuse(code::NAME_INVALID, name_error.to_string());
+    }
+    let code = match error {
+        HandshakeError::LinkKey | HandshakeError::Sealed | HandshakeError::BadSignature => {
+            code::SIGN_IN
+        }
+        _ => code::MALFORMED,
+    };
+    Problem::refuse(code, error.to_string())
+}
+
+/// The name in an AUTH whose header is not valid otherwise.
+fn claimed_name(text: &str) -> Option<String> {
+    let Ok(ClientToHub::Auth { hdr, .. }) = hub::read(text) else { return None };
+    let header: serde_json::Value = serde_json::from_slice(&hdr).ok()?;
+    Some(header.get("u")?.as_str()?.to_owned())
+}
+
+/// The bundle that came along, with the key that must have signed AUTH.
+fn own_bundle(received: &ReceivedAuth) -> Result<Option<(Arc<Bundle>, Vec<u8>)>, Problem> {
+    let Some(bytes) = &received.body.bundle else { return Ok(None) };
+    let bundle = Bundle::verify(bytes.clone().into())
+        .map_err(|error| Problem::refuse(code::MALFORMED, error.to_string()))?;
+    if bundle.header().u != received.header.u {
+        return Err(Problem::refuse(code::SIGN_IN, "the bundle belongs to another name"));
+    }
+    let newest = bundle.header().sk.first().filter(|key| key.kid == received.header.sk);
+    let Some(spki) = newest.map(|key| key.spki.clone()) else {
+        let reason = "a sign-in is signed by the newest key of the bundle it carries";
+        return Err(Problem::refuse(code::SIGN_IN, reason));
+    };
+    Ok(Some((Arc::new(bundle), spki)))
+}
+
+fn check_signature(received: &ReceivedAuth, spki: &[u8]) -> Result<(), Problem> {
+    let key = VerifyingKey::from_spki(spki);
+    let is_good = key.is_ok_and(|key| received.verify(&key).is_ok());
+    is_good.then_some(()).ok_or_else(wrong_key)
+}
+
+fn wrong_key() -> Problem {
+    Problem::refuse(code::SIGN_IN, "this is not the signature of a key of this account")
+}
+
+async fn register(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Vec<u8>), Problem> {
+    let Some((bundle, spki)) = own_bundle(received)? else {
+        return Err(Problem::refuse(code::MALFORMED, "a new account needs a bundle"));
+    };
+    check_signature(received, &spki)?;
+    // The worker decides; this saves the slow hash for a name that is gone already.
+    let is_taken = hub.reads.account(&received.header.u).await?.is_some();
+    let password = match &received.body.pw {
+        Some(secret) if !is_taken => Some(hub.passwords.hash(secret.clone()).await?),
+        _ => None,
+    };
+    Ok((Proof::New { bundle, password, vault: received.body.vault.clone() }, spki))
+}
+
+/// The account with exactly this name.
+async fn account(hub: &Shared, name: &UserName) -> Result<Option<AccountRow>, Problem> {
+    Ok(hub.reads.account(name).await?.filter(|account| account.name == *name))
+}
+
+fn nobody(name: &UserName) -> Problem {
+    Problem::refuse(code::NO_SUCH_USER, format!("nobody is named {name}"))
+}
+
+async fn by_signature(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Vec<u8>), Problem> {
+    let name = &received.header.u;
+    let account = account(hub, name).await?.ok_or_else(|| nobody(name))?;
+    let stored = stored_bundles(&account)?;
+    if let Some((bundle, spki)) = own_bundle(received)? {
+        let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
+        let known = known.ok_or_else(wrong_key)?;
+        bundle
+            .follows(known)
+            .map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
+        check_signature(received, &spki)?;
+        let dev = known.header().dev;
+        let is_same = bundle.digest() == known.digest();
+        let after = Some(known.digest());
+        let proof = if is_same { Proof::Known { dev } } else { Proof::Bundle { bundle, after } };
+        return Ok((proof, spki));
+    }
+    let now = now_ms();
+    let found = stored.iter().find_map(|bundle| {
+        let key = bundle.header().sk.first().filter(|key| key.kid == received.header.sk)?;
+        Some((bundle.header().dev, key))
+    });
+    let Some((dev, key)) = found else { return Err(wrong_key()) };
+    if key.exp <= now {
+        let reason = "this signing key has expired; sign in with a new bundle";
+        return Err(Problem::refuse(code::SIGN_IN, reason));
+    }
+    check_signature(received, &key.spki)?;
+    Ok((Proof::Known { dev }, key.spki.clone()))
+}
+
+fn stored_bundles(account: &AccountRow) -> Result<Vec<Bundle>, Problem> {
+    let verified: Result<Vec<_>, _> =
+        account.devices.iter().map(|device| Bundle::verify(device.bundle.clone())).collect();
+    verified.map_err(|error| {
+        tracing::error!(%error, user = %account.name, "a stored bundle is damaged");
+        Problem::Failed(CloseReason::Internal)
+    })
+}
+
+/// Checks the login secret; wrong ones get slower.
+async fn check_password(hub: &Shared, received: &ReceivedAuth) -> Result<AccountRow, Problem> {
+    let name = &received.header.u;
+    let folded = name.folded();
+    if let Some(pause) = hub.passwords.pause(&folded, Instant::now()) {
+        let seconds = pause.as_secs().saturating_add(1);
+        let reason = format!("too many wrong passwords for this name; wait {seconds} s");
+        return Err(Problem::refuse(code::TOO_MANY, reason));
+    }
+    let Some(secret) = received.body.pw.clone() else {
+        return Err(Problem::refuse(code::MALFORMED, "a login secret is needed here"));
+    };
+    let account = account(hub, name).await?;
+    let stored = account.as_ref().and_then(|account| account.password.clone());
+    let is_right = hub.passwords.check(secret, stored).await?;
+    hub.passwords.note(&folded, is_right, Instant::now());
+    let account = account.ok_or_else(|| nobody(name))?;
+    if !is_right {
+        return Err(Problem::refuse(code::SIGN_IN, "wrong password"));
+    }
+    Ok(account)
+}
+
+async fn by_password(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Vec<u8>), Problem> {
+    let account = check_password(hub, received).await?;
+    let Some((bundle, spki)) = own_bundle(received)? else {
+        return Err(Problem::refuse(code::MALFORMED, "a new device needs a bundle"));
+    };
+    check_signature(received, &spki)?;
+    if bundle.identity() != account.identity {
+        let reason = "the bundle is signed by another identity than this account's";
+        return Err(Problem::refuse(code::SIGN_IN, reason));
+    }
+    let stored = stored_bundles(&account)?;
+    let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
+    if let Some(known) = known {
+        bundle
+            .follows(known)
+            .map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
+        if bundle.digest() == known.digest() {
+            return Ok((Proof::Known { dev: known.header().dev }, spki));
+        }
+    }
+    let after = known.map(Bundle::digest);
+    Ok((Proof::Bundle { bundle, after }, spki))
+}
+
+/// Answers with the vault. No session follows.
+async fn send_vault(
+    hub: &Shared,
+    received: &ReceivedAuth,
+    socket: &mut Socket,
+) -> Result<(), Problem> {
+    let account = check_password(hub, received).await?;
+    let vault = hub.reads.vault(account.id).await?;
+    let signed_in =
+        SignedIn { time: now_ms(), heads: Vec::new(), counters: Vec::new(), vault };
+    let ok = Message::text(received.ok(&signed_in));
+    hub.metrics.auth_attempts.signed_in.inc();
+    socket.send(ok).await.map_err(|_gone| Problem::Failed(CloseReason::Done))
+}

@@ -1,0 +1,314 @@
+//! The one worker: takes a batch, decides, commits, applies, releases.
+//!
+//! **Architecture Invariant:** nothing leaves (an answer that says stored, or a delivery) before
+//! the commit that covers it. The next batch collects in the queue while a commit runs.
+
+mod ask;
+mod enter;
+mod notify;
+mod story;
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use chat_oplog::OperationLog;
+use chat_protocol::{
+    hub::{self, HubStage, HubToClient},
+    name::ConversationId,
+};
+use futures_util::FutureExt;
+use prometheus_client::metrics::counter::Counter;
+use tokio::{sync::Semaphore, time::sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    close::CloseReason,
+    delivery::Wire,
+    limits::BATCH_REQUESTS_MAX,
+    metrics::Metrics,
+    queue::{QueueReceiver, Queued},
+    request::{FrameRequest, GoLive, Peer, Refusal, Request},
+    router::{Decision, Pending, Router},
+    sessions::{Sessions, push_text},
+    store::{CommitError, Committed, Proposal, Store, Stored, sqlite::Reads},
+};
+
+use notify::Notify;
+use story::Batch;
+
+/// Unix time in milliseconds.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Answers about frames, by how they ended.
+struct Answers {
+    ack: Counter,
+    noack: Counter,
+    retry: Counter,
+}
+
+/// Everything the worker owns.
+pub struct Worker<S> {
+    router: Router,
+    store: S,
+    sessions: Sessions,
+    reads: Reads,
+    /// How many questions may wait for the readers of the store.
+    questions: Arc<Semaphore>,
+    notify: Notify,
+    metrics: Arc<Metrics>,
+    answers: Answers,
+    log: OperationLog,
+}
+
+/// A request whose outcome the store decides.
+type Open = Queued<Request>;
+
+impl<S: Store> Worker<S> {
+    /// A worker for this state and store.
+    pub fn new(
+        router: Router,
+        store: S,
+        reads: Reads,
+        metrics: Arc<Metrics>,
+        log: OperationLog,
+    ) -> Self {
+        let sessions = Sessions::new(router.position(), Arc::clone(&metrics));
+        let answers = Answers {
+            ack: metrics.acks("stored", "ack"),
+            noack: metrics.acks("stored", "noack"),
+            retry: metrics.acks("stored", "retry"),
+        };
+        let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
+        let notify = Notify::default();
+        Self { router, store, sessions, reads, questions, notify, metrics, answers, log }
+    }
+
+    /// Works until `stop` and until everything that was queued is done, then ends every session.
+    pub async fn run(
+        mut self,
+        mut queue: QueueReceiver<Request, ConversationId>,
+        stop: CancellationToken,
+    ) -> Result<(), CommitError> {
+        let mut deferred = Vec::new();
+        let mut is_stopping = false;
+        loop {
+            let batch = if deferred.is_empty() {
+                let due = self.notify.next_due();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled(), if !is_stopping => {
+                        queue.close();
+                        is_stopping = true;
+                        continue;
+                    }
+                    batch = queue.take_batch(BATCH_REQUESTS_MAX) => {
+                        if batch.is_empty() {
+                            break;
+                        }
+                        batch
+                    }
+                    () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                        Vec::new()
+                    }
+                }
+            } else {
+                // What was put off goes first, with whatever is there now.
+                let mut batch = std::mem::take(&mut deferred);
+                batch.extend(queue.take_batch(BATCH_REQUESTS_MAX).now_or_never().unwrap_or_default());
+                batch
+            };
+            if !batch.is_empty() {
+                deferred = self.step(now_ms(), batch).await?;
+            }
+            self.notify.flush(&self.router, &self.sessions);
+        }
+        self.sessions.close_all(&CloseReason::Restart);
+        Ok(())
+    }
+
+    /// One batch. Returns what has to be decided again.
+    async fn step(
+        &mut self,
+        now_ms: u64,
+        batch: Vec<Queued<Request>>,
+    ) -> Result<Vec<Queued<Request>>, CommitError> {
+        let mut pending = Pending::default();
+        let (mut open, mut proposals, mut deferred) = (Vec::new(), Vec::new(), Vec::new());
+        for queued in batch {
+            match self.decide(now_ms, queued, &mut pending) {
+                Next::Done => {}
+                Next::Commit(queued, proposal) => {
+                    open.push(queued);
+                    proposals.push(proposal);
+                }
+                Next::Defer(queued) => deferred.push(queued),
+            }
+        }
+        if proposals.is_empty() {
+            return Ok(deferred);
+        }
+        let story = Batch::start(proposals.len());
+        match self.store.commit(proposals).await {
+            Ok(committed) => {
+                let story = story.committed();
+                for (queued, committed) in open.into_iter().zip(committed) {
+                    self.finish(now_ms, queued, committed, &story);
+                }
+            }
+            Err(CommitError::Full) => {
+                tracing::error!("the disk is full; nothing is stored until there is room");
+                open.into_iter().for_each(|queued| self.refuse_full(queued));
+            }
+            Err(error) => {
+                self.sessions.close_all(&CloseReason::Internal);
+                return Err(error);
+            }
+        }
+        Ok(deferred)
+    }
+
+    fn decide(&mut self, now_ms: u64, queued: Open, pending: &mut Pending) -> Next {
+        match &queued.item {
+            Request::Frame(request) => {
+                let decision = self.router.decide(now_ms, request, pending);
+                match decision {
+                    Decision::Propose(proposal) => Next::Commit(queued, proposal),
+                    Decision::Defer => Next::Defer(queued),
+                    decision => {
+                        self.answer(request, &decision, None, 0, (&queued, None));
+                        Next::Done
+                    }
+                }
+            }
+            Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
+            Request::Ask(peer, question) => match self.ask(peer, question) {
+                Some(proposal) => Next::Commit(queued, proposal),
+                None => Next::Done,
+            },
+            Request::Leave(peer) => {
+                self.leave(peer);
+                Next::Done
+            }
+            Request::GoLive(_) => {
+                if let Request::GoLive(request) = queued.item {
+                    self.go_live(request);
+                }
+                Next::Done
+            }
+        }
+    }
+
+    fn finish(&mut self, now_ms: u64, queued: Open, committed: Committed, story: &Batch) {
+        match &queued.item {
+            Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed, story),
+            Request::Frame(request) => {
+                let position = match committed.outcome {
+                    Err(conflict) => {
+                        let decision = self.router.resolve(&request.header, conflict);
+                        self.answer(request, &decision, None, 0, (&queued, Some(story)));
+                        return;
+                    }
+                    Ok(Stored::Again(position)) => {
+                        let again = Decision::Again(position);
+                        self.answer(request, &again, None, 0, (&queued, Some(story)));
+                        return;
+                    }
+                    Ok(
+                        Stored::Entry(position)
+                        | Stored::Epoch { position, .. }
+                        | Stored::Link { position, .. },
+                    ) => position,
+                    Ok(Stored::Account(..) | Stored::Device(_) | Stored::Done) => return,
+                };
+                let effects = self.router.apply(now_ms, committed);
+                if let Some(cid) = &effects.changed {
+                    self.notify.changed(cid, request.peer.connection);
+                }
+                let recipients =
+                    effects.delivery.map_or(0, |delivery| self.sessions.deliver(Wire::new(delivery)));
+                let kept = effects.recipient.is_some_and(|who| !self.sessions.is_online(who));
+                let stored = Decision::Again(position);
+                self.answer(request, &stored, Some(kept), recipients, (&queued, Some(story)));
+            }
+            Request::Ask(..) | Request::Leave(_) | Request::GoLive(_) => {}
+        }
+    }
+
+    /// Gives the one answer of a frame, and writes it down.
+    fn answer(
+        &self,
+        request: &FrameRequest,
+        decision: &Decision,
+        kept: Option<bool>,
+        recipients: u64,
+        story: (&Queued<Request>, Option<&Batch>),
+    ) {
+        let id = request.header.id();
+        let message = match decision {
+            Decision::Again(position) => {
+                self.answers.ack.inc();
+                let kept = kept.unwrap_or(false);
+                HubToClient::Ack { stage: HubStage::Stored, id, position: *position, kept }
+            }
+            Decision::Refuse(refusal) => {
+                self.answers.noack.inc();
+                self.metrics.reject_frame(refusal.code);
+                refusal.to_message(HubStage::Stored, Some(id))
+            }
+            Decision::Rekey(head) => {
+                self.answers.retry.inc();
+                HubToClient::Rekey { id, head: head.clone() }
+            }
+            // A resolution never proposes or defers; the sender would send again.
+            Decision::Propose(_) | Decision::Defer => return,
+        };
+        self.tell(&request.peer, &message);
+        story::frame(&self.log, request, decision, recipients, story);
+    }
+
+    fn refuse_full(&mut self, queued: Open) {
+        let refusal = Refusal::storage_full();
+        match queued.item {
+            Request::Frame(ref request) => {
+                let decision = Decision::Refuse(refusal);
+                self.answer(request, &decision, None, 0, (&queued, None));
+            }
+            Request::SignIn(request) => {
+                // Whoever waited for it may be gone.
+                request.reply.send(Err(refusal)).ok();
+            }
+            // A cursor that was not kept only means that something comes twice.
+            Request::Ask(..) | Request::Leave(_) | Request::GoLive(_) => {}
+        }
+    }
+
+    fn tell(&self, peer: &Peer, message: &HubToClient) {
+        push_text(&self.metrics, peer, hub::write(message).into());
+    }
+
+    fn go_live(&mut self, request: GoLive) {
+        let GoLive { peer, position, reply } = request;
+        let is_live = self.sessions.go_live(&peer, position);
+        let plan = if is_live {
+            None
+        } else {
+            self.router.account(peer.account).map(|account| self.router.plan(account))
+        };
+        reply.send(plan).ok();
+    }
+}
+
+/// What a request needs after it was decided.
+enum Next {
+    /// Nothing.
+    Done,
+    /// A commit.
+    Commit(Open, Proposal),
+    /// The outcome of an earlier one.
+    Defer(Open),
+}

@@ -1,0 +1,125 @@
+//! Questions that keep nothing, and cursors.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chat_protocol::{
+    b64::B64Vec,
+    code,
+    hub::{self, ClientToHub, HubStage, HubToClient, PersonBundles},
+    id::MessageId,
+    limits::{PAGE_ITEMS_MAX, TEXT_BYTES_MAX},
+    name::{ConversationId, UserName},
+};
+
+use super::Worker;
+use crate::{
+    metrics::Metrics,
+    request::{Peer, Refusal},
+    router::Wanted,
+    sessions::push_text,
+    store::{LogId, Proposal, Store, sqlite::{ReadError, Reads}},
+};
+
+/// Questions that may wait for the readers of the store; who asks beyond that is told to retry.
+pub(super) const QUESTIONS_MAX: usize = 256;
+
+/// When to ask again, in milliseconds.
+const RETRY_MS: u64 = 200;
+
+/// Room in a page of bundles for everything but the bundles.
+const PAGE_OVERHEAD_BYTES: usize = 16 * 1024;
+
+impl<S: Store> Worker<S> {
+    /// Answers from the state, or hands over to a reader of the store. Cursors are to be committed.
+    pub(super) fn ask(&mut self, peer: &Arc<Peer>, question: &ClientToHub) -> Option<Proposal> {
+        match question {
+            ClientToHub::Seen { positions } => return self.router.decide_seen(peer, positions),
+            ClientToHub::Who { id, after } => {
+                let page =
+                    self.router.who(after.as_ref(), |account| self.sessions.is_online(account));
+                let answer = HubToClient::Who { id: *id, people: page.people, more: page.more };
+                self.tell(peer, &answer);
+            }
+            ClientToHub::Bundles { id, known } => {
+                let wanted = self.router.wanted(known);
+                let (reads, id) = (self.reads.clone(), *id);
+                self.read_for(peer, id, async move { bundles(&reads, id, wanted).await });
+            }
+            ClientToHub::Members { id, cid, from } => {
+                let (reads, id, from) = (self.reads.clone(), *id, *from);
+                let (cid, log) = (cid.clone(), self.router.chain_log(cid));
+                self.read_for(peer, id, async move { links(&reads, id, cid, log, from).await });
+            }
+            ClientToHub::Auth { .. } => {
+                let refusal = Refusal::new(code::MALFORMED, "you are signed in already");
+                self.tell(peer, &refusal.to_message(HubStage::Request, None));
+            }
+        }
+        None
+    }
+
+    /// Runs a question beside the worker and pushes its answer.
+    fn read_for(
+        &self,
+        peer: &Arc<Peer>,
+        id: MessageId,
+        question: impl Future<Output = Result<HubToClient, ReadError>> + Send + 'static,
+    ) {
+        let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
+            let why = "the hub is busy".to_owned();
+            self.tell(peer, &HubToClient::Retry { id, after_ms: RETRY_MS, why });
+            return;
+        };
+        let (peer, metrics) = (Arc::clone(peer), Arc::clone(&self.metrics));
+        tokio::spawn(async move {
+            let answer = question.await.unwrap_or_else(|error| failed(&metrics, id, &error));
+            push_text(&metrics, &peer, hub::write(&answer).into());
+            drop(permit);
+        });
+    }
+}
+
+fn failed(metrics: &Metrics, id: MessageId, error: &ReadError) -> HubToClient {
+    tracing::error!(%error, "a question was not answered");
+    metrics.reject_frame("read_failed");
+    let why = "the hub cannot read its store now".to_owned();
+    HubToClient::Retry { id, after_ms: RETRY_MS, why }
+}
+
+async fn bundles(
+    reads: &Reads,
+    id: MessageId,
+    mut wanted: Wanted,
+) -> Result<HubToClient, ReadError> {
+    wanted.people.truncate(PAGE_ITEMS_MAX);
+    let accounts = wanted.people.iter().map(|(_, account, _)| *account).collect();
+    let found = reads.bundles(accounts).await?;
+    let mut people = BTreeMap::<UserName, PersonBundles>::new();
+    let mut room = TEXT_BYTES_MAX.saturating_sub(PAGE_OVERHEAD_BYTES);
+    for ((name, _, version), (_, bundles)) in wanted.people.into_iter().zip(found) {
+        let bytes: usize = bundles.iter().map(|bundle| bundle.len().div_ceil(3) * 4 + 3).sum();
+        // Who does not fit is asked for again: their version stays newer than the one held.
+        if bytes > room && !people.is_empty() {
+            continue;
+        }
+        room = room.saturating_sub(bytes);
+        let bundles = bundles.into_iter().map(B64Vec).collect();
+        people.insert(name, PersonBundles { version, bundles });
+    }
+    Ok(HubToClient::Bundles { id, people, unknown: wanted.unknown })
+}
+
+async fn links(
+    reads: &Reads,
+    id: MessageId,
+    cid: ConversationId,
+    log: Option<LogId>,
+    from: u32,
+) -> Result<HubToClient, ReadError> {
+    let (links, more) = match log {
+        Some(log) => reads.links(log, from, PAGE_ITEMS_MAX).await?,
+        None => (Vec::new(), false),
+    };
+    let links = links.into_iter().map(B64Vec).collect();
+    Ok(HubToClient::Members { id, cid, links, more })
+}

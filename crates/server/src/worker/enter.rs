@@ -1,0 +1,151 @@
+//! Coming in and leaving.
+
+use std::sync::Arc;
+
+use chat_protocol::{code, handshake::SignedIn};
+
+use super::{Next, Open, Worker, story::{self, Batch}};
+use crate::{
+    outbox::Outgoing,
+    queue::Queued,
+    request::{Admitted, Peer, Proof, Refusal, Request, SignIn},
+    router::{Decision, Pending},
+    store::{AccountId, Committed, DeviceId, Store, Stored},
+};
+
+impl<S: Store> Worker<S> {
+    pub(super) fn decide_sign_in(
+        &mut self,
+        now_ms: u64,
+        queued: Open,
+        pending: &mut Pending,
+    ) -> Next {
+        let Request::SignIn(request) = &queued.item else { return Next::Done };
+        let decision = match self.router.decide_sign_in(request, pending) {
+            Some(Decision::Defer) => return Next::Defer(queued),
+            decision => match self.in_use(request) {
+                Err(refusal) => Some(Decision::Refuse(refusal)),
+                Ok(()) => decision,
+            },
+        };
+        match decision {
+            Some(Decision::Propose(proposal)) => Next::Commit(queued, proposal),
+            Some(Decision::Refuse(refusal)) => {
+                self.turn_away(queued, refusal);
+                Next::Done
+            }
+            _ => {
+                let known = self.known_device(request);
+                match known {
+                    Some((account, device)) => {
+                        self.open_session(now_ms, queued, account, device, false);
+                    }
+                    None => self.turn_away(queued, Refusal::new(code::SIGN_IN, "unknown device")),
+                }
+                Next::Done
+            }
+        }
+    }
+
+    /// Whether the name is free to be connected by this device.
+    fn in_use(&self, request: &SignIn) -> Result<(), Refusal> {
+        let Some(account) = self.router.account_folded(&request.name) else { return Ok(()) };
+        if matches!(request.proof, Proof::New { .. }) {
+            return if self.sessions.is_online(account.id) {
+                let reason = "this name is signed in and belongs to somebody else";
+                Err(Refusal::new(code::NAME_IN_USE, reason))
+            } else {
+                Ok(())
+            };
+        }
+        let device = self.known_device(request).map(|(_, device)| device);
+        self.sessions.admit(account.id, device, request.purpose)
+    }
+
+    fn known_device(&self, request: &SignIn) -> Option<(AccountId, DeviceId)> {
+        let dev = match &request.proof {
+            Proof::Known { dev } => *dev,
+            Proof::New { bundle, .. } | Proof::Bundle { bundle, .. } => bundle.header().dev,
+        };
+        let account = self.router.account_folded(&request.name)?;
+        let device = account.devices.iter().find(|device| device.dev == dev)?;
+        Some((account.id, device.id))
+    }
+
+    pub(super) fn finish_sign_in(
+        &mut self,
+        now_ms: u64,
+        queued: Open,
+        committed: Committed,
+        _story: &Batch,
+    ) {
+        let stored = committed.outcome;
+        let effects = self.router.apply(now_ms, committed);
+        match stored {
+            Ok(Stored::Account(account, device)) => {
+                self.open_session(now_ms, queued, account, device, true);
+            }
+            Ok(Stored::Device(device)) => {
+                let Some(id) = effects.revoked else { return };
+                if let Some(account) = self.router.account(id) {
+                    self.sessions.close_replaced(account);
+                }
+                self.open_session(now_ms, queued, id, device, false);
+            }
+            _ => {
+                let reason = "this name was taken a moment ago; choose another one";
+                self.turn_away(queued, Refusal::new(code::NAME_TAKEN, reason));
+            }
+        }
+    }
+
+    fn turn_away(&self, queued: Open, refusal: Refusal) {
+        story::sign_in(&self.log, &queued, Err(&refusal));
+        if let Request::SignIn(request) = queued.item {
+            // Whoever waited for it may be gone.
+            request.reply.send(Err(refusal)).ok();
+        }
+    }
+
+    fn open_session(
+        &mut self,
+        now_ms: u64,
+        queued: Queued<Request>,
+        account: AccountId,
+        device: DeviceId,
+        is_new: bool,
+    ) {
+        story::sign_in(&self.log, &queued, Ok(is_new));
+        let Request::SignIn(request) = queued.item else { return };
+        let SignIn { connection, purpose, spki, sk, received, outbox, reply, .. } = *request;
+        let Some(known) = self.router.account(account) else { return };
+        let (heads, counters) = self.router.signed_in(known, &sk);
+        let plan = self.router.plan(known);
+        let name = known.name.clone();
+        if let Some(received) = received {
+            let ok = received.ok(&SignedIn { time: now_ms, heads, counters, vault: None });
+            // The outbox is new and empty; if it is closed, the peer is gone and leaves below.
+            outbox.push(Outgoing::Text(ok.into())).ok();
+        }
+        let peer =
+            Arc::new(Peer { connection, account, device, name, sk, spki, purpose, outbox });
+        let is_first = self.sessions.open(Arc::clone(&peer));
+        if is_first {
+            tracing::info!("[{}] just joined the chat", peer.name);
+            self.notify.presence(&peer.name, true);
+        }
+        let admitted = Admitted { peer: Arc::clone(&peer), plan, is_new };
+        if reply.send(Ok(admitted)).is_err() {
+            self.leave(&peer);
+        }
+    }
+
+    pub(super) fn leave(&mut self, peer: &Peer) {
+        let is_last = self.sessions.close(peer);
+        story::leave(&self.log, peer);
+        if is_last {
+            tracing::info!("[{}] just left the chat", peer.name);
+            self.notify.presence(&peer.name, false);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Who came and went, and which rooms changed: gathered for a moment, then told once.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use chat_protocol::{
+    hub::{self, HubToClient},
+    name::{ConversationId, UserName},
+};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::{
+    connection::ConnectionId, limits::NOTICE_PERIOD, notices::Notices, router::Router,
+    sessions::Sessions,
+};
+
+/// What is to be told.
+#[derive(Default)]
+pub(super) struct Notify {
+    presence: Notices<UserName>,
+    /// Room -> the connection that made every link of it, if it was one.
+    rooms: BTreeMap<ConversationId, Option<ConnectionId>>,
+    rooms_told_at: Option<Instant>,
+}
+
+impl Notify {
+    /// Somebody came or went.
+    pub(super) fn presence(&mut self, name: &UserName, joined: bool) {
+        self.presence.note(name, joined);
+    }
+
+    /// A link was added by this connection, which knows it already.
+    pub(super) fn changed(&mut self, cid: &ConversationId, by: ConnectionId) {
+        self.rooms
+            .entry(cid.clone())
+            .and_modify(|maker| *maker = maker.filter(|maker| *maker == by))
+            .or_insert(Some(by));
+    }
+
+    /// When there is something to tell.
+    pub(super) fn next_due(&self) -> Option<tokio::time::Instant> {
+        let now = tokio::time::Instant::now().into_std();
+        let due = [self.presence.next_due(now), self.rooms_due(now)].into_iter().flatten().min()?;
+        Some(tokio::time::Instant::from_std(due))
+    }
+
+    fn rooms_due(&self, now: Instant) -> Option<Instant> {
+        if self.rooms.is_empty() {
+            return None;
+        }
+        Some(self.rooms_told_at.map_or(now, |at| at + NOTICE_PERIOD))
+    }
+
+    /// Tells what is due.
+    pub(super) fn flush(&mut self, router: &Router, sessions: &Sessions) {
+        let now = tokio::time::Instant::now().into_std();
+        if let Some(notice) = self.presence.take_due(now) {
+            let message = HubToClient::Presence { joined: notice.joined, left: notice.left };
+            sessions.tell_all(&Utf8Bytes::from(hub::write(&message)));
+        }
+        if self.rooms_due(now).is_some_and(|due| due <= now) {
+            self.rooms_told_at = Some(now);
+            for (cid, maker) in std::mem::take(&mut self.rooms) {
+                // One text for each room, shared by everybody in it.
+                let message = HubToClient::Heads { heads: vec![router.head(&cid)] };
+                let text = Utf8Bytes::from(hub::write(&message));
+                sessions.tell(&router.members(&cid), &text, maker);
+            }
+        }
+    }
+}
