@@ -15,7 +15,7 @@ use chat_protocol::hub::{self, HubToClient};
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
-use futures_util::{FutureExt as _, Sink as _, SinkExt as _, Stream as _};
+use futures_util::{FutureExt as _, Sink as _, Stream as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -137,6 +137,7 @@ impl Connector {
             let (known, got) = (known.server, server);
             return Err(ConnectError::ServerChanged { url: url.clone(), known, got, path });
         }
+        let certificate = certificate.or(known.and_then(|known| known.certificate));
         let pin = KnownServer { server, certificate };
         Ok(Greeted { url: url.clone(), socket, greeting, exporter, pin })
     }

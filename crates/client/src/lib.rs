@@ -4,6 +4,8 @@
 //! Modules in reading order:
 //! - [`config`], [`exit`]: the command line, and what the program's exit code says;
 //! - [`input`], [`slash`], [`words`]: what a typed line means;
+//! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
+//! - `driver` (the task that owns a device), [`client`]: the handle and the events of everything;
 //! - [`emulate`]: many clients that send random lines, and the report that nothing was lost;
 //! - [`story`]: one message through all logs.
 
@@ -13,6 +15,16 @@ pub mod exit;
 pub mod input;
 pub mod slash;
 pub mod words;
+
+pub mod clock;
+pub mod home;
+
+pub mod connection;
+
+pub mod sign_in;
+
+pub mod client;
+mod driver;
 
 pub mod emulate;
 pub mod story;

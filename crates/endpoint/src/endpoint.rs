@@ -13,6 +13,7 @@ use chat_protocol::hub::{self, ClientToHub, Head, HubStage, HubToClient, Log};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceKeys};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::tag::Tag;
 use thiserror::Error;
 
 use crate::epochs::{Arriving, Making};
@@ -216,6 +217,24 @@ impl Endpoint {
     /// This device.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Takes other keys of the same device over, such as a new signing key after [`Rollback`]. Only
+    /// while there is no connection.
+    pub fn replace_device(&mut self, device: Device) {
+        self.device = device;
+        self.load_people();
+    }
+
+    /// The identity key that a name is known by; one's own and the hub's included.
+    pub fn identity_of(&self, name: &UserName) -> Option<KeyId> {
+        self.expected_identity(name)
+    }
+
+    /// Messages without an answer, oldest first.
+    pub fn pending(&self) -> Vec<(MessageId, ConversationId, Tag)> {
+        let outgoing = self.state.outgoing.iter();
+        outgoing.map(|(_, outgoing)| (outgoing.id, outgoing.cid.clone(), outgoing.tag)).collect()
     }
 
     /// A connection was signed in. `hub` is the hub's bundle from its greeting.

@@ -123,7 +123,7 @@ impl Endpoint {
 
     /// Tells a requester that its command was started.
     pub fn report_started(&mut self, now_ms: u64, to: &UserName, re: MessageId) {
-        self.report(now_ms, to, Tag::Out, None, Content::Started { re });
+        self.report(now_ms, to, Tag::Out, None, &Content::Started { re });
     }
 
     /// Sends a requester a piece of output.
@@ -135,13 +135,13 @@ impl Endpoint {
         stream: OutputStream,
         data: Vec<u8>,
     ) {
-        self.report(now_ms, to, Tag::Out, None, Content::Output { re, stream, data });
+        self.report(now_ms, to, Tag::Out, None, &Content::Output { re, stream, data });
     }
 
     /// Tells a requester how its command ended: ACK if the code is empty, NOACK otherwise.
     pub fn report_outcome(&mut self, now_ms: u64, to: &UserName, outcome: Outcome) {
         let tag = if outcome.code.is_empty() { Tag::Ack } else { Tag::Noack };
-        self.report(now_ms, to, tag, Some(Stage::Executed), Content::Outcome(outcome));
+        self.report(now_ms, to, tag, Some(Stage::Executed), &Content::Outcome(outcome));
     }
 
     fn report(
@@ -150,10 +150,10 @@ impl Endpoint {
         to: &UserName,
         tag: Tag,
         stage: Option<Stage>,
-        content: Content,
+        content: &Content,
     ) {
         if let Ok(cid) = self.direct(to) {
-            self.draft(now_ms, cid, tag, stage, &content);
+            self.draft(now_ms, cid, tag, stage, content);
         }
     }
 

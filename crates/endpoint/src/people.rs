@@ -142,7 +142,7 @@ impl Endpoint {
     }
 
     /// The identity that a person must have: one's own, the hub's, or the one pinned.
-    fn expected_identity(&self, name: &UserName) -> Option<KeyId> {
+    pub(crate) fn expected_identity(&self, name: &UserName) -> Option<KeyId> {
         if *name == self.device.user {
             return Some(self.device.bundle.identity());
         }

@@ -114,7 +114,9 @@ impl Endpoint {
         };
         for (id, digest) in body.re {
             let Some(sent) = self.state.sent.get_mut(&id.to_string()) else { continue };
-            let counts = sent.digests.contains(&digest)
+            // A frame that was altered on the way has another digest: its complaint counts too.
+            let named = sent.digests.contains(&digest) || header.t == Tag::Noack;
+            let counts = named
                 && sent.recipients.contains(&header.from)
                 && !sent.confirmed.contains(&header.from);
             if counts {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     close::CloseReason,
-    delivery::{members_messages, wrap_message},
+    delivery::{members_messages, tag_of, wrap_message},
     hub::Shared,
     limits::CATCH_UP_PAGE_MAX,
     outbox::{Outgoing, Overflow},
@@ -112,6 +112,7 @@ async fn read_until(
 /// Pushes one entry when the outbox has room: answers share it and must not be crowded out.
 async fn push(hub: &Shared, peer: &Peer, entry: PageEntry) -> Result<(), CatchUpError> {
     peer.outbox.wait_for_room().await?;
+    let tag = tag_of(&entry.frame);
     let frame = Delivery::encode(entry.position, entry.hub_ms, &entry.frame);
     let mut messages = vec![frame];
     if let Some(epoch) = entry.epoch {
@@ -122,6 +123,7 @@ async fn push(hub: &Shared, peer: &Peer, entry: PageEntry) -> Result<(), CatchUp
         hub.metrics.bytes_out.inc_by(u64::try_from(message.len()).unwrap_or(u64::MAX));
         peer.outbox.push(Outgoing::Binary(message))?;
     }
+    hub.metrics.frames_out.of(tag).inc();
     hub.metrics.deliveries.pushed.inc();
     Ok(())
 }

@@ -7,6 +7,7 @@ use chat_protocol::{
     frame::{Delivery as Frame, Upload},
     id::Digest,
     limits::UPLOAD_CHUNK_BYTES_MAX,
+    tag::Tag,
 };
 
 use crate::{
@@ -22,6 +23,8 @@ pub struct Wire {
     pub position: u64,
     /// To whom.
     pub audience: Audience,
+    /// What is delivered, for the figures.
+    pub tag: Option<Tag>,
     frame: Bytes,
     epoch: Option<EpochParts>,
 }
@@ -44,7 +47,8 @@ impl Wire {
                 (frame, Some(EpochParts { e, members, wraps }))
             }
         };
-        Self { position, audience, frame: Frame::encode(position, hub_ms, &frame), epoch }
+        let tag = tag_of(&frame);
+        Self { position, audience, tag, frame: Frame::encode(position, hub_ms, &frame), epoch }
     }
 
     /// Bytes it keeps in memory.
@@ -54,6 +58,12 @@ impl Wire {
             shared + parts.wraps.iter().map(Bytes::len).sum::<usize>()
         });
         self.frame.len() + parts
+    }
+
+    /// Bytes one session gets, about: the wraps of the others are not counted.
+    pub fn bytes_for_one(&self) -> usize {
+        let parts = self.epoch.as_ref();
+        self.frame.len() + parts.map_or(0, |p| p.members.iter().map(Bytes::len).sum())
     }
 
     /// Whether a session gets it, and which line of the epoch is its own.
@@ -79,6 +89,15 @@ impl Wire {
         let Some(wrap) = wrap else { return Ok(()) };
         outbox.push(Outgoing::Binary(wrap_message(parts.e, line, wrap.clone())))
     }
+}
+
+/// The tag of a frame that was checked when it was stored: it stands at a fixed place.
+pub fn tag_of(frame: &[u8]) -> Option<Tag> {
+    const BEFORE: &[u8] = b"{\"v\":1,\"t\":\"";
+    // Version, kind, and the length of the header.
+    let word = frame.get(6..)?.strip_prefix(BEFORE)?;
+    let end = word.iter().position(|&byte| byte == b'"')?;
+    Tag::parse(std::str::from_utf8(word.get(..end)?).ok()?)
 }
 
 /// The member lines of an epoch, in messages.

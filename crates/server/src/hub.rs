@@ -93,8 +93,7 @@ pub(crate) async fn start(
     metrics.watch_log(move || lost.lines_failed());
     let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
         queue::bounded(QueueLimits::default(), metrics.queue.clone());
-    let worker =
-        Worker::new(router, store, reads.clone(), Arc::clone(&metrics), log.clone());
+    let worker = Worker::new(router, store, reads.clone(), Arc::clone(&metrics), log.clone());
     let stop = CancellationToken::new();
     let worker = tokio::spawn(worker.run(receiver, stop.clone()));
     let passwords = Passwords::default();

@@ -118,7 +118,11 @@ impl Identity {
     fn read(path: &Path, bytes: &[u8]) -> Result<Self, IdentityError> {
         let damaged = |what: String| IdentityError::Damaged { path: path.to_owned(), what };
         let mode = fs::metadata(path)
-            .map_err(|source| IdentityError::File { action: "read", path: path.to_owned(), source })?
+            .map_err(|source| IdentityError::File {
+                action: "read",
+                path: path.to_owned(),
+                source,
+            })?
             .permissions()
             .mode();
         if mode & 0o077 != 0 {
@@ -188,8 +192,7 @@ impl Identity {
                 io::ErrorKind::NotFound => Ok(()),
                 _ => Err(error),
             })?;
-            let mut out =
-                OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
+            let mut out = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
             out.write_all(text.as_bytes())?;
             out.sync_all()?;
             fs::rename(&new, path)?;

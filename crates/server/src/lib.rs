@@ -168,9 +168,7 @@ where
     let (sessions, drain, close) =
         (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
     let (shared, draining) = (hub.0, drain.clone());
-    let serve = move |opened: Opened| {
-        session::serve(Arc::clone(&shared), draining.clone(), opened)
-    };
+    let serve = move |opened: Opened| session::serve(Arc::clone(&shared), draining.clone(), opened);
     let accepting = tokio::spawn(listener::run(
         listener,
         Arc::clone(&front),

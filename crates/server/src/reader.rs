@@ -215,7 +215,8 @@ impl Reader {
             return Err(Refusal::new(code::NOT_ALLOWED, reason));
         }
         check_addresses(header, &self.peer.name)?;
-        if header.shape() != Shape::Message && header.shape() != Shape::Receipt
+        if header.shape() != Shape::Message
+            && header.shape() != Shape::Receipt
             && !frame.body().is_empty()
         {
             return Err(Refusal::new(code::MALFORMED, "the body of this frame must be empty"));
@@ -234,12 +235,11 @@ impl Reader {
             let reason = "the signature is not the sender's over this frame";
             Refusal::new(code::BAD_SIGNATURE, reason)
         };
-        let key = match &self.key {
-            Some(key) => key,
-            None => {
-                let parsed = VerifyingKey::from_spki(&self.peer.spki).map_err(|_| bad())?;
-                self.key.insert(parsed)
-            }
+        let key = if let Some(key) = &self.key {
+            key
+        } else {
+            let parsed = VerifyingKey::from_spki(&self.peer.spki).map_err(|_| bad())?;
+            self.key.insert(parsed)
         };
         self.verified_frames += 1;
         if self.verified_frames > VERIFIED_FRAMES_MAX {
@@ -247,9 +247,7 @@ impl Reader {
             self.verified = VerifiedBatches::default();
         }
         let digest = Digest(sha256(&self.peer.spki));
-        frame
-            .verify(header.shape().label(), key, &digest, &mut self.verified)
-            .map_err(|_| bad())
+        frame.verify(header.shape().label(), key, &digest, &mut self.verified).map_err(|_| bad())
     }
 
     async fn send_frame(&self, request: FrameRequest) -> Result<(), CloseReason> {

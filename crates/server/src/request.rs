@@ -184,6 +184,7 @@ impl Refusal {
     }
 
     /// Tells where the conversation stands, too.
+    #[must_use]
     pub fn with_head(self, head: Head) -> Self {
         Self { head: Some(Box::new(head)), ..self }
     }

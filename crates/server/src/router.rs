@@ -148,9 +148,10 @@ impl Router {
             router.restore_conversation(row);
         }
         for room in [RoomName::lobby(), RoomName::all()] {
-            router.conversations.entry(ConversationId::room(&room)).or_insert_with_key(|cid| {
-                Conversation::new(cid.clone(), None)
-            });
+            router
+                .conversations
+                .entry(ConversationId::room(&room))
+                .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
         }
         Ok(router)
     }

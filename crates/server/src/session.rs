@@ -62,7 +62,11 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
 }
 
 /// Reads until there is a reason to end the connection, or until `drain` (`None`).
-async fn read<S>(mut stream: S, reader: &mut Reader, drain: &CancellationToken) -> Option<CloseReason>
+async fn read<S>(
+    mut stream: S,
+    reader: &mut Reader,
+    drain: &CancellationToken,
+) -> Option<CloseReason>
 where
     S: Stream<Item = Result<Message, Error>> + Unpin,
 {

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use chat_protocol::{code, handshake::Purpose};
+use chat_protocol::{code, handshake::Purpose, name::UserName};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
@@ -141,8 +141,8 @@ impl Sessions {
             return false;
         }
         let sessions = self.by_account.get_mut(&peer.account);
-        let session = sessions
-            .and_then(|all| all.iter_mut().find(|s| s.peer.connection == peer.connection));
+        let session =
+            sessions.and_then(|all| all.iter_mut().find(|s| s.peer.connection == peer.connection));
         // Whoever has left meanwhile needs nothing more.
         let Some(session) = session else { return true };
         let first = self.ring.partition_point(|wire| wire.position <= position);
@@ -162,18 +162,17 @@ impl Sessions {
         true
     }
 
-    /// Tells everybody.
-    pub fn tell_all(&self, text: &Utf8Bytes) {
-        self.by_account.values().flatten().for_each(|session| self.tell_one(session, text));
+    /// Tells everybody but the sessions of one name.
+    pub fn tell_others(&self, text: &Utf8Bytes, but: Option<&UserName>) {
+        for session in self.by_account.values().flatten() {
+            if Some(&session.peer.name) != but {
+                self.tell_one(session, text);
+            }
+        }
     }
 
     /// Tells every session of some accounts but one connection.
-    pub fn tell(
-        &self,
-        accounts: &[AccountId],
-        text: &Utf8Bytes,
-        but: Option<ConnectionId>,
-    ) {
+    pub fn tell(&self, accounts: &[AccountId], text: &Utf8Bytes, but: Option<ConnectionId>) {
         let sessions = accounts.iter().filter_map(|account| self.by_account.get(account));
         for session in sessions.flatten() {
             if Some(session.peer.connection) != but {
@@ -222,7 +221,9 @@ fn push_to(metrics: &Metrics, session: &Session, wire: &Wire, line: u32) -> bool
     match wire.push(&session.peer.outbox, line) {
         Ok(()) => {
             metrics.deliveries.pushed.inc();
-            metrics.bytes_out.inc_by(u64::try_from(wire.bytes()).unwrap_or(u64::MAX));
+            metrics.frames_out.of(wire.tag).inc();
+            let bytes = u64::try_from(wire.bytes_for_one()).unwrap_or(u64::MAX);
+            metrics.bytes_out.inc_by(bytes);
             true
         }
         Err(Overflow::Full { .. }) => {

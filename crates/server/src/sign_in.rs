@@ -118,7 +118,10 @@ async fn first_text(socket: &mut Socket) -> Result<String, Ended> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call; each is a different thing of the connection")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call; each is a different thing of the connection"
+)]
 async fn enter(
     hub: &Shared,
     reception: &Reception,
@@ -168,7 +171,11 @@ async fn enter(
     queue.send(Lane::Control, None, text.len(), request).await.map_err(|_| stopping())?;
     let admitted = answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
     let attempts = &hub.metrics.auth_attempts;
-    if admitted.is_new { attempts.registered.inc() } else { attempts.signed_in.inc() };
+    if admitted.is_new {
+        attempts.registered.inc()
+    } else {
+        attempts.signed_in.inc()
+    };
     Ok(admitted)
 }
 
@@ -195,17 +202,22 @@ fn claimed_name(text: &str) -> Option<String> {
     Some(header.get("u")?.as_str()?.to_owned())
 }
 
+/// A bundle, and its newest signing key as SPKI DER.
+type OwnBundle = (Arc<Bundle>, Vec<u8>);
+
 /// The bundle that came along, with the key that must have signed AUTH.
-fn own_bundle(received: &ReceivedAuth) -> Result<Option<(Arc<Bundle>, Vec<u8>)>, Problem> {
+fn own_bundle(received: &ReceivedAuth) -> Result<Option<OwnBundle>, Problem> {
     let Some(bytes) = &received.body.bundle else { return Ok(None) };
     let bundle = Bundle::verify(bytes.clone().into())
         .map_err(|error| Problem::refuse(code::MALFORMED, error.to_string()))?;
     if bundle.header().u != received.header.u {
         return Err(Problem::refuse(code::SIGN_IN, "the bundle belongs to another name"));
     }
-    let newest = bundle.header().sk.first().filter(|key| key.kid == received.header.sk);
+    let now = now_ms();
+    let newest = bundle.header().sk.first();
+    let newest = newest.filter(|key| key.kid == received.header.sk && key.exp > now);
     let Some(spki) = newest.map(|key| key.spki.clone()) else {
-        let reason = "a sign-in is signed by the newest key of the bundle it carries";
+        let reason = "a sign-in is signed by the newest key of its bundle, unexpired";
         return Err(Problem::refuse(code::SIGN_IN, reason));
     };
     Ok(Some((Arc::new(bundle), spki)))
@@ -251,9 +263,7 @@ async fn by_signature(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, V
     if let Some((bundle, spki)) = own_bundle(received)? {
         let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
         let known = known.ok_or_else(wrong_key)?;
-        bundle
-            .follows(known)
-            .map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
+        bundle.follows(known).map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
         check_signature(received, &spki)?;
         let dev = known.header().dev;
         let is_same = bundle.digest() == known.digest();
@@ -320,9 +330,7 @@ async fn by_password(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Ve
     let stored = stored_bundles(&account)?;
     let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
     if let Some(known) = known {
-        bundle
-            .follows(known)
-            .map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
+        bundle.follows(known).map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
         if bundle.digest() == known.digest() {
             return Ok((Proof::Known { dev: known.header().dev }, spki));
         }
@@ -339,8 +347,7 @@ async fn send_vault(
 ) -> Result<(), Problem> {
     let account = check_password(hub, received).await?;
     let vault = hub.reads.vault(account.id).await?;
-    let signed_in =
-        SignedIn { time: now_ms(), heads: Vec::new(), counters: Vec::new(), vault };
+    let signed_in = SignedIn { time: now_ms(), heads: Vec::new(), counters: Vec::new(), vault };
     let ok = Message::text(received.ok(&signed_in));
     hub.metrics.auth_attempts.signed_in.inc();
     socket.send(ok).await.map_err(|_gone| Problem::Failed(CloseReason::Done))

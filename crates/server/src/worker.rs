@@ -119,7 +119,9 @@ impl<S: Store> Worker<S> {
             } else {
                 // What was put off goes first, with whatever is there now.
                 let mut batch = std::mem::take(&mut deferred);
-                batch.extend(queue.take_batch(BATCH_REQUESTS_MAX).now_or_never().unwrap_or_default());
+                batch.extend(
+                    queue.take_batch(BATCH_REQUESTS_MAX).now_or_never().unwrap_or_default(),
+                );
                 batch
             };
             if !batch.is_empty() {
@@ -162,7 +164,9 @@ impl<S: Store> Worker<S> {
             }
             Err(CommitError::Full) => {
                 tracing::error!("the disk is full; nothing is stored until there is room");
-                open.into_iter().for_each(|queued| self.refuse_full(queued));
+                for queued in open {
+                    self.refuse_full(queued);
+                }
             }
             Err(error) => {
                 self.sessions.close_all(&CloseReason::Internal);
@@ -229,8 +233,9 @@ impl<S: Store> Worker<S> {
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
                 }
-                let recipients =
-                    effects.delivery.map_or(0, |delivery| self.sessions.deliver(Wire::new(delivery)));
+                let recipients = effects
+                    .delivery
+                    .map_or(0, |delivery| self.sessions.deliver(Wire::new(delivery)));
                 let kept = effects.recipient.is_some_and(|who| !self.sessions.is_online(who));
                 let stored = Decision::Again(position);
                 self.answer(request, &stored, Some(kept), recipients, (&queued, Some(story)));

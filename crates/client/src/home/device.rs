@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{KeyBits, SigningKey, UnwrapKey, random};
-use chat_protocol::id::Nonce16;
+use chat_protocol::id::{KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleError, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,17 @@ impl OwnDevice {
         let mut expiries = signing.chain(header.ek.iter().map(|key| key.exp));
         let soon = now_ms.saturating_add(RENEW_BEFORE_MS);
         header.rb != rb || expiries.any(|expires| expires <= soon)
+    }
+
+    /// What the state machine needs to know of it.
+    pub fn to_endpoint(&self, user: &UserName, server: KeyId) -> chat_endpoint::Device {
+        chat_endpoint::Device {
+            user: user.clone(),
+            dev: self.dev,
+            server,
+            keys: Arc::clone(&self.keys),
+            bundle: Arc::clone(&self.bundle),
+        }
     }
 
     pub(super) fn to_row(&self) -> Result<Vec<u8>, HomeError> {

@@ -160,7 +160,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("home.db");
         let open = || SqliteStore::open(&path, Zeroizing::new([7; 32])).unwrap();
-        let (mut first, mut second) = (open(), open());
+        let (mut second, mut first) = (open(), open());
         assert!(!first.begin().unwrap());
         let change = Change { key: "a/b".into(), value: Some(b"secret words".to_vec()) };
         first.commit(&[change]).unwrap();

@@ -13,6 +13,9 @@ use chat_protocol::tag::label;
 
 use super::parties::{ALICE, text_header};
 
+/// One change to the bytes of a frame.
+type Edit<'e> = &'e dyn Fn(&mut Vec<u8>);
+
 fn verify(frame: &RawFrame, verified: &mut VerifiedBatches) -> Result<(), FrameError> {
     let (key, digest) = ALICE.verifying();
     frame.verify(label::MSG, &key, &digest, verified)
@@ -23,7 +26,7 @@ fn r06_p_is_the_digest_of_what_was_sealed_signed_or_not() {
     let mut chain = Chain::new(&[1; 32]);
     let (_, key) = chain.advance();
     let sealed = envelope::seal(&text_header(Digest::ZERO, 0), &key, [0; 12], b"first");
-    let alone = sign_all(&ALICE.keys.signing, &[sealed.clone()]).remove(0);
+    let alone = sign_all(&ALICE.keys.signing, std::slice::from_ref(&sealed)).remove(0);
     let batched = sign_all(&ALICE.keys.signing, &[sealed.clone(), sealed.clone()]).remove(0);
     assert_ne!(alone, batched);
     for bytes in [alone, batched] {
@@ -105,20 +108,21 @@ fn r20_a_batch_has_one_shape() {
 #[test]
 fn r20_a_batch_of_another_shape_is_refused() {
     let (frames, block) = batch_of(5);
-    let refused = |index: usize, edit: &dyn Fn(&mut Vec<u8>)| {
+    let refused = |index: usize, edit: Edit<'_>| {
         let mut bytes = frames[index].clone();
         edit(&mut bytes);
         RawFrame::decode(bytes.into())
     };
-    for (what, index, edit) in [
-        ("k of 0", 0, &(|f: &mut Vec<u8>| f[block + 1] = 0) as &dyn Fn(&mut Vec<u8>)),
+    let changes: [(&str, usize, Edit<'_>); 7] = [
+        ("k of 0", 0, &|f| f[block + 1] = 0),
         ("k of 1", 0, &|f| f[block + 1] = 1),
         ("k of 65", 0, &|f| f[block + 1] = 65),
         ("i = k", 0, &|f| f[block + 3] = 5),
         ("a path for another index", 4, &|f| f[block + 3] = 0),
         ("a path too long", 0, &|f| f[block + 4] = 4),
         ("a path too short", 0, &|f| f[block + 4] = 2),
-    ] {
+    ];
+    for (what, index, edit) in changes {
         assert_eq!(refused(index, edit), Err(FrameError::Batch), "{what}");
     }
     for kind in [3, 0xff] {
@@ -134,7 +138,7 @@ fn r20_a_remembered_batch_vouches_for_itself_only() {
     let mut verified = VerifiedBatches::default();
     let good = RawFrame::decode(frames[2].clone().into()).unwrap();
     assert_eq!(verify(&good, &mut verified), Ok(()));
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 5] = [
+    let changes: [(&str, Edit<'_>); 5] = [
         ("signature", &|f| *f.last_mut().unwrap() ^= 1),
         ("count", &|f| f[block + 1] = 6),
         ("body", &|f| f[block - 1] ^= 1),

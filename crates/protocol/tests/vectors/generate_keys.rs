@@ -5,7 +5,7 @@ use chat_protocol::crypto::{WrapKey, hkdf_extract, sha256};
 use chat_protocol::frame::{Unsigned, sign_all};
 use chat_protocol::header::{Canonical, KeyHeader};
 use chat_protocol::id::Digest;
-use chat_protocol::keys::{Bundle, BundleHeader, PublishedWrapKey};
+use chat_protocol::keys::{Bundle, BundleHeader, BundleOptions, PublishedWrapKey};
 use chat_protocol::members::MemberList;
 use chat_protocol::tag::label;
 
@@ -193,6 +193,7 @@ fn forged_epoch(world: &World, epoch: &Epoch, header: &KeyHeader, label: &str) -
     EpochCase { frame, wraps, expect: None, ..epoch.case.clone() }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, one row for each vector")]
 pub(crate) fn epochs(world: &mut World, room: &Epoch, next: &Epoch, direct: &Epoch) {
     let right = EpochCase { expect: None, ..room.case.clone() };
     let with = |edit: &dyn Fn(&mut KeyHeader)| {
@@ -308,5 +309,5 @@ pub(crate) fn epochs(world: &mut World, room: &Epoch, next: &Epoch, direct: &Epo
 pub(crate) fn second_bundle(device: &Device) -> Bundle {
     let dev = device.bundle.header().dev;
     let previous = Some(&device.bundle);
-    device.keys.publish(&device.user, dev, previous, NOW + 1, Default::default()).unwrap()
+    device.keys.publish(&device.user, dev, previous, NOW + 1, BundleOptions::default()).unwrap()
 }

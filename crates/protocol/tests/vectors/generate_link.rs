@@ -117,7 +117,8 @@ fn changed_texts(world: &World, plain: &SignInCase, bound: &SignInCase) -> Refus
     let hello =
         |reception: Reception| SignInCase { hello: reception.text().to_owned(), ..plain.clone() };
     let relayed = hello(Reception::new(&world.hub.bundle, [9; 32]));
-    let options = BundleOptions { lk: world.hub.bundle.header().lk.clone(), ..Default::default() };
+    let options =
+        BundleOptions { lk: world.hub.bundle.header().lk.clone(), ..BundleOptions::default() };
     let false_hub = world.mallory.keys.publish(
         &UserName::server(),
         world.hub.bundle.header().dev,

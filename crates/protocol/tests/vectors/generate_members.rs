@@ -60,6 +60,7 @@ impl RoomChain {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, one row for each vector")]
 pub(crate) fn memberships(world: &mut World) {
     use MemberOperation::{Admit, Create, Join, Remove, Role};
     let World { alice, bob, mallory, .. } = &*world;

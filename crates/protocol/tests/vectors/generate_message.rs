@@ -82,8 +82,9 @@ impl<'w> Sender<'w> {
 }
 
 fn nonce(n: u32) -> [u8; 12] {
-    let [a, b, c, d] = n.to_be_bytes();
-    [0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, a, b, c, d]
+    let mut nonce = [0xc0; 12];
+    nonce[8..].copy_from_slice(&n.to_be_bytes());
+    nonce
 }
 
 /// Seals any bytes under any header bytes.
@@ -238,6 +239,7 @@ pub(crate) fn command_header(world: &World, sender: &Sender<'_>) -> MessageHeade
 
 type Receipt = (&'static str, Option<[&'static str; 3]>, ReceiptCase);
 
+#[expect(clippy::too_many_lines, reason = "a table, one row for each vector")]
 fn receipts(
     world: &World,
     room: &Epoch,

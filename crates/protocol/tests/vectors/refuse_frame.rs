@@ -8,6 +8,8 @@ use chat_protocol::tag::label;
 use super::format::{Case, MessageCase};
 use super::generate::World;
 
+type Edit<'e> = &'e dyn Fn(&mut Vec<u8>);
+
 /// Where the parts of a frame begin.
 struct Parts {
     header: usize,
@@ -34,7 +36,6 @@ pub(crate) fn single(world: &mut World, case: &MessageCase) {
     // The time is the header's last value: its last digit stands before the closing brace.
     let digit = body - 4 - 2;
     let long = u32::try_from(HEADER_BYTES_MAX + 1).unwrap().to_be_bytes();
-    type Edit<'e> = &'e dyn Fn(&mut Vec<u8>);
     let edits: [(&str, &str, &str, Edit<'_>); 14] = [
         ("version", "frame", "the version byte is 2", &|f| f[0] = 2),
         ("kind", "frame", "the kind byte is 3", &|f| f[1] = 3),
@@ -77,7 +78,6 @@ pub(crate) fn batch(world: &mut World, single: &MessageCase, batch: &MessageCase
     let Parts { header: _, body, auth } = parts(&batch.frames[CHANGED].0);
     let (count, index, length) = (auth + 1, auth + 3, auth + 4);
     let path = auth + 5;
-    type Edit<'e> = &'e dyn Fn(&mut Vec<u8>);
     let edits: [(&str, &str, &str, Edit<'_>); 13] = [
         ("index", "signature", "index 3 in place of 2, with a path as long", &|f| f[index] = 3),
         ("index-length", "frame", "index 4, whose path is shorter", &|f| f[index] = 4),

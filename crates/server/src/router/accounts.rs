@@ -1,6 +1,9 @@
 //! Accounts and their devices.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use chat_protocol::{
     code,
@@ -14,9 +17,7 @@ use chat_protocol::{
 use super::{Decision, Effects, Pending, Router, is_any};
 use crate::{
     request::{Plan, Proof, SignIn},
-    store::{
-        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal,
-    },
+    store::{AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal},
 };
 
 /// One device, by its newest bundle.
@@ -160,7 +161,7 @@ impl Router {
                 pending.names.insert(folded);
                 let new = NewAccount {
                     name: request.name.clone(),
-                    bundle: bundle.clone(),
+                    bundle: Arc::clone(bundle),
                     password: password.clone(),
                     vault: vault.clone(),
                 };
@@ -186,7 +187,7 @@ impl Router {
         }
         pending.names.insert(folded);
         let device = device.map(|device| device.id);
-        let new = NewBundle { account: account.id, device, bundle: bundle.clone() };
+        let new = NewBundle { account: account.id, device, bundle: Arc::clone(bundle) };
         Some(Decision::Propose(Proposal::Bundle(Box::new(new))))
     }
 
@@ -229,9 +230,9 @@ impl Router {
                 conversation.close_epochs(|line| is_any(&account.revoked, &line.sk));
             }
             let Some(epoch) = conversation.epochs.front_mut() else { continue };
-            let lacks = wanted.iter().any(|(sk, ek)| {
-                !epoch.lines.iter().any(|line| line.sk == *sk && line.ek == *ek)
-            });
+            let lacks = wanted
+                .iter()
+                .any(|(sk, ek)| !epoch.lines.iter().any(|line| line.sk == *sk && line.ek == *ek));
             if lacks {
                 epoch.lacking_ms.get_or_insert(now_ms);
             }
@@ -247,7 +248,9 @@ impl Router {
         let heads = rooms.iter().map(|cid| self.head(cid)).collect();
         let mut counters = Vec::new();
         for cid in &account.conversations {
-            let Some(epoch) = self.conversations.get(cid).and_then(|c| c.current()) else { continue };
+            let Some(epoch) = self.conversations.get(cid).and_then(|c| c.current()) else {
+                continue;
+            };
             let last = epoch.line(account.id, sk).and_then(|line| epoch.counter(line));
             if let Some(n) = last {
                 counters.push(Counter { epoch: EpochHead { g: epoch.g, e: epoch.e }, n });

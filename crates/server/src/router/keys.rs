@@ -171,8 +171,7 @@ impl Router {
             let missing = missing.iter().filter(|(line, _)| !present.contains(line));
             epoch.lacking_ms = missing.map(|(_, since)| *since).min();
         }
-        let audience =
-            Audience::Devices { lines: Arc::clone(&epoch.lines), sender: new.line };
+        let audience = Audience::Devices { lines: Arc::clone(&epoch.lines), sender: new.line };
         if let Some(conversation) = self.conversations.get_mut(cid) {
             conversation.push_epoch(epoch, now_ms);
         }

@@ -53,13 +53,12 @@ impl Router {
             Err(error) => return Decision::refuse(code::NOT_ALLOWED, error.to_string()),
         }
         pending.conversations.insert(cid.clone());
-        let newcomers = if header.op == MemberOperation::Leave
-            || header.op == MemberOperation::Remove
-        {
-            Vec::new()
-        } else {
-            who.devices.iter().map(|device| device.id).collect()
-        };
+        let newcomers =
+            if header.op == MemberOperation::Leave || header.op == MemberOperation::Remove {
+                Vec::new()
+            } else {
+                who.devices.iter().map(|device| device.id).collect()
+            };
         Decision::Propose(Proposal::Link(Box::new(NewLink {
             log,
             header: header.clone(),
@@ -85,8 +84,7 @@ impl Router {
         if let Some(membership) = &mut conversation.membership {
             membership.apply(&new.header, new.digest);
         }
-        let account =
-            self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
+        let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {
             match new.header.op {
                 MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit => {

@@ -21,8 +21,7 @@ impl Router {
             return Decision::Defer;
         }
         let sender = request.peer.account;
-        let Some((conversation, log)) =
-            self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
+        let Some((conversation, log)) = self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
         else {
             return self.no_epoch(cid);
         };
@@ -105,9 +104,7 @@ impl Router {
                 code::REPLAY,
                 format!("the counter {} of this epoch was used before", header.n),
             ),
-            Conflict::Missing { is_epoch_known: true } => {
-                Decision::Rekey(self.head(&header.cid))
-            }
+            Conflict::Missing { is_epoch_known: true } => Decision::Rekey(self.head(&header.cid)),
             Conflict::Missing { is_epoch_known: false } => self.no_epoch(&header.cid),
         }
     }

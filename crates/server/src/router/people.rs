@@ -33,11 +33,7 @@ pub struct Wanted {
 
 impl Router {
     /// One page of everybody after a name. `is_online` says who is connected.
-    pub fn who(
-        &self,
-        after: Option<&UserName>,
-        is_online: impl Fn(AccountId) -> bool,
-    ) -> WhoPage {
+    pub fn who(&self, after: Option<&UserName>, is_online: impl Fn(AccountId) -> bool) -> WhoPage {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut people: Vec<_> = self
             .by_name

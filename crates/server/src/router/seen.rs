@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use chat_protocol::hub::Log;
 
 use super::Router;
-use crate::{
-    request::Peer,
-    store::Proposal,
-};
+use crate::{request::Peer, store::Proposal};
 
 impl Router {
     /// The cursors to move; `None` when none of the logs is the peer's.

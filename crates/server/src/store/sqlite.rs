@@ -34,7 +34,9 @@ pub enum OpenError {
         source: io::Error,
     },
     /// SQLite refuses it.
-    #[error("cannot open the database {file}: {source}; see whether the disk is full, and keep a copy of the file before anything else")]
+    #[error(
+        "cannot open the database {file}: {source}; see whether the disk is full, and keep a copy of the file before anything else"
+    )]
     Database {
         /// The file.
         file: String,
@@ -42,7 +44,9 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     /// Written by a newer version.
-    #[error("the database {file} has version {found}, this server knows version {known}; start the newer server")]
+    #[error(
+        "the database {file} has version {found}, this server knows version {known}; start the newer server"
+    )]
     Version {
         /// The file.
         file: String,

@@ -17,7 +17,10 @@ use crate::{
     request::{Peer, Refusal},
     router::Wanted,
     sessions::push_text,
-    store::{LogId, Proposal, Store, sqlite::{ReadError, Reads}},
+    store::{
+        LogId, Proposal, Store,
+        sqlite::{ReadError, Reads},
+    },
 };
 
 /// Questions that may wait for the readers of the store; who asks beyond that is told to retry.

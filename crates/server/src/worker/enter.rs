@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use chat_protocol::{code, handshake::SignedIn};
 
-use super::{Next, Open, Worker, story::{self, Batch}};
+use super::{
+    Next, Open, Worker,
+    story::{self, Batch},
+};
 use crate::{
     outbox::Outgoing,
     queue::Queued,
@@ -127,8 +130,7 @@ impl<S: Store> Worker<S> {
             // The outbox is new and empty; if it is closed, the peer is gone and leaves below.
             outbox.push(Outgoing::Text(ok.into())).ok();
         }
-        let peer =
-            Arc::new(Peer { connection, account, device, name, sk, spki, purpose, outbox });
+        let peer = Arc::new(Peer { connection, account, device, name, sk, spki, purpose, outbox });
         let is_first = self.sessions.open(Arc::clone(&peer));
         if is_first {
             tracing::info!("[{}] just joined the chat", peer.name);

@@ -54,8 +54,13 @@ impl Notify {
     pub(super) fn flush(&mut self, router: &Router, sessions: &Sessions) {
         let now = tokio::time::Instant::now().into_std();
         if let Some(notice) = self.presence.take_due(now) {
+            // Nobody needs to be told of themselves alone.
+            let only = match notice.joined.as_slice() {
+                [only] if notice.left.is_empty() => Some(only.clone()),
+                _ => None,
+            };
             let message = HubToClient::Presence { joined: notice.joined, left: notice.left };
-            sessions.tell_all(&Utf8Bytes::from(hub::write(&message)));
+            sessions.tell_others(&Utf8Bytes::from(hub::write(&message)), only.as_ref());
         }
         if self.rooms_due(now).is_some_and(|due| due <= now) {
             self.rooms_told_at = Some(now);

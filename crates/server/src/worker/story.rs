@@ -98,7 +98,11 @@ pub(super) fn frame(
 }
 
 /// Writes down how a sign-in ended: whether it made the account, or why not.
-pub(super) fn sign_in(log: &OperationLog, queued: &Queued<Request>, result: Result<bool, &Refusal>) {
+pub(super) fn sign_in(
+    log: &OperationLog,
+    queued: &Queued<Request>,
+    result: Result<bool, &Refusal>,
+) {
     let Request::SignIn(request) = &queued.item else { return };
     let op = if result == Ok(true) { "session.register" } else { "session.open" };
     log.write(&Operation {

@@ -81,6 +81,12 @@ pub(crate) async fn start(config: Config) -> Server {
     Server { address, stop, task }
 }
 
+/// A hub in a folder of its own.
+pub(crate) async fn fresh() -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (start(config(folder.path())).await, folder)
+}
+
 impl Server {
     pub(crate) async fn stop(self) -> Result<(), RunError> {
         self.stop.send(()).ok();
@@ -201,8 +207,13 @@ impl Fresh {
     ) -> Result<Client, (String, String)> {
         let user = device.user();
         let signing = (entry.mode != Mode::Vault).then_some(&device.keys.signing);
-        let credentials =
-            Credentials { user: &user, mode: entry.mode, signing, body: &entry.body, exporter: None };
+        let credentials = Credentials {
+            user: &user,
+            mode: entry.mode,
+            signing,
+            body: &entry.body,
+            exporter: None,
+        };
         let (text, sent) = self.greeting.auth(&credentials, &random().into()).unwrap();
         self.socket.send(Message::text(text)).await.unwrap();
         match got(&mut self.socket).await {

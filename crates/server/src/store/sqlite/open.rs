@@ -151,11 +151,13 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
     for (id, cid) in rows {
         let cid = intact("conversation", ConversationId::parse(&cid))?;
         let row = conversation(connection, LogId(id), cid)?;
-        let last_link: Option<i64> = connection.query_row(
-            "SELECT position FROM links WHERE log = ?1 ORDER BY mg DESC LIMIT 1",
-            [id],
-            |row| row.get(0),
-        ).optional()?;
+        let last_link: Option<i64> = connection
+            .query_row(
+                "SELECT position FROM links WHERE log = ?1 ORDER BY mg DESC LIMIT 1",
+                [id],
+                |row| row.get(0),
+            )
+            .optional()?;
         let last_link = from_sql(last_link.unwrap_or(0));
         snapshot.position = snapshot.position.max(row.newest).max(last_link);
         snapshot.conversations.push(row);
@@ -206,8 +208,8 @@ fn conversation(
     log: LogId,
     cid: ConversationId,
 ) -> Result<ConversationRow, Problem> {
-    let mut select = connection
-        .prepare_cached("SELECT frame, digest FROM links WHERE log = ?1 ORDER BY mg")?;
+    let mut select =
+        connection.prepare_cached("SELECT frame, digest FROM links WHERE log = ?1 ORDER BY mg")?;
     let rows: Vec<(Vec<u8>, [u8; 32])> = select
         .query_map([log.0], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
@@ -246,7 +248,9 @@ fn newest_epoch(connection: &Connection, log: LogId) -> Result<Option<EpochRow>,
          GROUP BY line",
     )?;
     let counters = select
-        .query_map(params![log.0, position, id.0], |row| Ok((small(row.get(0)?), small(row.get(1)?))))?
+        .query_map(params![log.0, position, id.0], |row| {
+            Ok((small(row.get(0)?), small(row.get(1)?)))
+        })?
         .collect::<Result<_, _>>()?;
     let members = intact("member list", MemberList::parse(&members))?;
     Ok(Some(EpochRow { id, g, e, position: from_sql(position), members, counters }))

@@ -198,19 +198,15 @@ impl Reads {
     }
 
     /// Where a device began, and its cursors.
-    pub async fn cursors(
-        &self,
-        device: DeviceId,
-    ) -> Result<(u64, HashMap<LogId, u64>), ReadError> {
+    pub async fn cursors(&self, device: DeviceId) -> Result<(u64, HashMap<LogId, u64>), ReadError> {
         self.query(move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT start FROM devices WHERE id = ?1")?;
             let start: i64 = select.query_row([device.0], |row| row.get(0))?;
             let mut select =
                 connection.prepare_cached("SELECT log, position FROM cursors WHERE device = ?1")?;
-            let rows = select.query_map([device.0], |row| {
-                Ok((LogId(row.get(0)?), from_sql(row.get(1)?)))
-            })?;
+            let rows = select
+                .query_map([device.0], |row| Ok((LogId(row.get(0)?), from_sql(row.get(1)?))))?;
             Ok((from_sql(start), rows.collect::<Result<_, _>>()?))
         })
         .await
@@ -259,7 +255,7 @@ fn places(connection: &Connection, request: &PageRequest) -> Result<Vec<(u64, Lo
 }
 
 /// Member lines and the device's own line, for each epoch of a page.
-type Lines = HashMap<i64, Option<(Digest, Bytes, u32)>>;
+type Lines = HashMap<i64, Option<OwnLine>>;
 
 /// One entry, unless the device cannot open it or sent it.
 fn entry(
@@ -281,13 +277,12 @@ fn entry(
     if kind == EntryKind::Receipt {
         return Ok(Some(found));
     }
-    let own = match lines.get(&epoch) {
-        Some(own) => own.clone(),
-        None => {
-            let own = own_line(connection, epoch, request)?;
-            lines.insert(epoch, own.clone());
-            own
-        }
+    let own = if let Some(own) = lines.get(&epoch) {
+        own.clone()
+    } else {
+        let own = own_line(connection, epoch, request)?;
+        lines.insert(epoch, own.clone());
+        own
     };
     let Some((e, members, line)) = own.filter(|(_, _, line)| *line != small(sender_line)) else {
         return Ok(None);
@@ -310,12 +305,15 @@ fn kind_of(number: i64) -> Result<EntryKind, ReadError> {
     }
 }
 
+/// Digest and member lines of an epoch, and the device's own line in it.
+type OwnLine = (Digest, Bytes, u32);
+
 /// The device's line in an epoch: the lines are text, `name sk ek`.
 fn own_line(
     connection: &Connection,
     epoch: i64,
     request: &PageRequest,
-) -> Result<Option<(Digest, Bytes, u32)>, ReadError> {
+) -> Result<Option<OwnLine>, ReadError> {
     let mut select = connection.prepare_cached("SELECT e, members FROM epochs WHERE id = ?1")?;
     let row = select
         .query_row([epoch], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Vec<u8>>(1)?)))

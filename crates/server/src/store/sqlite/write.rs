@@ -1,6 +1,10 @@
 //! One transaction for each batch.
 
-use chat_protocol::{id::Digest, name::ConversationId};
+use chat_protocol::{
+    id::{Digest, MessageId},
+    keys::Bundle,
+    name::ConversationId,
+};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::{from_sql, to_sql};
@@ -97,7 +101,7 @@ impl Change<'_> {
     fn new_device(
         &mut self,
         account: AccountId,
-        bundle: &chat_protocol::keys::Bundle,
+        bundle: &Bundle,
     ) -> rusqlite::Result<DeviceId> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO devices (account, dev, start, bundle) VALUES (?1, ?2, ?3, ?4)",
@@ -118,8 +122,9 @@ impl Change<'_> {
                      SELECT id, ?2 - 1, bundle FROM devices WHERE id = ?1",
                 )?;
                 keep.execute(params![device.0, seq])?;
-                let mut update =
-                    self.connection.prepare_cached("UPDATE devices SET bundle = ?2 WHERE id = ?1")?;
+                let mut update = self
+                    .connection
+                    .prepare_cached("UPDATE devices SET bundle = ?2 WHERE id = ?1")?;
                 update.execute(params![device.0, &new.bundle.bytes()[..]])?;
                 device
             }
@@ -212,25 +217,23 @@ impl Change<'_> {
         let entry = NewEntry {
             log,
             sender: new.sender,
-            id: chat_protocol::id::MessageId(new.header.eid.0),
+            id: MessageId(new.header.eid.0),
             digest: new.digest,
             kind: EntryKind::Key,
             // Its number is what the reader of the log needs; it is no message of that epoch.
-            epoch: Some(EpochId(epoch.0)),
+            epoch: Some(epoch),
             line: new.line,
             n: 0,
             hub_ms: new.hub_ms,
             frame: new.frame.clone(),
         };
-        match self.entry(&entry)? {
-            Ok(Stored::Entry(position)) => Ok(Ok(Stored::Epoch { log, epoch, position })),
-            // The eid was used before: take back what this transaction has of it.
-            _ => {
-                self.connection.execute("DELETE FROM wraps WHERE epoch = ?1", [epoch.0])?;
-                self.connection.execute("DELETE FROM epochs WHERE id = ?1", [epoch.0])?;
-                Ok(Err(Conflict::Taken))
-            }
+        if let Ok(Stored::Entry(position)) = self.entry(&entry)? {
+            return Ok(Ok(Stored::Epoch { log, epoch, position }));
         }
+        // The eid was used before: take back what this transaction has of it.
+        self.connection.execute("DELETE FROM wraps WHERE epoch = ?1", [epoch.0])?;
+        self.connection.execute("DELETE FROM epochs WHERE id = ?1", [epoch.0])?;
+        Ok(Err(Conflict::Taken))
     }
 
     fn link(&mut self, new: &NewLink) -> Outcome {

@@ -1,0 +1,277 @@
+//! One signed-in device: a handle that takes orders and a stream of what happens. Line mode, pipe,
+//! one-shot commands, agent and emulator are all written against these two.
+
+use std::sync::Arc;
+
+use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification};
+use chat_oplog::OperationLog;
+use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::handshake::Purpose;
+use chat_protocol::id::{KeyId, MessageId, Nonce16};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::tag::Tag;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::ServerUrl;
+use crate::connection::{ConnectError, Connector};
+use crate::driver::{self, Order};
+use crate::exit::ExitStatus;
+use crate::home::OwnDevice;
+use crate::sign_in::{self, HomeAccount, StartError};
+
+/// Orders that wait for the driver; whoever gives more waits too.
+const ORDERS_MAX: usize = 256;
+
+/// Events that wait for the host; the driver keeps further ones itself and then reads no more.
+const EVENTS_MAX: usize = 256;
+
+/// Who signs in, where, and what is shared with other clients of this process.
+#[derive(Debug)]
+pub struct ClientOptions {
+    /// Addresses, pins and trust; clients of one process share it.
+    pub connector: Arc<Connector>,
+    /// The name.
+    pub user: UserName,
+    /// Interactive connections are one per name.
+    pub purpose: Purpose,
+    /// Where the keys come from.
+    pub account: Account,
+    /// Bundles that were verified already; clients of one process share it.
+    pub bundles: Arc<BundleCache>,
+    /// The log of this client.
+    pub log: OperationLog,
+}
+
+/// Where the keys come from.
+#[derive(Debug)]
+pub enum Account {
+    /// A person's account, with a home on disk.
+    Home(HomeAccount),
+    /// An emulated one: nothing is kept. It is registered without a password where its name is
+    /// new, and signs in with its bundle where the name is its own already.
+    Memory(OwnDevice),
+}
+
+/// Orders to the driver. Clones give orders to the same device.
+#[derive(Debug, Clone)]
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+}
+
+/// What happens, in order. Nothing is lost while nobody looks; the connection then waits.
+#[derive(Debug)]
+pub struct Events(mpsc::Receiver<ClientEvent>);
+
+/// What happens.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// The connection is signed in.
+    Online {
+        /// Where.
+        url: ServerUrl,
+        /// The server's identity.
+        server: KeyId,
+    },
+    /// The connection is gone; another try follows by itself.
+    Offline {
+        /// Why.
+        reason: String,
+    },
+    /// The device says something.
+    Notification(Notification),
+    /// It is over; nothing follows.
+    Stopped(Stopped),
+}
+
+/// Why a client ended without being asked to.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// No further try can succeed.
+    #[error(transparent)]
+    Connection(#[from] ConnectError),
+    /// The home's database or another file of it failed.
+    #[error(transparent)]
+    Home(#[from] crate::home::HomeError),
+    /// A part of this program failed.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Stopped {
+    /// How the program ends because of it.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Connection(error) => error.exit_status(),
+            Self::Home(_) => ExitStatus::Storage,
+            Self::Internal(_) => ExitStatus::Failure,
+        }
+    }
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// It cannot be said at all.
+    #[error(transparent)]
+    Refused(#[from] chat_endpoint::SendError),
+    /// The client has stopped.
+    #[error("the client has stopped; start it again")]
+    Stopped,
+}
+
+/// How things stand, for people.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Who.
+    pub user: UserName,
+    /// Which device.
+    pub dev: Nonce16,
+    /// Identity key of this user.
+    pub identity: KeyId,
+    /// Identity of the server.
+    pub server: KeyId,
+    /// Where the connection is; none while there is none.
+    pub url: Option<ServerUrl>,
+    /// How long the last answer took, in microseconds.
+    pub answer_us: Option<u64>,
+    /// Messages and receipts without an answer.
+    pub unanswered: usize,
+    /// Messages without an answer, oldest first.
+    pub pending: Vec<(MessageId, ConversationId, Tag)>,
+}
+
+impl Client {
+    /// Signs in, once, and then keeps the device connected in the background.
+    pub async fn start(options: ClientOptions) -> Result<(Self, Events), StartError> {
+        let started = Box::pin(sign_in::first(&options)).await?;
+        let (orders, taken) = mpsc::channel(ORDERS_MAX);
+        let (told, events) = mpsc::channel(EVENTS_MAX);
+        driver::spawn(options, started, taken, told)?;
+        Ok((Self { orders }, Events(events)))
+    }
+
+    /// Says something in a room. It is kept when this returns, and sent as soon as can be.
+    pub async fn say(&self, room: &RoomName, text: &str) -> Result<MessageId, SendError> {
+        let (room, text) = (room.clone(), text.to_owned());
+        self.send(|reply| Order::Say { room, text, reply }).await
+    }
+
+    /// Says something to one person.
+    pub async fn tell(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
+        let (to, text) = (to.clone(), text.to_owned());
+        self.send(|reply| Order::Tell { to, text, reply }).await
+    }
+
+    /// Asks a machine to run a command.
+    pub async fn run(
+        &self,
+        target: &UserName,
+        argv: Vec<String>,
+        options: CommandOptions,
+    ) -> Result<MessageId, SendError> {
+        let target = target.clone();
+        self.send(|reply| Order::Run { target, argv, options, reply }).await
+    }
+
+    /// Asks who is there; answered by [`chat_endpoint::Event::People`].
+    pub async fn who(&self) {
+        self.order(Order::Who).await;
+    }
+
+    /// Brings the view of a conversation up to date; answered by
+    /// [`chat_endpoint::Event::Refreshed`].
+    pub async fn refresh(&self, cid: &ConversationId) {
+        self.order(Order::Refresh(cid.clone())).await;
+    }
+
+    /// A durable event was dealt with and need not be told again.
+    pub async fn consumed(&self, key: EventKey) {
+        self.order(Order::Consumed(key)).await;
+    }
+
+    /// Tells a requester that its command was started.
+    pub async fn report_started(&self, to: &UserName, re: MessageId) {
+        self.order(Order::Started { to: to.clone(), re }).await;
+    }
+
+    /// Sends a requester a piece of output.
+    pub async fn report_output(
+        &self,
+        to: &UserName,
+        re: MessageId,
+        stream: OutputStream,
+        data: Vec<u8>,
+    ) {
+        self.order(Order::Output { to: to.clone(), re, stream, data }).await;
+    }
+
+    /// Tells a requester how its command ended.
+    pub async fn report_outcome(&self, to: &UserName, outcome: Outcome) {
+        self.order(Order::Outcome { to: to.clone(), outcome }).await;
+    }
+
+    /// Sends the receipts that are owed and waits until nothing is unanswered. `false` when the
+    /// connection went away before that; what is open is sent again on the next one.
+    pub async fn flush(&self) -> bool {
+        self.ask(|reply| Order::Flush { reply }).await.unwrap_or(false)
+    }
+
+    /// How things stand; nothing when the client has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        self.ask(|reply| Order::Status { reply }).await
+    }
+
+    /// The identity key that a name is known by; one's own included.
+    pub async fn identity_of(&self, user: &UserName) -> Option<KeyId> {
+        let user = user.clone();
+        self.ask(|reply| Order::Identity { user, reply }).await.flatten()
+    }
+
+    /// Leaves: sends the receipts that are owed, waits for the answers while there is a
+    /// connection, and says goodbye.
+    pub async fn close(self) {
+        self.flush().await;
+        self.leave().await;
+    }
+
+    /// Leaves at once. What has no answer stays in the home.
+    pub async fn leave(self) {
+        self.ask(|reply| Order::Close { reply }).await;
+    }
+
+    async fn order(&self, order: Order) {
+        // A driver that has stopped has said why in its last event.
+        self.orders.send(order).await.ok();
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn send(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<MessageId, chat_endpoint::SendError>>) -> Order,
+    ) -> Result<MessageId, SendError> {
+        match self.ask(order).await {
+            Some(sent) => Ok(sent?),
+            None => Err(SendError::Stopped),
+        }
+    }
+}
+
+impl Events {
+    /// The next event; none after the client has ended. May be dropped at any time without loss.
+    pub async fn next(&mut self) -> Option<ClientEvent> {
+        self.0.recv().await
+    }
+
+    /// An event that is here already.
+    pub fn try_next(&mut self) -> Option<ClientEvent> {
+        self.0.try_recv().ok()
+    }
+}

@@ -1,0 +1,301 @@
+//! The task that owns one device and its connection.
+//!
+//! ```text
+//! orders ──┐                       ┌─► rows, committed first
+//! messages ┼─► gather ─► one step ─┼─► replies
+//! deadline ┘   (all that is ready) ├─► messages to the server
+//!                                  └─► events
+//! ```
+//!
+//! **Architecture Invariant.** Nothing leaves the device before the step that made it is durable.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chat_endpoint::{CommandOptions, Endpoint, EventKey, SendError};
+use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::id::{KeyId, MessageId};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::{ClientEvent, ClientOptions, Status, Stopped};
+use crate::clock::now_ms;
+use crate::connection::{ConnectError, Incoming, Session};
+use crate::home::{HomeError, OwnDevice};
+use crate::sign_in::{Door, OpenHome, StartError, Started};
+
+mod journal;
+mod link;
+mod step;
+
+use journal::Journal;
+use link::{Link, LinkEvent};
+
+/// What one step takes in at most: four times what one signature covers.
+const STEP_INPUTS_MAX: usize = 256;
+
+/// Events that the host has not taken. Above it the connection is not read: it is the server that
+/// keeps what comes, not this process's memory.
+const PENDING_EVENTS_MAX: usize = 1_024;
+
+/// An order of a [`crate::client::Client`].
+#[derive(Debug)]
+pub(crate) enum Order {
+    Say { room: RoomName, text: String, reply: Sent },
+    Tell { to: UserName, text: String, reply: Sent },
+    Run { target: UserName, argv: Vec<String>, options: CommandOptions, reply: Sent },
+    Started { to: UserName, re: MessageId },
+    Output { to: UserName, re: MessageId, stream: OutputStream, data: Vec<u8> },
+    Outcome { to: UserName, outcome: Outcome },
+    Who,
+    Refresh(ConversationId),
+    Consumed(EventKey),
+    Flush { reply: oneshot::Sender<bool> },
+    Status { reply: oneshot::Sender<Status> },
+    Identity { user: UserName, reply: oneshot::Sender<Option<KeyId>> },
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// Where the id of a message goes.
+type Sent = oneshot::Sender<Result<MessageId, SendError>>;
+
+/// What a step takes in.
+enum Input {
+    Order(Order),
+    Incoming(Incoming),
+    Connected(Box<Session>),
+    /// A deadline of the device has come.
+    Due,
+}
+
+/// Why the driver ends.
+enum End {
+    /// It was asked to; whoever asked is told when all is written.
+    Asked(Option<oneshot::Sender<()>>),
+    /// It cannot go on.
+    Failed(Stopped),
+}
+
+impl From<HomeError> for End {
+    fn from(error: HomeError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Everything of one device at run time.
+struct Driver {
+    endpoint: Endpoint,
+    device: OwnDevice,
+    home: Option<OpenHome>,
+    door: Door,
+    orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<ClientEvent>,
+    /// Events that the host has no room for yet.
+    pending: VecDeque<ClientEvent>,
+    link: Link,
+    flushes: Vec<oneshot::Sender<bool>>,
+    journal: Journal,
+}
+
+/// Starts the task of a device that has just signed in.
+pub(crate) fn spawn(
+    options: ClientOptions,
+    started: Started,
+    orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<ClientEvent>,
+) -> Result<(), StartError> {
+    let Started { device, server, store: home, session } = started;
+    let door = Door::new(&options);
+    let own = device.to_endpoint(&options.user, server);
+    let endpoint = match &home {
+        Some(home) => {
+            let rows = home.store.rows().map_err(HomeError::from)?;
+            Endpoint::new(own, &rows, options.bundles).map_err(HomeError::from)?
+        }
+        None => Endpoint::in_memory(own, options.bundles),
+    };
+    let journal = Journal::new(options.log, options.user);
+    let driver = Driver {
+        endpoint,
+        device,
+        home,
+        door,
+        orders,
+        events,
+        pending: VecDeque::new(),
+        link: Link::Down,
+        flushes: Vec::new(),
+        journal,
+    };
+    tokio::spawn(driver.run(session));
+    Ok(())
+}
+
+impl Driver {
+    async fn run(mut self, session: Session) {
+        let end = match self.step(vec![Input::Connected(Box::new(session))]) {
+            Ok(()) => self.work().await,
+            Err(end) => end,
+        };
+        if let Link::Online { socket, .. } = std::mem::take(&mut self.link) {
+            socket.close().await;
+        }
+        self.journal.closed(matches!(end, End::Asked(_)));
+        // Whoever waits for an answer learns that there will be none.
+        let Self { orders, events, mut pending, flushes, .. } = self;
+        drop((orders, flushes));
+        match end {
+            // The one that asked may be gone, as after Ctrl-C.
+            End::Asked(reply) => drop(reply.map(|reply| reply.send(()))),
+            End::Failed(stopped) => {
+                pending.push_back(ClientEvent::Stopped(stopped));
+                for event in pending {
+                    if events.send(event).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Steps until the end.
+    async fn work(&mut self) -> End {
+        loop {
+            let inputs = match self.gather().await {
+                Ok(inputs) => inputs,
+                Err(end) => return end,
+            };
+            if !inputs.is_empty()
+                && let Err(end) = self.step(inputs)
+            {
+                return end;
+            }
+        }
+    }
+
+    /// Waits until something happens, and takes everything else that is there already: one step
+    /// and one signature then cover all of it.
+    async fn gather(&mut self) -> Result<Vec<Input>, End> {
+        let reads = self.pending.len() < PENDING_EVENTS_MAX;
+        let due = self.endpoint.next_deadline().map(|deadline| {
+            Instant::now() + Duration::from_millis(deadline.saturating_sub(now_ms()))
+        });
+        let mut inputs = Vec::new();
+        let mut link_event = None;
+        tokio::select! {
+            order = self.orders.recv() => match order {
+                Some(order) => inputs.push(Input::Order(order)),
+                // Every handle is gone.
+                None => return Err(End::Asked(None)),
+            },
+            event = self.link.next(reads) => link_event = Some(event),
+            permit = self.events.reserve(), if !self.pending.is_empty() => match permit {
+                Ok(permit) => {
+                    if let Some(event) = self.pending.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                // Nobody looks any more: the handle decides when it is over.
+                Err(_) => self.pending.clear(),
+            },
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                inputs.push(Input::Due);
+            }
+        }
+        if let Some(event) = link_event {
+            self.on_link(event, &mut inputs)?;
+        }
+        while inputs.len() < STEP_INPUTS_MAX
+            && let Ok(order) = self.orders.try_recv()
+        {
+            inputs.push(Input::Order(order));
+        }
+        while reads
+            && inputs.len() < STEP_INPUTS_MAX
+            && let Some(incoming) = self.link.try_next()
+        {
+            match incoming {
+                Ok(incoming) => inputs.push(Input::Incoming(incoming)),
+                Err(error) => {
+                    self.lose(&error);
+                    break;
+                }
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn on_link(&mut self, event: LinkEvent, inputs: &mut Vec<Input>) -> Result<(), End> {
+        match event {
+            LinkEvent::Incoming(incoming) => inputs.push(Input::Incoming(incoming)),
+            LinkEvent::Lost(error) => self.lose(&error),
+            LinkEvent::Connected(session) => inputs.push(Input::Connected(session)),
+            LinkEvent::NotConnected(error) => self.not_connected(error)?,
+            LinkEvent::Renewed(renewed) => {
+                let device = renewed.map_err(|error| End::Failed(Stopped::Home(error)))?;
+                self.adopt(device)?;
+                self.connect()?;
+            }
+            LinkEvent::TryAgain => self.connect()?,
+        }
+        Ok(())
+    }
+
+    /// Starts the next attempt, with the keys as they are now.
+    fn connect(&mut self) -> Result<(), End> {
+        if let Some(home) = &self.home
+            && let Some(device) = crate::home::load_device(&home.store, &home.vault)?
+            && device.bundle.digest() != self.device.bundle.digest()
+        {
+            // Another process of this home has made a new key meanwhile.
+            self.adopt(device)?;
+        }
+        let fresh = crate::sign_in::up_to_date(self.device.clone(), &self.door.user, None);
+        match fresh {
+            Ok(device) if !device.published && self.device.published => self.adopt(device)?,
+            Ok(_) => {}
+            Err(error) => return Err(End::Failed(Stopped::Home(error.into()))),
+        }
+        self.link = self.link.connecting(self.door.clone(), self.device.clone());
+        Ok(())
+    }
+
+    /// Takes other keys of this device over, durably first.
+    fn adopt(&mut self, device: OwnDevice) -> Result<(), End> {
+        if let Some(home) = &mut self.home {
+            crate::home::save_device(&mut home.store, &device)?;
+        }
+        let server = self.endpoint.device().server;
+        self.endpoint.replace_device(device.to_endpoint(&self.door.user, server));
+        self.device = device;
+        Ok(())
+    }
+
+    fn lose(&mut self, error: &ConnectError) {
+        self.endpoint.disconnected();
+        self.link = Link::first_wait();
+        self.fail_flushes();
+        let reason = error.to_string();
+        self.journal.lost(&reason);
+        self.pending.push_back(ClientEvent::Offline { reason });
+    }
+
+    fn not_connected(&mut self, error: ConnectError) -> Result<(), End> {
+        self.fail_flushes();
+        self.journal.not_connected(&error);
+        if !error.is_temporary() {
+            return Err(End::Failed(error.into()));
+        }
+        self.link = self.link.wait(&error);
+        Ok(())
+    }
+
+    /// Without a connection nothing more is answered.
+    fn fail_flushes(&mut self) {
+        for reply in self.flushes.drain(..) {
+            // Whoever asked may be gone, as after Ctrl-C.
+            reply.send(false).ok();
+        }
+    }
+}

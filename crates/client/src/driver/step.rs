@@ -1,0 +1,172 @@
+//! One step: everything that is ready goes in, one commit, then everything comes out.
+
+use chat_endpoint::{SendError, Step};
+use chat_protocol::id::MessageId;
+
+use super::{Driver, End, Input, Link, Order, Sent};
+use crate::client::{ClientEvent, Status};
+use crate::clock::now_ms;
+use crate::connection::{Incoming, Session};
+use crate::home::{HomeError, OwnDevice};
+
+/// What is to be said once the step is durable.
+#[derive(Default)]
+struct Replies {
+    sent: Vec<(Sent, Result<MessageId, SendError>)>,
+    online: Option<Box<Session>>,
+    rolled_back: bool,
+    close: Option<Option<tokio::sync::oneshot::Sender<()>>>,
+}
+
+impl Driver {
+    /// Handles the inputs and lets out what comes of them.
+    pub(super) fn step(&mut self, inputs: Vec<Input>) -> Result<(), End> {
+        if let Some(home) = &mut self.home
+            && home.store.begin().map_err(HomeError::from)?
+        {
+            let rows = home.store.rows().map_err(HomeError::from)?;
+            self.endpoint.reload(&rows).map_err(HomeError::from)?;
+        }
+        let now_ms = now_ms();
+        let mut replies = Replies::default();
+        for input in inputs {
+            self.handle(now_ms, input, &mut replies);
+        }
+        if !self.flushes.is_empty() && self.endpoint.owes_receipts() {
+            self.endpoint.flush_receipts(now_ms);
+        }
+        let Step { changes, transmits, events } = self.endpoint.finish(now_ms);
+        if let Some(home) = &mut self.home {
+            home.store.commit(&changes).map_err(HomeError::from)?;
+        }
+        for (reply, sent) in replies.sent {
+            // Whoever asked may be gone; the message is on its way all the same.
+            reply.send(sent).ok();
+        }
+        if let Some(session) = replies.online {
+            self.go_online(*session)?;
+        }
+        if let Link::Online { socket, .. } = &mut self.link {
+            for transmit in transmits {
+                self.journal.bytes_out(&transmit);
+                socket.queue(transmit);
+            }
+        }
+        for notification in events {
+            self.journal.event(&notification.event);
+            self.pending.push_back(ClientEvent::Notification(notification));
+        }
+        if replies.rolled_back {
+            self.journal.rolled_back();
+            self.link = Link::renewing(&self.door, self.device.clone());
+        }
+        self.settle_flushes();
+        match replies.close {
+            Some(reply) => Err(End::Asked(reply)),
+            None => Ok(()),
+        }
+    }
+
+    fn handle(&mut self, now_ms: u64, input: Input, replies: &mut Replies) {
+        match input {
+            Input::Order(order) => self.obey(now_ms, order, replies),
+            Input::Incoming(Incoming::Text(text)) => self.endpoint.handle_text(now_ms, &text),
+            Input::Incoming(Incoming::Binary(bytes)) => self.endpoint.handle_binary(now_ms, bytes),
+            Input::Due => self.endpoint.handle_timeout(now_ms),
+            Input::Connected(session) => {
+                match self.endpoint.connected(now_ms, &session.signed_in, &session.hub) {
+                    Ok(()) => replies.online = Some(session),
+                    Err(chat_endpoint::Rollback) => replies.rolled_back = true,
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, now_ms: u64, order: Order, replies: &mut Replies) {
+        let endpoint = &mut self.endpoint;
+        match order {
+            Order::Say { room, text, reply } => {
+                let sent = endpoint.say(now_ms, &room, &text);
+                self.journal.say(&room, text.len(), &sent);
+                replies.sent.push((reply, sent));
+            }
+            Order::Tell { to, text, reply } => {
+                let sent = endpoint.tell_user(now_ms, &to, &text);
+                self.journal.tell(&to, text.len(), &sent);
+                replies.sent.push((reply, sent));
+            }
+            Order::Run { target, argv, options, reply } => {
+                let digest = super::journal::argv_digest(&argv);
+                let sent = endpoint.run(now_ms, &target, argv, options);
+                self.journal.run(&target, digest, &sent);
+                replies.sent.push((reply, sent));
+            }
+            Order::Started { to, re } => endpoint.report_started(now_ms, &to, re),
+            Order::Output { to, re, stream, data } => {
+                endpoint.report_output(now_ms, &to, re, stream, data);
+            }
+            Order::Outcome { to, outcome } => endpoint.report_outcome(now_ms, &to, outcome),
+            Order::Who => endpoint.who(),
+            Order::Refresh(cid) => endpoint.refresh(&cid),
+            Order::Consumed(key) => endpoint.consumed(key),
+            Order::Flush { reply } => {
+                endpoint.flush_receipts(now_ms);
+                self.flushes.push(reply);
+            }
+            Order::Status { reply } => {
+                // Whoever asked may be gone.
+                reply.send(self.status()).ok();
+            }
+            Order::Identity { user, reply } => {
+                // Whoever asked may be gone.
+                reply.send(endpoint.identity_of(&user)).ok();
+            }
+            Order::Close { reply } => replies.close = Some(Some(reply)),
+        }
+    }
+
+    /// The connection is signed in, and what the device made of it is durable.
+    fn go_online(&mut self, session: Session) -> Result<(), End> {
+        let Session { url, socket, .. } = session;
+        if !self.device.published {
+            self.device = OwnDevice { published: true, ..self.device.clone() };
+            if let Some(home) = &mut self.home {
+                crate::home::save_device(&mut home.store, &self.device)?;
+            }
+        }
+        let server = self.endpoint.device().server;
+        self.journal.online(&url);
+        self.pending.push_back(ClientEvent::Online { url: url.clone(), server });
+        self.link = Link::Online { socket, url };
+        Ok(())
+    }
+
+    /// Answers those who wait until nothing is open.
+    fn settle_flushes(&mut self) {
+        if !matches!(self.link, Link::Online { .. }) {
+            self.fail_flushes();
+        } else if self.endpoint.unanswered() == 0 && !self.endpoint.owes_receipts() {
+            for reply in self.flushes.drain(..) {
+                // Whoever asked may be gone, as after Ctrl-C.
+                reply.send(true).ok();
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let device = self.endpoint.device();
+        Status {
+            user: device.user.clone(),
+            dev: device.dev,
+            identity: device.bundle.identity(),
+            server: device.server,
+            url: match &self.link {
+                Link::Online { url, .. } => Some(url.clone()),
+                _ => None,
+            },
+            answer_us: self.journal.last_answer_us(),
+            unanswered: self.endpoint.unanswered(),
+            pending: self.endpoint.pending(),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The first sign-in of a start: which keys, which account, and what to ask a person.
+//!
+//! ```text
+//! home here ── password ──► open key file ──► signature
+//! no home ─┬─ --register ──────────────────► new account
+//!          └─ password ──► vault of the server ─┬─ opened: new device of a known account
+//!                                               └─ no such name: new account, after asking
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chat_endpoint::store::sqlite::SqliteStore;
+use chat_protocol::code;
+use chat_protocol::crypto::KeyError;
+use chat_protocol::handshake::{AuthBody, Mode, PasswordKeys, Purpose};
+use chat_protocol::id::{KeyId, Nonce16};
+use chat_protocol::keys::BundleError;
+use chat_protocol::name::UserName;
+use thiserror::Error;
+
+use crate::client::{Account, ClientOptions};
+use crate::clock::now_ms;
+use crate::config::Password;
+use crate::connection::{Attempt, ConnectError, Connector, Session};
+use crate::exit::ExitStatus;
+use crate::home::vault::VaultError;
+use crate::home::{HomeError, OwnDevice};
+
+mod person;
+pub mod prompt;
+
+pub use prompt::{NoPrompt, Prompt, TerminalPrompt};
+
+/// A person's account.
+#[derive(Debug)]
+pub struct HomeAccount {
+    /// The folder of all homes.
+    pub root: PathBuf,
+    /// The password, if it was given; otherwise it is asked for.
+    pub password: Option<Password>,
+    /// Make the account if the name is new, without asking.
+    pub register: bool,
+    /// Size of new keys.
+    pub key_bits: u32,
+    /// The restart nonce of the agent, where this process is one.
+    pub rb: Option<Nonce16>,
+    /// Whom to ask.
+    pub prompt: Arc<dyn Prompt>,
+}
+
+/// Why a client does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No connection or no sign-in.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The keys do not open.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A password is needed and nobody can be asked.
+    #[error(
+        "a password is needed: give --password-file FILE or set CHAT_PASSWORD, \
+         or start in a terminal"
+    )]
+    NoPassword,
+    /// The name is new and nobody said that it should be made.
+    #[error("{user} has no account on this server; give --register to make it")]
+    NotRegistered {
+        /// The name.
+        user: UserName,
+    },
+    /// A key could not be made.
+    #[error("cannot make keys: {0}")]
+    Key(#[from] KeyError),
+    /// A bundle could not be made.
+    #[error("cannot publish keys: {0}")]
+    Bundle(#[from] BundleError),
+    /// A part of this program failed.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl StartError {
+    /// How the program ends because of it.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Connect(error) => error.exit_status(),
+            Self::Home(_) => ExitStatus::Storage,
+            Self::Vault(_) | Self::NotRegistered { .. } => ExitStatus::SignInRefused,
+            Self::NoPassword => ExitStatus::Usage,
+            Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,
+        }
+    }
+}
+
+/// A device that has signed in for the first time since the start.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) device: OwnDevice,
+    pub(crate) server: KeyId,
+    pub(crate) store: Option<OpenHome>,
+    pub(crate) session: Session,
+}
+
+/// The home's database and what opens the device's row in it.
+#[derive(Debug)]
+pub(crate) struct OpenHome {
+    pub(crate) store: SqliteStore,
+    pub(crate) vault: crate::home::Vault,
+}
+
+/// Signs in by whatever way the account needs.
+pub(crate) async fn first(options: &ClientOptions) -> Result<Started, StartError> {
+    match &options.account {
+        Account::Home(account) => person::sign_in(options, account).await,
+        Account::Memory(device) => {
+            let door = Door::new(options);
+            let session = match door.register(device, None, None).await {
+                Err(error) if error.code() == Some(code::NAME_TAKEN) => {
+                    door.with_device(device).await?
+                }
+                other => other?,
+            };
+            let server = session.hub.identity();
+            let device = OwnDevice { published: true, ..device.clone() };
+            Ok(Started { device, server, store: None, session })
+        }
+    }
+}
+
+/// The ways in, for one user.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) user: UserName,
+    pub(crate) purpose: Purpose,
+}
+
+impl Door {
+    pub(crate) fn new(options: &ClientOptions) -> Self {
+        Self {
+            connector: Arc::clone(&options.connector),
+            user: options.user.clone(),
+            purpose: options.purpose,
+        }
+    }
+
+    fn body(&self) -> AuthBody {
+        AuthBody { purpose: self.purpose, pw: None, bundle: None, vault: None }
+    }
+
+    /// A known device, with its signature; with its bundle where the hub may not have it yet.
+    pub(crate) async fn with_device(&self, device: &OwnDevice) -> Result<Session, ConnectError> {
+        let signing = Some(&device.keys.signing);
+        let attempt = |body| Attempt { user: &self.user, mode: Mode::Sig, signing, body };
+        if !device.published {
+            let body = AuthBody { bundle: Some(device.bundle.bytes().to_vec()), ..self.body() };
+            match self.connector.sign_in(attempt(body)).await {
+                // It was published by a start that never learnt of it.
+                Err(error) if error.code() == Some(code::SIGN_IN) => {}
+                other => return other,
+            }
+        }
+        self.connector.sign_in(attempt(self.body())).await
+    }
+
+    /// A new account; with a password the server keeps the vault.
+    pub(crate) async fn register(
+        &self,
+        device: &OwnDevice,
+        keys: Option<&PasswordKeys>,
+        vault: Option<Vec<u8>>,
+    ) -> Result<Session, ConnectError> {
+        let body = AuthBody {
+            pw: keys.map(|keys| keys.login.to_vec()),
+            bundle: Some(device.bundle.bytes().to_vec()),
+            vault,
+            ..self.body()
+        };
+        let signing = Some(&device.keys.signing);
+        self.connector.sign_in(Attempt { user: &self.user, mode: Mode::Reg, signing, body }).await
+    }
+
+    /// A new device of a known account.
+    pub(crate) async fn with_password(
+        &self,
+        device: &OwnDevice,
+        keys: &PasswordKeys,
+    ) -> Result<Session, ConnectError> {
+        let body = AuthBody {
+            pw: Some(keys.login.to_vec()),
+            bundle: Some(device.bundle.bytes().to_vec()),
+            ..self.body()
+        };
+        let signing = Some(&device.keys.signing);
+        self.connector.sign_in(Attempt { user: &self.user, mode: Mode::Pw, signing, body }).await
+    }
+
+    /// The vault that the server keeps for this name.
+    pub(crate) async fn fetch_vault(&self, keys: &PasswordKeys) -> Result<Vec<u8>, ConnectError> {
+        let body = AuthBody { pw: Some(keys.login.to_vec()), ..self.body() };
+        let attempt = Attempt { user: &self.user, mode: Mode::Vault, signing: None, body };
+        let session = self.connector.sign_in(attempt).await?;
+        session.signed_in.vault.ok_or_else(|| ConnectError::Refused {
+            code: code::SIGN_IN.to_owned(),
+            reason: "this account has no password; its keys are on another machine".to_owned(),
+        })
+    }
+}
+
+/// Runs what takes a while beside the tasks that must not wait.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StartError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StartError::Internal(error.to_string()))
+}
+
+/// The device with a bundle that is good for a while. `rb` is the restart nonce it must carry;
+/// without one it keeps the one it has, because another process of this home may be the agent.
+pub(crate) fn up_to_date(
+    device: OwnDevice,
+    user: &UserName,
+    rb: Option<Nonce16>,
+) -> Result<OwnDevice, BundleError> {
+    let now_ms = now_ms();
+    let rb = rb.or(device.bundle.header().rb);
+    if device.is_outdated(rb, now_ms) { device.republished(user, rb, now_ms) } else { Ok(device) }
+}

@@ -1,0 +1,276 @@
+//! The account of a person: home, password, vault, questions.
+
+use std::sync::Arc;
+
+use chat_protocol::code;
+use chat_protocol::handshake::PasswordKeys;
+use chat_protocol::id::KeyId;
+use chat_protocol::keys::DeviceKeys;
+
+use super::{Door, HomeAccount, OpenHome, StartError, Started, aside, up_to_date};
+use crate::client::ClientOptions;
+use crate::clock::now_ms;
+use crate::config::Password;
+use crate::connection::{ConnectError, Session};
+use crate::home::device::key_sizes;
+use crate::home::vault::VaultError;
+use crate::home::{self, HomeFolder, OwnDevice, Vault};
+
+/// How often a person may mistype a password.
+const PASSWORD_TRIES_MAX: u32 = 3;
+
+/// One start of one person's client.
+struct Person<'a> {
+    door: Door,
+    account: &'a HomeAccount,
+    server: KeyId,
+    folder: HomeFolder,
+}
+
+/// What the server has for a name without a home here.
+enum Found {
+    /// Its vault, and the password that opens it.
+    Vault { keys: PasswordKeys, bytes: Vec<u8>, vault: Vault },
+    /// Nothing. The password, if it was typed for this already.
+    Nobody { password: Option<Password> },
+}
+
+pub(super) async fn sign_in(
+    options: &ClientOptions,
+    account: &HomeAccount,
+) -> Result<Started, StartError> {
+    // A person takes longer to type than the server waits for a sign-in: who the server is comes
+    // first, and each attempt makes a connection of its own.
+    let server = options.connector.server().await?;
+    let folder = HomeFolder::new(&account.root, &server, &options.user);
+    let person = Person { door: Door::new(options), account, server, folder };
+    match person.folder.key_file()? {
+        Some(key_file) => Box::pin(person.with_home(key_file)).await,
+        None if account.register => {
+            let password = person.new_password(None).await?;
+            Box::pin(person.new_account(password)).await
+        }
+        None => Box::pin(person.without_home()).await,
+    }
+}
+
+impl Person<'_> {
+    async fn derive(&self, password: &Password) -> Result<PasswordKeys, StartError> {
+        let (password, server, user) = (password.clone(), self.server, self.door.user.clone());
+        aside(move || PasswordKeys::derive(password.expose(), &server, &user)).await
+    }
+
+    async fn ask(&self, question: &str) -> Result<Password, StartError> {
+        let (prompt, question) = (Arc::clone(&self.account.prompt), question.to_owned());
+        aside(move || prompt.password(&question)).await?.ok_or(StartError::NoPassword)
+    }
+
+    /// The password given, or one that is asked for; `tries` counts those that were wrong.
+    async fn password(&self, tries: u32) -> Result<Password, StartError> {
+        match &self.account.password {
+            Some(password) => Ok(password.clone()),
+            None if tries == 0 => self.ask(&format!("Password of {}: ", self.door.user)).await,
+            None => self.ask("That was wrong. Password: ").await,
+        }
+    }
+
+    /// Whether a wrong password may be typed again.
+    fn may_try_again(&self, tries: u32) -> bool {
+        self.account.password.is_none()
+            && self.account.prompt.is_interactive()
+            && tries < PASSWORD_TRIES_MAX
+    }
+
+    /// A password for a new account: typed twice, because nobody can restore it.
+    async fn new_password(&self, typed: Option<Password>) -> Result<Password, StartError> {
+        if let Some(password) = &self.account.password {
+            return Ok(password.clone());
+        }
+        let mut first = match typed {
+            Some(password) => password,
+            None => self.ask(&format!("New password for {}: ", self.door.user)).await?,
+        };
+        loop {
+            if self.ask("The same password again: ").await? == first {
+                return Ok(first);
+            }
+            self.account.prompt.say("The two differ.");
+            first = self.ask(&format!("New password for {}: ", self.door.user)).await?;
+        }
+    }
+
+    async fn with_home(&self, key_file: Vec<u8>) -> Result<Started, StartError> {
+        let (vault, keys) = self.unlock(&key_file).await?;
+        let mut store = self.folder.open(&vault)?;
+        let known = home::load_device(&store, &vault)?;
+        let is_new = known.is_none();
+        let device = match known {
+            Some(device) => {
+                let rb = self.account.rb;
+                up_to_date(device, &self.door.user, rb)?
+            }
+            None => self.new_device(&vault).await?,
+        };
+        if !device.published {
+            home::save_device(&mut store, &device)?;
+        }
+        let tried = match &keys {
+            // A database that was lost: for the server this is another machine.
+            Some(keys) if is_new => self.door.with_password(&device, keys).await,
+            _ => self.door.with_device(&device).await,
+        };
+        let session = match tried {
+            Err(error) => self.second_try(error, &device, keys.as_ref(), key_file).await?,
+            Ok(session) => session,
+        };
+        self.started(store, vault, device, session)
+    }
+
+    /// What may still help a device whose home is here: the server was set up anew, or never
+    /// learnt of this device.
+    async fn second_try(
+        &self,
+        error: ConnectError,
+        device: &OwnDevice,
+        keys: Option<&PasswordKeys>,
+        key_file: Vec<u8>,
+    ) -> Result<Session, StartError> {
+        match (error.code(), keys) {
+            (Some(code::NO_SUCH_USER), _) => {
+                self.agree_to_register().await?;
+                let vault = keys.is_some().then_some(key_file);
+                Ok(self.door.register(device, keys, vault).await?)
+            }
+            (Some(code::SIGN_IN), Some(keys)) if !device.published => {
+                Ok(self.door.with_password(device, keys).await?)
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// Opens the key file with the password.
+    async fn unlock(&self, key_file: &[u8]) -> Result<(Vault, Option<PasswordKeys>), StartError> {
+        let user = &self.door.user;
+        if Vault::is_clear(key_file) {
+            return Ok((Vault::open(key_file, None, &self.server, user)?, None));
+        }
+        let mut tries = 0;
+        loop {
+            let keys = self.derive(&self.password(tries).await?).await?;
+            tries += 1;
+            match Vault::open(key_file, Some(&keys), &self.server, user) {
+                Ok(vault) => return Ok((vault, Some(keys))),
+                Err(VaultError::Wrong) if self.may_try_again(tries) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn without_home(&self) -> Result<Started, StartError> {
+        match self.look_up().await? {
+            Found::Vault { keys, bytes, vault } => {
+                self.account.prompt.say("This machine is new to the account; its keys are made.");
+                let device = self.new_device(&vault).await?;
+                self.folder.write_key_file(&bytes)?;
+                let mut store = self.folder.open(&vault)?;
+                home::save_device(&mut store, &device)?;
+                let session = self.door.with_password(&device, &keys).await?;
+                self.started(store, vault, device, session)
+            }
+            Found::Nobody { password } => {
+                self.agree_to_register().await?;
+                let password = self.new_password(password).await?;
+                self.new_account(password).await
+            }
+        }
+    }
+
+    /// Asks the server for the vault of this name.
+    async fn look_up(&self) -> Result<Found, StartError> {
+        let mut tries = 0;
+        loop {
+            let password = self.password(tries).await?;
+            let keys = self.derive(&password).await?;
+            tries += 1;
+            match self.door.fetch_vault(&keys).await {
+                Ok(bytes) => {
+                    let vault = Vault::open(&bytes, Some(&keys), &self.server, &self.door.user)?;
+                    return Ok(Found::Vault { keys, bytes, vault });
+                }
+                Err(error) if error.code() == Some(code::NO_SUCH_USER) => {
+                    return Ok(Found::Nobody { password: Some(password) });
+                }
+                Err(error)
+                    if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn agree_to_register(&self) -> Result<(), StartError> {
+        let user = self.door.user.clone();
+        if self.account.register {
+            return Ok(());
+        }
+        let prompt = Arc::clone(&self.account.prompt);
+        let question = format!("Nobody here is called {user}. Make a new account? [y/N] ");
+        let agreed = aside(move || prompt.is_interactive() && prompt.confirm(&question)).await?;
+        if agreed { Ok(()) } else { Err(StartError::NotRegistered { user }) }
+    }
+
+    async fn new_account(&self, password: Password) -> Result<Started, StartError> {
+        let keys = self.derive(&password).await?;
+        let made = self.new_keys().await?;
+        let vault = Vault::new(&made.identity);
+        let device = OwnDevice::first(&self.door.user, made, self.account.rb, now_ms())?;
+        let sealed = vault.seal(&keys, &self.server, &self.door.user);
+        // Before the server knows the name: keys that it holds and we lost would be worse than
+        // keys that nobody knows.
+        self.folder.write_key_file(&sealed)?;
+        let mut store = self.folder.open(&vault)?;
+        home::save_device(&mut store, &device)?;
+        match self.door.register(&device, Some(&keys), Some(sealed)).await {
+            Ok(session) => self.started(store, vault, device, session),
+            Err(error) => {
+                if error.code().is_some() {
+                    drop(store);
+                    self.folder.remove()?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn new_keys(&self) -> Result<DeviceKeys, StartError> {
+        let sizes = key_sizes(self.account.key_bits)?;
+        self.account.prompt.say("Making your keys; this takes a moment …");
+        Ok(aside(move || DeviceKeys::generate(sizes)).await??)
+    }
+
+    /// A device of this account on this machine.
+    async fn new_device(&self, vault: &Vault) -> Result<OwnDevice, StartError> {
+        let identity = vault.identity()?;
+        let made = self.new_keys().await?;
+        let keys = DeviceKeys { identity, ..made };
+        Ok(OwnDevice::first(&self.door.user, keys, self.account.rb, now_ms())?)
+    }
+
+    /// Notes that the server has the bundle.
+    fn started(
+        &self,
+        mut store: chat_endpoint::store::sqlite::SqliteStore,
+        vault: Vault,
+        device: OwnDevice,
+        session: Session,
+    ) -> Result<Started, StartError> {
+        let device = if device.published {
+            device
+        } else {
+            let device = OwnDevice { published: true, ..device };
+            home::save_device(&mut store, &device)?;
+            device
+        };
+        let store = Some(OpenHome { store, vault });
+        Ok(Started { device, server: self.server, store, session })
+    }
+}

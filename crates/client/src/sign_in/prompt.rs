@@ -1,0 +1,96 @@
+//! What a person is asked at the start.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use crate::config::Password;
+
+/// Answers questions. Called from a thread that may wait for a person.
+pub trait Prompt: Send + Sync + fmt::Debug {
+    /// Whether anybody can be asked.
+    fn is_interactive(&self) -> bool;
+    /// Asks for a password; nothing if nobody answers.
+    fn password(&self, question: &str) -> Option<Password>;
+    /// Asks for a yes.
+    fn confirm(&self, question: &str) -> bool;
+    /// Says what goes on.
+    fn say(&self, text: &str);
+}
+
+/// Nobody to ask. What goes on is said on standard error, unless silent.
+#[derive(Debug, Clone, Copy)]
+pub struct NoPrompt {
+    /// Say nothing.
+    pub silent: bool,
+}
+
+impl Prompt for NoPrompt {
+    fn is_interactive(&self) -> bool {
+        false
+    }
+
+    fn password(&self, _question: &str) -> Option<Password> {
+        None
+    }
+
+    fn confirm(&self, _question: &str) -> bool {
+        false
+    }
+
+    fn say(&self, text: &str) {
+        if !self.silent {
+            // With a closed standard error there is nobody to tell.
+            writeln!(io::stderr(), "{text}").ok();
+        }
+    }
+}
+
+/// A person at a terminal. Questions stand on standard error, so that standard output stays data.
+#[derive(Debug, Clone, Copy)]
+pub struct TerminalPrompt;
+
+impl TerminalPrompt {
+    /// Whether a person can see questions and type answers.
+    pub fn is_possible() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks for one line.
+    pub fn line(question: &str) -> io::Result<String> {
+        let mut error = io::stderr();
+        write!(error, "{question}")?;
+        error.flush()?;
+        let mut line = String::new();
+        if io::stdin().read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim().to_owned())
+    }
+}
+
+impl Prompt for TerminalPrompt {
+    fn is_interactive(&self) -> bool {
+        true
+    }
+
+    fn password(&self, question: &str) -> Option<Password> {
+        loop {
+            let typed = zeroize::Zeroizing::new(rpassword::prompt_password(question).ok()?);
+            match Password::new(&typed) {
+                Ok(password) => return Some(password),
+                Err(error) => self.say(&format!("This cannot be a password: {error}.")),
+            }
+        }
+    }
+
+    fn confirm(&self, question: &str) -> bool {
+        Self::line(question).is_ok_and(|answer| {
+            matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
+        })
+    }
+
+    fn say(&self, text: &str) {
+        // With a closed standard error there is nobody to tell.
+        writeln!(io::stderr(), "{text}").ok();
+    }
+}

@@ -1,0 +1,241 @@
+//! Devices against a hub in memory: what is sealed opens for whom it is meant, once, in order, and
+//! survives races, crashes and a hub that cheats.
+
+mod hub;
+
+use chat_endpoint::{Alarm, CommandOptions, Event};
+use chat_protocol::code;
+use chat_protocol::content::{Outcome, OutputStream};
+
+use hub::{TestHub, lobby, name};
+
+#[test]
+fn a_room_message_reaches_everybody_else_and_is_confirmed_by_each() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    let now = hub.now;
+    let id = hub.peers[0].endpoint.say(now, &lobby(), "hello").unwrap();
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: hello"]);
+    assert_eq!(hub.texts(2), ["alice: hello"]);
+    assert!(hub.texts(0).is_empty());
+    let stored = hub.count(0, |event| {
+        matches!(event, Event::Stored { id: of, recipients, .. } if *of == id && recipients.len() == 2)
+    });
+    assert_eq!(stored, 1);
+    let delivered = |event: &Event| matches!(event, Event::Delivered { id: of, readable: true, .. } if *of == id);
+    assert_eq!(hub.count(0, delivered), 2);
+    assert!(hub.peers.iter().all(|peer| peer.endpoint.unanswered() == 0));
+}
+
+#[test]
+fn direct_messages_of_both_sides_at_once_agree_on_one_epoch() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    for index in 0..5 {
+        hub.peers[0].endpoint.tell_user(now, &name("bob"), &format!("a{index}")).unwrap();
+        hub.peers[1].endpoint.tell_user(now, &name("alice"), &format!("b{index}")).unwrap();
+    }
+    hub.run();
+    assert_eq!(hub.texts(1), ["a0", "a1", "a2", "a3", "a4"].map(|t| format!("alice: {t}")));
+    assert_eq!(hub.texts(0), ["b0", "b1", "b2", "b3", "b4"].map(|t| format!("bob: {t}")));
+    assert_eq!(hub.count(0, |event| matches!(event, Event::Alarm { .. })), 0);
+}
+
+#[test]
+fn an_unknown_name_and_a_device_without_an_agent_are_refused_with_their_code() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    let alice = &mut hub.peers[0].endpoint;
+    alice.tell_user(now, &name("ghost"), "anybody there?").unwrap();
+    alice.run(now, &name("bob"), vec!["date".into()], CommandOptions::default()).unwrap();
+    hub.run();
+    let refused = |want: &'static str| move |event: &Event| matches!(event, Event::Refused { code, .. } if code == want);
+    assert_eq!(hub.count(0, refused(code::NO_SUCH_USER)), 1);
+    assert_eq!(hub.count(0, refused(code::NO_AGENT)), 1);
+    assert_eq!(hub.peers[0].endpoint.unanswered(), 0);
+}
+
+#[test]
+fn a_command_goes_there_and_its_output_and_outcome_come_back_in_order() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let now = hub.now;
+    let argv = vec!["echo".to_owned(), "hi".to_owned()];
+    let id = hub.peers[0]
+        .endpoint
+        .run(now, &name("machine"), argv.clone(), CommandOptions::default())
+        .unwrap();
+    hub.run();
+    let commands: Vec<_> = hub.peers[1]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Command { id, digest, command, pinned, .. } => {
+                Some((*id, *digest, command.argv.clone(), *pinned))
+            }
+            _ => None,
+        })
+        .collect();
+    let [(re, of, got, true)] = commands.as_slice() else { panic!("{commands:?}") };
+    assert_eq!((re, got), (&id, &argv));
+    let (re, of) = (*re, *of);
+    let (now, machine) = (hub.now, &mut hub.peers[1].endpoint);
+    machine.report_started(now, &name("alice"), re);
+    machine.report_output(now, &name("alice"), re, OutputStream::Stdout, b"hi\n".to_vec());
+    let outcome = Outcome { re, of, status: Some(3), code: "E_EXIT".into(), reason: "no".into() };
+    machine.report_outcome(now, &name("alice"), outcome);
+    hub.run();
+    let heard: Vec<&str> = hub.peers[0]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Started { .. } => Some("started"),
+            Event::Output { data, .. } if data == b"hi\n" => Some("output"),
+            Event::Ended { ok: false, status: Some(3), .. } => Some("ended"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(heard, ["started", "output", "ended"]);
+}
+
+#[test]
+fn an_expired_command_is_refused_by_the_machine_itself() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let now = hub.now;
+    // The machine is away when the command is sealed, and returns two minutes later.
+    hub.peers[0]
+        .endpoint
+        .run(now, &name("machine"), vec!["date".into()], CommandOptions::default())
+        .unwrap();
+    hub.disconnect(1);
+    hub.run();
+    hub.now += 120_000;
+    hub.connect(1);
+    hub.run();
+    let expired =
+        |event: &Event| matches!(event, Event::Ended { code, .. } if code == code::EXPIRED);
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Command { .. })), 0);
+    assert_eq!(hub.count(0, expired), 1);
+}
+
+#[test]
+fn a_newcomer_gets_what_is_said_from_then_on_in_a_new_epoch() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "before").unwrap();
+    hub.run();
+    let carol = hub.add("carol");
+    hub.run();
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "after").unwrap();
+    hub.run();
+    assert_eq!(hub.texts(carol), ["alice: after"]);
+    assert_eq!(hub.texts(1), ["alice: before", "alice: after"]);
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Gap { .. } | Event::Alarm { .. })), 0);
+}
+
+#[test]
+fn a_rekey_seals_the_same_ids_again_and_shows_each_once() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "one").unwrap();
+    hub.run();
+    hub.close_next = true;
+    let now = hub.now;
+    for text in ["two", "three", "four"] {
+        hub.peers[0].endpoint.say(now, &lobby(), text).unwrap();
+    }
+    hub.run();
+    assert_eq!(hub.texts(1), ["one", "two", "three", "four"].map(|t| format!("alice: {t}")));
+    assert_eq!(hub.peers[0].endpoint.unanswered(), 0);
+}
+
+#[test]
+fn a_restart_at_any_step_loses_nothing_and_shows_nothing_twice() {
+    for steps in 0..14 {
+        let mut hub = TestHub::with(&["alice", "bob"]);
+        let now = hub.now;
+        for text in ["one", "two", "three"] {
+            hub.peers[0].endpoint.tell_user(now, &name("bob"), text).unwrap();
+        }
+        for _ in 0..steps {
+            hub.turn();
+        }
+        // The host commits before it sends, so what was called but not committed never left.
+        let now = hub.now;
+        for index in 0..2 {
+            let step = hub.peers[index].endpoint.finish(now);
+            hub.peers[index].store.commit(step.changes);
+            hub.peers[index].events.extend(step.events.into_iter().map(|n| n.event));
+        }
+        hub.restart(0);
+        hub.restart(1);
+        hub.run();
+        let mut texts = hub.texts(1);
+        texts.dedup();
+        assert_eq!(texts, ["one", "two", "three"].map(|t| format!("alice: {t}")), "{steps} steps");
+        assert_eq!(hub.peers[0].endpoint.unanswered(), 0, "after {steps} steps");
+        assert_eq!(hub.peers[1].endpoint.unanswered(), 0, "after {steps} steps");
+    }
+}
+
+#[test]
+fn a_resend_after_a_lost_connection_is_byte_identical() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "first").unwrap();
+    hub.run();
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "second").unwrap();
+    hub.turn();
+    hub.disconnect(0);
+    hub.connect(0);
+    hub.run();
+    let frames: Vec<_> = hub.seen.iter().rev().take(2).collect();
+    assert_eq!(frames[0], frames[1]);
+    assert_eq!(hub.texts(1), ["alice: first", "alice: second"]);
+}
+
+#[test]
+fn a_frame_with_one_bit_flipped_is_not_shown_and_its_sender_is_told() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "first").unwrap();
+    hub.run();
+    hub.tamper = Some(|frame| {
+        let mut bytes = frame.to_vec();
+        let last = bytes.len() - 300;
+        bytes[last] ^= 1;
+        bytes
+    });
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "second").unwrap();
+    while hub.turn() {}
+    assert_eq!(hub.texts(1), ["alice: first"]);
+    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::BadSignature, .. });
+    assert_eq!(hub.count(1, alarm), 1);
+    hub.tamper = None;
+    hub.run();
+    let told = |event: &Event| matches!(event, Event::Delivered { readable: false, .. });
+    assert_eq!(hub.count(0, told), 1);
+}
+
+#[test]
+fn an_offered_identity_other_than_the_pinned_one_is_an_alarm_and_stops_messages() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "first").unwrap();
+    hub.run();
+    hub.swap_identity("bob");
+    let cid = chat_protocol::name::ConversationId::direct(&name("alice"), &name("bob")).unwrap();
+    hub.peers[0].endpoint.refresh(&cid);
+    hub.run();
+    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::KeyChanged, .. });
+    assert_eq!(hub.count(0, alarm), 1);
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "secret").unwrap();
+    hub.run();
+    let refused =
+        |event: &Event| matches!(event, Event::Refused { code, .. } if code == code::UNTRUSTED);
+    assert_eq!(hub.count(0, refused), 1);
+    assert_eq!(hub.texts(1), ["alice: first"]);
+}

@@ -1,0 +1,250 @@
+//! Names, keys and passwords at the door.
+
+use chat_protocol::{
+    crypto::{SigningKey, UnwrapKey, random},
+    handshake::{AuthBody, Credentials, Mode, Purpose},
+    hub::{self, ClientToHub, HubToClient},
+    id::Nonce16,
+    keys::{BundleOptions, DeviceKeys},
+};
+use futures_util::SinkExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::{
+    Client, Device, Entry, Got, Server, connect, fresh, got, keys, name, new_id, now_ms, register,
+    sign_in,
+};
+
+/// The refusal of a sign-in whose name is written into AUTH by hand.
+async fn refused_name(server: &Server, claimed: &str) -> (String, String) {
+    let device = Device::new("alice", 0);
+    let mut fresh = connect(server.address).await;
+    let (user, entry) = (device.user(), Entry::reg(&device));
+    let credentials = Credentials {
+        user: &user,
+        mode: entry.mode,
+        signing: Some(&device.keys.signing),
+        body: &entry.body,
+        exporter: None,
+    };
+    let (text, _) = fresh.greeting.auth(&credentials, &random().into()).unwrap();
+    let ClientToHub::Auth { hdr, body, sig } = hub::read(&text).unwrap() else { panic!("AUTH") };
+    let hdr = String::from_utf8(hdr).unwrap();
+    let claimed = serde_json::to_string(claimed).unwrap();
+    let hdr = hdr.replacen("\"alice\"", &claimed, 1).into_bytes();
+    let text = hub::write(&ClientToHub::Auth { hdr, body, sig });
+    fresh.socket.send(Message::text(text)).await.unwrap();
+    let Got::Hub(HubToClient::Noack { code, reason, .. }) = got(&mut fresh.socket).await else {
+        panic!("NOACK expected for {claimed}")
+    };
+    (code, reason)
+}
+
+#[tokio::test]
+async fn names_that_break_the_rules_are_refused_with_the_reason() {
+    let (server, _folder) = fresh().await;
+    let long = "a".repeat(33);
+    for (claimed, part) in [
+        ("", "empty"),
+        ("ALL", "reserved"),
+        ("all", "reserved"),
+        ("Server", "reserved"),
+        ("server", "reserved"),
+        ("a*b", "'*'"),
+        ("a b", "' '"),
+        ("a\nb", "'\\n'"),
+        (&long, "33"),
+    ] {
+        let (code, reason) = refused_name(&server, claimed).await;
+        assert_eq!(code, "E_NAME_INVALID", "{claimed:?}: {reason}");
+        assert!(reason.contains(part), "{claimed:?}: {reason}");
+    }
+    server.stop().await.unwrap();
+}
+
+/// The code that a sign-in is refused with.
+async fn refusal(server: &Server, device: &Device, entry: Entry) -> String {
+    match connect(server.address).await.enter(device, entry).await {
+        Ok(_) => panic!("let in"),
+        Err((code, _)) => code,
+    }
+}
+
+async fn until_gone(watcher: &mut Client, who: &str) {
+    let who = name(who);
+    let is_gone =
+        |n: &HubToClient| matches!(n, HubToClient::Presence { left, .. } if left.contains(&who));
+    watcher.notice(is_gone).await;
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_one_person_in_any_case_of_its_letters() {
+    let (server, _folder) = fresh().await;
+    let mut watcher = register(&server, "watcher", 2).await;
+    let alice = register(&server, "alice", 0).await;
+    for other in ["alice", "ALICE"] {
+        let other = Device::new(other, 1);
+        assert_eq!(refusal(&server, &other, Entry::reg(&other)).await, "E_NAME_IN_USE");
+    }
+    alice.bye().await;
+    until_gone(&mut watcher, "alice").await;
+    let other = Device::new("Alice", 1);
+    assert_eq!(refusal(&server, &other, Entry::reg(&other)).await, "E_NAME_TAKEN");
+    let nobody = Device::new("nobody", 1);
+    assert_eq!(refusal(&server, &nobody, Entry::sig()).await, "E_NO_SUCH_USER");
+    let thief = Device::new("alice", 1);
+    assert_eq!(refusal(&server, &thief, Entry::sig()).await, "E_SIGN_IN");
+    server.stop().await.unwrap();
+}
+
+/// Two that register at once end in one batch often; only one may win.
+#[tokio::test]
+async fn of_many_who_claim_a_name_at_once_one_wins() {
+    let (server, _folder) = fresh().await;
+    let claims = (0..6).map(|index| {
+        let address = server.address;
+        tokio::spawn(async move {
+            let device = Device::new(if index % 2 == 0 { "carol" } else { "Carol" }, index);
+            connect(address).await.enter(&device, Entry::reg(&device)).await.map(drop)
+        })
+    });
+    let mut won = 0;
+    for claim in claims.collect::<Vec<_>>() {
+        match claim.await.unwrap() {
+            Ok(()) => won += 1,
+            Err((code, _)) => assert!(["E_NAME_TAKEN", "E_NAME_IN_USE"].contains(&&*code)),
+        }
+    }
+    assert_eq!(won, 1);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_has_one_interactive_connection_and_many_tasks() {
+    let (server, _folder) = fresh().await;
+    let device = Device::new("alice", 0);
+    let mut entry = Entry::reg(&device);
+    entry.body.purpose = Purpose::Interactive;
+    let mut first = connect(server.address).await.enter(&device, entry).await.unwrap();
+    let mut second = sign_in(&server, &device).await;
+    let mut entry = Entry::sig();
+    entry.body.purpose = Purpose::Interactive;
+    assert_eq!(refusal(&server, &device, entry).await, "E_NAME_IN_USE");
+    first.settle().await;
+    second.settle().await;
+    second.bye().await;
+    let id = new_id();
+    first.send_text(&ClientToHub::Who { id, after: None }).await;
+    let HubToClient::Who { people, more: false, .. } = first.answer().await else { panic!("WHO") };
+    let shown: Vec<_> = people.iter().map(|p| (p.name.as_str(), p.online)).collect();
+    assert_eq!(shown, [("alice", true), ("server", false)], "a task left, the name is here");
+    server.stop().await.unwrap();
+}
+
+fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
+    let bundle = bundle.then(|| device.bundle.bytes().to_vec());
+    let body = AuthBody { purpose: Purpose::Task, pw: Some(vec![pw; 32]), bundle, vault: None };
+    Entry { mode, body }
+}
+
+#[tokio::test]
+async fn a_password_opens_the_vault_and_adds_a_device() {
+    let (server, _folder) = fresh().await;
+    let mut watcher = register(&server, "watcher", 2).await;
+    let device = Device::new("alice", 0);
+    let mut entry = with_password(Mode::Reg, &device, 7, true);
+    entry.body.vault = Some(vec![9; 100]);
+    let alice = connect(server.address).await.enter(&device, entry).await.unwrap();
+    let entry = with_password(Mode::Vault, &device, 8, false);
+    assert_eq!(refusal(&server, &device, entry).await, "E_SIGN_IN");
+    let nobody = Device::new("nobody", 1);
+    let entry = with_password(Mode::Vault, &nobody, 7, false);
+    assert_eq!(refusal(&server, &nobody, entry).await, "E_NO_SUCH_USER");
+    let entry = with_password(Mode::Vault, &device, 7, false);
+    let mut vault = connect(server.address).await.enter(&device, entry).await.unwrap();
+    assert_eq!(vault.signed_in.vault, Some(vec![9; 100]));
+    assert_eq!(vault.closed().await.0, 1000);
+
+    // A second machine: the same identity, its own signing and encryption key.
+    let second = second_device("alice", 0, 3);
+    let entry = || with_password(Mode::Pw, &second, 7, true);
+    assert_eq!(refusal(&server, &second, entry()).await, "E_NAME_IN_USE");
+    alice.bye().await;
+    until_gone(&mut watcher, "alice").await;
+    let stranger = Device::new("alice", 1);
+    let foreign = with_password(Mode::Pw, &stranger, 7, true);
+    assert_eq!(refusal(&server, &stranger, foreign).await, "E_SIGN_IN");
+    connect(server.address).await.enter(&second, entry()).await.unwrap().bye().await;
+    until_gone(&mut watcher, "alice").await;
+    for device in [&device, &second] {
+        sign_in(&server, device).await.bye().await;
+        until_gone(&mut watcher, "alice").await;
+    }
+    let id = new_id();
+    watcher.send_text(&ClientToHub::Bundles { id, known: [(name("alice"), 1), (name("x"), 0)].into() }).await;
+    let HubToClient::Bundles { people, unknown, .. } = watcher.answer().await else { panic!() };
+    let alice = &people[&name("alice")];
+    assert_eq!((alice.version, alice.bundles.len()), (2, 2));
+    assert_eq!(unknown, [name("x")]);
+    server.stop().await.unwrap();
+}
+
+/// Keys of `identity` with signing and encryption key of `other`.
+fn mixed(identity: usize, other: usize) -> &'static DeviceKeys {
+    let (identity, other) = (keys(identity), keys(other));
+    Box::leak(Box::new(DeviceKeys {
+        identity: SigningKey::from_pkcs8(&identity.identity.to_pkcs8()).unwrap(),
+        signing: SigningKey::from_pkcs8(&other.signing.to_pkcs8()).unwrap(),
+        encryption: UnwrapKey::from_pkcs8(&other.encryption.to_pkcs8()).unwrap(),
+    }))
+}
+
+fn second_device(user: &str, identity: usize, other: usize) -> Device {
+    let (keys, dev) = (mixed(identity, other), Nonce16(random()));
+    let options = BundleOptions::default();
+    let bundle = keys.publish(&name(user), dev, None, now_ms(), options).unwrap();
+    Device { name: user.to_owned(), keys, dev, bundle }
+}
+
+#[tokio::test]
+async fn a_device_changes_its_keys_with_a_bundle_that_follows() {
+    let (server, _folder) = fresh().await;
+    let mut watcher = register(&server, "watcher", 2).await;
+    let old = register(&server, "alice", 0).await.bye().await;
+    until_gone(&mut watcher, "alice").await;
+    let new_keys = mixed(0, 3);
+    let publish = |before| {
+        let options = BundleOptions::default();
+        new_keys.publish(&name("alice"), old.dev, before, now_ms(), options).unwrap()
+    };
+    let device = |bundle| Device { bundle, keys: new_keys, ..old.clone() };
+    let entry = |device: &Device| {
+        let mut entry = Entry::sig();
+        entry.body.bundle = Some(device.bundle.bytes().to_vec());
+        entry
+    };
+    let unlinked = device(publish(None));
+    assert_eq!(refusal(&server, &unlinked, entry(&unlinked)).await, "E_SIGN_IN");
+    let rotated = device(publish(Some(&old.bundle)));
+    connect(server.address).await.enter(&rotated, entry(&rotated)).await.unwrap().bye().await;
+    until_gone(&mut watcher, "alice").await;
+    assert_eq!(refusal(&server, &old, Entry::sig()).await, "E_SIGN_IN", "the old key is out");
+    sign_in(&server, &rotated).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_does_not_begin_with_auth_is_told_and_let_go() {
+    let (server, _folder) = fresh().await;
+    let who = hub::write(&ClientToHub::Who { id: new_id(), after: None });
+    for first in [Message::text(who), Message::binary(vec![1, 1, 0]), Message::text("{}")] {
+        let mut fresh = connect(server.address).await;
+        fresh.socket.send(first).await.unwrap();
+        let Got::Hub(HubToClient::Noack { code, .. }) = got(&mut fresh.socket).await else {
+            panic!("NOACK expected")
+        };
+        assert_eq!(code, "E_MALFORMED");
+        assert!(matches!(got(&mut fresh.socket).await, Got::Closed(1008, _)));
+    }
+    server.stop().await.unwrap();
+}

@@ -1,0 +1,78 @@
+//! Messages reach those they are for: live, and after an absence.
+
+use chat_protocol::{
+    header::MemberOperation,
+    hub::{ClientToHub, HubToClient, Log},
+    id::Digest,
+    tag::Tag,
+};
+
+use crate::client::{cid, fresh, name, register, sign_in};
+
+#[tokio::test]
+async fn a_direct_message_is_stored_delivered_and_caught_up_in_order() {
+    let (server, folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let place = cid("dm:alice:bob");
+    let devices = [&alice.device.clone(), &bob.device.clone()];
+    let epoch = alice.key(&place, None, &devices).await;
+    alice.ack().await;
+    let delivered = bob.delivery().await;
+    assert!(delivered.frame.header().starts_with(b"{\"v\":1,\"t\":\"KEY\""));
+    alice.say(Tag::Dm, &place, epoch.e, 0).await;
+    let (position, kept) = alice.ack().await;
+    assert!(!kept, "bob is here");
+    let (got, header) = bob.message().await;
+    assert_eq!((got, header.n), (position, 0));
+    assert_eq!(bob.uploads.len(), 2, "member lines and the own wrap");
+    let positions = [(Log::Conversation(place.clone()), position)].into();
+    bob.send_text(&ClientToHub::Seen { positions }).await;
+    bob.receipt(&place, &name("alice")).await;
+    bob.ack().await;
+    alice.delivery().await;
+
+    bob.settle().await;
+    let bob = bob.bye().await;
+    alice
+        .notice(|n| matches!(n, HubToClient::Presence { left, .. } if left.contains(&name("bob"))))
+        .await;
+    for n in 1..=600 {
+        alice.say(Tag::Dm, &place, epoch.e, n).await;
+    }
+    for _ in 1..=600 {
+        assert!(alice.ack().await.1, "kept for bob");
+    }
+    let mut bob = sign_in(&server, &bob).await;
+    for n in 1..=600 {
+        assert_eq!(bob.message().await.1.n, n);
+    }
+    alice.say(Tag::Dm, &place, epoch.e, 601).await;
+    assert_eq!(bob.message().await.1.n, 601, "live again");
+    alice.ack().await;
+    server.stop().await.unwrap();
+    let log = std::fs::read_to_string(folder.path().join("logs/server.jsonl")).unwrap();
+    assert!(log.contains("\"type\":\"DM\"") && log.contains("\"outcome\":\"ok\""), "{log}");
+}
+
+#[tokio::test]
+async fn a_room_is_joined_and_everybody_in_it_hears() {
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    for room in ["room:lobby", "room:ALL"] {
+        let place = cid(room);
+        let digest = alice.link(&place, MemberOperation::Join, (0, Digest::ZERO)).await;
+        alice.ack().await;
+        bob.link(&place, MemberOperation::Join, (1, digest)).await;
+        bob.ack().await;
+        let devices = [&alice.device.clone(), &bob.device.clone()];
+        let epoch = bob.key(&place, None, &devices).await;
+        bob.ack().await;
+        let tag = if room == "room:ALL" { Tag::Broadcast } else { Tag::Text };
+        bob.say(tag, &place, epoch.e, 0).await;
+        bob.ack().await;
+        assert_eq!(alice.message().await.1.t, tag);
+    }
+    server.stop().await.unwrap();
+}

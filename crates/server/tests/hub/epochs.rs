@@ -1,0 +1,101 @@
+//! One newest epoch, for exactly those who belong.
+
+use chat_protocol::{
+    header::MemberOperation,
+    hub::{ClientToHub, HubToClient},
+    id::Digest,
+    tag::Tag,
+};
+
+use crate::client::{cid, fresh, new_id, register};
+
+#[tokio::test]
+async fn of_two_epochs_at_once_one_wins_and_the_other_is_told_which() {
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let place = cid("dm:alice:bob");
+    let (a, b) = (alice.device.clone(), bob.device.clone());
+    let (of_alice, of_bob) =
+        tokio::join!(alice.key(&place, None, &[&a, &b]), bob.key(&place, None, &[&a, &b]));
+    let answers = [(alice.answer().await, of_alice), (bob.answer().await, of_bob)];
+    let winner = answers.iter().find(|(answer, _)| matches!(answer, HubToClient::Ack { .. }));
+    let winner = winner.expect("one wins").1;
+    let lost = answers.iter().filter_map(|(answer, _)| match answer {
+        HubToClient::Noack { code, head, .. } => Some((code.clone(), head.clone())),
+        _ => None,
+    });
+    let [(code, head)] = <[_; 1]>::try_from(lost.collect::<Vec<_>>()).expect("one loses");
+    assert_eq!(code, "E_EPOCH");
+    assert_eq!(head.unwrap().epoch.unwrap().e, winner.e);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn lines_are_the_newest_keys_of_members_and_of_all_of_them() {
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let bob = register(&server, "bob", 1).await;
+    let carol = register(&server, "carol", 2).await;
+    let place = cid("dm:alice:bob");
+    let (a, b, c) = (alice.device.clone(), bob.device.clone(), carol.device.clone());
+    alice.key(&place, None, &[&a, &b, &c]).await;
+    assert_eq!(alice.noack().await, "E_MEMBERS", "carol is not of this pair");
+    alice.key(&place, None, &[&a]).await;
+    assert_eq!(alice.noack().await, "E_MEMBERS", "bob is missing");
+    alice.key(&place, None, &[&b]).await;
+    assert_eq!(alice.noack().await, "E_MALFORMED", "the maker is missing");
+    alice.key(&cid("dm:alice:nobody"), None, &[&a, &b]).await;
+    assert_eq!(alice.noack().await, "E_NO_SUCH_USER");
+    alice.key(&cid("room:lobby"), None, &[&a]).await;
+    assert_eq!(alice.noack().await, "E_NOT_A_MEMBER");
+    let epoch = alice.key(&place, None, &[&a, &b]).await;
+    alice.ack().await;
+    alice.key(&place, None, &[&a, &b]).await;
+    assert_eq!(alice.noack().await, "E_EPOCH", "the first was made already");
+    alice.key(&place, Some(epoch), &[&a, &b]).await;
+    alice.ack().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_leaves_closes_the_epoch_and_the_sender_is_told_to_seal_again() {
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let den = cid("room:den");
+    let made = alice.link(&den, MemberOperation::Create, (0, Digest::ZERO)).await;
+    alice.ack().await;
+    let joined = bob.link(&den, MemberOperation::Join, (1, made)).await;
+    bob.ack().await;
+    alice.notice(|n| matches!(n, HubToClient::Heads { heads } if heads[0].mg == 2)).await;
+    let (a, b) = (alice.device.clone(), bob.device.clone());
+    let epoch = alice.key(&den, None, &[&a, &b]).await;
+    alice.ack().await;
+    alice.say(Tag::Text, &den, epoch.e, 0).await;
+    alice.ack().await;
+    assert_eq!(bob.message().await.1.n, 0);
+
+    bob.link(&den, MemberOperation::Leave, (1, made)).await;
+    assert_eq!(bob.noack().await, "E_MEMBERS", "not the next link");
+    bob.link(&den, MemberOperation::Leave, (2, joined)).await;
+    bob.ack().await;
+    let header = alice.header(Tag::Text, &den, epoch.e, 1);
+    alice.send_frame(alice.seal(&header)).await;
+    let HubToClient::Rekey { id, head } = alice.answer().await else { panic!("REKEY expected") };
+    assert_eq!((id, head.epoch.unwrap().e, head.mg), (header.id, epoch.e, 3));
+    let next = alice.key(&den, Some(epoch), &[&a]).await;
+    alice.ack().await;
+    let mut again = alice.header(Tag::Text, &den, next.e, 0);
+    again.id = header.id;
+    alice.send_frame(alice.seal(&again)).await;
+    alice.ack().await;
+    bob.settle().await;
+    assert_eq!(bob.waiting(), 1, "the first KEY alone was not looked at");
+
+    let id = new_id();
+    bob.send_text(&ClientToHub::Members { id, cid: den.clone(), from: 1 }).await;
+    let HubToClient::Members { links, more, .. } = bob.answer().await else { panic!("MEMBERS") };
+    assert_eq!((links.len(), more), (2, false));
+    server.stop().await.unwrap();
+}

@@ -1,0 +1,185 @@
+//! What the hub refuses, with which code, and that nothing of it is delivered.
+
+use chat_protocol::{
+    frame::unsigned,
+    header::{Canonical, Recipient},
+    hub::{ClientToHub, HubToClient},
+    id::{Digest, MessageId},
+    tag::{Tag, label},
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::{Client, Epoch, Server, cid, fresh, new_id, now_ms, register};
+
+/// Alice and bob with an epoch between them.
+async fn pair(server: &Server) -> (Client, Client, Epoch) {
+    let mut alice = register(server, "alice", 0).await;
+    let mut bob = register(server, "bob", 1).await;
+    let devices = [&alice.device.clone(), &bob.device.clone()];
+    let epoch = alice.key(&cid("dm:alice:bob"), None, &devices).await;
+    alice.ack().await;
+    bob.delivery().await;
+    (alice, bob, epoch)
+}
+
+#[tokio::test]
+async fn a_resend_gets_the_same_ack_and_a_used_counter_or_id_is_refused() {
+    let (server, _folder) = fresh().await;
+    let (mut alice, mut bob, epoch) = pair(&server).await;
+    let place = cid("dm:alice:bob");
+    let header = alice.header(Tag::Dm, &place, epoch.e, 0);
+    let frame = alice.seal(&header);
+    // At once, so that some meet in one batch.
+    for _ in 0..3 {
+        alice.send_frame(frame.clone()).await;
+    }
+    let first = alice.ack().await;
+    assert_eq!(alice.ack().await.0, first.0);
+    assert_eq!(alice.ack().await.0, first.0);
+    alice.say(Tag::Dm, &place, epoch.e, 0).await;
+    assert_eq!(alice.noack().await, "E_REPLAY");
+    let mut same_id = alice.header(Tag::Dm, &place, epoch.e, 1);
+    same_id.id = header.id;
+    alice.send_frame(alice.seal(&same_id)).await;
+    assert_eq!(alice.noack().await, "E_CONFLICT");
+    alice.say(Tag::Dm, &place, epoch.e, 2).await;
+    alice.ack().await;
+    assert_eq!(bob.message().await.1.n, 0);
+    assert_eq!(bob.message().await.1.n, 2, "nothing between");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tampered_frame_is_refused_and_three_end_the_connection() {
+    let (server, _folder) = fresh().await;
+    let (mut alice, mut bob, epoch) = pair(&server).await;
+    let place = cid("dm:alice:bob");
+    for n in 0..3 {
+        let mut frame = alice.seal(&alice.header(Tag::Dm, &place, epoch.e, n)).to_vec();
+        // Inside of the body, which ends before a signature of 256 bytes.
+        let at = frame.len() - 300;
+        frame[at] ^= 1;
+        alice.send_frame(frame.into()).await;
+        assert_eq!(alice.noack().await, "E_BAD_SIGNATURE");
+    }
+    assert_eq!(alice.closed().await.0, 1008);
+    bob.settle().await;
+    assert_eq!(bob.waiting(), 0, "nothing was delivered");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn addresses_that_do_not_go_together_are_refused() {
+    let (server, _folder) = fresh().await;
+    let (mut alice, _bob, epoch) = pair(&server).await;
+    let dm = cid("dm:alice:bob");
+    let lobby = cid("room:lobby");
+    let base = |tag, place| alice.header(tag, place, epoch.e, 0);
+    let mut foreign = base(Tag::Dm, &dm);
+    foreign.from = crate::client::name("bob");
+    let mut other_key = base(Tag::Dm, &dm);
+    other_key.sk.0[0] ^= 1;
+    let mut to_all = base(Tag::Dm, &dm);
+    to_all.to = Recipient::Everyone;
+    let others = base(Tag::Dm, &cid("dm:bob:carol"));
+    let cases = [
+        foreign,
+        other_key,
+        to_all,
+        others,
+        base(Tag::Text, &dm),
+        base(Tag::Dm, &lobby),
+        base(Tag::Broadcast, &lobby),
+        base(Tag::Text, &cid("room:ALL")),
+    ];
+    for header in cases {
+        alice.send_frame(alice.seal(&header)).await;
+        assert_eq!(alice.noack().await, "E_NOT_ALLOWED", "{header:?}");
+    }
+    let header = alice.header(Tag::Dm, &dm, epoch.e, 0).to_bytes();
+    alice.send_frame(unsigned(header, b"body".to_vec())).await;
+    assert_eq!(alice.noack().await, "E_NOT_ALLOWED", "unsigned");
+    let unknown = alice.header(Tag::Dm, &dm, Digest([9; 32]), 0);
+    alice.send_frame(alice.seal(&unknown)).await;
+    assert_eq!(alice.noack().await, "E_EPOCH");
+    alice.say(Tag::Text, &lobby, epoch.e, 0).await;
+    assert_eq!(alice.noack().await, "E_NOT_A_MEMBER");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_needs_a_right_clock_and_an_agent() {
+    let (server, _folder) = fresh().await;
+    let (mut alice, _bob, epoch) = pair(&server).await;
+    let mut header = alice.header(Tag::Cmd, &cid("dm:alice:bob"), epoch.e, 0);
+    (header.nbf, header.exp) = (Some(0), Some(60_000));
+    header.rb = Some(chat_protocol::id::Nonce16([1; 16]));
+    header.tk = Some(chat_protocol::id::KeyId([1; 16]));
+    alice.send_frame(alice.seal(&header)).await;
+    assert_eq!(alice.noack().await, "E_NO_AGENT");
+    header.ts = now_ms() - 301_000;
+    header.id = new_id();
+    alice.send_frame(alice.seal(&header)).await;
+    let HubToClient::Noack { code, time, id, .. } = alice.answer().await else { panic!("NOACK") };
+    assert_eq!((code.as_str(), id), ("E_CLOCK", Some(header.id)));
+    assert!(time.unwrap().abs_diff(now_ms()) < 60_000);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_answered_with_its_id_where_there_is_one() {
+    let (server, _folder) = fresh().await;
+    let (mut alice, _bob, epoch) = pair(&server).await;
+    let header = alice.header(Tag::Dm, &cid("dm:alice:bob"), epoch.e, 0);
+    let text = String::from_utf8(header.to_bytes()).unwrap();
+    let chunk = text.replacen("\"DM\"", "\"FILE\"", 1);
+    for (header, code) in [
+        (text.replacen("\"DM\"", "\"SHOUT\"", 1), "E_UNKNOWN_TAG"),
+        (chunk, "E_NOT_ALLOWED"),
+        (text.replacen(",\"n\":0", ",\"n\":00", 1), "E_MALFORMED"),
+        (text.replacen(",\"n\":0", ", \"n\":0", 1), "E_MALFORMED"),
+    ] {
+        let readable = serde_json::from_str::<serde_json::Value>(&header).is_ok();
+        let frame = alice.sign(label::MSG, header.clone().into_bytes(), vec![1; 64]);
+        alice.send_frame(frame).await;
+        let HubToClient::Noack { code: got, id, .. } = alice.answer().await else { panic!() };
+        assert_eq!(got, code, "{header}");
+        assert_eq!(id.is_some(), readable, "{header}");
+    }
+    for bytes in [vec![], vec![1], vec![9, 9, 9], vec![1, 1, 0, 0, 0xff, 0xff], vec![1, 0x20, 3]] {
+        alice.send_raw(Message::binary(bytes)).await;
+        assert_eq!(alice.noack().await, "E_MALFORMED");
+    }
+    let id = new_id();
+    for (text, code, names) in [
+        ("{".to_owned(), "E_MALFORMED", None),
+        ("[".repeat(50_000), "E_MALFORMED", None),
+        (format!("{{\"tag\":\"SHOUT\",\"id\":\"{id}\"}}"), "E_UNKNOWN_TAG", Some(id)),
+        (format!("{{\"tag\":\"WHO\",\"id\":\"{id}\",\"x\":1}}"), "E_MALFORMED", Some(id)),
+    ] {
+        alice.send_raw(Message::text(text)).await;
+        let HubToClient::Noack { code: got, id: named, .. } = alice.answer().await else {
+            panic!("NOACK expected")
+        };
+        assert_eq!((got.as_str(), named), (code, names));
+    }
+    let known = (0..49).map(|n| (crate::client::name(&format!("u{n}")), 0)).collect();
+    alice.send_text(&ClientToHub::Bundles { id: MessageId([1; 16]), known }).await;
+    assert_eq!(alice.noack().await, "E_TOO_MANY");
+    alice.settle().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_breaks_the_bounds_of_the_socket_ends_the_connection() {
+    let (server, _folder) = fresh().await;
+    for (user, index, message, close) in [
+        ("alice", 0, Message::binary(vec![1; 300 * 1024]), 1009),
+        ("bob", 1, Message::text("x".repeat(1024 * 1024 + 1)), 1009),
+    ] {
+        let mut client = register(&server, user, index).await;
+        client.send_raw(message).await;
+        assert_eq!(client.closed().await.0, close, "{user}");
+    }
+    server.stop().await.unwrap();
+}
