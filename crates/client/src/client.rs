@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use chat_agent::AgentReport;
 use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification};
 use chat_oplog::OperationLog;
-use chat_protocol::content::{Outcome, OutputStream};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -192,25 +192,9 @@ impl Client {
         self.order(Order::Consumed(key)).await;
     }
 
-    /// Tells a requester that its command was started.
-    pub async fn report_started(&self, to: &UserName, re: MessageId) {
-        self.order(Order::Started { to: to.clone(), re }).await;
-    }
-
-    /// Sends a requester a piece of output.
-    pub async fn report_output(
-        &self,
-        to: &UserName,
-        re: MessageId,
-        stream: OutputStream,
-        data: Vec<u8>,
-    ) {
-        self.order(Order::Output { to: to.clone(), re, stream, data }).await;
-    }
-
-    /// Tells a requester how its command ended.
-    pub async fn report_outcome(&self, to: &UserName, outcome: Outcome) {
-        self.order(Order::Outcome { to: to.clone(), outcome }).await;
+    /// Passes on what the agent of this device reports about a command.
+    pub async fn report(&self, report: AgentReport) {
+        self.order(Order::Report(Box::new(report))).await;
     }
 
     /// Sends the receipts that are owed and waits until nothing is unanswered. `false` when the

@@ -12,8 +12,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use chat_agent::AgentReport;
 use chat_endpoint::{CommandOptions, Endpoint, EventKey, SendError};
-use chat_protocol::content::{Outcome, OutputStream};
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use tokio::sync::{mpsc, oneshot};
@@ -45,9 +45,7 @@ pub(crate) enum Order {
     Say { room: RoomName, text: String, reply: Sent },
     Tell { to: UserName, text: String, reply: Sent },
     Run { target: UserName, argv: Vec<String>, options: CommandOptions, reply: Sent },
-    Started { to: UserName, re: MessageId },
-    Output { to: UserName, re: MessageId, stream: OutputStream, data: Vec<u8> },
-    Outcome { to: UserName, outcome: Outcome },
+    Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),
     Consumed(EventKey),

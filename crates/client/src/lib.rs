@@ -6,6 +6,7 @@
 //! - [`input`], [`slash`], [`words`]: what a typed line means;
 //! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
 //! - `driver` (the task that owns a device), [`client`]: the handle and the events of everything;
+//! - [`show`]: what happened, for people and for programs;
 //! - [`emulate`]: many clients that send random lines, and the report that nothing was lost;
 //! - [`story`]: one message through all logs.
 
@@ -25,6 +26,8 @@ pub mod sign_in;
 
 pub mod client;
 mod driver;
+
+pub mod show;
 
 pub mod emulate;
 pub mod story;

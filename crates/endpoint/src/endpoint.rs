@@ -265,7 +265,9 @@ impl Endpoint {
         }
         for room in [RoomName::lobby(), RoomName::all()] {
             let cid = ConversationId::room(&room);
-            if self.state.joined.get(cid.as_str()).is_none() {
+            // The hub's own agent is in no room: the hub must not be able to read there.
+            let in_rooms = !self.device.user.is_server();
+            if in_rooms && self.state.joined.get(cid.as_str()).is_none() {
                 self.join(&cid, now_ms);
             }
         }

@@ -6,6 +6,7 @@ use chat_protocol::content::{
 };
 use chat_protocol::hub::ClientToHub;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
+use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::tag::{Stage, Tag};
 use serde::{Deserialize, Serialize};
@@ -115,8 +116,8 @@ impl Endpoint {
         let command = Command {
             argv,
             salt: Nonce16(self.random()),
-            time_max_ms: options.time_max_ms,
-            output_max: options.output_max,
+            time_max_ms: options.time_max_ms.map(|limit| limit.min(INTEGER_MAX)),
+            output_max: options.output_max.map(|limit| limit.min(INTEGER_MAX)),
         };
         Ok(self.draft(now_ms, cid, Tag::Cmd, None, &Content::Command(command)))
     }

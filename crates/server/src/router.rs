@@ -283,3 +283,6 @@ impl Router {
 fn is_any(keys: &HashSet<KeyId>, key: &KeyId) -> bool {
     keys.contains(key)
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,9 +181,7 @@ async fn enter(
 
 /// Why AUTH cannot be read; a bad name gets its own reason.
 fn unreadable(text: &str, error: &HandshakeError) -> Problem {
-    if let HandshakeError::Field(_) = error
-        && let Some(Err(name_error)) = claimed_name(text).map(|name| UserName::for_account(&name))
-    {
+    if let Some(Err(name_error)) = claimed_name(text).map(|name| UserName::for_account(&name)) {
         return Problem::refuse(code::NAME_INVALID, name_error.to_string());
     }
     let code = match error {

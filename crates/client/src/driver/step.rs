@@ -101,11 +101,7 @@ impl Driver {
                 self.journal.run(&target, digest, &sent);
                 replies.sent.push((reply, sent));
             }
-            Order::Started { to, re } => endpoint.report_started(now_ms, &to, re),
-            Order::Output { to, re, stream, data } => {
-                endpoint.report_output(now_ms, &to, re, stream, data);
-            }
-            Order::Outcome { to, outcome } => endpoint.report_outcome(now_ms, &to, outcome),
+            Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
             Order::Who => endpoint.who(),
             Order::Refresh(cid) => endpoint.refresh(&cid),
             Order::Consumed(key) => endpoint.consumed(key),

@@ -181,7 +181,9 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
         until_gone(&mut watcher, "alice").await;
     }
     let id = new_id();
-    watcher.send_text(&ClientToHub::Bundles { id, known: [(name("alice"), 1), (name("x"), 0)].into() }).await;
+    watcher
+        .send_text(&ClientToHub::Bundles { id, known: [(name("alice"), 1), (name("x"), 0)].into() })
+        .await;
     let HubToClient::Bundles { people, unknown, .. } = watcher.answer().await else { panic!() };
     let alice = &people[&name("alice")];
     assert_eq!((alice.version, alice.bundles.len()), (2, 2));

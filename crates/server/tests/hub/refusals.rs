@@ -5,6 +5,7 @@ use chat_protocol::{
     header::{Canonical, Recipient},
     hub::{ClientToHub, HubToClient},
     id::{Digest, MessageId},
+    name::ConversationId,
     tag::{Tag, label},
 };
 use tokio_tungstenite::tungstenite::Message;
@@ -74,7 +75,7 @@ async fn addresses_that_do_not_go_together_are_refused() {
     let (mut alice, _bob, epoch) = pair(&server).await;
     let dm = cid("dm:alice:bob");
     let lobby = cid("room:lobby");
-    let base = |tag, place| alice.header(tag, place, epoch.e, 0);
+    let base = |tag, place: &ConversationId| alice.header(tag, place, epoch.e, 0);
     let mut foreign = base(Tag::Dm, &dm);
     foreign.from = crate::client::name("bob");
     let mut other_key = base(Tag::Dm, &dm);

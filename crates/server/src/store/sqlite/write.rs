@@ -98,11 +98,7 @@ impl Change<'_> {
         Ok(Ok(Stored::Account(account, device)))
     }
 
-    fn new_device(
-        &mut self,
-        account: AccountId,
-        bundle: &Bundle,
-    ) -> rusqlite::Result<DeviceId> {
+    fn new_device(&mut self, account: AccountId, bundle: &Bundle) -> rusqlite::Result<DeviceId> {
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO devices (account, dev, start, bundle) VALUES (?1, ?2, ?3, ?4)",
         )?;

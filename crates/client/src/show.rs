@@ -1,0 +1,260 @@
+//! What happened, as one line for people or one JSON object for programs.
+//!
+//! Strings of others pass the sanitiser on their way into a line; in JSON they stay as they are,
+//! because JSON has its own escapes.
+
+use chat_endpoint::Event;
+use chat_protocol::hub::Person;
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::sanitise;
+use chat_protocol::tag::Tag;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+pub mod json;
+pub mod output;
+
+/// How many missing counters a line names; a number says how many more there are.
+const MISSING_SHOWN_MAX: usize = 10;
+
+/// How much a line for people says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// What a person at a terminal wants to see.
+    Brief,
+    /// Each answer to each message too: a record of everything.
+    Full,
+}
+
+/// Makes lines for one user.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    /// Who reads them.
+    pub me: UserName,
+    /// How much they say.
+    pub detail: Detail,
+    /// In which zone times are shown.
+    pub zone: TimeZone,
+}
+
+impl Lines {
+    /// Lines with times of the system's zone.
+    pub fn new(me: UserName, detail: Detail) -> Self {
+        Self { me, detail, zone: TimeZone::system() }
+    }
+
+    /// The line for an event, without a line end, or nothing where there is nothing to say. Output
+    /// of commands is not a line; see [`output::Pieces`].
+    pub fn event(&self, event: &Event) -> Option<String> {
+        let full = self.detail == Detail::Full;
+        Some(match event {
+            Event::Message { .. } => self.message(event)?,
+            Event::Stored { id, kept: true, recipients, .. } => {
+                let whom = names(recipients);
+                format!("✓ kept for {whom}, who is away{}", tail(full, id))
+            }
+            Event::Stored { id, .. } if full => format!("✓ stored{}", tail(full, id)),
+            Event::Delivered { id, by, readable: false, .. } => {
+                format!("✗ {by} could not read a message{}", tail(true, id))
+            }
+            Event::Delivered { id, cid, by, .. } if full || cid.is_direct() => {
+                format!("✓✓ {by} has it{}", tail(full, id))
+            }
+            Event::Refused { id, code, reason } => {
+                format!("✗ NOACK {}: {}{}", line(code), line(reason), tail(full, id))
+            }
+            Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
+            Event::Ended { re, by, ok, status, code, reason } => {
+                let how = match (ok, status) {
+                    (true, _) => "done".to_owned(),
+                    (false, Some(status)) => {
+                        format!("NOACK {}: {} (status {status})", line(code), line(reason))
+                    }
+                    (false, None) => format!("NOACK {}: {}", line(code), line(reason)),
+                };
+                let mark = if *ok { "✓" } else { "✗" };
+                format!("{mark} {by}: {how}{}", tail(full, re))
+            }
+            Event::Command { from, command, .. } if full => {
+                let words = command.argv.join(" ");
+                format!("· {from} asks to run: {}", line(&words))
+            }
+            Event::Unreadable { cid, from, reason, .. } => {
+                format!("? {}{from}: a message that cannot be read: {}", self.place(cid), line(reason))
+            }
+            Event::Gap { cid, from, missing } => {
+                format!("! {}{from}: missing messages {}", self.place(cid), counters(missing))
+            }
+            Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
+            Event::Presence { joined, left } => presence(joined, left)?,
+            Event::Joined { cid } if full => format!("· you are in {}", self.place(cid).trim_end()),
+            Event::Complaint { code, reason, .. } => {
+                format!("✗ the server refused something: {}: {}", line(code), line(reason))
+            }
+            _ => return None,
+        })
+    }
+
+    fn message(&self, event: &Event) -> Option<String> {
+        let Event::Message { cid, tag, from, text, sent_ms, .. } = event else { return None };
+        let time = self.time(*sent_ms);
+        let who = match tag {
+            Tag::Dm if *from == self.me => {
+                let to = cid.other(&self.me).map(|to| to.to_string()).unwrap_or_default();
+                format!("you → {to}")
+            }
+            Tag::Dm => format!("{from} → you"),
+            Tag::Broadcast => format!("{from} → ALL"),
+            _ => format!("{}{from}", self.place(cid)),
+        };
+        let text = sanitise::text(text);
+        // Further lines are set in, so that none of them can pass for a message of its own.
+        let text = text.replace('\n', "\n    ");
+        Some(format!("{time} {who}: {text}"))
+    }
+
+    /// `#lobby ` and so on; nothing for a direct conversation.
+    fn place(&self, cid: &ConversationId) -> String {
+        match cid.kind() {
+            ConversationKind::Room(room) if room.is_all() => "ALL ".to_owned(),
+            ConversationKind::Room(room) => format!("#{room} "),
+            ConversationKind::Feed(user) => format!("feed of {user} "),
+            ConversationKind::Direct(..) => String::new(),
+        }
+    }
+
+    /// Hours, minutes, seconds; the date too where it is not today's.
+    fn time(&self, unix_ms: u64) -> String {
+        let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let Some(at) = at.map(|at| at.to_zoned(self.zone.clone())) else {
+            return "--:--:--".to_owned();
+        };
+        let today = Timestamp::now().to_zoned(self.zone.clone()).date();
+        let form = if at.date() == today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        at.strftime(form).to_string()
+    }
+}
+
+/// One person of a list.
+pub fn person(person: &Person) -> String {
+    let here = if person.online { "online" } else { "away" };
+    let agent = if person.agent { ", accepts commands" } else { "" };
+    format!("{:<32} {here}{agent}", person.name)
+}
+
+fn line(outside: &str) -> std::borrow::Cow<'_, str> {
+    sanitise::line(outside)
+}
+
+fn tail(full: bool, id: &chat_protocol::id::MessageId) -> String {
+    if full { format!(" [{id}]") } else { String::new() }
+}
+
+fn names(names: &[UserName]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [one] => one.to_string(),
+        many => format!("{} people", many.len()),
+    }
+}
+
+fn counters(missing: &[u32]) -> String {
+    let shown: Vec<String> =
+        missing.iter().take(MISSING_SHOWN_MAX).map(ToString::to_string).collect();
+    match missing.len().saturating_sub(MISSING_SHOWN_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn presence(joined: &[UserName], left: &[UserName]) -> Option<String> {
+    let list = |names: &[UserName]| {
+        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match (joined.is_empty(), left.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(format!("· {} came", list(joined))),
+        (true, false) => Some(format!("· {} left", list(left))),
+        (false, false) => Some(format!("· {} came, {} left", list(joined), list(left))),
+    }
+}
+
+/// Not to be overlooked between two messages.
+fn banner(kind: &str, user: &UserName, detail: &str) -> String {
+    let rule = "!".repeat(72);
+    format!("{rule}\n!! ALARM {kind}: {user}\n!! {}\n{rule}", sanitise::line(detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_endpoint::Alarm;
+    use chat_protocol::id::MessageId;
+
+    use super::*;
+
+    fn name(name: &str) -> UserName {
+        UserName::new(name).unwrap()
+    }
+
+    fn lines(detail: Detail) -> Lines {
+        Lines { me: name("bob"), detail, zone: TimeZone::UTC }
+    }
+
+    fn message(tag: Tag, cid: &str, from: &str, text: &str) -> Event {
+        Event::Message {
+            id: MessageId([1; 16]),
+            cid: ConversationId::parse(cid).unwrap(),
+            tag,
+            from: name(from),
+            text: text.to_owned(),
+            position: 7,
+            sent_ms: 1_700_000_000_123,
+            hub_ms: 1_700_000_000_200,
+        }
+    }
+
+    #[test]
+    fn messages_say_when_where_who_and_what() {
+        for (event, expected) in [
+            (message(Tag::Text, "room:lobby", "alice", "hi"), "#lobby alice: hi"),
+            (message(Tag::Dm, "dm:alice:bob", "alice", "hi"), "alice → you: hi"),
+            (message(Tag::Dm, "dm:alice:bob", "bob", "hi"), "you → alice: hi"),
+            (message(Tag::Broadcast, "room:ALL", "alice", "hi"), "alice → ALL: hi"),
+        ] {
+            let line = lines(Detail::Brief).event(&event).unwrap();
+            assert_eq!(line, format!("2023-11-14 22:13:20 {expected}"));
+        }
+    }
+
+    #[test]
+    fn texts_of_others_cannot_act_on_the_terminal_or_fake_a_line() {
+        let evil = message(Tag::Text, "room:lobby", "alice", "a\u{1b}[2J\n12:00:00 bob: pay");
+        let line = lines(Detail::Brief).event(&evil).unwrap();
+        assert!(line.contains(r"a\x1b[2J") && !line.contains('\u{1b}'), "{line}");
+        assert!(line.contains("\n    12:00:00 bob: pay"), "{line}");
+        let alarm = Event::Alarm {
+            kind: Alarm::KeyChanged,
+            user: name("alice"),
+            detail: "x\u{202e}y".to_owned(),
+        };
+        let banner = lines(Detail::Brief).event(&alarm).unwrap();
+        assert!(banner.contains("ALARM key_changed: alice"), "{banner}");
+        assert!(!banner.contains('\u{202e}'), "{banner}");
+    }
+
+    #[test]
+    fn brief_lines_leave_out_what_full_ones_record() {
+        let stored = |kept| Event::Stored {
+            id: MessageId([1; 16]),
+            position: 1,
+            kept,
+            recipients: vec![name("alice")],
+        };
+        assert_eq!(lines(Detail::Brief).event(&stored(false)), None);
+        let kept = lines(Detail::Brief).event(&stored(true)).unwrap();
+        assert_eq!(kept, "✓ kept for alice, who is away");
+        let full = lines(Detail::Full).event(&stored(false)).unwrap();
+        assert_eq!(full, "✓ stored [AQEBAQEBAQEBAQEBAQEBAQ]");
+        assert_eq!(counters(&(0..12).collect::<Vec<_>>()), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+    }
+}

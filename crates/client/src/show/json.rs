@@ -1,0 +1,193 @@
+//! What happened as JSON objects, one per line. The names of fields are fixed: scripts rely on
+//! them.
+
+use chat_endpoint::Event;
+use chat_protocol::code;
+use chat_protocol::hub::Person;
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The objects for an event; most have one.
+pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
+    match event {
+        Event::Message { .. } => message(me, event).into_iter().collect(),
+        Event::Stored { id, kept, .. } => {
+            let mut ack = json!({"event": "ack", "id": id, "stage": "stored", "by": "server"});
+            if *kept && let Some(fields) = ack.as_object_mut() {
+                fields.insert("kept".to_owned(), true.into());
+            }
+            vec![ack]
+        }
+        Event::Delivered { id, by, readable: true, .. } => {
+            vec![json!({"event": "ack", "id": id, "stage": "delivered", "by": by})]
+        }
+        Event::Delivered { id, by, .. } => vec![json!({
+            "event": "noack", "id": id, "stage": "delivered", "by": by,
+            "code": code::UNREADABLE, "reason": "the recipient could not read it",
+        })],
+        Event::Refused { id, code, reason } => vec![json!({
+            "event": "noack", "id": id, "stage": "stored", "code": code, "reason": reason,
+        })],
+        Event::Started { re, by } => {
+            vec![json!({"event": "command", "id": re, "state": "STARTED", "by": by})]
+        }
+        Event::Output { re, stderr, data } => {
+            let stream = if *stderr { "stderr" } else { "stdout" };
+            let data = String::from_utf8_lossy(data);
+            vec![json!({"event": "output", "id": re, "stream": stream, "data": data})]
+        }
+        Event::Ended { .. } => ended(event),
+        Event::Presence { joined, left } => {
+            let came = joined.iter().map(|user| (user, "joined"));
+            came.chain(left.iter().map(|user| (user, "left")))
+                .map(|(user, state)| json!({"event": "presence", "user": user, "state": state}))
+                .collect()
+        }
+        Event::Gap { cid, from, missing } => {
+            let mut fields = place(cid);
+            fields.insert("missing".to_owned(), json!(missing));
+            vec![object("gap", from, fields)]
+        }
+        Event::Unreadable { cid, from, id, reason } => {
+            let mut fields = place(cid);
+            fields.insert("id".to_owned(), json!(id));
+            fields.insert("reason".to_owned(), json!(reason));
+            vec![object("unreadable", from, fields)]
+        }
+        Event::Alarm { kind, user, detail } => {
+            vec![json!({"event": "alarm", "kind": kind, "user": user, "reason": detail})]
+        }
+        Event::Complaint { code, reason, .. } => vec![json!({
+            "event": "noack", "stage": "request", "code": code, "reason": reason,
+        })],
+        Event::People { people, .. } => people.iter().map(person).collect(),
+        Event::Command { .. } | Event::Refreshed { .. } | Event::Joined { .. } => Vec::new(),
+    }
+}
+
+/// One person of a list.
+pub fn person(person: &Person) -> Value {
+    json!({
+        "event": "user", "user": person.name, "online": person.online, "agent": person.agent,
+    })
+}
+
+fn message(me: &UserName, event: &Event) -> Option<Value> {
+    let Event::Message { id, cid, from, text, position, sent_ms, .. } = event else { return None };
+    let mut fields = place(cid);
+    let to = if from == me { cid.other(me) } else { cid.is_direct().then(|| me.clone()) };
+    if let Some(to) = to {
+        fields.insert("to".to_owned(), json!(to));
+    }
+    let sent_at = i64::try_from(*sent_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    fields.insert("id".to_owned(), json!(id));
+    fields.insert("text".to_owned(), json!(text));
+    fields.insert("seq".to_owned(), json!(position));
+    fields.insert("sent_at".to_owned(), json!(sent_at.map(|at| format!("{at:.3}"))));
+    // A message that did not verify never becomes one: it is `unreadable`.
+    fields.insert("verified".to_owned(), true.into());
+    Some(object("message", from, fields))
+}
+
+/// The stage, and the state of the command.
+fn ended(event: &Event) -> Vec<Value> {
+    let Event::Ended { re, by, ok, status, code, reason } = event else { return Vec::new() };
+    let state = match (code.as_str(), status) {
+        (chat_exec::report::code::TIMEOUT, _) => "TIMEOUT",
+        (chat_exec::report::code::EXPIRED, _) => "EXPIRED",
+        (chat_exec::report::code::INTERRUPTED, _) => "INTERRUPTED",
+        (_, Some(_)) => "EXIT",
+        (_, None) if *ok => "EXIT",
+        (_, None) => "REFUSED",
+    };
+    let answer = if *ok {
+        json!({"event": "ack", "id": re, "stage": "executed", "by": by, "exit": status})
+    } else {
+        json!({
+            "event": "noack", "id": re, "stage": "executed", "by": by,
+            "code": code, "reason": reason, "exit": status,
+        })
+    };
+    vec![json!({"event": "command", "id": re, "state": state, "exit": status}), answer]
+}
+
+/// `conversation`, and `room` for a room.
+fn place(cid: &ConversationId) -> Map<String, Value> {
+    let mut fields = Map::new();
+    let (kind, room) = match cid.kind() {
+        ConversationKind::Direct(..) => ("dm", None),
+        ConversationKind::Room(room) if room.is_all() => ("all", None),
+        ConversationKind::Room(room) => ("room", Some(room.to_string())),
+        ConversationKind::Feed(user) => ("feed", Some(user.to_string())),
+    };
+    fields.insert("conversation".to_owned(), kind.into());
+    if let Some(room) = room {
+        fields.insert("room".to_owned(), room.into());
+    }
+    fields
+}
+
+fn object(event: &str, from: &UserName, mut fields: Map<String, Value>) -> Value {
+    fields.insert("event".to_owned(), event.into());
+    fields.insert("from".to_owned(), json!(from));
+    Value::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::id::MessageId;
+    use chat_protocol::tag::Tag;
+
+    use super::*;
+
+    fn name(name: &str) -> UserName {
+        UserName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_message_has_the_documented_fields_and_its_text_untouched() {
+        let message = Event::Message {
+            id: MessageId([1; 16]),
+            cid: ConversationId::parse("dm:alice:bob").unwrap(),
+            tag: Tag::Dm,
+            from: name("alice"),
+            text: "a\u{1b}[2J\n\"b\"".to_owned(),
+            position: 7,
+            sent_ms: 1_700_000_000_123,
+            hub_ms: 0,
+        };
+        let objects = event(&name("bob"), &message);
+        let expected = json!({
+            "event": "message", "id": "AQEBAQEBAQEBAQEBAQEBAQ", "conversation": "dm",
+            "from": "alice", "to": "bob", "text": "a\u{1b}[2J\n\"b\"", "seq": 7,
+            "sent_at": "2023-11-14T22:13:20.123Z", "verified": true,
+        });
+        assert_eq!(objects, [expected]);
+        let text = objects[0].to_string();
+        assert!(!text.contains('\u{1b}') && !text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn the_end_of_a_command_has_a_state_and_an_answer() {
+        let ended = |ok, status, code: &str| Event::Ended {
+            re: MessageId([2; 16]),
+            by: UserName::server(),
+            ok,
+            status,
+            code: code.to_owned(),
+            reason: "why".to_owned(),
+        };
+        for (end, state, answer) in [
+            (ended(true, Some(0), ""), "EXIT", "ack"),
+            (ended(false, Some(3), "E_EXIT"), "EXIT", "noack"),
+            (ended(false, None, "E_POLICY"), "REFUSED", "noack"),
+            (ended(false, Some(124), "E_TIMEOUT"), "TIMEOUT", "noack"),
+            (ended(false, None, "E_EXPIRED"), "EXPIRED", "noack"),
+            (ended(false, None, "E_INTERRUPTED"), "INTERRUPTED", "noack"),
+        ] {
+            let objects = event(&name("bob"), &end);
+            assert_eq!((&objects[0]["state"], &objects[1]["event"]), (&json!(state), &json!(answer)));
+        }
+    }
+}

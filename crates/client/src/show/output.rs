@@ -1,0 +1,76 @@
+//! Output of commands: raw bytes into a file or pipe, made harmless on a terminal.
+
+use std::collections::HashMap;
+
+use chat_protocol::id::MessageId;
+use chat_protocol::sanitise;
+
+/// Bytes of an incomplete UTF-8 character, at most.
+const INCOMPLETE_BYTES_MAX: usize = 3;
+
+/// Joins pieces of output, so that a character that was cut in two is shown whole.
+#[derive(Debug, Default)]
+pub struct Pieces(HashMap<(MessageId, bool), Vec<u8>>);
+
+impl Pieces {
+    /// What can be shown after this piece of a command's standard output or standard error.
+    pub fn add(&mut self, command: MessageId, stderr: bool, piece: &[u8]) -> String {
+        let mut bytes = self.0.remove(&(command, stderr)).unwrap_or_default();
+        bytes.extend_from_slice(piece);
+        let rest = bytes.split_off(bytes.len() - incomplete(&bytes));
+        if !rest.is_empty() {
+            self.0.insert((command, stderr), rest);
+        }
+        sanitise::bytes(&bytes)
+    }
+
+    /// What was left of the output when the command ended: never a whole character.
+    pub fn end(&mut self, command: MessageId) -> String {
+        let rests = [false, true].map(|stderr| self.0.remove(&(command, stderr)));
+        rests.into_iter().flatten().map(|rest| sanitise::bytes(&rest)).collect()
+    }
+}
+
+/// Length of the beginning of a character at the end of `bytes`.
+fn incomplete(bytes: &[u8]) -> usize {
+    for length in 1..=INCOMPLETE_BYTES_MAX.min(bytes.len()) {
+        let Some((start, _)) = bytes.get(bytes.len() - length..).and_then(|end| end.split_first())
+        else {
+            return 0;
+        };
+        let whole = match start {
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            0x80..=0xbf => continue,
+            _ => return 0,
+        };
+        return if whole > length { length } else { 0 };
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_cut_anywhere_come_out_whole() {
+        let text = "aé€😀\u{1b}z\n";
+        for cut in 0..=text.len() {
+            let (front, back) = text.as_bytes().split_at(cut);
+            let (mut pieces, id) = (Pieces::default(), MessageId([0; 16]));
+            let shown = pieces.add(id, false, front) + &pieces.add(id, false, back);
+            assert_eq!(shown, "aé€😀\\x1bz\n", "cut at {cut}");
+            assert_eq!(pieces.end(id), "");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_not_held_back() {
+        let (mut pieces, id) = (Pieces::default(), MessageId([0; 16]));
+        assert_eq!(pieces.add(id, false, b"\xff\xfe\x80\x80\x80\x80"), r"\xff\xfe\x80\x80\x80\x80");
+        assert_eq!(pieces.add(id, true, b"a\xe2\x82"), "a");
+        assert_eq!(pieces.end(id), r"\xe2\x82");
+    }
+}

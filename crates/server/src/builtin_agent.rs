@@ -1,0 +1,201 @@
+//! The agent named `server`: runs the commands that the policy of this machine allows.
+//!
+//! It is an ordinary device that happens to live in the hub's process. It verifies requesters by
+//! their signatures and never takes the hub's word, and it is in no room, so it reads nothing that
+//! was not sent to it.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use chat_agent::{AgentHost, AgentReport, answer};
+use chat_endpoint::{
+    BundleCache, Device, Endpoint, Step, Transmit,
+    store::sqlite::{SqliteStore, StoreError},
+};
+use chat_exec::{Agent, AgentConfig, AgentError, Namespaces, Policy, PolicyError};
+use chat_protocol::{
+    crypto::hkdf_extract, handshake::SignedIn, id::Nonce16, keys::DeviceKeys, name::UserName,
+};
+use thiserror::Error;
+use tokio::{sync::mpsc, time::sleep};
+
+use crate::{
+    config::Config,
+    hub::Hub,
+    local::{LocalConnection, LocalError},
+    outbox::Outgoing,
+    worker::now_ms,
+};
+
+/// Pause before the agent connects again after the hub has closed its connection.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bound into the key of the agent's state, so that the identity key serves no second purpose.
+const STATE_LABEL: &[u8] = b"chat-server built-in agent state";
+
+/// Why the agent cannot start.
+#[derive(Debug, Error)]
+pub enum BuiltInError {
+    /// The policy cannot be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Commands cannot run.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+}
+
+/// Why the agent stopped.
+#[derive(Debug, Error)]
+enum Stopped {
+    #[error(transparent)]
+    Connection(#[from] LocalError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the agent's state is damaged: {0}")]
+    State(#[from] serde_json::Error),
+}
+
+/// The agent before its hub runs.
+pub struct BuiltInAgent {
+    agent: Arc<Agent>,
+    folder: std::path::PathBuf,
+}
+
+impl BuiltInAgent {
+    /// Reads the policy and opens the journal. `helper` is the program that commands are run by.
+    pub fn open(config: &Config, helper: &Path) -> Result<Self, BuiltInError> {
+        let policy = match &config.policy {
+            Some(path) => Policy::load(path)?,
+            None => Policy::builtin(),
+        };
+        let folder = config.data.join("agent");
+        let agent = Agent::open(AgentConfig {
+            policy,
+            journal_path: folder.join("journal.db"),
+            work_dir: folder.join("work"),
+            helper: helper.to_owned(),
+            namespaces: Namespaces::default(),
+        })?;
+        Ok(Self { agent: Arc::new(agent), folder })
+    }
+
+    /// The restart nonce, for the hub's bundle.
+    pub fn restart_nonce(&self) -> Nonce16 {
+        Nonce16(self.agent.restart_nonce())
+    }
+
+    /// Serves commands until the hub stops.
+    pub async fn run(self, hub: Hub) {
+        let (host, mut reports) = AgentHost::new(Arc::clone(&self.agent), hub.log());
+        loop {
+            match self.serve(&hub, &host, &mut reports).await {
+                Err(Stopped::Connection(LocalError::Stopping)) | Ok(()) => return,
+                Err(Stopped::Connection(error)) => {
+                    tracing::warn!(%error, "the built-in agent connects again");
+                    sleep(RECONNECT_PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the built-in agent cannot go on; no commands run here");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One connection, from its start to its end.
+    async fn serve(
+        &self,
+        hub: &Hub,
+        host: &AgentHost,
+        reports: &mut mpsc::Receiver<AgentReport>,
+    ) -> Result<(), Stopped> {
+        let mut connection = hub.connect_local().await?;
+        let keys = hub.keys();
+        let mut store = SqliteStore::open(&self.folder.join("home.db"), state_key(&keys))?;
+        let mut endpoint =
+            Endpoint::new(device(hub, keys), &store.rows()?, Arc::new(BundleCache::default()))?;
+        let signed_in = SignedIn { time: now_ms(), heads: vec![], counters: vec![], vault: None };
+        if endpoint.connected(now_ms(), &signed_in, hub.bundle()).is_err() {
+            tracing::error!("the built-in agent's state is older than what it has sent");
+        }
+        loop {
+            let step = step(&mut endpoint, &mut store)?;
+            for notification in &step.events {
+                if !host.start(now_ms(), notification)
+                    && let Some(key) = notification.key
+                {
+                    endpoint.consumed(key);
+                }
+            }
+            send(&mut connection, step.transmits).await?;
+            tokio::select! {
+                batch = connection.recv() => take(&mut endpoint, batch?),
+                Some(report) = reports.recv() => {
+                    answer(&mut endpoint, now_ms(), report);
+                    while let Ok(report) = reports.try_recv() {
+                        answer(&mut endpoint, now_ms(), report);
+                    }
+                }
+                () = until(endpoint.next_deadline()) => endpoint.handle_timeout(now_ms()),
+            }
+        }
+    }
+
+}
+
+/// Commits what the endpoint decided; only then may anything leave.
+fn step(endpoint: &mut Endpoint, store: &mut SqliteStore) -> Result<Step, StoreError> {
+    let step = endpoint.finish(now_ms());
+    if !step.changes.is_empty() {
+        // The disk is waited for here and not in a thread: the agent has nothing else to do.
+        tokio::task::block_in_place(|| {
+            store.begin()?;
+            store.commit(&step.changes)
+        })?;
+    }
+    Ok(step)
+}
+
+fn device(hub: &Hub, keys: Arc<DeviceKeys>) -> Device {
+    let bundle = hub.bundle();
+    Device {
+        user: UserName::server(),
+        dev: bundle.header().dev,
+        server: bundle.identity(),
+        keys,
+        bundle: Arc::new(bundle.clone()),
+    }
+}
+
+/// The key of the agent's state at rest.
+fn state_key(keys: &DeviceKeys) -> zeroize::Zeroizing<[u8; 32]> {
+    hkdf_extract(STATE_LABEL, &keys.identity.to_pkcs8())
+}
+
+fn take(endpoint: &mut Endpoint, batch: Vec<Outgoing>) {
+    for message in batch {
+        match message {
+            Outgoing::Text(text) => endpoint.handle_text(now_ms(), &text),
+            Outgoing::Binary(bytes) => endpoint.handle_binary(now_ms(), bytes),
+        }
+    }
+}
+
+async fn send(
+    connection: &mut LocalConnection,
+    transmits: Vec<Transmit>,
+) -> Result<(), LocalError> {
+    for transmit in transmits {
+        match transmit {
+            Transmit::Text(text) => connection.send_text(text).await?,
+            Transmit::Binary(bytes) => connection.send_binary(bytes).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn until(deadline_ms: Option<u64>) {
+    match deadline_ms {
+        Some(at) => sleep(Duration::from_millis(at.saturating_sub(now_ms()))).await,
+        None => std::future::pending().await,
+    }
+}

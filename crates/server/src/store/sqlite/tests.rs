@@ -1,0 +1,162 @@
+//! The contract of the store, on a real file.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use chat_protocol::{
+    id::{Digest, MessageId, Nonce16},
+    keys::{Bundle, BundleOptions, DeviceKeys, KeySizes},
+    name::UserName,
+};
+
+use super::*;
+use crate::store::{
+    AccountId, Conflict, DeviceId, EntryKind, LogId, NewAccount, NewEntry, Probe, Stored,
+};
+
+fn bundle(name: &str) -> Arc<Bundle> {
+    static KEYS: OnceLock<DeviceKeys> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| DeviceKeys::generate(KeySizes::EMULATED).unwrap());
+    let name = UserName::new(name).unwrap();
+    let options = BundleOptions::default();
+    Arc::new(keys.publish(&name, Nonce16([1; 16]), None, 5, options).unwrap())
+}
+
+fn account(name: &str) -> Proposal {
+    let bundle = bundle(name);
+    let name = UserName::new(name).unwrap();
+    let vault = Some(vec![1, 2, 3]);
+    Proposal::Account(Box::new(NewAccount { name, bundle, password: None, vault }))
+}
+
+fn entry(id: u8, digest: u8, bytes: usize) -> Proposal {
+    Proposal::Entry(Box::new(NewEntry {
+        log: LogId::inbox(AccountId(1)),
+        sender: AccountId(2),
+        id: MessageId([id; 16]),
+        digest: Digest([digest; 32]),
+        kind: EntryKind::Receipt,
+        epoch: None,
+        line: 0,
+        n: 0,
+        hub_ms: 77,
+        frame: Bytes::from(vec![digest; bytes]),
+    }))
+}
+
+fn open_in(folder: &Path) -> (SqliteStore, Reads, Snapshot) {
+    open(folder, SqliteOptions::default(), Arc::default()).unwrap()
+}
+
+async fn commit(store: &mut SqliteStore, batch: Vec<Proposal>) -> Vec<Result<Stored, Conflict>> {
+    let committed = store.commit(batch).await.unwrap();
+    committed.into_iter().map(|committed| committed.outcome).collect()
+}
+
+#[tokio::test]
+async fn what_is_committed_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, reads, snapshot) = open_in(folder.path());
+    assert_eq!((snapshot.position, snapshot.conversations.len()), (0, 2), "lobby and ALL");
+    let outcomes =
+        commit(&mut store, vec![account("alice"), account("bob"), entry(1, 1, 10)]).await;
+    assert_eq!(
+        outcomes,
+        [
+            Ok(Stored::Account(AccountId(1), DeviceId(1))),
+            Ok(Stored::Account(AccountId(2), DeviceId(2))),
+            Ok(Stored::Entry(1)),
+        ]
+    );
+    let alice = reads.account(&UserName::new("ALICE").unwrap()).await.unwrap().unwrap();
+    assert_eq!((alice.name.as_str(), alice.version), ("alice", 1));
+    assert_eq!(alice.devices[0].bundle, bundle_bytes("alice", &alice.devices[0].bundle));
+    assert_eq!(reads.vault(AccountId(1)).await.unwrap(), Some(vec![1, 2, 3]));
+    drop((store, reads));
+    let (mut store, _, snapshot) = open_in(folder.path());
+    assert_eq!(snapshot.position, 1);
+    let shown: Vec<_> =
+        snapshot.accounts.iter().map(|(row, inbox)| (row.name.as_str(), *inbox)).collect();
+    assert_eq!(shown, [("alice", 1), ("bob", 0)]);
+    assert_eq!(commit(&mut store, vec![entry(2, 2, 10)]).await, [Ok(Stored::Entry(2))]);
+}
+
+/// PSS salts differ, so a bundle is compared by what it says.
+fn bundle_bytes(name: &str, stored: &Bytes) -> Bytes {
+    let stored_bundle = Bundle::verify(stored.clone()).unwrap();
+    assert_eq!(stored_bundle.header().u.as_str(), name);
+    stored.clone()
+}
+
+#[tokio::test]
+async fn a_name_and_an_id_are_kept_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _, _) = open_in(folder.path());
+    let batch =
+        vec![account("alice"), account("Alice"), entry(1, 1, 9), entry(1, 1, 9), entry(1, 2, 9)];
+    let outcomes = commit(&mut store, batch).await;
+    assert_eq!(
+        outcomes[1..],
+        [Err(Conflict::Taken), Ok(Stored::Entry(1)), Ok(Stored::Again(1)), Err(Conflict::Taken),]
+    );
+    let probe = |id, digest| {
+        Proposal::Probe(Probe::Message {
+            log: LogId::inbox(AccountId(1)),
+            sender: AccountId(2),
+            id: MessageId([id; 16]),
+            digest: Digest([digest; 32]),
+            e: Digest::ZERO,
+        })
+    };
+    let outcomes = commit(&mut store, vec![probe(1, 1), probe(1, 2), probe(2, 1)]).await;
+    let missing = Err(Conflict::Missing { is_epoch_known: false });
+    assert_eq!(outcomes, [Ok(Stored::Again(1)), Err(Conflict::Taken), missing]);
+}
+
+#[tokio::test]
+async fn cursors_never_go_back_nor_ahead_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, reads, _) = open_in(folder.path());
+    commit(&mut store, vec![account("alice"), entry(1, 1, 9), entry(2, 2, 9)]).await;
+    let log = LogId::inbox(AccountId(1));
+    for (said, kept) in [(1, 1), (0, 1), (u64::MAX, 2), (1, 2)] {
+        let positions = vec![(log, said)];
+        commit(&mut store, vec![Proposal::Cursors { device: DeviceId(1), positions }]).await;
+        let (start, cursors) = reads.cursors(DeviceId(1)).await.unwrap();
+        assert_eq!((start, cursors[&log]), (0, kept));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_nothing_of_a_batch_and_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { pages_max: Some(40) };
+    let (mut store, reads, _) = open(folder.path(), options, Arc::default()).unwrap();
+    commit(&mut store, vec![account("alice"), entry(1, 1, 9)]).await;
+    let large = vec![entry(2, 2, 9), entry(3, 3, 1_000_000)];
+    assert!(matches!(store.commit(large).await, Err(CommitError::Full)));
+    assert_eq!(commit(&mut store, vec![entry(4, 4, 9)]).await, [Ok(Stored::Entry(2))]);
+    let request = PageRequest {
+        name: UserName::new("alice").unwrap(),
+        sk: chat_protocol::id::KeyId([0; 16]),
+        logs: vec![(LogId::inbox(AccountId(1)), 0)],
+        after: 0,
+        until: 9,
+        limit: 2,
+    };
+    let page = reads.page(request.clone()).await.unwrap();
+    assert_eq!(page.entries.iter().map(|e| e.position).collect::<Vec<_>>(), [1, 2]);
+    let page = reads.page(PageRequest { after: page.next.unwrap(), ..request }).await.unwrap();
+    assert!(page.entries.is_empty() && page.next.is_none());
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open_in(folder.path()));
+    let file = folder.path().join(DATABASE_FILE);
+    let connection = Connection::open(&file).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    let error = open(folder.path(), SqliteOptions::default(), Arc::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Version { found: 99, .. }), "{error}");
+}
