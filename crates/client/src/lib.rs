@@ -29,5 +29,9 @@ mod driver;
 
 pub mod show;
 
+pub mod start;
+
+pub mod oneshot;
+
 pub mod emulate;
 pub mod story;

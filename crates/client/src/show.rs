@@ -11,8 +11,11 @@ use chat_protocol::tag::Tag;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+mod claim;
 pub mod json;
 pub mod output;
+
+pub use claim::claim;
 
 /// How many missing counters a line names; a number says how many more there are.
 const MISSING_SHOWN_MAX: usize = 10;

@@ -1,9 +1,12 @@
 //! What the hub answers: kept, refused, again later, again in a newer epoch.
 
+use std::collections::BTreeMap;
+
 use chat_protocol::code;
 use chat_protocol::content::LastMessage;
-use chat_protocol::hub::{ClientToHub, EpochHead, Head, HubStage, HubToClient};
+use chat_protocol::hub::{ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles};
 use chat_protocol::id::MessageId;
+use chat_protocol::name::UserName;
 
 use crate::endpoint::{Endpoint, Request};
 use crate::event::Event;
@@ -47,11 +50,11 @@ impl Endpoint {
                     self.link.dirty.insert(head.cid);
                 }
             }
-            HubToClient::Bundles { id, people, unknown: _ } => {
+            HubToClient::Bundles { id, people, unknown } => {
                 for (name, offered) in &people {
                     self.accept_bundles(name, offered);
                 }
-                self.on_bundles(now_ms, &id);
+                self.on_bundles(now_ms, &id, &people, &unknown);
             }
             HubToClient::Members { id, cid, links, more } => {
                 if matches!(self.link.requests.remove(&id), Some(Request::Members(asked)) if asked == cid)
@@ -75,8 +78,26 @@ impl Endpoint {
         }
     }
 
-    fn on_bundles(&mut self, now_ms: u64, id: &MessageId) {
+    fn on_bundles(
+        &mut self,
+        now_ms: u64,
+        id: &MessageId,
+        people: &BTreeMap<UserName, PersonBundles>,
+        unknown: &[UserName],
+    ) {
         let Some(Request::Bundles { names, view }) = self.link.requests.remove(id) else { return };
+        // A page holds at least one person; who did not fit is asked for again.
+        let missing: Vec<UserName> = names
+            .iter()
+            .filter(|name| self.known_version(name) == 0 && !unknown.contains(name))
+            .cloned()
+            .collect();
+        if !missing.is_empty() && !people.is_empty() {
+            let again = self.request_bundles(&missing, view.clone());
+            if let Some(cid) = &view {
+                self.refresh_waits_for(cid, again);
+            }
+        }
         for name in &names {
             if let Some(target) = self.link.targets.get_mut(name) {
                 *target = Some(now_ms);

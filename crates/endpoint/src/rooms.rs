@@ -134,6 +134,13 @@ impl Endpoint {
         }
     }
 
+    /// One more answer is needed for this view.
+    pub(crate) fn refresh_waits_for(&mut self, cid: &ConversationId, request: MessageId) {
+        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+            refresh.waiting.insert(request);
+        }
+    }
+
     /// An answer for this view has come.
     pub(crate) fn refresh_answered(&mut self, cid: &ConversationId, request: &MessageId) {
         if let Some(refresh) = self.link.refreshing.get_mut(cid) {

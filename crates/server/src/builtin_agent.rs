@@ -139,7 +139,6 @@ impl BuiltInAgent {
             }
         }
     }
-
 }
 
 /// Commits what the endpoint decided; only then may anything leave.

@@ -204,6 +204,8 @@ pub struct Config {
     pub key_sizes: KeySizes,
     /// Most pages of the database; `None` leaves it to the disk. For tests of a full disk.
     pub database_pages_max: Option<u32>,
+    /// The program that commands are run by; without it the hub runs none.
+    pub helper: Option<PathBuf>,
 }
 
 /// Why the options make no configuration. All of them are usage errors (exit code 2).
@@ -255,6 +257,7 @@ impl Config {
             drain_time_max: DRAIN_TIME_DEFAULT,
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
+            helper: None,
         }
     }
 
@@ -283,6 +286,7 @@ impl Config {
             drain_time_max: options.drain_timeout.unwrap_or(DRAIN_TIME_DEFAULT),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
+            helper: None,
         })
     }
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RunError,
+    builtin_agent::BuiltInAgent,
     config::{Config, Verify},
     identity::Identity,
     local::{LocalConnection, LocalError},
@@ -46,8 +47,13 @@ pub struct Hub(pub(crate) Arc<Shared>);
 
 impl Hub {
     /// The keys of the account `server`.
-    pub fn keys(&self) -> &DeviceKeys {
-        &self.0.identity.keys
+    pub fn keys(&self) -> Arc<DeviceKeys> {
+        Arc::clone(&self.0.identity.keys)
+    }
+
+    /// The log of operations.
+    pub fn log(&self) -> OperationLog {
+        self.0.log.clone()
     }
 
     /// The newest bundle of the account `server`, which is the hub's own.
@@ -73,17 +79,17 @@ pub(crate) struct Started {
     /// Ends the worker when everything that is queued is done.
     pub(crate) stop: CancellationToken,
     pub(crate) lock: DataLock,
+    /// The built-in agent, where commands can run at all.
+    pub(crate) agent: Option<BuiltInAgent>,
 }
 
-/// Opens folder, keys, database and log, and starts the worker. `rb` is the restart nonce of the
-/// built-in agent, if there is one.
-pub(crate) async fn start(
-    config: &Config,
-    metrics: Arc<Metrics>,
-    rb: Option<Nonce16>,
-) -> Result<Started, RunError> {
+/// Opens folder, keys, database and log, and starts the worker.
+pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Started, RunError> {
     let lock = DataLock::take(&config.data)?;
     let log = OperationLog::open(&config.logs, "server")?;
+    let helper = config.helper.as_deref();
+    let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
+    let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
     let identity = open_identity(config, rb).await?;
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let (mut store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
@@ -99,7 +105,7 @@ pub(crate) async fn start(
     let passwords = Passwords::default();
     let verify = config.verify;
     let shared = Shared { requests, reads, identity, passwords, metrics, log, verify };
-    Ok(Started { hub: Hub(Arc::new(shared)), worker, stop, lock })
+    Ok(Started { hub: Hub(Arc::new(shared)), worker, stop, lock, agent })
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.

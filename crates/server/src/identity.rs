@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use chat_protocol::{
@@ -78,7 +79,7 @@ struct KeyFile {
 #[derive(Debug)]
 pub struct Identity {
     /// Keys of the account `server` and its device.
-    pub keys: DeviceKeys,
+    pub keys: Arc<DeviceKeys>,
     /// Opens what clients wrap at sign-in.
     pub link: UnwrapKey,
     /// The newest bundle.
@@ -107,7 +108,7 @@ impl Identity {
     }
 
     fn make(sizes: KeySizes, rb: Option<Nonce16>, now_ms: u64) -> Result<Self, IdentityError> {
-        let keys = DeviceKeys::generate(sizes)?;
+        let keys = Arc::new(DeviceKeys::generate(sizes)?);
         let link = UnwrapKey::generate(sizes.signing)?;
         let options = BundleOptions { rb, lk: vec![publish(&link, now_ms)], rev: Vec::new() };
         let dev = Nonce16(random());
@@ -131,11 +132,11 @@ impl Identity {
         let file: KeyFile =
             serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         let key = |error: KeyError| damaged(error.to_string());
-        let keys = DeviceKeys {
+        let keys = Arc::new(DeviceKeys {
             identity: SigningKey::from_pkcs8(&file.identity.0).map_err(key)?,
             signing: SigningKey::from_pkcs8(&file.signing.0).map_err(key)?,
             encryption: UnwrapKey::from_pkcs8(&file.encryption.0).map_err(key)?,
-        };
+        });
         let link = UnwrapKey::from_pkcs8(&file.link.0).map_err(key)?;
         let bundle =
             Bundle::verify(file.bundle.0.into()).map_err(|error| damaged(error.to_string()))?;

@@ -46,6 +46,7 @@ pub mod outbox;
 pub mod writer;
 
 // Around the path.
+pub mod builtin_agent;
 pub mod catch_up;
 pub mod config;
 pub mod hub;
@@ -61,9 +62,8 @@ pub mod socket;
 pub mod tls;
 pub mod upgrade;
 
-use std::{future::pending, io, sync::Arc};
+use std::{io, sync::Arc};
 
-use chat_protocol::id::Nonce16;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::{
@@ -79,7 +79,7 @@ use tokio_util::{
 
 use crate::{
     config::{Config, Tls},
-    hub::{Hub, Started},
+    hub::Started,
     limits::{CONNECTIONS_MAX, FILES_RESERVED},
     listener::{Admission, AdmissionLimits, Front, Opened},
     store::CommitError,
@@ -115,6 +115,9 @@ pub enum RunError {
          with an empty data folder"
     )]
     ForeignKeys,
+    /// The built-in agent cannot run commands.
+    #[error(transparent)]
+    Agent(#[from] builtin_agent::BuiltInError),
     /// The database failed while serving.
     #[error("{0}; nothing that was confirmed is lost, but the server cannot go on")]
     Storage(#[from] CommitError),
@@ -140,30 +143,15 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    run_hosting(listener, config, None, |_hub| pending(), shutdown).await
-}
-
-/// As [`run`], with somebody living inside: `host` is started when the hub is ready and cut when it
-/// has ended. `rb` is the restart nonce of that agent, for the hub's bundle.
-pub async fn run_hosting<F>(
-    listener: TcpListener,
-    config: Config,
-    rb: Option<Nonce16>,
-    host: impl FnOnce(Hub) -> F,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), RunError>
-where
-    F: Future<Output = ()> + Send + 'static,
-{
     let address = listener.local_addr().map_err(RunError::Listener)?;
     let acceptor = tls_acceptor(&config)?;
     let scheme = if acceptor.is_some() { "wss" } else { "ws" };
     let connections_max = open_files_max().saturating_sub(FILES_RESERVED).clamp(1, CONNECTIONS_MAX);
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let front = Arc::new(Front::new(acceptor, admission));
-    let Started { hub, mut worker, stop, lock } =
-        hub::start(&config, Arc::clone(&front.metrics), rb).await?;
-    let hosted = AbortOnDropHandle::new(tokio::spawn(host(hub.clone())));
+    let Started { hub, mut worker, stop, lock, agent } =
+        hub::start(&config, Arc::clone(&front.metrics)).await?;
+    let hosted = agent.map(|agent| AbortOnDropHandle::new(tokio::spawn(agent.run(hub.clone()))));
 
     let (sessions, drain, close) =
         (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());

@@ -115,6 +115,9 @@ fn serve(config: Config) -> Result<ExitCode, Failure> {
                 config.address
             );
         }
+        // Commands are run by this binary started again.
+        let helper = std::env::current_exe().map_err(Failure::new)?;
+        let config = Config { helper: Some(helper), ..config };
         let listener = bind(config.address).await?;
         let (asked, mut is_asked) = tokio::sync::oneshot::channel();
         let shutdown = async move {

@@ -31,6 +31,45 @@ impl Pieces {
     }
 }
 
+/// Bytes of a line that is shown before it ends: a progress bar without line ends is no reason to
+/// keep megabytes.
+const LINE_BYTES_MAX: usize = 4 << 10;
+
+/// Output of commands in whole lines, for a screen that others write to as well.
+#[derive(Debug, Default)]
+pub struct OutputLines {
+    pieces: Pieces,
+    partial: HashMap<(MessageId, bool), String>,
+}
+
+impl OutputLines {
+    /// The lines that are complete after this piece.
+    pub fn add(&mut self, command: MessageId, stderr: bool, piece: &[u8]) -> Vec<String> {
+        let shown = self.pieces.add(command, stderr, piece);
+        let mut text = self.partial.remove(&(command, stderr)).unwrap_or_default();
+        text.push_str(&shown);
+        let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+        let rest = lines.pop().unwrap_or_default();
+        if rest.len() > LINE_BYTES_MAX {
+            lines.push(rest);
+        } else if !rest.is_empty() {
+            self.partial.insert((command, stderr), rest);
+        }
+        lines
+    }
+
+    /// What is left when the command ended.
+    pub fn end(&mut self, command: MessageId) -> Vec<String> {
+        let mut lines: Vec<String> =
+            [false, true].iter().filter_map(|stderr| self.partial.remove(&(command, *stderr))).collect();
+        let rest = self.pieces.end(command);
+        if !rest.is_empty() {
+            lines.push(rest);
+        }
+        lines
+    }
+}
+
 /// Length of the beginning of a character at the end of `bytes`.
 fn incomplete(bytes: &[u8]) -> usize {
     for length in 1..=INCOMPLETE_BYTES_MAX.min(bytes.len()) {
@@ -64,6 +103,16 @@ mod tests {
             assert_eq!(shown, "aé€😀\\x1bz\n", "cut at {cut}");
             assert_eq!(pieces.end(id), "");
         }
+    }
+
+    #[test]
+    fn lines_come_whole_and_the_rest_at_the_end() {
+        let (mut lines, id) = (OutputLines::default(), MessageId([0; 16]));
+        assert_eq!(lines.add(id, false, b"one\ntw"), ["one"]);
+        assert!(lines.add(id, true, b"error").is_empty());
+        assert_eq!(lines.add(id, false, b"o\n\nthree"), ["two", ""]);
+        assert_eq!(lines.end(id), ["three", "error"]);
+        assert_eq!(lines.add(id, false, &[b'x'; LINE_BYTES_MAX + 1]).len(), 1);
     }
 
     #[test]

@@ -109,6 +109,16 @@ struct Pool {
 #[derive(Debug, Clone)]
 pub struct Reads(Arc<Pool>);
 
+/// Bundles of the past that are handed out per account: years of rotations, and they fit a page.
+const OLD_BUNDLES_MAX: u32 = 24;
+
+const BUNDLES: &str = "
+SELECT bundle FROM (
+  SELECT bundle, device, seq FROM old_bundles
+  WHERE device IN (SELECT id FROM devices WHERE account = ?1)
+  ORDER BY rowid DESC LIMIT ?2) AS old
+UNION ALL SELECT bundle FROM devices WHERE account = ?1";
+
 impl Reads {
     pub(super) fn new(file: PathBuf) -> Self {
         let permits = Semaphore::new(READERS_MAX);
@@ -158,17 +168,18 @@ impl Reads {
         .await
     }
 
-    /// The newest bundles of some accounts.
+    /// The bundles of some accounts: those of the past first, because links and messages signed by
+    /// a key that was replaced since are still to be checked; the newest of each device last.
     pub async fn bundles(
         &self,
         accounts: Vec<AccountId>,
     ) -> Result<Vec<(AccountId, Vec<Vec<u8>>)>, ReadError> {
         self.query(move |connection| {
-            let mut select = connection
-                .prepare_cached("SELECT bundle FROM devices WHERE account = ?1 ORDER BY id")?;
+            let mut select = connection.prepare_cached(BUNDLES)?;
             let mut found = Vec::with_capacity(accounts.len());
             for account in accounts {
-                let bundles = select.query_map([account.0], |row| row.get(0))?;
+                let values = params![account.0, OLD_BUNDLES_MAX];
+                let bundles = select.query_map(values, |row| row.get(0))?;
                 found.push((account, bundles.collect::<Result<_, _>>()?));
             }
             Ok(found)

@@ -1,0 +1,130 @@
+//! One task and its exit code: `send`, `listen`, `run`, `users`.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use chat_protocol::handshake::Purpose;
+use chat_protocol::name::UserName;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::client::{Client, ClientEvent, Events};
+use crate::config::{Common, Verbosity};
+use crate::exit::ExitStatus;
+use crate::show::{Detail, Lines, json};
+use crate::start::{self, Failure};
+
+pub mod listen;
+pub mod run;
+pub mod send;
+pub mod users;
+
+/// How long the last receipts of a task may take; what is not sent by then follows at the next
+/// start.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One signed-in task and where its words go.
+#[derive(Debug)]
+pub struct Task {
+    /// The device.
+    pub client: Client,
+    /// What happens.
+    pub events: Events,
+    /// Whose.
+    pub user: UserName,
+    lines: Lines,
+    is_json: bool,
+    verbosity: Verbosity,
+}
+
+impl Task {
+    /// Signs in for a task.
+    pub async fn start(common: &Common) -> Result<Self, Failure> {
+        let user = start::user(common)?;
+        let connector = start::connector(common)?;
+        let signed_in =
+            start::sign_in(common, connector, user.clone(), Purpose::Task, None);
+        let (client, events) = Box::pin(signed_in).await?;
+        let lines = Lines::new(user.clone(), Detail::Full);
+        let (is_json, verbosity) = (common.json, common.verbosity);
+        Ok(Self { client, events, user, lines, is_json, verbosity })
+    }
+
+    /// Shows an event on standard output: one line, or JSON objects.
+    pub fn show(&self, event: &chat_endpoint::Event) -> io::Result<()> {
+        if self.is_json {
+            return print_json(json::event(&self.user, event));
+        }
+        match self.lines.event(event) {
+            Some(line) => print_line(&line),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows an event on standard error, for what is not the answer itself.
+    pub fn mention(&self, event: &chat_endpoint::Event) {
+        if let Some(line) = self.lines.event(event).filter(|_| self.verbosity > Verbosity::Quiet) {
+            note(&line);
+        }
+    }
+
+    /// Deals with what is about the connection; hands over what the device says.
+    pub fn notification(
+        &self,
+        event: Option<ClientEvent>,
+    ) -> Result<Option<chat_endpoint::Notification>, Failure> {
+        match event {
+            Some(ClientEvent::Notification(notification)) => Ok(Some(notification)),
+            Some(ClientEvent::Offline { reason }) => {
+                if self.verbosity > Verbosity::Quiet {
+                    note(&format!("offline: {reason}; trying again"));
+                }
+                Ok(None)
+            }
+            Some(ClientEvent::Online { .. }) => Ok(None),
+            Some(ClientEvent::Stopped(stopped)) => Err(stopped.into()),
+            None => Err(Failure::Other {
+                status: ExitStatus::Failure,
+                reason: "the client has ended".to_owned(),
+            }),
+        }
+    }
+
+    /// Sends the receipts that are owed and leaves.
+    pub async fn end(self) {
+        if timeout(FLUSH_TIMEOUT, self.client.flush()).await.is_err() {
+            tracing::debug!("not everything was answered in time; it stays in the home");
+        }
+        self.client.leave().await;
+    }
+}
+
+/// Completes when the person presses Ctrl-C.
+pub async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler the system's own way of ending the process is in force.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// One line on standard output.
+pub fn print_line(line: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{line}")?;
+    output.flush()
+}
+
+/// Objects on standard output, one line each.
+pub fn print_json(objects: Vec<Value>) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    for object in objects {
+        writeln!(output, "{object}")?;
+    }
+    output.flush()
+}
+
+/// One line on standard error.
+pub fn note(line: &str) {
+    // With a closed standard error there is nobody to tell.
+    writeln!(io::stderr(), "{line}").ok();
+}

@@ -1,0 +1,46 @@
+//! Which durable events a process may deal with. Several processes of one home see the same ones.
+
+use std::collections::HashSet;
+
+use chat_endpoint::Event;
+use chat_protocol::id::MessageId;
+
+/// What a command says is for the process that asked for it. After this time without one it is
+/// shown by whoever comes: no command runs longer, by default.
+const ORPHANED_AFTER_MS: u64 = 3_600_000;
+
+/// Whether a process that shows everything deals with this event. `own` are the commands it has
+/// asked for itself.
+pub fn claim(event: &Event, own: &HashSet<MessageId>, now_ms: u64) -> bool {
+    match event {
+        Event::Started { re, .. } | Event::Output { re, .. } | Event::Ended { re, .. } => {
+            own.contains(re) || now_ms.saturating_sub(made_ms(re)) > ORPHANED_AFTER_MS
+        }
+        // They are for the agent of this device.
+        Event::Command { .. } => false,
+        _ => true,
+    }
+}
+
+/// When an id was made, Unix time in milliseconds: the first 48 bits of a `UUIDv7`.
+fn made_ms(id: &MessageId) -> u64 {
+    let [a, b, c, d, e, f, ..] = *id.as_bytes();
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::name::UserName;
+
+    use super::*;
+
+    #[test]
+    fn answers_belong_to_who_asked_until_nobody_can_be_waiting() {
+        let re = MessageId::new(1_000_000, [7; 10]);
+        let started = Event::Started { re, by: UserName::server() };
+        let nothing = HashSet::new();
+        assert!(!claim(&started, &nothing, 1_000_000 + ORPHANED_AFTER_MS));
+        assert!(claim(&started, &HashSet::from([re]), 1_000_000));
+        assert!(claim(&started, &nothing, 1_000_001 + ORPHANED_AFTER_MS));
+    }
+}

@@ -1,0 +1,130 @@
+//! From the command line to a signed-in client.
+
+use std::io;
+use std::sync::Arc;
+
+use chat_oplog::{OpenError, OperationLog};
+use chat_protocol::handshake::Purpose;
+use chat_protocol::id::Nonce16;
+use chat_protocol::name::UserName;
+use thiserror::Error;
+
+use crate::client::{Account, Client, ClientOptions, Events, SendError, Stopped};
+use crate::config::{Common, Verbosity};
+use crate::connection::{ConnectError, Connector};
+use crate::exit::ExitStatus;
+use crate::home::{HomeError, KnownServers};
+use crate::sign_in::{HomeAccount, NoPrompt, Prompt, StartError, TerminalPrompt};
+
+/// Why a mode of the program ended without success.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It could not go on.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A message was not taken.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The operation log cannot be written.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// Standard input or output.
+    #[error("cannot read or write: {0}")]
+    Io(#[from] io::Error),
+    /// No name, and nobody to ask.
+    #[error("a name is needed: give --user NAME or set CHAT_USER")]
+    NoUser,
+    /// Something that has a number of its own.
+    #[error("{reason}")]
+    Other {
+        /// Which.
+        status: ExitStatus,
+        /// What happened, for people.
+        reason: String,
+    },
+}
+
+impl Failure {
+    /// How the program ends because of it.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Start(error) => error.exit_status(),
+            Self::Stopped(error) => error.exit_status(),
+            Self::Send(_) | Self::Io(_) => ExitStatus::Failure,
+            Self::Log(_) => ExitStatus::Storage,
+            Self::NoUser => ExitStatus::Usage,
+            Self::Other { status, .. } => *status,
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+/// Addresses, pins and trust of this home.
+pub fn connector(common: &Common) -> Result<Arc<Connector>, Failure> {
+    let known = KnownServers::load(&common.home)?;
+    Ok(Arc::new(Connector::new(common.servers.clone(), &common.trust, known)?))
+}
+
+/// The user named, or the one that a person types.
+pub fn user(common: &Common) -> Result<UserName, Failure> {
+    if let Some(user) = &common.user {
+        return Ok(user.clone());
+    }
+    if !TerminalPrompt::is_possible() {
+        return Err(Failure::NoUser);
+    }
+    loop {
+        let name = TerminalPrompt::line("Your name: ")?;
+        match UserName::for_account(&name) {
+            Ok(user) => return Ok(user),
+            Err(error) => TerminalPrompt.say(&format!("This cannot be your name: {error}.")),
+        }
+    }
+}
+
+/// Opens the log of this user's client.
+pub fn operation_log(common: &Common, user: &UserName) -> Result<OperationLog, Failure> {
+    Ok(OperationLog::open(&common.logs, &format!("client-{user}"))?)
+}
+
+/// Signs a person in. `rb` is the restart nonce of the agent, where this process is one.
+pub async fn sign_in(
+    common: &Common,
+    connector: Arc<Connector>,
+    user: UserName,
+    purpose: Purpose,
+    rb: Option<Nonce16>,
+) -> Result<(Client, Events), Failure> {
+    let prompt: Arc<dyn Prompt> = if TerminalPrompt::is_possible() {
+        Arc::new(TerminalPrompt)
+    } else {
+        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
+    };
+    let log = operation_log(common, &user)?;
+    let account = Account::Home(HomeAccount {
+        root: common.home.clone(),
+        password: common.password.clone(),
+        register: common.register,
+        key_bits: common.key_bits,
+        rb,
+        prompt,
+    });
+    let bundles = Arc::default();
+    let options = ClientOptions { connector, user, purpose, account, bundles, log };
+    Ok(Box::pin(Client::start(options)).await?)
+}
