@@ -7,6 +7,7 @@
 //! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
 //! - `driver` (the task that owns a device), [`client`]: the handle and the events of everything;
 //! - [`show`]: what happened, for people and for programs;
+//! - [`start`], [`oneshot`], [`chat`], [`agent_host`]: the modes that sign a person in;
 //! - [`emulate`]: many clients that send random lines, and the report that nothing was lost;
 //! - [`story`]: one message through all logs.
 
@@ -31,6 +32,8 @@ pub mod show;
 
 pub mod start;
 
+pub mod agent_host;
+pub mod chat;
 pub mod oneshot;
 
 pub mod emulate;

@@ -192,7 +192,7 @@ pub static TABLE: &[SlashRow] = &[
         name: "version",
         aliases: &[],
         usage: "/version",
-        description: "show the version of the client and of the server",
+        description: "show the version of this program and of its protocol",
         example: "/version",
         completion: Completion::Nothing,
         parse: |row, rest| row.alone(rest, SlashCommand::Version),

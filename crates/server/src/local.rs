@@ -105,3 +105,67 @@ impl LocalConnection {
         self.reader.leave().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::{
+        frame::{Unsigned, sign_all},
+        header::{Canonical, MemberArgument, MemberHeader, MemberOperation},
+        hub::{self, ClientToHub, HubToClient},
+        id::{Digest, MessageId},
+        keys::KeySizes,
+        name::ConversationId,
+        tag::{Tag, label},
+    };
+
+    use super::*;
+    use crate::{config::Config, hub::start};
+
+    async fn text(local: &mut LocalConnection) -> HubToClient {
+        let batch = local.recv().await.unwrap();
+        let [Outgoing::Text(text)] = &batch[..] else { panic!("one text: {batch:?}") };
+        hub::read(text.as_str()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_agent_inside_is_checked_and_answered_like_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::local(&folder.path().join("data"), &folder.path().join("logs"));
+        config.key_sizes = KeySizes::EMULATED;
+        let started = start(&config, Arc::default()).await.unwrap();
+        let hub = &started.hub;
+        let mut local = hub.connect_local().await.unwrap();
+        let id = MessageId([1; 16]);
+        let header = MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid: ConversationId::all(),
+            from: UserName::server(),
+            sk: hub.keys().signing_id(),
+            op: MemberOperation::Join,
+            who: UserName::server(),
+            ik: hub.bundle().identity(),
+            arg: MemberArgument::None,
+            mg: 0,
+            pm: Digest::ZERO,
+            id,
+            ts: 0,
+        };
+        let unsigned = [Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new())];
+        let frame = sign_all(&hub.keys().signing, &unsigned).pop().unwrap();
+        let mut forged = frame.to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        local.send_binary(forged.into()).await.unwrap();
+        let refused = text(&mut local).await;
+        assert!(matches!(refused, HubToClient::Noack { id: Some(got), .. } if got == id));
+        local.send_binary(frame).await.unwrap();
+        let stored = text(&mut local).await;
+        assert!(matches!(stored, HubToClient::Ack { id: got, .. } if got == id), "{stored:?}");
+        local.send_text(hub::write(&ClientToHub::Who { id, after: None })).await.unwrap();
+        let HubToClient::Who { people, .. } = text(&mut local).await else { panic!("WHO") };
+        assert!(people[0].name.is_server() && people[0].online);
+        started.stop.cancel();
+        started.worker.await.unwrap().unwrap();
+        assert!(matches!(local.recv().await, Err(LocalError::Closed(_))));
+    }
+}

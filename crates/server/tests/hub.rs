@@ -13,9 +13,6 @@ mod delivery;
 #[path = "hub/epochs.rs"]
 mod epochs;
 #[cfg(test)]
-#[path = "hub/local.rs"]
-mod local;
-#[cfg(test)]
 #[path = "hub/refusals.rs"]
 mod refusals;
 #[cfg(test)]

@@ -485,7 +485,7 @@ fn receipts_go_to_the_inbox_of_who_sent() {
     let mut world = World::new();
     let (alice, bob) = world.pair();
     let carol = world.user("carol", 2);
-    let mut receipt = |world: &mut World, from: &User, place: &str, to: &str| {
+    let receipt = |world: &mut World, from: &User, place: &str, to: &str| {
         let header = ReceiptHeader {
             v: 1,
             t: Tag::Ack,

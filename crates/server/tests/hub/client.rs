@@ -238,12 +238,8 @@ impl Fresh {
 }
 
 pub(crate) async fn register(server: &Server, user: &str, index: usize) -> Client {
-    register_at(server.address, user, index).await
-}
-
-pub(crate) async fn register_at(address: SocketAddr, user: &str, index: usize) -> Client {
     let device = Device::new(user, index);
-    connect(address).await.enter(&device, Entry::reg(&device)).await.unwrap()
+    connect(server.address).await.enter(&device, Entry::reg(&device)).await.unwrap()
 }
 
 pub(crate) async fn sign_in(server: &Server, device: &Device) -> Client {
@@ -454,20 +450,6 @@ impl Client {
         devices: &[&Device],
     ) -> Epoch {
         let bundles: Vec<_> = devices.iter().map(|device| &device.bundle).collect();
-        self.key_after(place, before, &bundles).await
-    }
-
-    /// Sends the first epoch for the devices of these bundles.
-    pub(crate) async fn key_for_bundles(&mut self, place: &ConversationId, bundles: &[&Bundle]) {
-        self.key_after(place, None, bundles).await;
-    }
-
-    async fn key_after(
-        &mut self,
-        place: &ConversationId,
-        before: Option<Epoch>,
-        bundles: &[&Bundle],
-    ) -> Epoch {
         let members = MemberList::new(bundles.iter().map(|bundle| bundle.member_line().unwrap()));
         let g = before.map_or(0, |before| before.g + 1);
         let header = KeyHeader {

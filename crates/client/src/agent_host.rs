@@ -1,0 +1,87 @@
+//! This machine accepts commands: the agent of `crates/exec` behind this user's device.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chat_agent::AgentHost;
+use chat_exec::{Agent, AgentConfig, Namespaces, Policy};
+use chat_protocol::handshake::Purpose;
+use chat_protocol::id::Nonce16;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::client::ClientEvent;
+use crate::clock::now_ms;
+use crate::config::{Common, Verbosity};
+use crate::exit::ExitStatus;
+use crate::home::{HomeError, HomeFolder, file};
+use crate::oneshot::{interrupted, note};
+use crate::show::{Detail, Lines};
+use crate::start::{self, Failure};
+
+/// Serves until it is stopped.
+pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
+    let user = start::user(common)?;
+    let connector = start::connector(common)?;
+    let server = connector.server().await?;
+    let folder = HomeFolder::new(&common.home, &server, &user);
+    let agent = Arc::new(open(&folder, policy)?);
+    let rb = Some(Nonce16(agent.restart_nonce()));
+    let (host, mut reports) = AgentHost::new(agent, start::operation_log(common, &user)?);
+    let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Task, rb);
+    let (client, mut events) = Box::pin(signed_in).await?;
+    let lines = Lines::new(user, Detail::Full);
+    let says = |line: &str| {
+        if common.verbosity > Verbosity::Quiet {
+            note(line);
+        }
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let status = loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(ClientEvent::Notification(notification)) => {
+                    let is_command = host.start(now_ms(), &notification);
+                    let line = lines.event(&notification.event);
+                    let is_for_people = matches!(
+                        notification.event,
+                        chat_endpoint::Event::Alarm { .. } | chat_endpoint::Event::Complaint { .. }
+                    );
+                    if let Some(line) = line.filter(|_| is_command || is_for_people) {
+                        says(&line);
+                    }
+                }
+                Some(ClientEvent::Online { url, .. }) => says(&format!("accepting commands at {url}")),
+                Some(ClientEvent::Offline { reason }) => {
+                    says(&format!("offline: {reason}; trying again"));
+                }
+                Some(ClientEvent::Stopped(stopped)) => return Err(stopped.into()),
+                None => break ExitStatus::Failure,
+            },
+            Some(report) = reports.recv() => client.report(report).await,
+            _ = terminate.recv() => break ExitStatus::Ok,
+            () = interrupted() => break ExitStatus::Interrupted,
+        }
+    };
+    client.leave().await;
+    Ok(status)
+}
+
+/// Opens journal, work directory and policy. Without a policy everything is refused.
+fn open(folder: &HomeFolder, policy: Option<&Path>) -> Result<Agent, Failure> {
+    let failed = |reason: String| Failure::Other { status: ExitStatus::Failure, reason };
+    let policy = match policy {
+        Some(path) => Policy::load(path).map_err(|error| failed(error.to_string()))?,
+        None => Policy::deny_all(),
+    };
+    let path = folder.path();
+    file::make_private_folder(path)
+        .map_err(|source| HomeError::Io { path: path.to_owned(), source })?;
+    let config = AgentConfig {
+        policy,
+        journal_path: path.join("commands"),
+        work_dir: path.join("work"),
+        helper: std::env::current_exe()?,
+        namespaces: Namespaces::default(),
+    };
+    Agent::open(config).map_err(|error| failed(error.to_string()))
+}

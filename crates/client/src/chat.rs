@@ -1,0 +1,250 @@
+//! Talking: typed or piped lines go out, what happens comes back as lines or JSON.
+//!
+//! [`line`] is for a person at a terminal, [`pipe`] for a script; both share this module.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::{self, IsTerminal as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chat_endpoint::{CommandOptions, Event, EventKey, Notification};
+use chat_protocol::handshake::Purpose;
+use chat_protocol::id::MessageId;
+use chat_protocol::name::{RoomName, UserName};
+use serde_json::{Value, json};
+
+use crate::client::{Client, ClientEvent, Events, SendError, Stopped};
+use crate::clock::now_ms;
+use crate::config::Common;
+use crate::exit::ExitStatus;
+use crate::input::{self, Input};
+use crate::show::output::OutputLines;
+use crate::show::{self, Detail, Lines, claim};
+use crate::slash::SlashCommand;
+use crate::start::{self, Failure};
+
+mod answer;
+mod line;
+mod pipe;
+
+/// Talks until the person or the script ends it.
+pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && !common.json;
+    let user = start::user(common)?;
+    let connector = start::connector(common)?;
+    let signed_in =
+        start::sign_in(common, connector, user.clone(), Purpose::Interactive, None);
+    let (client, events) = Box::pin(signed_in).await?;
+    let detail = if is_terminal { Detail::Brief } else { Detail::Full };
+    let talk = Talk::new(client, Lines::new(user, detail), common.json);
+    if is_terminal { line::talk(talk, events).await } else { pipe::talk(talk, events).await }
+}
+
+/// What is known about a running chat.
+struct Talk {
+    client: Client,
+    lines: Lines,
+    is_json: bool,
+    /// Sent and not answered: text until it is stored, a command until it has ended.
+    open: HashSet<MessageId>,
+    /// Commands that were asked for here.
+    commands: HashSet<MessageId>,
+    output: OutputLines,
+    /// Names seen, for completion.
+    names: Arc<Mutex<BTreeSet<String>>>,
+    /// Lists of people that nobody asked to see.
+    silent_lists: u32,
+    is_online: bool,
+}
+
+/// What a line or an event comes to.
+#[derive(Default)]
+struct Said {
+    /// Lines for the screen, or JSON objects.
+    lines: Vec<String>,
+    /// Nothing more is to be read.
+    is_over: bool,
+    /// Empty the screen.
+    clear: bool,
+    /// A durable event that is dealt with once the lines are out.
+    consumed: Option<EventKey>,
+}
+
+impl Said {
+    fn line(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], ..Self::default() }
+    }
+}
+
+impl Talk {
+    fn new(client: Client, lines: Lines, is_json: bool) -> Self {
+        Self {
+            client,
+            lines,
+            is_json,
+            open: HashSet::new(),
+            commands: HashSet::new(),
+            output: OutputLines::default(),
+            names: Arc::default(),
+            silent_lists: 0,
+            is_online: false,
+        }
+    }
+
+    /// Does what a line asks for.
+    async fn read(&mut self, line: &str) -> Result<Said, Failure> {
+        let sent = match input::parse(line) {
+            Ok(Input::Nothing) => return Ok(Said::default()),
+            Ok(Input::Text { text }) => self.client.say(&RoomName::lobby(), &text).await,
+            Ok(Input::Broadcast { text }) => self.client.say(&RoomName::all(), &text).await,
+            Ok(Input::Direct { to, text }) => self.client.tell(&to, &text).await,
+            Ok(Input::Slash(SlashCommand::Run { target, argv })) => {
+                let sent = self.client.run(&target, argv, CommandOptions::default()).await;
+                self.commands.extend(sent.as_ref().ok());
+                sent
+            }
+            Ok(Input::Slash(command)) => return Ok(self.answer(command).await),
+            Err(error) => return Ok(self.error(&error.to_string())),
+        };
+        match sent {
+            Ok(id) => {
+                self.open.insert(id);
+                Ok(Said::default())
+            }
+            // The reason is in the last event.
+            Err(SendError::Stopped) => Ok(Said::default()),
+            Err(error) => Ok(self.error(&error.to_string())),
+        }
+    }
+
+    /// A line about what was typed.
+    fn error(&self, reason: &str) -> Said {
+        if self.is_json {
+            return Said::line(json!({"event": "error", "reason": reason}).to_string());
+        }
+        Said::line(format!("✗ {}", chat_protocol::sanitise::line(reason)))
+    }
+
+    /// Shows what happened.
+    async fn happened(&mut self, event: Option<ClientEvent>) -> Result<Said, Failure> {
+        match event {
+            Some(ClientEvent::Notification(notification)) => Ok(self.notified(&notification)),
+            Some(ClientEvent::Online { url, server }) => {
+                if !self.is_online {
+                    // For completion.
+                    self.silent_lists += 1;
+                    self.client.who().await;
+                }
+                self.is_online = true;
+                let (url, server) = (url.to_string(), server.to_string());
+                Ok(self.connection(
+                    &format!("· connected to {url} as {}", self.lines.me),
+                    json!({"event": "connection", "state": "online", "url": url, "server": server}),
+                ))
+            }
+            Some(ClientEvent::Offline { reason }) => {
+                self.is_online = false;
+                self.silent_lists = 0;
+                Ok(self.connection(
+                    &format!("! offline: {reason}; what you type is sent later"),
+                    json!({"event": "connection", "state": "offline", "reason": reason}),
+                ))
+            }
+            Some(ClientEvent::Stopped(stopped)) => Err(stopped.into()),
+            None => Err(Stopped::Internal("the client has ended".to_owned()).into()),
+        }
+    }
+
+    fn connection(&self, line: &str, object: Value) -> Said {
+        Said::line(if self.is_json { object.to_string() } else { line.to_owned() })
+    }
+
+    fn notified(&mut self, notification: &Notification) -> Said {
+        let event = &notification.event;
+        if !claim(event, &self.commands, now_ms()) {
+            return Said::default();
+        }
+        self.learn(event);
+        let lines = if self.is_json {
+            self.objects(event)
+        } else {
+            self.people_lines(event)
+        };
+        Said { lines, consumed: notification.key, ..Said::default() }
+    }
+
+    /// Keeps the books: what is open, and whose names are known.
+    fn learn(&mut self, event: &Event) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Stored { id, .. } if !self.commands.contains(id) => {
+                self.open.remove(id);
+            }
+            Event::Refused { id, .. } | Event::Ended { re: id, .. } => {
+                self.open.remove(id);
+            }
+            Event::Message { from, .. } => {
+                names.insert(from.to_string());
+            }
+            Event::Presence { joined, .. } => names.extend(joined.iter().map(UserName::to_string)),
+            Event::People { people, .. } => {
+                names.extend(people.iter().map(|person| person.name.to_string()));
+            }
+            _ => {}
+        }
+    }
+
+    fn objects(&mut self, event: &Event) -> Vec<String> {
+        if self.is_silent_list(event) {
+            return Vec::new();
+        }
+        let objects = show::json::event(&self.lines.me, event);
+        objects.iter().map(ToString::to_string).collect()
+    }
+
+    fn people_lines(&mut self, event: &Event) -> Vec<String> {
+        match event {
+            Event::Output { re, stderr, data } => {
+                let lines = self.output.add(*re, *stderr, data);
+                lines.into_iter().map(set_in).collect()
+            }
+            Event::Ended { re, .. } => {
+                let mut lines: Vec<String> = self.output.end(*re).into_iter().map(set_in).collect();
+                lines.extend(self.lines.event(event));
+                lines
+            }
+            Event::People { people, .. } => {
+                if self.is_silent_list(event) {
+                    return Vec::new();
+                }
+                people.iter().map(|person| format!("  {}", show::person(person))).collect()
+            }
+            _ => self.lines.event(event).into_iter().collect(),
+        }
+    }
+
+    /// Whether this is a page of a list that was only asked for its names.
+    fn is_silent_list(&mut self, event: &Event) -> bool {
+        let Event::People { more, .. } = event else { return false };
+        let is_silent = self.silent_lists > 0;
+        if is_silent && !more {
+            self.silent_lists -= 1;
+        }
+        is_silent
+    }
+
+    /// Shows what is left and leaves.
+    async fn leave(self) {
+        self.client.leave().await;
+    }
+}
+
+/// Output of a command, so that none of it can pass for a message.
+#[expect(clippy::needless_pass_by_value, reason = "the form that map wants")]
+fn set_in(line: String) -> String {
+    format!("  │ {line}")
+}
+
+/// Events and their answers go on while something else is waited for.
+async fn next(events: &mut Events) -> Option<ClientEvent> {
+    events.next().await
+}

@@ -1,0 +1,102 @@
+//! The binary: the helper of the agent, the command line, one mode, an exit code.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chat_client::config::{Config, ConfigError, Mode, Verbosity, arguments};
+use chat_client::exit::{self, ExitStatus};
+use chat_client::start::Failure;
+use chat_client::story::Story;
+use chat_client::{agent_host, chat, oneshot};
+use tracing_subscriber::EnvFilter;
+
+/// A thread that waits for a person's input cannot be ended; everything else is done by now.
+const RUNTIME_END_TIMEOUT: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    // A command is run by this binary started again; nothing of the client may be alive in it.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == chat_exec::helper::SUBCOMMAND) {
+        return chat_exec::helper::main(arguments);
+    }
+    let config = match Config::from_environment() {
+        Ok(config) => config,
+        Err(ConfigError::Arguments(error)) => error.exit(),
+        Err(error) => {
+            complain(&error);
+            return ExitStatus::Usage.into();
+        }
+    };
+    start_log(config.common.verbosity);
+    match act(&config) {
+        Ok(status) => status.into(),
+        // Whoever read our output wants no more of it.
+        Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitStatus::Ok.into()
+        }
+        Err(failure) => {
+            complain(&failure);
+            failure.exit_status().into()
+        }
+    }
+}
+
+fn complain(error: &dyn std::error::Error) {
+    // With a closed standard error there is nobody to tell; the exit code still says it.
+    writeln!(io::stderr(), "error: {error}").ok();
+}
+
+/// The modes that need no server, and then those that do.
+fn act(config: &Config) -> Result<ExitStatus, Failure> {
+    let mut page = Vec::new();
+    match &config.mode {
+        Mode::Man => arguments::write_man(&mut page)?,
+        Mode::Completions(shell) => arguments::write_completions(*shell, &mut page),
+        Mode::ExitCodes => page = exit::table().into(),
+        Mode::Story { id } => {
+            let story = Story::read(&config.common.logs, id).map_err(|error| Failure::Other {
+                status: ExitStatus::Failure,
+                reason: error.to_string(),
+            })?;
+            page = if config.common.json { story.to_json_lines() } else { story.to_string() }.into();
+        }
+        _ => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let done = runtime.block_on(connected(config));
+            runtime.shutdown_timeout(RUNTIME_END_TIMEOUT);
+            return done;
+        }
+    }
+    let mut output = io::stdout().lock();
+    output.write_all(&page)?;
+    output.flush()?;
+    Ok(ExitStatus::Ok)
+}
+
+async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
+    let common = &config.common;
+    match &config.mode {
+        Mode::Send { to, text } => Box::pin(oneshot::send::send(common, to, text)).await,
+        Mode::Listen { count, limit } => {
+            Box::pin(oneshot::listen::listen(common, *count, *limit)).await
+        }
+        Mode::Run { target, argv } => {
+            Box::pin(oneshot::run::run(common, target, argv.clone())).await
+        }
+        Mode::Users => Box::pin(oneshot::users::users(common)).await,
+        Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,
+        _ => Box::pin(chat::chat(common)).await,
+    }
+}
+
+/// What happens inside, on standard error: nothing but errors unless asked for.
+fn start_log(verbosity: Verbosity) {
+    let level = match verbosity {
+        Verbosity::Quiet | Verbosity::Normal => "error",
+        Verbosity::Verbose => "info",
+        Verbosity::Debug => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}

@@ -1,0 +1,170 @@
+//! One raw connection: signs in, sends bytes, reads answers.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use chat_protocol::crypto::{random, sha256};
+use chat_protocol::handshake::{AuthBody, Credentials, Greeting, Mode, Purpose, SignedIn};
+use chat_protocol::hub::{self, EpochHead, Head, HubToClient};
+use chat_protocol::id::{MessageId, Nonce16};
+use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys};
+use chat_protocol::members::MemberList;
+use chat_protocol::name::{ConversationId, UserName};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config, tungstenite::protocol::WebSocketConfig,
+};
+
+use crate::frames;
+
+/// The library zero-fills this much at every read.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A signed-in client.
+pub(crate) struct LoadClient {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) user: UserName,
+    pub(crate) keys: Arc<DeviceKeys>,
+    pub(crate) bundle: Bundle,
+    pub(crate) signed_in: SignedIn,
+}
+
+impl LoadClient {
+    /// Makes an account and signs in.
+    pub(crate) async fn register(
+        server: &str,
+        name: &str,
+        keys: Arc<DeviceKeys>,
+    ) -> anyhow::Result<Self> {
+        let user = UserName::new(name)?;
+        let dev = sha256(name.as_bytes());
+        let dev = Nonce16(*dev.first_chunk().context("a digest has 32 bytes")?);
+        let bundle = keys.publish(&user, dev, None, now_ms(), BundleOptions::default())?;
+        let stream = TcpStream::connect(server).await.context("connect")?;
+        stream.set_nodelay(true)?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        let url = format!("ws://{server}/ws");
+        let (mut socket, _) = client_async_with_config(url, stream, Some(config)).await?;
+        let hello = text(&mut socket).await?;
+        let greeting = Greeting::read(&hello)?;
+        let body = AuthBody {
+            purpose: Purpose::Task,
+            pw: None,
+            bundle: Some(bundle.bytes().to_vec()),
+            vault: None,
+        };
+        let credentials = Credentials {
+            user: &user,
+            mode: Mode::Reg,
+            signing: Some(&keys.signing),
+            body: &body,
+            exporter: None,
+        };
+        let (auth, sent) = greeting.auth(&credentials, &random().into())?;
+        socket.send(Message::text(auth)).await?;
+        let signed_in = match hub::read(&text(&mut socket).await?)? {
+            HubToClient::Ok { body } => sent.open(&body)?,
+            other => bail!("{name} is not signed in: {other:?}"),
+        };
+        Ok(Self { socket, user, keys, bundle, signed_in })
+    }
+
+    /// Joins a room, after whoever else joins it.
+    pub(crate) async fn join(&mut self, cid: &ConversationId) -> anyhow::Result<()> {
+        let heads = self.signed_in.heads.iter();
+        let mut head: Head =
+            heads.clone().find(|head| head.cid == *cid).context("no such room")?.clone();
+        loop {
+            let (id, frame) = frames::join(&self.keys, &self.bundle, cid, &head, now_ms())
+                .context("a frame was signed")?;
+            self.socket.send(Message::Binary(frame)).await?;
+            match self.answer(&id).await? {
+                HubToClient::Ack { .. } => return Ok(()),
+                HubToClient::Noack { head: Some(newer), .. } => head = newer,
+                other => bail!("join: {other:?}"),
+            }
+        }
+    }
+
+    /// Makes an epoch for these devices.
+    pub(crate) async fn make_epoch(
+        &mut self,
+        cid: &ConversationId,
+        list: &MemberList,
+    ) -> anyhow::Result<EpochHead> {
+        let (head, id, messages) = frames::epoch(&self.keys, &self.user, cid, list, None, now_ms());
+        for message in messages {
+            self.socket.send(Message::Binary(message)).await?;
+        }
+        match self.answer(&id).await? {
+            HubToClient::Ack { .. } => Ok(head),
+            other => bail!("epoch: {other:?}"),
+        }
+    }
+
+    /// The answer to an id; everything else that comes is dropped.
+    async fn answer(&mut self, wanted: &MessageId) -> anyhow::Result<HubToClient> {
+        loop {
+            let message: HubToClient = hub::read(&text(&mut self.socket).await?)?;
+            let id = match &message {
+                HubToClient::Ack { id, .. } => Some(id),
+                HubToClient::Noack { id, .. } => id.as_ref(),
+                _ => None,
+            };
+            if id == Some(wanted) {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Sends frames with at most `window` of them unanswered; returns how many were refused.
+    pub(crate) async fn send_all(
+        &mut self,
+        frames: Vec<(MessageId, Bytes)>,
+        window: usize,
+        mut on_send: impl FnMut(usize),
+        mut on_answer: impl FnMut(usize),
+    ) -> anyhow::Result<usize> {
+        let (mut flying, mut answered, mut refused) = (0usize, 0usize, 0usize);
+        let mut waiting = frames.into_iter().enumerate();
+        loop {
+            while flying < window {
+                let Some((index, (_, frame))) = waiting.next() else { break };
+                on_send(index);
+                self.socket.feed(Message::Binary(frame)).await?;
+                flying += 1;
+            }
+            self.socket.flush().await?;
+            if flying == 0 {
+                return Ok(refused);
+            }
+            let line = text(&mut self.socket).await?;
+            // The answers of one sender in one conversation come in order.
+            if line.contains("\"tag\":\"ACK\"") || line.contains("\"tag\":\"NOACK\"") {
+                refused += usize::from(line.contains("\"tag\":\"NOACK\""));
+                on_answer(answered);
+                answered += 1;
+                flying -= 1;
+            }
+        }
+    }
+}
+
+async fn text(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<String> {
+    loop {
+        match socket.next().await.context("the server closed the connection")?? {
+            Message::Text(text) => return Ok(text.to_string()),
+            Message::Close(frame) => bail!("the server closed the connection: {frame:?}"),
+            _ => {}
+        }
+    }
+}

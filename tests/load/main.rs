@@ -1,0 +1,103 @@
+//! The load generator: keeps a server busy and says what that cost. It counts deliveries without
+//! opening them, and every frame is sealed and signed before the clock starts, so what is measured
+//! is the server. `scripts/load.sh` pins the two to a core each.
+
+mod client;
+mod frames;
+mod scenario;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use scenario::Outcome;
+
+/// What to do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Load {
+    /// One room, a few publishers, everybody else listens.
+    Room,
+    /// Pairs of clients that write to each other.
+    Dm,
+    /// Producers with frames under way, and only the answers count.
+    Ack,
+}
+
+/// Keeps a server busy.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to do.
+    #[arg(value_enum)]
+    load: Load,
+    /// Where the server is.
+    #[arg(long, default_value = "127.0.0.1:9000")]
+    server: String,
+    /// The server's process, for its CPU time.
+    #[arg(long)]
+    pid: u32,
+    /// Clients: members of the room, both sides of all pairs, or producers.
+    #[arg(long, default_value_t = 1000)]
+    clients: usize,
+    /// Who publishes in the room.
+    #[arg(long, default_value_t = 4)]
+    publishers: usize,
+    /// Messages of each publisher or producer.
+    #[arg(long, default_value_t = 500)]
+    messages: usize,
+    /// Frames under way without an answer, for each publisher or producer.
+    #[arg(long, default_value_t = 16)]
+    window: usize,
+    /// Frames under one signature; 1 signs each alone.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Begins every name, so that one server can be loaded several times.
+    #[arg(long, default_value = "load")]
+    prefix: String,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.load {
+        Load::Room => scenario::room(&arguments).await,
+        Load::Dm => scenario::direct(&arguments).await,
+        Load::Ack => scenario::acknowledged(&arguments).await,
+    };
+    match outcome {
+        Ok(outcome) => {
+            report(&arguments, &outcome);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln_line(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn report(arguments: &Arguments, outcome: &Outcome) {
+    let seconds = outcome.elapsed.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "figures for people")]
+    let (sent, delivered) = (outcome.sent as f64, outcome.delivered as f64);
+    let per_million = outcome.cpu_seconds / delivered.max(sent) * 1e6;
+    println!(
+        "{{\"load\":\"{:?}\",\"clients\":{},\"sent\":{},\"delivered\":{},\"elapsed_s\":{seconds:.3},\
+         \"sent_per_s\":{:.0},\"delivered_per_s\":{:.0},\"server_cpu_s\":{:.3},\
+         \"server_cpu_s_per_million\":{per_million:.2},\"p50_ms\":{:.2},\"p99_ms\":{:.2}}}",
+        arguments.load,
+        arguments.clients,
+        outcome.sent,
+        outcome.delivered,
+        sent / seconds,
+        delivered / seconds,
+        outcome.cpu_seconds,
+        outcome.p50_ms,
+        outcome.p99_ms,
+    );
+}
+
+#[expect(clippy::print_stderr, reason = "a program for the terminal")]
+fn eprintln_line(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,274 @@
+//! The three loads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use chat_protocol::frame::{Binary, Delivery};
+use chat_protocol::header::Recipient;
+use chat_protocol::id::MessageId;
+use chat_protocol::keys::{DeviceKeys, KeySizes};
+use chat_protocol::members::{MemberLine, MemberList};
+use chat_protocol::name::{ConversationId, RoomName};
+use chat_protocol::tag::Tag;
+use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::Arguments;
+use crate::client::{LoadClient, now_ms};
+use crate::frames::{self, Target};
+
+/// Sign-ups under way at once.
+const SIGN_UPS: usize = 16;
+/// A receiver that hears nothing for this long has lost something.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Frames begin with a position and a time that differ; bodies end in random bytes.
+const MARK_BYTES: usize = 16;
+
+/// What was done and what it cost.
+pub(crate) struct Outcome {
+    pub(crate) sent: usize,
+    pub(crate) delivered: usize,
+    pub(crate) elapsed: Duration,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+/// The end of a frame's body, by which a sampled receiver knows it again.
+type Mark = [u8; MARK_BYTES];
+
+/// When frames left, by the end of their bodies.
+type Departures = Arc<Mutex<HashMap<Mark, Instant>>>;
+
+/// CPU seconds of a process so far.
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after = stat.rsplit_once(')').context("stat")?.1;
+    let mut ticks = after.split_whitespace().skip(11);
+    let (user, system): (f64, f64) =
+        (ticks.next().context("utime")?.parse()?, ticks.next().context("stime")?.parse()?);
+    Ok((user + system) / 100.0)
+}
+
+async fn sign_up(arguments: &Arguments, keys: &Arc<DeviceKeys>) -> anyhow::Result<Vec<LoadClient>> {
+    let mut clients = Vec::with_capacity(arguments.clients);
+    let names: Vec<String> =
+        (0..arguments.clients).map(|index| format!("{}-{index:04}", arguments.prefix)).collect();
+    for names in names.chunks(SIGN_UPS) {
+        let signing = names
+            .iter()
+            .map(|name| LoadClient::register(&arguments.server, name, Arc::clone(keys)));
+        clients.extend(futures_util::future::try_join_all(signing).await?);
+    }
+    Ok(clients)
+}
+
+fn line(client: &LoadClient) -> Option<MemberLine> {
+    client.bundle.member_line()
+}
+
+/// The mark of a frame.
+fn mark(frame: &[u8], body_end: usize) -> Option<Mark> {
+    frame.get(..body_end)?.last_chunk::<MARK_BYTES>().copied()
+}
+
+fn mark_of(frame: &Bytes) -> Option<Mark> {
+    let Ok(Binary::Frame(raw)) = Binary::decode(frame.clone()) else { return None };
+    raw.body().last_chunk::<MARK_BYTES>().copied()
+}
+
+fn mark_of_delivery(bytes: Bytes) -> Option<Mark> {
+    match Binary::decode(bytes) {
+        Ok(Binary::Delivery(Delivery { frame, .. })) => mark(frame.body(), frame.body().len()),
+        _ => None,
+    }
+}
+
+/// Counts deliveries of one client until it has had its share; `None` samples no latency.
+async fn receive(
+    mut client: LoadClient,
+    share: usize,
+    departures: Option<Departures>,
+) -> anyhow::Result<(usize, Vec<Duration>)> {
+    let (mut count, mut latencies) = (0, Vec::new());
+    while count < share {
+        let next = tokio::time::timeout(PATIENCE, client.socket.next()).await;
+        let Ok(Some(Ok(message))) = next else { break };
+        let Message::Binary(bytes) = message else { continue };
+        // 0x20: a delivery; the parts of an epoch are not counted.
+        if bytes.get(1) != Some(&0x20) {
+            continue;
+        }
+        if let Some(departures) = &departures
+            && let Some(mark) = mark_of_delivery(bytes.clone())
+        {
+            let left = departures.lock().ok().and_then(|left| left.get(&mark).copied());
+            latencies.extend(left.map(|left| left.elapsed()));
+        }
+        count += 1;
+    }
+    Ok((count, latencies))
+}
+
+fn outcome(
+    sent: usize,
+    delivered: usize,
+    elapsed: Duration,
+    cpu_seconds: f64,
+    mut latencies: Vec<Duration>,
+) -> Outcome {
+    latencies.sort_unstable();
+    let at = |percent: usize| {
+        let index = latencies.len().saturating_sub(1) * percent / 100;
+        latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    };
+    Outcome { sent, delivered, elapsed, cpu_seconds, p50_ms: at(50), p99_ms: at(99) }
+}
+
+fn depart(departures: &Departures, mark: Option<Mark>) {
+    if let (Ok(mut left), Some(mark)) = (departures.lock(), mark) {
+        left.insert(mark, Instant::now());
+    }
+}
+
+/// One room: the publishers send, everybody else counts.
+pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
+    let mut clients = sign_up(arguments, &keys).await?;
+    let cid = ConversationId::room(&RoomName::lobby());
+    for client in &mut clients {
+        client.join(&cid).await?;
+    }
+    let list = MemberList::new(clients.iter().filter_map(line));
+    let head = clients.first_mut().context("no clients")?.make_epoch(&cid, &list).await?;
+    let receivers = clients.split_off(arguments.publishers);
+    let target = Target { cid: &cid, to: Recipient::Everyone, tag: Tag::Text, head };
+    let mut sealed = Vec::new();
+    for client in &clients {
+        let (count, batch) = (arguments.messages, arguments.batch);
+        sealed.push(frames::messages(&keys, &client.user, &target, count, batch, now_ms()));
+    }
+    let departures = Departures::default();
+    let sent = arguments.messages * clients.len();
+    let mut counting = JoinSet::new();
+    for (index, client) in receivers.into_iter().enumerate() {
+        // The KEY is a delivery too.
+        counting.spawn(receive(client, sent + 1, (index == 0).then(|| Arc::clone(&departures))));
+    }
+    let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
+    let publishing = clients.into_iter().zip(sealed).map(|(mut client, frames)| {
+        let departures = Arc::clone(&departures);
+        async move {
+            let marks: Vec<_> = frames.iter().map(|(_, frame)| mark_of(frame)).collect();
+            let on_send = |index: usize| depart(&departures, marks.get(index).copied().flatten());
+            client.send_all(frames, arguments.window, on_send, |_| {}).await
+        }
+    });
+    let refused: usize = futures_util::future::try_join_all(publishing).await?.iter().sum();
+    anyhow::ensure!(refused == 0, "{refused} messages were refused");
+    let (mut delivered, mut latencies) = (0, Vec::new());
+    while let Some(counted) = counting.join_next().await {
+        let (count, sample) = counted??;
+        delivered += count.saturating_sub(1);
+        latencies.extend(sample);
+    }
+    let elapsed = began.elapsed();
+    Ok(outcome(sent, delivered, elapsed, cpu_seconds(arguments.pid)? - cpu, latencies))
+}
+
+/// Pairs: the first of each writes to the second.
+pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
+    let mut senders = sign_up(arguments, &keys).await?;
+    let receivers = senders.split_off(arguments.clients / 2);
+    let mut sealed = Vec::new();
+    for (sender, receiver) in senders.iter_mut().zip(&receivers) {
+        let cid = ConversationId::direct(&sender.user, &receiver.user)?;
+        let list = MemberList::new([line(sender), line(receiver)].into_iter().flatten());
+        let head = sender.make_epoch(&cid, &list).await?;
+        let to = Recipient::User(receiver.user.clone());
+        let target = Target { cid: &cid, to, tag: Tag::Dm, head };
+        let (count, batch) = (arguments.messages, arguments.batch);
+        sealed.push(frames::messages(&keys, &sender.user, &target, count, batch, now_ms()));
+    }
+    let departures = Departures::default();
+    let sent = arguments.messages * senders.len();
+    let mut counting = JoinSet::new();
+    for (index, receiver) in receivers.into_iter().enumerate() {
+        let sample = (index % 50 == 0).then(|| Arc::clone(&departures));
+        counting.spawn(receive(receiver, arguments.messages + 1, sample));
+    }
+    let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
+    let sending =
+        senders.into_iter().zip(sealed).enumerate().map(|(index, (mut sender, frames))| {
+            let departures = Arc::clone(&departures);
+            async move {
+                let sampled = index % 50 == 0;
+                let marks: Vec<_> =
+                    frames.iter().map(|(_, frame)| mark_of(frame).filter(|_| sampled)).collect();
+                let on_send =
+                    |index: usize| depart(&departures, marks.get(index).copied().flatten());
+                sender.send_all(frames, arguments.window, on_send, |_| {}).await
+            }
+        });
+    let refused: usize = futures_util::future::try_join_all(sending).await?.iter().sum();
+    anyhow::ensure!(refused == 0, "{refused} messages were refused");
+    let (mut delivered, mut latencies) = (0, Vec::new());
+    while let Some(counted) = counting.join_next().await {
+        let (count, sample) = counted??;
+        delivered += count.saturating_sub(1);
+        latencies.extend(sample);
+    }
+    let elapsed = began.elapsed();
+    Ok(outcome(sent, delivered, elapsed, cpu_seconds(arguments.pid)? - cpu, latencies))
+}
+
+/// Producers that write to somebody who is away: only the hub's answers count.
+pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
+    let mut producers = sign_up(arguments, &keys).await?;
+    let sink_name = format!("{}-sink", arguments.prefix);
+    let sink = LoadClient::register(&arguments.server, &sink_name, Arc::clone(&keys)).await?;
+    let (sink_user, sink_line) = (sink.user.clone(), line(&sink));
+    drop(sink);
+    let mut sealed: Vec<Vec<(MessageId, Bytes)>> = Vec::new();
+    for producer in &mut producers {
+        let cid = ConversationId::direct(&producer.user, &sink_user)?;
+        let list = MemberList::new([line(producer), sink_line.clone()].into_iter().flatten());
+        let head = producer.make_epoch(&cid, &list).await?;
+        let to = Recipient::User(sink_user.clone());
+        let target = Target { cid: &cid, to, tag: Tag::Dm, head };
+        let (count, batch) = (arguments.messages, arguments.batch);
+        sealed.push(frames::messages(&keys, &producer.user, &target, count, batch, now_ms()));
+    }
+    let sent = arguments.messages * producers.len();
+    let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
+    let producing = producers.into_iter().zip(sealed).map(|(mut producer, frames)| async move {
+        let times = Mutex::new((vec![None; frames.len()], Vec::with_capacity(frames.len())));
+        let on_send = |index: usize| {
+            if let Ok(mut times) = times.lock()
+                && let Some(left) = times.0.get_mut(index)
+            {
+                *left = Some(Instant::now());
+            }
+        };
+        let on_answer = |index: usize| {
+            if let Ok(mut times) = times.lock() {
+                let left = times.0.get(index).copied().flatten();
+                times.1.extend(left.map(|left: Instant| left.elapsed()));
+            }
+        };
+        let refused = producer.send_all(frames, arguments.window, on_send, on_answer).await?;
+        anyhow::ensure!(refused == 0, "{refused} messages were refused");
+        Ok(times.into_inner().map(|times| times.1).unwrap_or_default())
+    });
+    let latencies: Vec<Vec<Duration>> = futures_util::future::try_join_all(producing).await?;
+    let elapsed = began.elapsed();
+    let cpu = cpu_seconds(arguments.pid)? - cpu;
+    Ok(outcome(sent, sent, elapsed, cpu, latencies.into_iter().flatten().collect()))
+}
