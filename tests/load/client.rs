@@ -126,15 +126,15 @@ impl LoadClient {
         }
     }
 
-    /// Sends frames with at most `window` of them unanswered; returns how many were refused.
+    /// Sends frames with at most `window` of them unanswered; a refusal ends it.
     pub(crate) async fn send_all(
         &mut self,
         frames: Vec<(MessageId, Bytes)>,
         window: usize,
         mut on_send: impl FnMut(usize),
         mut on_answer: impl FnMut(usize),
-    ) -> anyhow::Result<usize> {
-        let (mut flying, mut answered, mut refused) = (0usize, 0usize, 0usize);
+    ) -> anyhow::Result<()> {
+        let (mut flying, mut answered) = (0usize, 0usize);
         let mut waiting = frames.into_iter().enumerate();
         loop {
             while flying < window {
@@ -145,12 +145,14 @@ impl LoadClient {
             }
             self.socket.flush().await?;
             if flying == 0 {
-                return Ok(refused);
+                return Ok(());
             }
             let line = text(&mut self.socket).await?;
             // The answers of one sender in one conversation come in order.
             if line.contains("\"tag\":\"ACK\"") || line.contains("\"tag\":\"NOACK\"") {
-                refused += usize::from(line.contains("\"tag\":\"NOACK\""));
+                if line.contains("\"tag\":\"NOACK\"") {
+                    bail!("refused: {line}");
+                }
                 on_answer(answered);
                 answered += 1;
                 flying -= 1;

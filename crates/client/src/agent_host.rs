@@ -1,6 +1,7 @@
 //! This machine accepts commands: the agent of `crates/exec` behind this user's device.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use chat_agent::AgentHost;
@@ -35,6 +36,7 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
             note(line);
         }
     };
+    let mut interrupt = pin!(interrupted());
     let mut terminate = signal(SignalKind::terminate())?;
     let status = loop {
         tokio::select! {
@@ -59,7 +61,7 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
             },
             Some(report) = reports.recv() => client.report(report).await,
             _ = terminate.recv() => break ExitStatus::Ok,
-            () = interrupted() => break ExitStatus::Interrupted,
+            () = &mut interrupt => break ExitStatus::Interrupted,
         }
     };
     client.leave().await;

@@ -12,7 +12,7 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::{RoomName, UserName};
 use serde_json::{Value, json};
 
-use crate::client::{Client, ClientEvent, Events, SendError, Stopped};
+use crate::client::{Client, ClientEvent, SendError, Stopped};
 use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
@@ -31,8 +31,7 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && !common.json;
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let signed_in =
-        start::sign_in(common, connector, user.clone(), Purpose::Interactive, None);
+    let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Interactive, None);
     let (client, events) = Box::pin(signed_in).await?;
     let detail = if is_terminal { Detail::Brief } else { Detail::Full };
     let talk = Talk::new(client, Lines::new(user, detail), common.json);
@@ -70,6 +69,10 @@ struct Said {
 }
 
 impl Said {
+    fn over() -> Self {
+        Self { is_over: true, ..Self::default() }
+    }
+
     fn line(line: impl Into<String>) -> Self {
         Self { lines: vec![line.into()], ..Self::default() }
     }
@@ -138,7 +141,9 @@ impl Talk {
                 let (url, server) = (url.to_string(), server.to_string());
                 Ok(self.connection(
                     &format!("· connected to {url} as {}", self.lines.me),
-                    json!({"event": "connection", "state": "online", "url": url, "server": server}),
+                    &json!({
+                        "event": "connection", "state": "online", "url": url, "server": server,
+                    }),
                 ))
             }
             Some(ClientEvent::Offline { reason }) => {
@@ -146,7 +151,7 @@ impl Talk {
                 self.silent_lists = 0;
                 Ok(self.connection(
                     &format!("! offline: {reason}; what you type is sent later"),
-                    json!({"event": "connection", "state": "offline", "reason": reason}),
+                    &json!({"event": "connection", "state": "offline", "reason": reason}),
                 ))
             }
             Some(ClientEvent::Stopped(stopped)) => Err(stopped.into()),
@@ -154,21 +159,17 @@ impl Talk {
         }
     }
 
-    fn connection(&self, line: &str, object: Value) -> Said {
+    fn connection(&self, line: &str, object: &Value) -> Said {
         Said::line(if self.is_json { object.to_string() } else { line.to_owned() })
     }
 
     fn notified(&mut self, notification: &Notification) -> Said {
         let event = &notification.event;
-        if !claim(event, &self.commands, now_ms()) {
+        if !claim(event, |id| self.commands.contains(id), now_ms()) {
             return Said::default();
         }
         self.learn(event);
-        let lines = if self.is_json {
-            self.objects(event)
-        } else {
-            self.people_lines(event)
-        };
+        let lines = if self.is_json { self.objects(event) } else { self.people_lines(event) };
         Said { lines, consumed: notification.key, ..Said::default() }
     }
 
@@ -231,20 +232,10 @@ impl Talk {
         }
         is_silent
     }
-
-    /// Shows what is left and leaves.
-    async fn leave(self) {
-        self.client.leave().await;
-    }
 }
 
 /// Output of a command, so that none of it can pass for a message.
 #[expect(clippy::needless_pass_by_value, reason = "the form that map wants")]
 fn set_in(line: String) -> String {
     format!("  │ {line}")
-}
-
-/// Events and their answers go on while something else is waited for.
-async fn next(events: &mut Events) -> Option<ClientEvent> {
-    events.next().await
 }

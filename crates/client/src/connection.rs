@@ -185,9 +185,7 @@ fn config() -> WebSocketConfig {
 
 fn refusal(text: &str) -> Option<ConnectError> {
     match hub::read(text) {
-        Ok(HubToClient::Noack { code, reason, .. }) => {
-            Some(ConnectError::Refused { code, reason })
-        }
+        Ok(HubToClient::Noack { code, reason, .. }) => Some(ConnectError::Refused { code, reason }),
         Ok(HubToClient::Retry { after_ms, why, .. }) => {
             Some(ConnectError::Busy { after: Duration::from_millis(after_ms), why })
         }
@@ -306,10 +304,7 @@ impl Socket {
     }
 
     /// A message; nothing where a ping or pong was dealt with.
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Incoming>, ConnectError>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Incoming>, ConnectError>> {
         if let Poll::Ready(Err(error)) = self.poll_write(context) {
             return Poll::Ready(Err(error));
         }

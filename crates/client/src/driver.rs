@@ -25,10 +25,12 @@ use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
 use crate::sign_in::{Door, OpenHome, StartError, Started};
 
+mod answers;
 mod journal;
 mod link;
 mod step;
 
+use answers::Answers;
 use journal::Journal;
 use link::{Link, LinkEvent};
 
@@ -93,6 +95,8 @@ struct Driver {
     pending: VecDeque<ClientEvent>,
     link: Link,
     flushes: Vec<oneshot::Sender<bool>>,
+    /// What this process waits for.
+    answers: Answers,
     journal: Journal,
 }
 
@@ -103,12 +107,15 @@ pub(crate) fn spawn(
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<ClientEvent>,
 ) -> Result<(), StartError> {
-    let Started { device, server, store: home, session } = started;
+    let Started { device, server, store: mut home, session } = started;
     let door = Door::new(&options);
     let own = device.to_endpoint(&options.user, server);
-    let endpoint = match &home {
+    let endpoint = match &mut home {
         Some(home) => {
+            home.store.begin().map_err(HomeError::from)?;
             let rows = home.store.rows().map_err(HomeError::from)?;
+            let outdated = answers::outdated(&rows, now_ms());
+            home.store.commit(&outdated).map_err(HomeError::from)?;
             Endpoint::new(own, &rows, options.bundles).map_err(HomeError::from)?
         }
         None => Endpoint::in_memory(own, options.bundles),
@@ -124,6 +131,7 @@ pub(crate) fn spawn(
         pending: VecDeque::new(),
         link: Link::Down,
         flushes: Vec::new(),
+        answers: Answers::default(),
         journal,
     };
     tokio::spawn(driver.run(session));

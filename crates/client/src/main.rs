@@ -59,7 +59,8 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
                 status: ExitStatus::Failure,
                 reason: error.to_string(),
             })?;
-            page = if config.common.json { story.to_json_lines() } else { story.to_string() }.into();
+            page =
+                if config.common.json { story.to_json_lines() } else { story.to_string() }.into();
         }
         _ => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

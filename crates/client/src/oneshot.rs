@@ -42,8 +42,7 @@ impl Task {
     pub async fn start(common: &Common) -> Result<Self, Failure> {
         let user = start::user(common)?;
         let connector = start::connector(common)?;
-        let signed_in =
-            start::sign_in(common, connector, user.clone(), Purpose::Task, None);
+        let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Task, None);
         let (client, events) = Box::pin(signed_in).await?;
         let lines = Lines::new(user.clone(), Detail::Full);
         let (is_json, verbosity) = (common.json, common.verbosity);
@@ -92,8 +91,11 @@ impl Task {
 
     /// Sends the receipts that are owed and leaves.
     pub async fn end(self) {
-        if timeout(FLUSH_TIMEOUT, self.client.flush()).await.is_err() {
-            tracing::debug!("not everything was answered in time; it stays in the home");
+        tokio::select! {
+            flushed = timeout(FLUSH_TIMEOUT, self.client.flush()) => if flushed.is_err() {
+                tracing::debug!("not everything was answered in time; it stays in the home");
+            },
+            () = interrupted() => {}
         }
         self.client.leave().await;
     }

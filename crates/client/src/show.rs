@@ -16,6 +16,7 @@ pub mod json;
 pub mod output;
 
 pub use claim::claim;
+pub(crate) use claim::made_ms;
 
 /// How many missing counters a line names; a number says how many more there are.
 const MISSING_SHOWN_MAX: usize = 10;
@@ -60,20 +61,20 @@ impl Lines {
             Event::Delivered { id, by, readable: false, .. } => {
                 format!("✗ {by} could not read a message{}", tail(true, id))
             }
-            Event::Delivered { id, cid, by, .. } if full || cid.is_direct() => {
+            Event::Delivered { id, cid, by, .. }
+                if full || (cid.is_direct() && !by.is_server()) =>
+            {
                 format!("✓✓ {by} has it{}", tail(full, id))
             }
             Event::Refused { id, code, reason } => {
                 format!("✗ NOACK {}: {}{}", line(code), line(reason), tail(full, id))
             }
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
-            Event::Ended { re, by, ok, status, code, reason } => {
-                let how = match (ok, status) {
-                    (true, _) => "done".to_owned(),
-                    (false, Some(status)) => {
-                        format!("NOACK {}: {} (status {status})", line(code), line(reason))
-                    }
-                    (false, None) => format!("NOACK {}: {}", line(code), line(reason)),
+            Event::Ended { re, by, ok, code, reason, .. } => {
+                let how = if *ok {
+                    "done".to_owned()
+                } else {
+                    format!("NOACK {}: {}", line(code), line(reason))
                 };
                 let mark = if *ok { "✓" } else { "✗" };
                 format!("{mark} {by}: {how}{}", tail(full, re))
@@ -83,14 +84,20 @@ impl Lines {
                 format!("· {from} asks to run: {}", line(&words))
             }
             Event::Unreadable { cid, from, reason, .. } => {
-                format!("? {}{from}: a message that cannot be read: {}", self.place(cid), line(reason))
+                format!(
+                    "? {}{from}: a message that cannot be read: {}",
+                    Self::place(cid),
+                    line(reason)
+                )
             }
             Event::Gap { cid, from, missing } => {
-                format!("! {}{from}: missing messages {}", self.place(cid), counters(missing))
+                format!("! {}{from}: missing messages {}", Self::place(cid), counters(missing))
             }
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
             Event::Presence { joined, left } => presence(joined, left)?,
-            Event::Joined { cid } if full => format!("· you are in {}", self.place(cid).trim_end()),
+            Event::Joined { cid } if full => {
+                format!("· you are in {}", Self::place(cid).trim_end())
+            }
             Event::Complaint { code, reason, .. } => {
                 format!("✗ the server refused something: {}: {}", line(code), line(reason))
             }
@@ -108,7 +115,7 @@ impl Lines {
             }
             Tag::Dm => format!("{from} → you"),
             Tag::Broadcast => format!("{from} → ALL"),
-            _ => format!("{}{from}", self.place(cid)),
+            _ => format!("{}{from}", Self::place(cid)),
         };
         let text = sanitise::text(text);
         // Further lines are set in, so that none of them can pass for a message of its own.
@@ -117,7 +124,7 @@ impl Lines {
     }
 
     /// `#lobby ` and so on; nothing for a direct conversation.
-    fn place(&self, cid: &ConversationId) -> String {
+    fn place(cid: &ConversationId) -> String {
         match cid.kind() {
             ConversationKind::Room(room) if room.is_all() => "ALL ".to_owned(),
             ConversationKind::Room(room) => format!("#{room} "),
@@ -171,9 +178,8 @@ fn counters(missing: &[u32]) -> String {
 }
 
 fn presence(joined: &[UserName], left: &[UserName]) -> Option<String> {
-    let list = |names: &[UserName]| {
-        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let list =
+        |names: &[UserName]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match (joined.is_empty(), left.is_empty()) {
         (true, true) => None,
         (false, true) => Some(format!("· {} came", list(joined))),
@@ -258,6 +264,9 @@ mod tests {
         assert_eq!(kept, "✓ kept for alice, who is away");
         let full = lines(Detail::Full).event(&stored(false)).unwrap();
         assert_eq!(full, "✓ stored [AQEBAQEBAQEBAQEBAQEBAQ]");
-        assert_eq!(counters(&(0..12).collect::<Vec<_>>()), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
+        assert_eq!(
+            counters(&(0..12).collect::<Vec<_>>()),
+            "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
+        );
     }
 }

@@ -10,10 +10,11 @@ use chat_protocol::name::UserName;
 use thiserror::Error;
 
 use crate::client::{Account, Client, ClientOptions, Events, SendError, Stopped};
-use crate::config::{Common, Verbosity};
+use crate::config::{Common, Trust, Verbosity};
 use crate::connection::{ConnectError, Connector};
 use crate::exit::ExitStatus;
 use crate::home::{HomeError, KnownServers};
+use crate::oneshot::interrupted;
 use crate::sign_in::{HomeAccount, NoPrompt, Prompt, StartError, TerminalPrompt};
 
 /// Why a mode of the program ended without success.
@@ -35,6 +36,9 @@ pub enum Failure {
     /// Standard input or output.
     #[error("cannot read or write: {0}")]
     Io(#[from] io::Error),
+    /// Ctrl-C before anything was done.
+    #[error("interrupted")]
+    Interrupted,
     /// No name, and nobody to ask.
     #[error("a name is needed: give --user NAME or set CHAT_USER")]
     NoUser,
@@ -57,6 +61,7 @@ impl Failure {
             Self::Send(_) | Self::Io(_) => ExitStatus::Failure,
             Self::Log(_) => ExitStatus::Storage,
             Self::NoUser => ExitStatus::Usage,
+            Self::Interrupted => ExitStatus::Interrupted,
             Self::Other { status, .. } => *status,
         }
     }
@@ -115,6 +120,11 @@ pub async fn sign_in(
     } else {
         Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
     };
+    if common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback()) {
+        prompt.say(
+            "INSECURE: nobody vouches for the server; others on the way may see who talks to whom",
+        );
+    }
     let log = operation_log(common, &user)?;
     let account = Account::Home(HomeAccount {
         root: common.home.clone(),
@@ -126,5 +136,8 @@ pub async fn sign_in(
     });
     let bundles = Arc::default();
     let options = ClientOptions { connector, user, purpose, account, bundles, log };
-    Ok(Box::pin(Client::start(options)).await?)
+    tokio::select! {
+        started = Box::pin(Client::start(options)) => Ok(started?),
+        () = interrupted() => Err(Failure::Interrupted),
+    }
 }

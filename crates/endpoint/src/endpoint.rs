@@ -368,6 +368,19 @@ impl Endpoint {
 
     /// Sends one id again; of a message, everything of its conversation from it on (rule R6).
     fn send_again(&mut self, id: &MessageId) {
+        match self.link.requests.remove(id) {
+            Some(Request::Bundles { names, view }) => {
+                let again = self.request_bundles(&names, view.clone());
+                self.ask_moved(id, again);
+                if let Some(cid) = view {
+                    self.refresh_moved(&cid, id, again);
+                }
+                return;
+            }
+            Some(Request::Members(cid)) => return self.request_links(&cid),
+            Some(Request::Who) => return self.who(),
+            None => {}
+        }
         let mut frames: Vec<Bytes> = Vec::new();
         if let Some(receipt) = self.state.receipts.get(&id.to_string()) {
             frames.push(receipt.0.clone().into());

@@ -141,6 +141,14 @@ impl Endpoint {
         }
     }
 
+    /// A request for a sender's bundle was made again under another id.
+    pub(crate) fn ask_moved(&mut self, old: &MessageId, new: MessageId) {
+        let fronts = self.link.waiting.values_mut().filter_map(VecDeque::front_mut);
+        for front in fronts.filter(|front| front.asked == Some(*old)) {
+            front.asked = Some(new);
+        }
+    }
+
     /// Moves the cursor of a log.
     fn kept(&mut self, delivery: &Delivery, log: &Log) {
         self.state.cursors.put(&log_key(log), delivery.position);

@@ -79,7 +79,7 @@ impl Endpoint {
         }
     }
 
-    fn request_links(&mut self, cid: &ConversationId) {
+    pub(crate) fn request_links(&mut self, cid: &ConversationId) {
         let held = self.link.refreshing.get(cid).map_or(0, |refresh| refresh.links.len());
         let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let from = known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
@@ -131,6 +131,15 @@ impl Endpoint {
         } else {
             refresh.complete = true;
             self.request_people(cid);
+        }
+    }
+
+    /// A request for this view was made again under another id.
+    pub(crate) fn refresh_moved(&mut self, cid: &ConversationId, old: &MessageId, new: MessageId) {
+        if let Some(refresh) = self.link.refreshing.get_mut(cid)
+            && refresh.waiting.remove(old)
+        {
+            refresh.waiting.insert(new);
         }
     }
 

@@ -341,6 +341,31 @@ mod tests {
         assert_eq!(take(&mut receiver), Some((Next::Frames, 1)), "one large frame alone");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_goes_on_at_half_and_is_woken_by_the_end() {
+        let limits = OutboxLimits { frames_max: 4, bytes_max: 100 };
+        let (outbox, mut receiver) = bounded(limits);
+        (0..2).for_each(|_| outbox.push(binary(1)).unwrap());
+        assert_eq!(outbox.wait_for_room().now_or_never(), Some(Ok(())));
+        outbox.push(binary(1)).unwrap();
+        let waiting = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { (outbox.wait_for_room().await, outbox) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        take(&mut receiver);
+        assert_eq!(waiting.await.unwrap().0, Ok(()));
+        outbox.push(binary(60)).unwrap();
+        let waiting = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.wait_for_room().await }
+        });
+        tokio::task::yield_now().await;
+        outbox.close(CloseReason::Restart);
+        assert_eq!(waiting.await.unwrap(), Err(Overflow::Closed));
+    }
+
     #[test]
     fn closing_sends_what_waits_first_and_keeps_the_first_reason() {
         let (outbox, mut receiver) = bounded(OutboxLimits::default());

@@ -36,7 +36,7 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
         Err(Ended::Gone) => return,
         Err(Ended::Close(reason)) => {
             outbox.close(reason.clone());
-            return socket.close(&reason).await;
+            return Box::pin(socket.close(&reason)).await;
         }
     };
     permit.signed_in();
@@ -96,7 +96,8 @@ where
                 return Some(CloseReason::for_error(&error).unwrap_or(CloseReason::Done));
             }
         };
-        if let Err(reason) = reader.handle(message).await {
+        // In a box as long as one message lasts: an idle connection does without those 2 kB.
+        if let Err(reason) = Box::pin(reader.handle(message)).await {
             return Some(reason);
         }
     }

@@ -5,6 +5,7 @@ mod password;
 
 use std::{sync::Arc, time::Instant};
 
+use chat_oplog::{Operation, Outcome};
 use chat_protocol::{
     code,
     crypto::{VerifyingKey, random},
@@ -81,8 +82,7 @@ pub async fn run(
 ) -> Result<Admitted, Ended> {
     let reception = Reception::new(&hub.identity.bundle, random());
     let steps = async {
-        let hello = Message::text(reception.text().to_owned());
-        socket.send(hello).await.map_err(|_| Ended::Gone)?;
+        socket.greet(reception.text()).await.map_err(|_| Ended::Gone)?;
         let text = first_text(socket).await?;
         match enter(hub, &reception, &text, peer, outbox, queue, socket).await {
             Ok(admitted) => Ok(admitted),
@@ -90,6 +90,7 @@ pub async fn run(
             Err(Problem::Failed(reason)) => Err(Ended::Close(reason)),
             Err(Problem::Refused(refusal)) => {
                 hub.metrics.auth_attempts.refused.inc();
+                write_down(hub, peer, claimed_name(&text).as_deref(), &refusal);
                 let noack = refusal.to_message(HubStage::SignIn, None);
                 socket.send(Message::text(hub::write(&noack))).await.map_err(|_| Ended::Gone)?;
                 Err(Ended::Close(CloseReason::Policy(refusal.reason.into())))
@@ -100,6 +101,21 @@ pub async fn run(
         hub.metrics.auth_attempts.timed_out.inc();
         Err(Ended::Close(CloseReason::Policy("not signed in within the time allowed".into())))
     })
+}
+
+/// One line in the log of operations for a sign-in that was refused.
+fn write_down(hub: &Shared, peer: &PeerInfo, name: Option<&str>, refusal: &Refusal) {
+    let address = peer.addr.to_string();
+    hub.log.write(&Operation {
+        conn_id: Some(peer.id.0),
+        address: Some(address.as_str().into()),
+        user: name.map(Into::into),
+        stage: Some("signin".into()),
+        outcome: Some(Outcome::Refused),
+        code: Some(refusal.code.into()),
+        reason: Some(refusal.reason.as_str().into()),
+        ..Operation::new("session.refused")
+    });
 }
 
 /// The first message, which must be a text. Anything else is refused by what it is.

@@ -22,7 +22,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, timeout},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -42,6 +45,13 @@ use crate::{
         WS_MESSAGE_BYTES_MAX,
     },
 };
+
+/// First byte of a text message in one frame (RFC 6455, section 5.2).
+const TEXT_FRAME: u8 = 0x81;
+/// Longest payload whose length stands in the second byte.
+const SHORT_LENGTH_MAX: u8 = 125;
+/// The second byte when two bytes of length follow.
+const TWO_BYTES_OF_LENGTH: u8 = 126;
 
 /// Whether anything was heard from the peer since somebody last asked.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +108,24 @@ impl Socket {
     /// Tells whether the peer is heard, also after the socket has been split.
     pub fn pulse(&self) -> Pulse {
         self.inner.get_ref().pulse()
+    }
+
+    /// Sends the first message, past the library: its buffer would keep the size of that message for
+    /// the life of the connection. Nothing may have been sent before.
+    pub async fn greet(&mut self, text: &str) -> io::Result<()> {
+        let mut frame = vec![TEXT_FRAME];
+        match (u8::try_from(text.len()), u16::try_from(text.len())) {
+            (Ok(length @ ..=SHORT_LENGTH_MAX), _) => frame.push(length),
+            (_, Ok(length)) => {
+                frame.push(TWO_BYTES_OF_LENGTH);
+                frame.extend_from_slice(&length.to_be_bytes());
+            }
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "greeting too long")),
+        }
+        frame.extend_from_slice(text.as_bytes());
+        let transport = self.inner.get_mut();
+        transport.write_all(&frame).await?;
+        transport.flush().await
     }
 
     /// Says why and hangs up, so that the peer gets to read the reason: what it still sends is read

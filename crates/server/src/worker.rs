@@ -190,10 +190,13 @@ impl<S: Store> Worker<S> {
                 }
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
-            Request::Ask(peer, question) => match self.ask(peer, question) {
-                Some(proposal) => Next::Commit(queued, proposal),
-                None => Next::Done,
-            },
+            Request::Ask(peer, question) => {
+                story::ask(&self.log, &queued);
+                match self.ask(peer, question) {
+                    Some(proposal) => Next::Commit(queued, proposal),
+                    None => Next::Done,
+                }
+            }
             Request::Leave(peer) => {
                 self.leave(peer);
                 Next::Done

@@ -86,12 +86,12 @@ impl Tls {
             pinned,
             seen: Mutex::default(),
         });
-        let dynamic: Arc<dyn ServerCertVerifier> = verifier.clone();
+        let judge = Arc::clone(&verifier);
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map_err(setup)?
             .dangerous()
-            .with_custom_certificate_verifier(dynamic)
+            .with_custom_certificate_verifier(judge)
             .with_no_client_auth();
         let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
         let seen = *verifier.seen();

@@ -24,11 +24,20 @@ pub(super) enum Link {
     /// Nothing is done.
     #[default]
     Down,
-    Online { socket: Socket, url: ServerUrl },
-    Connecting { attempts: u32, task: Task<Result<Session, ConnectError>> },
+    Online {
+        socket: Box<Socket>,
+        url: ServerUrl,
+    },
+    Connecting {
+        attempts: u32,
+        task: Task<Result<Session, ConnectError>>,
+    },
     /// A new signing key is made.
     Renewing(Task<Result<OwnDevice, HomeError>>),
-    Waiting { attempts: u32, until: Instant },
+    Waiting {
+        attempts: u32,
+        until: Instant,
+    },
 }
 
 type Task<T> = AbortOnDropHandle<T>;

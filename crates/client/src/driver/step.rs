@@ -1,6 +1,9 @@
 //! One step: everything that is ready goes in, one commit, then everything comes out.
 
-use chat_endpoint::{SendError, Step};
+use std::collections::HashSet;
+
+use chat_endpoint::store::Change;
+use chat_endpoint::{Event, Notification, SendError, Step};
 use chat_protocol::id::MessageId;
 
 use super::{Driver, End, Input, Link, Order, Sent};
@@ -15,17 +18,26 @@ struct Replies {
     sent: Vec<(Sent, Result<MessageId, SendError>)>,
     online: Option<Box<Session>>,
     rolled_back: bool,
-    close: Option<Option<tokio::sync::oneshot::Sender<()>>>,
+    close: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+/// Answers from other processes of this home.
+#[derive(Default)]
+struct Left {
+    events: Vec<Event>,
+    rows: Vec<Change>,
 }
 
 impl Driver {
     /// Handles the inputs and lets out what comes of them.
     pub(super) fn step(&mut self, inputs: Vec<Input>) -> Result<(), End> {
+        let mut left = Left::default();
         if let Some(home) = &mut self.home
             && home.store.begin().map_err(HomeError::from)?
         {
             let rows = home.store.rows().map_err(HomeError::from)?;
             self.endpoint.reload(&rows).map_err(HomeError::from)?;
+            left = self.collect_answers()?;
         }
         let now_ms = now_ms();
         let mut replies = Replies::default();
@@ -35,8 +47,10 @@ impl Driver {
         if !self.flushes.is_empty() && self.endpoint.owes_receipts() {
             self.endpoint.flush_receipts(now_ms);
         }
-        let Step { changes, transmits, events } = self.endpoint.finish(now_ms);
+        let Step { mut changes, transmits, mut events } = self.endpoint.finish(now_ms);
+        let answers = self.answers.note(&events);
         if let Some(home) = &mut self.home {
+            changes.extend(left.rows.into_iter().chain(answers));
             home.store.commit(&changes).map_err(HomeError::from)?;
         }
         for (reply, sent) in replies.sent {
@@ -52,6 +66,7 @@ impl Driver {
                 socket.queue(transmit);
             }
         }
+        events.extend(left.events.into_iter().map(|event| Notification { key: None, event }));
         for notification in events {
             self.journal.event(&notification.event);
             self.pending.push_back(ClientEvent::Notification(notification));
@@ -62,9 +77,19 @@ impl Driver {
         }
         self.settle_flushes();
         match replies.close {
-            Some(reply) => Err(End::Asked(reply)),
+            Some(reply) => Err(End::Asked(Some(reply))),
             None => Ok(()),
         }
+    }
+
+    /// What other processes of this home have left for this one.
+    fn collect_answers(&mut self) -> Result<Left, End> {
+        let Some(home) = &self.home else { return Ok(Left::default()) };
+        let open: HashSet<MessageId> =
+            self.endpoint.pending().into_iter().map(|(id, ..)| id).collect();
+        let collected = self.answers.collect(&home.store, |id| open.contains(id));
+        let (events, rows) = collected.map_err(HomeError::from)?;
+        Ok(Left { events, rows })
     }
 
     fn handle(&mut self, now_ms: u64, input: Input, replies: &mut Replies) {
@@ -87,17 +112,20 @@ impl Driver {
         match order {
             Order::Say { room, text, reply } => {
                 let sent = endpoint.say(now_ms, &room, &text);
+                self.answers.expect(&sent);
                 self.journal.say(&room, text.len(), &sent);
                 replies.sent.push((reply, sent));
             }
             Order::Tell { to, text, reply } => {
                 let sent = endpoint.tell_user(now_ms, &to, &text);
+                self.answers.expect(&sent);
                 self.journal.tell(&to, text.len(), &sent);
                 replies.sent.push((reply, sent));
             }
             Order::Run { target, argv, options, reply } => {
                 let digest = super::journal::argv_digest(&argv);
                 let sent = endpoint.run(now_ms, &target, argv, options);
+                self.answers.expect(&sent);
                 self.journal.run(&target, digest, &sent);
                 replies.sent.push((reply, sent));
             }
@@ -117,7 +145,7 @@ impl Driver {
                 // Whoever asked may be gone.
                 reply.send(endpoint.identity_of(&user)).ok();
             }
-            Order::Close { reply } => replies.close = Some(Some(reply)),
+            Order::Close { reply } => replies.close = Some(reply),
         }
     }
 
@@ -133,7 +161,7 @@ impl Driver {
         let server = self.endpoint.device().server;
         self.journal.online(&url);
         self.pending.push_back(ClientEvent::Online { url: url.clone(), server });
-        self.link = Link::Online { socket, url };
+        self.link = Link::Online { socket: Box::new(socket), url };
         Ok(())
     }
 

@@ -15,8 +15,7 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
 
 /// Makes an empty file if there is none, and takes it from everybody else.
 pub fn make_private(path: &Path) -> io::Result<()> {
-    let file =
-        OpenOptions::new().append(true).create(true).mode(PRIVATE_FILE).open(path)?;
+    let file = OpenOptions::new().append(true).create(true).mode(PRIVATE_FILE).open(path)?;
     file.set_permissions(Permissions::from_mode(PRIVATE_FILE))
 }
 

@@ -85,9 +85,8 @@ impl Vault {
             return Ok(vault);
         }
         let keys = keys.ok_or(VaultError::Locked)?;
-        let clear = keys
-            .open_vault(server, user, SEQUENCE, bytes)
-            .map_err(|_| VaultError::Wrong)?;
+        let clear =
+            keys.open_vault(server, user, SEQUENCE, bytes).map_err(|_| VaultError::Wrong)?;
         Self::from_clear(&clear)
     }
 
@@ -101,9 +100,6 @@ impl Vault {
         if clear.v != 1 {
             return Err(VaultError::Form);
         }
-        Ok(Self {
-            identity: Zeroizing::new(clear.ik.0),
-            store_key: Zeroizing::new(clear.store.0),
-        })
+        Ok(Self { identity: Zeroizing::new(clear.ik.0), store_key: Zeroizing::new(clear.store.0) })
     }
 }

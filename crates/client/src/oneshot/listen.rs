@@ -1,6 +1,6 @@
 //! What was missed, then what arrives.
 
-use std::collections::HashSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use chat_endpoint::Event;
@@ -22,20 +22,24 @@ pub async fn listen(
     let mut task = Box::pin(Task::start(common)).await?;
     let until = limit.map(|limit| Instant::now() + limit);
     let mut printed = 0;
+    let mut interrupt = pin!(interrupted());
     while count.is_none_or(|count| printed < count) {
         let event = tokio::select! {
             event = task.events.next() => event,
             () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
-            () = interrupted() => {
+            () = &mut interrupt => {
                 task.end().await;
                 return Ok(ExitStatus::Interrupted);
             }
         };
         let Some(notification) = task.notification(event)? else { continue };
-        if !claim(&notification.event, &HashSet::new(), now_ms()) {
+        if !claim(&notification.event, |_| false, now_ms()) {
             continue;
         }
-        task.show(&notification.event)?;
+        // How this device comes and goes is no news for a script.
+        if !matches!(notification.event, Event::Joined { .. } | Event::Refreshed { .. }) {
+            task.show(&notification.event)?;
+        }
         if let Some(key) = notification.key {
             task.client.consumed(key).await;
         }

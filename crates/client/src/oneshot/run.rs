@@ -1,6 +1,7 @@
 //! One command on another machine: its output here, its exit status ours.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::pin::pin;
 use std::time::Duration;
 
 use chat_endpoint::{CommandOptions, Event};
@@ -30,6 +31,7 @@ pub async fn run(
     let id = task.client.run(target, argv, CommandOptions::default()).await?;
     let mut command = Command { id, is_started: false, pieces: Pieces::default() };
     let unstarted_at = Instant::now() + START_TIMEOUT;
+    let mut interrupt = pin!(interrupted());
     let status = loop {
         let event = tokio::select! {
             event = task.events.next() => event,
@@ -37,7 +39,7 @@ pub async fn run(
                 note(&format!("{target} did not start the command in time"));
                 break ExitStatus::TimedOut;
             }
-            () = interrupted() => {
+            () = &mut interrupt => {
                 note("interrupted; the command may still be running over there");
                 break ExitStatus::Interrupted;
             }

@@ -15,14 +15,10 @@ use crate::exit::ExitStatus;
 use crate::start::Failure;
 
 /// A message that has no answer by then is still sent at the next start.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Sends one message and waits until the server has stored or refused it.
-pub async fn send(
-    common: &Common,
-    to: &Recipient,
-    text: &SendText,
-) -> Result<ExitStatus, Failure> {
+pub async fn send(common: &Common, to: &Recipient, text: &SendText) -> Result<ExitStatus, Failure> {
     let text = match text {
         SendText::Given(text) => text.clone(),
         SendText::StandardInput => standard_input()?,
@@ -37,12 +33,11 @@ pub async fn send(
         answered = timeout(ANSWER_TIMEOUT, answer(&mut task, id)) => answered,
         () = interrupted() => return Ok(ExitStatus::Interrupted),
     };
-    let status = match answered {
-        Ok(status) => status?,
-        Err(_) => {
-            super::note("no answer in time; the message is sent at the next start");
-            ExitStatus::TimedOut
-        }
+    let status = if let Ok(status) = answered {
+        status?
+    } else {
+        super::note("no answer in time; the message is sent at the next start");
+        ExitStatus::TimedOut
     };
     task.end().await;
     Ok(status)

@@ -1,7 +1,5 @@
 //! Which durable events a process may deal with. Several processes of one home see the same ones.
 
-use std::collections::HashSet;
-
 use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
 
@@ -9,12 +7,12 @@ use chat_protocol::id::MessageId;
 /// shown by whoever comes: no command runs longer, by default.
 const ORPHANED_AFTER_MS: u64 = 3_600_000;
 
-/// Whether a process that shows everything deals with this event. `own` are the commands it has
-/// asked for itself.
-pub fn claim(event: &Event, own: &HashSet<MessageId>, now_ms: u64) -> bool {
+/// Whether a process that shows everything deals with this event. `own` tells
+/// which commands it has asked for itself.
+pub fn claim(event: &Event, own: impl Fn(&MessageId) -> bool, now_ms: u64) -> bool {
     match event {
         Event::Started { re, .. } | Event::Output { re, .. } | Event::Ended { re, .. } => {
-            own.contains(re) || now_ms.saturating_sub(made_ms(re)) > ORPHANED_AFTER_MS
+            own(re) || now_ms.saturating_sub(made_ms(re)) > ORPHANED_AFTER_MS
         }
         // They are for the agent of this device.
         Event::Command { .. } => false,
@@ -23,9 +21,9 @@ pub fn claim(event: &Event, own: &HashSet<MessageId>, now_ms: u64) -> bool {
 }
 
 /// When an id was made, Unix time in milliseconds: the first 48 bits of a `UUIDv7`.
-fn made_ms(id: &MessageId) -> u64 {
-    let [a, b, c, d, e, f, ..] = *id.as_bytes();
-    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+pub(crate) fn made_ms(id: &MessageId) -> u64 {
+    let time = id.as_bytes().iter().take(6);
+    time.fold(0, |ms, byte| (ms << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -38,9 +36,8 @@ mod tests {
     fn answers_belong_to_who_asked_until_nobody_can_be_waiting() {
         let re = MessageId::new(1_000_000, [7; 10]);
         let started = Event::Started { re, by: UserName::server() };
-        let nothing = HashSet::new();
-        assert!(!claim(&started, &nothing, 1_000_000 + ORPHANED_AFTER_MS));
-        assert!(claim(&started, &HashSet::from([re]), 1_000_000));
-        assert!(claim(&started, &nothing, 1_000_001 + ORPHANED_AFTER_MS));
+        assert!(!claim(&started, |_| false, 1_000_000 + ORPHANED_AFTER_MS));
+        assert!(claim(&started, |id| *id == re, 1_000_000));
+        assert!(claim(&started, |_| false, 1_000_001 + ORPHANED_AFTER_MS));
     }
 }

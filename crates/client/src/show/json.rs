@@ -187,7 +187,10 @@ mod tests {
             (ended(false, None, "E_INTERRUPTED"), "INTERRUPTED", "noack"),
         ] {
             let objects = event(&name("bob"), &end);
-            assert_eq!((&objects[0]["state"], &objects[1]["event"]), (&json!(state), &json!(answer)));
+            assert_eq!(
+                (&objects[0]["state"], &objects[1]["event"]),
+                (&json!(state), &json!(answer))
+            );
         }
     }
 }

@@ -60,8 +60,10 @@ impl OutputLines {
 
     /// What is left when the command ended.
     pub fn end(&mut self, command: MessageId) -> Vec<String> {
-        let mut lines: Vec<String> =
-            [false, true].iter().filter_map(|stderr| self.partial.remove(&(command, *stderr))).collect();
+        let mut lines: Vec<String> = [false, true]
+            .iter()
+            .filter_map(|stderr| self.partial.remove(&(command, *stderr)))
+            .collect();
         let rest = self.pieces.end(command);
         if !rest.is_empty() {
             lines.push(rest);

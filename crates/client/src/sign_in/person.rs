@@ -200,8 +200,7 @@ impl Person<'_> {
                 Err(error) if error.code() == Some(code::NO_SUCH_USER) => {
                     return Ok(Found::Nobody { password: Some(password) });
                 }
-                Err(error)
-                    if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
+                Err(error) if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
                 Err(error) => return Err(error.into()),
             }
         }

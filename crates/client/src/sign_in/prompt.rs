@@ -84,9 +84,8 @@ impl Prompt for TerminalPrompt {
     }
 
     fn confirm(&self, question: &str) -> bool {
-        Self::line(question).is_ok_and(|answer| {
-            matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
-        })
+        Self::line(question)
+            .is_ok_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     fn say(&self, text: &str) {

@@ -39,8 +39,8 @@ pub struct Epoch {
     pub position: u64,
     /// Its devices, in the order of the member list.
     pub lines: Arc<[Line]>,
-    /// Line numbers, sorted by signing key.
-    by_key: Vec<(KeyId, u32)>,
+    /// Line numbers, sorted by account and signing key.
+    by_device: Vec<((AccountId, KeyId), u32)>,
     /// Last counter of each line.
     counters: Vec<Option<u32>>,
     /// Somebody in it was removed or revoked: nothing more is taken in it.
@@ -58,8 +58,9 @@ pub(super) fn grace_ms() -> u64 {
 
 impl Epoch {
     pub(super) fn new(id: EpochId, g: u32, e: Digest, position: u64, lines: Vec<Line>) -> Self {
-        let mut by_key: Vec<_> = lines.iter().map(|line| line.sk).zip(0u32..).collect();
-        by_key.sort_unstable();
+        let devices = lines.iter().map(|line| (line.account, line.sk));
+        let mut by_device: Vec<_> = devices.zip(0u32..).collect();
+        by_device.sort_unstable();
         let counters = vec![None; lines.len()];
         Self {
             id,
@@ -67,7 +68,7 @@ impl Epoch {
             e,
             position,
             lines: lines.into(),
-            by_key,
+            by_device,
             counters,
             is_closed: false,
             lacking_ms: None,
@@ -77,10 +78,9 @@ impl Epoch {
 
     /// The line of a device.
     pub fn line(&self, account: AccountId, sk: &KeyId) -> Option<u32> {
-        let at = self.by_key.binary_search_by_key(sk, |(key, _)| *key).ok()?;
-        let (_, number) = *self.by_key.get(at)?;
-        let line = self.lines.get(usize::try_from(number).ok()?)?;
-        (line.account == account).then_some(number)
+        let device = (account, *sk);
+        let at = self.by_device.binary_search_by_key(&device, |(device, _)| *device).ok()?;
+        self.by_device.get(at).map(|(_, number)| *number)
     }
 
     /// The last counter that a line has used.

@@ -34,7 +34,7 @@ impl<S: Store> Worker<S> {
         match decision {
             Some(Decision::Propose(proposal)) => Next::Commit(queued, proposal),
             Some(Decision::Refuse(refusal)) => {
-                self.turn_away(queued, refusal);
+                turn_away(queued, refusal);
                 Next::Done
             }
             _ => {
@@ -43,7 +43,7 @@ impl<S: Store> Worker<S> {
                     Some((account, device)) => {
                         self.open_session(now_ms, queued, account, device, false);
                     }
-                    None => self.turn_away(queued, Refusal::new(code::SIGN_IN, "unknown device")),
+                    None => turn_away(queued, Refusal::new(code::SIGN_IN, "unknown device")),
                 }
                 Next::Done
             }
@@ -97,16 +97,8 @@ impl<S: Store> Worker<S> {
             }
             _ => {
                 let reason = "this name was taken a moment ago; choose another one";
-                self.turn_away(queued, Refusal::new(code::NAME_TAKEN, reason));
+                turn_away(queued, Refusal::new(code::NAME_TAKEN, reason));
             }
-        }
-    }
-
-    fn turn_away(&self, queued: Open, refusal: Refusal) {
-        story::sign_in(&self.log, &queued, Err(&refusal));
-        if let Request::SignIn(request) = queued.item {
-            // Whoever waited for it may be gone.
-            request.reply.send(Err(refusal)).ok();
         }
     }
 
@@ -118,7 +110,7 @@ impl<S: Store> Worker<S> {
         device: DeviceId,
         is_new: bool,
     ) {
-        story::sign_in(&self.log, &queued, Ok(is_new));
+        story::sign_in(&self.log, &queued, is_new);
         let Request::SignIn(request) = queued.item else { return };
         let SignIn { connection, purpose, spki, sk, received, outbox, reply, .. } = *request;
         let Some(known) = self.router.account(account) else { return };
@@ -149,5 +141,12 @@ impl<S: Store> Worker<S> {
             tracing::info!("[{}] just left the chat", peer.name);
             self.notify.presence(&peer.name, false);
         }
+    }
+}
+
+/// Tells the connection why not. It may be gone.
+fn turn_away(queued: Open, refusal: Refusal) {
+    if let Request::SignIn(request) = queued.item {
+        request.reply.send(Err(refusal)).ok();
     }
 }

@@ -5,12 +5,13 @@ use std::{borrow::Cow, time::Instant};
 use chat_oplog::{Level, Operation, OperationLog, Outcome};
 use chat_protocol::{
     header::{Header, Recipient},
+    hub::ClientToHub,
     name::{ConversationId, ConversationKind},
 };
 
 use crate::{
     queue::Queued,
-    request::{FrameRequest, Peer, Refusal, Request},
+    request::{FrameRequest, Peer, Request},
     router::Decision,
 };
 
@@ -97,20 +98,36 @@ pub(super) fn frame(
     });
 }
 
-/// Writes down how a sign-in ended: whether it made the account, or why not.
-pub(super) fn sign_in(
-    log: &OperationLog,
-    queued: &Queued<Request>,
-    result: Result<bool, &Refusal>,
-) {
+/// Writes down that somebody came in. Refusals are written by the connection, which knows more.
+pub(super) fn sign_in(log: &OperationLog, queued: &Queued<Request>, is_new: bool) {
     let Request::SignIn(request) = &queued.item else { return };
-    let op = if result == Ok(true) { "session.register" } else { "session.open" };
     log.write(&Operation {
         conn_id: Some(request.connection.0),
         user: Some(request.name.as_str().into()),
         priority: Some(queued.lane.as_str().into()),
-        outcome: Some(if result.is_ok() { Outcome::Ok } else { Outcome::Refused }),
-        code: result.err().map(|refusal| refusal.code.into()),
+        outcome: Some(Outcome::Ok),
+        queue_us: Some(micros(queued.waited)),
+        ..Operation::new(if is_new { "session.register" } else { "session.open" })
+    });
+}
+
+/// Writes down that a question was taken, or cursors moved.
+pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
+    let Request::Ask(peer, question) = &queued.item else { return };
+    let (op, id) = match question {
+        ClientToHub::Who { id, .. } => ("request.who", Some(id)),
+        ClientToHub::Bundles { id, .. } => ("request.bundles", Some(id)),
+        ClientToHub::Members { id, .. } => ("request.members", Some(id)),
+        ClientToHub::Seen { .. } => ("request.seen", None),
+        ClientToHub::Auth { .. } => ("request.auth", None),
+    };
+    let id = id.map(ToString::to_string);
+    log.write(&Operation {
+        conn_id: Some(peer.connection.0),
+        user: Some(peer.name.as_str().into()),
+        id: id.as_deref().map(Into::into),
+        priority: Some(queued.lane.as_str().into()),
+        outcome: Some(Outcome::Ok),
         queue_us: Some(micros(queued.waited)),
         ..Operation::new(op)
     });

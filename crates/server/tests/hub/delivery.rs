@@ -76,3 +76,36 @@ async fn a_room_is_joined_and_everybody_in_it_hears() {
     }
     server.stop().await.unwrap();
 }
+
+/// Goal: nothing is missed and nothing comes twice between reading the store and going live.
+/// Method: bob comes back again and again while alice writes, and never says what he has seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_returns_in_the_middle_of_a_stream_gets_all_of_it_once() {
+    const MESSAGES: u32 = 1_500;
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let bob = register(&server, "bob", 1).await;
+    let place = cid("dm:alice:bob");
+    let devices = [&alice.device.clone(), &bob.device.clone()];
+    let epoch = alice.key(&place, None, &devices).await;
+    alice.ack().await;
+    let bob = bob.bye().await;
+    let writing = tokio::spawn(async move {
+        for n in 0..MESSAGES {
+            alice.say(Tag::Dm, &place, epoch.e, n).await;
+        }
+        for _ in 0..MESSAGES {
+            alice.ack().await;
+        }
+        alice
+    });
+    // As many tasks of one device as it likes: each gets everything.
+    for _ in 0..4 {
+        let mut bob = sign_in(&server, &bob).await;
+        for n in 0..MESSAGES {
+            assert_eq!(bob.message().await.1.n, n);
+        }
+    }
+    writing.await.unwrap();
+    server.stop().await.unwrap();
+}

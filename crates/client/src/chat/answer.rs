@@ -1,0 +1,140 @@
+//! What slash commands answer that need no message.
+
+use chat_protocol::id::KeyId;
+use chat_protocol::name::UserName;
+use serde_json::json;
+
+use super::{Said, Talk};
+use crate::client::Status;
+use crate::slash::{self, SlashCommand};
+
+impl Talk {
+    /// Does what a slash command asks for.
+    pub(super) async fn answer(&mut self, command: SlashCommand) -> Said {
+        match command {
+            SlashCommand::Help { about } => {
+                let row = about.and_then(slash::find);
+                let help = row.map_or_else(slash::help, slash::help_about);
+                self.say(help.trim_end(), &json!({"event": "help", "text": help}))
+            }
+            SlashCommand::Users => {
+                self.client.who().await;
+                Said::default()
+            }
+            SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
+            SlashCommand::Status => self.with_status(Self::status).await,
+            SlashCommand::Pending => self.with_status(Self::pending).await,
+            SlashCommand::Fingerprint { user } => {
+                let user = user.unwrap_or_else(|| self.lines.me.clone());
+                let key = self.client.identity_of(&user).await;
+                self.fingerprint(&user, key)
+            }
+            SlashCommand::Clear => Said { clear: true, ..Said::default() },
+            SlashCommand::Version => {
+                let version = env!("CARGO_PKG_VERSION");
+                let protocol = chat_protocol::limits::VERSION;
+                self.say(
+                    &format!("chat-client {version}, protocol {protocol}"),
+                    &json!({"event": "version", "client": version, "protocol": protocol}),
+                )
+            }
+            SlashCommand::Quit => Said::over(),
+            // Made into a message before it comes here.
+            SlashCommand::Run { .. } => Said::default(),
+        }
+    }
+
+    fn say(&self, text: &str, object: &serde_json::Value) -> Said {
+        Said::line(if self.is_json { object.to_string() } else { text.to_owned() })
+    }
+
+    async fn with_status(&self, show: fn(&Self, &Status) -> Said) -> Said {
+        match self.client.status().await {
+            Some(status) => show(self, &status),
+            // The reason is in the last event.
+            None => Said::default(),
+        }
+    }
+
+    fn who_am_i(&self, status: &Status) -> Said {
+        let Status { user, dev, identity, server, .. } = status;
+        let key = fingerprint(identity);
+        self.say(
+            &format!("you are {user}, device {dev}, key {key}\nserver {server}"),
+            &json!({
+                "event": "whoami", "user": user, "device": dev, "fingerprint": key,
+                "server": server,
+            }),
+        )
+    }
+
+    fn status(&self, status: &Status) -> Said {
+        let url = status.url.as_ref().map(ToString::to_string);
+        let connection = match &url {
+            Some(url) => format!("connected to {url}"),
+            None => "offline; trying again".to_owned(),
+        };
+        let answer = match status.answer_us {
+            Some(us) => format!("the last answer took {us} µs"),
+            None => "nothing was answered yet".to_owned(),
+        };
+        let open = status.unanswered;
+        self.say(
+            &format!("{connection}; {answer}; {open} without an answer"),
+            &json!({
+                "event": "status", "online": url.is_some(), "url": url,
+                "answer_us": status.answer_us, "unanswered": open,
+            }),
+        )
+    }
+
+    fn pending(&self, status: &Status) -> Said {
+        if self.is_json {
+            let objects = status.pending.iter().map(|(id, cid, tag)| {
+                json!({"event": "pending", "id": id, "in": cid, "tag": tag}).to_string()
+            });
+            return Said { lines: objects.collect(), ..Said::default() };
+        }
+        if status.pending.is_empty() {
+            return Said::line("everything sent is answered");
+        }
+        let lines = status.pending.iter().map(|(id, cid, tag)| format!("  {id} {tag} in {cid}"));
+        Said { lines: lines.collect(), ..Said::default() }
+    }
+
+    fn fingerprint(&self, user: &UserName, key: Option<KeyId>) -> Said {
+        match key {
+            Some(key) => {
+                let groups = fingerprint(&key);
+                self.say(
+                    &format!("the key of {user}: {groups}\n  in a policy: {key}"),
+                    &json!({
+                        "event": "fingerprint", "user": user, "fingerprint": groups, "key": key,
+                    }),
+                )
+            }
+            None => self.error(&format!(
+                "no key of {user} is known yet; it is learnt with the first message"
+            )),
+        }
+    }
+}
+
+/// The id of a key in groups that can be read out.
+fn fingerprint(key: &KeyId) -> String {
+    let groups = key.as_bytes().chunks(2).map(crate::home::known_servers::hex);
+    groups.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_come_in_groups() {
+        let mut bytes = [0xab; 16];
+        bytes[0] = 1;
+        assert!(fingerprint(&KeyId(bytes)).starts_with("01ab abab "));
+        assert_eq!(fingerprint(&KeyId(bytes)).len(), 39);
+    }
+}

@@ -1,0 +1,109 @@
+//! For a person at a terminal: what arrives is printed above the line that is being typed.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::{Said, Talk};
+use crate::client::Events;
+use crate::exit::ExitStatus;
+use crate::start::Failure;
+
+mod keyboard;
+
+use keyboard::{Keyboard, Screen, Typed};
+
+/// Ctrl-C twice within this time leaves.
+const TWICE: Duration = Duration::from_secs(2);
+
+/// How long leaving may wait for answers.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Empties the screen and puts the cursor in its corner.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+/// Talks until the person leaves.
+pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatus, Failure> {
+    let prompt = format!("{} #lobby> ", talk.lines.me);
+    let (mut screen, mut keyboard) = keyboard::open(std::sync::Arc::clone(&talk.names), prompt)?;
+    screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves")?;
+    let ended = converse(&mut talk, &mut events, &mut screen, &mut keyboard).await;
+    if let Err(failure) = ended {
+        // The terminal is the keyboard's until the line that it reads has ended.
+        screen.print(&format!("✗ {failure}"))?;
+        screen.print("· press Enter to leave")?;
+        keyboard.next().await;
+        return Err(failure);
+    }
+    leave(talk, events, screen).await
+}
+
+/// Takes turns between what is typed and what happens.
+async fn converse(
+    talk: &mut Talk,
+    events: &mut Events,
+    screen: &mut Screen,
+    keyboard: &mut Keyboard,
+) -> Result<(), Failure> {
+    let mut interrupted_at: Option<Instant> = None;
+    loop {
+        let (said, is_typed) = tokio::select! {
+            event = events.next() => (talk.happened(event).await?, false),
+            typed = keyboard.next() => (match typed {
+                Some(Typed::Line(line)) => {
+                    interrupted_at = None;
+                    talk.read(&line).await?
+                }
+                Some(Typed::Interrupt) => {
+                    let is_twice = interrupted_at.is_some_and(|at| at.elapsed() < TWICE);
+                    interrupted_at = Some(Instant::now());
+                    if is_twice { Said::over() } else { Said::line("· Ctrl-C again, or /quit, leaves") }
+                }
+                Some(Typed::End) | None => Said::over(),
+            }, true),
+        };
+        let is_over = said.is_over;
+        show(talk, screen, said).await?;
+        if is_over {
+            return Ok(());
+        }
+        if is_typed {
+            keyboard.go_on();
+        }
+    }
+}
+
+/// Waits for the answers while there is a connection, and says what stays open.
+async fn leave(
+    mut talk: Talk,
+    mut events: Events,
+    mut screen: Screen,
+) -> Result<ExitStatus, Failure> {
+    let client = talk.client.clone();
+    let is_answered = timeout(LEAVE_TIMEOUT, client.flush()).await == Ok(true);
+    while let Some(event) = events.try_next() {
+        let said = talk.happened(Some(event)).await?;
+        show(&talk, &mut screen, said).await?;
+    }
+    if !is_answered {
+        screen.print("· what has no answer yet is sent at the next start")?;
+    }
+    client.leave().await;
+    Ok(ExitStatus::Ok)
+}
+
+async fn show(talk: &Talk, screen: &mut Screen, said: Said) -> io::Result<()> {
+    if said.clear {
+        let mut output = io::stdout().lock();
+        output.write_all(CLEAR.as_bytes())?;
+        output.flush()?;
+    }
+    for line in said.lines {
+        screen.print(&line)?;
+    }
+    if let Some(key) = said.consumed {
+        talk.client.consumed(key).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! The line editor on a thread of its own, and the screen it shares with what arrives.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chat_protocol::name::SERVER;
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::MemHistory;
+use rustyline::validate::Validator;
+use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter, Helper};
+use tokio::sync::mpsc;
+
+use crate::slash::{self, Completion};
+
+/// Lines that a person can recall. They stay in memory: a file of them would hold in clear what
+/// the home keeps sealed.
+const HISTORY_LINES_MAX: usize = 1_000;
+
+/// What the keyboard says.
+pub(super) enum Typed {
+    Line(String),
+    Interrupt,
+    End,
+}
+
+/// Lines as they are typed. The editor waits after each until it may go on, so that the terminal
+/// is left as it was when there is no next one.
+pub(super) struct Keyboard {
+    typed: mpsc::Receiver<Typed>,
+    turns: mpsc::Sender<()>,
+}
+
+impl Keyboard {
+    /// What is typed next; may be dropped at any time without loss.
+    pub(super) async fn next(&mut self) -> Option<Typed> {
+        self.typed.recv().await
+    }
+
+    /// Lets the editor read another line.
+    pub(super) fn go_on(&self) {
+        // There is one turn per line, so there is room for it; an editor that has ended needs none.
+        self.turns.try_send(()).ok();
+    }
+}
+
+/// Where lines go without tearing the one that is typed.
+pub(super) struct Screen(Option<Box<dyn ExternalPrinter + Send>>);
+
+impl Screen {
+    pub(super) fn print(&mut self, line: &str) -> io::Result<()> {
+        if let Some(printer) = &mut self.0 {
+            return printer.print(format!("{line}\n")).map_err(io::Error::other);
+        }
+        let mut output = io::stdout().lock();
+        writeln!(output, "{line}")?;
+        output.flush()
+    }
+}
+
+/// Starts the thread that reads the keyboard.
+pub(super) fn open(
+    names: Arc<Mutex<BTreeSet<String>>>,
+    prompt: String,
+) -> io::Result<(Screen, Keyboard)> {
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .max_history_size(HISTORY_LINES_MAX)
+        .map_err(io::Error::other)?
+        .auto_add_history(true)
+        .build();
+    let history = MemHistory::with_config(&config);
+    let mut editor: Editor<Words, MemHistory> =
+        Editor::with_history(config, history).map_err(io::Error::other)?;
+    editor.set_helper(Some(Words { names }));
+    // A terminal that cannot move its cursor gets plain lines.
+    let printer = editor.create_external_printer().ok();
+    let screen = Screen(printer.map(|printer| {
+        let printer: Box<dyn ExternalPrinter + Send> = Box::new(printer);
+        printer
+    }));
+    let (sender, typed) = mpsc::channel(1);
+    let (turns, mut may_go_on) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        loop {
+            let typed = match editor.readline(&prompt) {
+                Ok(line) => Typed::Line(line),
+                Err(ReadlineError::Interrupted) => Typed::Interrupt,
+                Err(_) => Typed::End,
+            };
+            if sender.blocking_send(typed).is_err() || may_go_on.blocking_recv().is_none() {
+                return;
+            }
+        }
+    });
+    Ok((screen, Keyboard { typed, turns }))
+}
+
+/// Completes commands and names.
+struct Words {
+    names: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Words {
+    /// Where the word at the cursor begins, and what it can become.
+    fn candidates(&self, line: &str) -> (usize, Vec<String>) {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let matching = |prefix: &str, end: &str| -> Vec<String> {
+            let folded = prefix.to_ascii_lowercase();
+            let fits = |name: &&String| name.to_ascii_lowercase().starts_with(&folded);
+            names.iter().filter(fits).map(|name| format!("{name}{end}")).collect()
+        };
+        let Some(command) = line.strip_prefix('/') else {
+            // A name at the start of a line begins a direct message.
+            let is_name = !line.is_empty() && !line.contains(char::is_whitespace);
+            return (0, if is_name { matching(line, "*") } else { Vec::new() });
+        };
+        let Some((word, rest)) = command.split_once(' ') else {
+            let names = slash::complete(command).into_iter();
+            return (1, names.map(|name| format!("{name} ")).collect());
+        };
+        if rest.contains(' ') {
+            return (line.len(), Vec::new());
+        }
+        let start = line.len() - rest.len();
+        let completion = slash::find(word).map_or(Completion::Nothing, |row| row.completion);
+        let found = match completion {
+            Completion::Nothing => Vec::new(),
+            Completion::SlashCommands => {
+                slash::complete(rest).into_iter().map(str::to_owned).collect()
+            }
+            Completion::Users => matching(rest, " "),
+            Completion::Targets => {
+                let mut found = matching(rest, " ");
+                if SERVER.starts_with(rest) {
+                    found.push(format!("{SERVER} "));
+                }
+                found
+            }
+        };
+        (start, found)
+    }
+}
+
+impl Completer for Words {
+    type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _context: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok(self.candidates(line.get(..position).unwrap_or_default()))
+    }
+}
+
+impl Hinter for Words {
+    type Hint = String;
+}
+
+impl Highlighter for Words {}
+
+impl Validator for Words {}
+
+impl Helper for Words {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_names_are_completed_where_they_are_due() {
+        let names = ["alice", "Bob", "bobby"].map(str::to_owned);
+        let words = Words { names: Arc::new(Mutex::new(names.into())) };
+        for (line, start, expected) in [
+            ("bo", 0, &["Bob*", "bobby*"][..]),
+            ("hello bo", 0, &[]),
+            ("/he", 1, &["help "]),
+            ("/msg al", 5, &["alice "]),
+            ("/msg alice al", 13, &[]),
+            ("/run ser", 5, &["server "]),
+            ("/help ver", 6, &["version"]),
+            ("", 0, &[]),
+        ] {
+            let (at, found) = words.candidates(line);
+            assert_eq!(at, start, "{line}");
+            assert_eq!(found, expected, "{line}");
+        }
+    }
+}

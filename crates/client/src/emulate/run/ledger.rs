@@ -1,0 +1,427 @@
+//! What became of every message, in one place. Synchronous; the time is an argument.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chat_protocol::id::MessageId;
+use chat_protocol::name::UserName;
+use tokio::time::Instant;
+
+use crate::emulate::report::Tally;
+
+/// The tag of a command in the report.
+pub(super) const CMD: &str = "CMD";
+
+/// Numbers of clients.
+#[derive(Debug, Default)]
+struct Clients(Vec<u64>);
+
+impl Clients {
+    /// Adds one; false when it was in already.
+    fn insert(&mut self, client: usize) -> bool {
+        let (word, bit) = (client / 64, 1_u64 << (client % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let Some(word) = self.0.get_mut(word) else { return false };
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    fn contains(&self, client: usize) -> bool {
+        self.0.get(client / 64).is_some_and(|word| word & (1 << (client % 64)) != 0)
+    }
+
+    fn count(&self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// How many of these are not among the others.
+    fn count_without(&self, others: &Self) -> u64 {
+        let other = |index| others.0.get(index).copied().unwrap_or(0);
+        let rest = self.0.iter().enumerate().map(|(index, word)| word & !other(index));
+        rest.map(|word| u64::from(word.count_ones())).sum()
+    }
+}
+
+/// One message or command.
+#[derive(Debug)]
+struct Entry {
+    tag: &'static str,
+    sender: usize,
+    /// Grows with each message of its sender.
+    order: u64,
+    /// The intended moment of sending.
+    at: Instant,
+    is_stored: bool,
+    is_answered: bool,
+    expected: Clients,
+    delivered: Clients,
+    unreadable: Clients,
+}
+
+/// What was heard of a message before its sender's task knew its id.
+#[derive(Debug, Clone, Copy)]
+struct Early {
+    recipient: usize,
+    is_readable: bool,
+    now: Instant,
+}
+
+/// Counts what became of every message.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    numbers: HashMap<UserName, usize>,
+    entries: HashMap<MessageId, Entry>,
+    early: HashMap<MessageId, Vec<Early>>,
+    /// The newest message shown, by recipient, sender and tag: each tag of a pair of clients is one
+    /// conversation.
+    newest: HashMap<(usize, usize, &'static str), u64>,
+    tally: Tally,
+    open: u64,
+    missing: u64,
+    stored: u64,
+    refused: u64,
+    changed: Instant,
+}
+
+impl Ledger {
+    /// Of these clients, from now on.
+    pub(super) fn new(names: &[UserName], now: Instant) -> Self {
+        let numbers = names.iter().enumerate().map(|(number, name)| (name.clone(), number));
+        Self {
+            numbers: numbers.collect(),
+            entries: HashMap::new(),
+            early: HashMap::new(),
+            newest: HashMap::new(),
+            tally: Tally::default(),
+            open: 0,
+            missing: 0,
+            stored: 0,
+            refused: 0,
+            changed: now,
+        }
+    }
+
+    /// A client has sent something. `at` is when it was to be sent.
+    pub(super) fn sent(
+        &mut self,
+        sender: usize,
+        id: MessageId,
+        tag: &'static str,
+        at: Instant,
+        now: Instant,
+    ) {
+        let order = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
+        let entry = Entry {
+            tag,
+            sender,
+            order,
+            at,
+            is_stored: false,
+            is_answered: false,
+            expected: Clients::default(),
+            delivered: Clients::default(),
+            unreadable: Clients::default(),
+        };
+        self.entries.insert(id, entry);
+        self.tally.by_tag.entry(tag).or_default().sent += 1;
+        self.open += 1;
+        self.changed = now;
+        for Early { recipient, is_readable, now } in self.early.remove(&id).unwrap_or_default() {
+            self.arrived(recipient, id, is_readable, now);
+        }
+    }
+
+    /// A client could not even send.
+    pub(super) fn not_sent(&mut self, tag: &'static str, code: &str) {
+        let counts = self.tally.by_tag.entry(tag).or_default();
+        counts.sent += 1;
+        counts.noacked += 1;
+        *self.tally.by_code.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// The server has stored a message. True when it needs no further answer.
+    pub(super) fn stored(&mut self, id: MessageId, recipients: &[UserName], now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        self.changed = now;
+        if std::mem::replace(&mut entry.is_stored, true) {
+            self.tally.duplicated += 1;
+            return false;
+        }
+        self.stored += 1;
+        self.tally.stored.record(now.saturating_duration_since(entry.at));
+        if entry.tag == CMD {
+            return false;
+        }
+        for number in recipients.iter().filter_map(|name| self.numbers.get(name)) {
+            entry.expected.insert(*number);
+        }
+        self.missing += entry.expected.count_without(&entry.delivered);
+        let counts = self.tally.by_tag.entry(entry.tag).or_default();
+        counts.expected += entry.expected.count();
+        self.answered(id, None)
+    }
+
+    /// The server refused a message or a command. True when this was its answer.
+    pub(super) fn refused(&mut self, id: MessageId, code: &str, now: Instant) -> bool {
+        if !self.entries.contains_key(&id) {
+            return false;
+        }
+        self.changed = now;
+        self.refused += 1;
+        self.answered(id, Some(code))
+    }
+
+    /// A command has ended; `code` is that of its failure. True when this was its answer.
+    pub(super) fn ended(&mut self, id: MessageId, code: Option<&str>, now: Instant) -> bool {
+        let Some(entry) = self.entries.get(&id) else { return false };
+        self.changed = now;
+        if !entry.is_answered {
+            self.tally.executed.record(now.saturating_duration_since(entry.at));
+        }
+        self.answered(id, code)
+    }
+
+    fn answered(&mut self, id: MessageId, code: Option<&str>) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        if std::mem::replace(&mut entry.is_answered, true) {
+            self.tally.duplicated += 1;
+            return false;
+        }
+        let counts = self.tally.by_tag.entry(entry.tag).or_default();
+        self.open -= 1;
+        match code {
+            None => counts.acked += 1,
+            Some(code) => {
+                counts.noacked += 1;
+                *self.tally.by_code.entry(code.to_owned()).or_default() += 1;
+            }
+        }
+        true
+    }
+
+    /// A recipient was shown a message of `from`, or could not read it.
+    pub(super) fn received(
+        &mut self,
+        recipient: usize,
+        from: &UserName,
+        id: MessageId,
+        is_readable: bool,
+        now: Instant,
+    ) {
+        if self.entries.contains_key(&id) {
+            self.arrived(recipient, id, is_readable, now);
+        } else if self.numbers.contains_key(from) {
+            // The sender's task may not have run yet; or it is of an earlier run, and stays here.
+            self.early.entry(id).or_default().push(Early { recipient, is_readable, now });
+        }
+    }
+
+    fn arrived(&mut self, recipient: usize, id: MessageId, is_readable: bool, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        self.changed = now;
+        if !is_readable {
+            self.tally.unreadable += u64::from(entry.unreadable.insert(recipient));
+            return;
+        }
+        if !entry.delivered.insert(recipient) {
+            self.tally.duplicated += 1;
+            return;
+        }
+        self.missing -= u64::from(entry.expected.contains(recipient));
+        self.tally.by_tag.entry(entry.tag).or_default().delivered += 1;
+        self.tally.delivered.record(now.saturating_duration_since(entry.at));
+        let newest = self.newest.entry((recipient, entry.sender, entry.tag)).or_default();
+        self.tally.out_of_order += u64::from(entry.order < *newest);
+        *newest = entry.order.max(*newest);
+    }
+
+    /// A recipient says, by receipt, that a message cannot be read.
+    pub(super) fn reported_unreadable(&mut self, id: MessageId, by: &UserName) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && let Some(number) = self.numbers.get(by)
+        {
+            // The recipient's own event says the same; it counts once.
+            self.tally.unreadable += u64::from(entry.unreadable.insert(*number));
+        }
+    }
+
+    /// A connection that broke was made again; so many messages were without an answer.
+    pub(super) fn reconnected(&mut self, sender: usize) {
+        let mine = self.entries.values().filter(|entry| entry.sender == sender);
+        let open = mine.filter(|entry| !entry.is_stored && !entry.is_answered).count();
+        self.tally.resent += u64::try_from(open).unwrap_or(u64::MAX);
+        self.tally.reconnects += 1;
+    }
+
+    /// Whether everything sent so far is answered and delivered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open == 0 && self.missing == 0
+    }
+
+    /// For how long nothing has changed.
+    pub(super) fn idle(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.changed)
+    }
+
+    /// When something changed last.
+    pub(super) fn changed(&self) -> Instant {
+        self.changed
+    }
+
+    /// Number of answers, for the progress bar.
+    pub(super) fn answers(&self) -> u64 {
+        let totals = self.tally.totals();
+        totals.acked + totals.noacked
+    }
+
+    /// Messages and commands that the server stored, and those it refused.
+    pub(super) fn server_answers(&self) -> (u64, u64) {
+        (self.stored, self.refused)
+    }
+
+    /// The counts as they are now.
+    pub(super) fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        tally.lost = self.missing;
+        for entry in self.entries.values().filter(|entry| !entry.is_answered) {
+            tally.by_tag.entry(entry.tag).or_default().unanswered += 1;
+        }
+        tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: usize = 0;
+    const B: usize = 1;
+
+    struct Case {
+        names: Vec<UserName>,
+        ledger: Ledger,
+        now: Instant,
+    }
+
+    fn case() -> Case {
+        let names: Vec<_> =
+            ["emu-001", "emu-002", "emu-003"].map(|name| UserName::new(name).unwrap()).into();
+        let now = Instant::now();
+        Case { ledger: Ledger::new(&names, now), names, now }
+    }
+
+    fn id(number: u8) -> MessageId {
+        MessageId([number; 16])
+    }
+
+    impl Case {
+        fn sends(&mut self, sender: usize, number: u8, tag: &'static str) {
+            self.ledger.sent(sender, id(number), tag, self.now, self.now);
+        }
+
+        fn shows(&mut self, recipient: usize, number: u8) {
+            self.ledger.received(recipient, &self.names[A], id(number), true, self.now);
+        }
+
+        fn stores(&mut self, number: u8) -> bool {
+            let recipients = self.names[1..].to_vec();
+            self.ledger.stored(id(number), &recipients, self.now)
+        }
+    }
+
+    #[test]
+    fn a_message_is_settled_when_all_have_it() {
+        let mut case = case();
+        case.sends(A, 1, "TEXT");
+        // A recipient may be faster than the answer.
+        case.shows(B, 1);
+        assert!(case.stores(1));
+        assert!(!case.ledger.is_settled());
+        assert_eq!(case.ledger.tally().lost, 1);
+        case.shows(2, 1);
+        assert!(case.ledger.is_settled());
+        let tally = case.ledger.tally();
+        let totals = tally.totals();
+        assert_eq!((totals.expected, totals.delivered, totals.acked, tally.lost), (2, 2, 1, 0));
+        assert_eq!((tally.duplicated, tally.out_of_order, tally.stored.count()), (0, 0, 1));
+    }
+
+    #[test]
+    fn what_arrives_before_its_id_is_known_counts_in_its_order() {
+        let mut case = case();
+        case.shows(B, 1);
+        case.shows(B, 2);
+        assert_eq!(case.ledger.tally().totals().delivered, 0);
+        case.sends(A, 1, "TEXT");
+        case.sends(A, 2, "TEXT");
+        let tally = case.ledger.tally();
+        assert_eq!((tally.totals().delivered, tally.out_of_order), (2, 0));
+    }
+
+    #[test]
+    fn repeated_and_late_deliveries_and_answers_are_found() {
+        let mut case = case();
+        case.sends(A, 1, "TEXT");
+        case.sends(A, 2, "TEXT");
+        case.shows(B, 2);
+        case.shows(B, 1);
+        case.shows(B, 1);
+        assert!(case.stores(1));
+        assert!(!case.stores(1));
+        assert!(!case.ledger.refused(id(1), "E_LATE", case.now));
+        let tally = case.ledger.tally();
+        assert_eq!((tally.out_of_order, tally.duplicated), (1, 3));
+        assert_eq!(tally.totals().unanswered, 1);
+    }
+
+    #[test]
+    fn an_unreadable_message_counts_once_per_recipient_and_is_lost() {
+        let mut case = case();
+        case.sends(A, 1, "DM");
+        case.stores(1);
+        case.ledger.received(B, &case.names[A].clone(), id(1), false, case.now);
+        case.ledger.reported_unreadable(id(1), &case.names[B].clone());
+        assert_eq!((case.ledger.tally().unreadable, case.ledger.tally().lost), (1, 2));
+    }
+
+    #[test]
+    fn a_command_is_answered_by_its_outcome_and_delivered_to_nobody() {
+        let mut case = case();
+        case.sends(A, 1, CMD);
+        case.sends(A, 2, CMD);
+        assert!(!case.stores(1));
+        assert!(!case.ledger.is_settled());
+        assert!(case.ledger.ended(id(1), None, case.now));
+        assert!(!case.ledger.ended(id(1), None, case.now));
+        assert!(case.ledger.refused(id(2), "E_NO_AGENT", case.now));
+        assert!(case.ledger.is_settled());
+        let tally = case.ledger.tally();
+        let totals = tally.totals();
+        assert_eq!((totals.acked, totals.noacked, totals.expected), (1, 1, 0));
+        assert_eq!((tally.duplicated, tally.executed.count()), (1, 1));
+        assert_eq!(tally.by_code["E_NO_AGENT"], 1);
+    }
+
+    #[test]
+    fn messages_without_an_answer_are_sent_again_on_a_new_connection() {
+        let mut case = case();
+        case.sends(A, 1, "TEXT");
+        case.sends(A, 2, "TEXT");
+        case.sends(B, 3, "TEXT");
+        case.stores(1);
+        case.ledger.reconnected(A);
+        let tally = case.ledger.tally();
+        assert_eq!((tally.reconnects, tally.resent), (1, 1));
+    }
+
+    #[test]
+    fn a_crowd_needs_more_than_one_word() {
+        let mut clients = Clients::default();
+        assert!(clients.insert(200) && !clients.insert(200) && clients.insert(63));
+        assert!(clients.contains(200) && !clients.contains(64) && clients.count() == 2);
+        assert_eq!(clients.count_without(&Clients(vec![u64::MAX])), 1);
+    }
+}
