@@ -61,8 +61,8 @@ pub(crate) struct Signer {
 pub(crate) struct People {
     /// Newest bundle of each device, by name and device.
     newest: HashMap<UserName, BTreeMap<Nonce16, Bundle>>,
-    /// Every signing key ever published, by its id.
-    signers: HashMap<KeyId, Signer>,
+    /// Every signing key ever published, by its id; several names may show the same key.
+    signers: HashMap<KeyId, Vec<Signer>>,
     /// Encryption keys, parsed when they are first wrapped for.
     wrap: HashMap<KeyId, Arc<WrapKey>>,
 }
@@ -75,7 +75,10 @@ impl People {
             if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
                 let digest = Digest(sha256(&published.spki));
                 let (name, identity) = (header.u.clone(), bundle.identity());
-                self.signers.entry(published.kid).or_insert(Signer { name, identity, key, digest });
+                let known = self.signers.entry(published.kid).or_default();
+                if known.iter().all(|signer| signer.name != name) {
+                    known.push(Signer { name, identity, key, digest });
+                }
             }
         }
         let devices = self.newest.entry(header.u.clone()).or_default();
@@ -98,7 +101,7 @@ impl People {
     /// The owner and parsed form of a signing key that is not revoked.
     pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
         let revoked = self.devices(name).any(|bundle| bundle.header().rev.contains(sk));
-        self.signers.get(sk).filter(|signer| signer.name == *name && !revoked)
+        self.signers.get(sk)?.iter().find(|signer| signer.name == *name && !revoked)
     }
 
     /// The parsed encryption key of a line.

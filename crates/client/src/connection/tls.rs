@@ -177,12 +177,24 @@ impl Verifier {
     }
 }
 
-/// Whether nobody known has signed it, as opposed to something being wrong with it.
+/// Whether nobody known has signed it. Of a certificate that names an issuer of the same name the
+/// library says that signatures do not fit, so what is told apart is the other half: a certificate
+/// that is out of date, revoked or for another name is never taken on first sight.
 fn is_own_certificate(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
-    )
+    match error {
+        Error::InvalidCertificate(reason) => !matches!(
+            reason,
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+                | CertificateError::NotValidForName
+                | CertificateError::NotValidForNameContext { .. }
+                | CertificateError::Revoked
+                | CertificateError::BadEncoding
+        ),
+        _ => false,
+    }
 }
 
 impl ServerCertVerifier for Verifier {
