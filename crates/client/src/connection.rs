@@ -360,5 +360,13 @@ impl Socket {
 }
 
 fn lost(error: &tungstenite::Error) -> ConnectError {
-    ConnectError::Lost { reason: error.to_string() }
+    use tungstenite::Error::{ConnectionClosed, Protocol};
+    use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+    let reason = match error {
+        ConnectionClosed | Protocol(ResetWithoutClosingHandshake) => {
+            "the server hung up".to_owned()
+        }
+        error => error.to_string(),
+    };
+    ConnectError::Lost { reason }
 }

@@ -8,7 +8,7 @@ use chat_client::config::{Config, ConfigError, Mode, Verbosity, arguments};
 use chat_client::exit::{self, ExitStatus};
 use chat_client::start::Failure;
 use chat_client::story::Story;
-use chat_client::{agent_host, chat, oneshot};
+use chat_client::{agent_host, chat, emulate, oneshot};
 use tracing_subscriber::EnvFilter;
 
 /// A thread that waits for a person's input cannot be ended; everything else is done by now.
@@ -87,6 +87,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         }
         Mode::Users => Box::pin(oneshot::users::users(common)).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,
+        Mode::Emulate(emulation) => Box::pin(emulate::run(common, emulation)).await,
         _ => Box::pin(chat::chat(common)).await,
     }
 }

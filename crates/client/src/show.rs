@@ -5,6 +5,7 @@
 
 use chat_endpoint::Event;
 use chat_protocol::hub::Person;
+use chat_protocol::id::KeyId;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::sanitise;
 use chat_protocol::tag::Tag;
@@ -20,6 +21,9 @@ pub(crate) use claim::made_ms;
 
 /// How many missing counters a line names; a number says how many more there are.
 const MISSING_SHOWN_MAX: usize = 10;
+
+/// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
+const NAMES_SHOWN_MAX: usize = 8;
 
 /// How much a line for people says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,6 +156,12 @@ pub fn person(person: &Person) -> String {
     format!("{:<32} {here}{agent}", person.name)
 }
 
+/// The id of a key in groups that can be read out.
+pub fn fingerprint(key: &KeyId) -> String {
+    let groups = key.as_bytes().chunks(2).map(crate::home::known_servers::hex);
+    groups.collect::<Vec<_>>().join(" ")
+}
+
 fn line(outside: &str) -> std::borrow::Cow<'_, str> {
     sanitise::line(outside)
 }
@@ -178,14 +188,19 @@ fn counters(missing: &[u32]) -> String {
 }
 
 fn presence(joined: &[UserName], left: &[UserName]) -> Option<String> {
-    let list =
-        |names: &[UserName]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match (joined.is_empty(), left.is_empty()) {
-        (true, true) => None,
-        (false, true) => Some(format!("· {} came", list(joined))),
-        (true, false) => Some(format!("· {} left", list(left))),
-        (false, false) => Some(format!("· {} came, {} left", list(joined), list(left))),
-    }
+    let line = |names: &[UserName], what: &str| {
+        let listed: Vec<String> =
+            names.iter().take(NAMES_SHOWN_MAX).map(|name| format!("[{name}]")).collect();
+        let more = match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}{more} just {what} the server", listed.join(", "))
+    };
+    let lines = [(joined, "joined"), (left, "left")];
+    let lines = lines.iter().filter(|(names, _)| !names.is_empty());
+    let text: Vec<String> = lines.map(|(names, what)| line(names, what)).collect();
+    (!text.is_empty()).then(|| text.join("\n"))
 }
 
 /// Not to be overlooked between two messages.
@@ -249,6 +264,14 @@ mod tests {
         let banner = lines(Detail::Brief).event(&alarm).unwrap();
         assert!(banner.contains("ALARM key_changed: alice"), "{banner}");
         assert!(!banner.contains('\u{202e}'), "{banner}");
+    }
+
+    #[test]
+    fn fingerprints_come_in_groups() {
+        let mut bytes = [0xab; 16];
+        bytes[0] = 1;
+        assert!(fingerprint(&KeyId(bytes)).starts_with("01ab abab "));
+        assert_eq!(fingerprint(&KeyId(bytes)).len(), 39);
     }
 
     #[test]

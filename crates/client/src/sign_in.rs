@@ -68,6 +68,9 @@ pub enum StartError {
          or start in a terminal"
     )]
     NoPassword,
+    /// A person was asked for a password and gave none.
+    #[error("no password was typed")]
+    NotAnswered,
     /// The name is new and nobody said that it should be made.
     #[error("{user} has no account on this server; give --register to make it")]
     NotRegistered {
@@ -93,6 +96,7 @@ impl StartError {
             Self::Home(_) => ExitStatus::Storage,
             Self::Vault(_) | Self::NotRegistered { .. } => ExitStatus::SignInRefused,
             Self::NoPassword => ExitStatus::Usage,
+            Self::NotAnswered => ExitStatus::Interrupted,
             Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,
         }
     }

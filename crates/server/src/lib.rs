@@ -49,6 +49,7 @@ pub mod writer;
 pub mod builtin_agent;
 pub mod catch_up;
 pub mod config;
+pub mod console;
 pub mod hub;
 pub mod identity;
 pub mod local;

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     close::CloseReason,
+    console::Console,
     delivery::Wire,
     limits::BATCH_REQUESTS_MAX,
     metrics::Metrics,
@@ -60,6 +61,7 @@ pub struct Worker<S> {
     /// How many questions may wait for the readers of the store.
     questions: Arc<Semaphore>,
     notify: Notify,
+    console: Console,
     metrics: Arc<Metrics>,
     answers: Answers,
     log: OperationLog,
@@ -84,8 +86,8 @@ impl<S: Store> Worker<S> {
             retry: metrics.acks("stored", "retry"),
         };
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
-        let notify = Notify::default();
-        Self { router, store, sessions, reads, questions, notify, metrics, answers, log }
+        let (notify, console) = (Notify::default(), Console::stdout());
+        Self { router, store, sessions, reads, questions, notify, console, metrics, answers, log }
     }
 
     /// Works until `stop` and until everything that was queued is done, then ends every session.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Said, Talk};
 use crate::client::Status;
+use crate::show::fingerprint;
 use crate::slash::{self, SlashCommand};
 
 impl Talk {
@@ -117,24 +118,5 @@ impl Talk {
                 "no key of {user} is known yet; it is learnt with the first message"
             )),
         }
-    }
-}
-
-/// The id of a key in groups that can be read out.
-fn fingerprint(key: &KeyId) -> String {
-    let groups = key.as_bytes().chunks(2).map(crate::home::known_servers::hex);
-    groups.collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fingerprints_come_in_groups() {
-        let mut bytes = [0xab; 16];
-        bytes[0] = 1;
-        assert!(fingerprint(&KeyId(bytes)).starts_with("01ab abab "));
-        assert_eq!(fingerprint(&KeyId(bytes)).len(), 39);
     }
 }

@@ -264,3 +264,80 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::ServerConfig;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// A server with a certificate of its own. Gives the exporter of each connection.
+    async fn server() -> (ServerUrl, tokio::sync::mpsc::Receiver<[u8; 32]>) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("wss://localhost:{}", listener.local_addr().unwrap().port());
+        let (sender, exporters) = tokio::sync::mpsc::channel(4);
+        tokio::spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            while let Ok((tcp, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+                let exporter =
+                    stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(b""));
+                sender.send(exporter.unwrap()).await.unwrap();
+                // Open until the client has seen enough.
+                stream.read_to_end(&mut Vec::new()).await.ok();
+            }
+        });
+        (url.parse().unwrap(), exporters)
+    }
+
+    async fn connect(
+        trust: &Trust,
+        url: &ServerUrl,
+        pinned: Option<[u8; 32]>,
+    ) -> Result<Secured, ConnectError> {
+        let tcp = TcpStream::connect(("127.0.0.1", url.port())).await.unwrap();
+        Tls::new(trust)?.connect(url, tcp, pinned).await
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_nobody_known_is_pinned_and_then_must_stay() {
+        let (url, mut exporters) = server().await;
+        let trust = Trust::SystemOrPinned;
+        let first = connect(&trust, &url, None).await.unwrap();
+        assert_eq!(exporters.recv().await, Some(first.exporter), "both ends are bound alike");
+        let pin = first.pin.expect("seen first");
+        let again = connect(&trust, &url, Some(pin)).await.unwrap();
+        assert_eq!(again.pin, Some(pin));
+        assert_ne!(again.exporter, first.exporter);
+        let changed = connect(&trust, &url, Some([7; 32])).await.unwrap_err();
+        assert!(matches!(changed, ConnectError::CertificateChanged { .. }), "{changed}");
+        assert!(changed.is_integrity() && !changed.is_temporary());
+    }
+
+    #[tokio::test]
+    async fn authorities_of_a_file_count_alone_and_anybody_is_anybody() {
+        let (url, _exporters) = server().await;
+        let (other, _others) = server().await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&file, made.cert.pem()).unwrap();
+        let trust = Trust::Authorities(file);
+        let refused = connect(&trust, &url, None).await.unwrap_err();
+        assert!(matches!(refused, ConnectError::Tls { .. }), "{refused}");
+        let taken = connect(&Trust::Anybody, &other, Some([7; 32])).await.unwrap();
+        assert_eq!(taken.pin, None, "nothing is learnt from it");
+    }
+}

@@ -10,7 +10,7 @@ use chat_protocol::name::RoomName;
 use tokio::time::timeout;
 
 use super::{Task, interrupted};
-use crate::config::{Common, Recipient, SendText};
+use crate::config::{Common, Recipient, SendText, Verbosity};
 use crate::exit::ExitStatus;
 use crate::start::Failure;
 
@@ -50,7 +50,9 @@ async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
         let Some(notification) = task.notification(event)? else { continue };
         match &notification.event {
             Event::Stored { id: stored, .. } if *stored == id => {
-                task.show(&notification.event)?;
+                if task.is_json || task.verbosity > Verbosity::Quiet {
+                    task.show(&notification.event)?;
+                }
                 return Ok(ExitStatus::Ok);
             }
             Event::Refused { id: refused, .. } if *refused == id => {

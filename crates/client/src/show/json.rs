@@ -101,15 +101,21 @@ fn ended(event: &Event) -> Vec<Value> {
         (_, None) if *ok => "EXIT",
         (_, None) => "REFUSED",
     };
-    let answer = if *ok {
-        json!({"event": "ack", "id": re, "stage": "executed", "by": by, "exit": status})
+    let mut answer = if *ok {
+        json!({"event": "ack", "id": re, "stage": "executed", "by": by})
     } else {
         json!({
             "event": "noack", "id": re, "stage": "executed", "by": by,
-            "code": code, "reason": reason, "exit": status,
+            "code": code, "reason": reason,
         })
     };
-    vec![json!({"event": "command", "id": re, "state": state, "exit": status}), answer]
+    let mut command = json!({"event": "command", "id": re, "state": state});
+    if let Some(status) = status {
+        for fields in [&mut command, &mut answer].into_iter().filter_map(Value::as_object_mut) {
+            fields.insert("exit".to_owned(), json!(status));
+        }
+    }
+    vec![command, answer]
 }
 
 /// `conversation`, and `room` for a room.

@@ -15,6 +15,7 @@ use crate::connection::{ConnectError, Session};
 use crate::home::device::key_sizes;
 use crate::home::vault::VaultError;
 use crate::home::{self, HomeFolder, OwnDevice, Vault};
+use crate::show::fingerprint;
 
 /// How often a person may mistype a password.
 const PASSWORD_TRIES_MAX: u32 = 3;
@@ -62,7 +63,12 @@ impl Person<'_> {
 
     async fn ask(&self, question: &str) -> Result<Password, StartError> {
         let (prompt, question) = (Arc::clone(&self.account.prompt), question.to_owned());
-        aside(move || prompt.password(&question)).await?.ok_or(StartError::NoPassword)
+        let is_anybody_there = prompt.is_interactive();
+        match aside(move || prompt.password(&question)).await? {
+            Some(password) => Ok(password),
+            None if is_anybody_there => Err(StartError::NotAnswered),
+            None => Err(StartError::NoPassword),
+        }
     }
 
     /// The password given, or one that is asked for; `tries` counts those that were wrong.
@@ -229,7 +235,11 @@ impl Person<'_> {
         let mut store = self.folder.open(&vault)?;
         home::save_device(&mut store, &device)?;
         match self.door.register(&device, Some(&keys), Some(sealed)).await {
-            Ok(session) => self.started(store, vault, device, session),
+            Ok(session) => {
+                let key = fingerprint(&device.bundle.identity());
+                self.account.prompt.say(&format!("Your key: {key}"));
+                self.started(store, vault, device, session)
+            }
             Err(error) => {
                 if error.code().is_some() {
                     drop(store);

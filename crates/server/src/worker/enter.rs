@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_protocol::{code, handshake::SignedIn};
+use chat_protocol::{code, handshake::SignedIn, name::UserName};
 
 use super::{
     Next, Open, Worker,
@@ -125,8 +125,7 @@ impl<S: Store> Worker<S> {
         let peer = Arc::new(Peer { connection, account, device, name, sk, spki, purpose, outbox });
         let is_first = self.sessions.open(Arc::clone(&peer));
         if is_first {
-            tracing::info!("[{}] just joined the chat", peer.name);
-            self.notify.presence(&peer.name, true);
+            self.tell_of(&peer.name, true);
         }
         let admitted = Admitted { peer: Arc::clone(&peer), plan, is_new };
         if reply.send(Ok(admitted)).is_err() {
@@ -138,9 +137,18 @@ impl<S: Store> Worker<S> {
         let is_last = self.sessions.close(peer);
         story::leave(&self.log, peer);
         if is_last {
-            tracing::info!("[{}] just left the chat", peer.name);
-            self.notify.presence(&peer.name, false);
+            self.tell_of(&peer.name, false);
         }
+    }
+
+    /// Tells the console and everybody who came or went. The hub's own agent is always there.
+    fn tell_of(&mut self, name: &UserName, joined: bool) {
+        if name.is_server() {
+            return;
+        }
+        let what = if joined { "joined" } else { "left" };
+        self.console.line(format!("[{name}] just {what} the chat"));
+        self.notify.presence(name, joined);
     }
 }
 

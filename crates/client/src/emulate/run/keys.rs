@@ -59,9 +59,8 @@ pub(super) async fn devices(
     let count = pairs.len();
     let numbered = (0..names.len()).map(|number| {
         let pair = number.checked_rem(count).and_then(|pair| pairs.get_mut(pair));
-        pair.and_then(Iterator::next).ok_or_else(|| {
-            Failure::from(StartError::Internal("a client has no keys".to_owned()))
-        })
+        pair.and_then(Iterator::next)
+            .ok_or_else(|| Failure::from(StartError::Internal("a client has no keys".to_owned())))
     });
     numbered.collect()
 }

@@ -82,7 +82,6 @@ pub(super) struct Ledger {
     open: u64,
     missing: u64,
     stored: u64,
-    refused: u64,
     changed: Instant,
 }
 
@@ -99,7 +98,6 @@ impl Ledger {
             open: 0,
             missing: 0,
             stored: 0,
-            refused: 0,
             changed: now,
         }
     }
@@ -170,7 +168,6 @@ impl Ledger {
             return false;
         }
         self.changed = now;
-        self.refused += 1;
         self.answered(id, Some(code))
     }
 
@@ -277,9 +274,9 @@ impl Ledger {
         totals.acked + totals.noacked
     }
 
-    /// Messages and commands that the server stored, and those it refused.
-    pub(super) fn server_answers(&self) -> (u64, u64) {
-        (self.stored, self.refused)
+    /// Messages and commands that the server stored.
+    pub(super) fn stored_count(&self) -> u64 {
+        self.stored
     }
 
     /// The counts as they are now.

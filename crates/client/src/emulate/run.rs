@@ -1,0 +1,394 @@
+//! Runs the clients and makes the report.
+//!
+//! ```text
+//! keys ─► sign in ─► all joined ─► all refreshed ─► start ─► sent, answered, delivered ─► receipts
+//! ```
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chat_endpoint::BundleCache;
+use chat_oplog::{OperationLogs, Rotation};
+use chat_protocol::crypto::random;
+use chat_protocol::handshake::Purpose;
+use chat_protocol::name::UserName;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, timeout};
+
+use crate::client::{Account, Client, ClientOptions, Events};
+use crate::config::{Common, Emulation, Extent, Verbosity};
+use crate::connection::Connector;
+use crate::emulate::html;
+use crate::emulate::report::Report;
+use crate::emulate::script::{Picker, Script, ScriptError};
+use crate::exit::ExitStatus;
+use crate::home::{KnownServers, OwnDevice};
+use crate::oneshot::{interrupted, note, print_line};
+use crate::start::Failure;
+
+mod client;
+mod keys;
+mod ledger;
+mod metrics;
+
+use client::{Emulated, Milestone, Pace, Phase, State};
+use ledger::Ledger;
+use metrics::Figures;
+
+/// Sign-ins at a time. The server lets an address have few connections that are not signed in.
+const SIGN_INS_MAX: usize = 16;
+
+/// A client that nothing is heard of for so long before the start will not come.
+const SETUP_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// What is missing after so long without any progress counts as lost.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// How often is looked whether all is there. No latency depends on it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The clients flush their receipts in less; one that hangs must not keep the report.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A seed that a person can copy, and that every JSON reader keeps exactly.
+const SEED_BITS: u64 = (1 << 53) - 1;
+
+/// Runs the clients, shows the report, and says by the exit status whether all was well.
+pub async fn run(common: &Common, emulation: &Emulation) -> Result<ExitStatus, Failure> {
+    let script = Arc::new(Script::read(&emulation.messages).map_err(|error| wrong_script(&error))?);
+    let seed = emulation.seed.unwrap_or_else(|| u64::from_be_bytes(random()) & SEED_BITS);
+    let names = names(emulation.clients)?;
+    let crowd = Crowd::new(common, emulation, &names);
+    let mut clients = JoinSet::new();
+    let setup = Box::pin(crowd.gather(script, seed, &names, &mut clients));
+    let (mut milestones, before) = tokio::select! {
+        ready = setup => ready?,
+        () = interrupted() => {
+            note("interrupted before the start; nothing was sent");
+            return Ok(ExitStatus::Interrupted);
+        }
+    };
+    let start = Instant::now();
+    crowd.enter(Phase::Sending(start));
+    let was_interrupted = tokio::select! {
+        () = crowd.watch(&mut milestones) => false,
+        () = interrupted() => true,
+    };
+    let elapsed = crowd.ledger().changed().saturating_duration_since(start);
+    let after = if was_interrupted { None } else { crowd.figures().await };
+    crowd.enter(Phase::Ending);
+    let left = async { while clients.join_next().await.is_some() {} };
+    tokio::select! {
+        _ = timeout(LEAVE_TIMEOUT, left) => {}
+        // Twice Ctrl-C: at once.
+        () = interrupted() => {}
+    }
+    let report = crowd.report(seed, elapsed, before.zip(after));
+    crowd.show(&report)?;
+    Ok(if was_interrupted { ExitStatus::Interrupted } else { report.exit_status() })
+}
+
+fn wrong_script(error: &ScriptError) -> Failure {
+    Failure::Other { status: ExitStatus::Usage, reason: error.to_string() }
+}
+
+/// `emu-001` and so on.
+fn names(count: u32) -> Result<Vec<UserName>, Failure> {
+    let name = |number| UserName::new(&format!("emu-{number:03}"));
+    (1..=count).map(name).collect::<Result<_, _>>().map_err(|error| Failure::Other {
+        status: ExitStatus::Usage,
+        reason: format!("too many clients: {error}"),
+    })
+}
+
+/// Everything that the clients share.
+struct Crowd<'a> {
+    common: &'a Common,
+    emulation: &'a Emulation,
+    ledger: Arc<Mutex<Ledger>>,
+    phases: watch::Sender<Phase>,
+    bar: ProgressBar,
+}
+
+type Ready = (mpsc::Receiver<Milestone>, Option<Figures>);
+
+impl<'a> Crowd<'a> {
+    fn new(common: &'a Common, emulation: &'a Emulation, names: &[UserName]) -> Self {
+        let ledger = Arc::new(Mutex::new(Ledger::new(names, Instant::now())));
+        let (phases, _) = watch::channel(Phase::Joining);
+        let bar = bar(common, emulation);
+        Self { common, emulation, ledger, phases, bar }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Counting cannot be left half done: it does not panic.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phases.send_replace(phase);
+    }
+
+    /// Signs all in and waits until each knows all others.
+    async fn gather(
+        &self,
+        script: Arc<Script>,
+        seed: u64,
+        names: &[UserName],
+        clients: &mut JoinSet<()>,
+    ) -> Result<Ready, Failure> {
+        self.bar.set_message("making keys");
+        let Common { home, key_bits, .. } = self.common;
+        let devices = keys::devices(home, *key_bits, names).await?;
+        self.bar.set_message("signing in");
+        let known = KnownServers::in_memory();
+        let connector = Connector::new(self.common.servers.clone(), &self.common.trust, known)?;
+        let logs = OperationLogs::start(&self.common.logs, Rotation::default())?;
+        let desk = Desk { connector: Arc::new(connector), bundles: Arc::default(), logs };
+        let (told, mut milestones) = mpsc::channel(names.len() * client::MILESTONES_EACH);
+        let mut signed_in = stream::iter(names.iter().zip(devices).enumerate())
+            .map(|(number, (name, device))| {
+                let signed_in = desk.sign_in(name.clone(), device);
+                async move { Ok::<_, Failure>((number, Box::pin(signed_in).await?)) }
+            })
+            .buffer_unordered(SIGN_INS_MAX);
+        while let Some((number, (client, events))) = signed_in.try_next().await? {
+            let picker = Picker::new(Arc::clone(&script), seed, number, names)
+                .map_err(|error| wrong_script(&error))?;
+            let emulated = Emulated {
+                number,
+                client,
+                events,
+                ledger: Arc::clone(&self.ledger),
+                picker,
+                pace: pace(self.emulation, number),
+                phases: self.phases.subscribe(),
+                milestones: told.clone(),
+                state: State::default(),
+            };
+            clients.spawn(emulated.run());
+        }
+        self.all(&mut milestones, "joined the rooms").await?;
+        self.enter(Phase::Refreshing);
+        self.all(&mut milestones, "learnt who is there").await?;
+        Ok((milestones, self.figures().await))
+    }
+
+    /// Waits until each client has reached the next thing.
+    async fn all(
+        &self,
+        milestones: &mut mpsc::Receiver<Milestone>,
+        what: &str,
+    ) -> Result<(), Failure> {
+        for reached in 0..self.emulation.clients {
+            self.bar.set_message(format!("{reached} have {what}"));
+            match timeout(SETUP_TIMEOUT, milestones.recv()).await {
+                Ok(Some(Milestone::Stopped(reason))) => {
+                    return Err(Failure::Other { status: ExitStatus::Failure, reason });
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    let reason = format!(
+                        "only {reached} of {} clients have {what}; see the operation logs",
+                        self.emulation.clients
+                    );
+                    return Err(Failure::Other { status: ExitStatus::TimedOut, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is sent, answered and delivered, or nothing moves any more.
+    async fn watch(&self, milestones: &mut mpsc::Receiver<Milestone>) {
+        self.bar.set_message("");
+        let mut sending = self.emulation.clients;
+        let mut looks = interval(LOOK_INTERVAL);
+        loop {
+            tokio::select! {
+                milestone = milestones.recv() => match milestone {
+                    Some(Milestone::SentAll) => sending = sending.saturating_sub(1),
+                    Some(Milestone::Stopped(reason)) => {
+                        note(&format!("a client has stopped: {reason}"));
+                        sending = sending.saturating_sub(1);
+                    }
+                    _ => {}
+                },
+                _ = looks.tick() => {}
+            }
+            let (is_settled, idle, answers) = {
+                let ledger = self.ledger();
+                (ledger.is_settled(), ledger.idle(Instant::now()), ledger.answers())
+            };
+            self.bar.set_position(answers);
+            if is_settled && sending == 0 {
+                return;
+            }
+            if !is_settled && idle > IDLE_MAX {
+                note(&format!("nothing has moved for {} s", IDLE_MAX.as_secs()));
+                return;
+            }
+        }
+    }
+
+    async fn figures(&self) -> Option<Figures> {
+        match Figures::fetch(self.common).await {
+            Ok(figures) => Some(figures),
+            Err(error) => {
+                self.say(&format!("the server's /metrics cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if self.common.verbosity > Verbosity::Quiet {
+            self.bar.suspend(|| note(line));
+        }
+    }
+
+    fn report(&self, seed: u64, elapsed: Duration, figures: Option<(Figures, Figures)>) -> Report {
+        let (tally, stored) = {
+            let ledger = self.ledger();
+            (ledger.tally(), ledger.stored_count())
+        };
+        let count = usize::try_from(self.emulation.clients).unwrap_or(usize::MAX);
+        let server = figures.map(|(before, after)| {
+            let clients = metrics::Clients { count, tally: &tally, stored };
+            metrics::compare(&before, &after, clients)
+        });
+        let server = server.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|why| {
+            self.say(&format!("the server's sums are not compared: {why}"));
+            Vec::new()
+        });
+        Report {
+            clients: self.emulation.clients,
+            key_pairs: u32::try_from(count.min(keys::PAIRS_MAX)).unwrap_or(u32::MAX),
+            seed,
+            elapsed,
+            tally,
+            server,
+            p99_max: self.emulation.p99_max,
+        }
+    }
+
+    /// On the screen or as JSON, and as a page where asked for.
+    fn show(&self, report: &Report) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        if let Some(path) = &self.emulation.html {
+            write_page(path, report)?;
+        }
+        if self.common.json {
+            return Ok(print_line(&report.to_json())?);
+        }
+        Ok(print_line(report.to_string().trim_end())?)
+    }
+}
+
+fn write_page(path: &Path, report: &Report) -> Result<(), Failure> {
+    std::fs::write(path, html::page(report)).map_err(|error| Failure::Other {
+        status: ExitStatus::Storage,
+        reason: format!("cannot write {}: {error}", path.display()),
+    })
+}
+
+/// What all clients sign in with.
+struct Desk {
+    connector: Arc<Connector>,
+    bundles: Arc<BundleCache>,
+    logs: OperationLogs,
+}
+
+impl Desk {
+    async fn sign_in(
+        &self,
+        user: UserName,
+        device: OwnDevice,
+    ) -> Result<(Client, Events), Failure> {
+        let log = self.logs.open(&format!("client-{user}"))?;
+        let name = user.clone();
+        let options = ClientOptions {
+            connector: Arc::clone(&self.connector),
+            user,
+            purpose: Purpose::Interactive,
+            account: Account::Memory(device),
+            bundles: Arc::clone(&self.bundles),
+            log,
+        };
+        Box::pin(Client::start(options)).await.map_err(|error| Failure::Other {
+            status: error.exit_status(),
+            reason: format!("{name}: {error}"),
+        })
+    }
+}
+
+/// The clients share the rate and take turns.
+fn pace(emulation: &Emulation, number: usize) -> Pace {
+    let (count, duration) = match emulation.extent {
+        Extent::PerClient(count) => (Some(count), None),
+        Extent::Duration(duration) => (None, Some(duration)),
+    };
+    let apart = emulation.rate.map(|rate| {
+        // A rate too low for a Duration is a message that never comes.
+        Duration::try_from_secs_f64(rate.recip()).unwrap_or(Duration::MAX)
+    });
+    let turn = u32::try_from(number).unwrap_or(u32::MAX);
+    let offset = apart.unwrap_or_default().saturating_mul(turn);
+    Pace { count, duration, offset, interval: apart.map(|a| a.saturating_mul(emulation.clients)) }
+}
+
+/// On standard error, for a person who looks.
+fn bar(common: &Common, emulation: &Emulation) -> ProgressBar {
+    let is_shown = common.verbosity > Verbosity::Quiet && std::io::stderr().is_terminal();
+    if !is_shown {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let answers = match emulation.extent {
+        Extent::PerClient(count) => Some(u64::from(count) * u64::from(emulation.clients)),
+        Extent::Duration(_) => None,
+    };
+    let bar = ProgressBar::with_draw_target(answers, ProgressDrawTarget::stderr());
+    let style = match answers {
+        Some(_) => "{bar:30} {pos}/{len} answered, {per_sec} {msg}",
+        None => "{spinner} {pos} answered, {elapsed}, {per_sec} {msg}",
+    };
+    let style = ProgressStyle::with_template(style);
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn emulation(rate: Option<f64>) -> Emulation {
+        Emulation {
+            clients: 4,
+            messages: "messages.txt".into(),
+            extent: Extent::PerClient(3),
+            rate,
+            seed: None,
+            html: None,
+            p99_max: None,
+        }
+    }
+
+    #[test]
+    fn the_rate_is_that_of_all_clients_together() {
+        let pace = pace(&emulation(Some(8.0)), 2);
+        assert_eq!(pace.interval, Some(Duration::from_millis(500)));
+        assert_eq!(pace.offset, Duration::from_millis(250));
+        assert_eq!((pace.count, pace.duration), (Some(3), None));
+        assert_eq!(super::pace(&emulation(None), 2).interval, None);
+    }
+
+    #[test]
+    fn names_have_three_digits_or_more() {
+        let names = names(1000).unwrap();
+        assert_eq!((names[0].as_str(), names[999].as_str()), ("emu-001", "emu-1000"));
+    }
+}

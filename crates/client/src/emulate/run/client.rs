@@ -1,0 +1,343 @@
+//! One emulated client: sends its lines at its pace and tells the ledger what it sees.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chat_endpoint::{CommandOptions, Event};
+use chat_protocol::name::{ConversationId, RoomName};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::ledger::{CMD, Ledger};
+use crate::client::{Client, ClientEvent, Events, SendError};
+use crate::emulate::script::Picker;
+use crate::input::Input;
+use crate::slash::SlashCommand;
+
+/// Unanswered messages of one client; enough that the server is never idle, few enough that a
+/// latency is not the length of one's own queue.
+const UNANSWERED_MAX: usize = 16;
+
+/// The last receipts; nothing that the report counts waits for them.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The code of a message that this side refused.
+const NOT_SENT: &str = "NOT_SENT";
+
+/// What all clients do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Become members of both rooms.
+    Joining,
+    /// All are members: learn who is.
+    Refreshing,
+    /// Send, from this moment on.
+    Sending(Instant),
+    /// Leave.
+    Ending,
+}
+
+/// A client tells of each milestone once.
+pub(super) const MILESTONES_EACH: usize = 4;
+
+/// What a client has reached.
+#[derive(Debug)]
+pub(super) enum Milestone {
+    /// A member of both rooms.
+    Joined,
+    /// Knows who else is.
+    Refreshed,
+    /// Sent everything.
+    SentAll,
+    /// Ended too early, for this reason.
+    Stopped(String),
+}
+
+/// When one client sends, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// So many messages; no bound when absent.
+    pub(super) count: Option<u32>,
+    /// For so long; no bound when absent.
+    pub(super) duration: Option<Duration>,
+    /// Time of the first message, after the start.
+    pub(super) offset: Duration,
+    /// From message to message; as fast as they are answered when absent.
+    pub(super) interval: Option<Duration>,
+}
+
+impl Pace {
+    /// When the message after `sent` others is due, `since` the start; `None` when all are sent.
+    fn due(&self, sent: u32, since: Duration) -> Option<Duration> {
+        let due = match self.interval {
+            Some(interval) => self.offset.saturating_add(interval.saturating_mul(sent)),
+            None => since,
+        };
+        let is_over = self.count.is_some_and(|count| sent >= count)
+            || self.duration.is_some_and(|duration| due.max(since) >= duration);
+        (!is_over).then_some(due)
+    }
+}
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Emulated {
+    pub(super) number: usize,
+    pub(super) client: Client,
+    pub(super) events: Events,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    pub(super) picker: Picker,
+    pub(super) pace: Pace,
+    pub(super) phases: watch::Receiver<Phase>,
+    pub(super) milestones: mpsc::Sender<Milestone>,
+    pub(super) state: State,
+}
+
+/// How far a client is.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    is_online: bool,
+    was_online: bool,
+    /// Lobby, everybody.
+    joined: [bool; 2],
+    refreshed: [bool; 2],
+    sent: u32,
+    unanswered: usize,
+    has_sent_all: bool,
+}
+
+impl Emulated {
+    /// Until the phase of leaving is over, or the client stops.
+    pub(super) async fn run(mut self) {
+        loop {
+            let phase = *self.phases.borrow_and_update();
+            let due = match phase {
+                Phase::Sending(start) => self.due(start),
+                Phase::Ending => return self.leave().await,
+                Phase::Joining | Phase::Refreshing => None,
+            };
+            let can_send = due.is_some() && self.state.unanswered < UNANSWERED_MAX;
+            tokio::select! {
+                event = self.events.next() => {
+                    let Some(event) = event else { return };
+                    self.take(event).await;
+                }
+                changed = self.phases.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if *self.phases.borrow() == Phase::Refreshing {
+                        self.client.refresh(&ConversationId::room(&RoomName::lobby())).await;
+                        self.client.refresh(&ConversationId::all()).await;
+                    }
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if can_send => {
+                    if let Some(due) = due {
+                        self.send(due).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn due(&mut self, start: Instant) -> Option<Instant> {
+        let since = Instant::now().saturating_duration_since(start);
+        let due = self.pace.due(self.state.sent, since).filter(|_| !self.state.has_sent_all);
+        if due.is_none() && !std::mem::replace(&mut self.state.has_sent_all, true) {
+            self.tell(Milestone::SentAll);
+        }
+        // A moment that the clock cannot name never comes.
+        due.and_then(|due| start.checked_add(due))
+    }
+
+    fn tell(&self, milestone: Milestone) {
+        // There is room for all of them; and nobody listens any more when the run is over.
+        self.milestones.try_send(milestone).ok();
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Counting cannot be left half done: it does not panic.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the next line, which was due at `at`.
+    async fn send(&mut self, at: Instant) {
+        self.state.sent += 1;
+        let (tag, sent) = match self.picker.pick().input {
+            Input::Text { text } => ("TEXT", self.client.say(&RoomName::lobby(), &text).await),
+            Input::Direct { to, text } => ("DM", self.client.tell(&to, &text).await),
+            Input::Broadcast { text } => {
+                ("BROADCAST", self.client.say(&RoomName::all(), &text).await)
+            }
+            Input::Slash(SlashCommand::Run { target, argv }) => {
+                (CMD, self.client.run(&target, argv, CommandOptions::default()).await)
+            }
+            // A script has no other lines.
+            Input::Nothing | Input::Slash(_) => return,
+        };
+        match sent {
+            Ok(id) => {
+                self.state.unanswered += 1;
+                self.ledger().sent(self.number, id, tag, at, Instant::now());
+            }
+            Err(SendError::Refused(error)) => {
+                tracing::warn!(client = self.number, %error, "a line was not sent");
+                self.ledger().not_sent(tag, NOT_SENT);
+            }
+            // The reason is the last event.
+            Err(SendError::Stopped) => self.state.has_sent_all = true,
+        }
+    }
+
+    async fn take(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Online { .. } => {
+                self.state.is_online = true;
+                let is_again = std::mem::replace(&mut self.state.was_online, true);
+                let is_sending = matches!(*self.phases.borrow(), Phase::Sending(_));
+                if is_again && is_sending {
+                    self.ledger().reconnected(self.number);
+                }
+            }
+            ClientEvent::Offline { reason } => {
+                self.state.is_online = false;
+                tracing::info!(client = self.number, reason, "offline");
+            }
+            ClientEvent::Notification(notification) => {
+                self.see(notification.event);
+                if let Some(key) = notification.key {
+                    self.client.consumed(key).await;
+                }
+            }
+            ClientEvent::Stopped(stopped) => self.tell(Milestone::Stopped(stopped.to_string())),
+        }
+    }
+
+    fn see(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Joined { cid } => {
+                if reached(&mut self.state.joined, &cid) {
+                    self.tell(Milestone::Joined);
+                }
+            }
+            Event::Refreshed { cid } => {
+                if reached(&mut self.state.refreshed, &cid) {
+                    self.tell(Milestone::Refreshed);
+                }
+            }
+            // What was kept from an earlier run is none of this one's.
+            _ if !matches!(*self.phases.borrow(), Phase::Sending(_) | Phase::Ending) => {}
+            Event::Message { id, from, .. } => {
+                self.ledger().received(self.number, &from, id, true, now);
+            }
+            Event::Unreadable { id, from, reason, .. } => {
+                tracing::warn!(client = self.number, %id, reason, "unreadable");
+                self.ledger().received(self.number, &from, id, false, now);
+            }
+            Event::Delivered { id, by, readable: false, .. } => {
+                self.ledger().reported_unreadable(id, &by);
+            }
+            event => self.answer(&event, now),
+        }
+    }
+
+    /// Counts an answer to a message of this client.
+    fn answer(&mut self, event: &Event, now: Instant) {
+        let is_answer = match event {
+            Event::Stored { id, recipients, .. } => self.ledger().stored(*id, recipients, now),
+            Event::Refused { id, code, .. } => self.ledger().refused(*id, code, now),
+            Event::Ended { re, ok, code, status, .. } => {
+                let code = (!ok).then(|| failure(code, *status));
+                self.ledger().ended(*re, code.as_deref(), now)
+            }
+            Event::Alarm { kind, user, detail } => {
+                let kind = kind.as_str();
+                tracing::warn!(client = self.number, kind, %user, detail, "alarm");
+                false
+            }
+            Event::Gap { from, missing, .. } => {
+                tracing::warn!(client = self.number, %from, ?missing, "gap");
+                false
+            }
+            Event::Complaint { code, reason, .. } => {
+                tracing::warn!(client = self.number, code, reason, "complaint");
+                false
+            }
+            _ => false,
+        };
+        self.state.unanswered -= usize::from(is_answer);
+    }
+
+    /// Sends the last receipts, looks on meanwhile, and goes.
+    async fn leave(mut self) {
+        let client = self.client.clone();
+        let mut flush = std::pin::pin!(timeout(FLUSH_TIMEOUT, client.flush()));
+        loop {
+            tokio::select! {
+                _ = &mut flush => break,
+                event = self.events.next() => match event {
+                    Some(event) => self.take(event).await,
+                    None => break,
+                },
+            }
+        }
+        self.client.clone().leave().await;
+    }
+}
+
+/// The code of a command's failure: a program that ends with a status has none of its own.
+fn failure(code: &str, status: Option<i32>) -> String {
+    match (code, status) {
+        ("", Some(status)) => format!("exit {status}"),
+        ("", None) => "failed".to_owned(),
+        (code, _) => code.to_owned(),
+    }
+}
+
+/// Notes one of the two rooms; true when both are there for the first time.
+fn reached(rooms: &mut [bool; 2], cid: &ConversationId) -> bool {
+    let was = rooms.iter().all(|room| *room);
+    let [lobby, all] = rooms;
+    *lobby |= *cid == ConversationId::room(&RoomName::lobby());
+    *all |= *cid == ConversationId::all();
+    !was && rooms.iter().all(|room| *room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_pace_says_when_and_when_it_is_over() {
+        let fast = Pace { count: Some(2), duration: None, offset: SECOND, interval: None };
+        assert_eq!(fast.due(0, Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(fast.due(1, SECOND), Some(SECOND));
+        assert_eq!(fast.due(2, SECOND), None);
+        let paced = Pace { interval: Some(SECOND * 2), ..fast };
+        assert_eq!(paced.due(0, SECOND * 9), Some(SECOND));
+        assert_eq!(paced.due(1, SECOND * 9), Some(SECOND * 3));
+        let timed = Pace { count: None, duration: Some(SECOND * 4), ..paced };
+        assert_eq!(timed.due(1, SECOND), Some(SECOND * 3));
+        assert_eq!(timed.due(2, SECOND), None);
+        assert_eq!(timed.due(0, SECOND * 4), None);
+    }
+
+    #[test]
+    fn both_rooms_are_needed_and_count_once() {
+        let mut rooms = [false; 2];
+        assert!(!reached(&mut rooms, &ConversationId::all()));
+        assert!(!reached(&mut rooms, &ConversationId::all()));
+        assert!(reached(&mut rooms, &ConversationId::room(&RoomName::lobby())));
+        assert!(!reached(&mut rooms, &ConversationId::all()));
+    }
+
+    #[test]
+    fn a_failure_has_a_code_in_any_case() {
+        assert_eq!(failure("E_POLICY", None), "E_POLICY");
+        assert_eq!(failure("", Some(3)), "exit 3");
+        assert_eq!(failure("", None), "failed");
+    }
+}
