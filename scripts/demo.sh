@@ -19,7 +19,7 @@ finish() {
 trap finish EXIT
 
 mkdir -p logs
-"$bin/chat-server" --port 0 --data "$work/data" --logs logs --log-format text 2>"$server_log" &
+"$bin/chat-server" --port 0 --data "$work/data" --logs logs --log-format text >/dev/null 2>"$server_log" &
 server=$!
 url=""
 for _ in $(seq 300); do

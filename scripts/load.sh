@@ -23,7 +23,7 @@ measure() {
   finish
   rm -rf "$work"/*
   taskset -c 0 "$bin/chat-server" --port 0 --data "$work/data" --logs "$work/logs" \
-    --verify "$verify" --log-format text 2>"$work/server.log" &
+    --verify "$verify" --log-format text >/dev/null 2>"$work/server.log" &
   server=$!
   local address=""
   for _ in $(seq 300); do

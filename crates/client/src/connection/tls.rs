@@ -296,7 +296,7 @@ mod tests {
                     stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, Some(b""));
                 sender.send(exporter.unwrap()).await.unwrap();
                 // Open until the client has seen enough.
-                stream.read_to_end(&mut Vec::new()).await.ok();
+                tokio::spawn(async move { stream.read_to_end(&mut Vec::new()).await });
             }
         });
         (url.parse().unwrap(), exporters)

@@ -32,6 +32,7 @@ use crate::oneshot::{interrupted, note, print_line};
 use crate::start::Failure;
 
 mod client;
+mod clients;
 mod keys;
 mod ledger;
 mod metrics;
@@ -320,9 +321,16 @@ impl Desk {
             bundles: Arc::clone(&self.bundles),
             log,
         };
-        Box::pin(Client::start(options)).await.map_err(|error| Failure::Other {
-            status: error.exit_status(),
-            reason: format!("{name}: {error}"),
+        Box::pin(Client::start(options)).await.map_err(|error| {
+            let status = error.exit_status();
+            let hint = match status {
+                ExitStatus::SignInRefused => {
+                    "; this server knows the emulated clients of another --home: give that one"
+                }
+                ExitStatus::NameTaken => "; is another emulator running here?",
+                _ => "",
+            };
+            Failure::Other { status, reason: format!("{name}: {error}{hint}") }
         })
     }
 }
@@ -353,11 +361,10 @@ fn bar(common: &Common, emulation: &Emulation) -> ProgressBar {
         Extent::Duration(_) => None,
     };
     let bar = ProgressBar::with_draw_target(answers, ProgressDrawTarget::stderr());
-    let style = match answers {
+    let style = ProgressStyle::with_template(match answers {
         Some(_) => "{bar:30} {pos}/{len} answered, {per_sec} {msg}",
         None => "{spinner} {pos} answered, {elapsed}, {per_sec} {msg}",
-    };
-    let style = ProgressStyle::with_template(style);
+    });
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

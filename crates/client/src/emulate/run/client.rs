@@ -96,10 +96,10 @@ pub(super) struct Emulated {
 /// How far a client is.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    is_online: bool,
     was_online: bool,
     /// Lobby, everybody.
     joined: [bool; 2],
+    has_asked: bool,
     refreshed: [bool; 2],
     sent: u32,
     unanswered: usize,
@@ -114,7 +114,11 @@ impl Emulated {
             let due = match phase {
                 Phase::Sending(start) => self.due(start),
                 Phase::Ending => return self.leave().await,
-                Phase::Joining | Phase::Refreshing => None,
+                Phase::Joining => None,
+                Phase::Refreshing => {
+                    self.refresh().await;
+                    None
+                }
             };
             let can_send = due.is_some() && self.state.unanswered < UNANSWERED_MAX;
             tokio::select! {
@@ -126,10 +130,6 @@ impl Emulated {
                     if changed.is_err() {
                         return;
                     }
-                    if *self.phases.borrow() == Phase::Refreshing {
-                        self.client.refresh(&ConversationId::room(&RoomName::lobby())).await;
-                        self.client.refresh(&ConversationId::all()).await;
-                    }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if can_send => {
                     if let Some(due) = due {
@@ -137,6 +137,14 @@ impl Emulated {
                     }
                 }
             }
+        }
+    }
+
+    /// Asks once who is in the rooms.
+    async fn refresh(&mut self) {
+        if !std::mem::replace(&mut self.state.has_asked, true) {
+            self.client.refresh(&ConversationId::room(&RoomName::lobby())).await;
+            self.client.refresh(&ConversationId::all()).await;
         }
     }
 
@@ -181,7 +189,7 @@ impl Emulated {
                 self.ledger().sent(self.number, id, tag, at, Instant::now());
             }
             Err(SendError::Refused(error)) => {
-                tracing::warn!(client = self.number, %error, "a line was not sent");
+                tracing::warn!(client = self.number + 1, %error, "a line was not sent");
                 self.ledger().not_sent(tag, NOT_SENT);
             }
             // The reason is the last event.
@@ -192,7 +200,6 @@ impl Emulated {
     async fn take(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Online { .. } => {
-                self.state.is_online = true;
                 let is_again = std::mem::replace(&mut self.state.was_online, true);
                 let is_sending = matches!(*self.phases.borrow(), Phase::Sending(_));
                 if is_again && is_sending {
@@ -200,8 +207,7 @@ impl Emulated {
                 }
             }
             ClientEvent::Offline { reason } => {
-                self.state.is_online = false;
-                tracing::info!(client = self.number, reason, "offline");
+                tracing::info!(client = self.number + 1, reason, "offline");
             }
             ClientEvent::Notification(notification) => {
                 self.see(notification.event);
@@ -227,12 +233,14 @@ impl Emulated {
                 }
             }
             // What was kept from an earlier run is none of this one's.
-            _ if !matches!(*self.phases.borrow(), Phase::Sending(_) | Phase::Ending) => {}
+            event if !matches!(*self.phases.borrow(), Phase::Sending(_) | Phase::Ending) => {
+                self.log(&event);
+            }
             Event::Message { id, from, .. } => {
                 self.ledger().received(self.number, &from, id, true, now);
             }
             Event::Unreadable { id, from, reason, .. } => {
-                tracing::warn!(client = self.number, %id, reason, "unreadable");
+                tracing::warn!(client = self.number + 1, %id, reason, "unreadable");
                 self.ledger().received(self.number, &from, id, false, now);
             }
             Event::Delivered { id, by, readable: false, .. } => {
@@ -251,22 +259,30 @@ impl Emulated {
                 let code = (!ok).then(|| failure(code, *status));
                 self.ledger().ended(*re, code.as_deref(), now)
             }
-            Event::Alarm { kind, user, detail } => {
-                let kind = kind.as_str();
-                tracing::warn!(client = self.number, kind, %user, detail, "alarm");
+            event => {
+                self.log(event);
                 false
             }
-            Event::Gap { from, missing, .. } => {
-                tracing::warn!(client = self.number, %from, ?missing, "gap");
-                false
-            }
-            Event::Complaint { code, reason, .. } => {
-                tracing::warn!(client = self.number, code, reason, "complaint");
-                false
-            }
-            _ => false,
         };
         self.state.unanswered -= usize::from(is_answer);
+    }
+
+    /// What is no count, for whoever looks for the reason of one.
+    fn log(&self, event: &Event) {
+        let client = self.number + 1;
+        match event {
+            Event::Alarm { kind, user, detail } => {
+                let kind = kind.as_str();
+                tracing::warn!(client, kind, %user, detail, "alarm");
+            }
+            Event::Gap { from, missing, .. } => {
+                tracing::warn!(client, %from, ?missing, "gap");
+            }
+            Event::Complaint { code, reason, .. } => {
+                tracing::warn!(client, code, reason, "complaint");
+            }
+            _ => {}
+        }
     }
 
     /// Sends the last receipts, looks on meanwhile, and goes.
@@ -275,11 +291,13 @@ impl Emulated {
         let mut flush = std::pin::pin!(timeout(FLUSH_TIMEOUT, client.flush()));
         loop {
             tokio::select! {
-                _ = &mut flush => break,
+                // What is here already is counted before the flush ends this.
+                biased;
                 event = self.events.next() => match event {
                     Some(event) => self.take(event).await,
                     None => break,
                 },
+                _ = &mut flush => break,
             }
         }
         self.client.clone().leave().await;

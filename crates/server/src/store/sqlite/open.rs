@@ -22,8 +22,9 @@ pub const DATABASE_FILE: &str = "chat.sqlite";
 /// `PRAGMA user_version` of this schema.
 const SCHEMA_VERSION: i64 = 1;
 
-/// Entries are clustered by log, so reading a log after a cursor is one seek, and an append
-/// touches two trees: the entries and the index of ids.
+/// Entries lie in the order of their positions, so a batch fills whole pages at the end of the file
+/// however many conversations it is for. Ids begin with a time, so their index grows at its end too;
+/// only the small index by log is written all over.
 const SCHEMA: &str = "
 CREATE TABLE accounts (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE,
@@ -36,11 +37,11 @@ CREATE TABLE old_bundles (
   PRIMARY KEY (device, seq)) STRICT;
 CREATE TABLE conversations (id INTEGER PRIMARY KEY, cid TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE entries (
-  log INTEGER NOT NULL, position INTEGER NOT NULL, kind INTEGER NOT NULL, sender INTEGER NOT NULL,
+  position INTEGER PRIMARY KEY, log INTEGER NOT NULL, kind INTEGER NOT NULL, sender INTEGER NOT NULL,
   id BLOB NOT NULL, digest BLOB NOT NULL, epoch INTEGER NOT NULL, line INTEGER NOT NULL,
-  n INTEGER NOT NULL, hub_ms INTEGER NOT NULL, frame BLOB NOT NULL,
-  PRIMARY KEY (log, position)) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX entries_by_id ON entries (sender, log, id);
+  n INTEGER NOT NULL, hub_ms INTEGER NOT NULL, frame BLOB NOT NULL) STRICT;
+CREATE INDEX entries_by_log ON entries (log);
+CREATE UNIQUE INDEX entries_by_id ON entries (id, sender, log);
 CREATE TABLE epochs (
   id INTEGER PRIMARY KEY, log INTEGER NOT NULL, g INTEGER NOT NULL, e BLOB NOT NULL,
   position INTEGER NOT NULL, members BLOB NOT NULL, UNIQUE (log, g)) STRICT;
