@@ -8,13 +8,13 @@
 //! Event::Command ─► AgentHost::start ─► chat_exec::Agent::run ─► reports ─► answer ─► Endpoint
 //! ```
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chat_endpoint::{Endpoint, Event, EventKey, Notification};
 use chat_exec::{Agent, CommandRequest, Report, RequestedLimits, Requester, Stream};
 use chat_oplog::{Operation, OperationLog, Outcome as Logged};
-use chat_protocol::b64;
 use chat_protocol::content::{Outcome, OutputStream};
 use chat_protocol::crypto::sha256_parts;
 use chat_protocol::id::{Digest, MessageId};
@@ -148,11 +148,17 @@ pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
     }
 }
 
-/// SHA-256 of an argument vector, its words ended by zero bytes as the kernel keeps them.
-fn argv_digest(argv: &[String]) -> String {
+/// SHA-256 of an argument vector in hexadecimal, as `sha256sum` prints it. The words are ended by
+/// zero bytes, as the kernel keeps them.
+pub fn argv_digest(argv: &[String]) -> String {
     let parts: Vec<&[u8]> =
         argv.iter().flat_map(|word| [word.as_bytes(), [0].as_slice()]).collect();
-    b64::encode(&sha256_parts(&parts))
+    let mut hex = String::with_capacity(64);
+    for byte in sha256_parts(&parts) {
+        // Writing to a string cannot fail.
+        write!(hex, "{byte:02x}").ok();
+    }
+    hex
 }
 
 fn log_report(log: &OperationLog, carried: &Carried, argv: &str, report: &Report, began: Instant) {

@@ -224,7 +224,9 @@ impl Endpoint {
         } else {
             self.forget(&head.e);
             let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
-            if !stale_view && !held {
+            // The key of a race just lost is on its way; one of long ago will never come again.
+            let race = winner.is_some_and(|winner| winner.g == head.g);
+            if !stale_view && !held && race {
                 self.link.waiting_for_epoch.insert(cid.clone(), now_ms + EPOCH_WAIT_MS);
             }
         }

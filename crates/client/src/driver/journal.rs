@@ -5,13 +5,11 @@ use std::time::Instant;
 
 use chat_endpoint::{Event, SendError, Transmit};
 use chat_oplog::{Level, Operation, OperationLog, Outcome};
-use chat_protocol::crypto::sha256;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 
 use crate::config::ServerUrl;
 use crate::connection::ConnectError;
-use crate::home::known_servers::hex;
 
 /// Messages whose times are remembered for the lines that follow, oldest forgotten first.
 const SENT_REMEMBERED_MAX: usize = 4_096;
@@ -287,7 +285,7 @@ impl Journal {
                 peer: Some(from.as_str().into()),
                 tag: Some("CMD".into()),
                 id: Some(id.to_string().into()),
-                argv_sha256: Some(argv_digest(&command.argv).into()),
+                argv_sha256: Some(chat_agent::argv_digest(&command.argv).into()),
                 ..self.line("command.receive")
             },
             Event::Unreadable { cid, from, id, reason } => Operation {
@@ -333,16 +331,6 @@ fn conversation(cid: &ConversationId) -> String {
         ConversationKind::Room(room) => room.to_string(),
         ConversationKind::Feed(user) => format!("feed:{user}"),
     }
-}
-
-/// SHA-256 of an argument list: each word with a zero byte behind it.
-pub(super) fn argv_digest(argv: &[String]) -> String {
-    let mut bytes = Vec::new();
-    for word in argv {
-        bytes.extend_from_slice(word.as_bytes());
-        bytes.push(0);
-    }
-    hex(&sha256(&bytes))
 }
 
 fn micros(since: Instant) -> u64 {

@@ -123,7 +123,7 @@ impl Driver {
                 replies.sent.push((reply, sent));
             }
             Order::Run { target, argv, options, reply } => {
-                let digest = super::journal::argv_digest(&argv);
+                let digest = chat_agent::argv_digest(&argv);
                 let sent = endpoint.run(now_ms, &target, argv, options);
                 self.answers.expect(&sent);
                 self.journal.run(&target, digest, &sent);

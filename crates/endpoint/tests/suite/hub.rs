@@ -1,4 +1,10 @@
 //! A hub in memory, with a clock and faults that tests choose.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's double may panic: that is how it says what went wrong"
+)]
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
@@ -53,6 +59,9 @@ struct Pending {
     wraps: Vec<Bytes>,
 }
 
+/// Changes the bytes of a frame.
+type Tamper = fn(&[u8]) -> Vec<u8>;
+
 pub(crate) struct Peer {
     pub(crate) endpoint: Endpoint,
     pub(crate) store: MemoryStore,
@@ -79,7 +88,7 @@ pub(crate) struct TestHub {
     /// Frames of messages as they came from the devices.
     pub(crate) seen: Vec<Bytes>,
     /// Changes a frame before it is delivered.
-    pub(crate) tamper: Option<fn(&[u8]) -> Vec<u8>>,
+    pub(crate) tamper: Option<Tamper>,
 }
 
 impl TestHub {
@@ -222,7 +231,9 @@ impl TestHub {
                 }
             }
             if peer.connected {
-                transmits.into_iter().for_each(|transmit| self.take(index, transmit));
+                for transmit in transmits {
+                    self.take(index, transmit);
+                }
             }
         }
         busy
