@@ -1,1 +1,4 @@
-//! One test binary.
+//! Whole-system scenarios: real servers, real clients, one test binary.
+
+#[cfg(test)]
+mod suite;

@@ -1,1 +1,52 @@
 //! Starts real servers and clients for the scenarios.
+//!
+//! Everything started here is killed when its handle is dropped, and nothing waits without a
+//! deadline. A failure panics with what the programs said: this crate is only for tests.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a scenario that cannot go on ends here, with the reason"
+)]
+
+mod client;
+mod http;
+mod program;
+mod proxy;
+mod rig;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use client::{Client, PASSWORD};
+pub use http::{Response, get};
+pub use program::{Finished, Lines, Program};
+pub use proxy::Proxy;
+pub use rig::Rig;
+pub use server::Server;
+
+/// The longest that anything may take. Long, because test machines may be slow and shared.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// One of the two programs, built beside this test binary.
+fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().and_then(Path::parent).unwrap();
+    let path = folder.join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p chat-server -p chat-client` first",
+        path.display()
+    );
+    path
+}
+
+/// The top folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The lines for the emulator.
+pub fn messages() -> PathBuf {
+    workspace().join("messages.txt")
+}

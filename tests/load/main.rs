@@ -21,6 +21,8 @@ enum Load {
     Dm,
     /// Producers with frames under way, and only the answers count.
     Ack,
+    /// Clients that sign in and do nothing: the server's memory for each.
+    Idle,
 }
 
 /// Keeps a server busy.
@@ -59,6 +61,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.load {
+        Load::Idle => return idle(&arguments).await,
         Load::Room => scenario::room(&arguments).await,
         Load::Dm => scenario::direct(&arguments).await,
         Load::Ack => scenario::acknowledged(&arguments).await,
@@ -66,6 +69,23 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(outcome) => {
             report(&arguments, &outcome);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln_line(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+async fn idle(arguments: &Arguments) -> ExitCode {
+    match scenario::idle(arguments).await {
+        Ok(bytes) => {
+            println!(
+                "{{\"load\":\"Idle\",\"clients\":{},\"bytes_per_client\":{bytes}}}",
+                arguments.clients
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -1,4 +1,4 @@
-//! The three loads.
+//! The loads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -268,4 +268,30 @@ pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcom
     let elapsed = began.elapsed();
     let cpu = cpu_seconds(arguments.pid)? - cpu;
     Ok(outcome(sent, sent, elapsed, cpu, latencies.into_iter().flatten().collect()))
+}
+
+/// Resident bytes of a process.
+fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
+    let kib: u64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
+    Ok(kib * 1024)
+}
+
+/// Signs a few clients in first, so that what is allocated once does not count, and says how much
+/// each of the others has cost the server.
+pub(crate) async fn idle(arguments: &Arguments) -> anyhow::Result<u64> {
+    /// Enough to warm up threads, caches and the database.
+    const WARM_UP: usize = 100;
+    let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
+    let mut held = Vec::with_capacity(arguments.clients + WARM_UP);
+    for index in 0..WARM_UP {
+        let name = format!("{}-warm-{index:04}", arguments.prefix);
+        held.push(LoadClient::register(&arguments.server, &name, Arc::clone(&keys)).await?);
+    }
+    let before = resident_bytes(arguments.pid)?;
+    held.extend(sign_up(arguments, &keys).await?);
+    let after = resident_bytes(arguments.pid)?;
+    let clients = u64::try_from(arguments.clients)?.max(1);
+    Ok(after.saturating_sub(before) / clients)
 }

@@ -1,6 +1,6 @@
 //! Talking: typed or piped lines go out, what happens comes back as lines or JSON.
 //!
-//! [`line`] is for a person at a terminal, [`pipe`] for a script; both share this module.
+//! `line` is for a person at a terminal, `pipe` for a script; both share this module.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{self, IsTerminal as _};

@@ -6,7 +6,7 @@
 //! for controls, `\u{202e}` for invisible characters and text directions.
 //!
 //! **Architecture Invariant.** The output holds no C0 control but the newlines and tabs of
-//! [`text`] and [`bytes`], no DEL, no C1 control, no character that turns the direction of text,
+//! [`text`] and [`fn@bytes`], no DEL, no C1 control, no character that turns the direction of text,
 //! no invisible character, and never more than [`COMBINING_MARKS_MAX`] combining marks in a row.
 
 use std::borrow::Cow;

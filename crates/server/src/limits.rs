@@ -109,9 +109,10 @@ pub const SILENCE_PERIOD: Duration = Duration::from_secs(15);
 /// Joined and left notices are gathered this long, so a storm of joins is four frames a second.
 pub const NOTICE_PERIOD: Duration = Duration::from_millis(250);
 
-/// Names in one notice. At 32 bytes each the frame stays far under [`WS_FRAME_BYTES_MAX`]; what is
-/// beyond it waits for the next period.
-pub const NOTICE_NAMES_MAX: usize = 1_024;
+/// Names in one notice; what is beyond it waits for the next period. The WebSocket library keeps the
+/// buffer of the longest frame it has written for as long as the connection lives, so a long notice
+/// would cost every idle connection its length in memory.
+pub const NOTICE_NAMES_MAX: usize = 64;
 
 // Sessions and the store -------------------------------------------------------------------------
 

@@ -1,0 +1,127 @@
+//! A `chat-client` of one user.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::binary;
+use crate::program::{Finished, Program};
+use crate::rig::Rig;
+
+/// The password of everybody who gives no other. Long and strange, so that a search finds only it.
+pub const PASSWORD: &str = "velvet-anchor-7-gravel-trombone";
+
+/// How to start the client for one user.
+pub struct Client {
+    base: Command,
+    program: PathBuf,
+    user: String,
+    url: String,
+    home: PathBuf,
+    logs: PathBuf,
+    password: String,
+}
+
+impl Client {
+    pub(crate) fn new(rig: &Rig, user: &str, url: &str) -> Self {
+        let program = binary("chat-client");
+        Self {
+            base: rig.command(&program),
+            program,
+            user: user.to_owned(),
+            url: url.to_owned(),
+            home: rig.path(&format!("home-{user}")),
+            logs: rig.logs(),
+            password: PASSWORD.to_owned(),
+        }
+    }
+
+    /// The same with another password.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        password.clone_into(&mut self.password);
+        self
+    }
+
+    /// The same with another home: another device.
+    #[must_use]
+    pub fn with_home(mut self, home: impl AsRef<Path>) -> Self {
+        home.as_ref().clone_into(&mut self.home);
+        self
+    }
+
+    /// Where its keys are.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(folder) = self.base.get_current_dir() {
+            command.current_dir(folder);
+        }
+        for (name, value) in self.base.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.args(["--server", &self.url, "--user", &self.user, "--key-bits", "2048"]);
+        command.arg("--home").arg(&self.home).arg("--logs").arg(&self.logs);
+        command.env("CHAT_PASSWORD", &self.password).args(arguments);
+        command
+    }
+
+    /// Starts it with these arguments. The account is made when it is new.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(&self, arguments: &[&str]) -> Program {
+        let mut all = vec!["--register"];
+        all.extend(arguments);
+        Program::start(self.command(&all))
+    }
+
+    /// Runs it with these arguments until it ends. The account is made when it is new.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[must_use]
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        self.start(arguments).finish()
+    }
+
+    /// Runs it without `--register`: an account that is new is not made.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[must_use]
+    #[track_caller]
+    pub fn run_known(&self, arguments: &[&str]) -> Finished {
+        Program::start(self.command(arguments)).finish()
+    }
+
+    /// Line mode with its standard input in our hands, connected when this returns.
+    ///
+    /// # Panics
+    /// When it does not connect in time.
+    pub fn chat(&self) -> Program {
+        let program = self.start(&[]);
+        program.stdout.wait_for_part("connected to");
+        program
+    }
+
+    /// Line mode: types the lines, ends the input and waits for the end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    #[must_use]
+    #[track_caller]
+    pub fn pipe(&self, lines: &[&str], arguments: &[&str]) -> Finished {
+        let mut program = self.start(arguments);
+        for line in lines {
+            program.type_line(line);
+        }
+        program.finish()
+    }
+}

@@ -1,0 +1,88 @@
+//! The folders of one scenario.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::server::Server;
+
+/// A folder of its own for one scenario: server data, logs, homes. Removed when dropped.
+pub struct Rig {
+    folder: TempDir,
+}
+
+impl Default for Rig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Rig {
+    /// A new, empty folder.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The server's data.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The logs of the server and of the clients.
+    pub fn logs(&self) -> PathBuf {
+        self.path("logs")
+    }
+
+    /// Writes a file and returns its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A server on a free port of the loopback address.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn server(&self) -> Server {
+        self.server_with(&[])
+    }
+
+    /// The same with more options.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn server_with(&self, options: &[&str]) -> Server {
+        Server::start(self, options)
+    }
+
+    /// A client of `url` with the name `user`, its home named like the user.
+    pub fn client(&self, user: &str, url: &str) -> Client {
+        Client::new(self, user, url)
+    }
+
+    /// A program of ours that sees nothing of the environment of whoever runs the tests.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).env("HOME", self.path("nobody"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CHAT_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+}

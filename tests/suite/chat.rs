@@ -1,0 +1,171 @@
+//! Messages between people, in line mode and from scripts.
+
+use chat_tests::{Program, Rig};
+
+#[test]
+fn a_text_reaches_everybody_in_the_lobby() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let people: Vec<Program> =
+        ["bob", "carol"].map(|name| rig.client(name, server.url()).chat()).into();
+    let sent = rig.client("alice", server.url()).pipe(&["hello, pier"], &[]).expect_code(0);
+    assert!(sent.stdout.contains('✓'), "{sent:?}");
+    for person in &people {
+        person.stdout.wait_for_part("#lobby alice: hello, pier");
+    }
+}
+
+#[test]
+fn a_direct_message_reaches_only_whom_it_names() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = rig.client("bob", server.url()).chat();
+    let carol = rig.client("carol", server.url()).chat();
+    let lines = ["bob*star 2*3", "/msg bob slash", "DM bob capitals", "ALL*to all", "PM room"];
+    let _ = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(0);
+    for text in ["star 2*3", "slash", "capitals"] {
+        bob.stdout.wait_for_part(&format!("alice → you: {text}"));
+    }
+    for person in [&bob, &carol] {
+        person.stdout.wait_for_part("alice → ALL: to all");
+        person.stdout.wait_for_part("#lobby alice: room");
+    }
+    let carol = carol.finish().expect_code(0);
+    for text in ["star", "slash", "capitals"] {
+        assert!(!carol.stdout.contains(text), "{carol:?}");
+    }
+}
+
+#[test]
+fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    let bob = rig.client("bob", server.url());
+    let _ = bob.run(&["users"]).expect_code(0);
+    let mut chat = alice.chat();
+    let texts: Vec<String> = (1..=12).map(|number| format!("number {number}")).collect();
+    for text in &texts {
+        chat.type_line(&format!("bob*{text}"));
+    }
+    chat.stdout.wait_for_count(12, |line| line.contains("kept for bob"));
+    let received = bob.run(&["listen", "--count", "12", "--for", "30s", "--json"]).expect_code(0);
+    assert_eq!(received.texts(), texts);
+    chat.stdout.wait_for_count(12, |line| line.contains("✓✓ bob has it"));
+    let again = bob.run(&["listen", "--for", "300ms", "--json"]).expect_code(0);
+    assert_eq!(again.texts(), Vec::<String>::new(), "shown twice");
+}
+
+#[test]
+fn receipts_that_come_while_the_sender_is_away_are_shown_later() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    let bob = rig.client("bob", server.url());
+    let _ = bob.run(&["users"]).expect_code(0);
+    let sent = alice.run(&["send", "bob", "one", "--json"]).expect_code(0);
+    let stored = sent.events_named("ack").remove(0);
+    assert_eq!((&stored["stage"], &stored["kept"]), (&"stored".into(), &true.into()));
+    let received = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
+    assert_eq!(received.texts(), ["one"]);
+    let receipts = alice.run(&["listen", "--for", "500ms", "--json"]).expect_code(0);
+    let delivered = receipts.events_named("ack").remove(0);
+    assert_eq!(delivered["id"], stored["id"]);
+    assert_eq!((&delivered["stage"], &delivered["by"]), (&"delivered".into(), &"bob".into()));
+}
+
+#[test]
+fn an_unknown_slash_word_is_a_local_error_with_a_suggestion() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = rig.client("bob", server.url()).chat();
+    let lines = ["/hlep me", "//half a slash", "the end"];
+    let alice = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(0);
+    assert!((alice.stdout + &alice.stderr).contains("did you mean /help?"));
+    bob.stdout.wait_for_part("alice: /half a slash");
+    bob.stdout.wait_for_part("alice: the end");
+    let bob = bob.finish().expect_code(0);
+    assert!(!bob.stdout.contains("hlep"), "{bob:?}");
+}
+
+#[test]
+fn a_message_to_nobody_is_refused_and_the_end_of_input_still_ends_well() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    let chat = alice.pipe(&["nemo*where are you"], &["--json"]).expect_code(0);
+    let refused = chat.events_named("noack").remove(0);
+    assert_eq!(refused["code"], "E_NO_SUCH_USER");
+    let one_shot = alice.run(&["send", "nemo", "where are you"]).expect_code(6);
+    assert!(one_shot.stderr.contains("nemo"), "{one_shot:?}");
+}
+
+#[test]
+fn who_comes_and_goes_is_shown() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url()).chat();
+    let bob = rig.client("bob", server.url()).chat();
+    alice.stdout.wait_for_part("[bob] just joined the server");
+    server.program().stdout.wait_for_part("[bob] just joined the chat");
+    let _ = bob.finish().expect_code(0);
+    alice.stdout.wait_for_part("[bob] just left the server");
+    server.program().stdout.wait_for_part("[bob] just left the chat");
+}
+
+#[test]
+fn the_end_of_input_waits_for_every_answer() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let lines: Vec<String> = (1..=40).map(|number| format!("line {number}")).collect();
+    let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    lines.extend(["/run server -- uname", "/run server -- false"]);
+    let alice = rig.client("alice", server.url()).pipe(&lines, &["--json"]).expect_code(0);
+    let is_stage = |event: &&serde_json::Value, stage: &str| event["stage"] == stage;
+    let acks = alice.events_named("ack");
+    assert_eq!(acks.iter().filter(|ack| is_stage(ack, "stored")).count(), 42);
+    assert_eq!(acks.iter().filter(|ack| is_stage(ack, "executed")).count(), 1);
+    assert_eq!(alice.events_named("noack").len(), 1);
+}
+
+#[test]
+fn quit_leaves_at_once_after_the_answers() {
+    let rig = Rig::new();
+    let server = rig.server();
+    for word in ["/quit", "EX", "/ex"] {
+        let mut alice = rig.client("alice", server.url()).chat();
+        alice.type_line("bye");
+        alice.type_line(word);
+        let ended = alice.wait().expect_code(0);
+        assert!(ended.stdout.contains("✓ stored"), "{word}: {ended:?}");
+    }
+}
+
+#[test]
+fn escape_sequences_of_others_do_nothing_to_my_terminal() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = rig.client("bob", server.url());
+    let _ = bob.run(&["users"]).expect_code(0);
+    let evil = "wipe \u{1b}[2J title \u{1b}]0;owned\u{7} c1 \u{9b}31m back\rwards \u{202e}txt.exe";
+    let alice = rig.client("alice", server.url());
+    let _ = alice.run(&["send", "bob", evil]).expect_code(0);
+    let bob = bob.run(&["listen", "--count", "1", "--for", "30s"]).expect_code(0);
+    assert!(bob.stdout.contains("wipe") && bob.stdout.contains("txt.exe"), "{bob:?}");
+    let is_harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!bob.stdout.contains(is_harmful), "{bob:?}");
+}
+
+#[test]
+fn a_text_from_standard_input_keeps_its_lines() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = rig.client("bob", server.url());
+    let _ = bob.run(&["users"]).expect_code(0);
+    let mut send = rig.client("alice", server.url()).start(&["send", "bob", "-"]);
+    send.type_line("first");
+    send.type_line("second");
+    let _ = send.finish().expect_code(0);
+    let received = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
+    assert_eq!(received.texts().remove(0).trim_end(), "first\nsecond");
+}

@@ -1,0 +1,112 @@
+//! Many clients at once, and whether anything was lost.
+
+use chat_tests::{Client, Finished, Rig, get, messages};
+use serde_json::Value;
+
+fn emulator(rig: &Rig, url: &str) -> Client {
+    // The emulator makes its own names; this one is not used.
+    rig.client("emulator", url)
+}
+
+fn report(run: &Finished) -> Value {
+    run.events_named("report").pop().unwrap()
+}
+
+fn number(report: &Value, field: &str) -> u64 {
+    report[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {report}"))
+}
+
+/// Sum of the samples of one counter.
+fn metric(metrics: &str, name: &str) -> f64 {
+    let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    let named = samples.filter(|line| line.split(['{', ' ']).next() == Some(name));
+    named.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+fn assert_nothing_wrong(report: &Value) {
+    for field in ["lost", "duplicated", "out_of_order", "unreadable", "unanswered"] {
+        assert_eq!(number(report, field), 0, "{field} in {report}");
+    }
+    assert!(number(report, "delivered") > 0, "{report}");
+    assert_eq!(number(report, "delivered"), number(report, "expected"), "{report}");
+    let answered = number(report, "acked") + number(report, "noacked");
+    assert_eq!(answered, number(report, "sent"), "{report}");
+}
+
+#[test]
+fn twenty_clients_lose_nothing_and_their_sums_are_the_servers() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let messages = messages().display().to_string();
+    let arguments = ["--emulate", "20", "--per-client", "15", "--messages", &messages, "--json"];
+    let run = emulator(&rig, server.url()).run(&arguments).expect_code(0);
+    let report = report(&run);
+    assert_nothing_wrong(&report);
+    assert_eq!((number(&report, "clients"), number(&report, "sent")), (20, 300));
+    let sums = report["server"].as_array().unwrap();
+    assert!(!sums.is_empty(), "{report}");
+    for sum in sums {
+        assert_eq!(sum["clients"], sum["server"], "{report}");
+    }
+    let metrics = get(server.address(), "/metrics", &[]).body;
+    #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "small counts")]
+    let delivered = number(&report, "delivered") as f64;
+    assert!(metric(&metrics, "chat_deliveries_total") >= delivered, "{metrics}");
+}
+
+#[test]
+fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let messages = messages().display().to_string();
+    let arguments =
+        ["--emulate", "20", "--duration", "6s", "--rate", "60", "--messages", &messages, "--json"];
+    let emulator = emulator(&rig, server.url());
+    let mut run = emulator.start(&arguments);
+    for _ in 0..2 {
+        // Some messages are stored by this server process before it is killed.
+        let log = rig.logs().join("server.jsonl");
+        let seen = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+        wait_for_lines(&log, seen + 150);
+        server.restart(&rig, &[]);
+    }
+    let finished = run.wait().expect_code(0);
+    let report = report(&finished);
+    assert_nothing_wrong(&report);
+    assert!(number(&report, "reconnects") >= 40, "{report}");
+}
+
+/// A file has no event for its growth; a short pause between looks, until a deadline.
+fn wait_for_lines(path: &std::path::Path, count: usize) {
+    let end = std::time::Instant::now() + chat_tests::LIMIT;
+    while std::fs::read_to_string(path).unwrap_or_default().lines().count() < count {
+        assert!(std::time::Instant::now() < end, "fewer than {count} lines in {}", path.display());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_threshold_that_fails_is_exit_99() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let messages = messages().display().to_string();
+    let arguments =
+        ["--emulate", "3", "--per-client", "5", "--messages", &messages, "--max-p99", "0.0001"];
+    let run = emulator(&rig, server.url()).run(&arguments);
+    assert_eq!(run.code, Some(99), "{run:#?}");
+}
+
+#[test]
+fn the_same_home_registers_again_on_a_new_server() {
+    let rig = Rig::new();
+    let messages = messages().display().to_string();
+    let arguments = ["--emulate", "3", "--per-client", "5", "--messages", &messages, "--json"];
+    for _ in 0..2 {
+        let other = Rig::new();
+        let server = other.server();
+        for _ in 0..2 {
+            let run = emulator(&rig, server.url()).run(&arguments).expect_code(0);
+            assert_nothing_wrong(&report(&run));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Starting, stopping and crashing.
+
+use chat_tests::{Program, Rig, Server};
+
+#[test]
+fn sigterm_ends_the_server_well_and_tells_the_clients_why() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url()).chat();
+    let ended = server.terminate().expect_code(0);
+    assert!(ended.stderr.contains("stopping"), "{ended:?}");
+    alice.stdout.wait_for_part("restarting");
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_crash_right_after_it() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let bob = rig.client("bob", server.url());
+    let _ = bob.run(&["users"]).expect_code(0);
+    let mut texts = Vec::new();
+    for round in 1..=2 {
+        let mut alice = rig.client("alice", server.url()).chat();
+        for number in 1..=25 {
+            let text = format!("round {round} number {number}");
+            alice.type_line(&format!("bob*{text}"));
+            texts.push(text);
+        }
+        alice.stdout.wait_for_count(25, |line| line.contains("✓ kept for bob"));
+        server.kill_hard();
+        alice.kill_hard();
+        server.restart(&rig, &[]);
+    }
+    let received = bob.run(&["listen", "--count", "50", "--for", "30s", "--json"]).expect_code(0);
+    assert_eq!(received.texts(), texts);
+}
+
+#[test]
+fn a_client_connects_again_and_what_it_sent_meanwhile_arrives_once() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let bob = rig.client("bob", server.url()).chat();
+    let mut alice = rig.client("alice", server.url()).chat();
+    alice.type_line("before");
+    bob.stdout.wait_for_part("alice: before");
+    server.kill_hard();
+    for number in 1..=5 {
+        alice.type_line(&format!("meanwhile {number};"));
+    }
+    server.restart(&rig, &[]);
+    bob.stdout.wait_for_part("alice: meanwhile 5;");
+    let _ = alice.finish().expect_code(0);
+    let bob = bob.finish().expect_code(0);
+    let shown: Vec<&str> = bob.stdout.lines().filter(|line| line.contains("meanwhile")).collect();
+    assert_eq!(shown.len(), 5, "{bob:?}");
+    for (line, number) in shown.iter().zip(1..) {
+        assert!(line.ends_with(&format!("meanwhile {number};")), "{bob:?}");
+    }
+}
+
+#[test]
+fn a_second_server_on_the_same_folder_is_refused() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let second = Program::start(Server::command(&rig, "0", &[])).finish().expect_code(1);
+    assert!(second.stderr.contains("another server uses the data folder"), "{second:?}");
+    let _ = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+}
+
+#[test]
+fn a_killed_server_leaves_no_lock_behind() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    server.restart(&rig, &[]);
+    let _ = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+}
+
+#[test]
+fn a_port_in_use_is_refused() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let other = Rig::new();
+    let second = Program::start(Server::command(&other, server.port(), &[])).finish();
+    let second = second.expect_code(1);
+    assert!(second.stderr.contains(server.port()), "{second:?}");
+}
+
+#[test]
+fn no_server_is_exit_3() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    let _ = alice.run(&["users"]).expect_code(0);
+    let _ = server.terminate().expect_code(0);
+    let nobody = alice.run(&["users"]).expect_code(3);
+    assert!(nobody.stderr.contains("cannot reach"), "{nobody:?}");
+}

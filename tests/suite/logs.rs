@@ -1,0 +1,66 @@
+//! The operation logs: complete, readable by programs, without content.
+
+use std::path::Path;
+
+use chat_tests::Rig;
+use serde_json::Value;
+
+fn operations(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let parse = |line: &str| -> Value {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    };
+    text.lines().map(parse).collect()
+}
+
+#[test]
+fn every_operation_is_one_object_with_time_name_and_outcome() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    let _ = rig.client("bob", server.url()).run(&["users"]).expect_code(0);
+    let lines = ["hello", "bob*hello", "nemo*hello", "/run server -- false", "/run server -- rm"];
+    let _ = alice.pipe(&lines, &[]).expect_code(0);
+    let _ = rig.client("bob", server.url()).run(&["listen", "--for", "300ms"]).expect_code(0);
+    let _ = alice.with_password("wrong password, really").run(&["users"]).expect_code(4);
+    let _ = server.terminate().expect_code(0);
+    for name in ["server", "client-alice", "client-bob"] {
+        let operations = operations(&rig.logs().join(format!("{name}.jsonl")));
+        assert!(operations.len() > 3, "{name}: {operations:?}");
+        for operation in &operations {
+            for field in ["ts", "level", "op", "outcome"] {
+                assert!(operation[field].is_string(), "{name}: no {field} in {operation}");
+            }
+            assert!(operation["op_id"].is_u64(), "{name}: {operation}");
+        }
+        let has = |outcome: &str| operations.iter().any(|line| line["outcome"] == outcome);
+        assert!(has("ok"), "{name}: {operations:?}");
+    }
+    let server = operations(&rig.logs().join("server.jsonl"));
+    let stored = server.iter().find(|line| line["op"] == "frame.stored").unwrap();
+    for field in ["id", "priority", "bytes", "queue_us", "total_us", "user"] {
+        assert!(!stored[field].is_null(), "no {field} in {stored}");
+    }
+}
+
+#[test]
+fn one_message_can_be_followed_through_all_logs() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = rig.client("bob", server.url());
+    let alice = rig.client("alice", server.url());
+    let _ = bob.run(&["users"]).expect_code(0);
+    let sent = alice.run(&["send", "bob", "follow me", "--json"]).expect_code(0);
+    let id = sent.events_named("ack").remove(0)["id"].as_str().unwrap().to_owned();
+    let _ = bob.run(&["listen", "--count", "1", "--for", "30s"]).expect_code(0);
+    let _ = alice.run(&["listen", "--for", "500ms"]).expect_code(0);
+    let story = alice.run_known(&["story", &id]).expect_code(0).stdout;
+    let steps = ["message.send", "frame.stored", "message.stored", "message.receive"];
+    for step in steps.into_iter().chain(["message.delivered"]) {
+        assert!(story.contains(step), "no {step} in\n{story}");
+    }
+    for who in ["client-alice", "server", "client-bob"] {
+        assert!(story.contains(who), "no {who} in\n{story}");
+    }
+    assert!(!story.contains("follow me"), "{story}");
+}

@@ -1,0 +1,123 @@
+//! The source text itself.
+
+use std::path::{Path, PathBuf};
+
+use chat_tests::{Rig, Server, workspace};
+
+/// More than this is more than one subject.
+const LINES_MAX: usize = 600;
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn all_sources() -> Vec<(PathBuf, String)> {
+    let folders = [workspace().join("crates"), workspace().join("tests")];
+    let paths: Vec<_> = folders.iter().flat_map(|folder| sources(folder)).collect();
+    assert!(paths.len() > 100, "only {} sources found", paths.len());
+    paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    for (path, text) in all_sources() {
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // In two parts, so that this file does not find itself.
+    let forbidden = [("to", "do!("), ("unimple", "mented!("), ("db", "g!("), ("FIX", "ME"), ("XX", "X:")];
+    for (path, text) in all_sources() {
+        for (one, two) in forbidden {
+            let word = format!("{one}{two}");
+            assert!(!text.contains(&word), "{} contains {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    let crates = std::fs::read_dir(workspace().join("crates")).unwrap();
+    let folders = crates.map(|entry| entry.unwrap().path()).chain([workspace().join("tests")]);
+    for folder in folders.filter(|folder| folder.is_dir()) {
+        let path = folder.join("Cargo.toml");
+        let manifest = std::fs::read_to_string(&path).unwrap();
+        let has_lints = manifest.contains("[lints]\nworkspace = true")
+            || manifest.contains("lints.workspace = true");
+        assert!(has_lints, "{}", path.display());
+        let has_version = |line: &str| line.contains(" = \"") && line.contains("version");
+        let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        assert!(!dependencies.lines().any(has_version), "a version in {}", path.display());
+    }
+}
+
+/// Long options in the code of the README, with the program of their line.
+fn readme_options() -> Vec<(bool, String)> {
+    let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
+    let mut found = Vec::new();
+    for line in readme.lines() {
+        let is_ours = line.contains("chat-server") || line.contains("chat-client");
+        if !is_ours || line.starts_with("cargo") {
+            continue;
+        }
+        let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        let options = words.filter(|word| word.len() > 3 && word.starts_with("--"));
+        let is_server = line.contains("chat-server") && !line.contains("chat-client");
+        found.extend(options.map(|option| (is_server, option.to_owned())));
+    }
+    found
+}
+
+#[test]
+fn the_options_of_the_readme_exist() {
+    let rig = Rig::new();
+    let help = chat_tests::Program::start(Server::command(&rig, "0", &["--help"])).finish();
+    let server_help = help.expect_code(0).stdout;
+    let client = rig.client("alice", "ws://127.0.0.1:9");
+    let mut client_help = client.run_known(&["--help"]).expect_code(0).stdout;
+    for command in ["send", "listen", "run", "users", "agent", "story"] {
+        client_help += &client.run_known(&[command, "--help"]).expect_code(0).stdout;
+    }
+    let options = readme_options();
+    assert!(options.len() > 15, "{options:?}");
+    for (is_server, option) in options {
+        let is_known = if is_server {
+            server_help.contains(&option)
+        } else {
+            client_help.contains(&option) || server_help.contains(&option)
+        };
+        assert!(is_known, "README.md: {option} is no option");
+    }
+}
+
+#[test]
+fn the_slash_commands_of_the_readme_exist() {
+    let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
+    let section = readme.split("## Commands of the line mode").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let quoted = section.split('`').skip(1).step_by(2);
+    let words = quoted.filter(|code| code.starts_with('/'));
+    let words: Vec<&str> = words.filter_map(|code| code.split(' ').next()).collect();
+    assert!(words.len() > 12, "{words:?}");
+    let rig = Rig::new();
+    let server = rig.server();
+    let lines: Vec<String> = words.iter().map(|word| format!("/help {}", &word[1..])).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let help = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(0);
+    assert!(!help.stdout.contains("unknown command"), "{help:?}");
+    for word in words {
+        assert!(help.stdout.contains(word), "README.md: {word} has no help: {help:?}");
+    }
+}
