@@ -27,7 +27,7 @@ measure() {
   server=$!
   local address=""
   for _ in $(seq 300); do
-    address="$(grep -oE 'ws://[0-9.:]+' "$work/server.log" | head -n 1 | cut -c6- || true)"
+    address="$(grep -oE 'ws://[0-9.:]+' "$work/server.log" 2>/dev/null | head -n 1 | cut -c6- || true)"
     [[ -n "$address" ]] && break
     sleep 0.1
   done

@@ -118,8 +118,17 @@ impl Finished {
     #[must_use]
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{self:#?}");
+        self.assert_code(code);
         self
+    }
+
+    /// Checks that it ended with `code`.
+    ///
+    /// # Panics
+    /// When it ended otherwise, with what it said.
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
     }
 
     /// Standard output as one JSON object per line.

@@ -88,7 +88,7 @@ impl Server {
     /// When it does not start.
     pub fn restart(&mut self, rig: &Rig, options: &[&str]) {
         self.kill_hard();
-        let (program, url) = Self::launch(rig, &self.port().to_owned(), options);
+        let (program, url) = Self::launch(rig, self.port(), options);
         self.program = Some(program);
         self.url = url;
     }

@@ -7,7 +7,7 @@ fn an_account_is_made_once_and_signs_in_again() {
     let rig = Rig::new();
     let server = rig.server();
     let alice = rig.client("alice", server.url());
-    let _ = alice.run(&["users"]).expect_code(0);
+    alice.run(&["users"]).assert_code(0);
     let again = alice.run_known(&["users"]).expect_code(0);
     assert!(again.stdout.contains("alice"), "{again:?}");
 }
@@ -26,18 +26,18 @@ fn an_unknown_name_is_not_made_without_being_asked_to() {
 fn a_wrong_password_is_told_so() {
     let rig = Rig::new();
     let server = rig.server();
-    let _ = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
     let wrong = rig.client("alice", server.url()).with_password("something else entirely");
     let refused = wrong.run(&["users"]).expect_code(4);
     assert!(refused.stderr.contains("wrong password"), "{refused:?}");
-    let _ = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
 }
 
 #[test]
 fn a_name_belongs_to_whoever_made_it() {
     let rig = Rig::new();
     let server = rig.server();
-    let _ = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
     for name in ["alice", "ALICE"] {
         let thief = rig.client(name, server.url()).with_home(rig.path(&format!("other-{name}")));
         let refused = thief.with_password("quite another password").run(&["users"]).expect_code(5);
@@ -68,7 +68,7 @@ fn names_that_break_a_rule_are_refused_with_the_rule() {
         assert!(!refused.stderr.contains('\u{7}'), "{name:?}: {refused:?}");
     }
     let longest = "y".repeat(32);
-    let _ = rig.client(&longest, server.url()).run(&["users"]).expect_code(0);
+    rig.client(&longest, server.url()).run(&["users"]).assert_code(0);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_second_line_mode_of_the_same_name_is_refused_and_the_first_goes_on() {
     assert!(second.stderr.contains("E_NAME_IN_USE"), "{second:?}");
     let one_shot = alice.run(&["users"]).expect_code(0);
     assert!(one_shot.stdout.contains("alice"), "{one_shot:?}");
-    let _ = say(first, "still here").expect_code(0);
+    say(first, "still here").assert_code(0);
 }
 
 fn say(mut program: Program, line: &str) -> chat_tests::Finished {

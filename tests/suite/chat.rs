@@ -22,7 +22,7 @@ fn a_direct_message_reaches_only_whom_it_names() {
     let bob = rig.client("bob", server.url()).chat();
     let carol = rig.client("carol", server.url()).chat();
     let lines = ["bob*star 2*3", "/msg bob slash", "DM bob capitals", "ALL*to all", "PM room"];
-    let _ = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(0);
+    rig.client("alice", server.url()).pipe(&lines, &[]).assert_code(0);
     for text in ["star 2*3", "slash", "capitals"] {
         bob.stdout.wait_for_part(&format!("alice → you: {text}"));
     }
@@ -42,7 +42,7 @@ fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_
     let server = rig.server();
     let alice = rig.client("alice", server.url());
     let bob = rig.client("bob", server.url());
-    let _ = bob.run(&["users"]).expect_code(0);
+    bob.run(&["users"]).assert_code(0);
     let mut chat = alice.chat();
     let texts: Vec<String> = (1..=12).map(|number| format!("number {number}")).collect();
     for text in &texts {
@@ -62,7 +62,7 @@ fn receipts_that_come_while_the_sender_is_away_are_shown_later() {
     let server = rig.server();
     let alice = rig.client("alice", server.url());
     let bob = rig.client("bob", server.url());
-    let _ = bob.run(&["users"]).expect_code(0);
+    bob.run(&["users"]).assert_code(0);
     let sent = alice.run(&["send", "bob", "one", "--json"]).expect_code(0);
     let stored = sent.events_named("ack").remove(0);
     assert_eq!((&stored["stage"], &stored["kept"]), (&"stored".into(), &true.into()));
@@ -108,7 +108,7 @@ fn who_comes_and_goes_is_shown() {
     let bob = rig.client("bob", server.url()).chat();
     alice.stdout.wait_for_part("[bob] just joined the server");
     server.program().stdout.wait_for_part("[bob] just joined the chat");
-    let _ = bob.finish().expect_code(0);
+    bob.finish().assert_code(0);
     alice.stdout.wait_for_part("[bob] just left the server");
     server.program().stdout.wait_for_part("[bob] just left the chat");
 }
@@ -146,10 +146,10 @@ fn escape_sequences_of_others_do_nothing_to_my_terminal() {
     let rig = Rig::new();
     let server = rig.server();
     let bob = rig.client("bob", server.url());
-    let _ = bob.run(&["users"]).expect_code(0);
+    bob.run(&["users"]).assert_code(0);
     let evil = "wipe \u{1b}[2J title \u{1b}]0;owned\u{7} c1 \u{9b}31m back\rwards \u{202e}txt.exe";
     let alice = rig.client("alice", server.url());
-    let _ = alice.run(&["send", "bob", evil]).expect_code(0);
+    alice.run(&["send", "bob", evil]).assert_code(0);
     let bob = bob.run(&["listen", "--count", "1", "--for", "30s"]).expect_code(0);
     assert!(bob.stdout.contains("wipe") && bob.stdout.contains("txt.exe"), "{bob:?}");
     let is_harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
@@ -161,11 +161,11 @@ fn a_text_from_standard_input_keeps_its_lines() {
     let rig = Rig::new();
     let server = rig.server();
     let bob = rig.client("bob", server.url());
-    let _ = bob.run(&["users"]).expect_code(0);
+    bob.run(&["users"]).assert_code(0);
     let mut send = rig.client("alice", server.url()).start(&["send", "bob", "-"]);
     send.type_line("first");
     send.type_line("second");
-    let _ = send.finish().expect_code(0);
+    send.finish().assert_code(0);
     let received = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
     assert_eq!(received.texts().remove(0).trim_end(), "first\nsecond");
 }

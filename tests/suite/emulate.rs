@@ -90,8 +90,9 @@ fn a_threshold_that_fails_is_exit_99() {
     let rig = Rig::new();
     let server = rig.server();
     let messages = messages().display().to_string();
+    // Nobody seals, syncs to disk and delivers 1000 messages of 20 clients within a millisecond.
     let arguments =
-        ["--emulate", "3", "--per-client", "5", "--messages", &messages, "--max-p99", "0.0001"];
+        ["--emulate", "20", "--per-client", "50", "--messages", &messages, "--max-p99", "1"];
     let run = emulator(&rig, server.url()).run(&arguments);
     assert_eq!(run.code, Some(99), "{run:#?}");
 }

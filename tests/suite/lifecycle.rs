@@ -17,7 +17,7 @@ fn what_was_acknowledged_survives_a_crash_right_after_it() {
     let rig = Rig::new();
     let mut server = rig.server();
     let bob = rig.client("bob", server.url());
-    let _ = bob.run(&["users"]).expect_code(0);
+    bob.run(&["users"]).assert_code(0);
     let mut texts = Vec::new();
     for round in 1..=2 {
         let mut alice = rig.client("alice", server.url()).chat();
@@ -49,7 +49,7 @@ fn a_client_connects_again_and_what_it_sent_meanwhile_arrives_once() {
     }
     server.restart(&rig, &[]);
     bob.stdout.wait_for_part("alice: meanwhile 5;");
-    let _ = alice.finish().expect_code(0);
+    alice.finish().assert_code(0);
     let bob = bob.finish().expect_code(0);
     let shown: Vec<&str> = bob.stdout.lines().filter(|line| line.contains("meanwhile")).collect();
     assert_eq!(shown.len(), 5, "{bob:?}");
@@ -64,7 +64,7 @@ fn a_second_server_on_the_same_folder_is_refused() {
     let server = rig.server();
     let second = Program::start(Server::command(&rig, "0", &[])).finish().expect_code(1);
     assert!(second.stderr.contains("another server uses the data folder"), "{second:?}");
-    let _ = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_killed_server_leaves_no_lock_behind() {
     let rig = Rig::new();
     let mut server = rig.server();
     server.restart(&rig, &[]);
-    let _ = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn no_server_is_exit_3() {
     let rig = Rig::new();
     let server = rig.server();
     let alice = rig.client("alice", server.url());
-    let _ = alice.run(&["users"]).expect_code(0);
-    let _ = server.terminate().expect_code(0);
+    alice.run(&["users"]).assert_code(0);
+    server.terminate().assert_code(0);
     let nobody = alice.run(&["users"]).expect_code(3);
     assert!(nobody.stderr.contains("cannot reach"), "{nobody:?}");
 }

@@ -18,12 +18,12 @@ fn every_operation_is_one_object_with_time_name_and_outcome() {
     let rig = Rig::new();
     let server = rig.server();
     let alice = rig.client("alice", server.url());
-    let _ = rig.client("bob", server.url()).run(&["users"]).expect_code(0);
+    rig.client("bob", server.url()).run(&["users"]).assert_code(0);
     let lines = ["hello", "bob*hello", "nemo*hello", "/run server -- false", "/run server -- rm"];
-    let _ = alice.pipe(&lines, &[]).expect_code(0);
-    let _ = rig.client("bob", server.url()).run(&["listen", "--for", "300ms"]).expect_code(0);
-    let _ = alice.with_password("wrong password, really").run(&["users"]).expect_code(4);
-    let _ = server.terminate().expect_code(0);
+    alice.pipe(&lines, &[]).assert_code(0);
+    rig.client("bob", server.url()).run(&["listen", "--for", "300ms"]).assert_code(0);
+    alice.with_password("wrong password, really").run(&["users"]).assert_code(4);
+    server.terminate().assert_code(0);
     for name in ["server", "client-alice", "client-bob"] {
         let operations = operations(&rig.logs().join(format!("{name}.jsonl")));
         assert!(operations.len() > 3, "{name}: {operations:?}");
@@ -49,11 +49,11 @@ fn one_message_can_be_followed_through_all_logs() {
     let server = rig.server();
     let bob = rig.client("bob", server.url());
     let alice = rig.client("alice", server.url());
-    let _ = bob.run(&["users"]).expect_code(0);
+    bob.run(&["users"]).assert_code(0);
     let sent = alice.run(&["send", "bob", "follow me", "--json"]).expect_code(0);
     let id = sent.events_named("ack").remove(0)["id"].as_str().unwrap().to_owned();
-    let _ = bob.run(&["listen", "--count", "1", "--for", "30s"]).expect_code(0);
-    let _ = alice.run(&["listen", "--for", "500ms"]).expect_code(0);
+    bob.run(&["listen", "--count", "1", "--for", "30s"]).assert_code(0);
+    alice.run(&["listen", "--for", "500ms"]).assert_code(0);
     let story = alice.run_known(&["story", &id]).expect_code(0).stdout;
     let steps = ["message.send", "frame.stored", "message.stored", "message.receive"];
     for step in steps.into_iter().chain(["message.delivered"]) {

@@ -38,7 +38,8 @@ fn no_source_file_is_too_long() {
 #[test]
 fn nothing_is_left_for_later() {
     // In two parts, so that this file does not find itself.
-    let forbidden = [("to", "do!("), ("unimple", "mented!("), ("db", "g!("), ("FIX", "ME"), ("XX", "X:")];
+    let forbidden =
+        [("to", "do!("), ("unimple", "mented!("), ("db", "g!("), ("FIX", "ME"), ("XX", "X:")];
     for (path, text) in all_sources() {
         for (one, two) in forbidden {
             let word = format!("{one}{two}");

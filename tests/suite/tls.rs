@@ -10,12 +10,12 @@ fn the_first_certificate_is_pinned_and_another_one_is_refused() {
     server.program().stderr.wait_for_part("certificate fingerprint");
     let alice = rig.client("alice", server.url());
     let bob = rig.client("bob", server.url());
-    let _ = bob.run(&["users"]).expect_code(0);
-    let _ = alice.run(&["send", "bob", "over TLS"]).expect_code(0);
+    bob.run(&["users"]).assert_code(0);
+    alice.run(&["send", "bob", "over TLS"]).assert_code(0);
     let received = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
     assert_eq!(received.texts(), ["over TLS"]);
     server.restart(&rig, &["--tls", "auto"]);
-    let _ = alice.run(&["users"]).expect_code(0);
+    alice.run(&["users"]).assert_code(0);
     server.kill_hard();
     std::fs::remove_dir_all(rig.data().join("tls")).unwrap();
     server.restart(&rig, &["--tls", "auto"]);

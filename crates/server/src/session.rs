@@ -40,6 +40,7 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
         }
     };
     permit.signed_in();
+    let socket = socket.renew().await;
     let peer = admitted.peer;
     let mut reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
     tokio::spawn(catch_up::run(hub, peer, queue, admitted.plan));

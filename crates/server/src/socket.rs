@@ -105,6 +105,18 @@ impl Socket {
         Self { inner, control: ControlBudget::default() }
     }
 
+    /// The same connection with new buffers. The library keeps them as large as the longest message
+    /// so far, and for an idle client that is its sign-in.
+    ///
+    /// Only between AUTH and its answer: a client has nothing to say there, and what it says too
+    /// early is lost.
+    pub async fn renew(self) -> Self {
+        let Self { inner, control } = self;
+        let metered = inner.into_inner();
+        let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
+        Self { inner, control }
+    }
+
     /// Tells whether the peer is heard, also after the socket has been split.
     pub fn pulse(&self) -> Pulse {
         self.inner.get_ref().pulse()

@@ -22,6 +22,10 @@ pub const DATABASE_FILE: &str = "chat.sqlite";
 /// `PRAGMA user_version` of this schema.
 const SCHEMA_VERSION: i64 = 1;
 
+/// Pages the writer keeps in memory, in KiB: appends touch few pages, and everything that is read
+/// often is in the router's memory already.
+const WRITER_CACHE_KIB: i64 = 6 * 1024;
+
 /// Entries lie in the order of their positions, so a batch fills whole pages at the end of the file
 /// however many conversations it is for. Ids begin with a time, so their index grows at its end too;
 /// only the small index by log is written all over.
@@ -79,7 +83,7 @@ fn prepare(connection: &Connection, options: SqliteOptions) -> rusqlite::Result<
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // An ACK means durable: the log is synced at every commit.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     if let Some(pages) = options.pages_max {
         connection.pragma_update(None, "max_page_count", i64::from(pages))?;
     }
