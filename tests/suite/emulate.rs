@@ -1,6 +1,9 @@
 //! Many clients at once, and whether anything was lost.
 
-use chat_tests::{Client, Finished, Rig, get, messages};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chat_tests::{Client, Finished, LIMIT, Rig, get, messages};
 use serde_json::Value;
 
 fn emulator(rig: &Rig, url: &str) -> Client {
@@ -63,11 +66,10 @@ fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
         ["--emulate", "20", "--duration", "6s", "--rate", "60", "--messages", &messages, "--json"];
     let emulator = emulator(&rig, server.url());
     let mut run = emulator.start(&arguments);
+    let log = rig.logs().join("server.jsonl");
     for _ in 0..2 {
-        // Some messages are stored by this server process before it is killed.
-        let log = rig.logs().join("server.jsonl");
-        let seen = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
-        wait_for_lines(&log, seen + 150);
+        // Messages flow through this server process when it is killed.
+        wait_for_texts(&log, texts_in(&log) + 40);
         server.restart(&rig, &[]);
     }
     let finished = run.wait().expect_code(0);
@@ -76,12 +78,19 @@ fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
     assert!(number(&report, "reconnects") >= 40, "{report}");
 }
 
-/// A file has no event for its growth; a short pause between looks, until a deadline.
-fn wait_for_lines(path: &std::path::Path, count: usize) {
-    let end = std::time::Instant::now() + chat_tests::LIMIT;
-    while std::fs::read_to_string(path).unwrap_or_default().lines().count() < count {
-        assert!(std::time::Instant::now() < end, "fewer than {count} lines in {}", path.display());
-        std::thread::sleep(std::time::Duration::from_millis(20));
+/// Messages to a room that the server has stored.
+fn texts_in(log: &Path) -> usize {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let is_text = |line: &&str| line.contains("frame.stored") && line.contains("\"TEXT\"");
+    log.lines().filter(is_text).count()
+}
+
+/// A file has no event for its growth: short looks until a deadline.
+fn wait_for_texts(log: &Path, count: usize) {
+    let end = Instant::now() + LIMIT;
+    while texts_in(log) < count {
+        assert!(Instant::now() < end, "fewer than {count} texts in {}", log.display());
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

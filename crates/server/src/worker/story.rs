@@ -139,6 +139,7 @@ pub(super) fn leave(log: &OperationLog, peer: &Peer) {
         conn_id: Some(peer.connection.0),
         user: Some(peer.name.as_str().into()),
         level: Level::Info,
+        outcome: Some(Outcome::Ok),
         ..Operation::new("session.close")
     });
 }

@@ -201,6 +201,8 @@ impl Emulated {
         match event {
             ClientEvent::Online { .. } => {
                 let is_again = std::mem::replace(&mut self.state.was_online, true);
+                // The answer may have gone down with the connection.
+                self.state.has_asked = false;
                 let is_sending = matches!(*self.phases.borrow(), Phase::Sending(_));
                 if is_again && is_sending {
                     self.ledger().reconnected(self.number);
