@@ -105,6 +105,8 @@ pub(crate) struct Link {
     /// Views that are up to date.
     pub(crate) views: HashSet<ConversationId>,
     pub(crate) refreshing: HashMap<ConversationId, Refresh>,
+    /// Views that have just come up to date.
+    pub(crate) viewed: Vec<ConversationId>,
     pub(crate) requests: HashMap<MessageId, Request>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: HashMap<UserName, Option<u64>>,
@@ -315,6 +317,7 @@ impl Endpoint {
             Ok(message) => self.on_text(now_ms, message),
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
         }
+        self.views_answered(now_ms);
         self.pump(now_ms);
     }
 

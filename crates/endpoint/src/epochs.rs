@@ -264,6 +264,15 @@ impl Endpoint {
         if self.state.epochs.get(&e.to_string()).is_some() {
             return Received::Done;
         }
+        if !self.has_known(&header.cid, &header.from) {
+            if !self.ensure_view(&header.cid) {
+                return Received::NeedsView;
+            }
+            let detail =
+                format!("a key for {} was made by somebody who never was in it", header.cid);
+            self.alarm(Alarm::BadChain, &header.from, &detail);
+            return Received::Done;
+        }
         self.link.arriving.insert(e, Arriving { header, members: Vec::new() });
         Received::NeedsParts(e)
     }

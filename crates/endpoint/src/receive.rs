@@ -25,6 +25,8 @@ pub(crate) enum Received {
     Done,
     /// Its sender's bundle must be fetched first.
     NeedsSender,
+    /// The view of its conversation must be brought up to date first.
+    NeedsView,
     /// A KEY whose parts follow.
     NeedsParts(Digest),
 }
@@ -107,6 +109,10 @@ impl Endpoint {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
                 }
+                Received::NeedsView => {
+                    self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
+                    return;
+                }
                 Received::NeedsParts(e) => {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     for part in self.take_early(&e) {
@@ -138,6 +144,13 @@ impl Endpoint {
         }
         for log in logs {
             self.receive_waiting(now_ms, &log);
+        }
+    }
+
+    /// Goes on with deliveries that waited for a view.
+    pub(crate) fn views_answered(&mut self, now_ms: u64) {
+        for cid in std::mem::take(&mut self.link.viewed) {
+            self.receive_waiting(now_ms, &Log::Conversation(cid));
         }
     }
 

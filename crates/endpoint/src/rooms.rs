@@ -47,6 +47,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether somebody is, or has been, in a conversation by the verified view.
+    pub(crate) fn has_known(&self, cid: &ConversationId, name: &UserName) -> bool {
+        match cid.kind() {
+            ConversationKind::Direct(a, b) => *name == a || *name == b,
+            ConversationKind::Room(_) | ConversationKind::Feed(_) => {
+                self.state.rooms.get(cid.as_str()).is_some_and(|room| room.has_known(name))
+            }
+        }
+    }
+
     /// Notes what the hub says about a room; a chain that has grown makes the view stale.
     pub(crate) fn note_head(&mut self, head: &Head) {
         let known = self.state.rooms.get(head.cid.as_str()).map_or(0, Membership::next);
@@ -183,6 +193,7 @@ impl Endpoint {
         }
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         self.link.views.insert(cid.clone());
+        self.link.viewed.push(cid.clone());
         if asked {
             self.tell(Event::Refreshed { cid: cid.clone() });
         }

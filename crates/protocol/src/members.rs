@@ -1,7 +1,7 @@
 //! Who belongs to a conversation: the signed membership chain of a room (rule R2), and the member
 //! lines that an epoch is wrapped for (6.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -146,12 +146,22 @@ pub struct Membership {
     head: Digest,
     open: bool,
     members: BTreeMap<UserName, Member>,
+    /// Who was a member and is none now: what they said in their time is still to be read.
+    #[serde(default)]
+    former: BTreeSet<UserName>,
 }
 
 impl Membership {
     /// A room before its first link. The lobby and ALL exist from the start and are open.
     pub fn new(cid: ConversationId) -> Self {
-        Self { cid, next: 0, head: Digest::ZERO, open: true, members: BTreeMap::new() }
+        Self {
+            cid,
+            next: 0,
+            head: Digest::ZERO,
+            open: true,
+            members: BTreeMap::new(),
+            former: BTreeSet::new(),
+        }
     }
 
     /// The room.
@@ -177,6 +187,11 @@ impl Membership {
     /// Whether `name` is a member.
     pub fn contains(&self, name: &UserName) -> bool {
         self.members.contains_key(name)
+    }
+
+    /// Whether `name` is a member or has been one.
+    pub fn has_known(&self, name: &UserName) -> bool {
+        self.contains(name) || self.former.contains(name)
     }
 
     /// Whether the room exists without being created: the lobby and ALL.
@@ -248,6 +263,7 @@ impl Membership {
             }
             MemberOperation::Leave | MemberOperation::Remove => {
                 self.members.remove(&who);
+                self.former.insert(who);
             }
             MemberOperation::Role => {
                 if let Some(member) = self.members.get_mut(&who) {

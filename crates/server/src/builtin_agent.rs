@@ -90,7 +90,7 @@ impl BuiltInAgent {
             match self.serve(&hub, &host, &mut reports).await {
                 Err(Stopped::Connection(LocalError::Stopping)) | Ok(()) => return,
                 Err(Stopped::Connection(error)) => {
-                    tracing::warn!(%error, "the built-in agent connects again");
+                    tracing::debug!(%error, "the built-in agent connects again");
                     sleep(RECONNECT_PAUSE).await;
                 }
                 Err(error) => {

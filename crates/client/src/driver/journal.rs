@@ -238,9 +238,12 @@ impl Journal {
                 outcome: Some(if *readable { Outcome::Ok } else { Outcome::Refused }),
                 ..self.about("message.delivered", id)
             },
-            Event::Started { re, .. } => self.about("command.started", re),
+            Event::Started { re, .. } => {
+                Operation { outcome: Some(Outcome::Ok), ..self.about("command.started", re) }
+            }
             Event::Output { re, data, .. } => Operation {
                 bytes: u64::try_from(data.len()).ok(),
+                outcome: Some(Outcome::Ok),
                 ..self.about("command.output", re)
             },
             Event::Ended { re, ok, status, code, reason, .. } => Operation {

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use chat_endpoint::store::memory::MemoryStore;
 use chat_endpoint::{BundleCache, Device, Endpoint, Event, Step, Transmit};
 use chat_protocol::b64::B64Vec;
-use chat_protocol::frame::{Binary, Delivery, RawFrame, Upload};
+use chat_protocol::crypto::WrapKey;
+use chat_protocol::epoch::EpochParameters;
+use chat_protocol::frame::{Binary, Delivery, RawFrame, Upload, sign_all};
 use chat_protocol::handshake::SignedIn;
 use chat_protocol::header::Header;
 use chat_protocol::hub::{
@@ -21,7 +23,7 @@ use chat_protocol::hub::{
 };
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
-use chat_protocol::members::{MemberList, Membership};
+use chat_protocol::members::{MemberLine, MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::{Tag, label};
 use chat_protocol::{code, epoch};
@@ -447,5 +449,41 @@ impl TestHub {
         let options = BundleOptions::default();
         let bundle = KEYS[2].publish(&name(text), Nonce16([7; 16]), None, self.now, options);
         self.people.entry(name(text)).or_default().push(bundle.unwrap());
+    }
+}
+
+impl TestHub {
+    /// Hands a device a key for the lobby by an account that the hub has made up, with that account
+    /// in the list.
+    pub(crate) fn forge_key(&mut self, text: &str, victim: usize) {
+        let (user, keys) = (name(text), &KEYS[2]);
+        let options = BundleOptions::default();
+        let bundle = keys.publish(&user, Nonce16([8; 16]), None, self.now, options).unwrap();
+        let lines = [Some(&bundle), self.people[&name("alice")].first()];
+        let list = MemberList::new(lines.into_iter().flatten().filter_map(Bundle::member_line));
+        self.people.insert(user.clone(), vec![bundle]);
+        let wrap = |line: &MemberLine| {
+            let bundle = self.people[&line.name].first().unwrap();
+            WrapKey::from_spki(&bundle.header().ek[0].spki).unwrap()
+        };
+        let wrap_keys: Vec<_> = list.lines().iter().map(wrap).collect();
+        let parameters = EpochParameters {
+            cid: ConversationId::room(&lobby()),
+            from: user,
+            sk: keys.signing_id(),
+            previous: None,
+            ts: self.now,
+        };
+        let key = zeroize::Zeroizing::new([3; 32]);
+        let new = epoch::create(parameters, &list, &wrap_keys, &key, Nonce16([4; 16])).unwrap();
+        let frame = sign_all(&keys.signing, &[new.frame]).remove(0);
+        let me = self.peers[victim].endpoint.device();
+        let line = list.position(&me.user, &me.keys.signing_id()).unwrap();
+        let first = u16::try_from(line).unwrap();
+        let wraps = vec![new.wraps[line].clone().into()];
+        let mut messages = vec![Delivery::encode(1_000, self.now, &frame)];
+        messages.extend(Upload::split(new.head.e, list.as_bytes(), &[]));
+        messages.push(Upload::Wraps { e: new.head.e, first, wraps }.encode());
+        self.peers[victim].inbox.extend(messages.into_iter().map(Transmit::Binary));
     }
 }

@@ -239,3 +239,16 @@ fn an_offered_identity_other_than_the_pinned_one_is_an_alarm_and_stops_messages(
     assert_eq!(hub.count(0, refused), 1);
     assert_eq!(hub.texts(1), ["alice: first"]);
 }
+
+#[test]
+fn a_key_by_somebody_who_never_was_in_the_room_is_an_alarm_and_is_not_used() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.forge_key("mallory", 0);
+    hub.run();
+    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::BadChain, user, .. } if user.as_str() == "mallory");
+    assert_eq!(hub.count(0, alarm), 1);
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "among ourselves").unwrap();
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: among ourselves"]);
+}
