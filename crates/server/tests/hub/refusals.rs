@@ -8,9 +8,10 @@ use chat_protocol::{
     name::ConversationId,
     tag::{Tag, label},
 };
+use chat_server::config::{Config, Verify};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, Epoch, Server, cid, fresh, new_id, now_ms, register};
+use crate::client::{Client, Epoch, Server, cid, config, fresh, new_id, now_ms, register, start};
 
 /// Alice and bob with an epoch between them.
 async fn pair(server: &Server) -> (Client, Client, Epoch) {
@@ -66,6 +67,28 @@ async fn a_tampered_frame_is_refused_and_three_end_the_connection() {
     assert_eq!(alice.closed().await.0, 1008);
     bob.settle().await;
     assert_eq!(bob.waiting(), 0, "nothing was delivered");
+    server.stop().await.unwrap();
+}
+
+/// With `--verify transport` the hub leaves signatures to the recipients; everything else is checked
+/// as before.
+#[tokio::test]
+async fn without_the_signature_check_only_recipients_see_a_tampered_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { verify: Verify::Transport, ..config(folder.path()) };
+    let server = start(config).await;
+    let (mut alice, mut bob, epoch) = pair(&server).await;
+    let place = cid("dm:alice:bob");
+    let mut frame = alice.seal(&alice.header(Tag::Dm, &place, epoch.e, 0)).to_vec();
+    let at = frame.len() - 300;
+    frame[at] ^= 1;
+    alice.send_frame(frame.into()).await;
+    alice.ack().await;
+    assert_eq!(bob.message().await.1.n, 0, "for its recipient to refuse");
+    let mut foreign = alice.header(Tag::Dm, &place, epoch.e, 1);
+    foreign.from = crate::client::name("bob");
+    alice.send_frame(alice.seal(&foreign)).await;
+    assert_eq!(alice.noack().await, "E_NOT_ALLOWED");
     server.stop().await.unwrap();
 }
 
