@@ -53,7 +53,7 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
-    /// Folder for keys, pins and history.
+    /// Folder for keys, known servers and what waits to be sent.
     pub home: PathBuf,
     /// Folder for the operation logs.
     pub logs: PathBuf,

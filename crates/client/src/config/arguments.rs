@@ -117,7 +117,7 @@ pub struct CommonArguments {
     /// Make the account if the name is new, without asking
     #[arg(long, global = true)]
     pub register: bool,
-    /// Folder for keys, known users and history [default: ~/.local/share/chat, or as XDG says]
+    /// Folder for keys, known servers and unsent messages [default: ~/.local/share/chat, or as XDG says]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Folder for the operation logs
