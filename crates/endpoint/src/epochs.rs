@@ -6,7 +6,6 @@ use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
 use chat_protocol::hub::{EpochHead, Log};
 use chat_protocol::id::{Digest, MessageId, Nonce16};
-use chat_protocol::keys::key_id;
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
 use chat_protocol::members::MemberList;
 use chat_protocol::name::ConversationId;
@@ -317,11 +316,10 @@ impl Endpoint {
                 let me = list
                     .position(&self.device.user, &self.device.keys.signing_id())
                     .and_then(|line| list.lines().get(line));
-                if me.map(|line| line.ek) != Some(key_id(self.device.keys.encryption.spki())) {
-                    return Err(epoch::EpochError::NotForMe.to_string());
-                }
+                let own = me.and_then(|line| self.device.keys.encryption_key(&line.ek));
+                let own = own.ok_or_else(|| epoch::EpochError::NotForMe.to_string())?;
                 let wrap = wrap.ok_or_else(|| epoch::EpochError::NotForMe.to_string())?;
-                epoch::open(header, &e, &list, wrap, &self.device.keys.encryption)
+                epoch::open(header, &e, &list, wrap, own)
                     .map(|chains| (list, chains))
                     .map_err(|error| error.to_string())
             });

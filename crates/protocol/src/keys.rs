@@ -28,6 +28,10 @@ pub const SIGNING_KEY_MS: u64 = 90 * 24 * 3600 * 1000;
 /// An encryption key is good for 7 days; senders use an expired one for up to 90 (rule R12).
 pub const ENCRYPTION_KEY_MS: u64 = 7 * 24 * 3600 * 1000;
 
+/// A replaced encryption key is erased 14 days after its successor came (rule R12): what is still
+/// undelivered then cannot be opened any more, and neither can it by a thief.
+pub const FORMER_KEY_MS: u64 = 14 * 24 * 3600 * 1000;
+
 /// The id of a public key.
 pub fn key_id(spki: &[u8]) -> KeyId {
     let digest = sha256(spki);
@@ -302,6 +306,17 @@ pub struct DeviceKeys {
     pub signing: SigningKey,
     /// Opens wrapped epoch keys.
     pub encryption: UnwrapKey,
+    /// Encryption keys that were replaced; they open what was wrapped for them before.
+    pub former: Vec<FormerKey>,
+}
+
+/// An encryption key that was replaced.
+#[derive(Debug)]
+pub struct FormerKey {
+    /// The key.
+    pub key: UnwrapKey,
+    /// When its successor came, Unix time in milliseconds.
+    pub retired_ms: u64,
 }
 
 /// What changes from one bundle of a device to the next.
@@ -322,7 +337,51 @@ impl DeviceKeys {
             identity: SigningKey::generate(sizes.long)?,
             signing: SigningKey::generate(sizes.signing)?,
             encryption: UnwrapKey::generate(sizes.long)?,
+            former: Vec::new(),
         })
+    }
+
+    /// The same device with a new encryption key of the same size. The old one is kept for
+    /// [`FORMER_KEY_MS`]; those that are older are erased, and with them what could still be opened
+    /// by stealing them (rule R12).
+    pub fn with_new_encryption_key(&self, now_ms: u64) -> Result<Self, KeyError> {
+        let size = VerifyingKey::from_spki(self.encryption.spki())?.signature_len() * 8;
+        let bits = KeyBits::from_bits(u32::try_from(size).unwrap_or(u32::MAX))?;
+        Ok(Self {
+            encryption: UnwrapKey::generate(bits)?,
+            former: self.kept_former(Some(now_ms), now_ms)?,
+            identity: SigningKey::from_pkcs8(&self.identity.to_pkcs8())?,
+            signing: SigningKey::from_pkcs8(&self.signing.to_pkcs8())?,
+        })
+    }
+
+    /// The same device with another signing key.
+    pub fn with_signing_key(&self, signing: SigningKey) -> Result<Self, KeyError> {
+        Ok(Self {
+            identity: SigningKey::from_pkcs8(&self.identity.to_pkcs8())?,
+            encryption: UnwrapKey::from_pkcs8(&self.encryption.to_pkcs8())?,
+            former: self.kept_former(None, 0)?,
+            signing,
+        })
+    }
+
+    /// Copies of the former keys that are young enough at `now_ms`, and of the current one if it is
+    /// `retired`.
+    fn kept_former(&self, retired: Option<u64>, now_ms: u64) -> Result<Vec<FormerKey>, KeyError> {
+        let young =
+            self.former.iter().filter(|key| now_ms.saturating_sub(key.retired_ms) < FORMER_KEY_MS);
+        let former = young.map(|former| (&former.key, former.retired_ms));
+        let current = retired.map(|retired_ms| (&self.encryption, retired_ms));
+        let copy = |(key, retired_ms): (&UnwrapKey, u64)| {
+            Ok(FormerKey { key: UnwrapKey::from_pkcs8(&key.to_pkcs8())?, retired_ms })
+        };
+        former.chain(current).map(copy).collect()
+    }
+
+    /// The encryption key with this id, the current one or a former one.
+    pub fn encryption_key(&self, kid: &KeyId) -> Option<&UnwrapKey> {
+        let former = self.former.iter().map(|former| &former.key);
+        std::iter::once(&self.encryption).chain(former).find(|key| key_id(key.spki()) == *kid)
     }
 
     /// Publishes the keys as the bundle after `previous`.
@@ -398,6 +457,19 @@ mod tests {
         assert_eq!(other.follows(&first), Err(BundleError::Identity));
         let other_first = keys.publish(&alice, dev, None, 6, BundleOptions::default()).unwrap();
         assert!(other_first.follows(&first).is_err(), "the same number with other bytes");
+    }
+
+    #[test]
+    fn a_replaced_encryption_key_opens_for_two_weeks_more() {
+        let first = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let old = key_id(first.encryption.spki());
+        let second = first.with_new_encryption_key(1_000).unwrap();
+        assert_ne!(key_id(second.encryption.spki()), old);
+        assert!(second.encryption_key(&old).is_some());
+        assert_eq!(second.signing_id(), first.signing_id());
+        let third = second.with_new_encryption_key(1_000 + FORMER_KEY_MS).unwrap();
+        assert!(third.encryption_key(&old).is_none(), "erased");
+        assert!(third.encryption_key(&key_id(second.encryption.spki())).is_some());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use chat_protocol::{
     crypto::{KeyError, SigningKey, UnwrapKey, random},
     id::Nonce16,
     keys::{
-        Bundle, BundleError, BundleOptions, DeviceKeys, ENCRYPTION_KEY_MS, KeySizes,
+        Bundle, BundleError, BundleOptions, DeviceKeys, ENCRYPTION_KEY_MS, FormerKey, KeySizes,
         PublishedWrapKey,
     },
     name::UserName,
@@ -71,6 +71,9 @@ struct KeyFile {
     identity: B64Vec,
     signing: B64Vec,
     encryption: B64Vec,
+    /// Replaced encryption keys and when they were.
+    #[serde(default)]
+    former: Vec<(B64Vec, u64)>,
     link: B64Vec,
     bundle: B64Vec,
 }
@@ -132,10 +135,15 @@ impl Identity {
         let file: KeyFile =
             serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         let key = |error: KeyError| damaged(error.to_string());
+        let former = file.former.iter().map(|(former, retired_ms)| {
+            let former = UnwrapKey::from_pkcs8(&former.0).map_err(key)?;
+            Ok::<_, IdentityError>(FormerKey { key: former, retired_ms: *retired_ms })
+        });
         let keys = Arc::new(DeviceKeys {
             identity: SigningKey::from_pkcs8(&file.identity.0).map_err(key)?,
             signing: SigningKey::from_pkcs8(&file.signing.0).map_err(key)?,
             encryption: UnwrapKey::from_pkcs8(&file.encryption.0).map_err(key)?,
+            former: former.collect::<Result<_, _>>()?,
         });
         let link = UnwrapKey::from_pkcs8(&file.link.0).map_err(key)?;
         let bundle =
@@ -143,8 +151,8 @@ impl Identity {
         Ok(Self { keys, link, bundle })
     }
 
-    /// Publishes the next bundle if the restart nonce changed or a key has expired. The link key is
-    /// then a new one; the others stay, because epochs are wrapped for them.
+    /// Publishes the next bundle if the restart nonce changed or a key has expired. Link and
+    /// encryption key are then new ones; the old encryption key is kept for what was wrapped for it.
     fn renew(
         mut self,
         path: &Path,
@@ -164,6 +172,7 @@ impl Identity {
         }
         if is_expired {
             self.link = UnwrapKey::generate(sizes.signing)?;
+            self.keys = Arc::new(self.keys.with_new_encryption_key(now_ms)?);
         }
         let lk = vec![publish(&self.link, now_ms)];
         let options = BundleOptions { rb, lk, rev: self.bundle.header().rev.clone() };
@@ -175,11 +184,15 @@ impl Identity {
 
     /// Replaces the file in one step: whole, or as it was.
     fn write(&self, path: &Path) -> Result<(), IdentityError> {
+        let former = self.keys.former.iter();
+        let former =
+            former.map(|former| (B64Vec(former.key.to_pkcs8().to_vec()), former.retired_ms));
         let file = KeyFile {
             v: 1,
             identity: B64Vec(self.keys.identity.to_pkcs8().to_vec()),
             signing: B64Vec(self.keys.signing.to_pkcs8().to_vec()),
             encryption: B64Vec(self.keys.encryption.to_pkcs8().to_vec()),
+            former: former.collect(),
             link: B64Vec(self.link.to_pkcs8().to_vec()),
             bundle: B64Vec(self.bundle.bytes().to_vec()),
         };

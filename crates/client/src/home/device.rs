@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{KeyBits, SigningKey, UnwrapKey, random};
 use chat_protocol::id::{KeyId, Nonce16};
-use chat_protocol::keys::{Bundle, BundleError, BundleOptions, DeviceKeys, KeySizes};
+use chat_protocol::keys::{Bundle, BundleError, BundleOptions, DeviceKeys, FormerKey, KeySizes};
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,9 @@ struct Row {
     dev: Nonce16,
     sk: B64Vec,
     ek: B64Vec,
+    /// Replaced encryption keys and when they were.
+    #[serde(default)]
+    former: Vec<(B64Vec, u64)>,
     bundle: B64Vec,
     published: bool,
 }
@@ -53,24 +56,27 @@ impl OwnDevice {
         Ok(Self { dev, keys: Arc::new(keys), bundle, published: false })
     }
 
-    /// The next bundle of this device with the same keys.
+    /// The next bundle of this device. An encryption key that expires soon is replaced, which takes
+    /// a while; the others stay.
     pub fn republished(
         &self,
         user: &UserName,
         rb: Option<Nonce16>,
         now_ms: u64,
     ) -> Result<Self, BundleError> {
-        let keys = Arc::clone(&self.keys);
+        let soon = now_ms.saturating_add(RENEW_BEFORE_MS);
+        let expires = self.bundle.header().ek.iter().any(|key| key.exp <= soon);
+        let keys = if expires {
+            Arc::new(self.keys.with_new_encryption_key(now_ms)?)
+        } else {
+            Arc::clone(&self.keys)
+        };
         self.next(user, keys, rb, now_ms)
     }
 
     /// The same device with a new signing key (rule R7). Takes a while.
     pub fn with_new_signing_key(&self, user: &UserName, now_ms: u64) -> Result<Self, HomeError> {
-        let keys = DeviceKeys {
-            identity: SigningKey::from_pkcs8(&self.keys.identity.to_pkcs8())?,
-            signing: SigningKey::generate(KeySizes::PEOPLE.signing)?,
-            encryption: UnwrapKey::from_pkcs8(&self.keys.encryption.to_pkcs8())?,
-        };
+        let keys = self.keys.with_signing_key(SigningKey::generate(KeySizes::PEOPLE.signing)?)?;
         let rb = self.bundle.header().rb;
         Ok(self.next(user, Arc::new(keys), rb, now_ms)?)
     }
@@ -109,10 +115,14 @@ impl OwnDevice {
     }
 
     pub(super) fn to_row(&self) -> Result<Vec<u8>, HomeError> {
+        let former = self.keys.former.iter();
+        let former =
+            former.map(|former| (B64Vec(former.key.to_pkcs8().to_vec()), former.retired_ms));
         let row = Row {
             dev: self.dev,
             sk: B64Vec(self.keys.signing.to_pkcs8().to_vec()),
             ek: B64Vec(self.keys.encryption.to_pkcs8().to_vec()),
+            former: former.collect(),
             bundle: B64Vec(self.bundle.bytes().to_vec()),
             published: self.published,
         };
@@ -120,11 +130,15 @@ impl OwnDevice {
     }
 
     pub(super) fn from_row(row: &[u8], vault: &Vault) -> Result<Self, HomeError> {
-        let Row { dev, sk, ek, bundle, published } = serde_json::from_slice(row)?;
+        let Row { dev, sk, ek, former, bundle, published } = serde_json::from_slice(row)?;
+        let former = former.into_iter().map(|(key, retired_ms)| {
+            Ok(FormerKey { key: UnwrapKey::from_pkcs8(&key.0)?, retired_ms })
+        });
         let keys = DeviceKeys {
             identity: vault.identity()?,
             signing: SigningKey::from_pkcs8(&sk.0)?,
             encryption: UnwrapKey::from_pkcs8(&ek.0)?,
+            former: former.collect::<Result<_, HomeError>>()?,
         };
         let bundle = Arc::new(Bundle::verify(bundle.0.into())?);
         Ok(Self { dev, keys: Arc::new(keys), bundle, published })

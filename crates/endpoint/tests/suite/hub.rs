@@ -487,3 +487,16 @@ impl TestHub {
         self.peers[victim].inbox.extend(messages.into_iter().map(Transmit::Binary));
     }
 }
+
+impl TestHub {
+    /// Gives a device a new encryption key and publishes it.
+    pub(crate) fn rotate(&mut self, index: usize) {
+        let device = self.peers[index].endpoint.device().clone();
+        let keys = Arc::new(device.keys.with_new_encryption_key(self.now).unwrap());
+        let (previous, options) = (Some(&*device.bundle), BundleOptions::default());
+        let bundle = keys.publish(&device.user, device.dev, previous, self.now, options).unwrap();
+        self.people.entry(device.user.clone()).or_default().push(bundle.clone());
+        let device = Device { keys, bundle: Arc::new(bundle), ..device };
+        self.peers[index].endpoint.replace_device(device);
+    }
+}

@@ -252,3 +252,21 @@ fn a_key_by_somebody_who_never_was_in_the_room_is_an_alarm_and_is_not_used() {
     hub.run();
     assert_eq!(hub.texts(1), ["alice: among ourselves"]);
 }
+
+#[test]
+fn what_was_wrapped_for_a_key_replaced_meanwhile_still_opens() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.disconnect(1);
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "for the old key").unwrap();
+    hub.run();
+    hub.rotate(1);
+    hub.connect(1);
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: for the old key"]);
+    let now = hub.now;
+    hub.peers[1].endpoint.tell_user(now, &name("alice"), "in an epoch of the new key").unwrap();
+    hub.run();
+    assert_eq!(hub.texts(0), ["bob: in an epoch of the new key"]);
+    assert_eq!(hub.count(0, |event| matches!(event, Event::Alarm { .. })), 0);
+}

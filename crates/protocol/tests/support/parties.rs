@@ -42,6 +42,7 @@ pub(crate) fn device_keys(name: &str) -> DeviceKeys {
         identity: SigningKey::from_pkcs8(&key("ik")).unwrap(),
         signing: SigningKey::from_pkcs8(&key("sk")).unwrap(),
         encryption: UnwrapKey::from_pkcs8(&key("ek")).unwrap(),
+        former: Vec::new(),
     }
 }
 

@@ -136,6 +136,7 @@ fn device(keys: &BTreeMap<String, B64Vec>, name: &str, dev: u8, options: BundleO
         identity: chat_protocol::crypto::SigningKey::from_pkcs8(key("ik")).unwrap(),
         signing: chat_protocol::crypto::SigningKey::from_pkcs8(key("sk")).unwrap(),
         encryption: UnwrapKey::from_pkcs8(key("ek")).unwrap(),
+        former: Vec::new(),
     };
     let user = if name == "hub" { UserName::server() } else { UserName::new(name).unwrap() };
     let bundle = keys.publish(&user, Nonce16([dev; 16]), None, NOW, options).unwrap();

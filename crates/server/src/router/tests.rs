@@ -302,6 +302,7 @@ fn mixed(identity: &DeviceKeys, other: &DeviceKeys) -> &'static DeviceKeys {
         identity: SigningKey::from_pkcs8(&identity.identity.to_pkcs8()).unwrap(),
         signing: SigningKey::from_pkcs8(&other.signing.to_pkcs8()).unwrap(),
         encryption: UnwrapKey::from_pkcs8(&other.encryption.to_pkcs8()).unwrap(),
+        former: Vec::new(),
     }))
 }
 

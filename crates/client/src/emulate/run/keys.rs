@@ -123,6 +123,7 @@ fn read(path: &Path, bits: u32, bytes: &[u8]) -> Result<Kept, Failure> {
         identity: SigningKey::from_pkcs8(&file.identity.0).map_err(|e| damaged(path, &e))?,
         signing: SigningKey::generate(sizes.signing).map_err(StartError::from)?,
         encryption: UnwrapKey::from_pkcs8(&file.encryption.0).map_err(|e| damaged(path, &e))?,
+        former: Vec::new(),
     };
     Ok((file.bundles, keys))
 }
