@@ -115,6 +115,19 @@ async fn receive(
     Ok((count, latencies))
 }
 
+/// Waits for all receivers and adds up what they counted, without the KEY that each got first.
+async fn gather(
+    mut counting: JoinSet<anyhow::Result<(usize, Vec<Duration>)>>,
+) -> anyhow::Result<(usize, Vec<Duration>)> {
+    let (mut delivered, mut latencies) = (0, Vec::new());
+    while let Some(counted) = counting.join_next().await {
+        let (count, sample) = counted??;
+        delivered += count.saturating_sub(1);
+        latencies.extend(sample);
+    }
+    Ok((delivered, latencies))
+}
+
 fn outcome(
     sent: usize,
     delivered: usize,
@@ -170,12 +183,7 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     });
     futures_util::future::try_join_all(publishing).await?;
-    let (mut delivered, mut latencies) = (0, Vec::new());
-    while let Some(counted) = counting.join_next().await {
-        let (count, sample) = counted??;
-        delivered += count.saturating_sub(1);
-        latencies.extend(sample);
-    }
+    let (delivered, latencies) = gather(counting).await?;
     let elapsed = began.elapsed();
     Ok(outcome(sent, delivered, elapsed, cpu_seconds(arguments.pid)? - cpu, latencies))
 }
@@ -216,12 +224,7 @@ pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
             }
         });
     futures_util::future::try_join_all(sending).await?;
-    let (mut delivered, mut latencies) = (0, Vec::new());
-    while let Some(counted) = counting.join_next().await {
-        let (count, sample) = counted??;
-        delivered += count.saturating_sub(1);
-        latencies.extend(sample);
-    }
+    let (delivered, latencies) = gather(counting).await?;
     let elapsed = began.elapsed();
     Ok(outcome(sent, delivered, elapsed, cpu_seconds(arguments.pid)? - cpu, latencies))
 }
