@@ -40,6 +40,8 @@ fn a_client_connects_again_and_what_it_sent_meanwhile_arrives_once() {
     let rig = Rig::new();
     let mut server = rig.server();
     let bob = rig.client("bob", server.url()).chat();
+    // Who is not in the room yet does not get what is said there.
+    bob.stdout.wait_for_part("you are in #lobby");
     let mut alice = rig.client("alice", server.url()).chat();
     alice.type_line("before");
     bob.stdout.wait_for_part("alice: before");

@@ -264,7 +264,12 @@ impl Endpoint {
             return Received::Done;
         }
         if !self.has_known(&header.cid, &header.from) {
-            if !self.ensure_view(&header.cid) {
+            // The view may be older than the key, whatever is known of it: it is fetched anew once.
+            if self.link.questioned.insert(e) {
+                self.start_refresh(&header.cid, false);
+                return Received::NeedsView;
+            }
+            if self.link.refreshing.contains_key(&header.cid) {
                 return Received::NeedsView;
             }
             let detail =

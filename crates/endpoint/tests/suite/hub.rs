@@ -87,6 +87,8 @@ pub(crate) struct TestHub {
     /// Close the epoch of the next message: it and all later ones in it get REKEY.
     pub(crate) close_next: bool,
     closed: Option<Digest>,
+    /// Tell nobody of joins.
+    pub(crate) quiet: bool,
     /// Frames of messages as they came from the devices.
     pub(crate) seen: Vec<Bytes>,
     /// Changes a frame before it is delivered.
@@ -110,6 +112,7 @@ impl TestHub {
             pending: None,
             bundle,
             close_next: false,
+            quiet: false,
             closed: None,
             seen: Vec::new(),
             tamper: None,
@@ -341,6 +344,9 @@ impl TestHub {
                 links.push(bytes);
                 self.ack(index, link.id);
                 let heads = vec![self.head(&cid)];
+                if self.quiet {
+                    return;
+                }
                 for other in (0..self.peers.len()).filter(|other| *other != index) {
                     self.answer(other, &HubToClient::Heads { heads: heads.clone() });
                 }

@@ -270,3 +270,19 @@ fn what_was_wrapped_for_a_key_replaced_meanwhile_still_opens() {
     assert_eq!(hub.texts(0), ["bob: in an epoch of the new key"]);
     assert_eq!(hub.count(0, |event| matches!(event, Event::Alarm { .. })), 0);
 }
+
+#[test]
+fn a_newcomers_key_that_overtakes_the_news_of_the_newcomer_is_used() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[1].endpoint.say(now, &lobby(), "bob's view is up to date").unwrap();
+    hub.run();
+    hub.quiet = true;
+    let carol = hub.add("carol");
+    hub.run();
+    let now = hub.now;
+    hub.peers[carol].endpoint.say(now, &lobby(), "hello").unwrap();
+    hub.run();
+    assert_eq!(hub.texts(1), ["carol: hello"]);
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Alarm { .. })), 0);
+}
