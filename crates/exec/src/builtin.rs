@@ -93,7 +93,7 @@ mod tests {
 
     fn allowed(line: &str) -> bool {
         let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        check(&argv, Path::new("/srv/work")).is_ok()
+        check(&argv, Path::new("/srv/agent")).is_ok()
     }
 
     /// Goal: the first try works. Method: the lines a new user types.
@@ -114,7 +114,7 @@ mod tests {
             "ls",
             "ls -la",
             "ls notes/today",
-            "ls /srv/work/x",
+            "ls /srv/agent/x",
         ] {
             assert!(allowed(line), "{line}");
         }
@@ -140,8 +140,8 @@ mod tests {
             "ls /etc",
             "ls ..",
             "ls a/../../b",
-            "ls /srv/work/../x",
-            "ls /srv/workshop",
+            "ls /srv/agent/../x",
+            "ls /srv/agentshop",
             "ls --color=always",
             "ls -",
             "ls --",
@@ -152,6 +152,6 @@ mod tests {
         ] {
             assert!(!allowed(line), "{line}");
         }
-        assert!(check(&[], Path::new("/srv/work")).is_err());
+        assert!(check(&[], Path::new("/srv/agent")).is_err());
     }
 }
