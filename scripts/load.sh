@@ -36,6 +36,7 @@ measure() {
 
 echo "hub checks: $verify"
 measure room --clients 1000 --publishers 4 --messages 250
+measure room --clients 1000 --publishers 4 --messages 250 --receipts
 measure room --clients 20 --publishers 4 --messages 5000
 measure dm --clients 1000 --messages 40
 measure dm --clients 1000 --messages 64 --batch 64

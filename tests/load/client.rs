@@ -36,6 +36,8 @@ pub(crate) struct LoadClient {
     pub(crate) keys: Arc<DeviceKeys>,
     pub(crate) bundle: Bundle,
     pub(crate) signed_in: SignedIn,
+    /// Receipts that came while it was sending.
+    receipts: usize,
 }
 
 impl LoadClient {
@@ -75,7 +77,7 @@ impl LoadClient {
             HubToClient::Ok { body } => sent.open(&body)?,
             other => bail!("{name} is not signed in: {other:?}"),
         };
-        Ok(Self { socket, user, keys, bundle, signed_in })
+        Ok(Self { socket, user, keys, bundle, signed_in, receipts: 0 })
     }
 
     /// Joins a room, after whoever else joins it.
@@ -109,6 +111,17 @@ impl LoadClient {
             HubToClient::Ack { .. } => Ok(head),
             other => bail!("epoch: {other:?}"),
         }
+    }
+
+    /// Reads until this many receipts have come since the sending began.
+    pub(crate) async fn await_receipts(&mut self, count: usize) -> anyhow::Result<()> {
+        while self.receipts < count {
+            let next = self.socket.next().await.context("the server closed the connection")??;
+            if let Message::Binary(bytes) = next {
+                self.receipts += usize::from(is_receipt(&bytes));
+            }
+        }
+        Ok(())
     }
 
     /// The answer to an id; everything else that comes is dropped.
@@ -147,7 +160,15 @@ impl LoadClient {
             if flying == 0 {
                 return Ok(());
             }
-            let line = text(&mut self.socket).await?;
+            let line =
+                match self.socket.next().await.context("the server closed the connection")?? {
+                    Message::Text(line) => line,
+                    Message::Binary(bytes) => {
+                        self.receipts += usize::from(is_receipt(&bytes));
+                        continue;
+                    }
+                    _ => continue,
+                };
             // The answers of one sender in one conversation come in order.
             if line.contains("\"tag\":\"ACK\"") || line.contains("\"tag\":\"NOACK\"") {
                 if line.contains("\"tag\":\"NOACK\"") {
@@ -159,6 +180,14 @@ impl LoadClient {
             }
         }
     }
+}
+
+/// Whether this is the delivery of a receipt: the tag stands at the begin of its header.
+fn is_receipt(bytes: &[u8]) -> bool {
+    const MARK: &[u8] = br#""t":"ACK","stage":"delivered""#;
+    bytes
+        .get(..64.min(bytes.len()))
+        .is_some_and(|start| start.windows(MARK.len()).any(|w| w == MARK))
 }
 
 async fn text(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<String> {

@@ -4,17 +4,19 @@
 use bytes::Bytes;
 use chat_protocol::crypto::random;
 use chat_protocol::crypto::sha256;
-use chat_protocol::frame::{Unsigned, Upload, sign_all};
+use chat_protocol::envelope::{ReceiptBody, receipt};
+use chat_protocol::frame::{RawFrame, Unsigned, Upload, sign_all};
 use chat_protocol::header::{
     Canonical as _, KeyHeader, MemberArgument, MemberHeader, MemberOperation, MessageHeader,
-    Recipient,
+    ReceiptHeader, Recipient,
 };
 use chat_protocol::hub::{EpochHead, Head};
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceKeys};
+use chat_protocol::limits::RECEIPTS_PER_FRAME_MAX;
 use chat_protocol::members::MemberList;
 use chat_protocol::name::{ConversationId, UserName};
-use chat_protocol::tag::{Tag, label};
+use chat_protocol::tag::{Stage, Tag, label};
 
 /// Nonce, a text of 100 bytes padded to 128, and the tag of the encryption.
 const BODY_BYTES: usize = 12 + 128 + 16;
@@ -80,6 +82,40 @@ pub(crate) fn epoch(
     (head, MessageId(header.eid.0), messages)
 }
 
+/// One member's receipts for what each publisher has sealed, as many messages to a receipt as fit.
+pub(crate) fn receipts(
+    keys: &DeviceKeys,
+    from: &UserName,
+    cid: &ConversationId,
+    published: &[(UserName, Vec<(MessageId, Digest)>)],
+    now_ms: u64,
+) -> Vec<Bytes> {
+    let mut unsigned = Vec::new();
+    for (to, messages) in published {
+        for named in messages.chunks(RECEIPTS_PER_FRAME_MAX) {
+            let header = ReceiptHeader {
+                v: 1,
+                t: Tag::Ack,
+                stage: Stage::Delivered,
+                cid: cid.clone(),
+                from: from.clone(),
+                sk: keys.signing_id(),
+                to: to.clone(),
+                id: MessageId::new(now_ms, random()),
+                ts: now_ms,
+            };
+            unsigned.push(receipt(&header, &ReceiptBody { re: named.to_vec(), code: None }));
+        }
+    }
+    let signed = unsigned.iter().map(|one| sign_all(&keys.signing, std::slice::from_ref(one)));
+    signed.flatten().collect()
+}
+
+/// What a receipt names a message by.
+pub(crate) fn named(id: MessageId, frame: &Bytes) -> Option<(MessageId, Digest)> {
+    Some((id, RawFrame::decode(frame.clone()).ok()?.digest(label::MSG)))
+}
+
 /// Where messages go.
 pub(crate) struct Target<'a> {
     pub(crate) cid: &'a ConversationId,
@@ -88,19 +124,22 @@ pub(crate) struct Target<'a> {
     pub(crate) head: EpochHead,
 }
 
-/// `count` messages of one sender, ready to be sent, with the last bytes of their bodies.
+/// `count` messages of one sender, ready to be sent. Each is made a millisecond after the one before,
+/// as if the senders were live: ids of all senders then come in the order of time, and not one
+/// sender after the other.
 pub(crate) fn messages(
     keys: &DeviceKeys,
     from: &UserName,
     target: &Target<'_>,
     count: usize,
     batch: usize,
-    now_ms: u64,
+    start_ms: u64,
 ) -> Vec<(MessageId, Bytes)> {
     let mut p = Digest::ZERO;
     let mut unsigned = Vec::with_capacity(count);
     let mut ids = Vec::with_capacity(count);
     for n in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+        let made_ms = start_ms + u64::from(n);
         let header = MessageHeader {
             v: 1,
             t: target.tag,
@@ -109,11 +148,11 @@ pub(crate) fn messages(
             from: from.clone(),
             sk: keys.signing_id(),
             to: target.to.clone(),
-            id: MessageId::new(now_ms, random()),
+            id: MessageId::new(made_ms, random()),
             e: target.head.e,
             n,
             p,
-            ts: now_ms,
+            ts: made_ms,
             nbf: None,
             exp: None,
             rb: None,

@@ -52,6 +52,9 @@ struct Arguments {
     /// Frames under one signature; 1 signs each alone.
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Every member of the room confirms what it gets.
+    #[arg(long)]
+    receipts: bool,
     /// Begins every name, so that one server can be loaded several times.
     #[arg(long, default_value = "load")]
     prefix: String,

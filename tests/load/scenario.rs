@@ -11,10 +11,11 @@ use chat_protocol::frame::{Binary, Delivery};
 use chat_protocol::header::Recipient;
 use chat_protocol::id::MessageId;
 use chat_protocol::keys::{DeviceKeys, KeySizes};
+use chat_protocol::limits::RECEIPTS_PER_FRAME_MAX;
 use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::Tag;
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -89,17 +90,28 @@ fn mark_of_delivery(bytes: Bytes) -> Option<Mark> {
     }
 }
 
-/// Counts deliveries of one client until it has had its share; `None` samples no latency.
+/// Counts deliveries of one client until it has had its share; `None` samples no latency. Its
+/// receipts leave on the way, in equal parts, and nobody goes before the hub has answered them.
 async fn receive(
     mut client: LoadClient,
     share: usize,
     departures: Option<Departures>,
+    receipts: Vec<Bytes>,
 ) -> anyhow::Result<(usize, Vec<Duration>)> {
-    let (mut count, mut latencies) = (0, Vec::new());
-    while count < share {
+    let (mut count, mut answered, mut latencies) = (0, 0, Vec::new());
+    let all = receipts.len();
+    let mut owed = receipts.into_iter().map(Message::Binary);
+    while count < share || answered < all {
         let next = tokio::time::timeout(PATIENCE, client.socket.next()).await;
         let Ok(Some(Ok(message))) = next else { break };
-        let Message::Binary(bytes) = message else { continue };
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Text(text) => {
+                answered += usize::from(text.contains("\"tag\":\"ACK\""));
+                continue;
+            }
+            _ => continue,
+        };
         // 0x20: a delivery; the parts of an epoch are not counted.
         if bytes.get(1) != Some(&0x20) {
             continue;
@@ -111,6 +123,11 @@ async fn receive(
             latencies.extend(left.map(|left| left.elapsed()));
         }
         count += 1;
+        while (all - owed.len() + 1) * share <= count * all
+            && let Some(receipt) = owed.next()
+        {
+            client.socket.send(receipt).await?;
+        }
     }
     Ok((count, latencies))
 }
@@ -161,17 +178,35 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let head = clients.first_mut().context("no clients")?.make_epoch(&cid, &list).await?;
     let receivers = clients.split_off(arguments.publishers);
     let target = Target { cid: &cid, to: Recipient::Everyone, tag: Tag::Text, head };
-    let mut sealed = Vec::new();
+    let (mut sealed, start_ms) = (Vec::new(), now_ms());
     for client in &clients {
         let (count, batch) = (arguments.messages, arguments.batch);
-        sealed.push(frames::messages(&keys, &client.user, &target, count, batch, now_ms()));
+        sealed.push(frames::messages(&keys, &client.user, &target, count, batch, start_ms));
     }
+    let published: Vec<_> = clients.iter().map(|client| client.user.clone()).zip(&sealed).collect();
+    let published: Vec<_> = published
+        .into_iter()
+        .map(|(user, frames)| {
+            (user, frames.iter().filter_map(|(id, frame)| frames::named(*id, frame)).collect())
+        })
+        .collect();
+    let receipts = if arguments.receipts {
+        receivers.len() * arguments.messages.div_ceil(RECEIPTS_PER_FRAME_MAX)
+    } else {
+        0
+    };
     let departures = Departures::default();
     let sent = arguments.messages * clients.len();
     let mut counting = JoinSet::new();
     for (index, client) in receivers.into_iter().enumerate() {
         // The KEY is a delivery too.
-        counting.spawn(receive(client, sent + 1, (index == 0).then(|| Arc::clone(&departures))));
+        let sample = (index == 0).then(|| Arc::clone(&departures));
+        let owed = if arguments.receipts {
+            frames::receipts(&keys, &client.user, &cid, &published, start_ms)
+        } else {
+            Vec::new()
+        };
+        counting.spawn(receive(client, sent + 1, sample, owed));
     }
     let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
     let publishing = clients.into_iter().zip(sealed).map(|(mut client, frames)| {
@@ -179,7 +214,8 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
         async move {
             let marks: Vec<_> = frames.iter().map(|(_, frame)| mark_of(frame)).collect();
             let on_send = |index: usize| depart(&departures, marks.get(index).copied().flatten());
-            client.send_all(frames, arguments.window, on_send, |_| {}).await
+            client.send_all(frames, arguments.window, on_send, |_| {}).await?;
+            client.await_receipts(receipts).await
         }
     });
     futures_util::future::try_join_all(publishing).await?;
@@ -193,7 +229,7 @@ pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
     let mut senders = sign_up(arguments, &keys).await?;
     let receivers = senders.split_off(arguments.clients / 2);
-    let mut sealed = Vec::new();
+    let (mut sealed, start_ms) = (Vec::new(), now_ms());
     for (sender, receiver) in senders.iter_mut().zip(&receivers) {
         let cid = ConversationId::direct(&sender.user, &receiver.user)?;
         let list = MemberList::new([line(sender), line(receiver)].into_iter().flatten());
@@ -201,14 +237,14 @@ pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let to = Recipient::User(receiver.user.clone());
         let target = Target { cid: &cid, to, tag: Tag::Dm, head };
         let (count, batch) = (arguments.messages, arguments.batch);
-        sealed.push(frames::messages(&keys, &sender.user, &target, count, batch, now_ms()));
+        sealed.push(frames::messages(&keys, &sender.user, &target, count, batch, start_ms));
     }
     let departures = Departures::default();
     let sent = arguments.messages * senders.len();
     let mut counting = JoinSet::new();
     for (index, receiver) in receivers.into_iter().enumerate() {
         let sample = (index % 50 == 0).then(|| Arc::clone(&departures));
-        counting.spawn(receive(receiver, arguments.messages + 1, sample));
+        counting.spawn(receive(receiver, arguments.messages + 1, sample, Vec::new()));
     }
     let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
     let sending =
@@ -238,6 +274,7 @@ pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcom
     let (sink_user, sink_line) = (sink.user.clone(), line(&sink));
     drop(sink);
     let mut sealed: Vec<Vec<(MessageId, Bytes)>> = Vec::new();
+    let start_ms = now_ms();
     for producer in &mut producers {
         let cid = ConversationId::direct(&producer.user, &sink_user)?;
         let list = MemberList::new([line(producer), sink_line.clone()].into_iter().flatten());
@@ -245,7 +282,7 @@ pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcom
         let to = Recipient::User(sink_user.clone());
         let target = Target { cid: &cid, to, tag: Tag::Dm, head };
         let (count, batch) = (arguments.messages, arguments.batch);
-        sealed.push(frames::messages(&keys, &producer.user, &target, count, batch, now_ms()));
+        sealed.push(frames::messages(&keys, &producer.user, &target, count, batch, start_ms));
     }
     let sent = arguments.messages * producers.len();
     let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());

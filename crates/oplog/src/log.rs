@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::encode;
 use crate::file::{LogFile, OpenError, Rotation};
@@ -14,6 +15,12 @@ use crate::operation::Operation;
 /// Bytes that may wait for the disk, all files of one writer together. About 20,000 lines: more
 /// than a second at the highest load, so that a caller waits only when the disk stands still.
 pub const PENDING_BYTES_MAX: usize = 8 << 20;
+
+/// How long the first line waits for others: waking a thread costs more than writing a line.
+const COMPANY_TIME: Duration = Duration::from_millis(5);
+
+/// Bytes that are company enough: one write of this size costs next to nothing for each line.
+const COMPANY_BYTES: usize = 64 << 10;
 
 /// One log file. Clones write to the same file.
 ///
@@ -164,7 +171,16 @@ struct Queue {
     /// Lines taken in and lines settled (written or failed), ever; equal when all is on disk.
     lines_in: u64,
     lines_settled: u64,
+    /// Somebody waits for the disk: lines do not wait for company.
+    hurried: bool,
     closed: bool,
+}
+
+impl Queue {
+    /// Whether what waits goes to the disk at once.
+    fn is_due(&self) -> bool {
+        self.hurried || self.closed || self.bytes >= COMPANY_BYTES
+    }
 }
 
 /// What waits for one file. The file itself is away while the thread writes to it.
@@ -210,8 +226,12 @@ impl Shared {
             }
             None => return,
         };
+        let before = queue.bytes;
         queue.bytes += line.len();
         queue.lines_in += 1;
+        // The thread sleeps while nothing waits, and then until there is company enough.
+        let wakes =
+            queue.ready.is_empty() || (before < COMPANY_BYTES && queue.bytes >= COMPANY_BYTES);
         if is_new {
             queue.ready.push_back(index);
         }
@@ -219,12 +239,16 @@ impl Shared {
         if waited {
             self.waits.fetch_add(1, Ordering::Relaxed);
         }
-        self.work.notify_one();
+        if wakes {
+            self.work.notify_one();
+        }
     }
 
     fn flush(&self) {
         let mut queue = self.lock();
         let goal = queue.lines_in;
+        queue.hurried = true;
+        self.work.notify_one();
         while queue.lines_settled < goal {
             queue = self.done.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -240,26 +264,32 @@ impl Shared {
         self.lines_failed.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// The lines of the file that waits longest; `None` when all is written and the end has come.
-    fn take(&self) -> Option<Batch> {
+    /// The lines of the file that waits longest, once there is company; `None` when all is written
+    /// and the end has come. `due` counts the files whose lines have waited for company already.
+    fn take(&self, due: &mut usize) -> Option<Batch> {
         let mut queue = self.lock();
         loop {
-            if let Some(index) = queue.ready.pop_front()
+            let is_due = *due > 0 || queue.is_due();
+            if queue.ready.is_empty() {
+                if queue.closed {
+                    return None;
+                }
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            } else if !is_due {
+                let waited = self.work.wait_timeout_while(queue, COMPANY_TIME, |q| !q.is_due());
+                queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+                *due = queue.ready.len();
+            } else if let Some(index) = queue.ready.pop_front()
                 && let Some(waiting) = queue.files.get_mut(index)
                 && let Some(file) = waiting.file.take()
             {
+                *due = due.saturating_sub(1);
                 let lines = std::mem::take(&mut waiting.lines);
                 let count = std::mem::take(&mut waiting.count);
                 queue.bytes -= lines.len();
                 drop(queue);
                 self.space.notify_all();
                 return Some(Batch { index, file, lines, count });
-            }
-            if queue.closed && queue.ready.is_empty() {
-                return None;
-            }
-            if queue.ready.is_empty() {
-                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
@@ -270,6 +300,7 @@ impl Shared {
         counter.fetch_add(batch.count, Ordering::Relaxed);
         let mut queue = self.lock();
         queue.lines_settled += batch.count;
+        queue.hurried &= queue.lines_settled < queue.lines_in;
         if let Some(waiting) = queue.files.get_mut(batch.index) {
             waiting.file = Some(batch.file);
         }
@@ -281,7 +312,8 @@ impl Shared {
 /// The writer thread: takes what one file has waiting, writes it in one go, until the end. While
 /// it writes, the next batch collects.
 fn run(shared: &Shared) {
-    while let Some(mut batch) = shared.take() {
+    let mut due = 0;
+    while let Some(mut batch) = shared.take(&mut due) {
         let written = batch.file.append(&batch.lines).is_ok();
         shared.settle(batch, written);
     }

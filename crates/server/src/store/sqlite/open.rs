@@ -20,15 +20,17 @@ use crate::store::{
 pub const DATABASE_FILE: &str = "chat.sqlite";
 
 /// `PRAGMA user_version` of this schema.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// Pages the writer keeps in memory, in KiB: appends touch few pages, and everything that is read
 /// often is in the router's memory already.
 const WRITER_CACHE_KIB: i64 = 6 * 1024;
 
 /// Entries lie in the order of their positions, so a batch fills whole pages at the end of the file
-/// however many conversations it is for. Ids begin with a time, so their index grows at its end too;
-/// only the small index by log is written all over.
+/// however many conversations it is for. Ids begin with a time, so their index grows at its end too.
+/// The index by log is cut into segments of 4,096 positions: a batch writes into the few pages of the
+/// newest segment and not into one page for each conversation. `segments` says in which of them a
+/// log has something, so that reading a log does not look into the others.
 const SCHEMA: &str = "
 CREATE TABLE accounts (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE,
@@ -44,8 +46,10 @@ CREATE TABLE entries (
   position INTEGER PRIMARY KEY, log INTEGER NOT NULL, kind INTEGER NOT NULL, sender INTEGER NOT NULL,
   id BLOB NOT NULL, digest BLOB NOT NULL, epoch INTEGER NOT NULL, line INTEGER NOT NULL,
   n INTEGER NOT NULL, hub_ms INTEGER NOT NULL, frame BLOB NOT NULL) STRICT;
-CREATE INDEX entries_by_log ON entries (log);
+CREATE INDEX entries_by_log ON entries (position >> 12, log);
 CREATE UNIQUE INDEX entries_by_id ON entries (id, sender, log);
+CREATE TABLE segments (
+  log INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY (log, segment)) STRICT, WITHOUT ROWID;
 CREATE TABLE epochs (
   id INTEGER PRIMARY KEY, log INTEGER NOT NULL, g INTEGER NOT NULL, e BLOB NOT NULL,
   position INTEGER NOT NULL, members BLOB NOT NULL, UNIQUE (log, g)) STRICT;
@@ -172,8 +176,10 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
 
 /// The last position of a log, 0 for an empty one.
 fn newest(connection: &Connection, log: LogId) -> rusqlite::Result<u64> {
-    let mut select =
-        connection.prepare_cached("SELECT max(position) FROM entries WHERE log = ?1")?;
+    let mut select = connection.prepare_cached(
+        "SELECT max(position) FROM entries WHERE log = ?1 AND \
+         position >> 12 = (SELECT max(segment) FROM segments WHERE log = ?1)",
+    )?;
     let newest: Option<i64> = select.query_row([log.0], |row| row.get(0))?;
     Ok(from_sql(newest.unwrap_or(0)))
 }
@@ -249,7 +255,9 @@ fn newest_epoch(connection: &Connection, log: LogId) -> Result<Option<EpochRow>,
     let Some((id, g, e, position, members)) = row else { return Ok(None) };
     // Only what came after the epoch can be in it.
     let mut select = connection.prepare_cached(
-        "SELECT line, max(n) FROM entries WHERE log = ?1 AND position > ?2 AND epoch = ?3 \
+        "SELECT line, max(n) FROM segments CROSS JOIN entries INDEXED BY entries_by_log \
+         ON position >> 12 = +segment AND entries.log = segments.log \
+         WHERE segments.log = ?1 AND segment >= ?2 >> 12 AND position > ?2 AND epoch = ?3 \
          GROUP BY line",
     )?;
     let counters = select

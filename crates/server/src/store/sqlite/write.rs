@@ -1,5 +1,7 @@
 //! One transaction for each batch.
 
+use std::collections::HashSet;
+
 use chat_protocol::{
     id::{Digest, MessageId},
     keys::Bundle,
@@ -20,11 +22,33 @@ type Outcome = rusqlite::Result<Result<Stored, Conflict>>;
 pub(super) struct Writer {
     connection: Connection,
     position: u64,
+    newest: Segment,
+}
+
+/// Positions of one segment have this many low bits; the schema says the same.
+const SEGMENT_BITS: u32 = 12;
+
+/// The segment that entries are written to, and the logs that have something in it.
+#[derive(Default)]
+struct Segment {
+    number: u64,
+    logs: HashSet<LogId>,
+}
+
+impl Segment {
+    /// Whether a log that gets an entry at this position had none in its segment.
+    fn is_new_for(&mut self, log: LogId, position: u64) -> bool {
+        let number = position >> SEGMENT_BITS;
+        if number != self.number {
+            *self = Self { number, logs: HashSet::new() };
+        }
+        self.logs.insert(log)
+    }
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection, position: u64) -> Self {
-        Self { connection, position }
+        Self { connection, position, newest: Segment::default() }
     }
 
     /// Keeps all of a batch, or nothing.
@@ -33,6 +57,7 @@ impl Writer {
         let result = self.try_commit(batch);
         if result.is_err() {
             self.position = before;
+            self.newest = Segment::default();
         }
         result.map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => CommitError::Full,
@@ -42,7 +67,11 @@ impl Writer {
 
     fn try_commit(&mut self, batch: Vec<Proposal>) -> rusqlite::Result<Vec<Committed>> {
         let transaction = self.connection.transaction()?;
-        let mut change = Change { connection: &transaction, position: &mut self.position };
+        let mut change = Change {
+            connection: &transaction,
+            position: &mut self.position,
+            newest: &mut self.newest,
+        };
         let mut committed = Vec::with_capacity(batch.len());
         for proposal in batch {
             let outcome = change.make(&proposal)?;
@@ -57,6 +86,7 @@ impl Writer {
 struct Change<'a> {
     connection: &'a Connection,
     position: &'a mut u64,
+    newest: &'a mut Segment,
 }
 
 impl Change<'_> {
@@ -157,6 +187,12 @@ impl Change<'_> {
             return self.stored_entry(new.log, new.sender, new.id.as_bytes(), &new.digest);
         }
         *self.position = position;
+        if self.newest.is_new_for(new.log, position) {
+            let mut insert = self
+                .connection
+                .prepare_cached("INSERT OR IGNORE INTO segments (log, segment) VALUES (?1, ?2)")?;
+            insert.execute([new.log.0, to_sql(position) >> SEGMENT_BITS])?;
+        }
         Ok(Ok(Stored::Entry(position)))
     }
 
