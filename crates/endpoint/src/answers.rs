@@ -89,7 +89,11 @@ impl Endpoint {
         // A page holds at least one person; who did not fit is asked for again.
         let missing: Vec<UserName> = names
             .iter()
-            .filter(|name| self.known_version(name) == 0 && !unknown.contains(name))
+            .filter(|name| {
+                // Answered with bundles that were not accepted: asking again changes nothing.
+                let answered = unknown.contains(*name) || people.contains_key(*name);
+                self.known_version(name) == 0 && !answered
+            })
             .cloned()
             .collect();
         if !missing.is_empty() && !people.is_empty() {
@@ -132,7 +136,13 @@ impl Endpoint {
         if let Some(sealed) = outgoing.sealed {
             let cid = outgoing.cid.as_str();
             let conversation = self.state.conversations.entry(cid, Conversation::default);
-            conversation.last = Some((LastMessage { e: sealed.e, n: sealed.n }, sealed.digest));
+            // The order of the answers is the hub's word: an earlier frame is not the last one.
+            let later =
+                conversation.last.is_some_and(|(at, _)| at.e == sealed.e && at.n > sealed.n);
+            if !later {
+                let last = LastMessage { e: sealed.e, n: sealed.n };
+                conversation.last = Some((last, sealed.digest));
+            }
         }
         self.link.dirty.insert(outgoing.cid);
         let sent = self.state.sent.get(&id.to_string());
@@ -176,6 +186,8 @@ impl Endpoint {
             && let Some(sending) = conversation.sending.as_mut()
             && sending.head.e == sealed.e
         {
+            // What this frame was to tell of burnt counters, nobody has heard.
+            sending.void.extend(sealed.void);
             sending.void.push((sealed.n, sealed.digest));
         }
         self.link.dirty.insert(outgoing.cid);

@@ -362,11 +362,14 @@ impl Endpoint {
             self.link.waiting_for_epoch.remove(&cid);
             self.link.dirty.insert(cid);
         }
-        let due: Vec<MessageId> =
+        let mut due: Vec<MessageId> =
             self.link.retries.iter().filter(|(_, at)| **at <= now_ms).map(|(id, _)| *id).collect();
+        // Earlier messages first: they take the later ones of their conversation with them.
+        due.sort_by_key(|id| self.index.get(id));
         for id in due {
-            self.link.retries.remove(&id);
-            self.send_again(&id);
+            if self.link.retries.remove(&id).is_some() {
+                self.send_again(&id);
+            }
         }
         self.pump(now_ms);
     }
@@ -397,8 +400,11 @@ impl Endpoint {
             && let Some(cid) = self.state.outgoing.get(first).map(|o| o.cid.clone())
         {
             let later = self.state.outgoing.iter().filter(|(key, o)| *key >= first && o.cid == cid);
-            let sealed = later.filter_map(|(_, outgoing)| outgoing.sealed.as_ref());
-            frames.extend(sealed.map(|sealed| Bytes::from(sealed.frame.0.clone())));
+            for outgoing in later.map(|(_, outgoing)| outgoing) {
+                let Some(sealed) = &outgoing.sealed else { continue };
+                self.link.retries.remove(&outgoing.id);
+                frames.push(Bytes::from(sealed.frame.0.clone()));
+            }
         }
         self.out.extend(frames.into_iter().map(|frame| Out::Ready(Transmit::Binary(frame))));
     }

@@ -286,6 +286,10 @@ impl Endpoint {
     pub(crate) fn on_upload(&mut self, now_ms: u64, upload: Upload) {
         let e = upload.epoch();
         let Some(arriving) = self.link.arriving.get_mut(&e) else {
+            // A KEY that came again: nobody waits for its parts.
+            if self.state.epochs.get(&e.to_string()).is_some() {
+                return;
+            }
             let early = self.link.early.entry(e).or_default();
             if early.len() < EARLY_PARTS_MAX {
                 early.push(upload);
@@ -331,6 +335,10 @@ impl Endpoint {
         let head = EpochHead { g: header.g, e };
         match opened {
             Ok((list, chains)) => {
+                // Another view: one's own is fetched before the next epoch is made (rule R4).
+                if self.current_list(&header.cid).hash() != list.hash() {
+                    self.link.views.remove(&header.cid);
+                }
                 self.install(now_ms, &header.cid, head, list, &chains);
                 self.link.waiting_for_epoch.remove(&header.cid);
             }

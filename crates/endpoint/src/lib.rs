@@ -20,6 +20,7 @@ pub mod store;
 mod answers;
 mod endpoint;
 mod epochs;
+mod links;
 mod outgoing;
 mod people;
 mod pump;

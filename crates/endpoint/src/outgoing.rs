@@ -51,6 +51,9 @@ pub(crate) struct Sealed {
     pub(crate) e: Digest,
     pub(crate) n: u32,
     pub(crate) digest: Digest,
+    /// Burnt counters that it tells of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) void: Vec<(u32, Digest)>,
     pub(crate) frame: B64Vec,
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct People {
     newest: HashMap<UserName, BTreeMap<Nonce16, Bundle>>,
     /// Every signing key ever published, by its id; several names may show the same key.
     signers: HashMap<KeyId, Vec<Signer>>,
+    /// Digest of every bundle held, by name, device and number.
+    numbers: HashMap<(UserName, Nonce16, u32), Digest>,
     /// Encryption keys, parsed when they are first wrapped for.
     wrap: HashMap<KeyId, Arc<WrapKey>>,
 }
@@ -81,6 +83,7 @@ impl People {
                 }
             }
         }
+        self.numbers.insert((header.u.clone(), header.dev, header.seq), bundle.digest());
         let devices = self.newest.entry(header.u.clone()).or_default();
         let newer = devices.get(&header.dev).is_none_or(|old| old.header().seq <= header.seq);
         if newer {
@@ -93,15 +96,27 @@ impl People {
         self.newest.get(name).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// The lines of a person's devices.
+    /// The lines of a person's devices that none of the person's devices has revoked.
     pub(crate) fn lines(&self, name: &UserName) -> Vec<MemberLine> {
-        self.devices(name).filter_map(Bundle::member_line).collect()
+        let lines = self.devices(name).filter_map(Bundle::member_line);
+        lines.filter(|line| !self.is_revoked(name, &line.sk)).collect()
+    }
+
+    fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
+        self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
+    }
+
+    /// Whether another bundle of the same device has the same number (rule R14).
+    fn is_fork(&self, bundle: &Bundle) -> bool {
+        let header = bundle.header();
+        let number = (header.u.clone(), header.dev, header.seq);
+        self.numbers.get(&number).is_some_and(|known| *known != bundle.digest())
     }
 
     /// The owner and parsed form of a signing key that is not revoked.
     pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        let revoked = self.devices(name).any(|bundle| bundle.header().rev.contains(sk));
-        self.signers.get(sk)?.iter().find(|signer| signer.name == *name && !revoked)
+        let known = self.signers.get(sk)?.iter().find(|signer| signer.name == *name)?;
+        (!self.is_revoked(name, sk)).then_some(known)
     }
 
     /// The parsed encryption key of a line.
@@ -186,7 +201,7 @@ impl Endpoint {
         let newest = self.people.devices(name).find(|b| b.header().dev == bundle.header().dev);
         let older = newest.is_some_and(|stored| stored.header().seq > bundle.header().seq);
         let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
-        if conflicting {
+        if conflicting || self.people.is_fork(bundle) {
             self.alarm(Alarm::BadChain, name, "two different bundles have the same number");
             return;
         }

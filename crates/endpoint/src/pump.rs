@@ -52,7 +52,7 @@ impl Endpoint {
             }
             return;
         }
-        if !self.ensure_epoch(now_ms, cid) {
+        if !self.ensure_epoch(now_ms, cid) || self.awaits_older_answers(cid) {
             return;
         }
         let flying = self.link.flying.values().filter(|other| *other == cid).count();
@@ -61,6 +61,17 @@ impl Endpoint {
                 break;
             }
         }
+    }
+
+    /// Whether frames of an epoch before the current one have no answer yet. The first frame of
+    /// an epoch names the last one before it (rule R15), which is not known until then.
+    fn awaits_older_answers(&self, cid: &ConversationId) -> bool {
+        let conversation = self.state.conversations.get(cid.as_str());
+        let current = conversation.and_then(|c| c.sending.as_ref()).map(|s| s.head.e);
+        let flying = self.link.flying.iter().filter(|(_, other)| *other == cid);
+        flying
+            .filter_map(|(key, _)| self.state.outgoing.get(key)?.sealed.as_ref())
+            .any(|sealed| Some(sealed.e) != current)
     }
 
     /// Why nothing can be sent to this conversation, if so.
@@ -151,7 +162,8 @@ impl Endpoint {
         let unsigned = envelope::seal(&header, &message_key, nonce, &plaintext);
         let digest = unsigned.digest();
         sending.p = digest;
-        outgoing.sealed = Some(Sealed { e: header.e, n, digest, frame: B64Vec(Vec::new()) });
+        let (e, void, frame) = (header.e, notes.void, B64Vec(Vec::new()));
+        outgoing.sealed = Some(Sealed { e, n, digest, void, frame });
         self.remember_sent(&header, digest);
         Some(unsigned)
     }

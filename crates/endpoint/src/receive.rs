@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use chat_protocol::b64::B64Array;
-use chat_protocol::content::{self, ChainNotes, Command, Content, Outcome};
+use chat_protocol::content::{self, Command, Content, Outcome};
 use chat_protocol::frame::Delivery;
 use chat_protocol::header::{Header, MessageHeader, Recipient};
 use chat_protocol::hub::Log;
@@ -240,7 +240,10 @@ impl Endpoint {
                 return self.unreadable(now_ms, delivery, header, &error.to_string());
             }
         };
-        receiving.last = Some((header.n, *digest));
+        // A late frame is not the last one: what follows the last still has to link to it.
+        if before.is_none_or(|(n, _)| n < header.n) {
+            receiving.last = Some((header.n, *digest));
+        }
         let content = envelope::open(&delivery.frame, &key)
             .map_err(|error| error.to_string())
             .and_then(|plaintext| {
@@ -250,7 +253,7 @@ impl Endpoint {
             Ok(content) => content,
             Err(reason) => return self.unreadable(now_ms, delivery, header, &reason),
         };
-        self.check_chain(header, expected, before, &notes);
+        self.check_chain(header, line, expected, before, &notes);
         let key = received_key(&header.cid, &header.from, &header.id);
         let first = self.state.received.get(&key).is_none();
         if first {
@@ -276,45 +279,6 @@ impl Endpoint {
             self.alarm(Alarm::Replay, &header.from, "a message came a second time");
         }
         Received::Done
-    }
-
-    /// Shows what is missing before this message, and a hash chain that does not link (rules R6,
-    /// R15).
-    fn check_chain(
-        &mut self,
-        header: &MessageHeader,
-        expected: u32,
-        before: Option<(u32, Digest)>,
-        notes: &ChainNotes,
-    ) {
-        let voided = |n: u32| notes.void.iter().find(|(at, _)| *at == n);
-        let mut missing: Vec<u32> = (expected..header.n).filter(|n| voided(*n).is_none()).collect();
-        let previous = header.n.checked_sub(1);
-        let linked = previous.and_then(|n| {
-            voided(n)
-                .map(|(_, digest)| *digest)
-                .or_else(|| before.filter(|(at, _)| *at == n).map(|(_, digest)| digest))
-        });
-        if linked.is_some_and(|digest| digest != header.p) {
-            self.alarm(
-                Alarm::BadChain,
-                &header.from,
-                "a message does not link to the one before it",
-            );
-        }
-        if let Some(last) = notes.last.filter(|_| header.n == 0) {
-            let epoch = self.state.epochs.get(&last.e.to_string());
-            let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
-            if let Some(receiving) =
-                line.and_then(|line| self.state.chains.get(&chain_key(&last.e, line)))
-            {
-                missing.extend(receiving.chain.next()..=last.n);
-            }
-        }
-        if !missing.is_empty() {
-            let (cid, from) = (header.cid.clone(), header.from.clone());
-            self.tell(Event::Gap { cid, from, missing });
-        }
     }
 
     /// Hands an opened message to the host.

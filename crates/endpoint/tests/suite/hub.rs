@@ -6,27 +6,24 @@
     reason = "a test's double may panic: that is how it says what went wrong"
 )]
 
+mod faults;
+mod intake;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use chat_endpoint::store::memory::MemoryStore;
-use chat_endpoint::{BundleCache, Device, Endpoint, Event, Step, Transmit};
-use chat_protocol::b64::B64Vec;
-use chat_protocol::crypto::WrapKey;
-use chat_protocol::epoch::EpochParameters;
-use chat_protocol::frame::{Binary, Delivery, RawFrame, Upload, sign_all};
-use chat_protocol::handshake::SignedIn;
-use chat_protocol::header::Header;
-use chat_protocol::hub::{
-    self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
-};
+use chat_endpoint::{BundleCache, Device, Endpoint, Event, Rollback, Step, Transmit};
+use chat_protocol::frame::{Delivery, RawFrame, Upload};
+use chat_protocol::handshake::{Counter, SignedIn};
+use chat_protocol::hub::{EpochHead, Head};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
-use chat_protocol::members::{MemberLine, MemberList, Membership};
+use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
-use chat_protocol::tag::{Tag, label};
-use chat_protocol::{code, epoch};
+
+pub(crate) use faults::Faults;
 
 /// Keys are slow to make and may be the same in every test.
 static KEYS: LazyLock<Vec<Arc<DeviceKeys>>> = LazyLock::new(|| {
@@ -47,6 +44,7 @@ pub(crate) fn lobby() -> RoomName {
 }
 
 /// What a frame in the log is for.
+#[derive(Clone)]
 struct Entry {
     frame: Bytes,
     /// Names and signing keys that get it.
@@ -91,6 +89,13 @@ pub(crate) struct TestHub {
     pub(crate) quiet: bool,
     /// Frames of messages as they came from the devices.
     pub(crate) seen: Vec<Bytes>,
+    /// What receipts have named.
+    pub(crate) receipts: Vec<(MessageId, Digest)>,
+    /// Messages that were lost or refused.
+    pub(crate) withheld: Vec<Bytes>,
+    pub(crate) faults: Faults,
+    /// Answers that are held back: to whom, about what.
+    held: Vec<(usize, MessageId)>,
     /// Changes a frame before it is delivered.
     pub(crate) tamper: Option<Tamper>,
 }
@@ -115,6 +120,10 @@ impl TestHub {
             quiet: false,
             closed: None,
             seen: Vec::new(),
+            receipts: Vec::new(),
+            withheld: Vec::new(),
+            faults: Faults::default(),
+            held: Vec::new(),
             tamper: None,
         }
     }
@@ -155,14 +164,20 @@ impl TestHub {
     }
 
     pub(crate) fn connect(&mut self, index: usize) {
+        self.sign_in(index, vec![]).unwrap();
+    }
+
+    /// Signs a device in that was told these counters.
+    pub(crate) fn sign_in(&mut self, index: usize, counters: Vec<Counter>) -> Result<(), Rollback> {
         let heads = [RoomName::lobby(), RoomName::all()]
             .map(|room| self.head(&ConversationId::room(&room)))
             .into();
-        let signed_in = SignedIn { time: self.now, heads, counters: vec![], vault: None };
+        let signed_in = SignedIn { time: self.now, heads, counters, vault: None };
         let peer = &mut self.peers[index];
+        peer.endpoint.connected(self.now, &signed_in, &self.bundle)?;
         peer.connected = true;
-        peer.endpoint.connected(self.now, &signed_in, &self.bundle).unwrap();
         self.redeliver(index);
+        Ok(())
     }
 
     pub(crate) fn disconnect(&mut self, index: usize) {
@@ -174,12 +189,16 @@ impl TestHub {
 
     /// Replaces a device's process by one that knows only what was committed.
     pub(crate) fn restart(&mut self, index: usize) {
+        self.reopen(index);
+        self.connect(index);
+    }
+
+    fn reopen(&mut self, index: usize) {
         self.disconnect(index);
         let peer = &mut self.peers[index];
         let device = peer.endpoint.device().clone();
         let rows = peer.store.rows();
         peer.endpoint = Endpoint::new(device, &rows, Arc::new(BundleCache::default())).unwrap();
-        self.connect(index);
     }
 
     /// Everything from the start again, as after a crash before the cursor moved.
@@ -273,167 +292,6 @@ impl TestHub {
         }
     }
 
-    fn answer(&mut self, index: usize, message: &HubToClient) {
-        self.peers[index].inbox.push_back(Transmit::Text(hub::write(message)));
-    }
-
-    fn take(&mut self, index: usize, transmit: Transmit) {
-        match transmit {
-            Transmit::Text(text) => self.take_text(index, hub::read(&text).unwrap()),
-            Transmit::Binary(bytes) => match Binary::decode(bytes).unwrap() {
-                Binary::Frame(frame) => self.take_frame(index, frame),
-                Binary::Upload(upload) => self.take_upload(index, upload),
-                Binary::Delivery(_) => panic!("a device delivers nothing"),
-            },
-        }
-    }
-
-    fn take_text(&mut self, index: usize, message: ClientToHub) {
-        match message {
-            ClientToHub::Bundles { id, known } => {
-                let mut people = BTreeMap::new();
-                let mut unknown = Vec::new();
-                for (user, version) in known {
-                    let Some(bundles) = self.people.get(&user) else {
-                        unknown.push(user);
-                        continue;
-                    };
-                    let held = usize::try_from(version).unwrap();
-                    let newer: Vec<_> =
-                        bundles[held..].iter().map(|b| B64Vec(b.bytes().to_vec())).collect();
-                    if !newer.is_empty() {
-                        let version = u32::try_from(bundles.len()).unwrap();
-                        people.insert(user, PersonBundles { version, bundles: newer });
-                    }
-                }
-                self.answer(index, &HubToClient::Bundles { id, people, unknown });
-            }
-            ClientToHub::Members { id, cid, from } => {
-                let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
-                let links = links.unwrap_or_default()[usize::try_from(from).unwrap()..]
-                    .iter()
-                    .map(|link| B64Vec(link.to_vec()))
-                    .collect();
-                self.answer(index, &HubToClient::Members { id, cid, links, more: false });
-            }
-            ClientToHub::Seen { .. } => {}
-            other => panic!("not expected: {other:?}"),
-        }
-    }
-
-    fn ack(&mut self, index: usize, id: MessageId) {
-        let position = u64::try_from(self.log.len()).unwrap();
-        let stage = HubStage::Stored;
-        self.answer(index, &HubToClient::Ack { stage, id, position, kept: false });
-    }
-
-    fn take_frame(&mut self, index: usize, frame: RawFrame) {
-        let bytes = frame.bytes().clone();
-        match Header::parse(frame.header()).unwrap() {
-            Header::Member(link) => {
-                let digest = frame.digest(label::MEMBER);
-                let signer = self.people[&link.from][0].identity();
-                let cid = link.cid.clone();
-                let make = || (Membership::new(cid.clone()), Vec::new());
-                let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
-                if room.check(&link, signer).is_err() {
-                    let head = Some(self.head(&cid));
-                    return self.refuse(index, link.id, code::MEMBERS, head);
-                }
-                room.apply(&link, digest);
-                links.push(bytes);
-                self.ack(index, link.id);
-                let heads = vec![self.head(&cid)];
-                if self.quiet {
-                    return;
-                }
-                for other in (0..self.peers.len()).filter(|other| *other != index) {
-                    self.answer(other, &HubToClient::Heads { heads: heads.clone() });
-                }
-            }
-            Header::Key(_) => {
-                self.pending = Some(Pending { frame, members: Vec::new(), wraps: Vec::new() });
-            }
-            Header::Receipt(receipt) => {
-                let recipients = self.people[&receipt.to]
-                    .iter()
-                    .map(|b| (receipt.to.clone(), b.header().sk[0].kid))
-                    .collect();
-                self.log.push(Entry { frame: bytes, recipients, epoch: None });
-                self.ack(index, receipt.id);
-            }
-            Header::Message(header) => {
-                self.seen.push(bytes.clone());
-                let digest = frame.digest(label::MSG);
-                let key = (header.from.clone(), header.cid.clone(), header.id);
-                if let Some((_, known)) = self.stored.get(&key) {
-                    assert_eq!(*known, digest, "a resend is byte-identical");
-                    return self.ack(index, header.id);
-                }
-                let current = self.epochs.get(&header.cid).map(|(head, _)| head.e);
-                if std::mem::take(&mut self.close_next) {
-                    self.closed = Some(header.e);
-                }
-                if self.closed == Some(header.e) || current != Some(header.e) {
-                    let head = self.head(&header.cid);
-                    return self.answer(index, &HubToClient::Rekey { id: header.id, head });
-                }
-                let recipients = self.by_digest[&header.e]
-                    .lines()
-                    .iter()
-                    .map(|line| (line.name.clone(), line.sk))
-                    .filter(|line| line.1 != header.sk)
-                    .collect();
-                self.stored.insert(key, (0, digest));
-                self.log.push(Entry { frame: bytes, recipients, epoch: None });
-                assert_ne!(header.t, Tag::Key);
-                self.ack(index, header.id);
-            }
-        }
-    }
-
-    fn refuse(&mut self, index: usize, id: MessageId, code: &str, head: Option<Head>) {
-        let (stage, id, code, reason) =
-            (HubStage::Stored, Some(id), code.to_owned(), "because".to_owned());
-        let noack = HubToClient::Noack { stage, id, code, reason, head, time: None };
-        self.answer(index, &noack);
-    }
-
-    fn take_upload(&mut self, index: usize, upload: Upload) {
-        let pending = self.pending.as_mut().expect("a KEY came first");
-        match upload {
-            Upload::Members { bytes, .. } => pending.members.extend_from_slice(&bytes),
-            Upload::Wraps { wraps, .. } => pending.wraps.extend(wraps),
-        }
-        let list = MemberList::parse(&pending.members).unwrap();
-        if pending.wraps.len() < list.lines().len() {
-            return;
-        }
-        let Pending { frame, wraps, .. } = self.pending.take().unwrap();
-        let Header::Key(header) = Header::parse(frame.header()).unwrap() else {
-            panic!("not a KEY")
-        };
-        let current = self.epochs.get(&header.cid).map(|(head, _)| *head);
-        let next = current.map_or((0, Digest::ZERO), |head| (head.g + 1, head.e));
-        let id = MessageId(header.eid.0);
-        if (header.g, header.pe) != next {
-            let head = Some(self.head(&header.cid));
-            return self.refuse(index, id, code::EPOCH, head);
-        }
-        let head = EpochHead { g: header.g, e: epoch::digest(&frame) };
-        let recipients = list
-            .lines()
-            .iter()
-            .map(|line| (line.name.clone(), line.sk))
-            .filter(|line| line.1 != header.sk)
-            .collect();
-        self.by_digest.insert(head.e, list.clone());
-        self.epochs.insert(header.cid.clone(), (head, list.clone()));
-        let epoch = Some((list, wraps));
-        self.log.push(Entry { frame: frame.bytes().clone(), recipients, epoch });
-        self.ack(index, id);
-    }
-
     /// Texts that a device was shown.
     pub(crate) fn texts(&self, index: usize) -> Vec<String> {
         let text = |event: &Event| match event {
@@ -446,63 +304,5 @@ impl TestHub {
     /// How many events of a device fit.
     pub(crate) fn count(&self, index: usize, fits: impl Fn(&Event) -> bool) -> usize {
         self.peers[index].events.iter().filter(|event| fits(event)).count()
-    }
-}
-
-impl TestHub {
-    /// Offers keys of the hub's own for a user from now on.
-    pub(crate) fn swap_identity(&mut self, text: &str) {
-        let options = BundleOptions::default();
-        let bundle = KEYS[2].publish(&name(text), Nonce16([7; 16]), None, self.now, options);
-        self.people.entry(name(text)).or_default().push(bundle.unwrap());
-    }
-}
-
-impl TestHub {
-    /// Hands a device a key for the lobby by an account that the hub has made up, with that account
-    /// in the list.
-    pub(crate) fn forge_key(&mut self, text: &str, victim: usize) {
-        let (user, keys) = (name(text), &KEYS[2]);
-        let options = BundleOptions::default();
-        let bundle = keys.publish(&user, Nonce16([8; 16]), None, self.now, options).unwrap();
-        let lines = [Some(&bundle), self.people[&name("alice")].first()];
-        let list = MemberList::new(lines.into_iter().flatten().filter_map(Bundle::member_line));
-        self.people.insert(user.clone(), vec![bundle]);
-        let wrap = |line: &MemberLine| {
-            let bundle = self.people[&line.name].first().unwrap();
-            WrapKey::from_spki(&bundle.header().ek[0].spki).unwrap()
-        };
-        let wrap_keys: Vec<_> = list.lines().iter().map(wrap).collect();
-        let parameters = EpochParameters {
-            cid: ConversationId::room(&lobby()),
-            from: user,
-            sk: keys.signing_id(),
-            previous: None,
-            ts: self.now,
-        };
-        let key = zeroize::Zeroizing::new([3; 32]);
-        let new = epoch::create(parameters, &list, &wrap_keys, &key, Nonce16([4; 16])).unwrap();
-        let frame = sign_all(&keys.signing, &[new.frame]).remove(0);
-        let me = self.peers[victim].endpoint.device();
-        let line = list.position(&me.user, &me.keys.signing_id()).unwrap();
-        let first = u16::try_from(line).unwrap();
-        let wraps = vec![new.wraps[line].clone().into()];
-        let mut messages = vec![Delivery::encode(1_000, self.now, &frame)];
-        messages.extend(Upload::split(new.head.e, list.as_bytes(), &[]));
-        messages.push(Upload::Wraps { e: new.head.e, first, wraps }.encode());
-        self.peers[victim].inbox.extend(messages.into_iter().map(Transmit::Binary));
-    }
-}
-
-impl TestHub {
-    /// Gives a device a new encryption key and publishes it.
-    pub(crate) fn rotate(&mut self, index: usize) {
-        let device = self.peers[index].endpoint.device().clone();
-        let keys = Arc::new(device.keys.with_new_encryption_key(self.now).unwrap());
-        let (previous, options) = (Some(&*device.bundle), BundleOptions::default());
-        let bundle = keys.publish(&device.user, device.dev, previous, self.now, options).unwrap();
-        self.people.entry(device.user.clone()).or_default().push(bundle.clone());
-        let device = Device { keys, bundle: Arc::new(bundle), ..device };
-        self.peers[index].endpoint.replace_device(device);
     }
 }

@@ -2,6 +2,8 @@
 //! survives races, crashes and a hub that cheats.
 
 mod hub;
+#[cfg(test)]
+mod rules;
 
 use chat_endpoint::{Alarm, CommandOptions, Event};
 use chat_protocol::code;

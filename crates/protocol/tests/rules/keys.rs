@@ -226,6 +226,23 @@ fn r14_a_bundle_follows_only_an_older_one_of_its_own_identity() {
 }
 
 #[test]
+fn r17_names_that_differ_in_case_only_are_two_names_in_headers() {
+    let (claimed, other) = (UserName::new("alice").unwrap(), UserName::new("Alice").unwrap());
+    assert_eq!(claimed.folded(), other.folded(), "one of them can be claimed");
+    assert_ne!(claimed, other);
+    let made = epoch(parameters("dm:alice:bob"));
+    let sk = made.header.sk;
+    assert!(both().contains(&claimed, &sk));
+    assert!(!both().contains(&other, &sk));
+    let by_other = KeyHeader { from: other.clone(), ..made.header.clone() };
+    assert_eq!(epoch::check(&by_other, &both()), Err(EpochError::Members));
+    let cid = ConversationId::direct(&other, &BOB.user).unwrap();
+    assert_ne!(cid, made.header.cid);
+    let elsewhere = KeyHeader { cid, ..made.header.clone() };
+    assert_eq!(epoch::check(&elsewhere, &both()), Err(EpochError::Members));
+}
+
+#[test]
 fn r18_a_list_has_at_most_five_thousand_devices() {
     let lines = |count: usize| MemberList::new((0..count).map(|i| line(&format!("u{i:05}"))));
     assert!(MemberList::parse(lines(EPOCH_DEVICES_MAX).as_bytes()).is_ok());

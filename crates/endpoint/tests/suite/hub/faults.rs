@@ -1,0 +1,258 @@
+//! What a hub that cheats does, and people who cheat with it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's double may panic: that is how it says what went wrong"
+)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_endpoint::Device;
+use chat_endpoint::store::memory::MemoryStore;
+use chat_protocol::content::{self, ChainNotes, Content};
+use chat_protocol::crypto::{self, SigningKey, WrapKey};
+use chat_protocol::envelope;
+use chat_protocol::epoch::{self, EpochParameters};
+use chat_protocol::frame::sign_all;
+use chat_protocol::header::{MessageHeader, Recipient};
+use chat_protocol::hub::EpochHead;
+use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
+use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
+use chat_protocol::members::{MemberLine, MemberList};
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::ratchet::Chain;
+use chat_protocol::tag::Tag;
+
+use super::{Entry, KEYS, TestHub, lobby, name};
+
+/// What the hub does wrong, and how often.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// So many of the next messages are answered as stored and delivered to nobody.
+    pub(crate) lose: usize,
+    /// So many of the next messages are refused for good.
+    pub(crate) refuse: usize,
+    /// So many of the next messages are answered with RETRY.
+    pub(crate) busy: usize,
+    /// Frames in a closed epoch are delivered as well as answered with REKEY.
+    pub(crate) deliver_closed: bool,
+    /// Messages are answered as stored when [`TestHub::release`] is called.
+    pub(crate) hold_answers: bool,
+}
+
+/// Somebody who seals what no device would seal, in an epoch of the lobby of their own making.
+#[derive(Clone)]
+pub(crate) struct Forger {
+    user: UserName,
+    keys: Arc<DeviceKeys>,
+    pub(crate) head: EpochHead,
+    chain: Chain,
+    /// What the next frame names as the one before it.
+    pub(crate) p: Digest,
+}
+
+impl Forger {
+    pub(crate) fn seal(&mut self, text: &str, notes: &ChainNotes) -> Bytes {
+        let (n, key) = self.chain.advance();
+        let header = MessageHeader {
+            v: 1,
+            t: Tag::Text,
+            stage: None,
+            cid: ConversationId::room(&lobby()),
+            from: self.user.clone(),
+            sk: self.keys.signing_id(),
+            to: Recipient::Everyone,
+            id: MessageId(crypto::random()),
+            e: self.head.e,
+            n,
+            p: self.p,
+            ts: 1_790_000_000_000,
+            nbf: None,
+            exp: None,
+            rb: None,
+            tk: None,
+        };
+        let plaintext = content::encode(&Content::Text(text.to_owned()), notes);
+        let frame = envelope::seal(&header, &key, crypto::random(), &plaintext);
+        self.p = frame.digest();
+        sign_all(&self.keys.signing, &[frame]).remove(0)
+    }
+
+    /// A text that says nothing about the chain.
+    pub(crate) fn text(&mut self, text: &str) -> Bytes {
+        self.seal(text, &ChainNotes::default())
+    }
+}
+
+impl TestHub {
+    /// Delivers a frame to one device, at the end of the log.
+    pub(crate) fn hand(&mut self, index: usize, frame: &Bytes) {
+        let recipients = vec![self.device_of(index)];
+        self.log.push(Entry { frame: frame.clone(), recipients, epoch: None });
+    }
+
+    /// Delivers the newest KEY to one device again.
+    pub(crate) fn repeat_key(&mut self, index: usize) {
+        let newest = self.log.iter().rfind(|entry| entry.epoch.is_some()).cloned().unwrap();
+        self.log.push(Entry { recipients: vec![self.device_of(index)], ..newest });
+    }
+
+    fn device_of(&self, index: usize) -> (UserName, KeyId) {
+        let device = self.peers[index].endpoint.device();
+        (device.user.clone(), device.keys.signing_id())
+    }
+
+    /// Gives the answers that were held back, and holds none from now on.
+    pub(crate) fn release(&mut self) {
+        self.faults.hold_answers = false;
+        for (index, id) in std::mem::take(&mut self.held) {
+            self.ack(index, id);
+        }
+    }
+
+    /// The same, the newest first.
+    pub(crate) fn release_backwards(&mut self) {
+        self.held.reverse();
+        self.release();
+    }
+
+    /// Puts a device's state back to an older one; it has no connection then.
+    pub(crate) fn restore(&mut self, index: usize, older: MemoryStore) {
+        self.peers[index].store = older;
+        self.reopen(index);
+    }
+
+    /// The newest epoch of the lobby and who it is for.
+    pub(crate) fn newest_epoch(&self) -> (EpochHead, MemberList) {
+        self.epochs[&ConversationId::room(&lobby())].clone()
+    }
+}
+
+impl TestHub {
+    /// Offers keys of the hub's own for a user from now on.
+    pub(crate) fn swap_identity(&mut self, text: &str) {
+        let options = BundleOptions::default();
+        let bundle = KEYS[2].publish(&name(text), Nonce16([7; 16]), None, self.now, options);
+        self.people.entry(name(text)).or_default().push(bundle.unwrap());
+    }
+
+    /// Offers what one user has published for another name too.
+    pub(crate) fn also_called(&mut self, text: &str, other: &str) {
+        let bundles = self.people[&name(text)].clone();
+        self.people.insert(name(other), bundles);
+    }
+
+    /// Publishes another first bundle of a device, signed by its identity.
+    pub(crate) fn fork_first_bundle(&mut self, index: usize) {
+        let device = self.peers[index].endpoint.device().clone();
+        let (at, options) = (self.now + 1, BundleOptions::default());
+        let bundle = device.keys.publish(&device.user, device.dev, None, at, options).unwrap();
+        self.people.entry(device.user).or_default().push(bundle);
+    }
+
+    /// Gives a device a new encryption key and publishes it.
+    pub(crate) fn rotate(&mut self, index: usize) {
+        let keys = &self.peers[index].endpoint.device().keys;
+        let keys = keys.with_new_encryption_key(self.now).unwrap();
+        self.publish(index, keys, vec![]);
+    }
+
+    /// Gives a device a new signing key; the old one is revoked.
+    pub(crate) fn replace_signing_key(&mut self, index: usize) {
+        let keys = Arc::clone(&self.peers[index].endpoint.device().keys);
+        let signing = DeviceKeys::generate(KeySizes::EMULATED).unwrap().signing;
+        self.publish(index, keys.with_signing_key(signing).unwrap(), vec![keys.signing_id()]);
+    }
+
+    /// Publishes a second device of a device's user; returns its signing key.
+    pub(crate) fn add_second_device(&mut self, index: usize) -> KeyId {
+        let first = self.peers[index].endpoint.device();
+        let identity = SigningKey::from_pkcs8(&first.keys.identity.to_pkcs8()).unwrap();
+        let keys = DeviceKeys { identity, ..DeviceKeys::generate(KeySizes::EMULATED).unwrap() };
+        let (dev, options) = (Nonce16([6; 16]), BundleOptions::default());
+        let bundle = keys.publish(&first.user, dev, None, self.now, options).unwrap();
+        self.people.get_mut(&first.user).unwrap().push(bundle);
+        keys.signing_id()
+    }
+
+    /// Publishes that a key is revoked, by a device that keeps its own.
+    pub(crate) fn revoke(&mut self, index: usize, revoked: KeyId) {
+        let keys = &self.peers[index].endpoint.device().keys;
+        let signing = SigningKey::from_pkcs8(&keys.signing.to_pkcs8()).unwrap();
+        let keys = keys.with_signing_key(signing).unwrap();
+        self.publish(index, keys, vec![revoked]);
+    }
+
+    fn publish(&mut self, index: usize, keys: DeviceKeys, rev: Vec<KeyId>) {
+        let device = self.peers[index].endpoint.device().clone();
+        let options = BundleOptions { rev, ..BundleOptions::default() };
+        let previous = Some(&*device.bundle);
+        let bundle = keys.publish(&device.user, device.dev, previous, self.now, options).unwrap();
+        self.people.entry(device.user.clone()).or_default().push(bundle.clone());
+        let device = Device { keys: Arc::new(keys), bundle: Arc::new(bundle), ..device };
+        self.peers[index].endpoint.replace_device(device);
+    }
+}
+
+impl TestHub {
+    /// Makes up an account with keys of the hub's own; returns its line.
+    fn make_up(&mut self, text: &str) -> MemberLine {
+        let (user, options) = (name(text), BundleOptions::default());
+        let bundle = KEYS[2].publish(&user, Nonce16([8; 16]), None, self.now, options).unwrap();
+        let line = bundle.member_line().unwrap();
+        self.people.insert(user, vec![bundle]);
+        line
+    }
+
+    /// Hands a device a key for the lobby by an account that the hub has made up, with that account
+    /// in the list.
+    pub(crate) fn forge_key(&mut self, text: &str, victim: usize) {
+        let ghost = self.make_up(text);
+        let user = self.peers[victim].endpoint.device().user.clone();
+        let line = self.people[&user].first().and_then(Bundle::member_line).unwrap();
+        let list = MemberList::new([ghost, line]);
+        let (_, entry) = self.forge(name(text), Arc::clone(&KEYS[2]), list);
+        self.log.push(Entry { recipients: vec![self.device_of(victim)], ..entry });
+    }
+
+    /// Makes a device's user the newest epoch's maker by hand. A ghost is an account that the hub
+    /// has made up and that the maker puts into the list.
+    pub(crate) fn forge_epoch(&mut self, maker: usize, ghost: Option<&str>) -> Forger {
+        let ghost = ghost.map(|text| self.make_up(text));
+        let cid = ConversationId::room(&lobby());
+        let people = self.rooms[&cid].0.members().keys();
+        let lines = people.filter_map(|user| self.people[user].last()?.member_line());
+        let list = MemberList::new(lines.chain(ghost));
+        let device = self.peers[maker].endpoint.device().clone();
+        let (forger, entry) = self.forge(device.user, device.keys, list.clone());
+        self.by_digest.insert(forger.head.e, list.clone());
+        self.epochs.insert(cid, (forger.head, list));
+        self.log.push(entry);
+        forger
+    }
+
+    /// An epoch of the lobby after the newest one, for exactly these devices.
+    fn forge(&self, user: UserName, keys: Arc<DeviceKeys>, list: MemberList) -> (Forger, Entry) {
+        let wrap = |line: &MemberLine| {
+            let published = self.people[&line.name].iter().flat_map(|b| &b.header().ek);
+            let key = published.into_iter().find(|key| key.kid == line.ek).unwrap();
+            WrapKey::from_spki(&key.spki).unwrap()
+        };
+        let wrap_keys: Vec<_> = list.lines().iter().map(wrap).collect();
+        let (cid, sk) = (ConversationId::room(&lobby()), keys.signing_id());
+        let previous = self.epochs.get(&cid).map(|(head, _)| *head);
+        let parameters = EpochParameters { cid, from: user.clone(), sk, previous, ts: self.now };
+        let key = zeroize::Zeroizing::new(crypto::random());
+        let eid = Nonce16(crypto::random());
+        let new = epoch::create(parameters, &list, &wrap_keys, &key, eid).unwrap();
+        let own = list.position(&user, &sk).and_then(|line| new.chains.get(line)).unwrap();
+        let (chain, head) = (Chain::new(own), new.head);
+        let frame = sign_all(&keys.signing, &[new.frame]).remove(0);
+        let lines = list.lines().iter().filter(|line| line.sk != sk);
+        let recipients = lines.map(|line| (line.name.clone(), line.sk)).collect();
+        let wraps = new.wraps.into_iter().map(Bytes::from).collect();
+        let entry = Entry { frame, recipients, epoch: Some((list, wraps)) };
+        (Forger { user, keys, head, chain, p: Digest::ZERO }, entry)
+    }
+}

@@ -1,0 +1,223 @@
+//! What the hub does with what devices send.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test's double may panic: that is how it says what went wrong"
+)]
+
+use std::collections::BTreeMap;
+
+use chat_endpoint::Transmit;
+use chat_protocol::b64::B64Vec;
+use chat_protocol::frame::{Binary, RawFrame, Upload};
+use chat_protocol::header::{Header, MessageHeader, ReceiptHeader};
+use chat_protocol::hub::{
+    self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
+};
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::members::{MemberList, Membership};
+use chat_protocol::tag::{Tag, label};
+use chat_protocol::{code, envelope, epoch};
+
+use super::{Entry, Pending, TestHub};
+
+/// One less to come of a fault.
+fn take_one(left: &mut usize) -> bool {
+    let due = *left > 0;
+    *left = left.saturating_sub(1);
+    due
+}
+
+impl TestHub {
+    pub(super) fn answer(&mut self, index: usize, message: &HubToClient) {
+        self.peers[index].inbox.push_back(Transmit::Text(hub::write(message)));
+    }
+
+    pub(super) fn take(&mut self, index: usize, transmit: Transmit) {
+        match transmit {
+            Transmit::Text(text) => self.take_text(index, hub::read(&text).unwrap()),
+            Transmit::Binary(bytes) => match Binary::decode(bytes).unwrap() {
+                Binary::Frame(frame) => self.take_frame(index, frame),
+                Binary::Upload(upload) => self.take_upload(index, upload),
+                Binary::Delivery(_) => panic!("a device delivers nothing"),
+            },
+        }
+    }
+
+    fn take_text(&mut self, index: usize, message: ClientToHub) {
+        match message {
+            ClientToHub::Bundles { id, known } => {
+                let mut people = BTreeMap::new();
+                let mut unknown = Vec::new();
+                for (user, version) in known {
+                    let Some(bundles) = self.people.get(&user) else {
+                        unknown.push(user);
+                        continue;
+                    };
+                    let held = usize::try_from(version).unwrap();
+                    let newer: Vec<_> =
+                        bundles[held..].iter().map(|b| B64Vec(b.bytes().to_vec())).collect();
+                    if !newer.is_empty() {
+                        let version = u32::try_from(bundles.len()).unwrap();
+                        people.insert(user, PersonBundles { version, bundles: newer });
+                    }
+                }
+                self.answer(index, &HubToClient::Bundles { id, people, unknown });
+            }
+            ClientToHub::Members { id, cid, from } => {
+                let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
+                let links = links.unwrap_or_default()[usize::try_from(from).unwrap()..]
+                    .iter()
+                    .map(|link| B64Vec(link.to_vec()))
+                    .collect();
+                self.answer(index, &HubToClient::Members { id, cid, links, more: false });
+            }
+            ClientToHub::Seen { .. } => {}
+            other => panic!("not expected: {other:?}"),
+        }
+    }
+
+    pub(super) fn ack(&mut self, index: usize, id: MessageId) {
+        let position = u64::try_from(self.log.len()).unwrap();
+        let stage = HubStage::Stored;
+        self.answer(index, &HubToClient::Ack { stage, id, position, kept: false });
+    }
+
+    fn take_frame(&mut self, index: usize, frame: RawFrame) {
+        let bytes = frame.bytes().clone();
+        match Header::parse(frame.header()).unwrap() {
+            Header::Member(link) => {
+                let digest = frame.digest(label::MEMBER);
+                let signer = self.people[&link.from][0].identity();
+                let cid = link.cid.clone();
+                let make = || (Membership::new(cid.clone()), Vec::new());
+                let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
+                if room.check(&link, signer).is_err() {
+                    let head = Some(self.head(&cid));
+                    return self.refuse(index, link.id, code::MEMBERS, head);
+                }
+                room.apply(&link, digest);
+                links.push(bytes);
+                self.ack(index, link.id);
+                let heads = vec![self.head(&cid)];
+                if self.quiet {
+                    return;
+                }
+                for other in (0..self.peers.len()).filter(|other| *other != index) {
+                    self.answer(other, &HubToClient::Heads { heads: heads.clone() });
+                }
+            }
+            Header::Key(_) => {
+                self.pending = Some(Pending { frame, members: Vec::new(), wraps: Vec::new() });
+            }
+            Header::Receipt(receipt) => self.take_receipt(index, &frame, &receipt),
+            Header::Message(header) => self.take_message(index, &frame, &header),
+        }
+    }
+
+    fn take_receipt(&mut self, index: usize, frame: &RawFrame, receipt: &ReceiptHeader) {
+        let body = envelope::read_receipt(receipt, frame.body()).unwrap();
+        self.receipts.extend(body.re);
+        let devices = self.people.get(&receipt.to).into_iter().flatten();
+        let recipients = devices.map(|b| (receipt.to.clone(), b.header().sk[0].kid)).collect();
+        self.log.push(Entry { frame: frame.bytes().clone(), recipients, epoch: None });
+        self.ack(index, receipt.id);
+    }
+
+    fn take_message(&mut self, index: usize, frame: &RawFrame, header: &MessageHeader) {
+        let (id, bytes) = (header.id, frame.bytes().clone());
+        self.seen.push(bytes.clone());
+        let digest = frame.digest(label::MSG);
+        let key = (header.from.clone(), header.cid.clone(), id);
+        if let Some((_, known)) = self.stored.get(&key) {
+            assert_eq!(*known, digest, "a resend is byte-identical");
+            return self.answer_stored(index, id);
+        }
+        if take_one(&mut self.faults.busy) {
+            let why = "busy".to_owned();
+            return self.answer(index, &HubToClient::Retry { id, after_ms: 100, why });
+        }
+        if take_one(&mut self.faults.refuse) {
+            self.withheld.push(bytes);
+            return self.refuse(index, id, code::STORAGE_FULL, None);
+        }
+        let current = self.epochs.get(&header.cid).map(|(head, _)| head.e);
+        if std::mem::take(&mut self.close_next) {
+            self.closed = Some(header.e);
+        }
+        let closed = self.closed == Some(header.e) || current != Some(header.e);
+        if !closed {
+            self.stored.insert(key, (0, digest));
+        }
+        if take_one(&mut self.faults.lose) {
+            self.withheld.push(bytes);
+        } else if !closed || self.faults.deliver_closed {
+            let recipients = self.by_digest[&header.e]
+                .lines()
+                .iter()
+                .map(|line| (line.name.clone(), line.sk))
+                .filter(|line| line.1 != header.sk)
+                .collect();
+            self.log.push(Entry { frame: bytes, recipients, epoch: None });
+        }
+        assert_ne!(header.t, Tag::Key);
+        if closed {
+            let head = self.head(&header.cid);
+            self.answer(index, &HubToClient::Rekey { id, head });
+        } else {
+            self.answer_stored(index, id);
+        }
+    }
+
+    fn answer_stored(&mut self, index: usize, id: MessageId) {
+        if self.faults.hold_answers {
+            self.held.push((index, id));
+        } else {
+            self.ack(index, id);
+        }
+    }
+
+    fn refuse(&mut self, index: usize, id: MessageId, code: &str, head: Option<Head>) {
+        let (stage, id, code, reason) =
+            (HubStage::Stored, Some(id), code.to_owned(), "because".to_owned());
+        let noack = HubToClient::Noack { stage, id, code, reason, head, time: None };
+        self.answer(index, &noack);
+    }
+
+    fn take_upload(&mut self, index: usize, upload: Upload) {
+        let pending = self.pending.as_mut().expect("a KEY came first");
+        match upload {
+            Upload::Members { bytes, .. } => pending.members.extend_from_slice(&bytes),
+            Upload::Wraps { wraps, .. } => pending.wraps.extend(wraps),
+        }
+        let list = MemberList::parse(&pending.members).unwrap();
+        if pending.wraps.len() < list.lines().len() {
+            return;
+        }
+        let Pending { frame, wraps, .. } = self.pending.take().unwrap();
+        let Header::Key(header) = Header::parse(frame.header()).unwrap() else {
+            panic!("not a KEY")
+        };
+        let current = self.epochs.get(&header.cid).map(|(head, _)| *head);
+        let next = current.map_or((0, Digest::ZERO), |head| (head.g + 1, head.e));
+        let id = MessageId(header.eid.0);
+        if (header.g, header.pe) != next {
+            let head = Some(self.head(&header.cid));
+            return self.refuse(index, id, code::EPOCH, head);
+        }
+        let head = EpochHead { g: header.g, e: epoch::digest(&frame) };
+        let recipients = list
+            .lines()
+            .iter()
+            .map(|line| (line.name.clone(), line.sk))
+            .filter(|line| line.1 != header.sk)
+            .collect();
+        self.by_digest.insert(head.e, list.clone());
+        self.epochs.insert(header.cid.clone(), (head, list.clone()));
+        let epoch = Some((list, wraps));
+        self.log.push(Entry { frame: frame.bytes().clone(), recipients, epoch });
+        self.ack(index, id);
+    }
+}

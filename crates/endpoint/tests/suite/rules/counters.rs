@@ -1,0 +1,293 @@
+//! Counters, gaps and the hash chain of one sender (rules R6, R7, R15, R30).
+
+use chat_endpoint::{Alarm, Event};
+use chat_protocol::content::{ChainNotes, LastMessage};
+use chat_protocol::handshake::Counter;
+use chat_protocol::hub::EpochHead;
+use chat_protocol::id::Digest;
+
+use super::{alarms, assert_untroubled, gaps, header, say};
+use crate::hub::{TestHub, lobby};
+
+const NO_GAP: [Vec<u32>; 0] = [];
+
+/// Goal: a counter that the hub refused is closed by the next message, and its frame is ignored if
+/// it comes after all.
+/// Method: the hub refuses a message, delivers the one after it, then the refused one.
+#[test]
+fn r06_a_burnt_counter_is_closed_and_its_frame_ignored() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "one");
+    hub.faults.refuse = 1;
+    let refused = say(&mut hub, 0, "refused");
+    let told = |event: &Event| matches!(event, Event::Refused { id, .. } if *id == refused);
+    assert_eq!(hub.count(0, told), 1);
+    say(&mut hub, 0, "two");
+    let counters: Vec<u32> = hub.seen.iter().map(|frame| header(frame).n).collect();
+    assert_eq!(counters, [0, 1, 2], "a burnt counter is not used again");
+    assert_eq!(hub.texts(1), ["alice: one", "alice: two"]);
+    assert_untroubled(&hub, 1);
+
+    let late = hub.withheld[0].clone();
+    hub.hand(1, &late);
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: one", "alice: two"], "the sender was told it is refused");
+}
+
+/// Goal: recipients are told of every burnt counter, whatever happens to the message that tells it.
+/// Method: the message that carries the first void is refused too; its sender restarts.
+#[test]
+fn r06_a_void_is_told_again_when_its_message_is_refused() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "one");
+    hub.faults.refuse = 2;
+    say(&mut hub, 0, "refused");
+    say(&mut hub, 0, "refused too");
+    hub.restart(0);
+    say(&mut hub, 0, "two");
+    assert_eq!(hub.texts(1), ["alice: one", "alice: two"]);
+    assert_untroubled(&hub, 1);
+}
+
+/// Goal: what is missing is shown with the next message; what comes late is still read.
+/// Method: the hub says that it keeps two messages and does not deliver them.
+#[test]
+fn r06_a_missing_counter_is_a_gap() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    hub.faults.lose = 2;
+    say(&mut hub, 0, "one");
+    say(&mut hub, 0, "two");
+    say(&mut hub, 0, "three");
+    assert_eq!(gaps(&hub, 1), [vec![1, 2]]);
+    for frame in hub.withheld.clone() {
+        hub.hand(1, &frame);
+    }
+    hub.run();
+    assert_eq!(hub.texts(1), ["zero", "three", "one", "two"].map(|t| format!("alice: {t}")));
+    assert_eq!(gaps(&hub, 1), [vec![1, 2]], "shown once");
+    assert_eq!(alarms(&hub, 1), []);
+}
+
+/// Goal: after a lost connection the unanswered frames go first, in order and byte by byte the same.
+/// Method: the answers to three messages are lost; a fourth is written while the device is away.
+#[test]
+fn r06_unanswered_frames_go_first_after_a_reconnect() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    hub.faults.hold_answers = true;
+    for text in ["one", "two", "three"] {
+        say(&mut hub, 0, text);
+    }
+    hub.disconnect(0);
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "four").unwrap();
+    hub.release();
+    hub.disconnect(0);
+    hub.connect(0);
+    hub.run();
+    let counters: Vec<u32> = hub.seen.iter().map(|frame| header(frame).n).collect();
+    assert_eq!(counters, [0, 1, 2, 3, 1, 2, 3, 4]);
+    assert_eq!(hub.seen[1..4], hub.seen[4..7]);
+    let texts = ["zero", "one", "two", "three", "four"].map(|t| format!("alice: {t}"));
+    assert_eq!(hub.texts(1), texts);
+    assert_untroubled(&hub, 1);
+}
+
+/// Goal: after RETRY everything from that counter on goes again, in order.
+/// Method: the hub can take none of three messages at first.
+#[test]
+fn r06_a_device_goes_back_to_the_counter_that_must_be_sent_again() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    hub.faults.busy = 3;
+    let now = hub.now;
+    for text in ["one", "two", "three"] {
+        hub.peers[0].endpoint.say(now, &lobby(), text).unwrap();
+    }
+    hub.run();
+    let counters: Vec<u32> = hub.seen.iter().map(|frame| header(frame).n).collect();
+    assert_eq!(counters, [0, 1, 2, 3, 1, 2, 3], "each once more");
+    assert_eq!(hub.texts(1), ["zero", "one", "two", "three"].map(|t| format!("alice: {t}")));
+    assert_eq!(hub.peers[0].endpoint.unanswered(), 0);
+    assert_untroubled(&hub, 1);
+}
+
+/// Goal: a message links to the one before it as that was sealed, whenever that was received.
+/// Method: alice seals two frames with one counter, and links the next to the one that bob did not
+/// get. In the second round the first frame comes late.
+#[test]
+fn r06_a_message_that_links_to_another_one_is_an_alarm() {
+    for late in [false, true] {
+        let mut hub = TestHub::with(&["alice", "bob"]);
+        let mut alice = hub.forge_epoch(0, None);
+        let zero = alice.text("zero");
+        let mut other = alice.clone();
+        let one = alice.text("one");
+        other.text("another one");
+        let two = other.text("two");
+        let order = if late { [&one, &zero, &two] } else { [&zero, &one, &two] };
+        for frame in order {
+            hub.hand(1, frame);
+        }
+        hub.run();
+        assert_eq!(alarms(&hub, 1), [Alarm::BadChain], "late: {late}");
+        assert_eq!(hub.texts(1).len(), 3, "shown with the alarm");
+    }
+}
+
+/// Goal: a device whose state is older than what the hub has seen of its key seals nothing with it.
+/// Method: alice's state is put back behind her last message; the hub tells the counters it has.
+#[test]
+fn r07_an_older_state_than_the_hub_has_seen_is_an_error() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    let older = hub.peers[0].store.clone();
+    say(&mut hub, 0, "one");
+    let (epoch, _) = hub.newest_epoch();
+    let told = |n| vec![Counter { epoch, n }];
+    assert_eq!(hub.sign_in(0, told(1)), Ok(()), "the state is the newest");
+    hub.restore(0, older);
+    assert_eq!(hub.sign_in(0, told(0)), Ok(()), "the hub has seen no more than is kept");
+    let refused = hub.sign_in(0, told(1)).unwrap_err();
+    assert!(refused.to_string().contains("new signing key"), "{refused}");
+    let unknown = Counter { epoch: EpochHead { g: 7, e: Digest([7; 32]) }, n: 0 };
+    assert!(hub.sign_in(0, vec![unknown]).is_err(), "an epoch that it does not know of");
+    let before = hub.seen.len();
+    say(&mut hub, 0, "never with the old key");
+    assert_eq!(hub.seen.len(), before);
+
+    hub.replace_signing_key(0);
+    assert_eq!(hub.sign_in(0, vec![]), Ok(()));
+    hub.run();
+    hub.peers[1].endpoint.refresh(&chat_protocol::name::ConversationId::room(&lobby()));
+    hub.run();
+    let last = hub.texts(1).pop();
+    assert_eq!(last.as_deref(), Some("alice: never with the old key"), "sealed with the new one");
+}
+
+/// Everything of bob's in the lobby goes into a new epoch.
+fn end_epoch(hub: &mut TestHub) {
+    hub.disconnect(1);
+    hub.rotate(1);
+    hub.connect(1);
+    hub.run();
+    hub.peers[0].endpoint.refresh(&chat_protocol::name::ConversationId::room(&lobby()));
+    hub.run();
+}
+
+/// Goal: messages lost at the end of an epoch are shown as missing to those who were in it.
+/// Method: the hub loses the last two; then bob's key and with it the epoch changes, and carol comes.
+#[test]
+fn r15_a_lost_tail_shows_in_the_next_epoch() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    hub.faults.lose = 2;
+    say(&mut hub, 0, "one");
+    say(&mut hub, 0, "two");
+    end_epoch(&mut hub);
+    let carol = hub.add("carol");
+    hub.run();
+    assert_eq!(gaps(&hub, 1), NO_GAP, "not before its sender writes again");
+    say(&mut hub, 0, "zero of the next epoch");
+    assert_eq!(gaps(&hub, 1), [vec![1, 2]]);
+    assert_eq!(alarms(&hub, 1), []);
+    assert_untroubled(&hub, carol);
+}
+
+/// Goal: a hub cannot choose when the tail is noted so that a loss stays hidden.
+/// Method: it loses a message, and answers it only after the next epoch has come. It answers two
+/// messages in the wrong order.
+#[test]
+fn r15_late_answers_hide_no_tail() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    hub.faults.hold_answers = true;
+    hub.faults.lose = 2;
+    say(&mut hub, 0, "one");
+    say(&mut hub, 0, "two");
+    hub.disconnect(1);
+    hub.rotate(1);
+    hub.connect(1);
+    hub.run();
+    say(&mut hub, 1, "an epoch of bob's");
+    hub.peers[0].endpoint.refresh(&chat_protocol::name::ConversationId::room(&lobby()));
+    say(&mut hub, 0, "zero of the next epoch");
+    hub.release_backwards();
+    hub.run();
+    assert_eq!(hub.texts(1).last().unwrap(), "alice: zero of the next epoch");
+    assert_eq!(gaps(&hub, 1), [vec![1, 2]]);
+}
+
+/// Goal: the first frame of an epoch links to the last one before it.
+/// Method: alice's first frame names the right counter and another digest than the frame had.
+#[test]
+fn r15_the_first_frame_links_to_the_epoch_before() {
+    for honest in [true, false] {
+        let mut hub = TestHub::with(&["alice", "bob"]);
+        let mut before = hub.forge_epoch(0, None);
+        let zero = before.text("zero");
+        let last = Some(LastMessage { e: before.head.e, n: 0 });
+        let mut after = hub.forge_epoch(0, None);
+        after.p = if honest { before.p } else { Digest([7; 32]) };
+        let next = after.seal("next", &ChainNotes { void: vec![], last });
+        hub.hand(1, &zero);
+        hub.hand(1, &next);
+        hub.run();
+        assert_eq!(hub.texts(1), ["alice: zero", "alice: next"]);
+        assert_eq!(alarms(&hub, 1).len(), usize::from(!honest), "honest: {honest}");
+    }
+}
+
+/// Goal: nobody can make a device count to four thousand million.
+/// Method: a first frame says that the last one before it had the highest counter there is.
+#[test]
+fn r15_what_is_shown_as_missing_is_bounded() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let before = hub.forge_epoch(0, None);
+    let last = Some(LastMessage { e: before.head.e, n: u32::MAX });
+    let frame = hub.forge_epoch(0, None).seal("next", &ChainNotes { void: vec![], last });
+    hub.hand(1, &frame);
+    hub.run();
+    let [missing] = &gaps(&hub, 1)[..] else { panic!("{:?}", gaps(&hub, 1).len()) };
+    assert!((1..=2_000).contains(&missing.len()), "{}", missing.len());
+    assert_eq!(hub.texts(1), ["alice: next"]);
+}
+
+/// Goal: order and gaps are provable per sender, order between senders is not.
+/// Method: the hub swaps two messages of alice for bob, and messages of alice and bob for carol.
+#[test]
+fn r30_order_shows_per_sender_only() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    say(&mut hub, 0, "alice zero");
+    say(&mut hub, 1, "bob zero");
+    hub.faults.lose = 3;
+    for (who, text) in [(0, "alice one"), (1, "bob one"), (0, "alice two")] {
+        say(&mut hub, who, text);
+    }
+    let [alice_one, bob_one, alice_two] = &hub.withheld.clone()[..] else { panic!() };
+    for frame in [alice_two, alice_one] {
+        hub.hand(1, frame);
+    }
+    for frame in [bob_one, alice_one, alice_two] {
+        hub.hand(2, frame);
+    }
+    hub.run();
+    assert_eq!(gaps(&hub, 1), [vec![1]], "two came before one");
+    assert_untroubled(&hub, 2);
+    assert_eq!(hub.texts(2)[2..], ["bob: bob one", "alice: alice one", "alice: alice two"]);
+}
+
+/// Goal: the newest tail is the hub's word until its sender writes again.
+/// Method: the hub loses the newest message; nothing shows until the next one.
+#[test]
+fn r30_a_lost_newest_message_shows_with_the_next() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    hub.faults.lose = 1;
+    say(&mut hub, 0, "lost");
+    say(&mut hub, 1, "bob writes, which proves nothing about alice");
+    assert_untroubled(&hub, 1);
+    say(&mut hub, 0, "two");
+    assert_eq!(gaps(&hub, 1), [vec![1]]);
+}
