@@ -15,7 +15,8 @@ use chat_protocol::limits::RECEIPTS_PER_FRAME_MAX;
 use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::Tag;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -29,6 +30,9 @@ const SIGN_UPS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Frames begin with a position and a time that differ; bodies end in random bytes.
 const MARK_BYTES: usize = 16;
+
+/// Receipts of all members under way at once.
+static RECEIPTS_FLYING: Semaphore = Semaphore::const_new(64);
 
 /// What was done and what it cost.
 pub(crate) struct Outcome {
@@ -90,28 +94,19 @@ fn mark_of_delivery(bytes: Bytes) -> Option<Mark> {
     }
 }
 
-/// Counts deliveries of one client until it has had its share; `None` samples no latency. Its
-/// receipts leave on the way, in equal parts, and nobody goes before the hub has answered them.
+/// Counts deliveries of one client until it has had its share, then sends its receipts; `None`
+/// samples no latency.
 async fn receive(
     mut client: LoadClient,
     share: usize,
     departures: Option<Departures>,
     receipts: Vec<Bytes>,
 ) -> anyhow::Result<(usize, Vec<Duration>)> {
-    let (mut count, mut answered, mut latencies) = (0, 0, Vec::new());
-    let all = receipts.len();
-    let mut owed = receipts.into_iter().map(Message::Binary);
-    while count < share || answered < all {
+    let (mut count, mut latencies) = (0, Vec::new());
+    while count < share {
         let next = tokio::time::timeout(PATIENCE, client.socket.next()).await;
         let Ok(Some(Ok(message))) = next else { break };
-        let bytes = match message {
-            Message::Binary(bytes) => bytes,
-            Message::Text(text) => {
-                answered += usize::from(text.contains("\"tag\":\"ACK\""));
-                continue;
-            }
-            _ => continue,
-        };
+        let Message::Binary(bytes) = message else { continue };
         // 0x20: a delivery; the parts of an epoch are not counted.
         if bytes.get(1) != Some(&0x20) {
             continue;
@@ -123,11 +118,12 @@ async fn receive(
             latencies.extend(left.map(|left| left.elapsed()));
         }
         count += 1;
-        while (all - owed.len() + 1) * share <= count * all
-            && let Some(receipt) = owed.next()
-        {
-            client.socket.send(receipt).await?;
-        }
+    }
+    for receipt in receipts {
+        // Live members spread their receipts over seconds; all at once they would overflow the
+        // outboxes of the publishers.
+        let _turn = RECEIPTS_FLYING.acquire().await?;
+        client.send_all(vec![(MessageId([0; 16]), receipt)], 1, |_| {}, |_| {}).await?;
     }
     Ok((count, latencies))
 }

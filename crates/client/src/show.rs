@@ -234,6 +234,7 @@ mod tests {
             position: 7,
             sent_ms: 1_700_000_000_123,
             hub_ms: 1_700_000_000_200,
+            frame: None,
         }
     }
 
@@ -281,6 +282,7 @@ mod tests {
             position: 1,
             kept,
             recipients: vec![name("alice")],
+            frame: None,
         };
         assert_eq!(lines(Detail::Brief).event(&stored(false)), None);
         let kept = lines(Detail::Brief).event(&stored(true)).unwrap();

@@ -9,7 +9,8 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 
 use crate::endpoint::{Endpoint, Request};
-use crate::event::Event;
+use crate::event::{Event, KeptFrame};
+use crate::outgoing::Sealed;
 use crate::state::Conversation;
 
 /// A final refusal by the hub.
@@ -133,6 +134,7 @@ impl Endpoint {
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
         let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
+        let mut frame = None;
         if let Some(sealed) = outgoing.sealed {
             let cid = outgoing.cid.as_str();
             let conversation = self.state.conversations.entry(cid, Conversation::default);
@@ -143,11 +145,16 @@ impl Endpoint {
                 let last = LastMessage { e: sealed.e, n: sealed.n };
                 conversation.last = Some((last, sealed.digest));
             }
+            frame = self.is_durable().then(|| {
+                let sk = self.device.keys.signing_id();
+                let Sealed { e, n, digest, key, frame, .. } = sealed;
+                Box::new(KeptFrame { e, sk, n, digest, key, frame })
+            });
         }
         self.link.dirty.insert(outgoing.cid);
         let sent = self.state.sent.get(&id.to_string());
         let recipients = sent.map(|sent| sent.recipients.clone()).unwrap_or_default();
-        self.tell(Event::Stored { id, position, kept, recipients });
+        self.tell(Event::Stored { id, position, kept, recipients, frame });
     }
 
     fn on_noack(

@@ -482,6 +482,11 @@ impl Endpoint {
         id
     }
 
+    /// Whether anything outlives this process.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
     pub(crate) fn tell(&mut self, event: Event) {
         let key = (event.is_durable() && self.durable).then(|| {
             let order = next_order(&self.state.events).max(self.next_event);

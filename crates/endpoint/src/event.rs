@@ -1,5 +1,6 @@
 //! What a device tells its host.
 
+use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{Command, Outcome, OutputStream};
 use chat_protocol::hub::{HubStage, Person};
 use chat_protocol::id::{Digest, KeyId, MessageId};
@@ -19,6 +20,24 @@ pub struct Notification {
     pub key: Option<EventKey>,
     /// The event.
     pub event: Event,
+}
+
+/// A frame with the key that opens it: shows a message again, proves who signed it, and grants it
+/// to a newcomer (amendment 11). Hosts seal it at rest like everything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFrame {
+    /// Its epoch.
+    pub e: Digest,
+    /// The signing key of its sender.
+    pub sk: KeyId,
+    /// Its counter.
+    pub n: u32,
+    /// SHA-256 of what was signed.
+    pub digest: Digest,
+    /// The message key.
+    pub key: B64Array<32>,
+    /// The frame as signed.
+    pub frame: B64Vec,
 }
 
 /// What happened. Texts are as received: a host sanitises them before it shows them.
@@ -42,6 +61,8 @@ pub enum Event {
         sent_ms: u64,
         /// The hub's clock.
         hub_ms: u64,
+        /// The frame and its key; absent on a device that keeps nothing.
+        frame: Option<Box<KeptFrame>>,
     },
     /// A command for this machine; signature, target and freshness are checked, the policy is not.
     Command {
@@ -102,6 +123,8 @@ pub enum Event {
         by: UserName,
         /// Whether they could read it.
         readable: bool,
+        /// The receipt as signed; absent on a device that keeps nothing.
+        receipt: Option<B64Vec>,
     },
     /// The hub keeps a message of ours durably.
     Stored {
@@ -113,6 +136,8 @@ pub enum Event {
         kept: bool,
         /// Who is to receive it: the people of its epoch but the sender.
         recipients: Vec<UserName>,
+        /// The frame and its key; absent on a device that keeps nothing.
+        frame: Option<Box<KeptFrame>>,
     },
     /// A message of ours is refused for good.
     Refused {
@@ -198,6 +223,8 @@ impl Event {
                 | Self::Output { .. }
                 | Self::Ended { .. }
                 | Self::Delivered { .. }
+                | Self::Stored { .. }
+                | Self::Refused { .. }
                 | Self::Unreadable { .. }
                 | Self::Gap { .. }
                 | Self::Alarm { .. }

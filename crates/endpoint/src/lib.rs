@@ -31,7 +31,7 @@ mod state;
 mod table;
 
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
-pub use event::{Alarm, Event, EventKey, Notification};
+pub use event::{Alarm, Event, EventKey, KeptFrame, Notification};
 pub use outgoing::{CommandOptions, SendError};
 pub use people::BundleCache;
 pub use state::Records;

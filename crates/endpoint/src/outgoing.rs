@@ -1,6 +1,6 @@
 //! What this device has to say: drafts until they are sealed, sealed frames until they are answered.
 
-use chat_protocol::b64::B64Vec;
+use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{
     self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
@@ -54,6 +54,8 @@ pub(crate) struct Sealed {
     /// Burnt counters that it tells of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) void: Vec<(u32, Digest)>,
+    /// Opens it; kept with the message (amendment 11).
+    pub(crate) key: B64Array<32>,
     pub(crate) frame: B64Vec,
 }
 

@@ -39,9 +39,19 @@ impl Endpoint {
         };
         let key = order_key(next_order(&self.state.owed));
         self.state.owed.put(&key, owed);
-        let full = self.state.owed.len() >= RECEIPTS_PER_FRAME_MAX;
+        let full = self.is_owed_a_frame(&header.cid, &header.from);
         let due = if full { now_ms } else { now_ms.saturating_add(RECEIPT_DELAY_MS * steps) };
         self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |known| known.min(due)));
+    }
+
+    /// Whether one person is owed as many receipts as fit a frame. Counting each alone makes few
+    /// full frames of a busy room, and not many small ones.
+    fn is_owed_a_frame(&self, cid: &ConversationId, to: &UserName) -> bool {
+        if self.state.owed.len() < RECEIPTS_PER_FRAME_MAX {
+            return false;
+        }
+        let of_them = self.state.owed.iter().filter(|(_, owed)| owed.to == *to && owed.cid == *cid);
+        of_them.count() >= RECEIPTS_PER_FRAME_MAX
     }
 
     /// Sends what is owed now, and says how far each log was kept.
@@ -112,6 +122,7 @@ impl Endpoint {
             self.alarm(Alarm::BadSignature, &header.from, "a receipt that is not valid");
             return Received::Done;
         };
+        let receipt = self.is_durable().then(|| B64Vec(delivery.frame.bytes().to_vec()));
         for (id, digest) in body.re {
             let Some(sent) = self.state.sent.get_mut(&id.to_string()) else { continue };
             // A frame that was altered on the way has another digest: its complaint counts too.
@@ -122,7 +133,8 @@ impl Endpoint {
             if counts {
                 sent.confirmed.push(header.from.clone());
                 let (cid, by) = (header.cid.clone(), header.from.clone());
-                self.tell(Event::Delivered { id, cid, by, readable: header.t == Tag::Ack });
+                let (readable, receipt) = (header.t == Tag::Ack, receipt.clone());
+                self.tell(Event::Delivered { id, cid, by, readable, receipt });
             }
         }
         Received::Done

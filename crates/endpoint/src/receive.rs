@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 
-use chat_protocol::b64::B64Array;
+use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{self, Command, Content, Outcome};
 use chat_protocol::frame::Delivery;
 use chat_protocol::header::{Header, MessageHeader, Recipient};
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
-use chat_protocol::ratchet::ChainError;
+use chat_protocol::ratchet::{ChainError, MessageKey};
 use chat_protocol::tag::{Address, Tag, label};
 use chat_protocol::{code, envelope};
 
 use crate::endpoint::Endpoint;
-use crate::event::{Alarm, Event};
+use crate::event::{Alarm, Event, KeptFrame};
 use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_MAX, RECEIVED_REMEMBERED_MAX};
 use crate::people::Signer;
 use crate::state::{chain_key, received_key};
@@ -51,6 +51,12 @@ struct Opened<'a> {
     header: &'a MessageHeader,
     digest: Digest,
     signer: &'a Signer,
+}
+
+/// Decrypted, with the key that did it.
+struct Plain {
+    content: Content,
+    key: MessageKey,
 }
 
 impl Endpoint {
@@ -233,7 +239,7 @@ impl Endpoint {
         };
         let expected = receiving.chain.next();
         let before = receiving.last;
-        let key = match receiving.chain.key_for(header.n) {
+        let message_key = match receiving.chain.key_for(header.n) {
             Ok(key) => key,
             Err(ChainError::Used { .. }) => return self.replayed(now_ms, opened),
             Err(error @ ChainError::TooFar { .. }) => {
@@ -244,7 +250,7 @@ impl Endpoint {
         if before.is_none_or(|(n, _)| n < header.n) {
             receiving.last = Some((header.n, *digest));
         }
-        let content = envelope::open(&delivery.frame, &key)
+        let content = envelope::open(&delivery.frame, &message_key)
             .map_err(|error| error.to_string())
             .and_then(|plaintext| {
                 content::decode(header.t, &plaintext).map_err(|error| error.to_string())
@@ -263,7 +269,8 @@ impl Endpoint {
             {
                 self.state.received.remove(&oldest);
             }
-            self.deliver(now_ms, opened, content);
+            let plain = Plain { content, key: message_key };
+            self.deliver(now_ms, opened, plain);
         }
         self.owe(now_ms, header, *digest, true);
         Received::Done
@@ -282,11 +289,12 @@ impl Endpoint {
     }
 
     /// Hands an opened message to the host.
-    fn deliver(&mut self, now_ms: u64, opened: &Opened<'_>, content: Content) {
+    fn deliver(&mut self, now_ms: u64, opened: &Opened<'_>, plain: Plain) {
         let Opened { delivery, header, .. } = opened;
         let by = header.from.clone();
-        match content {
+        match plain.content {
             Content::Text(text) => self.tell(Event::Message {
+                frame: self.keep(opened, &plain.key),
                 id: header.id,
                 cid: header.cid.clone(),
                 tag: header.t,
@@ -313,6 +321,21 @@ impl Endpoint {
                 self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
             }
         }
+    }
+
+    /// The frame and its key for the host's history, if this device keeps anything.
+    fn keep(&self, opened: &Opened<'_>, key: &MessageKey) -> Option<Box<KeptFrame>> {
+        let Opened { delivery, header, digest, .. } = opened;
+        self.is_durable().then(|| {
+            Box::new(KeptFrame {
+                e: header.e,
+                sk: header.sk,
+                n: header.n,
+                digest: *digest,
+                key: B64Array(**key),
+                frame: B64Vec(delivery.frame.bytes().to_vec()),
+            })
+        })
     }
 
     /// Whether an answer is to a command of ours, by the one it was for.

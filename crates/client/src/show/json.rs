@@ -162,6 +162,7 @@ mod tests {
             position: 7,
             sent_ms: 1_700_000_000_123,
             hub_ms: 0,
+            frame: None,
         };
         let objects = event(&name("bob"), &message);
         let expected = json!({
