@@ -46,10 +46,7 @@ CREATE TABLE entries (
   position INTEGER PRIMARY KEY, log INTEGER NOT NULL, kind INTEGER NOT NULL, sender INTEGER NOT NULL,
   id BLOB NOT NULL, digest BLOB NOT NULL, epoch INTEGER NOT NULL, line INTEGER NOT NULL,
   n INTEGER NOT NULL, hub_ms INTEGER NOT NULL, frame BLOB NOT NULL) STRICT;
-CREATE INDEX entries_by_log ON entries (position >> 12, log);
 CREATE UNIQUE INDEX entries_by_id ON entries (id, sender, log);
-CREATE TABLE segments (
-  log INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY (log, segment)) STRICT, WITHOUT ROWID;
 CREATE TABLE epochs (
   id INTEGER PRIMARY KEY, log INTEGER NOT NULL, g INTEGER NOT NULL, e BLOB NOT NULL,
   position INTEGER NOT NULL, members BLOB NOT NULL, UNIQUE (log, g)) STRICT;
@@ -65,6 +62,13 @@ CREATE TABLE cursors (
   PRIMARY KEY (device, log)) STRICT, WITHOUT ROWID;
 ";
 
+/// What version 2 has more than version 1: see the comment on `SCHEMA`.
+const SEGMENTS: &str = "
+CREATE INDEX entries_by_log ON entries (position >> 12, log);
+CREATE TABLE segments (
+  log INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY (log, segment)) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the one connection that writes, and makes the schema in a new file.
 pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
     let name = file.display().to_string();
@@ -75,6 +79,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match found {
         0 => make(&connection).map_err(failed)?,
+        1 => upgrade(&connection).map_err(failed)?,
         SCHEMA_VERSION => {}
         _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
     }
@@ -97,10 +102,23 @@ fn prepare(connection: &Connection, options: SqliteOptions) -> rusqlite::Result<
 fn make(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(SEGMENTS)?;
     for room in [RoomName::lobby(), RoomName::all()] {
         let cid = ConversationId::room(&room);
         transaction.execute("INSERT INTO conversations (cid) VALUES (?1)", [cid.as_str()])?;
     }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
+/// Brings a file of version 1 to this one.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch("DROP INDEX entries_by_log")?;
+    transaction.execute_batch(SEGMENTS)?;
+    transaction.execute_batch(
+        "INSERT INTO segments (log, segment) SELECT DISTINCT log, position >> 12 FROM entries",
+    )?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
 }

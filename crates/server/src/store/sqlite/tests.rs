@@ -160,3 +160,74 @@ fn a_database_of_a_newer_version_is_not_touched() {
     let error = open(folder.path(), SqliteOptions::default(), Arc::default()).unwrap_err();
     assert!(matches!(error, OpenError::Version { found: 99, .. }), "{error}");
 }
+
+/// An entry of a log of its own, with an id of its own.
+fn numbered(log: i64, number: u32) -> Proposal {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    Proposal::Entry(Box::new(NewEntry {
+        log: LogId(log),
+        sender: AccountId(2),
+        id: MessageId(id),
+        digest: Digest([1; 32]),
+        kind: EntryKind::Receipt,
+        epoch: None,
+        line: 0,
+        n: 0,
+        hub_ms: 77,
+        frame: Bytes::from_static(b"frame"),
+    }))
+}
+
+/// Goal: a log is read to its end however its entries lie among those of others, and a file of the
+/// first schema still is. Method: one log with an entry here and there, one busy one, over several
+/// segments of the index; page through both; take the file back to version 1 and do it again.
+#[tokio::test]
+async fn a_log_is_read_over_many_segments_and_after_an_upgrade() {
+    const BUSY: i64 = -1;
+    const QUIET: i64 = -2;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, reads, _) = open_in(folder.path());
+    let log_of = |number: u32| if number % 3_000 == 0 { QUIET } else { BUSY };
+    commit(&mut store, vec![account("alice"), account("bob")]).await;
+    for start in (0..15_000).step_by(1_000) {
+        let batch = (start..start + 1_000).map(|number| numbered(log_of(number), number));
+        commit(&mut store, batch.collect()).await;
+    }
+    let positions = async |reads: &Reads, after: u64| {
+        let request = PageRequest {
+            name: UserName::new("alice").unwrap(),
+            sk: chat_protocol::id::KeyId([0; 16]),
+            logs: vec![(LogId(BUSY), after), (LogId(QUIET), 0)],
+            after: 0,
+            until: u64::MAX,
+            limit: 1_024,
+        };
+        let (mut found, mut next) = (Vec::new(), Some(0));
+        while let Some(after) = next {
+            let page = reads.page(PageRequest { after, ..request.clone() }).await.unwrap();
+            found.extend(page.entries.iter().map(|entry| entry.position));
+            next = page.next;
+        }
+        found
+    };
+    let expected = |after: u64| -> Vec<u64> {
+        (0..15_000_u32)
+            .map(|number| (log_of(number), u64::from(number) + 1))
+            .filter(|(log, position)| *log == QUIET || *position > after)
+            .map(|(_, position)| position)
+            .collect()
+    };
+    for after in [0, 4_095, 4_096, 13_000] {
+        assert_eq!(positions(&reads, after).await, expected(after), "after {after}");
+    }
+    drop((store, reads));
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let first = "DROP INDEX entries_by_log; DROP TABLE segments; \
+        CREATE INDEX entries_by_log ON entries (log); PRAGMA user_version = 1;";
+    connection.execute_batch(first).unwrap();
+    drop(connection);
+    let (_store, reads, snapshot) = open_in(folder.path());
+    assert_eq!(snapshot.accounts[1].1, 12_001, "the last entry of the quiet log");
+    assert_eq!(positions(&reads, 4_096).await, expected(4_096));
+}
