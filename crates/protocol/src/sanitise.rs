@@ -7,7 +7,8 @@
 //!
 //! **Architecture Invariant.** The output holds no C0 control but the newlines and tabs of
 //! [`text`] and [`fn@bytes`], no DEL, no C1 control, no character that turns the direction of text,
-//! no invisible character, and never more than [`COMBINING_MARKS_MAX`] combining marks in a row.
+//! no invisible character but a joiner between two pictographs, and never more than
+//! [`COMBINING_MARKS_MAX`] combining marks in a row.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -64,8 +65,10 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
     shown.push_str(head);
     // `first` is never inside a run of marks that is too long: the run's first mark is reported.
     let mut marks = 0;
+    let mut previous = head.chars().next_back();
     let mut characters = tail.chars().peekable();
     while let Some(character) = characters.next() {
+        let before = previous.replace(character);
         if is_combining(character) {
             marks += 1;
             match marks {
@@ -83,6 +86,7 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
                 }
             }
             '\n' | '\t' => push_break(&mut shown, character, breaks),
+            JOINER if joins(before, characters.peek().copied()) => shown.push(character),
             _ if is_control(character) => push_byte(&mut shown, u32::from(character)),
             _ if is_deceptive(character) => push_code_point(&mut shown, character),
             _ => shown.push(character),
@@ -95,7 +99,10 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
 fn first_unclean(outside: &str, breaks: Breaks) -> Option<usize> {
     let mut marks = 0;
     let mut run_start = 0;
-    for (position, character) in outside.char_indices() {
+    let mut previous = None;
+    let mut characters = outside.char_indices().peekable();
+    while let Some((position, character)) = characters.next() {
+        let before = previous.replace(character);
         if character.is_ascii() {
             marks = 0;
             let is_kept_break = breaks == Breaks::Kept && matches!(character, '\n' | '\t');
@@ -112,7 +119,9 @@ fn first_unclean(outside: &str, breaks: Breaks) -> Option<usize> {
             }
         } else {
             marks = 0;
-            if is_control(character) || is_deceptive(character) {
+            let next = characters.peek().map(|(_, next)| *next);
+            let is_joiner = character == JOINER && joins(before, next);
+            if is_control(character) || (is_deceptive(character) && !is_joiner) {
                 return Some(position);
             }
         }
@@ -158,6 +167,26 @@ fn is_deceptive(character: char) -> bool {
         | '\u{feff}'                   // zero-width no-break space
         | '\u{fff9}'..='\u{fffb}'      // interlinear annotation
         | '\u{e0000}'..='\u{e007f}'    // tag characters
+    )
+}
+
+/// Makes one picture of two, such as a woman and a computer; anywhere else it is invisible.
+const JOINER: char = '\u{200d}';
+
+/// Whether a joiner between these two does its work and hides nothing.
+fn joins(before: Option<char>, next: Option<char>) -> bool {
+    // The selector asks for the coloured form of the pictograph before it.
+    const SELECTOR: char = '\u{fe0f}';
+    before.is_some_and(|c| is_pictograph(c) || c == SELECTOR) && next.is_some_and(is_pictograph)
+}
+
+/// The blocks of arrows, symbols and pictographs. A new block that is missing here shows its
+/// joiners.
+fn is_pictograph(character: char) -> bool {
+    matches!(
+        character,
+        '\u{2190}'..='\u{21ff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}'
+        | '\u{1f000}'..='\u{1faff}'
     )
 }
 
@@ -210,6 +239,10 @@ mod tests {
             ("a\u{7f}b\0", r"a\x7fb\x00"),
             ("txt.\u{202e}exe", r"txt.\u{202e}exe"),
             ("pay\u{200b}pal \u{2066}x\u{2069}", r"pay\u{200b}pal \u{2066}x\u{2069}"),
+            ("👩\u{200d}💻 🏳\u{fe0f}\u{200d}🌈", "👩\u{200d}💻 🏳\u{fe0f}\u{200d}🌈"),
+            ("\u{7}👩\u{200d}💻", "\\x07👩\u{200d}💻"),
+            ("👩\u{200d}", r"👩\u{200d}"),
+            ("a\u{200d}💻 👩\u{200d}\u{200d}💻", r"a\u{200d}💻 👩\u{200d}\u{200d}💻"),
             ("\u{feff}\u{61c}\u{2028}\u{e0041}", r"\u{feff}\u{61c}\u{2028}\u{e0041}"),
         ] {
             assert_eq!(line(outside), shown);
@@ -254,11 +287,19 @@ mod tests {
     /// True when nothing in it acts on a terminal or hides.
     fn is_harmless(shown: &str, breaks: Breaks) -> bool {
         let mut marks = 0;
-        shown.chars().all(|character| {
+        let mut before = None;
+        let mut characters = shown.chars().peekable();
+        std::iter::from_fn(move || {
+            let character = characters.next()?;
+            let joined = character == JOINER && joins(before, characters.peek().copied());
+            before = Some(character);
+            Some((character, joined))
+        })
+        .all(|(character, joined)| {
             marks = if is_combining(character) { marks + 1 } else { 0 };
             let is_break = breaks == Breaks::Kept && matches!(character, '\n' | '\t');
             marks <= COMBINING_MARKS_MAX
-                && !is_deceptive(character)
+                && (joined || !is_deceptive(character))
                 && (is_break || !character.is_control())
         })
     }
