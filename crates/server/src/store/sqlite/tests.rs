@@ -188,7 +188,7 @@ async fn a_log_is_read_over_many_segments_and_after_an_upgrade() {
     const QUIET: i64 = -2;
     let folder = tempfile::tempdir().unwrap();
     let (mut store, reads, _) = open_in(folder.path());
-    let log_of = |number: u32| if number % 3_000 == 0 { QUIET } else { BUSY };
+    let log_of = |number: u32| if number.is_multiple_of(3_000) { QUIET } else { BUSY };
     commit(&mut store, vec![account("alice"), account("bob")]).await;
     for start in (0..15_000).step_by(1_000) {
         let batch = (start..start + 1_000).map(|number| numbered(log_of(number), number));
