@@ -45,6 +45,8 @@ codes! {
     TOO_MANY = "E_TOO_MANY";
     /// The hub's disk is full; reading goes on.
     STORAGE_FULL = "E_STORAGE_FULL";
+    /// Too much waits for the recipient, who is away. Nothing older was dropped.
+    MAILBOX_FULL = "E_MAILBOX_FULL";
     /// The target accepts no commands.
     NO_AGENT = "E_NO_AGENT";
     /// The command was meant for another restart or key of the target.

@@ -20,7 +20,10 @@ use thiserror::Error;
 pub use file::FileError;
 use file::FileOptions;
 
-use crate::limits::DRAIN_TIME_DEFAULT;
+use crate::{
+    limits::{DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX},
+    router::MailboxLimits,
+};
 
 /// Where clients look when they are told nothing.
 const PORT_DEFAULT: u16 = 9_000;
@@ -136,6 +139,13 @@ pub struct Options {
     /// Time to finish what is queued after SIGTERM, as 5s or 500ms [default: 5s]
     #[arg(long, env = "CHAT_SERVER_DRAIN_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     pub drain_timeout: Option<Duration>,
+    /// Direct messages that may wait for one person who is away; more are refused and nothing is
+    /// dropped [default: 100000]
+    #[arg(long, env = "CHAT_SERVER_MAILBOX_MESSAGES", value_name = "N")]
+    pub mailbox_messages: Option<u64>,
+    /// Bytes of direct messages that may wait for one person who is away [default: 104857600]
+    #[arg(long, env = "CHAT_SERVER_MAILBOX_BYTES", value_name = "N")]
+    pub mailbox_bytes: Option<u64>,
 }
 
 /// TLS without files.
@@ -200,6 +210,8 @@ pub struct Config {
     pub verify: Verify,
     /// Time to finish what is queued when stopping.
     pub drain_time_max: Duration,
+    /// How much may wait for somebody who is away.
+    pub mailbox: MailboxLimits,
     /// Sizes of the hub's own keys, when they are made.
     pub key_sizes: KeySizes,
     /// Most pages of the database; `None` leaves it to the disk. For tests of a full disk.
@@ -255,6 +267,7 @@ impl Config {
             log_format: None,
             verify: Verify::Signature,
             drain_time_max: DRAIN_TIME_DEFAULT,
+            mailbox: MailboxLimits::default(),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -284,6 +297,10 @@ impl Config {
             log_format: options.log_format,
             verify: options.verify.unwrap_or(Verify::Signature),
             drain_time_max: options.drain_timeout.unwrap_or(DRAIN_TIME_DEFAULT),
+            mailbox: MailboxLimits {
+                messages_max: options.mailbox_messages.unwrap_or(MAILBOX_MESSAGES_MAX),
+                bytes_max: options.mailbox_bytes.unwrap_or(MAILBOX_BYTES_MAX),
+            },
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -326,6 +343,8 @@ fn merge(given: Options, file: FileOptions) -> Options {
         log_format: given.log_format.or(file.log_format),
         verify: given.verify.or(file.verify),
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
+        mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
+        mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),
     }
 }
 
@@ -390,6 +409,8 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         ("log_format", log_format.to_owned()),
         ("verify", verify.to_owned()),
         ("drain_timeout", format!("{}ms", config.drain_time_max.as_millis())),
+        ("mailbox_messages", config.mailbox.messages_max.to_string()),
+        ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
     ];
     let lines = values.map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
     Ok(lines.concat())

@@ -93,7 +93,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
     let identity = open_identity(config, rb).await?;
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let (mut store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
-    let mut router = Router::restore(snapshot)?;
+    let mut router = Router::restore(snapshot, config.mailbox)?;
     own_account(&mut router, &mut store, &identity.bundle).await?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());

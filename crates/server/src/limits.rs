@@ -159,6 +159,12 @@ pub const VERIFIED_FRAMES_MAX: u32 = 256;
 /// Names in one page of `WHO`. At 80 bytes each a page stays under the longest text.
 pub const WHO_PAGE_MAX: usize = 1_024;
 
+/// Direct messages that may wait for one account: years of letters, and a flood is noticed.
+pub const MAILBOX_MESSAGES_MAX: u64 = 100_000;
+
+/// Bytes of direct messages that may wait for one account.
+pub const MAILBOX_BYTES_MAX: u64 = 100 * 1024 * 1024;
+
 /// Longest sealed vault: keys and a little history of keys.
 pub const VAULT_BYTES_MAX: usize = 16 * KIB;
 

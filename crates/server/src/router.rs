@@ -8,6 +8,7 @@
 mod accounts;
 mod conversation;
 mod keys;
+mod mailbox;
 mod members;
 mod messages;
 mod people;
@@ -29,11 +30,12 @@ use chat_protocol::{
 
 use crate::{
     request::{FrameRequest, Refusal},
-    store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored},
+    store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored, Waiting},
 };
 
 pub use accounts::{Account, Device};
 pub use conversation::{Conversation, Epoch, Line};
+pub use mailbox::MailboxLimits;
 pub use people::{Wanted, WhoPage};
 
 /// What becomes of a request.
@@ -66,6 +68,8 @@ pub struct Pending {
     names: HashSet<String>,
     /// Last counter proposed, by epoch and line.
     counters: HashMap<(EpochId, u32), u32>,
+    /// What is proposed for mailboxes.
+    mailboxes: HashMap<AccountId, Waiting>,
 }
 
 /// Who gets what was committed.
@@ -135,12 +139,16 @@ pub struct Router {
     conversations: HashMap<ConversationId, Conversation>,
     by_log: HashMap<LogId, ConversationId>,
     position: u64,
+    mailbox: MailboxLimits,
 }
 
 impl Router {
     /// The state that a store describes.
-    pub fn restore(snapshot: Snapshot) -> Result<Self, chat_protocol::keys::BundleError> {
-        let mut router = Self { position: snapshot.position, ..Self::default() };
+    pub fn restore(
+        snapshot: Snapshot,
+        mailbox: MailboxLimits,
+    ) -> Result<Self, chat_protocol::keys::BundleError> {
+        let mut router = Self { position: snapshot.position, mailbox, ..Self::default() };
         for (row, inbox) in snapshot.accounts {
             router.restore_account(row, inbox)?;
         }

@@ -348,6 +348,17 @@ pub struct ConversationRow {
     pub epoch: Option<EpochRow>,
     /// Its last position.
     pub newest: u64,
+    /// Of a direct conversation: what waits for each of the two.
+    pub waiting: Vec<(AccountId, Waiting)>,
+}
+
+/// Messages that were kept for somebody and that no device of theirs has fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// How many.
+    pub messages: u64,
+    /// The length of their frames.
+    pub bytes: u64,
 }
 
 /// All that the router needs to begin where it ended.

@@ -15,7 +15,7 @@ use std::{
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
-    hub::{self, HubStage, HubToClient},
+    hub::{self, ClientToHub, HubStage, HubToClient},
     name::ConversationId,
 };
 use futures_util::FutureExt;
@@ -244,6 +244,9 @@ impl<S: Store> Worker<S> {
                 let kept = effects.recipient.is_some_and(|who| !self.sessions.is_online(who));
                 let stored = Decision::Again(position);
                 self.answer(request, &stored, Some(kept), recipients, (&queued, Some(story)));
+            }
+            Request::Ask(peer, ClientToHub::Seen { positions }) => {
+                self.router.apply_seen(peer.account, positions);
             }
             Request::Ask(..) | Request::Leave(_) | Request::GoLive(_) => {}
         }

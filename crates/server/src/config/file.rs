@@ -52,6 +52,8 @@ pub(super) struct FileOptions {
     pub(super) log_format: Option<LogFormat>,
     pub(super) verify: Option<Verify>,
     pub(super) drain_timeout: Option<FileTime>,
+    pub(super) mailbox_messages: Option<u64>,
+    pub(super) mailbox_bytes: Option<u64>,
 }
 
 /// A time as on the command line.
@@ -90,6 +92,8 @@ impl FileOptions {
             ("log_format", self.log_format.is_some()),
             ("verify", self.verify.is_some()),
             ("drain_timeout", self.drain_timeout.is_some()),
+            ("mailbox_messages", self.mailbox_messages.is_some()),
+            ("mailbox_bytes", self.mailbox_bytes.is_some()),
         ]
         .into_iter()
         .filter_map(|(key, is_set)| is_set.then_some(key))

@@ -17,7 +17,7 @@ use chat_protocol::{
 use super::{Decision, Effects, Pending, Router, is_any};
 use crate::{
     request::{Plan, Proof, SignIn},
-    store::{AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal},
+    store::{AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Waiting},
 };
 
 /// One device, by its newest bundle.
@@ -58,6 +58,8 @@ pub struct Account {
     pub conversations: BTreeSet<ConversationId>,
     /// The last position in its inbox.
     pub inbox: u64,
+    /// Direct messages that wait for it.
+    pub waiting: Waiting,
 }
 
 impl Account {
@@ -126,6 +128,7 @@ impl Router {
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
             inbox,
+            waiting: Waiting::default(),
         };
         for device in row.devices {
             account.take_bundle(device.id, &Bundle::verify(device.bundle)?, 0);
@@ -207,6 +210,7 @@ impl Router {
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
             inbox: 0,
+            waiting: Waiting::default(),
         };
         account.take_bundle(device, &new.bundle, now_ms);
         self.insert_account(account);

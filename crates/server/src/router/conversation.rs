@@ -9,7 +9,7 @@ use chat_protocol::{
     name::{ConversationId, ConversationKind, UserName},
 };
 
-use super::Router;
+use super::{Router, mailbox::Backlog};
 use crate::{
     limits::{EPOCH_GRACE, OLD_EPOCHS_MAX},
     store::{AccountId, ConversationRow, EpochId, EpochRow, LogId},
@@ -119,13 +119,23 @@ pub struct Conversation {
     pub newest: u64,
     /// Who came in lately, and when.
     joined: Vec<(AccountId, u64)>,
+    /// Of a direct conversation: what waits for each of the two.
+    pub(super) backlogs: Vec<(AccountId, Backlog)>,
 }
 
 impl Conversation {
     pub(super) fn new(cid: ConversationId, log: Option<LogId>) -> Self {
         let is_room = matches!(cid.kind(), ConversationKind::Room(_));
         let membership = is_room.then(|| Membership::new(cid.clone()));
-        Self { cid, log, membership, epochs: VecDeque::new(), newest: 0, joined: Vec::new() }
+        Self {
+            cid,
+            log,
+            membership,
+            epochs: VecDeque::new(),
+            newest: 0,
+            joined: Vec::new(),
+            backlogs: Vec::new(),
+        }
     }
 
     /// The newest epoch.
@@ -196,6 +206,12 @@ impl Router {
     pub(super) fn restore_conversation(&mut self, row: ConversationRow) {
         let mut conversation = Conversation::new(row.cid.clone(), Some(row.log));
         conversation.newest = row.newest;
+        for (account, waiting) in row.waiting {
+            conversation.backlogs.push((account, Backlog::restored(waiting, row.newest)));
+            if let Some(account) = self.accounts.get_mut(&account) {
+                account.waiting = account.waiting.plus(waiting);
+            }
+        }
         if let Some(membership) = &mut conversation.membership {
             for (link, digest) in &row.links {
                 membership.apply(link, *digest);

@@ -60,6 +60,11 @@ impl Router {
         if epoch.is_stale(now_ms) {
             return Decision::Rekey(conversation.head());
         }
+        if let Some(to) = header.to.user().and_then(|name| self.account_of(name))
+            && let Some(refusal) = self.take_mailbox(to.id, request.frame.len(), pending)
+        {
+            return refusal;
+        }
         pending.counters.insert((epoch.id, line), header.n);
         Decision::Propose(Proposal::Entry(Box::new(NewEntry {
             log,
@@ -123,6 +128,7 @@ impl Router {
         let Some(epoch) = epoch else { return Effects::default() };
         epoch.count(new.line, new.n);
         let lines = std::sync::Arc::clone(&epoch.lines);
+        let (log, bytes) = (new.log, new.frame.len());
         let other = lines.iter().map(|line| line.account).find(|account| *account != new.sender);
         let delivery = Delivery {
             position,
@@ -131,6 +137,9 @@ impl Router {
             payload: Payload::Frame(new.frame),
         };
         let recipient = other.filter(|_| conversation.cid.is_direct());
+        if let Some(to) = recipient {
+            self.count_waiting(log, to, bytes);
+        }
         Effects { delivery: Some(delivery), recipient, ..Effects::default() }
     }
 

@@ -78,7 +78,7 @@ enum Came {
 
 impl World {
     fn new() -> Self {
-        let router = Router::restore(Snapshot::default()).unwrap();
+        let router = Router::restore(Snapshot::default(), MailboxLimits::default()).unwrap();
         Self { router, store: MemoryStore::default(), now_ms: 1_000_000, ids: 0 }
     }
 

@@ -7,13 +7,14 @@ use chat_protocol::{
     header::{Header, MemberHeader},
     id::{Digest, KeyId, Nonce16},
     members::MemberList,
-    name::{ConversationId, RoomName, UserName},
+    name::{ConversationId, ConversationKind, RoomName, UserName},
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{OpenError, SqliteOptions, configure, from_sql, small};
 use crate::store::{
-    AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId, Snapshot,
+    AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
+    Snapshot, Waiting,
 };
 
 /// The file in the data folder.
@@ -247,7 +248,46 @@ fn conversation(
         links.push((member_header(frame)?, Digest(digest)));
     }
     let epoch = newest_epoch(connection, log)?;
-    Ok(ConversationRow { log, cid, links, epoch, newest: newest(connection, log)? })
+    let waiting = waiting(connection, log, &cid)?;
+    Ok(ConversationRow { log, cid, links, epoch, newest: newest(connection, log)?, waiting })
+}
+
+/// What no device of the two in a direct conversation has fetched yet.
+fn waiting(
+    connection: &Connection,
+    log: LogId,
+    cid: &ConversationId,
+) -> rusqlite::Result<Vec<(AccountId, Waiting)>> {
+    let ConversationKind::Direct(a, b) = cid.kind() else { return Ok(Vec::new()) };
+    let mut cursor = connection.prepare_cached(
+        "SELECT account, max(coalesce(cursors.position, start)) \
+         FROM accounts JOIN devices ON account = accounts.id \
+         LEFT JOIN cursors ON device = devices.id AND log = ?2 \
+         WHERE name = ?1 GROUP BY account",
+    )?;
+    let mut count = connection.prepare_cached(
+        "SELECT count(*), coalesce(sum(length(frame)), 0) \
+         FROM segments CROSS JOIN entries INDEXED BY entries_by_log \
+         ON position >> 12 = +segment AND entries.log = segments.log \
+         WHERE segments.log = ?1 AND segment >= ?2 >> 12 AND position > ?2 \
+         AND kind = 0 AND sender <> ?3",
+    )?;
+    let mut found = Vec::new();
+    for name in [a, b] {
+        let fetched = cursor
+            .query_row(params![name.as_str(), log.0], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })
+            .optional()?;
+        let Some((account, position)) = fetched else { continue };
+        let waiting = count.query_row([log.0, position, account], |row| {
+            Ok(Waiting { messages: from_sql(row.get(0)?), bytes: from_sql(row.get(1)?) })
+        })?;
+        if waiting.messages > 0 {
+            found.push((AccountId(account), waiting));
+        }
+    }
+    Ok(found)
 }
 
 fn member_header(frame: Vec<u8>) -> Result<MemberHeader, Problem> {

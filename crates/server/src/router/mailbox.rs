@@ -1,0 +1,166 @@
+//! How much may wait for somebody who is away. What is above it is refused; nothing is dropped.
+//!
+//! Direct messages are counted against their recipient. A room's log exists once for all, so one
+//! member who is away costs nothing and cannot stop the others.
+
+use chat_protocol::{code, hub::Log};
+
+use super::{Decision, Pending, Router};
+use crate::{
+    limits::{MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX},
+    store::{AccountId, LogId, Waiting},
+};
+
+/// The quota of one account.
+#[derive(Debug, Clone, Copy)]
+pub struct MailboxLimits {
+    /// Messages that may wait.
+    pub messages_max: u64,
+    /// Bytes that may wait.
+    pub bytes_max: u64,
+}
+
+impl Default for MailboxLimits {
+    fn default() -> Self {
+        Self { messages_max: MAILBOX_MESSAGES_MAX, bytes_max: MAILBOX_BYTES_MAX }
+    }
+}
+
+impl Waiting {
+    /// One message.
+    fn of(bytes: usize) -> Self {
+        Self { messages: 1, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_add(other.messages),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(other.messages),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+/// What waits for one of the two in a direct conversation. It is counted in two parts, so that a
+/// cursor in the middle of a long log needs no count of the store: when the cursor has passed the
+/// mark, everything before the mark is fetched, and the rest is the part before a new mark.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Backlog {
+    before: Waiting,
+    after: Waiting,
+    /// A position of the log.
+    mark: u64,
+}
+
+impl Backlog {
+    /// Messages that no device had fetched when the hub started.
+    pub(super) fn restored(waiting: Waiting, newest: u64) -> Self {
+        Self { before: waiting, after: Waiting::default(), mark: newest }
+    }
+
+    fn add(&mut self, one: Waiting) {
+        self.after = self.after.plus(one);
+    }
+
+    /// A cursor has moved to `seen`; `newest` is the log's last position. Returns what has gone.
+    fn fetched(&mut self, seen: u64, newest: u64) -> Waiting {
+        if seen < self.mark {
+            return Waiting::default();
+        }
+        let gone = if seen >= newest { self.before.plus(self.after) } else { self.before };
+        let rest = if seen >= newest { Waiting::default() } else { self.after };
+        *self = Self { before: rest, after: Waiting::default(), mark: newest };
+        gone
+    }
+}
+
+impl Router {
+    /// Takes room in the mailbox of a direct message's recipient, or refuses the message.
+    pub(super) fn take_mailbox(
+        &self,
+        to: AccountId,
+        bytes: usize,
+        pending: &mut Pending,
+    ) -> Option<Decision> {
+        let account = self.accounts.get(&to)?;
+        let proposed = pending.mailboxes.entry(to).or_default();
+        let more = proposed.plus(Waiting::of(bytes));
+        let sum = account.waiting.plus(more);
+        let MailboxLimits { messages_max, bytes_max } = self.mailbox;
+        if sum.messages <= messages_max && sum.bytes <= bytes_max {
+            *proposed = more;
+            return None;
+        }
+        let Waiting { messages, bytes } = account.waiting;
+        let reason = format!(
+            "{messages} messages ({bytes} bytes) wait for {}, who is away, and the mailbox takes no \
+             more; they are all kept; send this again when {} has been here",
+            account.name, account.name
+        );
+        Some(Decision::refuse(code::MAILBOX_FULL, reason))
+    }
+
+    /// Counts a direct message that was kept for somebody.
+    pub(super) fn count_waiting(&mut self, log: LogId, to: AccountId, bytes: usize) {
+        let one = Waiting::of(bytes);
+        let Some(cid) = self.by_log.get(&log) else { return };
+        let Some(conversation) = self.conversations.get_mut(cid) else { return };
+        let Some(account) = self.accounts.get_mut(&to) else { return };
+        account.waiting = account.waiting.plus(one);
+        if conversation.backlogs.iter().all(|(of, _)| *of != to) {
+            conversation.backlogs.push((to, Backlog::default()));
+        }
+        if let Some((_, backlog)) = conversation.backlogs.iter_mut().find(|(of, _)| *of == to) {
+            backlog.add(one);
+        }
+    }
+
+    /// A device has kept what it was sent, up to these positions.
+    pub fn apply_seen<'a>(
+        &mut self,
+        account: AccountId,
+        positions: impl IntoIterator<Item = (&'a Log, &'a u64)>,
+    ) {
+        let Some(account) = self.accounts.get_mut(&account) else { return };
+        for (log, position) in positions {
+            let Log::Conversation(cid) = log else { continue };
+            let Some(conversation) = self.conversations.get_mut(cid) else { continue };
+            let newest = conversation.newest;
+            let backlog = conversation.backlogs.iter_mut().find(|(of, _)| *of == account.id);
+            if let Some((_, backlog)) = backlog {
+                account.waiting = account.waiting.minus(backlog.fetched(*position, newest));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(messages: u64) -> Waiting {
+        Waiting { messages, bytes: messages * 100 }
+    }
+
+    /// Goal: what is fetched is never counted for long, and what waits is never forgotten. Method:
+    /// cursors before, at and behind the mark, with messages arriving between them.
+    #[test]
+    fn a_backlog_follows_the_cursor() {
+        let mut backlog = Backlog::restored(messages(10), 10);
+        assert_eq!(backlog.fetched(5, 10), messages(0), "in the middle: counted later");
+        backlog.add(messages(1));
+        backlog.add(messages(1));
+        assert_eq!(backlog.fetched(10, 12), messages(10), "the two that came after it wait");
+        backlog.add(messages(1));
+        assert_eq!(backlog.fetched(11, 13), messages(0));
+        assert_eq!(backlog.fetched(12, 13), messages(2));
+        assert_eq!(backlog.fetched(13, 13), messages(1), "all is fetched");
+        assert_eq!(backlog.fetched(13, 13), messages(0));
+    }
+}
