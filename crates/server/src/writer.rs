@@ -42,7 +42,11 @@ pub async fn run<S>(
 where
     S: Sink<Message, Error = tungstenite::Error> + Unpin,
 {
-    let Err(reason) = drain(outbox, &mut socket, pulse, times).await;
+    let Err(End { reason, is_stuck }) = drain(outbox, &mut socket, pulse, times).await;
+    if is_stuck {
+        // What it would not take in ten seconds it does not take in one more.
+        return reason;
+    }
     let farewell = async {
         socket.feed(Message::Close(Some(reason.to_frame()))).await?;
         socket.flush().await
@@ -55,13 +59,26 @@ where
     reason
 }
 
+/// Why the writing ends.
+struct End {
+    reason: CloseReason,
+    /// The peer takes nothing more.
+    is_stuck: bool,
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> Self {
+        Self { reason, is_stuck: false }
+    }
+}
+
 /// Moves frames from the outbox to the socket until there is a reason to end.
 async fn drain<S>(
     mut outbox: OutboxReceiver,
     socket: &mut S,
     pulse: &Pulse,
     times: WriterTimes,
-) -> Result<Infallible, CloseReason>
+) -> Result<Infallible, End>
 where
     S: Sink<Message, Error = tungstenite::Error> + Unpin,
 {
@@ -76,13 +93,14 @@ where
             biased;
             next = outbox.next(&mut batch) => match next {
                 Next::Frames => write(socket, &mut batch, times.write_max).await?,
-                Next::Close(reason) => return Err(reason),
+                Next::Close(reason) => return Err(reason.into()),
             },
             _ = silence.tick() => {
                 if pulse.take() {
                     is_pinged = false;
                 } else if is_pinged {
-                    return Err(CloseReason::Policy("nothing heard, the connection is dead".into()));
+                    let reason = CloseReason::Policy("nothing heard, the connection is dead".into());
+                    return Err(reason.into());
                 } else {
                     is_pinged = true;
                     let ping = socket.send(Message::Ping(bytes::Bytes::new()));
@@ -94,11 +112,7 @@ where
 }
 
 /// Sends one batch with a single flush.
-async fn write<S>(
-    socket: &mut S,
-    batch: &mut Vec<Outgoing>,
-    time_max: Duration,
-) -> Result<(), CloseReason>
+async fn write<S>(socket: &mut S, batch: &mut Vec<Outgoing>, time_max: Duration) -> Result<(), End>
 where
     S: Sink<Message, Error = tungstenite::Error> + Unpin,
 {
@@ -114,11 +128,14 @@ where
 
 fn deliver(
     result: Result<Result<(), tungstenite::Error>, tokio::time::error::Elapsed>,
-) -> Result<(), CloseReason> {
+) -> Result<(), End> {
     match result {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_gone)) => Err(CloseReason::Done),
-        Err(_elapsed) => Err(CloseReason::SlowConsumer("slow consumer: nothing was read".into())),
+        Ok(Err(_gone)) => Err(CloseReason::Done.into()),
+        Err(_elapsed) => {
+            let reason = CloseReason::SlowConsumer("slow consumer: nothing was read".into());
+            Err(End { reason, is_stuck: true })
+        }
     }
 }
 

@@ -18,3 +18,6 @@ mod refusals;
 #[cfg(test)]
 #[path = "hub/restart.rs"]
 mod restart;
+#[cfg(test)]
+#[path = "hub/slow.rs"]
+mod slow;
