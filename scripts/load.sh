@@ -2,10 +2,16 @@
 # Measures the server: it runs on one core, the load generator on another. Frames are sealed and
 # signed before the clock starts; deliveries are counted without being opened. One JSON line a load.
 #   scripts/load.sh [signature|transport]     whether the hub checks signatures (default: signature)
+#   scripts/load.sh slow                      what members who never read cost the others: five pairs
+#                                             of runs, without and with five of them, and the median
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 verify="${1:-signature}"
+if [[ "$verify" == slow ]]; then
+  verify=signature
+  pairs=5
+fi
 cargo build --quiet --release --package chat-server --package chat-tests --bin chat-server --bin chat-load
 bin="${CARGO_TARGET_DIR:-target}/release"
 work="$(mktemp -d)"
@@ -33,6 +39,23 @@ measure() {
   done
   taskset -c 1 "$bin/chat-load" "$@" --server "$address" --pid "$server"
 }
+
+# The p99 of a room in milliseconds, with so many members who never read.
+p99() {
+  measure room --clients 50 --publishers 4 --messages 2500 --window 4 --sleepers "$1" |
+    tee /dev/stderr | grep -oE '"p99_ms":[0-9.]+' | cut -d : -f 2
+  # This runs in a shell of its own, which alone knows the server.
+  finish
+}
+
+if [[ -n "${pairs:-}" ]]; then
+  for _ in $(seq "$pairs"); do
+    without="$(p99 0)"
+    with="$(p99 5)"
+    awk -v with="$with" -v without="$without" 'BEGIN { printf "%.2f\n", with / without }'
+  done | sort -n | sed -n "$((pairs / 2 + 1))p" | sed 's/^/p99 with readers that stand still, as a ratio: /'
+  exit 0
+fi
 
 echo "hub checks: $verify"
 measure room --clients 1000 --publishers 4 --messages 250

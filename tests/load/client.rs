@@ -13,7 +13,7 @@ use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys};
 use chat_protocol::members::MemberList;
 use chat_protocol::name::{ConversationId, UserName};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config, tungstenite::protocol::WebSocketConfig,
@@ -23,6 +23,9 @@ use crate::frames;
 
 /// The library zero-fills this much at every read.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Receive buffer of a client that does not read.
+const SLEEPER_BUFFER_BYTES: u32 = 4 * 1024;
 
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -47,11 +50,32 @@ impl LoadClient {
         name: &str,
         keys: Arc<DeviceKeys>,
     ) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(server).await.context("connect")?;
+        Self::register_over(stream, server, name, keys).await
+    }
+
+    /// The same with hardly any room for what is not read, so that the server feels it soon.
+    pub(crate) async fn register_sleeper(
+        server: &str,
+        name: &str,
+        keys: Arc<DeviceKeys>,
+    ) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(SLEEPER_BUFFER_BYTES)?;
+        let stream = socket.connect(server.parse().context("server")?).await.context("connect")?;
+        Self::register_over(stream, server, name, keys).await
+    }
+
+    async fn register_over(
+        stream: TcpStream,
+        server: &str,
+        name: &str,
+        keys: Arc<DeviceKeys>,
+    ) -> anyhow::Result<Self> {
         let user = UserName::new(name)?;
         let dev = sha256(name.as_bytes());
         let dev = Nonce16(*dev.first_chunk().context("a digest has 32 bytes")?);
         let bundle = keys.publish(&user, dev, None, now_ms(), BundleOptions::default())?;
-        let stream = TcpStream::connect(server).await.context("connect")?;
         stream.set_nodelay(true)?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
         let url = format!("ws://{server}/ws");

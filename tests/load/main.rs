@@ -55,6 +55,9 @@ struct Arguments {
     /// Every member of the room confirms what it gets.
     #[arg(long)]
     receipts: bool,
+    /// Members of the room that are connected and never read.
+    #[arg(long, default_value_t = 0)]
+    sleepers: usize,
     /// Begins every name, so that one server can be loaded several times.
     #[arg(long, default_value = "load")]
     prefix: String,

@@ -170,7 +170,15 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
     for client in &mut clients {
         client.join(&cid).await?;
     }
-    let list = MemberList::new(clients.iter().filter_map(line));
+    let mut sleepers = Vec::new();
+    for index in 0..arguments.sleepers {
+        let name = format!("{}-asleep-{index:04}", arguments.prefix);
+        let keys = Arc::clone(&keys);
+        let mut sleeper = LoadClient::register_sleeper(&arguments.server, &name, keys).await?;
+        sleeper.join(&cid).await?;
+        sleepers.push(sleeper);
+    }
+    let list = MemberList::new(clients.iter().chain(&sleepers).filter_map(line));
     let head = clients.first_mut().context("no clients")?.make_epoch(&cid, &list).await?;
     let receivers = clients.split_off(arguments.publishers);
     let target = Target { cid: &cid, to: Recipient::Everyone, tag: Tag::Text, head };

@@ -155,16 +155,16 @@ impl Hub {
 /// Plays on until the device has nothing more to say. Returns the device's own time, what it sent,
 /// and its events.
 fn settle(hub: &mut Hub, device: &mut Endpoint) -> (Duration, usize, Vec<Event>) {
-    let (mut spent, mut sent, mut events) = (Duration::ZERO, 0, Vec::new());
+    let (mut spent, mut frames, mut events) = (Duration::ZERO, 0, Vec::new());
     loop {
         let start = Instant::now();
         let step = device.finish(NOW);
         spent += start.elapsed();
         events.extend(step.events.into_iter().map(|notification| notification.event));
         if step.transmits.is_empty() {
-            return (spent, sent, events);
+            return (spent, frames, events);
         }
-        sent += step.transmits.len();
+        frames += step.transmits.len();
         let mut answers: Vec<_> =
             step.transmits.into_iter().filter_map(|transmit| hub.answer(transmit)).collect();
         if let Some(id) = hub.making.take() {
