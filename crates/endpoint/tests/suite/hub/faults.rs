@@ -41,6 +41,30 @@ pub(crate) struct Faults {
     pub(crate) hold_answers: bool,
 }
 
+/// What becomes of one delivery to one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Good,
+    Lost,
+    Twice,
+    /// After the next one; a KEY is never late.
+    Late,
+    /// With one bit changed, in the byte at this place modulo the length.
+    Altered(usize),
+    /// A KEY whose wrapped key is damaged; other frames are good.
+    BadWrap,
+}
+
+/// Says what becomes of a frame on its way to the device of that number.
+pub(crate) type Rule = Box<dyn FnMut(usize, &[u8]) -> Fate>;
+
+/// What a hub had at some time.
+pub(crate) struct Snapshot {
+    log: Vec<Entry>,
+    epochs: std::collections::HashMap<ConversationId, (EpochHead, MemberList)>,
+    stored: std::collections::HashMap<(UserName, ConversationId, MessageId), (u64, Digest)>,
+}
+
 /// Somebody who seals what no device would seal, in an epoch of the lobby of their own making.
 #[derive(Clone)]
 pub(crate) struct Forger {
@@ -123,6 +147,22 @@ impl TestHub {
         self.reopen(index);
     }
 
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let (log, epochs) = (self.log.clone(), self.epochs.clone());
+        Snapshot { log, epochs, stored: self.stored.clone() }
+    }
+
+    /// Puts the hub back to what it had; everybody connects anew.
+    pub(crate) fn roll_back(&mut self, older: &Snapshot) {
+        self.log.clone_from(&older.log);
+        self.epochs.clone_from(&older.epochs);
+        self.stored.clone_from(&older.stored);
+        for index in 0..self.peers.len() {
+            self.disconnect(index);
+            self.connect(index);
+        }
+    }
+
     /// The newest epoch of the lobby and who it is for.
     pub(crate) fn newest_epoch(&self) -> (EpochHead, MemberList) {
         self.epochs[&ConversationId::room(&lobby())].clone()
@@ -156,6 +196,16 @@ impl TestHub {
         let keys = &self.peers[index].endpoint.device().keys;
         let keys = keys.with_new_encryption_key(self.now).unwrap();
         self.publish(index, keys, vec![]);
+    }
+
+    /// The same for a device that may have a connection: it signs in anew.
+    pub(crate) fn rotate_connected(&mut self, index: usize) {
+        let connected = self.peers[index].connected;
+        self.disconnect(index);
+        self.rotate(index);
+        if connected {
+            self.connect(index);
+        }
     }
 
     /// Gives a device a new signing key; the old one is revoked.
