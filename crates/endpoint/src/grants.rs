@@ -186,7 +186,8 @@ impl Endpoint {
             }
             Verdict::Known => {}
             Verdict::Refuse(why) => {
-                let detail = format!("a message of {} was granted that is not shown: {why}", entry.cid);
+                let detail =
+                    format!("a message of {} was granted that is not shown: {why}", entry.cid);
                 let by = by.clone();
                 self.alarm(Alarm::BadGrant, &by, &detail);
             }
@@ -341,8 +342,7 @@ impl Endpoint {
         let delivery = Delivery { position: 0, hub_ms, frame };
         let hand =
             if *by == header.from { Hand::Healed(by.clone()) } else { Hand::Granted(by.clone()) };
-        let opened =
-            Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
+        let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
         let epoch = self.state.epochs.get(&header.e.to_string());
         let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
         match line {
@@ -372,8 +372,7 @@ impl Endpoint {
         };
         let delivery = Delivery { position: 0, hub_ms, frame };
         let hand = Hand::Granted(by.clone());
-        let opened =
-            Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
+        let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
         self.remember_received(&header, digest);
         self.filled(&ChainName::of(&header), header.n);
         self.deliver(now_ms, &opened, content, &key);

@@ -274,7 +274,13 @@ impl Endpoint {
     }
 
     /// A sender says of its own counters that there is nothing under them.
-    pub(crate) fn on_nothing(&mut self, now_ms: u64, from: &UserName, said: &Counters, burnt: bool) {
+    pub(crate) fn on_nothing(
+        &mut self,
+        now_ms: u64,
+        from: &UserName,
+        said: &Counters,
+        burnt: bool,
+    ) {
         let Counters { cid, e, sk, n } = said;
         let chain = ChainName { cid: cid.clone(), e: *e, from: from.clone(), sk: *sk };
         let quiet = self.state.missing.get(&chain.key()).is_some_and(|wanted| wanted.quiet);

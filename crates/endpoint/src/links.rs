@@ -68,14 +68,14 @@ impl Endpoint {
         self.missed(now_ms, header, tail);
     }
 
-    /// What is missing at the end of the epoch before, by the first message of this one.
+    /// What is missing at the end of the epoch before, by one of the first messages of this one.
     fn lost_tail(
         &mut self,
         now_ms: u64,
         header: &MessageHeader,
         notes: &ChainNotes,
     ) -> Option<(Digest, Vec<u32>)> {
-        let last = notes.last.filter(|_| header.n == 0)?;
+        let last = notes.last?;
         if let Some(receiving) = self.receiving_before(header, &last) {
             // The counter is the sender's word, and may be any.
             let lost = receiving.chain.next()..=last.n;

@@ -206,7 +206,8 @@ impl Endpoint {
         let content = String::from_utf8_lossy(&json).into_owned();
         let order = next_order(&self.state.outgoing).max(self.next_outgoing);
         self.next_outgoing = order + 1;
-        let outgoing = Outgoing { id, cid, tag, stage, content, ts: now_ms, sealed: None, quiet: false };
+        let outgoing =
+            Outgoing { id, cid, tag, stage, content, ts: now_ms, sealed: None, quiet: false };
         self.link.dirty.insert(outgoing.cid.clone());
         self.index.insert(id, order_key(order));
         self.state.outgoing.put(&order_key(order), outgoing);

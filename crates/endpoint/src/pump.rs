@@ -143,9 +143,10 @@ impl Endpoint {
         let last = conversation.last;
         let sending = conversation.sending.as_mut()?;
         let first = sending.chain.next() == 0;
+        // Said until the hub keeps a message of this epoch: the first ones may all be burnt.
         let notes = ChainNotes {
             void: std::mem::take(&mut sending.void),
-            last: last.filter(|_| first).map(|(at, _)| at),
+            last: last.map(|(at, _)| at).filter(|at| at.e != sending.head.e),
         };
         let (n, message_key) = sending.chain.advance();
         let header = MessageHeader {
@@ -189,7 +190,12 @@ impl Endpoint {
         recipients.dedup();
         recipients.retain(|name| name != me);
         let key = header.id.to_string();
-        let make = || Sent { digests: Vec::new(), recipients: Vec::new(), confirmed: Vec::new(), unread: Vec::new() };
+        let make = || Sent {
+            digests: Vec::new(),
+            recipients: Vec::new(),
+            confirmed: Vec::new(),
+            unread: Vec::new(),
+        };
         let sent = self.state.sent.entry(&key, make);
         sent.digests.push(digest);
         sent.recipients = recipients;

@@ -202,8 +202,12 @@ pub(crate) fn content() -> impl Strategy<Value = (Tag, Content)> {
 
 fn counters() -> impl Strategy<Value = Counters> {
     let n = btree_set(any::<u32>(), 1..=KEYREQ_COUNTERS_MAX);
-    (conversation(), digest(), key_id(), n)
-        .prop_map(|(cid, e, sk, n)| Counters { cid, e, sk, n: n.into_iter().collect() })
+    (conversation(), digest(), key_id(), n).prop_map(|(cid, e, sk, n)| Counters {
+        cid,
+        e,
+        sk,
+        n: n.into_iter().collect(),
+    })
 }
 
 fn grant() -> impl Strategy<Value = Grant> {

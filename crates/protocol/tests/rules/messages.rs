@@ -226,13 +226,9 @@ fn r23_every_tag_has_its_place() {
         let expected = match tag {
             Tag::Text => [Some(Address::Everyone), None, Some(Address::Everyone), None],
             Tag::Broadcast => [None, Some(Address::Everyone), None, None],
-            Tag::Dm
-            | Tag::Cmd
-            | Tag::Out
-            | Tag::Ack
-            | Tag::Noack
-            | Tag::Keyreq
-            | Tag::Grant => [None, None, None, Some(Address::Other)],
+            Tag::Dm | Tag::Cmd | Tag::Out | Tag::Ack | Tag::Noack | Tag::Keyreq | Tag::Grant => {
+                [None, None, None, Some(Address::Other)]
+            }
             _ => [None; 4],
         };
         let got = kinds.map(|cid| tag.fits(&ConversationId::parse(cid).unwrap().kind()));

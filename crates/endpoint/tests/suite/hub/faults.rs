@@ -198,16 +198,6 @@ impl TestHub {
         self.publish(index, keys, vec![]);
     }
 
-    /// The same for a device that may have a connection: it signs in anew.
-    pub(crate) fn rotate_connected(&mut self, index: usize) {
-        let connected = self.peers[index].connected;
-        self.disconnect(index);
-        self.rotate(index);
-        if connected {
-            self.connect(index);
-        }
-    }
-
     /// Gives a device a new signing key; the old one is revoked.
     pub(crate) fn replace_signing_key(&mut self, index: usize) {
         let keys = Arc::clone(&self.peers[index].endpoint.device().keys);
