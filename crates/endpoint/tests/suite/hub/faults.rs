@@ -14,15 +14,17 @@ use chat_protocol::content::{self, ChainNotes, Content};
 use chat_protocol::crypto::{self, SigningKey, WrapKey};
 use chat_protocol::envelope;
 use chat_protocol::epoch::{self, EpochParameters};
-use chat_protocol::frame::sign_all;
-use chat_protocol::header::{MessageHeader, Recipient};
+use chat_protocol::frame::{Unsigned, sign_all};
+use chat_protocol::header::{
+    Canonical as _, MemberArgument, MemberHeader, MemberOperation, MessageHeader, Recipient,
+};
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
-use chat_protocol::tag::Tag;
+use chat_protocol::tag::{Tag, label};
 
 use super::{Entry, KEYS, TestHub, lobby, name};
 
@@ -145,6 +147,31 @@ impl TestHub {
     pub(crate) fn restore(&mut self, index: usize, older: MemoryStore) {
         self.peers[index].store = older;
         self.reopen(index);
+    }
+
+    /// Takes a user out of the lobby by the user's own signature, and tells nobody.
+    pub(crate) fn leave(&mut self, index: usize) {
+        let device = self.peers[index].endpoint.device().clone();
+        let cid = ConversationId::room(&lobby());
+        let (room, links) = self.rooms.get_mut(&cid).unwrap();
+        let link = MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid,
+            from: device.user.clone(),
+            sk: device.keys.signing_id(),
+            op: MemberOperation::Leave,
+            who: device.user,
+            ik: device.bundle.identity(),
+            arg: MemberArgument::None,
+            mg: room.next(),
+            pm: room.head(),
+            id: MessageId(crypto::random()),
+            ts: self.now,
+        };
+        let frame = Unsigned::new(label::MEMBER, link.to_bytes(), Vec::new());
+        room.apply(&link, frame.digest());
+        links.push(sign_all(&device.keys.signing, &[frame]).remove(0));
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
