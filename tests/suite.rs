@@ -8,5 +8,6 @@ mod http;
 mod leak;
 mod lifecycle;
 mod logs;
+mod lying_hub;
 mod tidy;
 mod tls;
