@@ -347,7 +347,7 @@ impl Endpoint {
         let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
         match line {
             Some(line) => drop(self.open_message(now_ms, &opened, line)),
-            None => drop(self.read_message(now_ms, &opened, None, Zeroizing::new(mk.0))),
+            None => drop(self.read_message(now_ms, &opened, None, &Zeroizing::new(mk.0))),
         }
         self.went_on(now_ms, &ChainName::of(&header));
     }

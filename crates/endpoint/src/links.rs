@@ -9,20 +9,19 @@ use chat_protocol::limits::CHAIN_SKIP_MAX;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::heal::ChainName;
+use crate::receive::Place;
 use crate::state::{Receiving, chain_key};
 
 impl Endpoint {
-    /// Shows what is missing before this message, and a hash chain that does not link. `expected`
-    /// is the counter that was to come, `before` the last frame received.
+    /// Shows what is missing before this message, and a hash chain that does not link.
     pub(crate) fn check_chain(
         &mut self,
         now_ms: u64,
         header: &MessageHeader,
-        line: usize,
-        expected: u32,
-        before: Option<(u32, Digest)>,
+        place: &Place,
         notes: &ChainNotes,
     ) {
+        let Place { line, expected, before } = *place;
         let voided = |n: u32| notes.void.iter().find(|(at, _)| *at == n);
         let missing: Vec<u32> = (expected..header.n).filter(|n| voided(*n).is_none()).collect();
         let mut linked = header.n.checked_sub(1).and_then(|n| {
@@ -78,8 +77,8 @@ impl Endpoint {
         let last = notes.last?;
         if let Some(receiving) = self.receiving_before(header, &last) {
             // The counter is the sender's word, and may be any.
-            let lost = receiving.chain.next()..=last.n;
-            return Some((last.e, lost.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()));
+            let gone = receiving.chain.next()..=last.n;
+            return Some((last.e, gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()));
         }
         let held = self.state.epochs.get(&last.e.to_string()).is_some();
         let earlier = self.state.epochs.iter().any(|(_, epoch)| epoch.cid == header.cid);
@@ -89,11 +88,11 @@ impl Endpoint {
         // An epoch that this device never got a key of. Between two people everything is for both.
         // In a room one may have been outside meanwhile: the sender is asked, and nothing is shown
         // before the answer.
-        let lost: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
+        let gone: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
         if header.cid.is_direct() {
-            return Some((last.e, lost));
+            return Some((last.e, gone));
         }
-        self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, lost, true);
+        self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);
         None
     }
 

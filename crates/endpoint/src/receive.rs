@@ -70,11 +70,11 @@ pub(crate) enum Hand {
 
 /// Where an opened message stands in its sender's chain.
 pub(crate) struct Place {
-    line: usize,
+    pub(crate) line: usize,
     /// The counter that was to come.
-    expected: u32,
+    pub(crate) expected: u32,
     /// The last frame received before.
-    before: Option<(u32, Digest)>,
+    pub(crate) before: Option<(u32, Digest)>,
 }
 
 impl Endpoint {
@@ -311,7 +311,7 @@ impl Endpoint {
         if before.is_none_or(|(n, _)| n < header.n) {
             receiving.last = Some((header.n, *digest));
         }
-        self.read_message(now_ms, opened, Some(Place { line, expected, before }), message_key)
+        self.read_message(now_ms, opened, Some(&Place { line, expected, before }), &message_key)
     }
 
     /// Decrypts, checks what the message says of its sender's chain, and shows it.
@@ -319,20 +319,18 @@ impl Endpoint {
         &mut self,
         now_ms: u64,
         opened: &Opened<'_>,
-        place: Option<Place>,
-        message_key: MessageKey,
+        place: Option<&Place>,
+        message_key: &MessageKey,
     ) -> Received {
         let Opened { delivery, header, digest, .. } = opened;
-        let content = envelope::open(&delivery.frame, &message_key)
+        let content = envelope::open(&delivery.frame, message_key)
             .map_err(|error| error.to_string())
             .and_then(|plaintext| {
                 content::decode(header.t, &plaintext).map_err(|error| error.to_string())
             });
         let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
         match place {
-            Some(Place { line, expected, before }) => {
-                self.check_chain(now_ms, header, line, expected, before, &notes);
-            }
+            Some(place) => self.check_chain(now_ms, header, place, &notes),
             None => self.check_strange_chain(now_ms, header, &notes),
         }
         let (content, _) = match content {
@@ -345,7 +343,7 @@ impl Endpoint {
         };
         self.filled(&ChainName::of(header), header.n);
         if self.remember_received(header, *digest) {
-            self.deliver(now_ms, opened, content, &message_key);
+            self.deliver(now_ms, opened, content, message_key);
         }
         self.owe(now_ms, header, *digest, true);
         Received::Done

@@ -70,8 +70,8 @@ impl Endpoint {
     }
 
     /// Somebody asks for frames of ours. What they were never meant to read is not even denied.
-    pub(crate) fn on_key_request(&mut self, now_ms: u64, asker: &MessageHeader, asked: &Counters) {
-        let to = &asker.from;
+    pub(crate) fn on_key_request(&mut self, now_ms: u64, by: &MessageHeader, asked: &Counters) {
+        let to = &by.from;
         let people = self.people_of(&asked.cid);
         if !people.contains(to) || !people.contains(&self.device.user) {
             // Who came lately is not in an older view; the request comes again.
@@ -82,7 +82,7 @@ impl Endpoint {
         let epoch = self.state.epochs.get(&asked.e.to_string());
         let entitled = epoch.is_some_and(|epoch| {
             epoch.cid == asked.cid
-                && epoch.list.contains(to, &asker.sk)
+                && epoch.list.contains(to, &by.sk)
                 && epoch.list.contains(&self.device.user, &asked.sk)
         });
         // An epoch that this device never sent in: a counter that a cheat has made up.
