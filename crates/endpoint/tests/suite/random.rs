@@ -12,7 +12,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use crate::hub::{Fate, TestHub, lobby, name};
 
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 200;
 const STEPS: usize = 24;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
