@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chat_protocol::b64::B64Array;
-use chat_protocol::content::healing::{Grant, GrantEntry};
+use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::content::{self, Content};
 use chat_protocol::envelope;
 use chat_protocol::frame::{Delivery, RawFrame};
@@ -169,6 +169,11 @@ impl Endpoint {
 
     fn take_granted(&mut self, now_ms: u64, parked: Parked) {
         let Parked { by, hub_ms, entry } = &parked;
+        if self.is_key_alone(by, entry) {
+            let GrantEntry { cid, e, sk, n, .. } = entry.clone();
+            // Only the sender leaves a frame out, because it is too long to be sent again.
+            return self.on_nothing(now_ms, by, &Counters { cid, e, sk, n: vec![n] }, false);
+        }
         match self.judge(by, entry) {
             Verdict::Read(verified) if verified.linked => {
                 self.read_linked(now_ms, by, *hub_ms, entry.mk, *verified);
@@ -249,6 +254,13 @@ impl Endpoint {
         let digest = entry.tbs;
         let linked = healing || self.receiving(&header) == Some(true);
         Verdict::Read(Box::new(Verified { frame, header, digest, signer, linked }))
+    }
+
+    /// Whether this is a key without a frame that it could open.
+    fn is_key_alone(&self, by: &UserName, entry: &GrantEntry) -> bool {
+        let GrantEntry { cid, e, sk, n, .. } = entry;
+        let chain = ChainName { cid: cid.clone(), e: *e, from: by.clone(), sk: *sk };
+        entry.frame.is_none() && self.held(&chain, *n).is_none()
     }
 
     /// The frame of a grant: it is what the grant says it is, or nothing.

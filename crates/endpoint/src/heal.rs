@@ -294,7 +294,8 @@ impl Endpoint {
         }
         self.went_on(now_ms, &chain);
         if !lost.is_empty() && !quiet {
-            let reason = format!("the device of {from} has no such message, or has it no more");
+            let reason =
+                format!("the device of {from} has no such message, or cannot send it again");
             self.tell(Event::Unhealed { cid: chain.cid, from: chain.from, n: lost, reason });
         }
     }

@@ -436,3 +436,30 @@ fn lost_requests_and_answers_are_repeated() {
     assert_eq!(hub.count(1, answers), 0, "bob has said nothing himself");
     assert_eq!(hub.count(0, |event| matches!(event, Event::Stored { .. })), 3);
 }
+
+/// Goal: of a message too long to travel in another one the key is granted; it opens the frame that
+/// came without it. One of which nothing came is given up, and that is no alarm.
+/// Method: a text of characters that are six bytes each in JSON; its KEY, or the message, is lost.
+#[test]
+fn a_message_too_long_to_be_sent_again_needs_its_own_frame() {
+    let long = "\u{1}".repeat(25_000);
+    for lost in [Tag::Key, Tag::Dm] {
+        let mut hub = TestHub::with(&["alice", "bob"]);
+        if lost == Tag::Dm {
+            tell(&mut hub, 0, "bob", "first");
+        }
+        let mut left = 1;
+        hub.rule = Some(Box::new(move |index, frame| {
+            let hit = index == 1 && tag(frame) == Some(lost) && left > 0;
+            left -= i32::from(hit);
+            if hit { Fate::Lost } else { Fate::Good }
+        }));
+        tell(&mut hub, 0, "bob", &long);
+        tell(&mut hub, 0, "bob", "after");
+        assert!(hub.seen.iter().any(|frame| frame.len() > 128 * 1024), "long enough");
+        assert_eq!(alarms(&hub, 1), [], "{lost}");
+        let came = hub.texts(1).contains(&format!("alice: {long}"));
+        assert_eq!(came, lost == Tag::Key, "{lost}");
+        assert_eq!(unhealed(&hub, 1).len(), usize::from(lost == Tag::Dm), "{lost}");
+    }
+}
