@@ -9,5 +9,6 @@ mod leak;
 mod lifecycle;
 mod logs;
 mod mailbox;
+mod lying_hub;
 mod tidy;
 mod tls;

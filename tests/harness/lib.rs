@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use client::{Client, PASSWORD};
 pub use http::{Response, get};
 pub use program::{Finished, Lines, Program};
-pub use proxy::Proxy;
+pub use proxy::{Fate, Proxy, Rule};
 pub use rig::Rig;
 pub use server::Server;
 

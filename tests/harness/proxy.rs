@@ -1,4 +1,5 @@
-//! A TCP proxy that records what passes.
+//! A TCP proxy that records what passes, and that can do what a lying hub would do: lose, repeat,
+//! swap and alter binary messages on their way to a client.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,6 +11,27 @@ type Tape = Arc<Mutex<Vec<u8>>>;
 
 /// Enough for a frame; only speed depends on it.
 const CHUNK: usize = 64 * 1024;
+
+/// What becomes of one binary message to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It passes.
+    Good,
+    /// It never comes.
+    Lost,
+    /// It comes twice.
+    Twice,
+    /// It comes after the next binary message.
+    Late,
+    /// It comes with one bit changed, in the byte so many before its end.
+    Altered(usize),
+}
+
+/// Says what becomes of a binary message, by its payload.
+pub type Rule = Box<dyn FnMut(&[u8]) -> Fate + Send>;
+
+/// The rule for all connections.
+type SharedRule = Arc<Mutex<Rule>>;
 
 /// Forwards connections to a server and keeps a copy of every byte.
 pub struct Proxy {
@@ -25,6 +47,18 @@ impl Proxy {
     /// # Panics
     /// When there is no free port.
     pub fn start(target: &str) -> Self {
+        Self::start_with(target, None)
+    }
+
+    /// The same, with a rule for what the server sends.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn lying(target: &str, rule: Rule) -> Self {
+        Self::start_with(target, Some(Arc::new(Mutex::new(rule))))
+    }
+
+    fn start_with(target: &str, rule: Option<SharedRule>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Self {
             address: listener.local_addr().unwrap().to_string(),
@@ -41,8 +75,8 @@ impl Proxy {
                     return;
                 }
                 if let Ok(server) = TcpStream::connect(&target) {
-                    forward(&client, &server, new_tape(&up));
-                    forward(&server, &client, new_tape(&down));
+                    forward(&client, &server, new_tape(&up), None);
+                    forward(&server, &client, new_tape(&down), rule.clone());
                 }
             }
         });
@@ -84,23 +118,106 @@ fn tapes(tapes: &Mutex<Vec<Tape>>) -> Vec<Vec<u8>> {
     tapes.iter().map(|tape| tape.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
 }
 
-fn forward(from: &TcpStream, to: &TcpStream, tape: Tape) {
+fn forward(from: &TcpStream, to: &TcpStream, tape: Tape, rule: Option<SharedRule>) {
     let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else {
         return;
     };
     std::thread::spawn(move || {
         let mut chunk = vec![0; CHUNK];
+        let mut liar = rule.map(Liar::new);
         while let Ok(count) = from.read(&mut chunk) {
             let Some(bytes) = chunk.get(..count).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
             tape.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-            if to.write_all(bytes).is_err() {
+            let passed = match &mut liar {
+                Some(liar) => to.write_all(&liar.pass(bytes)),
+                None => to.write_all(bytes),
+            };
+            if passed.is_err() {
                 break;
             }
         }
         drop(to.shutdown(Shutdown::Write));
     });
+}
+
+/// Applies a rule to the messages of one connection. The server's frames are not masked, and each
+/// is one message.
+struct Liar {
+    rule: SharedRule,
+    /// Bytes that are no whole frame yet.
+    held: Vec<u8>,
+    /// The answer to the HTTP request has passed.
+    upgraded: bool,
+    /// A message that comes after the next one.
+    late: Vec<u8>,
+}
+
+/// Opcode of a whole binary message.
+const BINARY: u8 = 0x82;
+
+impl Liar {
+    fn new(rule: SharedRule) -> Self {
+        Self { rule, held: Vec::new(), upgraded: false, late: Vec::new() }
+    }
+
+    /// What the client gets for these bytes.
+    fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.held.extend_from_slice(bytes);
+        let mut out = Vec::new();
+        if !self.upgraded {
+            let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") else {
+                return out;
+            };
+            out.extend(self.held.drain(..end + 4));
+            self.upgraded = true;
+        }
+        while let Some((payload, rest)) = frame(&self.held) {
+            let length = self.held.len() - rest.len();
+            let whole: Vec<u8> = self.held.drain(..length).collect();
+            let is_binary = whole.first() == Some(&BINARY);
+            self.pass_message(whole, &payload, is_binary, &mut out);
+        }
+        out
+    }
+
+    fn pass_message(
+        &mut self,
+        mut whole: Vec<u8>,
+        payload: &[u8],
+        judged: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let fate = if judged {
+            let mut rule = self.rule.lock().unwrap_or_else(PoisonError::into_inner);
+            rule(payload)
+        } else {
+            Fate::Good
+        };
+        match fate {
+            Fate::Lost => return,
+            Fate::Late => {
+                self.late.extend(whole);
+                return;
+            }
+            Fate::Twice => {
+                out.extend(&whole);
+                out.extend(&whole);
+            }
+            Fate::Altered(from_end) => {
+                let at = whole.len().saturating_sub(from_end);
+                if let Some(byte) = whole.get_mut(at) {
+                    *byte ^= 1;
+                }
+                out.extend(&whole);
+            }
+            Fate::Good => out.extend(&whole),
+        }
+        if judged {
+            out.append(&mut self.late);
+        }
+    }
 }
 
 /// The HTTP request and the payloads of the frames after it (RFC 6455, section 5.2).
@@ -146,5 +263,40 @@ mod tests {
         let mut tape = b"GET / HTTP/1.1\r\n\r\n".to_vec();
         tape.extend([0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58]);
         assert!(unmasked(&tape).ends_with(b"\r\n\r\nHello"));
+    }
+
+    #[test]
+    fn a_liar_does_what_its_rule_says_however_the_bytes_come() {
+        let head = b"HTTP/1.1 101 x\r\n\r\n".to_vec();
+        let message =
+            |kind: u8, text: &[u8]| [&[kind, u8::try_from(text.len()).unwrap()], text].concat();
+        let fates = [Fate::Lost, Fate::Late, Fate::Twice, Fate::Altered(1), Fate::Good];
+        let stream = [
+            head.clone(),
+            message(BINARY, b"lost"),
+            message(0x81, b"text"),
+            message(BINARY, b"late"),
+            message(BINARY, b"twice"),
+            message(BINARY, b"p"),
+            message(BINARY, b"good"),
+        ]
+        .concat();
+        let expected = [
+            head,
+            message(0x81, b"text"),
+            message(BINARY, b"twice"),
+            message(BINARY, b"twice"),
+            message(BINARY, b"late"),
+            message(BINARY, b"q"),
+            message(BINARY, b"good"),
+        ]
+        .concat();
+        for size in [1, 7, stream.len()] {
+            let mut next = fates.into_iter();
+            let rule: Rule = Box::new(move |_| next.next().unwrap());
+            let mut liar = Liar::new(Arc::new(Mutex::new(rule)));
+            let passed: Vec<u8> = stream.chunks(size).flat_map(|part| liar.pass(part)).collect();
+            assert_eq!(passed, expected, "in parts of {size}");
+        }
     }
 }

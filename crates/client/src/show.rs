@@ -13,14 +13,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 mod claim;
+mod healing;
 pub mod json;
 pub mod output;
 
 pub use claim::claim;
 pub(crate) use claim::made_ms;
-
-/// How many missing counters a line names; a number says how many more there are.
-const MISSING_SHOWN_MAX: usize = 10;
 
 /// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
 const NAMES_SHOWN_MAX: usize = 8;
@@ -94,8 +92,8 @@ impl Lines {
                     line(reason)
                 )
             }
-            Event::Gap { cid, from, missing } => {
-                format!("! {}{from}: missing messages {}", Self::place(cid), counters(missing))
+            Event::Gap { .. } | Event::Healed { .. } | Event::Unhealed { .. } => {
+                healing::line(event)?
             }
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
             Event::Presence { joined, left } => presence(joined, left)?,
@@ -110,7 +108,10 @@ impl Lines {
     }
 
     fn message(&self, event: &Event) -> Option<String> {
-        let Event::Message { cid, tag, from, text, sent_ms, .. } = event else { return None };
+        let Event::Message { cid, tag, from, text, sent_ms, healed_by, granted_by, .. } = event
+        else {
+            return None;
+        };
         let time = self.time(*sent_ms);
         let who = match tag {
             Tag::Dm if *from == self.me => {
@@ -124,11 +125,12 @@ impl Lines {
         let text = sanitise::text(text);
         // Further lines are set in, so that none of them can pass for a message of its own.
         let text = text.replace('\n', "\n    ");
-        Some(format!("{time} {who}: {text}"))
+        let mark = healing::mark(healed_by.as_ref(), granted_by.as_ref());
+        Some(format!("{time} {who}{mark}: {text}"))
     }
 
     /// `#lobby ` and so on; nothing for a direct conversation.
-    fn place(cid: &ConversationId) -> String {
+    pub(crate) fn place(cid: &ConversationId) -> String {
         match cid.kind() {
             ConversationKind::Room(room) if room.is_all() => "ALL ".to_owned(),
             ConversationKind::Room(room) => format!("#{room} "),
@@ -175,15 +177,6 @@ fn names(names: &[UserName]) -> String {
         [] => "nobody".to_owned(),
         [one] => one.to_string(),
         many => format!("{} people", many.len()),
-    }
-}
-
-fn counters(missing: &[u32]) -> String {
-    let shown: Vec<String> =
-        missing.iter().take(MISSING_SHOWN_MAX).map(ToString::to_string).collect();
-    match missing.len().saturating_sub(MISSING_SHOWN_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -235,6 +228,8 @@ mod tests {
             sent_ms: 1_700_000_000_123,
             hub_ms: 1_700_000_000_200,
             frame: None,
+            healed_by: None,
+            granted_by: None,
         }
     }
 
@@ -289,9 +284,5 @@ mod tests {
         assert_eq!(kept, "✓ kept for alice, who is away");
         let full = lines(Detail::Full).event(&stored(false)).unwrap();
         assert_eq!(full, "✓ stored [AQEBAQEBAQEBAQEBAQEBAQ]");
-        assert_eq!(
-            counters(&(0..12).collect::<Vec<_>>()),
-            "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
-        );
     }
 }

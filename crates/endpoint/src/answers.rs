@@ -44,7 +44,10 @@ impl Endpoint {
             }
             HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
             HubToClient::Rekey { id, head } => self.on_rekey(id, &head),
-            HubToClient::Presence { joined, left } => self.tell(Event::Presence { joined, left }),
+            HubToClient::Presence { joined, left } => {
+                self.came(now_ms, Some(&joined));
+                self.tell(Event::Presence { joined, left });
+            }
             HubToClient::Heads { heads } => {
                 for head in heads {
                     self.note_head(&head);
@@ -135,7 +138,9 @@ impl Endpoint {
         self.answered(&key);
         let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
         let mut frame = None;
+        let quiet = outgoing.quiet;
         if let Some(sealed) = outgoing.sealed {
+            self.keep_sent(&outgoing.cid, id, &sealed, !quiet);
             let cid = outgoing.cid.as_str();
             let conversation = self.state.conversations.entry(cid, Conversation::default);
             // The order of the answers is the hub's word: an earlier frame is not the last one.
@@ -152,6 +157,12 @@ impl Endpoint {
             });
         }
         self.link.dirty.insert(outgoing.cid);
+        if quiet {
+            if kept {
+                self.kept_request(&id);
+            }
+            return;
+        }
         let sent = self.state.sent.get(&id.to_string());
         let recipients = sent.map(|sent| sent.recipients.clone()).unwrap_or_default();
         self.tell(Event::Stored { id, position, kept, recipients, frame });
@@ -188,6 +199,9 @@ impl Endpoint {
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
         let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
+        if let Some(sealed) = &outgoing.sealed {
+            self.keep_sent(&outgoing.cid, id, sealed, false);
+        }
         if let Some(sealed) = outgoing.sealed
             && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
             && let Some(sending) = conversation.sending.as_mut()
@@ -198,6 +212,9 @@ impl Endpoint {
             sending.void.push((sealed.n, sealed.digest));
         }
         self.link.dirty.insert(outgoing.cid);
+        if outgoing.quiet {
+            return;
+        }
         let Refusal { code, reason, .. } = refusal;
         self.tell(Event::Refused { id, code, reason });
     }
@@ -226,9 +243,12 @@ impl Endpoint {
             .collect();
         for key in later {
             let Some(outgoing) = self.state.outgoing.get_mut(&key) else { continue };
-            outgoing.sealed = None;
+            let (of, burnt) = (outgoing.id, outgoing.sealed.take());
             if self.link.flying.remove(&key).is_some() && outgoing.id != id {
                 self.link.draining.entry(cid.clone()).or_default().insert(outgoing.id);
+            }
+            if let Some(burnt) = burnt {
+                self.keep_sent(&cid, of, &burnt, false);
             }
         }
         if let Some(conversation) = self.state.conversations.get_mut(cid.as_str())

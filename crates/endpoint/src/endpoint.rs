@@ -17,7 +17,9 @@ use chat_protocol::tag::Tag;
 use thiserror::Error;
 
 use crate::epochs::{Arriving, Making};
-use crate::event::{Event, EventKey, Notification};
+use crate::event::{Alarm, Event, EventKey, Notification};
+use crate::grants::GrantQuestions;
+use crate::heal::Healing;
 use crate::people::{BundleCache, People};
 use crate::receive::WaitingQueue;
 use crate::rooms::Refresh;
@@ -131,6 +133,12 @@ pub(crate) struct Link {
     pub(crate) receipts_due: Option<u64>,
     /// When to send an id again that the hub could not take.
     pub(crate) retries: HashMap<MessageId, u64>,
+    /// Conversations that need a new epoch before anything is said, and when they last did.
+    pub(crate) renew: BTreeSet<ConversationId>,
+    pub(crate) renewed: HashMap<ConversationId, u64>,
+    pub(crate) grants: GrantQuestions,
+    /// Conversations of which the host was told that the hub went back.
+    older: HashSet<ConversationId>,
 }
 
 /// One device. See the crate's documentation.
@@ -145,6 +153,9 @@ pub struct Endpoint {
     /// Key of an outgoing message by its id.
     pub(crate) index: HashMap<MessageId, String>,
     pub(crate) next_outgoing: u64,
+    pub(crate) healing: Healing,
+    /// Bytes of the frames kept for others.
+    pub(crate) kept_bytes: usize,
     next_event: u64,
     out: Vec<Out>,
     events: VecDeque<Notification>,
@@ -168,6 +179,8 @@ impl Endpoint {
             link: Link::default(),
             index: HashMap::new(),
             next_outgoing: 0,
+            healing: Healing::default(),
+            kept_bytes: 0,
             next_event: 0,
             out: Vec::new(),
             events: VecDeque::new(),
@@ -197,6 +210,7 @@ impl Endpoint {
     /// Derives what is not stored, and tells the host of durable events it has not heard.
     fn loaded(&mut self) {
         self.load_people();
+        self.count_kept();
         self.index =
             self.state.outgoing.iter().map(|(key, outgoing)| (outgoing.id, key.clone())).collect();
         let index = &self.index;
@@ -237,7 +251,7 @@ impl Endpoint {
 
     /// Messages without an answer, oldest first.
     pub fn pending(&self) -> Vec<(MessageId, ConversationId, Tag)> {
-        let outgoing = self.state.outgoing.iter();
+        let outgoing = self.state.outgoing.iter().filter(|(_, outgoing)| !outgoing.quiet);
         outgoing.map(|(_, outgoing)| (outgoing.id, outgoing.cid.clone(), outgoing.tag)).collect()
     }
 
@@ -265,6 +279,10 @@ impl Endpoint {
         self.link.online = true;
         self.accept_bundle(&UserName::server(), hub);
         for head in &signed_in.heads {
+            let known = self.state.conversations.get(head.cid.as_str()).and_then(|c| c.head);
+            if known.is_some_and(|known| head.epoch.is_none_or(|epoch| epoch.g < known.g)) {
+                self.rolled_back(&head.cid);
+            }
             self.note_head(head);
         }
         for room in [RoomName::lobby(), RoomName::all()] {
@@ -282,8 +300,19 @@ impl Endpoint {
         let waiting: Vec<_> =
             self.state.outgoing.iter().map(|(_, outgoing)| outgoing.cid.clone()).collect();
         self.link.dirty.extend(waiting);
+        self.judge_parked(now_ms);
+        self.came(now_ms, None);
         self.pump(now_ms);
         Ok(())
+    }
+
+    /// The hub knows less of a conversation than this device: it was put back to an older state, or
+    /// pretends to be. What it lost is asked for from the senders as it is missed.
+    pub(crate) fn rolled_back(&mut self, cid: &ConversationId) {
+        if self.link.older.insert(cid.clone()) {
+            let detail = format!("the server has forgotten the newest of {cid}");
+            self.alarm(Alarm::RolledBack, &UserName::server(), &detail);
+        }
     }
 
     /// The connection is gone. What was under way is sent again on the next one.
@@ -343,13 +372,17 @@ impl Endpoint {
         }
         let epochs = self.link.waiting_for_epoch.values();
         let retries = self.link.retries.values();
-        epochs.chain(retries).chain(&self.link.receipts_due).min().copied()
+        let due = epochs.chain(retries).chain(&self.link.receipts_due).min().copied();
+        due.into_iter().chain(self.heal_deadline()).min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         if self.link.receipts_due.is_some_and(|due| due <= now_ms) {
             self.flush_receipts(now_ms);
+        }
+        if self.link.online {
+            self.ask_for_missing(now_ms);
         }
         let over: Vec<ConversationId> = self
             .link
@@ -418,6 +451,7 @@ impl Endpoint {
     /// is to be committed, sent and shown.
     pub fn finish(&mut self, now_ms: u64) -> Step {
         self.pump(now_ms);
+        self.tell_healed();
         let out = std::mem::take(&mut self.out);
         let mut unsigned = Vec::new();
         for item in &out {

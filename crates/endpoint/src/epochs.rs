@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::Alarm;
-use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
+use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS, RENEW_MIN_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 
@@ -225,8 +225,15 @@ impl Endpoint {
             let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
             // The key of a race just lost is on its way; one of long ago will never come again.
             let race = winner.is_some_and(|winner| winner.g == head.g);
+            // A hub that knows of an older epoch only than this device has gone back.
+            let lower = winner.is_some_and(|winner| winner.g < head.g);
+            if lower {
+                self.rolled_back(&cid);
+            }
             if !stale_view && !held && race {
                 self.link.waiting_for_epoch.insert(cid.clone(), now_ms + EPOCH_WAIT_MS);
+            } else if lower {
+                self.link.waiting_for_epoch.insert(cid.clone(), now_ms + RENEW_MIN_MS);
             }
         }
         if stale_view {
@@ -318,6 +325,16 @@ impl Endpoint {
         self.link.early.remove(e).unwrap_or_default()
     }
 
+    /// A key did not open: the next epoch is made at once and not with the next message, so that
+    /// this device misses as little as possible (rule R19).
+    fn renew(&mut self, now_ms: u64, cid: &ConversationId) {
+        let last = self.link.renewed.get(cid);
+        if last.is_none_or(|last| now_ms.saturating_sub(*last) >= RENEW_MIN_MS) {
+            self.link.renewed.insert(cid.clone(), now_ms);
+            self.link.renew.insert(cid.clone());
+        }
+    }
+
     fn open_epoch(&mut self, now_ms: u64, e: Digest, arriving: &Arriving, wrap: Option<&Bytes>) {
         let Arriving { header, members } = arriving;
         let opened =
@@ -341,10 +358,12 @@ impl Endpoint {
                 }
                 self.install(now_ms, &header.cid, head, list, &chains);
                 self.link.waiting_for_epoch.remove(&header.cid);
+                self.read_held(now_ms, &e);
             }
             Err(reason) => {
                 let detail = format!("a key for {} does not open: {reason}", header.cid);
                 self.alarm(Alarm::BadChain, &header.from, &detail);
+                self.renew(now_ms, &header.cid);
             }
         }
         self.note_epoch(&header.cid, head);

@@ -63,6 +63,12 @@ pub enum Event {
         hub_ms: u64,
         /// The frame and its key; absent on a device that keeps nothing.
         frame: Option<Box<KeptFrame>>,
+        /// It was missing, and its sender has sent it again. Its position is 0.
+        #[serde(default)]
+        healed_by: Option<UserName>,
+        /// It is history that this member has granted. Its position is 0.
+        #[serde(default)]
+        granted_by: Option<UserName>,
     },
     /// A command for this machine; signature, target and freshness are checked, the policy is not.
     Command {
@@ -168,6 +174,26 @@ pub enum Event {
         /// Their counters.
         missing: Vec<u32>,
     },
+    /// What was missing has come, or its sender has said nothing under these counters.
+    Healed {
+        /// Where.
+        cid: ConversationId,
+        /// Whose.
+        from: UserName,
+        /// Their counters.
+        n: Vec<u32>,
+    },
+    /// What is missing, or did not open, could not be had from its sender.
+    Unhealed {
+        /// Where.
+        cid: ConversationId,
+        /// Whose.
+        from: UserName,
+        /// Their counters.
+        n: Vec<u32>,
+        /// Why.
+        reason: String,
+    },
     /// Something that must not happen.
     Alarm {
         /// What.
@@ -227,6 +253,8 @@ impl Event {
                 | Self::Refused { .. }
                 | Self::Unreadable { .. }
                 | Self::Gap { .. }
+                | Self::Healed { .. }
+                | Self::Unhealed { .. }
                 | Self::Alarm { .. }
         )
     }
@@ -255,6 +283,10 @@ pub enum Alarm {
     Replay,
     /// A membership chain or an epoch that does not verify.
     BadChain,
+    /// A message was granted that must not be shown.
+    BadGrant,
+    /// The hub has gone back to an older state.
+    RolledBack,
 }
 
 impl Alarm {
@@ -265,6 +297,8 @@ impl Alarm {
             Self::BadSignature => "bad_signature",
             Self::Replay => "replay",
             Self::BadChain => "bad_chain",
+            Self::BadGrant => "bad_grant",
+            Self::RolledBack => "rolled_back",
         }
     }
 }

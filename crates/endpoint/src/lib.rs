@@ -8,7 +8,8 @@
 //! ```text
 //! handle_text / handle_binary ─► people, rooms, epochs, receive, answers ─┐
 //! send, run, report ──────────► outgoing ─ pump: view, epoch, seal ───────┤
-//! handle_timeout ─────────────► receipts ─────────────────────────────────┤
+//! grant ──────────────────────► grants: frames and keys for others ──────┤
+//! handle_timeout ─────────────► receipts, heal: ask again for what is missing
 //!                                                finish: sign all at once ─► Step
 //!                                                { changes, transmits, events }
 //! ```
@@ -20,18 +21,22 @@ pub mod store;
 mod answers;
 mod endpoint;
 mod epochs;
+mod grants;
+mod heal;
 mod links;
 mod outgoing;
 mod people;
 mod pump;
 mod receipts;
 mod receive;
+mod resend;
 mod rooms;
 mod state;
 mod table;
 
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, Notification};
+pub use grants::{GrantError, HistoryEntry};
 pub use outgoing::{CommandOptions, SendError};
 pub use people::BundleCache;
 pub use state::Records;

@@ -28,6 +28,47 @@ pub const RECEIVED_REMEMBERED_MAX: usize = 16_384;
 /// Deliveries of one conversation that may wait for a key of their sender.
 pub const PARKED_MAX: usize = 4_096;
 
+/// How long after something was missed it is asked for: it may only be late.
+pub const HEAL_DELAY_MS: u64 = 300;
+
+/// The first request is repeated after this long, and each further one after twice the time.
+pub const HEAL_RETRY_MS: u64 = 5_000;
+
+/// Requests without an answer before they are given up: about ten minutes with both sides online.
+pub const HEAL_TRIES_MAX: u32 = 7;
+
+/// A request that the hub keeps for somebody who is away is repeated this much later; whoever comes
+/// back is asked at once.
+pub const HEAL_AWAY_MS: u64 = 3600 * 1000;
+
+/// Chains of which something is missing at a time: a sender in an epoch each.
+pub const MISSING_CHAINS_MAX: usize = 256;
+
+/// Counters of one chain that are asked for: as many as one sender seals in one epoch.
+pub const MISSING_COUNTERS_MAX: usize = 1_000;
+
+/// Frames without their epoch's key that are kept until it comes; more are asked for.
+pub const HELD_FRAMES_MAX: usize = 64;
+
+/// Messages of this device that are kept to be sent again, oldest dropped first.
+pub const KEPT_SENT_MAX: usize = 1_024;
+
+/// The same in bytes of their frames, so that long messages cannot fill the memory.
+pub const KEPT_SENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Messages that one person is sent again within [`ANSWER_WINDOW_MS`].
+pub const ANSWERS_MAX: usize = 1_024;
+
+/// See [`ANSWERS_MAX`].
+pub const ANSWER_WINDOW_MS: u64 = 60_000;
+
+/// Granted messages that wait for their senders' bundles or their room's view.
+pub const GRANTS_PARKED_MAX: usize = 256;
+
+/// After a key that did not open, a conversation gets a new epoch at most this often: a hub that
+/// damages every key must not make its clients work for it.
+pub const RENEW_MIN_MS: u64 = 10_000;
+
 /// A command may start within this time after it was signed (rule R9).
 pub const COMMAND_EXPIRY_MS: u64 = 60_000;
 

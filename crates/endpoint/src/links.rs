@@ -7,22 +7,23 @@ use chat_protocol::id::Digest;
 use chat_protocol::limits::CHAIN_SKIP_MAX;
 
 use crate::endpoint::Endpoint;
-use crate::event::{Alarm, Event};
+use crate::event::Alarm;
+use crate::heal::ChainName;
+use crate::receive::Place;
 use crate::state::{Receiving, chain_key};
 
 impl Endpoint {
-    /// Shows what is missing before this message, and a hash chain that does not link. `expected`
-    /// is the counter that was to come, `before` the last frame received.
+    /// Shows what is missing before this message, and a hash chain that does not link.
     pub(crate) fn check_chain(
         &mut self,
+        now_ms: u64,
         header: &MessageHeader,
-        line: usize,
-        expected: u32,
-        before: Option<(u32, Digest)>,
+        place: &Place,
         notes: &ChainNotes,
     ) {
+        let Place { line, expected, before } = *place;
         let voided = |n: u32| notes.void.iter().find(|(at, _)| *at == n);
-        let mut missing: Vec<u32> = (expected..header.n).filter(|n| voided(*n).is_none()).collect();
+        let missing: Vec<u32> = (expected..header.n).filter(|n| voided(*n).is_none()).collect();
         let mut linked = header.n.checked_sub(1).and_then(|n| {
             voided(n)
                 .map(|(_, digest)| *digest)
@@ -31,9 +32,6 @@ impl Endpoint {
         if let Some(last) = notes.last.filter(|_| header.n == 0)
             && let Some(receiving) = self.receiving_before(header, &last)
         {
-            // The counter is the sender's word, and may be any.
-            let lost = receiving.chain.next()..=last.n;
-            missing.extend(lost.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n));
             linked = receiving.last.filter(|(n, _)| *n == last.n).map(|(_, digest)| digest);
         }
         if linked.is_some_and(|digest| digest != header.p) {
@@ -47,10 +45,55 @@ impl Endpoint {
                 drop(receiving.chain.key_for(*n));
             }
         }
-        if !missing.is_empty() {
-            let (cid, from) = (header.cid.clone(), header.from.clone());
-            self.tell(Event::Gap { cid, from, missing });
+        for (n, _) in &notes.void {
+            self.filled(&ChainName::of(header), *n);
         }
+        let tail = self.lost_tail(now_ms, header, notes);
+        self.missed(now_ms, header, [(header.e, missing)].into_iter().chain(tail));
+    }
+
+    /// The same of a message in an epoch whose chains this device has not: what was before it in
+    /// its epoch was noted when it came.
+    pub(crate) fn check_strange_chain(
+        &mut self,
+        now_ms: u64,
+        header: &MessageHeader,
+        notes: &ChainNotes,
+    ) {
+        for (n, _) in &notes.void {
+            self.filled(&ChainName::of(header), *n);
+        }
+        let tail = self.lost_tail(now_ms, header, notes);
+        self.missed(now_ms, header, tail);
+    }
+
+    /// What is missing at the end of the epoch before, by one of the first messages of this one.
+    fn lost_tail(
+        &mut self,
+        now_ms: u64,
+        header: &MessageHeader,
+        notes: &ChainNotes,
+    ) -> Option<(Digest, Vec<u32>)> {
+        let last = notes.last?;
+        if let Some(receiving) = self.receiving_before(header, &last) {
+            // The counter is the sender's word, and may be any.
+            let gone = receiving.chain.next()..=last.n;
+            return Some((last.e, gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()));
+        }
+        let held = self.state.epochs.get(&last.e.to_string()).is_some();
+        let earlier = self.state.epochs.iter().any(|(_, epoch)| epoch.cid == header.cid);
+        if held || !earlier {
+            return None;
+        }
+        // An epoch that this device never got a key of. Between two people everything is for both.
+        // In a room one may have been outside meanwhile: the sender is asked, and nothing is shown
+        // before the answer.
+        let gone: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
+        if header.cid.is_direct() {
+            return Some((last.e, gone));
+        }
+        self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);
+        None
     }
 
     /// The chain of this message's sender in the epoch that it names as the one before.

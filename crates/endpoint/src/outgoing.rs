@@ -43,6 +43,9 @@ pub(crate) struct Outgoing {
     /// The writer's clock, Unix time in milliseconds.
     pub(crate) ts: u64,
     pub(crate) sealed: Option<Sealed>,
+    /// Devices among themselves: the host hears nothing of it.
+    #[serde(default)]
+    pub(crate) quiet: bool,
 }
 
 /// A sealed frame; resent byte-identical until it is answered.
@@ -203,11 +206,40 @@ impl Endpoint {
         let content = String::from_utf8_lossy(&json).into_owned();
         let order = next_order(&self.state.outgoing).max(self.next_outgoing);
         self.next_outgoing = order + 1;
-        let outgoing = Outgoing { id, cid, tag, stage, content, ts: now_ms, sealed: None };
+        let outgoing =
+            Outgoing { id, cid, tag, stage, content, ts: now_ms, sealed: None, quiet: false };
         self.link.dirty.insert(outgoing.cid.clone());
         self.index.insert(id, order_key(order));
         self.state.outgoing.put(&order_key(order), outgoing);
         id
+    }
+
+    /// Sends one person a message of which the host hears nothing.
+    pub(crate) fn draft_quietly(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        tag: Tag,
+        content: &Content,
+    ) -> Option<MessageId> {
+        self.draft_direct(now_ms, to, tag, content, true)
+    }
+
+    /// Sends one person a message.
+    pub(crate) fn draft_direct(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        tag: Tag,
+        content: &Content,
+        quiet: bool,
+    ) -> Option<MessageId> {
+        let id = self.draft(now_ms, self.direct(to).ok()?, tag, None, content);
+        let key = self.index.get(&id).filter(|_| quiet).cloned();
+        if let Some(outgoing) = key.and_then(|key| self.state.outgoing.get_mut(&key)) {
+            outgoing.quiet = true;
+        }
+        Some(id)
     }
 
     /// The other party of a direct conversation, or nobody.

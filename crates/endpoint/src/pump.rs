@@ -36,7 +36,7 @@ impl Endpoint {
             .filter(|(_, outgoing)| outgoing.cid == *cid && outgoing.sealed.is_none())
             .map(|(key, _)| key.clone())
             .collect();
-        if drafts.is_empty() {
+        if drafts.is_empty() && !self.link.renew.contains(cid) {
             return;
         }
         // Frames of a closed epoch are still being answered: their ids must not fly twice.
@@ -50,9 +50,14 @@ impl Endpoint {
             for key in &drafts {
                 self.refuse(key, code, &reason);
             }
+            self.link.renew.remove(cid);
             return;
         }
-        if !self.ensure_epoch(now_ms, cid) || self.awaits_older_answers(cid) {
+        if !self.ensure_epoch(now_ms, cid) {
+            return;
+        }
+        self.link.renew.remove(cid);
+        if self.awaits_older_answers(cid) {
             return;
         }
         let flying = self.link.flying.values().filter(|other| *other == cid).count();
@@ -95,6 +100,9 @@ impl Endpoint {
     fn refuse(&mut self, key: &str, code: &str, reason: &str) {
         if let Some(outgoing) = self.state.outgoing.remove(key) {
             self.index.remove(&outgoing.id);
+            if outgoing.quiet {
+                return;
+            }
             let (code, reason) = (code.to_owned(), reason.to_owned());
             self.tell(Event::Refused { id: outgoing.id, code, reason });
         }
@@ -135,9 +143,10 @@ impl Endpoint {
         let last = conversation.last;
         let sending = conversation.sending.as_mut()?;
         let first = sending.chain.next() == 0;
+        // Said until the hub keeps a message of this epoch: the first ones may all be burnt.
         let notes = ChainNotes {
             void: std::mem::take(&mut sending.void),
-            last: last.filter(|_| first).map(|(at, _)| at),
+            last: last.map(|(at, _)| at).filter(|at| at.e != sending.head.e),
         };
         let (n, message_key) = sending.chain.advance();
         let header = MessageHeader {
@@ -164,7 +173,10 @@ impl Endpoint {
         sending.p = digest;
         let (e, void, frame) = (header.e, notes.void, B64Vec(Vec::new()));
         outgoing.sealed = Some(Sealed { e, n, digest, void, key: B64Array(*message_key), frame });
-        self.remember_sent(&header, digest);
+        // Nobody waits for receipts of what devices say among themselves.
+        if !outgoing.quiet {
+            self.remember_sent(&header, digest);
+        }
         Some(unsigned)
     }
 
@@ -178,7 +190,12 @@ impl Endpoint {
         recipients.dedup();
         recipients.retain(|name| name != me);
         let key = header.id.to_string();
-        let make = || Sent { digests: Vec::new(), recipients: Vec::new(), confirmed: Vec::new() };
+        let make = || Sent {
+            digests: Vec::new(),
+            recipients: Vec::new(),
+            confirmed: Vec::new(),
+            unread: Vec::new(),
+        };
         let sent = self.state.sent.entry(&key, make);
         sent.digests.push(digest);
         sent.recipients = recipients;

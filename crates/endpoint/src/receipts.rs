@@ -129,9 +129,13 @@ impl Endpoint {
             let named = sent.digests.contains(&digest) || header.t == Tag::Noack;
             let counts = named
                 && sent.recipients.contains(&header.from)
-                && !sent.confirmed.contains(&header.from);
+                && !sent.confirmed.contains(&header.from)
+                && !(header.t == Tag::Noack && sent.unread.contains(&header.from));
             if counts {
-                sent.confirmed.push(header.from.clone());
+                // What could not be read may be read later: it is sent again.
+                let told =
+                    if header.t == Tag::Ack { &mut sent.confirmed } else { &mut sent.unread };
+                told.push(header.from.clone());
                 let (cid, by) = (header.cid.clone(), header.from.clone());
                 let (readable, receipt) = (header.t == Tag::Ack, receipt.clone());
                 self.tell(Event::Delivered { id, cid, by, readable, receipt });

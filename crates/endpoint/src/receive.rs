@@ -8,13 +8,15 @@ use chat_protocol::frame::Delivery;
 use chat_protocol::header::{Header, MessageHeader, Recipient};
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::UserName;
 use chat_protocol::ratchet::{ChainError, MessageKey};
 use chat_protocol::tag::{Address, Tag, label};
-use chat_protocol::{code, envelope};
+use chat_protocol::{code, envelope, epoch};
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
-use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_MAX, RECEIVED_REMEMBERED_MAX};
+use crate::heal::ChainName;
+use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_MAX};
 use crate::people::Signer;
 use crate::state::{chain_key, received_key};
 
@@ -46,17 +48,33 @@ pub(crate) struct Waiting {
 pub(crate) type WaitingQueue = VecDeque<Waiting>;
 
 /// A message whose signature was verified and that was opened.
-struct Opened<'a> {
-    delivery: &'a Delivery,
-    header: &'a MessageHeader,
-    digest: Digest,
-    signer: &'a Signer,
+pub(crate) struct Opened<'a> {
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) header: &'a MessageHeader,
+    pub(crate) digest: Digest,
+    pub(crate) signer: &'a Signer,
+    /// By which way it came.
+    pub(crate) hand: Hand,
 }
 
-/// Decrypted, with the key that did it.
-struct Plain {
-    content: Content,
-    key: MessageKey,
+/// By which way a message came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// From the hub's log.
+    Log,
+    /// Sent again by this sender.
+    Healed(UserName),
+    /// Handed on by this member.
+    Granted(UserName),
+}
+
+/// Where an opened message stands in its sender's chain.
+pub(crate) struct Place {
+    pub(crate) line: usize,
+    /// The counter that was to come.
+    pub(crate) expected: u32,
+    /// The last frame received before.
+    pub(crate) before: Option<(u32, Digest)>,
 }
 
 impl Endpoint {
@@ -76,10 +94,15 @@ impl Endpoint {
             Header::Member(_) => return,
         };
         let kept = self.state.cursors.get(&log_key(&log)).is_some_and(|c| delivery.position <= *c);
+        // A position is the hub's word: one that went back may give an old one to a new frame.
+        let is_news = kept && self.is_news(&delivery, &header);
         let queue = self.link.waiting.entry(log.clone()).or_default();
-        let queued = queue.back().is_some_and(|last| delivery.position <= last.delivery.position);
+        let queued = queue.iter().any(|waiting| {
+            waiting.delivery.position == delivery.position
+                && waiting.delivery.frame.bytes() == delivery.frame.bytes()
+        });
         // A full queue is not lost: its cursor stays, and the hub sends it again.
-        if kept || queued || queue.len() >= PARKED_MAX {
+        if queued || queue.len() >= PARKED_MAX || (kept && !is_news) {
             return;
         }
         queue.push_back(Waiting { delivery, header, asked: None, answered: false });
@@ -151,17 +174,23 @@ impl Endpoint {
         for log in logs {
             self.receive_waiting(now_ms, &log);
         }
+        self.grants_answered(now_ms, request);
     }
 
     /// Goes on with deliveries that waited for a view.
     pub(crate) fn views_answered(&mut self, now_ms: u64) {
-        for cid in std::mem::take(&mut self.link.viewed) {
+        let viewed = std::mem::take(&mut self.link.viewed);
+        if !viewed.is_empty() {
+            self.judge_parked(now_ms);
+        }
+        for cid in viewed {
             self.receive_waiting(now_ms, &Log::Conversation(cid));
         }
     }
 
     /// A request for a sender's bundle was made again under another id.
     pub(crate) fn ask_moved(&mut self, old: &MessageId, new: MessageId) {
+        self.grants_moved(old, new);
         let fronts = self.link.waiting.values_mut().filter_map(VecDeque::front_mut);
         for front in fronts.filter(|front| front.asked == Some(*old)) {
             front.asked = Some(new);
@@ -170,11 +199,33 @@ impl Endpoint {
 
     /// Moves the cursor of a log.
     fn kept(&mut self, delivery: &Delivery, log: &Log) {
-        self.state.cursors.put(&log_key(log), delivery.position);
-        self.link.moved.insert(log.clone(), delivery.position);
+        let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
+        self.state.cursors.put(&log_key(log), cursor.max(delivery.position));
+        let moved = self.link.moved.entry(log.clone()).or_default();
+        *moved = delivery.position.max(*moved);
     }
 
-    fn on_message(
+    /// Whether a frame at a position that was kept before is another one than was kept there.
+    fn is_news(&self, delivery: &Delivery, header: &Header) -> bool {
+        match header {
+            Header::Message(header) => {
+                let key = received_key(&header.cid, &header.from, &header.id);
+                let held = || self.held(&ChainName::of(header), header.n);
+                self.state.received.get(&key).is_none()
+                    && self.receiving(header).unwrap_or_else(|| {
+                        held().is_none_or(|held| held.0 != *delivery.frame.bytes())
+                    })
+            }
+            Header::Key(_) => {
+                self.state.epochs.get(&epoch::digest(&delivery.frame).to_string()).is_none()
+            }
+            // A receipt counts once however often it comes.
+            Header::Receipt(_) => true,
+            Header::Member(_) => false,
+        }
+    }
+
+    pub(crate) fn on_message(
         &mut self,
         now_ms: u64,
         delivery: &Delivery,
@@ -184,15 +235,7 @@ impl Endpoint {
         if header.from == self.device.user && header.sk == self.device.keys.signing_id() {
             return Received::Done;
         }
-        let address = match header.t.fits(&header.cid.kind()) {
-            Some(Address::Everyone) => header.to == Recipient::Everyone,
-            Some(Address::Other) => {
-                let other = header.cid.other(&header.from);
-                header.to.user() == other.as_ref() && other.is_some()
-            }
-            None => false,
-        };
-        if !address {
+        if !fits_address(header) {
             return self.unreadable(
                 now_ms,
                 delivery,
@@ -201,6 +244,15 @@ impl Endpoint {
             );
         }
         let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
+            if self.is_received(delivery, header) {
+                self.owe(now_ms, header, delivery.frame.digest(label::MSG), true);
+                return Received::Done;
+            }
+            // Whose it is shows in the view, which a key would have brought up to date.
+            if !self.has_known(&header.cid, &header.from) && self.view_is_on_its_way(&header.cid) {
+                return Received::NeedsView;
+            }
+            self.want_strange(now_ms, delivery, header);
             return self.unreadable(
                 now_ms,
                 delivery,
@@ -224,14 +276,23 @@ impl Endpoint {
             delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
         if verified.is_err() {
             self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
+            // Somebody has changed it on its way, or made it up: its sender knows.
+            if self.receiving(header) == Some(true) {
+                self.want(now_ms, ChainName::of(header), vec![header.n], false);
+            }
             return self.unreadable(now_ms, delivery, header, "its signature is not valid");
         }
-        let opened = Opened { delivery, header, digest, signer: &signer };
+        let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
     }
 
     /// From the chain on: whatever comes out, the chain has moved.
-    fn open_message(&mut self, now_ms: u64, opened: &Opened<'_>, line: usize) -> Received {
+    pub(crate) fn open_message(
+        &mut self,
+        now_ms: u64,
+        opened: &Opened<'_>,
+        line: usize,
+    ) -> Received {
         let Opened { delivery, header, digest, .. } = opened;
         let chain_id = chain_key(&header.e, line);
         let Some(receiving) = self.state.chains.get_mut(&chain_id) else {
@@ -250,30 +311,49 @@ impl Endpoint {
         if before.is_none_or(|(n, _)| n < header.n) {
             receiving.last = Some((header.n, *digest));
         }
-        let content = envelope::open(&delivery.frame, &message_key)
+        self.read_message(now_ms, opened, Some(&Place { line, expected, before }), &message_key)
+    }
+
+    /// Decrypts, checks what the message says of its sender's chain, and shows it.
+    pub(crate) fn read_message(
+        &mut self,
+        now_ms: u64,
+        opened: &Opened<'_>,
+        place: Option<&Place>,
+        message_key: &MessageKey,
+    ) -> Received {
+        let Opened { delivery, header, digest, .. } = opened;
+        let content = envelope::open(&delivery.frame, message_key)
             .map_err(|error| error.to_string())
             .and_then(|plaintext| {
                 content::decode(header.t, &plaintext).map_err(|error| error.to_string())
             });
-        let (content, notes) = match content {
+        let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
+        match place {
+            Some(place) => self.check_chain(now_ms, header, place, &notes),
+            None => self.check_strange_chain(now_ms, header, &notes),
+        }
+        let (content, _) = match content {
             Ok(content) => content,
-            Err(reason) => return self.unreadable(now_ms, delivery, header, &reason),
-        };
-        self.check_chain(header, line, expected, before, &notes);
-        let key = received_key(&header.cid, &header.from, &header.id);
-        let first = self.state.received.get(&key).is_none();
-        if first {
-            self.state.received.put(&key, B64Array(digest.0));
-            if self.state.received.len() > RECEIVED_REMEMBERED_MAX
-                && let Some(oldest) = self.state.received.first_key()
-            {
-                self.state.received.remove(&oldest);
+            Err(reason) => {
+                // Its sender has sealed it so: the same bytes again would not help.
+                self.unwant(&ChainName::of(header), header.n);
+                return self.unreadable(now_ms, delivery, header, &reason);
             }
-            let plain = Plain { content, key: message_key };
-            self.deliver(now_ms, opened, plain);
+        };
+        self.filled(&ChainName::of(header), header.n);
+        if self.remember_received(header, *digest) {
+            self.deliver(now_ms, opened, content, message_key);
         }
         self.owe(now_ms, header, *digest, true);
         Received::Done
+    }
+
+    /// Whether this very frame was shown before.
+    fn is_received(&self, delivery: &Delivery, header: &MessageHeader) -> bool {
+        let key = received_key(&header.cid, &header.from, &header.id);
+        let known = self.state.received.get(&key);
+        known.is_some_and(|known| known.0 == delivery.frame.digest(label::MSG).0)
     }
 
     /// A frame whose counter was used: the same frame again only needs its receipt again.
@@ -289,12 +369,23 @@ impl Endpoint {
     }
 
     /// Hands an opened message to the host.
-    fn deliver(&mut self, now_ms: u64, opened: &Opened<'_>, plain: Plain) {
-        let Opened { delivery, header, .. } = opened;
+    pub(crate) fn deliver(
+        &mut self,
+        now_ms: u64,
+        opened: &Opened<'_>,
+        content: Content,
+        key: &MessageKey,
+    ) {
+        let Opened { delivery, header, hand, .. } = opened;
         let by = header.from.clone();
-        match plain.content {
+        let (healed_by, granted_by) = match hand.clone() {
+            Hand::Log => (None, None),
+            Hand::Healed(by) => (Some(by), None),
+            Hand::Granted(by) => (None, Some(by)),
+        };
+        match content {
             Content::Text(text) => self.tell(Event::Message {
-                frame: self.keep(opened, &plain.key),
+                frame: self.keep(opened, key),
                 id: header.id,
                 cid: header.cid.clone(),
                 tag: header.t,
@@ -303,7 +394,11 @@ impl Endpoint {
                 position: delivery.position,
                 sent_ms: header.ts,
                 hub_ms: delivery.hub_ms,
+                healed_by,
+                granted_by,
             }),
+            Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
+            Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
             Content::Started { re } if self.is_ours(&re, opened) => {
                 self.tell(Event::Started { re, by });
@@ -402,6 +497,18 @@ impl Endpoint {
         self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });
         self.owe(now_ms, header, digest, false);
         Received::Done
+    }
+}
+
+/// Whether tag, conversation and recipient of a message go together (rule R23).
+pub(crate) fn fits_address(header: &MessageHeader) -> bool {
+    match header.t.fits(&header.cid.kind()) {
+        Some(Address::Everyone) => header.to == Recipient::Everyone,
+        Some(Address::Other) => {
+            let other = header.cid.other(&header.from);
+            header.to.user() == other.as_ref() && other.is_some()
+        }
+        None => false,
     }
 }
 

@@ -11,8 +11,11 @@ use chat_protocol::ratchet::Chain;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::grants::Parked;
+use crate::heal::Wanted;
 use crate::outgoing::Outgoing;
 use crate::people::Pin;
+use crate::resend::KeptSent;
 use crate::store::Change;
 use crate::table::Table;
 
@@ -93,6 +96,9 @@ pub(crate) struct Sent {
     pub(crate) recipients: Vec<UserName>,
     /// Who has confirmed it.
     pub(crate) confirmed: Vec<UserName>,
+    /// Who could not read it, and may have been sent it again since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unread: Vec<UserName>,
 }
 
 /// All tables of a device.
@@ -124,6 +130,12 @@ pub(crate) struct State {
     pub(crate) cursors: Table<u64>,
     /// Durable events by key.
     pub(crate) events: Table<Event>,
+    /// What is asked for, by chain.
+    pub(crate) missing: Table<Wanted>,
+    /// What others may ask for, by order.
+    pub(crate) kept: Table<KeptSent>,
+    /// Granted messages that wait, by order.
+    pub(crate) parked: Table<Parked>,
 }
 
 /// Calls a method on every table.
@@ -131,7 +143,7 @@ macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
             pins rooms joined conversations epochs chains outgoing receipts owed sent received
-            cursors events);
+            cursors events missing kept parked);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
         $({ let $table = &mut $state.$name; $call; })*
@@ -155,6 +167,9 @@ impl State {
             received: Table::new("received"),
             cursors: Table::new("cursor"),
             events: Table::new("event"),
+            missing: Table::new("missing"),
+            kept: Table::new("kept"),
+            parked: Table::new("parked"),
         };
         for (key, value) in records {
             // Each table takes the rows of its kind.

@@ -5,17 +5,22 @@
 //! CMD                {"argv":["uname","-a"],"salt":…,"ms":30000,"bytes":1048576}
 //! OUT                {"re":…,"stream":"started"}   {"re":…,"stream":"stdout","data":…}
 //! ACK NOACK          {"re":…,"of":…,"st":1,"code":"E_EXIT","reason":"…"}
+//! KEYREQ GRANT       see [`healing`]
 //! any of them        "void":[[n,digest],…],"last":{"e":…,"n":…},"pad":"   "
 //! ```
+
+pub mod healing;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use self::healing::{Counters, Grant, GrantEntry};
 use crate::b64::B64Vec;
-use crate::id::{Digest, MessageId, Nonce16};
+use crate::id::{Digest, KeyId, MessageId, Nonce16};
 use crate::limits::{
     ARGV_BYTES_MAX, ARGV_WORDS_MAX, INTEGER_MAX, MESSAGE_TEXT_BYTES_MAX, PAD_BYTES,
 };
+use crate::name::ConversationId;
 use crate::tag::Tag;
 
 /// Why a plaintext was refused: shown as damaged, and the sender's chain goes on.
@@ -103,6 +108,10 @@ pub enum Content {
     },
     /// ACK or NOACK, stage executed.
     Outcome(Outcome),
+    /// KEYREQ: send me these frames of yours again.
+    KeyRequest(Counters),
+    /// GRANT: frames and their keys.
+    Grant(Grant),
 }
 
 /// What a sender says about its own chain besides the content.
@@ -152,6 +161,20 @@ struct Wire {
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    cid: Option<ConversationId>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    e: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    sk: Option<KeyId>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    n: Option<Vec<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    grant: Option<Vec<GrantEntry>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    burnt: Option<Vec<Counters>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    none: Option<Vec<Counters>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     void: Vec<(u32, Digest)>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -206,6 +229,14 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
             wire.code = Some(outcome.code);
             wire.reason = Some(outcome.reason);
         }
+        Content::KeyRequest(Counters { cid, e, sk, n }) => {
+            (wire.cid, wire.e, wire.sk, wire.n) = (Some(cid), Some(e), Some(sk), Some(n));
+        }
+        Content::Grant(Grant { entries, burnt, none }) => {
+            wire.grant = Some(entries).filter(|list| !list.is_empty());
+            wire.burnt = Some(burnt).filter(|list| !list.is_empty());
+            wire.none = Some(none).filter(|list| !list.is_empty());
+        }
     }
     pad(serde_json::to_vec(&wire).expect("plaintexts hold only strings, numbers and lists of them"))
 }
@@ -233,21 +264,7 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             text(wire.x.take().ok_or_else(|| form("x is missing"))?)?
         }
         Tag::Cmd => command(tag, &mut wire)?,
-        Tag::Out => {
-            let re = wire.re.take().ok_or_else(|| form("re is missing"))?;
-            let stream = wire.stream.take().ok_or_else(|| form("stream is missing"))?;
-            let data = wire.data.take().map(|data| data.0);
-            match (stream, data) {
-                (WireStream::Started, None) => Content::Started { re },
-                (WireStream::Stdout, Some(data)) => {
-                    Content::Output { re, stream: OutputStream::Stdout, data }
-                }
-                (WireStream::Stderr, Some(data)) => {
-                    Content::Output { re, stream: OutputStream::Stderr, data }
-                }
-                _ => return Err(form("stream and data do not go together")),
-            }
-        }
+        Tag::Out => output(tag, &mut wire)?,
         Tag::Ack | Tag::Noack => Content::Outcome(Outcome {
             re: wire.re.take().ok_or_else(|| form("re is missing"))?,
             of: wire.of.take().ok_or_else(|| form("of is missing"))?,
@@ -255,6 +272,25 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             code: wire.code.take().unwrap_or_default(),
             reason: wire.reason.take().unwrap_or_default(),
         }),
+        Tag::Keyreq => {
+            let counters = Counters {
+                cid: wire.cid.take().ok_or_else(|| form("cid is missing"))?,
+                e: wire.e.take().ok_or_else(|| form("e is missing"))?,
+                sk: wire.sk.take().ok_or_else(|| form("sk is missing"))?,
+                n: wire.n.take().ok_or_else(|| form("n is missing"))?,
+            };
+            let valid = counters.is_valid();
+            Content::KeyRequest(Some(counters).filter(|_| valid).ok_or_else(|| form("n"))?)
+        }
+        Tag::Grant => {
+            let grant = Grant {
+                entries: wire.grant.take().unwrap_or_default(),
+                burnt: wire.burnt.take().unwrap_or_default(),
+                none: wire.none.take().unwrap_or_default(),
+            };
+            let valid = grant.is_valid();
+            Content::Grant(Some(grant).filter(|_| valid).ok_or_else(|| form("a list's length"))?)
+        }
         Tag::File | Tag::Key | Tag::Member => return Err(form("this tag seals nothing")),
     };
     // Whatever was not taken belongs to another tag: a reader that knows only this tag's keys
@@ -265,6 +301,23 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
 fn text(text: String) -> Result<Content, ContentError> {
     cap("text in bytes", text.len(), MESSAGE_TEXT_BYTES_MAX)?;
     Ok(Content::Text(text))
+}
+
+fn output(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
+    let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
+    let re = wire.re.take().ok_or_else(|| form("re is missing"))?;
+    let stream = wire.stream.take().ok_or_else(|| form("stream is missing"))?;
+    let data = wire.data.take().map(|data| data.0);
+    match (stream, data) {
+        (WireStream::Started, None) => Ok(Content::Started { re }),
+        (WireStream::Stdout, Some(data)) => {
+            Ok(Content::Output { re, stream: OutputStream::Stdout, data })
+        }
+        (WireStream::Stderr, Some(data)) => {
+            Ok(Content::Output { re, stream: OutputStream::Stderr, data })
+        }
+        _ => Err(form("stream and data do not go together")),
+    }
 }
 
 fn command(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {

@@ -55,6 +55,23 @@ pub const EPOCH_SENDER_MESSAGES_MAX: u32 = 1_000;
 /// Most receipts in one receipt frame; more start another frame.
 pub const RECEIPTS_PER_FRAME_MAX: usize = 64;
 
+/// Counters that one KEYREQ may ask for: as many frames as one signature covers.
+pub const KEYREQ_COUNTERS_MAX: usize = 64;
+
+/// Entries of one GRANT. Entries without frames are small, and 64 of them stay under 24 KiB.
+pub const GRANT_ENTRIES_MAX: usize = 64;
+
+/// Lists of counters in one GRANT under which there is nothing: one of each kind answers a KEYREQ.
+pub const GRANT_LISTS_MAX: usize = 16;
+
+/// A GRANT is cut into pieces whose frames have at most this many bytes together. A longer frame
+/// travels alone.
+pub const GRANT_BYTES_MAX: usize = 32 * 1024;
+
+/// Longest frame that fits into a GRANT: base64url makes four characters of three bytes, and the
+/// rest of the content needs less than 1 KiB. Of a longer frame only the key is granted.
+pub const GRANT_FRAME_BYTES_MAX: usize = 128 * 1024;
+
 /// Longest argument vector of a command, in words and in bytes altogether.
 pub const ARGV_WORDS_MAX: usize = 256;
 /// See [`ARGV_WORDS_MAX`].
@@ -67,5 +84,13 @@ pub const MESSAGE_TEXT_BYTES_MAX: usize = 64 * 1024;
 pub const PAGE_ITEMS_MAX: usize = 48;
 
 const _: () = assert!(FRAME_BYTES_MAX < 256 * 1024, "a frame must fit the WebSocket frame limit");
+const _: () = assert!(
+    GRANT_FRAME_BYTES_MAX.div_ceil(3) * 4 + 2 * 1024 <= BODY_BYTES_MAX,
+    "the longest frame must fit a GRANT"
+);
+const _: () = assert!(
+    (GRANT_BYTES_MAX.div_ceil(3) * 4) + GRANT_ENTRIES_MAX * 512 <= BODY_BYTES_MAX,
+    "a full GRANT must fit a frame"
+);
 const _: () = assert!(1 << BATCH_PATH_MAX == BATCH_FRAMES_MAX);
 const _: () = assert!(PAGE_ITEMS_MAX * 4 * HEADER_BYTES_MAX / 3 <= TEXT_BYTES_MAX);

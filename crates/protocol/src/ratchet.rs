@@ -68,6 +68,12 @@ impl Chain {
         self.n
     }
 
+    /// Whether the key of this counter can still be had: it was not used, and not skipped too long
+    /// ago or by too much.
+    pub fn awaits(&self, n: u32) -> bool {
+        if n < self.n { self.skipped.contains_key(&n) } else { n - self.n <= CHAIN_SKIP_MAX }
+    }
+
     /// The next counter and its key; the chain moves on.
     pub fn advance(&mut self) -> (u32, MessageKey) {
         let n = self.n;
@@ -111,7 +117,9 @@ mod tests {
         let keys: Vec<_> = (0..6).map(|_| sender.advance()).collect();
         for order in [0usize, 3, 1, 2, 5] {
             let (n, key) = &keys[order];
+            assert!(receiver.awaits(*n));
             assert_eq!(receiver.key_for(*n).as_ref(), Ok(key));
+            assert!(!receiver.awaits(*n));
             assert_eq!(receiver.key_for(*n), Err(ChainError::Used { n: *n }));
         }
         let text = serde_json::to_string(&receiver).unwrap();
@@ -123,6 +131,7 @@ mod tests {
     fn a_skip_is_bounded_and_changes_nothing_when_refused() {
         let mut chain = Chain::new(&[7; 32]);
         let n = CHAIN_SKIP_MAX + 1;
+        assert!(!chain.awaits(n));
         assert_eq!(chain.key_for(n), Err(ChainError::TooFar { n }));
         assert_eq!(chain.next(), 0);
         assert!(chain.key_for(CHAIN_SKIP_MAX).is_ok());

@@ -31,6 +31,10 @@ pub enum Tag {
     Member,
     /// Live output of a command, and that it started.
     Out,
+    /// A request for frames that did not come, or did not open.
+    Keyreq,
+    /// Frames and the keys that open them, for somebody who lacks them.
+    Grant,
 }
 
 /// Which stage an `ACK` or `NOACK` between people speaks of. (Stage "stored" is the hub's own word
@@ -113,6 +117,8 @@ impl Tag {
             Self::Key => "KEY",
             Self::Member => "MEMBER",
             Self::Out => "OUT",
+            Self::Keyreq => "KEYREQ",
+            Self::Grant => "GRANT",
         }
     }
 
@@ -129,6 +135,8 @@ impl Tag {
             "KEY" => Self::Key,
             "MEMBER" => Self::Member,
             "OUT" => Self::Out,
+            "KEYREQ" => Self::Keyreq,
+            "GRANT" => Self::Grant,
             _ => return None,
         })
     }
@@ -138,9 +146,16 @@ impl Tag {
         match (self, stage) {
             (Self::Ack | Self::Noack, Some(Stage::Delivered)) => Some(Shape::Receipt),
             (Self::Ack | Self::Noack, Some(Stage::Executed))
-            | (Self::Text | Self::Cmd | Self::Dm | Self::Broadcast | Self::Out, None) => {
-                Some(Shape::Message)
-            }
+            | (
+                Self::Text
+                | Self::Cmd
+                | Self::Dm
+                | Self::Broadcast
+                | Self::Out
+                | Self::Keyreq
+                | Self::Grant,
+                None,
+            ) => Some(Shape::Message),
             (Self::Key, None) => Some(Shape::Key),
             (Self::Member, None) => Some(Shape::Member),
             _ => None,
@@ -157,7 +172,13 @@ impl Tag {
                 Some(Address::Everyone)
             }
             (
-                Self::Dm | Self::Cmd | Self::Out | Self::Ack | Self::Noack,
+                Self::Dm
+                | Self::Cmd
+                | Self::Out
+                | Self::Ack
+                | Self::Noack
+                | Self::Keyreq
+                | Self::Grant,
                 ConversationKind::Direct(..),
             ) => Some(Address::Other),
             _ => None,

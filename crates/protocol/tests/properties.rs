@@ -215,7 +215,7 @@ fn read_with_everything(bytes: &[u8]) {
     if let Ok(Header::Receipt(header)) = Header::parse(bytes) {
         black_box(envelope::read_receipt(&header, bytes));
     }
-    for tag in [Tag::Text, Tag::Cmd, Tag::Out, Tag::Ack, Tag::Key] {
+    for tag in [Tag::Text, Tag::Cmd, Tag::Out, Tag::Ack, Tag::Keyreq, Tag::Grant, Tag::Key] {
         black_box(content::decode(tag, bytes).is_ok());
     }
     black_box((Bundle::verify(owned).is_ok(), MemberList::parse(bytes).is_ok()));

@@ -47,7 +47,7 @@ pub struct PerTag {
     hub: Counter,
 }
 
-const TAGS: [Tag; 10] = [
+const TAGS: [Tag; 12] = [
     Tag::Text,
     Tag::Cmd,
     Tag::Ack,
@@ -58,6 +58,8 @@ const TAGS: [Tag; 10] = [
     Tag::Key,
     Tag::Member,
     Tag::Out,
+    Tag::Keyreq,
+    Tag::Grant,
 ];
 
 impl PerTag {

@@ -217,6 +217,8 @@ impl Journal {
             | Event::Command { .. }
             | Event::Unreadable { .. }
             | Event::Gap { .. }
+            | Event::Healed { .. }
+            | Event::Unhealed { .. }
             | Event::Alarm { .. } => self.received(event),
             Event::Stored { id, position, recipients, .. } => Operation {
                 seq: Some(*position),
@@ -306,6 +308,21 @@ impl Journal {
                 conversation: Some(conversation(cid).into()),
                 reason: Some(format!("{} messages are missing", missing.len()).into()),
                 ..self.line("message.gap")
+            },
+            Event::Healed { cid, from, n } => Operation {
+                peer: Some(from.as_str().into()),
+                conversation: Some(conversation(cid).into()),
+                outcome: Some(Outcome::Ok),
+                reason: Some(format!("{} messages were missing", n.len()).into()),
+                ..self.line("message.healed")
+            },
+            Event::Unhealed { cid, from, n, reason } => Operation {
+                level: Level::Warn,
+                peer: Some(from.as_str().into()),
+                conversation: Some(conversation(cid).into()),
+                outcome: Some(Outcome::Failed),
+                reason: Some(format!("{} messages stay missing: {reason}", n.len()).into()),
+                ..self.line("message.healed")
             },
             Event::Alarm { kind, user, detail } => Operation {
                 level: Level::Error,

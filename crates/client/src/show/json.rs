@@ -49,6 +49,17 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             fields.insert("missing".to_owned(), json!(missing));
             vec![object("gap", from, fields)]
         }
+        Event::Healed { cid, from, n } => {
+            let mut fields = place(cid);
+            fields.insert("n".to_owned(), json!(n));
+            vec![object("healed", from, fields)]
+        }
+        Event::Unhealed { cid, from, n, reason } => {
+            let mut fields = place(cid);
+            fields.insert("n".to_owned(), json!(n));
+            fields.insert("reason".to_owned(), json!(reason));
+            vec![object("unhealed", from, fields)]
+        }
         Event::Unreadable { cid, from, id, reason } => {
             let mut fields = place(cid);
             fields.insert("id".to_owned(), json!(id));
@@ -74,7 +85,11 @@ pub fn person(person: &Person) -> Value {
 }
 
 fn message(me: &UserName, event: &Event) -> Option<Value> {
-    let Event::Message { id, cid, from, text, position, sent_ms, .. } = event else { return None };
+    let Event::Message { id, cid, from, text, position, sent_ms, healed_by, granted_by, .. } =
+        event
+    else {
+        return None;
+    };
     let mut fields = place(cid);
     let to = if from == me { cid.other(me) } else { cid.is_direct().then(|| me.clone()) };
     if let Some(to) = to {
@@ -85,6 +100,13 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
     fields.insert("text".to_owned(), json!(text));
     fields.insert("seq".to_owned(), json!(position));
     fields.insert("sent_at".to_owned(), json!(sent_at.map(|at| format!("{at:.3}"))));
+    // Who sent it again, or granted it; such a message has no place in the server's log.
+    for (name, by) in [("healed_by", healed_by), ("granted_by", granted_by)] {
+        if let Some(by) = by {
+            fields.insert(name.to_owned(), json!(by));
+            fields.remove("seq");
+        }
+    }
     // A message that did not verify never becomes one: it is `unreadable`.
     fields.insert("verified".to_owned(), true.into());
     Some(object("message", from, fields))
@@ -163,6 +185,8 @@ mod tests {
             sent_ms: 1_700_000_000_123,
             hub_ms: 0,
             frame: None,
+            healed_by: None,
+            granted_by: None,
         };
         let objects = event(&name("bob"), &message);
         let expected = json!({

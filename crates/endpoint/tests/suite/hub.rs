@@ -23,7 +23,7 @@ use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
-pub(crate) use faults::Faults;
+pub(crate) use faults::{Fate, Faults, Rule};
 
 /// Keys are slow to make and may be the same in every test.
 static KEYS: LazyLock<Vec<Arc<DeviceKeys>>> = LazyLock::new(|| {
@@ -42,6 +42,9 @@ pub(crate) fn name(text: &str) -> UserName {
 pub(crate) fn lobby() -> RoomName {
     RoomName::lobby()
 }
+
+/// How far ahead [`TestHub::run`] goes.
+const MINUTE_MS: u64 = 60_000;
 
 /// What a frame in the log is for.
 #[derive(Clone)]
@@ -69,6 +72,8 @@ pub(crate) struct Peer {
     pub(crate) connected: bool,
     inbox: VecDeque<Transmit>,
     next: usize,
+    /// Deliveries that are overtaken by the next one.
+    late: Vec<Transmit>,
 }
 
 pub(crate) struct TestHub {
@@ -98,6 +103,8 @@ pub(crate) struct TestHub {
     held: Vec<(usize, MessageId)>,
     /// Changes a frame before it is delivered.
     pub(crate) tamper: Option<Tamper>,
+    /// What becomes of each delivery.
+    pub(crate) rule: Option<Rule>,
 }
 
 impl TestHub {
@@ -125,6 +132,7 @@ impl TestHub {
             faults: Faults::default(),
             held: Vec::new(),
             tamper: None,
+            rule: None,
         }
     }
 
@@ -158,6 +166,7 @@ impl TestHub {
             connected: false,
             inbox: VecDeque::new(),
             next: 0,
+            late: Vec::new(),
         });
         self.connect(index);
         index
@@ -184,6 +193,7 @@ impl TestHub {
         let peer = &mut self.peers[index];
         peer.connected = false;
         peer.inbox.clear();
+        peer.late.clear();
         peer.endpoint.disconnected();
     }
 
@@ -218,12 +228,13 @@ impl TestHub {
 
     /// Runs until nobody has anything to say and no deadline of the next minute is left.
     pub(crate) fn run(&mut self) {
+        let end = self.now + MINUTE_MS;
         for _ in 0..10_000 {
             if self.turn() {
                 continue;
             }
             let deadlines = self.peers.iter().filter_map(|peer| peer.endpoint.next_deadline());
-            let Some(next) = deadlines.min() else { return };
+            let Some(next) = deadlines.min().filter(|next| *next < end) else { return };
             self.now = self.now.max(next);
             let now = self.now;
             self.peers.iter_mut().for_each(|peer| peer.endpoint.handle_timeout(now));
@@ -275,9 +286,25 @@ impl TestHub {
                 continue;
             }
             let position = u64::try_from(peer.next).unwrap();
-            let bytes = self.tamper.map_or_else(|| entry.frame.to_vec(), |f| f(&entry.frame));
-            let message = Delivery::encode(position, self.now, &bytes);
-            peer.inbox.push_back(Transmit::Binary(message));
+            let mut bytes = self.tamper.map_or_else(|| entry.frame.to_vec(), |f| f(&entry.frame));
+            let fate = self.rule.as_mut().map_or(Fate::Good, |rule| rule(index, &bytes));
+            if let Fate::Altered(at) = fate {
+                let at = at % bytes.len();
+                bytes[at] ^= 1;
+            }
+            let message = Transmit::Binary(Delivery::encode(position, self.now, &bytes));
+            match fate {
+                Fate::Lost => continue,
+                Fate::Late if entry.epoch.is_none() => {
+                    peer.late.push(message);
+                    continue;
+                }
+                Fate::Twice => peer.inbox.extend([message.clone(), message]),
+                Fate::Good | Fate::Late | Fate::Altered(_) | Fate::BadWrap => {
+                    peer.inbox.push_back(message);
+                }
+            }
+            peer.inbox.extend(peer.late.drain(..));
             if let Some((members, wraps)) = &entry.epoch {
                 let e = Digest(chat_protocol::crypto::sha256(
                     RawFrame::decode(entry.frame.clone()).unwrap().header(),
@@ -286,7 +313,11 @@ impl TestHub {
                 let first = u16::try_from(line).unwrap();
                 let parts = Upload::split(e, members.as_bytes(), &[]);
                 peer.inbox.extend(parts.into_iter().map(Transmit::Binary));
-                let wrap = Upload::Wraps { e, first, wraps: vec![wraps[line].clone()] };
+                let mut wrap = wraps[line].to_vec();
+                if fate == Fate::BadWrap {
+                    wrap[9] ^= 1;
+                }
+                let wrap = Upload::Wraps { e, first, wraps: vec![wrap.into()] };
                 peer.inbox.push_back(Transmit::Binary(wrap.encode()));
             }
         }

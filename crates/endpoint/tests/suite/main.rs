@@ -1,7 +1,13 @@
 //! Devices against a hub in memory: what is sealed opens for whom it is meant, once, in order, and
 //! survives races, crashes and a hub that cheats.
 
+#[cfg(test)]
+mod grants;
+#[cfg(test)]
+mod healing;
 mod hub;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod rules;
 

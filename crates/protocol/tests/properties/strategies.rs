@@ -1,6 +1,7 @@
 //! Any header, content and message that may be written.
 
-use chat_protocol::b64::B64Vec;
+use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::content::{ChainNotes, Command, Content, LastMessage, Outcome, OutputStream};
 use chat_protocol::header::{
     Header, KeyHeader, MemberArgument, MemberHeader, MemberOperation, MessageHeader, ReceiptHeader,
@@ -10,11 +11,11 @@ use chat_protocol::hub::{
     ClientToHub, EpochHead, Head, HubStage, HubToClient, Log, Person, PersonBundles,
 };
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
-use chat_protocol::limits::INTEGER_MAX;
+use chat_protocol::limits::{INTEGER_MAX, KEYREQ_COUNTERS_MAX};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::{Stage, Tag};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -63,6 +64,8 @@ pub(crate) fn message_header() -> impl Strategy<Value = MessageHeader> {
         Just((Tag::Dm, None)),
         Just((Tag::Broadcast, None)),
         Just((Tag::Out, None)),
+        Just((Tag::Keyreq, None)),
+        Just((Tag::Grant, None)),
         Just((Tag::Cmd, None)),
         Just((Tag::Ack, Some(Stage::Executed))),
         Just((Tag::Noack, Some(Stage::Executed))),
@@ -192,7 +195,38 @@ pub(crate) fn content() -> impl Strategy<Value = (Tag, Content)> {
         outcome.prop_map(|(tag, re, of, status, (code, reason))| {
             (tag, Content::Outcome(Outcome { re, of, status, code, reason }))
         }),
+        counters().prop_map(|counters| (Tag::Keyreq, Content::KeyRequest(counters))),
+        grant().prop_map(|grant| (Tag::Grant, Content::Grant(grant))),
     ]
+}
+
+fn counters() -> impl Strategy<Value = Counters> {
+    let n = btree_set(any::<u32>(), 1..=KEYREQ_COUNTERS_MAX);
+    (conversation(), digest(), key_id(), n).prop_map(|(cid, e, sk, n)| Counters {
+        cid,
+        e,
+        sk,
+        n: n.into_iter().collect(),
+    })
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let frame = option::of(any::<Vec<u8>>().prop_map(B64Vec));
+    let place = (conversation(), digest(), key_id(), any::<u32>());
+    let entry = (place, message_id(), digest(), any::<[u8; 32]>(), frame).prop_map(
+        |((cid, e, sk, n), id, tbs, mk, frame)| GrantEntry {
+            cid,
+            e,
+            sk,
+            n,
+            id,
+            tbs,
+            mk: B64Array(mk),
+            frame,
+        },
+    );
+    (vec(entry, 1..4), vec(counters(), 0..3), vec(counters(), 0..3))
+        .prop_map(|(entries, burnt, none)| Grant { entries, burnt, none })
 }
 
 pub(crate) fn notes() -> impl Strategy<Value = ChainNotes> {

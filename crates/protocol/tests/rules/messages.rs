@@ -12,7 +12,7 @@ use chat_protocol::tag::{Address, Shape, Stage, Tag};
 
 use super::parties::{ALICE, BOB, NOW, text_header};
 
-const TAGS: [Tag; 10] = [
+const TAGS: [Tag; 12] = [
     Tag::Text,
     Tag::Cmd,
     Tag::Ack,
@@ -23,6 +23,8 @@ const TAGS: [Tag; 10] = [
     Tag::Key,
     Tag::Member,
     Tag::Out,
+    Tag::Keyreq,
+    Tag::Grant,
 ];
 
 fn command() -> MessageHeader {
@@ -224,7 +226,7 @@ fn r23_every_tag_has_its_place() {
         let expected = match tag {
             Tag::Text => [Some(Address::Everyone), None, Some(Address::Everyone), None],
             Tag::Broadcast => [None, Some(Address::Everyone), None, None],
-            Tag::Dm | Tag::Cmd | Tag::Out | Tag::Ack | Tag::Noack => {
+            Tag::Dm | Tag::Cmd | Tag::Out | Tag::Ack | Tag::Noack | Tag::Keyreq | Tag::Grant => {
                 [None, None, None, Some(Address::Other)]
             }
             _ => [None; 4],

@@ -280,6 +280,12 @@ impl Emulated {
             Event::Gap { from, missing, .. } => {
                 tracing::warn!(client, %from, ?missing, "gap");
             }
+            Event::Healed { from, n, .. } => {
+                tracing::info!(client, %from, ?n, "healed");
+            }
+            Event::Unhealed { from, n, reason, .. } => {
+                tracing::warn!(client, %from, ?n, reason, "not healed");
+            }
             Event::Complaint { code, reason, .. } => {
                 tracing::warn!(client, code, reason, "complaint");
             }

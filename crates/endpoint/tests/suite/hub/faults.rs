@@ -14,15 +14,17 @@ use chat_protocol::content::{self, ChainNotes, Content};
 use chat_protocol::crypto::{self, SigningKey, WrapKey};
 use chat_protocol::envelope;
 use chat_protocol::epoch::{self, EpochParameters};
-use chat_protocol::frame::sign_all;
-use chat_protocol::header::{MessageHeader, Recipient};
+use chat_protocol::frame::{Unsigned, sign_all};
+use chat_protocol::header::{
+    Canonical as _, MemberArgument, MemberHeader, MemberOperation, MessageHeader, Recipient,
+};
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
-use chat_protocol::tag::Tag;
+use chat_protocol::tag::{Tag, label};
 
 use super::{Entry, KEYS, TestHub, lobby, name};
 
@@ -39,6 +41,30 @@ pub(crate) struct Faults {
     pub(crate) deliver_closed: bool,
     /// Messages are answered as stored when [`TestHub::release`] is called.
     pub(crate) hold_answers: bool,
+}
+
+/// What becomes of one delivery to one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Good,
+    Lost,
+    Twice,
+    /// After the next one; a KEY is never late.
+    Late,
+    /// With one bit changed, in the byte at this place modulo the length.
+    Altered(usize),
+    /// A KEY whose wrapped key is damaged; other frames are good.
+    BadWrap,
+}
+
+/// Says what becomes of a frame on its way to the device of that number.
+pub(crate) type Rule = Box<dyn FnMut(usize, &[u8]) -> Fate>;
+
+/// What a hub had at some time.
+pub(crate) struct Snapshot {
+    log: Vec<Entry>,
+    epochs: std::collections::HashMap<ConversationId, (EpochHead, MemberList)>,
+    stored: std::collections::HashMap<(UserName, ConversationId, MessageId), (u64, Digest)>,
 }
 
 /// Somebody who seals what no device would seal, in an epoch of the lobby of their own making.
@@ -121,6 +147,47 @@ impl TestHub {
     pub(crate) fn restore(&mut self, index: usize, older: MemoryStore) {
         self.peers[index].store = older;
         self.reopen(index);
+    }
+
+    /// Takes a user out of the lobby by the user's own signature, and tells nobody.
+    pub(crate) fn leave(&mut self, index: usize) {
+        let device = self.peers[index].endpoint.device().clone();
+        let cid = ConversationId::room(&lobby());
+        let (room, links) = self.rooms.get_mut(&cid).unwrap();
+        let link = MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid,
+            from: device.user.clone(),
+            sk: device.keys.signing_id(),
+            op: MemberOperation::Leave,
+            who: device.user,
+            ik: device.bundle.identity(),
+            arg: MemberArgument::None,
+            mg: room.next(),
+            pm: room.head(),
+            id: MessageId(crypto::random()),
+            ts: self.now,
+        };
+        let frame = Unsigned::new(label::MEMBER, link.to_bytes(), Vec::new());
+        room.apply(&link, frame.digest());
+        links.push(sign_all(&device.keys.signing, &[frame]).remove(0));
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let (log, epochs) = (self.log.clone(), self.epochs.clone());
+        Snapshot { log, epochs, stored: self.stored.clone() }
+    }
+
+    /// Puts the hub back to what it had; everybody connects anew.
+    pub(crate) fn roll_back(&mut self, older: &Snapshot) {
+        self.log.clone_from(&older.log);
+        self.epochs.clone_from(&older.epochs);
+        self.stored.clone_from(&older.stored);
+        for index in 0..self.peers.len() {
+            self.disconnect(index);
+            self.connect(index);
+        }
     }
 
     /// The newest epoch of the lobby and who it is for.

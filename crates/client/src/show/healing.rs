@@ -1,0 +1,92 @@
+//! What was missing, what came after all, and by whose hand.
+
+use chat_endpoint::Event;
+use chat_protocol::name::UserName;
+use chat_protocol::sanitise;
+
+use super::Lines;
+
+/// How many counters a line names; a number says how many more there are.
+const COUNTERS_SHOWN_MAX: usize = 10;
+
+/// The line for a gap and for its end.
+pub(super) fn line(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Gap { cid, from, missing } => format!(
+            "! {}{} missing ({}); asking {from}'s client",
+            Lines::place(cid),
+            messages(missing.len(), from),
+            counters(missing)
+        ),
+        Event::Healed { cid, from, n } => format!(
+            "\u{2713} {}healed: {} here now ({})",
+            Lines::place(cid),
+            messages(n.len(), from),
+            counters(n)
+        ),
+        Event::Unhealed { cid, from, n, reason } => format!(
+            "\u{2717} {}{} missing for good ({}): {}",
+            Lines::place(cid),
+            messages(n.len(), from),
+            counters(n),
+            sanitise::line(reason)
+        ),
+        _ => return None,
+    })
+}
+
+/// What stands behind a sender's name when the message did not come from the server's log.
+pub(super) fn mark(healed_by: Option<&UserName>, granted_by: Option<&UserName>) -> String {
+    match (healed_by, granted_by) {
+        (_, Some(by)) => format!(" (granted by {by})"),
+        (Some(_), None) => " (sent again)".to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+/// "1 message of alice is", "2 messages of alice are".
+fn messages(count: usize, from: &UserName) -> String {
+    if count == 1 {
+        format!("1 message of {from} is")
+    } else {
+        format!("{count} messages of {from} are")
+    }
+}
+
+fn counters(counters: &[u32]) -> String {
+    let shown: Vec<String> =
+        counters.iter().take(COUNTERS_SHOWN_MAX).map(ToString::to_string).collect();
+    match counters.len().saturating_sub(COUNTERS_SHOWN_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::name::ConversationId;
+
+    use super::*;
+
+    #[test]
+    fn gaps_and_their_ends_are_sentences() {
+        let from = UserName::new("alice").unwrap();
+        let cid = ConversationId::parse("room:lobby").unwrap();
+        let gap = Event::Gap { cid: cid.clone(), from: from.clone(), missing: vec![1, 2] };
+        let shown = line(&gap).unwrap();
+        assert_eq!(shown, "! #lobby 2 messages of alice are missing (1, 2); asking alice's client");
+        let healed = Event::Healed { cid: cid.clone(), from: from.clone(), n: vec![1] };
+        assert_eq!(line(&healed).unwrap(), "✓ #lobby healed: 1 message of alice is here now (1)");
+        let reason = "no\u{1b}[2J answer".to_owned();
+        let lost = Event::Unhealed { cid, from: from.clone(), n: vec![2], reason };
+        let lost = line(&lost).unwrap();
+        assert!(lost.starts_with("✗ #lobby 1 message of alice is missing for good (2): no"));
+        assert!(!lost.contains('\u{1b}'), "{lost}");
+        assert_eq!(mark(None, Some(&from)), " (granted by alice)");
+        assert_eq!(mark(Some(&from), None), " (sent again)");
+        assert_eq!(
+            counters(&(0..12).collect::<Vec<_>>()),
+            "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
+        );
+    }
+}

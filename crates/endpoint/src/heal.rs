@@ -1,0 +1,384 @@
+//! Gaps that heal: what did not come, or did not open, is asked for from its sender (rule R19).
+//!
+//! ```text
+//! gap, bad signature, unknown epoch ─► want ─► (a moment later) KEYREQ ─► GRANT ─► grants
+//!                                       ▲            │ no answer: again, later and later
+//!                                       └────────────┘ given up after HEAL_TRIES_MAX
+//! ```
+//!
+//! Only the sender is asked: it has the frame, and nobody else can be made to vouch for it. What
+//! comes back is checked like any delivery, so an answer can repair and never replace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::content::Content;
+use chat_protocol::content::healing::Counters;
+use chat_protocol::frame::{Delivery, RawFrame};
+use chat_protocol::header::{Header, MessageHeader};
+use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::limits::KEYREQ_COUNTERS_MAX;
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::Tag;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::limits::{
+    HEAL_AWAY_MS, HEAL_DELAY_MS, HEAL_RETRY_MS, HEAL_TRIES_MAX, HELD_FRAMES_MAX,
+    MISSING_CHAINS_MAX, MISSING_COUNTERS_MAX,
+};
+
+/// Names one sender's chain in one epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChainName {
+    pub(crate) cid: ConversationId,
+    pub(crate) e: Digest,
+    pub(crate) from: UserName,
+    pub(crate) sk: KeyId,
+}
+
+impl ChainName {
+    pub(crate) fn of(header: &MessageHeader) -> Self {
+        Self { cid: header.cid.clone(), e: header.e, from: header.from.clone(), sk: header.sk }
+    }
+
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.e, self.sk, self.from)
+    }
+}
+
+/// A frame that came without its epoch's key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Held {
+    hub_ms: u64,
+    pub(crate) frame: B64Vec,
+}
+
+/// Counters of one chain that are missing.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    chain: ChainName,
+    /// What is missing, with the frame where there is one that does not open.
+    counters: BTreeMap<u32, Option<Held>>,
+    /// The highest counter seen, where this device has no chain that would know.
+    top: Option<u32>,
+    /// The last request for them.
+    request: Option<MessageId>,
+    /// Requests without an answer.
+    tries: u32,
+    /// When to ask next, Unix time in milliseconds.
+    next_ms: u64,
+    /// Nothing is asked any more; an answer is still taken.
+    given_up: bool,
+    /// The host was told that they could not be had.
+    told: bool,
+    /// It is not certain that anything is missing: nothing is shown until it comes.
+    quiet: bool,
+}
+
+impl Wanted {
+    fn is_open(&self) -> bool {
+        !self.given_up && !self.counters.is_empty()
+    }
+
+    /// Starts to ask anew.
+    fn revive(&mut self, now_ms: u64) {
+        (self.tries, self.given_up) = (0, false);
+        self.next_ms = now_ms.saturating_add(HEAL_DELAY_MS);
+    }
+}
+
+/// What of healing belongs to one run of the device, not to its state.
+#[derive(Debug, Default)]
+pub(crate) struct Healing {
+    /// Counters that came since the host was told.
+    closed: BTreeMap<(ConversationId, UserName), BTreeSet<u32>>,
+    /// Frames granted to each person in the current minute, and when it began.
+    pub(crate) answered: BTreeMap<UserName, (u64, usize)>,
+}
+
+impl Endpoint {
+    /// Shows what is missing of this message's sender, and asks for it. Counters already asked for
+    /// are not shown again.
+    pub(crate) fn missed(
+        &mut self,
+        now_ms: u64,
+        header: &MessageHeader,
+        lists: impl IntoIterator<Item = (Digest, Vec<u32>)>,
+    ) {
+        let mut missing = Vec::new();
+        for (e, counters) in lists {
+            let chain = ChainName { e, ..ChainName::of(header) };
+            missing.extend(self.want(now_ms, chain, counters, false));
+        }
+        if !missing.is_empty() {
+            let (cid, from) = (header.cid.clone(), header.from.clone());
+            self.tell(Event::Gap { cid, from, missing });
+        }
+    }
+
+    /// Notes counters as missing; returns those that are news.
+    pub(crate) fn want(
+        &mut self,
+        now_ms: u64,
+        chain: ChainName,
+        counters: Vec<u32>,
+        quiet: bool,
+    ) -> Vec<u32> {
+        // Another device of one's own cannot be written to; its gaps are shown and stay.
+        if counters.is_empty() || chain.from == self.device.user {
+            return counters;
+        }
+        let key = chain.key();
+        if self.state.missing.get(&key).is_none() && !self.make_room_for_wanted() {
+            return counters;
+        }
+        let make = || Wanted {
+            chain,
+            counters: BTreeMap::new(),
+            top: None,
+            request: None,
+            tries: 0,
+            next_ms: u64::MAX,
+            given_up: false,
+            told: false,
+            quiet,
+        };
+        let wanted = self.state.missing.entry(&key, make);
+        let mut news = Vec::new();
+        for n in counters {
+            let known = wanted.counters.contains_key(&n) || wanted.top.is_some_and(|top| n <= top);
+            if !known && wanted.counters.len() < MISSING_COUNTERS_MAX {
+                wanted.counters.insert(n, None);
+                news.push(n);
+            }
+        }
+        if !news.is_empty() {
+            (wanted.tries, wanted.given_up, wanted.told) = (0, false, false);
+            wanted.next_ms = wanted.next_ms.min(now_ms.saturating_add(HEAL_DELAY_MS));
+            if wanted.request.is_none() {
+                wanted.next_ms = now_ms.saturating_add(HEAL_DELAY_MS);
+            }
+        }
+        news
+    }
+
+    /// Whether one more chain may be asked for: what is over makes room.
+    fn make_room_for_wanted(&mut self) -> bool {
+        if self.state.missing.len() < MISSING_CHAINS_MAX {
+            return true;
+        }
+        let over = self.state.missing.iter().find(|(_, wanted)| !wanted.is_open());
+        let key = over.map(|(key, _)| key.clone());
+        key.is_some_and(|key| self.state.missing.remove(&key).is_some())
+    }
+
+    /// Whether the view of a conversation is being brought up to date; starts that if it is stale.
+    pub(crate) fn view_is_on_its_way(&mut self, cid: &ConversationId) -> bool {
+        self.link.online && !self.ensure_view(cid)
+    }
+
+    /// A frame of an epoch whose key this device has not: it is kept, and asked for together with
+    /// what must have come before it.
+    pub(crate) fn want_strange(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+    ) {
+        if !self.has_known(&header.cid, &header.from) {
+            return;
+        }
+        let chain = ChainName::of(header);
+        let key = chain.key();
+        let next = self.state.missing.get(&key).and_then(|w| w.top).map_or(0, |top| top + 1);
+        // The counter is not verified yet, and may be any.
+        let reach = u32::try_from(MISSING_COUNTERS_MAX).unwrap_or(u32::MAX);
+        let before = if header.n.saturating_sub(next) < reach { next..header.n } else { 0..0 };
+        let news = self.want(now_ms, chain, before.clone().chain([header.n]).collect(), false);
+        let held = self.state.missing.iter();
+        let held: usize = held.map(|(_, w)| w.counters.values().flatten().count()).sum();
+        if let Some(wanted) = self.state.missing.get_mut(&key) {
+            if before.end == header.n {
+                wanted.top = Some(wanted.top.map_or(header.n, |top| top.max(header.n)));
+            }
+            if let Some(place) = wanted.counters.get_mut(&header.n).filter(|p| p.is_none())
+                && held < HELD_FRAMES_MAX
+            {
+                let frame = B64Vec(delivery.frame.bytes().to_vec());
+                *place = Some(Held { hub_ms: delivery.hub_ms, frame });
+            }
+        }
+        let missing: Vec<u32> = news.into_iter().filter(|n| *n != header.n).collect();
+        if !missing.is_empty() {
+            let (cid, from) = (header.cid.clone(), header.from.clone());
+            self.tell(Event::Gap { cid, from, missing });
+        }
+    }
+
+    /// Whether this frame is among those asked for.
+    pub(crate) fn is_wanted(&self, header: &MessageHeader) -> bool {
+        let wanted = self.state.missing.get(&ChainName::of(header).key());
+        wanted.is_some_and(|w| w.chain.cid == header.cid && w.counters.contains_key(&header.n))
+    }
+
+    /// The frame that is kept for a counter.
+    pub(crate) fn held(&self, chain: &ChainName, n: u32) -> Option<B64Vec> {
+        let wanted = self.state.missing.get(&chain.key())?;
+        wanted.counters.get(&n)?.as_ref().map(|held| held.frame.clone())
+    }
+
+    /// The key of an epoch came after frames in it: they are read now.
+    pub(crate) fn read_held(&mut self, now_ms: u64, e: &Digest) {
+        let wanted = self.state.missing.iter().filter(|(_, wanted)| wanted.chain.e == *e);
+        let held: Vec<Held> =
+            wanted.flat_map(|(_, w)| w.counters.values().flatten().cloned()).collect();
+        for Held { hub_ms, frame } in held {
+            let Ok(frame) = RawFrame::decode(frame.0.into()) else { continue };
+            let Ok(Header::Message(header)) = Header::parse(frame.header()) else { continue };
+            let delivery = Delivery { position: 0, hub_ms, frame };
+            self.on_message(now_ms, &delivery, &header, true);
+        }
+    }
+
+    /// What was missing has come, or was burnt: the gap closes.
+    pub(crate) fn filled(&mut self, chain: &ChainName, n: u32) {
+        let Some(wanted) = self.state.missing.get(&chain.key()) else { return };
+        if wanted.counters.contains_key(&n) && wanted.chain.cid == chain.cid {
+            self.unwant(chain, n);
+            let place = (chain.cid.clone(), chain.from.clone());
+            self.healing.closed.entry(place).or_default().insert(n);
+        }
+    }
+
+    /// A counter is not asked for any more; returns whether it was.
+    pub(crate) fn unwant(&mut self, chain: &ChainName, n: u32) -> bool {
+        let key = chain.key();
+        if !self.state.missing.get(&key).is_some_and(|w| w.counters.contains_key(&n)) {
+            return false;
+        }
+        let Some(wanted) = self.state.missing.get_mut(&key) else { return false };
+        wanted.counters.remove(&n);
+        if wanted.counters.is_empty() && wanted.top.is_none() {
+            self.state.missing.remove(&key);
+        }
+        true
+    }
+
+    /// Tells the host of what has come, once for each sender and conversation.
+    pub(crate) fn tell_healed(&mut self) {
+        for ((cid, from), n) in std::mem::take(&mut self.healing.closed) {
+            self.tell(Event::Healed { cid, from, n: n.into_iter().collect() });
+        }
+    }
+
+    /// A sender says of its own counters that there is nothing under them.
+    pub(crate) fn on_nothing(
+        &mut self,
+        now_ms: u64,
+        from: &UserName,
+        said: &Counters,
+        burnt: bool,
+    ) {
+        let Counters { cid, e, sk, n } = said;
+        let chain = ChainName { cid: cid.clone(), e: *e, from: from.clone(), sk: *sk };
+        let quiet = self.state.missing.get(&chain.key()).is_some_and(|wanted| wanted.quiet);
+        let mut lost = Vec::new();
+        for n in n {
+            if burnt {
+                self.filled(&chain, *n);
+            } else if self.unwant(&chain, *n) {
+                lost.push(*n);
+            }
+        }
+        self.went_on(now_ms, &chain);
+        if !lost.is_empty() && !quiet {
+            let reason =
+                format!("the device of {from} has no such message, or cannot send it again");
+            self.tell(Event::Unhealed { cid: chain.cid, from: chain.from, n: lost, reason });
+        }
+    }
+
+    /// An answer has come: what is left is asked for soon.
+    pub(crate) fn went_on(&mut self, now_ms: u64, chain: &ChainName) {
+        let key = chain.key();
+        if self.state.missing.get(&key).is_some_and(Wanted::is_open)
+            && let Some(wanted) = self.state.missing.get_mut(&key)
+        {
+            wanted.revive(now_ms);
+        }
+    }
+
+    /// These people, or this device itself, are here: they are asked soon, even if that was given
+    /// up.
+    pub(crate) fn came(&mut self, now_ms: u64, people: Option<&[UserName]>) {
+        let wanted = self.state.missing.iter();
+        let here = |name: &UserName| people.is_none_or(|people| people.contains(name));
+        let keys: Vec<String> = wanted
+            .filter(|(_, wanted)| !wanted.counters.is_empty() && here(&wanted.chain.from))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in keys {
+            if let Some(wanted) = self.state.missing.get_mut(&key) {
+                wanted.revive(now_ms);
+            }
+        }
+    }
+
+    /// The hub keeps a request for somebody who is away: that is no try without an answer.
+    pub(crate) fn kept_request(&mut self, request: &MessageId) {
+        let is_asked = |wanted: &Wanted| wanted.request == Some(*request);
+        let key = self.state.missing.iter().find(|(_, wanted)| is_asked(wanted));
+        let key = key.map(|(key, _)| key.clone());
+        if let Some(wanted) = key.and_then(|key| self.state.missing.get_mut(&key)) {
+            wanted.tries = wanted.tries.saturating_sub(1);
+            wanted.next_ms = wanted.next_ms.saturating_add(HEAL_AWAY_MS);
+        }
+    }
+
+    /// When the next request is due.
+    pub(crate) fn heal_deadline(&self) -> Option<u64> {
+        let open = self.state.missing.iter().filter(|(_, wanted)| wanted.is_open());
+        open.map(|(_, wanted)| wanted.next_ms).min()
+    }
+
+    /// Asks for what is due, and gives up what was asked for often enough.
+    pub(crate) fn ask_for_missing(&mut self, now_ms: u64) {
+        let wanted = self.state.missing.iter();
+        let due: Vec<String> = wanted
+            .filter(|(_, wanted)| wanted.is_open() && wanted.next_ms <= now_ms)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            let under_way = self.state.missing.get(&key).and_then(|wanted| wanted.request);
+            let under_way = under_way.is_some_and(|id| self.index.contains_key(&id));
+            let Some(wanted) = self.state.missing.get_mut(&key) else { continue };
+            if under_way {
+                wanted.next_ms = now_ms.saturating_add(HEAL_RETRY_MS);
+            } else if wanted.tries >= HEAL_TRIES_MAX {
+                wanted.given_up = true;
+                let told = std::mem::replace(&mut wanted.told, true);
+                let n: Vec<u32> = wanted.counters.keys().copied().collect();
+                let (cid, from) = (wanted.chain.cid.clone(), wanted.chain.from.clone());
+                if !wanted.quiet && !told {
+                    let reason = format!(
+                        "the device of {from} did not answer; what it answers later is still taken"
+                    );
+                    self.tell(Event::Unhealed { cid, from, n, reason });
+                }
+            } else {
+                let wait = HEAL_RETRY_MS.saturating_mul(1 << wanted.tries);
+                wanted.tries += 1;
+                wanted.next_ms = now_ms.saturating_add(wait);
+                let n = wanted.counters.keys().copied().take(KEYREQ_COUNTERS_MAX).collect();
+                let ChainName { cid, e, from, sk } = wanted.chain.clone();
+                let content = Content::KeyRequest(Counters { cid, e, sk, n });
+                let request = self.draft_quietly(now_ms, &from, Tag::Keyreq, &content);
+                if let Some(wanted) = self.state.missing.get_mut(&key) {
+                    wanted.request = request;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Answering those who miss something of ours: the last messages are kept with their keys, and a
+//! KEYREQ of somebody who was meant to read them is answered at once (rule R19).
+
+use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::content::Content;
+use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
+use chat_protocol::header::MessageHeader;
+use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::limits::{GRANT_BYTES_MAX, GRANT_ENTRIES_MAX, GRANT_FRAME_BYTES_MAX};
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::Tag;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Endpoint;
+use crate::limits::{ANSWER_WINDOW_MS, ANSWERS_MAX, KEPT_SENT_BYTES_MAX, KEPT_SENT_MAX};
+use crate::outgoing::Sealed;
+use crate::state::{next_order, order_key};
+
+/// A counter of ours that was used.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptSent {
+    cid: ConversationId,
+    e: Digest,
+    sk: KeyId,
+    n: u32,
+    id: MessageId,
+    tbs: Digest,
+    /// Message key and frame; nothing for a counter that was burnt, and for what devices say to
+    /// each other by themselves and say again by themselves.
+    said: Option<(B64Array<32>, B64Vec)>,
+}
+
+impl KeptSent {
+    fn bytes(&self) -> usize {
+        self.said.as_ref().map_or(0, |(_, frame)| frame.0.len())
+    }
+}
+
+impl Endpoint {
+    /// Keeps what was said under a counter, or that nothing was.
+    pub(crate) fn keep_sent(
+        &mut self,
+        cid: &ConversationId,
+        id: MessageId,
+        sealed: &Sealed,
+        said: bool,
+    ) {
+        let kept = KeptSent {
+            cid: cid.clone(),
+            e: sealed.e,
+            sk: self.device.keys.signing_id(),
+            n: sealed.n,
+            id,
+            tbs: sealed.digest,
+            said: said.then(|| (sealed.key, sealed.frame.clone())),
+        };
+        self.kept_bytes += kept.bytes();
+        let key = order_key(next_order(&self.state.kept));
+        self.state.kept.put(&key, kept);
+        while self.state.kept.len() > KEPT_SENT_MAX || self.kept_bytes > KEPT_SENT_BYTES_MAX {
+            let Some(oldest) = self.state.kept.first_key() else { return };
+            let bytes = self.state.kept.remove(&oldest).map_or(0, |kept| kept.bytes());
+            self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// How many bytes of frames are kept, after the state was loaded.
+    pub(crate) fn count_kept(&mut self) {
+        self.kept_bytes = self.state.kept.iter().map(|(_, kept)| kept.bytes()).sum();
+    }
+
+    /// Somebody asks for frames of ours. What they were never meant to read is not even denied.
+    pub(crate) fn on_key_request(&mut self, now_ms: u64, by: &MessageHeader, asked: &Counters) {
+        let to = &by.from;
+        let people = self.people_of(&asked.cid);
+        if !people.contains(to) || !people.contains(&self.device.user) {
+            // Who came lately is not in an older view; the request comes again.
+            self.view_is_on_its_way(&asked.cid);
+            return;
+        }
+        let own = asked.sk == self.device.keys.signing_id();
+        let epoch = self.state.epochs.get(&asked.e.to_string());
+        let entitled = epoch.is_some_and(|epoch| {
+            epoch.cid == asked.cid
+                && epoch.list.contains(to, &by.sk)
+                && epoch.list.contains(&self.device.user, &asked.sk)
+        });
+        // An epoch that this device never sent in: a counter that a cheat has made up.
+        let unknown = epoch.is_none() && own;
+        if !entitled && !unknown {
+            return;
+        }
+        let mut grant = Grant::default();
+        let (mut burnt, mut none) = (Vec::new(), Vec::new());
+        for n in &asked.n {
+            match self.find_sent(asked, *n) {
+                Found::Said(entry) => grant.entries.push(entry),
+                Found::Burnt => burnt.push(*n),
+                Found::UnderWay => {}
+                // Another device of this user may have it.
+                Found::Nothing => none.extend(Some(*n).filter(|_| own)),
+            }
+        }
+        let list = |n: Vec<u32>| Some(Counters { n, ..asked.clone() }).filter(Counters::is_valid);
+        grant.burnt.extend(list(burnt));
+        grant.none.extend(list(none));
+        if self.may_answer(now_ms, to, &grant) {
+            for piece in pieces(grant) {
+                let content = Content::Grant(piece);
+                self.draft_quietly(now_ms, to, Tag::Grant, &content);
+            }
+        }
+    }
+
+    fn find_sent(&self, asked: &Counters, n: u32) -> Found {
+        let mut kept = self.state.kept.iter().rev().map(|(_, kept)| kept);
+        let is_asked = |kept: &&KeptSent| {
+            (kept.n, kept.e, kept.sk) == (n, asked.e, asked.sk) && kept.cid == asked.cid
+        };
+        if let Some(kept) = kept.find(is_asked) {
+            let Some((mk, frame)) = &kept.said else { return Found::Burnt };
+            return Found::Said(GrantEntry {
+                cid: kept.cid.clone(),
+                e: kept.e,
+                sk: kept.sk,
+                n,
+                id: kept.id,
+                tbs: kept.tbs,
+                mk: *mk,
+                frame: Some(frame.clone()),
+            });
+        }
+        let mut sealed = self.state.outgoing.iter().filter_map(|(_, o)| o.sealed.as_ref());
+        if sealed.any(|sealed| (sealed.e, sealed.n) == (asked.e, n)) {
+            // The hub has not said what became of it.
+            return Found::UnderWay;
+        }
+        Found::Nothing
+    }
+
+    /// Whether this person was not granted too much already: an answer is much longer than its
+    /// question. Who is not answered asks again later.
+    fn may_answer(&mut self, now_ms: u64, to: &UserName, grant: &Grant) -> bool {
+        if !grant.is_valid() {
+            return false;
+        }
+        let count = grant.entries.len() + 1;
+        let answered = &mut self.healing.answered;
+        answered.retain(|_, (since, _)| now_ms.saturating_sub(*since) < ANSWER_WINDOW_MS);
+        let (_, granted) = answered.entry(to.clone()).or_insert((now_ms, 0));
+        *granted += count;
+        *granted <= ANSWERS_MAX
+    }
+}
+
+/// What is known of a counter of ours.
+enum Found {
+    /// A message.
+    Said(GrantEntry),
+    /// Nothing was said.
+    Burnt,
+    /// The hub has not answered it.
+    UnderWay,
+    /// It was never used, or is forgotten.
+    Nothing,
+}
+
+/// Cuts a grant into messages; each stays below the size that a frame may have.
+pub(crate) fn pieces(grant: Grant) -> Vec<Grant> {
+    let Grant { entries, burnt, none } = grant;
+    let mut done = Vec::new();
+    let mut piece = Grant { entries: Vec::new(), burnt, none };
+    let mut bytes = 0;
+    for mut entry in entries {
+        // Too long to travel inside another frame: who asks may have it, and needs the key only.
+        entry.frame = entry.frame.filter(|frame| frame.0.len() <= GRANT_FRAME_BYTES_MAX);
+        let more = entry.frame.as_ref().map_or(0, |frame| frame.0.len());
+        let full = piece.entries.len() >= GRANT_ENTRIES_MAX || bytes + more > GRANT_BYTES_MAX;
+        if full && !piece.entries.is_empty() {
+            done.push(std::mem::take(&mut piece));
+            bytes = 0;
+        }
+        bytes += more;
+        piece.entries.push(entry);
+    }
+    if piece.is_valid() {
+        done.push(piece);
+    }
+    done
+}

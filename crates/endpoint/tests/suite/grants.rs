@@ -1,0 +1,211 @@
+//! History for newcomers (amendment 11): a member grants what was said before somebody came, and
+//! nobody else can, and nothing else.
+
+use chat_endpoint::{Alarm, Event, GrantError, HistoryEntry};
+use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::ConversationId;
+
+use crate::hub::{TestHub, lobby, name};
+
+fn say(hub: &mut TestHub, index: usize, text: &str) -> MessageId {
+    let now = hub.now;
+    let id = hub.peers[index].endpoint.say(now, &lobby(), text).expect("a text that can be said");
+    hub.run();
+    id
+}
+
+/// What a device's host would have kept: what it said itself and what it was shown.
+fn history(hub: &TestHub, index: usize) -> Vec<HistoryEntry> {
+    let me = &hub.peers[index].endpoint.device().user;
+    let kept = |event: &Event| match event {
+        Event::Message { cid, id, from, frame: Some(kept), .. } => {
+            let (cid, id, from) = (cid.clone(), *id, from.clone());
+            Some(HistoryEntry { cid, id, from, kept: (**kept).clone() })
+        }
+        Event::Stored { id, frame: Some(kept), .. } => {
+            let (cid, from) = (ConversationId::room(&lobby()), me.clone());
+            Some(HistoryEntry { cid, id: *id, from, kept: (**kept).clone() })
+        }
+        _ => None,
+    };
+    hub.peers[index].events.iter().filter_map(kept).collect()
+}
+
+fn grant(
+    hub: &mut TestHub,
+    index: usize,
+    to: &str,
+    entries: &[HistoryEntry],
+) -> Result<Vec<MessageId>, GrantError> {
+    let now = hub.now;
+    let ids = hub.peers[index].endpoint.grant(now, &name(to), entries);
+    hub.run();
+    ids
+}
+
+/// Texts that a device was shown as granted, and by whom.
+fn granted(hub: &TestHub, index: usize) -> Vec<(String, String)> {
+    let granted = |event: &Event| match event {
+        Event::Message { from, text, granted_by: Some(by), healed_by: None, .. } => {
+            Some((format!("{from}: {text}"), by.to_string()))
+        }
+        _ => None,
+    };
+    hub.peers[index].events.iter().filter_map(granted).collect()
+}
+
+fn bad_grants(hub: &TestHub, index: usize) -> usize {
+    hub.count(index, |event| matches!(event, Event::Alarm { kind: Alarm::BadGrant, .. }))
+}
+
+/// Two have talked, and carol has come after that and spoken.
+fn with_newcomer() -> (TestHub, usize) {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "one");
+    say(&mut hub, 1, "two");
+    say(&mut hub, 0, "three");
+    let carol = hub.add("carol");
+    hub.run();
+    say(&mut hub, carol, "hello");
+    hub.peers[1].endpoint.refresh(&ConversationId::room(&lobby()));
+    hub.run();
+    (hub, carol)
+}
+
+/// Goal: a newcomer reads what a member grants, each message once and by its own sender's word.
+/// Method: bob grants what alice and he said before carol came, twice; carol restarts in between.
+#[test]
+fn granted_history_is_shown_once_with_its_granter() {
+    let (mut hub, carol) = with_newcomer();
+    let entries: Vec<_> =
+        history(&hub, 1).into_iter().filter(|entry| entry.from != name("carol")).collect();
+    assert_eq!(entries.len(), 3);
+    let ids = grant(&mut hub, 1, "carol", &entries).unwrap();
+    assert_eq!(ids.len(), 1, "three short messages are one piece");
+    let by_bob = |text: &str| (text.to_owned(), "bob".to_owned());
+    let mut shown = granted(&hub, carol);
+    shown.sort();
+    let expected = [by_bob("alice: one"), by_bob("alice: three"), by_bob("bob: two")];
+    assert_eq!(shown, expected);
+    let delivered = |event: &Event| matches!(event, Event::Delivered { id, readable: true, .. } if ids.contains(id));
+    assert_eq!(hub.count(1, delivered), 1, "the granter learns that it came");
+    hub.restart(carol);
+    grant(&mut hub, 1, "carol", &entries).unwrap();
+    assert_eq!(granted(&hub, carol).len(), 3, "never twice");
+    let trouble = |event: &Event| {
+        matches!(event, Event::Alarm { .. } | Event::Gap { .. } | Event::Unreadable { .. })
+    };
+    for index in 0..3 {
+        assert_eq!(hub.count(index, trouble), 0);
+    }
+    say(&mut hub, 0, "four");
+    assert_eq!(hub.texts(carol).last().unwrap(), "alice: four");
+}
+
+/// Goal: long history goes in pieces that fit a frame.
+/// Method: forty messages of 4 KiB each.
+#[test]
+fn long_history_goes_in_pieces() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    for index in 0..40 {
+        say(&mut hub, 0, &format!("{index} {}", "x".repeat(4096)));
+    }
+    let carol = hub.add("carol");
+    hub.run();
+    hub.peers[0].endpoint.refresh(&ConversationId::room(&lobby()));
+    hub.run();
+    let entries = history(&hub, 0);
+    let ids = grant(&mut hub, 0, "carol", &entries).unwrap();
+    assert!(ids.len() >= 5, "{} pieces", ids.len());
+    assert_eq!(granted(&hub, carol).len(), 40);
+    assert_eq!(bad_grants(&hub, carol), 0);
+}
+
+/// Goal: a device grants only what is whole, of rooms, to members.
+/// Method: grants of every other kind are asked for.
+#[test]
+fn only_members_grant_to_members() {
+    let (mut hub, _) = with_newcomer();
+    let entries = history(&hub, 1);
+    assert_eq!(grant(&mut hub, 1, "carol", &[]), Err(GrantError::Empty));
+    assert_eq!(grant(&mut hub, 1, "bob", &entries), Err(GrantError::ToOneself));
+    let refused = grant(&mut hub, 1, "ghost", &entries);
+    assert!(matches!(refused, Err(GrantError::NotAMember { user, .. }) if user == name("ghost")));
+    let direct = ConversationId::direct(&name("alice"), &name("bob")).unwrap();
+    let private = HistoryEntry { cid: direct, ..entries[0].clone() };
+    assert!(matches!(grant(&mut hub, 1, "carol", &[private]), Err(GrantError::NotARoom(_))));
+    let room =
+        HistoryEntry { cid: ConversationId::parse("room:pier").unwrap(), ..entries[0].clone() };
+    let refused = grant(&mut hub, 1, "carol", &[room]);
+    assert!(matches!(refused, Err(GrantError::NotAMember { user, .. }) if user == name("carol")));
+    let renamed = HistoryEntry { from: name("carol"), ..entries[0].clone() };
+    assert!(matches!(grant(&mut hub, 1, "carol", &[renamed]), Err(GrantError::Damaged(_))));
+}
+
+/// Goal: a granter can show nothing that was not said: every check of a delivery is made.
+/// Method: bob's device is made to grant frames that are changed, wrongly named, or locked.
+#[test]
+fn a_granter_who_lies_is_an_alarm() {
+    let good = {
+        let (hub, _) = with_newcomer();
+        history(&hub, 1).len()
+    };
+    assert!(good >= 3);
+    for lie in 0..3 {
+        let (mut hub, carol) = with_newcomer();
+        let mut entry =
+            history(&hub, 1).into_iter().find(|e| e.from == name("alice")).expect("alice spoke");
+        match lie {
+            // One bit of the signature.
+            0 => {
+                let mut bytes = entry.kept.frame.0.clone();
+                let at = bytes.len() - 9;
+                bytes[at] ^= 1;
+                entry.kept.frame = B64Vec(bytes);
+            }
+            // Another key than the message's.
+            1 => entry.kept.key = B64Array([7; 32]),
+            // Another place than the frame's.
+            _ => entry.kept.e = Digest([7; 32]),
+        }
+        grant(&mut hub, 1, "carol", &[entry]).unwrap();
+        assert!(granted(&hub, carol).is_empty(), "lie {lie}");
+        assert_eq!(bad_grants(&hub, carol), 1, "lie {lie}");
+        say(&mut hub, 0, "still fine");
+        assert_eq!(hub.texts(carol).last().unwrap(), "alice: still fine", "lie {lie}");
+    }
+}
+
+/// Goal: who is not in a room cannot show anything in it.
+/// Method: bob has left by his own signature, which his device has not heard of yet; it grants.
+#[test]
+fn a_grant_by_somebody_outside_is_an_alarm() {
+    let (mut hub, carol) = with_newcomer();
+    let entries: Vec<_> =
+        history(&hub, 1).into_iter().filter(|e| e.from == name("alice")).collect();
+    hub.leave(1);
+    hub.peers[carol].endpoint.refresh(&ConversationId::room(&lobby()));
+    hub.run();
+    grant(&mut hub, 1, "carol", &entries).unwrap();
+    assert!(granted(&hub, carol).is_empty());
+    assert_eq!(bad_grants(&hub, carol), entries.len());
+}
+
+/// Goal: a message whose sender's key is not to be had is not shown.
+/// Method: alice has revoked the key that signed her messages; bob grants them and his own.
+#[test]
+fn a_sender_whose_key_is_not_to_be_had_is_not_shown() {
+    let (mut hub, carol) = with_newcomer();
+    hub.disconnect(0);
+    hub.replace_signing_key(0);
+    hub.connect(0);
+    hub.run();
+    hub.peers[carol].endpoint.refresh(&ConversationId::room(&lobby()));
+    hub.run();
+    let entries: Vec<_> =
+        history(&hub, 1).into_iter().filter(|entry| entry.from != name("carol")).collect();
+    grant(&mut hub, 1, "carol", &entries).unwrap();
+    assert_eq!(granted(&hub, carol), [("bob: two".to_owned(), "bob".to_owned())]);
+    assert_eq!(bad_grants(&hub, carol), 2);
+}
