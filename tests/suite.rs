@@ -8,7 +8,7 @@ mod http;
 mod leak;
 mod lifecycle;
 mod logs;
-mod mailbox;
 mod lying_hub;
+mod mailbox;
 mod tidy;
 mod tls;
