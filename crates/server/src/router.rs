@@ -12,6 +12,7 @@ mod members;
 mod messages;
 mod people;
 mod receipts;
+mod rooms;
 mod seen;
 
 use std::{
@@ -35,6 +36,7 @@ use crate::{
 pub use accounts::{Account, Device};
 pub use conversation::{Conversation, Epoch, Line};
 pub use people::{Wanted, WhoPage};
+pub use rooms::{Chain, RoomsPage};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -64,6 +66,10 @@ pub struct Pending {
     conversations: HashSet<ConversationId>,
     /// Names that are made or get new keys, in lower case.
     names: HashSet<String>,
+    /// Rooms that are made, by their names in lower case.
+    rooms: HashSet<String>,
+    /// Accounts that come into a room.
+    joining: HashSet<AccountId>,
     /// Last counter proposed, by epoch and line.
     counters: HashMap<(EpochId, u32), u32>,
 }
@@ -122,6 +128,8 @@ pub struct Effects {
     pub recipient: Option<AccountId>,
     /// A room whose membership changed.
     pub changed: Option<ConversationId>,
+    /// Who was removed from it, and where the room stood then.
+    pub removed: Option<(AccountId, Head)>,
     /// An account whose revoked keys must not stay connected.
     pub revoked: Option<AccountId>,
 }
@@ -134,6 +142,8 @@ pub struct Router {
     by_folded: HashMap<String, AccountId>,
     conversations: HashMap<ConversationId, Conversation>,
     by_log: HashMap<LogId, ConversationId>,
+    /// Rooms that exist, by their names in lower case.
+    rooms: BTreeMap<String, ConversationId>,
     position: u64,
 }
 
@@ -148,9 +158,11 @@ impl Router {
             router.restore_conversation(row);
         }
         for room in [RoomName::lobby(), RoomName::all()] {
+            let cid = ConversationId::room(&room);
+            router.note_room(&cid);
             router
                 .conversations
-                .entry(ConversationId::room(&room))
+                .entry(cid)
                 .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
         }
         Ok(router)
@@ -188,7 +200,7 @@ impl Router {
         match header {
             Header::Message(header) => self.resolve_message(header, conflict),
             Header::Key(_) => self.lost_race(header.conversation()),
-            Header::Member(_) => self.stale_members(header.conversation()),
+            Header::Member(link) => self.stale_members(&link.from, &link.cid),
             Header::Receipt(_) => Decision::refuse(
                 chat_protocol::code::CONFLICT,
                 "another receipt was sent under this id; use a new id",

@@ -65,6 +65,11 @@ CREATE TABLE cursors (
   PRIMARY KEY (device, log)) STRICT, WITHOUT ROWID;
 ";
 
+/// A table that came after the schema. Its absence is no other version: who does not know it has no
+/// use for it.
+const TOPICS: &str = "CREATE TABLE IF NOT EXISTS topics (
+  log INTEGER PRIMARY KEY, topic TEXT NOT NULL) STRICT;";
+
 /// Opens the one connection that writes, and makes the schema in a new file.
 pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
     let name = file.display().to_string();
@@ -78,6 +83,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
         SCHEMA_VERSION => {}
         _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
     }
+    connection.execute_batch(TOPICS).map_err(failed)?;
     Ok(connection)
 }
 
@@ -228,8 +234,11 @@ fn conversation(
     for (frame, digest) in rows {
         links.push((member_header(frame)?, Digest(digest)));
     }
+    let mut select = connection.prepare_cached("SELECT topic FROM topics WHERE log = ?1")?;
+    let topic: Option<String> = select.query_row([log.0], |row| row.get(0)).optional()?;
+    let topic = topic.unwrap_or_default();
     let epoch = newest_epoch(connection, log)?;
-    Ok(ConversationRow { log, cid, links, epoch, newest: newest(connection, log)? })
+    Ok(ConversationRow { log, cid, links, topic, epoch, newest: newest(connection, log)? })
 }
 
 fn member_header(frame: Vec<u8>) -> Result<MemberHeader, Problem> {
