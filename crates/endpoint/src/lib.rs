@@ -31,7 +31,8 @@ mod state;
 mod table;
 
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
-pub use event::{Alarm, Event, EventKey, KeptFrame, Notification};
+pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use outgoing::{CommandOptions, SendError};
 pub use people::BundleCache;
+pub use rooms::{RoomAction, Roster};
 pub use state::Records;

@@ -3,6 +3,8 @@
 
 mod hub;
 #[cfg(test)]
+mod rooms;
+#[cfg(test)]
 mod rules;
 
 use chat_endpoint::{Alarm, CommandOptions, Event};
