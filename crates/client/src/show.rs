@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 mod claim;
 pub mod json;
 pub mod output;
+pub mod rooms;
 
 pub use claim::claim;
 pub(crate) use claim::made_ms;
@@ -99,13 +100,13 @@ impl Lines {
             }
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
             Event::Presence { joined, left } => presence(joined, left)?,
-            Event::Joined { cid } if full => {
+            Event::Joined { id, cid } if full || id.is_some() => {
                 format!("· you are in {}", Self::place(cid).trim_end())
             }
             Event::Complaint { code, reason, .. } => {
                 format!("✗ the server refused something: {}: {}", line(code), line(reason))
             }
-            _ => return None,
+            event => return rooms::line(&self.me, event),
         })
     }
 
