@@ -8,5 +8,6 @@ mod http;
 mod leak;
 mod lifecycle;
 mod logs;
+mod rooms;
 mod tidy;
 mod tls;
