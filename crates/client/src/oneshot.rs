@@ -90,6 +90,13 @@ impl Task {
         }
     }
 
+    /// An answer was shown: no other process needs to tell it again.
+    async fn consumed(&self, notification: &chat_endpoint::Notification) {
+        if let Some(key) = notification.key {
+            self.client.consumed(key).await;
+        }
+    }
+
     /// Sends the receipts that are owed and leaves.
     pub async fn end(self) {
         tokio::select! {

@@ -74,9 +74,7 @@ async fn joined(task: &mut Task, id: MessageId) -> Result<Option<ExitStatus>, Fa
         if notification.event.answers() != Some(id) {
             continue;
         }
-        if let Some(key) = notification.key {
-            task.client.consumed(key).await;
-        }
+        task.consumed(&notification).await;
         if !matches!(notification.event, Event::Refused { .. }) {
             return Ok(None);
         }
@@ -95,12 +93,14 @@ async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
         let Some(notification) = task.notification(event)? else { continue };
         match &notification.event {
             Event::Stored { id: stored, .. } if *stored == id => {
+                task.consumed(&notification).await;
                 if task.is_json || task.verbosity > Verbosity::Quiet {
                     task.show(&notification.event)?;
                 }
                 return Ok(ExitStatus::Ok);
             }
             Event::Refused { id: refused, .. } if *refused == id => {
+                task.consumed(&notification).await;
                 if task.is_json {
                     task.show(&notification.event)?;
                 }
