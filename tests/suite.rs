@@ -10,5 +10,6 @@ mod lifecycle;
 mod logs;
 mod lying_hub;
 mod mailbox;
+mod rooms;
 mod tidy;
 mod tls;

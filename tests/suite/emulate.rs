@@ -37,6 +37,32 @@ fn assert_nothing_wrong(report: &Value) {
 }
 
 #[test]
+fn clients_in_rooms_get_what_is_said_in_theirs_and_nothing_else() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let messages = rig.write("room.txt", "to a room\n").display().to_string();
+    let arguments = [
+        "--emulate",
+        "12",
+        "--rooms",
+        "4",
+        "--per-client",
+        "10",
+        "--messages",
+        &messages,
+        "--json",
+    ];
+    let run = emulator(&rig, server.url()).run(&arguments).expect_code(0);
+    let report = report(&run);
+    assert_nothing_wrong(&report);
+    assert_eq!(number(&report, "sent"), 120);
+    // Whoever is in a room is one of about six, and the lobby has twelve.
+    assert!(number(&report, "expected") < 120 * 11, "{report}");
+    let listed = rig.client("alice", server.url()).run(&["rooms"]).expect_code(0).stdout;
+    assert!(listed.contains("#emu-room-004"), "{listed}");
+}
+
+#[test]
 fn twenty_clients_lose_nothing_and_their_sums_are_the_servers() {
     let rig = Rig::new();
     let server = rig.server();

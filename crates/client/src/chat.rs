@@ -25,6 +25,7 @@ use crate::start::{self, Failure};
 mod answer;
 mod line;
 mod pipe;
+mod rooms;
 
 /// Talks until the person or the script ends it.
 pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
@@ -53,6 +54,10 @@ struct Talk {
     /// Lists of people that nobody asked to see.
     silent_lists: u32,
     is_online: bool,
+    rooms: rooms::Rooms,
+    /// A refused room leads back to the one before. Not for scripts: what follows in them was meant
+    /// for the room that is refused.
+    returns: bool,
 }
 
 /// What a line or an event comes to.
@@ -80,8 +85,11 @@ impl Said {
 
 impl Talk {
     fn new(client: Client, lines: Lines, is_json: bool) -> Self {
+        let rooms = rooms::Rooms::new(&lines.me);
         Self {
             client,
+            rooms,
+            returns: false,
             lines,
             is_json,
             open: HashSet::new(),
@@ -97,7 +105,7 @@ impl Talk {
     async fn read(&mut self, line: &str) -> Result<Said, Failure> {
         let sent = match input::parse(line) {
             Ok(Input::Nothing) => return Ok(Said::default()),
-            Ok(Input::Text { text }) => self.client.say(&RoomName::lobby(), &text).await,
+            Ok(Input::Text { text }) => self.client.say(&self.rooms.current, &text).await,
             Ok(Input::Broadcast { text }) => self.client.say(&RoomName::all(), &text).await,
             Ok(Input::Direct { to, text }) => self.client.tell(&to, &text).await,
             Ok(Input::Slash(SlashCommand::Run { target, argv })) => {
@@ -130,12 +138,19 @@ impl Talk {
     /// Shows what happened.
     async fn happened(&mut self, event: Option<ClientEvent>) -> Result<Said, Failure> {
         match event {
-            Some(ClientEvent::Notification(notification)) => Ok(self.notified(&notification)),
+            Some(ClientEvent::Notification(notification)) => {
+                let mut said = self.notified(&notification);
+                if let Event::Refreshed { cid } = &notification.event {
+                    said.lines.extend(self.roster_lines(cid).await);
+                }
+                Ok(said)
+            }
             Some(ClientEvent::Online { url, server }) => {
                 if !self.is_online {
                     // For completion.
                     self.silent_lists += 1;
                     self.client.who().await;
+                    self.ask_room_names().await;
                 }
                 self.is_online = true;
                 let (url, server) = (url.to_string(), server.to_string());
@@ -149,6 +164,7 @@ impl Talk {
             Some(ClientEvent::Offline { reason }) => {
                 self.is_online = false;
                 self.silent_lists = 0;
+                self.forget_questions();
                 Ok(self.connection(
                     &format!("! offline: {reason}; what you type is sent later"),
                     &json!({"event": "connection", "state": "offline", "reason": reason}),
@@ -169,6 +185,11 @@ impl Talk {
             return Said::default();
         }
         self.learn(event);
+        self.learn_rooms(event);
+        if let Event::Rooms { rooms, more } = event {
+            let lines = self.room_lines(rooms, *more);
+            return Said { lines, ..Said::default() };
+        }
         let lines = if self.is_json { self.objects(event) } else { self.people_lines(event) };
         Said { lines, consumed: notification.key, ..Said::default() }
     }
@@ -185,6 +206,14 @@ impl Talk {
             }
             Event::Message { from, .. } => {
                 names.insert(from.to_string());
+            }
+            Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::MemberChanged { .. }
+            | Event::Topic { .. } => {
+                if let Some(id) = event.answers() {
+                    self.open.remove(&id);
+                }
             }
             Event::Presence { joined, .. } => names.extend(joined.iter().map(UserName::to_string)),
             Event::People { people, .. } => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chat_agent::AgentReport;
-use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification};
+use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification, RoomAction, Roster};
 use chat_oplog::OperationLog;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
@@ -174,6 +174,28 @@ impl Client {
     ) -> Result<MessageId, SendError> {
         let target = target.clone();
         self.send(|reply| Order::Run { target, argv, options, reply }).await
+    }
+
+    /// Asks for something in a room; answered under the id returned, see
+    /// [`chat_endpoint::Endpoint::act_in_room`].
+    pub async fn act_in_room(
+        &self,
+        room: &RoomName,
+        action: RoomAction,
+    ) -> Result<MessageId, SendError> {
+        let room = room.clone();
+        self.send(|reply| Order::Room { room, action, reply }).await
+    }
+
+    /// Asks which rooms there are; answered by [`chat_endpoint::Event::Rooms`].
+    pub async fn rooms(&self) {
+        self.order(Order::Rooms).await;
+    }
+
+    /// Who is in a room by the verified view, as far as it was fetched.
+    pub async fn roster(&self, room: &RoomName) -> Option<Roster> {
+        let room = room.clone();
+        self.ask(|reply| Order::Roster { room, reply }).await.flatten()
     }
 
     /// Asks who is there; answered by [`chat_endpoint::Event::People`].

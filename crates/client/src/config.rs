@@ -97,6 +97,8 @@ pub enum Mode {
     },
     /// Show who is there.
     Users,
+    /// Show the rooms.
+    Rooms,
     /// Accept commands.
     Agent {
         /// Who may run what.
@@ -130,6 +132,8 @@ pub struct Emulation {
     pub seed: Option<u64>,
     /// File for the report as a page.
     pub html: Option<PathBuf>,
+    /// Open rooms beside the lobby.
+    pub rooms: u32,
     /// Limit of the 99th percentiles.
     pub p99_max: Option<Duration>,
 }
@@ -221,6 +225,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
         (Some(Verb::Run { target, command }), None) => run(&target, command)?,
         (Some(Verb::Users), None) => Mode::Users,
+        (Some(Verb::Rooms), None) => Mode::Rooms,
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
         (Some(Verb::Story { id }), None) => Mode::Story { id },
         (Some(Verb::Man), None) => Mode::Man,
@@ -238,6 +243,7 @@ fn emulation(clients: u32, arguments: EmulatorArguments) -> Emulation {
         rate: arguments.rate,
         seed: arguments.seed,
         html: arguments.html,
+        rooms: arguments.rooms.unwrap_or(0),
         p99_max: arguments.max_p99.map(Duration::from_millis),
     }
 }
@@ -334,6 +340,7 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Listen { .. } => Some("listen"),
         Mode::Run { .. } => Some("run"),
         Mode::Users => Some("users"),
+        Mode::Rooms => Some("rooms"),
         Mode::Agent { .. } => Some("agent"),
         Mode::Interactive
         | Mode::Emulate(_)

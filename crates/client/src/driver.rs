@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use chat_agent::AgentReport;
-use chat_endpoint::{CommandOptions, Endpoint, EventKey, SendError};
+use chat_endpoint::{CommandOptions, Endpoint, EventKey, RoomAction, Roster, SendError};
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use tokio::sync::{mpsc, oneshot};
@@ -47,6 +47,9 @@ pub(crate) enum Order {
     Say { room: RoomName, text: String, reply: Sent },
     Tell { to: UserName, text: String, reply: Sent },
     Run { target: UserName, argv: Vec<String>, options: CommandOptions, reply: Sent },
+    Room { room: RoomName, action: RoomAction, reply: Sent },
+    Rooms,
+    Roster { room: RoomName, reply: oneshot::Sender<Option<Roster>> },
     Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),

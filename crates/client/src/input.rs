@@ -15,7 +15,9 @@
 //! to `a`: when both readings are possible, the one that tells fewer people wins, and the refusal
 //! of an unknown name costs less than a private word in a public room.
 
-use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX};
+use chat_protocol::limits::{
+    ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX, TOPIC_BYTES_MAX,
+};
 use chat_protocol::name::{ALL, NameError, SERVER, UserName};
 use thiserror::Error;
 
@@ -97,6 +99,14 @@ pub enum InputError {
         /// Why it is no name.
         source: NameError,
     },
+    /// Where the name of a room is due stands something else.
+    #[error("{name:?} is not the name of a room: {source}")]
+    BadRoom {
+        /// What stands there.
+        name: String,
+        /// Why it is no name.
+        source: NameError,
+    },
     /// `server` runs commands and reads no messages.
     #[error("the server takes no messages; to run a command there: /run server -- COMMAND")]
     MessageToServer,
@@ -108,6 +118,12 @@ pub enum InputError {
         "the text has {bytes} bytes, a message takes at most {MESSAGE_TEXT_BYTES_MAX}; send it in parts"
     )]
     TextTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The topic is longer than a topic may be.
+    #[error("the topic has {bytes} bytes, at most {TOPIC_BYTES_MAX} are kept; make it shorter")]
+    TopicTooLong {
         /// Its length.
         bytes: usize,
     },

@@ -85,6 +85,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Run { target, argv } => {
             Box::pin(oneshot::run::run(common, target, argv.clone())).await
         }
+        Mode::Rooms => Box::pin(oneshot::rooms::rooms(common)).await,
         Mode::Users => Box::pin(oneshot::users::users(common)).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,
         Mode::Emulate(emulation) => Box::pin(emulate::run(common, emulation)).await,

@@ -1,4 +1,4 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`.
+//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
 pub mod listen;
+pub mod rooms;
 pub mod run;
 pub mod send;
 pub mod users;
@@ -86,6 +87,13 @@ impl Task {
                 status: ExitStatus::Failure,
                 reason: "the client has ended".to_owned(),
             }),
+        }
+    }
+
+    /// An answer was shown: no other process needs to tell it again.
+    async fn consumed(&self, notification: &chat_endpoint::Notification) {
+        if let Some(key) = notification.key {
+            self.client.consumed(key).await;
         }
     }
 

@@ -16,6 +16,7 @@ mod claim;
 mod healing;
 pub mod json;
 pub mod output;
+pub mod rooms;
 
 pub use claim::claim;
 pub(crate) use claim::made_ms;
@@ -97,13 +98,13 @@ impl Lines {
             }
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
             Event::Presence { joined, left } => presence(joined, left)?,
-            Event::Joined { cid } if full => {
+            Event::Joined { id, cid } if full || id.is_some() => {
                 format!("· you are in {}", Self::place(cid).trim_end())
             }
             Event::Complaint { code, reason, .. } => {
                 format!("✗ the server refused something: {}: {}", line(code), line(reason))
             }
-            _ => return None,
+            event => return rooms::line(&self.me, event),
         })
     }
 

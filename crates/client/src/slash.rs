@@ -9,6 +9,10 @@ use chat_protocol::name::{SERVER, UserName};
 use crate::input::{self, Input, InputError};
 use crate::words;
 
+mod rooms;
+
+pub use rooms::RoomCommand;
+
 /// What a slash command asks for, where it is not a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SlashCommand {
@@ -26,6 +30,8 @@ pub enum SlashCommand {
     },
     /// Show who is there.
     Users,
+    /// Something about rooms.
+    Room(RoomCommand),
     /// Show who I am.
     WhoAmI,
     /// Show a key's fingerprint.
@@ -56,6 +62,8 @@ pub enum Completion {
     Users,
     /// Names of users, and `server`.
     Targets,
+    /// Names of rooms.
+    Rooms,
 }
 
 /// One row of the table.
@@ -129,6 +137,114 @@ pub static TABLE: &[SlashRow] = &[
         example: "/users",
         completion: Completion::Nothing,
         parse: |row, rest| row.alone(rest, SlashCommand::Users),
+    },
+    SlashRow {
+        name: "join",
+        aliases: &["j"],
+        usage: "/join ROOM",
+        description: "go to a room; an open one is made where there is none",
+        example: "/join #ops",
+        completion: Completion::Rooms,
+        parse: |row, rest| rooms::perhaps_room(row, rest, RoomCommand::Join),
+    },
+    SlashRow {
+        name: "create",
+        aliases: &[],
+        usage: "/create ROOM [KIND]",
+        description: "make a room, open or private (members are invited), and go there",
+        example: "/create crew private",
+        completion: Completion::Nothing,
+        parse: rooms::create,
+    },
+    SlashRow {
+        name: "leave",
+        aliases: &["part"],
+        usage: "/leave [ROOM]",
+        description: "leave a room, or the current one",
+        example: "/leave #ops",
+        completion: Completion::Rooms,
+        parse: |row, rest| rooms::perhaps_room(row, rest, RoomCommand::Leave),
+    },
+    SlashRow {
+        name: "rooms",
+        aliases: &["list"],
+        usage: "/rooms",
+        description: "show the rooms with users and topic; * marks those I am in",
+        example: "/rooms",
+        completion: Completion::Nothing,
+        parse: |row, rest| rooms::alone(row, rest, RoomCommand::List),
+    },
+    SlashRow {
+        name: "room",
+        aliases: &[],
+        usage: "/room [ROOM]",
+        description: "go to another room that I am in, or say which is the current one",
+        example: "/room lobby",
+        completion: Completion::Rooms,
+        parse: |row, rest| rooms::perhaps_room(row, rest, RoomCommand::Go),
+    },
+    SlashRow {
+        name: "topic",
+        aliases: &[],
+        usage: "/topic [TEXT]",
+        description: "show or set the topic of the current room; the server can read it",
+        example: "/topic on call: bob",
+        completion: Completion::Nothing,
+        parse: rooms::topic,
+    },
+    SlashRow {
+        name: "members",
+        aliases: &[],
+        usage: "/members",
+        description: "show who is in the current room",
+        example: "/members",
+        completion: Completion::Nothing,
+        parse: |row, rest| rooms::alone(row, rest, RoomCommand::Members),
+    },
+    SlashRow {
+        name: "invite",
+        aliases: &[],
+        usage: "/invite USER",
+        description: "let somebody into the current room (admins); takes a ban back",
+        example: "/invite bob",
+        completion: Completion::Users,
+        parse: |row, rest| rooms::user(row, rest, RoomCommand::Invite),
+    },
+    SlashRow {
+        name: "kick",
+        aliases: &[],
+        usage: "/kick USER",
+        description: "put somebody out of the current room (admins)",
+        example: "/kick bob",
+        completion: Completion::Users,
+        parse: |row, rest| rooms::user(row, rest, RoomCommand::Kick),
+    },
+    SlashRow {
+        name: "ban",
+        aliases: &[],
+        usage: "/ban USER",
+        description: "put somebody out of the current room for good (admins)",
+        example: "/ban bob",
+        completion: Completion::Users,
+        parse: |row, rest| rooms::user(row, rest, RoomCommand::Ban),
+    },
+    SlashRow {
+        name: "op",
+        aliases: &[],
+        usage: "/op USER",
+        description: "make somebody an admin of the current room (admins)",
+        example: "/op bob",
+        completion: Completion::Users,
+        parse: |row, rest| rooms::user(row, rest, RoomCommand::Op),
+    },
+    SlashRow {
+        name: "deop",
+        aliases: &[],
+        usage: "/deop USER",
+        description: "make an admin of the current room an ordinary member (admins)",
+        example: "/deop bob",
+        completion: Completion::Users,
+        parse: |row, rest| rooms::user(row, rest, RoomCommand::Deop),
     },
     SlashRow {
         name: "run",

@@ -48,11 +48,15 @@ impl Endpoint {
                 self.came(now_ms, Some(&joined));
                 self.tell(Event::Presence { joined, left });
             }
-            HubToClient::Heads { heads } => {
-                for head in heads {
-                    self.note_head(&head);
-                    self.link.dirty.insert(head.cid);
+            HubToClient::Heads { heads } => self.on_heads(heads),
+            HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
+            HubToClient::Rooms { id, rooms, more } => {
+                let known = matches!(self.link.requests.remove(&id), Some(Request::Rooms));
+                let last = rooms.last().map(|info| info.room.clone());
+                if let Some(last) = last.filter(|_| known && more) {
+                    self.more_rooms(last);
                 }
+                self.tell(Event::Rooms { rooms, more });
             }
             HubToClient::Bundles { id, people, unknown } => {
                 for (name, offered) in &people {
@@ -122,13 +126,14 @@ impl Endpoint {
     }
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
-        if self.epoch_accepted(&id) {
+        if self.epoch_accepted(&id) || self.order_kept(&id) {
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {
             self.state.joined.put(cid.as_str(), true);
             self.link.views.remove(&cid);
-            self.tell(Event::Joined { cid });
+            self.link.dirty.insert(cid.clone());
+            self.tell(Event::Joined { id: None, cid });
             return;
         }
         if self.state.receipts.remove(&id.to_string()).is_some() {
@@ -179,13 +184,22 @@ impl Endpoint {
         if self.epoch_refused(now_ms, &id, winner, stale_view) {
             return;
         }
+        if self.order_refused(&id, &refusal.code, &refusal.reason) {
+            return;
+        }
+        if let Some(Request::Members(cid)) = self.link.requests.get(&id).cloned() {
+            self.link.requests.remove(&id);
+            self.view_refused(&cid, &refusal.code, &refusal.reason);
+            return;
+        }
         if let Some(cid) = self.link.joining.remove(&id) {
+            self.link.dirty.insert(cid.clone());
             if stale_view {
                 self.join(&cid, now_ms);
             } else if refusal.code == code::NOT_ALLOWED {
                 // Already inside: a device that forgot, or another device of this user.
                 self.state.joined.put(cid.as_str(), true);
-                self.tell(Event::Joined { cid });
+                self.tell(Event::Joined { id: None, cid });
             } else {
                 self.tell(refusal.into_complaint());
             }

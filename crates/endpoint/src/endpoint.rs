@@ -22,7 +22,7 @@ use crate::grants::GrantQuestions;
 use crate::heal::Healing;
 use crate::people::{BundleCache, People};
 use crate::receive::WaitingQueue;
-use crate::rooms::Refresh;
+use crate::rooms::{Refresh, RoomOrder};
 use crate::state::{Records, State, next_order, order_key};
 use crate::store::Change;
 
@@ -68,7 +68,7 @@ pub struct Step {
 }
 
 /// A question to the hub that waits for its answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Request {
     /// Bundles of these people, perhaps on behalf of a view.
     Bundles { names: Vec<UserName>, view: Option<ConversationId> },
@@ -76,6 +76,8 @@ pub(crate) enum Request {
     Members(ConversationId),
     /// Who is here.
     Who,
+    /// Which rooms there are.
+    Rooms,
 }
 
 /// What a signature is for.
@@ -119,6 +121,8 @@ pub(crate) struct Link {
     pub(crate) arriving: HashMap<Digest, Arriving>,
     pub(crate) early: HashMap<Digest, Vec<Upload>>,
     pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    /// Rooms from which this user has removed somebody: the next epoch is made at once.
+    pub(crate) epoch_due: BTreeSet<ConversationId>,
     /// Join links without an answer.
     pub(crate) joining: HashMap<MessageId, ConversationId>,
     /// Messages sent on this connection without an answer, by key.
@@ -150,6 +154,8 @@ pub struct Endpoint {
     pub(crate) bundles: Arc<BundleCache>,
     pub(crate) verified: VerifiedBatches,
     pub(crate) link: Link,
+    /// What was asked for in rooms, by the id of the asking.
+    pub(crate) orders: BTreeMap<MessageId, RoomOrder>,
     /// Key of an outgoing message by its id.
     pub(crate) index: HashMap<MessageId, String>,
     pub(crate) next_outgoing: u64,
@@ -177,6 +183,7 @@ impl Endpoint {
             bundles,
             verified: VerifiedBatches::default(),
             link: Link::default(),
+            orders: BTreeMap::new(),
             index: HashMap::new(),
             next_outgoing: 0,
             healing: Healing::default(),
@@ -293,6 +300,8 @@ impl Endpoint {
                 self.join(&cid, now_ms);
             }
         }
+        self.restart_orders();
+        self.follow_all();
         self.resend();
         if self.state.owed.len() > 0 {
             self.link.receipts_due = Some(now_ms);
@@ -413,6 +422,7 @@ impl Endpoint {
             Some(Request::Bundles { names, view }) => {
                 let again = self.request_bundles(&names, view.clone());
                 self.ask_moved(id, again);
+                self.order_keys_moved(id, again);
                 if let Some(cid) = view {
                     self.refresh_moved(&cid, id, again);
                 }
@@ -420,8 +430,10 @@ impl Endpoint {
             }
             Some(Request::Members(cid)) => return self.request_links(&cid),
             Some(Request::Who) => return self.who(),
+            Some(Request::Rooms) => return self.rooms(),
             None => {}
         }
+        self.order_again(id);
         let mut frames: Vec<Bytes> = Vec::new();
         if let Some(receipt) = self.state.receipts.get(&id.to_string()) {
             frames.push(receipt.0.clone().into());
@@ -522,7 +534,7 @@ impl Endpoint {
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
-        let key = (event.is_durable() && self.durable).then(|| {
+        let key = (event.is_durable(&self.device.user) && self.durable).then(|| {
             let order = next_order(&self.state.events).max(self.next_event);
             self.next_event = order + 1;
             self.state.events.put(&order_key(order), event.clone());

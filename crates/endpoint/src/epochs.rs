@@ -68,7 +68,8 @@ impl Endpoint {
     /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
     fn current_list(&self, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
-        MemberList::new(people.iter().flat_map(|name| self.people.lines(name)))
+        let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
+        MemberList::new(people.flat_map(|name| self.people.lines(name)))
     }
 
     /// The newest epoch: what was delivered, or what the hub says.
@@ -76,6 +77,11 @@ impl Endpoint {
         let own = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
         let hub = self.link.heads.get(cid).and_then(|head| head.epoch);
         own.into_iter().chain(hub).max_by_key(|head| head.g)
+    }
+
+    /// Whether anything was ever sealed in this conversation.
+    pub(crate) fn has_epoch(&self, cid: &ConversationId) -> bool {
+        self.known_head(cid).is_some()
     }
 
     fn can_send_in_current(&self, now_ms: u64, cid: &ConversationId, list: &MemberList) -> bool {

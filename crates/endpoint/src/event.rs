@@ -2,7 +2,7 @@
 
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{Command, Outcome, OutputStream};
-use chat_protocol::hub::{HubStage, Person};
+use chat_protocol::hub::{HubStage, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
@@ -224,8 +224,48 @@ pub enum Event {
     },
     /// This user is a member of a room now.
     Joined {
+        /// What was asked for; nothing for the rooms that everybody is in.
+        id: Option<MessageId>,
         /// The room.
         cid: ConversationId,
+    },
+    /// This user has left a room.
+    Left {
+        /// What was asked for.
+        id: Option<MessageId>,
+        /// The room.
+        cid: ConversationId,
+    },
+    /// The members of a room or their roles have changed, by a verified link.
+    MemberChanged {
+        /// What was asked for, if it was this user who asked here.
+        id: Option<MessageId>,
+        /// The room.
+        cid: ConversationId,
+        /// How.
+        change: MemberChange,
+        /// Whom it is about.
+        who: UserName,
+        /// Who signed it.
+        by: UserName,
+    },
+    /// The topic of a room was set. The hub's word, and so is its author.
+    Topic {
+        /// What was asked for, if it was asked for here.
+        id: Option<MessageId>,
+        /// The room.
+        cid: ConversationId,
+        /// The topic; empty for none.
+        text: String,
+        /// Who set it.
+        by: UserName,
+    },
+    /// An answer to a question about rooms, by the hub's word.
+    Rooms {
+        /// Rooms in the order of their names.
+        rooms: Vec<RoomInfo>,
+        /// More pages follow by themselves.
+        more: bool,
     },
     /// The hub refused something that has no message of ours to name.
     Complaint {
@@ -239,8 +279,24 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it must survive a restart until the host has dealt with it.
-    pub(crate) fn is_durable(&self) -> bool {
+    /// The message, or what was asked for in a room, that this is the answer to.
+    pub fn answers(&self) -> Option<MessageId> {
+        match self {
+            Self::Stored { id, .. } | Self::Refused { id, .. } => Some(*id),
+            Self::Joined { id, .. }
+            | Self::Left { id, .. }
+            | Self::MemberChanged { id, .. }
+            | Self::Topic { id, .. } => *id,
+            _ => None,
+        }
+    }
+
+    /// Whether it must survive a restart until the host has dealt with it. What others did to `me`
+    /// must not be missed.
+    pub(crate) fn is_durable(&self, me: &UserName) -> bool {
+        if let Self::MemberChanged { id: None, who, .. } = self {
+            return who == me;
+        }
         matches!(
             self,
             Self::Message { .. }
@@ -269,6 +325,26 @@ impl Event {
     pub(crate) fn output(re: MessageId, stream: OutputStream, data: Vec<u8>) -> Self {
         Self::Output { re, stderr: stream == OutputStream::Stderr, data }
     }
+}
+
+/// How the members of a room have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberChange {
+    /// Came in by themselves.
+    Joined,
+    /// Left by themselves.
+    Left,
+    /// Was let in by an admin.
+    Added,
+    /// Was put out by an admin.
+    Removed,
+    /// Was put out and may not join again.
+    Banned,
+    /// Is an admin now.
+    Admin,
+    /// Is no admin any more.
+    NoAdmin,
 }
 
 /// Kinds of alarm.

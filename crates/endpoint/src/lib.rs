@@ -35,8 +35,9 @@ mod state;
 mod table;
 
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
-pub use event::{Alarm, Event, EventKey, KeptFrame, Notification};
+pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use grants::{GrantError, HistoryEntry};
 pub use outgoing::{CommandOptions, SendError};
 pub use people::BundleCache;
+pub use rooms::{RoomAction, Roster};
 pub use state::Records;

@@ -12,6 +12,10 @@ pub const RECEIPT_MEMBERS_STEP: u64 = 50;
 /// An epoch is replaced after a day of use, counted from when this device first saw it.
 pub const EPOCH_AGE_MAX_MS: u64 = 24 * 3600 * 1000;
 
+/// How often a link may be refused as late while the chain does not grow, before the hub is taken to
+/// be confused. Each other refusal is another one's link, so an honest race ends.
+pub const ORDER_FUTILE_MAX: u32 = 8;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 

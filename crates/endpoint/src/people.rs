@@ -167,7 +167,9 @@ impl Endpoint {
         if name.is_server() {
             return Some(self.device.server);
         }
-        self.state.pins.get(name.as_str()).map(|pin| pin.identity)
+        let pinned = self.state.pins.get(name.as_str()).map(|pin| pin.identity);
+        // Whoever let them into a room has said which key is theirs: the hub cannot offer another.
+        pinned.or_else(|| self.identity_by_link(name))
     }
 
     /// Takes what the hub says a person has published. The hub's word decides nothing: bundles

@@ -23,6 +23,7 @@ impl Endpoint {
         if !self.link.online {
             return;
         }
+        self.advance_orders(now_ms);
         for cid in std::mem::take(&mut self.link.dirty) {
             self.pump_conversation(now_ms, &cid);
         }
@@ -37,6 +38,11 @@ impl Endpoint {
             .map(|(key, _)| key.clone())
             .collect();
         if drafts.is_empty() && !self.link.renew.contains(cid) {
+            self.make_due_epoch(now_ms, cid);
+            return;
+        }
+        // What is said in a room that is being joined is said there, or refused with the join.
+        if self.is_joining(cid) {
             return;
         }
         // Frames of a closed epoch are still being answered: their ids must not fly twice.
@@ -47,9 +53,7 @@ impl Endpoint {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(cid) {
-            for key in &drafts {
-                self.refuse(key, code, &reason);
-            }
+            self.refuse_drafts(cid, code, &reason);
             self.link.renew.remove(cid);
             return;
         }
@@ -65,6 +69,32 @@ impl Endpoint {
             if !self.seal(now_ms, &key) {
                 break;
             }
+        }
+    }
+
+    /// Makes the epoch that is due because somebody was removed (rule R2).
+    fn make_due_epoch(&mut self, now_ms: u64, cid: &ConversationId) {
+        if !self.link.epoch_due.contains(cid) || !self.ensure_view(cid) {
+            return;
+        }
+        // Where nothing was ever sealed there is no key that the removed one holds.
+        let is_needless = self.cannot_send(cid).is_some() || !self.has_epoch(cid);
+        if is_needless || self.ensure_epoch(now_ms, cid) {
+            self.link.epoch_due.remove(cid);
+        }
+    }
+
+    /// Ends all drafts of a conversation in which nothing can be said.
+    pub(crate) fn refuse_drafts(&mut self, cid: &ConversationId, code: &str, reason: &str) {
+        let drafts: Vec<String> = self
+            .state
+            .outgoing
+            .iter()
+            .filter(|(_, outgoing)| outgoing.cid == *cid && outgoing.sealed.is_none())
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &drafts {
+            self.refuse(key, code, reason);
         }
     }
 

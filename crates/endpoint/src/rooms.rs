@@ -18,6 +18,14 @@ use chat_protocol::tag::{Tag, label};
 use crate::endpoint::{Endpoint, Request, Slot};
 use crate::event::{Alarm, Event};
 
+mod news;
+mod orders;
+mod refusal;
+
+pub use news::Roster;
+pub use orders::RoomAction;
+pub(crate) use orders::RoomOrder;
+
 /// A view that is being brought up to date.
 #[derive(Debug, Default)]
 pub(crate) struct Refresh {
@@ -31,6 +39,8 @@ pub(crate) struct Refresh {
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
     asked: bool,
+    /// Number of links that were known before.
+    known: Option<u32>,
 }
 
 impl Endpoint {
@@ -174,14 +184,21 @@ impl Endpoint {
             |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
         let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
         let links = std::mem::take(&mut refresh.links);
+        let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
+        let known = *refresh.known.get_or_insert(known);
         let before = self.people_of(cid);
+        let mut news = Vec::new();
         for link in links {
-            if let Err(reason) = self.apply_link(cid, &link) {
-                let user = header(&link).map_or_else(UserName::server, |link| link.from);
-                self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
-                break;
+            match self.apply_link(cid, &link) {
+                Ok(event) => news.extend(event),
+                Err(reason) => {
+                    let user = header(&link).map_or_else(UserName::server, |link| link.from);
+                    self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
+                    break;
+                }
             }
         }
+        self.tell_news(news, known == 0);
         // People who were admitted by others signed no link themselves: theirs are still missing.
         let members = self.people_of(cid);
         let missing = members
@@ -194,15 +211,25 @@ impl Endpoint {
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         self.link.views.insert(cid.clone());
         self.link.viewed.push(cid.clone());
+        // The chain may have grown meanwhile; one that does not verify is not asked for again.
+        let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
+        if next > known && self.link.heads.get(cid).is_some_and(|head| head.mg > next) {
+            self.start_refresh(cid, false);
+        }
         if asked {
             self.tell(Event::Refreshed { cid: cid.clone() });
         }
     }
 
-    fn apply_link(&mut self, cid: &ConversationId, frame: &RawFrame) -> Result<(), String> {
+    /// Applies a link that verifies; says what is news in it.
+    fn apply_link(
+        &mut self,
+        cid: &ConversationId,
+        frame: &RawFrame,
+    ) -> Result<Option<Event>, String> {
         let link = header(frame).ok_or("a link that is none")?;
         if link.mg < self.state.rooms.get(cid.as_str()).map_or(0, Membership::next) {
-            return Ok(());
+            return Ok(None);
         }
         let signer =
             self.people.signer(&link.from, &link.sk).ok_or("a link by an unknown key")?.clone();
@@ -217,7 +244,8 @@ impl Endpoint {
         let room = self.state.rooms.entry(cid.as_str(), || Membership::new(cid.clone()));
         room.check(&link, signer.identity).map_err(|error| error.to_string())?;
         room.apply(&link, frame.digest(label::MEMBER));
-        Ok(())
+        self.link.dirty.insert(cid.clone());
+        Ok(self.news(&link))
     }
 
     /// Joins a room that this user is not known to be in. The number and digest of the last link

@@ -31,6 +31,8 @@ codes! {
     NOT_ALLOWED = "E_NOT_ALLOWED";
     /// The sender is no member of the conversation.
     NOT_A_MEMBER = "E_NOT_A_MEMBER";
+    /// There is no such room, as far as the asker may know.
+    NO_SUCH_ROOM = "E_NO_SUCH_ROOM";
     /// A counter that was used before, with another frame.
     REPLAY = "E_REPLAY";
     /// An id that was used before, with another frame.

@@ -220,6 +220,8 @@ pub enum MemberArgument {
     Admin,
     /// `role`: an ordinary member.
     Member,
+    /// `remove`: and may not join again until an admin admits them.
+    Ban,
     /// Every other operation.
     #[serde(rename = "")]
     None,

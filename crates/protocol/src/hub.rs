@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::b64::{self, B64Vec};
 use crate::id::{Digest, KeyId, MessageId};
 use crate::limits::{JSON_DEPTH_MAX, TEXT_BYTES_MAX};
-use crate::name::{ConversationId, UserName};
+use crate::name::{ConversationId, RoomName, UserName};
 
 /// Why a text message was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -69,6 +69,23 @@ pub enum ClientToHub {
         /// The page begins after this name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<UserName>,
+    },
+    /// Asks which rooms there are: the open ones, and those that the asker is in.
+    Rooms {
+        /// Request id.
+        id: MessageId,
+        /// The page begins after this room.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<RoomName>,
+    },
+    /// Sets the topic of an open room. The hub reads it and keeps it.
+    Topic {
+        /// Request id.
+        id: MessageId,
+        /// The room.
+        cid: ConversationId,
+        /// At most [`crate::limits::TOPIC_BYTES_MAX`] bytes; empty takes the topic away.
+        text: String,
     },
     /// Says how far this device has kept what it was sent: moves its cursors. Has no answer.
     Seen {
@@ -151,6 +168,23 @@ pub struct Person {
     pub online: bool,
     /// Whether a device of theirs says that it accepts commands.
     pub agent: bool,
+}
+
+/// One room of a list, by the hub's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomInfo {
+    /// Its name.
+    pub room: RoomName,
+    /// Whether anybody may join.
+    pub open: bool,
+    /// How many members it has.
+    pub users: u32,
+    /// What it is about; open rooms only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub topic: String,
+    /// Whether the asker is a member.
+    pub member: bool,
 }
 
 /// All bundles of one person: the newest of each device.
@@ -275,6 +309,28 @@ pub enum HubToClient {
         /// There are more: ask again after the last name.
         more: bool,
     },
+    /// Answers `ROOMS`.
+    Rooms {
+        /// The request.
+        id: MessageId,
+        /// Rooms in the order of their names in lower case.
+        rooms: Vec<RoomInfo>,
+        /// There are more: ask again after the last room.
+        more: bool,
+    },
+    /// The topic of a room was set: answers `TOPIC`, and tells the other members. Who set it is the
+    /// hub's word too.
+    Topic {
+        /// The request, for the one who made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        /// The room.
+        cid: ConversationId,
+        /// The topic.
+        text: String,
+        /// Who set it.
+        by: UserName,
+    },
 }
 
 /// Reads a message strictly: length and depth first, then the closed set.
@@ -323,6 +379,12 @@ mod tests {
         let messages = [
             ClientToHub::Bundles { id, known: [(UserName::new("bob").unwrap(), 3)].into() },
             ClientToHub::Who { id, after: None },
+            ClientToHub::Rooms { id, after: Some(RoomName::lobby()) },
+            ClientToHub::Topic {
+                id,
+                cid: ConversationId::parse("room:ops").unwrap(),
+                text: "on call".to_owned(),
+            },
             ClientToHub::Seen { positions: [(log, 7), (Log::Inbox, 9)].into() },
         ];
         for message in messages {

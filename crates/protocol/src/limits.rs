@@ -80,6 +80,13 @@ pub const ARGV_BYTES_MAX: usize = 16 * 1024;
 /// Longest text of one message in bytes; longer content travels as a file.
 pub const MESSAGE_TEXT_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest topic of a room in bytes: a line or two on a screen.
+pub const TOPIC_BYTES_MAX: usize = 400;
+
+/// Rooms in one page of `ROOMS`. A topic can take six bytes for one in JSON, so a page stays under
+/// [`TEXT_BYTES_MAX`].
+pub const ROOMS_PAGE_MAX: usize = 64;
+
 /// Items in one page of an answer (bundles, members): a page stays under [`TEXT_BYTES_MAX`].
 pub const PAGE_ITEMS_MAX: usize = 48;
 
@@ -93,4 +100,5 @@ const _: () = assert!(
     "a full GRANT must fit a frame"
 );
 const _: () = assert!(1 << BATCH_PATH_MAX == BATCH_FRAMES_MAX);
+const _: () = assert!(ROOMS_PAGE_MAX * (6 * TOPIC_BYTES_MAX + 256) <= TEXT_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_MAX * 4 * HEADER_BYTES_MAX / 3 <= TEXT_BYTES_MAX);

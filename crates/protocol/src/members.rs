@@ -149,6 +149,9 @@ pub struct Membership {
     /// Who was a member and is none now: what they said in their time is still to be read.
     #[serde(default)]
     former: BTreeSet<UserName>,
+    /// Identities that may not join: a `remove` said so, and no `admit` came since.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    banned: BTreeSet<KeyId>,
 }
 
 impl Membership {
@@ -161,6 +164,7 @@ impl Membership {
             open: true,
             members: BTreeMap::new(),
             former: BTreeSet::new(),
+            banned: BTreeSet::new(),
         }
     }
 
@@ -194,8 +198,23 @@ impl Membership {
         self.contains(name) || self.former.contains(name)
     }
 
+    /// Whether anybody may join.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether this identity may not join until an admin admits it.
+    pub fn is_banned(&self, ik: &KeyId) -> bool {
+        self.banned.contains(ik)
+    }
+
+    /// Whether there is such a room: it was created, or needs no creation.
+    pub fn exists(&self) -> bool {
+        self.next > 0 || self.is_implicit()
+    }
+
     /// Whether the room exists without being created: the lobby and ALL.
-    fn is_implicit(&self) -> bool {
+    pub fn is_implicit(&self) -> bool {
         self.cid == ConversationId::all() || self.cid == ConversationId::room(&RoomName::lobby())
     }
 
@@ -208,7 +227,7 @@ impl Membership {
         if link.mg != self.next || link.pm != self.head {
             return Err(MemberError::Stale { got: link.mg, expected: self.next });
         }
-        let exists = self.next > 0 || self.is_implicit();
+        let exists = self.exists();
         if exists == (link.op == MemberOperation::Create) {
             return Err(MemberError::Existence(if exists {
                 "exists already"
@@ -222,6 +241,7 @@ impl Membership {
         let inside = self.contains(&link.who);
         let plain = link.arg == MemberArgument::None;
         let kind = matches!(link.arg, MemberArgument::Open | MemberArgument::Invite);
+        let ban = link.arg == MemberArgument::Ban;
         let role = matches!(link.arg, MemberArgument::Admin | MemberArgument::Member);
         let refuse = |reason| Err(MemberError::NotAllowed(reason));
         match link.op {
@@ -232,6 +252,9 @@ impl Membership {
                 refuse("an open room is joined by one's own signature; others admit")
             }
             MemberOperation::Join | MemberOperation::Admit if inside => refuse("already a member"),
+            MemberOperation::Join if self.is_banned(&link.ik) => {
+                refuse("banned from this room; an admin of it can admit you again")
+            }
             MemberOperation::Leave if !own || !plain => refuse("one leaves by one's own signature"),
             MemberOperation::Leave if self.cid == ConversationId::all() => {
                 refuse("ALL cannot be left")
@@ -239,15 +262,25 @@ impl Membership {
             MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role if !admin => {
                 refuse("only an admin may do that")
             }
+            MemberOperation::Remove if self.names_another_key(link) => {
+                refuse("the member has another identity key")
+            }
+            // Who has just left can be banned all the same.
+            MemberOperation::Remove if ban && self.is_banned(&link.ik) => refuse("already banned"),
+            MemberOperation::Remove if ban => Ok(()),
             MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role if !inside => {
                 refuse("not a member")
             }
-            MemberOperation::Admit | MemberOperation::Remove if !plain => {
-                refuse("admitting and removing have no argument")
-            }
+            MemberOperation::Remove if !plain => refuse("removing has no argument, or says ban"),
+            MemberOperation::Admit if !plain => refuse("admitting has no argument"),
             MemberOperation::Role if !role => refuse("the role is admin or member"),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a link says of a member that they have another identity key.
+    fn names_another_key(&self, link: &MemberHeader) -> bool {
+        self.members.get(&link.who).is_some_and(|member| member.ik != link.ik)
     }
 
     /// Applies a link that [`Membership::check`] accepted. `digest` is that of the link.
@@ -259,11 +292,16 @@ impl Membership {
                 self.members.insert(who, Member { ik: link.ik, admin: true });
             }
             MemberOperation::Join | MemberOperation::Admit => {
+                self.banned.remove(&link.ik);
                 self.members.insert(who, Member { ik: link.ik, admin: false });
             }
             MemberOperation::Leave | MemberOperation::Remove => {
-                self.members.remove(&who);
-                self.former.insert(who);
+                if link.arg == MemberArgument::Ban {
+                    self.banned.insert(link.ik);
+                }
+                if self.members.remove(&who).is_some() {
+                    self.former.insert(who);
+                }
             }
             MemberOperation::Role => {
                 if let Some(member) = self.members.get_mut(&who) {
@@ -326,6 +364,51 @@ mod tests {
         assert_eq!(lobby.check(&leave, signer), Ok(()));
         let remove = link(&lobby, "alice", MemberOperation::Remove, "alice");
         assert!(lobby.check(&remove, signer).is_err(), "nobody is an admin here");
+    }
+
+    #[test]
+    fn who_is_banned_joins_only_after_an_admin_has_admitted_them() {
+        let mut room = Membership::new(ConversationId::parse("room:ops").unwrap());
+        let (alice, bob) = (KeyId([1; 16]), KeyId([2; 16]));
+        let by = |room: &Membership, from: &str, op, who: &str, arg| MemberHeader {
+            arg,
+            ik: if who == "bob" { bob } else { alice },
+            ..link(room, from, op, who)
+        };
+        let create = by(&room, "alice", MemberOperation::Create, "alice", MemberArgument::Open);
+        room.apply(&create, Digest([1; 32]));
+        let join = by(&room, "bob", MemberOperation::Join, "bob", MemberArgument::None);
+        assert_eq!(room.check(&join, bob), Ok(()));
+        room.apply(&join, Digest([2; 32]));
+
+        let ban = |room: &Membership, from| {
+            by(room, from, MemberOperation::Remove, "bob", MemberArgument::Ban)
+        };
+        assert!(room.check(&ban(&room, "bob"), bob).is_err(), "not an admin");
+        let wrong = MemberHeader { ik: alice, ..ban(&room, "alice") };
+        assert!(room.check(&wrong, alice).is_err(), "another identity than the member's");
+        let first = ban(&room, "alice");
+        assert_eq!(room.check(&first, alice), Ok(()));
+        room.apply(&first, Digest([3; 32]));
+        assert!(room.is_banned(&bob) && room.has_known(&first.who) && !room.contains(&first.who));
+
+        let again = by(&room, "bob", MemberOperation::Join, "bob", MemberArgument::None);
+        assert!(room.check(&again, bob).is_err(), "banned");
+        assert!(room.check(&ban(&room, "alice"), alice).is_err(), "banned already");
+        let admit = by(&room, "alice", MemberOperation::Admit, "bob", MemberArgument::None);
+        assert_eq!(room.check(&admit, alice), Ok(()));
+        room.apply(&admit, Digest([4; 32]));
+        assert!(room.contains(&admit.who) && !room.is_banned(&bob));
+
+        let kick = by(&room, "alice", MemberOperation::Remove, "bob", MemberArgument::None);
+        room.apply(&kick, Digest([5; 32]));
+        let join = by(&room, "bob", MemberOperation::Join, "bob", MemberArgument::None);
+        assert_eq!(room.check(&join, bob), Ok(()), "a kick is no ban");
+        assert_eq!(room.check(&ban(&room, "alice"), alice), Ok(()), "who has left can be banned");
+        let other = by(&room, "alice", MemberOperation::Remove, "bob", MemberArgument::Admin);
+        assert!(room.check(&other, alice).is_err(), "no such argument");
+        let kick = by(&room, "alice", MemberOperation::Remove, "bob", MemberArgument::None);
+        assert!(room.check(&kick, alice).is_err(), "who is outside cannot be kicked");
     }
 
     #[test]

@@ -156,6 +156,13 @@ pub const BAD_SIGNATURES_MAX: u32 = 3;
 /// so that thousands of connections do not each keep thousands of roots.
 pub const VERIFIED_FRAMES_MAX: u32 = 256;
 
+/// Rooms that one account may be in, the lobby and ALL included: each is a log to catch up with at
+/// every sign-in.
+pub const ROOMS_PER_USER_MAX: usize = 100;
+
+/// Rooms of one hub. Each stays in memory, and a room is never taken away.
+pub const ROOMS_MAX: usize = 10_000;
+
 /// Names in one page of `WHO`. At 80 bytes each a page stays under the longest text.
 pub const WHO_PAGE_MAX: usize = 1_024;
 

@@ -13,6 +13,7 @@ mod members;
 mod messages;
 mod people;
 mod receipts;
+mod rooms;
 mod seen;
 
 use std::{
@@ -37,6 +38,7 @@ pub use accounts::{Account, Device};
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
 pub use people::{Wanted, WhoPage};
+pub use rooms::{Chain, RoomsPage};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -66,6 +68,10 @@ pub struct Pending {
     conversations: HashSet<ConversationId>,
     /// Names that are made or get new keys, in lower case.
     names: HashSet<String>,
+    /// Rooms that are made, by their names in lower case.
+    rooms: HashSet<String>,
+    /// Accounts that come into a room.
+    joining: HashSet<AccountId>,
     /// Last counter proposed, by epoch and line.
     counters: HashMap<(EpochId, u32), u32>,
     /// What is proposed for mailboxes.
@@ -126,6 +132,8 @@ pub struct Effects {
     pub recipient: Option<AccountId>,
     /// A room whose membership changed.
     pub changed: Option<ConversationId>,
+    /// Who was removed from it, and where the room stood then.
+    pub removed: Option<(AccountId, Head)>,
     /// An account whose revoked keys must not stay connected.
     pub revoked: Option<AccountId>,
 }
@@ -138,6 +146,8 @@ pub struct Router {
     by_folded: HashMap<String, AccountId>,
     conversations: HashMap<ConversationId, Conversation>,
     by_log: HashMap<LogId, ConversationId>,
+    /// Rooms that exist, by their names in lower case.
+    rooms: BTreeMap<String, ConversationId>,
     position: u64,
     mailbox: MailboxLimits,
 }
@@ -156,9 +166,11 @@ impl Router {
             router.restore_conversation(row);
         }
         for room in [RoomName::lobby(), RoomName::all()] {
+            let cid = ConversationId::room(&room);
+            router.note_room(&cid);
             router
                 .conversations
-                .entry(ConversationId::room(&room))
+                .entry(cid)
                 .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
         }
         Ok(router)
@@ -196,7 +208,7 @@ impl Router {
         match header {
             Header::Message(header) => self.resolve_message(header, conflict),
             Header::Key(_) => self.lost_race(header.conversation()),
-            Header::Member(_) => self.stale_members(header.conversation()),
+            Header::Member(link) => self.stale_members(&link.from, &link.cid),
             Header::Receipt(_) => Decision::refuse(
                 chat_protocol::code::CONFLICT,
                 "another receipt was sent under this id; use a new id",

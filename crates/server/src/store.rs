@@ -155,6 +155,15 @@ pub struct NewLink {
     pub frame: Bytes,
 }
 
+/// The topic of an open room; the newest replaces the one before.
+#[derive(Debug)]
+pub struct NewTopic {
+    /// The room.
+    pub log: LogId,
+    /// Empty for none.
+    pub text: String,
+}
+
 /// One change that the worker asks for, or a question that only the store can answer.
 #[derive(Debug)]
 pub enum Proposal {
@@ -168,6 +177,8 @@ pub enum Proposal {
     Epoch(Box<NewEpoch>),
     /// Appends a link.
     Link(Box<NewLink>),
+    /// Sets a topic.
+    Topic(NewTopic),
     /// Moves cursors of a device, never back.
     Cursors {
         /// Whose.
@@ -344,6 +355,8 @@ pub struct ConversationRow {
     pub cid: ConversationId,
     /// Frames and digests of its membership chain.
     pub links: Vec<(MemberHeader, Digest)>,
+    /// What an open room is about.
+    pub topic: String,
     /// Its newest epoch.
     pub epoch: Option<EpochRow>,
     /// Its last position.

@@ -238,6 +238,9 @@ impl<S: Store> Worker<S> {
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
                 }
+                if let Some((account, head)) = effects.removed {
+                    self.notify.removed(account, head);
+                }
                 let recipients = effects
                     .delivery
                     .map_or(0, |delivery| self.sessions.deliver(Wire::new(delivery)));
@@ -248,7 +251,8 @@ impl<S: Store> Worker<S> {
             Request::Ask(peer, ClientToHub::Seen { positions }) => {
                 self.router.apply_seen(peer.account, positions);
             }
-            Request::Ask(..) | Request::Leave(_) | Request::GoLive(_) => {}
+            Request::Ask(peer, question) => self.finish_question(peer, question),
+            Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
 
@@ -295,8 +299,8 @@ impl<S: Store> Worker<S> {
                 // Whoever waited for it may be gone.
                 request.reply.send(Err(refusal)).ok();
             }
-            // A cursor that was not kept only means that something comes twice.
-            Request::Ask(..) | Request::Leave(_) | Request::GoLive(_) => {}
+            Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
+            Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
 

@@ -22,6 +22,7 @@ impl Talk {
                 self.client.who().await;
                 Said::default()
             }
+            SlashCommand::Room(command) => self.in_room(command).await,
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
             SlashCommand::Status => self.with_status(Self::status).await,
             SlashCommand::Pending => self.with_status(Self::pending).await,

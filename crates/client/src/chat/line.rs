@@ -1,9 +1,10 @@
 //! For a person at a terminal: what arrives is printed above the line that is being typed.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Said, Talk};
 use crate::client::Events;
@@ -20,13 +21,18 @@ const TWICE: Duration = Duration::from_secs(2);
 /// How long leaving may wait for answers.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the prompt waits for the answer about the room that was gone to.
+const GOING_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Empties the screen and puts the cursor in its corner.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 /// Talks until the person leaves.
 pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatus, Failure> {
-    let prompt = format!("{} #lobby> ", talk.lines.me);
-    let (mut screen, mut keyboard) = keyboard::open(std::sync::Arc::clone(&talk.names), prompt)?;
+    talk.returns = true;
+    let words =
+        keyboard::Words { names: Arc::clone(&talk.names), rooms: Arc::clone(&talk.rooms.names) };
+    let (mut screen, mut keyboard) = keyboard::open(words, Arc::clone(&talk.rooms.prompt))?;
     screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves")?;
     let ended = converse(&mut talk, &mut events, &mut screen, &mut keyboard).await;
     if let Err(failure) = ended {
@@ -47,6 +53,7 @@ async fn converse(
     keyboard: &mut Keyboard,
 ) -> Result<(), Failure> {
     let mut interrupted_at: Option<Instant> = None;
+    let mut waits_until: Option<Instant> = None;
     loop {
         let (said, is_typed) = tokio::select! {
             event = events.next() => (talk.happened(event).await?, false),
@@ -62,13 +69,21 @@ async fn converse(
                 }
                 Some(Typed::End) | None => Said::over(),
             }, true),
+            () = sleep_until(waits_until.unwrap_or_else(Instant::now)), if waits_until.is_some() => {
+                talk.rooms.stop_waiting();
+                (Said::default(), false)
+            }
         };
         let is_over = said.is_over;
         show(talk, screen, said).await?;
         if is_over {
             return Ok(());
         }
-        if is_typed {
+        // The next prompt says where text goes: who was refused is not there.
+        if is_typed && talk.rooms.is_going() {
+            waits_until = Some(Instant::now() + GOING_TIMEOUT);
+        } else if is_typed || (waits_until.is_some() && !talk.rooms.is_going()) {
+            waits_until = None;
             keyboard.go_on();
         }
     }

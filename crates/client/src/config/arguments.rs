@@ -14,6 +14,9 @@ const SEED_MAX: u64 = (1 << 53) - 1;
 /// One client needs a socket and a log file; beyond this the machine measures itself.
 const EMULATED_CLIENTS_MAX: i64 = 10_000;
 
+/// A client is in half of them, and the server lets it be in a hundred.
+const EMULATED_ROOMS_MAX: i64 = 100;
+
 const EXAMPLES: &str = "\
 Examples:
   chat-client --user alice                                  talk, line by line
@@ -71,6 +74,8 @@ pub enum Verb {
     },
     /// Show who is there
     Users,
+    /// Show the rooms: those I am in, and the open ones
+    Rooms,
     /// Let others run commands on this machine, as far as a policy allows
     Agent {
         /// Who may run what; without it everything is refused
@@ -163,6 +168,10 @@ pub struct EmulatorArguments {
     /// Messages per second, all clients together [default: as fast as they are answered]
     #[arg(long, value_name = "R", requires = "emulate", value_parser = rate)]
     pub rate: Option<f64>,
+    /// So many open rooms beside the lobby; each client is in about half of them
+    #[arg(long, value_name = "N", requires = "emulate",
+          value_parser = clap::value_parser!(u32).range(1..=EMULATED_ROOMS_MAX))]
+    pub rooms: Option<u32>,
     /// Makes the choice of lines repeatable [default: a random one, shown in the report]
     #[arg(long, value_name = "S", requires = "emulate",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]

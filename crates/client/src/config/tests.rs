@@ -51,6 +51,7 @@ fn verbs_are_read() {
             Mode::Run { target: name("web1"), argv: argv(&["ls", "-l", "--json"]) },
         ),
         ("--user a users", Mode::Users),
+        ("--user a rooms", Mode::Rooms),
         ("--user w agent --policy p.toml", Mode::Agent { policy: Some("p.toml".into()) }),
         ("story AZAZAZAZ --logs l", Mode::Story { id: "AZAZAZAZ".to_owned() }),
         ("man", Mode::Man),
@@ -70,6 +71,7 @@ fn the_emulator_has_its_flags() {
         rate: None,
         seed: None,
         html: None,
+        rooms: 0,
         p99_max: None,
     };
     assert_eq!(mode_of("--emulate 20 --messages messages.txt"), Mode::Emulate(plain.clone()));

@@ -31,6 +31,10 @@ impl Answers {
 
     /// Notes the answers among these events; rows for those that others wait for.
     pub(super) fn note(&mut self, events: &[Notification]) -> Vec<Change> {
+        // What was done in a room is only known to the process that asked for it.
+        for id in events.iter().filter_map(|notification| done_in_room(&notification.event)) {
+            self.0.remove(&id);
+        }
         let answers = events.iter().filter_map(|notification| match &notification.event {
             event @ (Event::Stored { id, .. } | Event::Refused { id, .. }) => Some((*id, event)),
             _ => None,
@@ -66,6 +70,12 @@ impl Answers {
         }
         Ok((events, rows))
     }
+}
+
+/// What was asked for in a room, if this says that it is done.
+fn done_in_room(event: &Event) -> Option<MessageId> {
+    let is_message = matches!(event, Event::Stored { .. } | Event::Refused { .. });
+    event.answers().filter(|_| !is_message)
 }
 
 /// Rows that nobody waits for any more.

@@ -256,11 +256,10 @@ impl Journal {
                 reason: (!reason.is_empty()).then(|| reason.as_str().into()),
                 ..self.about("command.ended", re)
             },
-            Event::Joined { cid } => Operation {
-                conversation: Some(conversation(cid).into()),
-                outcome: Some(Outcome::Ok),
-                ..self.line("room.join")
-            },
+            Event::Joined { cid, .. } => self.in_room("room.join", cid, None),
+            Event::Left { cid, .. } => self.in_room("room.leave", cid, None),
+            Event::MemberChanged { cid, who, .. } => self.in_room("room.member", cid, Some(who)),
+            Event::Topic { cid, by, .. } => self.in_room("room.topic", cid, Some(by)),
             Event::Complaint { code, reason, .. } => Operation {
                 level: Level::Warn,
                 outcome: Some(Outcome::Refused),
@@ -268,9 +267,27 @@ impl Journal {
                 reason: Some(reason.as_str().into()),
                 ..self.line("server.complaint")
             },
-            Event::Presence { .. } | Event::People { .. } | Event::Refreshed { .. } => return,
+            Event::Presence { .. }
+            | Event::People { .. }
+            | Event::Rooms { .. }
+            | Event::Refreshed { .. } => return,
         };
         self.log.write(&operation);
+    }
+
+    /// The line for what has happened in a room.
+    fn in_room<'a>(
+        &'a self,
+        op: &'static str,
+        cid: &'a ConversationId,
+        peer: Option<&'a UserName>,
+    ) -> Operation<'a> {
+        Operation {
+            conversation: Some(conversation(cid).into()),
+            peer: peer.map(|peer| peer.as_str().into()),
+            outcome: Some(Outcome::Ok),
+            ..self.line(op)
+        }
     }
 
     /// The line for what came from somebody else.

@@ -130,6 +130,16 @@ impl Driver {
                 replies.sent.push((reply, sent));
             }
             Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
+            Order::Room { room, action, reply } => {
+                let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
+                self.answers.expect(&asked);
+                replies.sent.push((reply, asked));
+            }
+            Order::Rooms => endpoint.rooms(),
+            Order::Roster { room, reply } => {
+                // Whoever asked may be gone.
+                reply.send(endpoint.roster(&room)).ok();
+            }
             Order::Who => endpoint.who(),
             Order::Refresh(cid) => endpoint.refresh(&cid),
             Order::Consumed(key) => endpoint.consumed(key),

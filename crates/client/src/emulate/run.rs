@@ -13,7 +13,7 @@ use chat_endpoint::BundleCache;
 use chat_oplog::{OperationLogs, Rotation};
 use chat_protocol::crypto::random;
 use chat_protocol::handshake::Purpose;
-use chat_protocol::name::UserName;
+use chat_protocol::name::{RoomName, UserName};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::{mpsc, watch};
@@ -25,7 +25,7 @@ use crate::config::{Common, Emulation, Extent, Verbosity};
 use crate::connection::Connector;
 use crate::emulate::html;
 use crate::emulate::report::Report;
-use crate::emulate::script::{Picker, Script, ScriptError};
+use crate::emulate::script::{Picker, Random, Script, ScriptError};
 use crate::exit::ExitStatus;
 use crate::home::{KnownServers, OwnDevice};
 use crate::oneshot::{interrupted, note, print_line};
@@ -107,6 +107,31 @@ fn names(count: u32) -> Result<Vec<UserName>, Failure> {
     })
 }
 
+/// The streams of random numbers from here on choose rooms; those before it choose lines.
+const ROOM_STREAMS: u64 = 1 << 32;
+
+fn stream(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX - ROOM_STREAMS)
+}
+
+/// The rooms of a client: the lobby, and about half of `emu-room-001` and so on. The same in every
+/// run, because who has joined a room is in it for good.
+fn rooms(count: u32, client: usize) -> Result<Vec<RoomName>, Failure> {
+    let mut random = Random::new(0, ROOM_STREAMS + stream(client));
+    let mut rooms = vec![RoomName::lobby()];
+    for number in 1..=count {
+        let room = RoomName::new(&format!("emu-room-{number:03}"));
+        let room = room.map_err(|error| Failure::Other {
+            status: ExitStatus::Usage,
+            reason: format!("too many rooms: {error}"),
+        })?;
+        if random.below(2) == 0 {
+            rooms.push(room);
+        }
+    }
+    Ok(rooms)
+}
+
 /// Everything that the clients share.
 struct Crowd<'a> {
     common: &'a Common,
@@ -168,6 +193,8 @@ impl<'a> Crowd<'a> {
                 ledger: Arc::clone(&self.ledger),
                 picker,
                 pace: pace(self.emulation, number),
+                rooms: rooms(self.emulation.rooms, number)?,
+                random: Random::new(seed, ROOM_STREAMS + stream(number)),
                 phases: self.phases.subscribe(),
                 milestones: told.clone(),
                 state: State::default(),
@@ -380,6 +407,7 @@ mod tests {
             rate,
             seed: None,
             html: None,
+            rooms: 0,
             p99_max: None,
         }
     }
@@ -391,6 +419,16 @@ mod tests {
         assert_eq!(pace.offset, Duration::from_millis(250));
         assert_eq!((pace.count, pace.duration), (Some(3), None));
         assert_eq!(super::pace(&emulation(None), 2).interval, None);
+    }
+
+    #[test]
+    fn clients_are_in_the_lobby_and_in_about_half_of_the_rooms_in_every_run() {
+        let all: Vec<_> = (0..40).map(|client| rooms(10, client).unwrap()).collect();
+        assert!(all.iter().all(|rooms| rooms[0] == RoomName::lobby()));
+        let places: usize = all.iter().map(|rooms| rooms.len() - 1).sum();
+        assert!((120..=280).contains(&places), "{places} of 400");
+        assert_eq!(all[7], rooms(10, 7).unwrap());
+        assert_eq!(rooms(0, 3).unwrap().len(), 1);
     }
 
     #[test]

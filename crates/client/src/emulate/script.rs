@@ -211,7 +211,8 @@ impl Random {
         u64::try_from(scaled >> 64).unwrap_or_default()
     }
 
-    fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+    /// One of the items; nothing where there are none.
+    pub fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let bound = u64::try_from(items.len()).unwrap_or(u64::MAX);
         usize::try_from(self.below(bound)).ok().and_then(|index| items.get(index))
     }

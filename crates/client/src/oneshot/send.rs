@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::time::Duration;
 
-use chat_endpoint::Event;
+use chat_endpoint::{Event, RoomAction};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::MESSAGE_TEXT_BYTES_MAX;
 use chat_protocol::name::RoomName;
@@ -26,7 +26,15 @@ pub async fn send(common: &Common, to: &Recipient, text: &SendText) -> Result<Ex
     let mut task = Box::pin(Task::start(common)).await?;
     let id = match to {
         Recipient::User(user) => task.client.tell(user, &text).await?,
-        Recipient::Room(room) => task.client.say(room, &text).await?,
+        Recipient::Room(room) => {
+            let join = RoomAction::Join { create: false };
+            let joined = task.client.act_in_room(room, join).await?;
+            if let Some(status) = until_joined(&mut task, joined).await? {
+                task.end().await;
+                return Ok(status);
+            }
+            task.client.say(room, &text).await?
+        }
         Recipient::All => task.client.say(&RoomName::all(), &text).await?,
     };
     let answered = tokio::select! {
@@ -43,6 +51,41 @@ pub async fn send(common: &Common, to: &Recipient, text: &SendText) -> Result<Ex
     Ok(status)
 }
 
+/// Waits until I am in the room; a status when that is not to be.
+async fn until_joined(task: &mut Task, id: MessageId) -> Result<Option<ExitStatus>, Failure> {
+    let answered = tokio::select! {
+        answered = timeout(ANSWER_TIMEOUT, joined(task, id)) => answered,
+        () = interrupted() => return Ok(Some(ExitStatus::Interrupted)),
+    };
+    if let Ok(answer) = answered {
+        return answer;
+    }
+    super::note("no answer in time; nothing was sent");
+    Ok(Some(ExitStatus::TimedOut))
+}
+
+async fn joined(task: &mut Task, id: MessageId) -> Result<Option<ExitStatus>, Failure> {
+    loop {
+        let event = task.events.next().await;
+        let Some(notification) = task.notification(event)? else { continue };
+        if matches!(notification.event, Event::Alarm { .. }) {
+            task.mention(&notification.event);
+        }
+        if notification.event.answers() != Some(id) {
+            continue;
+        }
+        task.consumed(&notification).await;
+        if !matches!(notification.event, Event::Refused { .. }) {
+            return Ok(None);
+        }
+        if task.is_json {
+            task.show(&notification.event)?;
+        }
+        task.mention(&notification.event);
+        return Ok(Some(ExitStatus::Refused));
+    }
+}
+
 /// Waits for the answer. Other durable events stay for whoever shows them.
 async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
     loop {
@@ -50,12 +93,14 @@ async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
         let Some(notification) = task.notification(event)? else { continue };
         let status = match &notification.event {
             Event::Stored { id: stored, .. } if *stored == id => {
+                task.consumed(&notification).await;
                 if task.is_json || task.verbosity > Verbosity::Quiet {
                     task.show(&notification.event)?;
                 }
                 ExitStatus::Ok
             }
             Event::Refused { id: refused, .. } if *refused == id => {
+                task.consumed(&notification).await;
                 if task.is_json {
                     task.show(&notification.event)?;
                 }

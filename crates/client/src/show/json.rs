@@ -73,7 +73,12 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             "event": "noack", "stage": "request", "code": code, "reason": reason,
         })],
         Event::People { people, .. } => people.iter().map(person).collect(),
-        Event::Command { .. } | Event::Refreshed { .. } | Event::Joined { .. } => Vec::new(),
+        Event::Joined { .. }
+        | Event::Left { .. }
+        | Event::MemberChanged { .. }
+        | Event::Topic { .. } => super::rooms::object(me, event).into_iter().collect(),
+        Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
+        Event::Command { .. } | Event::Refreshed { .. } => Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod faults;
 mod intake;
+mod rooms;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
@@ -24,6 +25,7 @@ use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 pub(crate) use faults::{Fate, Faults, Rule};
+pub(crate) use rooms::{Forgery, room};
 
 /// Keys are slow to make and may be the same in every test.
 static KEYS: LazyLock<Vec<Arc<DeviceKeys>>> = LazyLock::new(|| {
@@ -178,9 +180,7 @@ impl TestHub {
 
     /// Signs a device in that was told these counters.
     pub(crate) fn sign_in(&mut self, index: usize, counters: Vec<Counter>) -> Result<(), Rollback> {
-        let heads = [RoomName::lobby(), RoomName::all()]
-            .map(|room| self.head(&ConversationId::room(&room)))
-            .into();
+        let heads = self.heads_of(index);
         let signed_in = SignedIn { time: self.now, heads, counters, vault: None };
         let peer = &mut self.peers[index];
         peer.endpoint.connected(self.now, &signed_in, &self.bundle)?;
@@ -309,7 +309,8 @@ impl TestHub {
                 let e = Digest(chat_protocol::crypto::sha256(
                     RawFrame::decode(entry.frame.clone()).unwrap().header(),
                 ));
-                let line = members.position(&me.0, &me.1).unwrap();
+                // Who has no line gets the first one's wrap.
+                let line = members.position(&me.0, &me.1).unwrap_or_default();
                 let first = u16::try_from(line).unwrap();
                 let parts = Upload::split(e, members.as_bytes(), &[]);
                 peer.inbox.extend(parts.into_iter().map(Transmit::Binary));

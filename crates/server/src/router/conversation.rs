@@ -1,8 +1,12 @@
 //! A conversation: its membership, its newest epochs, and how far each sender is in them.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use chat_protocol::{
+    header::{MemberHeader, MemberOperation},
     hub::{EpochHead, Head},
     id::{Digest, KeyId},
     members::{MemberList, Membership},
@@ -117,6 +121,10 @@ pub struct Conversation {
     pub epochs: VecDeque<Epoch>,
     /// Its last position.
     pub newest: u64,
+    /// What an open room is about.
+    pub topic: String,
+    /// The last link about those who left or were removed, by its number.
+    pub gone: HashMap<UserName, u32>,
     /// Who came in lately, and when.
     joined: Vec<(AccountId, u64)>,
     /// Of a direct conversation: what waits for each of the two.
@@ -133,8 +141,26 @@ impl Conversation {
             membership,
             epochs: VecDeque::new(),
             newest: 0,
+            topic: String::new(),
+            gone: HashMap::new(),
             joined: Vec::new(),
             backlogs: Vec::new(),
+        }
+    }
+
+    /// Applies a link that was accepted.
+    pub(super) fn apply_link(&mut self, link: &MemberHeader, digest: Digest) {
+        let Some(membership) = &mut self.membership else { return };
+        let was_in = membership.contains(&link.who);
+        membership.apply(link, digest);
+        match link.op {
+            MemberOperation::Leave | MemberOperation::Remove if was_in => {
+                self.gone.insert(link.who.clone(), link.mg);
+            }
+            MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit => {
+                self.gone.remove(&link.who);
+            }
+            MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role => {}
         }
     }
 
@@ -212,10 +238,12 @@ impl Router {
                 account.waiting = account.waiting.plus(waiting);
             }
         }
-        if let Some(membership) = &mut conversation.membership {
-            for (link, digest) in &row.links {
-                membership.apply(link, *digest);
-            }
+        conversation.topic = row.topic;
+        for (link, digest) in &row.links {
+            conversation.apply_link(link, *digest);
+        }
+        if !row.links.is_empty() {
+            self.note_room(&row.cid);
         }
         for name in conversation.names() {
             let account = self.by_name.get(&name).and_then(|id| self.accounts.get_mut(id));

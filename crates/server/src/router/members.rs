@@ -3,8 +3,9 @@
 use chat_protocol::{
     code,
     header::{MemberHeader, MemberOperation},
+    hub::Head,
     members::{MemberError, Membership},
-    name::{ConversationId, ConversationKind},
+    name::{ConversationId, ConversationKind, UserName},
 };
 
 use super::{Account, Conversation, Decision, Effects, Pending, Router};
@@ -35,6 +36,12 @@ impl Router {
             let reason = format!("{} has another identity key", header.who);
             return Decision::refuse(code::NOT_ALLOWED, reason);
         }
+        if pending.joining.contains(&who.id) {
+            return Decision::Defer;
+        }
+        if let Some(problem) = self.link_problem(account, who, header, pending) {
+            return problem;
+        }
         let known = self.conversations.get(cid);
         let empty = Membership::new(cid.clone());
         let membership = known.and_then(|c| c.membership.as_ref()).unwrap_or(&empty);
@@ -47,16 +54,20 @@ impl Router {
                         let (mg, digest) = (header.mg, request.digest);
                         Decision::Propose(Proposal::Probe(Probe::Link { log, mg, digest }))
                     }
-                    _ => self.stale_members(cid),
+                    _ => self.stale_members(&header.from, cid),
                 };
             }
             Err(error) => return Decision::refuse(code::NOT_ALLOWED, error.to_string()),
         }
         pending.conversations.insert(cid.clone());
+        if let (MemberOperation::Create, ConversationKind::Room(room)) = (header.op, cid.kind()) {
+            pending.rooms.insert(room.as_str().to_ascii_lowercase());
+        }
         let newcomers =
             if header.op == MemberOperation::Leave || header.op == MemberOperation::Remove {
                 Vec::new()
             } else {
+                pending.joining.insert(who.id);
                 who.devices.iter().map(|device| device.id).collect()
             };
         Decision::Propose(Proposal::Link(Box::new(NewLink {
@@ -68,22 +79,22 @@ impl Router {
         })))
     }
 
-    pub(super) fn stale_members(&self, cid: &ConversationId) -> Decision {
+    pub(super) fn stale_members(&self, name: &UserName, cid: &ConversationId) -> Decision {
         let reason = "another link came first; fetch the chain and sign again";
-        Decision::Refuse(Refusal::new(code::MEMBERS, reason).with_head(self.head(cid)))
+        Decision::Refuse(Refusal::new(code::MEMBERS, reason).with_head(self.head_for(name, cid)))
     }
 
     pub(super) fn apply_link(&mut self, now_ms: u64, new: &NewLink, log: LogId) -> Effects {
         let cid = &new.header.cid;
         self.note_log(log, cid);
+        self.note_room(cid);
         let conversation = self
             .conversations
             .entry(cid.clone())
             .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
         conversation.log = Some(log);
-        if let Some(membership) = &mut conversation.membership {
-            membership.apply(&new.header, new.digest);
-        }
+        conversation.apply_link(&new.header, new.digest);
+        let mut removed = None;
         let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {
             match new.header.op {
@@ -93,11 +104,14 @@ impl Router {
                 }
                 MemberOperation::Leave | MemberOperation::Remove => {
                     account.conversations.remove(cid);
+                    if new.header.op == MemberOperation::Remove {
+                        removed = Some((account.id, Head { epoch: None, ..conversation.head() }));
+                    }
                     conversation.close_epochs(|line| line.account == account.id);
                 }
                 MemberOperation::Role => {}
             }
         }
-        Effects { changed: Some(cid.clone()), ..Effects::default() }
+        Effects { changed: Some(cid.clone()), removed, ..Effects::default() }
     }
 }

@@ -2,16 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use chat_protocol::{
-    hub::Person,
-    name::{ConversationId, UserName},
-};
+use chat_protocol::{hub::Person, name::UserName};
 
 use super::Router;
-use crate::{
-    limits::WHO_PAGE_MAX,
-    store::{AccountId, LogId},
-};
+use crate::{limits::WHO_PAGE_MAX, store::AccountId};
 
 /// Accounts in the order of their names.
 #[derive(Debug)]
@@ -63,13 +57,5 @@ impl Router {
             }
         }
         wanted
-    }
-
-    /// The log of a room whose chain an account may read: any room, the chain is no secret of its
-    /// members, but nothing else.
-    pub fn chain_log(&self, cid: &ConversationId) -> Option<LogId> {
-        let conversation = self.conversations.get(cid)?;
-        conversation.membership.as_ref()?;
-        conversation.log
     }
 }

@@ -19,8 +19,13 @@ impl Router {
             return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.to));
         };
         let sender = request.peer.account;
+        // Who has just left still owes receipts for what they got.
         let takes_part = |account| {
-            self.account(account).is_some_and(|account| self.belongs(account, &header.cid))
+            self.account(account).is_some_and(|account| {
+                let room = self.conversations.get(&header.cid).and_then(|c| c.membership.as_ref());
+                self.belongs(account, &header.cid)
+                    || room.is_some_and(|room| room.has_known(&account.name))
+            })
         };
         if !takes_part(sender) || !takes_part(to.id) {
             let reason = "a receipt goes between two people of the conversation it names";

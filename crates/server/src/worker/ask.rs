@@ -15,10 +15,10 @@ use super::Worker;
 use crate::{
     metrics::Metrics,
     request::{Peer, Refusal},
-    router::Wanted,
+    router::{Chain, Wanted},
     sessions::push_text,
     store::{
-        LogId, Proposal, Store,
+        Proposal, Store,
         sqlite::{ReadError, Reads},
     },
 };
@@ -50,8 +50,25 @@ impl<S: Store> Worker<S> {
             }
             ClientToHub::Members { id, cid, from } => {
                 let (reads, id, from) = (self.reads.clone(), *id, *from);
-                let (cid, log) = (cid.clone(), self.router.chain_log(cid));
-                self.read_for(peer, id, async move { links(&reads, id, cid, log, from).await });
+                match self.router.chain(&peer.name, cid) {
+                    Ok(chain) => {
+                        let cid = cid.clone();
+                        let answer = async move { links(&reads, id, cid, chain, from).await };
+                        self.read_for(peer, id, answer);
+                    }
+                    Err(refusal) => self.tell(peer, &asked(&refusal, id)),
+                }
+            }
+            ClientToHub::Rooms { id, after } => {
+                let page = self.router.rooms_page(&peer.name, after.as_ref());
+                let answer = HubToClient::Rooms { id: *id, rooms: page.rooms, more: page.more };
+                self.tell(peer, &answer);
+            }
+            ClientToHub::Topic { id, cid, text } => {
+                match self.router.decide_topic(peer, cid, text) {
+                    Ok(proposal) => return Some(proposal),
+                    Err(refusal) => self.tell(peer, &asked(&refusal, *id)),
+                }
             }
             ClientToHub::Auth { .. } => {
                 let refusal = Refusal::new(code::MALFORMED, "you are signed in already");
@@ -59,6 +76,29 @@ impl<S: Store> Worker<S> {
             }
         }
         None
+    }
+
+    /// A topic is durable: answers who set it and tells the others in the room.
+    pub(super) fn finish_question(&mut self, peer: &Arc<Peer>, question: &ClientToHub) {
+        let ClientToHub::Topic { id, cid, text } = question else { return };
+        let members = self.router.apply_topic(cid, text);
+        let told = |id| HubToClient::Topic {
+            id,
+            cid: cid.clone(),
+            text: text.clone(),
+            by: peer.name.clone(),
+        };
+        self.tell(peer, &told(Some(*id)));
+        let notice = hub::write(&told(None)).into();
+        self.sessions.tell(&members, &notice, Some(peer.connection));
+    }
+
+    /// There was no room for what a question wanted kept. A cursor that was not kept only means
+    /// that something comes twice.
+    pub(super) fn question_was_not_kept(&self, peer: &Peer, question: &ClientToHub) {
+        if let ClientToHub::Topic { id, .. } = question {
+            self.tell(peer, &asked(&Refusal::storage_full(), *id));
+        }
     }
 
     /// Runs a question beside the worker and pushes its answer.
@@ -80,6 +120,10 @@ impl<S: Store> Worker<S> {
             drop(permit);
         });
     }
+}
+
+fn asked(refusal: &Refusal, id: MessageId) -> HubToClient {
+    refusal.to_message(HubStage::Request, Some(id))
 }
 
 fn failed(metrics: &Metrics, id: MessageId, error: &ReadError) -> HubToClient {
@@ -116,11 +160,15 @@ async fn links(
     reads: &Reads,
     id: MessageId,
     cid: ConversationId,
-    log: Option<LogId>,
+    chain: Option<Chain>,
     from: u32,
 ) -> Result<HubToClient, ReadError> {
-    let (links, more) = match log {
-        Some(log) => reads.links(log, from, PAGE_ITEMS_MAX).await?,
+    let (links, more) = match chain {
+        Some(Chain { log, end }) => {
+            let theirs = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
+            let (links, more) = reads.links(log, from, PAGE_ITEMS_MAX.min(theirs)).await?;
+            (links, more && theirs > PAGE_ITEMS_MAX)
+        }
         None => (Vec::new(), false),
     };
     let links = links.into_iter().map(B64Vec).collect();

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use chat_protocol::{
-    hub::{self, HubToClient},
+    hub::{self, Head, HubToClient},
     name::{ConversationId, UserName},
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
     connection::ConnectionId, limits::NOTICE_PERIOD, notices::Notices, router::Router,
-    sessions::Sessions,
+    sessions::Sessions, store::AccountId,
 };
 
 /// What is to be told.
@@ -19,6 +19,8 @@ pub(super) struct Notify {
     presence: Notices<UserName>,
     /// Room -> the connection that made every link of it, if it was one.
     rooms: BTreeMap<ConversationId, Option<ConnectionId>>,
+    /// Who was removed, and where the room stood then: what comes later is not theirs to know.
+    removed: Vec<(AccountId, Head)>,
     rooms_told_at: Option<Instant>,
 }
 
@@ -34,6 +36,11 @@ impl Notify {
             .entry(cid.clone())
             .and_modify(|maker| *maker = maker.filter(|maker| *maker == by))
             .or_insert(Some(by));
+    }
+
+    /// Somebody was removed from a room by another one.
+    pub(super) fn removed(&mut self, account: AccountId, head: Head) {
+        self.removed.push((account, head));
     }
 
     /// When there is something to tell.
@@ -69,6 +76,10 @@ impl Notify {
                 let message = HubToClient::Heads { heads: vec![router.head(&cid)] };
                 let text = Utf8Bytes::from(hub::write(&message));
                 sessions.tell(&router.members(&cid), &text, maker);
+            }
+            for (account, head) in std::mem::take(&mut self.removed) {
+                let message = HubToClient::Heads { heads: vec![head] };
+                sessions.tell(&[account], &Utf8Bytes::from(hub::write(&message)), None);
             }
         }
     }

@@ -118,6 +118,8 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         ClientToHub::Who { id, .. } => ("request.who", Some(id)),
         ClientToHub::Bundles { id, .. } => ("request.bundles", Some(id)),
         ClientToHub::Members { id, .. } => ("request.members", Some(id)),
+        ClientToHub::Rooms { id, .. } => ("request.rooms", Some(id)),
+        ClientToHub::Topic { id, .. } => ("request.topic", Some(id)),
         ClientToHub::Seen { .. } => ("request.seen", None),
         ClientToHub::Auth { .. } => ("request.auth", None),
     };

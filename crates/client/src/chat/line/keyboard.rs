@@ -62,10 +62,7 @@ impl Screen {
 }
 
 /// Starts the thread that reads the keyboard.
-pub(super) fn open(
-    names: Arc<Mutex<BTreeSet<String>>>,
-    prompt: String,
-) -> io::Result<(Screen, Keyboard)> {
+pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES_MAX)
@@ -75,7 +72,7 @@ pub(super) fn open(
     let history = MemHistory::with_config(&config);
     let mut editor: Editor<Words, MemHistory> =
         Editor::with_history(config, history).map_err(io::Error::other)?;
-    editor.set_helper(Some(Words { names }));
+    editor.set_helper(Some(words));
     // A terminal that cannot move its cursor gets plain lines.
     let printer = editor.create_external_printer().ok();
     let screen = Screen(printer.map(|printer| {
@@ -86,6 +83,7 @@ pub(super) fn open(
     let (turns, mut may_go_on) = mpsc::channel(1);
     std::thread::spawn(move || {
         loop {
+            let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let typed = match editor.readline(&prompt) {
                 Ok(line) => Typed::Line(line),
                 Err(ReadlineError::Interrupted) => Typed::Interrupt,
@@ -100,11 +98,25 @@ pub(super) fn open(
 }
 
 /// Completes commands and names.
-struct Words {
-    names: Arc<Mutex<BTreeSet<String>>>,
+pub(super) struct Words {
+    /// Of people.
+    pub(super) names: Arc<Mutex<BTreeSet<String>>>,
+    /// Of rooms.
+    pub(super) rooms: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Words {
+    /// Rooms that begin so, with or without their `#`.
+    fn rooms_like(&self, prefix: &str) -> Vec<String> {
+        let (hash, folded) = match prefix.strip_prefix('#') {
+            Some(rest) => ("#", rest.to_ascii_lowercase()),
+            None => ("", prefix.to_ascii_lowercase()),
+        };
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |name: &&String| name.to_ascii_lowercase().starts_with(&folded);
+        rooms.iter().filter(fits).map(|name| format!("{hash}{name} ")).collect()
+    }
+
     /// Where the word at the cursor begins, and what it can become.
     fn candidates(&self, line: &str) -> (usize, Vec<String>) {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +145,7 @@ impl Words {
                 slash::complete(rest).into_iter().map(str::to_owned).collect()
             }
             Completion::Users => matching(rest, " "),
+            Completion::Rooms => self.rooms_like(rest),
             Completion::Targets => {
                 let mut found = matching(rest, " ");
                 if SERVER.starts_with(rest) {
@@ -175,7 +188,11 @@ mod tests {
     #[test]
     fn commands_and_names_are_completed_where_they_are_due() {
         let names = ["alice", "Bob", "bobby"].map(str::to_owned);
-        let words = Words { names: Arc::new(Mutex::new(names.into())) };
+        let rooms = ["lobby", "ops"].map(str::to_owned);
+        let words = Words {
+            names: Arc::new(Mutex::new(names.into())),
+            rooms: Arc::new(Mutex::new(rooms.into())),
+        };
         for (line, start, expected) in [
             ("bo", 0, &["Bob*", "bobby*"][..]),
             ("hello bo", 0, &[]),
@@ -184,6 +201,8 @@ mod tests {
             ("/msg alice al", 13, &[]),
             ("/run ser", 5, &["server "]),
             ("/help ver", 6, &["version"]),
+            ("/join o", 6, &["ops "]),
+            ("/join #L", 6, &["#lobby "]),
             ("", 0, &[]),
         ] {
             let (at, found) = words.candidates(line);

@@ -1,16 +1,17 @@
 //! One emulated client: sends its lines at its pace and tells the ledger what it sees.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat_endpoint::{CommandOptions, Event};
+use chat_endpoint::{CommandOptions, Event, RoomAction};
 use chat_protocol::name::{ConversationId, RoomName};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ledger::{CMD, Ledger};
 use crate::client::{Client, ClientEvent, Events, SendError};
-use crate::emulate::script::Picker;
+use crate::emulate::script::{Picker, Random};
 use crate::input::Input;
 use crate::slash::SlashCommand;
 
@@ -21,13 +22,16 @@ const UNANSWERED_MAX: usize = 16;
 /// The last receipts; nothing that the report counts waits for them.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why a client always has a room to talk in.
+const LOBBY: &str = "every client is in the lobby";
+
 /// The code of a message that this side refused.
 const NOT_SENT: &str = "NOT_SENT";
 
 /// What all clients do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Become members of both rooms.
+    /// Become members of all rooms that are theirs.
     Joining,
     /// All are members: learn who is.
     Refreshing,
@@ -43,7 +47,7 @@ pub(super) const MILESTONES_EACH: usize = 4;
 /// What a client has reached.
 #[derive(Debug)]
 pub(super) enum Milestone {
-    /// A member of both rooms.
+    /// A member of all its rooms.
     Joined,
     /// Knows who else is.
     Refreshed,
@@ -88,6 +92,9 @@ pub(super) struct Emulated {
     pub(super) ledger: Arc<Mutex<Ledger>>,
     pub(super) picker: Picker,
     pub(super) pace: Pace,
+    /// Where its texts go: the lobby and the rooms that it is in.
+    pub(super) rooms: Vec<RoomName>,
+    pub(super) random: Random,
     pub(super) phases: watch::Receiver<Phase>,
     pub(super) milestones: mpsc::Sender<Milestone>,
     pub(super) state: State,
@@ -97,10 +104,11 @@ pub(super) struct Emulated {
 #[derive(Debug, Default)]
 pub(super) struct State {
     was_online: bool,
-    /// Lobby, everybody.
-    joined: [bool; 2],
+    /// Rooms that it is not known to be in yet.
+    joining: BTreeSet<ConversationId>,
     has_asked: bool,
-    refreshed: [bool; 2],
+    /// Rooms of which it has no list of members yet.
+    refreshing: BTreeSet<ConversationId>,
     sent: u32,
     unanswered: usize,
     has_sent_all: bool,
@@ -109,6 +117,15 @@ pub(super) struct State {
 impl Emulated {
     /// Until the phase of leaving is over, or the client stops.
     pub(super) async fn run(mut self) {
+        let rooms = self.rooms.iter().map(ConversationId::room);
+        self.state.joining = rooms.chain([ConversationId::all()]).collect();
+        self.state.refreshing.clone_from(&self.state.joining);
+        for room in self.rooms.iter().filter(|room| **room != RoomName::lobby()) {
+            // The reason is the last event.
+            if self.client.act_in_room(room, RoomAction::Join { create: true }).await.is_err() {
+                break;
+            }
+        }
         loop {
             let phase = *self.phases.borrow_and_update();
             let due = match phase {
@@ -143,8 +160,9 @@ impl Emulated {
     /// Asks once who is in the rooms.
     async fn refresh(&mut self) {
         if !std::mem::replace(&mut self.state.has_asked, true) {
-            self.client.refresh(&ConversationId::room(&RoomName::lobby())).await;
-            self.client.refresh(&ConversationId::all()).await;
+            for cid in self.state.refreshing.clone() {
+                self.client.refresh(&cid).await;
+            }
         }
     }
 
@@ -171,8 +189,14 @@ impl Emulated {
     /// Sends the next line, which was due at `at`.
     async fn send(&mut self, at: Instant) {
         self.state.sent += 1;
+        let mut place = 0;
         let (tag, sent) = match self.picker.pick().input {
-            Input::Text { text } => ("TEXT", self.client.say(&RoomName::lobby(), &text).await),
+            Input::Text { text } => {
+                let rooms: Vec<(usize, &RoomName)> = self.rooms.iter().enumerate().collect();
+                let (number, room) = self.random.choose(&rooms).copied().expect(LOBBY);
+                place = number;
+                ("TEXT", self.client.say(room, &text).await)
+            }
             Input::Direct { to, text } => ("DM", self.client.tell(&to, &text).await),
             Input::Broadcast { text } => {
                 ("BROADCAST", self.client.say(&RoomName::all(), &text).await)
@@ -186,7 +210,7 @@ impl Emulated {
         match sent {
             Ok(id) => {
                 self.state.unanswered += 1;
-                self.ledger().sent(self.number, id, tag, at, Instant::now());
+                self.ledger().sent((self.number, place), id, tag, at, Instant::now());
             }
             Err(SendError::Refused(error)) => {
                 tracing::warn!(client = self.number + 1, %error, "a line was not sent");
@@ -224,13 +248,13 @@ impl Emulated {
     fn see(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Joined { cid } => {
-                if reached(&mut self.state.joined, &cid) {
+            Event::Joined { cid, .. } => {
+                if is_last(&mut self.state.joining, &cid) {
                     self.tell(Milestone::Joined);
                 }
             }
             Event::Refreshed { cid } => {
-                if reached(&mut self.state.refreshed, &cid) {
+                if is_last(&mut self.state.refreshing, &cid) {
                     self.tell(Milestone::Refreshed);
                 }
             }
@@ -286,6 +310,9 @@ impl Emulated {
             Event::Unhealed { from, n, reason, .. } => {
                 tracing::warn!(client, %from, ?n, reason, "not healed");
             }
+            Event::Refused { code, reason, .. } => {
+                tracing::warn!(client, code, reason, "refused");
+            }
             Event::Complaint { code, reason, .. } => {
                 tracing::warn!(client, code, reason, "complaint");
             }
@@ -321,13 +348,9 @@ fn failure(code: &str, status: Option<i32>) -> String {
     }
 }
 
-/// Notes one of the two rooms; true when both are there for the first time.
-fn reached(rooms: &mut [bool; 2], cid: &ConversationId) -> bool {
-    let was = rooms.iter().all(|room| *room);
-    let [lobby, all] = rooms;
-    *lobby |= *cid == ConversationId::room(&RoomName::lobby());
-    *all |= *cid == ConversationId::all();
-    !was && rooms.iter().all(|room| *room)
+/// Takes a room off the list; true when it was the last one.
+fn is_last(rooms: &mut BTreeSet<ConversationId>, cid: &ConversationId) -> bool {
+    rooms.remove(cid) && rooms.is_empty()
 }
 
 #[cfg(test)]
@@ -352,12 +375,13 @@ mod tests {
     }
 
     #[test]
-    fn both_rooms_are_needed_and_count_once() {
-        let mut rooms = [false; 2];
-        assert!(!reached(&mut rooms, &ConversationId::all()));
-        assert!(!reached(&mut rooms, &ConversationId::all()));
-        assert!(reached(&mut rooms, &ConversationId::room(&RoomName::lobby())));
-        assert!(!reached(&mut rooms, &ConversationId::all()));
+    fn all_rooms_are_needed_and_count_once() {
+        let lobby = ConversationId::room(&RoomName::lobby());
+        let mut rooms = BTreeSet::from([ConversationId::all(), lobby.clone()]);
+        assert!(!is_last(&mut rooms, &ConversationId::all()));
+        assert!(!is_last(&mut rooms, &ConversationId::all()));
+        assert!(is_last(&mut rooms, &lobby));
+        assert!(!is_last(&mut rooms, &lobby));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) const CMD: &str = "CMD";
 struct Entry {
     tag: &'static str,
     sender: usize,
+    /// Which room, among those with this tag.
+    place: usize,
     /// Grows with each message of its sender.
     order: u64,
     /// The intended moment of sending.
@@ -43,9 +45,9 @@ pub(super) struct Ledger {
     numbers: HashMap<UserName, usize>,
     entries: HashMap<MessageId, Entry>,
     early: HashMap<MessageId, Vec<Early>>,
-    /// The newest message shown, by recipient, sender and tag: each tag of a pair of clients is one
+    /// The newest message shown, by recipient, sender, tag and room: of a pair of clients that is one
     /// conversation.
-    newest: HashMap<(usize, usize, &'static str), u64>,
+    newest: HashMap<(usize, usize, &'static str, usize), u64>,
     tally: Tally,
     open: u64,
     missing: u64,
@@ -70,10 +72,11 @@ impl Ledger {
         }
     }
 
-    /// A client has sent something. `at` is when it was to be sent.
+    /// A client has sent something, to the room with that number where rooms have numbers. `at` is
+    /// when it was to be sent.
     pub(super) fn sent(
         &mut self,
-        sender: usize,
+        (sender, place): (usize, usize),
         id: MessageId,
         tag: &'static str,
         at: Instant,
@@ -83,6 +86,7 @@ impl Ledger {
         let entry = Entry {
             tag,
             sender,
+            place,
             order,
             at,
             is_stored: false,
@@ -198,7 +202,8 @@ impl Ledger {
         self.missing -= u64::from(entry.expected.contains(recipient));
         self.tally.by_tag.entry(entry.tag).or_default().delivered += 1;
         self.tally.delivered.record(now.saturating_duration_since(entry.at));
-        let newest = self.newest.entry((recipient, entry.sender, entry.tag)).or_default();
+        let newest =
+            self.newest.entry((recipient, entry.sender, entry.tag, entry.place)).or_default();
         self.tally.out_of_order += u64::from(entry.order < *newest);
         *newest = entry.order.max(*newest);
     }
@@ -284,7 +289,7 @@ mod tests {
 
     impl Case {
         fn sends(&mut self, sender: usize, number: u8, tag: &'static str) {
-            self.ledger.sent(sender, id(number), tag, self.now, self.now);
+            self.ledger.sent((sender, 0), id(number), tag, self.now, self.now);
         }
 
         fn shows(&mut self, recipient: usize, number: u8) {

@@ -124,7 +124,7 @@ impl TestHub {
         self.log.push(Entry { recipients: vec![self.device_of(index)], ..newest });
     }
 
-    fn device_of(&self, index: usize) -> (UserName, KeyId) {
+    pub(super) fn device_of(&self, index: usize) -> (UserName, KeyId) {
         let device = self.peers[index].endpoint.device();
         (device.user.clone(), device.keys.signing_id())
     }
@@ -204,6 +204,12 @@ impl TestHub {
         self.people.entry(name(text)).or_default().push(bundle.unwrap());
     }
 
+    /// Offers keys of the hub's own for a user, and not the user's.
+    pub(crate) fn replace_people(&mut self, text: &str) {
+        self.people.remove(&name(text));
+        self.swap_identity(text);
+    }
+
     /// Offers what one user has published for another name too.
     pub(crate) fn also_called(&mut self, text: &str, other: &str) {
         let bundles = self.people[&name(text)].clone();
@@ -264,7 +270,7 @@ impl TestHub {
 
 impl TestHub {
     /// Makes up an account with keys of the hub's own; returns its line.
-    fn make_up(&mut self, text: &str) -> MemberLine {
+    pub(super) fn make_up(&mut self, text: &str) -> MemberLine {
         let (user, options) = (name(text), BundleOptions::default());
         let bundle = KEYS[2].publish(&user, Nonce16([8; 16]), None, self.now, options).unwrap();
         let line = bundle.member_line().unwrap();

@@ -106,6 +106,9 @@ impl TestHub {
                     return;
                 }
                 for other in (0..self.peers.len()).filter(|other| *other != index) {
+                    if !self.hears_of(other, &link) {
+                        continue;
+                    }
                     self.answer(other, &HubToClient::Heads { heads: heads.clone() });
                 }
             }

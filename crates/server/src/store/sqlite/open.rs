@@ -69,6 +69,10 @@ CREATE INDEX entries_by_log ON entries (position >> 12, log);
 CREATE TABLE segments (
   log INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY (log, segment)) STRICT, WITHOUT ROWID;
 ";
+/// A table that came after the schema. Its absence is no other version: who does not know it has no
+/// use for it.
+const TOPICS: &str = "CREATE TABLE IF NOT EXISTS topics (
+  log INTEGER PRIMARY KEY, topic TEXT NOT NULL) STRICT;";
 
 /// Opens the one connection that writes, and makes the schema in a new file.
 pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
@@ -84,6 +88,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
         SCHEMA_VERSION => {}
         _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
     }
+    connection.execute_batch(TOPICS).map_err(failed)?;
     Ok(connection)
 }
 
@@ -247,9 +252,13 @@ fn conversation(
     for (frame, digest) in rows {
         links.push((member_header(frame)?, Digest(digest)));
     }
+    let mut select = connection.prepare_cached("SELECT topic FROM topics WHERE log = ?1")?;
+    let topic: Option<String> = select.query_row([log.0], |row| row.get(0)).optional()?;
+    let topic = topic.unwrap_or_default();
     let epoch = newest_epoch(connection, log)?;
     let waiting = waiting(connection, log, &cid)?;
-    Ok(ConversationRow { log, cid, links, epoch, newest: newest(connection, log)?, waiting })
+    let newest = newest(connection, log)?;
+    Ok(ConversationRow { log, cid, links, topic, epoch, newest, waiting })
 }
 
 /// What no device of the two in a direct conversation has fetched yet.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::{from_sql, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
-    NewBundle, NewEntry, NewEpoch, NewLink, Probe, Proposal, Stored,
+    NewBundle, NewEntry, NewEpoch, NewLink, NewTopic, Probe, Proposal, Stored,
 };
 
 /// What a proposal ends in, or a failure of the whole batch.
@@ -97,6 +97,7 @@ impl Change<'_> {
             Proposal::Entry(entry) => self.entry(entry),
             Proposal::Epoch(epoch) => self.epoch(epoch),
             Proposal::Link(link) => self.link(link),
+            Proposal::Topic(topic) => self.topic(topic),
             Proposal::Cursors { device, positions } => self.cursors(*device, positions),
             Proposal::Probe(probe) => self.probe(probe),
         }
@@ -287,6 +288,15 @@ impl Change<'_> {
             insert.execute(params![device.0, log.0, to_sql(position)])?;
         }
         Ok(Ok(Stored::Link { log, position }))
+    }
+
+    fn topic(&mut self, new: &NewTopic) -> Outcome {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO topics (log, topic) VALUES (?1, ?2) \
+             ON CONFLICT (log) DO UPDATE SET topic = excluded.topic",
+        )?;
+        insert.execute(params![new.log.0, new.text])?;
+        Ok(Ok(Stored::Done))
     }
 
     fn cursors(&mut self, device: DeviceId, positions: &[(LogId, u64)]) -> Outcome {

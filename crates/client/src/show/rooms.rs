@@ -1,0 +1,166 @@
+//! What happens in rooms, as a line or as an object.
+
+use chat_endpoint::{Event, MemberChange};
+use chat_protocol::hub::RoomInfo;
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::sanitise;
+use serde_json::{Value, json};
+
+/// The name of a room without its `#`.
+fn name(cid: &ConversationId) -> String {
+    match cid.kind() {
+        ConversationKind::Room(room) => room.to_string(),
+        _ => cid.to_string(),
+    }
+}
+
+/// The line for what happened in a room.
+pub(super) fn line(me: &UserName, event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Left { cid, .. } => format!("· you have left #{}", name(cid)),
+        Event::MemberChanged { cid, change, who, by, .. } => {
+            changed(me, &name(cid), (*change, who, by))
+        }
+        Event::Topic { cid, text, by, .. } if text.is_empty() => {
+            format!("[{by}] took the topic of #{} away", name(cid))
+        }
+        Event::Topic { cid, text, by, .. } => {
+            format!("[{by}] set the topic of #{}: {}", name(cid), sanitise::line(text))
+        }
+        _ => return None,
+    })
+}
+
+fn changed(
+    me: &UserName,
+    room: &str,
+    (change, who, by): (MemberChange, &UserName, &UserName),
+) -> String {
+    let (doing, where_to) = match change {
+        MemberChange::Joined => return format!("[{who}] joined #{room}"),
+        MemberChange::Left => return format!("[{who}] left #{room}"),
+        MemberChange::Added => ("added", "to"),
+        MemberChange::Removed => ("removed", "from"),
+        MemberChange::Banned => ("banned", "from"),
+        MemberChange::Admin => ("made", "an admin of"),
+        MemberChange::NoAdmin => ("made", "an ordinary member of"),
+    };
+    if who == me {
+        return format!("{by} {doing} you {where_to} #{room}");
+    }
+    format!("[{by}] {doing} {who} {where_to} #{room}")
+}
+
+/// The object for what happened in a room.
+pub(super) fn object(me: &UserName, event: &Event) -> Option<Value> {
+    Some(match event {
+        Event::Joined { id: Some(_), cid } => json!({
+            "event": "room", "room": name(cid), "state": "joined", "user": me, "by": me,
+        }),
+        Event::Left { cid, .. } => json!({
+            "event": "room", "room": name(cid), "state": "left", "user": me, "by": me,
+        }),
+        Event::MemberChanged { cid, change, who, by, .. } => {
+            let (state, role) = match change {
+                MemberChange::Joined => ("joined", None),
+                MemberChange::Left => ("left", None),
+                MemberChange::Added => ("added", None),
+                MemberChange::Removed => ("removed", None),
+                MemberChange::Banned => ("banned", None),
+                MemberChange::Admin => ("role", Some("admin")),
+                MemberChange::NoAdmin => ("role", Some("member")),
+            };
+            let mut object = json!({
+                "event": "room", "room": name(cid), "state": state, "user": who, "by": by,
+            });
+            if let (Some(role), Some(fields)) = (role, object.as_object_mut()) {
+                fields.insert("role".to_owned(), role.into());
+            }
+            object
+        }
+        Event::Topic { cid, text, by, .. } => json!({
+            "event": "room", "room": name(cid), "state": "topic", "topic": text, "by": by,
+        }),
+        _ => return None,
+    })
+}
+
+/// One room of a list: `*` marks those that one is in.
+pub fn room(info: &RoomInfo) -> String {
+    let mark = if info.member { '*' } else { ' ' };
+    let kind = if info.open { "" } else { ", private" };
+    let users = match info.users {
+        1 => "1 user".to_owned(),
+        users => format!("{users} users"),
+    };
+    let topic = match info.topic.as_str() {
+        "" => String::new(),
+        topic => format!("  {}", sanitise::line(topic)),
+    };
+    format!("{mark} #{:<32} {users}{kind}{topic}", info.room)
+}
+
+/// One room of a list as an object.
+pub fn room_object(info: &RoomInfo) -> Value {
+    json!({
+        "event": "room_info", "room": info.room, "open": info.open, "users": info.users,
+        "topic": info.topic, "member": info.member,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::name::RoomName;
+
+    use super::*;
+
+    fn user(name: &str) -> UserName {
+        UserName::new(name).unwrap()
+    }
+
+    fn event(change: MemberChange, who: &str) -> Event {
+        Event::MemberChanged {
+            id: None,
+            cid: ConversationId::parse("room:ops").unwrap(),
+            change,
+            who: user(who),
+            by: user("alice"),
+        }
+    }
+
+    #[test]
+    fn what_happens_is_said_of_others_and_of_me() {
+        let bob = user("bob");
+        for (change, who, expected) in [
+            (MemberChange::Joined, "carol", "[carol] joined #ops"),
+            (MemberChange::Left, "carol", "[carol] left #ops"),
+            (MemberChange::Removed, "carol", "[alice] removed carol from #ops"),
+            (MemberChange::Banned, "bob", "alice banned you from #ops"),
+            (MemberChange::Added, "bob", "alice added you to #ops"),
+            (MemberChange::Admin, "carol", "[alice] made carol an admin of #ops"),
+            (MemberChange::NoAdmin, "bob", "alice made you an ordinary member of #ops"),
+        ] {
+            assert_eq!(line(&bob, &event(change, who)).as_deref(), Some(expected));
+        }
+        let object = object(&bob, &event(MemberChange::Admin, "carol")).unwrap();
+        let expected = json!({
+            "event": "room", "room": "ops", "state": "role", "role": "admin", "user": "carol",
+            "by": "alice",
+        });
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn a_topic_of_others_does_nothing_to_a_terminal() {
+        let info = RoomInfo {
+            room: RoomName::new("ops").unwrap(),
+            open: true,
+            users: 1,
+            topic: "a\u{1b}[2Jb\nc".to_owned(),
+            member: true,
+        };
+        let line = room(&info);
+        assert!(line.starts_with("* #ops ") && line.contains("1 user"), "{line}");
+        assert!(!line.contains(|c: char| c.is_control()), "{line}");
+    }
+}

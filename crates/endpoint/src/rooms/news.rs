@@ -1,0 +1,124 @@
+//! What happens in the rooms one is in: fetched when the hub says that a chain has grown, told only
+//! when it has verified.
+
+use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
+use chat_protocol::hub::{ClientToHub, Head};
+use chat_protocol::id::KeyId;
+use chat_protocol::members::Membership;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+
+use crate::endpoint::{Endpoint, Request};
+use crate::event::{Event, MemberChange};
+
+/// The members of a room by the verified view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roster {
+    /// Whether anybody may join.
+    pub open: bool,
+    /// Names, and whether they are admins.
+    pub members: Vec<(UserName, bool)>,
+}
+
+impl Endpoint {
+    /// Asks which rooms there are; answered by [`Event::Rooms`], page after page.
+    pub fn rooms(&mut self) {
+        let id = self.request(Request::Rooms);
+        self.text(&ClientToHub::Rooms { id, after: None });
+    }
+
+    /// A further page of rooms.
+    pub(crate) fn more_rooms(&mut self, after: RoomName) {
+        let id = self.request(Request::Rooms);
+        self.text(&ClientToHub::Rooms { id, after: Some(after) });
+    }
+
+    /// Who is in a room by the verified view; nothing where no view was ever fetched.
+    pub fn roster(&self, room: &RoomName) -> Option<Roster> {
+        let room = self.state.rooms.get(ConversationId::room(room).as_str())?;
+        let members = room.members().iter().map(|(name, member)| (name.clone(), member.admin));
+        Some(Roster { open: room.is_open(), members: members.collect() })
+    }
+
+    /// The identity key that a verified link names for somebody whose keys were never seen.
+    pub(crate) fn identity_by_link(&self, name: &UserName) -> Option<KeyId> {
+        self.state.rooms.iter().find_map(|(_, room)| room.members().get(name).map(|m| m.ik))
+    }
+
+    /// Whether a member's known identity is the one that the chain names.
+    pub(crate) fn is_member_by_key(&self, cid: &ConversationId, name: &UserName) -> bool {
+        let room = self.state.rooms.get(cid.as_str());
+        let member = room.and_then(|room| room.members().get(name));
+        member.is_none_or(|member| self.expected_identity(name) == Some(member.ik))
+    }
+
+    /// The hub says that chains have grown. Those of rooms that were created are fetched at once:
+    /// so who was let in or put out learns of it, and who comes and goes is shown.
+    pub(crate) fn on_heads(&mut self, heads: Vec<Head>) {
+        for head in heads {
+            self.note_head(&head);
+            self.follow(&head.cid);
+            self.link.dirty.insert(head.cid);
+        }
+    }
+
+    /// After a sign-in: rooms whose chain has grown, and rooms that the hub does not list although
+    /// this user is in them by the view. Of those only the chain tells.
+    pub(crate) fn follow_all(&mut self) {
+        let mut rooms: Vec<ConversationId> = self.link.heads.keys().cloned().collect();
+        let me = &self.device.user;
+        let unlisted =
+            self.state.rooms.iter().map(|(_, room)| room).filter(|room| {
+                room.contains(me) && !self.link.heads.contains_key(room.conversation())
+            });
+        rooms.extend(unlisted.map(|room| room.conversation().clone()));
+        for cid in rooms {
+            self.follow(&cid);
+        }
+    }
+
+    fn follow(&mut self, cid: &ConversationId) {
+        let fresh = Membership::new(cid.clone());
+        let room = self.state.rooms.get(cid.as_str()).unwrap_or(&fresh);
+        let has_grown = self.link.heads.get(cid).is_none_or(|head| head.mg > room.next());
+        let is_followed = !cid.is_direct() && !room.is_implicit();
+        if is_followed && has_grown && !self.link.refreshing.contains_key(cid) {
+            self.start_refresh(cid, false);
+        }
+    }
+
+    /// The news of a link that was just applied, if it is any.
+    pub(super) fn news(&self, link: &MemberHeader) -> Option<Event> {
+        let me = &self.device.user;
+        let is_implicit = Membership::new(link.cid.clone()).is_implicit();
+        // What this user does is told when it is answered.
+        if is_implicit || self.is_flying(&link.id) || (link.from == *me && link.who == *me) {
+            return None;
+        }
+        let change = match (link.op, link.arg) {
+            (MemberOperation::Create | MemberOperation::Join, _) => MemberChange::Joined,
+            (MemberOperation::Leave, _) => MemberChange::Left,
+            (MemberOperation::Admit, _) => MemberChange::Added,
+            (MemberOperation::Remove, MemberArgument::Ban) => MemberChange::Banned,
+            (MemberOperation::Remove, _) => MemberChange::Removed,
+            (MemberOperation::Role, MemberArgument::Admin) => MemberChange::Admin,
+            (MemberOperation::Role, _) => MemberChange::NoAdmin,
+        };
+        let (cid, who, by) = (link.cid.clone(), link.who.clone(), link.from.clone());
+        Some(Event::MemberChanged { id: None, cid, change, who, by })
+    }
+
+    /// Tells what a refresh has brought. Of a chain that was never seen before only the last thing
+    /// that others did to this user is news; the rest is the past.
+    pub(super) fn tell_news(&mut self, mut news: Vec<Event>, is_first: bool) {
+        if is_first {
+            let me = &self.device.user;
+            let last = news
+                .iter()
+                .rposition(|event| matches!(event, Event::MemberChanged { who, .. } if who == me));
+            news = last.map(|at| news.swap_remove(at)).into_iter().collect();
+        }
+        for event in news {
+            self.tell(event);
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! What this user asks for in a room: each is one link of the chain, signed against the verified
+//! view, and signed again when another link came first (rule R2).
+
+use chat_protocol::code;
+use chat_protocol::frame::Unsigned;
+use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
+use chat_protocol::hub::ClientToHub;
+use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::limits::VERSION;
+use chat_protocol::members::Membership;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::tag::{Tag, label};
+
+use super::refusal;
+use crate::endpoint::{Endpoint, Slot};
+use crate::event::{Event, MemberChange};
+use crate::limits::ORDER_FUTILE_MAX;
+
+/// What somebody can do in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomAction {
+    /// Become a member of an open room. It is done when one is a member already.
+    Join {
+        /// Make an open room where there is none.
+        create: bool,
+    },
+    /// Make a room and be its first admin.
+    Create {
+        /// Members are admitted by admins; otherwise anybody may join.
+        private: bool,
+    },
+    /// Be a member no more.
+    Leave,
+    /// Let somebody in; takes a ban back.
+    Admit(UserName),
+    /// Put somebody out.
+    Remove {
+        /// Whom.
+        who: UserName,
+        /// They may not join again until an admin admits them.
+        ban: bool,
+    },
+    /// Make somebody an admin, or take that back.
+    Role {
+        /// Whom.
+        who: UserName,
+        /// Which of the two.
+        admin: bool,
+    },
+    /// Say what an open room is about. The hub reads it.
+    Topic(String),
+}
+
+impl RoomAction {
+    /// Whom it is about.
+    pub(super) fn who<'a>(&'a self, me: &'a UserName) -> &'a UserName {
+        match self {
+            Self::Admit(who) | Self::Remove { who, .. } | Self::Role { who, .. } => who,
+            Self::Join { .. } | Self::Create { .. } | Self::Leave | Self::Topic(_) => me,
+        }
+    }
+
+    /// Whether the view shows it as done.
+    fn is_done(&self, room: &Membership, me: &UserName, ik: Option<KeyId>) -> bool {
+        match self {
+            Self::Join { .. } | Self::Create { .. } => room.contains(me),
+            Self::Leave => !room.contains(me),
+            Self::Admit(who) => room.contains(who),
+            Self::Remove { who, ban } => {
+                !room.contains(who) && (!ban || ik.is_some_and(|ik| room.is_banned(&ik)))
+            }
+            Self::Role { who, admin } => {
+                room.members().get(who).is_some_and(|member| member.admin == *admin)
+            }
+            Self::Topic(_) => false,
+        }
+    }
+
+    /// Operation and argument of the link.
+    fn link(&self, exists: bool) -> (MemberOperation, MemberArgument) {
+        match self {
+            Self::Join { create: true } if !exists => {
+                (MemberOperation::Create, MemberArgument::Open)
+            }
+            Self::Create { private: false } => (MemberOperation::Create, MemberArgument::Open),
+            Self::Create { private: true } => (MemberOperation::Create, MemberArgument::Invite),
+            Self::Join { .. } | Self::Topic(_) => (MemberOperation::Join, MemberArgument::None),
+            Self::Leave => (MemberOperation::Leave, MemberArgument::None),
+            Self::Admit(_) => (MemberOperation::Admit, MemberArgument::None),
+            Self::Remove { ban: false, .. } => (MemberOperation::Remove, MemberArgument::None),
+            Self::Remove { ban: true, .. } => (MemberOperation::Remove, MemberArgument::Ban),
+            Self::Role { admin: true, .. } => (MemberOperation::Role, MemberArgument::Admin),
+            Self::Role { admin: false, .. } => (MemberOperation::Role, MemberArgument::Member),
+        }
+    }
+}
+
+/// What was asked for and is not done yet. It lives as long as the process.
+#[derive(Debug, Clone)]
+pub(crate) struct RoomOrder {
+    cid: ConversationId,
+    action: RoomAction,
+    /// The view was fetched for it: outsiders are not told when a chain grows.
+    has_view: bool,
+    /// The link that is under way, and its digest.
+    flying: Option<(MemberHeader, Digest)>,
+    /// The topic is under way.
+    is_asked: bool,
+    /// The request for the keys of whom it is about.
+    keys: Option<MessageId>,
+    /// A link was sent, on this connection or an earlier one: it may be in the chain.
+    was_sent: bool,
+    /// Number of the link before, and how often it was refused as late without a newer one.
+    last: Option<u32>,
+    futile: u32,
+}
+
+impl Endpoint {
+    /// Asks for something in a room. The answer names the id returned:
+    /// [`Event::Joined`], [`Event::Left`], [`Event::MemberChanged`], [`Event::Topic`], or
+    /// [`Event::Refused`] with the reason.
+    pub fn act_in_room(&mut self, now_ms: u64, room: &RoomName, action: RoomAction) -> MessageId {
+        let id = self.new_id(now_ms);
+        let order = RoomOrder {
+            cid: ConversationId::room(room),
+            action,
+            has_view: false,
+            flying: None,
+            is_asked: false,
+            keys: None,
+            was_sent: false,
+            last: None,
+            futile: 0,
+        };
+        self.orders.insert(id, order);
+        id
+    }
+
+    /// A new connection: nothing is under way on it.
+    pub(crate) fn restart_orders(&mut self) {
+        for order in self.orders.values_mut() {
+            *order = RoomOrder {
+                flying: None,
+                is_asked: false,
+                keys: None,
+                last: None,
+                futile: 0,
+                ..order.clone()
+            };
+        }
+    }
+
+    /// Whether this user is about to come into a room: what is to be said there waits for it.
+    pub(crate) fn is_joining(&self, cid: &ConversationId) -> bool {
+        let joins = |order: &RoomOrder| {
+            matches!(order.action, RoomAction::Join { .. } | RoomAction::Create { .. })
+        };
+        self.link.joining.values().any(|joining| joining == cid)
+            || self.orders.values().any(|order| order.cid == *cid && joins(order))
+    }
+
+    /// Signs what can be signed now: one link for each room at a time, in the order of the asking.
+    pub(crate) fn advance_orders(&mut self, now_ms: u64) {
+        let mut rooms = std::collections::BTreeSet::new();
+        let ids: Vec<MessageId> = self.orders.keys().copied().collect();
+        for id in ids {
+            let Some(order) = self.orders.get(&id) else { continue };
+            let is_first = rooms.insert(order.cid.clone());
+            if is_first && order.flying.is_none() && !order.is_asked {
+                self.advance_order(now_ms, id);
+            }
+        }
+    }
+
+    fn advance_order(&mut self, now_ms: u64, id: MessageId) {
+        let Some(order) = self.orders.get(&id).cloned() else { return };
+        let cid = &order.cid;
+        if let RoomAction::Topic(text) = &order.action {
+            self.text(&ClientToHub::Topic { id, cid: cid.clone(), text: text.clone() });
+            if let Some(order) = self.orders.get_mut(&id) {
+                order.is_asked = true;
+            }
+            return;
+        }
+        if self.link.joining.values().any(|joining| joining == cid) {
+            return;
+        }
+        let me = self.device.user.clone();
+        let is_in = self.state.rooms.get(cid.as_str()).is_some_and(|room| room.contains(&me));
+        if let Some(order) = self.orders.get_mut(&id)
+            && !std::mem::replace(&mut order.has_view, true)
+            && !is_in
+        {
+            self.link.views.remove(cid);
+        }
+        if !self.ensure_view(cid) {
+            return;
+        }
+        let who = order.action.who(&me).clone();
+        let room = self.state.rooms.get(cid.as_str()).cloned();
+        let room = room.unwrap_or_else(|| Membership::new(cid.clone()));
+        let member = room.members().get(&who).map(|member| member.ik);
+        if member.is_none() && who != me && !self.has_keys(id, &who) {
+            return;
+        }
+        let ik = member.or_else(|| self.expected_identity(&who));
+        let is_done = order.action.is_done(&room, &me, ik);
+        if is_done && (order.was_sent || matches!(order.action, RoomAction::Join { .. })) {
+            self.order_done(&id);
+            return;
+        }
+        if let Some((code, reason)) = self.order_problem(&room, &order.action, ik) {
+            self.refuse_order(&id, code, &reason);
+            return;
+        }
+        let Some(ik) = ik else { return };
+        let (op, arg) = order.action.link(room.exists());
+        let header = self.link_header(now_ms, &room, (op, arg), (who, ik));
+        let futile = if order.last == Some(header.mg) { order.futile + 1 } else { 0 };
+        let signer = self.device.bundle.identity();
+        let problem =
+            room.check(&header, signer).err().map(|error| error.to_string()).or_else(|| {
+                (futile > ORDER_FUTILE_MAX).then(|| {
+                    "the server says that others have changed the room, and shows no change"
+                        .to_owned()
+                })
+            });
+        if let Some(reason) = problem {
+            self.refuse_order(&id, code::NOT_ALLOWED, &reason);
+            return;
+        }
+        let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
+        if let Some(order) = self.orders.get_mut(&id) {
+            (order.last, order.futile, order.was_sent) = (Some(header.mg), futile, true);
+            order.flying = Some((header, frame.digest()));
+        }
+        self.sign(Slot::Plain, frame, Vec::new());
+    }
+
+    fn link_header(
+        &self,
+        now_ms: u64,
+        room: &Membership,
+        (op, arg): (MemberOperation, MemberArgument),
+        (who, ik): (UserName, KeyId),
+    ) -> MemberHeader {
+        MemberHeader {
+            v: VERSION,
+            t: Tag::Member,
+            cid: room.conversation().clone(),
+            from: self.device.user.clone(),
+            sk: self.device.keys.signing_id(),
+            op,
+            who,
+            ik,
+            arg,
+            mg: room.next(),
+            pm: room.head(),
+            id: self.new_id(now_ms),
+            ts: now_ms,
+        }
+    }
+
+    /// Whether the keys of somebody outside are known, or are not to be had; asks for them once.
+    fn has_keys(&mut self, id: MessageId, who: &UserName) -> bool {
+        if self.people.devices(who).next().is_some() {
+            return true;
+        }
+        if let Some(request) = self.orders.get(&id).and_then(|order| order.keys) {
+            return !self.link.requests.contains_key(&request);
+        }
+        let request = self.request_bundles(std::slice::from_ref(who), None);
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.keys = Some(request);
+        }
+        false
+    }
+
+    /// A request for keys was made again under another id.
+    pub(crate) fn order_keys_moved(&mut self, old: &MessageId, new: MessageId) {
+        for order in self.orders.values_mut().filter(|order| order.keys == Some(*old)) {
+            order.keys = Some(new);
+        }
+    }
+
+    /// Why it cannot be done, by the verified view, in words for people.
+    fn order_problem(
+        &self,
+        room: &Membership,
+        action: &RoomAction,
+        ik: Option<KeyId>,
+    ) -> Option<(&'static str, String)> {
+        let me = &self.device.user;
+        let who = action.who(me);
+        refusal::by_view(room, me, action).or_else(|| {
+            let is_outside = who != me && !room.contains(who);
+            if ik.is_none() || (is_outside && self.people.devices(who).next().is_none()) {
+                return Some((code::NO_SUCH_USER, format!("nobody is called {who}; try /users")));
+            }
+            (is_outside && !self.is_trusted(who)).then(|| {
+                let reason = format!("the key of {who} has changed; check it with them first");
+                (code::UNTRUSTED, reason)
+            })
+        })
+    }
+
+    /// The hub keeps a link of ours: it is applied to the view, which stays the verified one.
+    pub(crate) fn order_kept(&mut self, link: &MessageId) -> bool {
+        let Some((id, header, digest)) = self.order_of(link) else { return false };
+        let room =
+            self.state.rooms.entry(header.cid.as_str(), || Membership::new(header.cid.clone()));
+        // A refresh may have brought it already.
+        if room.next() == header.mg && room.head() == header.pm {
+            room.apply(&header, digest);
+        }
+        self.order_done(&id);
+        true
+    }
+
+    /// The hub refused a link of ours, or a topic.
+    pub(crate) fn order_refused(&mut self, answered: &MessageId, code: &str, reason: &str) -> bool {
+        if self.orders.get(answered).is_some_and(|order| order.is_asked) {
+            self.refuse_order(answered, code, reason);
+            return true;
+        }
+        let Some((id, header, _)) = self.order_of(answered) else { return false };
+        if code == code::MEMBERS {
+            if let Some(order) = self.orders.get_mut(&id) {
+                order.flying = None;
+            }
+            self.start_refresh(&header.cid, false);
+        } else {
+            self.refuse_order(&id, code, reason);
+        }
+        true
+    }
+
+    /// The hub could not take a link of ours: it is signed anew.
+    pub(crate) fn order_again(&mut self, answered: &MessageId) {
+        let id = self.order_of(answered).map_or(*answered, |(id, ..)| id);
+        if let Some(order) = self.orders.get_mut(&id) {
+            order.flying = None;
+            order.is_asked = false;
+        }
+    }
+
+    fn order_of(&self, link: &MessageId) -> Option<(MessageId, MemberHeader, Digest)> {
+        self.orders.iter().find_map(|(id, order)| {
+            let (header, digest) = order.flying.as_ref()?;
+            (header.id == *link).then(|| (*id, header.clone(), *digest))
+        })
+    }
+
+    /// Whether a link is one that an order here is waiting for.
+    pub(super) fn is_flying(&self, link: &MessageId) -> bool {
+        self.order_of(link).is_some()
+    }
+
+    fn order_done(&mut self, id: &MessageId) {
+        let Some(RoomOrder { cid, action, .. }) = self.orders.remove(id) else { return };
+        let (id, me) = (Some(*id), self.device.user.clone());
+        self.link.dirty.insert(cid.clone());
+        let changed = |cid, who, change| Event::MemberChanged { id, cid, change, who, by: me };
+        let event = match action {
+            RoomAction::Join { .. } | RoomAction::Create { .. } => {
+                self.state.joined.put(cid.as_str(), true);
+                Event::Joined { id, cid }
+            }
+            RoomAction::Leave => Event::Left { id, cid },
+            RoomAction::Admit(who) => changed(cid, who, MemberChange::Added),
+            RoomAction::Remove { who, ban } => {
+                // Rule R2: nothing more is sealed for them, whoever speaks next.
+                self.link.epoch_due.insert(cid.clone());
+                let change = if ban { MemberChange::Banned } else { MemberChange::Removed };
+                changed(cid, who, change)
+            }
+            RoomAction::Role { who, admin: true } => changed(cid, who, MemberChange::Admin),
+            RoomAction::Role { who, admin: false } => changed(cid, who, MemberChange::NoAdmin),
+            // Answered with the topic.
+            RoomAction::Topic(_) => return,
+        };
+        self.tell(event);
+    }
+
+    /// Ends what was asked for in a room, with the reason.
+    pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str) {
+        if let Some(order) = self.orders.remove(id) {
+            self.link.dirty.insert(order.cid);
+            let (code, reason) = (code.to_owned(), reason.to_owned());
+            self.tell(Event::Refused { id: *id, code, reason });
+        }
+    }
+
+    /// The view of a room is not to be had: nothing can be done or said there.
+    pub(crate) fn view_refused(&mut self, cid: &ConversationId, code: &str, reason: &str) {
+        let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
+        if asked {
+            self.complain(code, reason);
+        }
+        let ids: Vec<MessageId> =
+            self.orders.iter().filter(|(_, order)| order.cid == *cid).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.refuse_order(&id, code, reason);
+        }
+        self.refuse_drafts(cid, code, reason);
+    }
+
+    /// The topic of a room was set, by this user or another one.
+    pub(crate) fn on_topic(
+        &mut self,
+        id: Option<MessageId>,
+        cid: ConversationId,
+        text: String,
+        by: UserName,
+    ) {
+        let id = id.filter(|id| self.orders.remove(id).is_some());
+        self.tell(Event::Topic { id, cid, text, by });
+    }
+}

@@ -1,0 +1,89 @@
+//! Why something cannot be done in a room, in words for the person who asked.
+
+use chat_protocol::code;
+use chat_protocol::members::Membership;
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+
+use super::orders::RoomAction;
+
+/// Code and sentence.
+type Refusal = (&'static str, String);
+
+/// `#name`, or `ALL`.
+fn place(cid: &ConversationId) -> String {
+    match cid.kind() {
+        ConversationKind::Room(room) if room.is_all() => room.to_string(),
+        ConversationKind::Room(room) => format!("#{room}"),
+        _ => cid.to_string(),
+    }
+}
+
+/// What the verified view says against it; [`Membership::check`] has the last word.
+pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> Option<Refusal> {
+    let place = place(room.conversation());
+    match action {
+        RoomAction::Create { .. } => room
+            .exists()
+            .then(|| (code::NAME_TAKEN, format!("there is a room {place} already; /join it"))),
+        RoomAction::Join { create } => join(room, *create, &place),
+        _ if !room.exists() => {
+            Some((code::NO_SUCH_ROOM, format!("there is no room {place}; /rooms lists them")))
+        }
+        _ if !room.contains(me) => {
+            Some((code::NOT_A_MEMBER, format!("you are not in {place}; /join it first")))
+        }
+        RoomAction::Leave => (*room.conversation() == ConversationId::all())
+            .then(|| (code::NOT_ALLOWED, "nobody can leave ALL".to_owned())),
+        RoomAction::Topic(_) => None,
+        RoomAction::Admit(_) | RoomAction::Remove { .. } | RoomAction::Role { .. } => {
+            administer(room, me, action, &place).map(|reason| (code::NOT_ALLOWED, reason))
+        }
+    }
+}
+
+fn join(room: &Membership, create: bool, place: &str) -> Option<Refusal> {
+    if !room.exists() {
+        let reason = format!("there is no room {place}; /create makes it");
+        return (!create).then_some((code::NO_SUCH_ROOM, reason));
+    }
+    (!room.is_open()).then(|| {
+        let reason = format!("{place} is private; ask an admin of it to /invite you");
+        (code::NOT_ALLOWED, reason)
+    })
+}
+
+fn administer(
+    room: &Membership,
+    me: &UserName,
+    action: &RoomAction,
+    place: &str,
+) -> Option<String> {
+    let member = |who: &UserName| room.members().get(who);
+    let is_admin = member(me).is_some_and(|member| member.admin);
+    match action {
+        RoomAction::Admit(who) if room.contains(who) => {
+            return Some(format!("{who} is in {place} already"));
+        }
+        RoomAction::Admit(who) if !is_admin && room.is_open() => {
+            return Some(format!(
+                "only an admin may do that; {place} is open, so {who} can /join it"
+            ));
+        }
+        _ if room.is_implicit() => return Some(format!("{place} has no admins")),
+        _ if !is_admin => return Some(format!("only an admin of {place} may do that")),
+        _ => {}
+    }
+    match action {
+        RoomAction::Remove { who, ban: false } if !room.contains(who) => {
+            Some(format!("{who} is not in {place}"))
+        }
+        RoomAction::Role { who, .. } if !room.contains(who) => {
+            Some(format!("{who} is not in {place}; /invite them first"))
+        }
+        RoomAction::Role { who, admin } if member(who).is_some_and(|m| m.admin == *admin) => {
+            let is = if *admin { "is an admin" } else { "is no admin" };
+            Some(format!("{who} {is} of {place} already"))
+        }
+        _ => None,
+    }
+}

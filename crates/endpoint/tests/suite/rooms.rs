@@ -1,0 +1,215 @@
+//! Rooms (rule R2): who is in them is what the signed chain says, never what the hub says.
+
+use chat_endpoint::{Alarm, Event, MemberChange, RoomAction};
+use chat_protocol::name::UserName;
+
+use crate::hub::{Forgery, TestHub, name};
+
+const JOIN: RoomAction = RoomAction::Join { create: false };
+const PRIVATE: RoomAction = RoomAction::Create { private: true };
+
+fn kick(who: &str) -> RoomAction {
+    RoomAction::Remove { who: name(who), ban: false }
+}
+
+fn ban(who: &str) -> RoomAction {
+    RoomAction::Remove { who: name(who), ban: true }
+}
+
+fn admit(who: &str) -> RoomAction {
+    RoomAction::Admit(name(who))
+}
+
+/// Alice's private room with everybody in it, and something said.
+fn crew(names: &[&str]) -> TestHub {
+    let mut hub = TestHub::with(names);
+    hub.act(0, "crew", PRIVATE);
+    for who in &names[1..] {
+        hub.act(0, "crew", admit(who));
+    }
+    hub.say_in(0, "crew", "welcome");
+    hub
+}
+
+fn alarms(hub: &TestHub, index: usize) -> usize {
+    hub.count(index, |event| matches!(event, Event::Alarm { kind: Alarm::BadChain, .. }))
+}
+
+/// What a device was told about members by others.
+fn news(hub: &TestHub, index: usize) -> Vec<(MemberChange, UserName, UserName)> {
+    let news = |event: &Event| match event {
+        Event::MemberChanged { id: None, change, who, by, .. } => {
+            Some((*change, who.clone(), by.clone()))
+        }
+        _ => None,
+    };
+    hub.peers[index].events.iter().filter_map(news).collect()
+}
+
+#[test]
+fn everything_asked_for_is_answered_with_what_became_of_it() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    for (index, action, answer) in [
+        (1, JOIN, "E_NO_SUCH_ROOM: there is no room #ops; /create makes it"),
+        (0, RoomAction::Join { create: true }, "joined"),
+        (0, RoomAction::Create { private: false }, "E_NAME_TAKEN: there is a room #ops already"),
+        (1, admit("carol"), "E_NOT_A_MEMBER: you are not in #ops"),
+        (1, JOIN, "joined"),
+        (1, JOIN, "joined"),
+        (1, kick("alice"), "E_NOT_ALLOWED: only an admin of #ops may do that"),
+        (0, kick("carol"), "E_NOT_ALLOWED: carol is not in #ops"),
+        (0, admit("nemo"), "E_NO_SUCH_USER: nobody is called nemo"),
+        (0, admit("carol"), "Added carol"),
+        (0, admit("carol"), "E_NOT_ALLOWED: carol is in #ops already"),
+        (0, RoomAction::Role { who: name("bob"), admin: true }, "Admin bob"),
+        (0, RoomAction::Role { who: name("bob"), admin: true }, "bob is an admin of #ops already"),
+        (1, RoomAction::Role { who: name("alice"), admin: false }, "NoAdmin alice"),
+        (0, kick("carol"), "E_NOT_ALLOWED: only an admin"),
+        (1, ban("carol"), "Banned carol"),
+        (2, JOIN, "banned from this room"),
+        (1, admit("carol"), "Added carol"),
+        (1, kick("carol"), "Removed carol"),
+        (2, JOIN, "joined"),
+        (2, RoomAction::Leave, "left"),
+        (2, RoomAction::Leave, "E_NOT_A_MEMBER: you are not in #ops"),
+    ] {
+        let id = hub.act(index, "ops", action.clone());
+        let got = hub.answer_to(index, id);
+        assert!(got.contains(answer) && !got.is_empty(), "{index} {action:?}: {got:?}");
+    }
+    assert_eq!(hub.roster(0, "ops"), ["alice", "bob"]);
+    let leave = hub.act(0, "ALL", RoomAction::Leave);
+    assert!(hub.answer_to(0, leave).contains("nobody can leave ALL"));
+    assert_eq!((0..3).map(|index| alarms(&hub, index)).sum::<usize>(), 0);
+}
+
+#[test]
+fn who_comes_second_signs_again_behind_the_first() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    let now = hub.now;
+    let ids: Vec<_> = (0..3)
+        .map(|index| {
+            let join = RoomAction::Join { create: true };
+            hub.peers[index].endpoint.act_in_room(now, &crate::hub::room("ops"), join)
+        })
+        .collect();
+    hub.run();
+    for (index, id) in ids.into_iter().enumerate() {
+        assert_eq!(hub.answer_to(index, id), "joined");
+        assert_eq!(hub.roster(index, "ops"), ["alice", "bob", "carol"]);
+    }
+}
+
+#[test]
+fn what_is_said_before_the_join_is_answered_is_said_there() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.act(0, "ops", RoomAction::Join { create: true });
+    let now = hub.now;
+    hub.peers[1].endpoint.act_in_room(now, &crate::hub::room("ops"), JOIN);
+    hub.say_in(1, "ops", "hello");
+    assert_eq!(hub.texts(0), ["bob: hello"]);
+}
+
+#[test]
+fn who_is_let_in_or_put_out_by_others_learns_of_it_live_and_at_the_next_sign_in() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    hub.act(0, "crew", PRIVATE);
+    hub.disconnect(2);
+    hub.act(0, "crew", admit("bob"));
+    hub.act(0, "crew", admit("carol"));
+    let (alice, bob, carol) = (name("alice"), name("bob"), name("carol"));
+    let added = |who: &UserName| (MemberChange::Added, who.clone(), alice.clone());
+    assert_eq!(news(&hub, 1), [added(&bob), added(&carol)]);
+    hub.connect(2);
+    hub.run();
+    assert_eq!(news(&hub, 2), [added(&carol)], "the rest is the past");
+    hub.say_in(2, "crew", "hello");
+    assert_eq!(hub.texts(1), ["carol: hello"]);
+
+    hub.disconnect(2);
+    hub.act(0, "crew", kick("carol"));
+    hub.connect(2);
+    hub.run();
+    let removed = (MemberChange::Removed, carol.clone(), alice.clone());
+    assert_eq!(news(&hub, 2).last(), Some(&removed));
+    assert_eq!(news(&hub, 1).last(), Some(&removed));
+}
+
+#[test]
+fn after_leaving_nothing_is_said_there() {
+    let mut hub = crew(&["alice", "bob"]);
+    hub.act(1, "crew", RoomAction::Leave);
+    let id = hub.say_in(1, "crew", "too late");
+    assert!(hub.answer_to(1, id).starts_with("E_NOT_A_MEMBER"), "{}", hub.answer_to(1, id));
+    assert_eq!(hub.peers[1].endpoint.unanswered(), 0);
+    assert!(hub.texts(0).is_empty());
+}
+
+/// Goal: the hub cannot put somebody into a room (rule R2).
+/// Method: it adds a link for an account that it has made up, signed in each way it can; the view
+/// stays as it was, there is an alarm, and what is said next is sealed for the members alone.
+#[test]
+fn r02_a_ghost_of_the_hub_is_an_alarm_and_nobody_seals_for_it() {
+    for how in [
+        Forgery::Unsigned,
+        Forgery::InTheAdminsName,
+        Forgery::InItsOwnName,
+        Forgery::Join,
+        Forgery::Borrowed,
+    ] {
+        let mut hub = crew(&["alice", "bob"]);
+        hub.add_ghost("crew", "mallory", how);
+        hub.run();
+        for index in 0..2 {
+            assert!(alarms(&hub, index) > 0, "{how:?}: no alarm for {index}");
+            assert_eq!(hub.roster(index, "crew"), ["alice", "bob"], "{how:?}");
+        }
+        hub.now += 2 * 24 * 3600 * 1000;
+        hub.say_in(0, "crew", "among ourselves");
+        let (g, names) = hub.epoch_of("crew");
+        assert_eq!(names, ["alice", "bob"], "{how:?}");
+        assert!(g > 0, "{how:?}: an epoch of before the ghost proves nothing");
+        assert_eq!(hub.texts(1), ["alice: welcome", "alice: among ourselves"], "{how:?}");
+    }
+}
+
+/// Goal: the hub cannot give a member another key than the one that the admin has signed.
+/// Method: carol has never met bob. When alice lets him in, the hub shows carol keys of its own for
+/// his name.
+#[test]
+fn r02_a_members_key_is_the_one_in_the_link() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.act(0, "crew", PRIVATE);
+    hub.act(0, "crew", admit("bob"));
+    hub.replace_people("bob");
+    let carol = hub.add("carol");
+    hub.run();
+    hub.act(0, "crew", admit("carol"));
+    hub.say_in(carol, "crew", "hello");
+    let (_, names) = hub.epoch_of("crew");
+    assert!(!names.contains(&"bob".to_owned()), "sealed for the hub's key: {names:?}");
+    let alarm =
+        |event: &Event| matches!(event, Event::Alarm { user, .. } if user.as_str() == "bob");
+    assert!(hub.count(carol, alarm) > 0);
+}
+
+/// Goal: who was removed cannot open what is said next, and the remover does not wait for it.
+/// Method: carol keeps everything she ever got, and the hub hands her every frame and key.
+#[test]
+fn r02_who_was_removed_cannot_open_the_next_message() {
+    let mut hub = crew(&["alice", "bob", "carol"]);
+    let (before, _) = hub.epoch_of("crew");
+    hub.act(0, "crew", kick("carol"));
+    let (after, names) = hub.epoch_of("crew");
+    assert_eq!(after, before + 1, "the next epoch is made at once");
+    assert_eq!(names, ["alice", "bob"]);
+    hub.say_in(1, "crew", "without carol");
+    hub.hand_over_everything(2);
+    hub.run();
+    hub.restart(2);
+    hub.run();
+    assert_eq!(hub.texts(2), ["alice: welcome"]);
+    assert_eq!(hub.texts(0), ["bob: without carol"]);
+    let id = hub.say_in(2, "crew", "let me in");
+    assert!(hub.answer_to(2, id).starts_with("E_NOT_A_MEMBER"), "{}", hub.answer_to(2, id));
+}

@@ -1,0 +1,231 @@
+//! Which rooms there are, who may know of them, and their topics.
+
+use std::ops::Bound;
+
+use chat_protocol::{
+    code,
+    header::{MemberHeader, MemberOperation},
+    hub::{Head, RoomInfo},
+    id::Digest,
+    limits::{ROOMS_PAGE_MAX, TOPIC_BYTES_MAX},
+    name::{ConversationId, ConversationKind, RoomName, UserName},
+};
+
+use super::{Account, Decision, Pending, Router};
+use crate::{
+    limits::{ROOMS_MAX, ROOMS_PER_USER_MAX},
+    request::{Peer, Refusal},
+    store::{AccountId, LogId, NewTopic, Proposal},
+};
+
+/// Rooms in the order of their names.
+#[derive(Debug)]
+pub struct RoomsPage {
+    /// The page.
+    pub rooms: Vec<RoomInfo>,
+    /// There are more.
+    pub more: bool,
+}
+
+/// The part of a membership chain that somebody may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    /// Its log.
+    pub log: LogId,
+    /// Links from this number on are not theirs to read.
+    pub end: u32,
+}
+
+/// What outsiders are told about a private room.
+const PRIVATE: &str = "this room is private; ask an admin of it to /invite you";
+
+impl Router {
+    /// Notes that a room exists. ALL is no room to choose, so it is in no list.
+    pub(super) fn note_room(&mut self, cid: &ConversationId) {
+        if let ConversationKind::Room(room) = cid.kind()
+            && !room.is_all()
+        {
+            self.rooms.entry(room.as_str().to_ascii_lowercase()).or_insert_with(|| cid.clone());
+        }
+    }
+
+    /// Whether somebody may know more of a room than its name: it is open, or they are in it.
+    fn sees(&self, name: &UserName, cid: &ConversationId) -> bool {
+        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        membership.is_some_and(|m| m.exists() && (m.is_open() || m.contains(name)))
+    }
+
+    /// Where a conversation stands, for somebody who may not be allowed to know.
+    pub(super) fn head_for(&self, name: &UserName, cid: &ConversationId) -> Head {
+        if cid.is_direct() || self.sees(name, cid) {
+            return self.head(cid);
+        }
+        Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None }
+    }
+
+    /// One page of the open rooms and of those that somebody is in.
+    pub fn rooms_page(&self, name: &UserName, after: Option<&RoomName>) -> RoomsPage {
+        let after = after.map(|room| room.as_str().to_ascii_lowercase());
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rooms: Vec<RoomInfo> = self
+            .rooms
+            .range((start, Bound::Unbounded))
+            .filter(|(_, cid)| self.sees(name, cid))
+            .filter_map(|(_, cid)| self.room_info(name, cid))
+            .take(ROOMS_PAGE_MAX.saturating_add(1))
+            .collect();
+        let more = rooms.len() > ROOMS_PAGE_MAX;
+        rooms.truncate(ROOMS_PAGE_MAX);
+        RoomsPage { rooms, more }
+    }
+
+    fn room_info(&self, name: &UserName, cid: &ConversationId) -> Option<RoomInfo> {
+        let ConversationKind::Room(room) = cid.kind() else { return None };
+        let conversation = self.conversations.get(cid)?;
+        let membership = conversation.membership.as_ref()?;
+        Some(RoomInfo {
+            room,
+            open: membership.is_open(),
+            users: u32::try_from(membership.members().len()).unwrap_or(u32::MAX),
+            topic: conversation.topic.clone(),
+            member: membership.contains(name),
+        })
+    }
+
+    /// The links of a room that somebody may read; nothing where there are none. Who was removed
+    /// from a private room may read up to the link that removed them.
+    pub fn chain(&self, name: &UserName, cid: &ConversationId) -> Result<Option<Chain>, Refusal> {
+        let conversation = self.conversations.get(cid);
+        let Some((conversation, log)) = conversation.and_then(|c| Some((c, c.log?))) else {
+            return Ok(None);
+        };
+        if conversation.membership.as_ref().is_none_or(|membership| !membership.exists()) {
+            return Ok(None);
+        }
+        if self.sees(name, cid) {
+            return Ok(Some(Chain { log, end: u32::MAX }));
+        }
+        match conversation.gone.get(name) {
+            Some(last) => Ok(Some(Chain { log, end: last.saturating_add(1) })),
+            None => Err(Refusal::new(code::NOT_A_MEMBER, PRIVATE)),
+        }
+    }
+
+    /// What speaks against a link before its place in the chain is looked at: who may not know of
+    /// the room, a name that is taken in another spelling, and the limits.
+    pub(super) fn link_problem(
+        &self,
+        account: &Account,
+        who: &Account,
+        link: &MemberHeader,
+        pending: &Pending,
+    ) -> Option<Decision> {
+        let (cid, op) = (&link.cid, link.op);
+        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        let exists = membership.is_some_and(chat_protocol::members::Membership::exists);
+        let was_in = membership.is_some_and(|m| m.has_known(&account.name));
+        if exists && !was_in && !self.sees(&account.name, cid) {
+            return Some(match op {
+                MemberOperation::Create => {
+                    Decision::refuse(code::NAME_TAKEN, "a room has this name already")
+                }
+                _ => Decision::refuse(code::NOT_A_MEMBER, PRIVATE),
+            });
+        }
+        if !exists && op != MemberOperation::Create {
+            let reason = format!("there is no {cid}; create it");
+            return Some(Decision::refuse(code::NO_SUCH_ROOM, reason));
+        }
+        if op == MemberOperation::Create
+            && !exists
+            && let Some(reason) = self.cannot_create(&account.name, cid, pending)
+        {
+            return Some(reason);
+        }
+        let comes_in =
+            matches!(op, MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit);
+        let rooms = who.conversations.iter().filter(|cid| !cid.is_direct()).count();
+        // A link that is sent again is answered as before, whatever the limit.
+        let is_new = membership.is_none_or(|m| link.mg >= m.next());
+        if comes_in && is_new && rooms >= ROOMS_PER_USER_MAX && !who.conversations.contains(cid) {
+            let reason = format!(
+                "{} is in {ROOMS_PER_USER_MAX} rooms, which is the most; leave one first",
+                who.name
+            );
+            return Some(Decision::refuse(code::TOO_MANY, reason));
+        }
+        None
+    }
+
+    fn cannot_create(
+        &self,
+        name: &UserName,
+        cid: &ConversationId,
+        pending: &Pending,
+    ) -> Option<Decision> {
+        let ConversationKind::Room(room) = cid.kind() else { return None };
+        if let Some(other) = self.rooms.get(&room.as_str().to_ascii_lowercase()) {
+            let reason = match other.kind() {
+                ConversationKind::Room(other_room) if self.sees(name, other) => {
+                    format!(
+                        "there is #{other_room} already; names of rooms differ in more than case"
+                    )
+                }
+                _ => "a room has this name already".to_owned(),
+            };
+            return Some(Decision::refuse(code::NAME_TAKEN, reason));
+        }
+        if self.rooms.len().saturating_add(pending.rooms.len()) >= ROOMS_MAX {
+            let reason = format!("this server has {ROOMS_MAX} rooms, which is the most");
+            return Some(Decision::refuse(code::TOO_MANY, reason));
+        }
+        // Two spellings of one name in one batch: the second is decided after the first.
+        pending.rooms.contains(&room.as_str().to_ascii_lowercase()).then_some(Decision::Defer)
+    }
+
+    /// The topic to keep, or why it is not kept.
+    pub fn decide_topic(
+        &self,
+        peer: &Peer,
+        cid: &ConversationId,
+        text: &str,
+    ) -> Result<Proposal, Refusal> {
+        let conversation = self.conversations.get(cid).filter(|_| self.sees(&peer.name, cid));
+        let Some((conversation, membership)) =
+            conversation.and_then(|c| Some((c, c.membership.as_ref()?)))
+        else {
+            return Err(Refusal::new(
+                code::NO_SUCH_ROOM,
+                "there is no such room; /rooms lists them",
+            ));
+        };
+        if !membership.contains(&peer.name) {
+            let reason = "only members set the topic; /join the room first";
+            return Err(Refusal::new(code::NOT_A_MEMBER, reason));
+        }
+        if !membership.is_open() {
+            let reason = "a private room has no topic: the server would read it; \
+                          say it in the room instead";
+            return Err(Refusal::new(code::NOT_ALLOWED, reason));
+        }
+        if text.len() > TOPIC_BYTES_MAX {
+            let reason = format!(
+                "the topic has {} bytes, at most {TOPIC_BYTES_MAX} are kept; make it shorter",
+                text.len()
+            );
+            return Err(Refusal::new(code::TOO_MANY, reason));
+        }
+        let Some(log) = conversation.log else {
+            return Err(Refusal::new(code::NO_SUCH_ROOM, "nobody is in this room yet"));
+        };
+        Ok(Proposal::Topic(NewTopic { log, text: text.to_owned() }))
+    }
+
+    /// Takes a topic over that was kept; returns who is in the room.
+    pub(crate) fn apply_topic(&mut self, cid: &ConversationId, text: &str) -> Vec<AccountId> {
+        if let Some(conversation) = self.conversations.get_mut(cid) {
+            text.clone_into(&mut conversation.topic);
+        }
+        self.members(cid)
+    }
+}

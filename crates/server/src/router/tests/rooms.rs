@@ -1,0 +1,196 @@
+//! Who may know of a room, its limits and its topic.
+
+use chat_protocol::{
+    limits::{ROOMS_PAGE_MAX, TOPIC_BYTES_MAX},
+    name::ConversationKind,
+};
+
+use super::*;
+use crate::{
+    limits::{ROOMS_MAX, ROOMS_PER_USER_MAX},
+    store::NewTopic,
+};
+
+impl World {
+    fn with_argument(
+        &mut self,
+        user: &User,
+        room: &str,
+        (op, arg): (MemberOperation, MemberArgument),
+        who: &User,
+    ) -> FrameRequest {
+        let request = self.link(user, room, op, who);
+        let Header::Member(header) = request.header else { panic!("a link is a MEMBER") };
+        Self::request(user, Header::Member(MemberHeader { arg, ..header }), None)
+    }
+
+    fn create_private(&mut self, user: &User, room: &str) {
+        let kind = (MemberOperation::Create, MemberArgument::Invite);
+        let request = self.with_argument(user, room, kind, user);
+        let came = self.put(&request);
+        assert!(matches!(came, Came::Stored(_)), "{came:?}");
+    }
+
+    /// What an account is told when it asks for rooms.
+    fn rooms(&self, user: &User) -> Vec<String> {
+        let page = self.router.rooms_page(&user.peer.name, None);
+        page.rooms.iter().map(|info| info.room.to_string()).collect()
+    }
+
+    fn topic(&self, user: &User, room: &str, text: &str) -> Result<Proposal, &'static str> {
+        self.router.decide_topic(&user.peer, &cid(room), text).map_err(|refusal| refusal.code)
+    }
+}
+
+#[test]
+fn a_private_room_is_nobody_elses_and_who_was_removed_reads_to_the_end_of_their_time() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let carol = world.user("carol", 2);
+    let crew = cid("room:crew");
+    world.create_private(&alice, "room:crew");
+    assert_eq!(world.rooms(&alice), ["crew", "lobby"]);
+    assert_eq!(world.rooms(&bob), ["lobby"]);
+    let refused = world.router.chain(&bob.peer.name, &crew).unwrap_err();
+    assert_eq!(refused.code, code::NOT_A_MEMBER);
+    for (op, expected) in [
+        (MemberOperation::Join, code::NOT_A_MEMBER),
+        (MemberOperation::Leave, code::NOT_A_MEMBER),
+        (MemberOperation::Create, code::NAME_TAKEN),
+    ] {
+        let request = world.link(&bob, "room:crew", op, &bob);
+        assert_eq!(world.put(&request), Came::Refused(expected), "{op:?}");
+    }
+    assert_eq!(world.router.head_for(&bob.peer.name, &crew).mg, 0, "no head for outsiders");
+
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &bob);
+    let chain = world.router.chain(&bob.peer.name, &crew).unwrap().unwrap();
+    assert_eq!((chain.end, world.rooms(&bob).len()), (u32::MAX, 2));
+    let kick = world.link(&alice, "room:crew", MemberOperation::Remove, &bob);
+    let (_, effects) = world.put_with(&kick, &mut Pending::default());
+    let (who, head) = effects.removed.unwrap();
+    assert_eq!((who, head.mg, head.epoch), (bob.peer.account, 3, None));
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &carol);
+    let chain = world.router.chain(&bob.peer.name, &crew).unwrap().unwrap();
+    assert_eq!(chain.end, 3, "carol's coming is none of bob's business");
+    assert_eq!(world.rooms(&bob), ["lobby"]);
+    assert_eq!(world.router.head_for(&bob.peer.name, &crew).mg, 0);
+}
+
+#[test]
+fn who_is_banned_is_refused_until_an_admin_admits_them() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    world.do_link(&alice, "room:square", MemberOperation::Create, &alice);
+    world.do_link(&bob, "room:square", MemberOperation::Join, &bob);
+    let ban = (MemberOperation::Remove, MemberArgument::Ban);
+    let ban = world.with_argument(&alice, "room:square", ban, &bob);
+    assert!(matches!(world.put(&ban), Came::Stored(_)));
+    let join = world.link(&bob, "room:square", MemberOperation::Join, &bob);
+    assert_eq!(world.put(&join), Came::Refused(code::NOT_ALLOWED));
+    world.do_link(&alice, "room:square", MemberOperation::Admit, &bob);
+    assert!(world.router.members(&cid("room:square")).contains(&bob.peer.account));
+}
+
+#[test]
+fn an_account_is_in_a_hundred_rooms_and_lists_come_in_pages() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    for number in 0..ROOMS_PER_USER_MAX {
+        world.do_link(&alice, &format!("room:r{number}"), MemberOperation::Create, &alice);
+    }
+    let one_more = world.link(&alice, "room:more", MemberOperation::Create, &alice);
+    assert_eq!(world.put(&one_more), Came::Refused(code::TOO_MANY));
+    let join = world.link(&alice, "room:lobby", MemberOperation::Join, &alice);
+    assert_eq!(world.put(&join), Came::Refused(code::TOO_MANY));
+    world.do_link(&alice, "room:r0", MemberOperation::Leave, &alice);
+    assert!(matches!(world.put(&one_more), Came::Stored(_)));
+
+    let first = world.router.rooms_page(&bob.peer.name, None);
+    assert!(first.more && first.rooms.len() == ROOMS_PAGE_MAX);
+    let last = first.rooms.last().map(|info| info.room.clone());
+    let second = world.router.rooms_page(&bob.peer.name, last.as_ref());
+    assert!(!second.more);
+    // Those of alice, the one that she has left, and the lobby.
+    assert_eq!(first.rooms.len() + second.rooms.len(), ROOMS_PER_USER_MAX + 2);
+}
+
+#[test]
+fn a_hub_has_so_many_rooms_and_no_two_that_differ_in_case_only() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let first = world.link(&alice, "room:Ops", MemberOperation::Create, &alice);
+    let twin = world.link(&bob, "room:ops", MemberOperation::Create, &bob);
+    let mut batch = Pending::default();
+    assert!(matches!(world.put_with(&first, &mut batch).0, Came::Stored(_)));
+    assert_eq!(world.put(&twin), Came::Refused(code::NAME_TAKEN));
+    let lobby = world.link(&bob, "room:LOBBY", MemberOperation::Create, &bob);
+    assert_eq!(world.put(&lobby), Came::Refused(code::NAME_TAKEN));
+    let ConversationKind::Room(room) = cid("room:new").kind() else { panic!("a room") };
+    for number in world.router.rooms.len()..ROOMS_MAX {
+        world.router.rooms.insert(format!("filler{number}"), ConversationId::room(&room));
+    }
+    let one_more = world.link(&bob, "room:new", MemberOperation::Create, &bob);
+    assert_eq!(world.put(&one_more), Came::Refused(code::TOO_MANY));
+}
+
+#[test]
+fn two_spellings_in_one_batch_are_decided_one_after_the_other() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let first = world.link(&alice, "room:Ops", MemberOperation::Create, &alice);
+    let twin = world.link(&bob, "room:ops", MemberOperation::Create, &bob);
+    let mut batch = Pending::default();
+    let proposed = world.router.decide(world.now_ms, &first, &mut batch);
+    assert!(matches!(proposed, Decision::Propose(_)));
+    let deferred = world.router.decide(world.now_ms, &twin, &mut batch);
+    assert!(matches!(deferred, Decision::Defer), "{deferred:?}");
+    let join = world.link(&alice, "room:lobby", MemberOperation::Join, &alice);
+    let deferred = world.router.decide(world.now_ms, &join, &mut batch);
+    assert!(matches!(deferred, Decision::Defer), "the limit of rooms is counted: {deferred:?}");
+}
+
+#[test]
+fn members_of_open_rooms_set_the_topic() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    world.do_link(&alice, "room:square", MemberOperation::Create, &alice);
+    world.create_private(&alice, "room:crew");
+    let long = "x".repeat(TOPIC_BYTES_MAX + 1);
+    assert_eq!(world.topic(&alice, "room:square", &long).unwrap_err(), code::TOO_MANY);
+    assert_eq!(world.topic(&bob, "room:square", "mine").unwrap_err(), code::NOT_A_MEMBER);
+    assert_eq!(world.topic(&alice, "room:crew", "ours").unwrap_err(), code::NOT_ALLOWED);
+    assert_eq!(world.topic(&bob, "room:crew", "theirs").unwrap_err(), code::NO_SUCH_ROOM);
+    assert_eq!(world.topic(&bob, "room:nowhere", "x").unwrap_err(), code::NO_SUCH_ROOM);
+    let kept = world.topic(&alice, "room:square", "market day").unwrap();
+    assert!(matches!(kept, Proposal::Topic(NewTopic { text, .. }) if text == "market day"));
+    let members = world.router.apply_topic(&cid("room:square"), "market day");
+    assert_eq!(members, [alice.peer.account]);
+    let page = world.router.rooms_page(&bob.peer.name, None);
+    let square = page.rooms.iter().find(|info| info.room.as_str() == "square").unwrap();
+    assert_eq!((square.topic.as_str(), square.users, square.member), ("market day", 1, false));
+}
+
+#[test]
+fn who_has_just_left_still_confirms_what_they_got() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let lobby = cid("room:lobby");
+    for user in [&alice, &bob] {
+        world.do_link(user, "room:lobby", MemberOperation::Join, user);
+    }
+    world.do_link(&bob, "room:lobby", MemberOperation::Leave, &bob);
+    let header = ReceiptHeader {
+        v: 1,
+        t: Tag::Ack,
+        stage: Stage::Delivered,
+        cid: lobby,
+        from: bob.peer.name.clone(),
+        sk: bob.peer.sk,
+        to: alice.peer.name.clone(),
+        id: world.id(),
+        ts: 0,
+    };
+    let request = World::request(&bob, Header::Receipt(header), None);
+    assert!(matches!(world.put(&request), Came::Stored(_)));
+}
