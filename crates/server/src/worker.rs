@@ -39,6 +39,9 @@ use crate::{
 use notify::Notify;
 use story::Batch;
 
+/// Where the hub takes the time from: Unix time in milliseconds. A simulation brings its own.
+pub type Clock = fn() -> u64;
+
 /// Unix time in milliseconds.
 pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -65,6 +68,7 @@ pub struct Worker<S> {
     metrics: Arc<Metrics>,
     answers: Answers,
     log: OperationLog,
+    clock: Clock,
 }
 
 /// A request whose outcome the store decides.
@@ -78,6 +82,7 @@ impl<S: Store> Worker<S> {
         reads: Reads,
         metrics: Arc<Metrics>,
         log: OperationLog,
+        console: Console,
     ) -> Self {
         let sessions = Sessions::new(router.position(), Arc::clone(&metrics));
         let answers = Answers {
@@ -86,8 +91,27 @@ impl<S: Store> Worker<S> {
             retry: metrics.acks("stored", "retry"),
         };
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
-        let (notify, console) = (Notify::default(), Console::stdout());
-        Self { router, store, sessions, reads, questions, notify, console, metrics, answers, log }
+        let notify = Notify::default();
+        let clock = now_ms;
+        Self {
+            router,
+            store,
+            sessions,
+            reads,
+            questions,
+            notify,
+            console,
+            metrics,
+            answers,
+            log,
+            clock,
+        }
+    }
+
+    /// The same worker with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Works until `stop` and until everything that was queued is done, then ends every session.
@@ -127,7 +151,7 @@ impl<S: Store> Worker<S> {
                 batch
             };
             if !batch.is_empty() {
-                deferred = self.step(now_ms(), batch).await?;
+                deferred = self.step((self.clock)(), batch).await?;
             }
             self.notify.flush(&self.router, &self.sessions);
         }
