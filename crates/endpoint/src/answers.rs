@@ -10,7 +10,9 @@ use chat_protocol::name::UserName;
 
 use crate::endpoint::{Endpoint, Request};
 use crate::event::{Event, KeptFrame};
+use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::Sealed;
+use crate::rooms::Refresh;
 use crate::state::Conversation;
 
 /// A final refusal by the hub.
@@ -124,7 +126,9 @@ impl Endpoint {
         }
         if let Some(cid) = self.link.joining.remove(&id) {
             self.state.joined.put(cid.as_str(), true);
-            self.link.views.remove(&cid);
+            let asked = self.link.refreshing.get(&cid).is_some_and(Refresh::is_asked_for);
+            self.start_refresh(&cid, asked);
+            self.link.dirty.insert(cid.clone());
             self.tell(Event::Joined { cid });
             return;
         }
@@ -169,6 +173,7 @@ impl Endpoint {
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {
+            self.link.dirty.insert(cid.clone());
             if stale_view {
                 self.join(&cid, now_ms);
             } else if refusal.code == code::NOT_ALLOWED {
@@ -187,8 +192,8 @@ impl Endpoint {
         }
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
-        let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
-        if let Some(sealed) = outgoing.sealed
+        let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
+        if let Some(sealed) = outgoing.sealed.take()
             && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
             && let Some(sending) = conversation.sending.as_mut()
             && sending.head.e == sealed.e
@@ -197,8 +202,16 @@ impl Endpoint {
             sending.void.extend(sealed.void);
             sending.void.push((sealed.n, sealed.digest));
         }
-        self.link.dirty.insert(outgoing.cid);
+        self.link.dirty.insert(outgoing.cid.clone());
         let Refusal { code, reason, .. } = refusal;
+        if code == code::STORAGE_FULL && outgoing.is_report() {
+            // Nobody would say it again, and somebody waits for it. The refused id never succeeds.
+            outgoing.id = self.new_id(now_ms);
+            self.index.insert(outgoing.id, key.clone());
+            self.link.held.insert(outgoing.cid.clone(), now_ms.saturating_add(STORAGE_WAIT_MS));
+            self.state.outgoing.put(&key, outgoing);
+            return;
+        }
         self.tell(Event::Refused { id, code, reason });
     }
 

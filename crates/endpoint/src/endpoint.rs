@@ -117,6 +117,8 @@ pub(crate) struct Link {
     pub(crate) arriving: HashMap<Digest, Arriving>,
     pub(crate) early: HashMap<Digest, Vec<Upload>>,
     pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    /// Until when nothing is sealed in a conversation: the hub has no room.
+    pub(crate) held: HashMap<ConversationId, u64>,
     /// Join links without an answer.
     pub(crate) joining: HashMap<MessageId, ConversationId>,
     /// Messages sent on this connection without an answer, by key.
@@ -288,9 +290,10 @@ impl Endpoint {
 
     /// The connection is gone. What was under way is sent again on the next one.
     pub fn disconnected(&mut self) {
+        // What was sealed in this step and has not left is kept signed, as if it had been lost.
+        drop(self.take_out());
         let receipts_due = self.link.receipts_due;
         self.link = Link { receipts_due, ..Link::default() };
-        self.out.clear();
     }
 
     /// Sends again, byte-identical and in order, what has no answer.
@@ -343,7 +346,7 @@ impl Endpoint {
         }
         let epochs = self.link.waiting_for_epoch.values();
         let retries = self.link.retries.values();
-        epochs.chain(retries).chain(&self.link.receipts_due).min().copied()
+        epochs.chain(self.link.held.values()).chain(retries).chain(&self.link.receipts_due).min().copied()
     }
 
     /// Does what is due.
@@ -351,15 +354,17 @@ impl Endpoint {
         if self.link.receipts_due.is_some_and(|due| due <= now_ms) {
             self.flush_receipts(now_ms);
         }
-        let over: Vec<ConversationId> = self
-            .link
-            .waiting_for_epoch
-            .iter()
+        let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);
+        let over: Vec<ConversationId> = waits
             .filter(|(_, until)| **until <= now_ms)
             .map(|(cid, _)| cid.clone())
             .collect();
         for cid in over {
-            self.link.waiting_for_epoch.remove(&cid);
+            for waits in [&mut self.link.waiting_for_epoch, &mut self.link.held] {
+                if waits.get(&cid).is_some_and(|until| *until <= now_ms) {
+                    waits.remove(&cid);
+                }
+            }
             self.link.dirty.insert(cid);
         }
         let mut due: Vec<MessageId> =
@@ -368,14 +373,17 @@ impl Endpoint {
         due.sort_by_key(|id| self.index.get(id));
         for id in due {
             if self.link.retries.remove(&id).is_some() {
-                self.send_again(&id);
+                self.send_again(now_ms, &id);
             }
         }
         self.pump(now_ms);
     }
 
     /// Sends one id again; of a message, everything of its conversation from it on (rule R6).
-    fn send_again(&mut self, id: &MessageId) {
+    fn send_again(&mut self, now_ms: u64, id: &MessageId) {
+        if let Some(cid) = self.link.joining.remove(id) {
+            return self.join(&cid, now_ms);
+        }
         match self.link.requests.remove(id) {
             Some(Request::Bundles { names, view }) => {
                 let again = self.request_bundles(&names, view.clone());
@@ -418,6 +426,18 @@ impl Endpoint {
     /// is to be committed, sent and shown.
     pub fn finish(&mut self, now_ms: u64) -> Step {
         self.pump(now_ms);
+        let transmits = self.take_out();
+        let changes = if self.durable {
+            self.state.flush()
+        } else {
+            self.state.discard();
+            Vec::new()
+        };
+        Step { changes, transmits, events: std::mem::take(&mut self.events).into() }
+    }
+
+    /// Signs what is to go out, all at once.
+    fn take_out(&mut self) -> Vec<Transmit> {
         let out = std::mem::take(&mut self.out);
         let mut unsigned = Vec::new();
         for item in &out {
@@ -439,13 +459,7 @@ impl Endpoint {
                 }
             }
         }
-        let changes = if self.durable {
-            self.state.flush()
-        } else {
-            self.state.discard();
-            Vec::new()
-        };
-        Step { changes, transmits, events: std::mem::take(&mut self.events).into() }
+        transmits
     }
 
     /// Keeps a signed frame where it is resent from.

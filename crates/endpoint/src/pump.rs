@@ -24,7 +24,9 @@ impl Endpoint {
             return;
         }
         for cid in std::mem::take(&mut self.link.dirty) {
-            self.pump_conversation(now_ms, &cid);
+            if !self.link.held.contains_key(&cid) {
+                self.pump_conversation(now_ms, &cid);
+            }
         }
     }
 
@@ -43,7 +45,8 @@ impl Endpoint {
         if self.link.draining.get(cid).is_some_and(|ids| !ids.is_empty()) {
             return;
         }
-        if !self.ensure_view(cid) {
+        // Whether this user may speak there is not known before the hub has answered.
+        if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(cid) {

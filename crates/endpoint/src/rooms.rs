@@ -33,6 +33,13 @@ pub(crate) struct Refresh {
     asked: bool,
 }
 
+impl Refresh {
+    /// Whether the host waits for it.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.asked
+    }
+}
+
 impl Endpoint {
     /// The people of a conversation, by the verified view.
     pub(crate) fn people_of(&self, cid: &ConversationId) -> Vec<UserName> {
@@ -80,6 +87,9 @@ impl Endpoint {
     /// Brings a view up to date even if nothing says that it is stale.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
         self.link.views.remove(cid);
+        // An answer to an earlier question may be older than what made this one necessary.
+        let is_same = |request: &Request| matches!(request, Request::Members(of) if of == cid);
+        self.link.requests.retain(|_, request| !is_same(request));
         let refresh = Refresh { asked, complete: cid.is_direct(), ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {

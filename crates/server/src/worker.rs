@@ -17,6 +17,7 @@ use chat_oplog::OperationLog;
 use chat_protocol::{
     hub::{self, HubStage, HubToClient},
     name::ConversationId,
+    tag::Shape,
 };
 use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
@@ -27,7 +28,7 @@ use crate::{
     close::CloseReason,
     console::Console,
     delivery::Wire,
-    limits::BATCH_REQUESTS_MAX,
+    limits::{BATCH_REQUESTS_MAX, STORAGE_RETRY_MS},
     metrics::Metrics,
     queue::{QueueReceiver, Queued},
     request::{FrameRequest, GoLive, Peer, Refusal, Request},
@@ -181,6 +182,8 @@ impl<S: Store> Worker<S> {
             return Ok(deferred);
         }
         let story = Batch::start(proposals.len());
+        let probes: Vec<bool> =
+            proposals.iter().map(|proposal| matches!(proposal, Proposal::Probe(_))).collect();
         match self.store.commit(proposals).await {
             Ok(committed) => {
                 let story = story.committed();
@@ -190,8 +193,8 @@ impl<S: Store> Worker<S> {
             }
             Err(CommitError::Full) => {
                 tracing::error!("the disk is full; nothing is stored until there is room");
-                for queued in open {
-                    self.refuse_full(queued);
+                for (queued, is_probe) in open.into_iter().zip(probes) {
+                    self.refuse_full(queued, is_probe);
                 }
             }
             Err(error) => {
@@ -305,9 +308,19 @@ impl<S: Store> Worker<S> {
         story::frame(&self.log, request, decision, recipients, story);
     }
 
-    fn refuse_full(&mut self, queued: Open) {
+    /// Nothing of the batch was kept. People are told that for good; but a resend may have been
+    /// kept before, and what devices say by themselves nobody would say again: both may come later.
+    fn refuse_full(&mut self, queued: Open, is_probe: bool) {
         let refusal = Refusal::storage_full();
         match queued.item {
+            Request::Frame(ref request)
+                if is_probe || request.header.shape() != Shape::Message =>
+            {
+                self.answers.retry.inc();
+                let (id, why) = (request.header.id(), refusal.reason);
+                let retry = HubToClient::Retry { id, after_ms: STORAGE_RETRY_MS, why };
+                self.tell(&request.peer, &retry);
+            }
             Request::Frame(ref request) => {
                 let decision = Decision::Refuse(refusal);
                 self.answer(request, &decision, None, 0, (&queued, None));

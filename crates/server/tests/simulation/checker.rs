@@ -30,6 +30,8 @@ struct Submitted<'a> {
     place: &'a Place,
     to: Option<&'a Person>,
     what: &'a What,
+    /// The recipient had an account by then.
+    is_recipient_known: bool,
 }
 
 /// Everything about one message.
@@ -73,7 +75,12 @@ pub(crate) fn broken(facts: &[Dated]) -> Vec<Violation> {
     let was_full = facts.iter().any(|dated| dated.fact == Fact::DiskFull);
     for (id, message) in &messages {
         for code in &message.refused {
-            let is_fair = was_full && *code == code::STORAGE_FULL;
+            let is_known = message.submitted.is_some_and(|said| said.is_recipient_known);
+            let is_fair = match *code {
+                code::STORAGE_FULL => was_full,
+                code::NO_SUCH_USER => !is_known,
+                _ => false,
+            };
             findings.unless(is_fair, "refusal", || format!("{id} was refused: {code}"));
         }
     }
@@ -127,10 +134,16 @@ pub(crate) fn lost(facts: &[Dated]) -> Vec<Violation> {
 
 fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId, Message<'a>> {
     let mut messages: BTreeMap<MessageId, Message<'a>> = BTreeMap::new();
+    let mut here = BTreeSet::new();
     for Dated { at_ms, fact } in facts {
         match fact {
+            Fact::Joined { who, .. } => {
+                here.insert(who);
+            }
             Fact::Submitted { by, id, place, to, what } => {
-                let submitted = Submitted { by, place, to: to.as_ref(), what };
+                let to = to.as_ref();
+                let is_recipient_known = to.is_some_and(|to| here.contains(to));
+                let submitted = Submitted { by, place, to, what, is_recipient_known };
                 messages.entry(*id).or_default().submitted = Some(submitted);
             }
             Fact::Stored { id, position, recipients, .. } => {
@@ -179,7 +192,7 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId
             Fact::Kept { id, position, .. } => {
                 messages.entry(*id).or_default().kept.push(*position);
             }
-            Fact::Joined { .. } | Fact::Trouble { .. } | Fact::DiskFull => {}
+            Fact::Trouble { .. } | Fact::DiskFull => {}
         }
     }
     messages

@@ -103,3 +103,25 @@ fn an_ack_before_the_sync_is_found() {
 fn a_cursor_that_moves_before_the_delivery_is_found() {
     assert!(first_found(Mistake::CursorBeforeDelivery).is_some());
 }
+
+#[test]
+#[ignore]
+fn survey() {
+    let from = number("FROM").unwrap_or(0);
+    let count = number("COUNT").unwrap_or(100);
+    let start = std::time::Instant::now();
+    let mut by: std::collections::BTreeMap<String, Vec<u64>> = Default::default();
+    for seed in from..from + count {
+        let report = std::panic::catch_unwind(|| world::run(seed, None));
+        match report {
+            Ok(report) => for v in report.violations {
+                let mut words: Vec<&str> = v.what.split_whitespace().filter(|w| w.len() < 20).collect();
+                words.truncate(12);
+                by.entry(format!("{}: {}", v.rule, words.join(" "))).or_default().push(seed);
+            },
+            Err(_) => by.entry("panic".into()).or_default().push(seed),
+        }
+    }
+    println!("{:?} for {count}", start.elapsed());
+    for (k, mut seeds) in by { seeds.dedup(); println!("{:4} {k}  {:?}", seeds.len(), &seeds[..seeds.len().min(8)]); }
+}
