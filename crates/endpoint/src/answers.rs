@@ -12,7 +12,6 @@ use crate::endpoint::{Endpoint, Request};
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::Sealed;
-use crate::rooms::Refresh;
 use crate::state::Conversation;
 
 /// A final refusal by the hub.
@@ -126,8 +125,7 @@ impl Endpoint {
         }
         if let Some(cid) = self.link.joining.remove(&id) {
             self.state.joined.put(cid.as_str(), true);
-            let asked = self.link.refreshing.get(&cid).is_some_and(Refresh::is_asked_for);
-            self.start_refresh(&cid, asked);
+            self.view_is_stale(&cid);
             self.link.dirty.insert(cid.clone());
             self.tell(Event::Joined { cid });
             return;

@@ -31,13 +31,8 @@ pub(crate) struct Refresh {
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
     asked: bool,
-}
-
-impl Refresh {
-    /// Whether the host waits for it.
-    pub(crate) fn is_asked_for(&self) -> bool {
-        self.asked
-    }
+    /// The chain has grown since the hub was asked: its answer may be from before.
+    overtaken: bool,
 }
 
 impl Endpoint {
@@ -67,10 +62,18 @@ impl Endpoint {
     /// Notes what the hub says about a room; a chain that has grown makes the view stale.
     pub(crate) fn note_head(&mut self, head: &Head) {
         let known = self.state.rooms.get(head.cid.as_str()).map_or(0, Membership::next);
-        if head.mg > known && self.link.views.contains(&head.cid) {
-            self.link.views.remove(&head.cid);
+        if head.mg > known {
+            self.view_is_stale(&head.cid);
         }
         self.link.heads.insert(head.cid.clone(), head.clone());
+    }
+
+    /// The chain of a room has grown.
+    pub(crate) fn view_is_stale(&mut self, cid: &ConversationId) {
+        self.link.views.remove(cid);
+        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+            refresh.overtaken = true;
+        }
     }
 
     /// Whether the view of a conversation is up to date; starts a refresh if it is not.
@@ -87,9 +90,6 @@ impl Endpoint {
     /// Brings a view up to date even if nothing says that it is stale.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
         self.link.views.remove(cid);
-        // An answer to an earlier question may be older than what made this one necessary.
-        let is_same = |request: &Request| matches!(request, Request::Members(of) if of == cid);
-        self.link.requests.retain(|_, request| !is_same(request));
         let refresh = Refresh { asked, complete: cid.is_direct(), ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
@@ -201,7 +201,13 @@ impl Endpoint {
             self.request_people(cid);
             return;
         }
-        let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
+        let Some(refresh) = self.link.refreshing.remove(cid) else { return };
+        let asked = refresh.asked;
+        if refresh.overtaken {
+            // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
+            self.start_refresh(cid, asked);
+            return;
+        }
         self.link.views.insert(cid.clone());
         self.link.viewed.push(cid.clone());
         if asked {

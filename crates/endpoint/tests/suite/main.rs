@@ -3,6 +3,8 @@
 
 mod hub;
 #[cfg(test)]
+mod resilience;
+#[cfg(test)]
 mod rules;
 
 use chat_endpoint::{Alarm, CommandOptions, Event};

@@ -192,7 +192,7 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId
             Fact::Kept { id, position, .. } => {
                 messages.entry(*id).or_default().kept.push(*position);
             }
-            Fact::Trouble { .. } | Fact::DiskFull => {}
+            Fact::Gap { .. } | Fact::Trouble { .. } | Fact::DiskFull => {}
         }
     }
     messages

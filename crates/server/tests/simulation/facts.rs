@@ -30,8 +30,10 @@ pub(crate) enum Fact {
     Ran { on: Person, id: MessageId, argv: String },
     /// The requester has the outcome of a command.
     Ended { by: Person, id: MessageId, code: String },
-    /// Something that must not happen with an honest hub: an alarm, a gap, an unreadable message.
+    /// Something that must not happen with an honest hub: an alarm, an unreadable message.
     Trouble { at: Person, what: String },
+    /// A device misses messages of somebody, and says so.
+    Gap { at: Person, from: Person, place: Place, missing: Vec<u32> },
     /// The disk of the hub is full from here on.
     DiskFull,
     /// At the end of a run: a message as the hub's disk has it.

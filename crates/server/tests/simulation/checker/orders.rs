@@ -14,6 +14,7 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
     let mut last_of: BTreeMap<(&Person, &Place, &Person), (usize, MessageId)> = BTreeMap::new();
     let mut last_at: BTreeMap<(&Person, &Place), u64> = BTreeMap::new();
     let mut kept: BTreeMap<&Place, u64> = BTreeMap::new();
+    let mut was_full = false;
     let mut stored: BTreeMap<u64, MessageId> = BTreeMap::new();
     for (number, Dated { fact, .. }) in facts.iter().enumerate() {
         match fact {
@@ -44,13 +45,20 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
                     format!("{id} is kept at {position} of {place}, after {before:?}")
                 });
             }
+            Fact::DiskFull => was_full = true,
+            // Only a refused message leaves a counter unused. Those sealed before the refusal was
+            // known cannot tell of it; the next one does.
+            Fact::Gap { at, from, place, missing } => {
+                findings.unless(was_full, "gap", || {
+                    format!("{at} misses {missing:?} of {from} in {place}")
+                });
+            }
             Fact::Trouble { at, what } => findings.add("trouble", format!("{at}: {what}")),
             Fact::Joined { .. }
             | Fact::Refused { .. }
             | Fact::Delivered { .. }
             | Fact::Ran { .. }
-            | Fact::Ended { .. }
-            | Fact::DiskFull => {}
+            | Fact::Ended { .. } => {}
         }
     }
 }

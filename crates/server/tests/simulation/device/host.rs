@@ -139,7 +139,8 @@ fn fact(me: String, event: Event) -> Option<Fact> {
             trouble(me, format!("cannot read {id} of {from}: {reason}"))
         }
         Event::Gap { cid, from, missing } => {
-            trouble(me, format!("{missing:?} of {from} in {cid} are missing"))
+            let (from, place) = (from.to_string(), cid.to_string());
+            Some(Fact::Gap { at: me, from, place, missing })
         }
         Event::Alarm { kind, user, detail } => {
             trouble(me, format!("alarm {} about {user}: {detail}", kind.as_str()))
