@@ -346,7 +346,12 @@ impl Endpoint {
         }
         let epochs = self.link.waiting_for_epoch.values();
         let retries = self.link.retries.values();
-        epochs.chain(self.link.held.values()).chain(retries).chain(&self.link.receipts_due).min().copied()
+        epochs
+            .chain(self.link.held.values())
+            .chain(retries)
+            .chain(&self.link.receipts_due)
+            .min()
+            .copied()
     }
 
     /// Does what is due.
@@ -355,10 +360,8 @@ impl Endpoint {
             self.flush_receipts(now_ms);
         }
         let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);
-        let over: Vec<ConversationId> = waits
-            .filter(|(_, until)| **until <= now_ms)
-            .map(|(cid, _)| cid.clone())
-            .collect();
+        let over: Vec<ConversationId> =
+            waits.filter(|(_, until)| **until <= now_ms).map(|(cid, _)| cid.clone()).collect();
         for cid in over {
             for waits in [&mut self.link.waiting_for_epoch, &mut self.link.held] {
                 if waits.get(&cid).is_some_and(|until| *until <= now_ms) {

@@ -53,6 +53,10 @@ impl Endpoint {
             for key in &drafts {
                 self.refuse(key, code, &reason);
             }
+            if code == code::NO_SUCH_USER {
+                // They may have an account the next time.
+                self.link.views.remove(cid);
+            }
             return;
         }
         if !self.ensure_epoch(now_ms, cid) || self.awaits_older_answers(cid) {

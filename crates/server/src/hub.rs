@@ -122,8 +122,8 @@ impl<S: Store + 'static> Parts<S> {
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
         let (counted, written) = (Arc::clone(&metrics), log.clone());
-        let worker = Worker::new(router, store, reads.clone(), counted, written, console)
-            .with_clock(clock);
+        let worker =
+            Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
         let passwords = Passwords::default();

@@ -111,13 +111,9 @@ impl LocalConnection {
             .send(Lane::Control, None, 0, request)
             .await
             .map_err(|_closed| LocalError::Stopping)?;
-        let admitted = answer
-            .await
-            .map_err(|_gone| LocalError::Stopping)?
-            .map_err(|refusal| LocalError::Refused {
-                code: refusal.code,
-                reason: refusal.reason,
-            })?;
+        let admitted = answer.await.map_err(|_gone| LocalError::Stopping)?.map_err(|refusal| {
+            LocalError::Refused { code: refusal.code, reason: refusal.reason }
+        })?;
         let (peer, signed_in) = (admitted.peer, admitted.signed_in);
         let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
         tokio::spawn(catch_up::run(hub, Arc::clone(&peer), queue, admitted.plan));

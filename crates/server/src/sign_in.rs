@@ -359,7 +359,8 @@ async fn send_vault(
 ) -> Result<(), Problem> {
     let account = check_password(hub, received).await?;
     let vault = hub.reads.vault(account.id).await?;
-    let signed_in = SignedIn { time: (hub.clock)(), heads: Vec::new(), counters: Vec::new(), vault };
+    let signed_in =
+        SignedIn { time: (hub.clock)(), heads: Vec::new(), counters: Vec::new(), vault };
     let ok = Message::text(received.ok(&signed_in));
     hub.metrics.auth_attempts.signed_in.inc();
     socket.send(ok).await.map_err(|_gone| Problem::Failed(CloseReason::Done))

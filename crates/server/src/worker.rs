@@ -313,9 +313,7 @@ impl<S: Store> Worker<S> {
     fn refuse_full(&mut self, queued: Open, is_probe: bool) {
         let refusal = Refusal::storage_full();
         match queued.item {
-            Request::Frame(ref request)
-                if is_probe || request.header.shape() != Shape::Message =>
-            {
+            Request::Frame(ref request) if is_probe || request.header.shape() != Shape::Message => {
                 self.answers.retry.inc();
                 let (id, why) = (request.header.id(), refusal.reason);
                 let retry = HubToClient::Retry { id, after_ms: STORAGE_RETRY_MS, why };

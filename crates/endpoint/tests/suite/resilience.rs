@@ -27,6 +27,25 @@ fn a_text_said_while_the_room_is_being_joined_is_sent_after_it() {
     assert_eq!(hub.count(bob, joined), 2, "a join that was put off is asked for again");
 }
 
+/// Goal: who was not there yet can be written to when they are.
+/// Method: a message to somebody without an account, and again after they have one. Nothing else
+/// tells the writer of them.
+#[test]
+fn a_name_that_nobody_had_is_asked_for_again_the_next_time() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("carol"), "anybody?").expect("a text");
+    hub.run();
+    assert_eq!(refusals(&hub, 0), 1);
+    let carol = hub.add("carol");
+    hub.run();
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("carol"), "welcome").expect("a text");
+    hub.run();
+    assert_eq!(refusals(&hub, 0), 1);
+    assert_eq!(hub.texts(carol), ["alice: welcome"]);
+}
+
 /// Goal: what was sealed and had not left when the connection ended is sent on the next one.
 /// Method: the connection ends between sealing and the end of the step.
 #[test]
@@ -64,8 +83,7 @@ fn an_outcome_that_the_hub_had_no_room_for_is_sent_again() {
     let (re, of) = commands.expect("the command has come");
     hub.faults.refuse = 1;
     let now = hub.now;
-    let outcome =
-        Outcome { re, of, status: Some(0), code: String::new(), reason: String::new() };
+    let outcome = Outcome { re, of, status: Some(0), code: String::new(), reason: String::new() };
     hub.peers[1].endpoint.report_outcome(now, &name("alice"), outcome);
     hub.run();
     let ended = |event: &Event| matches!(event, Event::Ended { re: of, ok: true, .. } if *of == re);

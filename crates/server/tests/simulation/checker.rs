@@ -156,9 +156,7 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId
                 let message = messages.entry(*id).or_default();
                 *message.shown.entry(to).or_default() += 1;
                 let is_true = message.submitted.is_some_and(|said| {
-                    said.by == from
-                        && said.place == place
-                        && *said.what == What::Text(text.clone())
+                    said.by == from && said.place == place && *said.what == What::Text(text.clone())
                 });
                 findings.unless(is_true, "truth", || {
                     format!("{to} was shown {id} in {place} as {from}'s {text:?}")
@@ -171,10 +169,8 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId
                     format!("{writer} was told that {by} cannot read {id}")
                 });
                 // A machine is shown no commands, and confirms them all the same.
-                let is_text = matches!(
-                    message.submitted,
-                    Some(Submitted { what: What::Text(_), .. })
-                );
+                let is_text =
+                    matches!(message.submitted, Some(Submitted { what: What::Text(_), .. }));
                 let is_early = is_text && !message.shown.contains_key(by);
                 findings.unless(!is_early, "receipt", || {
                     format!("{by} confirmed {id} before it was shown there")
@@ -215,12 +211,9 @@ fn joined(facts: &[Dated]) -> Joined<'_> {
 fn check_answers(id: &MessageId, message: &Message<'_>, findings: &mut Findings) {
     let answers = message.stored.len() + message.refused.len();
     findings.unless(answers <= 1, "answer", || format!("{id} was answered {answers} times"));
-    findings.unless(message.ran <= 1, "at-most-once", || {
-        format!("{id} ran {} times", message.ran)
-    });
-    findings.unless(message.ended <= 1, "outcome", || {
-        format!("{id} has {} outcomes", message.ended)
-    });
+    findings.unless(message.ran <= 1, "at-most-once", || format!("{id} ran {} times", message.ran));
+    findings
+        .unless(message.ended <= 1, "outcome", || format!("{id} has {} outcomes", message.ended));
     let is_refused = !message.refused.is_empty();
     let has_effect = message.ran + message.ended + message.shown.len() > 0;
     findings.unless(!(is_refused && has_effect), "final", || {

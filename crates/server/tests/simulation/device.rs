@@ -11,10 +11,7 @@ use chat_protocol::{
     name::{ConversationId, RoomName, UserName},
 };
 use chat_server::{
-    connection::ConnectionId,
-    local::LocalDevice,
-    outbox::OutboxLimits,
-    request::Proof,
+    connection::ConnectionId, local::LocalDevice, outbox::OutboxLimits, request::Proof,
 };
 use futures_util::{FutureExt, StreamExt};
 use tokio::{

@@ -40,10 +40,7 @@ static DEVICES: LazyLock<Vec<Generations>> = LazyLock::new(|| {
         let bundle = first.publish(&user, dev, None, START_MS, options()).unwrap();
         let second = first.with_new_encryption_key(START_MS).unwrap();
         let next = second.publish(&user, dev, Some(&bundle), START_MS, options()).unwrap();
-        Generations([
-            (Arc::new(first), Arc::new(bundle)),
-            (Arc::new(second), Arc::new(next)),
-        ])
+        Generations([(Arc::new(first), Arc::new(bundle)), (Arc::new(second), Arc::new(next))])
     };
     (0..).zip(&NAMES).map(make).collect()
 });

@@ -216,15 +216,10 @@ pub(crate) struct HubEnd {
 /// A new connection.
 pub(crate) fn connection(delay: Delay, dice: &mut Dice) -> (Link, HubEnd) {
     let mut stream = || Dice::new(dice.between(0, u64::MAX - 1), 1);
-    let (up, down) = (
-        Wire::new(delay, stream(), usize::MAX),
-        Wire::new(delay, stream(), WINDOW_MESSAGES),
-    );
-    let out_of = |wire: &Shared| Exit {
-        wire: Arc::clone(wire),
-        timer: None,
-        pulse: Pulse::default(),
-    };
+    let (up, down) =
+        (Wire::new(delay, stream(), usize::MAX), Wire::new(delay, stream(), WINDOW_MESSAGES));
+    let out_of =
+        |wire: &Shared| Exit { wire: Arc::clone(wire), timer: None, pulse: Pulse::default() };
     let from_device = out_of(&up);
     let pulse = from_device.pulse.clone();
     let hub = HubEnd { from_device, to_device: Entrance(Arc::clone(&down)), pulse };

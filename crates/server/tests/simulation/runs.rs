@@ -114,14 +114,20 @@ fn survey() {
     for seed in from..from + count {
         let report = std::panic::catch_unwind(|| world::run(seed, None));
         match report {
-            Ok(report) => for v in report.violations {
-                let mut words: Vec<&str> = v.what.split_whitespace().filter(|w| w.len() < 20).collect();
-                words.truncate(12);
-                by.entry(format!("{}: {}", v.rule, words.join(" "))).or_default().push(seed);
-            },
+            Ok(report) => {
+                for v in report.violations {
+                    let mut words: Vec<&str> =
+                        v.what.split_whitespace().filter(|w| w.len() < 20).collect();
+                    words.truncate(12);
+                    by.entry(format!("{}: {}", v.rule, words.join(" "))).or_default().push(seed);
+                }
+            }
             Err(_) => by.entry("panic".into()).or_default().push(seed),
         }
     }
     println!("{:?} for {count}", start.elapsed());
-    for (k, mut seeds) in by { seeds.dedup(); println!("{:4} {k}  {:?}", seeds.len(), &seeds[..seeds.len().min(8)]); }
+    for (k, mut seeds) in by {
+        seeds.dedup();
+        println!("{:4} {k}  {:?}", seeds.len(), &seeds[..seeds.len().min(8)]);
+    }
 }

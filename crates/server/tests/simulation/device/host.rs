@@ -8,7 +8,6 @@ use std::{
 
 use chat_endpoint::{Endpoint, Event, EventKey, Notification, store::Change};
 use chat_protocol::{
-
     content::{Outcome, OutputStream},
     id::MessageId,
     name::UserName,
