@@ -76,6 +76,9 @@ pub(crate) struct DeviceActor {
     connect_at: Instant,
     reads_from: Instant,
     dies_at: Option<(CrashPoint, Duration)>,
+    /// How long the next connection lives, and when this one ends.
+    lives: Option<Duration>,
+    cut_at: Option<Instant>,
     wants_rotation: bool,
     is_small: bool,
 }
@@ -106,6 +109,8 @@ impl DeviceActor {
             connect_at: now,
             reads_from: now,
             dies_at: None,
+            lives: None,
+            cut_at: None,
             wants_rotation: false,
             is_small: false,
         }
@@ -118,6 +123,7 @@ impl DeviceActor {
             self.drafts.clear();
             self.link = None;
             self.dies_at = None;
+            self.cut_at = None;
             self.host.died();
             self.world.set_busy(self.index);
             sleep(down).await;
@@ -185,7 +191,7 @@ impl DeviceActor {
             .map(|at| now + Duration::from_millis(at.saturating_sub(now_ms())));
         let connect = self.link.is_none().then_some(self.connect_at);
         let reads = (self.reads_from > now).then_some(self.reads_from);
-        [deadline, connect, reads, self.host.due()].into_iter().flatten().min()
+        [deadline, connect, reads, self.cut_at, self.host.due()].into_iter().flatten().min()
     }
 
     async fn do_what_is_due(&mut self, endpoint: &mut Endpoint) {
@@ -193,6 +199,9 @@ impl DeviceActor {
             endpoint.handle_timeout(now_ms());
         }
         self.host.end_commands(endpoint);
+        if self.cut_at.is_some_and(|at| at <= Instant::now()) {
+            self.cut(endpoint, false);
+        }
         if self.link.is_none() && self.connect_at <= Instant::now() {
             self.connect(endpoint).await;
         }
@@ -212,8 +221,17 @@ impl DeviceActor {
         }
     }
 
+    /// Loses the connection and all that is under way.
+    fn cut(&mut self, endpoint: &mut Endpoint, silent: bool) {
+        if let Some(link) = &self.link {
+            link.cable.cut(silent);
+            self.offline(endpoint, 1_500);
+        }
+    }
+
     fn offline(&mut self, endpoint: &mut Endpoint, wait_ms_max: u64) {
         self.link = None;
+        self.cut_at = None;
         endpoint.disconnected();
         let wait = self.dice.between(1, wait_ms_max);
         self.connect_at = Instant::now() + Duration::from_millis(wait);
@@ -224,15 +242,19 @@ impl DeviceActor {
             Order::Say(whereto) => self.say(endpoint, whereto),
             Order::Heal => {
                 self.dies_at = None;
+                self.lives = None;
+                self.cut_at = None;
                 self.is_small = false;
                 self.reads_from = Instant::now();
                 self.connect_at = self.connect_at.min(Instant::now() + Duration::from_secs(1));
             }
             Order::Fault(DeviceFault::Cut { silent }) => {
-                if let Some(link) = &self.link {
-                    link.cable.cut(silent);
-                    self.offline(endpoint, 1_500);
-                }
+                self.cut(endpoint, silent);
+            }
+            Order::Fault(DeviceFault::Flap { for_ms, lives_ms }) => {
+                self.offline(endpoint, 1);
+                self.connect_at = Instant::now() + Duration::from_millis(for_ms);
+                self.lives = Some(Duration::from_millis(lives_ms));
             }
             Order::Fault(DeviceFault::Crash { point, down_ms }) => {
                 let down = Duration::from_millis(down_ms);
@@ -396,6 +418,7 @@ impl DeviceActor {
         if endpoint.connected(now_ms(), signed_in, keys::hub_bundle()).is_err() {
             self.trouble("the hub has seen counters that this device has not used".to_owned());
         }
+        self.cut_at = self.lives.take().map(|lives| Instant::now() + lives);
         self.link = Some(link);
     }
 }

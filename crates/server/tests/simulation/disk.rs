@@ -19,6 +19,9 @@ use crate::dice::Dice;
 use contents::Contents;
 use reads::DiskReads;
 
+/// Answers that leave too early have arrived by then.
+const ANSWERS_LEAVE: Duration = Duration::from_millis(1_500);
+
 /// Where the power fails in a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
@@ -33,7 +36,7 @@ pub(crate) enum Moment {
 /// A mistake on purpose: the checker has to find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mistake {
-    /// A batch is answered when it was written, and synced with the next one.
+    /// A batch is answered when it was written, and synced a moment later.
     AckBeforeSync,
     /// A device that catches up counts as having kept what is only on its way.
     CursorBeforeDelivery,
@@ -56,6 +59,8 @@ struct State {
     written: Contents,
     is_full: bool,
     fails_at: Option<Moment>,
+    /// Of the mistake: the power is about to fail, and nothing is synced any more.
+    is_failing: bool,
     mistake: Option<Mistake>,
     dice: Dice,
 }
@@ -67,6 +72,7 @@ impl Disk {
             written: Contents::default(),
             is_full: false,
             fails_at: None,
+            is_failing: false,
             mistake,
             dice,
         };
@@ -95,6 +101,7 @@ impl Disk {
     pub(crate) fn open(&self) -> (SimulatedStore, Reads, Snapshot) {
         let mut state = self.state();
         state.fails_at = None;
+        state.is_failing = false;
         state.written = state.durable.clone();
         let snapshot = state.durable.snapshot();
         drop(state);
@@ -133,6 +140,32 @@ impl Disk {
         sleep(Duration::from_millis(ms)).await;
     }
 
+    fn sync(&self) {
+        let mut state = self.state();
+        if !state.is_failing {
+            state.durable = state.written.clone();
+        }
+    }
+
+    /// The mistake: the batch is answered now. The power fails when the answers have left.
+    fn answers_early(&self) -> bool {
+        let mut state = self.state();
+        if state.mistake != Some(Mistake::AckBeforeSync) {
+            return false;
+        }
+        if state.fails_at == Some(Moment::BeforeSync) && !state.is_failing {
+            state.is_failing = true;
+            let disk = self.clone();
+            tokio::spawn(async move {
+                sleep(ANSWERS_LEAVE).await;
+                disk.0.failed.notify_one();
+            });
+        }
+        drop(state);
+        self.sync();
+        true
+    }
+
     /// Never returns when the power fails here.
     async fn may_fail(&self, moment: Moment) {
         if self.state().fails_at != Some(moment) {
@@ -158,19 +191,14 @@ impl Store for SimulatedStore {
             if state.is_full && writes {
                 return Err(CommitError::Full);
             }
-            if state.mistake == Some(Mistake::AckBeforeSync) {
-                state.durable = state.written.clone();
-            }
             batch.into_iter().map(|proposal| state.written.keep(proposal)).collect()
         };
+        if disk.answers_early() {
+            return Ok(committed);
+        }
         disk.may_fail(Moment::BeforeSync).await;
         disk.pause(4).await;
-        {
-            let mut state = disk.state();
-            if state.mistake != Some(Mistake::AckBeforeSync) {
-                state.durable = state.written.clone();
-            }
-        }
+        disk.sync();
         disk.may_fail(Moment::AfterSync).await;
         Ok(committed)
     }

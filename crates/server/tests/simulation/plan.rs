@@ -62,6 +62,8 @@ pub(crate) enum DeviceFault {
     Away { for_ms: u64 },
     /// Reads nothing for a while, with a small outbox at the hub.
     Stall { for_ms: u64 },
+    /// Signs out, and when it is back its new connection does not live long.
+    Flap { for_ms: u64, lives_ms: u64 },
     /// Comes back with a new encryption key.
     Rotate,
 }
@@ -152,13 +154,17 @@ fn fault(dice: &mut Dice, people: usize) -> Happening {
             let point = dice.pick(&[Now, BeforeCommit, AfterCommit, HalfSent]);
             device(DeviceFault::Crash { point, down_ms: dice.between(1, 3_000) })
         }
-        45..=64 => device(DeviceFault::Cut { silent: dice.percent(40) }),
-        65..=74 => {
+        45..=60 => device(DeviceFault::Cut { silent: dice.percent(40) }),
+        61..=66 => {
             let for_ms = dice.pick(&[2_000, 20_000, 90_000, 7_200_000]);
             device(DeviceFault::Away { for_ms })
         }
-        75..=84 => device(DeviceFault::Stall { for_ms: dice.between(500, 14_000) }),
-        85..=92 => Happening::DiskFull { for_ms: dice.between(50, 4_000) },
+        67..=78 => {
+            let (for_ms, lives_ms) = (dice.between(500, 15_000), dice.between(0, 120));
+            device(DeviceFault::Flap { for_ms, lives_ms })
+        }
+        79..=86 => device(DeviceFault::Stall { for_ms: dice.between(500, 14_000) }),
+        87..=93 => Happening::DiskFull { for_ms: dice.between(50, 4_000) },
         _ => device(DeviceFault::Rotate),
     }
 }

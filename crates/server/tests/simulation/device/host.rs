@@ -1,10 +1,7 @@
 //! What stands above the device: shows what comes, once, and runs commands, once. What it has shown
 //! and begun is durable at once; what it tells the device is durable with the next step.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use chat_endpoint::{Endpoint, Event, EventKey, Notification, store::Change};
 use chat_protocol::{
@@ -21,6 +18,7 @@ const RUN_TIME: Duration = Duration::from_millis(120);
 
 /// A command that runs.
 struct Running {
+    id: MessageId,
     ends_at: Instant,
     key: EventKey,
     to: UserName,
@@ -34,7 +32,8 @@ pub(super) struct Host {
     shown: BTreeSet<EventKey>,
     /// Commands that were begun; durable.
     journal: BTreeSet<MessageId>,
-    running: BTreeMap<MessageId, Running>,
+    /// In the order of their beginnings.
+    running: Vec<Running>,
 }
 
 impl Host {
@@ -56,20 +55,15 @@ impl Host {
 
     /// When the next command ends.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.running.values().map(|running| running.ends_at).min()
+        self.running.iter().map(|running| running.ends_at).min()
     }
 
     /// Reports what has ended.
     pub(super) fn end_commands(&mut self, endpoint: &mut Endpoint) {
         let now = Instant::now();
-        let ended: Vec<MessageId> = self
-            .running
-            .iter()
-            .filter(|(_, running)| running.ends_at <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ended {
-            let Some(Running { key, to, outcome, .. }) = self.running.remove(&id) else { continue };
+        for Running { id, key, to, outcome, .. } in
+            self.running.extract_if(.., |running| running.ends_at <= now)
+        {
             let (stream, data) = (OutputStream::Stdout, b"done\n".to_vec());
             endpoint.report_output(now_ms(), &to, id, stream, data);
             endpoint.report_outcome(now_ms(), &to, outcome);
@@ -102,7 +96,7 @@ impl Host {
             }
             endpoint.report_started(now_ms(), &from, id);
             let (ends_at, outcome) = (Instant::now() + RUN_TIME, outcome(""));
-            self.running.insert(id, Running { ends_at, key, to: from, outcome });
+            self.running.push(Running { id, ends_at, key, to: from, outcome });
             let argv = command.argv.get(1).cloned().unwrap_or_default();
             return Some(Fact::Ran { on: me.to_owned(), id, argv });
         }
