@@ -105,6 +105,8 @@ pub(crate) struct Link {
     /// Views that are up to date.
     pub(crate) views: HashSet<ConversationId>,
     pub(crate) refreshing: HashMap<ConversationId, Refresh>,
+    /// Rooms that have grown since their refresh began: its answers may be from before.
+    pub(crate) overtaken: HashSet<ConversationId>,
     /// Epochs by somebody unknown for which the view was fetched anew.
     pub(crate) questioned: HashSet<Digest>,
     /// Views that have just come up to date.

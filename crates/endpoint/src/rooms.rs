@@ -31,8 +31,6 @@ pub(crate) struct Refresh {
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
     asked: bool,
-    /// The chain has grown since the hub was asked: its answer may be from before.
-    overtaken: bool,
 }
 
 impl Endpoint {
@@ -71,8 +69,8 @@ impl Endpoint {
     /// The chain of a room has grown.
     pub(crate) fn view_is_stale(&mut self, cid: &ConversationId) {
         self.link.views.remove(cid);
-        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-            refresh.overtaken = true;
+        if self.link.refreshing.contains_key(cid) {
+            self.link.overtaken.insert(cid.clone());
         }
     }
 
@@ -90,6 +88,7 @@ impl Endpoint {
     /// Brings a view up to date even if nothing says that it is stale.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
         self.link.views.remove(cid);
+        self.link.overtaken.remove(cid);
         let refresh = Refresh { asked, complete: cid.is_direct(), ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
@@ -201,9 +200,8 @@ impl Endpoint {
             self.request_people(cid);
             return;
         }
-        let Some(refresh) = self.link.refreshing.remove(cid) else { return };
-        let asked = refresh.asked;
-        if refresh.overtaken {
+        let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
+        if self.link.overtaken.contains(cid) {
             // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
             self.start_refresh(cid, asked);
             return;

@@ -101,11 +101,11 @@ impl LocalConnection {
     pub(crate) async fn open(hub: Arc<Shared>, device: LocalDevice) -> Result<Self, LocalError> {
         let LocalDevice { connection, name, proof, sk, spki, limits } = device;
         let queue = hub.requests.for_connection(connection);
-        let (outbox, receiver) = outbox::bounded(limits);
+        let (outbox, waiting) = outbox::bounded(limits);
         let (reply, answer) = oneshot::channel();
         let (purpose, received) = (Purpose::Task, None);
         let sign_in =
-            SignIn { connection, name, proof, purpose, sk, spki, received, outbox, reply };
+            SignIn { connection, name, proof, purpose, spki, sk, received, outbox, reply };
         let request = Request::SignIn(Box::new(sign_in));
         queue
             .send(Lane::Control, None, 0, request)
@@ -117,7 +117,7 @@ impl LocalConnection {
         let (peer, signed_in) = (admitted.peer, admitted.signed_in);
         let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
         tokio::spawn(catch_up::run(hub, Arc::clone(&peer), queue, admitted.plan));
-        Ok(Self { peer, signed_in, reader, outbox: receiver, batch: Vec::new() })
+        Ok(Self { peer, signed_in, reader, outbox: waiting, batch: Vec::new() })
     }
 
     /// What OK would have told. There once.

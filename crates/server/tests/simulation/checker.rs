@@ -30,6 +30,7 @@ struct Submitted<'a> {
     place: &'a Place,
     to: Option<&'a Person>,
     what: &'a What,
+    at_ms: u64,
     /// The recipient had an account by then.
     is_recipient_known: bool,
 }
@@ -38,7 +39,7 @@ struct Submitted<'a> {
 #[derive(Debug, Default)]
 struct Message<'a> {
     submitted: Option<Submitted<'a>>,
-    stored: Vec<(u64, &'a BTreeSet<Person>, u64)>,
+    stored: Vec<(u64, &'a BTreeSet<Person>)>,
     refused: Vec<&'a str>,
     shown: BTreeMap<&'a Person, usize>,
     confirmed: BTreeMap<&'a Person, usize>,
@@ -95,7 +96,7 @@ pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
         let Some(Submitted { by, what, .. }) = message.submitted else { continue };
         let is_answered = message.stored.len() + message.refused.len() > 0;
         findings.unless(is_answered, "answer", || format!("{by} has no answer for {id}"));
-        let Some((_, recipients, _)) = message.stored.first() else { continue };
+        let Some((_, recipients)) = message.stored.first() else { continue };
         match what {
             What::Text(_) => {
                 for person in *recipients {
@@ -121,7 +122,7 @@ pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
 pub(crate) fn lost(facts: &[Dated]) -> Vec<Violation> {
     let mut findings = Findings::default();
     for (id, message) in &gather(facts, &mut Findings::default()) {
-        for (position, ..) in &message.stored {
+        for (position, _) in &message.stored {
             findings.unless(message.kept.contains(position), "durability", || {
                 format!("{id} was stored at {position}, the disk has it at {:?}", message.kept)
             });
@@ -143,11 +144,12 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId
             Fact::Submitted { by, id, place, to, what } => {
                 let to = to.as_ref();
                 let is_recipient_known = to.is_some_and(|to| here.contains(to));
-                let submitted = Submitted { by, place, to, what, is_recipient_known };
+                let submitted =
+                    Submitted { by, place, to, what, at_ms: *at_ms, is_recipient_known };
                 messages.entry(*id).or_default().submitted = Some(submitted);
             }
             Fact::Stored { id, position, recipients, .. } => {
-                messages.entry(*id).or_default().stored.push((*position, recipients, *at_ms));
+                messages.entry(*id).or_default().stored.push((*position, recipients));
             }
             Fact::Refused { id, code, .. } => {
                 messages.entry(*id).or_default().refused.push(code);
@@ -236,7 +238,7 @@ fn check_audience(
     for (who, count) in &message.shown {
         findings.unless(*count == 1, "once", || format!("{who} was shown {id} {count} times"));
     }
-    let (Some(Submitted { by, place, to, .. }), Some((_, recipients, stored_ms))) =
+    let (Some(Submitted { by, place, to, at_ms, .. }), Some((_, recipients))) =
         (message.submitted, message.stored.first())
     else {
         return;
@@ -248,7 +250,7 @@ fn check_audience(
     }
     findings.unless(!recipients.contains(by), "entitled", || format!("{by} is to get {id} itself"));
     for ((room, who), since_ms) in joined {
-        let is_owed = *room == place && *who != by && since_ms + NEWCOMER_MS < *stored_ms;
+        let is_owed = *room == place && *who != by && since_ms + NEWCOMER_MS < at_ms;
         findings.unless(!is_owed || recipients.contains(*who), "entitled", || {
             format!("{who} has been in {place} for long, and {id} is for {recipients:?}")
         });

@@ -66,7 +66,7 @@ pub(crate) struct DeviceActor {
     index: usize,
     name: String,
     world: Arc<World>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    orders: mpsc::Receiver<Order>,
     dice: Dice,
     disk: OwnDisk,
     host: Host,
@@ -90,7 +90,7 @@ impl DeviceActor {
     pub(crate) fn new(
         index: usize,
         world: Arc<World>,
-        orders: mpsc::UnboundedReceiver<Order>,
+        orders: mpsc::Receiver<Order>,
         seed: u64,
     ) -> Self {
         let number = u64::try_from(index).unwrap();

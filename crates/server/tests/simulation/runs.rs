@@ -20,7 +20,12 @@ const SEEDS: u64 = 2_000;
 const FRESH_SEEDS: u64 = 20;
 
 /// Seeds that once showed a mistake, and what it was.
-const REGRESSIONS: &[(u64, &str)] = &[];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (0, "a full disk lost receipts, joins and the outcome of a command for good"),
+    (1, "what was said while the room was being joined was refused"),
+    (17, "a message sealed as the connection ended was sent empty"),
+    (1_039, "who had no account when first written to could not be written to later"),
+];
 
 /// A mistake on purpose must be found in so many worlds.
 const MISTAKE_SEEDS_MAX: u64 = 50;
@@ -65,7 +70,7 @@ fn run_all(seeds: &[u64]) {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().map(|thread| thread.join().expect("a world panicked")).collect()
     });
-    for failure in results.into_iter().filter_map(Result::err) {
+    if let Some(failure) = results.into_iter().find_map(Result::err) {
         panic!("{failure}");
     }
 }
@@ -103,53 +108,4 @@ fn an_ack_before_the_sync_is_found() {
 #[test]
 fn a_cursor_that_moves_before_the_delivery_is_found() {
     assert!(first_found(Mistake::CursorBeforeDelivery).is_some());
-}
-
-#[test]
-fn measure() {
-    let mut same = 0;
-    for seed in 0..100 {
-        let [one, two] = [(), ()].map(|()| {
-            let report = world::run(seed, None);
-            let mut text = String::new();
-            let mut ids: Vec<String> = Vec::new();
-            for d in &report.facts {
-                let line = format!("{} {:?}", d.at_ms, d.fact);
-                let mut out = String::new();
-                for word in line.split(' ') {
-                    let w = word.trim_end_matches(',');
-                    if w.len() == 22 {
-                        let n = ids.iter().position(|i| i == w).unwrap_or_else(|| {
-                            ids.push(w.into());
-                            ids.len() - 1
-                        });
-                        write!(out, "#{n} ").unwrap();
-                    } else {
-                        out.push_str(word);
-                        out.push(' ');
-                    }
-                }
-                writeln!(text, "{out}").unwrap();
-            }
-            text
-        });
-        same += usize::from(one == two);
-        if one != two && seed < 12 {
-            for (a, b) in one.lines().zip(two.lines()) {
-                if a != b {
-                    println!("{seed}\n {a}\n {b}");
-                    break;
-                }
-            }
-        }
-    }
-    println!(
-        "same {same} of 100; found {} {} of 50",
-        (0..50)
-            .filter(|s| !world::run(*s, Some(Mistake::AckBeforeSync)).violations.is_empty())
-            .count(),
-        (0..50)
-            .filter(|s| !world::run(*s, Some(Mistake::CursorBeforeDelivery)).violations.is_empty())
-            .count()
-    );
 }

@@ -43,6 +43,9 @@ pub(crate) const START_MS: u64 = 1_790_000_000_000;
 /// Without faults everything has settled by then.
 const LIVENESS: Duration = Duration::from_secs(30);
 
+/// Orders that a device may be given while it is down: more than a plan has.
+const ORDERS_MAX: usize = 256;
+
 /// A sign-in takes no longer, or the hub is down.
 const SIGN_IN_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -190,7 +193,7 @@ impl World {
 /// Who runs a world.
 struct Director {
     world: Arc<World>,
-    orders: Vec<mpsc::UnboundedSender<Order>>,
+    orders: Vec<mpsc::Sender<Order>>,
     devices: Vec<JoinHandle<()>>,
     hub_down_for: Duration,
     hub_back_at: Option<Instant>,
@@ -243,7 +246,7 @@ impl Director {
                 self.add_device(seed);
             }
             self.wait_until(start + Duration::from_millis(at_ms)).await;
-            self.happen(event);
+            self.happen(&event);
         }
         while self.orders.len() < plan.people {
             self.add_device(seed);
@@ -252,7 +255,7 @@ impl Director {
     }
 
     fn add_device(&mut self, seed: u64) {
-        let (sender, orders) = mpsc::unbounded_channel();
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let actor = DeviceActor::new(self.orders.len(), Arc::clone(&self.world), orders, seed);
         self.devices.push(tokio::spawn(actor.run()));
         self.orders.push(sender);
@@ -261,12 +264,12 @@ impl Director {
     fn order(&self, who: usize, order: Order) {
         // Whoever has not come yet says and breaks nothing.
         if let Some(device) = self.orders.get(who) {
-            device.send(order).expect("a device lives as long as its world");
+            device.try_send(order).expect("a device lives as long as its world, and listens");
         }
     }
 
-    fn happen(&mut self, event: Happening) {
-        match event {
+    fn happen(&mut self, event: &Happening) {
+        match *event {
             Happening::Say { who, whereto, count } => {
                 (0..count).for_each(|_| self.order(who, Order::Say(whereto)));
             }

@@ -80,7 +80,8 @@ impl Host {
     ) -> Option<Fact> {
         let Notification { key, event } = notification;
         if let Event::Command { id, digest, from, command, .. } = event {
-            let key = key.expect("commands are durable events");
+            // Commands are durable events, and have one.
+            let key = key?;
             let outcome = |code: &str| Outcome {
                 re: id,
                 of: digest,
