@@ -21,10 +21,11 @@ const FRESH_SEEDS: u64 = 20;
 
 /// Seeds that once showed a mistake, and what it was.
 const REGRESSIONS: &[(u64, &str)] = &[
-    (0, "a full disk lost receipts, joins and the outcome of a command for good"),
-    (1, "what was said while the room was being joined was refused"),
-    (17, "a message sealed as the connection ended was sent empty"),
-    (1_039, "who had no account when first written to could not be written to later"),
+    (7, "what was said while the room was being joined was refused"),
+    (21, "a full disk lost receipts and joins for good"),
+    (41, "a full disk lost the outcome of a command for good"),
+    (239, "a message sealed as the connection ended was sent empty"),
+    (293, "a resend of what was stored was refused because the disk was full"),
 ];
 
 /// A mistake on purpose must be found in so many worlds.
