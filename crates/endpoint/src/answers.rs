@@ -10,6 +10,7 @@ use chat_protocol::name::UserName;
 
 use crate::endpoint::{Endpoint, Request};
 use crate::event::{Event, KeptFrame};
+use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::Sealed;
 use crate::state::Conversation;
 
@@ -131,7 +132,7 @@ impl Endpoint {
         }
         if let Some(cid) = self.link.joining.remove(&id) {
             self.state.joined.put(cid.as_str(), true);
-            self.link.views.remove(&cid);
+            self.view_is_stale(&cid);
             self.link.dirty.insert(cid.clone());
             self.tell(Event::Joined { id: None, cid });
             return;
@@ -212,11 +213,11 @@ impl Endpoint {
         }
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
-        let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
+        let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
         if let Some(sealed) = &outgoing.sealed {
             self.keep_sent(&outgoing.cid, id, sealed, false);
         }
-        if let Some(sealed) = outgoing.sealed
+        if let Some(sealed) = outgoing.sealed.take()
             && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
             && let Some(sending) = conversation.sending.as_mut()
             && sending.head.e == sealed.e
@@ -225,11 +226,19 @@ impl Endpoint {
             sending.void.extend(sealed.void);
             sending.void.push((sealed.n, sealed.digest));
         }
-        self.link.dirty.insert(outgoing.cid);
+        self.link.dirty.insert(outgoing.cid.clone());
         if outgoing.quiet {
             return;
         }
         let Refusal { code, reason, .. } = refusal;
+        if code == code::STORAGE_FULL && outgoing.is_report() {
+            // Nobody would say it again, and somebody waits for it. The refused id never succeeds.
+            outgoing.id = self.new_id(now_ms);
+            self.index.insert(outgoing.id, key.clone());
+            self.link.held.insert(outgoing.cid.clone(), now_ms.saturating_add(STORAGE_WAIT_MS));
+            self.state.outgoing.put(&key, outgoing);
+            return;
+        }
         self.tell(Event::Refused { id, code, reason });
     }
 

@@ -109,6 +109,8 @@ pub(crate) struct Link {
     /// Views that are up to date.
     pub(crate) views: HashSet<ConversationId>,
     pub(crate) refreshing: HashMap<ConversationId, Refresh>,
+    /// Rooms that have grown since their refresh began: its answers may be from before.
+    pub(crate) overtaken: HashSet<ConversationId>,
     /// Epochs by somebody unknown for which the view was fetched anew.
     pub(crate) questioned: HashSet<Digest>,
     /// Views that have just come up to date.
@@ -123,6 +125,8 @@ pub(crate) struct Link {
     pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
     /// Rooms from which this user has removed somebody: the next epoch is made at once.
     pub(crate) epoch_due: BTreeSet<ConversationId>,
+    /// Until when nothing is sealed in a conversation: the hub has no room.
+    pub(crate) held: HashMap<ConversationId, u64>,
     /// Join links without an answer.
     pub(crate) joining: HashMap<MessageId, ConversationId>,
     /// Messages sent on this connection without an answer, by key.
@@ -326,9 +330,10 @@ impl Endpoint {
 
     /// The connection is gone. What was under way is sent again on the next one.
     pub fn disconnected(&mut self) {
+        // What was sealed in this step and has not left is kept signed, as if it had been lost.
+        drop(self.take_out());
         let receipts_due = self.link.receipts_due;
         self.link = Link { receipts_due, ..Link::default() };
-        self.out.clear();
     }
 
     /// Sends again, byte-identical and in order, what has no answer.
@@ -381,7 +386,12 @@ impl Endpoint {
         }
         let epochs = self.link.waiting_for_epoch.values();
         let retries = self.link.retries.values();
-        let due = epochs.chain(retries).chain(&self.link.receipts_due).min().copied();
+        let due = epochs
+            .chain(self.link.held.values())
+            .chain(retries)
+            .chain(&self.link.receipts_due)
+            .min()
+            .copied();
         due.into_iter().chain(self.heal_deadline()).min()
     }
 
@@ -393,15 +403,15 @@ impl Endpoint {
         if self.link.online {
             self.ask_for_missing(now_ms);
         }
-        let over: Vec<ConversationId> = self
-            .link
-            .waiting_for_epoch
-            .iter()
-            .filter(|(_, until)| **until <= now_ms)
-            .map(|(cid, _)| cid.clone())
-            .collect();
+        let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);
+        let over: Vec<ConversationId> =
+            waits.filter(|(_, until)| **until <= now_ms).map(|(cid, _)| cid.clone()).collect();
         for cid in over {
-            self.link.waiting_for_epoch.remove(&cid);
+            for waits in [&mut self.link.waiting_for_epoch, &mut self.link.held] {
+                if waits.get(&cid).is_some_and(|until| *until <= now_ms) {
+                    waits.remove(&cid);
+                }
+            }
             self.link.dirty.insert(cid);
         }
         let mut due: Vec<MessageId> =
@@ -410,14 +420,17 @@ impl Endpoint {
         due.sort_by_key(|id| self.index.get(id));
         for id in due {
             if self.link.retries.remove(&id).is_some() {
-                self.send_again(&id);
+                self.send_again(now_ms, &id);
             }
         }
         self.pump(now_ms);
     }
 
     /// Sends one id again; of a message, everything of its conversation from it on (rule R6).
-    fn send_again(&mut self, id: &MessageId) {
+    fn send_again(&mut self, now_ms: u64, id: &MessageId) {
+        if let Some(cid) = self.link.joining.remove(id) {
+            return self.join(&cid, now_ms);
+        }
         match self.link.requests.remove(id) {
             Some(Request::Bundles { names, view }) => {
                 let again = self.request_bundles(&names, view.clone());
@@ -464,6 +477,18 @@ impl Endpoint {
     pub fn finish(&mut self, now_ms: u64) -> Step {
         self.pump(now_ms);
         self.tell_healed();
+        let transmits = self.take_out();
+        let changes = if self.durable {
+            self.state.flush()
+        } else {
+            self.state.discard();
+            Vec::new()
+        };
+        Step { changes, transmits, events: std::mem::take(&mut self.events).into() }
+    }
+
+    /// Signs what is to go out, all at once.
+    fn take_out(&mut self) -> Vec<Transmit> {
         let out = std::mem::take(&mut self.out);
         let mut unsigned = Vec::new();
         for item in &out {
@@ -485,13 +510,7 @@ impl Endpoint {
                 }
             }
         }
-        let changes = if self.durable {
-            self.state.flush()
-        } else {
-            self.state.discard();
-            Vec::new()
-        };
-        Step { changes, transmits, events: std::mem::take(&mut self.events).into() }
+        transmits
     }
 
     /// Keeps a signed frame where it is resent from.

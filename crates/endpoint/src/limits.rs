@@ -78,3 +78,6 @@ pub const COMMAND_EXPIRY_MS: u64 = 60_000;
 
 /// Clocks may differ by this much before a command is refused.
 pub const CLOCK_SKEW_MAX_MS: u64 = 5 * 60 * 1000;
+
+/// How long an agent waits with its reports when the hub has no room for them.
+pub const STORAGE_WAIT_MS: u64 = 1_000;

@@ -63,6 +63,11 @@ pub(crate) struct Sealed {
 }
 
 impl Outgoing {
+    /// Whether an agent says it: output or the outcome of a command.
+    pub(crate) fn is_report(&self) -> bool {
+        matches!(self.tag, Tag::Out | Tag::Ack | Tag::Noack)
+    }
+
     pub(crate) fn content(&self) -> Option<Content> {
         content::decode(self.tag, self.content.as_bytes()).ok().map(|(content, _)| content)
     }

@@ -25,7 +25,9 @@ impl Endpoint {
         }
         self.advance_orders(now_ms);
         for cid in std::mem::take(&mut self.link.dirty) {
-            self.pump_conversation(now_ms, &cid);
+            if !self.link.held.contains_key(&cid) {
+                self.pump_conversation(now_ms, &cid);
+            }
         }
     }
 
@@ -49,12 +51,17 @@ impl Endpoint {
         if self.link.draining.get(cid).is_some_and(|ids| !ids.is_empty()) {
             return;
         }
-        if !self.ensure_view(cid) {
+        // Whether this user may speak there is not known before the hub has answered.
+        if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(cid) {
             self.refuse_drafts(cid, code, &reason);
             self.link.renew.remove(cid);
+            if code == code::NO_SUCH_USER {
+                // They may have an account the next time.
+                self.link.views.remove(cid);
+            }
             return;
         }
         if !self.ensure_epoch(now_ms, cid) {

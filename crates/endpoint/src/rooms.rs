@@ -70,10 +70,18 @@ impl Endpoint {
     /// Notes what the hub says about a room; a chain that has grown makes the view stale.
     pub(crate) fn note_head(&mut self, head: &Head) {
         let known = self.state.rooms.get(head.cid.as_str()).map_or(0, Membership::next);
-        if head.mg > known && self.link.views.contains(&head.cid) {
-            self.link.views.remove(&head.cid);
+        if head.mg > known {
+            self.view_is_stale(&head.cid);
         }
         self.link.heads.insert(head.cid.clone(), head.clone());
+    }
+
+    /// The chain of a room has grown.
+    pub(crate) fn view_is_stale(&mut self, cid: &ConversationId) {
+        self.link.views.remove(cid);
+        if self.link.refreshing.contains_key(cid) {
+            self.link.overtaken.insert(cid.clone());
+        }
     }
 
     /// Whether the view of a conversation is up to date; starts a refresh if it is not.
@@ -90,6 +98,7 @@ impl Endpoint {
     /// Brings a view up to date even if nothing says that it is stale.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
         self.link.views.remove(cid);
+        self.link.overtaken.remove(cid);
         let refresh = Refresh { asked, complete: cid.is_direct(), ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
@@ -209,6 +218,11 @@ impl Endpoint {
             return;
         }
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
+        if self.link.overtaken.contains(cid) {
+            // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
+            self.start_refresh(cid, asked);
+            return;
+        }
         self.link.views.insert(cid.clone());
         self.link.viewed.push(cid.clone());
         // The chain may have grown meanwhile; one that does not verify is not asked for again.

@@ -29,6 +29,11 @@ impl Console {
         Self(thread::Builder::new().name("console".into()).spawn(write).ok().map(|_| sender))
     }
 
+    /// A console that nobody sees.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// Shows a line, unless too many wait already.
     pub fn line(&self, line: String) {
         if let Some(sender) = &self.0 {

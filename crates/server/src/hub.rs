@@ -15,19 +15,20 @@ use crate::{
     RunError,
     builtin_agent::BuiltInAgent,
     config::{Config, Verify},
+    console::Console,
     identity::Identity,
-    local::{LocalConnection, LocalError},
+    local::{LocalConnection, LocalDevice, LocalError},
     lock::DataLock,
     metrics::Metrics,
     queue::{self, QueueLimits, QueueReceiver},
     request::{Request, Requests},
-    router::Router,
+    router::{MailboxLimits, Router},
     sign_in::Passwords,
     store::{
-        CommitError, NewAccount, NewBundle, Proposal, Store,
-        sqlite::{self, Reads, SqliteOptions, SqliteStore},
+        CommitError, NewAccount, NewBundle, Proposal, Snapshot, Store,
+        sqlite::{self, Reads, SqliteOptions},
     },
-    worker::{Worker, now_ms},
+    worker::{Clock, Worker, now_ms},
 };
 
 /// What every connection of the hub uses.
@@ -39,6 +40,7 @@ pub struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: OperationLog,
     pub(crate) verify: Verify,
+    pub(crate) clock: Clock,
 }
 
 /// The hub, for those who live in it.
@@ -68,7 +70,67 @@ impl Hub {
 
     /// A connection for the account `server`, without a socket.
     pub async fn connect_local(&self) -> Result<LocalConnection, LocalError> {
-        LocalConnection::open(Arc::clone(&self.0)).await
+        LocalConnection::open(Arc::clone(&self.0), LocalDevice::of_the_hub(&self.0.identity)).await
+    }
+
+    /// A connection for any device, without a socket and without AUTH: the caller, who lives in this
+    /// process, vouches for it. A simulation's devices come in this way.
+    pub async fn connect_device(&self, device: LocalDevice) -> Result<LocalConnection, LocalError> {
+        LocalConnection::open(Arc::clone(&self.0), device).await
+    }
+}
+
+/// What a hub is made of.
+pub struct Parts<S> {
+    /// Where batches go.
+    pub store: S,
+    /// The same store, for reading.
+    pub reads: Reads,
+    /// What the store holds.
+    pub snapshot: Snapshot,
+    /// The hub's keys.
+    pub identity: Identity,
+    /// How much of a frame is checked.
+    pub verify: Verify,
+    /// How much may wait for somebody who is away.
+    pub mailbox: MailboxLimits,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The log of operations.
+    pub log: OperationLog,
+    /// Where people see who came and went.
+    pub console: Console,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A hub whose worker runs, and nothing around it.
+pub struct Assembled {
+    /// The hub.
+    pub hub: Hub,
+    /// The worker. It ends by itself when the store fails.
+    pub worker: JoinHandle<Result<(), CommitError>>,
+    /// Ends the worker when everything that is queued is done.
+    pub stop: CancellationToken,
+}
+
+impl<S: Store + 'static> Parts<S> {
+    /// Brings the account `server` up to date and starts the worker.
+    pub async fn assemble(self) -> Result<Assembled, RunError> {
+        let Self { mut store, reads, snapshot, identity, metrics, log, clock, .. } = self;
+        let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
+        let mut router = Router::restore(snapshot, mailbox)?;
+        own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
+        let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
+            queue::bounded(QueueLimits::default(), metrics.queue.clone());
+        let (counted, written) = (Arc::clone(&metrics), log.clone());
+        let worker =
+            Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
+        let stop = CancellationToken::new();
+        let worker = tokio::spawn(worker.run(receiver, stop.clone()));
+        let passwords = Passwords::default();
+        let shared = Shared { requests, reads, identity, passwords, metrics, log, verify, clock };
+        Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
     }
 }
 
@@ -92,20 +154,15 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
     let identity = open_identity(config, rb).await?;
     let options = SqliteOptions { pages_max: config.database_pages_max };
-    let (mut store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
-    let mut router = Router::restore(snapshot, config.mailbox)?;
-    own_account(&mut router, &mut store, &identity.bundle).await?;
+    let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());
-    let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
-        queue::bounded(QueueLimits::default(), metrics.queue.clone());
-    let worker = Worker::new(router, store, reads.clone(), Arc::clone(&metrics), log.clone());
-    let stop = CancellationToken::new();
-    let worker = tokio::spawn(worker.run(receiver, stop.clone()));
-    let passwords = Passwords::default();
-    let verify = config.verify;
-    let shared = Shared { requests, reads, identity, passwords, metrics, log, verify };
-    Ok(Started { hub: Hub(Arc::new(shared)), worker, stop, lock, agent })
+    let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
+    let console = Console::stdout();
+    let parts =
+        Parts { store, reads, snapshot, identity, verify, mailbox, metrics, log, console, clock };
+    let Assembled { hub, worker, stop } = parts.assemble().await?;
+    Ok(Started { hub, worker, stop, lock, agent })
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.
@@ -119,8 +176,9 @@ async fn open_identity(config: &Config, rb: Option<Nonce16>) -> Result<Identity,
 /// Makes the account `server`, or brings its bundle up to date.
 async fn own_account(
     router: &mut Router,
-    store: &mut SqliteStore,
+    store: &mut impl Store,
     bundle: &Bundle,
+    now_ms: u64,
 ) -> Result<(), RunError> {
     let name = UserName::server();
     let shared = Arc::new(bundle.clone());
@@ -144,7 +202,7 @@ async fn own_account(
         }
     };
     for committed in store.commit(vec![proposal]).await? {
-        router.apply(now_ms(), committed);
+        router.apply(now_ms, committed);
     }
     Ok(())
 }

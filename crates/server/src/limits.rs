@@ -120,6 +120,10 @@ pub const NOTICE_NAMES_MAX: usize = 64;
 /// wait for the last.
 pub const BATCH_REQUESTS_MAX: usize = 1_024;
 
+/// When a device sends again what a full disk could not take, in milliseconds: not so often that it
+/// is a load, and soon enough after somebody has made room.
+pub const STORAGE_RETRY_MS: u64 = 1_000;
+
 /// Connections that read the store at once. Reading is short; more would only fight for two cores.
 pub const READERS_MAX: usize = 4;
 

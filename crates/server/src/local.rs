@@ -4,19 +4,29 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_protocol::{handshake::Purpose, name::UserName};
+use chat_protocol::{
+    handshake::{Purpose, SignedIn},
+    id::KeyId,
+    name::UserName,
+};
+use futures_util::{Sink, Stream};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     catch_up,
     close::CloseReason,
     connection::ConnectionId,
     hub::Shared,
+    identity::Identity,
     outbox::{self, Next, OutboxLimits, OutboxReceiver, Outgoing},
     queue::Lane,
     reader::{Incoming, Reader},
-    request::{Proof, Request, SignIn},
+    request::{Peer, Proof, Request, SignIn},
+    session,
+    socket::Pulse,
 };
 
 /// The built-in agent has one connection; those from outside count from 1 upwards.
@@ -28,9 +38,14 @@ pub enum LocalError {
     /// The hub is stopping.
     #[error("the hub is stopping")]
     Stopping,
-    /// The hub refuses its own agent.
-    #[error("the hub refuses its own agent: {0}")]
-    Refused(String),
+    /// The hub refuses this device.
+    #[error("the hub refuses this device: {reason}")]
+    Refused {
+        /// A stable code.
+        code: &'static str,
+        /// A sentence.
+        reason: String,
+    },
     /// The connection was ended.
     #[error("the connection was ended: {0}")]
     Closed(String),
@@ -42,44 +57,83 @@ impl From<CloseReason> for LocalError {
     }
 }
 
-/// The agent's end.
+/// A device inside of this process. Nothing of it is proved: whoever lives here is trusted.
+pub struct LocalDevice {
+    /// The number of its connection.
+    pub connection: ConnectionId,
+    /// Whose.
+    pub name: UserName,
+    /// What an AUTH would have proved.
+    pub proof: Proof,
+    /// Its signing key.
+    pub sk: KeyId,
+    /// That key as SPKI DER.
+    pub spki: Vec<u8>,
+    /// What may wait for it.
+    pub limits: OutboxLimits,
+}
+
+impl LocalDevice {
+    /// The hub's own.
+    pub(crate) fn of_the_hub(identity: &Identity) -> Self {
+        Self {
+            connection: LOCAL,
+            name: UserName::server(),
+            proof: Proof::Known { dev: identity.bundle.header().dev },
+            sk: identity.keys.signing_id(),
+            spki: identity.keys.signing.spki().to_vec(),
+            limits: OutboxLimits::default(),
+        }
+    }
+}
+
+/// The end of a device inside of this process.
 pub struct LocalConnection {
+    peer: Arc<Peer>,
+    signed_in: Option<SignedIn>,
     reader: Reader,
     outbox: OutboxReceiver,
     batch: Vec<Outgoing>,
 }
 
 impl LocalConnection {
-    /// Signs the account `server` in. There is no AUTH and no OK: nobody is in between.
-    pub(crate) async fn open(hub: Arc<Shared>) -> Result<Self, LocalError> {
-        let queue = hub.requests.for_connection(LOCAL);
-        let (outbox, receiver) = outbox::bounded(OutboxLimits::default());
-        let keys = &hub.identity.keys;
+    /// Signs the device in. There is no AUTH and no OK: nobody is in between.
+    pub(crate) async fn open(hub: Arc<Shared>, device: LocalDevice) -> Result<Self, LocalError> {
+        let LocalDevice { connection, name, proof, sk, spki, limits } = device;
+        let queue = hub.requests.for_connection(connection);
+        let (outbox, waiting) = outbox::bounded(limits);
         let (reply, answer) = oneshot::channel();
-        let sign_in = SignIn {
-            connection: LOCAL,
-            name: UserName::server(),
-            proof: Proof::Known { dev: hub.identity.bundle.header().dev },
-            purpose: Purpose::Task,
-            sk: keys.signing_id(),
-            spki: keys.signing.spki().to_vec(),
-            received: None,
-            outbox,
-            reply,
-        };
+        let (purpose, received) = (Purpose::Task, None);
+        let sign_in =
+            SignIn { connection, name, proof, purpose, spki, sk, received, outbox, reply };
         let request = Request::SignIn(Box::new(sign_in));
         queue
             .send(Lane::Control, None, 0, request)
             .await
             .map_err(|_closed| LocalError::Stopping)?;
-        let admitted = answer
-            .await
-            .map_err(|_gone| LocalError::Stopping)?
-            .map_err(|refusal| LocalError::Refused(refusal.reason))?;
-        let peer = admitted.peer;
+        let admitted = answer.await.map_err(|_gone| LocalError::Stopping)?.map_err(|refusal| {
+            LocalError::Refused { code: refusal.code, reason: refusal.reason }
+        })?;
+        let (peer, signed_in) = (admitted.peer, admitted.signed_in);
         let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
-        tokio::spawn(catch_up::run(hub, peer, queue, admitted.plan));
-        Ok(Self { reader, outbox: receiver, batch: Vec::new() })
+        tokio::spawn(catch_up::run(hub, Arc::clone(&peer), queue, admitted.plan));
+        Ok(Self { peer, signed_in, reader, outbox: waiting, batch: Vec::new() })
+    }
+
+    /// What OK would have told. There once.
+    pub fn signed_in(&mut self) -> Option<SignedIn> {
+        self.signed_in.take()
+    }
+
+    /// Serves the connection over messages as if they came from a WebSocket, until it ends. `pulse`
+    /// beats whenever the other end is heard.
+    pub async fn serve<I, O>(self, stream: I, sink: O, pulse: &Pulse, drain: &CancellationToken)
+    where
+        I: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
+        O: Sink<Message, Error = tungstenite::Error> + Unpin,
+    {
+        let Self { peer, reader, outbox, .. } = self;
+        session::talk((stream, sink, pulse), (reader, outbox), &peer.outbox, drain).await;
     }
 
     /// Sends a JSON message to the hub. Waits for space in the queue.

@@ -30,7 +30,6 @@ use crate::{
     queue::Lane,
     request::{EpochUpload, FrameRequest, Peer, Refusal, Request, Sender},
     sessions::push_text,
-    worker::now_ms,
 };
 
 use upload::{Assembly, Step};
@@ -214,7 +213,7 @@ impl Reader {
             let reason = "a frame is from the name and signing key that are signed in here";
             return Err(Refusal::new(code::NOT_ALLOWED, reason));
         }
-        check_addresses(header, &self.peer.name)?;
+        check_addresses(header, &self.peer.name, (self.hub.clock)())?;
         if header.shape() != Shape::Message
             && header.shape() != Shape::Receipt
             && !frame.body().is_empty()
@@ -311,7 +310,7 @@ fn place(header: &Header) -> (Lane, Option<ConversationId>) {
 }
 
 /// Sender, conversation and recipient must go together (rule R23).
-fn check_addresses(header: &Header, me: &UserName) -> Result<(), Refusal> {
+fn check_addresses(header: &Header, me: &UserName, now_ms: u64) -> Result<(), Refusal> {
     let not_allowed = |reason: String| Err(Refusal::new(code::NOT_ALLOWED, reason));
     let cid = header.conversation();
     if cid.is_direct() && cid.other(me).is_none() {
@@ -329,12 +328,11 @@ fn check_addresses(header: &Header, me: &UserName) -> Result<(), Refusal> {
     if !is_right {
         return not_allowed(format!("{} is no recipient in {cid}", message.to));
     }
-    check_clock(message)
+    check_clock(message, now_ms)
 }
 
 /// A command from another time may be an old one that somebody held back.
-fn check_clock(message: &MessageHeader) -> Result<(), Refusal> {
-    let now = now_ms();
+fn check_clock(message: &MessageHeader, now: u64) -> Result<(), Refusal> {
     let max = u64::try_from(COMMAND_CLOCK_MAX.as_millis()).unwrap_or(u64::MAX);
     if message.t != Tag::Cmd || now.abs_diff(message.ts) <= max {
         return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_protocol::{
     code,
-    handshake::{Purpose, ReceivedAuth},
+    handshake::{Purpose, ReceivedAuth, SignedIn},
     header::Header,
     hub::{ClientToHub, Head, HubStage, HubToClient},
     id::{Digest, KeyId, MessageId, Nonce16},
@@ -143,6 +143,8 @@ pub struct Admitted {
     pub plan: Plan,
     /// Whether the account is new.
     pub is_new: bool,
+    /// What OK says, for a connection inside of this process, which gets no OK.
+    pub signed_in: Option<SignedIn>,
 }
 
 /// What is newer than a device may have.

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc};
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Sink, Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
@@ -12,9 +12,10 @@ use crate::{
     close::CloseReason,
     hub::Shared,
     listener::Opened,
-    outbox::{self, OutboxLimits},
+    outbox::{self, Outbox, OutboxLimits, OutboxReceiver},
     reader::{Incoming, Reader},
     sign_in::{self, Ended},
+    socket::Pulse,
     writer::{self, WriterTimes},
 };
 
@@ -42,13 +43,27 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
     permit.signed_in();
     let socket = socket.renew().await;
     let peer = admitted.peer;
-    let mut reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
+    let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
     tokio::spawn(catch_up::run(hub, peer, queue, admitted.plan));
     let pulse = socket.pulse();
     let (sink, stream) = socket.split();
+    talk((stream, sink, &pulse), (reader, receiver), &outbox, &drain).await;
+}
+
+/// Reads and writes until one of the two ends, then tells the worker. `outbox` is the end that this
+/// connection's answers are pushed to.
+pub(crate) async fn talk<I, O>(
+    (stream, sink, pulse): (I, O, &Pulse),
+    (mut reader, receiver): (Reader, OutboxReceiver),
+    outbox: &Outbox,
+    drain: &CancellationToken,
+) where
+    I: Stream<Item = Result<Message, Error>> + Unpin,
+    O: Sink<Message, Error = Error> + Unpin,
+{
     {
-        let mut writing = pin!(writer::run(receiver, sink, &pulse, WriterTimes::default()));
-        let reading = pin!(read(stream, &mut reader, &drain));
+        let mut writing = pin!(writer::run(receiver, sink, pulse, WriterTimes::default()));
+        let reading = pin!(read(stream, &mut reader, drain));
         tokio::select! {
             _reason = &mut writing => {}
             reason = reading => {

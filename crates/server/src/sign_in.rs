@@ -28,7 +28,6 @@ use crate::{
     request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
     socket::Socket,
     store::AccountRow,
-    worker::now_ms,
 };
 
 pub use password::Passwords;
@@ -220,14 +219,13 @@ fn claimed_name(text: &str) -> Option<String> {
 type OwnBundle = (Arc<Bundle>, Vec<u8>);
 
 /// The bundle that came along, with the key that must have signed AUTH.
-fn own_bundle(received: &ReceivedAuth) -> Result<Option<OwnBundle>, Problem> {
+fn own_bundle(received: &ReceivedAuth, now: u64) -> Result<Option<OwnBundle>, Problem> {
     let Some(bytes) = &received.body.bundle else { return Ok(None) };
     let bundle = Bundle::verify(bytes.clone().into())
         .map_err(|error| Problem::refuse(code::MALFORMED, error.to_string()))?;
     if bundle.header().u != received.header.u {
         return Err(Problem::refuse(code::SIGN_IN, "the bundle belongs to another name"));
     }
-    let now = now_ms();
     let newest = bundle.header().sk.first();
     let newest = newest.filter(|key| key.kid == received.header.sk && key.exp > now);
     let Some(spki) = newest.map(|key| key.spki.clone()) else {
@@ -248,7 +246,7 @@ fn wrong_key() -> Problem {
 }
 
 async fn register(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Vec<u8>), Problem> {
-    let Some((bundle, spki)) = own_bundle(received)? else {
+    let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? else {
         return Err(Problem::refuse(code::MALFORMED, "a new account needs a bundle"));
     };
     check_signature(received, &spki)?;
@@ -274,7 +272,7 @@ async fn by_signature(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, V
     let name = &received.header.u;
     let account = account(hub, name).await?.ok_or_else(|| nobody(name))?;
     let stored = stored_bundles(&account)?;
-    if let Some((bundle, spki)) = own_bundle(received)? {
+    if let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? {
         let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
         let known = known.ok_or_else(wrong_key)?;
         bundle.follows(known).map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
@@ -285,7 +283,7 @@ async fn by_signature(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, V
         let proof = if is_same { Proof::Known { dev } } else { Proof::Bundle { bundle, after } };
         return Ok((proof, spki));
     }
-    let now = now_ms();
+    let now = (hub.clock)();
     let found = stored.iter().find_map(|bundle| {
         let key = bundle.header().sk.first().filter(|key| key.kid == received.header.sk)?;
         Some((bundle.header().dev, key))
@@ -333,7 +331,7 @@ async fn check_password(hub: &Shared, received: &ReceivedAuth) -> Result<Account
 
 async fn by_password(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Vec<u8>), Problem> {
     let account = check_password(hub, received).await?;
-    let Some((bundle, spki)) = own_bundle(received)? else {
+    let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? else {
         return Err(Problem::refuse(code::MALFORMED, "a new device needs a bundle"));
     };
     check_signature(received, &spki)?;
@@ -361,7 +359,8 @@ async fn send_vault(
 ) -> Result<(), Problem> {
     let account = check_password(hub, received).await?;
     let vault = hub.reads.vault(account.id).await?;
-    let signed_in = SignedIn { time: now_ms(), heads: Vec::new(), counters: Vec::new(), vault };
+    let signed_in =
+        SignedIn { time: (hub.clock)(), heads: Vec::new(), counters: Vec::new(), vault };
     let ok = Message::text(received.ok(&signed_in));
     hub.metrics.auth_attempts.signed_in.inc();
     socket.send(ok).await.map_err(|_gone| Problem::Failed(CloseReason::Done))

@@ -8,6 +8,7 @@
 //!    [`Stored::Again`] when it is the same frame.
 
 pub mod memory;
+pub mod source;
 pub mod sqlite;
 
 use std::sync::Arc;

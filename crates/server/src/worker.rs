@@ -17,6 +17,7 @@ use chat_oplog::OperationLog;
 use chat_protocol::{
     hub::{self, ClientToHub, HubStage, HubToClient},
     name::ConversationId,
+    tag::Shape,
 };
 use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
@@ -27,7 +28,7 @@ use crate::{
     close::CloseReason,
     console::Console,
     delivery::Wire,
-    limits::BATCH_REQUESTS_MAX,
+    limits::{BATCH_REQUESTS_MAX, STORAGE_RETRY_MS},
     metrics::Metrics,
     queue::{QueueReceiver, Queued},
     request::{FrameRequest, GoLive, Peer, Refusal, Request},
@@ -38,6 +39,9 @@ use crate::{
 
 use notify::Notify;
 use story::Batch;
+
+/// Where the hub takes the time from: Unix time in milliseconds. A simulation brings its own.
+pub type Clock = fn() -> u64;
 
 /// Unix time in milliseconds.
 pub fn now_ms() -> u64 {
@@ -65,6 +69,7 @@ pub struct Worker<S> {
     metrics: Arc<Metrics>,
     answers: Answers,
     log: OperationLog,
+    clock: Clock,
 }
 
 /// A request whose outcome the store decides.
@@ -78,6 +83,7 @@ impl<S: Store> Worker<S> {
         reads: Reads,
         metrics: Arc<Metrics>,
         log: OperationLog,
+        console: Console,
     ) -> Self {
         let sessions = Sessions::new(router.position(), Arc::clone(&metrics));
         let answers = Answers {
@@ -86,8 +92,27 @@ impl<S: Store> Worker<S> {
             retry: metrics.acks("stored", "retry"),
         };
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
-        let (notify, console) = (Notify::default(), Console::stdout());
-        Self { router, store, sessions, reads, questions, notify, console, metrics, answers, log }
+        let notify = Notify::default();
+        let clock = now_ms;
+        Self {
+            router,
+            store,
+            sessions,
+            reads,
+            questions,
+            notify,
+            console,
+            metrics,
+            answers,
+            log,
+            clock,
+        }
+    }
+
+    /// The same worker with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Works until `stop` and until everything that was queued is done, then ends every session.
@@ -127,7 +152,7 @@ impl<S: Store> Worker<S> {
                 batch
             };
             if !batch.is_empty() {
-                deferred = self.step(now_ms(), batch).await?;
+                deferred = self.step((self.clock)(), batch).await?;
             }
             self.notify.flush(&self.router, &self.sessions);
         }
@@ -157,6 +182,8 @@ impl<S: Store> Worker<S> {
             return Ok(deferred);
         }
         let story = Batch::start(proposals.len());
+        let probes: Vec<bool> =
+            proposals.iter().map(|proposal| matches!(proposal, Proposal::Probe(_))).collect();
         match self.store.commit(proposals).await {
             Ok(committed) => {
                 let story = story.committed();
@@ -166,8 +193,8 @@ impl<S: Store> Worker<S> {
             }
             Err(CommitError::Full) => {
                 tracing::error!("the disk is full; nothing is stored until there is room");
-                for queued in open {
-                    self.refuse_full(queued);
+                for (queued, is_probe) in open.into_iter().zip(probes) {
+                    self.refuse_full(queued, is_probe);
                 }
             }
             Err(error) => {
@@ -288,9 +315,17 @@ impl<S: Store> Worker<S> {
         story::frame(&self.log, request, decision, recipients, story);
     }
 
-    fn refuse_full(&mut self, queued: Open) {
+    /// Nothing of the batch was kept. People are told that for good; but a resend may have been
+    /// kept before, and what devices say by themselves nobody would say again: both may come later.
+    fn refuse_full(&mut self, queued: Open, is_probe: bool) {
         let refusal = Refusal::storage_full();
         match queued.item {
+            Request::Frame(ref request) if is_probe || request.header.shape() != Shape::Message => {
+                self.answers.retry.inc();
+                let (id, why) = (request.header.id(), refusal.reason);
+                let retry = HubToClient::Retry { id, after_ms: STORAGE_RETRY_MS, why };
+                self.tell(&request.peer, &retry);
+            }
             Request::Frame(ref request) => {
                 let decision = Decision::Refuse(refusal);
                 self.answer(request, &decision, None, 0, (&queued, None));

@@ -9,6 +9,8 @@ mod hub;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod resilience;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod rules;

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Keeps what decides about conflicts, and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MemoryStore {
     position: u64,
     names: HashMap<String, AccountId>,

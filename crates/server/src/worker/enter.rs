@@ -117,17 +117,21 @@ impl<S: Store> Worker<S> {
         let (heads, counters) = self.router.signed_in(known, &sk);
         let plan = self.router.plan(known);
         let name = known.name.clone();
-        if let Some(received) = received {
-            let ok = received.ok(&SignedIn { time: now_ms, heads, counters, vault: None });
-            // The outbox is new and empty; if it is closed, the peer is gone and leaves below.
-            outbox.push(Outgoing::Text(ok.into())).ok();
-        }
+        let signed_in = SignedIn { time: now_ms, heads, counters, vault: None };
+        let signed_in = match received {
+            Some(received) => {
+                // The outbox is new and empty; if it is closed, the peer is gone and leaves below.
+                outbox.push(Outgoing::Text(received.ok(&signed_in).into())).ok();
+                None
+            }
+            None => Some(signed_in),
+        };
         let peer = Arc::new(Peer { connection, account, device, name, sk, spki, purpose, outbox });
         let is_first = self.sessions.open(Arc::clone(&peer));
         if is_first {
             self.tell_of(&peer.name, true);
         }
-        let admitted = Admitted { peer: Arc::clone(&peer), plan, is_new };
+        let admitted = Admitted { peer: Arc::clone(&peer), plan, is_new, signed_in };
         if reply.send(Ok(admitted)).is_err() {
             self.leave(&peer);
         }

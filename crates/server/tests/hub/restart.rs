@@ -83,6 +83,21 @@ async fn a_full_disk_refuses_what_is_new_and_the_server_goes_on() {
         }
     }
     assert!(refused, "64 pages hold no 2,000 messages");
+    // Nobody would say a receipt again, so the device is asked to. A few still fit.
+    let mut is_asked = false;
+    for _ in 0..500 {
+        alice.receipt(&place, &bob.device.user()).await;
+        match alice.answer().await {
+            HubToClient::Ack { .. } => {}
+            HubToClient::Retry { after_ms, .. } => {
+                assert!(after_ms > 0);
+                is_asked = true;
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(is_asked, "the free pages hold no 500 receipts");
     alice.settle().await;
     server.stop().await.unwrap();
 }

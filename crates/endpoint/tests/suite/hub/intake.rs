@@ -88,6 +88,10 @@ impl TestHub {
     fn take_frame(&mut self, index: usize, frame: RawFrame) {
         let bytes = frame.bytes().clone();
         match Header::parse(frame.header()).unwrap() {
+            Header::Member(link) if take_one(&mut self.faults.busy_links) => {
+                let (id, why) = (link.id, "busy".to_owned());
+                self.answer(index, &HubToClient::Retry { id, after_ms: 100, why });
+            }
             Header::Member(link) => {
                 let digest = frame.digest(label::MEMBER);
                 let signer = self.people[&link.from][0].identity();

@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use super::{from_sql, open, small, to_sql};
 use crate::{
     limits::READERS_MAX,
-    store::{AccountId, AccountRow, DeviceId, EntryKind, LogId},
+    store::{AccountId, AccountRow, DeviceId, EntryKind, LogId, source::ReadSource},
 };
 
 /// Why something could not be read.
@@ -107,7 +107,13 @@ struct Pool {
 
 /// Read connections, made when needed. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Reads(Arc<Pool>);
+pub struct Reads(Place);
+
+#[derive(Debug, Clone)]
+enum Place {
+    File(Arc<Pool>),
+    Elsewhere(Arc<dyn ReadSource>),
+}
 
 /// Bundles of the past that are handed out per account: years of rotations, and they fit a page.
 const OLD_BUNDLES_MAX: u32 = 24;
@@ -122,16 +128,21 @@ UNION ALL SELECT bundle FROM devices WHERE account = ?1";
 impl Reads {
     pub(super) fn new(file: PathBuf) -> Self {
         let permits = Semaphore::new(READERS_MAX);
-        Self(Arc::new(Pool { file, idle: Mutex::default(), permits }))
+        Self(Place::File(Arc::new(Pool { file, idle: Mutex::default(), permits })))
+    }
+
+    /// Reads of a store that is no file, such as a simulation's.
+    pub fn elsewhere(source: Arc<dyn ReadSource>) -> Self {
+        Self(Place::Elsewhere(source))
     }
 
     /// Runs a query on a blocking thread.
     async fn query<T: Send + 'static>(
-        &self,
+        pool: &Arc<Pool>,
         query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let _permit = self.0.permits.acquire().await.map_err(|_closed| ReadError::Ending)?;
-        let pool = Arc::clone(&self.0);
+        let _permit = pool.permits.acquire().await.map_err(|_closed| ReadError::Ending)?;
+        let pool = Arc::clone(pool);
         let run = move || {
             let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match idle {
@@ -147,8 +158,12 @@ impl Reads {
 
     /// The account of a name, in any case of its letters.
     pub async fn account(&self, name: &UserName) -> Result<Option<AccountRow>, ReadError> {
+        let pool = match &self.0 {
+            Place::File(pool) => pool,
+            Place::Elsewhere(source) => return source.account(name).await,
+        };
         let folded = name.folded();
-        self.query(move |connection| {
+        Self::query(pool, move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT id FROM accounts WHERE folded = ?1")?;
             let id: Option<i64> = select.query_row([folded], |row| row.get(0)).optional()?;
@@ -160,7 +175,11 @@ impl Reads {
 
     /// The vault of an account.
     pub async fn vault(&self, account: AccountId) -> Result<Option<Vec<u8>>, ReadError> {
-        self.query(move |connection| {
+        let pool = match &self.0 {
+            Place::File(pool) => pool,
+            Place::Elsewhere(source) => return source.vault(account).await,
+        };
+        Self::query(pool, move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT vault FROM accounts WHERE id = ?1")?;
             Ok(select.query_row([account.0], |row| row.get(0)).optional()?.flatten())
@@ -174,7 +193,11 @@ impl Reads {
         &self,
         accounts: Vec<AccountId>,
     ) -> Result<Vec<(AccountId, Vec<Vec<u8>>)>, ReadError> {
-        self.query(move |connection| {
+        let pool = match &self.0 {
+            Place::File(pool) => pool,
+            Place::Elsewhere(source) => return source.bundles(accounts).await,
+        };
+        Self::query(pool, move |connection| {
             let mut select = connection.prepare_cached(BUNDLES)?;
             let mut found = Vec::with_capacity(accounts.len());
             for account in accounts {
@@ -194,7 +217,11 @@ impl Reads {
         from: u32,
         limit: usize,
     ) -> Result<(Vec<Vec<u8>>, bool), ReadError> {
-        self.query(move |connection| {
+        let pool = match &self.0 {
+            Place::File(pool) => pool,
+            Place::Elsewhere(source) => return source.links(log, from, limit).await,
+        };
+        Self::query(pool, move |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT frame FROM links WHERE log = ?1 AND mg >= ?2 ORDER BY mg LIMIT ?3",
             )?;
@@ -210,7 +237,11 @@ impl Reads {
 
     /// Where a device began, and its cursors.
     pub async fn cursors(&self, device: DeviceId) -> Result<(u64, HashMap<LogId, u64>), ReadError> {
-        self.query(move |connection| {
+        let pool = match &self.0 {
+            Place::File(pool) => pool,
+            Place::Elsewhere(source) => return source.cursors(device).await,
+        };
+        Self::query(pool, move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT start FROM devices WHERE id = ?1")?;
             let start: i64 = select.query_row([device.0], |row| row.get(0))?;
@@ -225,7 +256,11 @@ impl Reads {
 
     /// The next entries of several logs together, in the order of their positions.
     pub async fn page(&self, request: PageRequest) -> Result<Page, ReadError> {
-        self.query(move |connection| page(connection, &request)).await
+        let pool = match &self.0 {
+            Place::File(pool) => pool,
+            Place::Elsewhere(source) => return source.page(request).await,
+        };
+        Self::query(pool, move |connection| page(connection, &request)).await
     }
 }
 

@@ -1,0 +1,424 @@
+//! One device: a process that can die, its disk, and its connection.
+
+mod host;
+
+use std::{sync::Arc, time::Duration};
+
+use chat_endpoint::{CommandOptions, Endpoint, Step, Transmit, store::memory::MemoryStore};
+use chat_protocol::{
+    handshake::SignedIn,
+    id::MessageId,
+    name::{ConversationId, RoomName, UserName},
+};
+use chat_server::{
+    connection::ConnectionId, local::LocalDevice, outbox::OutboxLimits, request::Proof,
+};
+use futures_util::{FutureExt, StreamExt};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::{
+    dice::Dice,
+    facts::{Fact, What},
+    keys,
+    network::Link,
+    plan::{CrashPoint, DeviceFault, Whereto},
+    world::{NotConnected, World, now_ms},
+};
+use host::Host;
+
+/// Outbox of a device that stalls: so small that it overflows.
+const SMALL_OUTBOX: OutboxLimits = OutboxLimits { frames_max: 24, bytes_max: 64 * 1024 };
+
+/// What a device is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order {
+    Say(Whereto),
+    Fault(DeviceFault),
+    /// No more faults.
+    Heal,
+}
+
+/// A message of the user that the device has not kept yet.
+struct Draft {
+    id: MessageId,
+    place: ConversationId,
+    to: Option<String>,
+    what: What,
+}
+
+/// What outlives the process.
+#[derive(Default)]
+struct OwnDisk {
+    rows: MemoryStore,
+    /// The hub knows the account, as far as this device knows.
+    is_registered: bool,
+    /// Which of its encryption keys it has, and whether the hub has it too.
+    generation: usize,
+    is_published: bool,
+}
+
+/// One device with everything around it.
+pub(crate) struct DeviceActor {
+    index: usize,
+    name: String,
+    world: Arc<World>,
+    orders: mpsc::Receiver<Order>,
+    dice: Dice,
+    disk: OwnDisk,
+    host: Host,
+    drafts: Vec<Draft>,
+    said: u64,
+    link: Option<Link>,
+    connect_at: Instant,
+    reads_from: Instant,
+    dies_at: Option<(CrashPoint, Duration)>,
+    /// How long the next connection lives, and when this one ends.
+    lives: Option<Duration>,
+    cut_at: Option<Instant>,
+    wants_rotation: bool,
+    is_small: bool,
+}
+
+/// The process has died, and starts again after so long.
+struct Died(Duration);
+
+impl DeviceActor {
+    pub(crate) fn new(
+        index: usize,
+        world: Arc<World>,
+        orders: mpsc::Receiver<Order>,
+        seed: u64,
+    ) -> Self {
+        let number = u64::try_from(index).unwrap();
+        let now = Instant::now();
+        Self {
+            index,
+            name: keys::NAMES[index].to_owned(),
+            world,
+            orders,
+            dice: Dice::new(seed, 100 + number),
+            disk: OwnDisk::default(),
+            host: Host::default(),
+            drafts: Vec::new(),
+            said: 0,
+            link: None,
+            connect_at: now,
+            reads_from: now,
+            dies_at: None,
+            lives: None,
+            cut_at: None,
+            wants_rotation: false,
+            is_small: false,
+        }
+    }
+
+    /// Lives, dies and lives again until nobody gives orders.
+    pub(crate) async fn run(mut self) {
+        while let Err(Died(down)) = self.live().await {
+            // What was not kept is gone; nobody was told that it was sent.
+            self.drafts.clear();
+            self.link = None;
+            self.dies_at = None;
+            self.cut_at = None;
+            self.host.died();
+            self.world.set_busy(self.index);
+            sleep(down).await;
+        }
+    }
+
+    fn write(&self, fact: Fact) {
+        self.world.write(fact);
+    }
+
+    fn trouble(&self, what: String) {
+        self.write(Fact::Trouble { at: self.name.clone(), what });
+    }
+
+    async fn live(&mut self) -> Result<(), Died> {
+        let device = keys::device(self.index, self.disk.generation);
+        let rows = self.disk.rows.rows();
+        let mut endpoint = Endpoint::new(device, &rows, keys::bundle_cache()).unwrap();
+        self.connect_at = Instant::now();
+        loop {
+            self.steps(&mut endpoint)?;
+            self.report(&endpoint);
+            if !self.wait(&mut endpoint).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for one thing and takes everything else that is there. False at the end of the world.
+    async fn wait(&mut self, endpoint: &mut Endpoint) -> Result<bool, Died> {
+        let due = self.due(endpoint);
+        let reads = self.link.is_some() && self.reads_from <= Instant::now();
+        let next = async {
+            match &mut self.link {
+                Some(link) if reads => link.from_hub.next().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            order = self.orders.recv() => match order {
+                Some(order) => self.obey(endpoint, order)?,
+                None => return Ok(false),
+            },
+            message = next => {
+                self.take(endpoint, message);
+                while let Some(link) = &mut self.link
+                    && let Some(message) = link.from_hub.next().now_or_never()
+                {
+                    self.take(endpoint, message);
+                }
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                self.do_what_is_due(endpoint).await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// When something is to be done without being asked.
+    fn due(&self, endpoint: &Endpoint) -> Option<Instant> {
+        let now = Instant::now();
+        let deadline = endpoint
+            .next_deadline()
+            .map(|at| now + Duration::from_millis(at.saturating_sub(now_ms())));
+        let connect = self.link.is_none().then_some(self.connect_at);
+        let reads = (self.reads_from > now).then_some(self.reads_from);
+        [deadline, connect, reads, self.cut_at, self.host.due()].into_iter().flatten().min()
+    }
+
+    async fn do_what_is_due(&mut self, endpoint: &mut Endpoint) {
+        if endpoint.next_deadline().is_some_and(|at| at <= now_ms()) {
+            endpoint.handle_timeout(now_ms());
+        }
+        self.host.end_commands(endpoint);
+        if self.cut_at.is_some_and(|at| at <= Instant::now()) {
+            self.cut(endpoint, false);
+        }
+        if self.link.is_none() && self.connect_at <= Instant::now() {
+            self.connect(endpoint).await;
+        }
+    }
+
+    fn take(&mut self, endpoint: &mut Endpoint, message: Option<Result<Message, impl Sized>>) {
+        match message {
+            Some(Ok(Message::Text(text))) => endpoint.handle_text(now_ms(), text.as_str()),
+            Some(Ok(Message::Binary(bytes))) => endpoint.handle_binary(now_ms(), bytes),
+            Some(Ok(Message::Ping(bytes))) => {
+                if let Some(link) = &self.link {
+                    link.to_hub.push(Message::Pong(bytes));
+                }
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => self.offline(endpoint, 2_000),
+            Some(Ok(_)) => {}
+        }
+    }
+
+    /// Loses the connection and all that is under way.
+    fn cut(&mut self, endpoint: &mut Endpoint, silent: bool) {
+        if let Some(link) = &self.link {
+            link.cable.cut(silent);
+            self.offline(endpoint, 1_500);
+        }
+    }
+
+    fn offline(&mut self, endpoint: &mut Endpoint, wait_ms_max: u64) {
+        self.link = None;
+        self.cut_at = None;
+        endpoint.disconnected();
+        let wait = self.dice.between(1, wait_ms_max);
+        self.connect_at = Instant::now() + Duration::from_millis(wait);
+    }
+
+    fn obey(&mut self, endpoint: &mut Endpoint, order: Order) -> Result<(), Died> {
+        match order {
+            Order::Say(whereto) => self.say(endpoint, whereto),
+            Order::Heal => {
+                self.dies_at = None;
+                self.lives = None;
+                self.cut_at = None;
+                self.is_small = false;
+                self.reads_from = Instant::now();
+                self.connect_at = self.connect_at.min(Instant::now() + Duration::from_secs(1));
+            }
+            Order::Fault(DeviceFault::Cut { silent }) => {
+                self.cut(endpoint, silent);
+            }
+            Order::Fault(DeviceFault::Flap { for_ms, lives_ms }) => {
+                self.offline(endpoint, 1);
+                self.connect_at = Instant::now() + Duration::from_millis(for_ms);
+                self.lives = Some(Duration::from_millis(lives_ms));
+            }
+            Order::Fault(DeviceFault::Crash { point, down_ms }) => {
+                let down = Duration::from_millis(down_ms);
+                if point == CrashPoint::Now {
+                    return Err(Died(down));
+                }
+                self.dies_at = Some((point, down));
+            }
+            Order::Fault(DeviceFault::Away { for_ms }) => {
+                self.offline(endpoint, 1);
+                self.connect_at = Instant::now() + Duration::from_millis(for_ms);
+            }
+            Order::Fault(DeviceFault::Stall { for_ms }) => {
+                // On a connection with a small outbox: the next one.
+                self.is_small = true;
+                self.offline(endpoint, 100);
+                self.reads_from = Instant::now() + Duration::from_millis(for_ms);
+            }
+            Order::Fault(DeviceFault::Rotate) => {
+                self.wants_rotation = self.disk.is_registered && self.disk.generation == 0;
+                if self.wants_rotation {
+                    self.offline(endpoint, 300);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, endpoint: &mut Endpoint, whereto: Whereto) {
+        self.said += 1;
+        let text = format!("{} {}", self.name, self.said);
+        let now = now_ms();
+        let user = |index: usize| UserName::new(keys::NAMES[index]).unwrap();
+        let me = endpoint.device().user.clone();
+        let direct = |to: &UserName| ConversationId::direct(&me, to).unwrap();
+        let (room, text_of) = (ConversationId::room, What::Text(text.clone()));
+        let (id, place, to, what) = match whereto {
+            Whereto::Lobby => {
+                let id = endpoint.say(now, &RoomName::lobby(), &text).unwrap();
+                (id, room(&RoomName::lobby()), None, text_of)
+            }
+            Whereto::Everybody => {
+                let id = endpoint.say(now, &RoomName::all(), &text).unwrap();
+                (id, room(&RoomName::all()), None, text_of)
+            }
+            Whereto::Person(index) => {
+                let other = user(index);
+                let id = endpoint.tell_user(now, &other, &text).unwrap();
+                (id, direct(&other), Some(other.to_string()), text_of)
+            }
+            Whereto::Machine => {
+                let other = UserName::new(keys::MACHINE).unwrap();
+                let argv = vec!["echo".to_owned(), text.clone()];
+                let id = endpoint.run(now, &other, argv, CommandOptions::default()).unwrap();
+                let what = What::Command { machine: other.to_string(), argv: text };
+                (id, direct(&other), Some(other.to_string()), what)
+            }
+        };
+        self.drafts.push(Draft { id, place, to, what });
+    }
+
+    /// Commits, then sends, then shows; again while what is shown makes something to commit.
+    fn steps(&mut self, endpoint: &mut Endpoint) -> Result<(), Died> {
+        loop {
+            let Step { changes, transmits, events } = endpoint.finish(now_ms());
+            if !changes.is_empty() {
+                self.dies(CrashPoint::BeforeCommit)?;
+            }
+            self.host.committed(&changes);
+            self.disk.rows.commit(changes);
+            for Draft { id, place, to, what } in std::mem::take(&mut self.drafts) {
+                let (by, place) = (self.name.clone(), place.to_string());
+                self.write(Fact::Submitted { by, id, place, to, what });
+            }
+            if !transmits.is_empty() {
+                self.dies(CrashPoint::AfterCommit)?;
+            }
+            let half = transmits.len() / 2;
+            for (number, transmit) in transmits.into_iter().enumerate() {
+                if number == half {
+                    self.dies(CrashPoint::HalfSent)?;
+                }
+                if let Some(link) = &self.link {
+                    link.to_hub.push(match transmit {
+                        Transmit::Text(text) => Message::text(text),
+                        Transmit::Binary(bytes) => Message::Binary(bytes),
+                    });
+                }
+            }
+            if events.is_empty() {
+                return Ok(());
+            }
+            for notification in events {
+                if let Some(fact) = self.host.take(&self.name, endpoint, notification) {
+                    self.write(fact);
+                }
+            }
+        }
+    }
+
+    /// Dies here, if that was ordered.
+    fn dies(&mut self, here: CrashPoint) -> Result<(), Died> {
+        match self.dies_at {
+            Some((point, down)) if point == here => Err(Died(down)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the world whether this device has anything left to do.
+    fn report(&self, endpoint: &Endpoint) {
+        let is_quiet = self.link.is_some()
+            && endpoint.unanswered() == 0
+            && !endpoint.owes_receipts()
+            && self.host.due().is_none();
+        self.world.set_quiet(self.index, is_quiet);
+    }
+
+    async fn connect(&mut self, endpoint: &mut Endpoint) {
+        let fresh = usize::from(self.wants_rotation);
+        if fresh > self.disk.generation {
+            // Durable before anybody hears of it.
+            self.disk.generation = fresh;
+            endpoint.replace_device(keys::device(self.index, fresh));
+        }
+        let device = endpoint.device().clone();
+        let proof = if !self.disk.is_registered {
+            Proof::New { bundle: Arc::clone(&device.bundle), password: None, vault: None }
+        } else if self.disk.generation == 1 && !self.disk.is_published {
+            let after = Some(keys::device(self.index, 0).bundle.digest());
+            Proof::Bundle { bundle: Arc::clone(&device.bundle), after }
+        } else {
+            Proof::Known { dev: device.dev }
+        };
+        let came = LocalDevice {
+            connection: ConnectionId(self.world.next_connection()),
+            name: device.user,
+            proof,
+            sk: device.keys.signing_id(),
+            spki: device.keys.signing.spki().to_vec(),
+            limits: if self.is_small { SMALL_OUTBOX } else { OutboxLimits::default() },
+        };
+        match self.world.connect(came, &mut self.dice).await {
+            Ok((signed_in, link)) => self.online(endpoint, &signed_in, link),
+            Err(NotConnected::Down) => self.offline(endpoint, 1_000),
+            // Stored, and the answer was lost: the hub has it already.
+            Err(NotConnected::Known) => {
+                self.disk.is_registered = true;
+                self.disk.is_published = self.disk.generation == 1;
+                self.offline(endpoint, 100);
+            }
+            Err(NotConnected::Refused(reason)) => {
+                self.trouble(format!("sign-in refused: {reason}"));
+                self.offline(endpoint, 1_000);
+            }
+        }
+    }
+
+    fn online(&mut self, endpoint: &mut Endpoint, signed_in: &SignedIn, link: Link) {
+        self.disk.is_registered = true;
+        self.disk.is_published = self.disk.generation == 1;
+        if endpoint.connected(now_ms(), signed_in, keys::hub_bundle()).is_err() {
+            self.trouble("the hub has seen counters that this device has not used".to_owned());
+        }
+        self.cut_at = self.lives.take().map(|lives| Instant::now() + lives);
+        self.link = Some(link);
+    }
+}

@@ -1,0 +1,158 @@
+//! What stands above the device: shows what comes, once, and runs commands, once. What it has shown
+//! and begun is durable at once; what it tells the device is durable with the next step.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use chat_endpoint::{Endpoint, Event, EventKey, Notification, store::Change};
+use chat_protocol::{
+    content::{Outcome, OutputStream},
+    id::MessageId,
+    name::UserName,
+};
+use tokio::time::Instant;
+
+use crate::{facts::Fact, world::now_ms};
+
+/// How long a command runs.
+const RUN_TIME: Duration = Duration::from_millis(120);
+
+/// A command that runs.
+struct Running {
+    id: MessageId,
+    ends_at: Instant,
+    key: EventKey,
+    to: UserName,
+    outcome: Outcome,
+}
+
+/// The host of one device.
+#[derive(Default)]
+pub(super) struct Host {
+    /// Durable events that were shown and are still in the device's rows.
+    shown: BTreeSet<EventKey>,
+    /// Commands that were begun; durable.
+    journal: BTreeSet<MessageId>,
+    /// In the order of their beginnings.
+    running: Vec<Running>,
+}
+
+impl Host {
+    /// The process has died.
+    pub(super) fn died(&mut self) {
+        self.running.clear();
+    }
+
+    /// A step was committed: an event that is gone from the rows never comes again, and its key is
+    /// free.
+    pub(super) fn committed(&mut self, changes: &[Change]) {
+        for change in changes.iter().filter(|change| change.value.is_none()) {
+            let order = change.key.strip_prefix("event/").and_then(|order| order.parse().ok());
+            if let Some(order) = order {
+                self.shown.remove(&EventKey(order));
+            }
+        }
+    }
+
+    /// When the next command ends.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.running.iter().map(|running| running.ends_at).min()
+    }
+
+    /// Reports what has ended.
+    pub(super) fn end_commands(&mut self, endpoint: &mut Endpoint) {
+        let now = Instant::now();
+        for Running { id, key, to, outcome, .. } in
+            self.running.extract_if(.., |running| running.ends_at <= now)
+        {
+            let (stream, data) = (OutputStream::Stdout, b"done\n".to_vec());
+            endpoint.report_output(now_ms(), &to, id, stream, data);
+            endpoint.report_outcome(now_ms(), &to, outcome);
+            endpoint.consumed(key);
+        }
+    }
+
+    /// Deals with one event; what is worth writing down comes back.
+    pub(super) fn take(
+        &mut self,
+        me: &str,
+        endpoint: &mut Endpoint,
+        notification: Notification,
+    ) -> Option<Fact> {
+        let Notification { key, event } = notification;
+        if let Event::Command { id, digest, from, command, .. } = event {
+            // Commands are durable events, and have one.
+            let key = key?;
+            let outcome = |code: &str| Outcome {
+                re: id,
+                of: digest,
+                status: code.is_empty().then_some(0),
+                code: code.to_owned(),
+                reason: String::new(),
+            };
+            if !self.journal.insert(id) {
+                // Begun in an earlier life: nobody knows how it ended.
+                endpoint.report_outcome(now_ms(), &from, outcome("E_INTERRUPTED"));
+                endpoint.consumed(key);
+                return None;
+            }
+            endpoint.report_started(now_ms(), &from, id);
+            let (ends_at, outcome) = (Instant::now() + RUN_TIME, outcome(""));
+            self.running.push(Running { id, ends_at, key, to: from, outcome });
+            let argv = command.argv.get(1).cloned().unwrap_or_default();
+            return Some(Fact::Ran { on: me.to_owned(), id, argv });
+        }
+        if let Some(key) = key {
+            endpoint.consumed(key);
+            if !self.shown.insert(key) {
+                return None;
+            }
+        }
+        fact(me.to_owned(), event)
+    }
+}
+
+/// What an event means to a person.
+fn fact(me: String, event: Event) -> Option<Fact> {
+    let trouble = |me: String, what: String| Some(Fact::Trouble { at: me, what });
+    match event {
+        Event::Message { id, cid, from, text, position, .. } => {
+            let (from, place) = (from.to_string(), cid.to_string());
+            Some(Fact::Shown { to: me, from, id, place, position, text })
+        }
+        Event::Ended { re, code, .. } => Some(Fact::Ended { by: me, id: re, code }),
+        Event::Delivered { id, by, readable, .. } => {
+            Some(Fact::Delivered { writer: me, id, by: by.to_string(), readable })
+        }
+        Event::Stored { id, position, recipients, .. } => {
+            let recipients = recipients.iter().map(ToString::to_string).collect();
+            Some(Fact::Stored { by: me, id, position, recipients })
+        }
+        Event::Refused { id, code, .. } => Some(Fact::Refused { by: me, id, code }),
+        Event::Joined { cid, .. } => Some(Fact::Joined { who: me, place: cid.to_string() }),
+        Event::Unreadable { from, id, reason, .. } => {
+            trouble(me, format!("cannot read {id} of {from}: {reason}"))
+        }
+        Event::Gap { cid, from, missing } => {
+            let (from, place) = (from.to_string(), cid.to_string());
+            Some(Fact::Gap { at: me, from, place, missing })
+        }
+        Event::Alarm { kind, user, detail } => {
+            trouble(me, format!("alarm {} about {user}: {detail}", kind.as_str()))
+        }
+        Event::Complaint { code, reason, .. } => {
+            trouble(me, format!("the hub complains: {code}: {reason}"))
+        }
+        Event::Command { .. }
+        | Event::Started { .. }
+        | Event::Output { .. }
+        | Event::Presence { .. }
+        | Event::People { .. }
+        | Event::Refreshed { .. }
+        | Event::Healed { .. }
+        | Event::Unhealed { .. }
+        | Event::Left { .. }
+        | Event::MemberChanged { .. }
+        | Event::Topic { .. }
+        | Event::Rooms { .. } => None,
+    }
+}

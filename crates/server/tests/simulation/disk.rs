@@ -1,0 +1,205 @@
+//! The hub's disk: what is written is lost in a crash unless it was synced.
+//!
+//! What conflicts with what is decided by the server's own double of the store; this file keeps the
+//! contents beside it, in two layers, and reads from the durable one.
+
+mod contents;
+mod reads;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use chat_protocol::{id::MessageId, name::ConversationId};
+use chat_server::store::{CommitError, Committed, Proposal, Snapshot, Store, sqlite::Reads};
+use tokio::{sync::Notify, time::sleep};
+
+use crate::dice::Dice;
+use contents::Contents;
+use reads::DiskReads;
+
+/// Answers that leave too early have arrived by then.
+const ANSWERS_LEAVE: Duration = Duration::from_millis(1_500);
+
+/// Where the power fails in a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Nothing was written.
+    BeforeWrite,
+    /// Written, and lost.
+    BeforeSync,
+    /// Kept, and nobody was told.
+    AfterSync,
+}
+
+/// A mistake on purpose: the checker has to find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    /// A batch is answered when it was written, and synced a moment later.
+    AckBeforeSync,
+    /// A device that catches up counts as having kept what is only on its way.
+    CursorBeforeDelivery,
+}
+
+/// The disk; clones are the same disk. It outlives the hubs.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// The power has failed.
+    failed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    durable: Contents,
+    written: Contents,
+    is_full: bool,
+    fails_at: Option<Moment>,
+    /// Of the mistake: the power is about to fail, and nothing is synced any more.
+    is_failing: bool,
+    mistake: Option<Mistake>,
+    dice: Dice,
+}
+
+impl Disk {
+    pub(crate) fn new(dice: Dice, mistake: Option<Mistake>) -> Self {
+        let state = State {
+            durable: Contents::default(),
+            written: Contents::default(),
+            is_full: false,
+            fails_at: None,
+            is_failing: false,
+            mistake,
+            dice,
+        };
+        Self(Arc::new(Inner { state: Mutex::new(state), failed: Notify::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    /// The next commit ends in a power failure.
+    pub(crate) fn fail_at(&self, moment: Moment) {
+        self.state().fails_at = Some(moment);
+    }
+
+    /// When the power has failed in a commit.
+    pub(crate) async fn failed(&self) {
+        self.0.failed.notified().await;
+    }
+
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.state().is_full = is_full;
+    }
+
+    /// After the power is back: only what was synced is there.
+    pub(crate) fn open(&self) -> (SimulatedStore, Reads, Snapshot) {
+        let mut state = self.state();
+        state.fails_at = None;
+        state.is_failing = false;
+        state.written = state.durable.clone();
+        let snapshot = state.durable.snapshot();
+        drop(state);
+        let reads = Reads::elsewhere(Arc::new(DiskReads(self.clone())));
+        (SimulatedStore(self.clone()), reads, snapshot)
+    }
+
+    /// No power failure any more.
+    pub(crate) fn heal(&self) {
+        self.state().fails_at = None;
+    }
+
+    /// The messages that are durable, with conversation and position.
+    pub(crate) fn messages(&self) -> Vec<(MessageId, ConversationId, u64)> {
+        self.state().durable.messages()
+    }
+
+    /// What a reader sees, and after which pause.
+    fn read<T>(&self, question: impl FnOnce(&mut Contents) -> T) -> T {
+        let mut state = self.state();
+        match state.mistake {
+            // A reader sees what was answered.
+            Some(Mistake::AckBeforeSync) => question(&mut state.written),
+            Some(Mistake::CursorBeforeDelivery) => {
+                let answer = question(&mut state.durable);
+                let cursors = state.durable.cursors.clone();
+                state.written.cursors = cursors;
+                answer
+            }
+            None => question(&mut state.durable),
+        }
+    }
+
+    async fn pause(&self, max_ms: u64) {
+        let ms = self.state().dice.between(0, max_ms);
+        sleep(Duration::from_millis(ms)).await;
+    }
+
+    fn sync(&self) {
+        let mut state = self.state();
+        if !state.is_failing {
+            state.durable = state.written.clone();
+        }
+    }
+
+    /// The mistake: the batch is answered now. The power fails when the answers have left.
+    fn answers_early(&self) -> bool {
+        let mut state = self.state();
+        if state.mistake != Some(Mistake::AckBeforeSync) {
+            return false;
+        }
+        if state.fails_at == Some(Moment::BeforeSync) && !state.is_failing {
+            state.is_failing = true;
+            let disk = self.clone();
+            tokio::spawn(async move {
+                sleep(ANSWERS_LEAVE).await;
+                disk.0.failed.notify_one();
+            });
+        }
+        drop(state);
+        self.sync();
+        true
+    }
+
+    /// Never returns when the power fails here.
+    async fn may_fail(&self, moment: Moment) {
+        if self.state().fails_at != Some(moment) {
+            return;
+        }
+        self.0.failed.notify_one();
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The hub's way to the disk.
+#[derive(Debug)]
+pub(crate) struct SimulatedStore(Disk);
+
+impl Store for SimulatedStore {
+    async fn commit(&mut self, batch: Vec<Proposal>) -> Result<Vec<Committed>, CommitError> {
+        let disk = &self.0;
+        disk.may_fail(Moment::BeforeWrite).await;
+        disk.pause(2).await;
+        let committed = {
+            let mut state = disk.state();
+            let writes = batch.iter().any(|proposal| !matches!(proposal, Proposal::Probe(_)));
+            if state.is_full && writes {
+                return Err(CommitError::Full);
+            }
+            batch.into_iter().map(|proposal| state.written.keep(proposal)).collect()
+        };
+        if disk.answers_early() {
+            return Ok(committed);
+        }
+        disk.may_fail(Moment::BeforeSync).await;
+        disk.pause(4).await;
+        disk.sync();
+        disk.may_fail(Moment::AfterSync).await;
+        Ok(committed)
+    }
+}

@@ -1,0 +1,254 @@
+//! What is on the disk.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use chat_protocol::{
+    header::MemberHeader,
+    id::{Digest, MessageId},
+    members::MemberList,
+    name::{ConversationId, RoomName},
+};
+use chat_server::store::{
+    AccountId, AccountRow, Committed, ConversationRow, DeviceId, DeviceRow, EntryKind, EpochId,
+    EpochRow, LogId, NewEntry, NewEpoch, Proposal, Snapshot, Stored, memory::MemoryStore,
+};
+
+/// An entry of a log.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) log: LogId,
+    pub(super) kind: EntryKind,
+    pub(super) id: MessageId,
+    pub(super) epoch: Option<EpochId>,
+    pub(super) line: u32,
+    n: u32,
+    pub(super) hub_ms: u64,
+    pub(super) frame: Bytes,
+}
+
+/// An epoch with all its parts.
+#[derive(Debug)]
+pub(super) struct Epoch {
+    log: LogId,
+    g: u32,
+    position: u64,
+    pub(super) e: Digest,
+    pub(super) members: MemberList,
+    pub(super) wraps: Vec<Bytes>,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    header: MemberHeader,
+    digest: Digest,
+    pub(super) frame: Bytes,
+}
+
+/// Everything; rows are shared between the layers.
+#[derive(Debug, Clone)]
+pub(crate) struct Contents {
+    decides: MemoryStore,
+    position: u64,
+    pub(super) accounts: BTreeMap<AccountId, AccountRow>,
+    pub(super) vaults: BTreeMap<AccountId, Vec<u8>>,
+    pub(super) starts: BTreeMap<DeviceId, u64>,
+    pub(super) old_bundles: BTreeMap<AccountId, Vec<Bytes>>,
+    pub(super) cursors: BTreeMap<(DeviceId, LogId), u64>,
+    conversations: BTreeMap<LogId, ConversationId>,
+    pub(super) entries: BTreeMap<u64, Arc<Entry>>,
+    pub(super) epochs: BTreeMap<EpochId, Arc<Epoch>>,
+    pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        let rooms = [RoomName::lobby(), RoomName::all()].map(|room| ConversationId::room(&room));
+        Self {
+            decides: MemoryStore::default(),
+            position: 0,
+            accounts: BTreeMap::new(),
+            vaults: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            old_bundles: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            // The numbers that the double of the store gives them.
+            conversations: (1..).map(LogId).zip(rooms).collect(),
+            entries: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            links: BTreeMap::new(),
+        }
+    }
+}
+
+impl Contents {
+    /// Keeps one proposal, if it can be.
+    pub(super) fn keep(&mut self, proposal: Proposal) -> Committed {
+        let committed = self.decides.keep(proposal);
+        if let Ok(stored) = committed.outcome {
+            self.write(&committed.proposal, stored);
+        }
+        committed
+    }
+
+    fn write(&mut self, proposal: &Proposal, stored: Stored) {
+        match (proposal, stored) {
+            (Proposal::Account(new), Stored::Account(id, device)) => {
+                let dev = new.bundle.header().dev;
+                let row = DeviceRow { id: device, dev, bundle: new.bundle.bytes().clone() };
+                let account = AccountRow {
+                    id,
+                    name: new.name.clone(),
+                    identity: new.bundle.identity(),
+                    version: 1,
+                    password: new.password.clone(),
+                    devices: vec![row],
+                };
+                self.accounts.insert(id, account);
+                self.vaults.extend(new.vault.clone().map(|vault| (id, vault)));
+                self.starts.insert(device, self.position);
+            }
+            (Proposal::Bundle(new), Stored::Device(device)) => {
+                let account = self.accounts.get_mut(&new.account).expect("an account");
+                account.version += 1;
+                let bundle = new.bundle.bytes().clone();
+                let known = account.devices.iter_mut().find(|row| row.id == device);
+                if let Some(row) = known {
+                    let old = std::mem::replace(&mut row.bundle, bundle);
+                    self.old_bundles.entry(new.account).or_default().push(old);
+                } else {
+                    let dev = new.bundle.header().dev;
+                    account.devices.push(DeviceRow { id: device, dev, bundle });
+                    self.starts.insert(device, self.position);
+                }
+            }
+            (Proposal::Entry(new), Stored::Entry(position)) => self.entry(new, position),
+            (Proposal::Epoch(new), Stored::Epoch { log, epoch, position }) => {
+                self.epoch(new, log, epoch, position);
+            }
+            (Proposal::Link(new), Stored::Link { log, position }) => {
+                self.position = position;
+                self.conversations.entry(log).or_insert_with(|| new.header.cid.clone());
+                let (header, digest, frame) = (new.header.clone(), new.digest, new.frame.clone());
+                self.links.insert((log, header.mg), Arc::new(Link { header, digest, frame }));
+                for device in &new.newcomers {
+                    self.cursors.entry((*device, log)).or_insert(position);
+                }
+            }
+            (Proposal::Cursors { device, positions }, Stored::Done) => {
+                for (log, position) in positions {
+                    self.move_cursor(*device, *log, (*position).min(self.position));
+                }
+            }
+            (_, Stored::Again(_)) => {}
+            (proposal, stored) => panic!("{stored:?} for {proposal:?}"),
+        }
+    }
+
+    pub(super) fn move_cursor(&mut self, device: DeviceId, log: LogId, position: u64) {
+        let cursor = self.cursors.entry((device, log)).or_insert(position);
+        *cursor = position.max(*cursor);
+    }
+
+    fn entry(&mut self, new: &NewEntry, position: u64) {
+        self.position = position;
+        let entry = Entry {
+            log: new.log,
+            kind: new.kind,
+            id: new.id,
+            epoch: new.epoch,
+            line: new.line,
+            n: new.n,
+            hub_ms: new.hub_ms,
+            frame: new.frame.clone(),
+        };
+        assert!(self.entries.insert(position, Arc::new(entry)).is_none(), "a position used twice");
+    }
+
+    fn epoch(&mut self, new: &NewEpoch, log: LogId, id: EpochId, position: u64) {
+        self.conversations.entry(log).or_insert_with(|| new.header.cid.clone());
+        let epoch = Epoch {
+            log,
+            g: new.header.g,
+            position,
+            e: new.e,
+            members: new.members.clone(),
+            wraps: new.wraps.clone(),
+        };
+        self.epochs.insert(id, Arc::new(epoch));
+        let entry = NewEntry {
+            log,
+            sender: new.sender,
+            id: MessageId(new.header.eid.0),
+            digest: new.digest,
+            kind: EntryKind::Key,
+            epoch: Some(id),
+            line: new.line,
+            n: 0,
+            hub_ms: new.hub_ms,
+            frame: new.frame.clone(),
+        };
+        self.entry(&entry, position);
+    }
+
+    /// Ids of the messages kept, with conversation and position.
+    pub(crate) fn messages(&self) -> Vec<(MessageId, ConversationId, u64)> {
+        let messages = self.entries.iter().filter(|(_, entry)| entry.kind == EntryKind::Message);
+        messages
+            .map(|(position, entry)| (entry.id, self.conversations[&entry.log].clone(), *position))
+            .collect()
+    }
+
+    fn newest(&self, log: LogId) -> u64 {
+        let in_log = self.entries.iter().rev().find(|(_, entry)| entry.log == log);
+        in_log.map_or(0, |(position, _)| *position)
+    }
+
+    /// What a hub begins with.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let accounts = self
+            .accounts
+            .values()
+            .map(|account| (account.clone(), self.newest(LogId::inbox(account.id))))
+            .collect();
+        let conversations = self
+            .conversations
+            .iter()
+            .map(|(log, cid)| ConversationRow {
+                log: *log,
+                cid: cid.clone(),
+                links: self
+                    .links
+                    .range((*log, 0)..=(*log, u32::MAX))
+                    .map(|(_, link)| (link.header.clone(), link.digest))
+                    .collect(),
+                epoch: self.newest_epoch(*log),
+                newest: self.newest(*log),
+                // Nobody sets a topic in these worlds, and no mailbox comes near its quota.
+                topic: String::new(),
+                waiting: Vec::new(),
+            })
+            .collect();
+        Snapshot { position: self.position, accounts, conversations }
+    }
+
+    fn newest_epoch(&self, log: LogId) -> Option<EpochRow> {
+        let of_log = self.epochs.iter().filter(|(_, epoch)| epoch.log == log);
+        let (id, epoch) = of_log.max_by_key(|(_, epoch)| epoch.g)?;
+        let mut counters: BTreeMap<u32, u32> = BTreeMap::new();
+        let later = self.entries.range(epoch.position + 1..);
+        for (_, entry) in later.filter(|(_, entry)| entry.epoch == Some(*id)) {
+            let n = counters.entry(entry.line).or_insert(entry.n);
+            *n = entry.n.max(*n);
+        }
+        let Epoch { g, e, position, members, .. } = &**epoch;
+        Some(EpochRow {
+            id: *id,
+            g: *g,
+            e: *e,
+            position: *position,
+            members: members.clone(),
+            counters: counters.into_iter().collect(),
+        })
+    }
+}

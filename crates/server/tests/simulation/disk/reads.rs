@@ -1,0 +1,121 @@
+//! The answers of the disk to the hub's questions, as those of the SQLite store.
+
+use std::collections::HashMap;
+
+use chat_protocol::name::UserName;
+use chat_server::store::{
+    AccountId, AccountRow, DeviceId, EntryKind, LogId,
+    source::{Answer, BundlesByAccount, ReadSource},
+    sqlite::{Page, PageEntry, PageEpoch, PageRequest},
+};
+
+use super::{Disk, Mistake, contents::Contents};
+
+/// The longest a question takes, in milliseconds.
+const READ_MS_MAX: u64 = 3;
+
+#[derive(Debug)]
+pub(super) struct DiskReads(pub(super) Disk);
+
+impl DiskReads {
+    fn ask<'a, T: Send + 'a>(
+        &'a self,
+        question: impl FnOnce(&mut Contents) -> T + Send + 'a,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            self.0.pause(READ_MS_MAX).await;
+            Ok(self.0.read(question))
+        })
+    }
+}
+
+impl ReadSource for DiskReads {
+    fn account<'a>(&'a self, name: &'a UserName) -> Answer<'a, Option<AccountRow>> {
+        self.ask(|disk| {
+            disk.accounts.values().find(|row| row.name.folded() == name.folded()).cloned()
+        })
+    }
+
+    fn vault(&self, account: AccountId) -> Answer<'_, Option<Vec<u8>>> {
+        self.ask(move |disk| disk.vaults.get(&account).cloned())
+    }
+
+    fn bundles(&self, accounts: Vec<AccountId>) -> Answer<'_, BundlesByAccount> {
+        self.ask(move |disk| {
+            let bundles = |account: &AccountId| {
+                let old = disk.old_bundles.get(account).into_iter().flatten();
+                let devices = disk.accounts.get(account).into_iter().flat_map(|row| &row.devices);
+                old.chain(devices.map(|row| &row.bundle)).map(|bundle| bundle.to_vec()).collect()
+            };
+            accounts.iter().map(|account| (*account, bundles(account))).collect()
+        })
+    }
+
+    fn links(&self, log: LogId, from: u32, limit: usize) -> Answer<'_, (Vec<Vec<u8>>, bool)> {
+        self.ask(move |disk| {
+            let mut links = disk.links.range((log, from)..=(log, u32::MAX));
+            let page = links.by_ref().take(limit).map(|(_, link)| link.frame.to_vec()).collect();
+            (page, links.next().is_some())
+        })
+    }
+
+    fn cursors(&self, device: DeviceId) -> Answer<'_, (u64, HashMap<LogId, u64>)> {
+        self.ask(move |disk| {
+            let own = disk.cursors.iter().filter(|((of, _), _)| *of == device);
+            (disk.starts[&device], own.map(|((_, log), at)| (*log, *at)).collect())
+        })
+    }
+
+    fn page(&self, request: PageRequest) -> Answer<'_, Page> {
+        let is_early = self.0.state().mistake == Some(Mistake::CursorBeforeDelivery);
+        self.ask(move |disk| {
+            let page = page(disk, &request);
+            if is_early {
+                let row = disk.accounts.values().find(|row| row.name == request.name);
+                let device = row.and_then(|row| row.devices.first()).map(|device| device.id);
+                for entry in &page.entries {
+                    disk.move_cursor(device.expect("a device"), entry.log, entry.position);
+                }
+            }
+            page
+        })
+    }
+}
+
+fn page(disk: &Contents, request: &PageRequest) -> Page {
+    let after = |log: LogId| {
+        let found = request.logs.iter().find(|(wanted, _)| *wanted == log);
+        found.map(|(_, after)| request.after.max(*after))
+    };
+    let wanted = disk
+        .entries
+        .range(request.after + 1..=request.until)
+        .filter(|(position, entry)| after(entry.log).is_some_and(|after| **position > after));
+    let places: Vec<u64> = wanted.map(|(position, _)| *position).take(request.limit).collect();
+    let next = (places.len() >= request.limit).then(|| places.last().copied()).flatten();
+    let entries = places.iter().filter_map(|position| entry(disk, request, *position)).collect();
+    Page { entries, next }
+}
+
+/// One entry, unless the device cannot open it or sent it.
+fn entry(disk: &Contents, request: &PageRequest, position: u64) -> Option<PageEntry> {
+    let entry = &disk.entries[&position];
+    let (log, hub_ms, frame) = (entry.log, entry.hub_ms, entry.frame.clone());
+    let found = PageEntry { log, position, hub_ms, frame, epoch: None };
+    if entry.kind == EntryKind::Receipt {
+        return Some(found);
+    }
+    let epoch = &disk.epochs[&entry.epoch?];
+    let place = epoch.members.position(&request.name, &request.sk)?;
+    let line = u32::try_from(place).unwrap();
+    if line == entry.line {
+        return None;
+    }
+    let key = PageEpoch {
+        e: epoch.e,
+        members: epoch.members.as_bytes().to_vec().into(),
+        line,
+        wrap: epoch.wraps[place].clone(),
+    };
+    Some(PageEntry { epoch: (entry.kind == EntryKind::Key).then_some(key), ..found })
+}

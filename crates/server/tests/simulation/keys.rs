@@ -1,0 +1,78 @@
+//! Keys are slow to make: a process makes a few, and every world uses them.
+
+use std::sync::{Arc, LazyLock};
+
+use chat_endpoint::{BundleCache, Device};
+use chat_protocol::{
+    crypto::UnwrapKey,
+    id::Nonce16,
+    keys::{Bundle, BundleOptions, DeviceKeys, KeySizes},
+    name::UserName,
+};
+use chat_server::identity::Identity;
+
+use crate::world::START_MS;
+
+/// Who lives in a world. The last one comes later than the others.
+pub(crate) const NAMES: [&str; 4] = ["alice", "bob", "machine", "carol"];
+
+/// Runs commands for the others.
+pub(crate) const MACHINE: &str = "machine";
+
+/// One device before and after it has changed its encryption key.
+struct Generations([(Arc<DeviceKeys>, Arc<Bundle>); 2]);
+
+static HUB: LazyLock<(Arc<DeviceKeys>, Bundle)> = LazyLock::new(|| {
+    let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+    let options = BundleOptions::default();
+    let bundle =
+        keys.publish(&UserName::server(), Nonce16([9; 16]), None, START_MS, options).unwrap();
+    (Arc::new(keys), bundle)
+});
+
+static DEVICES: LazyLock<Vec<Generations>> = LazyLock::new(|| {
+    let make = |(number, name): (u8, &&str)| {
+        let user = UserName::new(name).unwrap();
+        let rb = (*name == MACHINE).then_some(Nonce16([5; 16]));
+        let options = || BundleOptions { rb, ..BundleOptions::default() };
+        let dev = Nonce16([number; 16]);
+        let first = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let bundle = first.publish(&user, dev, None, START_MS, options()).unwrap();
+        let second = first.with_new_encryption_key(START_MS).unwrap();
+        let next = second.publish(&user, dev, Some(&bundle), START_MS, options()).unwrap();
+        Generations([(Arc::new(first), Arc::new(bundle)), (Arc::new(second), Arc::new(next))])
+    };
+    (0..).zip(&NAMES).map(make).collect()
+});
+
+static VERIFIED: LazyLock<Arc<BundleCache>> = LazyLock::new(Arc::default);
+
+/// Bundles verified by any device of the process.
+pub(crate) fn bundle_cache() -> Arc<BundleCache> {
+    Arc::clone(&VERIFIED)
+}
+
+/// The hub's bundle, from its greeting.
+pub(crate) fn hub_bundle() -> &'static Bundle {
+    &HUB.1
+}
+
+/// The keys of the hub.
+pub(crate) fn hub_identity() -> Identity {
+    let keys = Arc::clone(&HUB.0);
+    // Opens sign-ins, of which there are none: any key will do.
+    let link = UnwrapKey::from_pkcs8(&keys.encryption.to_pkcs8()).unwrap();
+    Identity { keys, link, bundle: HUB.1.clone() }
+}
+
+/// A device with its first (0) or second (1) encryption key.
+pub(crate) fn device(index: usize, generation: usize) -> Device {
+    let (keys, bundle) = &DEVICES[index].0[generation];
+    Device {
+        user: UserName::new(NAMES[index]).unwrap(),
+        dev: bundle.header().dev,
+        server: hub_bundle().identity(),
+        keys: Arc::clone(keys),
+        bundle: Arc::clone(bundle),
+    }
+}

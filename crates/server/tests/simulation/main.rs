@@ -1,0 +1,32 @@
+//! A hub and its clients on a virtual network, disk and clock, with faults from a seed, and a
+//! checker of what we promise.
+//!
+//! What runs is the server's own worker, router, readers, sessions, writers and catch-up, and the
+//! clients' own state machine; doubles stand for sockets, sign-in and disks. One seed is one world:
+//! first a safety phase with faults, then a liveness phase without, in which everything has to come
+//! to rest.
+//!
+//! | to | run |
+//! |---|---|
+//! | run what the gate runs | `cargo test -p chat-server --test simulation` |
+//! | repeat one seed | `CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- --nocapture worlds` |
+//! | run more | `CHAT_SIM_SEEDS=100000 cargo test -p chat-server --test simulation worlds` |
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a simulation may panic: that is how it says what went wrong"
+)]
+
+mod checker;
+mod device;
+mod dice;
+mod disk;
+mod facts;
+mod keys;
+mod network;
+mod plan;
+mod world;
+
+#[cfg(test)]
+mod runs;

@@ -1,0 +1,179 @@
+//! What happens in a world, derived from its seed before it begins.
+
+use std::fmt;
+
+use crate::{dice::Dice, disk::Moment, keys::MACHINE, network::Delay};
+
+/// The safety phase lasts this long, in virtual milliseconds; somebody may stay away for longer.
+const SAFETY_MS: u64 = 20_000;
+
+/// Everybody but the newcomer has signed in by then, when nothing goes wrong.
+const SETTLED_MS: u64 = 1_500;
+
+/// Everything that is decided before a world begins.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// People from the beginning of [`crate::keys::NAMES`].
+    pub(crate) people: usize,
+    /// When the last of them comes.
+    pub(crate) newcomer_ms: u64,
+    pub(crate) delay: Delay,
+    pub(crate) events: Vec<Planned>,
+}
+
+/// Something at a moment, in virtual milliseconds.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) at_ms: u64,
+    pub(crate) event: Happening,
+}
+
+/// What happens.
+#[derive(Debug, Clone)]
+pub(crate) enum Happening {
+    /// A person says so many things in a row.
+    Say { who: usize, whereto: Whereto, count: u64 },
+    /// A fault of one device or its connection.
+    Device { who: usize, fault: DeviceFault },
+    /// The hub crashes, and is back after a while.
+    HubCrash { moment: Option<Moment>, down_ms: u64 },
+    /// The disk of the hub is full for a while.
+    DiskFull { for_ms: u64 },
+}
+
+/// Where something is said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whereto {
+    Lobby,
+    Everybody,
+    Person(usize),
+    /// A command, not a text.
+    Machine,
+}
+
+/// What goes wrong at a device.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DeviceFault {
+    /// The connection is gone, and with it all that is under way. The hub may not notice.
+    Cut { silent: bool },
+    /// The process dies and starts again.
+    Crash { point: CrashPoint, down_ms: u64 },
+    /// Signs out, and is back after a while.
+    Away { for_ms: u64 },
+    /// Reads nothing for a while, with a small outbox at the hub.
+    Stall { for_ms: u64 },
+    /// Signs out, and when it is back its new connection does not live long.
+    Flap { for_ms: u64, lives_ms: u64 },
+    /// Comes back with a new encryption key.
+    Rotate,
+}
+
+/// Where a device dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CrashPoint {
+    Now,
+    /// The step is lost.
+    BeforeCommit,
+    /// The step is kept; nothing of it has left.
+    AfterCommit,
+    /// Half of what the step sends has left.
+    HalfSent,
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 0);
+        let people = if dice.percent(70) { 4 } else { 3 };
+        let newcomer_ms = if people == 4 { dice.between(1, SAFETY_MS) } else { 0 };
+        let delay = match dice.between(0, 3) {
+            0 => Delay { min_ms: 0, max_ms: 0 },
+            1 => Delay { min_ms: 0, max_ms: 3 },
+            2 => Delay { min_ms: 5, max_ms: 80 },
+            _ => Delay { min_ms: 1, max_ms: 900 },
+        };
+        let mut events = Vec::new();
+        let spread = |events: &mut Vec<Planned>, dice: &mut Dice, event| {
+            // Half of it in a narrow window, so that things happen at the same time.
+            let at_ms = if dice.percent(50) {
+                dice.between(SETTLED_MS, SETTLED_MS + 1_500)
+            } else {
+                dice.between(SETTLED_MS, SAFETY_MS)
+            };
+            events.push(Planned { at_ms, event });
+        };
+        for _ in 0..dice.between(5, 12) {
+            let event = said(&mut dice, people);
+            spread(&mut events, &mut dice, event);
+        }
+        for _ in 0..dice.between(2, 6) {
+            let event = fault(&mut dice, people);
+            spread(&mut events, &mut dice, event);
+        }
+        events.sort_by_key(|planned| planned.at_ms);
+        Self { people, newcomer_ms, delay, events }
+    }
+}
+
+fn said(dice: &mut Dice, people: usize) -> Happening {
+    let who = dice.index(people);
+    let machine = crate::keys::NAMES.iter().position(|name| *name == MACHINE).unwrap();
+    let mut whereto = match dice.between(0, 9) {
+        0..=3 => Whereto::Lobby,
+        4 => Whereto::Everybody,
+        5..=7 => Whereto::Person(dice.index(people)),
+        _ => Whereto::Machine,
+    };
+    let is_oneself = match whereto {
+        Whereto::Person(other) => other == who,
+        Whereto::Machine => who == machine,
+        Whereto::Lobby | Whereto::Everybody => false,
+    };
+    if is_oneself {
+        whereto = Whereto::Lobby;
+    }
+    let count = if dice.percent(25) { dice.between(2, 6) } else { 1 };
+    Happening::Say { who, whereto, count }
+}
+
+fn fault(dice: &mut Dice, people: usize) -> Happening {
+    let who = dice.index(people);
+    let device = |fault| Happening::Device { who, fault };
+    match dice.between(0, 99) {
+        0..=24 => {
+            let moments = [
+                None,
+                Some(Moment::BeforeWrite),
+                Some(Moment::BeforeSync),
+                Some(Moment::BeforeSync),
+                Some(Moment::AfterSync),
+            ];
+            Happening::HubCrash { moment: dice.pick(&moments), down_ms: dice.between(1, 4_000) }
+        }
+        25..=44 => {
+            use CrashPoint::{AfterCommit, BeforeCommit, HalfSent, Now};
+            let point = dice.pick(&[Now, BeforeCommit, AfterCommit, HalfSent]);
+            device(DeviceFault::Crash { point, down_ms: dice.between(1, 3_000) })
+        }
+        45..=60 => device(DeviceFault::Cut { silent: dice.percent(40) }),
+        61..=66 => {
+            let for_ms = dice.pick(&[2_000, 20_000, 90_000, 7_200_000]);
+            device(DeviceFault::Away { for_ms })
+        }
+        67..=78 => {
+            let (for_ms, lives_ms) = (dice.between(500, 15_000), dice.between(0, 120));
+            device(DeviceFault::Flap { for_ms, lives_ms })
+        }
+        79..=86 => device(DeviceFault::Stall { for_ms: dice.between(500, 14_000) }),
+        87..=93 => Happening::DiskFull { for_ms: dice.between(50, 4_000) },
+        _ => device(DeviceFault::Rotate),
+    }
+}
+
+impl fmt::Display for Plan {
+    /// Every option, a line each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { people, newcomer_ms, delay, events } = self;
+        writeln!(f, "people {people}, the last one at {newcomer_ms} ms, {delay:?}")?;
+        events.iter().try_for_each(|Planned { at_ms, event }| writeln!(f, "{at_ms:>6} {event:?}"))
+    }
+}

@@ -1,0 +1,112 @@
+//! The runs of the gate.
+
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    disk::Mistake,
+    plan::Plan,
+    world::{self, Report},
+};
+
+/// Worlds of the gate; `CHAT_SIM_SEEDS` asks for another number.
+const SEEDS: u64 = 2_000;
+
+/// Worlds that nobody has seen before, for each run of the gate.
+const FRESH_SEEDS: u64 = 20;
+
+/// Seeds that once showed a mistake, and what it was.
+const REGRESSIONS: &[(u64, &str)] = &[
+    (7, "what was said while the room was being joined was refused"),
+    (21, "a full disk lost receipts and joins for good"),
+    (41, "a full disk lost the outcome of a command for good"),
+    (239, "a message sealed as the connection ended was sent empty"),
+    (293, "a resend of what was stored was refused because the disk was full"),
+];
+
+/// A mistake on purpose must be found in so many worlds.
+const MISTAKE_SEEDS_MAX: u64 = 50;
+
+const THREADS: usize = 2;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")))
+}
+
+/// What a failure looks like: how to repeat it, what was planned, what happened.
+fn describe(seed: u64, report: &Report) -> String {
+    let mut text = format!(
+        "seed {seed} breaks promises; repeat it with\n  CHAT_SIM_SEED={seed} cargo test -p chat-server \
+         --test simulation -- --nocapture worlds\n{}",
+        Plan::of(seed)
+    );
+    for dated in &report.facts {
+        writeln!(text, "{:>8} {:?}", dated.at_ms, dated.fact).unwrap();
+    }
+    for violation in &report.violations {
+        writeln!(text, "BROKEN {}: {}", violation.rule, violation.what).unwrap();
+    }
+    text
+}
+
+/// Runs worlds on two threads; the first broken promise is the end.
+fn run_all(seeds: &[u64]) {
+    let next = AtomicU64::new(0);
+    let worker = || {
+        loop {
+            let index = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap();
+            let Some(seed) = seeds.get(index) else { return Ok(()) };
+            let report = world::run(*seed, None);
+            if !report.violations.is_empty() {
+                return Err(describe(*seed, &report));
+            }
+        }
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a world panicked")).collect()
+    });
+    if let Some(failure) = results.into_iter().find_map(Result::err) {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn worlds_with_faults_break_no_promise() {
+    if let Some(seed) = number("CHAT_SIM_SEED") {
+        let report = world::run(seed, None);
+        let text = describe(seed, &report);
+        assert!(report.violations.is_empty(), "{text}");
+        return;
+    }
+    let count = number("CHAT_SIM_SEEDS").unwrap_or(SEEDS);
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let fresh = u64::try_from(clock.as_nanos() % 1_000_000_007).unwrap() + count;
+    let seeds: Vec<u64> = REGRESSIONS
+        .iter()
+        .map(|(seed, _)| *seed)
+        .chain(0..count)
+        .chain(fresh..fresh + FRESH_SEEDS)
+        .collect();
+    run_all(&seeds);
+}
+
+/// The first world in which a mistake breaks a promise.
+fn first_found(mistake: Mistake) -> Option<u64> {
+    (0..MISTAKE_SEEDS_MAX).find(|seed| !world::run(*seed, Some(mistake)).violations.is_empty())
+}
+
+#[test]
+fn an_ack_before_the_sync_is_found() {
+    assert!(first_found(Mistake::AckBeforeSync).is_some());
+}
+
+#[test]
+fn a_cursor_that_moves_before_the_delivery_is_found() {
+    assert!(first_found(Mistake::CursorBeforeDelivery).is_some());
+}

@@ -1,0 +1,366 @@
+//! One world: a hub that crashes, devices, wires, a clock that nobody waits for.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_oplog::OperationLog;
+use chat_protocol::{code, handshake::SignedIn};
+use chat_server::{
+    config::Verify,
+    console::Console,
+    hub::{Hub, Parts},
+    local::{LocalDevice, LocalError},
+    metrics::Metrics,
+    store::CommitError,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checker::{self, Violation},
+    device::{DeviceActor, Order},
+    dice::Dice,
+    disk::{Disk, Mistake},
+    facts::{Dated, Fact},
+    keys,
+    network::{self, Delay, Link},
+    plan::{Happening, Plan, Planned},
+};
+
+/// When every world begins, Unix time in milliseconds.
+pub(crate) const START_MS: u64 = 1_790_000_000_000;
+
+/// Without faults everything has settled by then.
+const LIVENESS: Duration = Duration::from_secs(30);
+
+/// Orders that a device may be given while it is down: more than a plan has.
+const ORDERS_MAX: usize = 256;
+
+/// A sign-in takes no longer, or the hub is down.
+const SIGN_IN_TIME_MAX: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// When the world of this thread began, by its own clock.
+    static START: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The time in the world of this thread, Unix time in milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    let start = START.get().expect("a world has begun");
+    START_MS + u64::try_from(start.elapsed().as_millis()).unwrap()
+}
+
+/// Why a device has no connection.
+pub(crate) enum NotConnected {
+    /// There is no hub, or it cannot now.
+    Down,
+    /// The hub has the account or bundle already.
+    Known,
+    /// The hub says no.
+    Refused(String),
+}
+
+/// A hub while it lives.
+struct HubLife {
+    hub: Hub,
+    worker: JoinHandle<Result<(), CommitError>>,
+    /// What would end every connection in order. A crash is not in order.
+    drain: CancellationToken,
+    connections: Vec<JoinHandle<()>>,
+}
+
+/// What everybody in a world shares.
+pub(crate) struct World {
+    delay: Delay,
+    disk: Disk,
+    facts: Mutex<Vec<Dated>>,
+    hub: Mutex<Option<HubLife>>,
+    quiet: Mutex<Vec<bool>>,
+    connections: AtomicU64,
+}
+
+/// How a world ended.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) facts: Vec<Dated>,
+}
+
+impl World {
+    pub(crate) fn write(&self, fact: Fact) {
+        let at_ms = now_ms() - START_MS;
+        self.facts().push(Dated { at_ms, fact });
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Vec<Dated>> {
+        self.facts.lock().unwrap()
+    }
+
+    fn life(&self) -> MutexGuard<'_, Option<HubLife>> {
+        self.hub.lock().unwrap()
+    }
+
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_quiet(&self, index: usize, is_quiet: bool) {
+        self.quiet.lock().unwrap()[index] = is_quiet;
+    }
+
+    pub(crate) fn set_busy(&self, index: usize) {
+        self.set_quiet(index, false);
+    }
+
+    /// Signs a device in, over a new pair of wires.
+    pub(crate) async fn connect(
+        &self,
+        device: LocalDevice,
+        dice: &mut Dice,
+    ) -> Result<(SignedIn, Link), NotConnected> {
+        let there = Duration::from_millis(dice.between(self.delay.min_ms, self.delay.max_ms));
+        sleep(there).await;
+        let Some(hub) = self.life().as_ref().map(|life| life.hub.clone()) else {
+            return Err(NotConnected::Down);
+        };
+        let signed_in = timeout(SIGN_IN_TIME_MAX, hub.connect_device(device)).await;
+        let mut local = match signed_in {
+            Ok(Ok(local)) => local,
+            Err(_) | Ok(Err(LocalError::Stopping | LocalError::Closed(_))) => {
+                return Err(NotConnected::Down);
+            }
+            Ok(Err(LocalError::Refused { code, reason })) => {
+                return Err(match code {
+                    code::STORAGE_FULL => NotConnected::Down,
+                    code::NAME_TAKEN | code::NAME_IN_USE => NotConnected::Known,
+                    code::SIGN_IN if reason.contains("another bundle") => NotConnected::Known,
+                    _ => NotConnected::Refused(format!("{code}: {reason}")),
+                });
+            }
+        };
+        let signed_in = local.signed_in().expect("told once");
+        let (link, end) = network::connection(self.delay, dice);
+        let mut life = self.life();
+        let Some(life) = life.as_mut() else { return Err(NotConnected::Down) };
+        let drain = life.drain.clone();
+        life.connections.push(tokio::spawn(async move {
+            local.serve(end.from_device, end.to_device, &end.pulse, &drain).await;
+        }));
+        Ok((signed_in, link))
+    }
+
+    async fn start_hub(&self) {
+        let (store, reads, snapshot) = self.disk.open();
+        let parts = Parts {
+            store,
+            reads,
+            snapshot,
+            identity: keys::hub_identity(),
+            verify: Verify::Signature,
+            mailbox: chat_server::router::MailboxLimits::default(),
+            metrics: Arc::new(Metrics::default()),
+            log: OperationLog::disabled(),
+            console: Console::none(),
+            clock: now_ms,
+        };
+        let assembled = parts.assemble().await.expect("a hub starts from what is durable");
+        *self.life() = Some(HubLife {
+            hub: assembled.hub,
+            worker: assembled.worker,
+            drain: CancellationToken::new(),
+            connections: Vec::new(),
+        });
+    }
+
+    /// The power fails: everything of the hub ends where it stands.
+    fn crash_hub(&self) {
+        if let Some(HubLife { worker, connections, .. }) = self.life().take() {
+            worker.abort();
+            connections.iter().for_each(JoinHandle::abort);
+        }
+    }
+}
+
+/// Who runs a world.
+struct Director {
+    world: Arc<World>,
+    orders: Vec<mpsc::Sender<Order>>,
+    devices: Vec<JoinHandle<()>>,
+    hub_down_for: Duration,
+    hub_back_at: Option<Instant>,
+    room_at: Option<Instant>,
+}
+
+/// Runs the world of a seed to its end.
+pub(crate) fn run(seed: u64, mistake: Option<Mistake>) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        START.set(Some(Instant::now()));
+        Director::new(seed, mistake).await.direct(seed, Plan::of(seed)).await
+    })
+}
+
+impl Director {
+    async fn new(seed: u64, mistake: Option<Mistake>) -> Self {
+        let plan = Plan::of(seed);
+        let world = World {
+            delay: plan.delay,
+            disk: Disk::new(Dice::new(seed, 1), mistake),
+            facts: Mutex::default(),
+            hub: Mutex::default(),
+            quiet: Mutex::new(vec![false; plan.people]),
+            connections: AtomicU64::new(1),
+        };
+        world.start_hub().await;
+        Self {
+            world: Arc::new(world),
+            orders: Vec::new(),
+            devices: Vec::new(),
+            hub_down_for: Duration::ZERO,
+            hub_back_at: None,
+            room_at: None,
+        }
+    }
+
+    async fn direct(mut self, seed: u64, plan: Plan) -> Report {
+        let start = Instant::now();
+        let has_newcomer = plan.newcomer_ms > 0;
+        let first = plan.people - usize::from(has_newcomer);
+        (0..first).for_each(|_| self.add_device(seed));
+        for Planned { at_ms, event } in plan.events {
+            if has_newcomer && self.orders.len() == first && at_ms >= plan.newcomer_ms {
+                self.wait_until(start + Duration::from_millis(plan.newcomer_ms)).await;
+                self.add_device(seed);
+            }
+            self.wait_until(start + Duration::from_millis(at_ms)).await;
+            self.happen(&event);
+        }
+        while self.orders.len() < plan.people {
+            self.add_device(seed);
+        }
+        self.settle().await
+    }
+
+    fn add_device(&mut self, seed: u64) {
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
+        let actor = DeviceActor::new(self.orders.len(), Arc::clone(&self.world), orders, seed);
+        self.devices.push(tokio::spawn(actor.run()));
+        self.orders.push(sender);
+    }
+
+    fn order(&self, who: usize, order: Order) {
+        // Whoever has not come yet says and breaks nothing.
+        if let Some(device) = self.orders.get(who) {
+            device.try_send(order).expect("a device lives as long as its world, and listens");
+        }
+    }
+
+    fn happen(&mut self, event: &Happening) {
+        match *event {
+            Happening::Say { who, whereto, count } => {
+                (0..count).for_each(|_| self.order(who, Order::Say(whereto)));
+            }
+            Happening::Device { who, fault } => self.order(who, Order::Fault(fault)),
+            Happening::HubCrash { moment, down_ms } => {
+                self.hub_down_for = Duration::from_millis(down_ms);
+                match moment {
+                    Some(moment) => self.world.disk.fail_at(moment),
+                    None => self.crash_hub(),
+                }
+            }
+            Happening::DiskFull { for_ms } => {
+                self.world.write(Fact::DiskFull);
+                self.world.disk.set_full(true);
+                self.room_at = Some(Instant::now() + Duration::from_millis(for_ms));
+            }
+        }
+    }
+
+    fn crash_hub(&mut self) {
+        self.world.crash_hub();
+        self.hub_back_at.get_or_insert(Instant::now() + self.hub_down_for);
+    }
+
+    /// Lets the world go on until then, and looks after its hub.
+    async fn wait_until(&mut self, until: Instant) {
+        loop {
+            let next = [self.hub_back_at, self.room_at].into_iter().flatten().min();
+            let world = Arc::clone(&self.world);
+            tokio::select! {
+                biased;
+                () = world.disk.failed() => self.crash_hub(),
+                () = sleep_until(next.unwrap_or(until)), if next.is_some_and(|at| at < until) => {
+                    let now = Instant::now();
+                    if self.room_at.take_if(|at| *at <= now).is_some() {
+                        self.world.disk.set_full(false);
+                    }
+                    if self.hub_back_at.take_if(|at| *at <= now).is_some() {
+                        self.world.start_hub().await;
+                    }
+                }
+                () = sleep_until(until) => return,
+            }
+        }
+    }
+
+    /// The liveness phase: no more faults, and everything has to come to rest.
+    async fn settle(mut self) -> Report {
+        self.world.disk.set_full(false);
+        self.world.disk.heal();
+        self.room_at = None;
+        for who in 0..self.orders.len() {
+            self.order(who, Order::Heal);
+        }
+        let deadline = Instant::now() + LIVENESS;
+        let mut missing = Vec::new();
+        while Instant::now() < deadline {
+            self.wait_until(Instant::now() + Duration::from_millis(500)).await;
+            if self.world.quiet.lock().unwrap().iter().all(|is_quiet| *is_quiet) {
+                missing = checker::missing(&self.world.facts());
+                if missing.is_empty() {
+                    break;
+                }
+            }
+        }
+        self.report(missing)
+    }
+
+    fn report(self, mut violations: Vec<Violation>) -> Report {
+        if self.world.life().as_ref().is_some_and(|life| life.worker.is_finished()) {
+            let what = "the worker ended by itself".to_owned();
+            violations.push(Violation { rule: "worker", what });
+        }
+        for (index, is_quiet) in self.world.quiet.lock().unwrap().iter().enumerate() {
+            if !is_quiet {
+                let what = format!("{} has not come to rest", keys::NAMES[index]);
+                violations.push(Violation { rule: "rest", what });
+            }
+        }
+        self.devices.iter().for_each(JoinHandle::abort);
+        self.world.crash_hub();
+        for (id, cid, position) in self.world.disk.messages() {
+            self.world.write(Fact::Kept { id, place: cid.to_string(), position });
+        }
+        let facts = std::mem::take(&mut *self.world.facts());
+        violations.extend(checker::broken(&facts));
+        violations.extend(checker::lost(&facts));
+        if violations.iter().any(|violation| violation.rule == "rest") {
+            violations.extend(checker::missing(&facts));
+        }
+        Report { violations, facts }
+    }
+}
