@@ -231,8 +231,9 @@ impl Endpoint {
             let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
             // The key of a race just lost is on its way; one of long ago will never come again.
             let race = winner.is_some_and(|winner| winner.g == head.g);
-            // A hub that knows of an older epoch only than this device has gone back.
-            let lower = winner.is_some_and(|winner| winner.g < head.g);
+            // A hub that knows of an older epoch only than this device has gone back. When it is the
+            // list of devices that is wrong, the older epoch is simply the current one.
+            let lower = !stale_view && winner.is_some_and(|winner| winner.g < head.g);
             if lower {
                 self.rolled_back(&cid);
             }
