@@ -118,7 +118,9 @@ impl Lines {
                 format!("you → {to}")
             }
             Tag::Dm => format!("{from} → you"),
+            Tag::Broadcast if *from == self.me => "you → ALL".to_owned(),
             Tag::Broadcast => format!("{from} → ALL"),
+            _ if *from == self.me => format!("{}you", Self::place(cid)),
             _ => format!("{}{from}", Self::place(cid)),
         };
         let text = sanitise::text(text);
@@ -245,6 +247,8 @@ mod tests {
             (message(Tag::Dm, "dm:alice:bob", "alice", "hi"), "alice → you: hi"),
             (message(Tag::Dm, "dm:alice:bob", "bob", "hi"), "you → alice: hi"),
             (message(Tag::Broadcast, "room:ALL", "alice", "hi"), "alice → ALL: hi"),
+            (message(Tag::Text, "room:lobby", "bob", "hi"), "#lobby you: hi"),
+            (message(Tag::Broadcast, "room:ALL", "bob", "hi"), "you → ALL: hi"),
         ] {
             let line = lines(Detail::Brief).event(&event).unwrap();
             assert_eq!(line, format!("2023-11-14 22:13:20 {expected}"));

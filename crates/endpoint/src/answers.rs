@@ -51,6 +51,7 @@ impl Endpoint {
                     self.link.dirty.insert(head.cid);
                 }
             }
+            HubToClient::Keys { users } => self.on_keys(&users),
             HubToClient::Bundles { id, people, unknown } => {
                 for (name, offered) in &people {
                     self.accept_bundles(name, offered);

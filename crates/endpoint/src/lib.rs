@@ -18,6 +18,7 @@ pub mod limits;
 pub mod store;
 
 mod answers;
+mod devices;
 mod endpoint;
 mod epochs;
 mod links;

@@ -28,6 +28,12 @@ impl Endpoint {
         digest: Digest,
         readable: bool,
     ) {
+        // One's own other device needs no receipt; how far this one has read is told all the same.
+        if self.is_own(header) {
+            let due = now_ms.saturating_add(RECEIPT_DELAY_MS);
+            self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |at| at.min(due)));
+            return;
+        }
         let members = self.people_of(&header.cid).len();
         let steps = u64::try_from(members).unwrap_or(1).div_ceil(RECEIPT_MEMBERS_STEP).max(1);
         let owed = Owed {

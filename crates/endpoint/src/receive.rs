@@ -110,7 +110,8 @@ impl Endpoint {
                 Received::Done => self.kept(&waiting.delivery, log),
                 Received::NeedsSender => {
                     if waiting.asked.is_none() {
-                        waiting.asked = Some(self.request_bundles(&[sender], None));
+                        let own = self.device.user.clone();
+                        waiting.asked = Some(self.request_bundles(&[sender, own], None));
                     }
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
@@ -219,6 +220,9 @@ impl Endpoint {
             }
             return self.unreadable(now_ms, delivery, header, "its sender's key is not to be had");
         };
+        if !asked && self.needs_siblings(header) {
+            return Received::NeedsSender;
+        }
         let digest = delivery.frame.digest(label::MSG);
         let verified =
             delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
@@ -317,6 +321,9 @@ impl Endpoint {
                 }
                 self.tell(Event::ended(outcome, by, header.t == Tag::Ack));
             }
+            // Another device of this person has asked.
+            Content::Started { .. } | Content::Output { .. } | Content::Outcome(_)
+                if self.has_sibling_in(&header.e) => {}
             Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
                 self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
             }
@@ -349,6 +356,9 @@ impl Endpoint {
     /// Target and freshness of a command (rule R9). The policy is the host's.
     fn on_command(&mut self, now_ms: u64, opened: &Opened<'_>, command: Command) {
         let Opened { header, digest, signer, .. } = opened;
+        if self.is_for_sibling(header) {
+            return;
+        }
         let own = &self.device.bundle;
         let expires_ms = header.ts.saturating_add(header.exp.unwrap_or(0));
         let not_before = header.ts.saturating_add(header.nbf.unwrap_or(0));

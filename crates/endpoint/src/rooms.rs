@@ -30,7 +30,7 @@ pub(crate) struct Refresh {
     /// Requests without an answer.
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
-    asked: bool,
+    pub(crate) asked: bool,
 }
 
 impl Endpoint {

@@ -8,6 +8,7 @@
 
 mod faults;
 mod intake;
+mod siblings;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};

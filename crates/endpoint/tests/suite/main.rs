@@ -4,6 +4,8 @@
 mod hub;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod siblings;
 
 use chat_endpoint::{Alarm, CommandOptions, Event};
 use chat_protocol::code;

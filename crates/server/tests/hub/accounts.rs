@@ -120,16 +120,22 @@ async fn of_many_who_claim_a_name_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_device_has_one_interactive_connection_and_many_tasks() {
+async fn each_device_has_one_interactive_connection_and_many_tasks() {
     let (server, _folder) = fresh().await;
     let device = Device::new("alice", 0);
     let mut entry = Entry::reg(&device);
     entry.body.purpose = Purpose::Interactive;
+    entry.body.pw = Some(vec![7; 32]);
     let mut first = connect(server.address).await.enter(&device, entry).await.unwrap();
     let mut second = sign_in(&server, &device).await;
     let mut entry = Entry::sig();
     entry.body.purpose = Purpose::Interactive;
     assert_eq!(refusal(&server, &device, entry).await, "E_NAME_IN_USE");
+    // The same person on another machine is welcome.
+    let other = second_device("alice", 0, 3);
+    let mut entry = with_password(Mode::Pw, &other, 7, true);
+    entry.body.purpose = Purpose::Interactive;
+    connect(server.address).await.enter(&other, entry).await.unwrap().bye().await;
     first.settle().await;
     second.settle().await;
     second.bye().await;
@@ -168,7 +174,12 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     // A second machine: the same identity, its own signing and encryption key.
     let second = second_device("alice", 0, 3);
     let entry = || with_password(Mode::Pw, &second, 7, true);
-    assert_eq!(refusal(&server, &second, entry()).await, "E_NAME_IN_USE");
+    let mut laptop = connect(server.address).await.enter(&second, entry()).await.unwrap();
+    let alices = name("alice");
+    let has_keys = |notice: &HubToClient| matches!(notice, HubToClient::Keys { users } if *users == [alices.clone()]);
+    watcher.notice(has_keys).await;
+    laptop.settle().await;
+    laptop.bye().await;
     alice.bye().await;
     until_gone(&mut watcher, "alice").await;
     let stranger = Device::new("alice", 1);

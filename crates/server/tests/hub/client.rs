@@ -276,9 +276,11 @@ impl Client {
 
     async fn pump(&mut self) -> Option<(u16, String)> {
         match got(&mut self.socket).await {
-            Got::Hub(notice @ (HubToClient::Presence { .. } | HubToClient::Heads { .. })) => {
-                self.notices.push(notice);
-            }
+            Got::Hub(
+                notice @ (HubToClient::Presence { .. }
+                | HubToClient::Heads { .. }
+                | HubToClient::Keys { .. }),
+            ) => self.notices.push(notice),
             Got::Hub(answer) => self.answers.push_back(answer),
             Got::Delivery(delivery) => self.deliveries.push_back(*delivery),
             Got::Upload(upload) => self.uploads.push(upload),
