@@ -22,8 +22,11 @@ use crate::show::{self, Detail, Lines, claim};
 use crate::slash::SlashCommand;
 use crate::start::{self, Failure};
 
+use password::Desk;
+
 mod answer;
 mod line;
+mod password;
 mod pipe;
 
 /// Talks until the person or the script ends it.
@@ -31,10 +34,13 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && !common.json;
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Interactive, None);
+    let signed_in =
+        start::sign_in(common, Arc::clone(&connector), user.clone(), Purpose::Interactive, None);
     let (client, events) = Box::pin(signed_in).await?;
     let detail = if is_terminal { Detail::Brief } else { Detail::Full };
-    let talk = Talk::new(client, Lines::new(user, detail), common.json);
+    let desk = Desk { connector, common: common.clone() };
+    let talk =
+        Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common.json) };
     if is_terminal { line::talk(talk, events).await } else { pipe::talk(talk, events).await }
 }
 
@@ -53,6 +59,8 @@ struct Talk {
     /// Lists of people that nobody asked to see.
     silent_lists: u32,
     is_online: bool,
+    /// For what is done beside the conversation.
+    desk: Option<Desk>,
 }
 
 /// What a line or an event comes to.
@@ -90,6 +98,7 @@ impl Talk {
             names: Arc::default(),
             silent_lists: 0,
             is_online: false,
+            desk: None,
         }
     }
 

@@ -97,6 +97,11 @@ pub enum Mode {
     },
     /// Show who is there.
     Users,
+    /// Change the password.
+    Passwd {
+        /// The new one; `None` means ask.
+        new: Option<Password>,
+    },
     /// Accept commands.
     Agent {
         /// Who may run what.
@@ -221,6 +226,9 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
         (Some(Verb::Run { target, command }), None) => run(&target, command)?,
         (Some(Verb::Users), None) => Mode::Users,
+        (Some(Verb::Passwd { new_password_file }), None) => {
+            Mode::Passwd { new: password_of(new_password_file.as_deref(), None)? }
+        }
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
         (Some(Verb::Story { id }), None) => Mode::Story { id },
         (Some(Verb::Man), None) => Mode::Man,
@@ -335,6 +343,7 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Run { .. } => Some("run"),
         Mode::Users => Some("users"),
         Mode::Agent { .. } => Some("agent"),
+        Mode::Passwd { .. } => Some("passwd"),
         Mode::Interactive
         | Mode::Emulate(_)
         | Mode::Story { .. }

@@ -86,6 +86,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
             Box::pin(oneshot::run::run(common, target, argv.clone())).await
         }
         Mode::Users => Box::pin(oneshot::users::users(common)).await,
+        Mode::Passwd { new } => Box::pin(oneshot::passwd::passwd(common, new.clone())).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,
         Mode::Emulate(emulation) => Box::pin(emulate::run(common, emulation)).await,
         _ => Box::pin(chat::chat(common)).await,

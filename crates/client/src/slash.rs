@@ -28,6 +28,8 @@ pub enum SlashCommand {
     Users,
     /// Show who I am.
     WhoAmI,
+    /// Change the password.
+    Password,
     /// Show a key's fingerprint.
     Fingerprint {
         /// Whose; mine when absent.
@@ -147,6 +149,15 @@ pub static TABLE: &[SlashRow] = &[
         example: "/whoami",
         completion: Completion::Nothing,
         parse: |row, rest| row.alone(rest, SlashCommand::WhoAmI),
+    },
+    SlashRow {
+        name: "password",
+        aliases: &["passwd"],
+        usage: "/password",
+        description: "change the password of the account and of this machine's key file",
+        example: "/password",
+        completion: Completion::Nothing,
+        parse: |row, rest| row.alone(rest, SlashCommand::Password),
     },
     SlashRow {
         name: "fingerprint",

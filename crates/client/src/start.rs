@@ -107,6 +107,23 @@ pub fn operation_log(common: &Common, user: &UserName) -> Result<OperationLog, F
     Ok(OperationLog::open(&common.logs, &format!("client-{user}"))?)
 }
 
+/// The account of this home, with a person to ask where there is a terminal.
+pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
+    let prompt: Arc<dyn Prompt> = if TerminalPrompt::is_possible() {
+        Arc::new(TerminalPrompt)
+    } else {
+        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
+    };
+    HomeAccount {
+        root: common.home.clone(),
+        password: common.password.clone(),
+        register: common.register,
+        key_bits: common.key_bits,
+        rb,
+        prompt,
+    }
+}
+
 /// Signs a person in. `rb` is the restart nonce of the agent, where this process is one.
 pub async fn sign_in(
     common: &Common,
@@ -115,25 +132,15 @@ pub async fn sign_in(
     purpose: Purpose,
     rb: Option<Nonce16>,
 ) -> Result<(Client, Events), Failure> {
-    let prompt: Arc<dyn Prompt> = if TerminalPrompt::is_possible() {
-        Arc::new(TerminalPrompt)
-    } else {
-        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
-    };
+    let account = account(common, rb);
+    let prompt = &account.prompt;
     if common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback()) {
         prompt.say(
             "INSECURE: nobody vouches for the server; others on the way may see who talks to whom",
         );
     }
     let log = operation_log(common, &user)?;
-    let account = Account::Home(HomeAccount {
-        root: common.home.clone(),
-        password: common.password.clone(),
-        register: common.register,
-        key_bits: common.key_bits,
-        rb,
-        prompt,
-    });
+    let account = Account::Home(account);
     let bundles = Arc::default();
     let options = ClientOptions { connector, user, purpose, account, bundles, log };
     tokio::select! {

@@ -29,6 +29,7 @@ pub mod batch;
 pub mod frame;
 pub mod header;
 pub mod tag;
+pub mod vault;
 
 pub mod crypto;
 pub mod keys;

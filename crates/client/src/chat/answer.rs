@@ -23,6 +23,7 @@ impl Talk {
                 Said::default()
             }
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
+            SlashCommand::Password => self.change_password().await,
             SlashCommand::Status => self.with_status(Self::status).await,
             SlashCommand::Pending => self.with_status(Self::pending).await,
             SlashCommand::Fingerprint { user } => {
@@ -45,7 +46,7 @@ impl Talk {
         }
     }
 
-    fn say(&self, text: &str, object: &serde_json::Value) -> Said {
+    pub(super) fn say(&self, text: &str, object: &serde_json::Value) -> Said {
         Said::line(if self.is_json { object.to_string() } else { text.to_owned() })
     }
 

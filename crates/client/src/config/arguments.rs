@@ -71,6 +71,12 @@ pub enum Verb {
     },
     /// Show who is there
     Users,
+    /// Change the password of the account and of this machine's key file
+    Passwd {
+        /// File whose first line is the new password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
     /// Let others run commands on this machine, as far as a policy allows
     Agent {
         /// Who may run what; without it everything is refused

@@ -88,7 +88,7 @@ impl MemoryStore {
                     Ok(Stored::Link { log, position: self.position })
                 }
             }
-            Proposal::Cursors { .. } => Ok(Stored::Done),
+            Proposal::Password(_) | Proposal::Cursors { .. } => Ok(Stored::Done),
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }

@@ -149,7 +149,13 @@ async fn each_device_has_one_interactive_connection_and_many_tasks() {
 
 fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
     let bundle = bundle.then(|| device.bundle.bytes().to_vec());
-    let body = AuthBody { purpose: Purpose::Task, pw: Some(vec![pw; 32]), bundle, vault: None };
+    let body = AuthBody {
+        purpose: Purpose::Task,
+        pw: Some(vec![pw; 32]),
+        bundle,
+        vault: None,
+        new_pw: None,
+    };
     Entry { mode, body }
 }
 

@@ -186,7 +186,8 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn sig() -> Self {
-        let body = AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None };
+        let body =
+            AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
         Self { mode: Mode::Sig, body }
     }
 
