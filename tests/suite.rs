@@ -8,5 +8,7 @@ mod http;
 mod leak;
 mod lifecycle;
 mod logs;
+mod machines;
+mod passwords;
 mod tidy;
 mod tls;

@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! home here ── password ──► open key file ──► signature
-//! no home ─┬─ --register ──────────────────► new account
-//!          └─ password ──► vault of the server ─┬─ opened: new device of a known account
-//!                                               └─ no such name: new account, after asking
+//! no home ─┬─ name is new ──────────────────► new account, after asking or with --register
+//!          └─ password ──► vault of the server ──► new device of a known account
 //! ```
 
 use std::path::PathBuf;

@@ -47,10 +47,6 @@ pub(super) async fn sign_in(
     let person = Person { door: Door::new(options), account, server, folder };
     match person.folder.key_file()? {
         Some(key_file) => Box::pin(person.with_home(key_file)).await,
-        None if account.register => {
-            let password = person.new_password().await?;
-            Box::pin(person.new_account(password)).await
-        }
         None => Box::pin(person.without_home()).await,
     }
 }
@@ -232,6 +228,13 @@ impl Person<'_> {
                     return Ok(Found::Nobody);
                 }
                 Err(error) if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
+                // Whoever wanted to make an account has met somebody else's.
+                Err(error) if error.code() == Some(code::SIGN_IN) && self.account.register => {
+                    let reason = "this name has an account, and the password is not its own; \
+                        choose another name";
+                    let (code, reason) = (code::NAME_TAKEN.to_owned(), reason.to_owned());
+                    return Err(ConnectError::Refused { code, reason }.into());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
