@@ -28,6 +28,7 @@ mod answer;
 mod line;
 mod password;
 mod pipe;
+mod veiled;
 
 /// Talks until the person or the script ends it.
 pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
@@ -59,6 +60,10 @@ struct Talk {
     /// Lists of people that nobody asked to see.
     silent_lists: u32,
     is_online: bool,
+    /// What is typed goes out under the veil.
+    is_veiled: bool,
+    /// What stands before the line that is typed; the line editor looks at it for each line.
+    prompt: Arc<Mutex<String>>,
     /// For what is done beside the conversation.
     desk: Option<Desk>,
 }
@@ -98,6 +103,8 @@ impl Talk {
             names: Arc::default(),
             silent_lists: 0,
             is_online: false,
+            is_veiled: false,
+            prompt: Arc::default(),
             desk: None,
         }
     }
@@ -106,6 +113,7 @@ impl Talk {
     async fn read(&mut self, line: &str) -> Result<Said, Failure> {
         let sent = match input::parse(line) {
             Ok(Input::Nothing) => return Ok(Said::default()),
+            Ok(input) if self.is_veiled && veiled::is_text(&input) => self.send_veiled(input).await,
             Ok(Input::Text { text }) => self.client.say(&RoomName::lobby(), &text).await,
             Ok(Input::Broadcast { text }) => self.client.say(&RoomName::all(), &text).await,
             Ok(Input::Direct { to, text }) => self.client.tell(&to, &text).await,

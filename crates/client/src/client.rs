@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Connector};
-use crate::driver::{self, Order};
+use crate::driver::{self, Order, Whom};
 use crate::exit::ExitStatus;
 use crate::home::OwnDevice;
 use crate::sign_in::{self, HomeAccount, StartError};
+use crate::veil;
 
 /// Orders that wait for the driver; whoever gives more waits too.
 const ORDERS_MAX: usize = 256;
@@ -163,6 +164,18 @@ impl Client {
     pub async fn tell(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
         let (to, text) = (to.clone(), text.to_owned());
         self.send(|reply| Order::Tell { to, text, reply }).await
+    }
+
+    /// Says something in a room under the veil.
+    pub async fn say_veiled(&self, room: &RoomName, text: &str) -> Result<MessageId, SendError> {
+        let (whom, shifted) = (Whom::Room(room.clone()), veil::shift(text));
+        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
+    }
+
+    /// Says something to one person under the veil.
+    pub async fn tell_veiled(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
+        let (whom, shifted) = (Whom::User(to.clone()), veil::shift(text));
+        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
     }
 
     /// Asks a machine to run a command.

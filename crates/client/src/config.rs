@@ -80,6 +80,8 @@ pub enum Mode {
         to: Recipient,
         /// What.
         text: SendText,
+        /// Under the veil.
+        veil: bool,
     },
     /// Print what was missed and what arrives, up to whichever limit comes first.
     Listen {
@@ -216,12 +218,12 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(_), Some(_)) => return Err(ConfigError::EmulateWithVerb),
         (None, Some(clients)) => Mode::Emulate(emulation(clients, emulator)),
         (None, None) => Mode::Interactive,
-        (Some(Verb::Send { to, text }), None) => {
+        (Some(Verb::Send { to, veil, text }), None) => {
             let text = match text.as_slice() {
                 [dash] if dash == "-" => SendText::StandardInput,
                 words => SendText::Given(words.join(" ")),
             };
-            Mode::Send { to: recipient(&to)?, text }
+            Mode::Send { to: recipient(&to)?, text, veil }
         }
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
         (Some(Verb::Run { target, command }), None) => run(&target, command)?,

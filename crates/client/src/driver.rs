@@ -46,6 +46,7 @@ const PENDING_EVENTS_MAX: usize = 1_024;
 pub(crate) enum Order {
     Say { room: RoomName, text: String, reply: Sent },
     Tell { to: UserName, text: String, reply: Sent },
+    Veiled { whom: Whom, shifted: String, reply: Sent },
     Run { target: UserName, argv: Vec<String>, options: CommandOptions, reply: Sent },
     Report(Box<AgentReport>),
     Who,
@@ -55,6 +56,13 @@ pub(crate) enum Order {
     Status { reply: oneshot::Sender<Status> },
     Identity { user: UserName, reply: oneshot::Sender<Option<KeyId>> },
     Close { reply: oneshot::Sender<()> },
+}
+
+/// To whom something is said.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    Room(RoomName),
+    User(UserName),
 }
 
 /// Where the id of a message goes.

@@ -78,7 +78,9 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
 async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
     let common = &config.common;
     match &config.mode {
-        Mode::Send { to, text } => Box::pin(oneshot::send::send(common, to, text)).await,
+        Mode::Send { to, text, veil } => {
+            Box::pin(oneshot::send::send(common, to, text, *veil)).await
+        }
         Mode::Listen { count, limit } => {
             Box::pin(oneshot::listen::listen(common, *count, *limit)).await
         }

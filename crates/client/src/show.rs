@@ -12,6 +12,8 @@ use chat_protocol::tag::Tag;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::veil;
+
 mod claim;
 pub mod json;
 pub mod output;
@@ -110,7 +112,9 @@ impl Lines {
     }
 
     fn message(&self, event: &Event) -> Option<String> {
-        let Event::Message { cid, tag, from, text, sent_ms, .. } = event else { return None };
+        let Event::Message { cid, tag, from, text, veiled, sent_ms, .. } = event else {
+            return None;
+        };
         let time = self.time(*sent_ms);
         let who = match tag {
             Tag::Dm if *from == self.me => {
@@ -123,10 +127,13 @@ impl Lines {
             _ if *from == self.me => format!("{}you", Self::place(cid)),
             _ => format!("{}{from}", Self::place(cid)),
         };
-        let text = sanitise::text(text);
+        // The mark stands where no text can put one.
+        let mark = if *veiled { "~ " } else { "" };
+        let text = if *veiled { veil::unshift(text) } else { text.clone() };
+        let text = sanitise::text(&text);
         // Further lines are set in, so that none of them can pass for a message of its own.
         let text = text.replace('\n', "\n    ");
-        Some(format!("{time} {who}: {text}"))
+        Some(format!("{time} {mark}{who}: {text}"))
     }
 
     /// `#lobby ` and so on; nothing for a direct conversation.
@@ -233,6 +240,7 @@ mod tests {
             tag,
             from: name(from),
             text: text.to_owned(),
+            veiled: false,
             position: 7,
             sent_ms: 1_700_000_000_123,
             hub_ms: 1_700_000_000_200,
@@ -253,6 +261,16 @@ mod tests {
             let line = lines(Detail::Brief).event(&event).unwrap();
             assert_eq!(line, format!("2023-11-14 22:13:20 {expected}"));
         }
+    }
+
+    #[test]
+    fn a_veiled_text_is_shown_in_clear_and_marked() {
+        let mut event = message(Tag::Dm, "dm:alice:bob", "alice", "Ju jt uif cvumfs. \u{1b}");
+        if let Event::Message { veiled, .. } = &mut event {
+            *veiled = true;
+        }
+        let line = lines(Detail::Brief).event(&event).unwrap();
+        assert!(line.ends_with(r"~ alice → you: It is the butler. \x1b"), "{line}");
     }
 
     #[test]

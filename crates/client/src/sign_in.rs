@@ -125,14 +125,13 @@ impl StartError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Connect(error) => error.exit_status(),
-            Self::Home(_) => ExitStatus::Storage,
+            Self::Home(_) | Self::KeyFile(_) => ExitStatus::Storage,
             Self::Vault(_)
             | Self::NotRegistered { .. }
             | Self::Declined
             | Self::NoHome { .. }
             | Self::Clear => ExitStatus::SignInRefused,
             Self::OldVault { .. } | Self::OtherIdentity => ExitStatus::Integrity,
-            Self::KeyFile(_) => ExitStatus::Storage,
             Self::NoPassword => ExitStatus::Usage,
             Self::NotAnswered => ExitStatus::Interrupted,
             Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,

@@ -294,20 +294,11 @@ impl Endpoint {
 
     /// Hands an opened message to the host.
     fn deliver(&mut self, now_ms: u64, opened: &Opened<'_>, plain: Plain) {
-        let Opened { delivery, header, .. } = opened;
+        let Opened { header, .. } = opened;
         let by = header.from.clone();
         match plain.content {
-            Content::Text(text) => self.tell(Event::Message {
-                frame: self.keep(opened, &plain.key),
-                id: header.id,
-                cid: header.cid.clone(),
-                tag: header.t,
-                from: by,
-                text,
-                position: delivery.position,
-                sent_ms: header.ts,
-                hub_ms: delivery.hub_ms,
-            }),
+            Content::Text(text) => self.show(opened, &plain.key, text, false),
+            Content::Veiled(text) => self.show(opened, &plain.key, text, true),
             Content::Command(command) => self.on_command(now_ms, opened, command),
             Content::Started { re } if self.is_ours(&re, opened) => {
                 self.tell(Event::Started { re, by });
@@ -328,6 +319,22 @@ impl Endpoint {
                 self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
             }
         }
+    }
+
+    fn show(&mut self, opened: &Opened<'_>, key: &MessageKey, text: String, veiled: bool) {
+        let Opened { delivery, header, .. } = opened;
+        self.tell(Event::Message {
+            frame: self.keep(opened, key),
+            id: header.id,
+            cid: header.cid.clone(),
+            tag: header.t,
+            from: header.from.clone(),
+            text,
+            veiled,
+            position: delivery.position,
+            sent_ms: header.ts,
+            hub_ms: delivery.hub_ms,
+        });
     }
 
     /// The frame and its key for the host's history, if this device keeps anything.

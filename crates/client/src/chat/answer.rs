@@ -23,6 +23,7 @@ impl Talk {
                 Said::default()
             }
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
+            SlashCommand::Veil { on } => self.veil(on),
             SlashCommand::Password => self.change_password().await,
             SlashCommand::Status => self.with_status(Self::status).await,
             SlashCommand::Pending => self.with_status(Self::pending).await,

@@ -1,6 +1,7 @@
 //! For a person at a terminal: what arrives is printed above the line that is being typed.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -25,8 +26,9 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 /// Talks until the person leaves.
 pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatus, Failure> {
-    let prompt = format!("{} #lobby> ", talk.lines.me);
-    let (mut screen, mut keyboard) = keyboard::open(std::sync::Arc::clone(&talk.names), prompt)?;
+    talk.renew_prompt();
+    let (names, prompt) = (Arc::clone(&talk.names), Arc::clone(&talk.prompt));
+    let (mut screen, mut keyboard) = keyboard::open(names, prompt)?;
     screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves")?;
     let ended = converse(&mut talk, &mut events, &mut screen, &mut keyboard).await;
     if let Err(failure) = ended {

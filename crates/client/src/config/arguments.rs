@@ -48,6 +48,9 @@ pub enum Verb {
     Send {
         /// A user, #ROOM, or ALL
         to: String,
+        /// Shift the letters, as for a spoiler; shown shifted back
+        #[arg(long)]
+        veil: bool,
         /// The text; `-` reads it from standard input
         #[arg(required = true)]
         text: Vec<String>,

@@ -6,7 +6,7 @@ use chat_endpoint::store::Change;
 use chat_endpoint::{Event, Notification, SendError, Step};
 use chat_protocol::id::MessageId;
 
-use super::{Driver, End, Input, Link, Order, Sent};
+use super::{Driver, End, Input, Link, Order, Sent, Whom};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{Incoming, Session};
@@ -120,6 +120,18 @@ impl Driver {
                 let sent = endpoint.tell_user(now_ms, &to, &text);
                 self.answers.expect(&sent);
                 self.journal.tell(&to, text.len(), &sent);
+                replies.sent.push((reply, sent));
+            }
+            Order::Veiled { whom, shifted, reply } => {
+                let sent = match &whom {
+                    Whom::Room(room) => endpoint.say_veiled(now_ms, room, &shifted),
+                    Whom::User(to) => endpoint.tell_user_veiled(now_ms, to, &shifted),
+                };
+                self.answers.expect(&sent);
+                match &whom {
+                    Whom::Room(room) => self.journal.say(room, shifted.len(), &sent),
+                    Whom::User(to) => self.journal.tell(to, shifted.len(), &sent),
+                }
                 replies.sent.push((reply, sent));
             }
             Order::Run { target, argv, options, reply } => {

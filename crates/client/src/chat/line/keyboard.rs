@@ -61,10 +61,10 @@ impl Screen {
     }
 }
 
-/// Starts the thread that reads the keyboard.
+/// Starts the thread that reads the keyboard. `prompt` is read anew for each line.
 pub(super) fn open(
     names: Arc<Mutex<BTreeSet<String>>>,
-    prompt: String,
+    prompt: Arc<Mutex<String>>,
 ) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
@@ -86,6 +86,7 @@ pub(super) fn open(
     let (turns, mut may_go_on) = mpsc::channel(1);
     std::thread::spawn(move || {
         loop {
+            let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let typed = match editor.readline(&prompt) {
                 Ok(line) => Typed::Line(line),
                 Err(ReadlineError::Interrupted) => Typed::Interrupt,
