@@ -12,3 +12,5 @@ mod machines;
 mod passwords;
 mod tidy;
 mod tls;
+mod trace;
+mod veil;

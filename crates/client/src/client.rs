@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_agent::AgentReport;
 use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification};
-use chat_oplog::OperationLog;
+use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -42,6 +42,8 @@ pub struct ClientOptions {
     pub bundles: Arc<BundleCache>,
     /// The log of this client.
     pub log: OperationLog,
+    /// Where the story of the encryption goes, if it is wanted.
+    pub trace: Option<CryptoTrace>,
 }
 
 /// Where the keys come from.

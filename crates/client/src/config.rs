@@ -63,6 +63,8 @@ pub struct Common {
     pub json: bool,
     /// Size of new keys.
     pub key_bits: u32,
+    /// Where the story of the encryption goes, if it is wanted; `-` is standard error.
+    pub trace_crypto: Option<PathBuf>,
     /// Whom to believe about the server's certificate.
     pub trust: Trust,
 }
@@ -320,6 +322,7 @@ fn checked(
             bits if KEY_BITS.contains(&bits) => bits,
             bits => return Err(ConfigError::KeyBits(bits)),
         },
+        trace_crypto: arguments.trace_crypto,
         trust: match (arguments.ca, arguments.insecure) {
             (Some(file), _) => Trust::Authorities(file),
             (None, true) => Trust::Anybody,

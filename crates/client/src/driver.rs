@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use chat_agent::AgentReport;
 use chat_endpoint::{CommandOptions, Endpoint, EventKey, SendError};
+use chat_oplog::CryptoTrace;
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use tokio::sync::{mpsc, oneshot};
@@ -106,6 +107,7 @@ struct Driver {
     /// What this process waits for.
     answers: Answers,
     journal: Journal,
+    trace: Option<CryptoTrace>,
 }
 
 /// Starts the task of a device that has just signed in.
@@ -118,7 +120,7 @@ pub(crate) fn spawn(
     let Started { device, server, store: mut home, session } = started;
     let door = Door::new(&options);
     let own = device.to_endpoint(&options.user, server);
-    let endpoint = match &mut home {
+    let mut endpoint = match &mut home {
         Some(home) => {
             home.store.begin().map_err(HomeError::from)?;
             let rows = home.store.rows().map_err(HomeError::from)?;
@@ -128,6 +130,9 @@ pub(crate) fn spawn(
         }
         None => Endpoint::in_memory(own, options.bundles),
     };
+    if options.trace.is_some() {
+        endpoint.trace_crypto();
+    }
     let journal = Journal::new(options.log, options.user);
     let driver = Driver {
         endpoint,
@@ -141,6 +146,7 @@ pub(crate) fn spawn(
         flushes: Vec::new(),
         answers: Answers::default(),
         journal,
+        trace: options.trace,
     };
     tokio::spawn(driver.run(session));
     Ok(())

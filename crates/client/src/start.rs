@@ -1,9 +1,10 @@
 //! From the command line to a signed-in client.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use chat_oplog::{OpenError, OperationLog};
+use chat_oplog::{CryptoTrace, OpenError, OperationLog};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::Nonce16;
 use chat_protocol::name::UserName;
@@ -107,6 +108,17 @@ pub fn operation_log(common: &Common, user: &UserName) -> Result<OperationLog, F
     Ok(OperationLog::open(&common.logs, &format!("client-{user}"))?)
 }
 
+/// Opens the place for the story of the encryption, if it is wanted.
+pub fn crypto_trace(common: &Common) -> Result<Option<CryptoTrace>, Failure> {
+    let open = |path: &PathBuf| {
+        CryptoTrace::open(path).map_err(|error| Failure::Other {
+            status: ExitStatus::Usage,
+            reason: format!("--trace-crypto: cannot write to {}: {error}", path.display()),
+        })
+    };
+    common.trace_crypto.as_ref().map(open).transpose()
+}
+
 /// The account of this home, with a person to ask where there is a terminal.
 pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
     let prompt: Arc<dyn Prompt> = if TerminalPrompt::is_possible() {
@@ -142,7 +154,8 @@ pub async fn sign_in(
     let log = operation_log(common, &user)?;
     let account = Account::Home(account);
     let bundles = Arc::default();
-    let options = ClientOptions { connector, user, purpose, account, bundles, log };
+    let trace = crypto_trace(common)?;
+    let options = ClientOptions { connector, user, purpose, account, bundles, log, trace };
     tokio::select! {
         started = Box::pin(Client::start(options)) => Ok(started?),
         () = interrupted() => Err(Failure::Interrupted),

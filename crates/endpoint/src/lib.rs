@@ -30,6 +30,7 @@ mod receive;
 mod rooms;
 mod state;
 mod table;
+mod trace;
 mod veiled;
 
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};

@@ -125,9 +125,15 @@ impl Endpoint {
             delivery.frame.verify(label::RECEIPT, &signer.key, &signer.digest, &mut self.verified);
         let body = envelope::read_receipt(header, delivery.frame.body());
         let (true, Some(body)) = (verified.is_ok() && header.to == self.device.user, body) else {
+            self.trace_received(&delivery.frame, || "refused: not a valid receipt".to_owned());
             self.alarm(Alarm::BadSignature, &header.from, "a receipt that is not valid");
             return Received::Done;
         };
+        self.trace_received(&delivery.frame, || {
+            let named = body.re.iter().map(|(id, digest)| format!("{id} as {digest}"));
+            let named = named.collect::<Vec<_>>().join(", ");
+            format!("verified with key {} of {}; it names {named}", header.sk, header.from)
+        });
         let receipt = self.is_durable().then(|| B64Vec(delivery.frame.bytes().to_vec()));
         for (id, digest) in body.re {
             let Some(sent) = self.state.sent.get_mut(&id.to_string()) else { continue };

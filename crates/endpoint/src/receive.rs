@@ -263,6 +263,10 @@ impl Endpoint {
             Ok(content) => content,
             Err(reason) => return self.unreadable(now_ms, delivery, header, &reason),
         };
+        self.trace_received(&delivery.frame, || {
+            let (sk, from, n) = (&header.sk, &header.from, header.n);
+            format!("verified with key {sk} of {from}; opened with message key {n} of its chain")
+        });
         self.check_chain(header, line, expected, before, &notes);
         let key = received_key(&header.cid, &header.from, &header.id);
         let first = self.state.received.get(&key).is_none();
@@ -287,6 +291,7 @@ impl Endpoint {
         if self.state.received.get(&key).is_some_and(|known| known.0 == digest.0) {
             self.owe(now_ms, header, *digest, true);
         } else {
+            self.trace_received(&opened.delivery.frame, || "refused: its counter was used".into());
             self.alarm(Alarm::Replay, &header.from, "a message came a second time");
         }
         Received::Done
@@ -414,6 +419,7 @@ impl Endpoint {
         header: &MessageHeader,
         reason: &str,
     ) -> Received {
+        self.trace_received(&delivery.frame, || format!("refused: {reason}"));
         let digest = delivery.frame.digest(label::MSG);
         let (cid, from) = (header.cid.clone(), header.from.clone());
         self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });

@@ -31,6 +31,8 @@ pub mod header;
 pub mod tag;
 pub mod vault;
 
+pub mod trace;
+
 pub mod crypto;
 pub mod keys;
 

@@ -133,6 +133,11 @@ pub struct Options {
     /// (recipients always check everything) [default: signature]
     #[arg(long, env = "CHAT_SERVER_VERIFY", value_enum, value_name = "WHAT")]
     pub verify: Option<Verify>,
+    /// Tell for each frame what was signed and wrapped, and the verdict; on standard error or in a
+    /// file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "-")]
+    pub trace_crypto: Option<PathBuf>,
     /// Time to finish what is queued after SIGTERM, as 5s or 500ms [default: 5s]
     #[arg(long, env = "CHAT_SERVER_DRAIN_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     pub drain_timeout: Option<Duration>,
@@ -198,6 +203,8 @@ pub struct Config {
     pub log_format: Option<LogFormat>,
     /// What is checked before a frame is stored.
     pub verify: Verify,
+    /// Where the story of the encryption goes, if it is wanted; `-` is standard error.
+    pub trace_crypto: Option<PathBuf>,
     /// Time to finish what is queued when stopping.
     pub drain_time_max: Duration,
     /// Sizes of the hub's own keys, when they are made.
@@ -254,6 +261,7 @@ impl Config {
             is_plaintext_exposed: false,
             log_format: None,
             verify: Verify::Signature,
+            trace_crypto: None,
             drain_time_max: DRAIN_TIME_DEFAULT,
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
@@ -283,6 +291,7 @@ impl Config {
             is_plaintext_exposed,
             log_format: options.log_format,
             verify: options.verify.unwrap_or(Verify::Signature),
+            trace_crypto: options.trace_crypto,
             drain_time_max: options.drain_timeout.unwrap_or(DRAIN_TIME_DEFAULT),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
@@ -325,6 +334,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
         insecure_plaintext: given.insecure_plaintext.or(file.insecure_plaintext),
         log_format: given.log_format.or(file.log_format),
         verify: given.verify.or(file.verify),
+        trace_crypto: given.trace_crypto,
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
     }
 }

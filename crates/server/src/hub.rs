@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_oplog::OperationLog;
+use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::{
     id::Nonce16,
     keys::{Bundle, DeviceKeys},
@@ -39,6 +39,7 @@ pub struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: OperationLog,
     pub(crate) verify: Verify,
+    pub(crate) trace: Option<CryptoTrace>,
 }
 
 /// The hub, for those who live in it.
@@ -87,6 +88,7 @@ pub(crate) struct Started {
 pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Started, RunError> {
     let lock = DataLock::take(&config.data)?;
     let log = OperationLog::open(&config.logs, "server")?;
+    let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let helper = config.helper.as_deref();
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
@@ -104,7 +106,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
     let worker = tokio::spawn(worker.run(receiver, stop.clone()));
     let passwords = Passwords::default();
     let verify = config.verify;
-    let shared = Shared { requests, reads, identity, passwords, metrics, log, verify };
+    let shared = Shared { requests, reads, identity, passwords, metrics, log, verify, trace };
     Ok(Started { hub: Hub(Arc::new(shared)), worker, stop, lock, agent })
 }
 

@@ -144,6 +144,10 @@ pub struct CommonArguments {
     /// Size of new keys: 2048, 3072 or 4096 [default: 3072, emulated clients 2048]
     #[arg(long, global = true, value_name = "BITS")]
     pub key_bits: Option<u32>,
+    /// Tell for each message what is signed, wrapped and verified; on standard error or in a file
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "-")]
+    pub trace_crypto: Option<PathBuf>,
     /// Trust the certificates of this PEM file instead of the system's
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,

@@ -47,7 +47,8 @@ impl Driver {
         if !self.flushes.is_empty() && self.endpoint.owes_receipts() {
             self.endpoint.flush_receipts(now_ms);
         }
-        let Step { mut changes, transmits, mut events } = self.endpoint.finish(now_ms);
+        let Step { mut changes, transmits, mut events, trace } = self.endpoint.finish(now_ms);
+        self.tell_crypto(&trace);
         let answers = self.answers.note(&events);
         if let Some(home) = &mut self.home {
             changes.extend(left.rows.into_iter().chain(answers));
@@ -79,6 +80,15 @@ impl Driver {
         match replies.close {
             Some(reply) => Err(End::Asked(Some(reply))),
             None => Ok(()),
+        }
+    }
+
+    /// Writes the story of the encryption, where somebody wants it.
+    fn tell_crypto(&self, blocks: &[String]) {
+        let Some(trace) = &self.trace else { return };
+        let user = &self.endpoint.device().user;
+        for block in blocks {
+            trace.write(user.as_str(), block);
         }
     }
 

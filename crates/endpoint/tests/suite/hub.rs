@@ -246,7 +246,7 @@ impl TestHub {
                 }
                 busy = true;
             }
-            let Step { changes, transmits, events } = peer.endpoint.finish(now);
+            let Step { changes, transmits, events, .. } = peer.endpoint.finish(now);
             peer.store.commit(changes);
             busy |= !transmits.is_empty() || !events.is_empty();
             for notification in events {
