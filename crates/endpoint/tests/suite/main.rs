@@ -6,6 +6,8 @@ mod hub;
 mod rules;
 #[cfg(test)]
 mod siblings;
+#[cfg(test)]
+mod trace;
 
 use chat_endpoint::{Alarm, CommandOptions, Event};
 use chat_protocol::code;

@@ -41,6 +41,7 @@ impl TestHub {
             store: MemoryStore::default(),
             events: Vec::new(),
             connected: false,
+            trace: Vec::new(),
             inbox: VecDeque::new(),
             next: 0,
         });
