@@ -8,7 +8,7 @@ const TEXT: &str = "meet me where the heron stands at noon";
 fn block(trace: &str, id: &str) -> String {
     let is_frame = |line: &&str| line.trim_start().starts_with("frame") && line.contains(id);
     let lines: Vec<&str> = trace.lines().collect();
-    let at = lines.iter().position(|line| is_frame(&line));
+    let at = lines.iter().position(is_frame);
     let at = at.unwrap_or_else(|| panic!("no block of {id} in:\n{trace}"));
     let rest = lines[at..].iter().take_while(|line| line.starts_with(' '));
     rest.fold(String::new(), |block, line| block + line + "\n")

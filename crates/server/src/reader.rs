@@ -174,7 +174,7 @@ impl Reader {
         self.hub.metrics.frames_in.of(Some(header.tag())).inc();
         let id = header.id();
         let admitted = self.admit(&header, &frame);
-        self.hub.trace_frame(&frame, &header, admitted.as_ref().map(|()| ()));
+        self.hub.trace_frame(&frame, &header, admitted.as_ref().err());
         if let Err(refusal) = admitted {
             self.refuse(HubStage::Stored, Some(id), &refusal, Some(&header));
             if let Header::Key(_) = header {

@@ -18,20 +18,15 @@ pub(crate) fn open(path: &Path) -> Result<CryptoTrace, OpenError> {
 }
 
 impl Shared {
-    /// A frame was judged at the door.
-    pub(crate) fn trace_frame(
-        &self,
-        frame: &RawFrame,
-        header: &Header,
-        judged: Result<(), &Refusal>,
-    ) {
+    /// A frame was judged at the door; `refusal` says why it goes no further.
+    pub(crate) fn trace_frame(&self, frame: &RawFrame, header: &Header, refusal: Option<&Refusal>) {
         let Some(sink) = &self.trace else { return };
-        let verdict = match judged {
-            Err(refusal) => format!("refused: {} {}", refusal.code, refusal.reason),
-            Ok(()) if self.verify == Verify::Transport => {
+        let verdict = match refusal {
+            Some(refusal) => format!("refused: {} {}", refusal.code, refusal.reason),
+            None if self.verify == Verify::Transport => {
                 "not checked here (--verify transport)".to_owned()
             }
-            Ok(()) => {
+            None => {
                 let (from, sk) = header.signer();
                 format!("verified with key {sk} of {from}")
             }
