@@ -319,7 +319,7 @@ function content(tag, plaintext) {
     { ordered: false },
   );
   const forms = {
-    TEXT: { x: (x) => text(x) && utf8(x).length <= 64 * 1024 },
+    TEXT: { x: (x) => text(x) && utf8(x).length <= 64 * 1024, 'veil?': (veil) => veil === true },
     CMD: { argv: (argv) => all(text)(argv) && argv.length > 0, salt: kid, 'ms?': U53, 'bytes?': U53 },
     OUT: { re: kid, stream: oneOf('started', 'stdout', 'stderr'), 'data?': blob },
     ACK: { re: kid, of: digest, 'st?': Number.isInteger, 'code?': text, 'reason?': text },

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::binary;
 use crate::program::{Finished, Program};
 use crate::rig::Rig;
+use crate::terminal::Terminal;
 
 /// The password of everybody who gives no other. Long and strange, so that a search finds only it.
 pub const PASSWORD: &str = "velvet-anchor-7-gravel-trombone";
@@ -69,6 +70,16 @@ impl Client {
         command.arg("--home").arg(&self.home).arg("--logs").arg(&self.logs);
         command.env("CHAT_PASSWORD", &self.password).args(arguments);
         command
+    }
+
+    /// Starts it at a terminal, where a person is asked for what is missing: the password too.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn at_terminal(&self, arguments: &[&str]) -> Terminal {
+        let mut command = self.command(arguments);
+        command.env_remove("CHAT_PASSWORD");
+        Terminal::start(&command)
     }
 
     /// Starts it with these arguments. The account is made when it is new.

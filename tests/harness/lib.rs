@@ -14,6 +14,7 @@ mod program;
 mod proxy;
 mod rig;
 mod server;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use program::{Finished, Lines, Program};
 pub use proxy::{Fate, Proxy, Rule};
 pub use rig::Rig;
 pub use server::Server;
+pub use terminal::Terminal;
 
 /// The longest that anything may take. Long, because test machines may be slow and shared.
 pub const LIMIT: Duration = Duration::from_mins(1);

@@ -87,6 +87,7 @@ impl LoadClient {
             pw: None,
             bundle: Some(bundle.bytes().to_vec()),
             vault: None,
+            new_pw: None,
         };
         let credentials = Credentials {
             user: &user,

@@ -22,20 +22,27 @@ use crate::show::{self, Detail, Lines, claim};
 use crate::slash::SlashCommand;
 use crate::start::{self, Failure};
 
+use password::Desk;
+
 mod answer;
 mod line;
+mod password;
 mod pipe;
 mod rooms;
+mod veiled;
 
 /// Talks until the person or the script ends it.
 pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal() && !common.json;
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Interactive, None);
+    let signed_in =
+        start::sign_in(common, Arc::clone(&connector), user.clone(), Purpose::Interactive, None);
     let (client, events) = Box::pin(signed_in).await?;
     let detail = if is_terminal { Detail::Brief } else { Detail::Full };
-    let talk = Talk::new(client, Lines::new(user, detail), common.json);
+    let desk = Desk { connector, common: common.clone() };
+    let talk =
+        Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common.json) };
     if is_terminal { line::talk(talk, events).await } else { pipe::talk(talk, events).await }
 }
 
@@ -58,6 +65,10 @@ struct Talk {
     /// A refused room leads back to the one before. Not for scripts: what follows in them was meant
     /// for the room that is refused.
     returns: bool,
+    /// What is typed goes out under the veil.
+    is_veiled: bool,
+    /// For what is done beside the conversation.
+    desk: Option<Desk>,
 }
 
 /// What a line or an event comes to.
@@ -98,6 +109,8 @@ impl Talk {
             names: Arc::default(),
             silent_lists: 0,
             is_online: false,
+            is_veiled: false,
+            desk: None,
         }
     }
 
@@ -105,6 +118,7 @@ impl Talk {
     async fn read(&mut self, line: &str) -> Result<Said, Failure> {
         let sent = match input::parse(line) {
             Ok(Input::Nothing) => return Ok(Said::default()),
+            Ok(input) if self.is_veiled && veiled::is_text(&input) => self.send_veiled(input).await,
             Ok(Input::Text { text }) => self.client.say(&self.rooms.current, &text).await,
             Ok(Input::Broadcast { text }) => self.client.say(&RoomName::all(), &text).await,
             Ok(Input::Direct { to, text }) => self.client.tell(&to, &text).await,

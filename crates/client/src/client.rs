@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_agent::AgentReport;
 use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification, RoomAction, Roster};
-use chat_oplog::OperationLog;
+use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -15,10 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Connector};
-use crate::driver::{self, Order};
+use crate::driver::{self, Order, Whom};
 use crate::exit::ExitStatus;
 use crate::home::OwnDevice;
 use crate::sign_in::{self, HomeAccount, StartError};
+use crate::veil;
 
 /// Orders that wait for the driver; whoever gives more waits too.
 const ORDERS_MAX: usize = 256;
@@ -41,6 +42,8 @@ pub struct ClientOptions {
     pub bundles: Arc<BundleCache>,
     /// The log of this client.
     pub log: OperationLog,
+    /// Where the story of the encryption goes, if it is wanted.
+    pub trace: Option<CryptoTrace>,
 }
 
 /// Where the keys come from.
@@ -163,6 +166,18 @@ impl Client {
     pub async fn tell(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
         let (to, text) = (to.clone(), text.to_owned());
         self.send(|reply| Order::Tell { to, text, reply }).await
+    }
+
+    /// Says something in a room under the veil.
+    pub async fn say_veiled(&self, room: &RoomName, text: &str) -> Result<MessageId, SendError> {
+        let (whom, shifted) = (Whom::Room(room.clone()), veil::shift(text));
+        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
+    }
+
+    /// Says something to one person under the veil.
+    pub async fn tell_veiled(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
+        let (whom, shifted) = (Whom::User(to.clone()), veil::shift(text));
+        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
     }
 
     /// Asks a machine to run a command.

@@ -63,6 +63,8 @@ pub struct Common {
     pub json: bool,
     /// Size of new keys.
     pub key_bits: u32,
+    /// Where the story of the encryption goes, if it is wanted; `-` is standard error.
+    pub trace_crypto: Option<PathBuf>,
     /// Whom to believe about the server's certificate.
     pub trust: Trust,
 }
@@ -80,6 +82,8 @@ pub enum Mode {
         to: Recipient,
         /// What.
         text: SendText,
+        /// Under the veil.
+        veil: bool,
     },
     /// Print what was missed and what arrives, up to whichever limit comes first.
     Listen {
@@ -99,6 +103,11 @@ pub enum Mode {
     Users,
     /// Show the rooms.
     Rooms,
+    /// Change the password.
+    Passwd {
+        /// The new one; `None` means ask.
+        new: Option<Password>,
+    },
     /// Accept commands.
     Agent {
         /// Who may run what.
@@ -215,17 +224,20 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(_), Some(_)) => return Err(ConfigError::EmulateWithVerb),
         (None, Some(clients)) => Mode::Emulate(emulation(clients, emulator)),
         (None, None) => Mode::Interactive,
-        (Some(Verb::Send { to, text }), None) => {
+        (Some(Verb::Send { to, veil, text }), None) => {
             let text = match text.as_slice() {
                 [dash] if dash == "-" => SendText::StandardInput,
                 words => SendText::Given(words.join(" ")),
             };
-            Mode::Send { to: recipient(&to)?, text }
+            Mode::Send { to: recipient(&to)?, text, veil }
         }
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
         (Some(Verb::Run { target, command }), None) => run(&target, command)?,
         (Some(Verb::Users), None) => Mode::Users,
         (Some(Verb::Rooms), None) => Mode::Rooms,
+        (Some(Verb::Passwd { new_password_file }), None) => {
+            Mode::Passwd { new: password_of(new_password_file.as_deref(), None)? }
+        }
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
         (Some(Verb::Story { id }), None) => Mode::Story { id },
         (Some(Verb::Man), None) => Mode::Man,
@@ -316,6 +328,7 @@ fn checked(
             bits if KEY_BITS.contains(&bits) => bits,
             bits => return Err(ConfigError::KeyBits(bits)),
         },
+        trace_crypto: arguments.trace_crypto,
         trust: match (arguments.ca, arguments.insecure) {
             (Some(file), _) => Trust::Authorities(file),
             (None, true) => Trust::Anybody,
@@ -342,6 +355,7 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Users => Some("users"),
         Mode::Rooms => Some("rooms"),
         Mode::Agent { .. } => Some("agent"),
+        Mode::Passwd { .. } => Some("passwd"),
         Mode::Interactive
         | Mode::Emulate(_)
         | Mode::Story { .. }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use chat_agent::AgentReport;
 use chat_endpoint::{CommandOptions, Endpoint, EventKey, RoomAction, Roster, SendError};
+use chat_oplog::CryptoTrace;
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use tokio::sync::{mpsc, oneshot};
@@ -46,6 +47,7 @@ const PENDING_EVENTS_MAX: usize = 1_024;
 pub(crate) enum Order {
     Say { room: RoomName, text: String, reply: Sent },
     Tell { to: UserName, text: String, reply: Sent },
+    Veiled { whom: Whom, shifted: String, reply: Sent },
     Run { target: UserName, argv: Vec<String>, options: CommandOptions, reply: Sent },
     Room { room: RoomName, action: RoomAction, reply: Sent },
     Rooms,
@@ -58,6 +60,13 @@ pub(crate) enum Order {
     Status { reply: oneshot::Sender<Status> },
     Identity { user: UserName, reply: oneshot::Sender<Option<KeyId>> },
     Close { reply: oneshot::Sender<()> },
+}
+
+/// To whom something is said.
+#[derive(Debug)]
+pub(crate) enum Whom {
+    Room(RoomName),
+    User(UserName),
 }
 
 /// Where the id of a message goes.
@@ -101,6 +110,7 @@ struct Driver {
     /// What this process waits for.
     answers: Answers,
     journal: Journal,
+    trace: Option<CryptoTrace>,
 }
 
 /// Starts the task of a device that has just signed in.
@@ -113,7 +123,7 @@ pub(crate) fn spawn(
     let Started { device, server, store: mut home, session } = started;
     let door = Door::new(&options);
     let own = device.to_endpoint(&options.user, server);
-    let endpoint = match &mut home {
+    let mut endpoint = match &mut home {
         Some(home) => {
             home.store.begin().map_err(HomeError::from)?;
             let rows = home.store.rows().map_err(HomeError::from)?;
@@ -123,6 +133,9 @@ pub(crate) fn spawn(
         }
         None => Endpoint::in_memory(own, options.bundles),
     };
+    if options.trace.is_some() {
+        endpoint.trace_crypto();
+    }
     let journal = Journal::new(options.log, options.user);
     let driver = Driver {
         endpoint,
@@ -136,6 +149,7 @@ pub(crate) fn spawn(
         flushes: Vec::new(),
         answers: Answers::default(),
         journal,
+        trace: options.trace,
     };
     tokio::spawn(driver.run(session));
     Ok(())

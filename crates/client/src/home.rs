@@ -142,7 +142,7 @@ mod tests {
             let device = OwnDevice::first(&user, made, None, 5).unwrap();
             (vault, device)
         };
-        let sealed = vault.seal(&keys, &server, &user);
+        let sealed = vault.seal(&keys, &server, &user, vault::FIRST_NUMBER);
         folder.write_key_file(&sealed).unwrap();
         let mut store = folder.open(&vault).unwrap();
         save_device(&mut store, &device).unwrap();

@@ -16,6 +16,7 @@ pub mod exit;
 
 pub mod input;
 pub mod slash;
+pub mod veil;
 pub mod words;
 
 pub mod clock;

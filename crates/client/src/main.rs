@@ -78,7 +78,9 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
 async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
     let common = &config.common;
     match &config.mode {
-        Mode::Send { to, text } => Box::pin(oneshot::send::send(common, to, text)).await,
+        Mode::Send { to, text, veil } => {
+            Box::pin(oneshot::send::send(common, to, text, *veil)).await
+        }
         Mode::Listen { count, limit } => {
             Box::pin(oneshot::listen::listen(common, *count, *limit)).await
         }
@@ -87,6 +89,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         }
         Mode::Rooms => Box::pin(oneshot::rooms::rooms(common)).await,
         Mode::Users => Box::pin(oneshot::users::users(common)).await,
+        Mode::Passwd { new } => Box::pin(oneshot::passwd::passwd(common, new.clone())).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,
         Mode::Emulate(emulation) => Box::pin(emulate::run(common, emulation)).await,
         _ => Box::pin(chat::chat(common)).await,

@@ -15,6 +15,7 @@ use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
 pub mod listen;
+pub mod passwd;
 pub mod rooms;
 pub mod run;
 pub mod send;

@@ -12,6 +12,8 @@ use chat_protocol::tag::Tag;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::veil;
+
 mod claim;
 mod healing;
 pub mod json;
@@ -109,7 +111,8 @@ impl Lines {
     }
 
     fn message(&self, event: &Event) -> Option<String> {
-        let Event::Message { cid, tag, from, text, sent_ms, healed_by, granted_by, .. } = event
+        let Event::Message { cid, tag, from, text, veiled, sent_ms, healed_by, granted_by, .. } =
+            event
         else {
             return None;
         };
@@ -120,14 +123,19 @@ impl Lines {
                 format!("you → {to}")
             }
             Tag::Dm => format!("{from} → you"),
+            Tag::Broadcast if *from == self.me => "you → ALL".to_owned(),
             Tag::Broadcast => format!("{from} → ALL"),
+            _ if *from == self.me => format!("{}you", Self::place(cid)),
             _ => format!("{}{from}", Self::place(cid)),
         };
-        let text = sanitise::text(text);
+        // The mark stands where no text can put one.
+        let mark = if *veiled { "~ " } else { "" };
+        let text = if *veiled { veil::unshift(text) } else { text.clone() };
+        let text = sanitise::text(&text);
         // Further lines are set in, so that none of them can pass for a message of its own.
         let text = text.replace('\n', "\n    ");
-        let mark = healing::mark(healed_by.as_ref(), granted_by.as_ref());
-        Some(format!("{time} {who}{mark}: {text}"))
+        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref());
+        Some(format!("{time} {mark}{who}{hand}: {text}"))
     }
 
     /// `#lobby ` and so on; nothing for a direct conversation.
@@ -225,6 +233,7 @@ mod tests {
             tag,
             from: name(from),
             text: text.to_owned(),
+            veiled: false,
             position: 7,
             sent_ms: 1_700_000_000_123,
             hub_ms: 1_700_000_000_200,
@@ -241,10 +250,22 @@ mod tests {
             (message(Tag::Dm, "dm:alice:bob", "alice", "hi"), "alice → you: hi"),
             (message(Tag::Dm, "dm:alice:bob", "bob", "hi"), "you → alice: hi"),
             (message(Tag::Broadcast, "room:ALL", "alice", "hi"), "alice → ALL: hi"),
+            (message(Tag::Text, "room:lobby", "bob", "hi"), "#lobby you: hi"),
+            (message(Tag::Broadcast, "room:ALL", "bob", "hi"), "you → ALL: hi"),
         ] {
             let line = lines(Detail::Brief).event(&event).unwrap();
             assert_eq!(line, format!("2023-11-14 22:13:20 {expected}"));
         }
+    }
+
+    #[test]
+    fn a_veiled_text_is_shown_in_clear_and_marked() {
+        let mut event = message(Tag::Dm, "dm:alice:bob", "alice", "Ju jt uif cvumfs. \u{1b}");
+        if let Event::Message { veiled, .. } = &mut event {
+            *veiled = true;
+        }
+        let line = lines(Detail::Brief).event(&event).unwrap();
+        assert!(line.ends_with(r"~ alice → you: It is the butler. \x1b"), "{line}");
     }
 
     #[test]

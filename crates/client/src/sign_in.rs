@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! home here ── password ──► open key file ──► signature
-//! no home ─┬─ --register ──────────────────► new account
-//!          └─ password ──► vault of the server ─┬─ opened: new device of a known account
-//!                                               └─ no such name: new account, after asking
+//! no home ─┬─ name is new ──────────────────► new account, after asking or with --register
+//!          └─ password ──► vault of the server ──► new device of a known account
 //! ```
 
 use std::path::PathBuf;
@@ -27,9 +26,11 @@ use crate::exit::ExitStatus;
 use crate::home::vault::VaultError;
 use crate::home::{HomeError, OwnDevice};
 
+mod passwd;
 mod person;
 pub mod prompt;
 
+pub use passwd::{NewPassword, change_password};
 pub use prompt::{NoPrompt, Prompt, TerminalPrompt};
 
 /// A person's account.
@@ -77,6 +78,37 @@ pub enum StartError {
         /// The name.
         user: UserName,
     },
+    /// A person was asked whether the account should be made, and said no.
+    #[error("no account was made")]
+    Declined,
+    /// What can be done only where the account has its keys.
+    #[error("{user} has no keys on this machine; sign in here first")]
+    NoHome {
+        /// The name.
+        user: UserName,
+    },
+    /// The account was made without a password.
+    #[error("this account has no password that could be changed")]
+    Clear,
+    /// The server offers a vault that is not the account's newest (rule R25).
+    #[error(
+        "the server offered vault number {got} of this account, and number {known} is known here;          nothing was changed. Ask its operator whether an old backup was restored"
+    )]
+    OldVault {
+        /// The number on this machine.
+        known: u32,
+        /// The number offered.
+        got: u32,
+    },
+    /// The server offers a vault with another identity in it.
+    #[error("the vault that the server offered holds another identity than this machine's")]
+    OtherIdentity,
+    /// The server has the new password, this machine has not.
+    #[error(
+        "the account has the new password, but the key file of this machine could not be written: \
+         {0}; this machine still opens with the password it had"
+    )]
+    KeyFile(HomeError),
     /// A key could not be made.
     #[error("cannot make keys: {0}")]
     Key(#[from] KeyError),
@@ -93,8 +125,13 @@ impl StartError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Connect(error) => error.exit_status(),
-            Self::Home(_) => ExitStatus::Storage,
-            Self::Vault(_) | Self::NotRegistered { .. } => ExitStatus::SignInRefused,
+            Self::Home(_) | Self::KeyFile(_) => ExitStatus::Storage,
+            Self::Vault(_)
+            | Self::NotRegistered { .. }
+            | Self::Declined
+            | Self::NoHome { .. }
+            | Self::Clear => ExitStatus::SignInRefused,
+            Self::OldVault { .. } | Self::OtherIdentity => ExitStatus::Integrity,
             Self::NoPassword => ExitStatus::Usage,
             Self::NotAnswered => ExitStatus::Interrupted,
             Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,
@@ -155,7 +192,7 @@ impl Door {
     }
 
     fn body(&self) -> AuthBody {
-        AuthBody { purpose: self.purpose, pw: None, bundle: None, vault: None }
+        AuthBody { purpose: self.purpose, pw: None, bundle: None, vault: None, new_pw: None }
     }
 
     /// A known device, with its signature; with its bundle where the hub may not have it yet.
@@ -203,6 +240,36 @@ impl Door {
         };
         let signing = Some(&device.keys.signing);
         self.connector.sign_in(Attempt { user: &self.user, mode: Mode::Pw, signing, body }).await
+    }
+
+    /// Whether the name has an account. Asked without a password, before one is typed.
+    pub(crate) async fn is_known(&self) -> Result<bool, ConnectError> {
+        let attempt =
+            Attempt { user: &self.user, mode: Mode::Vault, signing: None, body: self.body() };
+        match self.connector.sign_in(attempt).await {
+            Err(error) if error.code() == Some(code::NO_SUCH_USER) => Ok(false),
+            Err(error) if error.code() == Some(code::SIGN_IN) => Ok(true),
+            Err(error) => Err(error),
+            Ok(_) => Ok(true),
+        }
+    }
+
+    /// Another password: a new login secret and the vault sealed anew, together.
+    pub(crate) async fn change_password(
+        &self,
+        device: &OwnDevice,
+        (old, new): (&PasswordKeys, &PasswordKeys),
+        vault: Vec<u8>,
+    ) -> Result<(), ConnectError> {
+        let body = AuthBody {
+            pw: Some(old.login.to_vec()),
+            new_pw: Some(new.login.to_vec()),
+            vault: Some(vault),
+            ..self.body()
+        };
+        let signing = Some(&device.keys.signing);
+        let attempt = Attempt { user: &self.user, mode: Mode::Passwd, signing, body };
+        self.connector.sign_in(attempt).await.map(drop)
     }
 
     /// The vault that the server keeps for this name.

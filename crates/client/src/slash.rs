@@ -34,6 +34,13 @@ pub enum SlashCommand {
     Room(RoomCommand),
     /// Show who I am.
     WhoAmI,
+    /// Change the password.
+    Password,
+    /// Put a veil over what is typed, or take it away; `None` shows whether there is one.
+    Veil {
+        /// Which.
+        on: Option<bool>,
+    },
     /// Show a key's fingerprint.
     Fingerprint {
         /// Whose; mine when absent.
@@ -265,6 +272,24 @@ pub static TABLE: &[SlashRow] = &[
         parse: |row, rest| row.alone(rest, SlashCommand::WhoAmI),
     },
     SlashRow {
+        name: "password",
+        aliases: &["passwd"],
+        usage: "/password",
+        description: "change the password of the account and of this machine's key file",
+        example: "/password",
+        completion: Completion::Nothing,
+        parse: |row, rest| row.alone(rest, SlashCommand::Password),
+    },
+    SlashRow {
+        name: "veil",
+        aliases: &["spoiler"],
+        usage: "/veil [on|off]",
+        description: "shift the letters of what I send, as for a spoiler; shown shifted back",
+        example: "/veil on",
+        completion: Completion::Nothing,
+        parse: parse_veil,
+    },
+    SlashRow {
         name: "fingerprint",
         aliases: &[],
         usage: "/fingerprint [USER]",
@@ -381,6 +406,17 @@ fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
         }
         _ => Ok(Input::Slash(SlashCommand::Run { target, argv })),
     }
+}
+
+fn parse_veil(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (word, surplus) = first_word(rest);
+    let on = match word {
+        "" => None,
+        word if word.eq_ignore_ascii_case("on") => Some(true),
+        word if word.eq_ignore_ascii_case("off") => Some(false),
+        _ => return row.alone(rest, SlashCommand::Veil { on: None }),
+    };
+    row.alone(surplus, SlashCommand::Veil { on })
 }
 
 /// The row of a name or an alias, in any case.
@@ -590,7 +626,7 @@ mod tests {
     #[test]
     fn completion_knows_names_and_then_aliases() {
         assert_eq!(complete("").len(), TABLE.len());
-        assert_eq!(complete("V"), ["version"]);
+        assert_eq!(complete("Vers"), ["version"]);
         assert_eq!(complete("broad"), ["broadcast"]);
         assert!(complete("zz").is_empty());
     }

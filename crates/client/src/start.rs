@@ -1,9 +1,10 @@
 //! From the command line to a signed-in client.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use chat_oplog::{OpenError, OperationLog};
+use chat_oplog::{CryptoTrace, OpenError, OperationLog};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::Nonce16;
 use chat_protocol::name::UserName;
@@ -107,6 +108,34 @@ pub fn operation_log(common: &Common, user: &UserName) -> Result<OperationLog, F
     Ok(OperationLog::open(&common.logs, &format!("client-{user}"))?)
 }
 
+/// Opens the place for the story of the encryption, if it is wanted.
+pub fn crypto_trace(common: &Common) -> Result<Option<CryptoTrace>, Failure> {
+    let open = |path: &PathBuf| {
+        CryptoTrace::open(path).map_err(|error| Failure::Other {
+            status: ExitStatus::Usage,
+            reason: format!("--trace-crypto: cannot write to {}: {error}", path.display()),
+        })
+    };
+    common.trace_crypto.as_ref().map(open).transpose()
+}
+
+/// The account of this home, with a person to ask where there is a terminal.
+pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
+    let prompt: Arc<dyn Prompt> = if TerminalPrompt::is_possible() {
+        Arc::new(TerminalPrompt)
+    } else {
+        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
+    };
+    HomeAccount {
+        root: common.home.clone(),
+        password: common.password.clone(),
+        register: common.register,
+        key_bits: common.key_bits,
+        rb,
+        prompt,
+    }
+}
+
 /// Signs a person in. `rb` is the restart nonce of the agent, where this process is one.
 pub async fn sign_in(
     common: &Common,
@@ -115,27 +144,18 @@ pub async fn sign_in(
     purpose: Purpose,
     rb: Option<Nonce16>,
 ) -> Result<(Client, Events), Failure> {
-    let prompt: Arc<dyn Prompt> = if TerminalPrompt::is_possible() {
-        Arc::new(TerminalPrompt)
-    } else {
-        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
-    };
+    let account = account(common, rb);
+    let prompt = &account.prompt;
     if common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback()) {
         prompt.say(
             "INSECURE: nobody vouches for the server; others on the way may see who talks to whom",
         );
     }
     let log = operation_log(common, &user)?;
-    let account = Account::Home(HomeAccount {
-        root: common.home.clone(),
-        password: common.password.clone(),
-        register: common.register,
-        key_bits: common.key_bits,
-        rb,
-        prompt,
-    });
+    let account = Account::Home(account);
     let bundles = Arc::default();
-    let options = ClientOptions { connector, user, purpose, account, bundles, log };
+    let trace = crypto_trace(common)?;
+    let options = ClientOptions { connector, user, purpose, account, bundles, log, trace };
     tokio::select! {
         started = Box::pin(Client::start(options)) => Ok(started?),
         () = interrupted() => Err(Failure::Interrupted),

@@ -59,6 +59,7 @@ impl Endpoint {
                 }
                 self.tell(Event::Rooms { rooms, more });
             }
+            HubToClient::Keys { users } => self.on_keys(&users),
             HubToClient::Bundles { id, people, unknown } => {
                 for (name, offered) in &people {
                     self.accept_bundles(name, offered);

@@ -65,6 +65,8 @@ pub struct Step {
     pub transmits: Vec<Transmit>,
     /// What the host should know.
     pub events: Vec<Notification>,
+    /// The story of the encryption, if it was asked for; see [`Endpoint::trace_crypto`].
+    pub trace: Vec<String>,
 }
 
 /// A question to the hub that waits for its answer.
@@ -171,6 +173,8 @@ pub struct Endpoint {
     events: VecDeque<Notification>,
     /// Whether changes are written out at all.
     durable: bool,
+    /// Blocks of the story of the encryption, where somebody wants it.
+    pub(crate) trace: Option<Vec<String>>,
 }
 
 impl Endpoint {
@@ -196,6 +200,7 @@ impl Endpoint {
             out: Vec::new(),
             events: VecDeque::new(),
             durable: true,
+            trace: None,
         };
         endpoint.loaded();
         Ok(endpoint)
@@ -484,7 +489,8 @@ impl Endpoint {
             self.state.discard();
             Vec::new()
         };
-        Step { changes, transmits, events: std::mem::take(&mut self.events).into() }
+        let trace = self.trace.as_mut().map(std::mem::take).unwrap_or_default();
+        Step { changes, transmits, events: std::mem::take(&mut self.events).into(), trace }
     }
 
     /// Signs what is to go out, all at once.
@@ -503,6 +509,7 @@ impl Endpoint {
                 Out::Ready(transmit) => transmits.push(transmit),
                 Out::Unsigned { slot, after, .. } => {
                     if let Some(frame) = signed.next() {
+                        self.trace_sent(&slot, &frame);
                         self.keep_signed(&slot, &frame);
                         transmits.push(Transmit::Binary(frame));
                         transmits.extend(after.into_iter().map(Transmit::Binary));

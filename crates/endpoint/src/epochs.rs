@@ -6,6 +6,7 @@ use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
 use chat_protocol::hub::{EpochHead, Log};
 use chat_protocol::id::{Digest, MessageId, Nonce16};
+use chat_protocol::keys::key_id;
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
 use chat_protocol::members::MemberList;
 use chat_protocol::name::ConversationId;
@@ -270,6 +271,7 @@ impl Endpoint {
         let verified =
             delivery.frame.verify(label::KEY, &signer.key, &signer.digest, &mut self.verified);
         if verified.is_err() {
+            self.trace_received(&delivery.frame, || "refused: not signed by its maker".to_owned());
             self.alarm(Alarm::BadSignature, &header.from, "a key was not signed by its maker");
             return Received::Done;
         }
@@ -291,6 +293,9 @@ impl Endpoint {
             self.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
+        self.trace_received(&delivery.frame, || {
+            format!("verified with key {} of {}; its wrap follows", header.sk, header.from)
+        });
         self.link.arriving.insert(e, Arriving { header, members: Vec::new() });
         Received::NeedsParts(e)
     }
@@ -352,13 +357,16 @@ impl Endpoint {
                 let own = me.and_then(|line| self.device.keys.encryption_key(&line.ek));
                 let own = own.ok_or_else(|| epoch::EpochError::NotForMe.to_string())?;
                 let wrap = wrap.ok_or_else(|| epoch::EpochError::NotForMe.to_string())?;
+                let ek = key_id(own.spki());
                 epoch::open(header, &e, &list, wrap, own)
-                    .map(|chains| (list, chains))
+                    .map(|chains| (list, chains, ek))
                     .map_err(|error| error.to_string())
             });
+        let told = opened.as_ref().map(|(_, _, ek)| ek).map_err(String::as_str);
+        self.trace_epoch(&e, &header.kc, told);
         let head = EpochHead { g: header.g, e };
         match opened {
-            Ok((list, chains)) => {
+            Ok((list, chains, _)) => {
                 // Another view: one's own is fetched before the next epoch is made (rule R4).
                 if self.current_list(&header.cid).hash() != list.hash() {
                     self.link.views.remove(&header.cid);

@@ -55,6 +55,9 @@ pub enum Event {
         from: UserName,
         /// What.
         text: String,
+        /// The letters of the text are moved on by one: a spoiler.
+        #[serde(default)]
+        veiled: bool,
         /// Place in the hub's log.
         position: u64,
         /// The writer's clock, Unix time in milliseconds.

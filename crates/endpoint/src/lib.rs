@@ -19,6 +19,7 @@ pub mod limits;
 pub mod store;
 
 mod answers;
+mod devices;
 mod endpoint;
 mod epochs;
 mod grants;
@@ -33,6 +34,8 @@ mod resend;
 mod rooms;
 mod state;
 mod table;
+mod trace;
+mod veiled;
 
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};

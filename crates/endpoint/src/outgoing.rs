@@ -194,11 +194,11 @@ impl Endpoint {
         self.state.owed.len() > 0
     }
 
-    fn direct(&self, to: &UserName) -> Result<ConversationId, SendError> {
+    pub(crate) fn direct(&self, to: &UserName) -> Result<ConversationId, SendError> {
         ConversationId::direct(&self.device.user, to).map_err(|_| SendError::ToOneself)
     }
 
-    fn draft(
+    pub(crate) fn draft(
         &mut self,
         now_ms: u64,
         cid: ConversationId,
@@ -256,7 +256,7 @@ impl Endpoint {
     }
 }
 
-fn check_text(text: &str) -> Result<(), SendError> {
+pub(crate) fn check_text(text: &str) -> Result<(), SendError> {
     content::check_text(text)?;
     if text.trim().is_empty() { Err(SendError::Empty) } else { Ok(()) }
 }

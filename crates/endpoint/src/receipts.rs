@@ -28,6 +28,12 @@ impl Endpoint {
         digest: Digest,
         readable: bool,
     ) {
+        // One's own other device needs no receipt; how far this one has read is told all the same.
+        if self.is_own(header) {
+            let due = now_ms.saturating_add(RECEIPT_DELAY_MS);
+            self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |at| at.min(due)));
+            return;
+        }
         let members = self.people_of(&header.cid).len();
         let steps = u64::try_from(members).unwrap_or(1).div_ceil(RECEIPT_MEMBERS_STEP).max(1);
         let owed = Owed {
@@ -119,9 +125,15 @@ impl Endpoint {
             delivery.frame.verify(label::RECEIPT, &signer.key, &signer.digest, &mut self.verified);
         let body = envelope::read_receipt(header, delivery.frame.body());
         let (true, Some(body)) = (verified.is_ok() && header.to == self.device.user, body) else {
+            self.trace_received(&delivery.frame, || "refused: not a valid receipt".to_owned());
             self.alarm(Alarm::BadSignature, &header.from, "a receipt that is not valid");
             return Received::Done;
         };
+        self.trace_received(&delivery.frame, || {
+            let named = body.re.iter().map(|(id, digest)| format!("{id} as {digest}"));
+            let named = named.collect::<Vec<_>>().join(", ");
+            format!("verified with key {} of {}; it names {named}", header.sk, header.from)
+        });
         let receipt = self.is_durable().then(|| B64Vec(delivery.frame.bytes().to_vec()));
         for (id, digest) in body.re {
             let Some(sent) = self.state.sent.get_mut(&id.to_string()) else { continue };

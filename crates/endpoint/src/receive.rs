@@ -133,7 +133,8 @@ impl Endpoint {
                 Received::Done => self.kept(&waiting.delivery, log),
                 Received::NeedsSender => {
                     if waiting.asked.is_none() {
-                        waiting.asked = Some(self.request_bundles(&[sender], None));
+                        let own = self.device.user.clone();
+                        waiting.asked = Some(self.request_bundles(&[sender, own], None));
                     }
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
@@ -271,6 +272,9 @@ impl Endpoint {
             }
             return self.unreadable(now_ms, delivery, header, "its sender's key is not to be had");
         };
+        if !asked && self.needs_siblings(header) {
+            return Received::NeedsSender;
+        }
         let digest = delivery.frame.digest(label::MSG);
         let verified =
             delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
@@ -341,6 +345,10 @@ impl Endpoint {
                 return self.unreadable(now_ms, delivery, header, &reason);
             }
         };
+        self.trace_received(&delivery.frame, || {
+            let (sk, from, n) = (&header.sk, &header.from, header.n);
+            format!("verified with key {sk} of {from}; opened with message key {n} of its chain")
+        });
         self.filled(&ChainName::of(header), header.n);
         if self.remember_received(header, *digest) {
             self.deliver(now_ms, opened, content, message_key);
@@ -363,6 +371,7 @@ impl Endpoint {
         if self.state.received.get(&key).is_some_and(|known| known.0 == digest.0) {
             self.owe(now_ms, header, *digest, true);
         } else {
+            self.trace_received(&opened.delivery.frame, || "refused: its counter was used".into());
             self.alarm(Alarm::Replay, &header.from, "a message came a second time");
         }
         Received::Done
@@ -376,27 +385,11 @@ impl Endpoint {
         content: Content,
         key: &MessageKey,
     ) {
-        let Opened { delivery, header, hand, .. } = opened;
+        let Opened { delivery, header, .. } = opened;
         let by = header.from.clone();
-        let (healed_by, granted_by) = match hand.clone() {
-            Hand::Log => (None, None),
-            Hand::Healed(by) => (Some(by), None),
-            Hand::Granted(by) => (None, Some(by)),
-        };
         match content {
-            Content::Text(text) => self.tell(Event::Message {
-                frame: self.keep(opened, key),
-                id: header.id,
-                cid: header.cid.clone(),
-                tag: header.t,
-                from: by,
-                text,
-                position: delivery.position,
-                sent_ms: header.ts,
-                hub_ms: delivery.hub_ms,
-                healed_by,
-                granted_by,
-            }),
+            Content::Text(text) => self.show(opened, key, text, false),
+            Content::Veiled(text) => self.show(opened, key, text, true),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
@@ -412,10 +405,36 @@ impl Endpoint {
                 }
                 self.tell(Event::ended(outcome, by, header.t == Tag::Ack));
             }
+            // Another device of this person has asked.
+            Content::Started { .. } | Content::Output { .. } | Content::Outcome(_)
+                if self.has_sibling_in(&header.e) => {}
             Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
                 self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
             }
         }
+    }
+
+    fn show(&mut self, opened: &Opened<'_>, key: &MessageKey, text: String, veiled: bool) {
+        let Opened { delivery, header, hand, .. } = opened;
+        let (healed_by, granted_by) = match hand.clone() {
+            Hand::Log => (None, None),
+            Hand::Healed(by) => (Some(by), None),
+            Hand::Granted(by) => (None, Some(by)),
+        };
+        self.tell(Event::Message {
+            frame: self.keep(opened, key),
+            id: header.id,
+            cid: header.cid.clone(),
+            tag: header.t,
+            from: header.from.clone(),
+            text,
+            veiled,
+            position: delivery.position,
+            sent_ms: header.ts,
+            hub_ms: delivery.hub_ms,
+            healed_by,
+            granted_by,
+        });
     }
 
     /// The frame and its key for the host's history, if this device keeps anything.
@@ -444,6 +463,9 @@ impl Endpoint {
     /// Target and freshness of a command (rule R9). The policy is the host's.
     fn on_command(&mut self, now_ms: u64, opened: &Opened<'_>, command: Command) {
         let Opened { header, digest, signer, .. } = opened;
+        if self.is_for_sibling(header) {
+            return;
+        }
         let own = &self.device.bundle;
         let expires_ms = header.ts.saturating_add(header.exp.unwrap_or(0));
         let not_before = header.ts.saturating_add(header.nbf.unwrap_or(0));
@@ -492,6 +514,7 @@ impl Endpoint {
         header: &MessageHeader,
         reason: &str,
     ) -> Received {
+        self.trace_received(&delivery.frame, || format!("refused: {reason}"));
         let digest = delivery.frame.digest(label::MSG);
         let (cid, from) = (header.cid.clone(), header.from.clone());
         self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });

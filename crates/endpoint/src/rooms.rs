@@ -38,7 +38,7 @@ pub(crate) struct Refresh {
     /// Requests without an answer.
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
-    asked: bool,
+    pub(crate) asked: bool,
     /// Number of links that were known before.
     known: Option<u32>,
 }

@@ -5,7 +5,8 @@
 //! - [`operation`]: what happened, as typed fields;
 //! - [`encode`]: the fields as one line of printable ASCII;
 //! - [`log`]: the handle that callers write to, and the thread that owns the files;
-//! - [`mod@file`]: one file on disk with its rotation.
+//! - [`mod@file`]: one file on disk with its rotation;
+//! - [`trace`]: beside all that, blocks about cryptography for people who ask for them.
 //!
 //! **Architecture Invariant.** No field holds what a person wrote, a key or a password: there is
 //! no field for it, free text is cut at [`operation::TEXT_BYTES_MAX`], and the argument list of a
@@ -26,6 +27,9 @@ pub mod log;
 
 pub mod file;
 
+pub mod trace;
+
 pub use file::{OpenError, Rotation};
 pub use log::{OperationLog, OperationLogs};
 pub use operation::{Level, Operation, Outcome, Text};
+pub use trace::CryptoTrace;

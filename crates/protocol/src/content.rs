@@ -1,7 +1,7 @@
 //! What is said inside a sealed body: strict JSON, padded to hide its length (rules R22, R28).
 //!
 //! ```text
-//! TEXT DM BROADCAST  {"x":"hello"}
+//! TEXT DM BROADCAST  {"x":"hello"}   {"x":"ifmmp","veil":true}
 //! CMD                {"argv":["uname","-a"],"salt":…,"ms":30000,"bytes":1048576}
 //! OUT                {"re":…,"stream":"started"}   {"re":…,"stream":"stdout","data":…}
 //! ACK NOACK          {"re":…,"of":…,"st":1,"code":"E_EXIT","reason":"…"}
@@ -90,6 +90,8 @@ pub struct Outcome {
 pub enum Content {
     /// TEXT, DM, BROADCAST.
     Text(String),
+    /// The same with each letter moved on by one, to be moved back when it is shown.
+    Veiled(String),
     /// CMD.
     Command(Command),
     /// OUT: the command was started.
@@ -139,6 +141,8 @@ pub struct LastMessage {
 struct Wire {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     x: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    veil: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     argv: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -204,6 +208,10 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
     let mut wire = Wire { void: notes.void.clone(), last: notes.last, ..Wire::default() };
     match content.clone() {
         Content::Text(text) => wire.x = Some(text),
+        Content::Veiled(text) => {
+            wire.x = Some(text);
+            wire.veil = Some(true);
+        }
         Content::Command(command) => {
             wire.argv = Some(command.argv);
             wire.salt = Some(command.salt);
@@ -261,7 +269,13 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
     wire.pad = None;
     let content = match tag {
         Tag::Text | Tag::Dm | Tag::Broadcast => {
-            text(wire.x.take().ok_or_else(|| form("x is missing"))?)?
+            let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
+            match wire.veil.take() {
+                None => Content::Text(text),
+                Some(true) => Content::Veiled(text),
+                // One way to write each content.
+                Some(false) => return Err(form("veil is true or absent")),
+            }
         }
         Tag::Cmd => command(tag, &mut wire)?,
         Tag::Out => output(tag, &mut wire)?,
@@ -298,9 +312,9 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
     if wire == Wire::default() { Ok((content, notes)) } else { Err(form("a key of another tag")) }
 }
 
-fn text(text: String) -> Result<Content, ContentError> {
+fn text(text: String) -> Result<String, ContentError> {
     cap("text in bytes", text.len(), MESSAGE_TEXT_BYTES_MAX)?;
-    Ok(Content::Text(text))
+    Ok(text)
 }
 
 fn output(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
@@ -378,6 +392,7 @@ mod tests {
         };
         for (tag, content) in [
             (Tag::Text, Content::Text("héllo \u{1b}[31m".into())),
+            (Tag::Dm, Content::Veiled("ifmmp".into())),
             (Tag::Cmd, Content::Command(command)),
             (Tag::Out, Content::Started { re }),
             (Tag::Out, Content::Output { re, stream: OutputStream::Stderr, data: vec![0, 255] }),
@@ -404,6 +419,10 @@ mod tests {
             "{\"x\":\"a\",\"y\":1}",
             "{\"x\":\"\\ud800\"}",
             "{\"x\":1}",
+            "{\"x\":\"a\",\"veil\":false}",
+            "{\"x\":\"a\",\"veil\":1}",
+            "{\"x\":\"a\",\"veil\":null}",
+            "{\"veil\":true}",
             "{}",
             "[]",
             "",

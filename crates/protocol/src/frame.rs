@@ -158,6 +158,15 @@ impl RawFrame {
         Digest(sha256(&self.to_be_signed(label)))
     }
 
+    /// The batch whose root was signed, as this frame climbs to it; nothing for a frame signed alone.
+    pub fn batch(&self, label: &str) -> Option<BatchPlace> {
+        let Auth::Batch { count, index, path, .. } = &self.auth else { return None };
+        let (path, _) = self.bytes.get(path.clone()).unwrap_or_default().as_chunks::<32>();
+        let leaf = batch::leaf(&self.to_be_signed(label));
+        let root = Digest(batch::climb(leaf, *count, *index, path)?);
+        Some(BatchPlace { count: *count, index: *index, root })
+    }
+
     /// Checks the signature. The root of a batch is checked once and remembered in `verified`.
     pub fn verify(
         &self,
@@ -185,6 +194,17 @@ impl RawFrame {
             }
         }
     }
+}
+
+/// A frame's place among those that one signature covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchPlace {
+    /// How many.
+    pub count: u16,
+    /// Which of them.
+    pub index: u16,
+    /// What was signed.
+    pub root: Digest,
 }
 
 /// `label || 00 || SHA(hdr) || SHA(body)`: what a signature covers (6.2).

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use crate::b64;
@@ -74,6 +75,9 @@ pub enum Mode {
     /// A new machine asks for the vault: login secret only, no signature. The hub answers with the
     /// vault and closes.
     Vault,
+    /// A known device changes the password: its signature, the login secret so far, the new one and
+    /// the vault sealed anew. The hub answers and closes.
+    Passwd,
 }
 
 /// Whether the sign-in is bound to the TLS connection under it.
@@ -142,6 +146,9 @@ pub struct AuthBody {
     /// The sealed vault, to be kept.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
     pub vault: Option<Vec<u8>>,
+    /// The login secret from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
+    pub new_pw: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for AuthBody {
@@ -431,8 +438,12 @@ pub struct PasswordKeys {
 }
 
 impl PasswordKeys {
-    /// Stretches a password (NFC) for one user of one hub; a tenth of a second on purpose.
+    /// Stretches a password for one user of one hub; a tenth of a second on purpose. The password
+    /// is brought to Unicode form NFC first: keyboards differ in how they write an umlaut.
     pub fn derive(password: &str, server: &KeyId, user: &UserName) -> Self {
+        // NFC is at most three times as long; a string that grows would leave copies behind.
+        let mut composed = Zeroizing::new(String::with_capacity(password.len().saturating_mul(3)));
+        composed.extend(password.nfc());
         let server = server.to_string();
         let salt = sha256_parts(&[
             label::PW.as_bytes(),
@@ -441,7 +452,7 @@ impl PasswordKeys {
             &[0],
             user.as_str().as_bytes(),
         ]);
-        let stretched = pbkdf2_sha256(password.as_bytes(), &salt, PASSWORD_ROUNDS);
+        let stretched = pbkdf2_sha256(composed.as_bytes(), &salt, PASSWORD_ROUNDS);
         Self {
             login: hkdf_expand(&stretched, &[label::PW_AUTH.as_bytes()]),
             vault: hkdf_expand(&stretched, &[label::PW_VAULT.as_bytes()]),
@@ -515,8 +526,13 @@ mod tests {
         let user = UserName::new("alice").unwrap();
         let reception = Reception::new(&hub, [1; 32]);
         let greeting = Greeting::read(reception.text()).unwrap();
-        let body =
-            AuthBody { purpose: Purpose::Task, pw: Some(vec![1; 32]), bundle: None, vault: None };
+        let body = AuthBody {
+            purpose: Purpose::Task,
+            pw: Some(vec![1; 32]),
+            bundle: None,
+            vault: None,
+            new_pw: None,
+        };
         let exporter = Some([4; 32]);
         let credentials = Credentials {
             user: &user,
@@ -541,6 +557,18 @@ mod tests {
         let relayed = reception.open(&text, &link, Some([5; 32])).unwrap();
         assert!(relayed.verify(&key).is_err(), "another TLS connection");
         assert!(reception.open(&text, &link, None).is_err(), "no TLS under it");
+    }
+
+    #[test]
+    fn a_password_is_the_same_however_its_letters_are_composed() {
+        let (hub, alice) = (KeyId([1; 16]), UserName::new("alice").unwrap());
+        let derive = |password: &str| PasswordKeys::derive(password, &hub, &alice);
+        // ü and ệ as one character each, and as a letter with marks in another order.
+        let composed = derive("gr\u{fc}n \u{1ec7}");
+        let apart = derive("gru\u{308}n e\u{302}\u{323}");
+        assert_eq!((&composed.login, &composed.vault), (&apart.login, &apart.vault));
+        assert_ne!(composed.login, derive("grun e").login, "marks count");
+        assert_ne!(derive("\u{fb01}x").login, derive("fix").login, "NFC, not NFKC");
     }
 
     #[test]

@@ -279,6 +279,11 @@ pub enum HubToClient {
         /// Their new heads.
         heads: Vec<Head>,
     },
+    /// People who have published new keys: a new device, or other keys of a known one. Ephemeral.
+    Keys {
+        /// Their names.
+        users: Vec<UserName>,
+    },
     /// Answers `BUNDLES`.
     Bundles {
         /// The request.

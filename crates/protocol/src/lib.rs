@@ -29,6 +29,9 @@ pub mod batch;
 pub mod frame;
 pub mod header;
 pub mod tag;
+pub mod vault;
+
+pub mod trace;
 
 pub mod crypto;
 pub mod keys;

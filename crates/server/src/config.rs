@@ -136,6 +136,11 @@ pub struct Options {
     /// (recipients always check everything) [default: signature]
     #[arg(long, env = "CHAT_SERVER_VERIFY", value_enum, value_name = "WHAT")]
     pub verify: Option<Verify>,
+    /// Tell for each frame what was signed and wrapped, and the verdict; on standard error or in a
+    /// file
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "-")]
+    pub trace_crypto: Option<PathBuf>,
     /// Time to finish what is queued after SIGTERM, as 5s or 500ms [default: 5s]
     #[arg(long, env = "CHAT_SERVER_DRAIN_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     pub drain_timeout: Option<Duration>,
@@ -208,6 +213,8 @@ pub struct Config {
     pub log_format: Option<LogFormat>,
     /// What is checked before a frame is stored.
     pub verify: Verify,
+    /// Where the story of the encryption goes, if it is wanted; `-` is standard error.
+    pub trace_crypto: Option<PathBuf>,
     /// Time to finish what is queued when stopping.
     pub drain_time_max: Duration,
     /// How much may wait for somebody who is away.
@@ -266,6 +273,7 @@ impl Config {
             is_plaintext_exposed: false,
             log_format: None,
             verify: Verify::Signature,
+            trace_crypto: None,
             drain_time_max: DRAIN_TIME_DEFAULT,
             mailbox: MailboxLimits::default(),
             key_sizes: KeySizes::PEOPLE,
@@ -296,6 +304,7 @@ impl Config {
             is_plaintext_exposed,
             log_format: options.log_format,
             verify: options.verify.unwrap_or(Verify::Signature),
+            trace_crypto: options.trace_crypto,
             drain_time_max: options.drain_timeout.unwrap_or(DRAIN_TIME_DEFAULT),
             mailbox: MailboxLimits {
                 messages_max: options.mailbox_messages.unwrap_or(MAILBOX_MESSAGES_MAX),
@@ -342,6 +351,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
         insecure_plaintext: given.insecure_plaintext.or(file.insecure_plaintext),
         log_format: given.log_format.or(file.log_format),
         verify: given.verify.or(file.verify),
+        trace_crypto: given.trace_crypto,
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_oplog::OperationLog;
+use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::{
     id::Nonce16,
     keys::{Bundle, DeviceKeys},
@@ -41,6 +41,7 @@ pub struct Shared {
     pub(crate) log: OperationLog,
     pub(crate) verify: Verify,
     pub(crate) clock: Clock,
+    pub(crate) trace: Option<CryptoTrace>,
 }
 
 /// The hub, for those who live in it.
@@ -102,6 +103,8 @@ pub struct Parts<S> {
     pub console: Console,
     /// The time.
     pub clock: Clock,
+    /// Where the story of the encryption is told, if anywhere.
+    pub trace: Option<CryptoTrace>,
 }
 
 /// A hub whose worker runs, and nothing around it.
@@ -117,7 +120,7 @@ pub struct Assembled {
 impl<S: Store + 'static> Parts<S> {
     /// Brings the account `server` up to date and starts the worker.
     pub async fn assemble(self) -> Result<Assembled, RunError> {
-        let Self { mut store, reads, snapshot, identity, metrics, log, clock, .. } = self;
+        let Self { mut store, reads, snapshot, identity, metrics, log, clock, trace, .. } = self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
         let mut router = Router::restore(snapshot, mailbox)?;
         own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
@@ -129,7 +132,8 @@ impl<S: Store + 'static> Parts<S> {
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
         let passwords = Passwords::default();
-        let shared = Shared { requests, reads, identity, passwords, metrics, log, verify, clock };
+        let shared =
+            Shared { requests, reads, identity, passwords, metrics, log, verify, clock, trace };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
     }
 }
@@ -149,6 +153,7 @@ pub(crate) struct Started {
 pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Started, RunError> {
     let lock = DataLock::take(&config.data)?;
     let log = OperationLog::open(&config.logs, "server")?;
+    let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let helper = config.helper.as_deref();
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
@@ -159,8 +164,19 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
     metrics.watch_log(move || lost.lines_failed());
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
-    let parts =
-        Parts { store, reads, snapshot, identity, verify, mailbox, metrics, log, console, clock };
+    let parts = Parts {
+        store,
+        reads,
+        snapshot,
+        identity,
+        verify,
+        mailbox,
+        metrics,
+        log,
+        console,
+        clock,
+        trace,
+    };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
     Ok(Started { hub, worker, stop, lock, agent })
 }

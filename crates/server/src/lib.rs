@@ -61,6 +61,7 @@ pub mod metrics;
 pub mod notices;
 pub mod socket;
 pub mod tls;
+mod trace;
 pub mod upgrade;
 
 use std::{io, sync::Arc};

@@ -192,6 +192,20 @@ pub const GUESS_PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// the owner to wait for.
 pub const GUESS_PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// Wrong passwords from one address that cost nothing but the check: an office behind one address
+/// has several people who mistype.
+pub const ADDRESS_GUESSES_FREE: u32 = 10;
+
+/// Longest pause between guesses from one address.
+pub const ADDRESS_PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// Wrong guesses are forgotten after this time without another: a person who mistyped yesterday
+/// starts anew, and whoever waits that long guesses slower than with the pauses.
+pub const GUESS_MEMORY: Duration = Duration::from_hours(1);
+
+/// Addresses whose wrong guesses are remembered, oldest forgotten first.
+pub const GUESSING_ADDRESSES_MAX: usize = 10_000;
+
 /// Names whose wrong guesses are remembered, oldest forgotten first.
 pub const GUESSED_NAMES_MAX: usize = 10_000;
 

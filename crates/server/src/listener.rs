@@ -39,6 +39,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
 
 use crate::{

@@ -138,6 +138,7 @@ impl Reader {
             Ok(Binary::Upload(part)) => match self.upload.add(part, arrived) {
                 Step::More => Ok(()),
                 Step::Complete(request, epoch) => {
+                    self.hub.trace_wraps(&epoch);
                     let request = FrameRequest { epoch: Some(epoch), ..*request };
                     self.send_frame(request).await
                 }
@@ -171,7 +172,9 @@ impl Reader {
         };
         self.hub.metrics.frames_in.of(Some(header.tag())).inc();
         let id = header.id();
-        if let Err(refusal) = self.admit(&header, &frame) {
+        let admitted = self.admit(&header, &frame);
+        self.hub.trace_frame(&frame, &header, admitted.as_ref().err());
+        if let Err(refusal) = admitted {
             self.refuse(HubStage::Stored, Some(id), &refusal, Some(&header));
             if let Header::Key(_) = header {
                 self.upload.ignore(Digest(sha256(frame.header())));

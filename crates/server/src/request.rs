@@ -19,7 +19,7 @@ use crate::{
     connection::ConnectionId,
     outbox::Outbox,
     queue::{ConnectionSender, QueueSender},
-    store::{AccountId, DeviceId, LogId},
+    store::{AccountId, DeviceId, LogId, NewPassword},
 };
 
 /// The queue of the hub, as readers see it.
@@ -56,6 +56,8 @@ pub enum Request {
     Ask(Arc<Peer>, ClientToHub),
     /// Somebody wants to come in.
     SignIn(Box<SignIn>),
+    /// Another password, proved and hashed.
+    Password(Box<PasswordChange>),
     /// A session has caught up.
     GoLive(GoLive),
     /// A connection has ended.
@@ -108,6 +110,14 @@ pub struct SignIn {
     pub outbox: Outbox,
     /// How it ended.
     pub reply: oneshot::Sender<Result<Admitted, Refusal>>,
+}
+
+/// Another password.
+pub struct PasswordChange {
+    /// What is to be kept.
+    pub new: NewPassword,
+    /// How it ended.
+    pub reply: oneshot::Sender<Result<(), Refusal>>,
 }
 
 /// What a sign-in has proved.

@@ -56,21 +56,19 @@ impl Sessions {
         self.by_account.contains_key(&account)
     }
 
-    /// Whether a device may come in beside those that are here.
+    /// Whether a device may come in beside those that are here. Devices of one account do not
+    /// disturb each other; a device has one interactive session.
     pub fn admit(
         &self,
         account: AccountId,
         device: Option<DeviceId>,
         purpose: Purpose,
     ) -> Result<(), Refusal> {
-        let Some(sessions) = self.by_account.get(&account) else { return Ok(()) };
-        let in_use = |reason: &str| Err(Refusal::new(code::NAME_IN_USE, reason));
-        if sessions.iter().any(|session| Some(session.peer.device) != device) {
-            return in_use("this name is signed in from another device");
-        }
-        let is_taken = sessions.iter().any(|s| s.peer.purpose == Purpose::Interactive);
-        if purpose == Purpose::Interactive && is_taken {
-            return in_use("this name is signed in already on this device");
+        let sessions = self.by_account.get(&account).into_iter().flatten();
+        let mut own = sessions.filter(|session| Some(session.peer.device) == device);
+        if purpose == Purpose::Interactive && own.any(|s| s.peer.purpose == Purpose::Interactive) {
+            let reason = "this name is signed in already on this device";
+            return Err(Refusal::new(code::NAME_IN_USE, reason));
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! From HELLO to a session (rules R16, R21). What can be checked without the state of the hub is
 //! checked here; the worker does the rest and gives the one answer.
 
+mod change;
+mod guesses;
 mod password;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use chat_oplog::{Operation, Outcome};
 use chat_protocol::{
@@ -15,7 +17,10 @@ use chat_protocol::{
     name::UserName,
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::{sync::oneshot, time::timeout_at};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
@@ -23,6 +28,7 @@ use crate::{
     connection::PeerInfo,
     hub::Shared,
     limits::{LOGIN_SECRET_BYTES, VAULT_BYTES_MAX},
+    listener::source,
     outbox::Outbox,
     queue::Lane,
     request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
@@ -30,6 +36,7 @@ use crate::{
     store::AccountRow,
 };
 
+use guesses::Attempt;
 pub use password::Passwords;
 use password::Unavailable;
 
@@ -157,16 +164,21 @@ async fn enter(
         return Err(Problem::refuse(code::MALFORMED, reason));
     }
     let is_secret = |pw: &Vec<u8>| pw.len() == LOGIN_SECRET_BYTES;
-    if !received.body.pw.as_ref().is_none_or(is_secret) {
+    let secrets = [&received.body.pw, &received.body.new_pw];
+    if !secrets.into_iter().flatten().all(is_secret) {
         return Err(Problem::refuse(code::MALFORMED, "a login secret has 32 bytes"));
     }
     let (proof, spki) = match received.header.m {
         Mode::Reg => register(hub, &received).await?,
         Mode::Sig => by_signature(hub, &received).await?,
-        Mode::Pw => by_password(hub, &received).await?,
+        Mode::Pw => by_password(hub, &received, peer).await?,
         Mode::Vault => {
-            send_vault(hub, &received, socket).await?;
+            send_vault(hub, &received, peer, socket).await?;
             return Err(Problem::Answered);
+        }
+        Mode::Passwd => {
+            change::password(hub, &received, peer, queue).await?;
+            return Err(change::answer(hub, &received, socket).await);
         }
     };
     let (reply, answer) = oneshot::channel();
@@ -307,21 +319,29 @@ fn stored_bundles(account: &AccountRow) -> Result<Vec<Bundle>, Problem> {
 }
 
 /// Checks the login secret; wrong ones get slower.
-async fn check_password(hub: &Shared, received: &ReceivedAuth) -> Result<AccountRow, Problem> {
+async fn check_password(
+    hub: &Shared,
+    received: &ReceivedAuth,
+    peer: &PeerInfo,
+) -> Result<AccountRow, Problem> {
     let name = &received.header.u;
-    let folded = name.folded();
-    if let Some(pause) = hub.passwords.pause(&folded, Instant::now()) {
-        let seconds = pause.as_secs().saturating_add(1);
-        let reason = format!("too many wrong passwords for this name; wait {seconds} s");
-        return Err(Problem::refuse(code::TOO_MANY, reason));
-    }
     let Some(secret) = received.body.pw.clone() else {
-        return Err(Problem::refuse(code::MALFORMED, "a login secret is needed here"));
+        return Err(change::no_secret(hub, name).await?);
     };
-    let account = account(hub, name).await?;
-    let stored = account.as_ref().and_then(|account| account.password.clone());
-    let is_right = hub.passwords.check(secret, stored).await?;
-    hub.passwords.note(&folded, is_right, Instant::now());
+    let attempt = Attempt { name: name.folded(), source: source(peer.addr.ip()) };
+    hub.passwords
+        .begin(&attempt, Instant::now().into_std())
+        .map_err(|wait| Problem::refuse(code::TOO_MANY, wait.reason()))?;
+    let checked = compare(hub, name, secret).await;
+    hub.passwords.settle(
+        &attempt,
+        match &checked {
+            Ok((Some(_), true)) => guesses::Ended::Right,
+            Ok((Some(_), false)) => guesses::Ended::Wrong,
+            Ok((None, _)) | Err(_) => guesses::Ended::Void,
+        },
+    );
+    let (account, is_right) = checked?;
     let account = account.ok_or_else(|| nobody(name))?;
     if !is_right {
         return Err(Problem::refuse(code::SIGN_IN, "wrong password"));
@@ -329,8 +349,24 @@ async fn check_password(hub: &Shared, received: &ReceivedAuth) -> Result<Account
     Ok(account)
 }
 
-async fn by_password(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Vec<u8>), Problem> {
-    let account = check_password(hub, received).await?;
+/// The account of a name and whether the secret is its own. An unknown name costs the same time.
+async fn compare(
+    hub: &Shared,
+    name: &UserName,
+    secret: Vec<u8>,
+) -> Result<(Option<AccountRow>, bool), Problem> {
+    let account = account(hub, name).await?;
+    let stored = account.as_ref().and_then(|account| account.password.clone());
+    let is_right = hub.passwords.check(secret, stored).await?;
+    Ok((account, is_right))
+}
+
+async fn by_password(
+    hub: &Shared,
+    received: &ReceivedAuth,
+    peer: &PeerInfo,
+) -> Result<(Proof, Vec<u8>), Problem> {
+    let account = check_password(hub, received, peer).await?;
     let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? else {
         return Err(Problem::refuse(code::MALFORMED, "a new device needs a bundle"));
     };
@@ -355,9 +391,10 @@ async fn by_password(hub: &Shared, received: &ReceivedAuth) -> Result<(Proof, Ve
 async fn send_vault(
     hub: &Shared,
     received: &ReceivedAuth,
+    peer: &PeerInfo,
     socket: &mut Socket,
 ) -> Result<(), Problem> {
-    let account = check_password(hub, received).await?;
+    let account = check_password(hub, received, peer).await?;
     let vault = hub.reads.vault(account.id).await?;
     let signed_in =
         SignedIn { time: (hub.clock)(), heads: Vec::new(), counters: Vec::new(), vault };

@@ -91,6 +91,19 @@ pub struct NewBundle {
     pub bundle: Arc<Bundle>,
 }
 
+/// Another password for an account.
+#[derive(Debug)]
+pub struct NewPassword {
+    /// Whose.
+    pub account: AccountId,
+    /// The Argon2 string that it replaces; another one by now is a [`Conflict`].
+    pub before: String,
+    /// Argon2 string of the new login secret.
+    pub password: String,
+    /// The vault, sealed with the new password.
+    pub vault: Vec<u8>,
+}
+
 /// A message or a receipt.
 #[derive(Debug)]
 pub struct NewEntry {
@@ -172,6 +185,8 @@ pub enum Proposal {
     Account(Box<NewAccount>),
     /// Keeps a bundle.
     Bundle(Box<NewBundle>),
+    /// Replaces a password and the vault together.
+    Password(Box<NewPassword>),
     /// Appends a message or receipt.
     Entry(Box<NewEntry>),
     /// Appends an epoch.

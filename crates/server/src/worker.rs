@@ -6,6 +6,7 @@
 mod ask;
 mod enter;
 mod notify;
+mod password;
 mod story;
 
 use std::{
@@ -219,6 +220,7 @@ impl<S: Store> Worker<S> {
                 }
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
+            Request::Password(_) => Next::password(queued),
             Request::Ask(peer, question) => {
                 story::ask(&self.log, &queued);
                 match self.ask(peer, question) {
@@ -242,6 +244,7 @@ impl<S: Store> Worker<S> {
     fn finish(&mut self, now_ms: u64, queued: Open, committed: Committed, story: &Batch) {
         match &queued.item {
             Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed, story),
+            Request::Password(_) => password::finish(queued, &committed),
             Request::Frame(request) => {
                 let position = match committed.outcome {
                     Err(conflict) => {
@@ -331,6 +334,10 @@ impl<S: Store> Worker<S> {
                 self.answer(request, &decision, None, 0, (&queued, None));
             }
             Request::SignIn(request) => {
+                // Whoever waited for it may be gone.
+                request.reply.send(Err(refusal)).ok();
+            }
+            Request::Password(request) => {
                 // Whoever waited for it may be gone.
                 request.reply.send(Err(refusal)).ok();
             }

@@ -24,6 +24,8 @@ impl Talk {
             }
             SlashCommand::Room(command) => self.in_room(command).await,
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
+            SlashCommand::Veil { on } => self.veil(on),
+            SlashCommand::Password => self.change_password().await,
             SlashCommand::Status => self.with_status(Self::status).await,
             SlashCommand::Pending => self.with_status(Self::pending).await,
             SlashCommand::Fingerprint { user } => {
@@ -46,7 +48,7 @@ impl Talk {
         }
     }
 
-    fn say(&self, text: &str, object: &serde_json::Value) -> Said {
+    pub(super) fn say(&self, text: &str, object: &serde_json::Value) -> Said {
         Said::line(if self.is_json { object.to_string() } else { text.to_owned() })
     }
 

@@ -28,6 +28,8 @@ enum Wanted {
 pub(super) struct Rooms {
     /// Where plain text goes.
     pub(super) current: RoomName,
+    /// What is typed goes out under the veil.
+    pub(super) is_veiled: bool,
     /// What the prompt says.
     pub(super) prompt: Arc<Mutex<String>>,
     /// Names seen, for completion.
@@ -44,6 +46,7 @@ impl Rooms {
     pub(super) fn new(me: &UserName) -> Self {
         let rooms = Self {
             current: RoomName::lobby(),
+            is_veiled: false,
             prompt: Arc::default(),
             names: Arc::default(),
             going: None,
@@ -69,9 +72,11 @@ impl Rooms {
         self.show_prompt(me);
     }
 
-    fn show_prompt(&self, me: &UserName) {
+    /// Writes the prompt anew: name, veil, room.
+    pub(super) fn show_prompt(&self, me: &UserName) {
         let mut prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
-        *prompt = format!("{me} #{}> ", self.current);
+        let mark = if self.is_veiled { "~" } else { "" };
+        *prompt = format!("{me} {mark}#{}> ", self.current);
     }
 
     /// The room in the spelling under which it is known.

@@ -51,6 +51,9 @@ pub enum Verb {
     Send {
         /// A user, #ROOM, or ALL
         to: String,
+        /// Shift the letters, as for a spoiler; shown shifted back
+        #[arg(long)]
+        veil: bool,
         /// The text; `-` reads it from standard input
         #[arg(required = true)]
         text: Vec<String>,
@@ -76,6 +79,12 @@ pub enum Verb {
     Users,
     /// Show the rooms: those I am in, and the open ones
     Rooms,
+    /// Change the password of the account and of this machine's key file
+    Passwd {
+        /// File whose first line is the new password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
     /// Let others run commands on this machine, as far as a policy allows
     Agent {
         /// Who may run what; without it everything is refused
@@ -140,6 +149,10 @@ pub struct CommonArguments {
     /// Size of new keys: 2048, 3072 or 4096 [default: 3072, emulated clients 2048]
     #[arg(long, global = true, value_name = "BITS")]
     pub key_bits: Option<u32>,
+    /// Tell for each message what is signed, wrapped and verified; on standard error or in a file
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "-")]
+    pub trace_crypto: Option<PathBuf>,
     /// Trust the certificates of this PEM file instead of the system's
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,

@@ -31,12 +31,20 @@ fn verbs_are_read() {
         ("--user alice", Mode::Interactive),
         (
             "--user alice send bob hello you",
-            Mode::Send { to: Recipient::User(name("bob")), text: given("hello you") },
+            Mode::Send { to: Recipient::User(name("bob")), text: given("hello you"), veil: false },
         ),
-        ("send all hi --user a", Mode::Send { to: Recipient::All, text: given("hi") }),
+        (
+            "send bob --veil hello --user a",
+            Mode::Send { to: Recipient::User(name("bob")), text: given("hello"), veil: true },
+        ),
+        ("send all hi --user a", Mode::Send { to: Recipient::All, text: given("hi"), veil: false }),
         (
             "--user a send #lobby -",
-            Mode::Send { to: Recipient::Room(RoomName::lobby()), text: SendText::StandardInput },
+            Mode::Send {
+                to: Recipient::Room(RoomName::lobby()),
+                text: SendText::StandardInput,
+                veil: false,
+            },
         ),
         (
             "--user a listen --count 3 --for 10s --json",

@@ -6,7 +6,7 @@ use chat_endpoint::store::Change;
 use chat_endpoint::{Event, Notification, SendError, Step};
 use chat_protocol::id::MessageId;
 
-use super::{Driver, End, Input, Link, Order, Sent};
+use super::{Driver, End, Input, Link, Order, Sent, Whom};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{Incoming, Session};
@@ -47,7 +47,8 @@ impl Driver {
         if !self.flushes.is_empty() && self.endpoint.owes_receipts() {
             self.endpoint.flush_receipts(now_ms);
         }
-        let Step { mut changes, transmits, mut events } = self.endpoint.finish(now_ms);
+        let Step { mut changes, transmits, mut events, trace } = self.endpoint.finish(now_ms);
+        self.tell_crypto(&trace);
         let answers = self.answers.note(&events);
         if let Some(home) = &mut self.home {
             changes.extend(left.rows.into_iter().chain(answers));
@@ -79,6 +80,15 @@ impl Driver {
         match replies.close {
             Some(reply) => Err(End::Asked(Some(reply))),
             None => Ok(()),
+        }
+    }
+
+    /// Writes the story of the encryption, where somebody wants it.
+    fn tell_crypto(&self, blocks: &[String]) {
+        let Some(trace) = &self.trace else { return };
+        let user = &self.endpoint.device().user;
+        for block in blocks {
+            trace.write(user.as_str(), block);
         }
     }
 
@@ -120,6 +130,18 @@ impl Driver {
                 let sent = endpoint.tell_user(now_ms, &to, &text);
                 self.answers.expect(&sent);
                 self.journal.tell(&to, text.len(), &sent);
+                replies.sent.push((reply, sent));
+            }
+            Order::Veiled { whom, shifted, reply } => {
+                let sent = match &whom {
+                    Whom::Room(room) => endpoint.say_veiled(now_ms, room, &shifted),
+                    Whom::User(to) => endpoint.tell_user_veiled(now_ms, to, &shifted),
+                };
+                self.answers.expect(&sent);
+                match &whom {
+                    Whom::Room(room) => self.journal.say(room, shifted.len(), &sent),
+                    Whom::User(to) => self.journal.tell(to, shifted.len(), &sent),
+                }
                 replies.sent.push((reply, sent));
             }
             Order::Run { target, argv, options, reply } => {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_endpoint::BundleCache;
-use chat_oplog::{OperationLogs, Rotation};
+use chat_oplog::{CryptoTrace, OperationLogs, Rotation};
 use chat_protocol::crypto::random;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::{RoomName, UserName};
@@ -175,7 +175,8 @@ impl<'a> Crowd<'a> {
         let known = KnownServers::in_memory();
         let connector = Connector::new(self.common.servers.clone(), &self.common.trust, known)?;
         let logs = OperationLogs::start(&self.common.logs, Rotation::default())?;
-        let desk = Desk { connector: Arc::new(connector), bundles: Arc::default(), logs };
+        let trace = crate::start::crypto_trace(self.common)?;
+        let desk = Desk { connector: Arc::new(connector), bundles: Arc::default(), logs, trace };
         let (told, mut milestones) = mpsc::channel(names.len() * client::MILESTONES_EACH);
         let mut signed_in = stream::iter(names.iter().zip(devices).enumerate())
             .map(|(number, (name, device))| {
@@ -330,6 +331,7 @@ struct Desk {
     connector: Arc<Connector>,
     bundles: Arc<BundleCache>,
     logs: OperationLogs,
+    trace: Option<CryptoTrace>,
 }
 
 impl Desk {
@@ -347,6 +349,7 @@ impl Desk {
             account: Account::Memory(device),
             bundles: Arc::clone(&self.bundles),
             log,
+            trace: self.trace.clone(),
         };
         Box::pin(Client::start(options)).await.map_err(|error| {
             let status = error.exit_status();

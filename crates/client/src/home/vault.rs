@@ -5,12 +5,13 @@ use chat_protocol::crypto::{SigningKey, random};
 use chat_protocol::handshake::PasswordKeys;
 use chat_protocol::id::KeyId;
 use chat_protocol::name::UserName;
+use chat_protocol::vault;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The vault's number: it would grow with each change of the password.
-const SEQUENCE: u32 = 1;
+/// The number of an account's first vault; it grows with each change of the password.
+pub const FIRST_NUMBER: u32 = 1;
 
 /// The opened vault.
 pub struct Vault {
@@ -61,9 +62,20 @@ impl Vault {
         SigningKey::from_pkcs8(&self.identity)
     }
 
-    /// The bytes for the key file and for the hub, sealed with a password.
-    pub fn seal(&self, keys: &PasswordKeys, server: &KeyId, user: &UserName) -> Vec<u8> {
-        keys.seal_vault(server, user, SEQUENCE, random(), &self.to_clear())
+    /// The bytes for the key file and for the hub, sealed with a password under this number.
+    pub fn seal(
+        &self,
+        keys: &PasswordKeys,
+        server: &KeyId,
+        user: &UserName,
+        number: u32,
+    ) -> Vec<u8> {
+        vault::keep(number, &keys.seal_vault(server, user, number, random(), &self.to_clear()))
+    }
+
+    /// The number of a sealed vault; 0 for one in clear.
+    pub fn number(bytes: &[u8]) -> u32 {
+        if Self::is_clear(bytes) { 0 } else { vault::split(bytes).map_or(0, |(number, _)| number) }
     }
 
     /// The bytes for the key file of an account without a password.
@@ -85,8 +97,8 @@ impl Vault {
             return Ok(vault);
         }
         let keys = keys.ok_or(VaultError::Locked)?;
-        let clear =
-            keys.open_vault(server, user, SEQUENCE, bytes).map_err(|_| VaultError::Wrong)?;
+        let (number, sealed) = vault::split(bytes).ok_or(VaultError::Wrong)?;
+        let clear = keys.open_vault(server, user, number, sealed).map_err(|_| VaultError::Wrong)?;
         Self::from_clear(&clear)
     }
 

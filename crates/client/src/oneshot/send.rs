@@ -18,13 +18,21 @@ use crate::start::Failure;
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Sends one message and waits until the server has stored or refused it.
-pub async fn send(common: &Common, to: &Recipient, text: &SendText) -> Result<ExitStatus, Failure> {
+pub async fn send(
+    common: &Common,
+    to: &Recipient,
+    text: &SendText,
+    veil: bool,
+) -> Result<ExitStatus, Failure> {
     let text = match text {
         SendText::Given(text) => text.clone(),
         SendText::StandardInput => standard_input()?,
     };
     let mut task = Box::pin(Task::start(common)).await?;
     let id = match to {
+        Recipient::User(user) if veil => task.client.tell_veiled(user, &text).await?,
+        Recipient::Room(room) if veil => task.client.say_veiled(room, &text).await?,
+        Recipient::All if veil => task.client.say_veiled(&RoomName::all(), &text).await?,
         Recipient::User(user) => task.client.tell(user, &text).await?,
         Recipient::Room(room) => {
             let join = RoomAction::Join { create: false };

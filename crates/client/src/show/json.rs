@@ -8,6 +8,8 @@ use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::veil;
+
 /// The objects for an event; most have one.
 pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
     match event {
@@ -90,8 +92,18 @@ pub fn person(person: &Person) -> Value {
 }
 
 fn message(me: &UserName, event: &Event) -> Option<Value> {
-    let Event::Message { id, cid, from, text, position, sent_ms, healed_by, granted_by, .. } =
-        event
+    let Event::Message {
+        id,
+        cid,
+        from,
+        text,
+        veiled,
+        position,
+        sent_ms,
+        healed_by,
+        granted_by,
+        ..
+    } = event
     else {
         return None;
     };
@@ -102,7 +114,12 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
     }
     let sent_at = i64::try_from(*sent_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     fields.insert("id".to_owned(), json!(id));
-    fields.insert("text".to_owned(), json!(text));
+    if *veiled {
+        fields.insert("veiled".to_owned(), true.into());
+        fields.insert("text".to_owned(), json!(veil::unshift(text)));
+    } else {
+        fields.insert("text".to_owned(), json!(text));
+    }
     fields.insert("seq".to_owned(), json!(position));
     fields.insert("sent_at".to_owned(), json!(sent_at.map(|at| format!("{at:.3}"))));
     // Who sent it again, or granted it; such a message has no place in the server's log.
@@ -186,6 +203,7 @@ mod tests {
             tag: Tag::Dm,
             from: name("alice"),
             text: "a\u{1b}[2J\n\"b\"".to_owned(),
+            veiled: false,
             position: 7,
             sent_ms: 1_700_000_000_123,
             hub_ms: 0,

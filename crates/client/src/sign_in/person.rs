@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 use crate::config::Password;
 use crate::connection::{ConnectError, Session};
 use crate::home::device::key_sizes;
-use crate::home::vault::VaultError;
+use crate::home::vault::{FIRST_NUMBER, VaultError};
 use crate::home::{self, HomeFolder, OwnDevice, Vault};
 use crate::show::fingerprint;
 
@@ -21,19 +21,19 @@ use crate::show::fingerprint;
 const PASSWORD_TRIES_MAX: u32 = 3;
 
 /// One start of one person's client.
-struct Person<'a> {
-    door: Door,
-    account: &'a HomeAccount,
-    server: KeyId,
-    folder: HomeFolder,
+pub(super) struct Person<'a> {
+    pub(super) door: Door,
+    pub(super) account: &'a HomeAccount,
+    pub(super) server: KeyId,
+    pub(super) folder: HomeFolder,
 }
 
 /// What the server has for a name without a home here.
 enum Found {
     /// Its vault, and the password that opens it.
     Vault { keys: PasswordKeys, bytes: Vec<u8>, vault: Vault },
-    /// Nothing. The password, if it was typed for this already.
-    Nobody { password: Option<Password> },
+    /// Nothing.
+    Nobody,
 }
 
 pub(super) async fn sign_in(
@@ -47,21 +47,17 @@ pub(super) async fn sign_in(
     let person = Person { door: Door::new(options), account, server, folder };
     match person.folder.key_file()? {
         Some(key_file) => Box::pin(person.with_home(key_file)).await,
-        None if account.register => {
-            let password = person.new_password(None).await?;
-            Box::pin(person.new_account(password)).await
-        }
         None => Box::pin(person.without_home()).await,
     }
 }
 
 impl Person<'_> {
-    async fn derive(&self, password: &Password) -> Result<PasswordKeys, StartError> {
+    pub(super) async fn derive(&self, password: &Password) -> Result<PasswordKeys, StartError> {
         let (password, server, user) = (password.clone(), self.server, self.door.user.clone());
         aside(move || PasswordKeys::derive(password.expose(), &server, &user)).await
     }
 
-    async fn ask(&self, question: &str) -> Result<Password, StartError> {
+    pub(super) async fn ask(&self, question: &str) -> Result<Password, StartError> {
         let (prompt, question) = (Arc::clone(&self.account.prompt), question.to_owned());
         let is_anybody_there = prompt.is_interactive();
         match aside(move || prompt.password(&question)).await? {
@@ -81,27 +77,28 @@ impl Person<'_> {
     }
 
     /// Whether a wrong password may be typed again.
-    fn may_try_again(&self, tries: u32) -> bool {
+    pub(super) fn may_try_again(&self, tries: u32) -> bool {
         self.account.password.is_none()
             && self.account.prompt.is_interactive()
             && tries < PASSWORD_TRIES_MAX
     }
 
-    /// A password for a new account: typed twice, because nobody can restore it.
-    async fn new_password(&self, typed: Option<Password>) -> Result<Password, StartError> {
-        if let Some(password) = &self.account.password {
-            return Ok(password.clone());
+    /// A password for a new account.
+    async fn new_password(&self) -> Result<Password, StartError> {
+        match &self.account.password {
+            Some(password) => Ok(password.clone()),
+            None => self.typed_twice().await,
         }
-        let mut first = match typed {
-            Some(password) => password,
-            None => self.ask(&format!("New password for {}: ", self.door.user)).await?,
-        };
+    }
+
+    /// A new password, typed twice, because nobody can restore it.
+    pub(super) async fn typed_twice(&self) -> Result<Password, StartError> {
         loop {
+            let first = self.ask(&format!("New password for {}: ", self.door.user)).await?;
             if self.ask("The same password again: ").await? == first {
                 return Ok(first);
             }
             self.account.prompt.say("The two differ.");
-            first = self.ask(&format!("New password for {}: ", self.door.user)).await?;
         }
     }
 
@@ -122,7 +119,7 @@ impl Person<'_> {
         }
         let tried = match &keys {
             // A database that was lost: for the server this is another machine.
-            Some(keys) if is_new => self.door.with_password(&device, keys).await,
+            Some(keys) if is_new => self.as_new_machine(&device, keys).await,
             _ => self.door.with_device(&device).await,
         };
         let session = match tried {
@@ -130,6 +127,27 @@ impl Person<'_> {
             Ok(session) => session,
         };
         self.started(store, vault, device, session)
+    }
+
+    /// Signs a device in that the server does not know. The key file may have an older password
+    /// than the account.
+    async fn as_new_machine(
+        &self,
+        device: &OwnDevice,
+        keys: &PasswordKeys,
+    ) -> Result<Session, ConnectError> {
+        let tried = self.door.with_password(device, keys).await;
+        let is_wrong = tried.as_ref().is_err_and(|error| error.code() == Some(code::SIGN_IN));
+        if !is_wrong || !self.account.prompt.is_interactive() {
+            return tried;
+        }
+        let say = "The password of the account was changed on another machine.";
+        self.account.prompt.say(say);
+        let Ok(password) = self.ask("Password of the account: ").await else { return tried };
+        match self.derive(&password).await {
+            Ok(keys) => self.door.with_password(device, &keys).await,
+            Err(_) => tried,
+        }
     }
 
     /// What may still help a device whose home is here: the server was set up anew, or never
@@ -148,7 +166,7 @@ impl Person<'_> {
                 Ok(self.door.register(device, keys, vault).await?)
             }
             (Some(code::SIGN_IN), Some(keys)) if !device.published => {
-                Ok(self.door.with_password(device, keys).await?)
+                Ok(self.as_new_machine(device, keys).await?)
             }
             _ => Err(error.into()),
         }
@@ -183,9 +201,9 @@ impl Person<'_> {
                 let session = self.door.with_password(&device, &keys).await?;
                 self.started(store, vault, device, session)
             }
-            Found::Nobody { password } => {
+            Found::Nobody => {
                 self.agree_to_register().await?;
-                let password = self.new_password(password).await?;
+                let password = self.new_password().await?;
                 self.new_account(password).await
             }
         }
@@ -193,10 +211,13 @@ impl Person<'_> {
 
     /// Asks the server for the vault of this name.
     async fn look_up(&self) -> Result<Found, StartError> {
+        // Before a password is typed: for a new name it is another question.
+        if !self.door.is_known().await? {
+            return Ok(Found::Nobody);
+        }
         let mut tries = 0;
         loop {
-            let password = self.password(tries).await?;
-            let keys = self.derive(&password).await?;
+            let keys = self.derive(&self.password(tries).await?).await?;
             tries += 1;
             match self.door.fetch_vault(&keys).await {
                 Ok(bytes) => {
@@ -204,9 +225,16 @@ impl Person<'_> {
                     return Ok(Found::Vault { keys, bytes, vault });
                 }
                 Err(error) if error.code() == Some(code::NO_SUCH_USER) => {
-                    return Ok(Found::Nobody { password: Some(password) });
+                    return Ok(Found::Nobody);
                 }
                 Err(error) if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
+                // Whoever wanted to make an account has met somebody else's.
+                Err(error) if error.code() == Some(code::SIGN_IN) && self.account.register => {
+                    let reason = "this name has an account, and the password is not its own; \
+                        choose another name";
+                    let (code, reason) = (code::NAME_TAKEN.to_owned(), reason.to_owned());
+                    return Err(ConnectError::Refused { code, reason }.into());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -219,8 +247,11 @@ impl Person<'_> {
         }
         let prompt = Arc::clone(&self.account.prompt);
         let question = format!("Nobody here is called {user}. Make a new account? [y/N] ");
-        let agreed = aside(move || prompt.is_interactive() && prompt.confirm(&question)).await?;
-        if agreed { Ok(()) } else { Err(StartError::NotRegistered { user }) }
+        if !prompt.is_interactive() {
+            return Err(StartError::NotRegistered { user });
+        }
+        let agreed = aside(move || prompt.confirm(&question)).await?;
+        if agreed { Ok(()) } else { Err(StartError::Declined) }
     }
 
     async fn new_account(&self, password: Password) -> Result<Started, StartError> {
@@ -228,7 +259,7 @@ impl Person<'_> {
         let made = self.new_keys().await?;
         let vault = Vault::new(&made.identity);
         let device = OwnDevice::first(&self.door.user, made, self.account.rb, now_ms())?;
-        let sealed = vault.seal(&keys, &self.server, &self.door.user);
+        let sealed = vault.seal(&keys, &self.server, &self.door.user, FIRST_NUMBER);
         // Before the server knows the name: keys that it holds and we lost would be worse than
         // keys that nobody knows.
         self.folder.write_key_file(&sealed)?;

@@ -1,7 +1,10 @@
 //! What a person is asked at the start.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::config::Password;
 
@@ -45,6 +48,34 @@ impl Prompt for NoPrompt {
     }
 }
 
+/// Echo is off from before the question stands until the answer is there: who types ahead shows
+/// nothing either. Put back when dropped.
+struct Silence(Option<(File, Termios)>);
+
+impl Silence {
+    fn begin() -> Self {
+        let silenced = || -> io::Result<(File, Termios)> {
+            let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+            let before = tcgetattr(&terminal)?;
+            let mut silent = before.clone();
+            silent.local_modes.remove(LocalModes::ECHO);
+            tcsetattr(&terminal, OptionalActions::Now, &silent)?;
+            Ok((terminal, before))
+        };
+        // Without it the prompt itself switches echo off, a moment later.
+        Self(silenced().ok())
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Some((terminal, before)) = &self.0 {
+            // The terminal may be gone.
+            tcsetattr(terminal, OptionalActions::Now, before).ok();
+        }
+    }
+}
+
 /// A person at a terminal. Questions stand on standard error, so that standard output stays data.
 #[derive(Debug, Clone, Copy)]
 pub struct TerminalPrompt;
@@ -74,6 +105,7 @@ impl Prompt for TerminalPrompt {
     }
 
     fn password(&self, question: &str) -> Option<Password> {
+        let _silence = Silence::begin();
         loop {
             let typed = zeroize::Zeroizing::new(rpassword::prompt_password(question).ok()?);
             match Password::new(&typed) {

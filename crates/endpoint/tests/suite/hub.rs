@@ -9,6 +9,7 @@
 mod faults;
 mod intake;
 mod rooms;
+mod siblings;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
@@ -72,6 +73,8 @@ pub(crate) struct Peer {
     pub(crate) store: MemoryStore,
     pub(crate) events: Vec<Event>,
     pub(crate) connected: bool,
+    /// What it told of the encryption.
+    pub(crate) trace: Vec<String>,
     inbox: VecDeque<Transmit>,
     next: usize,
     /// Deliveries that are overtaken by the next one.
@@ -166,6 +169,7 @@ impl TestHub {
             store: MemoryStore::default(),
             events: Vec::new(),
             connected: false,
+            trace: Vec::new(),
             inbox: VecDeque::new(),
             next: 0,
             late: Vec::new(),
@@ -256,8 +260,9 @@ impl TestHub {
                 }
                 busy = true;
             }
-            let Step { changes, transmits, events } = peer.endpoint.finish(now);
+            let Step { changes, transmits, events, trace } = peer.endpoint.finish(now);
             peer.store.commit(changes);
+            peer.trace.extend(trace);
             busy |= !transmits.is_empty() || !events.is_empty();
             for notification in events {
                 peer.events.push(notification.event);

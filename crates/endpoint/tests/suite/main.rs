@@ -14,6 +14,10 @@ mod resilience;
 mod rooms;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod siblings;
+#[cfg(test)]
+mod trace;
 
 use chat_endpoint::{Alarm, CommandOptions, Event};
 use chat_protocol::code;

@@ -26,7 +26,8 @@ fn hub_bundle() -> Bundle {
 }
 
 fn attempt(reception: &Reception, exporter: Option<[u8; 32]>) -> (String, SentAuth) {
-    let body = AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None };
+    let body =
+        AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
     let credentials = Credentials {
         user: &ALICE.user,
         mode: Mode::Sig,

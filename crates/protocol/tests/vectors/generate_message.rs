@@ -191,6 +191,10 @@ fn in_private(world: &World, direct: &Epoch) -> Vec<(&'static str, MessageCase)>
     let hello = alice.seal(alice.header(Tag::Dm, to(&world.bob)), &text("for you alone"));
     let dm = case(&world.alice, direct, None, &[hello]);
     let after = alice.last;
+    let veiled = Content::Veiled("Tqpjmfs: if jt uif cvumfs".to_owned());
+    let spoiler = alice.seal(alice.header(Tag::Dm, to(&world.bob)), &veiled);
+    let spoiler = case(&world.alice, direct, after, &[spoiler]);
+    let after = alice.last;
     let command = Content::Command(Command {
         argv: vec!["uname".to_owned(), "-a".to_owned()],
         salt: Nonce16([0x5a; 16]),
@@ -223,6 +227,7 @@ fn in_private(world: &World, direct: &Epoch) -> Vec<(&'static str, MessageCase)>
         ("cmd/single", cmd),
         ("out/started-output-noack", run),
         ("ack/executed", success),
+        ("dm/veiled", spoiler),
     ]
 }
 

@@ -311,7 +311,7 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
     let out = Sender::new(&world.alice, direct).header(Tag::Out, bob);
     let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
     let re = "\"re\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
-    let rows: [(&str, &str, &MessageHeader, String); 19] = [
+    let rows: [(&str, &str, &MessageHeader, String); 20] = [
         ("unknown-key", "a key that no text has", &in_room, "{\"x\":\"a\",\"y\":1}".into()),
         (
             "other-tag",
@@ -330,6 +330,7 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
             "{\"x\":\"a\",\"last\":null}".into(),
         ),
         ("null-pad", "null for the padding", &in_room, "{\"x\":\"a\",\"pad\":null}".into()),
+        ("veil-false", "veil is true or absent", &in_room, "{\"x\":\"a\",\"veil\":false}".into()),
         ("number", "x is a number", &in_room, "{\"x\":1}".into()),
         ("array", "an array", &in_room, "[]".into()),
         ("trailing", "a second value", &in_room, "{\"x\":\"a\"}{}".into()),

@@ -97,7 +97,7 @@ impl Admission {
 
 /// Whose limit a connection counts against: the address, of IPv6 the /64 that one customer has;
 /// `None` for this machine, which is exempt.
-fn source(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn source(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         address if address.is_loopback() => None,
         IpAddr::V4(address) => Some(IpAddr::V4(address)),

@@ -3,14 +3,13 @@
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use lru::LruCache;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use crate::limits::{GUESS_PAUSE_FIRST, GUESS_PAUSE_MAX, GUESSED_NAMES_MAX, GUESSES_FREE};
+use super::guesses::{Attempt, Ended, Guesses, Wait};
 
 /// Argon2id with 19 MiB, two passes and one lane, which are the defaults of the crate.
 fn argon() -> Argon2<'static> {
@@ -74,14 +73,19 @@ impl Passwords {
         .map_err(|_cut| Unavailable)
     }
 
-    /// How long to wait before the next guess for a name, `None` when one is free.
-    pub(super) fn pause(&self, folded: &str, now: Instant) -> Option<Duration> {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner).pause(folded, now)
+    /// Takes an attempt on, or says how long to wait. It counts as wrong until it is settled, so
+    /// that many at once get no further than one after the other.
+    pub(super) fn begin(&self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
+        self.guesses().begin(attempt, now)
     }
 
-    /// Notes how a guess ended.
-    pub(super) fn note(&self, folded: &str, is_right: bool, now: Instant) {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner).note(folded, is_right, now);
+    /// Notes how an attempt ended.
+    pub(super) fn settle(&self, attempt: &Attempt, ended: Ended) {
+        self.guesses().settle(attempt, ended);
+    }
+
+    fn guesses(&self) -> std::sync::MutexGuard<'_, Guesses> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,56 +98,9 @@ fn dummy() -> &'static str {
     })
 }
 
-/// Wrong guesses by name, in lower case.
-#[derive(Debug)]
-struct Guesses(LruCache<String, (u32, Instant)>);
-
-impl Default for Guesses {
-    fn default() -> Self {
-        Self(LruCache::new(NonZeroUsize::new(GUESSED_NAMES_MAX).unwrap_or(NonZeroUsize::MIN)))
-    }
-}
-
-impl Guesses {
-    fn pause(&mut self, folded: &str, now: Instant) -> Option<Duration> {
-        let (wrong, last) = *self.0.peek(folded)?;
-        let doublings = wrong.checked_sub(GUESSES_FREE)?;
-        let pause = GUESS_PAUSE_FIRST
-            .saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX))
-            .min(GUESS_PAUSE_MAX);
-        let left = (last + pause).saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
-    }
-
-    fn note(&mut self, folded: &str, is_right: bool, now: Instant) {
-        if is_right {
-            self.0.pop(folded);
-            return;
-        }
-        let entry = self.0.get_or_insert_mut(folded.to_owned(), || (0, now));
-        *entry = (entry.0.saturating_add(1), now);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn guesses_get_slower_up_to_half_a_minute_and_a_right_one_forgives() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
-        let mut pauses = Vec::new();
-        for _ in 0..10 {
-            guesses.note("alice", false, now);
-            pauses.push(guesses.pause("alice", now).map_or(0, |pause| pause.as_secs()));
-        }
-        assert_eq!(pauses, [0, 0, 1, 2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(guesses.pause("bob", now), None, "another name");
-        assert_eq!(guesses.pause("alice", now + Duration::from_secs(30)), None);
-        guesses.note("alice", true, now);
-        guesses.note("alice", false, now);
-        assert_eq!(guesses.pause("alice", now), None);
-    }
 
     #[tokio::test]
     async fn a_secret_is_known_again_and_nothing_else() {

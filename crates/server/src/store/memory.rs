@@ -88,7 +88,9 @@ impl MemoryStore {
                     Ok(Stored::Link { log, position: self.position })
                 }
             }
-            Proposal::Cursors { .. } | Proposal::Topic(_) => Ok(Stored::Done),
+            Proposal::Password(_) | Proposal::Cursors { .. } | Proposal::Topic(_) => {
+                Ok(Stored::Done)
+            }
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }

@@ -92,6 +92,7 @@ impl<S: Store> Worker<S> {
                 let Some(id) = effects.revoked else { return };
                 if let Some(account) = self.router.account(id) {
                     self.sessions.close_replaced(account);
+                    self.notify.keys(&account.name);
                 }
                 self.open_session(now_ms, queued, id, device, false);
             }

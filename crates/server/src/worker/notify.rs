@@ -1,4 +1,5 @@
-//! Who came and went, and which rooms changed: gathered for a moment, then told once.
+//! Who came and went, who has new keys, and which rooms changed: gathered for a moment, then told
+//! once.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -17,6 +18,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Notify {
     presence: Notices<UserName>,
+    /// Who has published new keys; there is no opposite of that.
+    keys: Notices<UserName>,
     /// Room -> the connection that made every link of it, if it was one.
     rooms: BTreeMap<ConversationId, Option<ConnectionId>>,
     /// Who was removed, and where the room stood then: what comes later is not theirs to know.
@@ -28,6 +31,11 @@ impl Notify {
     /// Somebody came or went.
     pub(super) fn presence(&mut self, name: &UserName, joined: bool) {
         self.presence.note(name, joined);
+    }
+
+    /// Somebody has a new device, or a device of theirs new keys.
+    pub(super) fn keys(&mut self, name: &UserName) {
+        self.keys.note(name, true);
     }
 
     /// A link was added by this connection, which knows it already.
@@ -46,7 +54,8 @@ impl Notify {
     /// When there is something to tell.
     pub(super) fn next_due(&self) -> Option<tokio::time::Instant> {
         let now = tokio::time::Instant::now().into_std();
-        let due = [self.presence.next_due(now), self.rooms_due(now)].into_iter().flatten().min()?;
+        let due = [self.presence.next_due(now), self.keys.next_due(now), self.rooms_due(now)];
+        let due = due.into_iter().flatten().min()?;
         Some(tokio::time::Instant::from_std(due))
     }
 
@@ -68,6 +77,10 @@ impl Notify {
             };
             let message = HubToClient::Presence { joined: notice.joined, left: notice.left };
             sessions.tell_others(&Utf8Bytes::from(hub::write(&message)), only.as_ref());
+        }
+        if let Some(notice) = self.keys.take_due(now) {
+            let message = HubToClient::Keys { users: notice.joined };
+            sessions.tell_others(&Utf8Bytes::from(hub::write(&message)), None);
         }
         if self.rooms_due(now).is_some_and(|due| due <= now) {
             self.rooms_told_at = Some(now);

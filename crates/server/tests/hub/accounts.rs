@@ -120,16 +120,22 @@ async fn of_many_who_claim_a_name_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_device_has_one_interactive_connection_and_many_tasks() {
+async fn each_device_has_one_interactive_connection_and_many_tasks() {
     let (server, _folder) = fresh().await;
     let device = Device::new("alice", 0);
     let mut entry = Entry::reg(&device);
     entry.body.purpose = Purpose::Interactive;
+    entry.body.pw = Some(vec![7; 32]);
     let mut first = connect(server.address).await.enter(&device, entry).await.unwrap();
     let mut second = sign_in(&server, &device).await;
     let mut entry = Entry::sig();
     entry.body.purpose = Purpose::Interactive;
     assert_eq!(refusal(&server, &device, entry).await, "E_NAME_IN_USE");
+    // The same person on another machine is welcome.
+    let other = second_device("alice", 0, 3);
+    let mut entry = with_password(Mode::Pw, &other, 7, true);
+    entry.body.purpose = Purpose::Interactive;
+    connect(server.address).await.enter(&other, entry).await.unwrap().bye().await;
     first.settle().await;
     second.settle().await;
     second.bye().await;
@@ -143,7 +149,13 @@ async fn a_device_has_one_interactive_connection_and_many_tasks() {
 
 fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
     let bundle = bundle.then(|| device.bundle.bytes().to_vec());
-    let body = AuthBody { purpose: Purpose::Task, pw: Some(vec![pw; 32]), bundle, vault: None };
+    let body = AuthBody {
+        purpose: Purpose::Task,
+        pw: Some(vec![pw; 32]),
+        bundle,
+        vault: None,
+        new_pw: None,
+    };
     Entry { mode, body }
 }
 
@@ -168,7 +180,12 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     // A second machine: the same identity, its own signing and encryption key.
     let second = second_device("alice", 0, 3);
     let entry = || with_password(Mode::Pw, &second, 7, true);
-    assert_eq!(refusal(&server, &second, entry()).await, "E_NAME_IN_USE");
+    let mut laptop = connect(server.address).await.enter(&second, entry()).await.unwrap();
+    let alices = name("alice");
+    let has_keys = |notice: &HubToClient| matches!(notice, HubToClient::Keys { users } if *users == [alices.clone()]);
+    watcher.notice(has_keys).await;
+    laptop.settle().await;
+    laptop.bye().await;
     alice.bye().await;
     until_gone(&mut watcher, "alice").await;
     let stranger = Device::new("alice", 1);
@@ -188,6 +205,66 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     let alice = &people[&name("alice")];
     assert_eq!((alice.version, alice.bundles.len()), (2, 2));
     assert_eq!(unknown, [name("x")]);
+    server.stop().await.unwrap();
+}
+
+fn new_password(pw: u8, new_pw: u8, number: u32) -> Entry {
+    let body = AuthBody {
+        purpose: Purpose::Task,
+        pw: Some(vec![pw; 32]),
+        bundle: None,
+        vault: Some(chat_protocol::vault::keep(number, &[9; 100])),
+        new_pw: Some(vec![new_pw; 32]),
+    };
+    Entry { mode: Mode::Passwd, body }
+}
+
+#[tokio::test]
+async fn a_password_is_changed_by_a_known_device_that_knows_the_old_one() {
+    let (server, _folder) = fresh().await;
+    let device = Device::new("alice", 0);
+    let mut entry = with_password(Mode::Reg, &device, 7, true);
+    entry.body.vault = Some(chat_protocol::vault::keep(1, &[8; 100]));
+    let alice = connect(server.address).await.enter(&device, entry).await.unwrap();
+    let stranger = Device::new("alice", 1);
+    for (who, entry, code) in [
+        (&stranger, new_password(7, 8, 2), "E_SIGN_IN"),
+        (&device, new_password(6, 8, 2), "E_SIGN_IN"),
+        (&device, new_password(7, 8, 1), "E_CONFLICT"),
+        (&device, with_password(Mode::Passwd, &device, 7, false), "E_MALFORMED"),
+    ] {
+        assert_eq!(refusal(&server, who, entry).await, code);
+    }
+    let vault = |pw| with_password(Mode::Vault, &device, pw, false);
+    let opened = connect(server.address).await.enter(&device, vault(7)).await.unwrap();
+    assert_eq!(opened.signed_in.vault, Some(chat_protocol::vault::keep(1, &[8; 100])));
+
+    let changed = connect(server.address).await.enter(&device, new_password(7, 8, 2)).await;
+    assert_eq!(changed.unwrap().closed().await.0, 1000);
+    assert_eq!(refusal(&server, &device, vault(7)).await, "E_SIGN_IN", "the old one is out");
+    let opened = connect(server.address).await.enter(&device, vault(8)).await.unwrap();
+    assert_eq!(opened.signed_in.vault, Some(chat_protocol::vault::keep(2, &[9; 100])));
+    alice.bye().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_three_wrong_passwords_the_next_has_to_wait_and_is_told_how_long() {
+    let (server, _folder) = fresh().await;
+    let device = Device::new("alice", 0);
+    let entry = with_password(Mode::Reg, &device, 7, true);
+    connect(server.address).await.enter(&device, entry).await.unwrap().bye().await;
+    let mut codes = Vec::new();
+    for pw in [1, 2, 3, 4] {
+        codes.push(refusal(&server, &device, with_password(Mode::Vault, &device, pw, false)).await);
+    }
+    assert_eq!(codes, ["E_SIGN_IN", "E_SIGN_IN", "E_SIGN_IN", "E_TOO_MANY"]);
+    let right = with_password(Mode::Vault, &device, 7, false);
+    let Err((code, reason)) = connect(server.address).await.enter(&device, right).await else {
+        panic!("let in")
+    };
+    assert_eq!((code.as_str(), reason.ends_with("; wait 1 s")), ("E_TOO_MANY", true), "{reason}");
+    sign_in(&server, &device).await.bye().await;
     server.stop().await.unwrap();
 }
 

@@ -186,7 +186,8 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn sig() -> Self {
-        let body = AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None };
+        let body =
+            AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
         Self { mode: Mode::Sig, body }
     }
 
@@ -276,9 +277,11 @@ impl Client {
 
     async fn pump(&mut self) -> Option<(u16, String)> {
         match got(&mut self.socket).await {
-            Got::Hub(notice @ (HubToClient::Presence { .. } | HubToClient::Heads { .. })) => {
-                self.notices.push(notice);
-            }
+            Got::Hub(
+                notice @ (HubToClient::Presence { .. }
+                | HubToClient::Heads { .. }
+                | HubToClient::Keys { .. }),
+            ) => self.notices.push(notice),
             Got::Hub(answer) => self.answers.push_back(answer),
             Got::Delivery(delivery) => self.deliveries.push_back(*delivery),
             Got::Upload(upload) => self.uploads.push(upload),

@@ -319,7 +319,7 @@ impl DeviceActor {
     /// Commits, then sends, then shows; again while what is shown makes something to commit.
     fn steps(&mut self, endpoint: &mut Endpoint) -> Result<(), Died> {
         loop {
-            let Step { changes, transmits, events } = endpoint.finish(now_ms());
+            let Step { changes, transmits, events, .. } = endpoint.finish(now_ms());
             if !changes.is_empty() {
                 self.dies(CrashPoint::BeforeCommit)?;
             }

@@ -172,6 +172,7 @@ impl World {
             log: OperationLog::disabled(),
             console: Console::none(),
             clock: now_ms,
+            trace: None,
         };
         let assembled = parts.assemble().await.expect("a hub starts from what is durable");
         *self.life() = Some(HubLife {

@@ -61,7 +61,7 @@ impl Screen {
     }
 }
 
-/// Starts the thread that reads the keyboard.
+/// Starts the thread that reads the keyboard. `prompt` is read anew for each line.
 pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)

@@ -98,6 +98,9 @@ impl TestHub {
                 let cid = link.cid.clone();
                 let make = || (Membership::new(cid.clone()), Vec::new());
                 let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
+                if room.contains(&link.who) {
+                    return self.refuse(index, link.id, code::NOT_ALLOWED, None);
+                }
                 if room.check(&link, signer).is_err() {
                     let head = Some(self.head(&cid));
                     return self.refuse(index, link.id, code::MEMBERS, head);

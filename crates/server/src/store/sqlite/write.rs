@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::{from_sql, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
-    NewBundle, NewEntry, NewEpoch, NewLink, NewTopic, Probe, Proposal, Stored,
+    NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewTopic, Probe, Proposal, Stored,
 };
 
 /// What a proposal ends in, or a failure of the whole batch.
@@ -94,6 +94,7 @@ impl Change<'_> {
         match proposal {
             Proposal::Account(account) => self.account(account),
             Proposal::Bundle(bundle) => self.bundle(bundle),
+            Proposal::Password(password) => self.password(password),
             Proposal::Entry(entry) => self.entry(entry),
             Proposal::Epoch(epoch) => self.epoch(epoch),
             Proposal::Link(link) => self.link(link),
@@ -127,6 +128,15 @@ impl Change<'_> {
         let account = AccountId(self.connection.last_insert_rowid());
         let device = self.new_device(account, &new.bundle)?;
         Ok(Ok(Stored::Account(account, device)))
+    }
+
+    fn password(&mut self, new: &NewPassword) -> Outcome {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE accounts SET password = ?3, vault = ?4 WHERE id = ?1 AND password = ?2",
+        )?;
+        let changed =
+            update.execute(params![new.account.0, new.before, new.password, new.vault])?;
+        Ok(if changed == 1 { Ok(Stored::Done) } else { Err(Conflict::Taken) })
     }
 
     fn new_device(&mut self, account: AccountId, bundle: &Bundle) -> rusqlite::Result<DeviceId> {

@@ -1,0 +1,92 @@
+//! Another password: for the account, its vault at the server, and the key file of this machine.
+//!
+//! ```text
+//! password now ─► vault of the server ─► opened ─► this machine's device
+//! new password, twice ─► vault sealed anew, number + 1 ─► server, then key file
+//! ```
+//!
+//! Key files of other machines keep the password they had: nobody but their owner can seal them.
+
+use std::sync::Arc;
+
+use chat_protocol::code;
+use chat_protocol::handshake::{PasswordKeys, Purpose};
+use chat_protocol::keys::key_id;
+use chat_protocol::name::UserName;
+
+use super::person::Person;
+use super::{Door, HomeAccount, StartError};
+use crate::config::Password;
+use crate::connection::Connector;
+use crate::home::{self, HomeFolder, Vault};
+
+/// Whose password is changed, and to what.
+#[derive(Debug)]
+pub struct NewPassword {
+    /// Where.
+    pub connector: Arc<Connector>,
+    /// Whose.
+    pub user: UserName,
+    /// The home, the password now if it was given, and whom to ask.
+    pub account: HomeAccount,
+    /// The new password, if it was given.
+    pub new: Option<Password>,
+}
+
+/// Changes the password of an account. The key file of this machine is sealed with it, too.
+pub async fn change_password(request: NewPassword) -> Result<(), StartError> {
+    let NewPassword { connector, user, account, new } = request;
+    let server = connector.server().await?;
+    let folder = HomeFolder::new(&account.root, &server, &user);
+    let key_file = folder.key_file()?.ok_or(StartError::NoHome { user: user.clone() })?;
+    if Vault::is_clear(&key_file) {
+        return Err(StartError::Clear);
+    }
+    let door = Door { connector, user, purpose: Purpose::Task };
+    let person = Person { door, account: &account, server, folder };
+    let (old, got, vault) = person.newest_vault().await?;
+    let known = Vault::number(&key_file);
+    if got < known {
+        return Err(StartError::OldVault { known, got });
+    }
+    let store = person.folder.open(&vault)?;
+    let device = home::load_device(&store, &vault)?
+        .ok_or_else(|| StartError::NoHome { user: person.door.user.clone() })?;
+    if key_id(vault.identity()?.spki()) != device.bundle.identity() {
+        return Err(StartError::OtherIdentity);
+    }
+    let new = match new {
+        Some(password) => password,
+        None => person.typed_twice().await?,
+    };
+    let new = person.derive(&new).await?;
+    let sealed = vault.seal(&new, &person.server, &person.door.user, got.saturating_add(1));
+    person.door.change_password(&device, (&old, &new), sealed.clone()).await?;
+    person.folder.write_key_file(&sealed).map_err(StartError::KeyFile)
+}
+
+impl Person<'_> {
+    /// The vault that the server keeps, its number, and the keys of the password that opens it.
+    async fn newest_vault(&self) -> Result<(PasswordKeys, u32, Vault), StartError> {
+        let mut tries = 0;
+        loop {
+            let password = match &self.account.password {
+                Some(password) => password.clone(),
+                None if tries == 0 => {
+                    self.ask(&format!("Password of {} now: ", self.door.user)).await?
+                }
+                None => self.ask("That was wrong. Password now: ").await?,
+            };
+            let keys = self.derive(&password).await?;
+            tries += 1;
+            match self.door.fetch_vault(&keys).await {
+                Ok(bytes) => {
+                    let vault = Vault::open(&bytes, Some(&keys), &self.server, &self.door.user)?;
+                    return Ok((keys, Vault::number(&bytes), vault));
+                }
+                Err(error) if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Several devices of one person: what one says, the others show; a command is for the one that it
+//! names; and a device that is new is wrapped for from the next message on.
+
+use chat_protocol::header::{MessageHeader, Recipient};
+use chat_protocol::id::Digest;
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::Tag;
+
+use crate::endpoint::Endpoint;
+
+impl Endpoint {
+    /// The hub says that these people have new keys. Views with them in it are fetched again
+    /// before the next message is sealed there.
+    pub(crate) fn on_keys(&mut self, users: &[UserName]) {
+        for name in users {
+            self.link.targets.remove(name);
+        }
+        let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
+        let stale: Vec<ConversationId> =
+            self.link.views.iter().filter(|cid| concerns(cid)).cloned().collect();
+        // An answer that is on its way may be older than the notice.
+        let again: Vec<(ConversationId, bool)> = self
+            .link
+            .refreshing
+            .iter()
+            .filter(|(cid, _)| concerns(cid))
+            .map(|(cid, refresh)| (cid.clone(), refresh.asked))
+            .collect();
+        for cid in stale {
+            self.link.views.remove(&cid);
+        }
+        for (cid, asked) in again {
+            self.start_refresh(&cid, asked);
+        }
+    }
+
+    /// Whether a message is by this person, on whatever device.
+    pub(crate) fn is_own(&self, header: &MessageHeader) -> bool {
+        header.from == self.device.user
+    }
+
+    /// Whether this person had another device in an epoch.
+    pub(crate) fn has_sibling_in(&self, e: &Digest) -> bool {
+        let own = self.device.keys.signing_id();
+        self.state.epochs.get(&e.to_string()).is_some_and(|epoch| {
+            let mut lines = epoch.list.lines().iter();
+            lines.any(|line| line.name == self.device.user && line.sk != own)
+        })
+    }
+
+    /// Whether it takes the bundles of this person's other devices to tell which one a command is
+    /// for.
+    pub(crate) fn needs_siblings(&self, header: &MessageHeader) -> bool {
+        header.t == Tag::Cmd
+            && header.rb != self.device.bundle.header().rb
+            && self.has_sibling_in(&header.e)
+    }
+
+    /// Whether another device of this person deals with a command: the one whose restart nonce it
+    /// names, or, where this device is no agent, any that is.
+    pub(crate) fn is_for_sibling(&self, header: &MessageHeader) -> bool {
+        if header.to != Recipient::User(self.device.user.clone()) {
+            return true;
+        }
+        let own = self.device.bundle.header();
+        if own.rb.is_some() && header.rb == own.rb {
+            return false;
+        }
+        let siblings = self.people.devices(&self.device.user);
+        siblings.filter(|bundle| bundle.header().dev != own.dev).any(|bundle| {
+            let rb = bundle.header().rb;
+            rb.is_some() && (own.rb.is_none() || rb == header.rb)
+        })
+    }
+}

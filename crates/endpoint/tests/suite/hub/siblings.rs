@@ -1,0 +1,55 @@
+//! More devices of people who are here already.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's double may panic: that is how it says what went wrong"
+)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chat_endpoint::store::memory::MemoryStore;
+use chat_endpoint::{BundleCache, Device, Endpoint};
+use chat_protocol::crypto::{SigningKey, UnwrapKey};
+use chat_protocol::hub::HubToClient;
+use chat_protocol::id::Nonce16;
+use chat_protocol::keys::{BundleOptions, DeviceKeys};
+
+use super::{KEYS, Peer, TestHub};
+
+impl TestHub {
+    /// Another device of the person behind `owner`, with the next keys and the same identity. An
+    /// agent has a restart nonce. Everybody is told that the person has new keys.
+    pub(crate) fn add_sibling(&mut self, owner: usize, rb: Option<Nonce16>) -> usize {
+        let index = self.peers.len();
+        let user = self.peers[owner].endpoint.device().user.clone();
+        let (identity, other) = (&KEYS[owner], &KEYS[index]);
+        let keys = Arc::new(DeviceKeys {
+            identity: SigningKey::from_pkcs8(&identity.identity.to_pkcs8()).unwrap(),
+            signing: SigningKey::from_pkcs8(&other.signing.to_pkcs8()).unwrap(),
+            encryption: UnwrapKey::from_pkcs8(&other.encryption.to_pkcs8()).unwrap(),
+            former: Vec::new(),
+        });
+        let dev = Nonce16([u8::try_from(index).unwrap(); 16]);
+        let options = BundleOptions { rb, ..BundleOptions::default() };
+        let bundle = keys.publish(&user, dev, None, self.now, options).unwrap();
+        self.people.get_mut(&user).unwrap().push(bundle.clone());
+        let server = self.bundle.identity();
+        let device = Device { user: user.clone(), dev, server, keys, bundle: Arc::new(bundle) };
+        self.peers.push(Peer {
+            endpoint: Endpoint::new(device, &Vec::new(), Arc::new(BundleCache::default())).unwrap(),
+            store: MemoryStore::default(),
+            events: Vec::new(),
+            connected: false,
+            trace: Vec::new(),
+            inbox: VecDeque::new(),
+            next: 0,
+            late: Vec::new(),
+        });
+        for other in 0..index {
+            self.answer(other, &HubToClient::Keys { users: vec![user.clone()] });
+        }
+        self.connect(index);
+        index
+    }
+}

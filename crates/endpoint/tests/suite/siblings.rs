@@ -1,0 +1,110 @@
+//! Two devices of one person.
+
+use chat_endpoint::{CommandOptions, Event};
+use chat_protocol::code;
+use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::id::{Digest, Nonce16};
+
+use crate::hub::{TestHub, lobby, name};
+
+/// Nobody is troubled by what is not theirs.
+fn assert_quiet(hub: &TestHub) {
+    for index in 0..hub.peers.len() {
+        let troubles = hub.count(index, |event| {
+            matches!(event, Event::Alarm { .. } | Event::Gap { .. } | Event::Unreadable { .. })
+        });
+        assert_eq!(troubles, 0, "device {index}: {:?}", hub.peers[index].events);
+        assert_eq!(hub.peers[index].endpoint.unanswered(), 0, "device {index}");
+    }
+}
+
+#[test]
+fn both_devices_show_what_others_say_and_what_the_other_one_says_once() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[1].endpoint.tell_user(now, &name("alice"), "before").expect("said");
+    hub.run();
+    let laptop = hub.add_sibling(0, None);
+    hub.run();
+    // At once, in conversations whose views everybody holds already.
+    let now = hub.now;
+    let from_bob = hub.peers[1].endpoint.tell_user(now, &name("alice"), "to both").expect("said");
+    hub.run();
+    let from_alice = hub.peers[0].endpoint.tell_user(now, &name("bob"), "from one").expect("said");
+    hub.peers[laptop].endpoint.say(now, &lobby(), "from two").expect("said");
+    hub.run();
+    let says = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    assert_eq!(hub.texts(0), says(&["bob: before", "bob: to both", "alice: from two"]));
+    assert_eq!(hub.texts(laptop), says(&["bob: to both", "alice: from one"]));
+    assert_eq!(hub.texts(1), says(&["alice: from one", "alice: from two"]));
+    for (index, of) in [(1, from_bob), (0, from_alice)] {
+        let confirmed = |event: &Event| matches!(event, Event::Delivered { id, readable: true, .. } if *id == of);
+        assert_eq!(hub.count(index, confirmed), 1, "a person counts once");
+    }
+    let of_the_other =
+        |event: &Event| matches!(event, Event::Delivered { id, .. } if *id == from_alice);
+    assert_eq!(hub.count(laptop, of_the_other), 0, "receipts are for the device that has sent");
+    assert_quiet(&hub);
+}
+
+#[test]
+fn a_device_that_was_away_shows_what_the_other_one_said_meanwhile() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let laptop = hub.add_sibling(0, None);
+    hub.run();
+    hub.disconnect(laptop);
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "one").expect("said");
+    hub.run();
+    hub.peers[1].endpoint.tell_user(now, &name("alice"), "two").expect("said");
+    hub.run();
+    hub.restart(laptop);
+    hub.run();
+    assert_eq!(hub.texts(laptop), ["alice: one", "bob: two"]);
+    assert_quiet(&hub);
+}
+
+#[test]
+fn a_command_is_for_the_device_that_is_the_agent() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let machine = hub.add_sibling(0, Some(Nonce16([5; 16])));
+    hub.run();
+    let argv = vec!["date".to_owned()];
+    let now = hub.now;
+    let options = CommandOptions::default();
+    let re = hub.peers[1].endpoint.run(now, &name("alice"), argv, options).expect("asked");
+    hub.run();
+    let is_command = |event: &Event| matches!(event, Event::Command { .. });
+    assert_eq!((hub.count(0, is_command), hub.count(machine, is_command)), (0, 1));
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Ended { .. })), 0, "nobody refused it");
+    let (of, status) = (Digest::ZERO, Some(0));
+    let (code, reason) = (String::new(), String::new());
+    let agent = &mut hub.peers[machine].endpoint;
+    agent.report_outcome(now, &name("bob"), Outcome { re, of, status, code, reason });
+    hub.run();
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Ended { ok: true, .. })), 1);
+    assert_quiet(&hub);
+}
+
+#[test]
+fn answers_to_a_command_of_one_device_are_no_alarm_on_the_other() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let laptop = hub.add_sibling(0, None);
+    hub.run();
+    let (now, argv) = (hub.now, vec!["date".to_owned()]);
+    let options = CommandOptions::default();
+    let re = hub.peers[0].endpoint.run(now, &name("machine"), argv, options).expect("asked");
+    hub.run();
+    let machine = &mut hub.peers[1].endpoint;
+    machine.report_started(now, &name("alice"), re);
+    machine.report_output(now, &name("alice"), re, OutputStream::Stdout, b"x".to_vec());
+    let (of, status) = (Digest::ZERO, None);
+    let (code, reason) = (code::NO_AGENT.to_owned(), "no".to_owned());
+    machine.report_outcome(now, &name("alice"), Outcome { re, of, status, code, reason });
+    hub.run();
+    let is_heard = |event: &Event| {
+        matches!(event, Event::Started { .. } | Event::Output { .. } | Event::Ended { .. })
+    };
+    assert_eq!((hub.count(0, is_heard), hub.count(laptop, is_heard)), (3, 0));
+    assert_quiet(&hub);
+}

@@ -1,0 +1,89 @@
+//! Another password: asked for by a known device with its signature, and proved with the old one.
+
+use chat_oplog::{Operation, Outcome};
+use chat_protocol::{
+    code,
+    handshake::{ReceivedAuth, SignedIn},
+    name::UserName,
+    vault,
+};
+use futures_util::SinkExt;
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Problem, by_signature, check_password, nobody};
+use crate::{
+    close::CloseReason,
+    connection::PeerInfo,
+    hub::Shared,
+    queue::Lane,
+    request::{PasswordChange, Request, Sender},
+    socket::Socket,
+    store::NewPassword,
+    worker::now_ms,
+};
+
+/// Checks everything and has it kept.
+pub(super) async fn password(
+    hub: &Shared,
+    received: &ReceivedAuth,
+    peer: &PeerInfo,
+    queue: &Sender,
+) -> Result<(), Problem> {
+    let body = &received.body;
+    let (Some(secret), Some(sealed), None) = (&body.new_pw, &body.vault, &body.bundle) else {
+        let reason = "a new password comes with its login secret and the vault, and no bundle";
+        return Err(Problem::refuse(code::MALFORMED, reason));
+    };
+    by_signature(hub, received).await?;
+    let account = check_password(hub, received, peer).await?;
+    let Some(before) = account.password else {
+        return Err(Problem::refuse(code::SIGN_IN, "this account has no password"));
+    };
+    let stored = hub.reads.vault(account.id).await?;
+    let number = |kept: &[u8]| vault::split(kept).map(|(number, _)| number);
+    if number(sealed) <= stored.as_deref().and_then(number) {
+        let reason = "the number of the vault must be above that of the one kept";
+        return Err(Problem::refuse(code::CONFLICT, reason));
+    }
+    let password = hub.passwords.hash(secret.clone()).await?;
+    let new = NewPassword { account: account.id, before, password, vault: sealed.clone() };
+    let (reply, answer) = oneshot::channel();
+    let request = Request::Password(Box::new(PasswordChange { new, reply }));
+    let stopping = || Problem::Failed(CloseReason::Restart);
+    queue.send(Lane::Control, None, sealed.len(), request).await.map_err(|_| stopping())?;
+    answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
+    let address = peer.addr.to_string();
+    hub.log.write(&Operation {
+        conn_id: Some(peer.id.0),
+        address: Some(address.as_str().into()),
+        user: Some(received.header.u.as_str().into()),
+        outcome: Some(Outcome::Ok),
+        ..Operation::new("account.password")
+    });
+    Ok(())
+}
+
+/// What is said to somebody who gives no login secret: whether the name is known. Everybody who is
+/// signed in sees the names, so this tells nothing; a client asks before it has a password typed.
+pub(super) async fn no_secret(hub: &Shared, name: &UserName) -> Result<Problem, Problem> {
+    Ok(match hub.reads.account(name).await? {
+        None => nobody(name),
+        Some(account) if account.name != *name => {
+            let reason =
+                format!("this name belongs to somebody else, who is called {}", account.name);
+            Problem::refuse(code::NAME_TAKEN, reason)
+        }
+        Some(_) => Problem::refuse(code::SIGN_IN, "a login secret is needed here"),
+    })
+}
+
+/// Says that it is kept. No session follows.
+pub(super) async fn answer(hub: &Shared, received: &ReceivedAuth, socket: &mut Socket) -> Problem {
+    let done = SignedIn { time: now_ms(), heads: Vec::new(), counters: Vec::new(), vault: None };
+    hub.metrics.auth_attempts.signed_in.inc();
+    match socket.send(Message::text(received.ok(&done))).await {
+        Ok(()) => Problem::Answered,
+        Err(_gone) => Problem::Failed(CloseReason::Done),
+    }
+}

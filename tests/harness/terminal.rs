@@ -1,0 +1,138 @@
+//! A program at a terminal, typed to by a person who reads before typing.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::LIMIT;
+
+#[derive(Default)]
+struct Screen {
+    text: String,
+    /// Up to here it was read.
+    read: usize,
+    is_ended: bool,
+}
+
+/// A program with a pseudo terminal of its own, made by `script` of util-linux; killed when dropped.
+pub struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    screen: Arc<(Mutex<Screen>, Condvar)>,
+}
+
+impl Terminal {
+    /// Starts `command` at a terminal.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub(crate) fn start(command: &Command) -> Self {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let quoted =
+            words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")));
+        let line = quoted.collect::<Vec<_>>().join(" ");
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+        script.env("TERM", "xterm").env("SHELL", "/bin/sh");
+        if let Some(folder) = command.get_current_dir() {
+            script.current_dir(folder);
+        }
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = script.spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        let screen: Arc<(Mutex<Screen>, Condvar)> = Arc::default();
+        let writer = Arc::clone(&screen);
+        std::thread::spawn(move || {
+            let mut chunk = [0; 1024];
+            loop {
+                let count = output.read(&mut chunk).unwrap_or(0);
+                let mut screen = writer.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let bytes = chunk.get(..count).unwrap_or_default();
+                screen.text.push_str(&String::from_utf8_lossy(bytes));
+                screen.is_ended = count == 0;
+                writer.1.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        Self { keys: child.stdin.take().unwrap(), child, screen }
+    }
+
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        self.screen.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `part` stands on the screen, behind what was waited for before.
+    ///
+    /// # Panics
+    /// When it has not come within [`LIMIT`], or the program has ended without it.
+    #[track_caller]
+    pub fn wait_for(&self, part: &str) {
+        let place = |screen: &Screen| {
+            screen.text.get(screen.read..).and_then(|new| new.find(part)).map(|at| screen.read + at)
+        };
+        let waits = |screen: &mut Screen| place(screen).is_none() && !screen.is_ended;
+        let waited = self.screen.1.wait_timeout_while(self.screen(), LIMIT, waits);
+        let (mut screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match place(&screen) {
+            Some(at) => screen.read = at + part.len(),
+            None => panic!("{part:?} did not come; the screen:\n{}", screen.text),
+        }
+    }
+
+    /// Types a line.
+    ///
+    /// # Panics
+    /// When the program is gone.
+    pub fn type_line(&mut self, line: &str) {
+        // A terminal's Enter is a carriage return.
+        self.keys.write_all(format!("{line}\r").as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits for a question and types the answer.
+    ///
+    /// # Panics
+    /// When the question does not come.
+    #[track_caller]
+    pub fn answer(&mut self, question: &str, answer: &str) {
+        self.wait_for(question);
+        self.type_line(answer);
+    }
+
+    /// Everything that stood on the screen.
+    pub fn text(&self) -> String {
+        self.screen().text.clone()
+    }
+
+    /// Waits for the end; the exit code.
+    ///
+    /// # Panics
+    /// When it does not end within [`LIMIT`].
+    #[track_caller]
+    pub fn wait(&mut self) -> Option<i32> {
+        let begun = Instant::now();
+        let waited =
+            self.screen.1.wait_timeout_while(self.screen(), LIMIT, |screen| !screen.is_ended);
+        let (screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(begun.elapsed() < LIMIT, "it does not end; the screen:\n{}", screen.text);
+        drop(screen);
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Already ended is as good. Without its terminal the program gets a hangup.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,35 @@
+//! The veil over spoilers.
+
+use chat_tests::Rig;
+
+#[test]
+fn what_is_sent_under_the_veil_is_shown_in_clear_and_marked() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    bob.run(&["users"]).assert_code(0);
+    alice.run(&["send", "bob", "--veil", "It was Zoe, a Fox!"]).assert_code(0);
+    alice.run_known(&["send", "bob", "in clear"]).assert_code(0);
+    let heard = bob.run_known(&["listen", "--count", "2", "--json"]).expect_code(0);
+    assert_eq!(heard.texts(), ["It was Zoe, a Fox!", "in clear"]);
+    let marks = heard.events_named("message");
+    assert_eq!((&marks[0]["veiled"], marks[1].get("veiled")), (&true.into(), None));
+}
+
+#[test]
+fn the_veil_of_the_chat_covers_every_way_to_say_something_until_it_is_off() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let bobs = bob.chat();
+    let mut alices = alice.chat();
+    for line in ["/veil on", "bob*one", "two", "ALL*three", "/veil off", "bob*four"] {
+        alices.type_line(line);
+    }
+    alices.finish().assert_code(0);
+    for part in ["~ alice → you: one", "~ #lobby alice: two", "~ alice → ALL: three"] {
+        bobs.stdout.wait_for_part(part);
+    }
+    let clear = bobs.stdout.wait_for_part("alice → you: four");
+    assert!(!clear.contains('~'), "{clear}");
+}
