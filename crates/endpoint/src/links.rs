@@ -85,11 +85,16 @@ impl Endpoint {
         if held || !earlier {
             return None;
         }
-        // An epoch that this device never got a key of. Between two people everything is for both.
-        // In a room one may have been outside meanwhile: the sender is asked, and nothing is shown
-        // before the answer.
+        // An epoch that this device never got a key of. Between two people everything is for both,
+        // but a device may be newer than the epoch; in a room one may have been outside meanwhile.
+        // Then the sender is asked, and nothing is shown before the answer.
         let gone: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
-        if header.cid.is_direct() {
+        let is_first = self
+            .state
+            .epochs
+            .iter()
+            .all(|(e, epoch)| epoch.cid != header.cid || *e == header.e.to_string());
+        if header.cid.is_direct() && !is_first {
             return Some((last.e, gone));
         }
         self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);

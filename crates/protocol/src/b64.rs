@@ -90,8 +90,15 @@ fn refused(text: &str, error: &DecodeError) -> B64Error {
 
 /// An array that is canonical base64url in JSON; for places where `with` does not reach, such as
 /// tuples and lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct B64Array<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> fmt::Debug for B64Array<N> {
+    /// The length only: many of these are keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{N} bytes")
+    }
+}
 
 impl<const N: usize> Serialize for B64Array<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -106,8 +113,15 @@ impl<'de, const N: usize> Deserialize<'de> for B64Array<N> {
 }
 
 /// Bytes of any length that are canonical base64url in JSON; see [`B64Array`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct B64Vec(pub Vec<u8>);
+
+impl fmt::Debug for B64Vec {
+    /// The length only: a frame would fill a screen.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
 
 impl Serialize for B64Vec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

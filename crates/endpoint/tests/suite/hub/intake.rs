@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use chat_endpoint::Transmit;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::{Binary, RawFrame, Upload};
-use chat_protocol::header::{Header, MessageHeader, ReceiptHeader};
+use chat_protocol::header::{Header, MemberOperation, MessageHeader, ReceiptHeader};
 use chat_protocol::hub::{
     self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
 };
@@ -98,7 +98,8 @@ impl TestHub {
                 let cid = link.cid.clone();
                 let make = || (Membership::new(cid.clone()), Vec::new());
                 let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
-                if room.contains(&link.who) {
+                let comes_in = matches!(link.op, MemberOperation::Join | MemberOperation::Admit);
+                if comes_in && room.contains(&link.who) {
                     return self.refuse(index, link.id, code::NOT_ALLOWED, None);
                 }
                 if room.check(&link, signer).is_err() {
