@@ -11,6 +11,7 @@ use chat_protocol::handshake::Purpose;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{RoomName, UserName};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::client::{Client, ClientEvent, SendError, Stopped};
 use crate::clock::now_ms;
@@ -23,7 +24,9 @@ use crate::slash::SlashCommand;
 use crate::start::{self, Failure};
 
 mod answer;
+mod history;
 mod line;
+mod outbox;
 mod pipe;
 
 /// Talks until the person or the script ends it.
@@ -53,6 +56,10 @@ struct Talk {
     /// Lists of people that nobody asked to see.
     silent_lists: u32,
     is_online: bool,
+    /// What is still to be said about messages of ours; for a person only.
+    outbox: outbox::Outbox,
+    /// What `/history` has shown last.
+    page: Option<history::Page>,
 }
 
 /// What a line or an event comes to.
@@ -90,6 +97,8 @@ impl Talk {
             names: Arc::default(),
             silent_lists: 0,
             is_online: false,
+            outbox: outbox::Outbox::default(),
+            page: None,
         }
     }
 
@@ -111,7 +120,11 @@ impl Talk {
         match sent {
             Ok(id) => {
                 self.open.insert(id);
-                Ok(Said::default())
+                if self.lines.detail == Detail::Full || self.is_online {
+                    return Ok(Said::default());
+                }
+                self.outbox.queued(id);
+                Ok(Said::line("… queued"))
             }
             // The reason is in the last event.
             Err(SendError::Stopped) => Ok(Said::default()),
@@ -219,7 +232,21 @@ impl Talk {
                 }
                 people.iter().map(|person| format!("  {}", show::person(person))).collect()
             }
-            _ => self.lines.event(event).into_iter().collect(),
+            _ => {
+                if self.lines.detail == Detail::Brief && !self.is_about_command(event) {
+                    self.outbox.note(Instant::now(), event);
+                }
+                self.lines.event(event).into_iter().collect()
+            }
+        }
+    }
+
+    fn is_about_command(&self, event: &Event) -> bool {
+        match event {
+            Event::Stored { id, .. } | Event::Delivered { id, .. } | Event::Refused { id, .. } => {
+                self.commands.contains(id)
+            }
+            _ => false,
         }
     }
 

@@ -1,4 +1,5 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`.
+//! One task and its exit code: `send`, `listen`, `run`, `users`; `history`, `search` and `proof`
+//! without a connection.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -14,7 +15,9 @@ use crate::exit::ExitStatus;
 use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
+pub mod history;
 pub mod listen;
+pub mod proof;
 pub mod run;
 pub mod send;
 pub mod users;

@@ -409,9 +409,10 @@ impl Endpoint {
         self.out.extend(frames.into_iter().map(|frame| Out::Ready(Transmit::Binary(frame))));
     }
 
-    /// The host has dealt with a durable event.
-    pub fn consumed(&mut self, key: EventKey) {
-        self.state.events.remove(&order_key(key.0));
+    /// The host has dealt with a durable event. Returns it, for what the host keeps of it in the
+    /// same step; nothing when another process of the home was faster.
+    pub fn consumed(&mut self, key: EventKey) -> Option<Event> {
+        self.state.events.remove(&order_key(key.0))
     }
 
     /// Ends a step: seals what new calls left to do, signs everything together, and hands over what

@@ -33,5 +33,5 @@ mod table;
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, Notification};
 pub use outgoing::{CommandOptions, SendError};
-pub use people::BundleCache;
+pub use people::{BundleCache, Pinned};
 pub use state::Records;

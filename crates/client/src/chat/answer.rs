@@ -40,6 +40,10 @@ impl Talk {
                 )
             }
             SlashCommand::Quit => Said::over(),
+            SlashCommand::History { .. }
+            | SlashCommand::HistoryMore
+            | SlashCommand::Search { .. }
+            | SlashCommand::Receipts { .. } => self.from_history(command).await,
             // Made into a message before it comes here.
             SlashCommand::Run { .. } => Said::default(),
         }

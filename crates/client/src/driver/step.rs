@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use chat_endpoint::store::Change;
 use chat_endpoint::{Event, Notification, SendError, Step};
 use chat_protocol::id::MessageId;
+use chat_protocol::name::ConversationId;
+use chat_protocol::tag::Tag;
 
 use super::{Driver, End, Input, Link, Order, Sent};
 use crate::client::{ClientEvent, Status};
@@ -41,6 +43,11 @@ impl Driver {
         }
         let now_ms = now_ms();
         let mut replies = Replies::default();
+        for key in self.recorder.take_consumed() {
+            if let Some(event) = self.endpoint.consumed(key) {
+                self.recorder.shown(event);
+            }
+        }
         for input in inputs {
             self.handle(now_ms, input, &mut replies);
         }
@@ -49,6 +56,8 @@ impl Driver {
         }
         let Step { mut changes, transmits, mut events } = self.endpoint.finish(now_ms);
         let answers = self.answers.note(&events);
+        let store = self.home.as_ref().map(|home| &home.store);
+        self.recorder.write(store, &events)?;
         if let Some(home) = &mut self.home {
             changes.extend(left.rows.into_iter().chain(answers));
             home.store.commit(&changes).map_err(HomeError::from)?;
@@ -114,12 +123,17 @@ impl Driver {
                 let sent = endpoint.say(now_ms, &room, &text);
                 self.answers.expect(&sent);
                 self.journal.say(&room, text.len(), &sent);
+                let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
+                let place = (Some(ConversationId::room(&room)), tag);
+                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
                 replies.sent.push((reply, sent));
             }
             Order::Tell { to, text, reply } => {
                 let sent = endpoint.tell_user(now_ms, &to, &text);
                 self.answers.expect(&sent);
                 self.journal.tell(&to, text.len(), &sent);
+                let place = (ConversationId::direct(&self.door.user, &to).ok(), Tag::Dm);
+                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
                 replies.sent.push((reply, sent));
             }
             Order::Run { target, argv, options, reply } => {
@@ -132,7 +146,8 @@ impl Driver {
             Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
             Order::Who => endpoint.who(),
             Order::Refresh(cid) => endpoint.refresh(&cid),
-            Order::Consumed(key) => endpoint.consumed(key),
+            // Those wait in the recorder.
+            Order::Consumed(_) => {}
             Order::Flush { reply } => {
                 endpoint.flush_receipts(now_ms);
                 self.flushes.push(reply);
