@@ -287,3 +287,34 @@ fn all_files(folder: &Path) -> Vec<u8> {
     }
     bytes
 }
+
+/// Messages that wait for a client that comes back, in the measurement.
+const WAITING: usize = 20_000;
+
+#[test]
+#[ignore = "a measurement: run it alone, with --ignored --nocapture"]
+fn a_returning_client_drains_what_waited() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = rig.client("bob", server.url());
+    bob.run(&["users"]).assert_code(0);
+    let lines: Vec<String> = (0..WAITING).map(|number| format!("bob*number {number}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let alice = rig.client("alice", server.url());
+    let rate = |since: std::time::Instant| {
+        let seconds = since.elapsed().as_secs_f64();
+        format!("{WAITING} in {seconds:.1} s, {:.0} a second", WAITING as f64 / seconds)
+    };
+    let since = std::time::Instant::now();
+    alice.pipe(&lines, &["--json"]).assert_code(0);
+    println!("sent: {}", rate(since));
+    let count = WAITING.to_string();
+    let since = std::time::Instant::now();
+    let listen = ["listen", "--count", &count, "--for", "60s", "--json"];
+    let received = bob.run(&listen).expect_code(0);
+    println!("drained: {}", rate(since));
+    assert_eq!(received.texts().len(), WAITING);
+    let since = std::time::Instant::now();
+    bob.run_known(&["search", "number", "19999"]).assert_code(0);
+    println!("searched: {}", rate(since));
+}

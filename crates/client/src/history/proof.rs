@@ -288,3 +288,6 @@ fn open(frame: &RawFrame, header: &MessageHeader, key: &MessageKey) -> Result<St
         _ => Err(ProofError::Text),
     }
 }
+
+#[cfg(test)]
+mod tests;
