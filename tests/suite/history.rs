@@ -289,7 +289,7 @@ fn all_files(folder: &Path) -> Vec<u8> {
 }
 
 /// Messages that wait for a client that comes back, in the measurement.
-const WAITING: usize = 20_000;
+const WAITING: u32 = 20_000;
 
 #[test]
 #[ignore = "a measurement: run it alone, with --ignored --nocapture"]
@@ -303,7 +303,7 @@ fn a_returning_client_drains_what_waited() {
     let alice = rig.client("alice", server.url());
     let rate = |since: std::time::Instant| {
         let seconds = since.elapsed().as_secs_f64();
-        format!("{WAITING} in {seconds:.1} s, {:.0} a second", WAITING as f64 / seconds)
+        format!("{WAITING} in {seconds:.1} s, {:.0} a second", f64::from(WAITING) / seconds)
     };
     let since = std::time::Instant::now();
     alice.pipe(&lines, &["--json"]).assert_code(0);
@@ -313,7 +313,7 @@ fn a_returning_client_drains_what_waited() {
     let listen = ["listen", "--count", &count, "--for", "60s", "--json"];
     let received = bob.run(&listen).expect_code(0);
     println!("drained: {}", rate(since));
-    assert_eq!(received.texts().len(), WAITING);
+    assert_eq!(u32::try_from(received.texts().len()).unwrap(), WAITING);
     let since = std::time::Instant::now();
     bob.run_known(&["search", "number", "19999"]).assert_code(0);
     println!("searched: {}", rate(since));

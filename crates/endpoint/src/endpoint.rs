@@ -126,6 +126,10 @@ pub(crate) struct Link {
     /// Conversations in which something may be sealed now.
     pub(crate) dirty: BTreeSet<ConversationId>,
     pub(crate) waiting: HashMap<Log, WaitingQueue>,
+    /// Bytes of the deliveries that wait.
+    pub(crate) parked_bytes: usize,
+    /// Logs of which something found no room to wait; nothing more of them is taken.
+    pub(crate) overflowed: HashSet<Log>,
     /// Logs whose cursor moved since the hub was told.
     pub(crate) moved: HashMap<Log, u64>,
     pub(crate) receipts_due: Option<u64>,

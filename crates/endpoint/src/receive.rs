@@ -14,7 +14,7 @@ use chat_protocol::{code, envelope};
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
-use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_MAX, RECEIVED_REMEMBERED_MAX};
+use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_BYTES_MAX, RECEIVED_REMEMBERED_MAX};
 use crate::people::Signer;
 use crate::state::{chain_key, received_key};
 
@@ -78,12 +78,25 @@ impl Endpoint {
         let kept = self.state.cursors.get(&log_key(&log)).is_some_and(|c| delivery.position <= *c);
         let queue = self.link.waiting.entry(log.clone()).or_default();
         let queued = queue.back().is_some_and(|last| delivery.position <= last.delivery.position);
-        // A full queue is not lost: its cursor stays, and the hub sends it again.
-        if kept || queued || queue.len() >= PARKED_MAX {
+        if kept || queued || self.link.overflowed.contains(&log) {
             return;
         }
+        // What finds no room is not lost as long as nothing behind it is taken either: the cursor
+        // stays, and the hub sends it again on the next connection.
+        if !queue.is_empty() && self.link.parked_bytes >= PARKED_BYTES_MAX {
+            self.link.overflowed.insert(log);
+            return;
+        }
+        self.link.parked_bytes += delivery.frame.bytes().len();
         queue.push_back(Waiting { delivery, header, asked: None, answered: false });
         self.receive_waiting(now_ms, &log);
+    }
+
+    /// Whether more came than could wait, and what could wait is dealt with: only a new connection
+    /// brings the rest.
+    pub fn must_reconnect(&self) -> bool {
+        let is_done = |log| self.link.waiting.get(log).is_none_or(VecDeque::is_empty);
+        self.link.overflowed.iter().any(is_done)
     }
 
     /// Works through a log's queue until something is missing.
@@ -170,6 +183,8 @@ impl Endpoint {
 
     /// Moves the cursor of a log.
     fn kept(&mut self, delivery: &Delivery, log: &Log) {
+        let bytes = delivery.frame.bytes().len();
+        self.link.parked_bytes = self.link.parked_bytes.saturating_sub(bytes);
         self.state.cursors.put(&log_key(log), delivery.position);
         self.link.moved.insert(log.clone(), delivery.position);
     }

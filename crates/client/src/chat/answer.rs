@@ -43,7 +43,7 @@ impl Talk {
             SlashCommand::History { .. }
             | SlashCommand::HistoryMore
             | SlashCommand::Search { .. }
-            | SlashCommand::Receipts { .. } => self.from_history(command).await,
+            | SlashCommand::Receipts { .. } => self.ask_history(command).await,
             // Made into a message before it comes here.
             SlashCommand::Run { .. } => Said::default(),
         }

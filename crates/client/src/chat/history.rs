@@ -28,7 +28,7 @@ impl Talk {
     }
 
     /// Does what `/history`, `/search` and `/receipts` ask for.
-    pub(super) async fn from_history(&mut self, command: SlashCommand) -> Said {
+    pub(super) async fn ask_history(&mut self, command: SlashCommand) -> Said {
         match command {
             SlashCommand::History { place, count } => {
                 let cid = match place {

@@ -11,7 +11,7 @@ use chat_protocol::tag::Tag;
 use super::{Driver, End, Input, Link, Order, Sent};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
-use crate::connection::{Incoming, Session};
+use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
 
 /// What is to be said once the step is durable.
@@ -83,6 +83,10 @@ impl Driver {
         if replies.rolled_back {
             self.journal.rolled_back();
             self.link = Link::renewing(&self.door, self.device.clone());
+        }
+        if self.endpoint.must_reconnect() && matches!(self.link, Link::Online { .. }) {
+            let reason = "more came at once than this device can hold; it asks for the rest again";
+            self.lose(&ConnectError::Lost { reason: reason.to_owned() });
         }
         self.settle_flushes();
         match replies.close {
