@@ -1,9 +1,14 @@
 //! What slash commands answer from the home's history.
 
+use std::collections::HashMap;
+
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName};
+use chat_protocol::sanitise;
+use serde_json::json;
 
 use super::{Said, Talk};
+use crate::client::Status;
 use crate::config::Recipient;
 use crate::history::{Entry, History, show};
 use crate::home::HomeError;
@@ -11,6 +16,9 @@ use crate::slash::SlashCommand;
 
 /// Messages of the current room that are shown at the start.
 const SHOWN_AT_START: usize = 10;
+
+/// Messages without an answer that are shown with their texts.
+const TEXTS_MAX: usize = 100;
 
 /// Where `/history more` goes on.
 #[derive(Debug, Clone)]
@@ -48,6 +56,37 @@ impl Talk {
             SlashCommand::Receipts { id } => self.receipts(id).await,
             _ => Said::default(),
         }
+    }
+
+    /// What was sent and has no answer yet, with its text where the home has it.
+    pub(super) async fn pending(&self) -> Said {
+        // Without an answer the client has stopped; the reason is in the last event.
+        let Some(Status { pending, .. }) = self.client.status().await else {
+            return Said::default();
+        };
+        if self.is_json {
+            let objects = pending.iter().map(|(id, cid, tag)| {
+                json!({"event": "pending", "id": id, "in": cid, "tag": tag}).to_string()
+            });
+            return Said { lines: objects.collect(), ..Said::default() };
+        }
+        if pending.is_empty() {
+            return Said::line("everything sent is answered");
+        }
+        let ids: Vec<MessageId> = pending.iter().take(TEXTS_MAX).map(|(id, ..)| *id).collect();
+        let read = move |history: &History| {
+            ids.iter().map(|id| history.by_id(id)).collect::<Result<Vec<_>, _>>()
+        };
+        let entries = self.read_history(read).await.unwrap_or_default().into_iter().flatten();
+        let texts: HashMap<MessageId, String> = entries
+            .filter(Entry::is_own)
+            .filter_map(|entry| Some((entry.record.id, entry.record.text?)))
+            .collect();
+        let lines = pending.iter().map(|(id, cid, tag)| match texts.get(id) {
+            Some(text) => format!("  {id} {tag} in {cid}: {}", sanitise::line(text)),
+            None => format!("  {id} {tag} in {cid}"),
+        });
+        Said { lines: lines.collect(), ..Said::default() }
     }
 
     /// The newest lines of the current room, set apart from what comes now.
