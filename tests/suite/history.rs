@@ -176,7 +176,7 @@ fn confirmed(alice: &Client, bob: &Client) -> String {
     bob.run(&["users"]).assert_code(0);
     alice.run(&["send", "bob", "I owe you ten"]).assert_code(0);
     bob.run(&["listen", "--count", "1", "--for", "30s"]).assert_code(0);
-    alice.run(&["listen", "--for", "500ms"]).assert_code(0);
+    alice.start(&["listen", "--json"]).stdout.wait_for_part("delivered");
     let entry = history(alice, "bob").events_named("history").remove(0);
     assert_eq!(entry["state"], "delivered", "{entry}");
     entry["id"].as_str().unwrap().to_owned()

@@ -48,23 +48,30 @@ async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
     loop {
         let event = task.events.next().await;
         let Some(notification) = task.notification(event)? else { continue };
-        match &notification.event {
+        let status = match &notification.event {
             Event::Stored { id: stored, .. } if *stored == id => {
                 if task.is_json || task.verbosity > Verbosity::Quiet {
                     task.show(&notification.event)?;
                 }
-                return Ok(ExitStatus::Ok);
+                ExitStatus::Ok
             }
             Event::Refused { id: refused, .. } if *refused == id => {
                 if task.is_json {
                     task.show(&notification.event)?;
                 }
                 task.mention(&notification.event);
-                return Ok(ExitStatus::Refused);
+                ExitStatus::Refused
             }
-            Event::Alarm { .. } | Event::Complaint { .. } => task.mention(&notification.event),
-            _ => {}
+            Event::Alarm { .. } | Event::Complaint { .. } => {
+                task.mention(&notification.event);
+                continue;
+            }
+            _ => continue,
+        };
+        if let Some(key) = notification.key {
+            task.client.consumed(key).await;
         }
+        return Ok(status);
     }
 }
 

@@ -121,6 +121,24 @@ fn a_message_of_ours_is_queued_then_stored_then_confirmed_by_each() {
 }
 
 #[test]
+fn what_could_not_be_read_and_what_was_refused_have_their_reasons() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = open(&home);
+    let (cid, from, reason) = (dm(), name("bob"), "its signature is not valid".to_owned());
+    let unreadable = Event::Unreadable { cid, from, id: id(5), reason: reason.clone() };
+    step(&mut store, |store| record::shown(store, &unreadable));
+    step(&mut store, |store| record::typed(store, &typed(6, "too late")));
+    let code = "E_CLOCK".to_owned();
+    let refused = Event::Refused { id: id(6), code: code.clone(), reason: "why".to_owned() };
+    step(&mut store, |store| record::learnt(store, &refused));
+    let entries = history(&home).page(&dm(), None, 10).unwrap();
+    let states: Vec<_> = entries.iter().map(|entry| entry.state.clone()).collect();
+    let refused = State::Refused { code, reason: "why".to_owned() };
+    assert_eq!(states, [State::Unreadable { reason }, refused]);
+    assert_eq!((entries[0].is_own(), entries[1].is_own()), (false, true));
+}
+
+#[test]
 fn a_search_wants_all_words_in_any_case_and_shows_the_newest_first() {
     let home = tempfile::tempdir().unwrap();
     let mut store = open(&home);
