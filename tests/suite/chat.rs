@@ -51,7 +51,7 @@ fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_
     chat.stdout.wait_for_count(12, |line| line.contains("kept for bob"));
     let received = bob.run(&["listen", "--count", "12", "--for", "30s", "--json"]).expect_code(0);
     assert_eq!(received.texts(), texts);
-    chat.stdout.wait_for_count(12, |line| line.contains("✓✓ bob has it"));
+    chat.stdout.wait_for_count(12, |line| line.contains("✓✓ delivered to bob"));
     let again = bob.run(&["listen", "--for", "300ms", "--json"]).expect_code(0);
     assert_eq!(again.texts(), Vec::<String>::new(), "shown twice");
 }

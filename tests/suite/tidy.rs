@@ -88,7 +88,9 @@ fn the_options_of_the_readme_exist() {
     let server_help = help.expect_code(0).stdout;
     let client = rig.client("alice", "ws://127.0.0.1:9");
     let mut client_help = client.run_known(&["--help"]).expect_code(0).stdout;
-    for command in ["send", "listen", "run", "users", "agent", "story"] {
+    let commands =
+        ["send", "listen", "run", "users", "history", "search", "proof", "agent", "story"];
+    for command in commands {
         client_help += &client.run_known(&[command, "--help"]).expect_code(0).stdout;
     }
     let options = readme_options();

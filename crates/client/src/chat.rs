@@ -11,6 +11,7 @@ use chat_protocol::handshake::Purpose;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{RoomName, UserName};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::client::{Client, ClientEvent, SendError, Stopped};
 use crate::clock::now_ms;
@@ -25,7 +26,9 @@ use crate::start::{self, Failure};
 use password::Desk;
 
 mod answer;
+mod history;
 mod line;
+mod outbox;
 mod password;
 mod pipe;
 mod rooms;
@@ -65,10 +68,12 @@ struct Talk {
     /// A refused room leads back to the one before. Not for scripts: what follows in them was meant
     /// for the room that is refused.
     returns: bool,
-    /// What is typed goes out under the veil.
-    is_veiled: bool,
     /// For what is done beside the conversation.
     desk: Option<Desk>,
+    /// What is still to be said about messages of ours; for a person only.
+    outbox: outbox::Outbox,
+    /// What `/history` has shown last.
+    page: Option<history::Page>,
 }
 
 /// What a line or an event comes to.
@@ -109,8 +114,9 @@ impl Talk {
             names: Arc::default(),
             silent_lists: 0,
             is_online: false,
-            is_veiled: false,
             desk: None,
+            outbox: outbox::Outbox::default(),
+            page: None,
         }
     }
 
@@ -118,7 +124,9 @@ impl Talk {
     async fn read(&mut self, line: &str) -> Result<Said, Failure> {
         let sent = match input::parse(line) {
             Ok(Input::Nothing) => return Ok(Said::default()),
-            Ok(input) if self.is_veiled && veiled::is_text(&input) => self.send_veiled(input).await,
+            Ok(input) if self.rooms.is_veiled && veiled::is_text(&input) => {
+                self.send_veiled(input).await
+            }
             Ok(Input::Text { text }) => self.client.say(&self.rooms.current, &text).await,
             Ok(Input::Broadcast { text }) => self.client.say(&RoomName::all(), &text).await,
             Ok(Input::Direct { to, text }) => self.client.tell(&to, &text).await,
@@ -133,7 +141,11 @@ impl Talk {
         match sent {
             Ok(id) => {
                 self.open.insert(id);
-                Ok(Said::default())
+                if self.lines.detail == Detail::Full || self.is_online {
+                    return Ok(Said::default());
+                }
+                self.outbox.queued(id);
+                Ok(Said::line("… queued"))
             }
             // The reason is in the last event.
             Err(SendError::Stopped) => Ok(Said::default()),
@@ -262,7 +274,21 @@ impl Talk {
                 }
                 people.iter().map(|person| format!("  {}", show::person(person))).collect()
             }
-            _ => self.lines.event(event).into_iter().collect(),
+            _ => {
+                if self.lines.detail == Detail::Brief && !self.is_about_command(event) {
+                    self.outbox.note(Instant::now(), event);
+                }
+                self.lines.event(event).into_iter().collect()
+            }
+        }
+    }
+
+    fn is_about_command(&self, event: &Event) -> bool {
+        match event {
+            Event::Stored { id, .. } | Event::Delivered { id, .. } | Event::Refused { id, .. } => {
+                self.commands.contains(id)
+            }
+            _ => false,
         }
     }
 

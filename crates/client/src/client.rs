@@ -1,7 +1,7 @@
 //! One signed-in device: a handle that takes orders and a stream of what happens. Line mode, pipe,
 //! one-shot commands, agent and emulator are all written against these two.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_agent::AgentReport;
 use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification, RoomAction, Roster};
@@ -17,7 +17,8 @@ use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Connector};
 use crate::driver::{self, Order, Whom};
 use crate::exit::ExitStatus;
-use crate::home::OwnDevice;
+use crate::history::History;
+use crate::home::{HomeError, OwnDevice};
 use crate::sign_in::{self, HomeAccount, StartError};
 use crate::veil;
 
@@ -60,6 +61,8 @@ pub enum Account {
 #[derive(Debug, Clone)]
 pub struct Client {
     orders: mpsc::Sender<Order>,
+    /// What was said; none for a device that keeps nothing.
+    history: Option<Arc<Mutex<History>>>,
 }
 
 /// What happens, in order. Nothing is lost while nobody looks; the connection then waits.
@@ -96,7 +99,7 @@ pub enum Stopped {
     Connection(#[from] ConnectError),
     /// The home's database or another file of it failed.
     #[error(transparent)]
-    Home(#[from] crate::home::HomeError),
+    Home(#[from] HomeError),
     /// A part of this program failed.
     #[error("internal error: {0}")]
     Internal(String),
@@ -152,8 +155,15 @@ impl Client {
         let started = Box::pin(sign_in::first(&options)).await?;
         let (orders, taken) = mpsc::channel(ORDERS_MAX);
         let (told, events) = mpsc::channel(EVENTS_MAX);
+        let history = match &started.store {
+            Some(home) => {
+                let store = home.store.again().map_err(HomeError::from)?;
+                Some(Arc::new(Mutex::new(History::new(store, options.user.clone()))))
+            }
+            None => None,
+        };
         driver::spawn(options, started, taken, told)?;
-        Ok((Self { orders }, Events(events)))
+        Ok((Self { orders, history }, Events(events)))
     }
 
     /// Says something in a room. It is kept when this returns, and sent as soon as can be.
@@ -249,6 +259,16 @@ impl Client {
     pub async fn identity_of(&self, user: &UserName) -> Option<KeyId> {
         let user = user.clone();
         self.ask(|reply| Order::Identity { user, reply }).await.flatten()
+    }
+
+    /// Reads the history, on a thread that may wait. Nothing for a device that keeps nothing.
+    pub async fn read_history<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&History) -> Result<T, HomeError> + Send + 'static,
+    ) -> Option<Result<T, HomeError>> {
+        let history = Arc::clone(self.history.as_ref()?);
+        let read = move || read(&history.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(read).await.ok()
     }
 
     /// Leaves: sends the receipts that are owed, waits for the answers while there is a

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chat_protocol::id::MessageId;
 use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
 use clap::Parser as _;
@@ -113,6 +114,20 @@ pub enum Mode {
         /// Who may run what.
         policy: Option<PathBuf>,
     },
+    /// What was said, from the home.
+    History {
+        /// Where.
+        place: Recipient,
+        /// How many messages.
+        count: usize,
+    },
+    /// Messages with these words, from the home.
+    Search {
+        /// The words; not empty.
+        words: Vec<String>,
+    },
+    /// Who wrote a message and who has received it, checked without a connection.
+    Proof(ProofOf),
     /// One message through all logs.
     Story {
         /// Its id or the first characters of it.
@@ -165,6 +180,22 @@ pub enum Recipient {
     Room(RoomName),
     /// Everybody.
     All,
+}
+
+/// What `proof` checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProofOf {
+    /// A message of the home.
+    Message {
+        /// Which.
+        id: MessageId,
+        /// File for the proof.
+        export: Option<PathBuf>,
+        /// Whether the file shows the text.
+        with_text: bool,
+    },
+    /// A file that was exported.
+    File(PathBuf),
 }
 
 /// What `send` sends.
@@ -229,7 +260,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
                 [dash] if dash == "-" => SendText::StandardInput,
                 words => SendText::Given(words.join(" ")),
             };
-            Mode::Send { to: recipient(&to)?, text, veil }
+            Mode::Send { to: recipient("send", &to)?, text, veil }
         }
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
         (Some(Verb::Run { target, command }), None) => run(&target, command)?,
@@ -239,6 +270,15 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             Mode::Passwd { new: password_of(new_password_file.as_deref(), None)? }
         }
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
+        (Some(Verb::History { place, count }), None) => {
+            let lobby = Recipient::Room(RoomName::lobby());
+            let place = place.map(|place| recipient("history", &place)).transpose()?;
+            Mode::History { place: place.unwrap_or(lobby), count }
+        }
+        (Some(Verb::Search { words }), None) => Mode::Search { words },
+        (Some(Verb::Proof { id, export, with_text, verify }), None) => {
+            Mode::Proof(proof_of(id.as_deref(), export, with_text, verify)?)
+        }
         (Some(Verb::Story { id }), None) => Mode::Story { id },
         (Some(Verb::Man), None) => Mode::Man,
         (Some(Verb::Completions { shell }), None) => Mode::Completions(shell),
@@ -260,7 +300,24 @@ fn emulation(clients: u32, arguments: EmulatorArguments) -> Emulation {
     }
 }
 
-fn recipient(to: &str) -> Result<Recipient, ConfigError> {
+fn proof_of(
+    id: Option<&str>,
+    export: Option<PathBuf>,
+    with_text: bool,
+    verify: Option<PathBuf>,
+) -> Result<ProofOf, ConfigError> {
+    match (verify, id) {
+        (Some(file), _) => Ok(ProofOf::File(file)),
+        (None, id) => {
+            let id = id.unwrap_or_default();
+            let parsed = MessageId::parse(id);
+            let id = parsed.map_err(|_| ConfigError::MessageId { id: id.to_owned() })?;
+            Ok(ProofOf::Message { id, export, with_text })
+        }
+    }
+}
+
+fn recipient(verb: &'static str, to: &str) -> Result<Recipient, ConfigError> {
     if let Some(name) = to.strip_prefix('#') {
         let room = RoomName::new(name);
         let room = room.map_err(|source| ConfigError::Room { name: name.to_owned(), source })?;
@@ -269,7 +326,7 @@ fn recipient(to: &str) -> Result<Recipient, ConfigError> {
     if to.eq_ignore_ascii_case(ALL) {
         return Ok(Recipient::All);
     }
-    user("send", to).map(Recipient::User)
+    user(verb, to).map(Recipient::User)
 }
 
 fn run(target: &str, argv: Vec<String>) -> Result<Mode, ConfigError> {
@@ -356,8 +413,12 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Rooms => Some("rooms"),
         Mode::Agent { .. } => Some("agent"),
         Mode::Passwd { .. } => Some("passwd"),
+        Mode::History { .. } => Some("history"),
+        Mode::Search { .. } => Some("search"),
+        Mode::Proof(ProofOf::Message { .. }) => Some("proof"),
         Mode::Interactive
         | Mode::Emulate(_)
+        | Mode::Proof(ProofOf::File(_))
         | Mode::Story { .. }
         | Mode::Man
         | Mode::Completions(_)

@@ -17,6 +17,7 @@ use chat_endpoint::{CommandOptions, Endpoint, EventKey, RoomAction, Roster, Send
 use chat_oplog::CryptoTrace;
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -29,11 +30,13 @@ use crate::sign_in::{Door, OpenHome, StartError, Started};
 mod answers;
 mod journal;
 mod link;
+mod recorder;
 mod step;
 
 use answers::Answers;
 use journal::Journal;
 use link::{Link, LinkEvent};
+use recorder::Recorder;
 
 /// What one step takes in at most: four times what one signature covers.
 const STEP_INPUTS_MAX: usize = 256;
@@ -109,6 +112,7 @@ struct Driver {
     flushes: Vec<oneshot::Sender<bool>>,
     /// What this process waits for.
     answers: Answers,
+    recorder: Recorder,
     journal: Journal,
     trace: Option<CryptoTrace>,
 }
@@ -148,6 +152,7 @@ pub(crate) fn spawn(
         link: Link::Down,
         flushes: Vec::new(),
         answers: Answers::default(),
+        recorder: Recorder::default(),
         journal,
         trace: options.trace,
     };
@@ -204,13 +209,15 @@ impl Driver {
         let due = self.endpoint.next_deadline().map(|deadline| {
             Instant::now() + Duration::from_millis(deadline.saturating_sub(now_ms()))
         });
+        let shown_due = self.recorder.due();
         let mut inputs = Vec::new();
-        let mut link_event = None;
+        let (mut link_event, mut order) = (None, None);
         tokio::select! {
-            order = self.orders.recv() => match order {
-                Some(order) => inputs.push(Input::Order(order)),
+            taken = self.orders.recv() => match taken {
+                Some(taken) => order = Some(taken),
                 // Every handle is gone.
-                None => return Err(End::Asked(None)),
+                None if shown_due.is_none() => return Err(End::Asked(None)),
+                None => inputs.push(Input::Due),
             },
             event = self.link.next(reads) => link_event = Some(event),
             permit = self.events.reserve(), if !self.pending.is_empty() => match permit {
@@ -222,17 +229,24 @@ impl Driver {
                 // Nobody looks any more: the handle decides when it is over.
                 Err(_) => self.pending.clear(),
             },
+            () = sleep_until(shown_due.unwrap_or_else(Instant::now)), if shown_due.is_some() => {
+                inputs.push(Input::Due);
+            }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 inputs.push(Input::Due);
             }
         }
+        if let Some(order) = order {
+            self.take_order(order, &mut inputs);
+        }
         if let Some(event) = link_event {
             self.on_link(event, &mut inputs)?;
         }
+        self.hand_over();
         while inputs.len() < STEP_INPUTS_MAX
             && let Ok(order) = self.orders.try_recv()
         {
-            inputs.push(Input::Order(order));
+            self.take_order(order, &mut inputs);
         }
         while reads
             && inputs.len() < STEP_INPUTS_MAX
@@ -247,6 +261,29 @@ impl Driver {
             }
         }
         Ok(inputs)
+    }
+
+    /// Puts an order among the inputs of the next step. What was shown only makes a step when it
+    /// is worth one.
+    fn take_order(&mut self, order: Order, inputs: &mut Vec<Input>) {
+        match order {
+            Order::Consumed(key) => {
+                if self.recorder.consumed(key) {
+                    inputs.push(Input::Due);
+                }
+            }
+            order => inputs.push(Input::Order(order)),
+        }
+    }
+
+    /// Hands the host as many events as it has room for.
+    fn hand_over(&mut self) {
+        while let Some(event) = self.pending.pop_front() {
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.pending.push_front(event);
+                break;
+            }
+        }
     }
 
     fn on_link(&mut self, event: LinkEvent, inputs: &mut Vec<Input>) -> Result<(), End> {

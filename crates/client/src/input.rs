@@ -107,6 +107,20 @@ pub enum InputError {
         /// Why it is no name.
         source: NameError,
     },
+    /// Where a conversation is due stands something else.
+    #[error("{place:?} is no conversation: {source}; write #ROOM, ALL or the name of a user")]
+    BadPlace {
+        /// What stands there.
+        place: String,
+        /// Why it is none.
+        source: NameError,
+    },
+    /// Where the id of a message is due stands something else.
+    #[error("{id:?} is not the id of a message; /receipts last names the one of the newest")]
+    NotAnId {
+        /// What stands there.
+        id: String,
+    },
     /// `server` runs commands and reads no messages.
     #[error("the server takes no messages; to run a command there: /run server -- COMMAND")]
     MessageToServer,

@@ -5,6 +5,7 @@
 //! - [`config`], [`exit`]: the command line, and what the program's exit code says;
 //! - [`input`], [`slash`], [`words`]: what a typed line means;
 //! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
+//! - [`history`]: what was said, kept in the home; search and proof;
 //! - `driver` (the task that owns a device), [`client`]: the handle and the events of everything;
 //! - [`show`]: what happened, for people and for programs;
 //! - [`start`], [`oneshot`], [`chat`], [`agent_host`]: the modes that sign a person in;
@@ -21,6 +22,8 @@ pub mod words;
 
 pub mod clock;
 pub mod home;
+
+pub mod history;
 
 pub mod connection;
 

@@ -62,6 +62,11 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
             page =
                 if config.common.json { story.to_json_lines() } else { story.to_string() }.into();
         }
+        Mode::History { place, count } => {
+            return oneshot::history::history(&config.common, place, *count);
+        }
+        Mode::Search { words } => return oneshot::history::search(&config.common, words),
+        Mode::Proof(of) => return oneshot::proof::proof(&config.common, of),
         _ => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let done = runtime.block_on(connected(config));

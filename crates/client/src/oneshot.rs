@@ -1,4 +1,5 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`.
+//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`; `history`, `search`
+//! and `proof` without a connection.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -14,8 +15,10 @@ use crate::exit::ExitStatus;
 use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
+pub mod history;
 pub mod listen;
 pub mod passwd;
+pub mod proof;
 pub mod rooms;
 pub mod run;
 pub mod send;

@@ -66,10 +66,8 @@ impl Lines {
             Event::Delivered { id, by, readable: false, .. } => {
                 format!("✗ {by} could not read a message{}", tail(true, id))
             }
-            Event::Delivered { id, cid, by, .. }
-                if full || (cid.is_direct() && !by.is_server()) =>
-            {
-                format!("✓✓ {by} has it{}", tail(full, id))
+            Event::Delivered { id, by, .. } if full => {
+                format!("✓✓ delivered to {by}{}", tail(full, id))
             }
             Event::Refused { id, code, reason } => {
                 format!("✗ NOACK {}: {}{}", line(code), line(reason), tail(full, id))
@@ -88,13 +86,7 @@ impl Lines {
                 let words = command.argv.join(" ");
                 format!("· {from} asks to run: {}", line(&words))
             }
-            Event::Unreadable { cid, from, reason, .. } => {
-                format!(
-                    "? {}{from}: a message that cannot be read: {}",
-                    Self::place(cid),
-                    line(reason)
-                )
-            }
+            Event::Unreadable { cid, from, reason, .. } => Self::unreadable(cid, from, reason),
             Event::Gap { .. } | Event::Healed { .. } | Event::Unhealed { .. } => {
                 healing::line(event)?
             }
@@ -116,7 +108,40 @@ impl Lines {
         else {
             return None;
         };
-        let time = self.time(*sent_ms);
+        // The mark stands where no text can put one.
+        let mark = if *veiled { "~ " } else { "" };
+        let text = if *veiled { veil::unshift(text) } else { text.clone() };
+        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref());
+        Some(self.marked((cid, *tag), from, &text, *sent_ms, (mark, &hand)))
+    }
+
+    /// The line for a message of others that could not be read.
+    pub fn unreadable(cid: &ConversationId, from: &UserName, reason: &str) -> String {
+        format!("? {}{from}: a message that cannot be read: {}", Self::place(cid), line(reason))
+    }
+
+    /// The line for something that was said. `sent_ms` is Unix time in milliseconds.
+    pub fn said(
+        &self,
+        cid: &ConversationId,
+        tag: Tag,
+        from: &UserName,
+        text: &str,
+        sent_ms: u64,
+    ) -> String {
+        self.marked((cid, tag), from, text, sent_ms, ("", ""))
+    }
+
+    /// The same with a mark before who said it, and one after.
+    fn marked(
+        &self,
+        (cid, tag): (&ConversationId, Tag),
+        from: &UserName,
+        text: &str,
+        sent_ms: u64,
+        (mark, hand): (&str, &str),
+    ) -> String {
+        let time = self.time(sent_ms);
         let who = match tag {
             Tag::Dm if *from == self.me => {
                 let to = cid.other(&self.me).map(|to| to.to_string()).unwrap_or_default();
@@ -128,14 +153,10 @@ impl Lines {
             _ if *from == self.me => format!("{}you", Self::place(cid)),
             _ => format!("{}{from}", Self::place(cid)),
         };
-        // The mark stands where no text can put one.
-        let mark = if *veiled { "~ " } else { "" };
-        let text = if *veiled { veil::unshift(text) } else { text.clone() };
-        let text = sanitise::text(&text);
+        let text = sanitise::text(text);
         // Further lines are set in, so that none of them can pass for a message of its own.
         let text = text.replace('\n', "\n    ");
-        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref());
-        Some(format!("{time} {mark}{who}{hand}: {text}"))
+        format!("{time} {mark}{who}{hand}: {text}")
     }
 
     /// `#lobby ` and so on; nothing for a direct conversation.
@@ -149,7 +170,7 @@ impl Lines {
     }
 
     /// Hours, minutes, seconds; the date too where it is not today's.
-    fn time(&self, unix_ms: u64) -> String {
+    pub fn time(&self, unix_ms: u64) -> String {
         let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let Some(at) = at.map(|at| at.to_zoned(self.zone.clone())) else {
             return "--:--:--".to_owned();

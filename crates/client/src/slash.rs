@@ -3,12 +3,15 @@
 
 use std::fmt::Write as _;
 
+use chat_protocol::id::MessageId;
 use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{SERVER, UserName};
 
+use crate::config::Recipient;
 use crate::input::{self, Input, InputError};
 use crate::words;
 
+mod history;
 mod rooms;
 
 pub use rooms::RoomCommand;
@@ -50,6 +53,25 @@ pub enum SlashCommand {
     Status,
     /// Show what has no answer yet.
     Pending,
+    /// Show what was said.
+    History {
+        /// Where; in the current room when absent.
+        place: Option<Recipient>,
+        /// How many messages.
+        count: usize,
+    },
+    /// Show what was said before that.
+    HistoryMore,
+    /// Find messages by their words.
+    Search {
+        /// The words; never empty.
+        words: Vec<String>,
+    },
+    /// Show who has confirmed a message.
+    Receipts {
+        /// Which; my newest one when absent.
+        id: Option<MessageId>,
+    },
     /// Empty the screen.
     Clear,
     /// Show the versions.
@@ -319,6 +341,33 @@ pub static TABLE: &[SlashRow] = &[
         example: "/pending",
         completion: Completion::Nothing,
         parse: |row, rest| row.alone(rest, SlashCommand::Pending),
+    },
+    SlashRow {
+        name: "history",
+        aliases: &["log"],
+        usage: "/history [WHERE] [N]",
+        description: "show what was said here, in a #room or with a user; /history more: older",
+        example: "/history bob 50",
+        completion: Completion::Users,
+        parse: history::parse_history,
+    },
+    SlashRow {
+        name: "search",
+        aliases: &["find"],
+        usage: "/search WORDS",
+        description: "find messages that have all these words, in all conversations",
+        example: "/search lunch friday",
+        completion: Completion::Nothing,
+        parse: history::parse_search,
+    },
+    SlashRow {
+        name: "receipts",
+        aliases: &[],
+        usage: "/receipts [ID]",
+        description: "show who has confirmed a message of mine; without an ID the last one",
+        example: "/receipts last",
+        completion: Completion::Nothing,
+        parse: history::parse_receipts,
     },
     SlashRow {
         name: "clear",

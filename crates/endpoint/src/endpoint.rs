@@ -138,6 +138,10 @@ pub(crate) struct Link {
     /// Conversations in which something may be sealed now.
     pub(crate) dirty: BTreeSet<ConversationId>,
     pub(crate) waiting: HashMap<Log, WaitingQueue>,
+    /// Bytes of the deliveries that wait.
+    pub(crate) parked_bytes: usize,
+    /// Logs of which something found no room to wait; nothing more of them is taken.
+    pub(crate) overflowed: HashSet<Log>,
     /// Logs whose cursor moved since the hub was told.
     pub(crate) moved: HashMap<Log, u64>,
     pub(crate) receipts_due: Option<u64>,
@@ -472,9 +476,10 @@ impl Endpoint {
         self.out.extend(frames.into_iter().map(|frame| Out::Ready(Transmit::Binary(frame))));
     }
 
-    /// The host has dealt with a durable event.
-    pub fn consumed(&mut self, key: EventKey) {
-        self.state.events.remove(&order_key(key.0));
+    /// The host has dealt with a durable event. Returns it, for what the host keeps of it in the
+    /// same step; nothing when another process of the home was faster.
+    pub fn consumed(&mut self, key: EventKey) -> Option<Event> {
+        self.state.events.remove(&order_key(key.0))
     }
 
     /// Ends a step: seals what new calls left to do, signs everything together, and hands over what

@@ -41,6 +41,6 @@ pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use grants::{GrantError, HistoryEntry};
 pub use outgoing::{CommandOptions, SendError};
-pub use people::BundleCache;
+pub use people::{BundleCache, Pinned};
 pub use rooms::{RoomAction, Roster};
 pub use state::Records;

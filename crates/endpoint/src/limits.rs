@@ -29,8 +29,9 @@ pub const SENT_REMEMBERED_MAX: usize = 8_192;
 /// Ids of received messages that are remembered per device (rule R13), oldest forgotten first.
 pub const RECEIVED_REMEMBERED_MAX: usize = 16_384;
 
-/// Deliveries of one conversation that may wait for a key of their sender.
-pub const PARKED_MAX: usize = 4_096;
+/// Bytes of deliveries that may wait for a key of their sender or a view. What a hub has under way
+/// to a device before its answer comes (its outbox and the sockets' buffers) is a few megabytes.
+pub const PARKED_BYTES_MAX: usize = 32 << 20;
 
 /// How long after something was missed it is asked for: it may only be late.
 pub const HEAL_DELAY_MS: u64 = 300;

@@ -47,6 +47,29 @@ pub(crate) struct Pin {
     bundles: Vec<B64Vec>,
 }
 
+/// What a home holds about a person, for whoever checks signatures without a connection.
+#[derive(Debug, Clone)]
+pub struct Pinned {
+    /// The identity key seen first.
+    pub identity: KeyId,
+    /// Every bundle accepted from that identity, in the order of the hub.
+    pub bundles: Vec<Bytes>,
+}
+
+impl Pinned {
+    /// The row of this person.
+    pub fn row(name: &UserName) -> String {
+        format!("pin/{name}")
+    }
+
+    /// Reads the row of a person.
+    pub fn read(row: &[u8]) -> Result<Self, serde_json::Error> {
+        let Pin { identity, bundles, .. } = serde_json::from_slice(row)?;
+        let bundles = bundles.into_iter().map(|B64Vec(bytes)| bytes.into()).collect();
+        Ok(Self { identity, bundles })
+    }
+}
+
 /// A signing key, parsed.
 #[derive(Debug, Clone)]
 pub(crate) struct Signer {

@@ -16,7 +16,7 @@ use chat_protocol::{code, envelope, epoch};
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
 use crate::heal::ChainName;
-use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_MAX};
+use crate::limits::{CLOCK_SKEW_MAX_MS, PARKED_BYTES_MAX};
 use crate::people::Signer;
 use crate::state::{chain_key, received_key};
 
@@ -97,16 +97,32 @@ impl Endpoint {
         // A position is the hub's word: one that went back may give an old one to a new frame.
         let is_news = kept && self.is_news(&delivery, &header);
         let queue = self.link.waiting.entry(log.clone()).or_default();
-        let queued = queue.iter().any(|waiting| {
-            waiting.delivery.position == delivery.position
-                && waiting.delivery.frame.bytes() == delivery.frame.bytes()
-        });
-        // A full queue is not lost: its cursor stays, and the hub sends it again.
-        if queued || queue.len() >= PARKED_MAX || (kept && !is_news) {
+        // Positions grow, so that nearly always the last one says enough.
+        let is_next = queue.back().is_none_or(|last| last.delivery.position < delivery.position);
+        let queued = !is_next
+            && queue.iter().any(|waiting| {
+                waiting.delivery.position == delivery.position
+                    && waiting.delivery.frame.bytes() == delivery.frame.bytes()
+            });
+        if queued || self.link.overflowed.contains(&log) || (kept && !is_news) {
             return;
         }
+        // What finds no room is not lost as long as nothing behind it is taken either: the cursor
+        // stays, and the hub sends it again on the next connection.
+        if !queue.is_empty() && self.link.parked_bytes >= PARKED_BYTES_MAX {
+            self.link.overflowed.insert(log);
+            return;
+        }
+        self.link.parked_bytes += delivery.frame.bytes().len();
         queue.push_back(Waiting { delivery, header, asked: None, answered: false });
         self.receive_waiting(now_ms, &log);
+    }
+
+    /// Whether more came than could wait, and what could wait is dealt with: only a new connection
+    /// brings the rest.
+    pub fn must_reconnect(&self) -> bool {
+        let is_done = |log| self.link.waiting.get(log).is_none_or(VecDeque::is_empty);
+        self.link.overflowed.iter().any(is_done)
     }
 
     /// Works through a log's queue until something is missing.
@@ -200,6 +216,8 @@ impl Endpoint {
 
     /// Moves the cursor of a log.
     fn kept(&mut self, delivery: &Delivery, log: &Log) {
+        let bytes = delivery.frame.bytes().len();
+        self.link.parked_bytes = self.link.parked_bytes.saturating_sub(bytes);
         let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
         self.state.cursors.put(&log_key(log), cursor.max(delivery.position));
         let moved = self.link.moved.entry(log.clone()).or_default();

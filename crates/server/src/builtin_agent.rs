@@ -127,6 +127,11 @@ impl BuiltInAgent {
                 }
             }
             send(&mut connection, step.transmits).await?;
+            if endpoint.must_reconnect() {
+                return Err(Stopped::Connection(LocalError::Closed(
+                    "more came than could wait".to_owned(),
+                )));
+            }
             tokio::select! {
                 batch = connection.recv() => take(&mut endpoint, batch?),
                 Some(report) = reports.recv() => {

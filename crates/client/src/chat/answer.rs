@@ -27,7 +27,7 @@ impl Talk {
             SlashCommand::Veil { on } => self.veil(on),
             SlashCommand::Password => self.change_password().await,
             SlashCommand::Status => self.with_status(Self::status).await,
-            SlashCommand::Pending => self.with_status(Self::pending).await,
+            SlashCommand::Pending => self.pending().await,
             SlashCommand::Fingerprint { user } => {
                 let user = user.unwrap_or_else(|| self.lines.me.clone());
                 let key = self.client.identity_of(&user).await;
@@ -43,6 +43,10 @@ impl Talk {
                 )
             }
             SlashCommand::Quit => Said::over(),
+            SlashCommand::History { .. }
+            | SlashCommand::HistoryMore
+            | SlashCommand::Search { .. }
+            | SlashCommand::Receipts { .. } => self.ask_history(command).await,
             // Made into a message before it comes here.
             SlashCommand::Run { .. } => Said::default(),
         }
@@ -90,20 +94,6 @@ impl Talk {
                 "answer_us": status.answer_us, "unanswered": open,
             }),
         )
-    }
-
-    fn pending(&self, status: &Status) -> Said {
-        if self.is_json {
-            let objects = status.pending.iter().map(|(id, cid, tag)| {
-                json!({"event": "pending", "id": id, "in": cid, "tag": tag}).to_string()
-            });
-            return Said { lines: objects.collect(), ..Said::default() };
-        }
-        if status.pending.is_empty() {
-            return Said::line("everything sent is answered");
-        }
-        let lines = status.pending.iter().map(|(id, cid, tag)| format!("  {id} {tag} in {cid}"));
-        Said { lines: lines.collect(), ..Said::default() }
     }
 
     fn fingerprint(&self, user: &UserName, key: Option<KeyId>) -> Said {

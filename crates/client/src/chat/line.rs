@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::outbox::TOGETHER;
 use super::{Said, Talk};
 use crate::client::Events;
 use crate::exit::ExitStatus;
@@ -34,6 +35,9 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
         keyboard::Words { names: Arc::clone(&talk.names), rooms: Arc::clone(&talk.rooms.names) };
     let (mut screen, mut keyboard) = keyboard::open(words, Arc::clone(&talk.rooms.prompt))?;
     screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves")?;
+    for line in talk.earlier().await {
+        screen.print(&line)?;
+    }
     let ended = converse(&mut talk, &mut events, &mut screen, &mut keyboard).await;
     if let Err(failure) = ended {
         // The terminal is the keyboard's until the line that it reads has ended.
@@ -55,7 +59,11 @@ async fn converse(
     let mut interrupted_at: Option<Instant> = None;
     let mut waits_until: Option<Instant> = None;
     loop {
+        let due = talk.outbox.due();
         let (said, is_typed) = tokio::select! {
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                (Said { lines: talk.outbox.take(Instant::now()), ..Said::default() }, false)
+            }
             event = events.next() => (talk.happened(event).await?, false),
             typed = keyboard.next() => (match typed {
                 Some(Typed::Line(line)) => {
@@ -100,6 +108,9 @@ async fn leave(
     while let Some(event) = events.try_next() {
         let said = talk.happened(Some(event)).await?;
         show(&talk, &mut screen, said).await?;
+    }
+    for line in talk.outbox.take(Instant::now() + TOGETHER) {
+        screen.print(&line)?;
     }
     if !is_answered {
         screen.print("· what has no answer yet is sent at the next start")?;

@@ -29,14 +29,13 @@ impl Talk {
 
     /// Puts the veil on or takes it off.
     pub(super) fn veil(&mut self, on: Option<bool>) -> Said {
-        self.is_veiled = on.unwrap_or(self.is_veiled);
-        self.rooms.is_veiled = self.is_veiled;
+        self.rooms.is_veiled = on.unwrap_or(self.rooms.is_veiled);
         self.rooms.show_prompt(&self.lines.me);
-        let line = if self.is_veiled {
+        let line = if self.rooms.is_veiled {
             "· the veil is on: the letters of what you send are shifted, and shown shifted back"
         } else {
             "· the veil is off"
         };
-        self.say(line, &json!({"event": "veil", "on": self.is_veiled}))
+        self.say(line, &json!({"event": "veil", "on": self.rooms.is_veiled}))
     }
 }

@@ -23,6 +23,7 @@ Examples:
   chat-client --user alice send bob \"hello\"                 one message; `-` reads standard input
   chat-client --user alice listen --for 10s --json          what was missed, then what comes
   chat-client --user alice run server -- uname -a           a command on the server's machine
+  chat-client --user alice search lunch friday              in what was said, without a connection
   chat-client --user web1 agent --policy policy.toml        this machine accepts commands
   chat-client --emulate 20 --messages messages.txt          prove that nothing is lost
 
@@ -90,6 +91,36 @@ pub enum Verb {
         /// Who may run what; without it everything is refused
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
+    },
+    /// Show what was said, from this machine's own history; connects to nobody
+    History {
+        /// A user, #ROOM, or ALL [default: #lobby]
+        #[arg(value_name = "WHERE")]
+        place: Option<String>,
+        /// How many messages, the newest
+        #[arg(long, value_name = "N", default_value_t = crate::history::read::SHOWN_DEFAULT)]
+        count: usize,
+    },
+    /// Find messages that have all these words, in any case; connects to nobody
+    Search {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// Check who signed a message and who has confirmed it; connects to nobody
+    Proof {
+        /// Message id, as `history --json` shows it
+        #[arg(required_unless_present = "verify")]
+        id: Option<String>,
+        /// Write the proof to a file that others can check
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+        /// Let whoever has the file read the text too
+        #[arg(long, requires = "export")]
+        with_text: bool,
+        /// Check such a file; needs no account
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "export"])]
+        verify: Option<PathBuf>,
     },
     /// Tell one message's story from the logs of the server and the clients
     Story {

@@ -35,6 +35,12 @@ pub enum ConfigError {
         /// Why it is no name.
         source: NameError,
     },
+    /// Not the id of a message.
+    #[error("{id:?} is not the id of a message; `history --json` shows ids")]
+    MessageId {
+        /// What stands there.
+        id: String,
+    },
     /// A one-shot command must not ask.
     #[error("{verb} needs a name: give --user NAME or set CHAT_USER")]
     NoUser {

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use chat_endpoint::store::Change;
 use chat_endpoint::{Event, Notification, SendError, Step};
 use chat_protocol::id::MessageId;
+use chat_protocol::name::ConversationId;
+use chat_protocol::tag::Tag;
 
 use super::{Driver, End, Input, Link, Order, Sent, Whom};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
-use crate::connection::{Incoming, Session};
+use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
 
 /// What is to be said once the step is durable.
@@ -41,6 +43,11 @@ impl Driver {
         }
         let now_ms = now_ms();
         let mut replies = Replies::default();
+        for key in self.recorder.take_consumed() {
+            if let Some(event) = self.endpoint.consumed(key) {
+                self.recorder.shown(event);
+            }
+        }
         for input in inputs {
             self.handle(now_ms, input, &mut replies);
         }
@@ -50,6 +57,8 @@ impl Driver {
         let Step { mut changes, transmits, mut events, trace } = self.endpoint.finish(now_ms);
         self.tell_crypto(&trace);
         let answers = self.answers.note(&events);
+        let store = self.home.as_ref().map(|home| &home.store);
+        self.recorder.write(store, &events)?;
         if let Some(home) = &mut self.home {
             changes.extend(left.rows.into_iter().chain(answers));
             home.store.commit(&changes).map_err(HomeError::from)?;
@@ -75,6 +84,10 @@ impl Driver {
         if replies.rolled_back {
             self.journal.rolled_back();
             self.link = Link::renewing(&self.door, self.device.clone());
+        }
+        if self.endpoint.must_reconnect() && matches!(self.link, Link::Online { .. }) {
+            let reason = "more came at once than this device can hold; it asks for the rest again";
+            self.lose(&ConnectError::Lost { reason: reason.to_owned() });
         }
         self.settle_flushes();
         match replies.close {
@@ -124,24 +137,21 @@ impl Driver {
                 let sent = endpoint.say(now_ms, &room, &text);
                 self.answers.expect(&sent);
                 self.journal.say(&room, text.len(), &sent);
+                let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
+                let place = (Some(ConversationId::room(&room)), tag);
+                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
                 replies.sent.push((reply, sent));
             }
             Order::Tell { to, text, reply } => {
                 let sent = endpoint.tell_user(now_ms, &to, &text);
                 self.answers.expect(&sent);
                 self.journal.tell(&to, text.len(), &sent);
+                let place = (ConversationId::direct(&self.door.user, &to).ok(), Tag::Dm);
+                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
                 replies.sent.push((reply, sent));
             }
             Order::Veiled { whom, shifted, reply } => {
-                let sent = match &whom {
-                    Whom::Room(room) => endpoint.say_veiled(now_ms, room, &shifted),
-                    Whom::User(to) => endpoint.tell_user_veiled(now_ms, to, &shifted),
-                };
-                self.answers.expect(&sent);
-                match &whom {
-                    Whom::Room(room) => self.journal.say(room, shifted.len(), &sent),
-                    Whom::User(to) => self.journal.tell(to, shifted.len(), &sent),
-                }
+                let sent = self.send_veiled(now_ms, &whom, &shifted);
                 replies.sent.push((reply, sent));
             }
             Order::Run { target, argv, options, reply } => {
@@ -164,7 +174,8 @@ impl Driver {
             }
             Order::Who => endpoint.who(),
             Order::Refresh(cid) => endpoint.refresh(&cid),
-            Order::Consumed(key) => endpoint.consumed(key),
+            // Those wait in the recorder.
+            Order::Consumed(_) => {}
             Order::Flush { reply } => {
                 endpoint.flush_receipts(now_ms);
                 self.flushes.push(reply);
@@ -179,6 +190,31 @@ impl Driver {
             }
             Order::Close { reply } => replies.close = Some(reply),
         }
+    }
+
+    fn send_veiled(
+        &mut self,
+        now_ms: u64,
+        whom: &Whom,
+        shifted: &str,
+    ) -> Result<MessageId, SendError> {
+        let (sent, place) = match whom {
+            Whom::Room(room) => {
+                let sent = self.endpoint.say_veiled(now_ms, room, shifted);
+                self.journal.say(room, shifted.len(), &sent);
+                let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
+                (sent, (Some(ConversationId::room(room)), tag))
+            }
+            Whom::User(to) => {
+                let sent = self.endpoint.tell_user_veiled(now_ms, to, shifted);
+                self.journal.tell(to, shifted.len(), &sent);
+                (sent, (ConversationId::direct(&self.door.user, to).ok(), Tag::Dm))
+            }
+        };
+        self.answers.expect(&sent);
+        let text = crate::veil::unshift(shifted);
+        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+        sent
     }
 
     /// The connection is signed in, and what the device made of it is durable.

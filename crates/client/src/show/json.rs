@@ -163,7 +163,7 @@ fn ended(event: &Event) -> Vec<Value> {
 }
 
 /// `conversation`, and `room` for a room.
-fn place(cid: &ConversationId) -> Map<String, Value> {
+pub(crate) fn place(cid: &ConversationId) -> Map<String, Value> {
     let mut fields = Map::new();
     let (kind, room) = match cid.kind() {
         ConversationKind::Direct(..) => ("dm", None),

@@ -1,10 +1,10 @@
 //! Rows in one SQLite database per home: durable before anything leaves the device, and shared by
 //! several processes of the same home (rule R7).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chat_protocol::crypto::{gcm_open, gcm_seal, random};
+use chat_protocol::crypto::{gcm_open, gcm_seal, hmac_sha256, random};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 use super::Change;
 use crate::state::Records;
 
-/// Schema of the database.
-const VERSION: u32 = 1;
+mod schema;
+
+use schema::VERSION;
 
 /// How long one process waits for another's step. A step takes a few milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,11 +37,19 @@ pub enum StoreError {
     Sealed,
 }
 
+/// Sets the key of tokens apart from the key that seals.
+const TOKEN_LABEL: &[u8] = b"chat-home/1 token";
+
+/// A keyed token: finds a row again without saying in clear what it is about.
+pub type Token = [u8; 16];
+
 /// Rows on disk, sealed with the home's key.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    path: PathBuf,
     key: Zeroizing<[u8; 32]>,
+    token_key: Zeroizing<[u8; 32]>,
     /// SQLite's counter of changes by others, as of the last look.
     seen: i64,
 }
@@ -52,18 +61,32 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version > VERSION {
-            return Err(StoreError::Version { got: version });
-        }
-        connection.execute_batch(
-            "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB NOT NULL) \
-             WITHOUT ROWID",
-        )?;
-        connection.pragma_update(None, "user_version", VERSION)?;
-        let mut store = Self { connection, key, seen: 0 };
+        schema::migrate(&connection)?;
+        let token_key = Zeroizing::new(hmac_sha256(&*key, &[TOKEN_LABEL]));
+        let mut store = Self { connection, path: path.to_owned(), key, token_key, seen: 0 };
         store.seen = store.data_version()?;
         Ok(store)
+    }
+
+    /// Another connection to the same database, for a thread that only reads.
+    pub fn again(&self) -> Result<Self, StoreError> {
+        Self::open(&self.path, self.key.clone())
+    }
+
+    /// The connection, for tables of the host. What is written between [`Self::begin`] and
+    /// [`Self::commit`] becomes durable with the step, or not at all.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The token of these parts in this home: 128 bits of a keyed hash, each part with its length.
+    pub fn token(&self, parts: &[&[u8]]) -> Token {
+        let mut bytes = Vec::new();
+        for part in parts {
+            bytes.extend_from_slice(&part.len().to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        *hmac_sha256(&*self.token_key, &[&bytes]).first_chunk().expect("a digest has 32 bytes")
     }
 
     fn data_version(&self) -> Result<i64, StoreError> {
@@ -91,7 +114,7 @@ impl SqliteStore {
         for Change { key, value } in changes {
             match value {
                 Some(value) => {
-                    let sealed = self.seal(key, value);
+                    let sealed = self.seal(key.as_bytes(), value);
                     self.connection
                         .prepare_cached("INSERT OR REPLACE INTO rows (key, value) VALUES (?1, ?2)")?
                         .execute(params![key, sealed])?;
@@ -114,7 +137,7 @@ impl SqliteStore {
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
             let (key, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            let value = self.open_value(&key, &sealed)?;
+            let value = self.unseal(key.as_bytes(), &sealed)?;
             records.push((key, value));
         }
         Ok(records)
@@ -127,7 +150,7 @@ impl SqliteStore {
             .prepare_cached("SELECT value FROM rows WHERE key = ?1")?
             .query_row([key], |row| row.get(0))
             .optional()?;
-        sealed.map(|sealed| self.open_value(key, &sealed)).transpose()
+        sealed.map(|sealed| self.unseal(key.as_bytes(), &sealed)).transpose()
     }
 
     /// Writes one row of the host, in a transaction of its own.
@@ -137,16 +160,17 @@ impl SqliteStore {
     }
 
     /// `nonce || AES-256-GCM`, bound to the row's name.
-    fn seal(&self, key: &str, value: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, name: &[u8], value: &[u8]) -> Vec<u8> {
         let nonce: [u8; 12] = random();
         let mut sealed = nonce.to_vec();
-        sealed.extend(gcm_seal(&self.key, &nonce, key.as_bytes(), value));
+        sealed.extend(gcm_seal(&self.key, &nonce, name, value));
         sealed
     }
 
-    fn open_value(&self, key: &str, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    /// What [`Self::seal`] sealed under this name.
+    pub fn unseal(&self, name: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         let (nonce, sealed) = sealed.split_first_chunk::<12>().ok_or(StoreError::Sealed)?;
-        let opened = gcm_open(&self.key, nonce, key.as_bytes(), sealed);
+        let opened = gcm_open(&self.key, nonce, name, sealed);
         opened.map(|value| value.to_vec()).map_err(|_| StoreError::Sealed)
     }
 }
@@ -187,5 +211,41 @@ mod tests {
         }
         let other = SqliteStore::open(&path, Zeroizing::new([8; 32])).unwrap();
         assert!(matches!(other.rows(), Err(StoreError::Sealed)));
+    }
+
+    #[test]
+    fn a_database_of_the_first_version_gets_the_history_and_keeps_its_rows() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("home.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(
+            "CREATE TABLE rows (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID; \
+             PRAGMA user_version = 1",
+        )
+        .unwrap();
+        drop(old);
+        let open = || SqliteStore::open(&path, Zeroizing::new([7; 32]));
+        let mut store = open().unwrap();
+        store.put("host/x", b"kept".to_vec()).unwrap();
+        let count = |table: &str| -> u32 {
+            let sql = format!("SELECT count(*) FROM {table}");
+            store.connection().query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((count("rows"), count("messages"), count("confirmations")), (1, 0, 0));
+        assert_eq!(store.again().unwrap().get("host/x").unwrap().unwrap(), b"kept");
+        store.connection().pragma_update(None, "user_version", 3).unwrap();
+        assert!(matches!(open(), Err(StoreError::Version { got: 3 })));
+    }
+
+    #[test]
+    fn tokens_tell_parts_apart_and_depend_on_the_key() {
+        let home = tempfile::tempdir().unwrap();
+        let open = |name: &str, key| {
+            SqliteStore::open(&home.path().join(name), Zeroizing::new([key; 32])).unwrap()
+        };
+        let (one, other) = (open("a", 1), open("b", 2));
+        assert_eq!(one.token(&[b"ab", b"c"]), one.token(&[b"ab", b"c"]));
+        assert_ne!(one.token(&[b"ab", b"c"]), one.token(&[b"a", b"bc"]));
+        assert_ne!(one.token(&[b"ab"]), other.token(&[b"ab"]));
     }
 }

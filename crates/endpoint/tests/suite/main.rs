@@ -302,3 +302,31 @@ fn a_newcomers_key_that_overtakes_the_news_of_the_newcomer_is_used() {
     assert_eq!(hub.texts(1), ["carol: hello"]);
     assert_eq!(hub.count(1, |event| matches!(event, Event::Alarm { .. })), 0);
 }
+
+/// Long texts, so that few of them are more than may wait.
+const LONG: usize = 60 << 10;
+
+#[test]
+fn more_than_may_wait_for_an_answer_comes_with_the_next_connection_and_none_is_missing() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.disconnect(1);
+    let count = chat_endpoint::limits::PARKED_BYTES_MAX / LONG + 50;
+    let mut expected = Vec::new();
+    for number in 0..count {
+        let text = format!("{number} {}", "x".repeat(LONG));
+        hub.peers[0].endpoint.tell_user(hub.now, &name("bob"), &text).unwrap();
+        expected.push(format!("alice: {text}"));
+    }
+    hub.run();
+    hub.connect(1);
+    hub.run();
+    let first = hub.texts(1).len();
+    assert!(first < count, "everything found room: this tests nothing");
+    assert!(hub.peers[1].endpoint.must_reconnect());
+    hub.disconnect(1);
+    hub.connect(1);
+    hub.run();
+    assert!(!hub.peers[1].endpoint.must_reconnect());
+    assert!(hub.texts(1) == expected, "{first} of {count}, then {}", hub.texts(1).len());
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Gap { .. })), 0);
+}

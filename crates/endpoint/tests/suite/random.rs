@@ -76,7 +76,9 @@ fn step(hub: &mut TestHub, said: &mut Said, dice: &mut Dice) {
             peer.store.commit(step.changes);
             for notification in step.events {
                 peer.events.push(notification.event);
-                notification.key.into_iter().for_each(|key| peer.endpoint.consumed(key));
+                if let Some(key) = notification.key {
+                    peer.endpoint.consumed(key);
+                }
             }
             hub.restart(who);
         }

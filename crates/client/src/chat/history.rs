@@ -1,0 +1,185 @@
+//! What slash commands answer from the home's history.
+
+use std::collections::HashMap;
+
+use chat_protocol::id::MessageId;
+use chat_protocol::name::ConversationId;
+use chat_protocol::sanitise;
+use serde_json::json;
+
+use super::{Said, Talk};
+use crate::client::Status;
+use crate::config::Recipient;
+use crate::history::{Entry, History, show};
+use crate::home::HomeError;
+use crate::slash::SlashCommand;
+
+/// Messages of the current room that are shown at the start.
+const SHOWN_AT_START: usize = 10;
+
+/// Messages without an answer that are shown with their texts.
+const TEXTS_MAX: usize = 100;
+
+/// Where `/history more` goes on.
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    cid: ConversationId,
+    /// The oldest place shown.
+    before: i64,
+    count: usize,
+}
+
+impl Talk {
+    /// Where a text without an address goes.
+    fn current(&self) -> ConversationId {
+        ConversationId::room(&self.rooms.current)
+    }
+
+    /// Does what `/history`, `/search` and `/receipts` ask for.
+    pub(super) async fn ask_history(&mut self, command: SlashCommand) -> Said {
+        match command {
+            SlashCommand::History { place, count } => {
+                let cid = match place {
+                    None => self.current(),
+                    Some(place) => match conversation(&place, self) {
+                        Some(cid) => cid,
+                        None => return self.error("there is no conversation with yourself"),
+                    },
+                };
+                self.page(Page { cid, before: i64::MAX, count }).await
+            }
+            SlashCommand::HistoryMore => match self.page.clone() {
+                Some(page) => self.page(page).await,
+                None => self.error("/history more follows a /history"),
+            },
+            SlashCommand::Search { words } => self.search(words).await,
+            SlashCommand::Receipts { id } => self.receipts(id).await,
+            _ => Said::default(),
+        }
+    }
+
+    /// What was sent and has no answer yet, with its text where the home has it.
+    pub(super) async fn pending(&self) -> Said {
+        // Without an answer the client has stopped; the reason is in the last event.
+        let Some(Status { pending, .. }) = self.client.status().await else {
+            return Said::default();
+        };
+        if self.is_json {
+            let objects = pending.iter().map(|(id, cid, tag)| {
+                json!({"event": "pending", "id": id, "in": cid, "tag": tag}).to_string()
+            });
+            return Said { lines: objects.collect(), ..Said::default() };
+        }
+        if pending.is_empty() {
+            return Said::line("everything sent is answered");
+        }
+        let ids: Vec<MessageId> = pending.iter().take(TEXTS_MAX).map(|(id, ..)| *id).collect();
+        let read = move |history: &History| {
+            ids.iter().map(|id| history.by_id(id)).collect::<Result<Vec<_>, _>>()
+        };
+        let entries = self.read_history(read).await.unwrap_or_default().into_iter().flatten();
+        let texts: HashMap<MessageId, String> = entries
+            .filter(Entry::is_own)
+            .filter_map(|entry| Some((entry.record.id, entry.record.text?)))
+            .collect();
+        let lines = pending.iter().map(|(id, cid, tag)| match texts.get(id) {
+            Some(text) => format!("  {id} {tag} in {cid}: {}", sanitise::line(text)),
+            None => format!("  {id} {tag} in {cid}"),
+        });
+        Said { lines: lines.collect(), ..Said::default() }
+    }
+
+    /// The newest lines of the current room, set apart from what comes now.
+    pub(super) async fn earlier(&self) -> Vec<String> {
+        let cid = self.current();
+        let read = move |history: &History| history.page(&cid, None, SHOWN_AT_START);
+        // A history that cannot be read says so when it is asked for.
+        let Some(Ok(entries)) = self.client.read_history(read).await else { return Vec::new() };
+        let line = |entry: &Entry| dimmed(&show::line(&self.lines, entry));
+        entries.iter().map(line).collect()
+    }
+
+    async fn page(&mut self, page: Page) -> Said {
+        let (cid, before, count) = (page.cid.clone(), page.before, page.count);
+        let read = move |history: &History| history.page(&cid, Some(before), count);
+        let entries = match self.read_history(read).await {
+            Ok(entries) => entries,
+            Err(said) => return said,
+        };
+        let Some(oldest) = entries.first().map(|entry| entry.place) else {
+            let what = if before == i64::MAX { "nothing" } else { "nothing more" };
+            return self.nothing(&format!("{what} was said in {} yet", page.cid));
+        };
+        self.page = Some(Page { before: oldest, ..page });
+        Said { lines: self.entries(&entries), ..Said::default() }
+    }
+
+    async fn search(&self, words: Vec<String>) -> Said {
+        match self.read_history(move |history| history.search(&words)).await {
+            Ok(found) => {
+                let mut lines = self.entries(&found.entries);
+                if !self.is_json {
+                    lines.push(format!("· {}", show::found(&found)));
+                }
+                Said { lines, ..Said::default() }
+            }
+            Err(said) => said,
+        }
+    }
+
+    async fn receipts(&self, id: Option<MessageId>) -> Said {
+        let read = move |history: &History| match id {
+            Some(id) => Ok(history.by_id(&id)?.into_iter().find(Entry::is_own)),
+            None => history.last_own(),
+        };
+        match self.read_history(read).await {
+            Ok(Some(entry)) if self.is_json => {
+                Said { lines: self.entries(&[entry]), ..Said::default() }
+            }
+            Ok(Some(entry)) => {
+                Said { lines: show::receipts(&self.lines, &entry), ..Said::default() }
+            }
+            Ok(None) => self.error("no message of yours that fits is in this home's history"),
+            Err(said) => said,
+        }
+    }
+
+    async fn read_history<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&History) -> Result<T, HomeError> + Send + 'static,
+    ) -> Result<T, Said> {
+        match self.client.read_history(read).await {
+            Some(Ok(read)) => Ok(read),
+            Some(Err(error)) => Err(self.error(&error.to_string())),
+            None => Err(self.error("this device keeps no history")),
+        }
+    }
+
+    fn entries(&self, entries: &[Entry]) -> Vec<String> {
+        let line = |entry: &Entry| {
+            if self.is_json {
+                show::object(&self.lines.me, entry).to_string()
+            } else {
+                format!("  {}", show::line(&self.lines, entry))
+            }
+        };
+        entries.iter().map(line).collect()
+    }
+
+    /// An empty answer: a script sees no lines.
+    fn nothing(&self, line: &str) -> Said {
+        if self.is_json { Said::default() } else { Said::line(format!("· {line}")) }
+    }
+}
+
+fn conversation(place: &Recipient, talk: &Talk) -> Option<ConversationId> {
+    place.conversation(&talk.lines.me)
+}
+
+/// A line of the past: faint where the terminal may show it so, and set in everywhere.
+fn dimmed(line: &str) -> String {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return format!("  {line}");
+    }
+    format!("\u{1b}[2m  {line}\u{1b}[0m")
+}

@@ -1,0 +1,170 @@
+//! Writing, between the begin and the commit of a step. Everything may be written again: what
+//! comes a second time changes nothing.
+
+use chat_endpoint::store::sqlite::{SqliteStore, StoreError};
+use chat_endpoint::{Event, KeptFrame};
+use chat_protocol::crypto::sha256;
+use chat_protocol::id::MessageId;
+use chat_protocol::name::UserName;
+use rusqlite::{OptionalExtension as _, params};
+use serde::Serialize;
+
+use super::{Confirmation, Record, State, bound, conversation_token, id_token, name_token};
+use crate::home::HomeError;
+use crate::veil;
+
+/// Keeps a message of ours that was just typed.
+pub(crate) fn typed(store: &SqliteStore, record: &Record) -> Result<(), HomeError> {
+    insert(store, record, &State::Queued, None)
+}
+
+/// Keeps what was shown: called with the durable event that ends in the same step.
+pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError> {
+    match event {
+        Event::Message { id, cid, tag, from, text, veiled, position, sent_ms, frame, .. } => {
+            let record = Record {
+                id: *id,
+                cid: cid.clone(),
+                tag: Some(*tag),
+                from: from.clone(),
+                // As it was read: a search finds what people have seen.
+                text: Some(if *veiled { veil::unshift(text) } else { text.clone() }),
+                sent_ms: *sent_ms,
+            };
+            insert(store, &record, &State::Received { position: *position }, frame.as_deref())
+        }
+        Event::Unreadable { cid, from, id, reason } => {
+            let (id, cid, from) = (*id, cid.clone(), from.clone());
+            let record = Record { id, cid, tag: None, from, text: None, sent_ms: 0 };
+            insert(store, &record, &State::Unreadable { reason: reason.clone() }, None)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Keeps what an event says about a message of ours. An event that comes again after a restart
+/// says the same.
+pub(crate) fn learnt(store: &SqliteStore, event: &Event) -> Result<(), HomeError> {
+    match event {
+        Event::Stored { id, position, kept, recipients, frame } => {
+            let recipients = recipients.clone();
+            let state = State::Stored { position: *position, kept: *kept, recipients };
+            answered(store, id, &state, frame.as_deref())
+        }
+        Event::Refused { id, code, reason } => {
+            let state = State::Refused { code: code.clone(), reason: reason.clone() };
+            answered(store, id, &state, None)
+        }
+        Event::Delivered { id, by, readable, receipt, .. } => {
+            let confirmation = Confirmation { by: by.clone(), readable: *readable };
+            let receipt = receipt.as_ref().map(|receipt| receipt.0.as_slice());
+            confirmed(store, id, &confirmation, receipt)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, HomeError> {
+    Ok(serde_json::to_vec(value)?)
+}
+
+fn insert(
+    store: &SqliteStore,
+    record: &Record,
+    state: &State,
+    frame: Option<&KeptFrame>,
+) -> Result<(), HomeError> {
+    let name = name_token(store, record);
+    let id = id_token(store, &record.id, *state == State::Queued);
+    let conversation = conversation_token(store, &record.cid);
+    let part = |part, value: &[u8]| store.seal(&bound(part, &name), value);
+    let frame = frame.map(json).transpose()?.map(|frame| part("frame", &frame));
+    let (record, state) = (part("record", &json(record)?), part("state", &json(state)?));
+    sql(store
+        .connection()
+        .prepare_cached(
+            "INSERT OR IGNORE INTO messages (id, name, conversation, record, state, frame) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .and_then(|mut insert| {
+            insert.execute(params![id, name, conversation, record, state, frame])
+        }))?;
+    Ok(())
+}
+
+/// The row of a message of ours: place and name. Messages from before there was a history have
+/// none, nor have commands.
+fn own_row(store: &SqliteStore, id: &MessageId) -> Result<Option<(i64, [u8; 16])>, HomeError> {
+    let id = id_token(store, id, true);
+    sql(store
+        .connection()
+        .prepare_cached("SELECT place, name FROM messages WHERE id = ?1")
+        .and_then(|mut select| {
+            select.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        }))
+}
+
+fn answered(
+    store: &SqliteStore,
+    id: &MessageId,
+    state: &State,
+    frame: Option<&KeptFrame>,
+) -> Result<(), HomeError> {
+    let Some((place, name)) = own_row(store, id)? else { return Ok(()) };
+    let state = store.seal(&bound("state", &name), &json(state)?);
+    let frame = frame.map(json).transpose()?;
+    let frame = frame.map(|frame| store.seal(&bound("frame", &name), &frame));
+    sql(store
+        .connection()
+        .prepare_cached(
+            "UPDATE messages SET state = ?2, frame = coalesce(?3, frame) WHERE place = ?1",
+        )
+        .and_then(|mut update| update.execute(params![place, state, frame])))?;
+    Ok(())
+}
+
+fn confirmed(
+    store: &SqliteStore,
+    id: &MessageId,
+    confirmation: &Confirmation,
+    receipt: Option<&[u8]>,
+) -> Result<(), HomeError> {
+    let Some((message, name)) = own_row(store, id)? else { return Ok(()) };
+    let receipt = receipt.map(|receipt| receipt_row(store, receipt)).transpose()?;
+    let by = by_token(store, &confirmation.by);
+    let confirmation = store.seal(&bound("confirmation", &name), &json(confirmation)?);
+    sql(store
+        .connection()
+        .prepare_cached(
+            "INSERT OR IGNORE INTO confirmations (message, by, confirmation, receipt) \
+             VALUES (?1, ?2, ?3, ?4)",
+        )
+        .and_then(|mut insert| insert.execute(params![message, by, confirmation, receipt])))?;
+    Ok(())
+}
+
+fn by_token(store: &SqliteStore, by: &UserName) -> [u8; 16] {
+    store.token(&[b"by", by.as_str().as_bytes()])
+}
+
+/// The row of a signed receipt. One receipt names up to 64 messages and is kept once.
+fn receipt_row(store: &SqliteStore, receipt: &[u8]) -> Result<i64, HomeError> {
+    let name = store.token(&[b"receipt", &sha256(receipt)]);
+    let known: Option<i64> = sql(store
+        .connection()
+        .prepare_cached("SELECT number FROM receipts WHERE name = ?1")
+        .and_then(|mut select| select.query_row([name], |row| row.get(0)).optional()))?;
+    if let Some(number) = known {
+        return Ok(number);
+    }
+    let sealed = store.seal(&bound("receipt", &name), receipt);
+    sql(store
+        .connection()
+        .prepare_cached("INSERT INTO receipts (name, receipt) VALUES (?1, ?2)")
+        .and_then(|mut insert| insert.insert(params![name, sealed])))
+}
+
+/// An error of SQLite as one of the home.
+pub(super) fn sql<T>(result: rusqlite::Result<T>) -> Result<T, HomeError> {
+    result.map_err(|error| HomeError::Store(StoreError::Sqlite(error)))
+}

@@ -1,0 +1,94 @@
+//! What was said, from the home of this machine. Connects to nobody.
+
+use chat_protocol::handshake::PasswordKeys;
+use chat_protocol::name::{ConversationId, UserName};
+
+use super::{note, print_json, print_line};
+use crate::config::{Common, Recipient, Verbosity};
+use crate::exit::ExitStatus;
+use crate::history::{Entry, History, show};
+use crate::home::vault::VaultError;
+use crate::home::{self, HomeFolder, KnownServers, OwnDevice, Vault};
+use crate::show::{Detail, Lines};
+use crate::sign_in::{Prompt as _, StartError, TerminalPrompt};
+use crate::start::{self, Failure};
+
+/// Prints the newest messages of a conversation, oldest first.
+pub fn history(common: &Common, place: &Recipient, count: usize) -> Result<ExitStatus, Failure> {
+    let (history, _) = open(common)?;
+    let cid = place.conversation(history.me()).ok_or_else(|| Failure::Other {
+        status: ExitStatus::Usage,
+        reason: "there is no conversation with yourself".to_owned(),
+    })?;
+    print(common, &history, &history.page(&cid, None, count)?)?;
+    Ok(ExitStatus::Ok)
+}
+
+/// Prints the messages that have all these words, newest first.
+pub fn search(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> {
+    let (history, _) = open(common)?;
+    let found = history.search(words)?;
+    print(common, &history, &found.entries)?;
+    if !common.json && common.verbosity > Verbosity::Quiet {
+        note(&show::found(&found));
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn print(common: &Common, history: &History, entries: &[Entry]) -> Result<(), Failure> {
+    let me = history.me();
+    if common.json {
+        print_json(entries.iter().map(|entry| show::object(me, entry)).collect())?;
+        return Ok(());
+    }
+    let lines = Lines::new(me.clone(), Detail::Full);
+    for entry in entries {
+        print_line(&show::line(&lines, entry))?;
+    }
+    Ok(())
+}
+
+impl Recipient {
+    /// The conversation of this user with it; none with oneself.
+    pub fn conversation(&self, me: &UserName) -> Option<ConversationId> {
+        match self {
+            Self::User(user) => ConversationId::direct(me, user).ok(),
+            Self::Room(room) => Some(ConversationId::room(room)),
+            Self::All => Some(ConversationId::all()),
+        }
+    }
+}
+
+/// Opens a home that is here already: history and device. The server is the one that is known by
+/// the address.
+pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
+    let user = start::user(common)?;
+    let known = KnownServers::load(&common.home)?;
+    let nothing = || Failure::Other {
+        status: ExitStatus::Failure,
+        reason: format!(
+            "there is nothing of {user} in {} for this server; sign in there first",
+            common.home.display()
+        ),
+    };
+    let server = common.servers.iter().find_map(|url| known.get(url)).ok_or_else(nothing)?.server;
+    let folder = HomeFolder::new(&common.home, &server, &user);
+    let key_file = folder.key_file()?.ok_or_else(nothing)?;
+    let vault = if Vault::is_clear(&key_file) {
+        Vault::open(&key_file, None, &server, &user)
+    } else {
+        let password = match &common.password {
+            Some(password) => password.clone(),
+            None if !TerminalPrompt::is_possible() => return Err(StartError::NoPassword.into()),
+            None => TerminalPrompt
+                .password(&format!("Password of {user}: "))
+                .ok_or(StartError::NotAnswered)?,
+        };
+        let keys = PasswordKeys::derive(password.expose(), &server, &user);
+        Vault::open(&key_file, Some(&keys), &server, &user)
+    };
+    let vault = vault.map_err(|error: VaultError| StartError::from(error))?;
+    let store = folder.open(&vault)?;
+    let device = home::load_device(&store, &vault)?.ok_or_else(nothing)?;
+    Ok((History::new(store, user), device))
+}

@@ -1,0 +1,105 @@
+//! How `/history`, `/search` and `/receipts` are written.
+
+use chat_protocol::id::MessageId;
+use chat_protocol::name::{ALL, RoomName};
+
+use super::{SlashCommand, SlashRow, first_word};
+use crate::config::Recipient;
+use crate::history::read::SHOWN_DEFAULT;
+use crate::input::{self, Input, InputError};
+
+/// `/history [WHERE] [N]` and `/history more`. A single number is a count, not a name.
+pub(super) fn parse_history(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (first, rest) = first_word(rest);
+    if first.eq_ignore_ascii_case("more") && rest.is_empty() {
+        return Ok(Input::Slash(SlashCommand::HistoryMore));
+    }
+    let (second, surplus) = first_word(rest);
+    let (place, count) = match (first, second) {
+        ("", _) => (None, None),
+        (one, "") if one.parse::<usize>().is_ok() => (None, one.parse().ok()),
+        (place, "") => (Some(place), None),
+        (place, count) => {
+            let Ok(count) = count.parse() else {
+                return row.alone(rest, SlashCommand::HistoryMore);
+            };
+            (Some(place), Some(count))
+        }
+    };
+    let place = place.map(parse_place).transpose()?;
+    row.alone(surplus, SlashCommand::History { place, count: count.unwrap_or(SHOWN_DEFAULT) })
+}
+
+/// `#room`, `ALL`, or the name of a user.
+fn parse_place(place: &str) -> Result<Recipient, InputError> {
+    if let Some(name) = place.strip_prefix('#') {
+        return RoomName::new(name)
+            .map(Recipient::Room)
+            .map_err(|source| InputError::BadPlace { place: place.to_owned(), source });
+    }
+    if place.eq_ignore_ascii_case(ALL) {
+        return Ok(Recipient::All);
+    }
+    input::user(place).map(Recipient::User)
+}
+
+/// `/search WORDS`.
+pub(super) fn parse_search(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let words = row.needs("words", rest.trim())?.split_whitespace();
+    Ok(Input::Slash(SlashCommand::Search { words: words.map(str::to_owned).collect() }))
+}
+
+/// `/receipts [ID|last]`.
+pub(super) fn parse_receipts(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (word, surplus) = first_word(rest);
+    let id = match word {
+        word if word.is_empty() || word.eq_ignore_ascii_case("last") => None,
+        id => Some(MessageId::parse(id).map_err(|_| InputError::NotAnId { id: id.to_owned() })?),
+    };
+    row.alone(surplus, SlashCommand::Receipts { id })
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::name::UserName;
+
+    use super::*;
+
+    fn history(line: &str) -> (Option<Recipient>, usize) {
+        match input::parse(line).unwrap() {
+            Input::Slash(SlashCommand::History { place, count }) => (place, count),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn where_and_how_many_may_both_be_left_out() {
+        let bob = Recipient::User(UserName::new("bob").unwrap());
+        let room = Recipient::Room(RoomName::new("ops").unwrap());
+        assert_eq!(history("/history"), (None, SHOWN_DEFAULT));
+        assert_eq!(history("/history 5"), (None, 5));
+        assert_eq!(history("/history bob"), (Some(bob.clone()), SHOWN_DEFAULT));
+        assert_eq!(history("/history bob 7"), (Some(bob), 7));
+        assert_eq!(history("/history #ops 7"), (Some(room), 7));
+        assert_eq!(history("/history all 7"), (Some(Recipient::All), 7));
+        let more = Input::Slash(SlashCommand::HistoryMore);
+        assert_eq!(input::parse("/history MORE"), Ok(more));
+        for line in ["/history bob x", "/history bob 7 8", "/history #a/b", "/history b:b 1"] {
+            assert!(input::parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn receipts_are_of_the_last_message_or_of_an_id() {
+        let id = MessageId::new(5, [1; 10]);
+        let of = |line: &str| match input::parse(line).unwrap() {
+            Input::Slash(SlashCommand::Receipts { id }) => id,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((of("/receipts"), of("/receipts last")), (None, None));
+        assert_eq!(of(&format!("/receipts {id}")), Some(id));
+        let error = input::parse("/receipts yesterday").unwrap_err().to_string();
+        assert!(error.contains("not the id of a message"), "{error}");
+        assert!(input::parse("/search  ").is_err());
+    }
+}
