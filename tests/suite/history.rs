@@ -143,7 +143,7 @@ fn words_are_found_in_all_conversations_without_a_server() {
         assert_eq!(find(&["breakfast"]), Vec::<String>::new());
     }
     let lobby = alice.run_known(&["history"]).expect_code(0);
-    assert!(lobby.stdout.contains("#lobby alice: the lunch is ready"), "{lobby:?}");
+    assert!(lobby.stdout.contains("#lobby you: the lunch is ready"), "{lobby:?}");
     let nobody = rig.client("carol", "ws://127.0.0.1:9").run_known(&["history"]);
     nobody.assert_code(1);
     assert!(nobody.stderr.contains("sign in there first"), "{nobody:?}");

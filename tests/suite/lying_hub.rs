@@ -97,7 +97,7 @@ fn what_a_hub_loses_is_shown_as_a_gap_and_heals() {
         let message = scene.text(text);
         assert_eq!((&message["healed_by"], &message["verified"]), (&"alice".into(), &true.into()));
     }
-    scene.alice.stdout.wait_for_count(4, |line| line.contains("✓✓ bob has it"));
+    scene.alice.stdout.wait_for_count(4, |line| line.contains("✓✓ delivered to bob"));
     assert_eq!(scene.end(), ["zero", "three", "one", "two"]);
 }
 

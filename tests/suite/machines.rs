@@ -39,9 +39,9 @@ fn both_machines_show_what_comes_and_what_the_other_one_says_once() {
     desks.stdout.wait_for_part("#lobby you: to everybody from the laptop");
     bobs.stdout.wait_for_part("alice → you: from the desk");
     bobs.stdout.wait_for_part("#lobby alice: to everybody from the laptop");
-    bobs.stdout.wait_for_count(2, |line| line.contains("alice has it"));
+    bobs.stdout.wait_for_count(2, |line| line.contains("delivered to alice"));
     let (bobs, desks, laptops) = (quit(bobs), quit(desks), quit(laptops));
-    assert_eq!(count(&bobs.stdout, "alice has it"), 2, "a person counts once: {bobs:?}");
+    assert_eq!(count(&bobs.stdout, "delivered to alice"), 2, "a person counts once: {bobs:?}");
     for said in [&desks.stdout, &laptops.stdout] {
         assert_eq!(count(said, "for both of you"), 1, "{said}");
     }
