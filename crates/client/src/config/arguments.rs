@@ -94,7 +94,7 @@ pub enum Verb {
     },
     /// Show what was said, from this machine's own history; connects to nobody
     History {
-        /// A user, #ROOM, or ALL [default: #lobby]
+        /// A user, #ROOM, or ALL (the lobby if absent)
         #[arg(value_name = "WHERE")]
         place: Option<String>,
         /// How many messages, the newest
