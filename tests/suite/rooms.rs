@@ -216,3 +216,40 @@ fn rooms_topics_and_roles_outlive_the_server() {
     types(&mut bob, "/kick carol", "[bob] removed carol from #ops");
     carol.chat().stdout.wait_for_part("bob removed you from #ops");
 }
+
+/// Goal: a member hands on what was said before somebody came, as much as they decide, and it is
+/// shown once, marked, with the words of who said it. Method: two of three texts first, then all.
+#[test]
+fn a_member_grants_a_newcomer_what_was_said_before() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let mut alice = person(&rig, server.url(), "alice");
+    let mut carol = person(&rig, server.url(), "carol");
+    let bob = person(&rig, server.url(), "bob");
+    types(&mut alice, "/create crew private", "you are in #crew");
+    types(&mut alice, "/invite carol", "carol");
+    carol.stdout.wait_for_part("added you to #crew");
+    alice.type_line("the first plan");
+    carol.stdout.wait_for_part("#crew alice: the first plan");
+    types(&mut carol, "/room crew", "#crew");
+    carol.type_line("the second plan");
+    alice.stdout.wait_for_part("#crew carol: the second plan");
+    alice.type_line("the third plan");
+    carol.stdout.wait_for_part("#crew alice: the third plan");
+
+    types(&mut alice, "/grant bob all", "bob is not in room:crew");
+    types(&mut alice, "/invite bob", "bob");
+    bob.stdout.wait_for_part("added you to #crew");
+    types(&mut alice, "/grant bob last 2", "bob is granted 2 messages of room:crew");
+    bob.stdout.wait_for_part("the third plan");
+    bob.stdout.wait_for_part("the second plan");
+    types(&mut alice, "/grant bob all", "bob is granted 3 messages of room:crew");
+    bob.stdout.wait_for_part("the first plan");
+    let bob = bob.finish().expect_code(0);
+    let said: Vec<&str> = bob.stdout.lines().filter(|line| line.contains("plan")).collect();
+    assert_eq!(said.len(), 3, "each once: {bob:?}");
+    for (from, plan) in [("alice", "first"), ("carol", "second"), ("alice", "third")] {
+        let expected = format!("#crew {from} (granted by alice): the {plan} plan");
+        assert!(said.iter().any(|line| line.ends_with(&expected)), "{bob:?}");
+    }
+}

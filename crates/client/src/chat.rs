@@ -26,6 +26,7 @@ use crate::start::{self, Failure};
 use password::Desk;
 
 mod answer;
+mod grant;
 mod history;
 mod line;
 mod outbox;
@@ -74,6 +75,8 @@ struct Talk {
     outbox: outbox::Outbox,
     /// What `/history` has shown last.
     page: Option<history::Page>,
+    /// History that is granted when the view of its room is up to date.
+    grants: Vec<grant::Asked>,
 }
 
 /// What a line or an event comes to.
@@ -117,6 +120,7 @@ impl Talk {
             desk: None,
             outbox: outbox::Outbox::default(),
             page: None,
+            grants: Vec::new(),
         }
     }
 
@@ -168,6 +172,7 @@ impl Talk {
                 let mut said = self.notified(&notification);
                 if let Event::Refreshed { cid } = &notification.event {
                     said.lines.extend(self.roster_lines(cid).await);
+                    said.lines.extend(self.grant_asked(cid).await);
                 }
                 Ok(said)
             }
@@ -191,6 +196,7 @@ impl Talk {
                 self.is_online = false;
                 self.silent_lists = 0;
                 self.forget_questions();
+                self.grants.clear();
                 Ok(self.connection(
                     &format!("! offline: {reason}; what you type is sent later"),
                     &json!({"event": "connection", "state": "offline", "reason": reason}),

@@ -4,7 +4,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_agent::AgentReport;
-use chat_endpoint::{BundleCache, CommandOptions, EventKey, Notification, RoomAction, Roster};
+use chat_endpoint::{
+    BundleCache, CommandOptions, EventKey, GrantError, HistoryEntry, Notification, RoomAction,
+    Roster,
+};
 use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
@@ -128,6 +131,18 @@ pub enum SendError {
     Stopped,
 }
 
+/// Why history was not granted.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GrantFailed {
+    /// It cannot be granted.
+    #[error(transparent)]
+    Refused(GrantError),
+    /// The client has stopped.
+    #[error("the client has stopped; start it again")]
+    Stopped,
+}
+
 /// How things stand, for people.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -232,6 +247,14 @@ impl Client {
     /// [`chat_endpoint::Event::Refreshed`].
     pub async fn refresh(&self, cid: &ConversationId) {
         self.order(Order::Refresh(cid.clone())).await;
+    }
+
+    /// Hands messages of a room on to one of its members, whose view must be up to date.
+    pub async fn grant(&self, to: UserName, entries: Vec<HistoryEntry>) -> Result<(), GrantFailed> {
+        match self.ask(|reply| Order::Grant { to, entries, reply }).await {
+            Some(granted) => granted.map_err(GrantFailed::Refused),
+            None => Err(GrantFailed::Stopped),
+        }
     }
 
     /// A durable event was dealt with and need not be told again.

@@ -13,7 +13,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use chat_agent::AgentReport;
-use chat_endpoint::{CommandOptions, Endpoint, EventKey, RoomAction, Roster, SendError};
+use chat_endpoint::{
+    CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, RoomAction, Roster, SendError,
+};
 use chat_oplog::CryptoTrace;
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -48,21 +50,59 @@ const PENDING_EVENTS_MAX: usize = 1_024;
 /// An order of a [`crate::client::Client`].
 #[derive(Debug)]
 pub(crate) enum Order {
-    Say { room: RoomName, text: String, reply: Sent },
-    Tell { to: UserName, text: String, reply: Sent },
-    Veiled { whom: Whom, shifted: String, reply: Sent },
-    Run { target: UserName, argv: Vec<String>, options: CommandOptions, reply: Sent },
-    Room { room: RoomName, action: RoomAction, reply: Sent },
+    Say {
+        room: RoomName,
+        text: String,
+        reply: Sent,
+    },
+    Tell {
+        to: UserName,
+        text: String,
+        reply: Sent,
+    },
+    Grant {
+        to: UserName,
+        entries: Vec<HistoryEntry>,
+        reply: oneshot::Sender<Result<(), GrantError>>,
+    },
+    Veiled {
+        whom: Whom,
+        shifted: String,
+        reply: Sent,
+    },
+    Run {
+        target: UserName,
+        argv: Vec<String>,
+        options: CommandOptions,
+        reply: Sent,
+    },
+    Room {
+        room: RoomName,
+        action: RoomAction,
+        reply: Sent,
+    },
     Rooms,
-    Roster { room: RoomName, reply: oneshot::Sender<Option<Roster>> },
+    Roster {
+        room: RoomName,
+        reply: oneshot::Sender<Option<Roster>>,
+    },
     Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),
     Consumed(EventKey),
-    Flush { reply: oneshot::Sender<bool> },
-    Status { reply: oneshot::Sender<Status> },
-    Identity { user: UserName, reply: oneshot::Sender<Option<KeyId>> },
-    Close { reply: oneshot::Sender<()> },
+    Flush {
+        reply: oneshot::Sender<bool>,
+    },
+    Status {
+        reply: oneshot::Sender<Status>,
+    },
+    Identity {
+        user: UserName,
+        reply: oneshot::Sender<Option<KeyId>>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// To whom something is said.

@@ -78,6 +78,13 @@ pub enum SlashCommand {
     Clear,
     /// Show the versions.
     Version,
+    /// Hand what was said in the current room on to a member who came later.
+    Grant {
+        /// To whom.
+        to: UserName,
+        /// So many of the newest messages; all of them when absent.
+        last: Option<usize>,
+    },
     /// Leave.
     Quit,
 }

@@ -25,6 +25,7 @@ impl Talk {
             SlashCommand::Room(command) => self.in_room(command).await,
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
             SlashCommand::Veil { on } => self.veil(on),
+            SlashCommand::Grant { to, last } => self.ask_grant(to, last).await,
             SlashCommand::Password => self.change_password().await,
             SlashCommand::Status => self.with_status(Self::status).await,
             SlashCommand::Pending => self.pending().await,

@@ -168,6 +168,10 @@ impl Driver {
                 replies.sent.push((reply, asked));
             }
             Order::Rooms => endpoint.rooms(),
+            Order::Grant { to, entries, reply } => {
+                // Whoever asked may be gone.
+                reply.send(endpoint.grant(now_ms, &to, &entries).map(|_ids| ())).ok();
+            }
             Order::Roster { room, reply } => {
                 // Whoever asked may be gone.
                 reply.send(endpoint.roster(&room)).ok();

@@ -30,6 +30,22 @@ pub(super) fn parse_history(row: &'static SlashRow, rest: &str) -> Result<Input,
     row.alone(surplus, SlashCommand::History { place, count: count.unwrap_or(SHOWN_DEFAULT) })
 }
 
+/// `/grant USER last N` and `/grant USER all`.
+pub(super) fn parse_grant(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (name, rest) = first_word(rest);
+    let to = input::user(row.needs("a user, and how much: last N, or all", name)?)?;
+    let (how, rest) = first_word(rest);
+    if how.eq_ignore_ascii_case("all") {
+        return row.alone(rest, SlashCommand::Grant { to, last: None });
+    }
+    let (count, surplus) = first_word(rest);
+    let last = count.parse().ok().filter(|count| *count > 0 && how.eq_ignore_ascii_case("last"));
+    if last.is_none() {
+        row.needs("how much: last N, or all", "")?;
+    }
+    row.alone(surplus, SlashCommand::Grant { to, last })
+}
+
 /// `#room`, `ALL`, or the name of a user.
 fn parse_place(place: &str) -> Result<Recipient, InputError> {
     if let Some(name) = place.strip_prefix('#') {

@@ -241,6 +241,15 @@ pub static TABLE: &[SlashRow] = &[
         parse: history::parse_history,
     },
     SlashRow {
+        name: "grant",
+        aliases: &[],
+        usage: "/grant USER last N|all",
+        description: "hand what was said in this room on to a member who came later",
+        example: "/grant bob last 100",
+        completion: Completion::Users,
+        parse: history::parse_grant,
+    },
+    SlashRow {
         name: "search",
         aliases: &["find"],
         usage: "/search WORDS",
