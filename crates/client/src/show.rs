@@ -319,7 +319,7 @@ mod tests {
             id: MessageId([1; 16]),
             position: 1,
             kept,
-            recipients: vec![name("alice")],
+            recipients: [name("alice")].into(),
             frame: None,
         };
         assert_eq!(lines(Detail::Brief).event(&stored(false)), None);

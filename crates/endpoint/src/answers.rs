@@ -170,8 +170,7 @@ impl Endpoint {
             }
             return;
         }
-        let sent = self.state.sent.get(&id.to_string());
-        let recipients = sent.map(|sent| sent.recipients.clone()).unwrap_or_default();
+        let recipients = self.state.recipients(&id);
         self.tell(Event::Stored { id, position, kept, recipients, frame });
     }
 

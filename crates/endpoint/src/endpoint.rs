@@ -188,9 +188,10 @@ impl Endpoint {
         records: &Records,
         bundles: Arc<BundleCache>,
     ) -> Result<Self, serde_json::Error> {
+        let state = State::load(records, &device.user)?;
         let mut endpoint = Self {
             device,
-            state: State::load(records)?,
+            state,
             people: People::default(),
             bundles,
             verified: VerifiedBatches::default(),
@@ -221,7 +222,7 @@ impl Endpoint {
     /// Takes the state that another process of the same device has written meanwhile. What belongs
     /// to this process's connection stays.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
-        self.state = State::load(records)?;
+        self.state = State::load(records, &self.device.user)?;
         self.people = People::default();
         self.loaded();
         Ok(())
@@ -372,7 +373,6 @@ impl Endpoint {
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
         }
         self.views_answered(now_ms);
-        self.pump(now_ms);
     }
 
     /// Takes a binary message of the hub.

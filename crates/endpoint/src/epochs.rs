@@ -196,7 +196,8 @@ impl Endpoint {
             let receiving = Receiving { chain: Chain::new(ck), last: None };
             self.state.chains.put(&chain_key(&head.e, line), receiving);
         }
-        self.state.epochs.put(&head.e.to_string(), Epoch::new(cid.clone(), head, list, now_ms));
+        let epoch = Epoch::new(cid.clone(), head, list, &self.device.user, now_ms);
+        self.state.epochs.put(&head.e.to_string(), epoch);
     }
 
     /// Forgets an epoch of ours that lost the race.

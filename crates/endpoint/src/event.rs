@@ -1,5 +1,7 @@
 //! What a device tells its host.
 
+use std::sync::Arc;
+
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{Command, Outcome, OutputStream};
 use chat_protocol::hub::{HubStage, Person, RoomInfo};
@@ -144,7 +146,7 @@ pub enum Event {
         /// The recipient is away.
         kept: bool,
         /// Who is to receive it: the people of its epoch but the sender.
-        recipients: Vec<UserName>,
+        recipients: Arc<[UserName]>,
         /// The frame and its key; absent on a device that keeps nothing.
         frame: Option<Box<KeptFrame>>,
     },

@@ -219,23 +219,11 @@ impl Endpoint {
 
     /// Remembers whose receipts for this message count (rule R8).
     fn remember_sent(&mut self, header: &MessageHeader, digest: Digest) {
-        let me = &self.device.user;
-        let epoch = self.state.epochs.get(&header.e.to_string());
-        let mut recipients: Vec<UserName> = epoch
-            .map(|epoch| epoch.list.lines().iter().map(|line| line.name.clone()).collect())
-            .unwrap_or_default();
-        recipients.dedup();
-        recipients.retain(|name| name != me);
-        let key = header.id.to_string();
-        let make = || Sent {
-            digests: Vec::new(),
-            recipients: Vec::new(),
-            confirmed: Vec::new(),
-            unread: Vec::new(),
-        };
-        let sent = self.state.sent.entry(&key, make);
+        let make =
+            || Sent { e: header.e, digests: Vec::new(), confirmed: Vec::new(), unread: Vec::new() };
+        let sent = self.state.sent.entry(&header.id.to_string(), make);
         sent.digests.push(digest);
-        sent.recipients = recipients;
+        sent.e = header.e;
         if self.state.sent.len() > crate::limits::SENT_REMEMBERED_MAX
             && let Some(oldest) = self.state.sent.first_key()
         {

@@ -136,11 +136,12 @@ impl Endpoint {
         });
         let receipt = self.is_durable().then(|| B64Vec(delivery.frame.bytes().to_vec()));
         for (id, digest) in body.re {
+            let is_recipient = self.state.recipients(&id).contains(&header.from);
             let Some(sent) = self.state.sent.get_mut(&id.to_string()) else { continue };
             // A frame that was altered on the way has another digest: its complaint counts too.
             let named = sent.digests.contains(&digest) || header.t == Tag::Noack;
             let counts = named
-                && sent.recipients.contains(&header.from)
+                && is_recipient
                 && !sent.confirmed.contains(&header.from)
                 && !(header.t == Tag::Noack && sent.unread.contains(&header.from));
             if counts {

@@ -472,10 +472,7 @@ impl Endpoint {
 
     /// Whether an answer is to a command of ours, by the one it was for.
     fn is_ours(&self, re: &MessageId, opened: &Opened<'_>) -> bool {
-        self.state
-            .sent
-            .get(&re.to_string())
-            .is_some_and(|sent| sent.recipients.contains(&opened.header.from))
+        self.state.recipients(re).contains(&opened.header.from)
     }
 
     /// Target and freshness of a command (rule R9). The policy is the host's.

@@ -1,6 +1,8 @@
 //! Everything a device remembers. What is here survives a restart; what belongs to one connection
 //! is in [`crate::endpoint`].
 
+use std::sync::Arc;
+
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::LastMessage;
 use chat_protocol::hub::EpochHead;
@@ -38,6 +40,9 @@ pub(crate) struct Epoch {
     members: String,
     #[serde(skip)]
     pub(crate) list: MemberList,
+    /// Its people but this user, shared by everything that was sent in it.
+    #[serde(skip)]
+    pub(crate) others: Arc<[UserName]>,
     /// When this device first saw it, Unix time in milliseconds.
     pub(crate) seen_ms: u64,
 }
@@ -47,11 +52,21 @@ impl Epoch {
         cid: ConversationId,
         head: EpochHead,
         list: MemberList,
+        me: &UserName,
         seen_ms: u64,
     ) -> Self {
         let members = String::from_utf8_lossy(list.as_bytes()).into_owned();
-        Self { cid, head, members, list, seen_ms }
+        let others = others(&list, me);
+        Self { cid, head, members, list, others, seen_ms }
     }
+}
+
+/// The people of a list but one.
+fn others(list: &MemberList, me: &UserName) -> Arc<[UserName]> {
+    let mut names: Vec<UserName> = list.lines().iter().map(|line| line.name.clone()).collect();
+    names.dedup();
+    names.retain(|name| name != me);
+    names.into()
 }
 
 /// Sending in one epoch.
@@ -92,8 +107,8 @@ pub(crate) struct Owed {
 pub(crate) struct Sent {
     /// Digests of every frame that was sealed under its id.
     pub(crate) digests: Vec<Digest>,
-    /// Who it was sealed for.
-    pub(crate) recipients: Vec<UserName>,
+    /// The epoch it was sealed in last: its people are the recipients.
+    pub(crate) e: Digest,
     /// Who has confirmed it.
     pub(crate) confirmed: Vec<UserName>,
     /// Who could not read it, and may have been sent it again since.
@@ -152,7 +167,7 @@ macro_rules! every_table {
 
 impl State {
     /// The state that the rows hold. Rows of other kinds are left alone.
-    pub(crate) fn load(records: &Records) -> Result<Self, serde_json::Error> {
+    pub(crate) fn load(records: &Records, me: &UserName) -> Result<Self, serde_json::Error> {
         let mut state = Self {
             pins: Table::new("pin"),
             rooms: Table::new("room"),
@@ -179,10 +194,18 @@ impl State {
         for key in keys {
             if let Some(epoch) = state.epochs.get_mut(&key) {
                 epoch.list = MemberList::parse(epoch.members.as_bytes()).unwrap_or_default();
+                epoch.others = others(&epoch.list, me);
             }
         }
         state.discard();
         Ok(state)
+    }
+
+    /// Who a message of ours was sealed for.
+    pub(crate) fn recipients(&self, id: &MessageId) -> Arc<[UserName]> {
+        let sent = self.sent.get(&id.to_string());
+        let epoch = sent.and_then(|sent| self.epochs.get(&sent.e.to_string()));
+        epoch.map(|epoch| Arc::clone(&epoch.others)).unwrap_or_default()
     }
 
     /// The rows that changed since the last call.

@@ -47,7 +47,7 @@ pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError>
 pub(crate) fn learnt(store: &SqliteStore, event: &Event) -> Result<(), HomeError> {
     match event {
         Event::Stored { id, position, kept, recipients, frame } => {
-            let recipients = recipients.clone();
+            let recipients = recipients.to_vec();
             let state = State::Stored { position: *position, kept: *kept, recipients };
             answered(store, id, &state, frame.as_deref())
         }

@@ -102,7 +102,7 @@ fn a_message_of_ours_is_queued_then_stored_then_confirmed_by_each() {
         id: id(1),
         position: 9,
         kept: true,
-        recipients: vec![name("bob"), name("carol")],
+        recipients: [name("bob"), name("carol")].into(),
         frame: Some(Box::new(frame(1))),
     };
     step(&mut store, |store| record::learnt(store, &stored));
