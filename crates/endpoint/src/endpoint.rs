@@ -385,7 +385,6 @@ impl Endpoint {
             }
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent bytes: {error}")),
         }
-        self.pump(now_ms);
     }
 
     /// When [`Endpoint::handle_timeout`] is due, Unix time in milliseconds.

@@ -42,7 +42,7 @@ const EARLY_PARTS_MAX: usize = 8;
 impl Endpoint {
     /// Whether this conversation has an epoch to send in; makes one if it has not.
     pub(crate) fn ensure_epoch(&mut self, now_ms: u64, cid: &ConversationId) -> bool {
-        if self.link.making.values().any(|making| making.cid == *cid) {
+        if self.is_making(cid) {
             return false;
         }
         let list = self.current_list(cid);
@@ -64,6 +64,11 @@ impl Endpoint {
         self.link.waiting_for_epoch.remove(cid);
         self.make_epoch(now_ms, cid, head, &list);
         false
+    }
+
+    /// Whether an epoch of ours for this conversation has no answer yet.
+    pub(crate) fn is_making(&self, cid: &ConversationId) -> bool {
+        self.link.making.values().any(|making| making.cid == *cid)
     }
 
     /// The devices that an epoch of this conversation must be wrapped for, by the verified view.

@@ -64,10 +64,14 @@ impl Endpoint {
             }
             return;
         }
-        if !self.ensure_epoch(now_ms, cid) {
+        let is_ready = self.ensure_epoch(now_ms, cid);
+        // Once for each reason: two devices that cannot open each other's keys would go on for ever.
+        if is_ready || self.is_making(cid) {
+            self.link.renew.remove(cid);
+        }
+        if !is_ready {
             return;
         }
-        self.link.renew.remove(cid);
         if self.awaits_older_answers(cid) {
             return;
         }
