@@ -187,7 +187,7 @@ fn check_who(who: Spanned<WhoText>) -> Result<Who, Flaw> {
         && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter));
     if !is_key_id {
         let problem = format!("{key:?} is not the id of a key (22 letters of base64url)");
-        return Err(Flaw::new(&who, problem, "copy it from the client's /verify"));
+        return Err(Flaw::new(&who, problem, "copy it from the client's /fingerprint"));
     }
     let WhoText { name, key } = who.into_inner();
     Ok(Who { name, key })
