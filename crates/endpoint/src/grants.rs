@@ -377,7 +377,7 @@ impl Endpoint {
         let key = Zeroizing::new(mk.0);
         let plaintext = envelope::open(&frame, &key);
         let content = plaintext.ok().and_then(|text| content::decode(header.t, &text).ok());
-        let Some((content @ Content::Text(_), _)) = content else {
+        let Some((content @ (Content::Text(_) | Content::Veiled(_)), _)) = content else {
             let detail = "a message was granted with a key that does not open it";
             self.alarm(Alarm::BadGrant, by, detail);
             return;

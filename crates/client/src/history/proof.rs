@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use super::{Entry, History, Record, State};
 use crate::home::{HomeError, OwnDevice};
+use crate::veil;
 
 pub mod file;
 
@@ -285,6 +286,7 @@ fn open(frame: &RawFrame, header: &MessageHeader, key: &MessageKey) -> Result<St
     let plaintext = envelope::open(frame, key).map_err(|_| ProofError::Text)?;
     match content::decode(header.t, &plaintext) {
         Ok((Content::Text(text), _)) => Ok(text),
+        Ok((Content::Veiled(text), _)) => Ok(veil::unshift(&text)),
         _ => Err(ProofError::Text),
     }
 }

@@ -209,3 +209,20 @@ fn a_sender_whose_key_is_not_to_be_had_is_not_shown() {
     assert_eq!(granted(&hub, carol), [("bob: two".to_owned(), "bob".to_owned())]);
     assert_eq!(bad_grants(&hub, carol), 2);
 }
+
+/// Goal: a veil is no lie about the content. Method: what was said under the veil is granted.
+#[test]
+fn what_was_said_under_the_veil_can_be_granted() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.say_veiled(now, &lobby(), "yzab").expect("a text that can be said");
+    hub.run();
+    let carol = hub.add("carol");
+    hub.run();
+    hub.peers[1].endpoint.refresh(&ConversationId::room(&lobby()));
+    hub.run();
+    let entries = history(&hub, 1);
+    grant(&mut hub, 1, "carol", &entries).expect("a grant among members");
+    assert_eq!(granted(&hub, carol), [("alice: yzab".to_owned(), "bob".to_owned())]);
+    assert_eq!(bad_grants(&hub, carol), 0);
+}
