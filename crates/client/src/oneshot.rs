@@ -16,6 +16,7 @@ use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
 pub mod history;
+mod list;
 pub mod listen;
 pub mod passwd;
 pub mod proof;
