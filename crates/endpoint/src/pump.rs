@@ -31,14 +31,15 @@ impl Endpoint {
         }
     }
 
+    /// Messages of a conversation that are not sealed yet, in their order.
+    fn drafts(&self, cid: &ConversationId) -> Vec<String> {
+        let outgoing = self.state.outgoing.iter();
+        let drafts = outgoing.filter(|(_, out)| out.cid == *cid && out.sealed.is_none());
+        drafts.map(|(key, _)| key.clone()).collect()
+    }
+
     fn pump_conversation(&mut self, now_ms: u64, cid: &ConversationId) {
-        let drafts: Vec<String> = self
-            .state
-            .outgoing
-            .iter()
-            .filter(|(_, outgoing)| outgoing.cid == *cid && outgoing.sealed.is_none())
-            .map(|(key, _)| key.clone())
-            .collect();
+        let drafts = self.drafts(cid);
         if drafts.is_empty() && !self.link.renew.contains(cid) {
             self.make_due_epoch(now_ms, cid);
             return;
@@ -97,15 +98,8 @@ impl Endpoint {
 
     /// Ends all drafts of a conversation in which nothing can be said.
     pub(crate) fn refuse_drafts(&mut self, cid: &ConversationId, code: &str, reason: &str) {
-        let drafts: Vec<String> = self
-            .state
-            .outgoing
-            .iter()
-            .filter(|(_, outgoing)| outgoing.cid == *cid && outgoing.sealed.is_none())
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in &drafts {
-            self.refuse(key, code, reason);
+        for key in self.drafts(cid) {
+            self.refuse(&key, code, reason);
         }
     }
 

@@ -154,6 +154,25 @@ pub struct NewEpoch {
     pub frame: Bytes,
 }
 
+impl NewEpoch {
+    /// Its entry in the log of its conversation. The number is what the reader of the log needs; the
+    /// entry is no message of that epoch.
+    pub fn entry(&self, log: LogId, epoch: EpochId) -> NewEntry {
+        NewEntry {
+            log,
+            sender: self.sender,
+            id: MessageId(self.header.eid.0),
+            digest: self.digest,
+            kind: EntryKind::Key,
+            epoch: Some(epoch),
+            line: self.line,
+            n: 0,
+            hub_ms: self.hub_ms,
+            frame: self.frame.clone(),
+        }
+    }
+}
+
 /// A link of a membership chain.
 #[derive(Debug)]
 pub struct NewLink {

@@ -81,6 +81,22 @@ pub(crate) struct Peer {
     late: Vec<Transmit>,
 }
 
+impl Peer {
+    /// A device that was never connected.
+    fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            store: MemoryStore::default(),
+            events: Vec::new(),
+            connected: false,
+            trace: Vec::new(),
+            inbox: VecDeque::new(),
+            next: 0,
+            late: Vec::new(),
+        }
+    }
+}
+
 pub(crate) struct TestHub {
     pub(crate) now: u64,
     pub(crate) peers: Vec<Peer>,
@@ -164,16 +180,7 @@ impl TestHub {
         let device = Device { user, dev, server, keys, bundle: Arc::new(bundle) };
         let endpoint =
             Endpoint::new(device, &Vec::new(), Arc::new(BundleCache::default())).unwrap();
-        self.peers.push(Peer {
-            endpoint,
-            store: MemoryStore::default(),
-            events: Vec::new(),
-            connected: false,
-            trace: Vec::new(),
-            inbox: VecDeque::new(),
-            next: 0,
-            late: Vec::new(),
-        });
+        self.peers.push(Peer::new(endpoint));
         self.connect(index);
         index
     }

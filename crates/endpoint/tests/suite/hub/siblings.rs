@@ -5,10 +5,8 @@
     reason = "a test's double may panic: that is how it says what went wrong"
 )]
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use chat_endpoint::store::memory::MemoryStore;
 use chat_endpoint::{BundleCache, Device, Endpoint};
 use chat_protocol::crypto::{SigningKey, UnwrapKey};
 use chat_protocol::hub::HubToClient;
@@ -36,16 +34,9 @@ impl TestHub {
         self.people.get_mut(&user).unwrap().push(bundle.clone());
         let server = self.bundle.identity();
         let device = Device { user: user.clone(), dev, server, keys, bundle: Arc::new(bundle) };
-        self.peers.push(Peer {
-            endpoint: Endpoint::new(device, &Vec::new(), Arc::new(BundleCache::default())).unwrap(),
-            store: MemoryStore::default(),
-            events: Vec::new(),
-            connected: false,
-            trace: Vec::new(),
-            inbox: VecDeque::new(),
-            next: 0,
-            late: Vec::new(),
-        });
+        let endpoint =
+            Endpoint::new(device, &Vec::new(), Arc::new(BundleCache::default())).unwrap();
+        self.peers.push(Peer::new(endpoint));
         for other in 0..index {
             self.answer(other, &HubToClient::Keys { users: vec![user.clone()] });
         }

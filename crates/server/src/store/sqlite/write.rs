@@ -2,11 +2,7 @@
 
 use std::collections::HashSet;
 
-use chat_protocol::{
-    id::{Digest, MessageId},
-    keys::Bundle,
-    name::ConversationId,
-};
+use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::{from_sql, to_sql};
@@ -257,19 +253,7 @@ impl Change<'_> {
         for (line, wrap) in (0u32..).zip(&new.wraps) {
             insert.execute(params![epoch.0, line, &wrap[..]])?;
         }
-        let entry = NewEntry {
-            log,
-            sender: new.sender,
-            id: MessageId(new.header.eid.0),
-            digest: new.digest,
-            kind: EntryKind::Key,
-            // Its number is what the reader of the log needs; it is no message of that epoch.
-            epoch: Some(epoch),
-            line: new.line,
-            n: 0,
-            hub_ms: new.hub_ms,
-            frame: new.frame.clone(),
-        };
+        let entry = new.entry(log, epoch);
         if let Ok(Stored::Entry(position)) = self.entry(&entry)? {
             return Ok(Ok(Stored::Epoch { log, epoch, position }));
         }

@@ -176,18 +176,7 @@ impl Contents {
             wraps: new.wraps.clone(),
         };
         self.epochs.insert(id, Arc::new(epoch));
-        let entry = NewEntry {
-            log,
-            sender: new.sender,
-            id: MessageId(new.header.eid.0),
-            digest: new.digest,
-            kind: EntryKind::Key,
-            epoch: Some(id),
-            line: new.line,
-            n: 0,
-            hub_ms: new.hub_ms,
-            frame: new.frame.clone(),
-        };
+        let entry = new.entry(log, id);
         self.entry(&entry, position);
     }
 
