@@ -16,6 +16,7 @@ use chat_protocol::envelope;
 use chat_protocol::frame::{Delivery, RawFrame};
 use chat_protocol::header::{Header, MessageHeader};
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::limits::GRANT_ENTRIES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::{Tag, label};
 use serde::{Deserialize, Serialize};
@@ -157,7 +158,7 @@ impl Endpoint {
     pub(crate) fn on_grant(&mut self, now_ms: u64, by: &UserName, hub_ms: u64, grant: Grant) {
         let Grant { entries, burnt, none } = grant;
         for entry in entries {
-            self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry });
+            self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry }, None);
         }
         for counters in &burnt {
             self.on_nothing(now_ms, by, counters, true);
@@ -167,24 +168,27 @@ impl Endpoint {
         }
     }
 
-    fn take_granted(&mut self, now_ms: u64, parked: Parked) {
+    /// Takes one granted message, which may have waited at this place.
+    fn take_granted(&mut self, now_ms: u64, parked: Parked, place: Option<String>) {
         let Parked { by, hub_ms, entry } = &parked;
         if self.is_key_alone(by, entry) {
             let GrantEntry { cid, e, sk, n, .. } = entry.clone();
             // Only the sender leaves a frame out, because it is too long to be sent again.
             return self.on_nothing(now_ms, by, &Counters { cid, e, sk, n: vec![n] }, false);
         }
+        let place = place.unwrap_or_else(|| order_key(next_order(&self.state.parked)));
+        let has_room = self.state.parked.len() < GRANTS_PARKED_MAX;
         match self.judge(by, entry) {
             Verdict::Read(verified) if verified.linked => {
                 self.read_linked(now_ms, by, *hub_ms, entry.mk, *verified);
             }
+            Verdict::Read(_) if has_room && self.is_behind(&parked, &place) => {
+                self.state.parked.put(&place, parked);
+            }
             Verdict::Read(verified) => {
                 self.read_history(now_ms, by, *hub_ms, entry.mk, *verified);
             }
-            Verdict::Wait if self.state.parked.len() < GRANTS_PARKED_MAX => {
-                let key = order_key(next_order(&self.state.parked));
-                self.state.parked.put(&key, parked);
-            }
+            Verdict::Wait if has_room => self.state.parked.put(&place, parked),
             Verdict::Wait => {
                 let by = by.clone();
                 self.alarm(Alarm::BadGrant, &by, "more was granted than can be checked at a time");
@@ -199,13 +203,28 @@ impl Endpoint {
         }
     }
 
-    /// Judges a granted message again that waited.
+    /// Whether an earlier message of this granter in this conversation still waits: history is
+    /// shown in the order in which it was granted.
+    fn is_behind(&self, parked: &Parked, place: &str) -> bool {
+        let mut earlier = self.state.parked.iter().take_while(|(key, _)| key.as_str() < place);
+        earlier.any(|(_, other)| other.by == parked.by && other.entry.cid == parked.entry.cid)
+    }
+
+    /// Whether all messages of one more GRANT may wait.
+    pub(crate) fn has_room_for_grant(&self) -> bool {
+        self.state.parked.len() + GRANT_ENTRIES_MAX <= GRANTS_PARKED_MAX
+    }
+
+    /// Judges again what waited, in its order, and takes the grants for which there was no room.
     pub(crate) fn judge_parked(&mut self, now_ms: u64) {
         let keys: Vec<String> = self.state.parked.iter().map(|(key, _)| key.clone()).collect();
         for key in keys {
             if let Some(parked) = self.state.parked.remove(&key) {
-                self.take_granted(now_ms, parked);
+                self.take_granted(now_ms, parked, Some(key));
             }
+        }
+        if self.has_room_for_grant() {
+            self.receive_grants(now_ms);
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Received {
     NeedsSender,
     /// The view of its conversation must be brought up to date first.
     NeedsView,
+    /// Granted messages must be shown first: no more of them may wait.
+    NeedsRoom,
     /// A KEY whose parts follow.
     NeedsParts(Digest),
 }
@@ -131,6 +133,11 @@ impl Endpoint {
             let Waiting { delivery, header, asked, answered } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
+                (Header::Message(message), _)
+                    if message.t == Tag::Grant && !self.has_room_for_grant() =>
+                {
+                    Received::NeedsRoom
+                }
                 (Header::Message(message), _) => {
                     self.on_message(now_ms, &delivery, message, answered)
                 }
@@ -155,7 +162,7 @@ impl Endpoint {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
                 }
-                Received::NeedsView => {
+                Received::NeedsView | Received::NeedsRoom => {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
                 }
@@ -167,6 +174,19 @@ impl Endpoint {
                     return;
                 }
             }
+        }
+    }
+
+    /// Goes on with grants that had no room.
+    pub(crate) fn receive_grants(&mut self, now_ms: u64) {
+        let is_grant = |queue: &WaitingQueue| {
+            let front = queue.front().map(|waiting| &waiting.header);
+            matches!(front, Some(Header::Message(header)) if header.t == Tag::Grant)
+        };
+        let waiting = self.link.waiting.iter().filter(|(_, queue)| is_grant(queue));
+        let logs: Vec<Log> = waiting.map(|(log, _)| log.clone()).collect();
+        for log in logs {
+            self.receive_waiting(now_ms, &log);
         }
     }
 

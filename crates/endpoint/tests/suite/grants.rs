@@ -6,7 +6,7 @@ use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::ConversationId;
 
-use crate::hub::{TestHub, lobby, name};
+use crate::hub::{Fate, TestHub, lobby, name};
 
 fn say(hub: &mut TestHub, index: usize, text: &str) -> MessageId {
     let now = hub.now;
@@ -224,5 +224,85 @@ fn what_was_said_under_the_veil_can_be_granted() {
     let entries = history(&hub, 1);
     grant(&mut hub, 1, "carol", &entries).expect("a grant among members");
     assert_eq!(granted(&hub, carol), [("alice: yzab".to_owned(), "bob".to_owned())]);
+    assert_eq!(bad_grants(&hub, carol), 0);
+}
+
+/// Dave has talked with two others and gone before carol came: his bundle must be fetched.
+fn with_one_who_left(messages: usize) -> (TestHub, usize) {
+    let mut hub = TestHub::with(&["alice", "bob", "dave"]);
+    for index in 0..messages {
+        say(&mut hub, [2, 0, 2, 1][index % 4], &format!("{index}"));
+    }
+    hub.leave(2);
+    let carol = hub.add("carol");
+    hub.run();
+    hub.peers[1].endpoint.refresh(&ConversationId::room(&lobby()));
+    hub.run();
+    (hub, carol)
+}
+
+/// What carol was shown: the numbers that were said.
+fn numbers(hub: &TestHub, carol: usize) -> Vec<usize> {
+    let texts = granted(hub, carol).into_iter();
+    texts.map(|(text, _)| text.split_once(": ").unwrap().1.parse().unwrap()).collect()
+}
+
+/// Goal: history is shown in the order in which it was granted. Method: the hub withholds from
+/// carol a new device of alice and what is said in its epoch, until bob grants that in two pieces:
+/// the bundle of the device must be fetched, the others are known. Then the same with a connection
+/// that ends meanwhile.
+#[test]
+fn granted_history_is_shown_in_its_order_whoever_must_be_fetched() {
+    for cut_after in [usize::MAX, 1, 2, 3, 4, 5, 6] {
+        let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+        // She has a view of the room, as it was before.
+        say(&mut hub, 2, "hello");
+        let laptop = hub.add_sibling(0, None);
+        hub.peers[2].inbox.clear();
+        let room = ConversationId::room(&lobby()).to_string();
+        let of_the_room =
+            move |frame: &[u8]| frame.windows(room.len()).any(|part| part == room.as_bytes());
+        hub.rule =
+            Some(Box::new(
+                move |index, frame| {
+                    if index == 2 && of_the_room(frame) { Fate::Lost } else { Fate::Good }
+                },
+            ));
+        hub.run();
+        for (number, index) in [laptop, 1, laptop, 0, 1].into_iter().enumerate() {
+            say(&mut hub, index, &number.to_string());
+        }
+        let now = hub.now;
+        let mut entries = history(&hub, 1);
+        entries.retain(|entry| entry.from != name("carol"));
+        for part in entries.chunks(3) {
+            hub.peers[1].endpoint.grant(now, &name("carol"), part).unwrap();
+        }
+        for _ in 0..cut_after {
+            if !hub.turn() {
+                break;
+            }
+        }
+        if cut_after < usize::MAX {
+            hub.disconnect(2);
+            hub.connect(2);
+        }
+        hub.run();
+        assert_eq!(numbers(&hub, 2), (0..5).collect::<Vec<_>>(), "cut after {cut_after}");
+        assert_eq!(bad_grants(&hub, 2), 0);
+    }
+}
+
+/// Goal: nothing that was granted is dropped, however much of it must wait. Method: far more than
+/// may wait comes before the bundle of the first message's sender.
+#[test]
+fn more_history_than_may_wait_is_shown_whole_and_in_order() {
+    const MANY: usize = 600;
+    let (mut hub, carol) = with_one_who_left(MANY);
+    let entries = history(&hub, 1);
+    assert_eq!(entries.len(), MANY);
+    let ids = grant(&mut hub, 1, "carol", &entries).unwrap();
+    assert!(ids.len() > 4, "{} pieces", ids.len());
+    assert_eq!(numbers(&hub, carol), (0..MANY).collect::<Vec<_>>());
     assert_eq!(bad_grants(&hub, carol), 0);
 }

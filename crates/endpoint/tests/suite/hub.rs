@@ -75,7 +75,7 @@ pub(crate) struct Peer {
     pub(crate) connected: bool,
     /// What it told of the encryption.
     pub(crate) trace: Vec<String>,
-    inbox: VecDeque<Transmit>,
+    pub(crate) inbox: VecDeque<Transmit>,
     next: usize,
     /// Deliveries that are overtaken by the next one.
     late: Vec<Transmit>,
