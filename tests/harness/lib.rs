@@ -9,6 +9,7 @@
 )]
 
 mod client;
+mod dice;
 mod http;
 mod program;
 mod proxy;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use client::{Client, PASSWORD};
+pub use dice::Dice;
 pub use http::{Response, get};
 pub use program::{Finished, Lines, Program};
 pub use proxy::{Fate, Proxy, Rule};

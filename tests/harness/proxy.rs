@@ -25,6 +25,8 @@ pub enum Fate {
     Late,
     /// It comes with one bit changed, in the byte so many before its end.
     Altered(usize),
+    /// It never comes, and no binary message after it on this connection.
+    Held,
 }
 
 /// Says what becomes of a binary message, by its payload.
@@ -152,6 +154,8 @@ struct Liar {
     upgraded: bool,
     /// A message that comes after the next one.
     late: Vec<u8>,
+    /// No binary message passes any more.
+    is_held: bool,
 }
 
 /// Opcode of a whole binary message.
@@ -159,7 +163,7 @@ const BINARY: u8 = 0x82;
 
 impl Liar {
     fn new(rule: SharedRule) -> Self {
-        Self { rule, held: Vec::new(), upgraded: false, late: Vec::new() }
+        Self { rule, held: Vec::new(), upgraded: false, late: Vec::new(), is_held: false }
     }
 
     /// What the client gets for these bytes.
@@ -189,7 +193,9 @@ impl Liar {
         judged: bool,
         out: &mut Vec<u8>,
     ) {
-        let fate = if judged {
+        let fate = if judged && self.is_held {
+            Fate::Lost
+        } else if judged {
             let mut rule = self.rule.lock().unwrap_or_else(PoisonError::into_inner);
             rule(payload)
         } else {
@@ -197,6 +203,10 @@ impl Liar {
         };
         match fate {
             Fate::Lost => return,
+            Fate::Held => {
+                self.is_held = true;
+                return;
+            }
             Fate::Late => {
                 self.late.extend(whole);
                 return;
@@ -298,5 +308,17 @@ mod tests {
             let passed: Vec<u8> = stream.chunks(size).flat_map(|part| liar.pass(part)).collect();
             assert_eq!(passed, expected, "in parts of {size}");
         }
+    }
+
+    #[test]
+    fn a_line_that_is_held_passes_no_binary_message_any_more() {
+        let head = b"HTTP/1.1 101 x\r\n\r\n".to_vec();
+        let fates = [Fate::Good, Fate::Held];
+        let mut next = fates.into_iter();
+        let mut liar = Liar::new(Arc::new(Mutex::new(Box::new(move |_| next.next().unwrap()))));
+        let messages =
+            [&[BINARY, 1, b'a'], &[BINARY, 1, b'b'], &[0x81, 1, b'c'], &[BINARY, 1, b'd']];
+        let passed = liar.pass(&[head.clone(), messages.concat()].concat());
+        assert_eq!(passed, [head, messages[0].to_vec(), messages[2].to_vec()].concat());
     }
 }

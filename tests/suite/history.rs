@@ -1,11 +1,10 @@
 //! What was said is kept in the home: once, in order, sealed, and with proof.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use chat_tests::{Client, Finished, Program, Rig};
+use chat_tests::{Client, Dice, Finished, Program, Rig};
 use serde_json::Value;
 
 /// How often the listening client is killed.
@@ -27,24 +26,6 @@ fn history(client: &Client, place: &str) -> Finished {
     client.run_known(&["history", place, "--count", ALL, "--json"]).expect_code(0)
 }
 
-/// Small numbers that look random and come again with the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
-        println!("seed {seed}");
-        Self(u64::from(seed) | 1)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(bound).unwrap()).unwrap()
-    }
-}
-
 #[test]
 fn a_listener_that_is_killed_again_and_again_keeps_each_message_once_and_in_order() {
     let rig = Rig::new();
@@ -52,7 +33,7 @@ fn a_listener_that_is_killed_again_and_again_keeps_each_message_once_and_in_orde
     let bob = rig.client("bob", server.url());
     bob.run(&["users"]).assert_code(0);
     let mut alice = rig.client("alice", server.url()).chat();
-    let (mut dice, mut sent, mut shown) = (Dice::new(), Vec::new(), Vec::new());
+    let (mut dice, mut sent, mut shown) = (Dice::new("CHAT_HISTORY_SEED"), Vec::new(), Vec::new());
     for _ in 0..KILLS {
         let mut listener = bob.start(&["listen", "--json"]);
         for _ in 0..PER_KILL {
@@ -231,7 +212,7 @@ fn a_changed_byte_of_a_proof_is_found() {
     alice.run_known(&["proof", &id, "--export", &path, "--with-text"]).assert_code(0);
     let bytes = std::fs::read(&path).unwrap();
     let stranger = rig.client("nobody", "ws://127.0.0.1:9");
-    let mut dice = Dice::new();
+    let mut dice = Dice::new("CHAT_HISTORY_SEED");
     for _ in 0..12 {
         let mut changed = bytes.clone();
         let at = dice.below(changed.len());
