@@ -136,9 +136,14 @@ impl People {
         self.numbers.get(&number).is_some_and(|known| *known != bundle.digest())
     }
 
+    /// The owner and parsed form of a signing key, also of one that was revoked.
+    pub(crate) fn signer_of_any_time(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
+        self.signers.get(sk)?.iter().find(|signer| signer.name == *name)
+    }
+
     /// The owner and parsed form of a signing key that is not revoked.
     pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        let known = self.signers.get(sk)?.iter().find(|signer| signer.name == *name)?;
+        let known = self.signer_of_any_time(name, sk)?;
         (!self.is_revoked(name, sk)).then_some(known)
     }
 

@@ -21,6 +21,7 @@ use crate::event::{Alarm, Event};
 mod news;
 mod orders;
 mod refusal;
+mod vouched;
 
 pub use news::Roster;
 pub use orders::RoomAction;
@@ -197,11 +198,12 @@ impl Endpoint {
         let known = *refresh.known.get_or_insert(known);
         let before = self.people_of(cid);
         let mut news = Vec::new();
-        for link in links {
-            match self.apply_link(cid, &link) {
+        for (at, link) in links.iter().enumerate() {
+            let later = links.get(at + 1..).unwrap_or_default();
+            match self.apply_link(cid, link, later) {
                 Ok(event) => news.extend(event),
                 Err(reason) => {
-                    let user = header(&link).map_or_else(UserName::server, |link| link.from);
+                    let user = header(link).map_or_else(UserName::server, |link| link.from);
                     self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
                     break;
                 }
@@ -235,21 +237,18 @@ impl Endpoint {
         }
     }
 
-    /// Applies a link that verifies; says what is news in it.
+    /// Applies a link that verifies, with the links behind it; says what is news in it.
     fn apply_link(
         &mut self,
         cid: &ConversationId,
         frame: &RawFrame,
+        later: &[RawFrame],
     ) -> Result<Option<Event>, String> {
         let link = header(frame).ok_or("a link that is none")?;
         if link.mg < self.state.rooms.get(cid.as_str()).map_or(0, Membership::next) {
             return Ok(None);
         }
-        let signer =
-            self.people.signer(&link.from, &link.sk).ok_or("a link by an unknown key")?.clone();
-        frame
-            .verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
-            .map_err(|error| error.to_string())?;
+        let signer = self.link_signer(&link, frame, later)?;
         let known =
             self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
         if known.is_some_and(|identity| identity != link.ik) {

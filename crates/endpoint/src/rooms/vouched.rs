@@ -1,0 +1,81 @@
+//! Links of a chain by keys that were revoked later.
+//!
+//! Whoever comes to a room sees its whole chain at once, and cannot tell by time which links were
+//! made before their key was revoked. What others have built on tells (rule R14):
+//! - A link that only concerns its signer counts: who creates, joins or leaves gives no key to
+//!   anybody else, because nothing is wrapped for a revoked key.
+//! - A link that concerns others counts if a later link follows from it that its signer has made
+//!   with another key, or somebody who was an admin without it. They have seen it before.
+//! - Every other one is refused, as if its key were not known: whoever has stolen the key may have
+//!   made it, together with the hub.
+
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::{MemberHeader, MemberOperation};
+use chat_protocol::tag::label;
+
+use super::header;
+use crate::endpoint::Endpoint;
+use crate::people::Signer;
+
+/// Links behind one by a revoked key that are searched for whoever vouches for it: the work that a
+/// hub can make with a long chain is bounded, and a person who goes on in a room is found sooner.
+const VOUCHING_LINKS_MAX: usize = 1_024;
+
+impl Endpoint {
+    /// The key that has signed a link, whose signature is verified with it; `later` are the links
+    /// behind it.
+    pub(super) fn link_signer(
+        &mut self,
+        link: &MemberHeader,
+        frame: &RawFrame,
+        later: &[RawFrame],
+    ) -> Result<Signer, String> {
+        let signer = self.people.signer_of_any_time(&link.from, &link.sk);
+        let signer = signer.ok_or("a link by an unknown key")?.clone();
+        frame
+            .verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
+            .map_err(|error| error.to_string())?;
+        let is_revoked = self.people.signer(&link.from, &link.sk).is_none();
+        if is_revoked && !concerns_signer_only(link) && !self.is_vouched(link, frame, later) {
+            let reason = "a link by a key that was revoked, on which no admin has built; \
+                they must say it again";
+            return Err(reason.to_owned());
+        }
+        Ok(signer)
+    }
+
+    /// Whether somebody who needed no such link to do so has built on this one.
+    fn is_vouched(&mut self, link: &MemberHeader, frame: &RawFrame, later: &[RawFrame]) -> bool {
+        let mut before = frame.digest(label::MEMBER);
+        for frame in later.iter().take(VOUCHING_LINKS_MAX) {
+            let Some(next) = header(frame).filter(|next| next.pm == before) else { return false };
+            if self.may_vouch(link, &next) {
+                let signer = self.people.signer(&next.from, &next.sk).cloned();
+                let verified = signer.map(|signer| {
+                    frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
+                });
+                if matches!(verified, Some(Ok(_))) {
+                    return true;
+                }
+            }
+            before = frame.digest(label::MEMBER);
+        }
+        false
+    }
+
+    fn may_vouch(&self, link: &MemberHeader, next: &MemberHeader) -> bool {
+        let Some(signer) = self.people.signer(&next.from, &next.sk) else { return false };
+        let room = self.state.rooms.get(link.cid.as_str());
+        let member = room.and_then(|room| room.members().get(&next.from));
+        let is_admin = member.is_some_and(|member| member.admin && member.ik == signer.identity);
+        is_admin || next.from == link.from
+    }
+}
+
+/// Whether a link changes nothing for others.
+fn concerns_signer_only(link: &MemberHeader) -> bool {
+    match link.op {
+        MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
+        MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => false,
+    }
+}
