@@ -4,10 +4,18 @@
 #   scripts/load.sh [signature|transport]     whether the hub checks signatures (default: signature)
 #   scripts/load.sh slow                      what members who never read cost the others: five pairs
 #                                             of runs, without and with five of them, and the median
+#   scripts/load.sh drain [COUNT]             how a real client shows what waited for somebody who was
+#                                             away (default: 100000 messages), and what both sides need
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 verify="${1:-signature}"
+if [[ "$verify" == drain ]]; then
+  cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
+    --bin chat-server --bin chat-client --bin chat-drain
+  bin="${CARGO_TARGET_DIR:-target}/release"
+  exec "$bin/chat-drain" --bin "$bin" --messages "${2:-100000}"
+fi
 if [[ "$verify" == slow ]]; then
   verify=signature
   pairs=5

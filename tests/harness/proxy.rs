@@ -316,8 +316,8 @@ mod tests {
         let fates = [Fate::Good, Fate::Held];
         let mut next = fates.into_iter();
         let mut liar = Liar::new(Arc::new(Mutex::new(Box::new(move |_| next.next().unwrap()))));
-        let messages =
-            [&[BINARY, 1, b'a'], &[BINARY, 1, b'b'], &[0x81, 1, b'c'], &[BINARY, 1, b'd']];
+        let messages: [[u8; 3]; 4] =
+            [[BINARY, 1, b'a'], [BINARY, 1, b'b'], [0x81, 1, b'c'], [BINARY, 1, b'd']];
         let passed = liar.pass(&[head.clone(), messages.concat()].concat());
         assert_eq!(passed, [head, messages[0].to_vec(), messages[2].to_vec()].concat());
     }

@@ -148,7 +148,7 @@ impl Story {
         chosen
     }
 
-    /// What alice has said to bob, by her own history.
+    /// What was said between the two, by a client's own history.
     fn history(client: &Client, place: &str) -> Vec<Value> {
         let count = (2 * MESSAGES).to_string();
         let kept = client.run_known(&["history", place, "--count", &count, "--json"]);
@@ -175,7 +175,7 @@ impl Story {
     /// Alice writes to bob, who is away, while the server and her client are killed.
     fn send(&mut self, sent: &[String]) -> Said {
         let rounds = SERVER_KILLS / 2;
-        let kills_alice = self.choose(ALICE_KILLS, rounds);
+        let of_alice = self.choose(ALICE_KILLS, rounds);
         let (mut said, mut typed, mut of_this_life, mut is_new) = (Said::default(), 0, 0, true);
         let mut alice = self.alice.start(&["--json"]);
         for round in 0..rounds {
@@ -192,7 +192,7 @@ impl Story {
                 let is_stored = |line: &str| line.contains("\"stored\"");
                 alice.stdout.wait_for_count(stored, is_stored);
             }
-            is_new = kills_alice.contains(&round);
+            is_new = of_alice.contains(&round);
             if is_new {
                 alice.kill_hard();
                 said.add(&alice);
@@ -217,15 +217,16 @@ impl Story {
 
     /// Bob signs in again and again, and is killed again and again; so are the others.
     fn receive(&mut self) -> (Said, Said) {
-        let kills_server = self.choose(SERVER_KILLS - self.server_kills, BOB_KILLS);
-        let kills_alice = self.choose(ALICE_KILLS, BOB_KILLS);
+        // In which lives.
+        let of_server = self.choose(SERVER_KILLS - self.server_kills, BOB_KILLS);
+        let of_alice = self.choose(ALICE_KILLS, BOB_KILLS);
         let (mut said_alice, mut said_bob) = (Said::default(), Said::default());
         let mut alice = self.alice.start(&["listen", "--json"]);
         for life in 0..BOB_KILLS {
             let allowed = self.dice.below(PER_LIFE_MAX + 1);
             self.gate.allow(allowed);
             let mut bob = self.bob.start(&["listen", "--json"]);
-            let kill_server = kills_server.contains(&life).then(|| self.dice.below(3));
+            let kill_server = of_server.contains(&life).then(|| self.dice.below(3));
             if kill_server == Some(0) {
                 self.at_random(DURING_SIGN_IN_MS);
                 self.kill_server();
@@ -244,7 +245,7 @@ impl Story {
                 self.kill_server();
             }
             said_bob.add(&bob);
-            if kills_alice.contains(&life) {
+            if of_alice.contains(&life) {
                 alice.kill_hard();
                 said_alice.add(&alice);
                 alice = self.alice.start(&["listen", "--json"]);
@@ -300,7 +301,7 @@ fn nothing_acknowledged_is_lost_whoever_is_killed() {
         assert!(life.is_sorted(), "out of order within one life: {life:?}");
     }
     let mut seen = lives.concat();
-    let lines = seen.len();
+    let printed = seen.len();
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, (0..MESSAGES).collect::<Vec<_>>(), "each was shown");
@@ -320,7 +321,7 @@ fn nothing_acknowledged_is_lost_whoever_is_killed() {
     assert!(busy >= BUSY_LIVES_MIN, "{busy}");
     println!(
         "{MESSAGES} messages, kills: server {SERVER_KILLS}, bob {BOB_KILLS}, alice {}; {busy} of {} \
-         lives of bob's client showed something, {lines} lines; {:.1} s to send, {:.1} s in all",
+         lives of bob's client showed something, {printed} lines; {:.1} s to send, {:.1} s in all",
         2 * ALICE_KILLS,
         lives.len(),
         sent_after.as_secs_f64(),

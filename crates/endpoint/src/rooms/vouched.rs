@@ -54,7 +54,7 @@ impl Endpoint {
                 let verified = signer.map(|signer| {
                     frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
                 });
-                if matches!(verified, Some(Ok(_))) {
+                if verified.is_some_and(|verified| verified.is_ok()) {
                     return true;
                 }
             }
