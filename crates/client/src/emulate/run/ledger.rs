@@ -8,10 +8,14 @@ use chat_protocol::name::UserName;
 use tokio::time::Instant;
 
 use super::clients::Clients;
+use super::whereabouts::Whereabouts;
 use crate::emulate::report::Tally;
 
 /// The tag of a command in the report.
 pub(super) const CMD: &str = "CMD";
+
+/// The tag of what is said in a room.
+pub(super) const TEXT: &str = "TEXT";
 
 /// One message or command.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ struct Entry {
     order: u64,
     /// The intended moment of sending.
     at: Instant,
+    /// Place in the hub's log, once it is stored.
+    position: Option<u64>,
     is_stored: bool,
     is_answered: bool,
     expected: Clients,
@@ -53,6 +59,8 @@ pub(super) struct Ledger {
     missing: u64,
     stored: u64,
     changed: Instant,
+    /// Who was where.
+    pub(super) whereabouts: Whereabouts,
 }
 
 impl Ledger {
@@ -69,6 +77,7 @@ impl Ledger {
             missing: 0,
             stored: 0,
             changed: now,
+            whereabouts: Whereabouts::default(),
         }
     }
 
@@ -89,6 +98,7 @@ impl Ledger {
             place,
             order,
             at,
+            position: None,
             is_stored: false,
             is_answered: false,
             expected: Clients::default(),
@@ -112,8 +122,19 @@ impl Ledger {
         *self.tally.by_code.entry(code.to_owned()).or_default() += 1;
     }
 
-    /// The server has stored a message. True when it needs no further answer.
-    pub(super) fn stored(&mut self, id: MessageId, recipients: &[UserName], now: Instant) -> bool {
+    /// The server has stored a message at this place of its log. True when it needs no further
+    /// answer.
+    ///
+    /// Entitled are the people of the message's epoch, which the sender names, and nobody else: the
+    /// server takes a message only in an epoch that holds nobody who is outside at its place, and
+    /// those of it who left later were inside when it was stored. They get it however they leave.
+    pub(super) fn stored(
+        &mut self,
+        id: MessageId,
+        position: u64,
+        recipients: &[UserName],
+        now: Instant,
+    ) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         self.changed = now;
         if std::mem::replace(&mut entry.is_stored, true) {
@@ -121,6 +142,7 @@ impl Ledger {
             return false;
         }
         self.stored += 1;
+        entry.position = Some(position);
         self.tally.stored.record(now.saturating_duration_since(entry.at));
         if entry.tag == CMD {
             return false;
@@ -201,7 +223,13 @@ impl Ledger {
         }
         self.missing -= u64::from(entry.expected.contains(recipient));
         self.tally.by_tag.entry(entry.tag).or_default().delivered += 1;
-        self.tally.delivered.record(now.saturating_duration_since(entry.at));
+        match self.whereabouts.returned_after(recipient, entry.at) {
+            // Nobody waits for a message while away.
+            Some(returned) => {
+                self.tally.drained.record(now.saturating_duration_since(returned));
+            }
+            None => self.tally.delivered.record(now.saturating_duration_since(entry.at)),
+        }
         let newest =
             self.newest.entry((recipient, entry.sender, entry.tag, entry.place)).or_default();
         self.tally.out_of_order += u64::from(entry.order < *newest);
@@ -252,10 +280,25 @@ impl Ledger {
         self.stored
     }
 
+    /// Clients that have opened a message without being in its epoch, and those in its epoch who were
+    /// outside the room at its place; see [`Whereabouts`].
+    fn leaks(&self, entry: &Entry) -> u64 {
+        let Some(position) = entry.position.filter(|_| entry.tag != CMD) else { return 0 };
+        let opened = entry.delivered.count_without(&entry.expected);
+        if entry.tag != TEXT {
+            return opened;
+        }
+        let outsiders = self.whereabouts.outsiders(entry.place, position);
+        let sealed_for = outsiders.filter(|client| entry.expected.contains(*client)).count();
+        opened + u64::try_from(sealed_for).unwrap_or(u64::MAX)
+    }
+
     /// The counts as they are now.
     pub(super) fn tally(&self) -> Tally {
         let mut tally = self.tally.clone();
         tally.lost = self.missing;
+        tally.leaked = self.entries.values().map(|entry| self.leaks(entry)).sum();
+        tally.movement = self.whereabouts.movement();
         for entry in self.entries.values().filter(|entry| !entry.is_answered) {
             tally.by_tag.entry(entry.tag).or_default().unanswered += 1;
         }
@@ -298,7 +341,7 @@ mod tests {
 
         fn stores(&mut self, number: u8) -> bool {
             let recipients = self.names[1..].to_vec();
-            self.ledger.stored(id(number), &recipients, self.now)
+            self.ledger.stored(id(number), u64::from(number) * 10, &recipients, self.now)
         }
     }
 
