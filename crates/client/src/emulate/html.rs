@@ -120,13 +120,15 @@ fn write_counts(out: &mut String, report: &Report, totals: &TagCounts) -> fmt::R
     let tally = &report.tally;
     writeln!(
         out,
-        "<p>lost {}, duplicated {}, out of order {}, unreadable {}, leaked {}, unanswered {}; \
+        "<p>lost {}, duplicated {}, out of order {}, unreadable {}, leaked {}, left out {}, \
+         unanswered {}; \
          reconnects {}, sent again {}</p>",
         tally.lost,
         tally.duplicated,
         tally.out_of_order,
         tally.unreadable,
         tally.leaked,
+        tally.left_out,
         totals.unanswered,
         tally.reconnects,
         tally.resent

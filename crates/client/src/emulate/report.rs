@@ -143,6 +143,8 @@ pub struct Tally {
     pub unreadable: u64,
     /// Messages that somebody opened, or could have opened, who was not among their recipients.
     pub leaked: u64,
+    /// Members of a room that a message said there was not sealed for.
+    pub left_out: u64,
     /// Connections that broke or were dropped, and were made again.
     pub reconnects: u64,
     /// Frames sent again because the answer was missing.
@@ -173,6 +175,7 @@ impl Tally {
         self.out_of_order += other.out_of_order;
         self.unreadable += other.unreadable;
         self.leaked += other.leaked;
+        self.left_out += other.left_out;
         self.reconnects += other.reconnects;
         self.resent += other.resent;
         self.stored.add(&other.stored);
@@ -202,7 +205,7 @@ pub struct SumCheck {
 }
 
 /// The whole result of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
     /// Number of clients.
     pub clients: u32,
@@ -284,6 +287,7 @@ impl Report {
             ("out of order", tally.out_of_order),
             ("unreadable", tally.unreadable),
             ("leaked", tally.leaked),
+            ("left out", tally.left_out),
             ("unanswered", totals.unanswered),
             ("absences not gone through", tally.movement.unmoved),
         ];
@@ -381,12 +385,13 @@ impl fmt::Display for Report {
         }
         writeln!(
             formatter,
-            "\nlost={} duplicated={} out_of_order={} unreadable={} leaked={} unanswered={} reconnects={} resent={}",
+            "\nlost={} duplicated={} out_of_order={} unreadable={} leaked={} left_out={} unanswered={} reconnects={} resent={}",
             tally.lost,
             tally.duplicated,
             tally.out_of_order,
             tally.unreadable,
             tally.leaked,
+            tally.left_out,
             totals.unanswered,
             tally.reconnects,
             tally.resent
@@ -485,9 +490,9 @@ pub(crate) mod tests {
         assert_eq!(report.exit_status(), ExitStatus::Ok);
         let text = report.to_string();
         assert!(text.contains("20 clients sent 40 messages in 2.50 s (16.0/s), seed 42"), "{text}");
-        assert!(
-            text.contains("lost=0 duplicated=0 out_of_order=0 unreadable=0 leaked=0 unanswered=0")
-        );
+        assert!(text.contains(
+            "lost=0 duplicated=0 out_of_order=0 unreadable=0 leaked=0 left_out=0 unanswered=0"
+        ));
         assert!(text.contains("ok: every message arrived once"));
         assert!(!text.contains("share a pool"));
     }
@@ -496,7 +501,7 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_is_found() {
         type Breakage = fn(&mut Report);
-        let breakages: [(Breakage, &str); 13] = [
+        let breakages: [(Breakage, &str); 14] = [
             (
                 |r| {
                     r.tally.lost = 1;
@@ -508,6 +513,7 @@ pub(crate) mod tests {
             (|r| r.tally.out_of_order = 3, "3 out of order"),
             (|r| r.tally.unreadable = 4, "4 unreadable"),
             (|r| r.tally.leaked = 5, "5 leaked"),
+            (|r| r.tally.left_out = 7, "7 left out"),
             (|r| r.tally.movement.unmoved = 6, "6 absences not gone through"),
             (
                 |r| {

@@ -42,6 +42,7 @@ struct JsonReport<'a> {
     ok: bool,
     wrong: Vec<String>,
     leaked: u64,
+    left_out: u64,
     moves: JsonMoves,
 }
 
@@ -111,6 +112,7 @@ impl<'a> JsonReport<'a> {
             ok: faults.is_empty(),
             wrong: faults.iter().map(ToString::to_string).collect(),
             leaked: tally.leaked,
+            left_out: tally.left_out,
             moves: JsonMoves::new(&tally.movement),
         }
     }

@@ -133,6 +133,9 @@ pub(super) struct State {
 impl Emulated {
     /// Until the phase of leaving is over, or the client stops.
     pub(super) async fn run(mut self) {
+        for room in &self.rooms {
+            self.ledger().whereabouts.belongs(self.number, room.number);
+        }
         let rooms = self.rooms.iter().map(|room| ConversationId::room(&room.name));
         self.state.joining = rooms.chain([ConversationId::all()]).collect();
         self.state.refreshing.clone_from(&self.state.joining);

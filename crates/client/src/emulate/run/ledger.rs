@@ -11,6 +11,8 @@ use super::clients::Clients;
 use super::whereabouts::Whereabouts;
 use crate::emulate::report::Tally;
 
+mod entitled;
+
 /// The tag of a command in the report.
 pub(super) const CMD: &str = "CMD";
 
@@ -49,6 +51,7 @@ struct Early {
 #[derive(Debug)]
 pub(super) struct Ledger {
     numbers: HashMap<UserName, usize>,
+    everybody: Clients,
     entries: HashMap<MessageId, Entry>,
     early: HashMap<MessageId, Vec<Early>>,
     /// The newest message shown, by recipient, sender, tag and room: of a pair of clients that is one
@@ -69,6 +72,7 @@ impl Ledger {
         let numbers = names.iter().enumerate().map(|(number, name)| (name.clone(), number));
         Self {
             numbers: numbers.collect(),
+            everybody: entitled::first(names.len()),
             entries: HashMap::new(),
             early: HashMap::new(),
             newest: HashMap::new(),
@@ -122,12 +126,8 @@ impl Ledger {
         *self.tally.by_code.entry(code.to_owned()).or_default() += 1;
     }
 
-    /// The server has stored a message at this place of its log. True when it needs no further
-    /// answer.
-    ///
-    /// Entitled are the people of the message's epoch, which the sender names, and nobody else: the
-    /// server takes a message only in an epoch that holds nobody who is outside at its place, and
-    /// those of it who left later were inside when it was stored. They get it however they leave.
+    /// The server has stored a message at this place of its log, for these people. True when it needs
+    /// no further answer.
     pub(super) fn stored(
         &mut self,
         id: MessageId,
@@ -280,24 +280,12 @@ impl Ledger {
         self.stored
     }
 
-    /// Clients that have opened a message without being in its epoch, and those in its epoch who were
-    /// outside the room at its place; see [`Whereabouts`].
-    fn leaks(&self, entry: &Entry) -> u64 {
-        let Some(position) = entry.position.filter(|_| entry.tag != CMD) else { return 0 };
-        let opened = entry.delivered.count_without(&entry.expected);
-        if entry.tag != TEXT {
-            return opened;
-        }
-        let outsiders = self.whereabouts.outsiders(entry.place, position);
-        let sealed_for = outsiders.filter(|client| entry.expected.contains(*client)).count();
-        opened + u64::try_from(sealed_for).unwrap_or(u64::MAX)
-    }
-
     /// The counts as they are now.
     pub(super) fn tally(&self) -> Tally {
         let mut tally = self.tally.clone();
         tally.lost = self.missing;
-        tally.leaked = self.entries.values().map(|entry| self.leaks(entry)).sum();
+        let entitled::Wrong { leaked, left_out } = self.wrong();
+        (tally.leaked, tally.left_out) = (leaked, left_out);
         tally.movement = self.whereabouts.movement();
         for entry in self.entries.values().filter(|entry| !entry.is_answered) {
             tally.by_tag.entry(entry.tag).or_default().unanswered += 1;

@@ -43,6 +43,9 @@ pub(super) fn reached(before: Progress, (done, all): (u128, u128), is_stuck: boo
     part.max(pushed).min(WHOLE)
 }
 
+/// Who does not wait for the answer goes within this part of the run: into its midst.
+const HASTE_MAX: u64 = 20;
+
 /// One absence. Moments are parts of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Absence {
@@ -58,6 +61,8 @@ pub(super) struct Absence {
     says_goodbye: bool,
     /// It goes when the leaving of the room is answered, and not before.
     waits: bool,
+    /// When it goes if it does not wait.
+    goes: Progress,
 }
 
 /// The absences of each client. `churn` and `offline` are percents; a share of a client is one.
@@ -106,14 +111,15 @@ fn churning(random: &mut Random) -> Absence {
     let room = Some(random.next_u64());
     // One in four goes while the answer is still on its way.
     let (says_goodbye, waits) = (random.below(2) == 0, random.below(4) > 0);
-    Absence { from, until, inside, room, says_goodbye, waits }
+    let goes = from + between(random, 0, HASTE_MAX);
+    Absence { from, until, inside, room, says_goodbye, waits, goes }
 }
 
 fn being_offline(random: &mut Random) -> Absence {
     let from = between(random, FROM_MIN, FROM_MAX);
     let until = between(random, u64::from(from), UNTIL_MAX);
     let says_goodbye = random.below(2) == 0;
-    Absence { from, until, inside: until, room: None, says_goodbye, waits: false }
+    Absence { from, until, inside: until, room: None, says_goodbye, waits: false, goes: from }
 }
 
 /// What a client does next.
@@ -175,7 +181,7 @@ impl Mover {
                 self.at = if self.room.is_some() { At::Leaving } else { At::Away };
                 Some(self.room.map_or(Move::Go { goodbye }, Move::Leave))
             }
-            At::Leaving if self.has_left || !absence.waits => {
+            At::Leaving if self.has_left || (!absence.waits && absence.goes <= now) => {
                 self.at = At::Away;
                 Some(Move::Go { goodbye })
             }
@@ -244,7 +250,7 @@ mod tests {
     use super::*;
 
     fn absence(room: Option<u64>, waits: bool) -> Absence {
-        Absence { from: 100, until: 300, inside: 400, room, says_goodbye: true, waits }
+        Absence { from: 100, until: 300, inside: 400, room, says_goodbye: true, waits, goes: 120 }
     }
 
     #[test]
@@ -298,7 +304,8 @@ mod tests {
     fn who_does_not_wait_joins_only_when_the_leaving_is_answered() {
         let mut mover = Mover::new([absence(Some(0), false)].into());
         assert_eq!(mover.next(100, &[1]), Some(Move::Leave(1)));
-        assert_eq!(mover.next(100, &[1]), Some(Move::Go { goodbye: true }));
+        assert_eq!(mover.next(119, &[1]), None);
+        assert_eq!(mover.next(120, &[1]), Some(Move::Go { goodbye: true }));
         assert_eq!(mover.next(300, &[1]), Some(Move::Return));
         mover.is_online();
         assert_eq!(mover.next(900, &[1]), None);

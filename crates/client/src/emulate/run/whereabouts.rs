@@ -10,7 +10,7 @@
 //! - a message that stands between somebody's leaving and joining again, and whose epoch holds them
 //!   all the same, was sealed for somebody outside.
 //!
-//! The second needs both places. Where the answer to a link went down with a connection, the client
+//! The last needs both places. Where the answer to a link went down with a connection, the client
 //! learns from the chain that the link is in it, but not where; then only the first is checked for
 //! that absence, and it counts as unplaced.
 
@@ -18,6 +18,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
+use super::clients::Clients;
 use crate::emulate::report::Movement;
 
 /// The place of a link in the log.
@@ -59,6 +60,8 @@ impl Outside {
 /// Where all clients were.
 #[derive(Debug, Default)]
 pub(super) struct Whereabouts {
+    /// Who was in a room when the run began, by its number.
+    members: HashMap<usize, Clients>,
     /// By client and number of the room.
     outside: HashMap<(usize, usize), Vec<Outside>>,
     away: HashMap<usize, Instant>,
@@ -67,6 +70,24 @@ pub(super) struct Whereabouts {
 }
 
 impl Whereabouts {
+    /// A client is in a room when the run begins.
+    pub(super) fn belongs(&mut self, client: usize, room: usize) {
+        self.members.entry(room).or_default().insert(client);
+    }
+
+    /// Who was in a room when the run began.
+    pub(super) fn members(&self, room: usize) -> Option<&Clients> {
+        self.members.get(&room)
+    }
+
+    /// Those of them who have left it before this place, or may have: they are not in it for certain.
+    pub(super) fn movers(&self, room: usize, position: u64) -> impl Iterator<Item = usize> + '_ {
+        let of_room = self.outside.iter().filter(move |((_, of), _)| *of == room);
+        let is_certain = move |all: &[Outside]| matches!(all.first(), Some(Outside { left: Place::At(left), .. }) if position < *left);
+        let moved = of_room.filter(move |(_, all)| !is_certain(all));
+        moved.map(|((client, _), _)| *client)
+    }
+
     /// A client has left a room.
     pub(super) fn left(&mut self, client: usize, room: usize, position: Option<u64>) {
         self.movement.leaves += 1;
@@ -142,7 +163,7 @@ mod tests {
         let mut whereabouts = Whereabouts::default();
         whereabouts.left(4, 1, Some(10));
         whereabouts.left(5, 2, Some(10));
-        assert_eq!(outsiders(&whereabouts, 9), []);
+        assert!(outsiders(&whereabouts, 9).is_empty());
         assert_eq!(outsiders(&whereabouts, 11), [4]);
         whereabouts.joined(4, 1, Some(20));
         whereabouts.left(4, 1, Some(30));
@@ -157,12 +178,12 @@ mod tests {
     fn nothing_is_said_of_an_absence_without_a_place() {
         let mut whereabouts = Whereabouts::default();
         whereabouts.left(4, 1, None);
-        assert_eq!(outsiders(&whereabouts, 11), []);
+        assert!(outsiders(&whereabouts, 11).is_empty());
         whereabouts.joined(4, 1, Some(20));
         whereabouts.left(5, 1, Some(10));
         assert_eq!(outsiders(&whereabouts, 11), [5]);
         whereabouts.joined(5, 1, None);
-        assert_eq!(outsiders(&whereabouts, 11), []);
+        assert!(outsiders(&whereabouts, 11).is_empty());
         assert_eq!(whereabouts.movement().unplaced, 2);
     }
 
