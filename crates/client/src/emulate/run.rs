@@ -292,13 +292,11 @@ impl<'a> Crowd<'a> {
         elapsed: Duration,
         idle: Duration,
     ) -> Progress {
-        match span(self.emulation) {
-            Some(span) => movement::reached(before, (elapsed.as_millis(), span.as_millis()), false),
-            None => {
-                let all = u128::from(messages(self.emulation).unwrap_or_default());
-                movement::reached(before, (u128::from(answers), all), idle > IDLE_PUSH)
-            }
+        if let Some(span) = span(self.emulation) {
+            return movement::reached(before, (elapsed.as_millis(), span.as_millis()), false);
         }
+        let all = u128::from(messages(self.emulation).unwrap_or_default());
+        movement::reached(before, (u128::from(answers), all), idle > IDLE_PUSH)
     }
 
     async fn figures(&self) -> Option<Figures> {

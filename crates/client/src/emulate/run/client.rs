@@ -113,6 +113,18 @@ pub(super) struct Emulated {
     pub(super) state: State,
 }
 
+/// Whether a client has more to send.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Talk {
+    /// It has.
+    #[default]
+    GoesOn,
+    /// It has not, and may still have to come back.
+    IsOver,
+    /// It has not, is at home for good, and has told so.
+    HasEnded,
+}
+
 /// How far a client is.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -124,8 +136,7 @@ pub(super) struct State {
     refreshing: BTreeSet<ConversationId>,
     sent: u32,
     unanswered: usize,
-    has_sent_all: bool,
-    has_told_end: bool,
+    talk: Talk,
     /// What it asked for in the room that it leaves and joins.
     asked: Option<MessageId>,
 }
@@ -197,10 +208,13 @@ impl Emulated {
 
     fn due(&mut self, start: Instant) -> Option<Instant> {
         let since = Instant::now().saturating_duration_since(start);
-        let due = self.pace.due(self.state.sent, since).filter(|_| !self.state.has_sent_all);
-        self.state.has_sent_all |= due.is_none();
-        let is_done = self.state.has_sent_all && self.mover.is_over();
-        if is_done && !std::mem::replace(&mut self.state.has_told_end, true) {
+        let due = self.pace.due(self.state.sent, since);
+        let due = due.filter(|_| self.state.talk == Talk::GoesOn);
+        if due.is_none() && self.state.talk == Talk::GoesOn {
+            self.state.talk = Talk::IsOver;
+        }
+        if self.state.talk == Talk::IsOver && self.mover.is_over() {
+            self.state.talk = Talk::HasEnded;
             self.tell(Milestone::SentAll);
         }
         let due = due.filter(|_| self.mover.is_here());
@@ -301,7 +315,7 @@ impl Emulated {
                 self.ledger().not_sent(tag, NOT_SENT);
             }
             // The reason is the last event.
-            Err(SendError::Stopped) => self.state.has_sent_all = true,
+            Err(SendError::Stopped) => self.state.talk = Talk::IsOver,
         }
     }
 
