@@ -27,7 +27,9 @@ fn metric(metrics: &str, name: &str) -> f64 {
 }
 
 fn assert_nothing_wrong(report: &Value) {
-    for field in ["lost", "duplicated", "out_of_order", "unreadable", "unanswered"] {
+    let none =
+        ["lost", "duplicated", "out_of_order", "unreadable", "leaked", "left_out", "unanswered"];
+    for field in none {
         assert_eq!(number(report, field), 0, "{field} in {report}");
     }
     assert!(number(report, "delivered") > 0, "{report}");
@@ -102,6 +104,48 @@ fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
     let report = report(&finished);
     assert_nothing_wrong(&report);
     assert!(number(&report, "reconnects") >= 40, "{report}");
+}
+
+/// Goal: who comes and goes, leaves a room and joins it again loses nothing and gets nothing that is
+/// not theirs, also when the server is killed meanwhile.
+#[test]
+fn thirty_clients_come_and_go_and_leave_and_join_while_the_server_is_killed() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let messages = messages().display().to_string();
+    let arguments = [
+        "--emulate",
+        "30",
+        "--rooms",
+        "1",
+        "--churn",
+        "40",
+        "--offline",
+        "30",
+        "--per-client",
+        "15",
+        "--seed",
+        "7",
+        "--messages",
+        &messages,
+        "--json",
+    ];
+    let emulator = emulator(&rig, server.url());
+    let mut run = emulator.start(&arguments);
+    let log = rig.logs().join("server.jsonl");
+    wait_for_texts(&log, 60);
+    server.restart(&rig, &[]);
+    let finished = run.wait().expect_code(0);
+    let report = report(&finished);
+    assert_nothing_wrong(&report);
+    let moves = &report["moves"];
+    assert_eq!((number(moves, "leaves"), number(moves, "joins")), (12, 12), "{report}");
+    assert_eq!((number(moves, "absences"), number(moves, "unmoved")), (21, 0), "{report}");
+    let cut = number(moves, "cut");
+    assert!(cut > 0 && cut < 21, "{report}");
+    assert!(moves["away_s"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(number(&report["latency_ms"]["drained"], "count") > 0, "{report}");
+    assert!(number(&report, "reconnects") >= 21 + 30 - 12, "{report}");
 }
 
 /// Messages to a room that the server has stored.

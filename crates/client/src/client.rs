@@ -294,6 +294,18 @@ impl Client {
         tokio::task::spawn_blocking(read).await.ok()
     }
 
+    /// Breaks the connection and stays away until [`Client::come_back`]. Everything is kept, and what
+    /// is asked for meanwhile waits. With `goodbye` what is ready to go still goes, and the server is
+    /// told.
+    pub async fn go_away(&self, goodbye: bool) {
+        self.order(Order::GoAway { goodbye }).await;
+    }
+
+    /// Connects again after [`Client::go_away`].
+    pub async fn come_back(&self) {
+        self.order(Order::ComeBack).await;
+    }
+
     /// Leaves: sends the receipts that are owed, waits for the answers while there is a
     /// connection, and says goodbye.
     pub async fn close(self) {

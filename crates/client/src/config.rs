@@ -158,6 +158,10 @@ pub struct Emulation {
     pub html: Option<PathBuf>,
     /// Open rooms beside the lobby.
     pub rooms: u32,
+    /// Percent of the clients that leave and return.
+    pub churn: u32,
+    /// Percent of the clients that are away for part of the run.
+    pub offline: u32,
     /// Limit of the 99th percentiles.
     pub p99_max: Option<Duration>,
 }
@@ -296,6 +300,8 @@ fn emulation(clients: u32, arguments: EmulatorArguments) -> Emulation {
         seed: arguments.seed,
         html: arguments.html,
         rooms: arguments.rooms.unwrap_or(0),
+        churn: arguments.churn.unwrap_or(0),
+        offline: arguments.offline.unwrap_or(0),
         p99_max: arguments.max_p99.map(Duration::from_millis),
     }
 }

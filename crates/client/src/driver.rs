@@ -100,6 +100,10 @@ pub(crate) enum Order {
         user: UserName,
         reply: oneshot::Sender<Option<KeyId>>,
     },
+    GoAway {
+        goodbye: bool,
+    },
+    ComeBack,
     Close {
         reply: oneshot::Sender<()>,
     },
@@ -379,6 +383,21 @@ impl Driver {
         let reason = error.to_string();
         self.journal.lost(&reason);
         self.pending.push_back(ClientEvent::Offline { reason });
+    }
+
+    /// Breaks the connection; no other try follows by itself.
+    fn go_away(&mut self, goodbye: bool) {
+        self.endpoint.disconnected();
+        if let Link::Online { socket, .. } = std::mem::take(&mut self.link)
+            && goodbye
+        {
+            // It has a deadline of its own, and nothing here waits for the server's answer.
+            tokio::spawn(socket.close());
+        }
+        self.fail_flushes();
+        let reason = "away by its own will";
+        self.journal.lost(reason);
+        self.pending.push_back(ClientEvent::Offline { reason: reason.to_owned() });
     }
 
     fn not_connected(&mut self, error: ConnectError) -> Result<(), End> {

@@ -92,7 +92,7 @@ impl Lines {
             }
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
             Event::Presence { joined, left } => presence(joined, left)?,
-            Event::Joined { id, cid } if full || id.is_some() => {
+            Event::Joined { id, cid, .. } if full || id.is_some() => {
                 format!("· you are in {}", Self::place(cid).trim_end())
             }
             Event::Complaint { code, reason, .. } => {

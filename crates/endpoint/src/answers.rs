@@ -128,14 +128,14 @@ impl Endpoint {
     }
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
-        if self.epoch_accepted(&id) || self.order_kept(&id) {
+        if self.epoch_accepted(&id) || self.order_kept(&id, position) {
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {
             self.state.joined.put(cid.as_str(), true);
             self.view_is_stale(&cid);
             self.link.dirty.insert(cid.clone());
-            self.tell(Event::Joined { id: None, cid });
+            self.tell(Event::Joined { id: None, cid, position: Some(position) });
             return;
         }
         if self.state.receipts.remove(&id.to_string()).is_some() {
@@ -200,7 +200,7 @@ impl Endpoint {
             } else if refusal.code == code::NOT_ALLOWED {
                 // Already inside: a device that forgot, or another device of this user.
                 self.state.joined.put(cid.as_str(), true);
-                self.tell(Event::Joined { id: None, cid });
+                self.tell(Event::Joined { id: None, cid, position: None });
             } else {
                 self.tell(refusal.into_complaint());
             }

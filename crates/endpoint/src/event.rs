@@ -233,6 +233,9 @@ pub enum Event {
         id: Option<MessageId>,
         /// The room.
         cid: ConversationId,
+        /// Place of the link in the hub's log, if its answer has come. What stands behind it is
+        /// said to this member too.
+        position: Option<u64>,
     },
     /// This user has left a room.
     Left {
@@ -240,6 +243,9 @@ pub enum Event {
         id: Option<MessageId>,
         /// The room.
         cid: ConversationId,
+        /// Place of the link in the hub's log, if its answer has come. Nothing behind it is said
+        /// to this user.
+        position: Option<u64>,
     },
     /// The members of a room or their roles have changed, by a verified link.
     MemberChanged {

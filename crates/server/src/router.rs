@@ -237,7 +237,7 @@ impl Router {
             }
             (Proposal::Link(new), Stored::Link { log, position }) => {
                 self.advance(position);
-                self.apply_link(now_ms, &new, log)
+                self.apply_link(now_ms, &new, (log, position))
             }
             _ => Effects::default(),
         }

@@ -388,8 +388,8 @@ pub struct ConversationRow {
     pub log: LogId,
     /// Its name.
     pub cid: ConversationId,
-    /// Frames and digests of its membership chain.
-    pub links: Vec<(MemberHeader, Digest)>,
+    /// Frames, digests and positions of its membership chain.
+    pub links: Vec<(MemberHeader, Digest, u64)>,
     /// What an open room is about.
     pub topic: String,
     /// Its newest epoch.

@@ -212,10 +212,19 @@ pub struct EmulatorArguments {
     /// Messages per second, all clients together [default: as fast as they are answered]
     #[arg(long, value_name = "R", requires = "emulate", value_parser = rate)]
     pub rate: Option<f64>,
-    /// So many open rooms beside the lobby; each client is in about half of them
+    /// So many open rooms beside the lobby; each client is in about half of them, in one alone all
     #[arg(long, value_name = "N", requires = "emulate",
           value_parser = clap::value_parser!(u32).range(1..=EMULATED_ROOMS_MAX))]
     pub rooms: Option<u32>,
+    /// Percent of the clients that drop their connection during the run and come back; with --rooms
+    /// they also leave a room and join it again
+    #[arg(long, value_name = "PERCENT", requires = "emulate",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub churn: Option<u32>,
+    /// Percent of the clients that are away for part of the run
+    #[arg(long, value_name = "PERCENT", requires = "emulate",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub offline: Option<u32>,
     /// Makes the choice of lines repeatable [default: a random one, shown in the report]
     #[arg(long, value_name = "S", requires = "emulate",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]

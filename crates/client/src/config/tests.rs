@@ -80,15 +80,20 @@ fn the_emulator_has_its_flags() {
         seed: None,
         html: None,
         rooms: 0,
+        churn: 0,
+        offline: 0,
         p99_max: None,
     };
     assert_eq!(mode_of("--emulate 20 --messages messages.txt"), Mode::Emulate(plain.clone()));
-    let full = "--emulate 20 --duration 30s --rate 0.5 --seed 7 --html r.html --max-p99 50";
+    let full = "--emulate 20 --duration 30s --rate 0.5 --seed 7 --html r.html --max-p99 50 \
+                --churn 25 --offline 10";
     let expected = Emulation {
         extent: Extent::Duration(Duration::from_secs(30)),
         rate: Some(0.5),
         seed: Some(7),
         html: Some("r.html".into()),
+        churn: 25,
+        offline: 10,
         p99_max: Some(Duration::from_millis(50)),
         ..plain
     };
@@ -133,6 +138,8 @@ fn mistakes_are_named_and_exit_with_2() {
         ("--emulate 2 --duration 30", "500ms, 10s"),
         ("--emulate 2 users", "--emulate takes no command"),
         ("--seed 5", "--emulate"),
+        ("--emulate 2 --churn 101", "101 is not in 1..=100"),
+        ("--offline 5", "--emulate"),
         ("--key-bits 1024", "expected 2048, 3072 or 4096, got 1024"),
         ("--ca x --insecure", "cannot be used with"),
         ("-q -v", "cannot be used with"),

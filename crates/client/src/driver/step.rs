@@ -20,6 +20,9 @@ struct Replies {
     sent: Vec<(Sent, Result<MessageId, SendError>)>,
     online: Option<Box<Session>>,
     rolled_back: bool,
+    /// Go away, with a goodbye or without.
+    away: Option<bool>,
+    comes_back: bool,
     close: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
@@ -88,6 +91,12 @@ impl Driver {
         if self.endpoint.must_reconnect() && matches!(self.link, Link::Online { .. }) {
             let reason = "more came at once than this device can hold; it asks for the rest again";
             self.lose(&ConnectError::Lost { reason: reason.to_owned() });
+        }
+        if let Some(goodbye) = replies.away {
+            self.go_away(goodbye);
+        }
+        if replies.comes_back && matches!(self.link, Link::Down) {
+            self.connect()?;
         }
         self.settle_flushes();
         match replies.close {
@@ -192,6 +201,8 @@ impl Driver {
                 // Whoever asked may be gone.
                 reply.send(endpoint.identity_of(&user)).ok();
             }
+            Order::GoAway { goodbye } => replies.away = Some(goodbye),
+            Order::ComeBack => replies.comes_back = true,
             Order::Close { reply } => replies.close = Some(reply),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chat_protocol::sanitise;
 
-use crate::emulate::report::{Latency, Report, TagCounts, milliseconds};
+use crate::emulate::report::{Latency, Movement, Report, TagCounts, milliseconds};
 
 /// Percentiles of the axis and of the tables, and where they stand: equal steps of "ten times
 /// rarer", so that the slow tail has as much room as the rest.
@@ -120,15 +120,35 @@ fn write_counts(out: &mut String, report: &Report, totals: &TagCounts) -> fmt::R
     let tally = &report.tally;
     writeln!(
         out,
-        "<p>lost {}, duplicated {}, out of order {}, unreadable {}, unanswered {}; \
+        "<p>lost {}, duplicated {}, out of order {}, unreadable {}, leaked {}, left out {}, \
+         unanswered {}; \
          reconnects {}, sent again {}</p>",
         tally.lost,
         tally.duplicated,
         tally.out_of_order,
         tally.unreadable,
+        tally.leaked,
+        tally.left_out,
         totals.unanswered,
         tally.reconnects,
         tally.resent
+    )?;
+    write_movement(out, &tally.movement)
+}
+
+/// Who came and went, where anybody did.
+fn write_movement(out: &mut String, movement: &Movement) -> fmt::Result {
+    let Movement { leaves, joins, unplaced, absences, cut, away, away_max, unmoved: _ } = movement;
+    if *absences == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "<p>rooms left {leaves}, joined again {joins} ({unplaced} without a place in the log); \
+         away {absences} times, {cut} of them without a goodbye, {:.2} s together, {:.2} s at \
+         most</p>",
+        away.as_secs_f64(),
+        away_max.as_secs_f64()
     )
 }
 

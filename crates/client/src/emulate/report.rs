@@ -92,6 +92,40 @@ impl Default for Latency {
     }
 }
 
+/// Who came and went during the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Movement {
+    /// Rooms that were left.
+    pub leaves: u64,
+    /// Rooms that were joined again.
+    pub joins: u64,
+    /// Connections that clients dropped by themselves, to come back later.
+    pub absences: u64,
+    /// Those of them that were dropped without a goodbye.
+    pub cut: u64,
+    /// Absences that could not be gone through to their end.
+    pub unmoved: u64,
+    /// Times outside a room of which a link's place in the log is not known.
+    pub unplaced: u64,
+    /// Time away, all clients together.
+    pub away: Duration,
+    /// The longest one.
+    pub away_max: Duration,
+}
+
+impl Movement {
+    fn add(&mut self, other: &Self) {
+        self.leaves += other.leaves;
+        self.joins += other.joins;
+        self.absences += other.absences;
+        self.cut += other.cut;
+        self.unmoved += other.unmoved;
+        self.unplaced += other.unplaced;
+        self.away += other.away;
+        self.away_max = self.away_max.max(other.away_max);
+    }
+}
+
 /// What one client counted, or all of them together.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
@@ -107,7 +141,11 @@ pub struct Tally {
     pub out_of_order: u64,
     /// Deliveries that could not be verified or opened.
     pub unreadable: u64,
-    /// Connections that broke and were made again.
+    /// Messages that somebody opened, or could have opened, who was not among their recipients.
+    pub leaked: u64,
+    /// Members of a room that a message said there was not sealed for.
+    pub left_out: u64,
+    /// Connections that broke or were dropped, and were made again.
     pub reconnects: u64,
     /// Frames sent again because the answer was missing.
     pub resent: u64,
@@ -117,6 +155,10 @@ pub struct Tally {
     pub delivered: Latency,
     /// From sending a command to its outcome.
     pub executed: Latency,
+    /// From the return of a recipient who was away to its screen. These are not in `delivered`.
+    pub drained: Latency,
+    /// Who came and went.
+    pub movement: Movement,
 }
 
 impl Tally {
@@ -132,11 +174,15 @@ impl Tally {
         self.duplicated += other.duplicated;
         self.out_of_order += other.out_of_order;
         self.unreadable += other.unreadable;
+        self.leaked += other.leaked;
+        self.left_out += other.left_out;
         self.reconnects += other.reconnects;
         self.resent += other.resent;
         self.stored.add(&other.stored);
         self.delivered.add(&other.delivered);
         self.executed.add(&other.executed);
+        self.drained.add(&other.drained);
+        self.movement.add(&other.movement);
     }
 
     /// The counts of all tags.
@@ -159,7 +205,7 @@ pub struct SumCheck {
 }
 
 /// The whole result of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
     /// Number of clients.
     pub clients: u32,
@@ -240,7 +286,10 @@ impl Report {
             ("duplicated", tally.duplicated),
             ("out of order", tally.out_of_order),
             ("unreadable", tally.unreadable),
+            ("leaked", tally.leaked),
+            ("left out", tally.left_out),
             ("unanswered", totals.unanswered),
+            ("absences not gone through", tally.movement.unmoved),
         ];
         let sums = [
             ("delivered", totals.delivered, totals.expected.saturating_sub(tally.lost)),
@@ -274,10 +323,14 @@ impl Report {
         })
     }
 
-    /// The three stages in the order of a message's life.
-    pub fn stages(&self) -> [(&'static str, &Latency); 3] {
-        let Tally { stored, delivered, executed, .. } = &self.tally;
-        [("stored", stored), ("delivered", delivered), ("executed", executed)]
+    /// The stages in the order of a message's life; the last one where somebody was away.
+    pub fn stages(&self) -> Vec<(&'static str, &Latency)> {
+        let Tally { stored, delivered, executed, drained, .. } = &self.tally;
+        let mut stages = vec![("stored", stored), ("delivered", delivered), ("executed", executed)];
+        if drained.count() > 0 {
+            stages.push(("drained", drained));
+        }
+        stages
     }
 
     /// Messages per second, as text with one decimal; a dash for a run without time.
@@ -291,6 +344,20 @@ impl Report {
 /// A duration in milliseconds with three decimals, for people.
 pub(crate) fn milliseconds(duration: Duration) -> String {
     format!("{:.3}", duration.as_secs_f64() * 1e3)
+}
+
+/// One line; who was away at all.
+impl fmt::Display for Movement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { leaves, joins, absences, cut, unplaced, away, away_max, unmoved: _ } = self;
+        write!(
+            formatter,
+            "leaves={leaves} joins={joins} unplaced={unplaced} absences={absences} cut={cut} \
+             away={:.2}s longest={:.2}s",
+            away.as_secs_f64(),
+            away_max.as_secs_f64()
+        )
+    }
 }
 
 /// The report on the screen.
@@ -318,15 +385,20 @@ impl fmt::Display for Report {
         }
         writeln!(
             formatter,
-            "\nlost={} duplicated={} out_of_order={} unreadable={} unanswered={} reconnects={} resent={}",
+            "\nlost={} duplicated={} out_of_order={} unreadable={} leaked={} left_out={} unanswered={} reconnects={} resent={}",
             tally.lost,
             tally.duplicated,
             tally.out_of_order,
             tally.unreadable,
+            tally.leaked,
+            tally.left_out,
             totals.unanswered,
             tally.reconnects,
             tally.resent
         )?;
+        if tally.movement.absences > 0 {
+            writeln!(formatter, "{}", tally.movement)?;
+        }
         match self.server.iter().filter(|check| check.clients == check.server).count() {
             0 if self.server.is_empty() => writeln!(formatter, "server sums: not compared")?,
             equal => writeln!(formatter, "server sums: {equal} of {} equal", self.server.len())?,
@@ -418,7 +490,9 @@ pub(crate) mod tests {
         assert_eq!(report.exit_status(), ExitStatus::Ok);
         let text = report.to_string();
         assert!(text.contains("20 clients sent 40 messages in 2.50 s (16.0/s), seed 42"), "{text}");
-        assert!(text.contains("lost=0 duplicated=0 out_of_order=0 unreadable=0 unanswered=0"));
+        assert!(text.contains(
+            "lost=0 duplicated=0 out_of_order=0 unreadable=0 leaked=0 left_out=0 unanswered=0"
+        ));
         assert!(text.contains("ok: every message arrived once"));
         assert!(!text.contains("share a pool"));
     }
@@ -427,7 +501,7 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_is_found() {
         type Breakage = fn(&mut Report);
-        let breakages: [(Breakage, &str); 11] = [
+        let breakages: [(Breakage, &str); 14] = [
             (
                 |r| {
                     r.tally.lost = 1;
@@ -438,6 +512,9 @@ pub(crate) mod tests {
             (|r| r.tally.duplicated = 2, "2 duplicated"),
             (|r| r.tally.out_of_order = 3, "3 out of order"),
             (|r| r.tally.unreadable = 4, "4 unreadable"),
+            (|r| r.tally.leaked = 5, "5 leaked"),
+            (|r| r.tally.left_out = 7, "7 left out"),
+            (|r| r.tally.movement.unmoved = 6, "6 absences not gone through"),
             (
                 |r| {
                     text_of(r).unanswered = 1;

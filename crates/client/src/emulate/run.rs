@@ -36,10 +36,13 @@ mod clients;
 mod keys;
 mod ledger;
 mod metrics;
+mod movement;
+mod whereabouts;
 
-use client::{Emulated, Milestone, Pace, Phase, State};
+use client::{Emulated, Milestone, OwnRoom, Pace, Phase, State};
 use ledger::Ledger;
 use metrics::Figures;
+use movement::{Mover, Progress, WHOLE};
 
 /// Sign-ins at a time. The server lets an address have few connections that are not signed in.
 const SIGN_INS_MAX: usize = 16;
@@ -49,6 +52,9 @@ const SETUP_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What is missing after so long without any progress counts as lost.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// When nothing has moved for so long, whoever is away may be what is waited for.
+const IDLE_PUSH: Duration = Duration::from_millis(500);
 
 /// How often is looked whether all is there. No latency depends on it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -114,19 +120,19 @@ fn stream(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX - ROOM_STREAMS)
 }
 
-/// The rooms of a client: the lobby, and about half of `emu-room-001` and so on. The same in every
-/// run, because who has joined a room is in it for good.
-fn rooms(count: u32, client: usize) -> Result<Vec<RoomName>, Failure> {
+/// The rooms of a client: the lobby, and about half of `emu-room-001` and so on; where there is only
+/// that one, everybody is in it. The same in every run, because who has joined a room stays in it.
+fn rooms(count: u32, client: usize) -> Result<Vec<OwnRoom>, Failure> {
     let mut random = Random::new(0, ROOM_STREAMS + stream(client));
-    let mut rooms = vec![RoomName::lobby()];
+    let mut rooms = vec![OwnRoom { number: 0, name: RoomName::lobby() }];
     for number in 1..=count {
-        let room = RoomName::new(&format!("emu-room-{number:03}"));
-        let room = room.map_err(|error| Failure::Other {
+        let name = RoomName::new(&format!("emu-room-{number:03}"));
+        let name = name.map_err(|error| Failure::Other {
             status: ExitStatus::Usage,
             reason: format!("too many rooms: {error}"),
         })?;
-        if random.below(2) == 0 {
-            rooms.push(room);
+        if count == 1 || random.below(2) == 0 {
+            rooms.push(OwnRoom { number: usize::try_from(number).unwrap_or(usize::MAX), name });
         }
     }
     Ok(rooms)
@@ -138,6 +144,7 @@ struct Crowd<'a> {
     emulation: &'a Emulation,
     ledger: Arc<Mutex<Ledger>>,
     phases: watch::Sender<Phase>,
+    progress: watch::Sender<Progress>,
     bar: ProgressBar,
 }
 
@@ -147,8 +154,9 @@ impl<'a> Crowd<'a> {
     fn new(common: &'a Common, emulation: &'a Emulation, names: &[UserName]) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger::new(names, Instant::now())));
         let (phases, _) = watch::channel(Phase::Joining);
+        let (progress, _) = watch::channel(0);
         let bar = bar(common, emulation);
-        Self { common, emulation, ledger, phases, bar }
+        Self { common, emulation, ledger, phases, progress, bar }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -178,6 +186,8 @@ impl<'a> Crowd<'a> {
         let trace = crate::start::crypto_trace(self.common)?;
         let desk = Desk { connector: Arc::new(connector), bundles: Arc::default(), logs, trace };
         let (told, mut milestones) = mpsc::channel(names.len() * client::MILESTONES_EACH);
+        let Emulation { churn, offline, .. } = *self.emulation;
+        let mut absences = movement::absences(seed, names.len(), (churn, offline));
         let mut signed_in = stream::iter(names.iter().zip(devices).enumerate())
             .map(|(number, (name, device))| {
                 let signed_in = desk.sign_in(name.clone(), device);
@@ -195,6 +205,8 @@ impl<'a> Crowd<'a> {
                 picker,
                 pace: pace(self.emulation, number),
                 rooms: rooms(self.emulation.rooms, number)?,
+                mover: Mover::new(absences.get_mut(number).map(std::mem::take).unwrap_or_default()),
+                progress: self.progress.subscribe(),
                 random: Random::new(seed, ROOM_STREAMS + stream(number)),
                 phases: self.phases.subscribe(),
                 milestones: told.clone(),
@@ -236,6 +248,8 @@ impl<'a> Crowd<'a> {
     /// Waits until everything is sent, answered and delivered, or nothing moves any more.
     async fn watch(&self, milestones: &mut mpsc::Receiver<Milestone>) {
         self.bar.set_message("");
+        let start = Instant::now();
+        let mut reached = 0;
         let mut sending = self.emulation.clients;
         let mut looks = interval(LOOK_INTERVAL);
         loop {
@@ -255,14 +269,34 @@ impl<'a> Crowd<'a> {
                 (ledger.is_settled(), ledger.idle(Instant::now()), ledger.answers())
             };
             self.bar.set_position(answers);
+            reached = self.reached(reached, answers, start.elapsed(), idle);
+            self.progress.send_if_modified(|known| std::mem::replace(known, reached) != reached);
             if is_settled && sending == 0 {
                 return;
             }
-            if !is_settled && idle > IDLE_MAX {
+            // Whoever did not come back until the end does not come back.
+            if (!is_settled || reached == WHOLE) && idle > IDLE_MAX {
                 note(&format!("nothing has moved for {} s", IDLE_MAX.as_secs()));
                 return;
             }
         }
+    }
+
+    /// How much of the run is over, so that everybody knows when to go and when to come back. Where
+    /// only the answers tell, and none come because all wait for those who are away, it goes on by
+    /// itself.
+    fn reached(
+        &self,
+        before: Progress,
+        answers: u64,
+        elapsed: Duration,
+        idle: Duration,
+    ) -> Progress {
+        if let Some(span) = span(self.emulation) {
+            return movement::reached(before, (elapsed.as_millis(), span.as_millis()), false);
+        }
+        let all = u128::from(messages(self.emulation).unwrap_or_default());
+        movement::reached(before, (u128::from(answers), all), idle > IDLE_PUSH)
     }
 
     async fn figures(&self) -> Option<Figures> {
@@ -380,16 +414,33 @@ fn pace(emulation: &Emulation, number: usize) -> Pace {
     Pace { count, duration, offset, interval: apart.map(|a| a.saturating_mul(emulation.clients)) }
 }
 
+/// Messages of all clients together, if that is what ends the run.
+fn messages(emulation: &Emulation) -> Option<u64> {
+    match emulation.extent {
+        Extent::PerClient(count) => Some(u64::from(count) * u64::from(emulation.clients)),
+        Extent::Duration(_) => None,
+    }
+}
+
+/// How long the clients send, if that is known before.
+fn span(emulation: &Emulation) -> Option<Duration> {
+    match (emulation.extent, emulation.rate) {
+        (Extent::Duration(duration), _) => Some(duration),
+        (Extent::PerClient(_), None) => None,
+        (Extent::PerClient(count), Some(rate)) => {
+            let seconds = f64::from(count) * f64::from(emulation.clients) / rate;
+            Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+        }
+    }
+}
+
 /// On standard error, for a person who looks.
 fn bar(common: &Common, emulation: &Emulation) -> ProgressBar {
     let is_shown = common.verbosity > Verbosity::Quiet && std::io::stderr().is_terminal();
     if !is_shown {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let answers = match emulation.extent {
-        Extent::PerClient(count) => Some(u64::from(count) * u64::from(emulation.clients)),
-        Extent::Duration(_) => None,
-    };
+    let answers = messages(emulation);
     let bar = ProgressBar::with_draw_target(answers, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template(match answers {
         Some(_) => "{bar:30} {pos}/{len} answered, {per_sec} {msg}",
@@ -411,6 +462,8 @@ mod tests {
             seed: None,
             html: None,
             rooms: 0,
+            churn: 0,
+            offline: 0,
             p99_max: None,
         }
     }
@@ -427,11 +480,12 @@ mod tests {
     #[test]
     fn clients_are_in_the_lobby_and_in_about_half_of_the_rooms_in_every_run() {
         let all: Vec<_> = (0..40).map(|client| rooms(10, client).unwrap()).collect();
-        assert!(all.iter().all(|rooms| rooms[0] == RoomName::lobby()));
+        assert!(all.iter().all(|rooms| rooms[0].name == RoomName::lobby()));
         let places: usize = all.iter().map(|rooms| rooms.len() - 1).sum();
         assert!((120..=280).contains(&places), "{places} of 400");
         assert_eq!(all[7], rooms(10, 7).unwrap());
         assert_eq!(rooms(0, 3).unwrap().len(), 1);
+        assert!((0..40).all(|client| rooms(1, client).unwrap().len() == 2));
     }
 
     #[test]

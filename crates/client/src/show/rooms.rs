@@ -54,7 +54,7 @@ fn changed(
 /// The object for what happened in a room.
 pub(super) fn object(me: &UserName, event: &Event) -> Option<Value> {
     Some(match event {
-        Event::Joined { id: Some(_), cid } => json!({
+        Event::Joined { id: Some(_), cid, .. } => json!({
             "event": "room", "room": name(cid), "state": "joined", "user": me, "by": me,
         }),
         Event::Left { cid, .. } => json!({

@@ -206,7 +206,7 @@ impl Endpoint {
         let ik = member.or_else(|| self.expected_identity(&who));
         let is_done = order.action.is_done(&room, &me, ik);
         if is_done && (order.was_sent || matches!(order.action, RoomAction::Join { .. })) {
-            self.order_done(&id);
+            self.order_done(&id, None);
             return;
         }
         if let Some((code, reason)) = self.order_problem(&room, &order.action, ik) {
@@ -304,8 +304,9 @@ impl Endpoint {
         })
     }
 
-    /// The hub keeps a link of ours: it is applied to the view, which stays the verified one.
-    pub(crate) fn order_kept(&mut self, link: &MessageId) -> bool {
+    /// The hub keeps a link of ours at this place of its log: it is applied to the view, which stays
+    /// the verified one.
+    pub(crate) fn order_kept(&mut self, link: &MessageId, position: u64) -> bool {
         let Some((id, header, digest)) = self.order_of(link) else { return false };
         let room =
             self.state.rooms.entry(header.cid.as_str(), || Membership::new(header.cid.clone()));
@@ -313,7 +314,7 @@ impl Endpoint {
         if room.next() == header.mg && room.head() == header.pm {
             room.apply(&header, digest);
         }
-        self.order_done(&id);
+        self.order_done(&id, Some(position));
         true
     }
 
@@ -356,7 +357,7 @@ impl Endpoint {
         self.order_of(link).is_some()
     }
 
-    fn order_done(&mut self, id: &MessageId) {
+    fn order_done(&mut self, id: &MessageId, position: Option<u64>) {
         let Some(RoomOrder { cid, action, .. }) = self.orders.remove(id) else { return };
         let (id, me) = (Some(*id), self.device.user.clone());
         self.link.dirty.insert(cid.clone());
@@ -364,9 +365,9 @@ impl Endpoint {
         let event = match action {
             RoomAction::Join { .. } | RoomAction::Create { .. } => {
                 self.state.joined.put(cid.as_str(), true);
-                Event::Joined { id, cid }
+                Event::Joined { id, cid, position }
             }
-            RoomAction::Leave => Event::Left { id, cid },
+            RoomAction::Leave => Event::Left { id, cid, position },
             RoomAction::Admit(who) => changed(cid, who, MemberChange::Added),
             RoomAction::Remove { who, ban } => {
                 // Rule R2: nothing more is sealed for them, whoever speaks next.

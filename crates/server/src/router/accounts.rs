@@ -1,7 +1,7 @@
 //! Accounts and their devices.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -56,6 +56,9 @@ pub struct Account {
     revoked: HashSet<KeyId>,
     /// Where it takes part.
     pub conversations: BTreeSet<ConversationId>,
+    /// Rooms that it was in, and where in their logs that ended. What was said before is still its
+    /// own to fetch: the senders were told that it is kept for it.
+    pub left: BTreeMap<ConversationId, u64>,
     /// The last position in its inbox.
     pub inbox: u64,
     /// Direct messages that wait for it.
@@ -127,6 +130,7 @@ impl Router {
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
+            left: BTreeMap::new(),
             inbox,
             waiting: Waiting::default(),
         };
@@ -209,6 +213,7 @@ impl Router {
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
+            left: BTreeMap::new(),
             inbox: 0,
             waiting: Waiting::default(),
         };
@@ -269,8 +274,13 @@ impl Router {
             let conversation = self.conversations.get(cid)?;
             Some((conversation.log?, conversation.newest))
         });
+        let left = account.left.iter().filter_map(|(cid, end)| {
+            let conversation = self.conversations.get(cid)?;
+            Some((conversation.log?, conversation.newest.min(*end)))
+        });
         let inbox = (LogId::inbox(account.id), account.inbox);
-        let logs = conversations.chain([inbox]).filter(|(_, newest)| *newest > 0).collect();
+        let logs =
+            conversations.chain(left).chain([inbox]).filter(|(_, newest)| *newest > 0).collect();
         Plan { logs, target: self.position }
     }
 
@@ -278,7 +288,11 @@ impl Router {
     pub(super) fn log_of(&self, account: &Account, log: &Log) -> Option<LogId> {
         match log {
             Log::Inbox => Some(LogId::inbox(account.id)),
-            Log::Conversation(cid) if account.conversations.contains(cid) => self.log(cid),
+            Log::Conversation(cid)
+                if account.conversations.contains(cid) || account.left.contains_key(cid) =>
+            {
+                self.log(cid)
+            }
             Log::Conversation(_) => None,
         }
     }

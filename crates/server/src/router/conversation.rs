@@ -239,8 +239,16 @@ impl Router {
             }
         }
         conversation.topic = row.topic;
-        for (link, digest) in &row.links {
+        for (link, digest, _) in &row.links {
             conversation.apply_link(link, *digest);
+        }
+        for (name, link) in &conversation.gone {
+            let at = row.links.binary_search_by_key(link, |(header, ..)| header.mg).ok();
+            let account = self.by_name.get(name).and_then(|id| self.accounts.get_mut(id));
+            if let (Some((.., end)), Some(account)) = (at.and_then(|at| row.links.get(at)), account)
+            {
+                account.left.insert(row.cid.clone(), *end);
+            }
         }
         if !row.links.is_empty() {
             self.note_room(&row.cid);

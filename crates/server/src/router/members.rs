@@ -84,7 +84,12 @@ impl Router {
         Decision::Refuse(Refusal::new(code::MEMBERS, reason).with_head(self.head_for(name, cid)))
     }
 
-    pub(super) fn apply_link(&mut self, now_ms: u64, new: &NewLink, log: LogId) -> Effects {
+    pub(super) fn apply_link(
+        &mut self,
+        now_ms: u64,
+        new: &NewLink,
+        (log, position): (LogId, u64),
+    ) -> Effects {
         let cid = &new.header.cid;
         self.note_log(log, cid);
         self.note_room(cid);
@@ -100,10 +105,13 @@ impl Router {
             match new.header.op {
                 MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit => {
                     account.conversations.insert(cid.clone());
+                    account.left.remove(cid);
                     conversation.note_joined(account.id, now_ms);
                 }
                 MemberOperation::Leave | MemberOperation::Remove => {
-                    account.conversations.remove(cid);
+                    if account.conversations.remove(cid) {
+                        account.left.insert(cid.clone(), position);
+                    }
                     if new.header.op == MemberOperation::Remove {
                         removed = Some((account.id, Head { epoch: None, ..conversation.head() }));
                     }

@@ -7,7 +7,7 @@ use chat_protocol::{
     tag::Tag,
 };
 
-use crate::client::{cid, fresh, name, register, sign_in};
+use crate::client::{cid, config, fresh, name, register, sign_in, start};
 
 #[tokio::test]
 async fn a_direct_message_is_stored_delivered_and_caught_up_in_order() {
@@ -107,5 +107,74 @@ async fn who_returns_in_the_middle_of_a_stream_gets_all_of_it_once() {
         }
     }
     writing.await.unwrap();
+    server.stop().await.unwrap();
+}
+
+/// Goal: what the hub has stored for a member stays theirs when they leave, also after a restart.
+/// Method: bob leaves and his connection goes before he says what he has seen; alice talks on.
+#[tokio::test]
+async fn who_left_still_gets_what_was_said_before_and_nothing_of_what_came_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(config(folder.path())).await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let (place, a) = (cid("room:lobby"), alice.device.clone());
+    let first = alice.link(&place, MemberOperation::Join, (0, Digest::ZERO)).await;
+    alice.ack().await;
+    let second = bob.link(&place, MemberOperation::Join, (1, first)).await;
+    bob.ack().await;
+    let both = alice.key(&place, None, &[&a, &bob.device.clone()]).await;
+    alice.ack().await;
+    for n in 0..3 {
+        alice.say(Tag::Text, &place, both.e, n).await;
+        alice.ack().await;
+    }
+    let third = bob.link(&place, MemberOperation::Leave, (2, second)).await;
+    bob.ack().await;
+    let bob = bob.bye().await;
+    alice.say(Tag::Text, &place, both.e, 3).await;
+    assert!(matches!(alice.answer().await, HubToClient::Rekey { .. }), "bob is in that epoch");
+    let alone = alice.key(&place, Some(both), &[&a]).await;
+    alice.ack().await;
+    alice.say(Tag::Text, &place, alone.e, 0).await;
+    alice.ack().await;
+
+    let mut last = 0;
+    let mut server = server;
+    for is_restarted in [false, true] {
+        if is_restarted {
+            server.stop().await.unwrap();
+            server = start(config(folder.path())).await;
+        }
+        let mut bob = sign_in(&server, &bob).await;
+        for n in 0..3 {
+            let (position, header) = bob.message().await;
+            assert_eq!((header.e, header.n), (both.e, n));
+            last = position;
+        }
+        bob.settle().await;
+        assert_eq!(bob.waiting(), 0);
+        bob.bye().await;
+    }
+
+    // He says what he has seen, and comes back in: from now on it is his again, and nothing twice.
+    let mut bob = sign_in(&server, &bob).await;
+    for _ in 0..3 {
+        bob.message().await;
+    }
+    bob.send_text(&ClientToHub::Seen {
+        positions: [(Log::Conversation(place.clone()), last)].into(),
+    })
+    .await;
+    bob.link(&place, MemberOperation::Join, (3, third)).await;
+    bob.ack().await;
+    let again = bob.key(&place, Some(alone), &[&a, &bob.device.clone()]).await;
+    bob.ack().await;
+    let bob = bob.bye().await;
+    let mut alice = sign_in(&server, &a).await;
+    alice.say(Tag::Text, &place, again.e, 0).await;
+    alice.ack().await;
+    let mut bob = sign_in(&server, &bob).await;
+    assert_eq!(bob.message().await.1.e, again.e);
     server.stop().await.unwrap();
 }

@@ -1,10 +1,11 @@
 //! The report for programs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Latency, Report, SumCheck, TagCounts};
+use super::{Latency, Movement, Report, SumCheck, TagCounts};
 
 impl Report {
     /// The last line of `--json`, without its line end.
@@ -40,6 +41,22 @@ struct JsonReport<'a> {
     server: &'a [SumCheck],
     ok: bool,
     wrong: Vec<String>,
+    leaked: u64,
+    left_out: u64,
+    moves: JsonMoves,
+}
+
+/// Who came and went; times in seconds.
+#[derive(Serialize)]
+struct JsonMoves {
+    leaves: u64,
+    joins: u64,
+    unplaced: u64,
+    absences: u64,
+    cut: u64,
+    unmoved: u64,
+    away_s: f64,
+    away_max_s: f64,
 }
 
 #[derive(Serialize)]
@@ -47,6 +64,7 @@ struct JsonLatencies {
     stored: JsonLatency,
     delivered: JsonLatency,
     executed: JsonLatency,
+    drained: JsonLatency,
 }
 
 /// Milliseconds; `null` where nothing was measured.
@@ -82,6 +100,7 @@ impl<'a> JsonReport<'a> {
                 stored: JsonLatency::new(&tally.stored),
                 delivered: JsonLatency::new(&tally.delivered),
                 executed: JsonLatency::new(&tally.executed),
+                drained: JsonLatency::new(&tally.drained),
             },
             elapsed_s: thousandths(report.elapsed.as_millis(), 1e3),
             seed: report.seed,
@@ -92,7 +111,20 @@ impl<'a> JsonReport<'a> {
             server: &report.server,
             ok: faults.is_empty(),
             wrong: faults.iter().map(ToString::to_string).collect(),
+            leaked: tally.leaked,
+            left_out: tally.left_out,
+            moves: JsonMoves::new(&tally.movement),
         }
+    }
+}
+
+impl JsonMoves {
+    fn new(movement: &Movement) -> Self {
+        let Movement { leaves, joins, unplaced, absences, cut, unmoved, away, away_max } =
+            *movement;
+        let seconds = |time: Duration| thousandths(time.as_millis(), 1e3);
+        let (away_s, away_max_s) = (seconds(away), seconds(away_max));
+        Self { leaves, joins, unplaced, absences, cut, unmoved, away_s, away_max_s }
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_endpoint::{CommandOptions, Event, RoomAction};
+use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::ledger::{CMD, Ledger};
+use super::ledger::{CMD, Ledger, TEXT};
+use super::movement::{Move, Mover, Progress};
 use crate::client::{Client, ClientEvent, Events, SendError};
 use crate::emulate::script::{Picker, Random};
 use crate::input::Input;
@@ -23,7 +25,7 @@ const UNANSWERED_MAX: usize = 16;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a client always has a room to talk in.
-const LOBBY: &str = "every client is in the lobby";
+const LOBBY: &str = "every client is in the lobby and never leaves it";
 
 /// The code of a message that this side refused.
 const NOT_SENT: &str = "NOT_SENT";
@@ -83,6 +85,14 @@ impl Pace {
     }
 }
 
+/// A room of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OwnRoom {
+    /// Its number, the same for all clients; the lobby is 0.
+    pub(super) number: usize,
+    pub(super) name: RoomName,
+}
+
 /// One client.
 #[derive(Debug)]
 pub(super) struct Emulated {
@@ -93,11 +103,26 @@ pub(super) struct Emulated {
     pub(super) picker: Picker,
     pub(super) pace: Pace,
     /// Where its texts go: the lobby and the rooms that it is in.
-    pub(super) rooms: Vec<RoomName>,
+    pub(super) rooms: Vec<OwnRoom>,
+    pub(super) mover: Mover,
+    /// How much of the run is over.
+    pub(super) progress: watch::Receiver<Progress>,
     pub(super) random: Random,
     pub(super) phases: watch::Receiver<Phase>,
     pub(super) milestones: mpsc::Sender<Milestone>,
     pub(super) state: State,
+}
+
+/// Whether a client has more to send.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Talk {
+    /// It has.
+    #[default]
+    GoesOn,
+    /// It has not, and may still have to come back.
+    IsOver,
+    /// It has not, is at home for good, and has told so.
+    HasEnded,
 }
 
 /// How far a client is.
@@ -111,25 +136,34 @@ pub(super) struct State {
     refreshing: BTreeSet<ConversationId>,
     sent: u32,
     unanswered: usize,
-    has_sent_all: bool,
+    talk: Talk,
+    /// What it asked for in the room that it leaves and joins.
+    asked: Option<MessageId>,
 }
 
 impl Emulated {
     /// Until the phase of leaving is over, or the client stops.
     pub(super) async fn run(mut self) {
-        let rooms = self.rooms.iter().map(ConversationId::room);
+        for room in &self.rooms {
+            self.ledger().whereabouts.belongs(self.number, room.number);
+        }
+        let rooms = self.rooms.iter().map(|room| ConversationId::room(&room.name));
         self.state.joining = rooms.chain([ConversationId::all()]).collect();
         self.state.refreshing.clone_from(&self.state.joining);
-        for room in self.rooms.iter().filter(|room| **room != RoomName::lobby()) {
+        for room in self.rooms.iter().filter(|room| room.number > 0) {
             // The reason is the last event.
-            if self.client.act_in_room(room, RoomAction::Join { create: true }).await.is_err() {
+            if self.client.act_in_room(&room.name, RoomAction::Join { create: true }).await.is_err()
+            {
                 break;
             }
         }
         loop {
             let phase = *self.phases.borrow_and_update();
             let due = match phase {
-                Phase::Sending(start) => self.due(start),
+                Phase::Sending(start) => {
+                    self.go_about().await;
+                    self.due(start)
+                }
                 Phase::Ending => return self.leave().await,
                 Phase::Joining => None,
                 Phase::Refreshing => {
@@ -138,12 +172,18 @@ impl Emulated {
                 }
             };
             let can_send = due.is_some() && self.state.unanswered < UNANSWERED_MAX;
+            let moves = !self.mover.is_over();
             tokio::select! {
                 event = self.events.next() => {
                     let Some(event) = event else { return };
                     self.take(event).await;
                 }
                 changed = self.phases.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                changed = self.progress.changed(), if moves => {
                     if changed.is_err() {
                         return;
                     }
@@ -168,10 +208,16 @@ impl Emulated {
 
     fn due(&mut self, start: Instant) -> Option<Instant> {
         let since = Instant::now().saturating_duration_since(start);
-        let due = self.pace.due(self.state.sent, since).filter(|_| !self.state.has_sent_all);
-        if due.is_none() && !std::mem::replace(&mut self.state.has_sent_all, true) {
+        let due = self.pace.due(self.state.sent, since);
+        let due = due.filter(|_| self.state.talk == Talk::GoesOn);
+        if due.is_none() && self.state.talk == Talk::GoesOn {
+            self.state.talk = Talk::IsOver;
+        }
+        if self.state.talk == Talk::IsOver && self.mover.is_over() {
+            self.state.talk = Talk::HasEnded;
             self.tell(Milestone::SentAll);
         }
+        let due = due.filter(|_| self.mover.is_here());
         // A moment that the clock cannot name never comes.
         due.and_then(|due| start.checked_add(due))
     }
@@ -186,16 +232,68 @@ impl Emulated {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Goes away, comes back, leaves and joins, as far as it is time.
+    async fn go_about(&mut self) {
+        let own: Vec<usize> =
+            self.rooms.iter().map(|room| room.number).filter(|n| *n > 0).collect();
+        let mut now = *self.progress.borrow_and_update();
+        while let Some(step) = self.mover.next(now, &own) {
+            match step {
+                Move::Leave(room) => self.act(room, RoomAction::Leave).await,
+                Move::Join(room) => self.act(room, RoomAction::Join { create: false }).await,
+                Move::Go { goodbye } => {
+                    self.ledger().whereabouts.went(self.number, goodbye, Instant::now());
+                    self.client.go_away(goodbye).await;
+                }
+                Move::Return => self.client.come_back().await,
+            }
+            now = *self.progress.borrow_and_update();
+        }
+    }
+
+    async fn act(&mut self, number: usize, action: RoomAction) {
+        let room = self.rooms.iter().find(|room| room.number == number).map(|room| &room.name);
+        let Some(room) = room else { return };
+        // The reason is the last event.
+        self.state.asked = self.client.act_in_room(room, action).await.ok();
+    }
+
+    /// An answer to what it asked for in a room.
+    fn moved(&mut self, event: &Event) {
+        let number = |cid: &ConversationId| {
+            let room = self.rooms.iter().find(|room| ConversationId::room(&room.name) == *cid);
+            room.map(|room| room.number)
+        };
+        match event {
+            Event::Left { cid, position, .. } => {
+                if let Some(room) = number(cid) {
+                    self.ledger().whereabouts.left(self.number, room, *position);
+                }
+                self.mover.has_left();
+            }
+            Event::Joined { cid, position, .. } => {
+                if let Some(room) = number(cid) {
+                    self.ledger().whereabouts.joined(self.number, room, *position);
+                }
+                self.mover.has_joined();
+            }
+            // The move stays undone, and the report says so.
+            event => self.log(event),
+        }
+    }
+
     /// Sends the next line, which was due at `at`.
     async fn send(&mut self, at: Instant) {
         self.state.sent += 1;
         let mut place = 0;
         let (tag, sent) = match self.picker.pick().input {
             Input::Text { text } => {
-                let rooms: Vec<(usize, &RoomName)> = self.rooms.iter().enumerate().collect();
-                let (number, room) = self.random.choose(&rooms).copied().expect(LOBBY);
-                place = number;
-                ("TEXT", self.client.say(room, &text).await)
+                let silent = self.mover.silent_in();
+                let rooms = self.rooms.iter().filter(|room| Some(room.number) != silent);
+                let rooms: Vec<&OwnRoom> = rooms.collect();
+                let room = *self.random.choose(&rooms).expect(LOBBY);
+                place = room.number;
+                (TEXT, self.client.say(&room.name, &text).await)
             }
             Input::Direct { to, text } => ("DM", self.client.tell(&to, &text).await),
             Input::Broadcast { text } => {
@@ -217,7 +315,7 @@ impl Emulated {
                 self.ledger().not_sent(tag, NOT_SENT);
             }
             // The reason is the last event.
-            Err(SendError::Stopped) => self.state.has_sent_all = true,
+            Err(SendError::Stopped) => self.state.talk = Talk::IsOver,
         }
     }
 
@@ -229,7 +327,10 @@ impl Emulated {
                 self.state.has_asked = false;
                 let is_sending = matches!(*self.phases.borrow(), Phase::Sending(_));
                 if is_again && is_sending {
-                    self.ledger().reconnected(self.number);
+                    self.mover.is_online();
+                    let mut ledger = self.ledger();
+                    ledger.reconnected(self.number);
+                    ledger.whereabouts.came(self.number, Instant::now());
                 }
             }
             ClientEvent::Offline { reason } => {
@@ -247,7 +348,9 @@ impl Emulated {
 
     fn see(&mut self, event: Event) {
         let now = Instant::now();
+        let asked = self.state.asked;
         match event {
+            event if asked.is_some() && event.answers() == asked => self.moved(&event),
             Event::Joined { cid, .. } => {
                 if is_last(&mut self.state.joining, &cid) {
                     self.tell(Milestone::Joined);
@@ -279,7 +382,9 @@ impl Emulated {
     /// Counts an answer to a message of this client.
     fn answer(&mut self, event: &Event, now: Instant) {
         let is_answer = match event {
-            Event::Stored { id, recipients, .. } => self.ledger().stored(*id, recipients, now),
+            Event::Stored { id, position, recipients, .. } => {
+                self.ledger().stored(*id, *position, recipients, now)
+            }
             Event::Refused { id, code, .. } => self.ledger().refused(*id, code, now),
             Event::Ended { re, ok, code, status, .. } => {
                 let code = (!ok).then(|| failure(code, *status));
@@ -322,6 +427,7 @@ impl Emulated {
 
     /// Sends the last receipts, looks on meanwhile, and goes.
     async fn leave(mut self) {
+        self.ledger().whereabouts.unmoved(self.mover.left_over());
         let client = self.client.clone();
         let mut flush = std::pin::pin!(timeout(FLUSH_TIMEOUT, client.flush()));
         loop {

@@ -8,10 +8,16 @@ use chat_protocol::name::UserName;
 use tokio::time::Instant;
 
 use super::clients::Clients;
+use super::whereabouts::Whereabouts;
 use crate::emulate::report::Tally;
+
+mod entitled;
 
 /// The tag of a command in the report.
 pub(super) const CMD: &str = "CMD";
+
+/// The tag of what is said in a room.
+pub(super) const TEXT: &str = "TEXT";
 
 /// One message or command.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ struct Entry {
     order: u64,
     /// The intended moment of sending.
     at: Instant,
+    /// Place in the hub's log, once it is stored.
+    position: Option<u64>,
     is_stored: bool,
     is_answered: bool,
     expected: Clients,
@@ -43,6 +51,7 @@ struct Early {
 #[derive(Debug)]
 pub(super) struct Ledger {
     numbers: HashMap<UserName, usize>,
+    everybody: Clients,
     entries: HashMap<MessageId, Entry>,
     early: HashMap<MessageId, Vec<Early>>,
     /// The newest message shown, by recipient, sender, tag and room: of a pair of clients that is one
@@ -53,6 +62,8 @@ pub(super) struct Ledger {
     missing: u64,
     stored: u64,
     changed: Instant,
+    /// Who was where.
+    pub(super) whereabouts: Whereabouts,
 }
 
 impl Ledger {
@@ -61,6 +72,7 @@ impl Ledger {
         let numbers = names.iter().enumerate().map(|(number, name)| (name.clone(), number));
         Self {
             numbers: numbers.collect(),
+            everybody: entitled::first(names.len()),
             entries: HashMap::new(),
             early: HashMap::new(),
             newest: HashMap::new(),
@@ -69,6 +81,7 @@ impl Ledger {
             missing: 0,
             stored: 0,
             changed: now,
+            whereabouts: Whereabouts::default(),
         }
     }
 
@@ -89,6 +102,7 @@ impl Ledger {
             place,
             order,
             at,
+            position: None,
             is_stored: false,
             is_answered: false,
             expected: Clients::default(),
@@ -112,8 +126,15 @@ impl Ledger {
         *self.tally.by_code.entry(code.to_owned()).or_default() += 1;
     }
 
-    /// The server has stored a message. True when it needs no further answer.
-    pub(super) fn stored(&mut self, id: MessageId, recipients: &[UserName], now: Instant) -> bool {
+    /// The server has stored a message at this place of its log, for these people. True when it needs
+    /// no further answer.
+    pub(super) fn stored(
+        &mut self,
+        id: MessageId,
+        position: u64,
+        recipients: &[UserName],
+        now: Instant,
+    ) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         self.changed = now;
         if std::mem::replace(&mut entry.is_stored, true) {
@@ -121,6 +142,7 @@ impl Ledger {
             return false;
         }
         self.stored += 1;
+        entry.position = Some(position);
         self.tally.stored.record(now.saturating_duration_since(entry.at));
         if entry.tag == CMD {
             return false;
@@ -201,7 +223,13 @@ impl Ledger {
         }
         self.missing -= u64::from(entry.expected.contains(recipient));
         self.tally.by_tag.entry(entry.tag).or_default().delivered += 1;
-        self.tally.delivered.record(now.saturating_duration_since(entry.at));
+        match self.whereabouts.returned_after(recipient, entry.at) {
+            // Nobody waits for a message while away.
+            Some(returned) => {
+                self.tally.drained.record(now.saturating_duration_since(returned));
+            }
+            None => self.tally.delivered.record(now.saturating_duration_since(entry.at)),
+        }
         let newest =
             self.newest.entry((recipient, entry.sender, entry.tag, entry.place)).or_default();
         self.tally.out_of_order += u64::from(entry.order < *newest);
@@ -256,6 +284,9 @@ impl Ledger {
     pub(super) fn tally(&self) -> Tally {
         let mut tally = self.tally.clone();
         tally.lost = self.missing;
+        let entitled::Wrong { leaked, left_out } = self.wrong();
+        (tally.leaked, tally.left_out) = (leaked, left_out);
+        tally.movement = self.whereabouts.movement();
         for entry in self.entries.values().filter(|entry| !entry.is_answered) {
             tally.by_tag.entry(entry.tag).or_default().unanswered += 1;
         }
@@ -298,7 +329,7 @@ mod tests {
 
         fn stores(&mut self, number: u8) -> bool {
             let recipients = self.names[1..].to_vec();
-            self.ledger.stored(id(number), &recipients, self.now)
+            self.ledger.stored(id(number), u64::from(number) * 10, &recipients, self.now)
         }
     }
 

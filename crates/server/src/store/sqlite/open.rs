@@ -243,14 +243,14 @@ fn conversation(
     log: LogId,
     cid: ConversationId,
 ) -> Result<ConversationRow, Problem> {
-    let mut select =
-        connection.prepare_cached("SELECT frame, digest FROM links WHERE log = ?1 ORDER BY mg")?;
-    let rows: Vec<(Vec<u8>, [u8; 32])> = select
-        .query_map([log.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+    let mut select = connection
+        .prepare_cached("SELECT frame, digest, position FROM links WHERE log = ?1 ORDER BY mg")?;
+    let rows: Vec<(Vec<u8>, [u8; 32], i64)> = select
+        .query_map([log.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     let mut links = Vec::with_capacity(rows.len());
-    for (frame, digest) in rows {
-        links.push((member_header(frame)?, Digest(digest)));
+    for (frame, digest, position) in rows {
+        links.push((member_header(frame)?, Digest(digest), from_sql(position)));
     }
     let mut select = connection.prepare_cached("SELECT topic FROM topics WHERE log = ?1")?;
     let topic: Option<String> = select.query_row([log.0], |row| row.get(0)).optional()?;

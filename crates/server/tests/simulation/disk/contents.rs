@@ -42,6 +42,7 @@ pub(super) struct Epoch {
 pub(super) struct Link {
     header: MemberHeader,
     digest: Digest,
+    position: u64,
     pub(super) frame: Bytes,
 }
 
@@ -130,7 +131,8 @@ impl Contents {
                 self.position = position;
                 self.conversations.entry(log).or_insert_with(|| new.header.cid.clone());
                 let (header, digest, frame) = (new.header.clone(), new.digest, new.frame.clone());
-                self.links.insert((log, header.mg), Arc::new(Link { header, digest, frame }));
+                let number = (log, header.mg);
+                self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
                 for device in &new.newcomers {
                     self.cursors.entry((*device, log)).or_insert(position);
                 }
@@ -209,7 +211,7 @@ impl Contents {
                 links: self
                     .links
                     .range((*log, 0)..=(*log, u32::MAX))
-                    .map(|(_, link)| (link.header.clone(), link.digest))
+                    .map(|(_, link)| (link.header.clone(), link.digest, link.position))
                     .collect(),
                 epoch: self.newest_epoch(*log),
                 newest: self.newest(*log),
