@@ -256,6 +256,11 @@ impl Journal {
                 reason: (!reason.is_empty()).then(|| reason.as_str().into()),
                 ..self.about("command.ended", re)
             },
+            Event::Joined { cid, .. } if cid.is_feed() => self.in_room("feed.join", cid, None),
+            Event::Left { cid, .. } if cid.is_feed() => self.in_room("feed.leave", cid, None),
+            Event::MemberChanged { cid, who, .. } if cid.is_feed() => {
+                self.in_room("feed.member", cid, Some(who))
+            }
             Event::Joined { cid, .. } => self.in_room("room.join", cid, None),
             Event::Left { cid, .. } => self.in_room("room.leave", cid, None),
             Event::MemberChanged { cid, who, .. } => self.in_room("room.member", cid, Some(who)),
@@ -270,6 +275,7 @@ impl Journal {
             Event::Presence { .. }
             | Event::People { .. }
             | Event::Rooms { .. }
+            | Event::Subscriptions { .. }
             | Event::Refreshed { .. } => return,
         };
         self.log.write(&operation);
