@@ -14,6 +14,7 @@ mod machines;
 mod mailbox;
 mod passwords;
 mod rooms;
+mod subscriptions;
 mod tidy;
 mod tls;
 mod trace;
