@@ -238,7 +238,6 @@ fn an_answer_said_again_does_not_end_the_copy() {
     let (stage, position) = (HubStage::Stored, position(&hub).unwrap());
     let again = hub::write(&HubToClient::Ack { stage, id, position, kept: false });
     hub.peers[1].endpoint.handle_text(now, &again);
-    hub.restart(1);
     hub.run();
     assert_eq!(shown(&hub, 0), ["feed:bob in ops: once"]);
 }

@@ -194,7 +194,8 @@ impl Router {
         cid: &ConversationId,
         text: &str,
     ) -> Result<Proposal, Refusal> {
-        let conversation = self.conversations.get(cid).filter(|_| self.sees(&peer.name, cid));
+        let is_room = !cid.is_feed() && self.sees(&peer.name, cid);
+        let conversation = self.conversations.get(cid).filter(|_| is_room);
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))
         else {
