@@ -133,13 +133,25 @@ impl Endpoint {
     }
 
     /// What is told of a refresh of one's own feed: of each person the last thing, and of many
-    /// people the latest.
-    pub(crate) fn feed_news(&self, news: Vec<Event>) -> Vec<Event> {
+    /// people the latest. What the host has not heard yet of the same person is not told any more:
+    /// who comes and goes a thousand times fills nobody's home.
+    pub(crate) fn feed_news(&mut self, news: Vec<Event>) -> Vec<Event> {
         let mut last: BTreeMap<UserName, usize> = BTreeMap::new();
         for (at, event) in news.iter().enumerate() {
             if let Event::MemberChanged { who, .. } = event {
                 last.insert(who.clone(), at);
             }
+        }
+        let is_outdated = |event: &Event| match event {
+            Event::MemberChanged { id: None, cid, who, .. } => {
+                cid.is_feed_of(&self.device.user) && last.contains_key(who)
+            }
+            _ => false,
+        };
+        let unheard = self.state.events.iter().filter(|(_, event)| is_outdated(event));
+        let outdated: Vec<String> = unheard.map(|(key, _)| key.clone()).collect();
+        for key in outdated {
+            self.state.events.remove(&key);
         }
         let mut kept: Vec<usize> = last.into_values().collect();
         kept.sort_unstable();

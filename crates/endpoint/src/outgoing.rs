@@ -187,9 +187,10 @@ impl Endpoint {
         self.start_refresh(cid, true);
     }
 
-    /// How many messages and receipts have no answer yet.
+    /// How many messages, receipts, and questions about who follows whom have no answer yet.
     pub fn unanswered(&self) -> usize {
-        self.state.outgoing.len() + self.state.receipts.len()
+        let asked = usize::try_from(self.link.subscriptions_asked).unwrap_or(usize::MAX);
+        (self.state.outgoing.len() + self.state.receipts.len()).saturating_add(asked)
     }
 
     /// Whether receipts are still owed.
