@@ -58,15 +58,17 @@ impl Talk {
         follows: &[UserName],
         subscribers: &[UserName],
     ) -> Vec<String> {
-        let (kind, names, lines): (_, _, fn(&[UserName]) -> Vec<String>) =
-            match self.lists.pop_front() {
-                Some(List::Follows) => ("follows", follows, show::follows),
-                Some(List::Subscribers) => ("subscribers", subscribers, show::subscribers),
-                None => return Vec::new(),
-            };
+        let Some(list) = self.lists.pop_front() else { return Vec::new() };
+        let (kind, names) = match list {
+            List::Follows => ("follows", follows),
+            List::Subscribers => ("subscribers", subscribers),
+        };
         if self.is_json {
             return show::objects(kind, names).iter().map(ToString::to_string).collect();
         }
-        lines(names)
+        match list {
+            List::Follows => show::follows(names),
+            List::Subscribers => show::subscribers(names),
+        }
     }
 }

@@ -256,11 +256,6 @@ impl Journal {
                 reason: (!reason.is_empty()).then(|| reason.as_str().into()),
                 ..self.about("command.ended", re)
             },
-            Event::Joined { cid, .. } if cid.is_feed() => self.in_room("feed.join", cid, None),
-            Event::Left { cid, .. } if cid.is_feed() => self.in_room("feed.leave", cid, None),
-            Event::MemberChanged { cid, who, .. } if cid.is_feed() => {
-                self.in_room("feed.member", cid, Some(who))
-            }
             Event::Joined { cid, .. } => self.in_room("room.join", cid, None),
             Event::Left { cid, .. } => self.in_room("room.leave", cid, None),
             Event::MemberChanged { cid, who, .. } => self.in_room("room.member", cid, Some(who)),
@@ -288,6 +283,12 @@ impl Journal {
         cid: &'a ConversationId,
         peer: Option<&'a UserName>,
     ) -> Operation<'a> {
+        let op = match op {
+            "room.join" if cid.is_feed() => "feed.join",
+            "room.leave" if cid.is_feed() => "feed.leave",
+            "room.member" if cid.is_feed() => "feed.member",
+            op => op,
+        };
         Operation {
             conversation: Some(conversation(cid).into()),
             peer: peer.map(|peer| peer.as_str().into()),

@@ -40,18 +40,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             vec![json!({"event": "output", "id": re, "stream": stream, "data": data})]
         }
         Event::Ended { .. } => ended(event),
-        Event::Presence { joined, left, followed } => {
-            let came = joined.iter().map(|user| (user, "joined"));
-            let object = |(user, state): (&UserName, &str)| {
-                if followed.contains(user) {
-                    return json!({
-                        "event": "presence", "user": user, "state": state, "followed": true,
-                    });
-                }
-                json!({"event": "presence", "user": user, "state": state})
-            };
-            came.chain(left.iter().map(|user| (user, "left"))).map(object).collect()
-        }
+        Event::Presence { joined, left, followed } => presence(joined, left, followed),
         Event::Gap { cid, from, missing } => {
             let mut fields = place(cid);
             fields.insert("missing".to_owned(), json!(missing));
@@ -81,9 +70,6 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             "event": "noack", "stage": "request", "code": code, "reason": reason,
         })],
         Event::People { people, .. } => people.iter().map(person).collect(),
-        event if super::feeds::is_about_one(event) => {
-            super::feeds::object(me, event).into_iter().collect()
-        }
         Event::Joined { .. }
         | Event::Left { .. }
         | Event::MemberChanged { .. }
@@ -92,6 +78,18 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         // Who asked for the list shows the half that was asked for.
         Event::Command { .. } | Event::Refreshed { .. } | Event::Subscriptions { .. } => Vec::new(),
     }
+}
+
+/// Who came and went; those that one follows are marked.
+fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Vec<Value> {
+    let came = joined.iter().map(|user| (user, "joined"));
+    let object = |(user, state): (&UserName, &str)| {
+        if followed.contains(user) {
+            return json!({"event": "presence", "user": user, "state": state, "followed": true});
+        }
+        json!({"event": "presence", "user": user, "state": state})
+    };
+    came.chain(left.iter().map(|user| (user, "left"))).map(object).collect()
 }
 
 /// One person of a list.
