@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::content::{Content, FeedCopy};
-use chat_protocol::header::MessageHeader;
+use chat_protocol::header::{Header, MessageHeader};
+use chat_protocol::hub::Log;
 use chat_protocol::id::MessageId;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
@@ -21,6 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::FEED_NEWS_MAX;
 use crate::outgoing::Outgoing;
+use crate::receive::{Waiting, WaitingQueue};
 use crate::rooms::RoomAction;
 use crate::state::received_key;
 
@@ -130,6 +132,33 @@ impl Endpoint {
         };
         let key = received_key(&other, &header.from, &header.id);
         other != header.cid && self.state.received.get(&key).is_some()
+    }
+
+    /// Whether this is a copy of something that has come and waits for a key or a view.
+    pub(crate) fn original_waits(&self, copy: &MessageHeader) -> bool {
+        let is_original = |waiting: &Waiting| match &waiting.header {
+            Header::Message(said) => said.id == copy.id && said.from == copy.from,
+            _ => false,
+        };
+        let is_room = |log: &Log| matches!(log, Log::Conversation(cid) if *cid != copy.cid);
+        let waiting = self.link.waiting.iter().filter(|(log, _)| is_room(log));
+        copy.cid.is_feed() && waiting.flat_map(|(_, queue)| queue).any(is_original)
+    }
+
+    /// Goes on with a feed whose next message waits for this one, which is dealt with.
+    pub(crate) fn receive_copy(&mut self, now_ms: u64, said: &MessageHeader) {
+        if said.cid.is_feed() || said.cid.is_direct() {
+            return;
+        }
+        let log = Log::Conversation(ConversationId::feed(&said.from));
+        let front = self.link.waiting.get(&log).and_then(WaitingQueue::front);
+        let is_copy = |waiting: &Waiting| match &waiting.header {
+            Header::Message(copy) => copy.id == said.id,
+            _ => false,
+        };
+        if front.is_some_and(is_copy) {
+            self.receive_waiting(now_ms, &log);
+        }
     }
 
     /// What is told of a refresh of one's own feed: of each person the last thing, and of many

@@ -31,13 +31,15 @@ pub(crate) enum Received {
     NeedsView,
     /// A KEY whose parts follow.
     NeedsParts(Digest),
+    /// A copy in a feed of what waits its turn in a room.
+    NeedsOriginal,
 }
 
 /// A delivery that waits its turn.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     delivery: Delivery,
-    header: Header,
+    pub(crate) header: Header,
     /// The request for its sender's bundle.
     asked: Option<MessageId>,
     /// That request was answered.
@@ -131,6 +133,8 @@ impl Endpoint {
             let Waiting { delivery, header, asked, answered } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
+                // What was said in the room came before its copy, and is the one to be shown.
+                (Header::Message(copy), _) if self.original_waits(copy) => Received::NeedsOriginal,
                 (Header::Message(message), _) => {
                     self.on_message(now_ms, &delivery, message, answered)
                 }
@@ -146,7 +150,12 @@ impl Endpoint {
             };
             let mut waiting = Waiting { delivery, header, asked, answered };
             match received {
-                Received::Done => self.kept(&waiting.delivery, log),
+                Received::Done => {
+                    self.kept(&waiting.delivery, log);
+                    if let Header::Message(said) = &waiting.header {
+                        self.receive_copy(now_ms, said);
+                    }
+                }
                 Received::NeedsSender => {
                     if waiting.asked.is_none() {
                         let own = self.device.user.clone();
@@ -155,7 +164,7 @@ impl Endpoint {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
                 }
-                Received::NeedsView => {
+                Received::NeedsView | Received::NeedsOriginal => {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
                 }

@@ -115,6 +115,27 @@ fn who_is_in_the_same_room_is_shown_it_once() {
     }
 }
 
+/// Goal: a room whose first message waits for a bundle or a view is not overtaken by the feed.
+/// Method: alice's process is new and knows nobody's keys; everything comes to it anew.
+#[test]
+fn a_copy_does_not_overtake_what_waits_in_the_room() {
+    let mut hub = followed();
+    hub.say_in(1, "ops", "makes the keys");
+    hub.disconnect(0);
+    let now = hub.now;
+    for text in ["one", "two"] {
+        hub.peers[1].endpoint.say(now, &lobby(), text).unwrap();
+    }
+    hub.run();
+    let now = hub.now;
+    hub.peers[1].endpoint.say(now, &crate::hub::room("ops"), "three").unwrap();
+    hub.run();
+    hub.restart(0);
+    hub.run();
+    let last = shown(&hub, 0).split_off(1);
+    assert_eq!(last, ["room:lobby: one", "room:lobby: two", "feed:bob in ops: three"]);
+}
+
 #[test]
 fn only_what_is_said_in_open_rooms_is_copied() {
     let mut hub = followed();
