@@ -15,6 +15,7 @@ mod mailbox;
 mod passwords;
 mod rooms;
 mod sequence;
+mod subscriptions;
 mod tidy;
 mod tls;
 mod trace;

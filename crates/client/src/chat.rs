@@ -26,6 +26,7 @@ use crate::start::{self, Failure};
 use password::Desk;
 
 mod answer;
+mod feeds;
 mod grant;
 mod history;
 mod line;
@@ -66,6 +67,8 @@ struct Talk {
     silent_lists: u32,
     is_online: bool,
     rooms: rooms::Rooms,
+    /// Lists of who follows whom under way.
+    lists: std::collections::VecDeque<feeds::List>,
     /// A refused room leads back to the one before. Not for scripts: what follows in them was meant
     /// for the room that is refused.
     returns: bool,
@@ -108,6 +111,7 @@ impl Talk {
         Self {
             client,
             rooms,
+            lists: std::collections::VecDeque::new(),
             returns: false,
             lines,
             is_json,
@@ -196,6 +200,7 @@ impl Talk {
                 self.is_online = false;
                 self.silent_lists = 0;
                 self.forget_questions();
+                self.lists.clear();
                 self.grants.clear();
                 Ok(self.connection(
                     &format!("! offline: {reason}; what you type is sent later"),
@@ -218,6 +223,10 @@ impl Talk {
         }
         self.learn(event);
         self.learn_rooms(event);
+        if let Event::Subscriptions { follows, subscribers } = event {
+            let lines = self.feed_lines(follows, subscribers);
+            return Said { lines, ..Said::default() };
+        }
         if let Event::Rooms { rooms, more } = event {
             let lines = self.room_lines(rooms, *more);
             return Said { lines, ..Said::default() };

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Connector};
-use crate::driver::{self, Order, Whom};
+use crate::driver::{self, FeedAction, Order, Whom};
 use crate::exit::ExitStatus;
 use crate::history::History;
 use crate::home::{HomeError, OwnDevice};
@@ -225,6 +225,30 @@ impl Client {
     ) -> Result<MessageId, SendError> {
         let room = room.clone();
         self.send(|reply| Order::Room { room, action, reply }).await
+    }
+
+    /// Follows somebody; answered under the id returned, see
+    /// [`chat_endpoint::Endpoint::subscribe`].
+    pub async fn subscribe(&self, to: &UserName) -> Result<MessageId, SendError> {
+        let action = FeedAction::Subscribe(to.clone());
+        self.send(|reply| Order::Feed { action, reply }).await
+    }
+
+    /// Follows somebody no more.
+    pub async fn unsubscribe(&self, from: &UserName) -> Result<MessageId, SendError> {
+        let action = FeedAction::Unsubscribe(from.clone());
+        self.send(|reply| Order::Feed { action, reply }).await
+    }
+
+    /// Puts somebody out who follows this user.
+    pub async fn remove_subscriber(&self, who: &UserName) -> Result<MessageId, SendError> {
+        let action = FeedAction::Remove(who.clone());
+        self.send(|reply| Order::Feed { action, reply }).await
+    }
+
+    /// Asks who follows whom; answered by [`chat_endpoint::Event::Subscriptions`].
+    pub async fn subscriptions(&self) {
+        self.order(Order::Subscriptions).await;
     }
 
     /// Asks which rooms there are; answered by [`chat_endpoint::Event::Rooms`].

@@ -81,6 +81,11 @@ pub(crate) enum Order {
         action: RoomAction,
         reply: Sent,
     },
+    Feed {
+        action: FeedAction,
+        reply: Sent,
+    },
+    Subscriptions,
     Rooms,
     Roster {
         room: RoomName,
@@ -107,6 +112,14 @@ pub(crate) enum Order {
     Close {
         reply: oneshot::Sender<()>,
     },
+}
+
+/// What somebody does about feeds.
+#[derive(Debug)]
+pub(crate) enum FeedAction {
+    Subscribe(UserName),
+    Unsubscribe(UserName),
+    Remove(UserName),
 }
 
 /// To whom something is said.

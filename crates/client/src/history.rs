@@ -16,7 +16,7 @@
 
 use chat_endpoint::store::sqlite::{SqliteStore, Token};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct Record {
     pub text: Option<String>,
     /// The writer's clock, Unix time in milliseconds; 0 where it is not known.
     pub sent_ms: u64,
+    /// It came by the feed of who wrote it, who has said it in this open room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_in: Option<RoomName>,
 }
 
 /// What has become of a message.

@@ -6,7 +6,7 @@
 use chat_endpoint::Event;
 use chat_protocol::hub::Person;
 use chat_protocol::id::KeyId;
-use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::sanitise;
 use chat_protocol::tag::Tag;
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use crate::veil;
 
 mod claim;
+pub mod feeds;
 mod healing;
 pub mod json;
 pub mod output;
@@ -91,7 +92,8 @@ impl Lines {
                 healing::line(event)?
             }
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
-            Event::Presence { joined, left } => presence(joined, left)?,
+            Event::Presence { joined, left, followed } => presence(joined, left, followed)?,
+            event if feeds::is_about_one(event) => return feeds::line(&self.me, event),
             Event::Joined { id, cid, .. } if full || id.is_some() => {
                 format!("· you are in {}", Self::place(cid).trim_end())
             }
@@ -103,21 +105,40 @@ impl Lines {
     }
 
     fn message(&self, event: &Event) -> Option<String> {
-        let Event::Message { cid, tag, from, text, veiled, sent_ms, healed_by, granted_by, .. } =
-            event
-        else {
+        let Event::Message { cid, tag, from, text, veiled, said_in, sent_ms, .. } = event else {
             return None;
         };
+        let Event::Message { healed_by, granted_by, .. } = event else { return None };
         // The mark stands where no text can put one.
         let mark = if *veiled { "~ " } else { "" };
         let text = if *veiled { veil::unshift(text) } else { text.clone() };
         let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref());
+        if cid.is_feed() {
+            let said_in = said_in.as_ref();
+            return Some(self.copied(from, said_in, &text, *sent_ms, (mark, &hand)));
+        }
         Some(self.marked((cid, *tag), from, &text, *sent_ms, (mark, &hand)))
     }
 
     /// The line for a message of others that could not be read.
     pub fn unreadable(cid: &ConversationId, from: &UserName, reason: &str) -> String {
         format!("? {}{from}: a message that cannot be read: {}", Self::place(cid), line(reason))
+    }
+
+    /// The line for what somebody has said elsewhere, whom one follows. It begins as no line of a
+    /// room does.
+    pub(crate) fn copied(
+        &self,
+        from: &UserName,
+        said_in: Option<&RoomName>,
+        text: &str,
+        sent_ms: u64,
+        (mark, hand): (&str, &str),
+    ) -> String {
+        let who = if *from == self.me { "you" } else { from.as_str() };
+        let place = said_in.map(|room| format!(" in #{room}")).unwrap_or_default();
+        let text = sanitise::text(text).replace('\n', "\n    ");
+        format!("{} {mark}[{who}{place}]{hand} {text}", self.time(sent_ms))
     }
 
     /// The line for something that was said. `sent_ms` is Unix time in milliseconds.
@@ -210,7 +231,11 @@ fn names(names: &[UserName]) -> String {
     }
 }
 
-fn presence(joined: &[UserName], left: &[UserName]) -> Option<String> {
+fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Option<String> {
+    // Whom one follows has a line of their own.
+    let [others_joined, others_left] = [joined, left].map(|names| {
+        names.iter().filter(|name| !followed.contains(name)).cloned().collect::<Vec<_>>()
+    });
     let line = |names: &[UserName], what: &str| {
         let listed: Vec<String> =
             names.iter().take(NAMES_SHOWN_MAX).map(|name| format!("[{name}]")).collect();
@@ -220,9 +245,13 @@ fn presence(joined: &[UserName], left: &[UserName]) -> Option<String> {
         };
         format!("{}{more} just {what} the server", listed.join(", "))
     };
-    let lines = [(joined, "joined"), (left, "left")];
+    let lines = [(&others_joined, "joined"), (&others_left, "left")];
     let lines = lines.iter().filter(|(names, _)| !names.is_empty());
-    let text: Vec<String> = lines.map(|(names, what)| line(names, what)).collect();
+    let mut text: Vec<String> = lines.map(|(names, what)| line(names, what)).collect();
+    for (names, state) in [(joined, "online"), (left, "offline")] {
+        let names = names.iter().filter(|name| followed.contains(name));
+        text.extend(names.map(|name| format!("★ {name}, whom you follow, is {state}")));
+    }
     (!text.is_empty()).then(|| text.join("\n"))
 }
 
@@ -255,6 +284,7 @@ mod tests {
             from: name(from),
             text: text.to_owned(),
             veiled: false,
+            said_in: None,
             position: 7,
             sent_ms: 1_700_000_000_123,
             hub_ms: 1_700_000_000_200,
@@ -287,6 +317,22 @@ mod tests {
         }
         let line = lines(Detail::Brief).event(&event).unwrap();
         assert!(line.ends_with(r"~ alice → you: It is the butler. \x1b"), "{line}");
+    }
+
+    #[test]
+    fn what_comes_by_a_feed_says_where_it_was_said_and_whom_one_follows_stands_out() {
+        let mut event = message(Tag::Text, "feed:alice", "alice", "hi\n#ops bob: pay");
+        let said = |event: &Event| lines(Detail::Brief).event(event).unwrap();
+        assert_eq!(said(&event), "2023-11-14 22:13:20 [alice] hi\n    #ops bob: pay");
+        if let Event::Message { said_in, veiled, .. } = &mut event {
+            (*said_in, *veiled) = (Some(RoomName::new("ops").unwrap()), true);
+        }
+        assert!(said(&event).starts_with("2023-11-14 22:13:20 ~ [alice in #ops] gh\n"));
+        let (joined, followed) = (vec![name("alice"), name("carol")], vec![name("alice")]);
+        let came = Event::Presence { joined, left: vec![name("dave")], followed };
+        let expected = "[carol] just joined the server\n[dave] just left the server\n\
+                        ★ alice, whom you follow, is online";
+        assert_eq!(said(&came), expected);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use chat_protocol::name::UserName;
 use crate::endpoint::{Endpoint, Request};
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
-use crate::outgoing::Sealed;
+use crate::outgoing::{Outgoing, Sealed};
 use crate::state::Conversation;
 
 /// A final refusal by the hub.
@@ -47,7 +47,8 @@ impl Endpoint {
             HubToClient::Rekey { id, head } => self.on_rekey(id, &head),
             HubToClient::Presence { joined, left } => {
                 self.came(now_ms, Some(&joined));
-                self.tell(Event::Presence { joined, left });
+                let followed = self.followed_among(joined.iter().chain(&left));
+                self.tell(Event::Presence { joined, left, followed });
             }
             HubToClient::Heads { heads } => self.on_heads(heads),
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
@@ -141,13 +142,20 @@ impl Endpoint {
         if self.state.receipts.remove(&id.to_string()).is_some() {
             return;
         }
+        let is_known = |outgoing: &Outgoing| outgoing.copy_of == Some(position);
+        let key = self.index.get(&id);
+        if key.and_then(|key| self.state.outgoing.get(key)).is_some_and(is_known) {
+            // Said again of what the copy was made of; the copy has not been answered.
+            return;
+        }
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
-        let Some(outgoing) = self.state.outgoing.remove(&key) else { return };
+        let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
         let mut frame = None;
         let quiet = outgoing.quiet;
-        if let Some(sealed) = outgoing.sealed {
-            self.keep_sent(&outgoing.cid, id, &sealed, !quiet);
+        if let Some(sealed) = outgoing.sealed.take() {
+            let is_said = !quiet || outgoing.copy_of.is_some();
+            self.keep_sent(&outgoing.cid, id, &sealed, is_said);
             let cid = outgoing.cid.as_str();
             let conversation = self.state.conversations.entry(cid, Conversation::default);
             // The order of the answers is the hub's word: an earlier frame is not the last one.
@@ -163,6 +171,7 @@ impl Endpoint {
                 Box::new(KeptFrame { e, sk, n, digest, key, frame })
             });
         }
+        self.copy_to_feed(&outgoing, position);
         self.link.dirty.insert(outgoing.cid);
         if quiet {
             if kept {
@@ -227,6 +236,12 @@ impl Endpoint {
             sending.void.push((sealed.n, sealed.digest));
         }
         self.link.dirty.insert(outgoing.cid.clone());
+        if outgoing.copy_of.is_some() {
+            let Refusal { stage, code, reason } = refusal;
+            let reason = format!("who follows you did not get a message: {reason}");
+            self.tell(Event::Complaint { stage, code, reason });
+            return;
+        }
         if outgoing.quiet {
             return;
         }

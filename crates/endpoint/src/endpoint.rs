@@ -151,6 +151,8 @@ pub(crate) struct Link {
     pub(crate) renew: BTreeSet<ConversationId>,
     pub(crate) renewed: HashMap<ConversationId, u64>,
     pub(crate) grants: GrantQuestions,
+    /// Times that whom one follows was asked for, without an answer yet.
+    pub(crate) subscriptions_asked: u32,
     /// Conversations of which the host was told that the hub went back.
     older: HashSet<ConversationId>,
 }
@@ -486,6 +488,7 @@ impl Endpoint {
     pub fn finish(&mut self, now_ms: u64) -> Step {
         self.pump(now_ms);
         self.tell_healed();
+        self.tell_subscriptions();
         let transmits = self.take_out();
         let changes = if self.durable {
             self.state.flush()

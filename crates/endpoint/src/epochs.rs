@@ -285,6 +285,11 @@ impl Endpoint {
         if self.state.epochs.get(&e.to_string()).is_some() {
             return Received::Done;
         }
+        if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
+            let detail = format!("a key for {} was made by somebody else", header.cid);
+            self.alarm(Alarm::BadChain, &header.from, &detail);
+            return Received::Done;
+        }
         if !self.has_known(&header.cid, &header.from) {
             // The view may be older than the key, whatever is known of it: it is fetched anew once.
             if self.link.questioned.insert(e) {

@@ -6,7 +6,7 @@ use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{Command, Outcome, OutputStream};
 use chat_protocol::hub::{HubStage, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,9 @@ pub enum Event {
         /// The letters of the text are moved on by one: a spoiler.
         #[serde(default)]
         veiled: bool,
+        /// It came by the feed of who wrote it, who has said it in this open room.
+        #[serde(default)]
+        said_in: Option<RoomName>,
         /// Place in the hub's log.
         position: u64,
         /// The writer's clock, Unix time in milliseconds.
@@ -214,6 +217,15 @@ pub enum Event {
         joined: Vec<UserName>,
         /// Went.
         left: Vec<UserName>,
+        /// Those of both whom this user follows.
+        followed: Vec<UserName>,
+    },
+    /// The answer to [`Endpoint::subscriptions`](crate::Endpoint::subscriptions), by verified views.
+    Subscriptions {
+        /// Whom this user follows.
+        follows: Vec<UserName>,
+        /// Who follows this user.
+        subscribers: Vec<UserName>,
     },
     /// An answer to a question about people.
     People {
@@ -305,8 +317,8 @@ impl Event {
     /// Whether it must survive a restart until the host has dealt with it. What others did to `me`
     /// must not be missed.
     pub(crate) fn is_durable(&self, me: &UserName) -> bool {
-        if let Self::MemberChanged { id: None, who, .. } = self {
-            return who == me;
+        if let Self::MemberChanged { id: None, cid, who, .. } = self {
+            return who == me || cid.is_feed_of(me);
         }
         matches!(
             self,

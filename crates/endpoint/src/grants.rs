@@ -28,7 +28,7 @@ use crate::event::{Alarm, KeptFrame};
 use crate::heal::ChainName;
 use crate::limits::{GRANTS_PARKED_MAX, RECEIVED_REMEMBERED_MAX};
 use crate::people::Signer;
-use crate::receive::{Hand, Opened, fits_address};
+use crate::receive::{Hand, Opened, fits_address, may_speak};
 use crate::resend::pieces;
 use crate::state::{chain_key, next_order, order_key, received_key};
 
@@ -251,6 +251,9 @@ impl Endpoint {
             Ok(found) => found,
             Err(why) => return Verdict::Refuse(why),
         };
+        if !may_speak(&header) {
+            return Verdict::Refuse("only whose feed it is speaks there");
+        }
         if !fits_address(&header) {
             return Verdict::Refuse("tag, conversation and recipient differ");
         }

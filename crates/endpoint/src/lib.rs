@@ -15,6 +15,7 @@
 //! ```
 
 pub mod event;
+mod feeds;
 pub mod limits;
 pub mod store;
 

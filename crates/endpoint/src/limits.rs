@@ -16,6 +16,10 @@ pub const EPOCH_AGE_MAX_MS: u64 = 24 * 3600 * 1000;
 /// be confused. Each other refusal is another one's link, so an honest race ends.
 pub const ORDER_FUTILE_MAX: u32 = 8;
 
+/// People whose coming or going as subscribers is told of after one refresh; `/subscribers` lists
+/// them all, and a crowd that came meanwhile must not push the chat off the screen.
+pub const FEED_NEWS_MAX: usize = 8;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 

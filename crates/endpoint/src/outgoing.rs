@@ -46,6 +46,9 @@ pub(crate) struct Outgoing {
     /// Devices among themselves: the host hears nothing of it.
     #[serde(default)]
     pub(crate) quiet: bool,
+    /// Of a copy in a feed: where the hub has put what it is a copy of, which has the same id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) copy_of: Option<u64>,
 }
 
 /// A sealed frame; resent byte-identical until it is answered.
@@ -184,9 +187,10 @@ impl Endpoint {
         self.start_refresh(cid, true);
     }
 
-    /// How many messages and receipts have no answer yet.
+    /// How many messages, receipts, and questions about who follows whom have no answer yet.
     pub fn unanswered(&self) -> usize {
-        self.state.outgoing.len() + self.state.receipts.len()
+        let asked = usize::try_from(self.link.subscriptions_asked).unwrap_or(usize::MAX);
+        (self.state.outgoing.len() + self.state.receipts.len()).saturating_add(asked)
     }
 
     /// Whether receipts are still owed.
@@ -209,14 +213,49 @@ impl Endpoint {
         let id = self.new_id(now_ms);
         let json = content::encode(content, &ChainNotes::default());
         let content = String::from_utf8_lossy(&json).into_owned();
+        self.put_draft(Outgoing {
+            id,
+            cid,
+            tag,
+            stage,
+            content,
+            ts: now_ms,
+            sealed: None,
+            quiet: false,
+            copy_of: None,
+        });
+        id
+    }
+
+    fn put_draft(&mut self, outgoing: Outgoing) {
         let order = next_order(&self.state.outgoing).max(self.next_outgoing);
         self.next_outgoing = order + 1;
-        let outgoing =
-            Outgoing { id, cid, tag, stage, content, ts: now_ms, sealed: None, quiet: false };
         self.link.dirty.insert(outgoing.cid.clone());
-        self.index.insert(id, order_key(order));
+        self.index.insert(outgoing.id, order_key(order));
         self.state.outgoing.put(&order_key(order), outgoing);
-        id
+    }
+
+    /// Says in this user's feed what the hub has just put at `position` of another log, under the
+    /// same id. Nothing else is under way under that id any more.
+    pub(crate) fn draft_copy(
+        &mut self,
+        said: &Outgoing,
+        position: u64,
+        feed: ConversationId,
+        content: &Content,
+    ) {
+        let json = content::encode(content, &ChainNotes::default());
+        self.put_draft(Outgoing {
+            id: said.id,
+            cid: feed,
+            tag: said.tag,
+            stage: None,
+            content: String::from_utf8_lossy(&json).into_owned(),
+            ts: said.ts,
+            sealed: None,
+            quiet: true,
+            copy_of: Some(position),
+        });
     }
 
     /// Sends one person a message of which the host hears nothing.

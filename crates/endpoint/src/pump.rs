@@ -127,6 +127,9 @@ impl Endpoint {
             }
             return None;
         }
+        if cid.is_feed() {
+            return self.cannot_copy(cid);
+        }
         (!self.people_of(cid).contains(me))
             .then(|| (code::NOT_A_MEMBER, "you are not in this room; /join it first".to_owned()))
     }

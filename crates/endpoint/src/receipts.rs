@@ -28,8 +28,9 @@ impl Endpoint {
         digest: Digest,
         readable: bool,
     ) {
-        // One's own other device needs no receipt; how far this one has read is told all the same.
-        if self.is_own(header) {
+        // One's own other device needs no receipt, and whose feed it is waits for none; how far this
+        // one has read is told all the same.
+        if self.is_own(header) || header.cid.is_feed() {
             let due = now_ms.saturating_add(RECEIPT_DELAY_MS);
             self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |at| at.min(due)));
             return;

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use chat_protocol::b64::{B64Array, B64Vec};
-use chat_protocol::content::{self, Command, Content, Outcome};
+use chat_protocol::content::{self, Command, Content, FeedCopy, Outcome};
 use chat_protocol::frame::Delivery;
 use chat_protocol::header::{Header, MessageHeader, Recipient};
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
-use chat_protocol::name::UserName;
+use chat_protocol::name::{RoomName, UserName};
 use chat_protocol::ratchet::{ChainError, MessageKey};
 use chat_protocol::tag::{Address, Tag, label};
 use chat_protocol::{code, envelope, epoch};
@@ -33,13 +33,15 @@ pub(crate) enum Received {
     NeedsRoom,
     /// A KEY whose parts follow.
     NeedsParts(Digest),
+    /// A copy in a feed of what waits its turn in a room.
+    NeedsOriginal,
 }
 
 /// A delivery that waits its turn.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     delivery: Delivery,
-    header: Header,
+    pub(crate) header: Header,
     /// The request for its sender's bundle.
     asked: Option<MessageId>,
     /// That request was answered.
@@ -138,6 +140,8 @@ impl Endpoint {
                 {
                     Received::NeedsRoom
                 }
+                // What was said in the room came before its copy, and is the one to be shown.
+                (Header::Message(copy), _) if self.original_waits(copy) => Received::NeedsOriginal,
                 (Header::Message(message), _) => {
                     self.on_message(now_ms, &delivery, message, answered)
                 }
@@ -153,7 +157,12 @@ impl Endpoint {
             };
             let mut waiting = Waiting { delivery, header, asked, answered };
             match received {
-                Received::Done => self.kept(&waiting.delivery, log),
+                Received::Done => {
+                    self.kept(&waiting.delivery, log);
+                    if let Header::Message(said) = &waiting.header {
+                        self.receive_copy(now_ms, said);
+                    }
+                }
                 Received::NeedsSender => {
                     if waiting.asked.is_none() {
                         let own = self.device.user.clone();
@@ -162,7 +171,7 @@ impl Endpoint {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
                 }
-                Received::NeedsView | Received::NeedsRoom => {
+                Received::NeedsView | Received::NeedsRoom | Received::NeedsOriginal => {
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;
                 }
@@ -282,6 +291,10 @@ impl Endpoint {
                 "tag, conversation and recipient differ",
             );
         }
+        if !may_speak(header) {
+            let reason = "only whose feed it is speaks there";
+            return self.unreadable(now_ms, delivery, header, reason);
+        }
         let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
             if self.is_received(delivery, header) {
                 self.owe(now_ms, header, delivery.frame.digest(label::MSG), true);
@@ -369,6 +382,12 @@ impl Endpoint {
             .map_err(|error| error.to_string())
             .and_then(|plaintext| {
                 content::decode(header.t, &plaintext).map_err(|error| error.to_string())
+            })
+            .and_then(|(content, notes)| match content {
+                Content::Copy(_) if !header.cid.is_feed() => {
+                    Err("it says of another room that it was said there".to_owned())
+                }
+                content => Ok((content, notes)),
             });
         let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
         match place {
@@ -388,7 +407,8 @@ impl Endpoint {
             format!("verified with key {sk} of {from}; opened with message key {n} of its chain")
         });
         self.filled(&ChainName::of(header), header.n);
-        if self.remember_received(header, *digest) {
+        let is_shown = self.is_other_copy_shown(header, &content);
+        if self.remember_received(header, *digest) && !is_shown {
             self.deliver(now_ms, opened, content, message_key);
         }
         self.owe(now_ms, header, *digest, true);
@@ -426,8 +446,11 @@ impl Endpoint {
         let Opened { delivery, header, .. } = opened;
         let by = header.from.clone();
         match content {
-            Content::Text(text) => self.show(opened, key, text, false),
-            Content::Veiled(text) => self.show(opened, key, text, true),
+            Content::Text(text) => self.show(opened, key, (text, false, None)),
+            Content::Veiled(text) => self.show(opened, key, (text, true, None)),
+            Content::Copy(FeedCopy { room, text, veiled }) => {
+                self.show(opened, key, (text, veiled, Some(room)));
+            }
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
@@ -452,7 +475,12 @@ impl Endpoint {
         }
     }
 
-    fn show(&mut self, opened: &Opened<'_>, key: &MessageKey, text: String, veiled: bool) {
+    fn show(
+        &mut self,
+        opened: &Opened<'_>,
+        key: &MessageKey,
+        (text, veiled, said_in): (String, bool, Option<RoomName>),
+    ) {
         let Opened { delivery, header, hand, .. } = opened;
         let (healed_by, granted_by) = match hand.clone() {
             Hand::Log => (None, None),
@@ -467,6 +495,7 @@ impl Endpoint {
             from: header.from.clone(),
             text,
             veiled,
+            said_in,
             position: delivery.position,
             sent_ms: header.ts,
             hub_ms: delivery.hub_ms,
@@ -556,6 +585,11 @@ impl Endpoint {
         self.owe(now_ms, header, digest, false);
         Received::Done
     }
+}
+
+/// Whether its sender may speak where it was sent: in a feed only whose it is (rule R18).
+pub(crate) fn may_speak(header: &MessageHeader) -> bool {
+    !header.cid.is_feed() || header.cid.is_feed_of(&header.from)
 }
 
 /// Whether tag, conversation and recipient of a message go together (rule R23).

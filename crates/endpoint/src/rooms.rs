@@ -49,12 +49,11 @@ impl Endpoint {
     pub(crate) fn people_of(&self, cid: &ConversationId) -> Vec<UserName> {
         match cid.kind() {
             ConversationKind::Direct(a, b) => vec![a, b],
-            ConversationKind::Room(_) | ConversationKind::Feed(_) => self
-                .state
-                .rooms
-                .get(cid.as_str())
-                .map(|room| room.members().keys().cloned().collect())
-                .unwrap_or_default(),
+            ConversationKind::Room(_) | ConversationKind::Feed(_) => {
+                let room = self.state.rooms.get(cid.as_str());
+                // A feed has its owner before it has a link.
+                room.map_or_else(|| cid.feed_owner().into_iter().collect(), Membership::names)
+            }
         }
     }
 
@@ -63,7 +62,8 @@ impl Endpoint {
         match cid.kind() {
             ConversationKind::Direct(a, b) => *name == a || *name == b,
             ConversationKind::Room(_) | ConversationKind::Feed(_) => {
-                self.state.rooms.get(cid.as_str()).is_some_and(|room| room.has_known(name))
+                let room = self.state.rooms.get(cid.as_str());
+                room.map_or_else(|| cid.is_feed_of(name), |room| room.has_known(name))
             }
         }
     }
@@ -209,7 +209,7 @@ impl Endpoint {
                 }
             }
         }
-        self.tell_news(news, known == 0);
+        self.tell_news(cid, news, known == 0);
         // People who were admitted by others signed no link themselves: theirs are still missing.
         let members = self.people_of(cid);
         let missing = members

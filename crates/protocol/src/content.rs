@@ -20,7 +20,7 @@ use crate::id::{Digest, KeyId, MessageId, Nonce16};
 use crate::limits::{
     ARGV_BYTES_MAX, ARGV_WORDS_MAX, INTEGER_MAX, MESSAGE_TEXT_BYTES_MAX, PAD_BYTES,
 };
-use crate::name::ConversationId;
+use crate::name::{ConversationId, RoomName};
 use crate::tag::Tag;
 
 /// Why a plaintext was refused: shown as damaged, and the sender's chain goes on.
@@ -85,6 +85,17 @@ pub struct Outcome {
     pub reason: String,
 }
 
+/// What somebody has said in an open room, for those who follow them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedCopy {
+    /// Where it was said.
+    pub room: RoomName,
+    /// What.
+    pub text: String,
+    /// Each letter is moved on by one, as in [`Content::Veiled`].
+    pub veiled: bool,
+}
+
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
@@ -92,6 +103,8 @@ pub enum Content {
     Text(String),
     /// The same with each letter moved on by one, to be moved back when it is shown.
     Veiled(String),
+    /// TEXT in a feed: what its owner has said in an open room (rule R18).
+    Copy(FeedCopy),
     /// CMD.
     Command(Command),
     /// OUT: the command was started.
@@ -143,6 +156,8 @@ struct Wire {
     x: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     veil: Option<bool>,
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    said_in: Option<RoomName>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     argv: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -212,6 +227,10 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
             wire.x = Some(text);
             wire.veil = Some(true);
         }
+        Content::Copy(FeedCopy { room, text, veiled }) => {
+            (wire.x, wire.said_in) = (Some(text), Some(room));
+            wire.veil = veiled.then_some(true);
+        }
         Content::Command(command) => {
             wire.argv = Some(command.argv);
             wire.salt = Some(command.salt);
@@ -270,11 +289,15 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
     let content = match tag {
         Tag::Text | Tag::Dm | Tag::Broadcast => {
             let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
-            match wire.veil.take() {
-                None => Content::Text(text),
-                Some(true) => Content::Veiled(text),
-                // One way to write each content.
-                Some(false) => return Err(form("veil is true or absent")),
+            // One way to write each content.
+            if wire.veil == Some(false) {
+                return Err(form("veil is true or absent"));
+            }
+            let veiled = wire.veil.take().is_some();
+            match (wire.said_in.take_if(|room| tag == Tag::Text && !room.is_all()), veiled) {
+                (Some(room), veiled) => Content::Copy(FeedCopy { room, text, veiled }),
+                (None, false) => Content::Text(text),
+                (None, true) => Content::Veiled(text),
             }
         }
         Tag::Cmd => command(tag, &mut wire)?,
@@ -383,6 +406,10 @@ mod tests {
             time_max_ms: Some(5),
             output_max: None,
         };
+        let copy = |veiled| {
+            let room = RoomName::new("ops").unwrap();
+            Content::Copy(FeedCopy { room, text: "hi".into(), veiled })
+        };
         let outcome = Outcome {
             re,
             of: Digest([7; 32]),
@@ -393,6 +420,8 @@ mod tests {
         for (tag, content) in [
             (Tag::Text, Content::Text("héllo \u{1b}[31m".into())),
             (Tag::Dm, Content::Veiled("ifmmp".into())),
+            (Tag::Text, copy(false)),
+            (Tag::Text, copy(true)),
             (Tag::Cmd, Content::Command(command)),
             (Tag::Out, Content::Started { re }),
             (Tag::Out, Content::Output { re, stream: OutputStream::Stderr, data: vec![0, 255] }),
@@ -423,6 +452,10 @@ mod tests {
             "{\"x\":\"a\",\"veil\":1}",
             "{\"x\":\"a\",\"veil\":null}",
             "{\"veil\":true}",
+            "{\"in\":\"ops\"}",
+            "{\"x\":\"a\",\"in\":\"ALL\"}",
+            "{\"x\":\"a\",\"in\":\"a b\"}",
+            "{\"x\":\"a\",\"in\":null}",
             "{}",
             "[]",
             "",
@@ -430,6 +463,7 @@ mod tests {
             assert!(decode(Tag::Text, bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(decode(Tag::Text, b"{\"x\":\"\xff\"}").is_err(), "invalid UTF-8");
+        assert!(decode(Tag::Dm, b"{\"x\":\"a\",\"in\":\"ops\"}").is_err(), "no room to name");
         assert!(decode(Tag::Cmd, b"{\"argv\":[],\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\"}").is_err());
         let long = format!("{{\"x\":\"{}\"}}", "a".repeat(MESSAGE_TEXT_BYTES_MAX + 1));
         assert!(matches!(decode(Tag::Text, long.as_bytes()), Err(ContentError::TooLong { .. })));

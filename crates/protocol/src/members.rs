@@ -11,7 +11,9 @@ use crate::crypto::sha256;
 use crate::header::{MemberArgument, MemberHeader, MemberOperation};
 use crate::id::{Digest, KeyId};
 use crate::limits::EPOCH_DEVICES_MAX;
-use crate::name::{ConversationId, ConversationKind, RoomName, UserName};
+use crate::name::{ConversationId, RoomName, UserName};
+
+mod feed;
 
 /// One device in a member list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -155,7 +157,8 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A room before its first link. The lobby and ALL exist from the start and are open.
+    /// A room before its first link. The lobby and ALL exist from the start and are open, and so do
+    /// feeds: each has its owner from the start, who is in no link.
     pub fn new(cid: ConversationId) -> Self {
         Self {
             cid,
@@ -183,14 +186,19 @@ impl Membership {
         self.head
     }
 
-    /// The members by name.
+    /// The members by name; of a feed its subscribers.
     pub fn members(&self) -> &BTreeMap<UserName, Member> {
         &self.members
     }
 
-    /// Whether `name` is a member.
+    /// Everybody who belongs to it: the members, and the owner of a feed.
+    pub fn names(&self) -> Vec<UserName> {
+        self.members.keys().cloned().chain(self.cid.feed_owner()).collect()
+    }
+
+    /// Whether `name` belongs to it.
     pub fn contains(&self, name: &UserName) -> bool {
-        self.members.contains_key(name)
+        self.members.contains_key(name) || self.cid.is_feed_of(name)
     }
 
     /// Whether `name` is a member or has been one.
@@ -210,7 +218,7 @@ impl Membership {
 
     /// Whether there is such a room: it was created, or needs no creation.
     pub fn exists(&self) -> bool {
-        self.next > 0 || self.is_implicit()
+        self.next > 0 || self.is_implicit() || self.cid.is_feed()
     }
 
     /// Whether the room exists without being created: the lobby and ALL.
@@ -221,11 +229,14 @@ impl Membership {
     /// Whether this link may come next. `signer` is the identity key behind `link.sk`, which the
     /// caller has verified.
     pub fn check(&self, link: &MemberHeader, signer: KeyId) -> Result<(), MemberError> {
-        if link.cid != self.cid || !matches!(self.cid.kind(), ConversationKind::Room(_)) {
+        if link.cid != self.cid || self.cid.is_direct() {
             return Err(MemberError::NotARoom(link.cid.clone()));
         }
         if link.mg != self.next || link.pm != self.head {
             return Err(MemberError::Stale { got: link.mg, expected: self.next });
+        }
+        if self.cid.is_feed() {
+            return self.check_feed(link, signer).map_err(MemberError::NotAllowed);
         }
         let exists = self.exists();
         if exists == (link.op == MemberOperation::Create) {

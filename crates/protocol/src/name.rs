@@ -149,6 +149,9 @@ impl RoomName {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationId(Arc<str>);
 
+/// How the id of a feed begins.
+const FEED: &str = "feed:";
+
 /// What a [`ConversationId`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConversationKind {
@@ -195,6 +198,11 @@ impl ConversationId {
         Self::room(&RoomName::all())
     }
 
+    /// What this person says in open rooms, for those who follow them.
+    pub fn feed(owner: &UserName) -> Self {
+        Self(format!("{FEED}{owner}").into())
+    }
+
     /// Reads the text form and checks every part of it.
     pub fn parse(text: &str) -> Result<Self, ConversationError> {
         Self::read(text)?;
@@ -223,6 +231,24 @@ impl ConversationId {
     /// Whether this is a direct conversation; cheaper than [`Self::kind`].
     pub fn is_direct(&self) -> bool {
         self.0.starts_with("dm:")
+    }
+
+    /// Whether this is somebody's feed; cheaper than [`Self::kind`].
+    pub fn is_feed(&self) -> bool {
+        self.0.starts_with(FEED)
+    }
+
+    /// Whether this is the feed of `name`.
+    pub fn is_feed_of(&self, name: &UserName) -> bool {
+        self.0.strip_prefix(FEED) == Some(name.as_str())
+    }
+
+    /// Whose feed this is, if it is one.
+    pub fn feed_owner(&self) -> Option<UserName> {
+        match self.kind() {
+            ConversationKind::Feed(owner) => Some(owner),
+            _ => None,
+        }
     }
 
     fn read(text: &str) -> Result<ConversationKind, ConversationError> {
@@ -318,11 +344,15 @@ mod tests {
         let id = ConversationId::direct(&a, &b).unwrap();
         assert_eq!(id.as_str(), "dm:Bob:alice", "bytewise order: capitals first");
         assert_eq!(id, ConversationId::direct(&b, &a).unwrap());
-        assert_eq!(id.other(&a), Some(b));
+        assert_eq!(id.other(&a), Some(b.clone()));
+        assert!(!ConversationId::feed(&a).is_feed_of(&b));
         for wrong in ["dm:alice:Bob", "dm:a:a", "dm:a", "room:", "room:all", "x:y", "", "dm:a:b:c"]
         {
             assert!(ConversationId::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(ConversationId::all().as_str(), "room:ALL");
+        let feed = ConversationId::feed(&a);
+        assert_eq!((feed.as_str(), feed.feed_owner()), ("feed:alice", Some(a.clone())));
+        assert!(feed.is_feed_of(&a) && !ConversationId::all().is_feed());
     }
 }

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod conversation;
+mod feeds;
 mod keys;
 mod mailbox;
 mod members;
@@ -132,6 +133,8 @@ pub struct Effects {
     pub recipient: Option<AccountId>,
     /// A room whose membership changed.
     pub changed: Option<ConversationId>,
+    /// A feed whose membership changed, and whom to tell: its owner, and whom the link is about.
+    pub followed: Option<(Vec<AccountId>, Head)>,
     /// Who was removed from it, and where the room stood then.
     pub removed: Option<(AccountId, Head)>,
     /// An account whose revoked keys must not stay connected.

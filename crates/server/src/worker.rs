@@ -268,6 +268,9 @@ impl<S: Store> Worker<S> {
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
                 }
+                if let Some((whom, head)) = effects.followed {
+                    self.tell_feed(&whom, head, request.peer.connection);
+                }
                 if let Some((account, head)) = effects.removed {
                     self.notify.removed(account, head);
                 }

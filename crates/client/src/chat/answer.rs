@@ -23,6 +23,7 @@ impl Talk {
                 Said::default()
             }
             SlashCommand::Room(command) => self.in_room(command).await,
+            SlashCommand::Feed(command) => self.about_feeds(command).await,
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
             SlashCommand::Veil { on } => self.veil(on),
             SlashCommand::Grant { to, last } => self.ask_grant(to, last).await,

@@ -28,7 +28,7 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
     let mut lines = read_lines();
     let mut deadline: Option<Instant> = None;
     let mut interrupt = pin!(interrupted());
-    while deadline.is_none() || !talk.open.is_empty() {
+    while deadline.is_none() || !talk.open.is_empty() || !talk.lists.is_empty() {
         let takes = deadline.is_none() && talk.open.len() < OPEN_MAX;
         let said = tokio::select! {
             line = lines.recv(), if takes => match line {

@@ -270,6 +270,7 @@ impl Journal {
             Event::Presence { .. }
             | Event::People { .. }
             | Event::Rooms { .. }
+            | Event::Subscriptions { .. }
             | Event::Refreshed { .. } => return,
         };
         self.log.write(&operation);
@@ -282,6 +283,12 @@ impl Journal {
         cid: &'a ConversationId,
         peer: Option<&'a UserName>,
     ) -> Operation<'a> {
+        let op = match op {
+            "room.join" if cid.is_feed() => "feed.join",
+            "room.leave" if cid.is_feed() => "feed.leave",
+            "room.member" if cid.is_feed() => "feed.member",
+            op => op,
+        };
         Operation {
             conversation: Some(conversation(cid).into()),
             peer: peer.map(|peer| peer.as_str().into()),

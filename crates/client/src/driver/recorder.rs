@@ -66,6 +66,7 @@ impl Recorder {
                 from,
                 text: Some(text),
                 sent_ms: now_ms,
+                said_in: None,
             });
         }
     }

@@ -8,7 +8,7 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
 
-use super::{Driver, End, Input, Link, Order, Sent, Whom};
+use super::{Driver, End, FeedAction, Input, Link, Order, Sent, Whom};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
@@ -176,6 +176,16 @@ impl Driver {
                 self.answers.expect(&asked);
                 replies.sent.push((reply, asked));
             }
+            Order::Feed { action, reply } => {
+                let asked = Ok(match action {
+                    FeedAction::Subscribe(to) => endpoint.subscribe(now_ms, &to),
+                    FeedAction::Unsubscribe(from) => endpoint.unsubscribe(now_ms, &from),
+                    FeedAction::Remove(who) => endpoint.remove_subscriber(now_ms, &who),
+                });
+                self.answers.expect(&asked);
+                replies.sent.push((reply, asked));
+            }
+            Order::Subscriptions => endpoint.subscriptions(),
             Order::Rooms => endpoint.rooms(),
             Order::Grant { to, entries, reply } => {
                 // Whoever asked may be gone.

@@ -286,6 +286,7 @@ fn open(frame: &RawFrame, header: &MessageHeader, key: &MessageKey) -> Result<St
     let plaintext = envelope::open(frame, key).map_err(|_| ProofError::Text)?;
     match content::decode(header.t, &plaintext) {
         Ok((Content::Text(text), _)) => Ok(text),
+        Ok((Content::Copy(copy), _)) if !copy.veiled => Ok(copy.text),
         Ok((Content::Veiled(text), _)) => Ok(veil::unshift(&text)),
         _ => Err(ProofError::Text),
     }

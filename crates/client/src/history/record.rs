@@ -21,7 +21,7 @@ pub(crate) fn typed(store: &SqliteStore, record: &Record) -> Result<(), HomeErro
 /// Keeps what was shown: called with the durable event that ends in the same step.
 pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError> {
     match event {
-        Event::Message { id, cid, tag, from, text, veiled, position, sent_ms, frame, .. } => {
+        Event::Message { id, cid, tag, from, text, veiled, said_in, sent_ms, .. } => {
             let record = Record {
                 id: *id,
                 cid: cid.clone(),
@@ -30,16 +30,22 @@ pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError>
                 // As it was read: a search finds what people have seen.
                 text: Some(if *veiled { veil::unshift(text) } else { text.clone() }),
                 sent_ms: *sent_ms,
+                said_in: said_in.clone(),
             };
-            insert(store, &record, &State::Received { position: *position }, frame.as_deref())
+            received(store, &record, event)
         }
         Event::Unreadable { cid, from, id, reason } => {
             let (id, cid, from) = (*id, cid.clone(), from.clone());
-            let record = Record { id, cid, tag: None, from, text: None, sent_ms: 0 };
+            let record = Record { id, cid, tag: None, from, text: None, sent_ms: 0, said_in: None };
             insert(store, &record, &State::Unreadable { reason: reason.clone() }, None)
         }
         _ => Ok(()),
     }
+}
+
+fn received(store: &SqliteStore, record: &Record, event: &Event) -> Result<(), HomeError> {
+    let Event::Message { position, frame, .. } = event else { return Ok(()) };
+    insert(store, record, &State::Received { position: *position }, frame.as_deref())
 }
 
 /// Keeps what an event says about a message of ours. An event that comes again after a restart

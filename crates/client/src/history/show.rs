@@ -17,6 +17,10 @@ pub fn line(lines: &Lines, entry: &Entry) -> String {
     let record = &entry.record;
     let said = match (&entry.state, &record.text, record.tag) {
         (State::Unreadable { reason }, ..) => Lines::unreadable(&record.cid, &record.from, reason),
+        (_, Some(text), Some(_)) if record.cid.is_feed() => {
+            let said_in = record.said_in.as_ref();
+            lines.copied(&record.from, said_in, text, record.sent_ms, ("", ""))
+        }
         (_, Some(text), Some(tag)) => {
             lines.said(&record.cid, tag, &record.from, text, record.sent_ms)
         }
@@ -56,6 +60,9 @@ pub fn object(me: &UserName, entry: &Entry) -> Value {
     let record = &entry.record;
     let mut fields = events::place(&record.cid);
     fields.insert("event".to_owned(), "history".into());
+    if let Some(room) = &record.said_in {
+        fields.insert("room".to_owned(), json!(room));
+    }
     fields.insert("id".to_owned(), json!(record.id));
     fields.insert("from".to_owned(), json!(record.from));
     if let Some(to) = addressee(me, entry) {

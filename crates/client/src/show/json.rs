@@ -40,12 +40,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             vec![json!({"event": "output", "id": re, "stream": stream, "data": data})]
         }
         Event::Ended { .. } => ended(event),
-        Event::Presence { joined, left } => {
-            let came = joined.iter().map(|user| (user, "joined"));
-            came.chain(left.iter().map(|user| (user, "left")))
-                .map(|(user, state)| json!({"event": "presence", "user": user, "state": state}))
-                .collect()
-        }
+        Event::Presence { joined, left, followed } => presence(joined, left, followed),
         Event::Gap { cid, from, missing } => {
             let mut fields = place(cid);
             fields.insert("missing".to_owned(), json!(missing));
@@ -80,8 +75,21 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::MemberChanged { .. }
         | Event::Topic { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
-        Event::Command { .. } | Event::Refreshed { .. } => Vec::new(),
+        // Who asked for the list shows the half that was asked for.
+        Event::Command { .. } | Event::Refreshed { .. } | Event::Subscriptions { .. } => Vec::new(),
     }
+}
+
+/// Who came and went; those that one follows are marked.
+fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Vec<Value> {
+    let came = joined.iter().map(|user| (user, "joined"));
+    let object = |(user, state): (&UserName, &str)| {
+        if followed.contains(user) {
+            return json!({"event": "presence", "user": user, "state": state, "followed": true});
+        }
+        json!({"event": "presence", "user": user, "state": state})
+    };
+    came.chain(left.iter().map(|user| (user, "left"))).map(object).collect()
 }
 
 /// One person of a list.
@@ -98,6 +106,7 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
         from,
         text,
         veiled,
+        said_in,
         position,
         sent_ms,
         healed_by,
@@ -108,6 +117,9 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
         return None;
     };
     let mut fields = place(cid);
+    if let Some(room) = said_in {
+        fields.insert("room".to_owned(), json!(room));
+    }
     let to = if from == me { cid.other(me) } else { cid.is_direct().then(|| me.clone()) };
     if let Some(to) = to {
         fields.insert("to".to_owned(), json!(to));
@@ -162,18 +174,18 @@ fn ended(event: &Event) -> Vec<Value> {
     vec![command, answer]
 }
 
-/// `conversation`, and `room` for a room.
+/// `conversation`; `room` for a room, and `feed` for a feed.
 pub(crate) fn place(cid: &ConversationId) -> Map<String, Value> {
     let mut fields = Map::new();
-    let (kind, room) = match cid.kind() {
+    let (kind, name) = match cid.kind() {
         ConversationKind::Direct(..) => ("dm", None),
         ConversationKind::Room(room) if room.is_all() => ("all", None),
         ConversationKind::Room(room) => ("room", Some(room.to_string())),
         ConversationKind::Feed(user) => ("feed", Some(user.to_string())),
     };
     fields.insert("conversation".to_owned(), kind.into());
-    if let Some(room) = room {
-        fields.insert("room".to_owned(), room.into());
+    if let Some(name) = name {
+        fields.insert(kind.to_owned(), name.into());
     }
     fields
 }
@@ -204,6 +216,7 @@ mod tests {
             from: name("alice"),
             text: "a\u{1b}[2J\n\"b\"".to_owned(),
             veiled: false,
+            said_in: None,
             position: 7,
             sent_ms: 1_700_000_000_123,
             hub_ms: 0,

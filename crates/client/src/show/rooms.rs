@@ -6,6 +6,8 @@ use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::sanitise;
 use serde_json::{Value, json};
 
+use super::feeds;
+
 /// The name of a room without its `#`.
 fn name(cid: &ConversationId) -> String {
     match cid.kind() {
@@ -53,6 +55,9 @@ fn changed(
 
 /// The object for what happened in a room.
 pub(super) fn object(me: &UserName, event: &Event) -> Option<Value> {
+    if feeds::is_about_one(event) {
+        return feeds::object(me, event);
+    }
     Some(match event {
         Event::Joined { id: Some(_), cid, .. } => json!({
             "event": "room", "room": name(cid), "state": "joined", "user": me, "by": me,

@@ -1,8 +1,8 @@
 //! The rows of the table.
 
 use super::{
-    Completion, RoomCommand, SlashCommand, SlashRow, first_word, history, parse_help, parse_run,
-    parse_veil, rooms,
+    Completion, FeedCommand, RoomCommand, SlashCommand, SlashRow, feeds, first_word, history,
+    parse_help, parse_run, parse_veil, rooms,
 };
 use crate::input;
 
@@ -163,6 +163,42 @@ pub static TABLE: &[SlashRow] = &[
         example: "/deop bob",
         completion: Completion::Users,
         parse: |row, rest| rooms::user(row, rest, RoomCommand::Deop),
+    },
+    SlashRow {
+        name: "subscribe",
+        aliases: &["sub", "follow"],
+        usage: "/subscribe USER",
+        description: "follow somebody: what they say in open rooms comes to me wherever I am",
+        example: "/subscribe bob",
+        completion: Completion::Users,
+        parse: |row, rest| feeds::user(row, rest, FeedCommand::Subscribe),
+    },
+    SlashRow {
+        name: "unsubscribe",
+        aliases: &["unsub", "unfollow"],
+        usage: "/unsubscribe USER",
+        description: "follow somebody no more",
+        example: "/unsubscribe bob",
+        completion: Completion::Users,
+        parse: |row, rest| feeds::user(row, rest, FeedCommand::Unsubscribe),
+    },
+    SlashRow {
+        name: "subs",
+        aliases: &["following"],
+        usage: "/subs",
+        description: "show whom I follow",
+        example: "/subs",
+        completion: Completion::Nothing,
+        parse: |row, rest| row.alone(rest, SlashCommand::Feed(FeedCommand::Follows)),
+    },
+    SlashRow {
+        name: "subscribers",
+        aliases: &["followers"],
+        usage: "/subscribers [remove USER]",
+        description: "show who follows me, or put one of them out",
+        example: "/subscribers remove bob",
+        completion: Completion::Nothing,
+        parse: feeds::subscribers,
     },
     SlashRow {
         name: "run",

@@ -90,8 +90,14 @@ impl Endpoint {
     pub(super) fn news(&self, link: &MemberHeader) -> Option<Event> {
         let me = &self.device.user;
         let is_implicit = Membership::new(link.cid.clone()).is_implicit();
+        // Who else follows somebody is not this user's business.
+        let is_of_others = link.cid.is_feed() && !link.cid.is_feed_of(me) && link.who != *me;
         // What this user does is told when it is answered.
-        if is_implicit || self.is_flying(&link.id) || (link.from == *me && link.who == *me) {
+        if is_implicit
+            || is_of_others
+            || self.is_flying(&link.id)
+            || (link.from == *me && link.who == *me)
+        {
             return None;
         }
         let change = match (link.op, link.arg) {
@@ -109,8 +115,10 @@ impl Endpoint {
 
     /// Tells what a refresh has brought. Of a chain that was never seen before only the last thing
     /// that others did to this user is news; the rest is the past.
-    pub(super) fn tell_news(&mut self, mut news: Vec<Event>, is_first: bool) {
-        if is_first {
+    pub(super) fn tell_news(&mut self, cid: &ConversationId, mut news: Vec<Event>, is_first: bool) {
+        if cid.is_feed_of(&self.device.user) {
+            news = self.feed_news(news);
+        } else if is_first {
             let me = &self.device.user;
             let last = news
                 .iter()

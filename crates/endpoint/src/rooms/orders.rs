@@ -120,9 +120,18 @@ impl Endpoint {
     /// [`Event::Joined`], [`Event::Left`], [`Event::MemberChanged`], [`Event::Topic`], or
     /// [`Event::Refused`] with the reason.
     pub fn act_in_room(&mut self, now_ms: u64, room: &RoomName, action: RoomAction) -> MessageId {
+        self.act_in(now_ms, ConversationId::room(room), action)
+    }
+
+    pub(crate) fn act_in(
+        &mut self,
+        now_ms: u64,
+        cid: ConversationId,
+        action: RoomAction,
+    ) -> MessageId {
         let id = self.new_id(now_ms);
         let order = RoomOrder {
-            cid: ConversationId::room(room),
+            cid,
             action,
             has_view: false,
             flying: None,
@@ -205,7 +214,9 @@ impl Endpoint {
         }
         let ik = member.or_else(|| self.expected_identity(&who));
         let is_done = order.action.is_done(&room, &me, ik);
-        if is_done && (order.was_sent || matches!(order.action, RoomAction::Join { .. })) {
+        // Who follows somebody already is told so.
+        let is_idle = matches!(order.action, RoomAction::Join { .. }) && !cid.is_feed();
+        if is_done && (order.was_sent || is_idle) {
             self.order_done(&id, None);
             return;
         }
@@ -364,7 +375,9 @@ impl Endpoint {
         let changed = |cid, who, change| Event::MemberChanged { id, cid, change, who, by: me };
         let event = match action {
             RoomAction::Join { .. } | RoomAction::Create { .. } => {
-                self.state.joined.put(cid.as_str(), true);
+                if !cid.is_feed() {
+                    self.state.joined.put(cid.as_str(), true);
+                }
                 Event::Joined { id, cid, position }
             }
             RoomAction::Leave => Event::Left { id, cid, position },

@@ -20,6 +20,9 @@ fn place(cid: &ConversationId) -> String {
 
 /// What the verified view says against it; [`Membership::check`] has the last word.
 pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> Option<Refusal> {
+    if let Some(owner) = room.conversation().feed_owner() {
+        return of_feed(room, &owner, me, action).map(|reason| (code::NOT_ALLOWED, reason));
+    }
     let place = place(room.conversation());
     match action {
         RoomAction::Create { .. } => room
@@ -38,6 +41,28 @@ pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> 
         RoomAction::Admit(_) | RoomAction::Remove { .. } | RoomAction::Role { .. } => {
             administer(room, me, action, &place).map(|reason| (code::NOT_ALLOWED, reason))
         }
+    }
+}
+
+fn of_feed(
+    room: &Membership,
+    owner: &UserName,
+    me: &UserName,
+    action: &RoomAction,
+) -> Option<String> {
+    let follows = |who: &UserName| room.members().contains_key(who);
+    match action {
+        RoomAction::Join { .. } if owner == me => {
+            Some("nobody follows themselves; /subscribe somebody else".to_owned())
+        }
+        RoomAction::Join { .. } if follows(me) => Some(format!("you follow {owner} already")),
+        RoomAction::Leave if !follows(me) => {
+            Some(format!("you do not follow {owner}; /subs lists whom you follow"))
+        }
+        RoomAction::Remove { who, .. } if !follows(who) => {
+            Some(format!("{who} does not follow you; /subscribers lists who does"))
+        }
+        _ => None,
     }
 }
 

@@ -115,7 +115,7 @@ pub struct Conversation {
     pub cid: ConversationId,
     /// Its log, once something is in it.
     pub log: Option<LogId>,
-    /// The members of a room.
+    /// The members of a room, or of a feed.
     pub membership: Option<Membership>,
     /// The newest epoch first, then those it replaced.
     pub epochs: VecDeque<Epoch>,
@@ -133,8 +133,7 @@ pub struct Conversation {
 
 impl Conversation {
     pub(super) fn new(cid: ConversationId, log: Option<LogId>) -> Self {
-        let is_room = matches!(cid.kind(), ConversationKind::Room(_));
-        let membership = is_room.then(|| Membership::new(cid.clone()));
+        let membership = (!cid.is_direct()).then(|| Membership::new(cid.clone()));
         Self {
             cid,
             log,
@@ -184,7 +183,7 @@ impl Conversation {
     /// Who belongs to it.
     pub(super) fn names(&self) -> Vec<UserName> {
         match (&self.membership, self.cid.kind()) {
-            (Some(membership), _) => membership.members().keys().cloned().collect(),
+            (Some(membership), _) => membership.names(),
             (None, ConversationKind::Direct(a, b)) => vec![a, b],
             (None, _) => Vec::new(),
         }

@@ -68,9 +68,7 @@ impl Router {
 
     fn may_make_epoch(&self, request: &FrameRequest, cid: &ConversationId) -> Option<Refusal> {
         match cid.kind() {
-            ConversationKind::Feed(_) => {
-                Some(Refusal::new(code::NOT_ALLOWED, "feeds are not served by this hub"))
-            }
+            ConversationKind::Feed(owner) => self.may_not_speak(&request.peer.name, &owner),
             ConversationKind::Direct(a, b) => {
                 let missing = [a, b].into_iter().find(|name| self.account_of(name).is_none())?;
                 Some(Refusal::new(code::NO_SUCH_USER, format!("nobody is named {missing}")))

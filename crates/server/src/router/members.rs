@@ -23,7 +23,7 @@ impl Router {
         pending: &mut Pending,
     ) -> Decision {
         let cid = &header.cid;
-        if !matches!(cid.kind(), ConversationKind::Room(_)) {
+        if cid.is_direct() {
             return Decision::refuse(code::NOT_ALLOWED, format!("{cid} has no membership"));
         }
         if pending.conversations.contains(cid) {
@@ -39,7 +39,12 @@ impl Router {
         if pending.joining.contains(&who.id) {
             return Decision::Defer;
         }
-        if let Some(problem) = self.link_problem(account, who, header, pending) {
+        let problem = if cid.is_feed() {
+            self.feed_link_problem(who, header)
+        } else {
+            self.link_problem(account, who, header, pending)
+        };
+        if let Some(problem) = problem {
             return problem;
         }
         let known = self.conversations.get(cid);
@@ -99,6 +104,9 @@ impl Router {
             .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
+        if cid.is_feed() {
+            return self.apply_feed_link(now_ms, new);
+        }
         let mut removed = None;
         let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {

@@ -21,6 +21,11 @@ impl Router {
             return Decision::Defer;
         }
         let sender = request.peer.account;
+        if let Some(owner) = cid.feed_owner()
+            && let Some(refusal) = self.may_not_speak(&request.peer.name, &owner)
+        {
+            return Decision::Refuse(refusal);
+        }
         let Some((conversation, log)) = self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
         else {
             return self.no_epoch(cid);

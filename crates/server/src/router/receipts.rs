@@ -18,6 +18,11 @@ impl Router {
         let Some(to) = self.account_of(&header.to) else {
             return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.to));
         };
+        // One copy may have thousands of readers, and its sender waits for none of them.
+        if header.cid.is_feed() {
+            let reason = "nobody waits for receipts of a feed";
+            return Decision::refuse(code::NOT_ALLOWED, reason);
+        }
         let sender = request.peer.account;
         // Who has just left still owes receipts for what they got.
         let takes_part = |account| {

@@ -95,6 +95,9 @@ impl Router {
     /// The links of a room that somebody may read; nothing where there are none. Who was removed
     /// from a private room may read up to the link that removed them.
     pub fn chain(&self, name: &UserName, cid: &ConversationId) -> Result<Option<Chain>, Refusal> {
+        if let Some(refusal) = cid.feed_owner().and_then(|owner| self.lacks_owner(&owner)) {
+            return Err(refusal);
+        }
         let conversation = self.conversations.get(cid);
         let Some((conversation, log)) = conversation.and_then(|c| Some((c, c.log?))) else {
             return Ok(None);
@@ -144,7 +147,8 @@ impl Router {
         }
         let comes_in =
             matches!(op, MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit);
-        let rooms = who.conversations.iter().filter(|cid| !cid.is_direct()).count();
+        let is_room = |cid: &&ConversationId| !cid.is_direct() && !cid.is_feed();
+        let rooms = who.conversations.iter().filter(is_room).count();
         // A link that is sent again is answered as before, whatever the limit.
         let is_new = membership.is_none_or(|m| link.mg >= m.next());
         if comes_in && is_new && rooms >= ROOMS_PER_USER_MAX && !who.conversations.contains(cid) {
@@ -190,7 +194,8 @@ impl Router {
         cid: &ConversationId,
         text: &str,
     ) -> Result<Proposal, Refusal> {
-        let conversation = self.conversations.get(cid).filter(|_| self.sees(&peer.name, cid));
+        let is_room = !cid.is_feed() && self.sees(&peer.name, cid);
+        let conversation = self.conversations.get(cid).filter(|_| is_room);
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))
         else {

@@ -9,9 +9,14 @@ use chat_protocol::{
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::Worker;
 use crate::{
-    connection::ConnectionId, limits::NOTICE_PERIOD, notices::Notices, router::Router,
-    sessions::Sessions, store::AccountId,
+    connection::ConnectionId,
+    limits::NOTICE_PERIOD,
+    notices::Notices,
+    router::Router,
+    sessions::Sessions,
+    store::{AccountId, Store},
 };
 
 /// What is to be told.
@@ -95,5 +100,14 @@ impl Notify {
                 sessions.tell(&[account], &Utf8Bytes::from(hub::write(&message)), None);
             }
         }
+    }
+}
+
+impl<S: Store> Worker<S> {
+    /// Tells of a feed that has other subscribers, at once and not with the other notices: what its
+    /// owner is told to be stored after this is then sealed for exactly these.
+    pub(super) fn tell_feed(&self, whom: &[AccountId], head: Head, by: ConnectionId) {
+        let message = HubToClient::Heads { heads: vec![head] };
+        self.sessions.tell(whom, &Utf8Bytes::from(hub::write(&message)), Some(by));
     }
 }

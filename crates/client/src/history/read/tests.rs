@@ -46,6 +46,7 @@ fn received(number: u64, from: &str, text: &str) -> Event {
         sent_ms: 1_700_000_000_000 + number,
         hub_ms: 0,
         veiled: false,
+        said_in: None,
         healed_by: None,
         granted_by: None,
         frame: Some(Box::new(frame(number))),
@@ -60,7 +61,15 @@ fn frame(number: u64) -> KeptFrame {
 
 fn typed(number: u64, text: &str) -> Record {
     let (cid, from, tag) = (dm(), name("alice"), Some(Tag::Dm));
-    Record { id: id(number), cid, tag, from, text: Some(text.to_owned()), sent_ms: number }
+    Record {
+        id: id(number),
+        cid,
+        tag,
+        from,
+        text: Some(text.to_owned()),
+        sent_ms: number,
+        said_in: None,
+    }
 }
 
 fn texts(entries: &[Entry]) -> Vec<&str> {

@@ -148,6 +148,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Presence { .. }
         | Event::People { .. }
         | Event::Refreshed { .. }
+        | Event::Subscriptions { .. }
         | Event::Healed { .. }
         | Event::Unhealed { .. }
         | Event::Left { .. }

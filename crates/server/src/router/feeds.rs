@@ -1,0 +1,83 @@
+//! Feeds: what one person says in open rooms, for those who follow them (rule R18).
+
+use chat_protocol::{
+    code,
+    header::{MemberHeader, MemberOperation},
+    name::{ConversationId, UserName},
+};
+
+use super::{Account, Decision, Effects, Router};
+use crate::{limits::ROOMS_PER_USER_MAX, request::Refusal, store::NewLink};
+
+impl Router {
+    /// Why somebody may not speak in a feed, or make keys for it.
+    pub(super) fn may_not_speak(&self, name: &UserName, owner: &UserName) -> Option<Refusal> {
+        if name != owner {
+            let reason = format!("only {owner} speaks in the feed of {owner}");
+            return Some(Refusal::new(code::NOT_ALLOWED, reason));
+        }
+        // Without a link there is nobody to speak to, and no log.
+        let has_chain = self.conversations.contains_key(&ConversationId::feed(owner));
+        (!has_chain).then(|| Refusal::new(code::NOT_ALLOWED, "nobody follows you"))
+    }
+
+    /// Refuses what is about the feed of nobody.
+    pub(super) fn lacks_owner(&self, owner: &UserName) -> Option<Refusal> {
+        if self.account_of(owner).is_some() {
+            return None;
+        }
+        let reason = format!("nobody is called {owner}; /users lists everybody");
+        Some(Refusal::new(code::NO_SUCH_USER, reason))
+    }
+
+    /// What speaks against a link of a feed before its place in the chain is looked at.
+    pub(super) fn feed_link_problem(&self, who: &Account, link: &MemberHeader) -> Option<Decision> {
+        let cid = &link.cid;
+        if let Some(refusal) = cid.feed_owner().and_then(|owner| self.lacks_owner(&owner)) {
+            return Some(Decision::Refuse(refusal));
+        }
+        let follows = who.conversations.iter();
+        let follows = follows.filter(|cid| cid.is_feed() && !cid.is_feed_of(&who.name)).count();
+        // A link that is sent again is answered as before, whatever the limit.
+        let is_new = self.head(cid).mg <= link.mg;
+        if link.op == MemberOperation::Join
+            && is_new
+            && follows >= ROOMS_PER_USER_MAX
+            && !who.conversations.contains(cid)
+        {
+            let reason = format!(
+                "{} follows {ROOMS_PER_USER_MAX} people, which is the most; /unsubscribe from one \
+                 first",
+                who.name
+            );
+            return Some(Decision::refuse(code::TOO_MANY, reason));
+        }
+        None
+    }
+
+    /// What follows from a link that the feed's chain has taken.
+    pub(super) fn apply_feed_link(&mut self, now_ms: u64, new: &NewLink) -> Effects {
+        let MemberHeader { cid, who, op, .. } = &new.header;
+        let Some(owner) = cid.feed_owner() else { return Effects::default() };
+        let Some(conversation) = self.conversations.get_mut(cid) else {
+            return Effects::default();
+        };
+        let [owner, who] = [&owner, who].map(|name| self.by_name.get(name).copied());
+        if let Some(account) = owner.and_then(|id| self.accounts.get_mut(&id)) {
+            account.conversations.insert(cid.clone());
+        }
+        if let Some(account) = who.and_then(|id| self.accounts.get_mut(&id)) {
+            if *op == MemberOperation::Join {
+                account.conversations.insert(cid.clone());
+                conversation.note_joined(account.id, now_ms);
+            } else {
+                account.conversations.remove(cid);
+            }
+        }
+        // Only one person speaks here: a new key at once holds nobody else up, and the next copy
+        // is for exactly those who follow now.
+        conversation.close_epochs(|_| true);
+        let told = owner.into_iter().chain(who).collect();
+        Effects { followed: Some((told, conversation.head())), ..Effects::default() }
+    }
+}
