@@ -18,6 +18,7 @@ mod claim;
 mod healing;
 pub mod json;
 pub mod output;
+pub mod retention;
 pub mod rooms;
 
 pub use claim::claim;
@@ -90,6 +91,7 @@ impl Lines {
             Event::Gap { .. } | Event::Healed { .. } | Event::Unhealed { .. } => {
                 healing::line(event)?
             }
+            Event::Dropped { .. } => retention::line(self, event)?,
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
             Event::Presence { joined, left } => presence(joined, left)?,
             Event::Joined { id, cid } if full || id.is_some() => {

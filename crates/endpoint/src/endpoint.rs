@@ -9,7 +9,7 @@ use chat_protocol::code;
 use chat_protocol::crypto;
 use chat_protocol::frame::{Binary, Unsigned, Upload, VerifiedBatches, sign_all};
 use chat_protocol::handshake::SignedIn;
-use chat_protocol::hub::{self, ClientToHub, Head, HubStage, HubToClient, Log};
+use chat_protocol::hub::{self, ClientToHub, DropClaim, Head, HubStage, HubToClient, Log};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceKeys};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -138,6 +138,8 @@ pub(crate) struct Link {
     /// Conversations in which something may be sealed now.
     pub(crate) dirty: BTreeSet<ConversationId>,
     pub(crate) waiting: HashMap<Log, WaitingQueue>,
+    /// What the hub says that it has dropped, behind deliveries that wait.
+    pub(crate) drops: HashMap<Log, Vec<DropClaim>>,
     /// Bytes of the deliveries that wait.
     pub(crate) parked_bytes: usize,
     /// Logs of which something found no room to wait; nothing more of them is taken.

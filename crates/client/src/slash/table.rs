@@ -111,6 +111,15 @@ pub static TABLE: &[SlashRow] = &[
         parse: rooms::topic,
     },
     SlashRow {
+        name: "retention",
+        aliases: &[],
+        usage: "/retention [TIME|off|default]",
+        description: "show how long the server keeps what is said here; admins set it",
+        example: "/retention 30d",
+        completion: Completion::Nothing,
+        parse: rooms::retention,
+    },
+    SlashRow {
         name: "members",
         aliases: &[],
         usage: "/members",

@@ -34,7 +34,7 @@ pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> 
         }
         RoomAction::Leave => (*room.conversation() == ConversationId::all())
             .then(|| (code::NOT_ALLOWED, "nobody can leave ALL".to_owned())),
-        RoomAction::Topic(_) => None,
+        RoomAction::Topic(_) | RoomAction::Retention(_) => None,
         RoomAction::Admit(_) | RoomAction::Remove { .. } | RoomAction::Role { .. } => {
             administer(room, me, action, &place).map(|reason| (code::NOT_ALLOWED, reason))
         }

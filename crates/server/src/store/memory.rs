@@ -8,7 +8,7 @@ use chat_protocol::{
 };
 
 use super::{
-    AccountId, CommitError, Committed, Conflict, DeviceId, EpochId, LogId, NewEntry, Probe,
+    AccountId, CommitError, Committed, Conflict, DeviceId, Dropped, EpochId, LogId, NewEntry, Probe,
     Proposal, Store, Stored,
 };
 
@@ -88,9 +88,12 @@ impl MemoryStore {
                     Ok(Stored::Link { log, position: self.position })
                 }
             }
-            Proposal::Password(_) | Proposal::Cursors { .. } | Proposal::Topic(_) => {
-                Ok(Stored::Done)
-            }
+            Proposal::Password(_)
+            | Proposal::Cursors { .. }
+            | Proposal::Topic(_)
+            | Proposal::Retention(_) => Ok(Stored::Done),
+            // What was said and when is not kept here.
+            Proposal::Drop(_) => Ok(Stored::Dropped(Dropped::default())),
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }

@@ -168,6 +168,7 @@ impl World {
             identity: keys::hub_identity(),
             verify: Verify::Signature,
             mailbox: chat_server::router::MailboxLimits::default(),
+            retention_ms: 0,
             metrics: Arc::new(Metrics::default()),
             log: OperationLog::disabled(),
             console: Console::none(),

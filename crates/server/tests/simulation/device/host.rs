@@ -153,6 +153,8 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Left { .. }
         | Event::MemberChanged { .. }
         | Event::Topic { .. }
+        | Event::Retention { .. }
+        | Event::Dropped { .. }
         | Event::Rooms { .. } => None,
     }
 }

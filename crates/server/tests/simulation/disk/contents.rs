@@ -215,6 +215,7 @@ impl Contents {
                 newest: self.newest(*log),
                 // Nobody sets a topic in these worlds, and no mailbox comes near its quota.
                 topic: String::new(),
+                keep_ms: None,
                 waiting: Vec::new(),
             })
             .collect();

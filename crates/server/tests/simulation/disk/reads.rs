@@ -94,7 +94,7 @@ fn page(disk: &Contents, request: &PageRequest) -> Page {
     let places: Vec<u64> = wanted.map(|(position, _)| *position).take(request.limit).collect();
     let next = (places.len() >= request.limit).then(|| places.last().copied()).flatten();
     let entries = places.iter().filter_map(|position| entry(disk, request, *position)).collect();
-    Page { entries, next }
+    Page { entries, next, dropped: Vec::new() }
 }
 
 /// One entry, unless the device cannot open it or sent it.
