@@ -125,6 +125,8 @@ pub(crate) struct Link {
     pub(crate) arriving: HashMap<Digest, Arriving>,
     pub(crate) early: HashMap<Digest, Vec<Upload>>,
     pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
+    pub(crate) futile_epochs: HashMap<ConversationId, u32>,
     /// Rooms from which this user has removed somebody: the next epoch is made at once.
     pub(crate) epoch_due: BTreeSet<ConversationId>,
     /// Until when nothing is sealed in a conversation: the hub has no room.

@@ -14,8 +14,7 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 const SECOND_MS: u64 = 1_000;
 
 /// Units from the largest to the smallest, with their length in milliseconds.
-const UNITS: [(char, u64); 4] =
-    [('d', DAY_MS), ('h', HOUR_MS), ('m', MINUTE_MS), ('s', SECOND_MS)];
+const UNITS: [(char, u64); 4] = [('d', DAY_MS), ('h', HOUR_MS), ('m', MINUTE_MS), ('s', SECOND_MS)];
 
 /// Not a time to keep messages for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -68,7 +67,19 @@ mod tests {
             assert_eq!(format(ms), written);
             assert_eq!(parse(&format(ms)), Ok(ms));
         }
-        for text in ["", "d", "0d", "-1d", "+1d", "1.5d", "90", "36501d", "99999999999999999999d", "1d2h", "1é"] {
+        for text in [
+            "",
+            "d",
+            "0d",
+            "-1d",
+            "+1d",
+            "1.5d",
+            "90",
+            "36501d",
+            "99999999999999999999d",
+            "1d2h",
+            "1é",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -267,10 +267,8 @@ impl<S: Store> Worker<S> {
                         | Stored::Epoch { position, .. }
                         | Stored::Link { position, .. },
                     ) => position,
-                    Ok(Stored::Account(..)
-                        | Stored::Device(_)
-                        | Stored::Dropped(_)
-                        | Stored::Done,
+                    Ok(
+                        Stored::Account(..) | Stored::Device(_) | Stored::Dropped(_) | Stored::Done,
                     ) => return,
                 };
                 let effects = self.router.apply(now_ms, committed);

@@ -58,9 +58,11 @@ impl RoomAction {
     pub(super) fn who<'a>(&'a self, me: &'a UserName) -> &'a UserName {
         match self {
             Self::Admit(who) | Self::Remove { who, .. } | Self::Role { who, .. } => who,
-            Self::Join { .. } | Self::Create { .. } | Self::Leave | Self::Topic(_) | Self::Retention(_) => {
-                me
-            }
+            Self::Join { .. }
+            | Self::Create { .. }
+            | Self::Leave
+            | Self::Topic(_)
+            | Self::Retention(_) => me,
         }
     }
 

@@ -8,8 +8,8 @@ use chat_protocol::{
 };
 
 use super::{
-    AccountId, CommitError, Committed, Conflict, DeviceId, Dropped, EpochId, LogId, NewEntry, Probe,
-    Proposal, Store, Stored,
+    AccountId, CommitError, Committed, Conflict, DeviceId, Dropped, EpochId, LogId, NewEntry,
+    Probe, Proposal, Store, Stored,
 };
 
 /// Keeps what decides about conflicts, and nothing else.
@@ -97,6 +97,11 @@ impl MemoryStore {
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }
+    }
+
+    /// Knows a message no longer, as after it was dropped.
+    pub fn forget(&mut self, sender: AccountId, log: LogId, id: MessageId) {
+        self.entries.remove(&(sender, log, id));
     }
 
     fn device(&mut self) -> DeviceId {

@@ -55,6 +55,7 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
             }
             Fact::Trouble { at, what } => findings.add("trouble", format!("{at}: {what}")),
             Fact::Joined { .. }
+            | Fact::Dropped { .. }
             | Fact::Refused { .. }
             | Fact::Delivered { .. }
             | Fact::Ran { .. }

@@ -53,7 +53,8 @@ fn by_others(
     )?;
     let first = after >> BUCKET_BITS;
     let values = params![log.0, to_sql(first), request.name.folded()];
-    let rows = select.query_map(values, |row| Ok((from_sql(row.get(0)?), row.get::<_, i64>(1)?)))?;
+    let rows =
+        select.query_map(values, |row| Ok((from_sql(row.get(0)?), row.get::<_, i64>(1)?)))?;
     // Of the first row count only the places behind this one; a shift by all 64 leaves nothing.
     let places = (after & ((1 << BUCKET_BITS) - 1)).saturating_add(1);
     let behind = u32::try_from(places).ok().and_then(|places| u64::MAX.checked_shl(places));

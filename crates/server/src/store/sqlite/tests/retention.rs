@@ -133,8 +133,10 @@ async fn old_messages_go_in_steps_and_are_counted_for_those_who_missed_them() {
     assert_eq!((gone.position, gone.before_ms, gone.keep_ms), (301, 1_300, 5_000));
     assert_eq!(gone.cid.as_str(), "room:lobby");
     for after in [0, 1, 2, 63, 64, 65, 127, 128, 200, 300] {
-        let missed = |name, who| (0..old).filter(|n| u64::from(*n) + 2 > after && by(*n) == who)
-            .count().to_string() + name;
+        let missed = |name, who| {
+            (0..old).filter(|n| u64::from(*n) + 2 > after && by(*n) == who).count().to_string()
+                + name
+        };
         for (name, other) in [("bob", ALICE), ("alice", BOB)] {
             let dropped = page_of(&reads, name, after).await.dropped;
             let messages = dropped.first().map_or(0, |gone| gone.messages);

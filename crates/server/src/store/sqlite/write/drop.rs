@@ -82,8 +82,8 @@ pub(super) fn step(
 }
 
 fn gone(connection: &Connection, log: LogId) -> rusqlite::Result<Gone> {
-    let mut select = connection
-        .prepare_cached("SELECT position, before_ms, g FROM dropped WHERE log = ?1")?;
+    let mut select =
+        connection.prepare_cached("SELECT position, before_ms, g FROM dropped WHERE log = ?1")?;
     let gone = select.query_row([log.0], |row| {
         Ok(Gone { position: row.get(0)?, before_ms: row.get(1)?, g: row.get(2)? })
     });
