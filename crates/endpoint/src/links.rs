@@ -106,6 +106,9 @@ impl Endpoint {
         // Nor is anything asked for that the hub says it has dropped: senders keep what they said for
         // those who missed it, not beyond the time that their room keeps it.
         if after_drop {
+            self.excuse(header, &last.e, last.n);
+        }
+        if self.is_excused(header, &last.e, last.n) {
             return None;
         }
         self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);

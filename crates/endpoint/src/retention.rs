@@ -106,33 +106,54 @@ impl Endpoint {
         Some(claimed)
     }
 
-    /// Leaves of what is missing only what the hub's word does not explain.
+    /// Leaves of what is missing only what the hub's word does not explain. Several of the first
+    /// messages of an epoch name the tail of the one before, so what was explained stays so.
     pub(crate) fn not_dropped(
         &mut self,
         header: &MessageHeader,
         claimed: Option<Claimed>,
         mut gone: Gone,
     ) -> Gone {
+        for (e, counters) in &mut gone {
+            counters.retain(|n| !self.is_excused(header, e, *n));
+        }
         let Some(Claimed { before_ms, keep_ms, .. }) = claimed else { return gone };
-        let missing: usize = gone.iter().map(|(_, counters)| counters.len()).sum();
-        if missing == 0 {
-            return gone;
-        }
         // The hub's number is of other people: what another device of one's own said is not in it.
-        if header.from == self.device.user {
-            let (cid, from) = (header.cid.clone(), Some(header.from.clone()));
-            let messages = u64::try_from(missing).unwrap_or(u64::MAX);
-            self.tell(Event::Dropped { cid, from, messages, before_ms, keep_ms });
-            return Vec::new();
-        }
-        let Some(claimed) = self.state.dropped.get_mut(header.cid.as_str()) else { return gone };
-        for (_, counters) in &mut gone {
-            let left = usize::try_from(claimed.left).unwrap_or(usize::MAX);
-            let explained = left.min(counters.len());
-            counters.drain(..explained);
+        let is_sibling = header.from == self.device.user;
+        let mut messages = 0;
+        for (e, counters) in &mut gone {
+            let claimed = self.state.dropped.get(header.cid.as_str());
+            let left =
+                if is_sibling { u64::MAX } else { claimed.map_or(0, |claimed| claimed.left) };
+            let explained = usize::try_from(left).unwrap_or(usize::MAX).min(counters.len());
+            let Some(last) = counters.drain(..explained).next_back() else { continue };
+            self.excuse(header, e, last);
             let explained = u64::try_from(explained).unwrap_or(u64::MAX);
-            claimed.left = claimed.left.saturating_sub(explained);
+            messages += explained;
+            if !is_sibling && let Some(claimed) = self.state.dropped.get_mut(header.cid.as_str()) {
+                claimed.left = claimed.left.saturating_sub(explained);
+            }
+        }
+        if is_sibling && messages > 0 {
+            let (cid, from) = (header.cid.clone(), Some(header.from.clone()));
+            self.tell(Event::Dropped { cid, from, messages, before_ms, keep_ms });
         }
         gone
     }
+
+    /// Whether the hub's word has explained that this counter of the sender is missing.
+    pub(crate) fn is_excused(&self, header: &MessageHeader, e: &Digest, n: u32) -> bool {
+        let last = self.state.excused.get(&tail_key(header, e));
+        last.is_some_and(|last| u64::from(n) <= *last)
+    }
+
+    /// Notes that the hub's word explains a sender's chain up to this counter.
+    pub(crate) fn excuse(&mut self, header: &MessageHeader, e: &Digest, n: u32) {
+        self.state.excused.put(&tail_key(header, e), n.into());
+    }
+}
+
+/// The key of a sender's chain in an epoch.
+fn tail_key(header: &MessageHeader, e: &Digest) -> String {
+    format!("{}/{}/{e}", header.cid, header.sk)
 }

@@ -150,7 +150,8 @@ pub(crate) struct State {
     pub(crate) missing: Table<Wanted>,
     /// What the hub says that it has dropped, by room.
     pub(crate) dropped: Table<Claimed>,
-    /// Up to where of that each sender's gaps were looked at, by room and signing key.
+    /// Up to where of that each sender's gaps were looked at, by room and signing key; and up to
+    /// which counter it explains a sender's chain, by room, signing key and epoch.
     pub(crate) excused: Table<u64>,
     /// What others may ask for, by order.
     pub(crate) kept: Table<KeptSent>,

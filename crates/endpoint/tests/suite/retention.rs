@@ -131,3 +131,23 @@ fn what_is_too_young_is_a_gap() {
     );
     assert_eq!(texts(&hub), ["zero", "two", "one"]);
 }
+
+/// Goal: the tail of an epoch that the hub has dropped is explained for every message that names it.
+/// Method: two messages are dropped at the end of an epoch; the next epoch begins with several that
+/// leave together.
+#[test]
+fn a_tail_that_was_dropped_is_explained_once_and_for_all() {
+    let mut hub = world();
+    say_without_bob(&mut hub, &["one", "two"]);
+    let before_ms = hub.now - HOUR_MS;
+    claim(&mut hub, 2, before_ms);
+    hub.close_next = true;
+    let now = hub.now;
+    for text in ["three", "four", "five"] {
+        hub.peers[0].endpoint.say(now, &lobby(), text).expect("a text that can be said");
+    }
+    hub.run();
+    wait(&mut hub);
+    assert_eq!((dropped(&hub), gaps(&hub)), (vec![2], vec![]));
+    assert_eq!(texts(&hub), ["zero", "three", "four", "five"]);
+}
