@@ -244,7 +244,7 @@ pub static TABLE: &[SlashRow] = &[
         name: "history",
         aliases: &["log"],
         usage: "/history [WHERE] [N]",
-        description: "what was said here, in a #room, with a user; older: more, or before ID [N]",
+        description: "show what was said here, or in WHERE; older: more, or before ID",
         example: "/history bob 50",
         completion: Completion::Users,
         parse: history::parse_history,

@@ -213,5 +213,5 @@ fn devices_that_are_refused_again_and_again_are_told_of_and_tried_at_a_pace() {
     let now = hub.now;
     hub.peers[0].endpoint.handle_timeout(now);
     hub.run();
-    assert_eq!(hub.texts(1), ["patience"]);
+    assert_eq!(hub.texts(1), ["alice: patience"]);
 }
