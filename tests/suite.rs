@@ -13,6 +13,7 @@ mod lying_hub;
 mod machines;
 mod mailbox;
 mod passwords;
+mod retention;
 mod rooms;
 mod sequence;
 mod subscriptions;

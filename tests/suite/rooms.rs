@@ -45,7 +45,7 @@ fn an_open_room_is_made_joined_listed_and_left() {
     let rooms = carol.run(&["rooms", "--json"]).expect_code(0).events_named("room_info");
     let expected = json!({
         "event": "room_info", "room": "ops", "open": true, "users": 2, "topic": "on call: bob",
-        "member": false,
+        "member": false, "keep_ms": 0,
     });
     assert!(rooms.contains(&expected), "{rooms:?}");
 

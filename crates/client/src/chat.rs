@@ -251,7 +251,8 @@ impl Talk {
             Event::Joined { .. }
             | Event::Left { .. }
             | Event::MemberChanged { .. }
-            | Event::Topic { .. } => {
+            | Event::Topic { .. }
+            | Event::Retention { .. } => {
                 if let Some(id) = event.answers() {
                     self.open.remove(&id);
                 }

@@ -120,6 +120,8 @@ pub enum Mode {
         place: Recipient,
         /// How many messages.
         count: usize,
+        /// Those before this one.
+        before: Option<MessageId>,
     },
     /// Messages with these words, from the home.
     Search {
@@ -274,10 +276,10 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             Mode::Passwd { new: password_of(new_password_file.as_deref(), None)? }
         }
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
-        (Some(Verb::History { place, count }), None) => {
+        (Some(Verb::History { place, count, before }), None) => {
             let lobby = Recipient::Room(RoomName::lobby());
             let place = place.map(|place| recipient("history", &place)).transpose()?;
-            Mode::History { place: place.unwrap_or(lobby), count }
+            Mode::History { place: place.unwrap_or(lobby), count, before }
         }
         (Some(Verb::Search { words }), None) => Mode::Search { words },
         (Some(Verb::Proof { id, export, with_text, verify }), None) => {

@@ -19,6 +19,7 @@ use chat_protocol::limits::{
     ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX, TOPIC_BYTES_MAX,
 };
 use chat_protocol::name::{ALL, NameError, SERVER, UserName};
+use chat_protocol::retention::BadKeepTime;
 use thiserror::Error;
 
 use crate::slash::{self, SlashCommand};
@@ -135,6 +136,9 @@ pub enum InputError {
         /// Its length.
         bytes: usize,
     },
+    /// Not a time that a room can keep messages for.
+    #[error("{0}; default means what the server does")]
+    BadKeepTime(BadKeepTime),
     /// The topic is longer than a topic may be.
     #[error("the topic has {bytes} bytes, at most {TOPIC_BYTES_MAX} are kept; make it shorter")]
     TopicTooLong {

@@ -62,8 +62,8 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
             page =
                 if config.common.json { story.to_json_lines() } else { story.to_string() }.into();
         }
-        Mode::History { place, count } => {
-            return oneshot::history::history(&config.common, place, *count);
+        Mode::History { place, count, before } => {
+            return oneshot::history::history(&config.common, place, *count, *before);
         }
         Mode::Search { words } => return oneshot::history::search(&config.common, words),
         Mode::Proof(of) => return oneshot::proof::proof(&config.common, of),

@@ -19,6 +19,7 @@ pub mod feeds;
 mod healing;
 pub mod json;
 pub mod output;
+pub mod retention;
 pub mod rooms;
 
 pub use claim::claim;
@@ -91,6 +92,7 @@ impl Lines {
             Event::Gap { .. } | Event::Healed { .. } | Event::Unhealed { .. } => {
                 healing::line(event)?
             }
+            Event::Dropped { .. } => retention::line(self, event)?,
             Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
             Event::Presence { joined, left, followed } => presence(joined, left, followed)?,
             event if feeds::is_about_one(event) => return feeds::line(&self.me, event),

@@ -68,6 +68,13 @@ pub enum SlashCommand {
     },
     /// Show what was said before that.
     HistoryMore,
+    /// Show what was said before a message, in its conversation.
+    HistoryBefore {
+        /// The message.
+        id: MessageId,
+        /// How many messages.
+        count: usize,
+    },
     /// Find messages by their words.
     Search {
         /// The words; never empty.

@@ -52,6 +52,10 @@ impl Endpoint {
             }
             HubToClient::Heads { heads } => self.on_heads(heads),
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
+            HubToClient::Retention { id, cid, keep_ms, by } => {
+                self.on_retention(id, cid, keep_ms, by);
+            }
+            HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Rooms { id, rooms, more } => {
                 let known = matches!(self.link.requests.remove(&id), Some(Request::Rooms));
                 let last = rooms.last().map(|info| info.room.clone());

@@ -9,7 +9,7 @@ use chat_protocol::code;
 use chat_protocol::crypto;
 use chat_protocol::frame::{Binary, Unsigned, Upload, VerifiedBatches, sign_all};
 use chat_protocol::handshake::SignedIn;
-use chat_protocol::hub::{self, ClientToHub, Head, HubStage, HubToClient, Log};
+use chat_protocol::hub::{self, ClientToHub, DropClaim, Head, HubStage, HubToClient, Log};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceKeys};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -125,6 +125,8 @@ pub(crate) struct Link {
     pub(crate) arriving: HashMap<Digest, Arriving>,
     pub(crate) early: HashMap<Digest, Vec<Upload>>,
     pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
+    pub(crate) futile_epochs: HashMap<ConversationId, u32>,
     /// Rooms from which this user has removed somebody: the next epoch is made at once.
     pub(crate) epoch_due: BTreeSet<ConversationId>,
     /// Until when nothing is sealed in a conversation: the hub has no room.
@@ -138,6 +140,8 @@ pub(crate) struct Link {
     /// Conversations in which something may be sealed now.
     pub(crate) dirty: BTreeSet<ConversationId>,
     pub(crate) waiting: HashMap<Log, WaitingQueue>,
+    /// What the hub says that it has dropped, behind deliveries that wait.
+    pub(crate) drops: HashMap<Log, Vec<DropClaim>>,
     /// Bytes of the deliveries that wait.
     pub(crate) parked_bytes: usize,
     /// Logs of which something found no room to wait; nothing more of them is taken.

@@ -1,5 +1,7 @@
 //! Making, installing and receiving epochs (6.4, rules R1 to R4, R11, R13).
 
+mod futile;
+
 use bytes::Bytes;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Delivery, Upload};
@@ -218,6 +220,7 @@ impl Endpoint {
     pub(crate) fn epoch_accepted(&mut self, id: &MessageId) -> bool {
         let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
         self.note_epoch(&cid, head);
+        self.link.futile_epochs.remove(&cid);
         self.link.dirty.insert(cid);
         true
     }
@@ -251,7 +254,7 @@ impl Endpoint {
             }
         }
         if stale_view {
-            self.start_refresh(&cid, false);
+            self.refused_devices(now_ms, &cid);
         }
         self.link.dirty.insert(cid);
         true

@@ -283,6 +283,32 @@ pub enum Event {
         /// Who set it.
         by: UserName,
     },
+    /// How long the hub keeps the messages of a room was set. The hub's word, and so is who did it.
+    Retention {
+        /// What was asked for, if it was asked for here.
+        id: Option<MessageId>,
+        /// The room.
+        cid: ConversationId,
+        /// What applies now, in milliseconds; 0 for ever.
+        keep_ms: u64,
+        /// Who set it.
+        by: UserName,
+    },
+    /// Messages of a room are missing, and the hub says that it has dropped them because they were
+    /// older than the room keeps. Its word: nobody has signed it.
+    Dropped {
+        /// The room.
+        cid: ConversationId,
+        /// The sender whose messages are missing, by their counters; `None` for what the hub says
+        /// of all of them.
+        from: Option<UserName>,
+        /// How many.
+        messages: u64,
+        /// They were accepted before this, Unix time in milliseconds.
+        before_ms: u64,
+        /// How long the room kept messages then, in milliseconds.
+        keep_ms: u64,
+    },
     /// An answer to a question about rooms, by the hub's word.
     Rooms {
         /// Rooms in the order of their names.
@@ -309,7 +335,8 @@ impl Event {
             Self::Joined { id, .. }
             | Self::Left { id, .. }
             | Self::MemberChanged { id, .. }
-            | Self::Topic { id, .. } => *id,
+            | Self::Topic { id, .. }
+            | Self::Retention { id, .. } => *id,
             _ => None,
         }
     }
@@ -332,6 +359,7 @@ impl Event {
                 | Self::Refused { .. }
                 | Self::Unreadable { .. }
                 | Self::Gap { .. }
+                | Self::Dropped { .. }
                 | Self::Healed { .. }
                 | Self::Unhealed { .. }
                 | Self::Alarm { .. }

@@ -32,6 +32,7 @@ mod pump;
 mod receipts;
 mod receive;
 mod resend;
+mod retention;
 mod rooms;
 mod state;
 mod table;

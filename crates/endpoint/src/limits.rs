@@ -20,6 +20,13 @@ pub const ORDER_FUTILE_MAX: u32 = 8;
 /// them all, and a crowd that came meanwhile must not push the chat off the screen.
 pub const FEED_NEWS_MAX: usize = 8;
 
+/// How often in a row the hub may refuse the devices of an epoch before the next try waits. Each
+/// refusal with an honest hub is another newcomer or new key, so a burst of them ends.
+pub const EPOCH_FUTILE_MAX: u32 = 8;
+
+/// How long it waits then.
+pub const EPOCH_FUTILE_WAIT_MS: u64 = 10_000;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 

@@ -17,7 +17,7 @@ impl Endpoint {
     pub(crate) fn check_chain(
         &mut self,
         now_ms: u64,
-        header: &MessageHeader,
+        (header, position): (&MessageHeader, u64),
         place: &Place,
         notes: &ChainNotes,
     ) {
@@ -48,8 +48,11 @@ impl Endpoint {
         for (n, _) in &notes.void {
             self.filled(&ChainName::of(header), *n);
         }
-        let tail = self.lost_tail(now_ms, header, notes);
-        self.missed(now_ms, header, [(header.e, missing)].into_iter().chain(tail));
+        let drop = self.drop_before(header, position);
+        let tail = self.lost_tail(now_ms, header, notes, drop.is_some());
+        let gone = [(header.e, missing)].into_iter().chain(tail).collect();
+        let gone = self.not_dropped(header, drop, gone);
+        self.missed(now_ms, header, gone);
     }
 
     /// The same of a message in an epoch whose chains this device has not: what was before it in
@@ -57,14 +60,16 @@ impl Endpoint {
     pub(crate) fn check_strange_chain(
         &mut self,
         now_ms: u64,
-        header: &MessageHeader,
+        (header, position): (&MessageHeader, u64),
         notes: &ChainNotes,
     ) {
         for (n, _) in &notes.void {
             self.filled(&ChainName::of(header), *n);
         }
-        let tail = self.lost_tail(now_ms, header, notes);
-        self.missed(now_ms, header, tail);
+        let drop = self.drop_before(header, position);
+        let tail = self.lost_tail(now_ms, header, notes, drop.is_some());
+        let gone = self.not_dropped(header, drop, tail.into_iter().collect());
+        self.missed(now_ms, header, gone);
     }
 
     /// What is missing at the end of the epoch before, by one of the first messages of this one.
@@ -73,6 +78,7 @@ impl Endpoint {
         now_ms: u64,
         header: &MessageHeader,
         notes: &ChainNotes,
+        after_drop: bool,
     ) -> Option<(Digest, Vec<u32>)> {
         let last = notes.last?;
         if let Some(receiving) = self.receiving_before(header, &last) {
@@ -96,6 +102,14 @@ impl Endpoint {
             .all(|(e, epoch)| epoch.cid != header.cid || *e == header.e.to_string());
         if header.cid.is_direct() && !is_first {
             return Some((last.e, gone));
+        }
+        // Nor is anything asked for that the hub says it has dropped: senders keep what they said for
+        // those who missed it, not beyond the time that their room keeps it.
+        if after_drop {
+            self.excuse(header, &last.e, last.n);
+        }
+        if self.is_excused(header, &last.e, last.n) {
+            return None;
         }
         self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);
         None

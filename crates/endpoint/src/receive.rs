@@ -131,7 +131,10 @@ impl Endpoint {
 
     /// Works through a log's queue until something is missing.
     pub(crate) fn receive_waiting(&mut self, now_ms: u64, log: &Log) {
-        while let Some(front) = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front) {
+        loop {
+            self.drops_reached(now_ms, log);
+            let front = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front);
+            let Some(front) = front else { return };
             let Waiting { delivery, header, asked, answered } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
@@ -204,6 +207,12 @@ impl Endpoint {
         if let Some(front) = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front) {
             self.kept(&front.delivery, log);
         }
+    }
+
+    /// The position of the delivery that a log waits with.
+    pub(crate) fn waits_at(&self, log: &Log) -> Option<u64> {
+        let front = self.link.waiting.get(log).and_then(VecDeque::front);
+        front.map(|waiting| waiting.delivery.position)
     }
 
     /// The bundles that a delivery waited for have come, or are not to be had.
@@ -391,8 +400,8 @@ impl Endpoint {
             });
         let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
         match place {
-            Some(place) => self.check_chain(now_ms, header, place, &notes),
-            None => self.check_strange_chain(now_ms, header, &notes),
+            Some(place) => self.check_chain(now_ms, (header, delivery.position), place, &notes),
+            None => self.check_strange_chain(now_ms, (header, delivery.position), &notes),
         }
         let (content, _) = match content {
             Ok(content) => content,
@@ -605,7 +614,7 @@ pub(crate) fn fits_address(header: &MessageHeader) -> bool {
 }
 
 /// The key of a log's cursor.
-fn log_key(log: &Log) -> String {
+pub(crate) fn log_key(log: &Log) -> String {
     match log {
         Log::Inbox => "inbox".to_owned(),
         Log::Conversation(cid) => cid.as_str().to_owned(),

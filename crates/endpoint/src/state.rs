@@ -18,6 +18,7 @@ use crate::heal::Wanted;
 use crate::outgoing::Outgoing;
 use crate::people::Pin;
 use crate::resend::KeptSent;
+use crate::retention::Claimed;
 use crate::store::Change;
 use crate::table::Table;
 
@@ -147,6 +148,11 @@ pub(crate) struct State {
     pub(crate) events: Table<Event>,
     /// What is asked for, by chain.
     pub(crate) missing: Table<Wanted>,
+    /// What the hub says that it has dropped, by room.
+    pub(crate) dropped: Table<Claimed>,
+    /// Up to where of that each sender's gaps were looked at, by room and signing key; and up to
+    /// which counter it explains a sender's chain, by room, signing key and epoch.
+    pub(crate) excused: Table<u64>,
     /// What others may ask for, by order.
     pub(crate) kept: Table<KeptSent>,
     /// Granted messages that wait, by order.
@@ -158,7 +164,7 @@ macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
             pins rooms joined conversations epochs chains outgoing receipts owed sent received
-            cursors events missing kept parked);
+            cursors events missing dropped excused kept parked);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
         $({ let $table = &mut $state.$name; $call; })*
@@ -183,6 +189,8 @@ impl State {
             cursors: Table::new("cursor"),
             events: Table::new("event"),
             missing: Table::new("missing"),
+            dropped: Table::new("dropped"),
+            excused: Table::new("excused"),
             kept: Table::new("kept"),
             parked: Table::new("parked"),
         };

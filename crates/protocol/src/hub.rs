@@ -87,6 +87,17 @@ pub enum ClientToHub {
         /// At most [`crate::limits::TOPIC_BYTES_MAX`] bytes; empty takes the topic away.
         text: String,
     },
+    /// Says how long the hub keeps the messages of a room. Admins of the room may.
+    Retention {
+        /// Request id.
+        id: MessageId,
+        /// The room.
+        cid: ConversationId,
+        /// Milliseconds between [`crate::retention::KEEP_MS_MIN`] and
+        /// [`crate::retention::KEEP_MS_MAX`]; 0 keeps everything, absent is the server's default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep_ms: Option<u64>,
+    },
     /// Says how far this device has kept what it was sent: moves its cursors. Has no answer.
     Seen {
         /// Log (a conversation, or `inbox` for receipts) and the last position kept in it.
@@ -185,6 +196,14 @@ pub struct RoomInfo {
     pub topic: String,
     /// Whether the asker is a member.
     pub member: bool,
+    /// How long the hub keeps its messages, in milliseconds; 0 for ever.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub keep_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// All bundles of one person: the newest of each device.
@@ -336,6 +355,38 @@ pub enum HubToClient {
         /// Who set it.
         by: UserName,
     },
+    /// How long a room's messages are kept was set: answers `RETENTION`, and tells the other
+    /// members.
+    Retention {
+        /// The request, for the one who made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        /// The room.
+        cid: ConversationId,
+        /// What applies now, in milliseconds; 0 for ever.
+        keep_ms: u64,
+        /// Who set it.
+        by: UserName,
+    },
+    /// Messages of a room were dropped before this device has fetched them, because they were older
+    /// than the room keeps. Stands among the deliveries, where they would have been.
+    Dropped(DropClaim),
+}
+
+/// What a hub says that it has dropped of a room. Nobody has signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropClaim {
+    /// The room.
+    pub cid: ConversationId,
+    /// No message up to this position is kept.
+    pub position: u64,
+    /// They were accepted before this, Unix time in milliseconds.
+    pub before_ms: u64,
+    /// How long the room kept messages when they were dropped, in milliseconds.
+    pub keep_ms: u64,
+    /// How many of them were by other people and behind this device's cursor.
+    pub messages: u64,
 }
 
 /// Reads a message strictly: length and depth first, then the closed set.
@@ -389,6 +440,11 @@ mod tests {
                 id,
                 cid: ConversationId::parse("room:ops").unwrap(),
                 text: "on call".to_owned(),
+            },
+            ClientToHub::Retention {
+                id,
+                cid: ConversationId::parse("room:ops").unwrap(),
+                keep_ms: Some(0),
             },
             ClientToHub::Seen { positions: [(log, 7), (Log::Inbox, 9)].into() },
         ];

@@ -16,7 +16,7 @@
 //! - [`crypto`], [`keys`]: the primitives (two backends) and the keys of a device;
 //! - [`members`], [`epoch`], [`ratchet`], [`content`], [`envelope`]: who shares a key, which key,
 //!   which message key, what is said, and sealing it;
-//! - [`handshake`], [`hub`], [`code`]: the conversation between one client and the hub.
+//! - [`handshake`], [`hub`], [`retention`], [`code`]: the conversation between one client and the hub.
 
 pub mod limits;
 
@@ -45,3 +45,4 @@ pub mod ratchet;
 pub mod code;
 pub mod handshake;
 pub mod hub;
+pub mod retention;

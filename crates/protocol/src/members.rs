@@ -206,6 +206,16 @@ impl Membership {
         self.contains(name) || self.former.contains(name)
     }
 
+    /// Whether a private room would be left without an admin and not be empty: nobody could be let in
+    /// or put out any more. No rule of the chain: chains in which it has happened stay valid.
+    pub fn needs_admin(&self, name: &UserName) -> bool {
+        let others = || self.members.iter().filter(|(other, _)| *other != name);
+        !self.open
+            && self.members.get(name).is_some_and(|member| member.admin)
+            && others().count() > 0
+            && !others().any(|(_, member)| member.admin)
+    }
+
     /// Whether anybody may join.
     pub fn is_open(&self) -> bool {
         self.open
@@ -420,6 +430,25 @@ mod tests {
         assert!(room.check(&other, alice).is_err(), "no such argument");
         let kick = by(&room, "alice", MemberOperation::Remove, "bob", MemberArgument::None);
         assert!(room.check(&kick, alice).is_err(), "who is outside cannot be kicked");
+    }
+
+    #[test]
+    fn the_last_admin_of_a_private_room_is_needed_while_others_are_in_it() {
+        for (kind, needed) in [(MemberArgument::Invite, true), (MemberArgument::Open, false)] {
+            let mut room = Membership::new(ConversationId::parse("room:crew").unwrap());
+            let mut apply = |room: &mut Membership, op, who: &str, arg| {
+                let link = MemberHeader { arg, ..link(room, "alice", op, who) };
+                room.apply(&link, Digest([1; 32]));
+            };
+            let alice = UserName::new("alice").unwrap();
+            apply(&mut room, MemberOperation::Create, "alice", kind);
+            assert!(!room.needs_admin(&alice), "nobody else is in it");
+            apply(&mut room, MemberOperation::Admit, "bob", MemberArgument::None);
+            assert_eq!(room.needs_admin(&alice), needed);
+            assert!(!room.needs_admin(&UserName::new("bob").unwrap()), "no admin");
+            apply(&mut room, MemberOperation::Role, "bob", MemberArgument::Admin);
+            assert!(!room.needs_admin(&alice), "bob is one, too");
+        }
     }
 
     #[test]

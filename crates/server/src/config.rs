@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use chat_protocol::keys::KeySizes;
+use chat_protocol::{keys::KeySizes, retention};
 use clap::{ArgMatches, Args, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use serde::Deserialize;
 use thiserror::Error;
@@ -151,6 +151,11 @@ pub struct Options {
     /// Bytes of direct messages that may wait for one person who is away [default: 104857600]
     #[arg(long, env = "CHAT_SERVER_MAILBOX_BYTES", value_name = "N")]
     pub mailbox_bytes: Option<u64>,
+    /// How long messages of rooms are kept, as 90d, 12h, 30m or 45s; older ones are deleted, also
+    /// for those who are away. /retention says otherwise for a room; direct messages stay
+    /// [default: off]
+    #[arg(long, env = "CHAT_SERVER_RETENTION", value_name = "TIME", value_parser = parse_retention)]
+    pub retention: Option<u64>,
 }
 
 /// TLS without files.
@@ -219,6 +224,8 @@ pub struct Config {
     pub drain_time_max: Duration,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How long messages of rooms are kept where the room says nothing, in milliseconds; 0 for ever.
+    pub retention_ms: u64,
     /// Sizes of the hub's own keys, when they are made.
     pub key_sizes: KeySizes,
     /// Most pages of the database; `None` leaves it to the disk. For tests of a full disk.
@@ -276,6 +283,7 @@ impl Config {
             trace_crypto: None,
             drain_time_max: DRAIN_TIME_DEFAULT,
             mailbox: MailboxLimits::default(),
+            retention_ms: 0,
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -310,6 +318,7 @@ impl Config {
                 messages_max: options.mailbox_messages.unwrap_or(MAILBOX_MESSAGES_MAX),
                 bytes_max: options.mailbox_bytes.unwrap_or(MAILBOX_BYTES_MAX),
             },
+            retention_ms: options.retention.unwrap_or(0),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -355,6 +364,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),
+        retention: given.retention.or(file.retention.map(|time| time.0)),
     }
 }
 
@@ -367,6 +377,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         (text.strip_suffix('s').unwrap_or(text), Duration::from_secs)
     };
     digits.parse().map(to_time).map_err(|_| format!("expected a time as 5s or 500ms, got {text:?}"))
+}
+
+/// Reads `90d` and the like into milliseconds; `off` is 0.
+fn parse_retention(text: &str) -> Result<u64, String> {
+    retention::parse(text).map_err(|error| error.to_string())
 }
 
 /// One line of `config show`.
@@ -421,6 +436,7 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         ("drain_timeout", format!("{}ms", config.drain_time_max.as_millis())),
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
+        ("retention", retention::format(config.retention_ms)),
     ];
     let lines = values.map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
     Ok(lines.concat())

@@ -95,6 +95,8 @@ pub struct Parts<S> {
     pub verify: Verify,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
+    pub retention_ms: u64,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The log of operations.
@@ -123,6 +125,7 @@ impl<S: Store + 'static> Parts<S> {
         let Self { mut store, reads, snapshot, identity, metrics, log, clock, trace, .. } = self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
         let mut router = Router::restore(snapshot, mailbox)?;
+        router.keep_for(self.retention_ms);
         own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
@@ -171,6 +174,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         identity,
         verify,
         mailbox,
+        retention_ms: config.retention_ms,
         metrics,
         log,
         console,

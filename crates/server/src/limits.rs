@@ -144,6 +144,19 @@ pub const GO_LIVE_ENTRIES_MAX: usize = OUTBOX_FRAMES_MAX / 4;
 /// still be used after a newer one (rule R4): churn must not stop those who are sending.
 pub const EPOCH_GRACE: Duration = Duration::from_secs(10);
 
+/// Messages that one step of a room's retention deletes: a few milliseconds, so that chat that waits
+/// behind it does not feel it.
+pub const DROP_STEP_MESSAGES_MAX: usize = 256;
+
+/// Wrapped keys that one such step deletes. A wrap is about as long as a short message.
+pub const DROP_STEP_WRAPS_MAX: usize = 512;
+
+/// Pause between two such steps. Five thousand messages a second go, more than ever came.
+pub const DROP_STEP_PAUSE: Duration = Duration::from_millis(50);
+
+/// Pause after a step for which the disk had no room.
+pub const DROP_FULL_PAUSE: Duration = Duration::from_secs(60);
+
 /// Older epochs of a conversation kept in memory for [`EPOCH_GRACE`].
 pub const OLD_EPOCHS_MAX: usize = 8;
 

@@ -142,6 +142,8 @@ pub struct Metrics {
     pub commit_batch_size: Histogram,
     /// Sign-ins.
     pub auth_attempts: AuthAttempts,
+    /// Messages deleted because they were older than their room keeps.
+    pub retention_dropped: Counter,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
@@ -240,6 +242,12 @@ impl Metrics {
                 Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             ),
             auth_attempts: auth_attempts(chat),
+            retention_dropped: register(
+                chat,
+                "retention_dropped_messages",
+                "Messages deleted because they were older than their room keeps",
+                Counter::default(),
+            ),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
             commands: family(chat, "commands", "Commands run by the server's agent"),

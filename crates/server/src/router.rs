@@ -14,6 +14,7 @@ mod members;
 mod messages;
 mod people;
 mod receipts;
+mod retention;
 mod rooms;
 mod seen;
 
@@ -39,6 +40,7 @@ pub use accounts::{Account, Device};
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
 pub use people::{Wanted, WhoPage};
+use retention::Retention;
 pub use rooms::{Chain, RoomsPage};
 
 /// What becomes of a request.
@@ -153,6 +155,7 @@ pub struct Router {
     rooms: BTreeMap<String, ConversationId>,
     position: u64,
     mailbox: MailboxLimits,
+    retention: Retention,
 }
 
 impl Router {

@@ -4,7 +4,8 @@
 //! 1. A batch is one transaction: after an error nothing of it is kept.
 //! 2. What it returns as stored MUST survive a power cut.
 //! 3. Positions are one sequence over all logs and grow in the order of the batch.
-//! 4. A name (folded) and a (sender, log, id) are kept once; a second one is a [`Conflict`], or
+//! 4. Positions never go back, also when what stood at the last ones was deleted.
+//! 5. A name (folded) and a (sender, log, id) are kept once; a second one is a [`Conflict`], or
 //!    [`Stored::Again`] when it is the same frame.
 
 pub mod memory;
@@ -197,6 +198,39 @@ pub struct NewTopic {
     pub text: String,
 }
 
+/// How long a room keeps its messages; the newest replaces the one before.
+#[derive(Debug)]
+pub struct NewRetention {
+    /// The room.
+    pub log: LogId,
+    /// Milliseconds, 0 for ever; `None` for the server's default.
+    pub keep_ms: Option<u64>,
+}
+
+/// One bounded step of deleting what a room keeps no longer.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDrop {
+    /// The room.
+    pub log: LogId,
+    /// Messages accepted before this are deleted, Unix time in milliseconds.
+    pub before_ms: u64,
+    /// How long the room keeps its messages, in milliseconds.
+    pub keep_ms: u64,
+    /// The epoch that messages are taken in now: its key stays whatever its age.
+    pub current: Option<EpochId>,
+}
+
+/// What a [`NewDrop`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Messages deleted.
+    pub messages: u64,
+    /// There is more to delete at once.
+    pub is_more: bool,
+    /// When what is the oldest now was accepted: it is the next to go. `None` when nothing is left.
+    pub oldest_ms: Option<u64>,
+}
+
 /// One change that the worker asks for, or a question that only the store can answer.
 #[derive(Debug)]
 pub enum Proposal {
@@ -214,6 +248,10 @@ pub enum Proposal {
     Link(Box<NewLink>),
     /// Sets a topic.
     Topic(NewTopic),
+    /// Sets how long a room keeps its messages.
+    Retention(NewRetention),
+    /// Deletes what a room keeps no longer.
+    Drop(NewDrop),
     /// Moves cursors of a device, never back.
     Cursors {
         /// Whose.
@@ -288,6 +326,8 @@ pub enum Stored {
     },
     /// The same frame was stored before, at this position.
     Again(u64),
+    /// So much was deleted.
+    Dropped(Dropped),
     /// Nothing that needs a number.
     Done,
 }
@@ -392,6 +432,8 @@ pub struct ConversationRow {
     pub links: Vec<(MemberHeader, Digest, u64)>,
     /// What an open room is about.
     pub topic: String,
+    /// How long it keeps its messages, in milliseconds, 0 for ever; `None` for the default.
+    pub keep_ms: Option<u64>,
     /// Its newest epoch.
     pub epoch: Option<EpochRow>,
     /// Its last position.

@@ -7,6 +7,7 @@ mod ask;
 mod enter;
 mod notify;
 mod password;
+mod retention;
 mod story;
 
 use std::{
@@ -39,6 +40,7 @@ use crate::{
 };
 
 use notify::Notify;
+use retention::Dropping;
 use story::Batch;
 
 /// Where the hub takes the time from: Unix time in milliseconds. A simulation brings its own.
@@ -71,6 +73,7 @@ pub struct Worker<S> {
     answers: Answers,
     log: OperationLog,
     clock: Clock,
+    dropping: Dropping,
 }
 
 /// A request whose outcome the store decides.
@@ -107,6 +110,7 @@ impl<S: Store> Worker<S> {
             answers,
             log,
             clock,
+            dropping: Dropping::default(),
         }
     }
 
@@ -126,7 +130,7 @@ impl<S: Store> Worker<S> {
         let mut is_stopping = false;
         loop {
             let batch = if deferred.is_empty() {
-                let due = self.notify.next_due();
+                let due = self.next_due();
                 tokio::select! {
                     biased;
                     () = stop.cancelled(), if !is_stopping => {
@@ -156,6 +160,7 @@ impl<S: Store> Worker<S> {
                 deferred = self.step((self.clock)(), batch).await?;
             }
             self.notify.flush(&self.router, &self.sessions);
+            self.drop_old().await?;
         }
         self.sessions.close_all(&CloseReason::Restart);
         Ok(())
@@ -262,7 +267,9 @@ impl<S: Store> Worker<S> {
                         | Stored::Epoch { position, .. }
                         | Stored::Link { position, .. },
                     ) => position,
-                    Ok(Stored::Account(..) | Stored::Device(_) | Stored::Done) => return,
+                    Ok(
+                        Stored::Account(..) | Stored::Device(_) | Stored::Dropped(_) | Stored::Done,
+                    ) => return,
                 };
                 let effects = self.router.apply(now_ms, committed);
                 if let Some(cid) = &effects.changed {

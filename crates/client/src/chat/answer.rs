@@ -47,6 +47,7 @@ impl Talk {
             SlashCommand::Quit => Said::over(),
             SlashCommand::History { .. }
             | SlashCommand::HistoryMore
+            | SlashCommand::HistoryBefore { .. }
             | SlashCommand::Search { .. }
             | SlashCommand::Receipts { .. } => self.ask_history(command).await,
             // Made into a message before it comes here.

@@ -52,6 +52,7 @@ impl Talk {
                 Some(page) => self.page(page).await,
                 None => self.error("/history more follows a /history"),
             },
+            SlashCommand::HistoryBefore { id, count } => self.before(id, count).await,
             SlashCommand::Search { words } => self.search(words).await,
             SlashCommand::Receipts { id } => self.receipts(id).await,
             _ => Said::default(),
@@ -97,6 +98,19 @@ impl Talk {
         let Some(Ok(entries)) = self.client.read_history(read).await else { return Vec::new() };
         let line = |entry: &Entry| dimmed(&show::line(&self.lines, entry));
         entries.iter().map(line).collect()
+    }
+
+    /// What stands before a message; ids of others may be several, and the newest is meant.
+    async fn before(&mut self, id: MessageId, count: usize) -> Said {
+        match self.read_history(move |history| history.by_id(&id)).await {
+            Ok(entries) => match entries.into_iter().next_back() {
+                Some(entry) => {
+                    self.page(Page { cid: entry.record.cid, before: entry.place, count }).await
+                }
+                None => self.error(&format!("no message {id} is in this home's history")),
+            },
+            Err(said) => said,
+        }
     }
 
     async fn page(&mut self, page: Page) -> Said {

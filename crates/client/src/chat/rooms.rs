@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Said, Talk};
 use crate::client::SendError;
-use crate::show::rooms as show;
+use crate::show::{retention, rooms as show};
 use crate::slash::RoomCommand;
 
 /// What a list of rooms was asked for.
@@ -22,6 +22,8 @@ enum Wanted {
     List,
     /// The topic of one.
     Topic(RoomName),
+    /// How long one keeps messages.
+    Retention(RoomName),
 }
 
 /// What the chat knows about rooms.
@@ -109,6 +111,10 @@ impl Talk {
             RoomCommand::List => self.ask_rooms(Wanted::List).await,
             RoomCommand::Topic(None) => self.ask_rooms(Wanted::Topic(current)).await,
             RoomCommand::Topic(Some(text)) => self.act(&current, RoomAction::Topic(text)).await,
+            RoomCommand::Retention(None) => self.ask_rooms(Wanted::Retention(current)).await,
+            RoomCommand::Retention(Some(keep_ms)) => {
+                self.act(&current, RoomAction::Retention(keep_ms)).await
+            }
             RoomCommand::Invite(who) => self.act(&current, RoomAction::Admit(who)).await,
             RoomCommand::Kick(who) => {
                 self.act(&current, RoomAction::Remove { who, ban: false }).await
@@ -249,6 +255,10 @@ impl Talk {
                 let info = rooms.iter().find(|info| info.room == *room);
                 info.map(|info| self.topic_line(info)).into_iter().collect()
             }
+            Some(Wanted::Retention(room)) => {
+                let info = rooms.iter().find(|info| info.room == *room);
+                info.map(|info| self.retention_line(info)).into_iter().collect()
+            }
             Some(Wanted::Names) | None => Vec::new(),
         };
         if !more {
@@ -281,6 +291,14 @@ impl Talk {
                 format!("· the topic of #{room}: {}", chat_protocol::sanitise::line(topic))
             }
         }
+    }
+
+    fn retention_line(&self, info: &RoomInfo) -> String {
+        let RoomInfo { room, keep_ms, .. } = info;
+        if self.is_json {
+            return retention::object(&room.to_string(), *keep_ms, None).to_string();
+        }
+        retention::kept(&room.to_string(), *keep_ms)
     }
 
     /// The members of a room, if that was asked for.

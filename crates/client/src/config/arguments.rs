@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_protocol::id::MessageId;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -98,8 +99,12 @@ pub enum Verb {
         #[arg(value_name = "WHERE")]
         place: Option<String>,
         /// How many messages, the newest
-        #[arg(long, value_name = "N", default_value_t = crate::history::read::SHOWN_DEFAULT)]
+        #[arg(long, visible_alias = "limit", value_name = "N",
+              default_value_t = crate::history::read::SHOWN_DEFAULT)]
         count: usize,
+        /// Only what stands before this message, by its id as --json shows it: goes further back
+        #[arg(long, value_name = "ID", value_parser = MessageId::parse)]
+        before: Option<MessageId>,
     },
     /// Find messages that have all these words, in any case; connects to nobody
     Search {

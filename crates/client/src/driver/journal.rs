@@ -219,6 +219,7 @@ impl Journal {
             | Event::Gap { .. }
             | Event::Healed { .. }
             | Event::Unhealed { .. }
+            | Event::Dropped { .. }
             | Event::Alarm { .. } => self.received(event),
             Event::Stored { id, position, recipients, .. } => Operation {
                 seq: Some(*position),
@@ -260,6 +261,7 @@ impl Journal {
             Event::Left { cid, .. } => self.in_room("room.leave", cid, None),
             Event::MemberChanged { cid, who, .. } => self.in_room("room.member", cid, Some(who)),
             Event::Topic { cid, by, .. } => self.in_room("room.topic", cid, Some(by)),
+            Event::Retention { cid, by, .. } => self.in_room("room.retention", cid, Some(by)),
             Event::Complaint { code, reason, .. } => Operation {
                 level: Level::Warn,
                 outcome: Some(Outcome::Refused),
@@ -332,6 +334,13 @@ impl Journal {
                 conversation: Some(conversation(cid).into()),
                 reason: Some(format!("{} messages are missing", missing.len()).into()),
                 ..self.line("message.gap")
+            },
+            Event::Dropped { cid, from, messages, .. } => Operation {
+                level: Level::Warn,
+                peer: from.as_ref().map(|from| from.as_str().into()),
+                conversation: Some(conversation(cid).into()),
+                reason: Some(format!("the server has dropped {messages} messages").into()),
+                ..self.line("message.dropped")
             },
             Event::Healed { cid, from, n } => Operation {
                 peer: Some(from.as_str().into()),

@@ -1,6 +1,7 @@
 //! What was said, from the home of this machine. Connects to nobody.
 
 use chat_protocol::handshake::PasswordKeys;
+use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
 use super::{note, print_json, print_line};
@@ -14,13 +15,32 @@ use crate::sign_in::{Prompt as _, StartError, TerminalPrompt};
 use crate::start::{self, Failure};
 
 /// Prints the newest messages of a conversation, oldest first.
-pub fn history(common: &Common, place: &Recipient, count: usize) -> Result<ExitStatus, Failure> {
+pub fn history(
+    common: &Common,
+    place: &Recipient,
+    count: usize,
+    before: Option<MessageId>,
+) -> Result<ExitStatus, Failure> {
     let (history, _) = open(common)?;
     let cid = place.conversation(history.me()).ok_or_else(|| Failure::Other {
         status: ExitStatus::Usage,
         reason: "there is no conversation with yourself".to_owned(),
     })?;
-    print(common, &history, &history.page(&cid, None, count)?)?;
+    let before = match before {
+        None => None,
+        Some(id) => {
+            let entries = history.by_id(&id)?;
+            let known = entries.into_iter().find(|entry| entry.record.cid == cid);
+            let place = known.map(|entry| entry.place).ok_or_else(|| Failure::Other {
+                status: ExitStatus::Failure,
+                reason: format!(
+                    "there is no message {id} in {cid} in this home's history; --json shows ids"
+                ),
+            })?;
+            Some(place)
+        }
+    };
+    print(common, &history, &history.page(&cid, before, count)?)?;
     Ok(ExitStatus::Ok)
 }
 

@@ -46,6 +46,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             fields.insert("missing".to_owned(), json!(missing));
             vec![object("gap", from, fields)]
         }
+        Event::Dropped { .. } => super::retention::dropped(event).into_iter().collect(),
         Event::Healed { cid, from, n } => {
             let mut fields = place(cid);
             fields.insert("n".to_owned(), json!(n));
@@ -73,7 +74,8 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         Event::Joined { .. }
         | Event::Left { .. }
         | Event::MemberChanged { .. }
-        | Event::Topic { .. } => super::rooms::object(me, event).into_iter().collect(),
+        | Event::Topic { .. }
+        | Event::Retention { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
         // Who asked for the list shows the half that was asked for.
         Event::Command { .. } | Event::Refreshed { .. } | Event::Subscriptions { .. } => Vec::new(),

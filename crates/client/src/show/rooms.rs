@@ -29,6 +29,9 @@ pub(super) fn line(me: &UserName, event: &Event) -> Option<String> {
         Event::Topic { cid, text, by, .. } => {
             format!("[{by}] set the topic of #{}: {}", name(cid), sanitise::line(text))
         }
+        Event::Retention { cid, keep_ms, by, .. } => {
+            format!("[{by}] set {}", super::retention::rule(&name(cid), *keep_ms))
+        }
         _ => return None,
     })
 }
@@ -86,6 +89,9 @@ pub(super) fn object(me: &UserName, event: &Event) -> Option<Value> {
         Event::Topic { cid, text, by, .. } => json!({
             "event": "room", "room": name(cid), "state": "topic", "topic": text, "by": by,
         }),
+        Event::Retention { cid, keep_ms, by, .. } => {
+            super::retention::object(&name(cid), *keep_ms, Some(by))
+        }
         _ => return None,
     })
 }
@@ -102,14 +108,18 @@ pub fn room(info: &RoomInfo) -> String {
         "" => String::new(),
         topic => format!("  {}", sanitise::line(topic)),
     };
-    format!("{mark} #{:<32} {users}{kind}{topic}", info.room)
+    let kept = match info.keep_ms {
+        0 => String::new(),
+        keep_ms => format!(", kept {}", chat_protocol::retention::format(keep_ms)),
+    };
+    format!("{mark} #{:<32} {users}{kind}{kept}{topic}", info.room)
 }
 
 /// One room of a list as an object.
 pub fn room_object(info: &RoomInfo) -> Value {
     json!({
         "event": "room_info", "room": info.room, "open": info.open, "users": info.users,
-        "topic": info.topic, "member": info.member,
+        "topic": info.topic, "member": info.member, "keep_ms": info.keep_ms,
     })
 }
 
@@ -163,9 +173,10 @@ mod tests {
             users: 1,
             topic: "a\u{1b}[2Jb\nc".to_owned(),
             member: true,
+            keep_ms: 90_000,
         };
         let line = room(&info);
-        assert!(line.starts_with("* #ops ") && line.contains("1 user"), "{line}");
+        assert!(line.starts_with("* #ops ") && line.contains("1 user, kept 90s"), "{line}");
         assert!(!line.contains(|c: char| c.is_control()), "{line}");
     }
 }

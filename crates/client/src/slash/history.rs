@@ -8,13 +8,23 @@ use crate::config::Recipient;
 use crate::history::read::SHOWN_DEFAULT;
 use crate::input::{self, Input, InputError};
 
-/// `/history [WHERE] [N]` and `/history more`. A single number is a count, not a name.
+/// `/history [WHERE] [N]`, `/history more` and `/history before ID [N]`. A single number is a count, not a name.
 pub(super) fn parse_history(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let (first, rest) = first_word(rest);
     if first.eq_ignore_ascii_case("more") && rest.is_empty() {
         return Ok(Input::Slash(SlashCommand::HistoryMore));
     }
     let (second, surplus) = first_word(rest);
+    // Nobody who is called so has a count that reads as an id.
+    if let Ok(id) = MessageId::parse(second)
+        && first.eq_ignore_ascii_case("before")
+    {
+        let (count, surplus) = first_word(surplus);
+        let Ok(count) = (if count.is_empty() { Ok(SHOWN_DEFAULT) } else { count.parse() }) else {
+            return row.alone(count, SlashCommand::HistoryMore);
+        };
+        return row.alone(surplus, SlashCommand::HistoryBefore { id, count });
+    }
     let (place, count) = match (first, second) {
         ("", _) => (None, None),
         (one, "") if one.parse::<usize>().is_ok() => (None, one.parse().ok()),
@@ -100,6 +110,13 @@ mod tests {
         assert_eq!(history("/history all 7"), (Some(Recipient::All), 7));
         let more = Input::Slash(SlashCommand::HistoryMore);
         assert_eq!(input::parse("/history MORE"), Ok(more));
+        let id = MessageId::new(5, [1; 10]);
+        for (line, count) in [("", SHOWN_DEFAULT), (" 7", 7)] {
+            let before = Input::Slash(SlashCommand::HistoryBefore { id, count });
+            assert_eq!(input::parse(&format!("/history before {id}{line}")), Ok(before));
+        }
+        assert!(input::parse(&format!("/history before {id} x")).is_err());
+        assert!(input::parse(&format!("/history before {id} 7 8")).is_err());
         for line in ["/history bob x", "/history bob 7 8", "/history #a/b", "/history b:b 1"] {
             assert!(input::parse(line).is_err(), "{line}");
         }

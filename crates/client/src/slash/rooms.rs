@@ -2,6 +2,7 @@
 
 use chat_protocol::limits::TOPIC_BYTES_MAX;
 use chat_protocol::name::{RoomName, UserName};
+use chat_protocol::retention;
 
 use super::{SlashCommand, SlashRow, first_word};
 use crate::input::{self, Input, InputError};
@@ -26,6 +27,9 @@ pub enum RoomCommand {
     Go(Option<RoomName>),
     /// Set the topic, or show it.
     Topic(Option<String>),
+    /// Say how long the server keeps messages: milliseconds, 0 for ever, nothing for its default; or
+    /// show it.
+    Retention(Option<Option<u64>>),
     /// Let somebody in.
     Invite(UserName),
     /// Put somebody out.
@@ -104,6 +108,17 @@ pub(super) fn topic(_row: &'static SlashRow, rest: &str) -> Result<Input, InputE
     Ok(Input::Slash(asks(RoomCommand::Topic(text))))
 }
 
+/// A time, `off`, `default`, or nothing.
+pub(super) fn retention(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (time, surplus) = first_word(rest);
+    let keep = match time.to_ascii_lowercase().as_str() {
+        "" => None,
+        "default" => Some(None),
+        time => Some(Some(retention::parse(time).map_err(InputError::BadKeepTime)?)),
+    };
+    row.alone(surplus, asks(RoomCommand::Retention(keep)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +143,10 @@ mod tests {
             ("/create ops PRIVATE", "Create { room: \"ops\", private: true }"),
             ("/topic", "Topic(None)"),
             ("/topic  on call:  bob ", "Topic(Some(\"on call:  bob\"))"),
+            ("/retention", "Retention(None)"),
+            ("/retention 2m", "Retention(Some(Some(120000)))"),
+            ("/retention OFF", "Retention(Some(Some(0)))"),
+            ("/retention default", "Retention(Some(None))"),
             ("/kick bob", "Kick(\"bob\")"),
         ] {
             assert_eq!(said(line), meaning, "{line}");
@@ -144,6 +163,8 @@ mod tests {
             ("/kick", "needs a user"),
             ("/kick bob now", "takes nothing more"),
             ("/members ops", "takes nothing more"),
+            ("/retention 30", "expected a time from 1s to 36500d as 90d"),
+            ("/retention 1d 2h", "takes nothing more"),
         ] {
             let error = input::parse(line).expect_err(line).to_string();
             assert!(error.contains(part), "{line}: {error}");

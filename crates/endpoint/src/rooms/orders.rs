@@ -49,6 +49,8 @@ pub enum RoomAction {
     },
     /// Say what an open room is about. The hub reads it.
     Topic(String),
+    /// Say how long the hub keeps the messages: milliseconds, 0 for ever, `None` for its default.
+    Retention(Option<u64>),
 }
 
 impl RoomAction {
@@ -56,7 +58,11 @@ impl RoomAction {
     pub(super) fn who<'a>(&'a self, me: &'a UserName) -> &'a UserName {
         match self {
             Self::Admit(who) | Self::Remove { who, .. } | Self::Role { who, .. } => who,
-            Self::Join { .. } | Self::Create { .. } | Self::Leave | Self::Topic(_) => me,
+            Self::Join { .. }
+            | Self::Create { .. }
+            | Self::Leave
+            | Self::Topic(_)
+            | Self::Retention(_) => me,
         }
     }
 
@@ -72,7 +78,7 @@ impl RoomAction {
             Self::Role { who, admin } => {
                 room.members().get(who).is_some_and(|member| member.admin == *admin)
             }
-            Self::Topic(_) => false,
+            Self::Topic(_) | Self::Retention(_) => false,
         }
     }
 
@@ -84,7 +90,9 @@ impl RoomAction {
             }
             Self::Create { private: false } => (MemberOperation::Create, MemberArgument::Open),
             Self::Create { private: true } => (MemberOperation::Create, MemberArgument::Invite),
-            Self::Join { .. } | Self::Topic(_) => (MemberOperation::Join, MemberArgument::None),
+            Self::Join { .. } | Self::Topic(_) | Self::Retention(_) => {
+                (MemberOperation::Join, MemberArgument::None)
+            }
             Self::Leave => (MemberOperation::Leave, MemberArgument::None),
             Self::Admit(_) => (MemberOperation::Admit, MemberArgument::None),
             Self::Remove { ban: false, .. } => (MemberOperation::Remove, MemberArgument::None),
@@ -104,7 +112,7 @@ pub(crate) struct RoomOrder {
     has_view: bool,
     /// The link that is under way, and its digest.
     flying: Option<(MemberHeader, Digest)>,
-    /// The topic is under way.
+    /// The topic, or how long messages are kept, is under way.
     is_asked: bool,
     /// The request for the keys of whom it is about.
     keys: Option<MessageId>,
@@ -184,8 +192,17 @@ impl Endpoint {
     fn advance_order(&mut self, now_ms: u64, id: MessageId) {
         let Some(order) = self.orders.get(&id).cloned() else { return };
         let cid = &order.cid;
-        if let RoomAction::Topic(text) = &order.action {
-            self.text(&ClientToHub::Topic { id, cid: cid.clone(), text: text.clone() });
+        let asked = match &order.action {
+            RoomAction::Topic(text) => {
+                Some(ClientToHub::Topic { id, cid: cid.clone(), text: text.clone() })
+            }
+            RoomAction::Retention(keep_ms) => {
+                Some(ClientToHub::Retention { id, cid: cid.clone(), keep_ms: *keep_ms })
+            }
+            _ => None,
+        };
+        if let Some(asked) = asked {
+            self.text(&asked);
             if let Some(order) = self.orders.get_mut(&id) {
                 order.is_asked = true;
             }
@@ -390,8 +407,8 @@ impl Endpoint {
             }
             RoomAction::Role { who, admin: true } => changed(cid, who, MemberChange::Admin),
             RoomAction::Role { who, admin: false } => changed(cid, who, MemberChange::NoAdmin),
-            // Answered with the topic.
-            RoomAction::Topic(_) => return,
+            // Answered with the setting.
+            RoomAction::Topic(_) | RoomAction::Retention(_) => return,
         };
         self.tell(event);
     }
@@ -429,5 +446,17 @@ impl Endpoint {
     ) {
         let id = id.filter(|id| self.orders.remove(id).is_some());
         self.tell(Event::Topic { id, cid, text, by });
+    }
+
+    /// How long the messages of a room are kept was set, by this user or another one.
+    pub(crate) fn on_retention(
+        &mut self,
+        id: Option<MessageId>,
+        cid: ConversationId,
+        keep_ms: u64,
+        by: UserName,
+    ) {
+        let id = id.filter(|id| self.orders.remove(id).is_some());
+        self.tell(Event::Retention { id, cid, keep_ms, by });
     }
 }

@@ -35,9 +35,12 @@ pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> 
         _ if !room.contains(me) => {
             Some((code::NOT_A_MEMBER, format!("you are not in {place}; /join it first")))
         }
+        RoomAction::Leave if room.needs_admin(me) => {
+            Some((code::NOT_ALLOWED, last_admin(me, &place)))
+        }
         RoomAction::Leave => (*room.conversation() == ConversationId::all())
             .then(|| (code::NOT_ALLOWED, "nobody can leave ALL".to_owned())),
-        RoomAction::Topic(_) => None,
+        RoomAction::Topic(_) | RoomAction::Retention(_) => None,
         RoomAction::Admit(_) | RoomAction::Remove { .. } | RoomAction::Role { .. } => {
             administer(room, me, action, &place).map(|reason| (code::NOT_ALLOWED, reason))
         }
@@ -64,6 +67,13 @@ fn of_feed(
         }
         _ => None,
     }
+}
+
+fn last_admin(who: &UserName, place: &str) -> String {
+    format!(
+        "{who} is the last admin of {place}, and nobody could be let in any more; make somebody \
+         else an admin with /op NAME first"
+    )
 }
 
 fn join(room: &Membership, create: bool, place: &str) -> Option<Refusal> {
@@ -101,6 +111,11 @@ fn administer(
     match action {
         RoomAction::Remove { who, ban: false } if !room.contains(who) => {
             Some(format!("{who} is not in {place}"))
+        }
+        RoomAction::Remove { who, .. } | RoomAction::Role { who, admin: false }
+            if room.needs_admin(who) =>
+        {
+            Some(last_admin(who, place))
         }
         RoomAction::Role { who, .. } if !room.contains(who) => {
             Some(format!("{who} is not in {place}; /invite them first"))

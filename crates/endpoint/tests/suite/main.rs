@@ -13,6 +13,8 @@ mod random;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod rules;

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
-use super::{LogFormat, TlsMode, Verify, parse_time};
+use super::{LogFormat, TlsMode, Verify, parse_retention, parse_time};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, Error)]
@@ -54,6 +54,7 @@ pub(super) struct FileOptions {
     pub(super) drain_timeout: Option<FileTime>,
     pub(super) mailbox_messages: Option<u64>,
     pub(super) mailbox_bytes: Option<u64>,
+    pub(super) retention: Option<FileRetention>,
 }
 
 /// A time as on the command line.
@@ -64,6 +65,17 @@ impl<'de> Deserialize<'de> for FileTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_time(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// How long messages are kept, in milliseconds, written as on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileRetention(pub(super) u64);
+
+impl<'de> Deserialize<'de> for FileRetention {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_retention(&text).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -94,6 +106,7 @@ impl FileOptions {
             ("drain_timeout", self.drain_timeout.is_some()),
             ("mailbox_messages", self.mailbox_messages.is_some()),
             ("mailbox_bytes", self.mailbox_bytes.is_some()),
+            ("retention", self.retention.is_some()),
         ]
         .into_iter()
         .filter_map(|(key, is_set)| is_set.then_some(key))

@@ -123,6 +123,11 @@ pub struct Conversation {
     pub newest: u64,
     /// What an open room is about.
     pub topic: String,
+    /// How long a room keeps its messages, in milliseconds, 0 for ever; `None` for the default.
+    pub keep_ms: Option<u64>,
+    /// When the oldest that a room may drop was accepted, Unix time in milliseconds; 0 when only
+    /// the store knows.
+    pub(super) oldest_ms: Option<u64>,
     /// The last link about those who left or were removed, by its number.
     pub gone: HashMap<UserName, u32>,
     /// Who came in lately, and when.
@@ -141,6 +146,8 @@ impl Conversation {
             epochs: VecDeque::new(),
             newest: 0,
             topic: String::new(),
+            keep_ms: None,
+            oldest_ms: None,
             gone: HashMap::new(),
             joined: Vec::new(),
             backlogs: Vec::new(),
@@ -238,6 +245,9 @@ impl Router {
             }
         }
         conversation.topic = row.topic;
+        conversation.keep_ms = row.keep_ms;
+        // The first step looks.
+        conversation.oldest_ms = (row.newest > 0 && !row.cid.is_direct()).then_some(0);
         for (link, digest, _) in &row.links {
             conversation.apply_link(link, *digest);
         }

@@ -172,6 +172,10 @@ impl Router {
         let audience = Audience::Devices { lines: Arc::clone(&epoch.lines), sender: new.line };
         if let Some(conversation) = self.conversations.get_mut(cid) {
             conversation.push_epoch(epoch, now_ms);
+            // The key that this one replaces will go, too.
+            if conversation.note_oldest(new.hub_ms) {
+                self.note_due(log);
+            }
         }
         let payload = Payload::Epoch {
             frame: new.frame,

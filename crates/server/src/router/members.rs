@@ -2,7 +2,7 @@
 
 use chat_protocol::{
     code,
-    header::{MemberHeader, MemberOperation},
+    header::{MemberArgument, MemberHeader, MemberOperation},
     hub::Head,
     members::{MemberError, Membership},
     name::{ConversationId, ConversationKind, UserName},
@@ -63,6 +63,15 @@ impl Router {
                 };
             }
             Err(error) => return Decision::refuse(code::NOT_ALLOWED, error.to_string()),
+        }
+        let is_no_admin = matches!(header.op, MemberOperation::Leave | MemberOperation::Remove)
+            || header.arg == MemberArgument::Member;
+        if is_no_admin && membership.needs_admin(&header.who) {
+            let reason = format!(
+                "{} is the last admin of {cid}; make somebody else an admin with /op NAME first",
+                header.who
+            );
+            return Decision::refuse(code::NOT_ALLOWED, reason);
         }
         pending.conversations.insert(cid.clone());
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (header.op, cid.kind()) {

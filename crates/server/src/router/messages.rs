@@ -101,6 +101,9 @@ impl Router {
     pub(super) fn resolve_message(&self, header: &MessageHeader, conflict: Conflict) -> Decision {
         let is_in_memory =
             self.conversations.get(&header.cid).is_some_and(|c| c.epoch(&header.e).is_some());
+        // A frame that was stored may be gone by now. Under a newer key it is stored once more, and
+        // who had it before knows its id.
+        let keeps_all = self.conversations.get(&header.cid).is_none_or(|c| self.keep_ms(c) == 0);
         if !self.conversations.get(&header.cid).is_some_and(|c| c.contains(&header.from)) {
             let reason = format!("you are not a member of {}", header.cid);
             return Decision::refuse(code::NOT_A_MEMBER, reason);
@@ -110,10 +113,11 @@ impl Router {
                 code::CONFLICT,
                 "another message was stored under this id; use a new id",
             ),
-            Conflict::Missing { .. } if is_in_memory => Decision::refuse(
+            Conflict::Missing { .. } if is_in_memory && keeps_all => Decision::refuse(
                 code::REPLAY,
                 format!("the counter {} of this epoch was used before", header.n),
             ),
+            Conflict::Missing { .. } if is_in_memory => Decision::Rekey(self.head(&header.cid)),
             Conflict::Missing { is_epoch_known: true } => Decision::Rekey(self.head(&header.cid)),
             Conflict::Missing { is_epoch_known: false } => self.no_epoch(&header.cid),
         }
@@ -129,6 +133,7 @@ impl Router {
     fn apply_message(&mut self, new: NewEntry, position: u64) -> Effects {
         let Some(conversation) = self.conversation_of_log(&new) else { return Effects::default() };
         conversation.newest = position;
+        let is_oldest = conversation.note_oldest(new.hub_ms);
         let epoch = conversation.epochs.iter_mut().find(|epoch| Some(epoch.id) == new.epoch);
         let Some(epoch) = epoch else { return Effects::default() };
         epoch.count(new.line, new.n);
@@ -142,6 +147,9 @@ impl Router {
             payload: Payload::Frame(new.frame),
         };
         let recipient = other.filter(|_| conversation.cid.is_direct());
+        if is_oldest {
+            self.note_due(log);
+        }
         if let Some(to) = recipient {
             self.count_waiting(log, to, bytes);
         }

@@ -50,7 +50,7 @@ impl Router {
     }
 
     /// Whether somebody may know more of a room than its name: it is open, or they are in it.
-    fn sees(&self, name: &UserName, cid: &ConversationId) -> bool {
+    pub(super) fn sees(&self, name: &UserName, cid: &ConversationId) -> bool {
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
         membership.is_some_and(|m| m.exists() && (m.is_open() || m.contains(name)))
     }
@@ -89,6 +89,7 @@ impl Router {
             users: u32::try_from(membership.members().len()).unwrap_or(u32::MAX),
             topic: conversation.topic.clone(),
             member: membership.contains(name),
+            keep_ms: self.keep_ms(conversation),
         })
     }
 

@@ -8,8 +8,8 @@ use chat_protocol::{
 };
 
 use super::{
-    AccountId, CommitError, Committed, Conflict, DeviceId, EpochId, LogId, NewEntry, Probe,
-    Proposal, Store, Stored,
+    AccountId, CommitError, Committed, Conflict, DeviceId, Dropped, EpochId, LogId, NewEntry,
+    Probe, Proposal, Store, Stored,
 };
 
 /// Keeps what decides about conflicts, and nothing else.
@@ -88,12 +88,20 @@ impl MemoryStore {
                     Ok(Stored::Link { log, position: self.position })
                 }
             }
-            Proposal::Password(_) | Proposal::Cursors { .. } | Proposal::Topic(_) => {
-                Ok(Stored::Done)
-            }
+            Proposal::Password(_)
+            | Proposal::Cursors { .. }
+            | Proposal::Topic(_)
+            | Proposal::Retention(_) => Ok(Stored::Done),
+            // What was said and when is not kept here.
+            Proposal::Drop(_) => Ok(Stored::Dropped(Dropped::default())),
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }
+    }
+
+    /// Knows a message no longer, as after it was dropped.
+    pub fn forget(&mut self, sender: AccountId, log: LogId, id: MessageId) {
+        self.entries.remove(&(sender, log, id));
     }
 
     fn device(&mut self) -> DeviceId {

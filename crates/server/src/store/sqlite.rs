@@ -20,7 +20,7 @@ use super::{CommitError, Committed, Proposal, Snapshot, Store};
 use crate::metrics::Metrics;
 
 pub use open::DATABASE_FILE;
-pub use reads::{Page, PageEntry, PageEpoch, PageRequest, ReadError, Reads};
+pub use reads::{Page, PageDropped, PageEntry, PageEpoch, PageRequest, ReadError, Reads};
 
 /// Why the database cannot be used.
 #[derive(Debug, Error)]

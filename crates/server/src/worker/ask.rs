@@ -70,6 +70,12 @@ impl<S: Store> Worker<S> {
                     Err(refusal) => self.tell(peer, &asked(&refusal, *id)),
                 }
             }
+            ClientToHub::Retention { id, cid, keep_ms } => {
+                match self.router.decide_retention(peer, cid, *keep_ms) {
+                    Ok(proposal) => return Some(proposal),
+                    Err(refusal) => self.tell(peer, &asked(&refusal, *id)),
+                }
+            }
             ClientToHub::Auth { .. } => {
                 let refusal = Refusal::new(code::MALFORMED, "you are signed in already");
                 self.tell(peer, &refusal.to_message(HubStage::Request, None));
@@ -78,25 +84,35 @@ impl<S: Store> Worker<S> {
         None
     }
 
-    /// A topic is durable: answers who set it and tells the others in the room.
+    /// A setting of a room is durable: answers who set it and tells the others in the room.
     pub(super) fn finish_question(&mut self, peer: &Arc<Peer>, question: &ClientToHub) {
-        let ClientToHub::Topic { id, cid, text } = question else { return };
-        let members = self.router.apply_topic(cid, text);
-        let told = |id| HubToClient::Topic {
-            id,
-            cid: cid.clone(),
-            text: text.clone(),
-            by: peer.name.clone(),
+        let by = peer.name.clone();
+        let (members, answer, notice) = match question {
+            ClientToHub::Topic { id, cid, text } => {
+                let told = |id| HubToClient::Topic {
+                    id,
+                    cid: cid.clone(),
+                    text: text.clone(),
+                    by: by.clone(),
+                };
+                (self.router.apply_topic(cid, text), told(Some(*id)), told(None))
+            }
+            ClientToHub::Retention { id, cid, keep_ms } => {
+                let (keep_ms, members) = self.router.apply_retention(cid, *keep_ms);
+                let told =
+                    |id| HubToClient::Retention { id, cid: cid.clone(), keep_ms, by: by.clone() };
+                (members, told(Some(*id)), told(None))
+            }
+            _ => return,
         };
-        self.tell(peer, &told(Some(*id)));
-        let notice = hub::write(&told(None)).into();
-        self.sessions.tell(&members, &notice, Some(peer.connection));
+        self.tell(peer, &answer);
+        self.sessions.tell(&members, &hub::write(&notice).into(), Some(peer.connection));
     }
 
     /// There was no room for what a question wanted kept. A cursor that was not kept only means
     /// that something comes twice.
     pub(super) fn question_was_not_kept(&self, peer: &Peer, question: &ClientToHub) {
-        if let ClientToHub::Topic { id, .. } = question {
+        if let ClientToHub::Topic { id, .. } | ClientToHub::Retention { id, .. } = question {
             self.tell(peer, &asked(&Refusal::storage_full(), *id));
         }
     }

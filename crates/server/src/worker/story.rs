@@ -120,6 +120,7 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         ClientToHub::Members { id, .. } => ("request.members", Some(id)),
         ClientToHub::Rooms { id, .. } => ("request.rooms", Some(id)),
         ClientToHub::Topic { id, .. } => ("request.topic", Some(id)),
+        ClientToHub::Retention { id, .. } => ("request.retention", Some(id)),
         ClientToHub::Seen { .. } => ("request.seen", None),
         ClientToHub::Auth { .. } => ("request.auth", None),
     };

@@ -92,14 +92,21 @@ pub(crate) fn broken(facts: &[Dated]) -> Vec<Violation> {
 /// What has not come yet of what must come in the end. Empty: all is settled.
 pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
     let mut findings = Findings::default();
+    let mut dropped = dropped(facts);
     for (id, message) in &gather(facts, &mut Findings::default()) {
-        let Some(Submitted { by, what, .. }) = message.submitted else { continue };
+        let Some(Submitted { by, place, what, .. }) = message.submitted else { continue };
         let is_answered = message.stored.len() + message.refused.len() > 0;
         findings.unless(is_answered, "answer", || format!("{by} has no answer for {id}"));
         let Some((_, recipients)) = message.stored.first() else { continue };
         match what {
             What::Text(_) => {
                 for person in *recipients {
+                    // What was dropped is not shown; but no more than was said.
+                    let left = dropped.get_mut(&(person, place)).filter(|left| **left > 0);
+                    if let Some(left) = left.filter(|_| !message.shown.contains_key(person)) {
+                        *left -= 1;
+                        continue;
+                    }
                     findings.unless(message.shown.contains_key(person), "delivery", || {
                         format!("{person} was never shown {id} of {by}")
                     });
@@ -131,6 +138,17 @@ pub(crate) fn lost(facts: &[Dated]) -> Vec<Violation> {
         findings.unless(is_final, "final", || format!("{id} was refused and is kept all the same"));
     }
     findings.0
+}
+
+/// How many messages of a place the hub says it has dropped before a person had them.
+fn dropped(facts: &[Dated]) -> BTreeMap<(&Person, &Place), u64> {
+    let mut dropped = BTreeMap::new();
+    for Dated { fact, .. } in facts {
+        if let Fact::Dropped { at, place, messages } = fact {
+            *dropped.entry((at, place)).or_default() += *messages;
+        }
+    }
+    dropped
 }
 
 fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId, Message<'a>> {
@@ -190,7 +208,7 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId
             Fact::Kept { id, position, .. } => {
                 messages.entry(*id).or_default().kept.push(*position);
             }
-            Fact::Gap { .. } | Fact::Trouble { .. } | Fact::DiskFull => {}
+            Fact::Gap { .. } | Fact::Trouble { .. } | Fact::Dropped { .. } | Fact::DiskFull => {}
         }
     }
     messages

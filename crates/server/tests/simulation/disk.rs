@@ -4,6 +4,7 @@
 //! contents beside it, in two layers, and reads from the durable one.
 
 mod contents;
+mod dropped;
 mod reads;
 
 use std::{

@@ -34,6 +34,8 @@ pub(crate) enum Fact {
     Trouble { at: Person, what: String },
     /// A device misses messages of somebody, and says so.
     Gap { at: Person, from: Person, place: Place, missing: Vec<u32> },
+    /// A device was told that the hub has dropped messages of others by the room's retention.
+    Dropped { at: Person, place: Place, messages: u64 },
     /// The disk of the hub is full from here on.
     DiskFull,
     /// At the end of a run: a message as the hub's disk has it.

@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     /// When the last of them comes.
     pub(crate) newcomer_ms: u64,
     pub(crate) delay: Delay,
+    /// How long rooms keep messages, in virtual milliseconds; 0 for ever.
+    pub(crate) retention_ms: u64,
     pub(crate) events: Vec<Planned>,
 }
 
@@ -110,7 +112,10 @@ impl Plan {
             spread(&mut events, &mut dice, event);
         }
         events.sort_by_key(|planned| planned.at_ms);
-        Self { people, newcomer_ms, delay, events }
+        // Of dice of its own, so that it changes nothing else of a seed.
+        let mut dice = Dice::new(seed, u64::MAX);
+        let retention_ms = if dice.percent(30) { dice.between(1_000, SAFETY_MS) } else { 0 };
+        Self { people, newcomer_ms, delay, retention_ms, events }
     }
 }
 
@@ -172,8 +177,9 @@ fn fault(dice: &mut Dice, people: usize) -> Happening {
 impl fmt::Display for Plan {
     /// Every option, a line each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { people, newcomer_ms, delay, events } = self;
+        let Self { people, newcomer_ms, delay, retention_ms, events } = self;
         writeln!(f, "people {people}, the last one at {newcomer_ms} ms, {delay:?}")?;
+        writeln!(f, "rooms keep messages for {retention_ms} ms")?;
         events.iter().try_for_each(|Planned { at_ms, event }| writeln!(f, "{at_ms:>6} {event:?}"))
     }
 }

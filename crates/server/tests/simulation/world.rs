@@ -82,6 +82,7 @@ struct HubLife {
 /// What everybody in a world shares.
 pub(crate) struct World {
     delay: Delay,
+    retention_ms: u64,
     disk: Disk,
     facts: Mutex<Vec<Dated>>,
     hub: Mutex<Option<HubLife>>,
@@ -168,6 +169,7 @@ impl World {
             identity: keys::hub_identity(),
             verify: Verify::Signature,
             mailbox: chat_server::router::MailboxLimits::default(),
+            retention_ms: self.retention_ms,
             metrics: Arc::new(Metrics::default()),
             log: OperationLog::disabled(),
             console: Console::none(),
@@ -220,6 +222,7 @@ impl Director {
         let plan = Plan::of(seed);
         let world = World {
             delay: plan.delay,
+            retention_ms: plan.retention_ms,
             disk: Disk::new(Dice::new(seed, 1), mistake),
             facts: Mutex::default(),
             hub: Mutex::default(),

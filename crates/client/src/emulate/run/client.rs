@@ -409,6 +409,9 @@ impl Emulated {
             Event::Gap { from, missing, .. } => {
                 tracing::warn!(client, %from, ?missing, "gap");
             }
+            Event::Dropped { messages, .. } => {
+                tracing::warn!(client, messages, "dropped by retention");
+            }
             Event::Healed { from, n, .. } => {
                 tracing::info!(client, %from, ?n, "healed");
             }

@@ -39,6 +39,8 @@ pub(crate) struct Faults {
     pub(crate) busy: usize,
     /// So many of the next links are answered with RETRY.
     pub(crate) busy_links: usize,
+    /// The devices of every epoch are refused; counts how often.
+    pub(crate) refuses_devices: Option<usize>,
     /// Frames in a closed epoch are delivered as well as answered with REKEY.
     pub(crate) deliver_closed: bool,
     /// Messages are answered as stored when [`TestHub::release`] is called.

@@ -120,6 +120,12 @@ impl TestHub {
                     self.answer(other, &HubToClient::Heads { heads: heads.clone() });
                 }
             }
+            Header::Key(key) if self.faults.refuses_devices.is_some() => {
+                *self.faults.refuses_devices.as_mut().unwrap() += 1;
+                self.pending = None;
+                let head = Some(self.head(&key.cid));
+                self.refuse(index, MessageId(key.eid.0), code::MEMBERS, head);
+            }
             Header::Key(_) => {
                 self.pending = Some(Pending { frame, members: Vec::new(), wraps: Vec::new() });
             }
@@ -198,7 +204,7 @@ impl TestHub {
     }
 
     fn take_upload(&mut self, index: usize, upload: Upload) {
-        let pending = self.pending.as_mut().expect("a KEY came first");
+        let Some(pending) = self.pending.as_mut() else { return };
         match upload {
             Upload::Members { bytes, .. } => pending.members.extend_from_slice(&bytes),
             Upload::Wraps { wraps, .. } => pending.wraps.extend(wraps),

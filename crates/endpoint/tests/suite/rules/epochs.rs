@@ -1,6 +1,7 @@
 //! Views, and epochs that close, come again or are old (rules R4, R5, R12, R13).
 
 use chat_endpoint::{Alarm, Event};
+use chat_protocol::code;
 use chat_protocol::frame::RawFrame;
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::label;
@@ -191,4 +192,26 @@ fn r13_a_message_that_comes_again_is_shown_once() {
     assert_eq!(named, 4, "the same receipt every time");
     let delivered = |event: &Event| matches!(event, Event::Delivered { id: of, .. } if *of == id);
     assert_eq!(hub.count(0, delivered), 1);
+}
+
+/// Goal: a hub that counts other devices than this one, as when a member's key is not the one they
+/// are known by, is not asked for ever, and the person is told; when it agrees, what was said goes
+/// out. Method: every epoch is refused for a minute.
+#[test]
+fn devices_that_are_refused_again_and_again_are_told_of_and_tried_at_a_pace() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.faults.refuses_devices = Some(0);
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "patience").expect("a text that can be said");
+    hub.run();
+    let tries = hub.faults.refuses_devices.take().unwrap();
+    assert!((9..=14).contains(&tries), "{tries} tries in a minute");
+    let told =
+        |event: &Event| matches!(event, Event::Complaint { code, .. } if code == code::MEMBERS);
+    assert_eq!(hub.count(0, told), 1);
+    hub.now += 60_000;
+    let now = hub.now;
+    hub.peers[0].endpoint.handle_timeout(now);
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: patience"]);
 }

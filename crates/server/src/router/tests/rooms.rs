@@ -8,7 +8,7 @@ use chat_protocol::{
 use super::*;
 use crate::{
     limits::{ROOMS_MAX, ROOMS_PER_USER_MAX},
-    store::NewTopic,
+    store::{Dropped, NewTopic},
 };
 
 impl World {
@@ -193,4 +193,75 @@ fn who_has_just_left_still_confirms_what_they_got() {
     };
     let request = World::request(&bob, Header::Receipt(header), None);
     assert!(matches!(world.put(&request), Came::Stored(_)));
+}
+
+#[test]
+fn the_last_admin_of_a_private_room_stays_while_others_are_in_it() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    world.create_private(&alice, "room:crew");
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &bob);
+    let leave = world.link(&alice, "room:crew", MemberOperation::Leave, &alice);
+    assert_eq!(world.put(&leave), Came::Refused(code::NOT_ALLOWED));
+    let role = |arg| (MemberOperation::Role, arg);
+    let deop = world.with_argument(&alice, "room:crew", role(MemberArgument::Member), &alice);
+    assert_eq!(world.put(&deop), Came::Refused(code::NOT_ALLOWED));
+    let op = world.with_argument(&alice, "room:crew", role(MemberArgument::Admin), &bob);
+    assert!(matches!(world.put(&op), Came::Stored(_)));
+    let leave = world.link(&alice, "room:crew", MemberOperation::Leave, &alice);
+    assert!(matches!(world.put(&leave), Came::Stored(_)));
+    let leave = world.link(&bob, "room:crew", MemberOperation::Leave, &bob);
+    assert!(matches!(world.put(&leave), Came::Stored(_)), "alone, the last one may go");
+}
+
+/// Goal: an admin says how long a room keeps messages, nobody else does, and the hub drops in time
+/// and nothing before. Method: a private room, an open one and the lobby, with a clock.
+#[test]
+fn retention_is_set_by_admins_and_falls_due() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let carol = world.user("carol", 2);
+    world.create_private(&alice, "room:crew");
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &bob);
+    world.do_link(&bob, "room:lobby", MemberOperation::Join, &bob);
+    let set = |world: &World, user: &User, room: &str, keep_ms| {
+        let decided = world.router.decide_retention(&user.peer, &cid(room), keep_ms);
+        decided.map(|_| ()).map_err(|refusal| refusal.code)
+    };
+    for (user, room, keep_ms, expected) in [
+        (&alice, "room:crew", Some(60_000), Ok(())),
+        (&alice, "room:crew", Some(0), Ok(())),
+        (&alice, "room:crew", None, Ok(())),
+        (&alice, "room:crew", Some(999), Err(code::NOT_ALLOWED)),
+        (&alice, "room:crew", Some(u64::MAX), Err(code::NOT_ALLOWED)),
+        (&bob, "room:crew", Some(60_000), Err(code::NOT_ALLOWED)),
+        (&carol, "room:crew", Some(60_000), Err(code::NO_SUCH_ROOM)),
+        (&bob, "room:lobby", Some(60_000), Err(code::NOT_ALLOWED)),
+        (&bob, "dm:alice:bob", Some(60_000), Err(code::NO_SUCH_ROOM)),
+    ] {
+        assert_eq!(set(&world, user, room, keep_ms), expected, "{room} {keep_ms:?}");
+    }
+
+    world.make(&alice, &cid("room:crew"), None, &[&alice, &bob]);
+    assert_eq!(world.router.next_drop_ms(), None, "everything is kept");
+    let accepted_ms = world.now_ms;
+    let (applies, members) = world.router.apply_retention(&cid("room:crew"), Some(60_000));
+    assert_eq!((applies, members.len()), (60_000, 2));
+    let due_ms = accepted_ms + 60_001;
+    assert_eq!(world.router.next_drop_ms(), Some(due_ms));
+    assert!(world.router.decide_drop(due_ms - 1).is_none());
+    let step = world.router.decide_drop(due_ms).unwrap();
+    assert_eq!((step.before_ms, step.keep_ms), (accepted_ms + 1, 60_000));
+    let more = Dropped { messages: 256, is_more: true, oldest_ms: None };
+    world.router.apply_drop(step.log, &more);
+    assert!(world.router.decide_drop(due_ms).is_some(), "the next step at once");
+    let rest = Dropped { messages: 1, is_more: false, oldest_ms: Some(accepted_ms + 5) };
+    world.router.apply_drop(step.log, &rest);
+    assert_eq!(world.router.next_drop_ms(), Some(due_ms + 5));
+    world.router.apply_retention(&cid("room:crew"), Some(0));
+    assert_eq!(world.router.next_drop_ms(), None);
+    world.router.keep_for(1_000);
+    assert_eq!(world.router.next_drop_ms(), None, "the room says otherwise");
+    world.router.apply_retention(&cid("room:crew"), None);
+    assert_eq!(world.router.next_drop_ms(), Some(accepted_ms + 5 + 1_001));
 }

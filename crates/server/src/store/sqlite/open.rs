@@ -21,7 +21,7 @@ use crate::store::{
 pub const DATABASE_FILE: &str = "chat.sqlite";
 
 /// `PRAGMA user_version` of this schema.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Pages the writer keeps in memory, in KiB: appends touch few pages, and everything that is read
 /// often is in the router's memory already.
@@ -69,6 +69,29 @@ CREATE INDEX entries_by_log ON entries (position >> 12, log);
 CREATE TABLE segments (
   log INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY (log, segment)) STRICT, WITHOUT ROWID;
 ";
+
+/// What version 3 has more than version 2. A server of version 2 would give the positions of
+/// deleted messages again, so it must not open such a file.
+///
+/// - `retention`: what a room says for itself.
+/// - `dropped`: no message of this log up to `position` is kept; they were accepted before
+///   `before_ms`. Epochs below `g` have no key any more.
+/// - `dropped_from`: one bit for each position where a message of `sender` was, 64 in a row: how
+///   many of them somebody who was away has missed.
+/// - `dropped_counters`: the highest counter of a line in an epoch, once its frame is gone.
+const RETENTION: &str = "
+CREATE TABLE retention (log INTEGER PRIMARY KEY, keep_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE dropped (
+  log INTEGER PRIMARY KEY, position INTEGER NOT NULL, before_ms INTEGER NOT NULL,
+  keep_ms INTEGER NOT NULL, g INTEGER NOT NULL) STRICT;
+CREATE TABLE dropped_from (
+  log INTEGER NOT NULL, bucket INTEGER NOT NULL, sender INTEGER NOT NULL, bits INTEGER NOT NULL,
+  PRIMARY KEY (log, bucket, sender)) STRICT, WITHOUT ROWID;
+CREATE TABLE dropped_counters (
+  epoch INTEGER NOT NULL, line INTEGER NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY (epoch, line)) STRICT, WITHOUT ROWID;
+";
+
 /// A table that came after the schema. Its absence is no other version: who does not know it has no
 /// use for it.
 const TOPICS: &str = "CREATE TABLE IF NOT EXISTS topics (
@@ -84,7 +107,11 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match found {
         0 => make(&connection).map_err(failed)?,
-        1 => upgrade(&connection).map_err(failed)?,
+        1 => {
+            add_segments(&connection).map_err(failed)?;
+            add_retention(&connection).map_err(failed)?;
+        }
+        2 => add_retention(&connection).map_err(failed)?,
         SCHEMA_VERSION => {}
         _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
     }
@@ -109,6 +136,7 @@ fn make(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SEGMENTS)?;
+    transaction.execute_batch(RETENTION)?;
     for room in [RoomName::lobby(), RoomName::all()] {
         let cid = ConversationId::room(&room);
         transaction.execute("INSERT INTO conversations (cid) VALUES (?1)", [cid.as_str()])?;
@@ -117,15 +145,23 @@ fn make(connection: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Brings a file of version 1 to this one.
-fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+/// Brings a file of version 1 to version 2.
+fn add_segments(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch("DROP INDEX entries_by_log")?;
     transaction.execute_batch(SEGMENTS)?;
     transaction.execute_batch(
         "INSERT INTO segments (log, segment) SELECT DISTINCT log, position >> 12 FROM entries",
     )?;
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.pragma_update(None, "user_version", 2)?;
+    transaction.commit()
+}
+
+/// Brings a file of version 2 to version 3.
+fn add_retention(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(RETENTION)?;
+    transaction.pragma_update(None, "user_version", 3)?;
     transaction.commit()
 }
 
@@ -205,7 +241,10 @@ fn newest(connection: &Connection, log: LogId) -> rusqlite::Result<u64> {
          position >> 12 = (SELECT max(segment) FROM segments WHERE log = ?1)",
     )?;
     let newest: Option<i64> = select.query_row([log.0], |row| row.get(0))?;
-    Ok(from_sql(newest.unwrap_or(0)))
+    // What was deleted had its position too.
+    let mut select = connection.prepare_cached("SELECT position FROM dropped WHERE log = ?1")?;
+    let dropped: Option<i64> = select.query_row([log.0], |row| row.get(0)).optional()?;
+    Ok(from_sql(newest.max(dropped).unwrap_or(0)))
 }
 
 /// One account with its devices.
@@ -255,10 +294,13 @@ fn conversation(
     let mut select = connection.prepare_cached("SELECT topic FROM topics WHERE log = ?1")?;
     let topic: Option<String> = select.query_row([log.0], |row| row.get(0)).optional()?;
     let topic = topic.unwrap_or_default();
+    let mut select = connection.prepare_cached("SELECT keep_ms FROM retention WHERE log = ?1")?;
+    let keep_ms: Option<i64> = select.query_row([log.0], |row| row.get(0)).optional()?;
+    let keep_ms = keep_ms.map(from_sql);
     let epoch = newest_epoch(connection, log)?;
     let waiting = waiting(connection, log, &cid)?;
     let newest = newest(connection, log)?;
-    Ok(ConversationRow { log, cid, links, topic, epoch, newest, waiting })
+    Ok(ConversationRow { log, cid, links, topic, keep_ms, epoch, newest, waiting })
 }
 
 /// What no device of the two in a direct conversation has fetched yet.
@@ -325,8 +367,10 @@ fn newest_epoch(connection: &Connection, log: LogId) -> Result<Option<EpochRow>,
         "SELECT line, max(n) FROM segments CROSS JOIN entries INDEXED BY entries_by_log \
          ON position >> 12 = +segment AND entries.log = segments.log \
          WHERE segments.log = ?1 AND segment >= ?2 >> 12 AND position > ?2 AND epoch = ?3 \
-         GROUP BY line",
+         GROUP BY line \
+         UNION ALL SELECT line, n FROM dropped_counters WHERE epoch = ?3",
     )?;
+    // A line that is there twice counts with its highest counter.
     let counters = select
         .query_map(params![log.0, position, id.0], |row| {
             Ok((small(row.get(0)?), small(row.get(1)?)))

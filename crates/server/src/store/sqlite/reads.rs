@@ -1,5 +1,7 @@
 //! Reading beside the writer: sign-in, catch-up, bundles and membership links.
 
+mod dropped;
+
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -9,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use chat_protocol::{
     id::{Digest, KeyId},
-    name::UserName,
+    name::{ConversationId, UserName},
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
@@ -77,8 +79,27 @@ pub struct PageEpoch {
 pub struct Page {
     /// What this device may open.
     pub entries: Vec<PageEntry>,
+    /// What of these logs was dropped behind the places asked for.
+    pub dropped: Vec<PageDropped>,
     /// Everything up to here was looked at; `None` when nothing is left.
     pub next: Option<u64>,
+}
+
+/// Messages of a log that are not kept any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageDropped {
+    /// The log.
+    pub log: LogId,
+    /// The room.
+    pub cid: ConversationId,
+    /// None is kept up to this position.
+    pub position: u64,
+    /// They were accepted before this, Unix time in milliseconds.
+    pub before_ms: u64,
+    /// How long the room kept messages then, in milliseconds.
+    pub keep_ms: u64,
+    /// How many there were by other people.
+    pub messages: u64,
 }
 
 /// Which part of which logs a device wants.
@@ -94,6 +115,8 @@ pub struct PageRequest {
     pub after: u64,
     /// Nothing beyond.
     pub until: u64,
+    /// What was dropped up to here of some logs was asked for before.
+    pub counted: HashMap<LogId, u64>,
     /// Entries looked at.
     pub limit: usize,
 }
@@ -265,8 +288,17 @@ impl Reads {
 }
 
 fn page(connection: &Connection, request: &PageRequest) -> Result<Page, ReadError> {
+    // One view of the file: what is dropped meanwhile is either here or said to be gone.
+    let transaction = connection.unchecked_transaction()?;
+    let page = read_page(&transaction, request)?;
+    transaction.finish()?;
+    Ok(page)
+}
+
+fn read_page(connection: &Connection, request: &PageRequest) -> Result<Page, ReadError> {
     let places = places(connection, request)?;
-    let mut page = Page::default();
+    let dropped = dropped::behind(connection, request)?;
+    let mut page = Page { dropped, ..Page::default() };
     if places.len() >= request.limit {
         page.next = places.last().map(|(position, _)| *position);
     }

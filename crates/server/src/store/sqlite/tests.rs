@@ -1,6 +1,9 @@
 //! The contract of the store, on a real file.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use chat_protocol::{
@@ -142,6 +145,7 @@ async fn a_full_disk_keeps_nothing_of_a_batch_and_what_was_there() {
         logs: vec![(LogId::inbox(AccountId(1)), 0)],
         after: 0,
         until: 9,
+        counted: HashMap::new(),
         limit: 2,
     };
     let page = reads.page(request.clone()).await.unwrap();
@@ -201,6 +205,7 @@ async fn a_log_is_read_over_many_segments_and_after_an_upgrade() {
             logs: vec![(LogId(BUSY), after), (LogId(QUIET), 0)],
             after: 0,
             until: u64::MAX,
+            counted: HashMap::new(),
             limit: 1_024,
         };
         let (mut found, mut next) = (Vec::new(), Some(0));
@@ -223,7 +228,8 @@ async fn a_log_is_read_over_many_segments_and_after_an_upgrade() {
     }
     drop((store, reads));
     let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-    let first = "DROP INDEX entries_by_log; DROP TABLE segments; \
+    let first = "DROP TABLE retention; DROP TABLE dropped; DROP TABLE dropped_from; \
+        DROP TABLE dropped_counters; DROP INDEX entries_by_log; DROP TABLE segments; \
         CREATE INDEX entries_by_log ON entries (log); PRAGMA user_version = 1;";
     connection.execute_batch(first).unwrap();
     drop(connection);
@@ -231,3 +237,5 @@ async fn a_log_is_read_over_many_segments_and_after_an_upgrade() {
     assert_eq!(snapshot.accounts[1].1, 12_001, "the last entry of the quiet log");
     assert_eq!(positions(&reads, 4_096).await, expected(4_096));
 }
+
+mod retention;

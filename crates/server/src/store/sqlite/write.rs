@@ -1,5 +1,9 @@
 //! One transaction for each batch.
 
+mod drop;
+
+pub(super) use drop::BUCKET_BITS;
+
 use std::collections::HashSet;
 
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
@@ -8,7 +12,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::{from_sql, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
-    NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewTopic, Probe, Proposal, Stored,
+    NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewRetention, NewTopic, Probe, Proposal,
+    Stored,
 };
 
 /// What a proposal ends in, or a failure of the whole batch.
@@ -95,6 +100,13 @@ impl Change<'_> {
             Proposal::Epoch(epoch) => self.epoch(epoch),
             Proposal::Link(link) => self.link(link),
             Proposal::Topic(topic) => self.topic(topic),
+            Proposal::Retention(retention) => self.retention(retention),
+            Proposal::Drop(step) => {
+                // Rows of the newest segment are remembered as written, so they stay.
+                let newest_segment = to_sql(*self.position) >> SEGMENT_BITS;
+                let dropped = drop::step(self.connection, step, newest_segment)?;
+                Ok(Ok(Stored::Dropped(dropped)))
+            }
             Proposal::Cursors { device, positions } => self.cursors(*device, positions),
             Proposal::Probe(probe) => self.probe(probe),
         }
@@ -290,6 +302,24 @@ impl Change<'_> {
              ON CONFLICT (log) DO UPDATE SET topic = excluded.topic",
         )?;
         insert.execute(params![new.log.0, new.text])?;
+        Ok(Ok(Stored::Done))
+    }
+
+    fn retention(&mut self, new: &NewRetention) -> Outcome {
+        match new.keep_ms {
+            Some(keep_ms) => {
+                let mut insert = self.connection.prepare_cached(
+                    "INSERT INTO retention (log, keep_ms) VALUES (?1, ?2) \
+                     ON CONFLICT (log) DO UPDATE SET keep_ms = excluded.keep_ms",
+                )?;
+                insert.execute(params![new.log.0, to_sql(keep_ms)])?;
+            }
+            None => {
+                let mut delete =
+                    self.connection.prepare_cached("DELETE FROM retention WHERE log = ?1")?;
+                delete.execute([new.log.0])?;
+            }
+        }
         Ok(Ok(Stored::Done))
     }
 

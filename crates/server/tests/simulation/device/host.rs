@@ -136,6 +136,9 @@ fn fact(me: String, event: Event) -> Option<Fact> {
             let (from, place) = (from.to_string(), cid.to_string());
             Some(Fact::Gap { at: me, from, place, missing })
         }
+        Event::Dropped { cid, messages, .. } => {
+            Some(Fact::Dropped { at: me, place: cid.to_string(), messages })
+        }
         Event::Alarm { kind, user, detail } => {
             trouble(me, format!("alarm {} about {user}: {detail}", kind.as_str()))
         }
@@ -154,6 +157,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Left { .. }
         | Event::MemberChanged { .. }
         | Event::Topic { .. }
+        | Event::Retention { .. }
         | Event::Rooms { .. } => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use super::dropped::Dropped;
 use bytes::Bytes;
 use chat_protocol::{
     header::MemberHeader,
@@ -19,10 +20,11 @@ use chat_server::store::{
 pub(super) struct Entry {
     pub(super) log: LogId,
     pub(super) kind: EntryKind,
+    pub(super) sender: AccountId,
     pub(super) id: MessageId,
     pub(super) epoch: Option<EpochId>,
     pub(super) line: u32,
-    n: u32,
+    pub(super) n: u32,
     pub(super) hub_ms: u64,
     pub(super) frame: Bytes,
 }
@@ -30,9 +32,9 @@ pub(super) struct Entry {
 /// An epoch with all its parts.
 #[derive(Debug)]
 pub(super) struct Epoch {
-    log: LogId,
-    g: u32,
-    position: u64,
+    pub(super) log: LogId,
+    pub(super) g: u32,
+    pub(super) position: u64,
     pub(super) e: Digest,
     pub(super) members: MemberList,
     pub(super) wraps: Vec<Bytes>,
@@ -49,17 +51,19 @@ pub(super) struct Link {
 /// Everything; rows are shared between the layers.
 #[derive(Debug, Clone)]
 pub(crate) struct Contents {
-    decides: MemoryStore,
+    pub(super) decides: MemoryStore,
     position: u64,
     pub(super) accounts: BTreeMap<AccountId, AccountRow>,
     pub(super) vaults: BTreeMap<AccountId, Vec<u8>>,
     pub(super) starts: BTreeMap<DeviceId, u64>,
     pub(super) old_bundles: BTreeMap<AccountId, Vec<Bytes>>,
     pub(super) cursors: BTreeMap<(DeviceId, LogId), u64>,
-    conversations: BTreeMap<LogId, ConversationId>,
+    pub(super) conversations: BTreeMap<LogId, ConversationId>,
     pub(super) entries: BTreeMap<u64, Arc<Entry>>,
     pub(super) epochs: BTreeMap<EpochId, Arc<Epoch>>,
     pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
+    /// What rooms keep no longer.
+    pub(super) dropped: Dropped,
 }
 
 impl Default for Contents {
@@ -78,6 +82,7 @@ impl Default for Contents {
             entries: BTreeMap::new(),
             epochs: BTreeMap::new(),
             links: BTreeMap::new(),
+            dropped: Dropped::default(),
         }
     }
 }
@@ -85,6 +90,10 @@ impl Default for Contents {
 impl Contents {
     /// Keeps one proposal, if it can be.
     pub(super) fn keep(&mut self, proposal: Proposal) -> Committed {
+        if let Proposal::Drop(step) = &proposal {
+            let outcome = Ok(Stored::Dropped(self.drop_old(step)));
+            return Committed { proposal, outcome };
+        }
         let committed = self.decides.keep(proposal);
         if let Ok(stored) = committed.outcome {
             self.write(&committed.proposal, stored);
@@ -157,6 +166,7 @@ impl Contents {
         let entry = Entry {
             log: new.log,
             kind: new.kind,
+            sender: new.sender,
             id: new.id,
             epoch: new.epoch,
             line: new.line,
@@ -184,7 +194,9 @@ impl Contents {
 
     /// Ids of the messages kept, with conversation and position.
     pub(crate) fn messages(&self) -> Vec<(MessageId, ConversationId, u64)> {
-        let messages = self.entries.iter().filter(|(_, entry)| entry.kind == EntryKind::Message);
+        // What was dropped was kept as long as it had to be.
+        let entries: BTreeMap<_, _> = self.entries.iter().chain(&self.dropped.messages).collect();
+        let messages = entries.into_iter().filter(|(_, entry)| entry.kind == EntryKind::Message);
         messages
             .map(|(position, entry)| (entry.id, self.conversations[&entry.log].clone(), *position))
             .collect()
@@ -192,7 +204,7 @@ impl Contents {
 
     fn newest(&self, log: LogId) -> u64 {
         let in_log = self.entries.iter().rev().find(|(_, entry)| entry.log == log);
-        in_log.map_or(0, |(position, _)| *position)
+        in_log.map_or(0, |(position, _)| *position).max(self.dropped.position(log))
     }
 
     /// What a hub begins with.
@@ -217,6 +229,7 @@ impl Contents {
                 newest: self.newest(*log),
                 // Nobody sets a topic in these worlds, and no mailbox comes near its quota.
                 topic: String::new(),
+                keep_ms: None,
                 waiting: Vec::new(),
             })
             .collect();
@@ -227,7 +240,8 @@ impl Contents {
         let of_log = self.epochs.iter().filter(|(_, epoch)| epoch.log == log);
         let (id, epoch) = of_log.max_by_key(|(_, epoch)| epoch.g)?;
         let mut counters: BTreeMap<u32, u32> = BTreeMap::new();
-        let later = self.entries.range(epoch.position + 1..);
+        let later = self.entries.iter().chain(&self.dropped.messages);
+        let later = later.filter(|(position, _)| **position > epoch.position);
         for (_, entry) in later.filter(|(_, entry)| entry.epoch == Some(*id)) {
             let n = counters.entry(entry.line).or_insert(entry.n);
             *n = entry.n.max(*n);

@@ -94,7 +94,13 @@ fn page(disk: &Contents, request: &PageRequest) -> Page {
     let places: Vec<u64> = wanted.map(|(position, _)| *position).take(request.limit).collect();
     let next = (places.len() >= request.limit).then(|| places.last().copied()).flatten();
     let entries = places.iter().filter_map(|position| entry(disk, request, *position)).collect();
-    Page { entries, next }
+    let who = disk.accounts.values().find(|row| row.name == request.name);
+    let who = who.expect("who asks has an account").id;
+    let dropped = request.logs.iter().filter_map(|(log, _)| {
+        let counted = request.counted.get(log).copied().unwrap_or(0);
+        disk.missed(who, *log, counted.max(after(*log)?))
+    });
+    Page { entries, next, dropped: dropped.collect() }
 }
 
 /// One entry, unless the device cannot open it or sent it.

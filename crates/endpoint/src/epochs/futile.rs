@@ -1,0 +1,31 @@
+//! Epochs that the hub refuses again and again, because it counts other devices than this one does.
+
+use chat_protocol::code;
+use chat_protocol::name::ConversationId;
+
+use crate::endpoint::Endpoint;
+use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS};
+
+impl Endpoint {
+    /// The hub says that the devices of our epoch are not those of the conversation. The view is
+    /// fetched anew; where that changes nothing, as when somebody's key is not the one they are
+    /// known by, the next try waits, and the host is told once.
+    pub(super) fn refused_devices(&mut self, now_ms: u64, cid: &ConversationId) {
+        self.start_refresh(cid, false);
+        let futile = self.link.futile_epochs.entry(cid.clone()).or_default();
+        *futile = futile.saturating_add(1);
+        let futile = *futile;
+        if futile < EPOCH_FUTILE_MAX {
+            return;
+        }
+        let until = now_ms.saturating_add(EPOCH_FUTILE_WAIT_MS);
+        self.link.waiting_for_epoch.insert(cid.clone(), until);
+        if futile == EPOCH_FUTILE_MAX {
+            let reason = format!(
+                "this device and the server do not agree on the devices in {cid}, so nothing can be \
+                 sealed there; see whether the key of a member has changed"
+            );
+            self.complain(code::MEMBERS, &reason);
+        }
+    }
+}

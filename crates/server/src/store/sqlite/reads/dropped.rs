@@ -1,0 +1,68 @@
+//! What a device that was away has missed because its rooms keep messages no longer.
+
+use chat_protocol::name::ConversationId;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{PageDropped, PageRequest, ReadError};
+use crate::store::{
+    LogId,
+    sqlite::{from_sql, open::intact, to_sql, write::BUCKET_BITS},
+};
+
+/// What was dropped of the logs of a request, behind the place asked for in each.
+pub(super) fn behind(
+    connection: &Connection,
+    request: &PageRequest,
+) -> Result<Vec<PageDropped>, ReadError> {
+    let mut select = connection.prepare_cached(
+        "SELECT position, before_ms, keep_ms, cid \
+         FROM dropped JOIN conversations ON conversations.id = log \
+         WHERE log = ?1 AND position > ?2",
+    )?;
+    let mut found = Vec::new();
+    for (log, after) in &request.logs {
+        let counted = request.counted.get(log).copied().unwrap_or(0);
+        let after = counted.max(*after).max(request.after);
+        let row = select
+            .query_row(params![log.0, to_sql(after)], |row| {
+                let place = (from_sql(row.get(0)?), from_sql(row.get(1)?), from_sql(row.get(2)?));
+                Ok((place, row.get::<_, String>(3)?))
+            })
+            .optional()?;
+        let Some(((position, before_ms, keep_ms), cid)) = row else { continue };
+        let cid = intact("conversation", ConversationId::parse(&cid))?;
+        let messages = by_others(connection, request, *log, after)?;
+        if messages > 0 {
+            let log = *log;
+            found.push(PageDropped { log, cid, position, before_ms, keep_ms, messages });
+        }
+    }
+    Ok(found)
+}
+
+/// How many messages of other people were dropped behind a position.
+fn by_others(
+    connection: &Connection,
+    request: &PageRequest,
+    log: LogId,
+    after: u64,
+) -> rusqlite::Result<u64> {
+    let mut select = connection.prepare_cached(
+        "SELECT bucket, bits FROM dropped_from WHERE log = ?1 AND bucket >= ?2 \
+         AND sender <> coalesce((SELECT id FROM accounts WHERE folded = ?3), 0)",
+    )?;
+    let first = after >> BUCKET_BITS;
+    let values = params![log.0, to_sql(first), request.name.folded()];
+    let rows =
+        select.query_map(values, |row| Ok((from_sql(row.get(0)?), row.get::<_, i64>(1)?)))?;
+    // Of the first row count only the places behind this one; a shift by all 64 leaves nothing.
+    let places = (after & ((1 << BUCKET_BITS) - 1)).saturating_add(1);
+    let behind = u32::try_from(places).ok().and_then(|places| u64::MAX.checked_shl(places));
+    let mut messages = 0u64;
+    for row in rows {
+        let (bucket, bits) = row?;
+        let mask = if bucket == first { behind.unwrap_or(0) } else { u64::MAX };
+        messages = messages.saturating_add(u64::from((bits.cast_unsigned() & mask).count_ones()));
+    }
+    Ok(messages)
+}

@@ -1,0 +1,64 @@
+//! Drops what rooms keep no longer: one bounded step at a time, between two batches.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::{
+    close::CloseReason,
+    limits::{DROP_FULL_PAUSE, DROP_STEP_PAUSE},
+    store::{CommitError, Proposal, Store, Stored},
+};
+
+/// The hub's clock may be set while nobody talks, so it is looked at this often.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
+
+/// When the next step may be.
+#[derive(Debug, Default)]
+pub(super) struct Dropping {
+    not_before: Option<Instant>,
+}
+
+impl<S: Store> Worker<S> {
+    /// When the worker has something to do that nobody has asked for.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.notify.next_due().into_iter().chain(self.drop_due()).min()
+    }
+
+    fn drop_due(&self) -> Option<Instant> {
+        let due_ms = self.router.next_drop_ms()?;
+        let wait = Duration::from_millis(due_ms.saturating_sub((self.clock)()));
+        let due = Instant::now() + wait.min(LOOK_PERIOD);
+        Some(self.dropping.not_before.map_or(due, |at| at.max(due)))
+    }
+
+    /// One step, if it is time. A busy hub makes them between its batches, at the same pace.
+    pub(super) async fn drop_old(&mut self) -> Result<(), CommitError> {
+        if self.dropping.not_before.is_some_and(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        let Some(step) = self.router.decide_drop((self.clock)()) else { return Ok(()) };
+        self.dropping.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
+        match self.store.commit(vec![Proposal::Drop(step)]).await {
+            Ok(committed) => {
+                for committed in committed {
+                    if let Ok(Stored::Dropped(dropped)) = committed.outcome {
+                        self.metrics.retention_dropped.inc_by(dropped.messages);
+                        self.router.apply_drop(step.log, &dropped);
+                    }
+                }
+                Ok(())
+            }
+            Err(CommitError::Full) => {
+                tracing::error!("the disk is full; old messages cannot be deleted either");
+                self.dropping.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
+                Ok(())
+            }
+            Err(error) => {
+                self.sessions.close_all(&CloseReason::Internal);
+                Err(error)
+            }
+        }
+    }
+}
