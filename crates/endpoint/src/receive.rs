@@ -408,6 +408,13 @@ impl Endpoint {
         match content {
             Content::Text(text) => self.show(opened, key, text, false),
             Content::Veiled(text) => self.show(opened, key, text, true),
+            Content::File(note) => self.tell(Event::File {
+                id: header.id,
+                cid: header.cid.clone(),
+                from: by,
+                note,
+                hub_ms: delivery.hub_ms,
+            }),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),

@@ -80,7 +80,13 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::MemberChanged { .. }
         | Event::Topic { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
-        Event::Command { .. } | Event::Refreshed { .. } => Vec::new(),
+        // What programs say to each other about files is told by what becomes of the files.
+        Event::File { .. }
+        | Event::Shared { .. }
+        | Event::Found { .. }
+        | Event::ListRefused { .. }
+        | Event::Command { .. }
+        | Event::Refreshed { .. } => Vec::new(),
     }
 }
 

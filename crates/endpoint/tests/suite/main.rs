@@ -2,6 +2,8 @@
 //! survives races, crashes and a hub that cheats.
 
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod grants;
 #[cfg(test)]
 mod healing;

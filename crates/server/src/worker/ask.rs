@@ -70,6 +70,10 @@ impl<S: Store> Worker<S> {
                     Err(refusal) => self.tell(peer, &asked(&refusal, *id)),
                 }
             }
+            ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } => {
+                let refusal = Refusal::new(code::UNKNOWN_TAG, "this hub keeps no list of files");
+                self.tell(peer, &asked(&refusal, *id));
+            }
             ClientToHub::Auth { .. } => {
                 let refusal = Refusal::new(code::MALFORMED, "you are signed in already");
                 self.tell(peer, &refusal.to_message(HubStage::Request, None));

@@ -120,6 +120,8 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         ClientToHub::Members { id, .. } => ("request.members", Some(id)),
         ClientToHub::Rooms { id, .. } => ("request.rooms", Some(id)),
         ClientToHub::Topic { id, .. } => ("request.topic", Some(id)),
+        ClientToHub::Share { id, .. } => ("request.share", Some(id)),
+        ClientToHub::Find { id, .. } => ("request.find", Some(id)),
         ClientToHub::Seen { .. } => ("request.seen", None),
         ClientToHub::Auth { .. } => ("request.auth", None),
     };

@@ -153,6 +153,10 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Left { .. }
         | Event::MemberChanged { .. }
         | Event::Topic { .. }
-        | Event::Rooms { .. } => None,
+        | Event::Rooms { .. }
+        | Event::File { .. }
+        | Event::Shared { .. }
+        | Event::Found { .. }
+        | Event::ListRefused { .. } => None,
     }
 }
