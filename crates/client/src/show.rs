@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use crate::veil;
 
 mod claim;
+pub mod files;
 mod healing;
 pub mod json;
 pub mod output;

@@ -11,10 +11,12 @@ use crate::config::Recipient;
 use crate::input::{self, Input, InputError};
 use crate::words;
 
+mod files;
 mod history;
 mod rooms;
 mod table;
 
+pub use files::FileCommand;
 pub use rooms::RoomCommand;
 pub use table::TABLE;
 
@@ -37,6 +39,8 @@ pub enum SlashCommand {
     Users,
     /// Something about rooms.
     Room(RoomCommand),
+    /// Something about files.
+    File(FileCommand),
     /// Show who I am.
     WhoAmI,
     /// Change the password.

@@ -85,6 +85,8 @@ pub enum Event {
         cid: ConversationId,
         /// Who.
         from: UserName,
+        /// Whether their key is the one known for that name, without an alarm.
+        pinned: bool,
         /// What.
         note: FileNote,
         /// The hub's clock, Unix time in milliseconds.

@@ -411,6 +411,7 @@ impl Endpoint {
             Content::File(note) => self.tell(Event::File {
                 id: header.id,
                 cid: header.cid.clone(),
+                pinned: self.is_trusted(&by),
                 from: by,
                 note,
                 hub_ms: delivery.hub_ms,

@@ -59,6 +59,8 @@ codes! {
     EXPIRED = "E_EXPIRED";
     /// The device does not trust the key of the other side.
     UNTRUSTED = "E_UNTRUSTED";
+    /// There is no such file, or it cannot be read now.
+    NO_SUCH_FILE = "E_NO_SUCH_FILE";
     /// The message could not be sealed or opened.
     UNREADABLE = "E_UNREADABLE";
 }
