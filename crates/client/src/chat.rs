@@ -47,8 +47,7 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let (client, events) = Box::pin(signed_in).await?;
     let detail = if is_terminal { Detail::Brief } else { Detail::Full };
     let desk = Desk { connector, common: common.clone() };
-    let talk =
-        Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common) };
+    let talk = Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common) };
     if is_terminal { line::talk(talk, events).await } else { pipe::talk(talk, events).await }
 }
 
@@ -109,8 +108,9 @@ impl Said {
 impl Talk {
     fn new(client: Client, lines: Lines, common: &Common) -> Self {
         let is_json = common.json;
-        let options = start::transfer_options(common);
+        let options = start::transfer_options(common, &lines.me);
         let files = Transfers::new(lines.me.clone(), client.clone(), options);
+        files.0.serve_folder_if_there();
         let rooms = rooms::Rooms::new(&lines.me);
         Self {
             client,

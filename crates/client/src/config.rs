@@ -121,6 +121,8 @@ pub enum Mode {
         folder: PathBuf,
         /// With whom, where `keyword.txt` does not say it.
         audience: Recipient,
+        /// For how many days the server keeps copies.
+        keep_days: Option<u64>,
     },
     /// Fetch one file.
     Get {
@@ -297,8 +299,8 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Rooms), None) => Mode::Rooms,
         (Some(Verb::Find { words }), None) => Mode::Find { words },
         (Some(Verb::Files), None) => Mode::Find { words: Vec::new() },
-        (Some(Verb::Share { folder, to }), None) => {
-            Mode::Share { folder, audience: recipient("share", &to)? }
+        (Some(Verb::Share { folder, to, keep }), None) => {
+            Mode::Share { folder, audience: recipient("share", &to)?, keep_days: keep }
         }
         (Some(Verb::Get { owner, file, output, wait }), None) => {
             Mode::Get { owner: user("get", &owner)?, name: file, output, waits: wait }

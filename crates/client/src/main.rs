@@ -94,8 +94,8 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         }
         Mode::Rooms => Box::pin(oneshot::rooms::rooms(common)).await,
         Mode::Find { words } => Box::pin(oneshot::files::find(common, words)).await,
-        Mode::Share { folder, audience } => {
-            Box::pin(oneshot::files::share(common, folder, audience)).await
+        Mode::Share { folder, audience, keep_days } => {
+            Box::pin(oneshot::files::share(common, folder, audience, *keep_days)).await
         }
         Mode::Get { owner, name, output, waits } => {
             let output = output.as_deref();

@@ -138,10 +138,11 @@ pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
 }
 
 /// Where files come from and go to.
-pub fn transfer_options(common: &Common) -> TransferOptions {
+pub fn transfer_options(common: &Common, user: &UserName) -> TransferOptions {
+    let shared = common.shared.clone();
     TransferOptions {
         downloads: common.downloads.clone(),
-        shared: common.shared.clone(),
+        shared: shared.unwrap_or_else(|| common.home.join("shared").join(user.as_str())),
         waits: true,
         accept_from: common.accept_from.clone(),
     }

@@ -13,6 +13,7 @@
 
 mod answers;
 mod channel;
+mod copies;
 mod direct;
 mod fetch;
 mod find;
@@ -26,7 +27,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chat_beneath::{FolderError, PathError};
 use chat_endpoint::{Event, EventKey, Notification};
+use chat_files::folder::ShareError;
+use chat_files::part::PartError;
+use chat_files::serve::SourceError;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::FileError;
 use chat_protocol::file::catalogue::{Audience, CatalogueError};
@@ -114,9 +119,28 @@ pub enum TransferError {
     /// A file that cannot be sent or received.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The disk.
+    /// A file of ours that cannot be read.
     #[error(transparent)]
-    Disk(#[from] chat_files::Error),
+    Source(#[from] SourceError),
+    /// A file that cannot be kept.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The shared folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its `keyword.txt`.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// A name that no shared file can have.
+    #[error(transparent)]
+    Name(#[from] PathError),
+    /// No such entry.
+    #[error("{name:?} is not in keyword.txt of the shared folder")]
+    NotShared {
+        /// What was named.
+        name: String,
+    },
+
     /// The home.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -137,11 +161,15 @@ impl TransferError {
             Self::Refused { .. } | Self::OwnerAway { .. } => ExitStatus::Refused,
             Self::TooManyWords | Self::Catalogue(_) => ExitStatus::Usage,
             Self::File(_) => ExitStatus::Integrity,
-            Self::Disk(_) | Self::Home(_) => ExitStatus::Storage,
+            Self::Part(_) | Self::Home(_) | Self::Folder(_) => ExitStatus::Storage,
             Self::Connect(error) => error.exit_status(),
-            Self::Changed { .. } | Self::BrokenOff { .. } | Self::Internal(_) => {
-                ExitStatus::Failure
-            }
+            Self::Source(_)
+            | Self::Share(_)
+            | Self::Name(_)
+            | Self::NotShared { .. }
+            | Self::Changed { .. }
+            | Self::BrokenOff { .. }
+            | Self::Internal(_) => ExitStatus::Failure,
         }
     }
 }
@@ -221,10 +249,26 @@ pub enum TransferEvent {
         /// Why not.
         reason: String,
     },
+    /// The server keeps an encrypted copy of a shared file.
+    Copied {
+        /// The file's name.
+        name: String,
+        /// Until when, Unix time in milliseconds.
+        until: u64,
+    },
     /// What was asked for cannot be done.
     Problem {
         /// Why.
         reason: String,
+    },
+    /// The hub's list is in step with the shared folder.
+    Listed {
+        /// Files on offer.
+        files: usize,
+        /// Offers that are new or changed.
+        offered: usize,
+        /// Offers that have ended.
+        ended: usize,
     },
     /// Something about the shared folder.
     Folder {
@@ -238,8 +282,8 @@ pub enum TransferEvent {
 pub struct TransferOptions {
     /// Where files that are fetched go.
     pub downloads: PathBuf,
-    /// The folder of what is shared from here, if there is one.
-    pub shared: Option<PathBuf>,
+    /// The folder of what is shared from here; made when the first file is shared.
+    pub shared: PathBuf,
     /// Whether a fetch waits for an owner who is away.
     pub waits: bool,
     /// People whose files are taken without asking.
@@ -349,21 +393,40 @@ impl Transfers {
         fetching.get(&n).map(CancellationToken::cancel).is_some()
     }
 
-    /// Keeps the hub's list in step with the shared folder from now on.
-    pub fn serve_folder(&self, folder: &Path, audience: Audience) {
-        self.0.serve_folder(folder.to_owned(), audience);
+    /// Keeps the hub's list in step with the shared folder from now on. `audience` may find what its
+    /// `keyword.txt` says nothing about.
+    pub fn serve_folder(&self, audience: Audience) {
+        self.0.serve_folder(audience);
+    }
+
+    /// Does so if there is such a folder.
+    pub fn serve_folder_if_there(&self) {
+        if self.0.options.shared.is_dir() {
+            self.0.serve_folder(Audience::Everybody);
+        }
     }
 
     /// Puts a file into the shared folder and on the list; what becomes of it is an event.
     pub fn share(&self, path: PathBuf, words: Vec<String>, audience: Option<Recipient>) {
         let shared = Arc::clone(&self.0);
-        self.0.report(async move { shared.share(&path, &words, audience).await });
+        self.0.report(async move { shared.share(&path, &words, audience.as_ref()).await });
     }
 
     /// Takes a file off the list.
     pub fn unshare(&self, name: String) {
         let shared = Arc::clone(&self.0);
         self.0.report(async move { shared.unshare(&name).await });
+    }
+
+    /// Names of the files that are shared from here, in the shared folder.
+    pub fn shared_names(&self) -> BTreeSet<String> {
+        self.0.shelf.names()
+    }
+
+    /// Leaves encrypted copies of a shared file at the server; what becomes of it is an event.
+    pub fn leave_copies(&self, name: String, days: u64) {
+        let shared = Arc::clone(&self.0);
+        self.0.report(async move { shared.leave_copies(&name, days).await });
     }
 
     /// Offers a file to one person; what becomes of it is an event.
@@ -430,6 +493,15 @@ impl Shared {
                 });
                 return;
             }
+            FileNote::Copy { .. } if !is_mine => {
+                let (shared, note) = (Arc::clone(self), note.clone());
+                tokio::task::spawn_blocking(move || match shared.keep_copy(&said, &note) {
+                    Ok(()) => shared.done_with(key),
+                    // The event comes again at the next start.
+                    Err(error) => tracing::warn!(%error, "the key of a copy was not kept"),
+                });
+                return;
+            }
             _ => {}
         }
         self.done_with(key);
@@ -459,9 +531,9 @@ impl Shared {
     {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            let event = work.await.unwrap_or_else(|error| TransferEvent::Problem {
-                reason: error.to_string(),
-            });
+            let event = work
+                .await
+                .unwrap_or_else(|error| TransferEvent::Problem { reason: error.to_string() });
             shared.tell_surely(event).await;
         });
     }
@@ -487,11 +559,7 @@ impl Shared {
 
     /// Who is in a room now, besides oneself: the view is brought up to date first. Nothing if that
     /// does not succeed in time.
-    async fn members(
-        &self,
-        cid: &ConversationId,
-        room: &RoomName,
-    ) -> Option<BTreeSet<UserName>> {
+    async fn members(&self, cid: &ConversationId, room: &RoomName) -> Option<BTreeSet<UserName>> {
         let mut refreshed = self.refreshed.subscribe();
         self.client.refresh(cid).await;
         let seen = async {

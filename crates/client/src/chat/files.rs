@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Said, Talk};
-use crate::config::Recipient;
 use crate::show::files as show;
 use crate::slash::FileCommand;
 use crate::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
@@ -44,9 +43,7 @@ pub(super) enum FileNews {
 const FOUND_MAX: usize = 8;
 
 impl Files {
-    pub(super) fn new(
-        (transfers, happened): (Transfers, mpsc::Receiver<TransferEvent>),
-    ) -> Self {
+    pub(super) fn new((transfers, happened): (Transfers, mpsc::Receiver<TransferEvent>)) -> Self {
         let (finder, found) = mpsc::channel(FOUND_MAX);
         let (listing, running) = (Vec::new(), HashMap::new());
         Self { transfers, happened, found, finder, listing, running }
@@ -77,8 +74,7 @@ impl Talk {
     pub(super) async fn about_files(&mut self, command: FileCommand) -> Said {
         match command {
             FileCommand::Find { words } => {
-                let (transfers, finder) =
-                    (self.files.transfers.clone(), self.files.finder.clone());
+                let (transfers, finder) = (self.files.transfers.clone(), self.files.finder.clone());
                 tokio::spawn(async move {
                     // The chat may have ended.
                     finder.send(transfers.find(&words, None).await).await.ok();
@@ -92,6 +88,10 @@ impl Talk {
             }
             FileCommand::Unshare { name } => {
                 self.files.transfers.unshare(name);
+                Said::default()
+            }
+            FileCommand::Keep { name, days } => {
+                self.files.transfers.leave_copies(name, days);
                 Said::default()
             }
             FileCommand::Send { path, to } => {
@@ -224,14 +224,5 @@ impl Talk {
             if self.is_json { object.to_string() } else { line }
         };
         Said { lines: lines.into_iter().map(form).collect(), ..Said::default() }
-    }
-}
-
-/// Who may find a file, as it is typed.
-pub(crate) fn audience(whom: Option<&Recipient>) -> String {
-    match whom {
-        None | Some(Recipient::All) => "everybody".to_owned(),
-        Some(Recipient::Room(room)) => format!("#{room}"),
-        Some(Recipient::User(user)) => user.to_string(),
     }
 }

@@ -98,6 +98,9 @@ pub enum Verb {
         /// With whom, where keyword.txt does not say it: a user, #ROOM, or ALL
         #[arg(long, value_name = "WHOM", default_value = "ALL")]
         to: String,
+        /// Leave encrypted copies at the server for so many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
+        keep: Option<u64>,
     },
     /// Fetch a file that somebody shares; goes on where it stopped
     Get {

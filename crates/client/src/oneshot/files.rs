@@ -1,5 +1,6 @@
 //! `share`, `find`, `files` and `get`.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::config::{Common, Recipient, Verbosity};
 use crate::exit::ExitStatus;
 use crate::show::files as show;
 use crate::start::{self, Failure};
-use crate::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
+use crate::transfer::{Findings, Listed, TransferError, TransferEvent, TransferOptions, Transfers};
 
 /// A task whose notifications about files go to its transfers.
 struct Desk {
@@ -28,9 +29,9 @@ struct Desk {
 impl Desk {
     async fn open(common: &Common, waits: bool) -> Result<Self, Failure> {
         let task = Box::pin(Task::start(common)).await?;
-        let options = crate::transfer::TransferOptions { waits, ..start::transfer_options(common) };
-        let (transfers, happened) =
-            Transfers::new(task.user.clone(), task.client.clone(), options);
+        let options = start::transfer_options(common, &task.user);
+        let options = TransferOptions { waits, ..options };
+        let (transfers, happened) = Transfers::new(task.user.clone(), task.client.clone(), options);
         Ok(Self { task, transfers, happened })
     }
 
@@ -116,6 +117,7 @@ pub async fn share(
     common: &Common,
     folder: &Path,
     audience: &Recipient,
+    keep_days: Option<u64>,
 ) -> Result<ExitStatus, Failure> {
     let common = Common { shared: Some(folder.to_owned()), ..common.clone() };
     let mut desk = Desk::open(&common, false).await?;
@@ -123,16 +125,15 @@ pub async fn share(
         Recipient::All => Audience::Everybody,
         Recipient::Room(room) => Audience::Conversation(ConversationId::room(room)),
         Recipient::User(user) => {
-            let cid = ConversationId::direct(&desk.task.user, user).map_err(|_same| {
-                Failure::Other {
+            let cid =
+                ConversationId::direct(&desk.task.user, user).map_err(|_same| Failure::Other {
                     status: ExitStatus::Usage,
                     reason: "share with somebody else than yourself".to_owned(),
-                }
-            })?;
+                })?;
             Audience::Conversation(cid)
         }
     };
-    desk.transfers.serve_folder(folder, audience);
+    desk.transfers.serve_folder(audience);
     let mut terminate = signal(SignalKind::terminate())?;
     let stopped = async {
         tokio::select! {
@@ -141,8 +142,15 @@ pub async fn share(
         }
     };
     let (json, quiet) = (common.json, common.verbosity == Verbosity::Quiet);
+    let transfers = desk.transfers.clone();
+    let mut kept = BTreeSet::new();
     let status = desk
         .until(stopped, |event| {
+            if let (TransferEvent::Listed { .. }, Some(days)) = (&event, keep_days) {
+                let new =
+                    transfers.shared_names().into_iter().filter(|name| kept.insert(name.clone()));
+                new.for_each(|name| transfers.leave_copies(name, days));
+            }
             let lines = show::event(&event, None);
             if json {
                 print(true, lines)?;
@@ -168,7 +176,8 @@ pub async fn get(
     let (folder, rename) = target(common, output);
     let work = async {
         let list = desk.find(&[], None).await?.files;
-        let is_wanted = |listed: &&Listed| listed.owner == *owner && listed.details.file.name == name;
+        let is_wanted =
+            |listed: &&Listed| listed.owner == *owner && listed.details.file.name == name;
         let Some(wanted) = list.iter().find(is_wanted).cloned() else {
             return Err(Failure::Other {
                 status: ExitStatus::Failure,
@@ -193,7 +202,7 @@ pub async fn get(
 /// The folder that a file goes to, and the name it gets there if one was given.
 fn target(common: &Common, output: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
     match output {
-        None => (start::transfer_options(common).downloads, None),
+        None => (common.downloads.clone(), None),
         Some(path) if path.is_dir() => (path.to_owned(), None),
         Some(path) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::transfer::{Findings, Listed, Offered, TransferEvent};
@@ -90,10 +91,7 @@ pub fn offered(offered: &Offered) -> (String, Value) {
     let Offered { n, from, file, .. } = offered;
     let name = sanitise::line(&file.name);
     (
-        format!(
-            "⇣ {from} offers you {name} ({}): /accept {n} or /decline {n}",
-            size(file.size)
-        ),
+        format!("⇣ {from} offers you {name} ({}): /accept {n} or /decline {n}", size(file.size)),
         json!({
             "event": "offered", "n": n, "owner": from, "name": file.name, "size": file.size,
         }),
@@ -153,14 +151,20 @@ pub fn event(event: &TransferEvent, name: Option<&str>) -> Vec<(String, Value)> 
             format!("✗ {} to {by}: {}", sanitise::line(name), sanitise::line(reason)),
             json!({"event": "refused", "by": by, "name": name, "reason": reason}),
         ),
-        TransferEvent::Folder { line } => (
-            format!("· {}", sanitise::line(line)),
-            json!({"event": "folder", "text": line}),
+        TransferEvent::Listed { files, offered, ended } => (
+            format!("· {files} files on the list: {offered} new, {ended} taken off"),
+            json!({"event": "shared", "files": files, "offered": offered, "ended": ended}),
         ),
-        TransferEvent::Problem { reason } => (
-            format!("✗ {}", sanitise::line(reason)),
-            json!({"event": "error", "reason": reason}),
+        TransferEvent::Folder { line } => {
+            (format!("· {}", sanitise::line(line)), json!({"event": "folder", "text": line}))
+        }
+        TransferEvent::Copied { name, until } => (
+            format!("· the server keeps a copy of {} until {}", sanitise::line(name), day(*until)),
+            json!({"event": "copied", "name": name, "until": day(*until)}),
         ),
+        TransferEvent::Problem { reason } => {
+            (format!("✗ {}", sanitise::line(reason)), json!({"event": "error", "reason": reason}))
+        }
     };
     vec![line]
 }
@@ -171,6 +175,12 @@ pub fn progress(done: u64, whole: u64, rate: u64) -> String {
     let left = whole.saturating_sub(done).checked_div(rate).map(Duration::from_secs);
     let left = left.map(|left| format!(", {} left", time(left))).unwrap_or_default();
     format!("{percent} %, {} of {}, {}/s{left}", size(done), size(whole), size(rate))
+}
+
+/// A moment as people and scripts read it.
+fn day(unix_ms: u64) -> String {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.map(|at| format!("{at:.0}")).unwrap_or_default()
 }
 
 fn time(time: Duration) -> String {
@@ -207,9 +217,8 @@ mod tests {
     #[test]
     fn hostile_names_do_no_harm_on_the_screen() {
         let (to, name) = (UserName::new("bob").unwrap(), "a\u{1b}[2J\u{202e}".to_owned());
-        let [(line, _)] = event(&TransferEvent::Gave { to, name, bytes: 1 }, None)
-            .try_into()
-            .unwrap();
+        let [(line, _)] =
+            event(&TransferEvent::Gave { to, name, bytes: 1 }, None).try_into().unwrap();
         assert!(!line.contains('\u{1b}') && !line.contains('\u{202e}'), "{line:?}");
     }
 }

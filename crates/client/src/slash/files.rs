@@ -12,6 +12,9 @@ use crate::words;
 /// The word that parts the keywords from those who may find the file.
 const FOR: &str = "for";
 
+/// How long a copy is kept if nothing is said: a week away.
+const KEPT_DAYS_DEFAULT: u64 = 7;
+
 /// What is asked for about files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileCommand {
@@ -28,6 +31,13 @@ pub enum FileCommand {
     Unshare {
         /// Its name in the shared folder.
         name: String,
+    },
+    /// Leaves an encrypted copy of a shared file at the server.
+    Keep {
+        /// Its name in the shared folder.
+        name: String,
+        /// For how long.
+        days: u64,
     },
     /// Shows files that have these words, or all that I may fetch.
     Find {
@@ -110,6 +120,18 @@ pub(super) fn unshare(row: &'static SlashRow, rest: &str) -> Result<Input, Input
     command(FileCommand::Unshare { name })
 }
 
+/// `/keep FILE [DAYS]`.
+pub(super) fn keep(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let mut words = words::split(row.needs("the name of a shared file", rest)?)?.into_iter();
+    let name = words.next().unwrap_or_default();
+    let days = match words.next() {
+        Some(days) => number(row, Some(days))?.into(),
+        None => KEPT_DAYS_DEFAULT,
+    };
+    surplus(row, words.next())?;
+    command(FileCommand::Keep { name, days })
+}
+
 /// `/find WORDS`.
 pub(super) fn find(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let words = words::split(row.needs("words", rest)?)?;
@@ -175,9 +197,7 @@ fn one(row: &'static SlashRow, what: &'static str, rest: &str) -> Result<String,
 
 fn surplus(row: &'static SlashRow, word: Option<String>) -> Result<(), InputError> {
     match word {
-        Some(rest) => {
-            Err(InputError::Surplus { command: row.name, rest, usage: row.usage })
-        }
+        Some(rest) => Err(InputError::Surplus { command: row.name, rest, usage: row.usage }),
         None => Ok(()),
     }
 }
@@ -201,7 +221,10 @@ mod tests {
             Ok(FileCommand::Share { path: path.into(), words, audience })
         };
         let ops = Some(Recipient::Room(RoomName::new("ops").unwrap()));
-        assert_eq!(read("/share plan.pdf plan budget"), share("plan.pdf", &["plan", "budget"], None));
+        assert_eq!(
+            read("/share plan.pdf plan budget"),
+            share("plan.pdf", &["plan", "budget"], None)
+        );
         assert_eq!(read("/share 'a b.txt' x for #ops"), share("a b.txt", &["x"], ops));
         let all = Some(Recipient::All);
         assert_eq!(read("/share f for for everybody"), share("f", &["for"], all));
@@ -223,6 +246,8 @@ mod tests {
         assert_eq!(read("/decline 2"), Ok(FileCommand::Decline { n: Some(2) }));
         assert_eq!(read("/files"), Ok(FileCommand::Find { words: Vec::new() }));
         assert!(read("/find").is_err());
+        assert_eq!(read("/keep a.txt 3"), Ok(FileCommand::Keep { name: "a.txt".into(), days: 3 }));
+        assert_eq!(read("/keep a.txt"), Ok(FileCommand::Keep { name: "a.txt".into(), days: 7 }));
         assert_eq!(read("/cancel 1"), Ok(FileCommand::Cancel { n: 1 }));
         assert_eq!(read("/transfers"), Ok(FileCommand::Transfers));
         assert_eq!(read("/unshare 'a b'"), Ok(FileCommand::Unshare { name: "a b".into() }));

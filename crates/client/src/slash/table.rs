@@ -1,8 +1,8 @@
 //! The rows of the table.
 
 use super::{
-    Completion, FileCommand, RoomCommand, SlashCommand, SlashRow, files, first_word, history, parse_help, parse_run,
-    parse_veil, rooms,
+    Completion, FileCommand, RoomCommand, SlashCommand, SlashRow, files, first_word, history,
+    parse_help, parse_run, parse_veil, rooms,
 };
 use crate::input;
 
@@ -203,8 +203,8 @@ pub static TABLE: &[SlashRow] = &[
     SlashRow {
         name: "share",
         aliases: &[],
-        usage: "/share FILE WORDS [for WHOM]",
-        description: "share a file with everybody, a #room or a user; the words find it",
+        usage: "/share FILE WORDS",
+        description: "share a file under these words; at the end `for #room`, `for USER`",
         example: "/share plan.pdf plan budget for #ops",
         completion: Completion::Nothing,
         parse: files::share,
@@ -217,6 +217,15 @@ pub static TABLE: &[SlashRow] = &[
         example: "/unshare plan.pdf",
         completion: Completion::Nothing,
         parse: files::unshare,
+    },
+    SlashRow {
+        name: "keep",
+        aliases: &[],
+        usage: "/keep FILE [DAYS]",
+        description: "leave an encrypted copy at the server while I am away",
+        example: "/keep plan.pdf 7",
+        completion: Completion::Nothing,
+        parse: files::keep,
     },
     SlashRow {
         name: "send",

@@ -88,7 +88,10 @@ mod tests {
             let got = answer.next().await;
             assert!(matches!(got, Some(Event::Shared { offers, .. }) if offers == expected));
         }
-        assert!(matches!(answers.expect(other).next().await, Some(Event::Shared { offers: 9, .. })));
+        assert!(matches!(
+            answers.expect(other).next().await,
+            Some(Event::Shared { offers: 9, .. })
+        ));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use chat_protocol::file::relay::{HubToRelay, RelayToHub};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::hub;
 use chat_protocol::id::{KeyId, Nonce16};
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Client;
@@ -80,6 +80,8 @@ pub(super) struct Lane {
     tid: Nonce16,
     orders: mpsc::Sender<Order>,
     news: mpsc::Receiver<News>,
+    /// Both sides know that it has ended.
+    is_over: bool,
 }
 
 impl Channel {
@@ -103,24 +105,16 @@ impl Channel {
         let (lane, news) = mpsc::channel(LANE_MAX);
         let (tid, orders) = (first.transfer(), self.orders.clone());
         self.orders.send(Order::Open { first, lane }).await.ok()?;
-        Some(Lane { tid, orders, news })
+        Some(Lane { tid, orders, news, is_over: false })
     }
 }
 
 impl Lane {
-    /// The transfer.
-    pub(super) fn tid(&self) -> Nonce16 {
-        self.tid
-    }
-
     /// What comes next; nothing when the connection is gone. For threads that may wait.
     pub(super) fn next(&mut self) -> Option<News> {
-        self.news.blocking_recv()
-    }
-
-    /// What is here already.
-    pub(super) fn try_next(&mut self) -> Option<News> {
-        self.news.try_recv().ok()
+        let news = self.news.blocking_recv();
+        self.is_over = matches!(news, None | Some(News::End { .. } | News::Kept(_)));
+        news
     }
 
     /// Sends a sealed chunk; `false` when the connection is gone.
@@ -135,10 +129,23 @@ impl Lane {
     }
 
     /// Ends the transfer, with a reason if it is not complete.
-    pub(super) fn end(self, reason: &str) {
+    pub(super) fn end(mut self, reason: &str) {
+        self.is_over = true;
         let order = Order::Text(RelayToHub::End { tid: self.tid, reason: reason.to_owned() });
         // Without a connection the transfer has ended.
         self.orders.blocking_send(order).ok();
+    }
+}
+
+impl Drop for Lane {
+    /// Whoever drops a transfer without a word has given it up.
+    fn drop(&mut self) {
+        if !self.is_over {
+            let reason = "given up".to_owned();
+            let order = Order::Text(RelayToHub::End { tid: self.tid, reason });
+            // A full or closed channel: the hub ends the transfer when nobody takes or gives.
+            self.orders.try_send(order).ok();
+        }
     }
 }
 
@@ -248,6 +255,3 @@ impl Channels {
         Ok(current.insert(channel).clone())
     }
 }
-
-/// Where a thread leaves what became of it.
-pub(super) type Outcome<T> = oneshot::Sender<T>;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use chat_endpoint::Event;
-use chat_files::{Place, Source};
 use chat_protocol::code;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::crypto::random;
@@ -16,7 +15,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use serde::{Deserialize, Serialize};
 
 use super::fetch::Holder;
-use super::give::Givable;
+use super::give::{FileAt, Givable};
 use super::{Said, Shared, TransferError, TransferEvent, aside};
 use crate::clock::now_ms;
 
@@ -89,8 +88,8 @@ impl Shared {
             let reason = "the file is here already".to_owned();
             TransferError::Refused { code: code::NOT_ALLOWED.to_owned(), reason }
         })?;
-        let place = Place::of(path)?;
-        let source = aside(move || Source::open(&place)).await??;
+        let at = FileAt::Named(path.to_owned());
+        let source = aside(move || at.open()).await??;
         let file = source.manifest().clone();
         let offer = MessageId::new(now_ms(), random());
         let mine = Mine { to: to.clone(), name: file.name.clone(), path: path.to_owned() };
@@ -114,12 +113,7 @@ impl Shared {
     }
 
     /// Somebody offers a file.
-    pub(super) fn was_offered(
-        self: &Arc<Self>,
-        said: &Said,
-        offer: MessageId,
-        file: Manifest,
-    ) {
+    pub(super) fn was_offered(self: &Arc<Self>, said: &Said, offer: MessageId, file: Manifest) {
         if said.cid.other(&self.me).as_ref() != Some(&said.from) {
             return;
         }
@@ -190,8 +184,7 @@ impl Shared {
     /// A file that was offered to one person from this home.
     pub(super) fn offered_to_one(&self, offer: &MessageId) -> Option<Givable> {
         let mine = self.mine(offer)?;
-        let place = Place::of(&mine.path).ok()?;
-        Some(Givable { audience: For::Person(mine.to), place })
+        Some(Givable { whom: For::Person(mine.to), file: FileAt::Named(mine.path) })
     }
 
     fn mine(&self, offer: &MessageId) -> Option<Mine> {

@@ -13,18 +13,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_endpoint::Event;
-use chat_files::Part;
+use chat_files::disk::Dir;
+use chat_files::part::{About, Part, PartError};
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::Manifest;
-use chat_protocol::file::chunk::TransferKey;
+use chat_protocol::file::chunk::{FileHeader, TransferKey};
 use chat_protocol::file::relay::RelayToHub;
+use chat_protocol::frame::RawFrame;
 use chat_protocol::id::{MessageId, Nonce16};
+use chat_protocol::limits::FILE_CHUNK_BYTES;
 use chat_protocol::name::{ConversationId, UserName};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{CREDIT, Lane, News};
+use super::copies::Copy;
 use super::{Listed, Shared, TransferError, TransferEvent, aside};
 use crate::clock::now_ms;
 
@@ -66,8 +70,8 @@ pub(super) struct Fetch {
     pub(super) stop: CancellationToken,
 }
 
-/// The part that all holders of a fetch fill.
-type SharedPart = Arc<Mutex<Part>>;
+/// The part that all holders of a fetch fill; taken out to be finished.
+type SharedPart = Arc<Mutex<Option<Part>>>;
 
 /// How one holder's share ended.
 enum Share {
@@ -89,25 +93,31 @@ impl Fetch {
             () = stop.cancelled() => None,
         };
         shared.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&n);
-        shared.tell_surely(match (fetched, owner) {
-            (Some(Ok(path)), Some(owner)) => TransferEvent::Fetched { n, owner, path, size },
-            (Some(Err(error)), _) => TransferEvent::Failed { n, error },
-            _ => {
-                let reason = "it was stopped".to_owned();
-                TransferEvent::Failed { n, error: TransferError::BrokenOff { reason } }
-            }
-        })
-        .await;
+        shared
+            .tell_surely(match (fetched, owner) {
+                (Some(Ok(path)), Some(owner)) => TransferEvent::Fetched { n, owner, path, size },
+                (Some(Err(error)), _) => TransferEvent::Failed { n, error },
+                _ => {
+                    let reason = "it was stopped".to_owned();
+                    TransferEvent::Failed { n, error: TransferError::BrokenOff { reason } }
+                }
+            })
+            .await;
     }
 
     async fn rounds(mut self) -> Result<PathBuf, TransferError> {
         let (folder, file) = (self.folder.clone(), self.file.clone());
-        let part = aside(move || Part::begin(&folder, &file)).await??;
-        let part: SharedPart = Arc::new(Mutex::new(part));
+        let part = aside(move || {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| Dir::open(&folder))
+                .map_err(|source| PartError::Io { doing: "opening the folder for", source })
+                .and_then(|folder| Part::begin(folder, file, About::default()))
+        });
+        let part: SharedPart = Arc::new(Mutex::new(Some(part.await??)));
         let mut idle = 0;
         let mut last = TransferError::NoAnswer;
-        while !lock(&part).is_complete() {
-            let before = lock(&part).done();
+        while !with(&part, Part::is_complete)? {
+            let before = with(&part, Part::have)?;
             let refused = self.round(&part).await?;
             if let Some(error) = refused {
                 last = error;
@@ -115,7 +125,7 @@ impl Fetch {
             if self.holders.is_empty() {
                 return Err(last);
             }
-            if lock(&part).done() > before {
+            if with(&part, Part::have)? > before {
                 idle = 0;
                 continue;
             }
@@ -126,16 +136,15 @@ impl Fetch {
             }
             sleep(PAUSE * 2u32.pow(idle)).await;
         }
-        Ok(aside(move || lock(&part).finish()).await??)
+        let whole = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let whole = whole.ok_or_else(|| TransferError::Internal("no part".to_owned()))?;
+        Ok(aside(move || whole.finish()).await??.path)
     }
 
     /// Asks every holder for a share of what is missing. Returns why the last one said no.
-    async fn round(
-        &mut self,
-        part: &SharedPart,
-    ) -> Result<Option<TransferError>, TransferError> {
+    async fn round(&mut self, part: &SharedPart) -> Result<Option<TransferError>, TransferError> {
         let asked: Vec<Holder> = self.holders.iter().take(HOLDERS_MAX).cloned().collect();
-        let mut shares: VecDeque<_> = lock(part).split(asked.len()).into();
+        let mut shares: VecDeque<_> = with(part, |part| part.split(asked.len()))?.into();
         let mut tasks = JoinSet::new();
         for holder in asked {
             let Some(parts) = shares.pop_front() else { break };
@@ -150,12 +159,12 @@ impl Fetch {
             tasks.spawn(task.run());
         }
         let mut refused = None;
-        let (mut at, mut bytes) = (Instant::now(), lock(part).done());
+        let (mut at, mut bytes) = (Instant::now(), with(part, done)?);
         loop {
             let ended = tokio::select! {
                 ended = tasks.join_next() => ended,
                 () = sleep(PROGRESS_EVERY) => {
-                    let (now, done) = (Instant::now(), lock(part).done());
+                    let (now, done) = (Instant::now(), with(part, done)?);
                     let rate = rate(done.saturating_sub(bytes), now - at);
                     (at, bytes) = (now, done);
                     let (n, size) = (self.n, self.file.size);
@@ -180,8 +189,16 @@ fn rate(bytes: u64, time: Duration) -> u64 {
     bytes.saturating_mul(1_000) / millis
 }
 
-fn lock(part: &SharedPart) -> std::sync::MutexGuard<'_, Part> {
-    part.lock().unwrap_or_else(PoisonError::into_inner)
+/// Bytes that are here, to a chunk.
+fn done(part: &Part) -> u64 {
+    let chunk = u64::try_from(FILE_CHUNK_BYTES).unwrap_or(u64::MAX);
+    (u64::from(part.have()) * chunk).min(part.manifest().size)
+}
+
+/// Looks at the part. It is there until the fetch is finished.
+fn with<T>(part: &SharedPart, look: impl FnOnce(&Part) -> T) -> Result<T, TransferError> {
+    let part = part.lock().unwrap_or_else(PoisonError::into_inner);
+    part.as_ref().map(look).ok_or_else(|| TransferError::Internal("no part".to_owned()))
 }
 
 /// One holder's share of one round.
@@ -207,17 +224,31 @@ impl Task {
     }
 
     async fn ask_and_take(self) -> Result<(), TransferError> {
-        let (tid, key, from) = self.ask().await?;
+        let copy = if self.holder.online { None } else { self.copy().await? };
+        let (tid, key, parts) = match copy {
+            Some(copy) => (copy.tid, copy.key.0, self.parts.clone()),
+            None => {
+                let (tid, key) = self.ask().await?;
+                (tid, key, Vec::new())
+            }
+        };
         let channel = self.shared.channels.get().await?;
-        let first = RelayToHub::Take { tid, from, credit: CREDIT, parts: Vec::new() };
+        let from = self.holder.owner.clone();
+        let first = RelayToHub::Take { tid, from, credit: CREDIT, parts };
         let lane = channel.begin(first).await.ok_or(TransferError::Offline)?;
-        let taking =
-            Taking { lane, key: TransferKey::new(&key, &tid), file: self.file, part: self.part };
+        let taking = Taking { lane, key: TransferKey::new(&key, &tid), part: self.part };
         aside(move || taking.run()).await?
     }
 
+    /// The copy that an owner who is away has left of this very file.
+    async fn copy(&self) -> Result<Option<Copy>, TransferError> {
+        let (shared, holder) = (Arc::clone(&self.shared), self.holder.clone());
+        let copy = aside(move || shared.copy(&holder.offer, &holder.owner)).await?;
+        Ok(copy.filter(|copy| (copy.file.root, copy.file.size) == (self.file.root, self.file.size)))
+    }
+
     /// Asks the owner, and waits for the key.
-    async fn ask(&self) -> Result<(Nonce16, [u8; 32], UserName), TransferError> {
+    async fn ask(&self) -> Result<(Nonce16, [u8; 32]), TransferError> {
         let owner = &self.holder.owner;
         let cid = ConversationId::direct(&self.shared.me, owner).map_err(|_same| {
             TransferError::Internal("a file of one's own is here already".to_owned())
@@ -251,7 +282,7 @@ impl Task {
                         if (file.root, file.size) != (self.file.root, self.file.size) {
                             return Err(TransferError::Changed { owner: owner.clone() });
                         }
-                        return Ok((tid, key.0, owner.clone()));
+                        return Ok((tid, key.0));
                     }
                     FileNote::Refuse { code, reason, .. } => {
                         return Err(TransferError::Refused { code, reason });
@@ -268,7 +299,6 @@ impl Task {
 pub(super) struct Taking {
     pub(super) lane: Lane,
     pub(super) key: TransferKey,
-    pub(super) file: Manifest,
     pub(super) part: SharedPart,
 }
 
@@ -279,16 +309,12 @@ impl Taking {
         loop {
             match self.lane.next() {
                 Some(News::Chunk(header, frame)) => {
-                    let chunk = match self.key.open(&header, &frame, &self.file) {
-                        Ok(chunk) => chunk,
-                        Err(error) => {
+                    if let Err(error) = self.keep(&header, &frame) {
+                        self.lane.end(match &error {
                             // This holder cheats or is broken: it is not asked again.
-                            self.lane.end("a chunk was not part of the file that was promised");
-                            return Err(error.into());
-                        }
-                    };
-                    if let Err(error) = lock(&self.part).put(&chunk) {
-                        self.lane.end("the receiver cannot keep it");
+                            PartError::File(_) => "a chunk was not part of the file promised",
+                            _ => "the receiver cannot keep it",
+                        });
                         return Err(error.into());
                     }
                     taken += 1;
@@ -308,14 +334,20 @@ impl Taking {
     }
 }
 
+impl Taking {
+    fn keep(&self, header: &FileHeader, frame: &RawFrame) -> Result<(), PartError> {
+        let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+        match part.as_mut() {
+            Some(part) => part.receive(&self.key, header, frame).map(drop),
+            // The fetch was given up.
+            None => Err(PartError::Busy),
+        }
+    }
+}
+
 impl Shared {
     /// Begins to fetch a file of a list, from everybody there who offers the same. Returns its number.
-    pub(super) fn fetch(
-        self: &Arc<Self>,
-        wanted: &Listed,
-        list: &[Listed],
-        folder: &Path,
-    ) -> u32 {
+    pub(super) fn fetch(self: &Arc<Self>, wanted: &Listed, list: &[Listed], folder: &Path) -> u32 {
         let file = &wanted.details.file;
         let same = |other: &&Listed| {
             let theirs = &other.details.file;

@@ -99,7 +99,7 @@ impl Shared {
         }
     }
 
-    async fn page(&self, query: Query) -> Result<(Vec<Found>, bool), TransferError> {
+    pub(super) async fn page(&self, query: Query) -> Result<(Vec<Found>, bool), TransferError> {
         let id = self.client.find(query).await.ok_or(TransferError::Offline)?;
         let answer = timeout(ANSWER_MAX, self.answers.expect(id).next()).await;
         match answer.map_err(|_late| TransferError::NoAnswer)? {
@@ -130,9 +130,7 @@ fn read(found: Found, keys: &HashMap<(&str, &UserName), &IndexKey>) -> Option<Li
     offer.check().ok()?;
     let details = match &offer.audience {
         Audience::Everybody => offer.open.clone()?,
-        Audience::Conversation(cid) => {
-            keys.get(&(cid.as_str(), &owner))?.open(&offer).ok()?
-        }
+        Audience::Conversation(cid) => keys.get(&(cid.as_str(), &owner))?.open(&offer).ok()?,
     };
     Some(Listed { owner, online, offer: offer.id, audience: offer.audience, details })
 }

@@ -3,9 +3,12 @@
 //! The request came in a sealed and signed message. It is granted if its sender belongs to the offer's
 //! audience by this device's own view, whatever the hub's list says.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use chat_files::Source;
+use chat_beneath::RelativePath;
+use chat_files::folder::SharedFolder;
+use chat_files::serve::{Opening, Source, SourceError};
 use chat_protocol::b64::B64Array;
 use chat_protocol::code;
 use chat_protocol::content::files::FileNote;
@@ -20,6 +23,8 @@ use chat_protocol::tag::Tag;
 use tokio::time::{Duration, timeout};
 
 use super::channel::{Lane, News};
+use super::copies;
+use super::direct::For;
 use super::{Said, Shared, TransferError, TransferEvent, aside};
 use crate::clock::now_ms;
 
@@ -68,8 +73,29 @@ pub(super) async fn serve(shared: Arc<Shared>, said: Said, wanted: Wanted) {
 /// A file that this process can give.
 #[derive(Debug, Clone)]
 pub(super) struct Givable {
-    pub(super) audience: super::direct::For,
-    pub(super) place: chat_files::Place,
+    pub(super) whom: For,
+    pub(super) file: FileAt,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone)]
+pub(super) enum FileAt {
+    /// In the shared folder.
+    Shared(Arc<SharedFolder>, RelativePath),
+    /// Anywhere: its owner has named it.
+    Named(PathBuf),
+}
+
+impl FileAt {
+    /// Opens it and reads all of it, which can take long.
+    pub(super) fn open(&self) -> Result<Source, SourceError> {
+        let mut opening = match self {
+            Self::Shared(folder, name) => Opening::shared(folder, name)?,
+            Self::Named(path) => Opening::named(path)?,
+        };
+        while !opening.step()? {}
+        opening.finish()
+    }
 }
 
 async fn give(
@@ -82,12 +108,11 @@ async fn give(
         let reason = "your key has changed; the owner must check it first";
         return Err(Refusal(code::UNTRUSTED, reason.to_owned()));
     }
-    if !shared.belongs(&said.from, &found.audience).await {
+    if !shared.belongs(&said.from, &found.whom).await {
         let reason = "this file is not offered to you";
         return Err(Refusal(code::NOT_ALLOWED, reason.to_owned()));
     }
-    let place = found.place.clone();
-    let source = aside(move || Source::open(&place)).await?.map_err(TransferError::from)?;
+    let source = aside(move || found.file.open()).await?.map_err(TransferError::from)?;
     let (tid, key) = (Nonce16(random()), random::<32>());
     let channel = shared.channels.get().await.map_err(TransferError::from)?;
     let first = RelayToHub::Give { tid, to: said.from.clone() };
@@ -151,23 +176,56 @@ impl Sending {
                 credit = self.wait()?;
             }
             credit -= 1;
-            let (data, path) = match self.source.chunk(index) {
-                Ok(read) => read,
-                Err(error) => {
+            match self.send_chunk(index) {
+                Ok(sent) => bytes += sent,
+                Err(reason) => {
                     // The other side learns that it broke off, and asks again: for the new file.
                     self.lane.end("the file has changed, or cannot be read any more");
-                    return Err(error.to_string());
+                    return Err(reason);
                 }
-            };
-            self.header.i = index;
-            self.header.last = index + 1 == self.source.manifest().chunks();
-            if !self.lane.send(self.key.seal(&self.header, &path, &data)) {
-                return Err("the connection is gone".to_owned());
             }
-            bytes += u64::try_from(data.len()).unwrap_or(0);
         }
         self.lane.end("");
         Ok(bytes)
+    }
+
+    /// The same for a copy that the hub keeps: waits until it is kept, and returns until when, Unix time
+    /// in milliseconds.
+    pub(super) fn run_to_keep(mut self) -> Result<u64, (String, String)> {
+        let lost = || ("".to_owned(), "the connection is gone".to_owned());
+        let mut credit = 0;
+        for index in 0..self.source.manifest().chunks() {
+            while credit == 0 {
+                match self.lane.next().ok_or_else(lost)? {
+                    News::Credit(n) => credit = n,
+                    News::End { code, reason } => return Err(copies::refused(code, reason)),
+                    News::Chunk(..) | News::Kept(_) => {}
+                }
+            }
+            credit -= 1;
+            if let Err(reason) = self.send_chunk(index) {
+                self.lane.end("the file has changed, or cannot be read any more");
+                return Err(copies::refused(String::new(), reason));
+            }
+        }
+        loop {
+            match self.lane.next().ok_or_else(lost)? {
+                News::Kept(until) => return Ok(until),
+                News::End { code, reason } => return Err(copies::refused(code, reason)),
+                News::Credit(_) | News::Chunk(..) => {}
+            }
+        }
+    }
+
+    /// Reads, seals and sends one chunk. Returns its length in bytes.
+    fn send_chunk(&mut self, index: u32) -> Result<u64, String> {
+        let (data, path) = self.source.read_chunk(index).map_err(|error| error.to_string())?;
+        self.header.i = index;
+        self.header.last = index + 1 == self.source.manifest().chunks();
+        if !self.lane.send(self.key.seal(&self.header, &path, &data)) {
+            return Err("the connection is gone".to_owned());
+        }
+        Ok(u64::try_from(data.len()).unwrap_or(0))
     }
 
     /// Waits until more may be sent.

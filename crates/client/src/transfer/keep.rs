@@ -84,9 +84,7 @@ impl Keep {
                 let rows = store.rows()?;
                 rows.iter().filter_map(|(key, value)| read(key, value)).collect()
             }
-            Rows::Memory(rows) => {
-                rows.iter().filter_map(|(key, value)| read(key, value)).collect()
-            }
+            Rows::Memory(rows) => rows.iter().filter_map(|(key, value)| read(key, value)).collect(),
         })
     }
 }
