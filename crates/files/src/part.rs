@@ -8,7 +8,7 @@
 //! ```
 //!
 //! **Order.** A state claims a chunk only after a sync of the data that came back without an error. It
-//! is written beside the old one, synced, and takes its place by a rename. So at any end of the program
+//! is written beside the old one, synced, and takes its place by a rename, which is synced too. So at any end of the program
 //! or of the power the state on the disk is whole, and what it claims is there.
 //!
 //! **What an end costs.** A state is saved for every [`SAVE_CHUNKS_MAX`] chunks (4 MiB) and for every
@@ -170,7 +170,6 @@ impl<D: Disk> Part<D> {
         let mut part = Self { disk, file, names, state, unsaved, is_all_checked, is_broken };
         part.make_room()?;
         part.save()?;
-        part.disk.sync_names().map_err(failed("saving"))?;
         Ok(part)
     }
 
@@ -287,8 +286,8 @@ impl<D: Disk> Part<D> {
         let file = self.disk.create(&self.names.new_state)?;
         self.disk.write_at(&file, bytes, 0)?;
         self.disk.sync(&file)?;
-        // The rename itself need not be synced: the state before is as true, only poorer.
-        self.disk.replace(&self.names.new_state, &self.names.state)
+        self.disk.replace(&self.names.new_state, &self.names.state)?;
+        self.disk.sync_names()
     }
 
     /// Gives up: removes all that has arrived.

@@ -106,10 +106,10 @@ impl SharedFolder {
 
     /// Does some more of it, for some ten milliseconds. `now_ms` is Unix time in milliseconds.
     pub fn step(&self, look: &mut Look, now_ms: u64) -> Progress {
-        let end = look.hashed + STEP_BYTES;
+        let (end, last) = (look.hashed + STEP_BYTES, look.next + STEP_FILES_MAX);
         // A file that is hashed takes a turn to open and one or more to read.
         for _ in 0..2 * STEP_FILES_MAX {
-            if look.hashed >= end {
+            if look.hashed >= end || look.next >= last {
                 break;
             }
             if let Some((hashing, began)) = look.hashing.take() {
