@@ -134,9 +134,8 @@ const STATE_ENDING: &str = ".state";
 impl Names {
     fn new(root: &Digest) -> Self {
         let mut data = format!("{OWN_PREFIX}part-");
-        for byte in root.as_bytes().iter().take(8) {
-            data.push_str(&format!("{byte:02x}"));
-        }
+        let half = root.as_bytes().iter().take(8);
+        data.extend(half.map(|byte| format!("{byte:02x}")));
         Self { state: format!("{data}{STATE_ENDING}"), new_state: format!("{data}.new"), data }
     }
 }
@@ -306,19 +305,7 @@ impl<D: Disk> Part<D> {
 /// Opens or makes the file of a part, and holds its lock: `true` if it is new.
 fn claim<D: Disk>(disk: &D, names: &Names) -> Result<(D::File, bool), PartError> {
     for _ in 0..LOCK_TRIES {
-        let (file, is_new) = match disk.open(&names.data).map_err(failed("opening"))? {
-            Some(file) => (file, false),
-            None => {
-                // A state without data claims what is not there.
-                disk.remove(&names.state).map_err(failed("opening"))?;
-                disk.sync_names().map_err(failed("opening"))?;
-                match disk.create(&names.data) {
-                    Ok(file) => (file, true),
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                    Err(error) => return Err(failed("making")(error)),
-                }
-            }
-        };
+        let Some((file, is_new)) = open_or_make(disk, names)? else { continue };
         if !disk.lock(&file).map_err(failed("locking"))? {
             return Err(PartError::Busy);
         }
@@ -328,6 +315,21 @@ fn claim<D: Disk>(disk: &D, names: &Names) -> Result<(D::File, bool), PartError>
         }
     }
     Err(PartError::Busy)
+}
+
+/// `None` if another process made it in between.
+fn open_or_make<D: Disk>(disk: &D, names: &Names) -> Result<Option<(D::File, bool)>, PartError> {
+    if let Some(file) = disk.open(&names.data).map_err(failed("opening"))? {
+        return Ok(Some((file, false)));
+    }
+    // A state without data claims what is not there.
+    disk.remove(&names.state).map_err(failed("opening"))?;
+    disk.sync_names().map_err(failed("opening"))?;
+    match disk.create(&names.data) {
+        Ok(file) => Ok(Some((file, true))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(failed("making")(error)),
+    }
 }
 
 /// The state on the disk; `None` if there is none, or none that can be believed.
@@ -379,10 +381,9 @@ pub fn list<D: Disk>(disk: &D) -> Result<Vec<Resumable>, PartError> {
             new_state: String::new(),
         };
         // What cannot be read is not resumable; it does not hide the others.
-        if let Ok(Some(State { manifest, about, have })) = read_state(disk, &names) {
-            if Names::new(&manifest.root).data == *data {
-                parts.push(Resumable { manifest, about, have: have.count() });
-            }
+        let Ok(Some(State { manifest, about, have })) = read_state(disk, &names) else { continue };
+        if Names::new(&manifest.root).data == *data {
+            parts.push(Resumable { manifest, about, have: have.count() });
         }
     }
     Ok(parts)
@@ -392,10 +393,10 @@ pub fn list<D: Disk>(disk: &D) -> Result<Vec<Resumable>, PartError> {
 pub fn discard<D: Disk>(disk: &D, root: &Digest) -> Result<(), PartError> {
     let names = Names::new(root);
     let file = disk.open(&names.data).map_err(failed("removing"))?;
-    if let Some(file) = &file {
-        if !disk.lock(file).map_err(failed("locking"))? {
-            return Err(PartError::Busy);
-        }
+    if let Some(file) = &file
+        && !disk.lock(file).map_err(failed("locking"))?
+    {
+        return Err(PartError::Busy);
     }
     for name in [&names.new_state, &names.state, &names.data] {
         disk.remove(name).map_err(failed("removing"))?;

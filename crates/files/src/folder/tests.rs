@@ -186,9 +186,11 @@ fn a_file_that_was_changed_a_moment_ago_is_not_cached() {
 #[test]
 fn work_is_done_in_bounded_steps_and_not_twice() {
     let names: Vec<_> = (0..700).map(|n| format!("f{n}")).collect();
-    let keywords: String = names.iter().map(|name| format!("w, {name}\n")).collect();
-    let home = Home::new(&(keywords + "w, big"), &[]);
-    names.iter().for_each(|name| home.write(name, name));
+    let keywords: Vec<_> = names.iter().map(|name| format!("w, {name}\n")).collect();
+    let home = Home::new(&(keywords.concat() + "w, big"), &[]);
+    for name in &names {
+        home.write(name, name);
+    }
     let big = fs::File::create(home.0.path().join("big")).unwrap();
     big.set_len(3 * 8 * 1024 * 1024).unwrap();
     let folder = home.open(1);

@@ -91,11 +91,11 @@ fn what_is_no_text_shares_nothing_that_could_be_another_section() {
 fn bounds_hold() {
     let long = vec![b' '; KEYWORD_FILE_BYTES_MAX + 1];
     assert_eq!(problems(&long), [(1, 1, Fault::TooLong)]);
-    let many: String = (0..=ENTRIES_MAX).map(|n| format!("w,f{n};")).collect();
+    let many = (0..=ENTRIES_MAX).map(|n| format!("w,f{n};")).collect::<Vec<_>>().concat();
     let read = parse(many.as_bytes());
     assert_eq!(read.entries.len(), ENTRIES_MAX);
     assert_eq!(read.problems[0].fault, Fault::TooManyEntries);
-    let words: String = (0..=OFFER_WORDS_MAX).map(|n| format!("w{n},f;")).collect();
+    let words = (0..=OFFER_WORDS_MAX).map(|n| format!("w{n},f;")).collect::<Vec<_>>().concat();
     let read = parse(words.as_bytes());
     assert_eq!(read.entries.len(), OFFER_WORDS_MAX);
     assert_eq!(read.problems[0].fault, Fault::TooManyWords);

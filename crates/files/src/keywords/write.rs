@@ -80,11 +80,11 @@ fn insert(
         lines.push_str(end_of_line);
     }
     if section.is_none() {
-        lines.push_str(&format!("{scope}{end_of_line}"));
+        lines.extend([&scope.to_string(), end_of_line]);
     }
     for word in words {
         let (word, name) = (written(word), written(name.as_str()));
-        lines.push_str(&format!("{word}, {name}{end_of_line}"));
+        lines.extend([&word, ", ", &name, end_of_line]);
     }
     let tail = bytes.get(at..).unwrap_or_default();
     [head, lines.as_bytes(), tail].concat()

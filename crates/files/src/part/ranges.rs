@@ -87,7 +87,9 @@ impl Bitmap {
                 }
                 let end = to.min(from + room);
                 let share = shares.last_mut().filter(|share| share.len() < FILE_PARTS_MAX);
-                share.into_iter().for_each(|share| share.push((from, end)));
+                if let Some(share) = share {
+                    share.push((from, end));
+                }
                 room -= end - from;
                 from = end;
             }
@@ -113,7 +115,9 @@ mod tests {
 
     fn with(chunks: u32, have: &[u32]) -> Bitmap {
         let mut bitmap = Bitmap::new(chunks);
-        have.iter().for_each(|index| bitmap.set(*index));
+        for index in have {
+            bitmap.set(*index);
+        }
         bitmap
     }
 

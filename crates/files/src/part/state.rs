@@ -95,7 +95,9 @@ mod tests {
         let manifest = Manifest { name: "a \"b\"".into(), size: 700_000, root: Digest([7; 32]) };
         let about = About { words: vec!["räume".into()], note: "alice\n".into() };
         let mut state = State::new(manifest, about);
-        [0, 3, 10].into_iter().for_each(|index| state.have.set(index));
+        for index in [0, 3, 10] {
+            state.have.set(index);
+        }
         let bytes = state.to_bytes();
         assert_eq!(State::from_bytes(&bytes), Some(state));
         for at in 0..bytes.len() {

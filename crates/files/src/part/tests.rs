@@ -69,7 +69,7 @@ impl Sample {
     }
 
     fn begin(&self, place: &Path) -> Result<Part, PartError> {
-        Part::begin(folder(place).unwrap(), self.manifest.clone(), About::default())
+        Part::begin(folder(place)?, self.manifest.clone(), About::default())
     }
 }
 

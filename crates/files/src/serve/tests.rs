@@ -48,14 +48,14 @@ fn a_file_that_changes_is_not_sent_on() {
         Source::open(&shared(place.path()), &name).unwrap()
     };
     let source = open();
-    fs::File::options().write(true).open(&file).unwrap().set_len(70_000).unwrap();
+    File::options().write(true).open(&file).unwrap().set_len(70_000).unwrap();
     assert!(matches!(source.read_chunk(0), Err(SourceError::Changed)), "shorter");
     assert!(matches!(source.read_chunk(1), Err(SourceError::Changed)), "shorter");
 
     // Other bytes, and the times set back: only the tree tells.
     let source = open();
     let before = fs::metadata(&file).unwrap().modified().unwrap();
-    let writing = fs::File::options().write(true).open(&file).unwrap();
+    let writing = File::options().write(true).open(&file).unwrap();
     writing.write_all_at(b"!", 9).unwrap();
     writing.set_modified(before).unwrap();
     assert!(matches!(source.read_chunk(0), Err(SourceError::Changed)));
@@ -77,7 +77,7 @@ fn a_file_that_grows_while_it_is_read_is_not_offered() {
     fs::write(&file, content(STEP_BYTES_MAX + 9)).unwrap();
     let mut opening = Opening::named(&file).unwrap();
     assert!(!opening.step().unwrap());
-    let writing = fs::File::options().append(true).open(&file).unwrap();
+    let writing = File::options().append(true).open(&file).unwrap();
     writing.write_all_at(b"!", 0).unwrap();
     let ended = opening.step().and_then(|_| opening.finish().map(|_| ()));
     assert!(matches!(ended, Err(SourceError::Hash(HashError::Changed))), "{ended:?}");

@@ -13,6 +13,14 @@ const PAGE: usize = 4_096;
 /// Files received through faults in one run of the tests: a few seconds.
 const SEEDS: u64 = 300;
 
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap()
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap()
+}
+
 /// A generator of numbers by its seed (splitmix64).
 struct Random(u64);
 
@@ -227,16 +235,16 @@ impl Disk for SimDisk {
     }
 
     fn reserve(&self, file: &SimFile, length: u64) -> io::Result<()> {
-        self.turn()?.inodes[file.inode].now.resize(usize::try_from(length).unwrap(), 0);
+        self.turn()?.inodes[file.inode].now.resize(size(length), 0);
         Ok(())
     }
 
     fn length(&self, file: &SimFile) -> io::Result<u64> {
-        Ok(u64::try_from(self.turn()?.inodes[file.inode].now.len()).unwrap())
+        Ok(length(&self.turn()?.inodes[file.inode].now))
     }
 
     fn write_at(&self, file: &SimFile, bytes: &[u8], at: u64) -> io::Result<()> {
-        let at = usize::try_from(at).unwrap();
+        let at = size(at);
         let failed = self.turn().err();
         // A write that fails has written a part.
         let written = if failed.is_some() { bytes.len() / 2 } else { bytes.len() };
@@ -249,7 +257,7 @@ impl Disk for SimDisk {
 
     fn read_at(&self, file: &SimFile, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let world = self.turn()?;
-        let bytes = world.inodes[file.inode].now.get(usize::try_from(at).unwrap()..);
+        let bytes = world.inodes[file.inode].now.get(size(at)..);
         let bytes = bytes.and_then(|bytes| bytes.get(..buffer.len()));
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
