@@ -241,17 +241,18 @@ impl<D: Disk> Part<D> {
         if self.is_broken {
             return Err(PartError::Broken);
         }
-        if self.state.have.has(index) {
-            return Ok(Put::Again);
+        let put = if self.state.have.has(index) { Put::Again } else { Put::New };
+        if put == Put::New {
+            let written = self.disk.write_at(&self.file, data, offset(index));
+            written.map_err(|error| self.not_written(error))?;
+            self.state.have.set(index);
+            self.unsaved += 1;
         }
-        let written = self.disk.write_at(&self.file, data, offset(index));
-        written.map_err(|error| self.not_written(error))?;
-        self.state.have.set(index);
-        self.unsaved += 1;
+        // Also for a chunk that comes again because the state could not be saved with it.
         if self.unsaved >= save_every(self.manifest().chunks()) {
             self.save()?;
         }
-        Ok(Put::New)
+        Ok(put)
     }
 
     /// A failed write leaves the chunk missing, and the part goes on when the disk does.
