@@ -1,11 +1,15 @@
 //! Bytes per second on one core: hashing a file, sealing and opening its chunks, and the whole road
-//! from a file that is read to a file that is written and synced.
+//! from chunks that arrive to a file that is written and synced; and what a folder of many files costs.
 
 use std::hint::black_box;
 use std::path::Path;
 
+use chat_files::folder::{Cache, SharedFolder, Watch};
+use chat_files::keywords::KEYWORD_FILE;
+use chat_files::limits::STEP_FILES_MAX;
 use chat_files::part::{About, Part, folder};
 use chat_files::serve::{Opening, Source};
+use chat_protocol::file::catalogue::Audience;
 use chat_protocol::file::chunk::{FileHeader, TransferKey, read};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::Recipient;
@@ -88,5 +92,43 @@ fn rates(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, rates);
+/// A folder of ten thousand small files: the first look of a start, when the roots are cached, and one
+/// poll of all of them.
+fn folders(criterion: &mut Criterion) {
+    let place = tempfile::tempdir().expect("a folder");
+    let mut keywords = String::new();
+    for n in 0..10_000 {
+        std::fs::write(place.path().join(format!("f{n}")), n.to_string()).expect("a file");
+        keywords.extend([format!("w{}, f{n}\n", n % 100)]);
+    }
+    std::fs::write(place.path().join(KEYWORD_FILE), keywords).expect("a file");
+    let me = UserName::new("alice").expect("a name");
+    let folder =
+        SharedFolder::open(place.path(), me, Audience::Everybody, [1; 32]).expect("the folder");
+    let look = |cache: Cache| {
+        let mut look = folder.look(cache);
+        while !folder.step(&mut look, u64::MAX).is_done() {}
+        look.finish()
+    };
+    let (listing, cache) = look(Cache::default());
+
+    let mut group = criterion.benchmark_group("folder of 10,000");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(10_000));
+    group.bench_function("look, nothing cached", |bencher| {
+        bencher.iter(|| look(Cache::default()));
+    });
+    group.bench_function("look, all cached", |bencher| bencher.iter(|| look(cache.clone())));
+    group.bench_function("poll", |bencher| {
+        bencher.iter(|| {
+            let mut watch = Watch::default();
+            for _ in 0..10_000 / STEP_FILES_MAX + 1 {
+                assert!(!folder.changed(&listing, &mut watch));
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, rates, folders);
 criterion_main!(benches);
