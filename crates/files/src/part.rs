@@ -217,6 +217,9 @@ impl<D: Disk> Part<D> {
     }
 
     /// Opens a frame, checks its chunk against the manifest and keeps it.
+    ///
+    /// With [`PartError::Full`] or [`PartError::Io`] the part is as good as before: the same chunk can
+    /// be given again, and counts as [`Put::Again`] if only the state could not be saved.
     pub fn receive(
         &mut self,
         key: &TransferKey,
