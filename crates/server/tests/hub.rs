@@ -21,3 +21,12 @@ mod restart;
 #[cfg(test)]
 #[path = "hub/slow.rs"]
 mod slow;
+#[cfg(test)]
+#[path = "hub/copies.rs"]
+mod copies;
+#[cfg(test)]
+#[path = "hub/data.rs"]
+mod data;
+#[cfg(test)]
+#[path = "hub/files.rs"]
+mod files;
