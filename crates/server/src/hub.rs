@@ -131,7 +131,8 @@ pub struct Assembled {
 impl<S: Store + 'static> Parts<S> {
     /// Brings the account `server` up to date and starts the worker.
     pub async fn assemble(self) -> Result<Assembled, RunError> {
-        let Self { mut store, reads, mut snapshot, identity, metrics, log, clock, trace, .. } = self;
+        let Self { mut store, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
+            self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
         let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
@@ -154,8 +155,18 @@ impl<S: Store + 'static> Parts<S> {
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
         let passwords = Passwords::default();
-        let shared =
-            Shared { requests, reads, identity, passwords, metrics, log, verify, clock, trace, relay };
+        let shared = Shared {
+            requests,
+            reads,
+            identity,
+            passwords,
+            metrics,
+            log,
+            verify,
+            clock,
+            trace,
+            relay,
+        };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
     }
 }

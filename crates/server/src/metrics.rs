@@ -378,7 +378,12 @@ fn auth_attempts(registry: &mut Registry) -> AuthAttempts {
 
 fn relay(registry: &mut Registry) -> RelayMetrics {
     RelayMetrics {
-        transfers: register(registry, "relay_transfers", "Transfers of files that run", Gauge::default()),
+        transfers: register(
+            registry,
+            "relay_transfers",
+            "Transfers of files that run",
+            Gauge::default(),
+        ),
         chunks: register(registry, "relay_chunks", "Chunks of files handed on", Counter::default()),
         bytes: register(registry, "relay_bytes", "Bytes of those chunks", Counter::default()),
         copies_bytes: register(

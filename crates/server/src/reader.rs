@@ -164,7 +164,8 @@ impl Reader {
     async fn frame(&mut self, frame: RawFrame, arrived: Instant) -> Result<(), CloseReason> {
         if !frame.is_signed() {
             let reason = "frames are signed; chunks of files travel on a data connection";
-            let (id, refusal) = (lenient_id(frame.header()), Refusal::new(code::NOT_ALLOWED, reason));
+            let (id, refusal) =
+                (lenient_id(frame.header()), Refusal::new(code::NOT_ALLOWED, reason));
             self.refuse(HubStage::Stored, id, &refusal, None);
             return Ok(());
         }

@@ -192,7 +192,12 @@ impl Relay {
     }
 
     /// A chunk came in.
-    fn chunk(&self, from: ConnectionId, header: &FileHeader, frame: &RawFrame) -> Result<(), Fault> {
+    fn chunk(
+        &self,
+        from: ConnectionId,
+        header: &FileHeader,
+        frame: &RawFrame,
+    ) -> Result<(), Fault> {
         let bytes = length(frame.bytes().len());
         let mut state = self.state();
         match state.transfers.chunk(Instant::now(), from, header, frame)? {
@@ -232,9 +237,7 @@ impl Relay {
     fn give_copy(&self, id: TransferId, frame: Bytes) {
         let bytes = length(frame.len());
         let mut state = self.state();
-        if let Target::Taker(to, frame) =
-            state.transfers.chunk_of_copy(Instant::now(), id, frame)
-        {
+        if let Target::Taker(to, frame) = state.transfers.chunk_of_copy(Instant::now(), id, frame) {
             self.forward(&state, to, frame, bytes);
         }
     }

@@ -155,9 +155,7 @@ async fn text_message(hub: &Arc<Shared>, seat: &Seat, text: &str) -> Result<(), 
         RelayToHub::Give { tid, to } => relay.try_act(|table| table.give(now, id, tid, to)),
         RelayToHub::Credit { tid, n } => relay.try_act(|table| table.credit(now, id, tid, n)),
         RelayToHub::End { tid, reason } => relay.try_act(|table| table.end(now, id, tid, &reason)),
-        RelayToHub::Take { tid, from, credit, parts } => {
-            seat.take(hub, (tid, from), credit, parts)
-        }
+        RelayToHub::Take { tid, from, credit, parts } => seat.take(hub, (tid, from), credit, parts),
         RelayToHub::Keep { tid, chunks, size, until } => {
             if file::chunks(size) != chunks {
                 let reason = "the number of chunks does not fit the size";

@@ -214,9 +214,8 @@ pub(super) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16)
 pub async fn tend(relay: Weak<Relay>, clock: Clock) {
     while let Some(relay) = relay.upgrade() {
         if let Some(copies) = &relay.copies {
-            let lost = std::mem::take(
-                &mut *copies.lost.lock().unwrap_or_else(PoisonError::into_inner),
-            );
+            let lost =
+                std::mem::take(&mut *copies.lost.lock().unwrap_or_else(PoisonError::into_inner));
             let expired = copies.ledger().expired(clock());
             let result = async {
                 if !lost.is_empty() {

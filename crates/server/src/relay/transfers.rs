@@ -262,9 +262,8 @@ impl Transfers {
     ) -> Result<(), Refusal> {
         let own = self.connections.values().filter(|connection| connection.name == name).count();
         if own >= DATA_CONNECTIONS_PER_PERSON_MAX {
-            let reason = format!(
-                "you have {own} connections for files; use one of them, or close one"
-            );
+            let reason =
+                format!("you have {own} connections for files; use one of them, or close one");
             return Err(Refusal::new(code::TOO_MANY, reason));
         }
         let places = HashMap::new();
@@ -590,7 +589,8 @@ impl Transfers {
         }
         let Some(&transfer_id) = connection.places.get(&header.tid) else {
             let left = connection.strays.checked_sub(1);
-            connection.strays = left.ok_or_else(|| fault("a chunk of a transfer that is not given here"))?;
+            connection.strays =
+                left.ok_or_else(|| fault("a chunk of a transfer that is not given here"))?;
             return Ok(Target::Nowhere);
         };
         let Some(transfer) = self.transfers.get_mut(&transfer_id) else {

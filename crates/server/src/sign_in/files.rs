@@ -31,7 +31,8 @@ pub(super) async fn enter(
     }
     let (proof, _spki) = by_signature(hub, received).await?;
     if !matches!(proof, Proof::Known { .. }) {
-        let reason = "a connection for files brings no new bundle: sign in for messages with it first";
+        let reason =
+            "a connection for files brings no new bundle: sign in for messages with it first";
         return Err(Problem::refuse(code::NOT_ALLOWED, reason));
     }
     let name = received.header.u.clone();

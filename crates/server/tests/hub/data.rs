@@ -1,5 +1,7 @@
 //! A data connection that speaks the wire format by hand.
 
+use bytes::Bytes;
+use chat_protocol::crypto::random;
 use chat_protocol::{
     file::{
         Manifest, TreeBuilder,
@@ -15,13 +17,13 @@ use chat_protocol::{
     merkle,
     tag::Tag,
 };
-use bytes::Bytes;
-use chat_protocol::crypto::random;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
-use crate::client::{Device, Entry, Got, PATIENCE, Server, cid, connect, got, name, new_id, now_ms};
+use crate::client::{
+    Device, Entry, Got, PATIENCE, Server, cid, connect, got, name, new_id, now_ms,
+};
 
 /// A sign-in for files.
 pub(crate) fn entry() -> Entry {
@@ -209,7 +211,11 @@ impl TestFile {
     }
 
     /// Takes chunks until END; gives what came and the code of END.
-    pub(crate) async fn receive(&self, data: &mut Data, tid: Nonce16) -> (Vec<(u32, Vec<u8>)>, String) {
+    pub(crate) async fn receive(
+        &self,
+        data: &mut Data,
+        tid: Nonce16,
+    ) -> (Vec<(u32, Vec<u8>)>, String) {
         let mut came = Vec::new();
         loop {
             match data.came().await {

@@ -70,7 +70,9 @@ async fn only_a_known_device_opens_a_data_connection_by_signature() {
     for mode in [Mode::Reg, Mode::Pw, Mode::Vault, Mode::Passwd] {
         let entry = Entry { mode, ..entry() };
         let fresh = connect(server.address).await;
-        let Err((code, reason)) = fresh.enter(&alice.device, entry).await else { panic!("{mode:?}") };
+        let Err((code, reason)) = fresh.enter(&alice.device, entry).await else {
+            panic!("{mode:?}")
+        };
         assert_eq!(code, code::NOT_ALLOWED, "{mode:?}");
         assert!(reason.contains("signature"), "{reason}");
     }
@@ -151,12 +153,8 @@ async fn what_does_not_belong_on_a_data_connection_closes_it() {
     let (server, _folder) = fresh().await;
     let mut alice = register(&server, "alice", 0).await;
     let place = crate::client::cid("dm:alice:bob");
-    let header = alice.header(
-        chat_protocol::tag::Tag::Dm,
-        &place,
-        chat_protocol::id::Digest::ZERO,
-        0,
-    );
+    let header =
+        alice.header(chat_protocol::tag::Tag::Dm, &place, chat_protocol::id::Digest::ZERO, 0);
     let signed = alice.seal(&header);
     let who = ClientToHub::Who { id: new_id(), after: None };
     let wrong = [

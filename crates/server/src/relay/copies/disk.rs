@@ -65,10 +65,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Makes the folder, takes away files that no row knows, and gives the rows with and without a file.
-pub(super) fn sweep(
-    folder: &Path,
-    rows: Vec<CopyRow>,
-) -> io::Result<(Vec<CopyRow>, Vec<CopyRow>)> {
+pub(super) fn sweep(folder: &Path, rows: Vec<CopyRow>) -> io::Result<(Vec<CopyRow>, Vec<CopyRow>)> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (file_name(&row), row)).collect();

@@ -108,7 +108,8 @@ impl Ledger {
         }
         let (bytes, copies) = self.used.get(owner).map_or((0, 0), |used| (used.bytes, used.copies));
         if copies >= COPIES_PER_PERSON_MAX {
-            let reason = format!("you have {copies} copies here, the most there may be; take some away");
+            let reason =
+                format!("you have {copies} copies here, the most there may be; take some away");
             return Err(Refusal::new(code::COPIES_FULL, reason));
         }
         let left = self.limits.quota.saturating_sub(bytes);

@@ -3,12 +3,8 @@
 use std::time::Duration;
 
 use chat_protocol::{
-    file::chunk::TransferKey,
-    header::Canonical as _,
-    id::MessageId,
-    limits::FILE_CHUNK_BYTES,
-    name::ConversationId,
-    tag::Tag,
+    file::chunk::TransferKey, header::Canonical as _, id::MessageId, limits::FILE_CHUNK_BYTES,
+    name::ConversationId, tag::Tag,
 };
 
 use super::*;
@@ -115,11 +111,8 @@ fn no_peer(to: ConnectionId) -> Vec<(ConnectionId, String)> {
 fn two_halves_meet_in_both_orders_and_credit_goes_to_the_giver() {
     for giver_first in [true, false] {
         let mut world = World::new();
-        let (first, second) = if giver_first {
-            (world.give(), world.take(5))
-        } else {
-            (world.take(5), world.give())
-        };
+        let (first, second) =
+            if giver_first { (world.give(), world.take(5)) } else { (world.take(5), world.give()) };
         assert_eq!(first, Vec::new(), "nobody is told of half a transfer");
         let [Effect::Began(summary), told] = &second[..] else { panic!("{second:?}") };
         assert_eq!((summary.from.as_str(), summary.to.to_string()), ("alice", "bob".to_owned()));
@@ -201,7 +194,10 @@ fn a_chunk_must_be_of_its_sender_key_transfer_and_recipient() {
     let mut world = World::paired();
     let of_bob = FileHeader { from: name("bob"), sk: key(BOB), ..header(0) };
     assert!(world.send(BOB, &of_bob).is_err(), "the taker gives nothing");
-    assert!(world.table.credit(world.now, ALICE, TID, 1).is_err(), "the giver has no credit to give");
+    assert!(
+        world.table.credit(world.now, ALICE, TID, 1).is_err(),
+        "the giver has no credit to give"
+    );
 }
 
 #[test]

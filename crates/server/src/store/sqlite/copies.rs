@@ -29,8 +29,7 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<CopyRow>, Problem> {
          JOIN accounts ON accounts.id = account",
     )?;
     let rows = select.query_map([], |row| {
-        let (account, name, tid): (i64, String, [u8; 16]) =
-            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (account, name, tid): (i64, String, [u8; 16]) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let (chunks, size, until): (i64, i64, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
         Ok((account, name, tid, chunks, size, until))
     })?;
@@ -61,8 +60,8 @@ pub(super) fn change(connection: &Connection, change: &CopyChange) -> Outcome {
             insert.execute(params![row.account.0, row.tid.as_bytes(), row.chunks, size, until])?;
         }
         CopyChange::Remove(rows) => {
-            let mut delete = connection
-                .prepare_cached("DELETE FROM copies WHERE account = ?1 AND tid = ?2")?;
+            let mut delete =
+                connection.prepare_cached("DELETE FROM copies WHERE account = ?1 AND tid = ?2")?;
             for (account, tid) in rows {
                 delete.execute(params![account.0, tid.as_bytes()])?;
             }
