@@ -50,7 +50,7 @@ pub enum HeaderError {
 }
 
 /// Whom a message is for: a name, or `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Recipient {
     /// Everybody in the conversation.
     Everyone,

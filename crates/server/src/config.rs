@@ -21,7 +21,11 @@ pub use file::FileError;
 use file::FileOptions;
 
 use crate::{
-    limits::{DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX},
+    limits::{
+        COPIES_DAYS_DEFAULT, COPIES_QUOTA_DEFAULT, DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX,
+        MAILBOX_MESSAGES_MAX,
+    },
+    relay::copies::CopyLimits,
     router::MailboxLimits,
 };
 
@@ -151,6 +155,13 @@ pub struct Options {
     /// Bytes of direct messages that may wait for one person who is away [default: 104857600]
     #[arg(long, env = "CHAT_SERVER_MAILBOX_BYTES", value_name = "N")]
     pub mailbox_bytes: Option<u64>,
+    /// Copies of files that one person may leave here for others, as 500MiB or 2GiB; 0 keeps none
+    /// [default: 1GiB]
+    #[arg(long, env = "CHAT_SERVER_COPIES_QUOTA", value_name = "SIZE", value_parser = parse_size)]
+    pub copies_quota: Option<u64>,
+    /// Days that a copy of a file is kept at most [default: 14]
+    #[arg(long, env = "CHAT_SERVER_COPIES_DAYS", value_name = "N")]
+    pub copies_days: Option<u32>,
 }
 
 /// TLS without files.
@@ -219,6 +230,8 @@ pub struct Config {
     pub drain_time_max: Duration,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How much of copies of files one person may leave, and for how long.
+    pub copies: CopyLimits,
     /// Sizes of the hub's own keys, when they are made.
     pub key_sizes: KeySizes,
     /// Most pages of the database; `None` leaves it to the disk. For tests of a full disk.
@@ -276,6 +289,7 @@ impl Config {
             trace_crypto: None,
             drain_time_max: DRAIN_TIME_DEFAULT,
             mailbox: MailboxLimits::default(),
+            copies: CopyLimits::default(),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -310,6 +324,10 @@ impl Config {
                 messages_max: options.mailbox_messages.unwrap_or(MAILBOX_MESSAGES_MAX),
                 bytes_max: options.mailbox_bytes.unwrap_or(MAILBOX_BYTES_MAX),
             },
+            copies: CopyLimits::new(
+                options.copies_quota.unwrap_or(COPIES_QUOTA_DEFAULT),
+                options.copies_days.unwrap_or(COPIES_DAYS_DEFAULT),
+            ),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -355,6 +373,8 @@ fn merge(given: Options, file: FileOptions) -> Options {
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),
+        copies_quota: given.copies_quota.or(file.copies_quota.map(|size| size.0)),
+        copies_days: given.copies_days.or(file.copies_days),
     }
 }
 
@@ -367,6 +387,15 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         (text.strip_suffix('s').unwrap_or(text), Duration::from_secs)
     };
     digits.parse().map(to_time).map_err(|_| format!("expected a time as 5s or 500ms, got {text:?}"))
+}
+
+/// Reads `2GiB`, `500MiB`, `64KiB` or a bare number of bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1_u64 << 40)];
+    let with_unit = |(unit, bytes)| Some((text.strip_suffix(unit)?, bytes));
+    let (digits, unit) = units.into_iter().find_map(with_unit).unwrap_or((text, 1));
+    let size: Option<u64> = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    size.ok_or_else(|| format!("expected a size as 500MiB or 2GiB, got {text:?}"))
 }
 
 /// One line of `config show`.
@@ -421,6 +450,8 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         ("drain_timeout", format!("{}ms", config.drain_time_max.as_millis())),
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
+        ("copies_quota", config.copies.quota.to_string()),
+        ("copies_days", (config.copies.time_max.as_secs() / (24 * 60 * 60)).to_string()),
     ];
     let lines = values.map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
     Ok(lines.concat())

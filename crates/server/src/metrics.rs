@@ -116,6 +116,19 @@ pub struct Refusals {
     pub draining: Counter,
 }
 
+/// Files that go through the hub.
+#[derive(Debug)]
+pub struct RelayMetrics {
+    /// Transfers that run now.
+    pub transfers: Gauge,
+    /// Chunks taken from a giver or a copy and handed on.
+    pub chunks: Counter,
+    /// Bytes of those frames.
+    pub bytes: Counter,
+    /// Bytes of the files of which copies are here or come in.
+    pub copies_bytes: Gauge,
+}
+
 /// Every figure, and the registry that prints them.
 #[derive(Debug)]
 pub struct Metrics {
@@ -142,6 +155,8 @@ pub struct Metrics {
     pub commit_batch_size: Histogram,
     /// Sign-ins.
     pub auth_attempts: AuthAttempts,
+    /// Files.
+    pub relay: RelayMetrics,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
@@ -240,6 +255,7 @@ impl Metrics {
                 Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             ),
             auth_attempts: auth_attempts(chat),
+            relay: relay(chat),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
             commands: family(chat, "commands", "Commands run by the server's agent"),
@@ -360,6 +376,25 @@ fn auth_attempts(registry: &mut Registry) -> AuthAttempts {
     }
 }
 
+fn relay(registry: &mut Registry) -> RelayMetrics {
+    RelayMetrics {
+        transfers: register(
+            registry,
+            "relay_transfers",
+            "Transfers of files that run",
+            Gauge::default(),
+        ),
+        chunks: register(registry, "relay_chunks", "Chunks of files handed on", Counter::default()),
+        bytes: register(registry, "relay_bytes", "Bytes of those chunks", Counter::default()),
+        copies_bytes: register(
+            registry,
+            "copies_bytes",
+            "Bytes of the files of which copies are kept or come in",
+            Gauge::default(),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,6 +415,10 @@ mod tests {
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
         metrics.count_command("noack");
+        metrics.relay.transfers.inc();
+        metrics.relay.chunks.inc_by(2);
+        metrics.relay.bytes.inc_by(9);
+        metrics.relay.copies_bytes.set(8);
         metrics.watch_log(|| 2);
         let page = metrics.encode();
         for line in [
@@ -396,6 +435,10 @@ mod tests {
             "chat_rejected_frames_total{reason=\"E_BAD_SIGNATURE\"} 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
+            "chat_relay_transfers 1",
+            "chat_relay_chunks_total 2",
+            "chat_relay_bytes_total 9",
+            "chat_copies_bytes 8",
             "chat_log_lines_dropped_total 2",
             concat!("chat_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",

@@ -162,6 +162,13 @@ impl Reader {
     }
 
     async fn frame(&mut self, frame: RawFrame, arrived: Instant) -> Result<(), CloseReason> {
+        if !frame.is_signed() {
+            let reason = "frames are signed; chunks of files travel on a data connection";
+            let (id, refusal) =
+                (lenient_id(frame.header()), Refusal::new(code::NOT_ALLOWED, reason));
+            self.refuse(HubStage::Stored, id, &refusal, None);
+            return Ok(());
+        }
         let header = match Header::parse(frame.header()) {
             Ok(header) => header,
             Err(error) => {
@@ -222,9 +229,6 @@ impl Reader {
             && !frame.body().is_empty()
         {
             return Err(Refusal::new(code::MALFORMED, "the body of this frame must be empty"));
-        }
-        if !frame.is_signed() {
-            return Err(Refusal::new(code::NOT_ALLOWED, "only chunks of files go unsigned"));
         }
         if self.hub.verify == Verify::Transport {
             return Ok(());

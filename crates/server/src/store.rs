@@ -197,6 +197,32 @@ pub struct NewTopic {
     pub text: String,
 }
 
+/// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyRow {
+    /// Whose.
+    pub account: AccountId,
+    /// The owner's name.
+    pub owner: UserName,
+    /// Its transfer.
+    pub tid: Nonce16,
+    /// How many chunks it has.
+    pub chunks: u32,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Until when it is kept, Unix time in milliseconds.
+    pub until: u64,
+}
+
+/// A change of the list of copies.
+#[derive(Debug, Clone)]
+pub enum CopyChange {
+    /// Its file is durable.
+    Keep(CopyRow),
+    /// Their files go.
+    Remove(Vec<(AccountId, Nonce16)>),
+}
+
 /// One change that the worker asks for, or a question that only the store can answer.
 #[derive(Debug)]
 pub enum Proposal {
@@ -214,6 +240,8 @@ pub enum Proposal {
     Link(Box<NewLink>),
     /// Sets a topic.
     Topic(NewTopic),
+    /// Changes the list of copies.
+    Copies(CopyChange),
     /// Moves cursors of a device, never back.
     Cursors {
         /// Whose.
@@ -418,4 +446,6 @@ pub struct Snapshot {
     pub accounts: Vec<(AccountRow, u64)>,
     /// Conversations.
     pub conversations: Vec<ConversationRow>,
+    /// Copies of files.
+    pub copies: Vec<CopyRow>,
 }

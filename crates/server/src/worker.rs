@@ -221,6 +221,10 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
+            Request::Copy(request) => {
+                let proposal = Proposal::Copies(request.change.clone());
+                Next::Commit(queued, proposal)
+            }
             Request::Ask(peer, question) => {
                 story::ask(&self.log, &queued);
                 match self.ask(peer, question) {
@@ -282,6 +286,12 @@ impl<S: Store> Worker<S> {
                 self.router.apply_seen(peer.account, positions);
             }
             Request::Ask(peer, question) => self.finish_question(peer, question),
+            Request::Copy(_) => {
+                if let Request::Copy(request) = queued.item {
+                    // Whoever waited for it may be gone; what is kept is kept.
+                    request.reply.send(Ok(())).ok();
+                }
+            }
             Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
@@ -338,6 +348,10 @@ impl<S: Store> Worker<S> {
                 request.reply.send(Err(refusal)).ok();
             }
             Request::Password(request) => {
+                // Whoever waited for it may be gone.
+                request.reply.send(Err(refusal)).ok();
+            }
+            Request::Copy(request) => {
                 // Whoever waited for it may be gone.
                 request.reply.send(Err(refusal)).ok();
             }

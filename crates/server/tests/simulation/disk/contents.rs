@@ -218,7 +218,7 @@ impl Contents {
                 waiting: Vec::new(),
             })
             .collect();
-        Snapshot { position: self.position, accounts, conversations }
+        Snapshot { position: self.position, accounts, conversations, copies: Vec::new() }
     }
 
     fn newest_epoch(&self, log: LogId) -> Option<EpochRow> {
