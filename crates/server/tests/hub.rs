@@ -13,6 +13,9 @@ mod delivery;
 #[path = "hub/epochs.rs"]
 mod epochs;
 #[cfg(test)]
+#[path = "hub/offers.rs"]
+mod offers;
+#[cfg(test)]
 #[path = "hub/refusals.rs"]
 mod refusals;
 #[cfg(test)]

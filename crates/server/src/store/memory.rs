@@ -88,9 +88,10 @@ impl MemoryStore {
                     Ok(Stored::Link { log, position: self.position })
                 }
             }
-            Proposal::Password(_) | Proposal::Cursors { .. } | Proposal::Topic(_) => {
-                Ok(Stored::Done)
-            }
+            Proposal::Password(_)
+            | Proposal::Cursors { .. }
+            | Proposal::Topic(_)
+            | Proposal::Share(_) => Ok(Stored::Done),
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }

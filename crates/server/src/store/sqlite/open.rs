@@ -11,7 +11,7 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{OpenError, SqliteOptions, configure, from_sql, small};
+use super::{OpenError, SqliteOptions, configure, from_sql, offers, small};
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
     Snapshot, Waiting,
@@ -89,6 +89,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
         _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
     }
     connection.execute_batch(TOPICS).map_err(failed)?;
+    offers::prepare(&connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -195,6 +196,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.position = snapshot.position.max(row.newest).max(last_link);
         snapshot.conversations.push(row);
     }
+    snapshot.offers = offers::read(connection)?;
     Ok(snapshot)
 }
 
