@@ -20,7 +20,7 @@ use std::{
 };
 
 use chat_protocol::{
-    file::catalogue::Offer,
+    file::catalogue::{Audience, Offer},
     id::{MessageId, Nonce16},
     name::ConversationId,
 };
@@ -138,8 +138,9 @@ impl Held {
 /// What an offer costs in memory, in bytes, near enough to bound it.
 pub fn weight(offer: &Offer, text: &str) -> usize {
     let words = offer.open.as_ref().map_or(0, |details| details.words.len());
-    // A token may stand on the shelves of two people.
-    let terms = words + 2 * offer.tokens.len();
+    // A token between two people stands on the shelves of both.
+    let is_direct = matches!(&offer.audience, Audience::Conversation(cid) if cid.is_direct());
+    let terms = words + offer.tokens.len() * if is_direct { 2 } else { 1 };
     OFFER_BYTES + text.len() + terms * TERM_BYTES
 }
 

@@ -62,7 +62,6 @@ fn refused(error: &CatalogueError) -> Refusal {
     let code = match error {
         CatalogueError::TooMany { .. } => code::TOO_MANY,
         CatalogueError::Form => code::NOT_ALLOWED,
-        CatalogueError::Keyword | CatalogueError::File(_) => code::MALFORMED,
         _ => code::MALFORMED,
     };
     Refusal::new(code, error.to_string())
@@ -143,23 +142,17 @@ impl Router {
                     let reason = format!("{cid} is a conversation of others");
                     return Err(Refusal::new(code::NOT_A_MEMBER, reason));
                 };
-                match self.account_of(&other) {
-                    Some(other) => Ok(Place::Person(other.id)),
-                    None => {
-                        let reason = format!("nobody is named {other}");
-                        Err(Refusal::new(code::NO_SUCH_USER, reason))
-                    }
-                }
+                let reason = format!("nobody is named {other}");
+                self.account_of(&other)
+                    .map(|other| Place::Person(other.id))
+                    .ok_or_else(|| Refusal::new(code::NO_SUCH_USER, reason))
             }
             ConversationKind::Room(room) if room.is_all() => {
                 let reason = "everybody is the audience \"*\", with the details in clear; \
                               nothing is offered to ALL";
                 Err(Refusal::new(code::NOT_ALLOWED, reason))
             }
-            ConversationKind::Room(room) if self.belongs(owner, cid) => {
-                drop(room);
-                Ok(Place::Room(cid.clone()))
-            }
+            ConversationKind::Room(_) if self.belongs(owner, cid) => Ok(Place::Room(cid.clone())),
             ConversationKind::Room(room) => {
                 let reason = format!("you are not in #{room}; /join it before you share with it");
                 Err(Refusal::new(code::NOT_A_MEMBER, reason))
