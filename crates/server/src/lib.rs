@@ -36,6 +36,7 @@ pub mod request;
 pub mod queue;
 pub mod worker;
 
+pub mod catalogue;
 pub mod router;
 pub mod store;
 

@@ -167,6 +167,16 @@ pub const ROOMS_PER_USER_MAX: usize = 100;
 /// Rooms of one hub. Each stays in memory, and a room is never taken away.
 pub const ROOMS_MAX: usize = 10_000;
 
+/// Files that one person may share: a large collection, and a page by page listing that ends.
+pub const OFFERS_PER_PERSON_MAX: usize = 10_000;
+
+/// Bytes of memory that the offers of one person may take: 10,000 of the usual kind.
+pub const OFFER_BYTES_PER_PERSON_MAX: usize = 16 * MIB;
+
+/// Bytes of memory that all offers may take: some 400,000 of the usual kind. The list is searched in
+/// memory, so it has to fit there.
+pub const OFFER_BYTES_MAX: usize = 512 * MIB;
+
 /// Names in one page of `WHO`. At 80 bytes each a page stays under the longest text.
 pub const WHO_PAGE_MAX: usize = 1_024;
 

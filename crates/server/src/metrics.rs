@@ -157,6 +157,10 @@ pub struct Metrics {
     pub auth_attempts: AuthAttempts,
     /// Files.
     pub relay: RelayMetrics,
+    /// Offers on the list of shared files.
+    pub offers: Gauge,
+    /// Seconds the worker took to find one page of shared files.
+    pub find_duration: Histogram,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
@@ -256,6 +260,18 @@ impl Metrics {
             ),
             auth_attempts: auth_attempts(chat),
             relay: relay(chat),
+            offers: register(
+                chat,
+                "offers",
+                "Offers on the list of shared files",
+                Gauge::default(),
+            ),
+            find_duration: register(
+                chat,
+                "find_seconds",
+                "Time to find one page of shared files",
+                Histogram::new(exponential_buckets(0.000_005, 2.0, 16)),
+            ),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
             commands: family(chat, "commands", "Commands run by the server's agent"),
@@ -412,6 +428,8 @@ mod tests {
         metrics.commit_batch_size.observe(64.0);
         metrics.auth_attempts.refused.inc();
         metrics.refusals.strangers.inc();
+        metrics.offers.set(3);
+        metrics.find_duration.observe(0.001);
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
         metrics.count_command("noack");
@@ -433,6 +451,8 @@ mod tests {
             "chat_auth_attempts_total{result=\"refused\"} 1",
             "chat_connections_refused_total{reason=\"strangers\"} 1",
             "chat_rejected_frames_total{reason=\"E_BAD_SIGNATURE\"} 1",
+            "chat_offers 3",
+            "chat_find_seconds_count 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
             "chat_relay_transfers 1",

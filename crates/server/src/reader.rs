@@ -29,6 +29,7 @@ use crate::{
     limits::{BAD_SIGNATURES_MAX, COMMAND_CLOCK_MAX, VERIFIED_FRAMES_MAX},
     queue::Lane,
     request::{EpochUpload, FrameRequest, Peer, Refusal, Request, Sender},
+    router::check_form,
     sessions::push_text,
 };
 
@@ -119,14 +120,22 @@ impl Reader {
                 let reason = format!("ask for at most {PAGE_ITEMS_MAX} names at once");
                 Some((Some(*id), Refusal::new(code::TOO_MANY, reason)))
             }
+            ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } => {
+                check_form(&question).err().map(|refusal| (Some(*id), refusal))
+            }
             _ => None,
         };
         if let Some((id, refusal)) = problem {
             self.refuse(HubStage::Request, id, &refusal, None);
             return Ok(());
         }
+        // A search takes longer than other questions, so it waits its turn behind them.
+        let lane = match &question {
+            ClientToHub::Share { .. } | ClientToHub::Find { .. } => Lane::Interactive,
+            _ => Lane::Control,
+        };
         let request = Request::Ask(Arc::clone(&self.peer), question);
-        self.send(Lane::Control, None, text.len(), request).await
+        self.send(lane, None, text.len(), request).await
     }
 
     async fn binary(&mut self, bytes: Bytes) -> Result<(), CloseReason> {
@@ -359,7 +368,8 @@ fn bad_header(error: &HeaderError) -> Refusal {
 
 /// The code of a text that was refused, and its id, as far as they can be read.
 fn bad_text(text: &str) -> (&'static str, Option<MessageId>) {
-    const TAGS: [&str; 5] = ["AUTH", "BUNDLES", "MEMBERS", "WHO", "SEEN"];
+    const TAGS: [&str; 9] =
+        ["AUTH", "BUNDLES", "MEMBERS", "WHO", "ROOMS", "TOPIC", "SHARE", "FIND", "SEEN"];
     // Depth and length were checked before anything else was refused.
     if hub::read::<serde::de::IgnoredAny>(text).is_err() {
         return (code::MALFORMED, None);

@@ -11,6 +11,7 @@ mod keys;
 mod mailbox;
 mod members;
 mod messages;
+mod offers;
 mod people;
 mod receipts;
 mod rooms;
@@ -30,6 +31,7 @@ use chat_protocol::{
 };
 
 use crate::{
+    catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored, Waiting},
 };
@@ -37,6 +39,7 @@ use crate::{
 pub use accounts::{Account, Device};
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
+pub use offers::{OffersPage, check_form};
 pub use people::{Wanted, WhoPage};
 pub use rooms::{Chain, RoomsPage};
 
@@ -76,6 +79,8 @@ pub struct Pending {
     counters: HashMap<(EpochId, u32), u32>,
     /// What is proposed for mailboxes.
     mailboxes: HashMap<AccountId, Waiting>,
+    /// What becomes of the list of shared files.
+    offers: offers::PendingOffers,
 }
 
 /// Who gets what was committed.
@@ -148,6 +153,8 @@ pub struct Router {
     by_log: HashMap<LogId, ConversationId>,
     /// Rooms that exist, by their names in lower case.
     rooms: BTreeMap<String, ConversationId>,
+    /// Shared files.
+    catalogue: Catalogue,
     position: u64,
     mailbox: MailboxLimits,
 }
@@ -172,6 +179,9 @@ impl Router {
                 .conversations
                 .entry(cid)
                 .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
+        }
+        for row in snapshot.offers {
+            router.restore_offer(row);
         }
         Ok(router)
     }
@@ -238,6 +248,10 @@ impl Router {
             (Proposal::Link(new), Stored::Link { log, position }) => {
                 self.advance(position);
                 self.apply_link(now_ms, &new, log)
+            }
+            (Proposal::Share(new), Stored::Done) => {
+                self.apply_share(*new);
+                Effects::default()
             }
             _ => Effects::default(),
         }

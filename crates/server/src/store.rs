@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::{
+    file::catalogue::Offer,
     header::{KeyHeader, MemberHeader},
     id::{Digest, KeyId, MessageId, Nonce16},
     keys::Bundle,
@@ -223,6 +224,26 @@ pub enum CopyChange {
     Remove(Vec<(AccountId, Nonce16)>),
 }
 
+/// An offer of a file, and its JSON, which is written once.
+#[derive(Debug)]
+pub struct NewOffer {
+    /// The offer.
+    pub offer: Offer,
+    /// The same as JSON.
+    pub text: Box<str>,
+}
+
+/// Changes of one person's part of the list of shared files.
+#[derive(Debug)]
+pub struct NewShare {
+    /// Whose.
+    pub owner: AccountId,
+    /// These are put on the list, each id once. One with the same owner and id is replaced.
+    pub offers: Vec<NewOffer>,
+    /// These are taken off before.
+    pub ended: Vec<MessageId>,
+}
+
 /// One change that the worker asks for, or a question that only the store can answer.
 #[derive(Debug)]
 pub enum Proposal {
@@ -236,12 +257,14 @@ pub enum Proposal {
     Entry(Box<NewEntry>),
     /// Appends an epoch.
     Epoch(Box<NewEpoch>),
-    /// Appends a link.
+    /// Appends a link. Who leaves or is removed by it offers nothing to the room any more.
     Link(Box<NewLink>),
     /// Sets a topic.
     Topic(NewTopic),
     /// Changes the list of copies.
     Copies(CopyChange),
+    /// Changes the list of shared files.
+    Share(Box<NewShare>),
     /// Moves cursors of a device, never back.
     Cursors {
         /// Whose.
@@ -437,6 +460,15 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
+/// An offer on the list of shared files.
+#[derive(Debug, Clone)]
+pub struct OfferRow {
+    /// Whose.
+    pub owner: AccountId,
+    /// The offer.
+    pub offer: Offer,
+}
+
 /// All that the router needs to begin where it ended.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -448,4 +480,6 @@ pub struct Snapshot {
     pub conversations: Vec<ConversationRow>,
     /// Copies of files.
     pub copies: Vec<CopyRow>,
+    /// The list of shared files.
+    pub offers: Vec<OfferRow>,
 }

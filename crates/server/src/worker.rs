@@ -6,6 +6,7 @@
 mod ask;
 mod enter;
 mod notify;
+mod offers;
 mod password;
 mod story;
 
@@ -95,6 +96,7 @@ impl<S: Store> Worker<S> {
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
         let notify = Notify::default();
         let clock = now_ms;
+        offers::count(&metrics, &router);
         Self {
             router,
             store,
@@ -225,6 +227,11 @@ impl<S: Store> Worker<S> {
                 let proposal = Proposal::Copies(request.change.clone());
                 Next::Commit(queued, proposal)
             }
+            Request::Ask(_, ClientToHub::Share { .. }) => self.decide_share(queued, pending),
+            Request::Ask(_, ClientToHub::Find { .. }) => {
+                self.find(&queued);
+                Next::Done
+            }
             Request::Ask(peer, question) => {
                 story::ask(&self.log, &queued);
                 match self.ask(peer, question) {
@@ -271,6 +278,8 @@ impl<S: Store> Worker<S> {
                 let effects = self.router.apply(now_ms, committed);
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
+                    // Who left the room offers nothing to it any more.
+                    self.count_offers();
                 }
                 if let Some((account, head)) = effects.removed {
                     self.notify.removed(account, head);
@@ -284,6 +293,9 @@ impl<S: Store> Worker<S> {
             }
             Request::Ask(peer, ClientToHub::Seen { positions }) => {
                 self.router.apply_seen(peer.account, positions);
+            }
+            Request::Ask(_, ClientToHub::Share { .. }) => {
+                self.finish_share(now_ms, &queued, committed, story);
             }
             Request::Ask(peer, question) => self.finish_question(peer, question),
             Request::Copy(_) => {

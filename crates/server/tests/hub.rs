@@ -21,6 +21,8 @@ mod epochs;
 #[cfg(test)]
 #[path = "hub/files.rs"]
 mod files;
+#[path = "hub/offers.rs"]
+mod offers;
 #[cfg(test)]
 #[path = "hub/refusals.rs"]
 mod refusals;

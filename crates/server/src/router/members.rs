@@ -94,7 +94,7 @@ impl Router {
             .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
-        let mut removed = None;
+        let (mut removed, mut gone) = (None, None);
         let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {
             match new.header.op {
@@ -108,9 +108,13 @@ impl Router {
                         removed = Some((account.id, Head { epoch: None, ..conversation.head() }));
                     }
                     conversation.close_epochs(|line| line.account == account.id);
+                    gone = Some(account.id);
                 }
                 MemberOperation::Role => {}
             }
+        }
+        if let Some(account) = gone {
+            self.end_offers(account, cid);
         }
         Effects { changed: Some(cid.clone()), removed, ..Effects::default() }
     }

@@ -1,5 +1,6 @@
 //! Each rule by itself, with a virtual clock and a store in memory.
 
+mod offers;
 mod rooms;
 
 use std::sync::OnceLock;

@@ -91,7 +91,8 @@ impl MemoryStore {
             Proposal::Password(_)
             | Proposal::Cursors { .. }
             | Proposal::Topic(_)
-            | Proposal::Copies(_) => Ok(Stored::Done),
+            | Proposal::Copies(_)
+            | Proposal::Share(_) => Ok(Stored::Done),
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }

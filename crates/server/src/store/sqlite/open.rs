@@ -11,7 +11,7 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{OpenError, SqliteOptions, configure, copies, from_sql, small};
+use super::{OpenError, SqliteOptions, configure, copies, from_sql, offers, small};
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
     Snapshot, Waiting,
@@ -90,6 +90,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     }
     connection.execute_batch(TOPICS).map_err(failed)?;
     copies::make(&connection).map_err(failed)?;
+    offers::prepare(&connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -197,6 +198,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.position = snapshot.position.max(row.newest).max(last_link);
         snapshot.conversations.push(row);
     }
+    snapshot.offers = offers::read(connection)?;
     Ok(snapshot)
 }
 

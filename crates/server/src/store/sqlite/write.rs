@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{copies, from_sql, to_sql};
+use super::{copies, from_sql, offers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
     NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewTopic, Probe, Proposal, Stored,
@@ -96,6 +96,7 @@ impl Change<'_> {
             Proposal::Link(link) => self.link(link),
             Proposal::Topic(topic) => self.topic(topic),
             Proposal::Copies(change) => copies::change(self.connection, change),
+            Proposal::Share(share) => offers::share(self.connection, share),
             Proposal::Cursors { device, positions } => self.cursors(*device, positions),
             Proposal::Probe(probe) => self.probe(probe),
         }
@@ -275,6 +276,7 @@ impl Change<'_> {
         if insert.execute(params![log.0, new.header.mg, position, digest, &new.frame[..]])? == 0 {
             return Ok(Err(Conflict::Taken));
         }
+        offers::follow_link(self.connection, &new.header)?;
         let position = self.next_position();
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",

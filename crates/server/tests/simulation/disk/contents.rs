@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use chat_protocol::{
-    header::MemberHeader,
+    file::catalogue::{Audience, Offer},
+    header::{MemberHeader, MemberOperation},
     id::{Digest, MessageId},
     members::MemberList,
     name::{ConversationId, RoomName},
 };
 use chat_server::store::{
     AccountId, AccountRow, Committed, ConversationRow, DeviceId, DeviceRow, EntryKind, EpochId,
-    EpochRow, LogId, NewEntry, NewEpoch, Proposal, Snapshot, Stored, memory::MemoryStore,
+    EpochRow, LogId, NewEntry, NewEpoch, OfferRow, Proposal, Snapshot, Stored, memory::MemoryStore,
 };
 
 /// An entry of a log.
@@ -59,6 +60,7 @@ pub(crate) struct Contents {
     pub(super) entries: BTreeMap<u64, Arc<Entry>>,
     pub(super) epochs: BTreeMap<EpochId, Arc<Epoch>>,
     pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
+    offers: BTreeMap<(AccountId, MessageId), Offer>,
 }
 
 impl Default for Contents {
@@ -77,6 +79,7 @@ impl Default for Contents {
             entries: BTreeMap::new(),
             epochs: BTreeMap::new(),
             links: BTreeMap::new(),
+            offers: BTreeMap::new(),
         }
     }
 }
@@ -131,6 +134,12 @@ impl Contents {
                 self.conversations.entry(log).or_insert_with(|| new.header.cid.clone());
                 let (header, digest, frame) = (new.header.clone(), new.digest, new.frame.clone());
                 self.links.insert((log, header.mg), Arc::new(Link { header, digest, frame }));
+                if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
+                    let owner = self.accounts.values().find(|row| row.name == new.header.who);
+                    let owner = owner.expect("an account").id;
+                    let place = Audience::Conversation(new.header.cid.clone());
+                    self.offers.retain(|(who, _), offer| *who != owner || offer.audience != place);
+                }
                 for device in &new.newcomers {
                     self.cursors.entry((*device, log)).or_insert(position);
                 }
@@ -139,6 +148,11 @@ impl Contents {
                 for (log, position) in positions {
                     self.move_cursor(*device, *log, (*position).min(self.position));
                 }
+            }
+            (Proposal::Share(new), Stored::Done) => {
+                self.offers.retain(|(who, id), _| *who != new.owner || !new.ended.contains(id));
+                let offers = new.offers.iter().map(|new| new.offer.clone());
+                self.offers.extend(offers.map(|offer| ((new.owner, offer.id), offer)));
             }
             (_, Stored::Again(_)) => {}
             (proposal, stored) => panic!("{stored:?} for {proposal:?}"),
@@ -218,7 +232,12 @@ impl Contents {
                 waiting: Vec::new(),
             })
             .collect();
-        Snapshot { position: self.position, accounts, conversations, copies: Vec::new() }
+        let offers = self.offers.iter();
+        let offers = offers
+            .map(|((owner, _), offer)| OfferRow { owner: *owner, offer: offer.clone() })
+            .collect();
+        let copies = Vec::new();
+        Snapshot { position: self.position, accounts, conversations, copies, offers }
     }
 
     fn newest_epoch(&self, log: LogId) -> Option<EpochRow> {
