@@ -108,6 +108,7 @@ fn measure(
     });
 }
 
+#[expect(clippy::print_stderr, reason = "a figure that criterion does not measure")]
 fn report(what: &str, catalogue: &Catalogue, before: u64) {
     let total = catalogue.total();
     let count = u64::try_from(total.offers).unwrap_or(1);

@@ -114,10 +114,13 @@ async fn offers_to_a_room_end_durably_when_their_owner_leaves_it() {
     let lobby = cid("room:lobby");
     let key = IndexKey::new([3; 32]);
     let offer = sealed(&key, 1, "room:lobby", &["plan"]);
-    assert_eq!(share(&mut alice, &[offer.clone()], &[]).await, Err("E_NOT_A_MEMBER".into()));
+    assert_eq!(
+        share(&mut alice, std::slice::from_ref(&offer), &[]).await,
+        Err("E_NOT_A_MEMBER".into())
+    );
     let link = alice.link(&lobby, MemberOperation::Join, (0, Digest::ZERO)).await;
     alice.ack().await;
-    assert_eq!(share(&mut alice, &[offer.clone()], &[]).await, Ok(1));
+    assert_eq!(share(&mut alice, std::slice::from_ref(&offer), &[]).await, Ok(1));
     assert_eq!(found(&mut bob, &Query::default()).await, []);
     let link = bob.link(&lobby, MemberOperation::Join, (1, link)).await;
     bob.ack().await;
