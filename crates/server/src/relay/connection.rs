@@ -162,7 +162,7 @@ async fn text_message(hub: &Arc<Shared>, seat: &Seat, text: &str) -> Result<(), 
                 relay.refuse(id, tid, &Refusal::new(code::MALFORMED, reason));
                 return Ok(());
             }
-            seat.keep(hub, Keep { tid, size, chunks, until })
+            seat.keep(hub, &Keep { tid, size, chunks, until })
         }
         RelayToHub::Drop { tid } => {
             super::copies::take_away(relay, &seat.peer, tid).await;
@@ -211,15 +211,13 @@ impl Seat {
         }
     }
 
-    fn keep(&self, hub: &Arc<Shared>, keep: Keep) -> Result<(), Fault> {
+    fn keep(&self, hub: &Arc<Shared>, keep: &Keep) -> Result<(), Fault> {
         let (relay, id, tid) = (&self.relay, self.peer.connection, keep.tid);
-        match &relay.copies {
-            Some(copies) => copies.begin(relay, &self.peer, keep, (hub.clock)()),
-            None => {
-                relay.refuse(id, tid, &Refusal::new(code::NOT_ALLOWED, super::copies::OFF));
-                Ok(())
-            }
-        }
+        let Some(copies) = &relay.copies else {
+            relay.refuse(id, tid, &Refusal::new(code::NOT_ALLOWED, super::copies::OFF));
+            return Ok(());
+        };
+        copies.begin(relay, &self.peer, keep, (hub.clock)())
     }
 }
 

@@ -129,11 +129,11 @@ impl Copies {
         &self,
         relay: &Arc<Relay>,
         peer: &DataPeer,
-        keep: Keep,
+        keep: &Keep,
         now_ms: u64,
     ) -> Result<(), Fault> {
         let (id, tid) = (peer.connection, keep.tid);
-        let place = self.ledger().reserve(peer.account, &peer.name, &keep, now_ms);
+        let place = self.ledger().reserve(peer.account, &peer.name, keep, now_ms);
         let row = match place {
             Ok(Place::New(row)) => row,
             Ok(Place::Kept(until)) => {
@@ -294,7 +294,7 @@ async fn fill(
     }
     let file = blocking(move || incoming.finish()).await?;
     match copies.store(CopyChange::Keep(row.clone())).await {
-        Ok(()) => file.is_kept(),
+        Ok(()) => file.keep(),
         Err(refusal) => {
             discard(file).await;
             return Err(refusal);

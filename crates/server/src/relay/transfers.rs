@@ -232,7 +232,7 @@ struct Connection {
 #[derive(Debug, Default)]
 pub struct Transfers {
     connections: HashMap<ConnectionId, Connection>,
-    transfers: HashMap<TransferId, Transfer>,
+    by_id: HashMap<TransferId, Transfer>,
     /// Halves that wait, and pairs between two connections.
     by_key: HashMap<Key, TransferId>,
     running: usize,
@@ -315,7 +315,7 @@ impl Transfers {
                 connection.places.insert(tid, id);
             }
         }
-        self.transfers.insert(id, transfer);
+        self.by_id.insert(id, transfer);
         id
     }
 
@@ -368,7 +368,7 @@ impl Transfers {
             self.by_key.insert(key, transfer);
             return Ok(Vec::new());
         };
-        let Some(transfer) = self.transfers.get_mut(&waiting) else { return Ok(Vec::new()) };
+        let Some(transfer) = self.by_id.get_mut(&waiting) else { return Ok(Vec::new()) };
         if *side(transfer) != Side::Awaited {
             let reason = "another connection of yours has this transfer already";
             return Ok(vec![Effect::Tell(id, end(tid, code::CONFLICT, reason))]);
@@ -455,7 +455,7 @@ impl Transfers {
             return Ok(Vec::new());
         };
         let is_taker = |transfer: &Transfer| transfer.taker == Side::Connection(id);
-        if !self.transfers.get(&transfer).is_some_and(is_taker) {
+        if !self.by_id.get(&transfer).is_some_and(is_taker) {
             return Err(fault("credit comes from who takes"));
         }
         self.open(now, transfer, n)
@@ -463,7 +463,7 @@ impl Transfers {
 
     /// So many chunks of an incoming copy are written.
     pub fn written(&mut self, now: Instant, transfer: TransferId, n: u32) -> Vec<Effect> {
-        let Some(incoming) = self.transfers.get(&transfer) else { return Vec::new() };
+        let Some(incoming) = self.by_id.get(&transfer) else { return Vec::new() };
         let chunks = incoming.expected.map_or(0, |expected| expected.chunks);
         let left = u64::from(chunks).saturating_sub(incoming.chunks);
         let left = u32::try_from(left).unwrap_or(u32::MAX).saturating_sub(incoming.open);
@@ -472,7 +472,7 @@ impl Transfers {
     }
 
     fn open(&mut self, now: Instant, id: TransferId, n: u32) -> Result<Vec<Effect>, Fault> {
-        let Some(transfer) = self.transfers.get_mut(&id) else { return Ok(Vec::new()) };
+        let Some(transfer) = self.by_id.get_mut(&id) else { return Ok(Vec::new()) };
         let held = transfer.held.load(Ordering::Acquire);
         let is_within = transfer
             .open
@@ -509,7 +509,7 @@ impl Transfers {
             return Ok(Vec::new());
         };
         let mut effects = Vec::new();
-        if reason.is_empty() && self.transfers.get(&transfer).is_some_and(Transfer::is_complete) {
+        if reason.is_empty() && self.by_id.get(&transfer).is_some_and(Transfer::is_complete) {
             // Of a copy: KEPT follows.
             return Ok(effects);
         }
@@ -549,7 +549,7 @@ impl Transfers {
         effects: &mut Vec<Effect>,
         last_word: impl Fn(Nonce16) -> HubToRelay,
     ) {
-        let Some(transfer) = self.transfers.remove(&id) else { return };
+        let Some(transfer) = self.by_id.remove(&id) else { return };
         let tid = transfer.key.tid;
         if self.by_key.get(&transfer.key) == Some(&id) {
             self.by_key.remove(&transfer.key);
@@ -593,7 +593,7 @@ impl Transfers {
                 left.ok_or_else(|| fault("a chunk of a transfer that is not given here"))?;
             return Ok(Target::Nowhere);
         };
-        let Some(transfer) = self.transfers.get_mut(&transfer_id) else {
+        let Some(transfer) = self.by_id.get_mut(&transfer_id) else {
             return Ok(Target::Nowhere);
         };
         if transfer.giver != Side::Connection(id) {
@@ -612,12 +612,12 @@ impl Transfers {
 
     /// How many chunks the disk may give now; `None` when the transfer is over.
     pub fn wanted(&self, id: TransferId) -> Option<u32> {
-        self.transfers.get(&id).map(|transfer| transfer.open)
+        self.by_id.get(&id).map(|transfer| transfer.open)
     }
 
     /// A chunk from the disk.
     pub fn chunk_of_copy(&mut self, now: Instant, id: TransferId, frame: Bytes) -> Target {
-        let Some(transfer) = self.transfers.get_mut(&id) else { return Target::Nowhere };
+        let Some(transfer) = self.by_id.get_mut(&id) else { return Target::Nowhere };
         let Some(open) = transfer.open.checked_sub(1) else { return Target::Nowhere };
         transfer.open = open;
         transfer.send(now, id, frame)
@@ -628,14 +628,14 @@ impl Transfers {
         let Some(connection) = self.connections.get(&id) else { return (Vec::new(), true) };
         let places = connection.places.values();
         let late: Vec<TransferId> = places
-            .filter(|&place| self.transfers.get(place).is_some_and(|t| t.is_late(now)))
+            .filter(|&place| self.by_id.get(place).is_some_and(|t| t.is_late(now)))
             .copied()
             .collect();
         let idle = now.saturating_duration_since(connection.idle_since);
         let is_idle = connection.places.is_empty() && idle >= DATA_IDLE_TIME_MAX;
         let mut effects = Vec::new();
         for transfer in late {
-            let is_running = self.transfers.get(&transfer).is_some_and(Transfer::is_running);
+            let is_running = self.by_id.get(&transfer).is_some_and(Transfer::is_running);
             let reason = if is_running {
                 "nothing moved for a long time"
             } else {

@@ -97,7 +97,7 @@ pub(super) struct Provisional(Option<PathBuf>);
 
 impl Provisional {
     /// It stays.
-    pub(super) fn is_kept(mut self) {
+    pub(super) fn keep(mut self) {
         self.0 = None;
     }
 }
@@ -176,7 +176,7 @@ impl Incoming {
         if let Some(from) = &part.0 {
             fs::rename(from, &path)?;
         }
-        part.is_kept();
+        part.keep();
         let named = Provisional(Some(path));
         File::open(folder)?.sync_all()?;
         Ok(named)

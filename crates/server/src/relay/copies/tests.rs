@@ -47,7 +47,7 @@ fn what_was_written_in_any_order_is_read_and_only_the_owner_may() {
     assert!(incoming.is_complete());
     assert!(matches!(incoming.write(1, &Bytes::from_static(b"x")), Err(Failure::Twice(1))));
     assert!(open(&folder, &row).is_err(), "not under its name before it is synced");
-    incoming.finish().unwrap().is_kept();
+    incoming.finish().unwrap().keep();
     let file = open(&folder, &row).unwrap();
     for index in 0..3_u8 {
         assert_eq!(read(&file, index.into()).unwrap(), vec![index; 1_000 + usize::from(index)]);
@@ -79,7 +79,7 @@ fn the_start_sweeps_what_no_row_knows_and_reports_what_is_gone() {
         let mut incoming = Incoming::create(folder, &row(number, 1)).unwrap();
         if is_kept {
             incoming.write(0, &Bytes::from_static(b"x")).unwrap();
-            incoming.finish().unwrap().is_kept();
+            incoming.finish().unwrap().keep();
         } else {
             // As after a kill in the middle: nothing is dropped.
             std::mem::forget(incoming);

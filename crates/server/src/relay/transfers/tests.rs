@@ -178,7 +178,8 @@ fn a_taker_cannot_give_credit_for_what_it_has_not_taken() {
 
 #[test]
 fn a_chunk_must_be_of_its_sender_key_transfer_and_recipient() {
-    let wrong: [(&str, fn(&mut FileHeader)); 4] = [
+    type Change = fn(&mut FileHeader);
+    let wrong: [(&str, Change); 4] = [
         ("from", |header| header.from = name("carol")),
         ("sk", |header| header.sk = KeyId([9; 16])),
         ("to", |header| header.to = Recipient::Everyone),
@@ -238,7 +239,7 @@ fn a_lost_connection_ends_all_of_its_transfers() {
         let effects = world.table.leave(world.now, lost);
         assert_eq!(ends(&effects), no_peer(other));
         assert_eq!(world.table.running(), 0);
-        assert!(world.table.transfers.is_empty() && world.table.by_key.is_empty());
+        assert!(world.table.by_id.is_empty() && world.table.by_key.is_empty());
     }
 }
 
@@ -265,10 +266,11 @@ fn a_half_and_a_transfer_that_stands_still_end_after_their_time() {
 #[test]
 fn a_connection_without_transfers_is_idle_and_one_with_them_is_not() {
     let mut world = World::paired();
-    world.now += DATA_IDLE_TIME_MAX - Duration::from_millis(1);
+    let begin = world.now;
+    world.now += DATA_IDLE_TIME_MAX * 9 / 10;
     world.forward(0);
     assert!(!world.table.tend(world.now, CAROL).1);
-    world.now += Duration::from_millis(1);
+    world.now = begin + DATA_IDLE_TIME_MAX;
     assert!(world.table.tend(world.now, CAROL).1);
     assert!(!world.table.tend(world.now, ALICE).1);
     world.table.end(world.now, ALICE, TID, "").unwrap();
@@ -360,8 +362,8 @@ fn a_long_copy_gets_credit_as_it_is_written() {
     assert!(effects.contains(&credit(ALICE, WINDOW)));
     let id = id.unwrap();
     assert_eq!(world.table.written(world.now, id, 1), Vec::new(), "nothing came yet");
-    world.table.transfers.get_mut(&id).unwrap().open = 0;
-    world.table.transfers.get_mut(&id).unwrap().chunks = 8;
+    world.table.by_id.get_mut(&id).unwrap().open = 0;
+    world.table.by_id.get_mut(&id).unwrap().chunks = 8;
     assert_eq!(world.table.written(world.now, id, 3), vec![credit(ALICE, 3)]);
 }
 
