@@ -4,6 +4,7 @@ mod accounts;
 mod chat;
 mod commands;
 mod emulate;
+mod files;
 mod history;
 mod http;
 mod leak;

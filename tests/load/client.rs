@@ -24,6 +24,9 @@ use crate::frames;
 /// The library zero-fills this much at every read.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
+/// The same on a connection for files.
+const DATA_READ_BUFFER_BYTES: usize = 64 * 1024;
+
 /// Receive buffer of a client that does not read.
 const SLEEPER_BUFFER_BYTES: u32 = 4 * 1024;
 
@@ -77,11 +80,6 @@ impl LoadClient {
         let dev = Nonce16(*dev.first_chunk().context("a digest has 32 bytes")?);
         let bundle = keys.publish(&user, dev, None, now_ms(), BundleOptions::default())?;
         stream.set_nodelay(true)?;
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        let url = format!("ws://{server}/ws");
-        let (mut socket, _) = client_async_with_config(url, stream, Some(config)).await?;
-        let hello = text(&mut socket).await?;
-        let greeting = Greeting::read(&hello)?;
         let body = AuthBody {
             purpose: Purpose::Task,
             pw: None,
@@ -89,20 +87,22 @@ impl LoadClient {
             vault: None,
             new_pw: None,
         };
-        let credentials = Credentials {
-            user: &user,
-            mode: Mode::Reg,
-            signing: Some(&keys.signing),
-            body: &body,
-            exporter: None,
-        };
-        let (auth, sent) = greeting.auth(&credentials, &random().into())?;
-        socket.send(Message::text(auth)).await?;
-        let signed_in = match hub::read(&text(&mut socket).await?)? {
-            HubToClient::Ok { body } => sent.open(&body)?,
-            other => bail!("{name} is not signed in: {other:?}"),
-        };
+        let how = (Mode::Reg, &body, READ_BUFFER_BYTES);
+        let (socket, signed_in) = sign_in(stream, server, (&user, &keys), how).await?;
         Ok(Self { socket, user, keys, bundle, signed_in, receipts: 0 })
+    }
+
+    /// Opens a connection for files.
+    pub(crate) async fn data_connection(
+        &self,
+        server: &str,
+    ) -> anyhow::Result<WebSocketStream<TcpStream>> {
+        let stream = TcpStream::connect(server).await.context("connect")?;
+        stream.set_nodelay(true)?;
+        let body =
+            AuthBody { purpose: Purpose::Files, pw: None, bundle: None, vault: None, new_pw: None };
+        let how = (Mode::Sig, &body, DATA_READ_BUFFER_BYTES);
+        Ok(sign_in(stream, server, (&self.user, &self.keys), how).await?.0)
     }
 
     /// Joins a room, after whoever else joins it.
@@ -204,6 +204,28 @@ impl LoadClient {
                 flying -= 1;
             }
         }
+    }
+}
+
+/// Opens a WebSocket and signs in on it.
+async fn sign_in(
+    stream: TcpStream,
+    server: &str,
+    (user, keys): (&UserName, &DeviceKeys),
+    (mode, body, read_buffer_bytes): (Mode, &AuthBody, usize),
+) -> anyhow::Result<(WebSocketStream<TcpStream>, SignedIn)> {
+    let config = WebSocketConfig::default().read_buffer_size(read_buffer_bytes);
+    let url = format!("ws://{server}/ws");
+    let (mut socket, _) = client_async_with_config(url, stream, Some(config)).await?;
+    let hello = text(&mut socket).await?;
+    let greeting = Greeting::read(&hello)?;
+    let credentials =
+        Credentials { user, mode, signing: Some(&keys.signing), body, exporter: None };
+    let (auth, sent) = greeting.auth(&credentials, &random().into())?;
+    socket.send(Message::text(auth)).await?;
+    match hub::read(&text(&mut socket).await?)? {
+        HubToClient::Ok { body } => Ok((socket, sent.open(&body)?)),
+        other => bail!("{user} is not signed in: {other:?}"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! is the server. `scripts/load.sh` pins the two to a core each.
 
 mod client;
+mod files;
 mod frames;
 mod scenario;
 
@@ -21,6 +22,8 @@ enum Load {
     Dm,
     /// Producers with frames under way, and only the answers count.
     Ack,
+    /// One data connection gives chunks of a file to another, `--messages` of them.
+    Files,
     /// Clients that sign in and do nothing: the server's memory for each.
     Idle,
 }
@@ -71,6 +74,13 @@ async fn main() -> ExitCode {
         Load::Room => scenario::room(&arguments).await,
         Load::Dm => scenario::direct(&arguments).await,
         Load::Ack => scenario::acknowledged(&arguments).await,
+        Load::Files => match files::run(&arguments).await {
+            Ok(outcome) => {
+                report_files(&outcome);
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => Err(error),
+        },
     };
     match outcome {
         Ok(outcome) => {
@@ -120,6 +130,21 @@ fn report(arguments: &Arguments, outcome: &Outcome) {
         outcome.cpu_seconds,
         outcome.p50_ms,
         outcome.p99_ms,
+    );
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn report_files(outcome: &Outcome) {
+    #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "figures for people")]
+    let mib = outcome.delivered as f64 / 16.0;
+    let seconds = outcome.elapsed.as_secs_f64();
+    println!(
+        "{{\"load\":\"Files\",\"chunks\":{},\"mib\":{mib:.0},\"elapsed_s\":{seconds:.3},\
+         \"mib_per_s\":{:.1},\"server_cpu_s\":{:.3},\"server_cpu_us_per_mib\":{:.0}}}",
+        outcome.sent,
+        mib / seconds,
+        outcome.cpu_seconds,
+        outcome.cpu_seconds * 1e6 / mib,
     );
 }
 

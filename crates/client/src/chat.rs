@@ -22,11 +22,13 @@ use crate::show::output::OutputLines;
 use crate::show::{self, Detail, Lines, claim};
 use crate::slash::SlashCommand;
 use crate::start::{self, Failure};
+use crate::transfer::Transfers;
 
 use password::Desk;
 
 mod answer;
 mod feeds;
+mod files;
 mod grant;
 mod history;
 mod line;
@@ -46,8 +48,7 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let (client, events) = Box::pin(signed_in).await?;
     let detail = if is_terminal { Detail::Brief } else { Detail::Full };
     let desk = Desk { connector, common: common.clone() };
-    let talk =
-        Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common.json) };
+    let talk = Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common) };
     if is_terminal { line::talk(talk, events).await } else { pipe::talk(talk, events).await }
 }
 
@@ -78,6 +79,8 @@ struct Talk {
     outbox: outbox::Outbox,
     /// What `/history` has shown last.
     page: Option<history::Page>,
+    /// Files of this device.
+    files: files::Files,
     /// History that is granted when the view of its room is up to date.
     grants: Vec<grant::Asked>,
 }
@@ -106,7 +109,11 @@ impl Said {
 }
 
 impl Talk {
-    fn new(client: Client, lines: Lines, is_json: bool) -> Self {
+    fn new(client: Client, lines: Lines, common: &Common) -> Self {
+        let is_json = common.json;
+        let options = start::transfer_options(common, &lines.me);
+        let files = Transfers::new(lines.me.clone(), client.clone(), options);
+        files.0.serve_folder_if_there();
         let rooms = rooms::Rooms::new(&lines.me);
         Self {
             client,
@@ -124,6 +131,7 @@ impl Talk {
             desk: None,
             outbox: outbox::Outbox::default(),
             page: None,
+            files: files::Files::new(files),
             grants: Vec::new(),
         }
     }
@@ -172,6 +180,11 @@ impl Talk {
     /// Shows what happened.
     async fn happened(&mut self, event: Option<ClientEvent>) -> Result<Said, Failure> {
         match event {
+            Some(ClientEvent::Notification(notification))
+                if self.files.transfers().take(&notification) =>
+            {
+                Ok(Said::default())
+            }
             Some(ClientEvent::Notification(notification)) => {
                 let mut said = self.notified(&notification);
                 if let Event::Refreshed { cid } = &notification.event {
@@ -188,6 +201,7 @@ impl Talk {
                     self.ask_room_names().await;
                 }
                 self.is_online = true;
+                self.files.transfers().online();
                 let (url, server) = (url.to_string(), server.to_string());
                 Ok(self.connection(
                     &format!("· connected to {url} as {}", self.lines.me),

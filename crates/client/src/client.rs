@@ -1,6 +1,7 @@
 //! One signed-in device: a handle that takes orders and a stream of what happens. Line mode, pipe,
 //! one-shot commands, agent and emulator are all written against these two.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_agent::AgentReport;
@@ -9,6 +10,8 @@ use chat_endpoint::{
     Roster,
 };
 use chat_oplog::{CryptoTrace, OperationLog};
+use chat_protocol::content::files::FileNote;
+use chat_protocol::file::catalogue::{Offer, Query};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -22,7 +25,8 @@ use crate::driver::{self, FeedAction, Order, Whom};
 use crate::exit::ExitStatus;
 use crate::history::History;
 use crate::home::{HomeError, OwnDevice};
-use crate::sign_in::{self, HomeAccount, StartError};
+use crate::sign_in::{self, FilesDoor, HomeAccount, StartError};
+use crate::transfer::keep::Keep;
 use crate::veil;
 
 /// Orders that wait for the driver; whoever gives more waits too.
@@ -66,7 +70,14 @@ pub struct Client {
     orders: mpsc::Sender<Order>,
     /// What was said; none for a device that keeps nothing.
     history: Option<Arc<Mutex<History>>>,
+    /// What is remembered about files.
+    keep: Keep,
+    /// Messages of this process that are about files.
+    notes: Notes,
 }
+
+/// Ids that the driver adds before anything of them can be answered.
+pub(crate) type Notes = Arc<Mutex<HashSet<MessageId>>>;
 
 /// What happens, in order. Nothing is lost while nobody looks; the connection then waits.
 #[derive(Debug)]
@@ -177,8 +188,13 @@ impl Client {
             }
             None => None,
         };
-        driver::spawn(options, started, taken, told)?;
-        Ok((Self { orders, history }, Events(events)))
+        let keep = match &started.store {
+            Some(home) => Some(home.store.again().map_err(HomeError::from)?),
+            None => None,
+        };
+        let (keep, notes) = (Keep::new(keep), Notes::default());
+        driver::spawn(options, started, (taken, Arc::clone(&notes)), told)?;
+        Ok((Self { orders, history, keep, notes }, Events(events)))
     }
 
     /// Says something in a room. It is kept when this returns, and sent as soon as can be.
@@ -279,6 +295,42 @@ impl Client {
             Some(granted) => granted.map_err(GrantFailed::Refused),
             None => Err(GrantFailed::Stopped),
         }
+    }
+
+    /// Says something about a file in a conversation.
+    pub(crate) async fn note_file(&self, cid: ConversationId, note: FileNote) -> Option<MessageId> {
+        self.ask(|reply| Order::NoteFile { cid, note: Box::new(note), reply }).await
+    }
+
+    /// Changes the server's list of what this person shares; answered under the id. Nothing
+    /// without a connection.
+    pub(crate) async fn share(
+        &self,
+        offers: Vec<Offer>,
+        ended: Vec<MessageId>,
+    ) -> Option<MessageId> {
+        self.ask(|reply| Order::Share { offers, ended, reply }).await.flatten()
+    }
+
+    /// Asks for a page of the server's list of files; answered under the id. Nothing without a
+    /// connection.
+    pub(crate) async fn find(&self, query: Query) -> Option<MessageId> {
+        self.ask(|reply| Order::Find { query, reply }).await.flatten()
+    }
+
+    /// Whether a message of this process is about a file, and its answers with it.
+    pub(crate) fn is_about_files(&self, id: &MessageId) -> bool {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// What is remembered about files.
+    pub(crate) fn keep(&self) -> Keep {
+        self.keep.clone()
+    }
+
+    /// The way in for the connection that carries files.
+    pub(crate) async fn files_door(&self) -> Option<FilesDoor> {
+        self.ask(|reply| Order::FilesDoor { reply }).await
     }
 
     /// A durable event was dealt with and need not be told again.

@@ -66,6 +66,12 @@ pub struct Common {
     pub key_bits: u32,
     /// Where the story of the encryption goes, if it is wanted; `-` is standard error.
     pub trace_crypto: Option<PathBuf>,
+    /// Where files that are fetched go.
+    pub downloads: PathBuf,
+    /// The folder of what is shared from here, if one was given.
+    pub shared: Option<PathBuf>,
+    /// People whose files are taken without asking.
+    pub accept_from: Vec<UserName>,
     /// Whom to believe about the server's certificate.
     pub trust: Trust,
 }
@@ -104,6 +110,31 @@ pub enum Mode {
     Users,
     /// Show the rooms.
     Rooms,
+    /// Files that have these words; all without words.
+    Find {
+        /// The words.
+        words: Vec<String>,
+    },
+    /// Share a folder.
+    Share {
+        /// Which.
+        folder: PathBuf,
+        /// With whom, where `keyword.txt` does not say it.
+        audience: Recipient,
+        /// For how many days the server keeps copies.
+        keep_days: Option<u64>,
+    },
+    /// Fetch one file.
+    Get {
+        /// Whose.
+        owner: UserName,
+        /// Its name.
+        name: String,
+        /// A folder, or the file to be made.
+        output: Option<PathBuf>,
+        /// Wait for an owner who is away.
+        waits: bool,
+    },
     /// Change the password.
     Passwd {
         /// The new one; `None` means ask.
@@ -272,6 +303,14 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Run { target, command }), None) => run(&target, command)?,
         (Some(Verb::Users), None) => Mode::Users,
         (Some(Verb::Rooms), None) => Mode::Rooms,
+        (Some(Verb::Find { words }), None) => Mode::Find { words },
+        (Some(Verb::Files), None) => Mode::Find { words: Vec::new() },
+        (Some(Verb::Share { folder, to, keep }), None) => {
+            Mode::Share { folder, audience: recipient("share", &to)?, keep_days: keep }
+        }
+        (Some(Verb::Get { owner, file, output, wait }), None) => {
+            Mode::Get { owner: user("get", &owner)?, name: file, output, waits: wait }
+        }
         (Some(Verb::Passwd { new_password_file }), None) => {
             Mode::Passwd { new: password_of(new_password_file.as_deref(), None)? }
         }
@@ -394,6 +433,12 @@ fn checked(
             bits => return Err(ConfigError::KeyBits(bits)),
         },
         trace_crypto: arguments.trace_crypto,
+        downloads: arguments.downloads,
+        shared: arguments.shared,
+        accept_from: {
+            let names = arguments.accept_from.iter();
+            names.map(|name| user("--accept-from", name)).collect::<Result<_, _>>()?
+        },
         trust: match (arguments.ca, arguments.insecure) {
             (Some(file), _) => Trust::Authorities(file),
             (None, true) => Trust::Anybody,
@@ -419,6 +464,9 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Run { .. } => Some("run"),
         Mode::Users => Some("users"),
         Mode::Rooms => Some("rooms"),
+        Mode::Find { .. } => Some("find"),
+        Mode::Share { .. } => Some("share"),
+        Mode::Get { .. } => Some("get"),
         Mode::Agent { .. } => Some("agent"),
         Mode::Passwd { .. } => Some("passwd"),
         Mode::History { .. } => Some("history"),

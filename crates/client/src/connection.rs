@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chat_endpoint::Transmit;
 use chat_protocol::crypto::random;
-use chat_protocol::handshake::{AuthBody, Credentials, Greeting, Mode, SignedIn};
+use chat_protocol::handshake::{AuthBody, Credentials, Greeting, Mode, Purpose, SignedIn};
 use chat_protocol::hub::{self, HubToClient};
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::Bundle;
@@ -50,6 +50,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Zero-filled at every read, so a large one costs more than it saves.
 const READ_BUFFER_BYTES: usize = 4 << 10;
 
+/// Where files are carried a chunk comes with one or two reads.
+const FILES_READ_BUFFER_BYTES: usize = 128 << 10;
+
 /// A few messages share one write.
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
@@ -81,10 +84,10 @@ impl Connector {
     }
 
     /// Connects to the first server that answers and reads its greeting.
-    pub async fn greet(&self) -> Result<Greeted, ConnectError> {
+    async fn greet(&self, read_buffer: usize) -> Result<Greeted, ConnectError> {
         let mut failed = ConnectError::NoServer;
         for url in &self.servers {
-            let tried = timeout(CONNECT_TIMEOUT, Box::pin(self.greet_at(url))).await;
+            let tried = timeout(CONNECT_TIMEOUT, Box::pin(self.greet_at(url, read_buffer))).await;
             match tried.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.clone() })) {
                 Ok(greeted) => return Ok(greeted),
                 // Whoever answers wrongly must not be passed over in silence.
@@ -100,13 +103,13 @@ impl Connector {
         if let Some(known) = self.servers.first().and_then(|url| self.known.get(url)) {
             return Ok(known.server);
         }
-        let greeted = self.greet().await?;
+        let greeted = self.greet(READ_BUFFER_BYTES).await?;
         let server = greeted.greeting.server();
         greeted.socket.close().await;
         Ok(server)
     }
 
-    async fn greet_at(&self, url: &ServerUrl) -> Result<Greeted, ConnectError> {
+    async fn greet_at(&self, url: &ServerUrl, read_buffer: usize) -> Result<Greeted, ConnectError> {
         let unreachable = |source| ConnectError::Unreachable { url: url.clone(), source };
         let tcp = TcpStream::connect((url.host(), url.port())).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
@@ -119,7 +122,7 @@ impl Connector {
             (Transport::Plain(tcp), None, None)
         };
         let request = format!("{}{}", address(url), url.path());
-        let (stream, _) = client_async_with_config(request, transport, Some(config()))
+        let (stream, _) = client_async_with_config(request, transport, Some(config(read_buffer)))
             .await
             .map_err(|error| ConnectError::Upgrade { url: url.clone(), source: Box::new(error) })?;
         let mut socket = Socket::new(stream);
@@ -144,8 +147,10 @@ impl Connector {
 
     /// Signs in on a fresh connection.
     pub async fn sign_in(&self, attempt: Attempt<'_>) -> Result<Session, ConnectError> {
-        let Greeted { url, mut socket, greeting, exporter, pin } = self.greet().await?;
         let Attempt { user, mode, signing, body } = attempt;
+        let is_files = body.purpose == Purpose::Files;
+        let read_buffer = if is_files { FILES_READ_BUFFER_BYTES } else { READ_BUFFER_BYTES };
+        let Greeted { url, mut socket, greeting, exporter, pin } = self.greet(read_buffer).await?;
         let credentials = Credentials { user, mode, signing, body: &body, exporter };
         let (text, sent) = greeting.auth(&credentials, &Zeroizing::new(random()))?;
         socket.queue(Transmit::Text(text));
@@ -174,9 +179,9 @@ fn address(url: &ServerUrl) -> String {
     }
 }
 
-fn config() -> WebSocketConfig {
+fn config(read_buffer: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
+        .read_buffer_size(read_buffer)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(WRITE_BACKLOG_BYTES_MAX)
         .max_frame_size(Some(WS_FRAME_BYTES_MAX))

@@ -17,17 +17,19 @@ use chat_endpoint::{
     CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, RoomAction, Roster, SendError,
 };
 use chat_oplog::CryptoTrace;
+use chat_protocol::content::files::FileNote;
+use chat_protocol::file::catalogue::{Offer, Query};
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{ClientEvent, ClientOptions, Status, Stopped};
+use crate::client::{ClientEvent, ClientOptions, Notes, Status, Stopped};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
-use crate::sign_in::{Door, OpenHome, StartError, Started};
+use crate::sign_in::{Door, FilesDoor, OpenHome, StartError, Started};
 
 mod answers;
 mod journal;
@@ -90,6 +92,23 @@ pub(crate) enum Order {
     Roster {
         room: RoomName,
         reply: oneshot::Sender<Option<Roster>>,
+    },
+    NoteFile {
+        cid: ConversationId,
+        note: Box<FileNote>,
+        reply: oneshot::Sender<MessageId>,
+    },
+    Share {
+        offers: Vec<Offer>,
+        ended: Vec<MessageId>,
+        reply: oneshot::Sender<Option<MessageId>>,
+    },
+    Find {
+        query: Query,
+        reply: oneshot::Sender<Option<MessageId>>,
+    },
+    FilesDoor {
+        reply: oneshot::Sender<FilesDoor>,
     },
     Report(Box<AgentReport>),
     Who,
@@ -170,6 +189,8 @@ struct Driver {
     /// What this process waits for.
     answers: Answers,
     recorder: Recorder,
+    /// Messages about files, whose answers are no news for people.
+    notes: Notes,
     journal: Journal,
     trace: Option<CryptoTrace>,
 }
@@ -178,7 +199,7 @@ struct Driver {
 pub(crate) fn spawn(
     options: ClientOptions,
     started: Started,
-    orders: mpsc::Receiver<Order>,
+    (orders, notes): (mpsc::Receiver<Order>, Notes),
     events: mpsc::Sender<ClientEvent>,
 ) -> Result<(), StartError> {
     let Started { device, server, store: mut home, session } = started;
@@ -210,6 +231,7 @@ pub(crate) fn spawn(
         flushes: Vec::new(),
         answers: Answers::default(),
         recorder: Recorder::default(),
+        notes,
         journal,
         trace: options.trace,
     };

@@ -122,6 +122,16 @@ pub enum InputError {
         /// What stands there.
         id: String,
     },
+    /// Where a number is due stands something else.
+    #[error("/{command} needs a number from the list, got {word:?}; usage: {usage}")]
+    NotANumber {
+        /// The command.
+        command: &'static str,
+        /// What stands there.
+        word: String,
+        /// How it is written.
+        usage: &'static str,
+    },
     /// `server` runs commands and reads no messages.
     #[error("the server takes no messages; to run a command there: /run server -- COMMAND")]
     MessageToServer,

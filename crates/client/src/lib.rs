@@ -32,6 +32,8 @@ pub mod sign_in;
 pub mod client;
 mod driver;
 
+pub mod transfer;
+
 pub mod show;
 
 pub mod start;

@@ -93,6 +93,14 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
             Box::pin(oneshot::run::run(common, target, argv.clone())).await
         }
         Mode::Rooms => Box::pin(oneshot::rooms::rooms(common)).await,
+        Mode::Find { words } => Box::pin(oneshot::files::find(common, words)).await,
+        Mode::Share { folder, audience, keep_days } => {
+            Box::pin(oneshot::files::share(common, folder, audience, *keep_days)).await
+        }
+        Mode::Get { owner, name, output, waits } => {
+            let output = output.as_deref();
+            Box::pin(oneshot::files::get(common, owner, name, output, *waits)).await
+        }
         Mode::Users => Box::pin(oneshot::users::users(common)).await,
         Mode::Passwd { new } => Box::pin(oneshot::passwd::passwd(common, new.clone())).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,

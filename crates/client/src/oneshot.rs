@@ -1,4 +1,4 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`; `history`, `search`
+//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`, `share`, `find`, `get`; `history`, `search`
 //! and `proof` without a connection.
 
 use std::io::{self, Write as _};
@@ -15,6 +15,7 @@ use crate::exit::ExitStatus;
 use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
+pub mod files;
 pub mod history;
 mod list;
 pub mod listen;

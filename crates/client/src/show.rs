@@ -16,6 +16,7 @@ use crate::veil;
 
 mod claim;
 pub mod feeds;
+pub mod files;
 mod healing;
 pub mod json;
 pub mod output;

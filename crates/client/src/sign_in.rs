@@ -284,6 +284,32 @@ impl Door {
     }
 }
 
+/// The way in for the connection that carries the files of a device.
+#[derive(Debug)]
+pub(crate) struct FilesDoor {
+    door: Door,
+    device: OwnDevice,
+}
+
+impl FilesDoor {
+    /// As this device is signed in now.
+    pub(crate) fn new(door: &Door, device: OwnDevice) -> Self {
+        Self { door: Door { purpose: Purpose::Files, ..door.clone() }, device }
+    }
+
+    /// Signs in. A device whose bundle the server does not have yet cannot carry files.
+    pub(crate) async fn enter(&self) -> Result<Session, ConnectError> {
+        let signing = Some(&self.device.keys.signing);
+        let (user, body) = (&self.door.user, self.door.body());
+        self.door.connector.sign_in(Attempt { user, mode: Mode::Sig, signing, body }).await
+    }
+
+    /// The key that chunks name as their sealer's.
+    pub(crate) fn signing_id(&self) -> KeyId {
+        self.device.keys.signing_id()
+    }
+}
+
 /// Runs what takes a while beside the tasks that must not wait.
 pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,

@@ -12,11 +12,13 @@ use crate::input::{self, Input, InputError};
 use crate::words;
 
 mod feeds;
+mod files;
 mod history;
 mod rooms;
 mod table;
 
 pub use feeds::FeedCommand;
+pub use files::FileCommand;
 pub use rooms::RoomCommand;
 pub use table::TABLE;
 
@@ -41,6 +43,8 @@ pub enum SlashCommand {
     Room(RoomCommand),
     /// Something about who follows whom.
     Feed(FeedCommand),
+    /// Something about files.
+    File(FileCommand),
     /// Show who I am.
     WhoAmI,
     /// Change the password.

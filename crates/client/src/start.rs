@@ -17,6 +17,7 @@ use crate::exit::ExitStatus;
 use crate::home::{HomeError, KnownServers};
 use crate::oneshot::interrupted;
 use crate::sign_in::{HomeAccount, NoPrompt, Prompt, StartError, TerminalPrompt};
+use crate::transfer::TransferOptions;
 
 /// Why a mode of the program ended without success.
 #[derive(Debug, Error)]
@@ -133,6 +134,17 @@ pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
         key_bits: common.key_bits,
         rb,
         prompt,
+    }
+}
+
+/// Where files come from and go to.
+pub fn transfer_options(common: &Common, user: &UserName) -> TransferOptions {
+    let shared = common.shared.clone();
+    TransferOptions {
+        downloads: common.downloads.clone(),
+        shared: shared.unwrap_or_else(|| common.home.join("shared").join(user.as_str())),
+        waits: true,
+        accept_from: common.accept_from.clone(),
     }
 }
 

@@ -87,6 +87,8 @@ impl Endpoint {
                 }
                 self.tell(Event::People { people, more });
             }
+            HubToClient::Shared { id, offers } => self.on_shared(id, offers),
+            HubToClient::Found { id, offers, more } => self.on_found(id, offers, more),
             HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
                 self.complain(code::MALFORMED, "the hub greeted in the middle of a session");
             }
@@ -199,6 +201,9 @@ impl Endpoint {
             return;
         }
         if self.order_refused(&id, &refusal.code, &refusal.reason) {
+            return;
+        }
+        if self.list_refused(id, &refusal.code, &refusal.reason) {
             return;
         }
         if let Some(Request::Members(cid)) = self.link.requests.get(&id).cloned() {

@@ -80,6 +80,8 @@ pub(crate) enum Request {
     Who,
     /// Which rooms there are.
     Rooms,
+    /// About the list of shared files; asked again as it was.
+    Files(Box<ClientToHub>),
 }
 
 /// What a signature is for.
@@ -458,6 +460,7 @@ impl Endpoint {
             Some(Request::Members(cid)) => return self.request_links(&cid),
             Some(Request::Who) => return self.who(),
             Some(Request::Rooms) => return self.rooms(),
+            Some(Request::Files(question)) => return self.ask_of_files(*id, *question),
             None => {}
         }
         self.order_again(id);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::content::files::FileNote;
 use chat_protocol::content::{Command, Outcome, OutputStream};
+use chat_protocol::file::catalogue::Found;
 use chat_protocol::hub::{HubStage, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -77,6 +79,21 @@ pub enum Event {
         /// It is history that this member has granted. Its position is 0.
         #[serde(default)]
         granted_by: Option<UserName>,
+    },
+    /// Somebody's program says something about a file; verified and opened.
+    File {
+        /// The message's id.
+        id: MessageId,
+        /// Where.
+        cid: ConversationId,
+        /// Who.
+        from: UserName,
+        /// Whether their key is the one known for that name, without an alarm.
+        pinned: bool,
+        /// What.
+        note: FileNote,
+        /// The hub's clock, Unix time in milliseconds.
+        hub_ms: u64,
     },
     /// A command for this machine; signature, target and freshness are checked, the policy is not.
     Command {
@@ -316,6 +333,31 @@ pub enum Event {
         /// More pages follow by themselves.
         more: bool,
     },
+    /// The hub's list of what this person shares is as it was asked to be.
+    Shared {
+        /// The question.
+        id: MessageId,
+        /// How many offers of this person stand on it.
+        offers: u32,
+    },
+    /// One page of the hub's list of shared files, by the hub's word.
+    Found {
+        /// The question.
+        id: MessageId,
+        /// In the order of owner and id.
+        offers: Vec<Found>,
+        /// There are more: ask again after the last one.
+        more: bool,
+    },
+    /// The hub refused a question about its list of files.
+    ListRefused {
+        /// The question.
+        id: MessageId,
+        /// A stable code.
+        code: String,
+        /// A sentence.
+        reason: String,
+    },
     /// The hub refused something that has no message of ours to name.
     Complaint {
         /// At which step.
@@ -337,6 +379,12 @@ impl Event {
             | Self::MemberChanged { id, .. }
             | Self::Topic { id, .. }
             | Self::Retention { id, .. } => *id,
+            Self::Shared { id, .. } | Self::Found { id, .. } | Self::ListRefused { id, .. } => {
+                Some(*id)
+            }
+            Self::File {
+                note: FileNote::Give { re, .. } | FileNote::Refuse { re, .. }, ..
+            } => Some(*re),
             _ => None,
         }
     }
@@ -350,6 +398,7 @@ impl Event {
         matches!(
             self,
             Self::Message { .. }
+                | Self::File { .. }
                 | Self::Command { .. }
                 | Self::Started { .. }
                 | Self::Output { .. }

@@ -23,6 +23,7 @@ mod answers;
 mod devices;
 mod endpoint;
 mod epochs;
+mod files;
 mod grants;
 mod heal;
 mod links;

@@ -460,6 +460,14 @@ impl Endpoint {
             Content::Copy(FeedCopy { room, text, veiled }) => {
                 self.show(opened, key, (text, veiled, Some(room)));
             }
+            Content::File(note) => self.tell(Event::File {
+                id: header.id,
+                cid: header.cid.clone(),
+                pinned: self.is_trusted(&by),
+                from: by,
+                note,
+                hub_ms: delivery.hub_ms,
+            }),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),

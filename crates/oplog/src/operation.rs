@@ -130,6 +130,9 @@ pub struct Operation<'a> {
     /// Size of the frame on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Of a transfer of a file: how many chunks went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<u64>,
     /// To how many connections it went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipients: Option<u64>,
@@ -189,6 +192,7 @@ impl<'a> Operation<'a> {
             seq: None,
             priority: None,
             bytes: None,
+            chunks: None,
             recipients: None,
             batch: None,
             attempt: None,

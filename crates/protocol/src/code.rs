@@ -49,6 +49,12 @@ codes! {
     STORAGE_FULL = "E_STORAGE_FULL";
     /// Too much waits for the recipient, who is away. Nothing older was dropped.
     MAILBOX_FULL = "E_MAILBOX_FULL";
+    /// The copies that this person leaves at the hub take all the room they may.
+    COPIES_FULL = "E_COPIES_FULL";
+    /// Nothing is kept under this transfer.
+    NO_SUCH_COPY = "E_NO_SUCH_COPY";
+    /// The other side of a transfer did not come, went away or gave up.
+    NO_PEER = "E_NO_PEER";
     /// The target accepts no commands.
     NO_AGENT = "E_NO_AGENT";
     /// The command was meant for another restart or key of the target.
@@ -59,6 +65,8 @@ codes! {
     EXPIRED = "E_EXPIRED";
     /// The device does not trust the key of the other side.
     UNTRUSTED = "E_UNTRUSTED";
+    /// There is no such file, or it cannot be read now.
+    NO_SUCH_FILE = "E_NO_SUCH_FILE";
     /// The message could not be sealed or opened.
     UNREADABLE = "E_UNREADABLE";
 }

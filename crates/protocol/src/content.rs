@@ -5,15 +5,18 @@
 //! CMD                {"argv":["uname","-a"],"salt":…,"ms":30000,"bytes":1048576}
 //! OUT                {"re":…,"stream":"started"}   {"re":…,"stream":"stdout","data":…}
 //! ACK NOACK          {"re":…,"of":…,"st":1,"code":"E_EXIT","reason":"…"}
+//! TEXT DM BROADCAST  {"file":{"say":…}}   see [`files`]
 //! KEYREQ GRANT       see [`healing`]
 //! any of them        "void":[[n,digest],…],"last":{"e":…,"n":…},"pad":"   "
 //! ```
 
+pub mod files;
 pub mod healing;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use self::files::FileNote;
 use self::healing::{Counters, Grant, GrantEntry};
 use crate::b64::B64Vec;
 use crate::id::{Digest, KeyId, MessageId, Nonce16};
@@ -105,6 +108,8 @@ pub enum Content {
     Veiled(String),
     /// TEXT in a feed: what its owner has said in an open room (rule R18).
     Copy(FeedCopy),
+    /// TEXT, DM, BROADCAST: about a file, for the other side's program.
+    File(FileNote),
     /// CMD.
     Command(Command),
     /// OUT: the command was started.
@@ -158,6 +163,8 @@ struct Wire {
     veil: Option<bool>,
     #[serde(rename = "in", skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     said_in: Option<RoomName>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    file: Option<FileNote>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     argv: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -231,6 +238,7 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
             (wire.x, wire.said_in) = (Some(text), Some(room));
             wire.veil = veiled.then_some(true);
         }
+        Content::File(note) => wire.file = Some(note),
         Content::Command(command) => {
             wire.argv = Some(command.argv);
             wire.salt = Some(command.salt);
@@ -287,6 +295,10 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
     let notes = ChainNotes { void: std::mem::take(&mut wire.void), last: wire.last.take() };
     wire.pad = None;
     let content = match tag {
+        Tag::Text | Tag::Dm | Tag::Broadcast if wire.file.is_some() => {
+            let note = wire.file.take().filter(FileNote::is_valid);
+            Content::File(note.ok_or_else(|| form("file"))?)
+        }
         Tag::Text | Tag::Dm | Tag::Broadcast => {
             let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
             // One way to write each content.

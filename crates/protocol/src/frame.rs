@@ -264,7 +264,7 @@ pub fn sign_all(key: &SigningKey, frames: &[Unsigned]) -> Vec<Bytes> {
 
 fn sign_batch(key: &SigningKey, frames: &[Unsigned]) -> Vec<Bytes> {
     let leaves: Vec<_> = frames.iter().map(|frame| batch::leaf(&frame.to_be_signed)).collect();
-    let Some(tree) = batch::Tree::new(leaves) else {
+    let Some(tree) = batch::tree(leaves) else {
         let sign = |frame: &Unsigned| {
             frame.finish(AUTH_SINGLE, &[key.sign(&frame.to_be_signed).as_slice()])
         };

@@ -129,6 +129,8 @@ pub enum Purpose {
     Interactive,
     /// One task, or an agent: as many as the device likes.
     Task,
+    /// Carries files of a device that is known ([`crate::file::relay`]): no conversations.
+    Files,
 }
 
 /// The sealed part of AUTH.

@@ -50,7 +50,7 @@ pub enum HeaderError {
 }
 
 /// Whom a message is for: a name, or `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Recipient {
     /// Everybody in the conversation.
     Everyone,
@@ -400,9 +400,18 @@ fn read<'de, T>(bytes: &'de [u8]) -> Result<T, HeaderError>
 where
     T: Deserialize<'de> + Canonical + Checked,
 {
+    let header: T = read_canonical(bytes)?;
+    header.check()?;
+    Ok(header)
+}
+
+/// Reads a header whose bytes are the ones that writing it gives.
+pub(crate) fn read_canonical<'de, T>(bytes: &'de [u8]) -> Result<T, HeaderError>
+where
+    T: Deserialize<'de> + Canonical,
+{
     let header: T =
         serde_json::from_slice(bytes).map_err(|error| HeaderError::Field(error.to_string()))?;
-    header.check()?;
     if header.to_bytes() != bytes {
         return Err(HeaderError::NotCanonical);
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use crate::b64::{self, B64Vec};
+use crate::file::catalogue::{Found, Offer, Query};
 use crate::id::{Digest, KeyId, MessageId};
 use crate::limits::{JSON_DEPTH_MAX, TEXT_BYTES_MAX};
 use crate::name::{ConversationId, RoomName, UserName};
@@ -97,6 +98,24 @@ pub enum ClientToHub {
         /// [`crate::retention::KEEP_MS_MAX`]; 0 keeps everything, absent is the server's default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep_ms: Option<u64>,
+    },
+    /// Puts files on the list of what this person shares, or takes them off.
+    Share {
+        /// Request id.
+        id: MessageId,
+        /// At most [`crate::limits::OFFERS_PAGE_MAX`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        offers: Vec<Offer>,
+        /// Offers that end; unknown ones are passed over.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ended: Vec<MessageId>,
+    },
+    /// Asks which shared files there are.
+    Find {
+        /// Request id.
+        id: MessageId,
+        /// What is looked for.
+        query: Query,
     },
     /// Says how far this device has kept what it was sent: moves its cursors. Has no answer.
     Seen {
@@ -342,6 +361,22 @@ pub enum HubToClient {
         /// There are more: ask again after the last room.
         more: bool,
     },
+    /// Answers `SHARE`: the list is as asked, durably.
+    Shared {
+        /// The request.
+        id: MessageId,
+        /// How many offers of this person stand on it now.
+        offers: u32,
+    },
+    /// Answers `FIND`.
+    Found {
+        /// The request.
+        id: MessageId,
+        /// In the order of owner and id.
+        offers: Vec<Found>,
+        /// There are more: ask again after the last one.
+        more: bool,
+    },
     /// The topic of a room was set: answers `TOPIC`, and tells the other members. Who set it is the
     /// hub's word too.
     Topic {
@@ -446,6 +481,8 @@ mod tests {
                 cid: ConversationId::parse("room:ops").unwrap(),
                 keep_ms: Some(0),
             },
+            ClientToHub::Share { id, offers: Vec::new(), ended: vec![id] },
+            ClientToHub::Find { id, query: Query::default() },
             ClientToHub::Seen { positions: [(log, 7), (Log::Inbox, 9)].into() },
         ];
         for message in messages {

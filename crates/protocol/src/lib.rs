@@ -12,10 +12,11 @@
 //!
 //! Modules in reading order:
 //! - [`limits`], [`name`], [`id`], [`b64`], [`sanitise`]: the small words everything is made of;
-//! - [`tag`], [`header`], [`frame`], [`batch`]: a sealed or signed frame, byte by byte;
+//! - [`tag`], [`header`], [`frame`], [`batch`], [`merkle`]: a sealed or signed frame, byte by byte;
 //! - [`crypto`], [`keys`]: the primitives (two backends) and the keys of a device;
 //! - [`members`], [`epoch`], [`ratchet`], [`content`], [`envelope`]: who shares a key, which key,
 //!   which message key, what is said, and sealing it;
+//! - [`file`]: files: chunks, the list of what is shared, and how they pass the hub;
 //! - [`handshake`], [`hub`], [`retention`], [`code`]: the conversation between one client and the hub.
 
 pub mod limits;
@@ -24,6 +25,8 @@ pub mod b64;
 pub mod id;
 pub mod name;
 pub mod sanitise;
+
+pub mod merkle;
 
 pub mod batch;
 pub mod frame;
@@ -41,6 +44,8 @@ pub mod envelope;
 pub mod epoch;
 pub mod members;
 pub mod ratchet;
+
+pub mod file;
 
 pub mod code;
 pub mod handshake;

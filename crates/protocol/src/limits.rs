@@ -80,6 +80,37 @@ pub const ARGV_BYTES_MAX: usize = 16 * 1024;
 /// Longest text of one message in bytes; longer content travels as a file.
 pub const MESSAGE_TEXT_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of a file in one chunk: large enough that sealing outweighs framing, small enough that a chat
+/// message never waits long behind one.
+pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Largest file: its tree of hashes takes 16 MiB at the owner.
+pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Longest name of a file in bytes, as common file systems have it.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// Ranges of chunks in one request for a file: enough for what several holders left behind.
+pub const FILE_PARTS_MAX: usize = 64;
+
+/// Longest keyword of a shared file in bytes.
+pub const KEYWORD_BYTES_MAX: usize = 64;
+
+/// Keywords of one shared file.
+pub const OFFER_WORDS_MAX: usize = 16;
+
+/// Longest sealed details of an offer: name and keywords at their limits, escaped, with the rest.
+pub const OFFER_SEALED_BYTES_MAX: usize = 4 * 1024;
+
+/// Offers in one announcement and in one page of an answer: a page stays under [`TEXT_BYTES_MAX`].
+pub const OFFERS_PAGE_MAX: usize = 32;
+
+/// Words of one question about files.
+pub const FIND_WORDS_MAX: usize = 8;
+
+/// Index keys that one question may be asked under; a client with more asks again.
+pub const INDEX_KEYS_MAX: usize = 256;
+
 /// Longest topic of a room in bytes: a line or two on a screen.
 pub const TOPIC_BYTES_MAX: usize = 400;
 
@@ -101,4 +132,8 @@ const _: () = assert!(
 );
 const _: () = assert!(1 << BATCH_PATH_MAX == BATCH_FRAMES_MAX);
 const _: () = assert!(ROOMS_PAGE_MAX * (6 * TOPIC_BYTES_MAX + 256) <= TEXT_BYTES_MAX);
+const _: () =
+    assert!(OFFERS_PAGE_MAX * (OFFER_SEALED_BYTES_MAX.div_ceil(3) * 4 + 1024) <= TEXT_BYTES_MAX);
+const _: () =
+    assert!(FILE_CHUNK_BYTES + 32 * 18 + 16 <= BODY_BYTES_MAX, "a chunk must fit a frame");
 const _: () = assert!(PAGE_ITEMS_MAX * 4 * HEADER_BYTES_MAX / 3 <= TEXT_BYTES_MAX);

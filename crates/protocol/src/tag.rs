@@ -99,6 +99,12 @@ pub mod label {
     pub const PW_VAULT: &str = "chat-e2e/1 pw-vault";
     /// The vault.
     pub const VAULT: &str = "chat-e2e/1 vault";
+    /// The key of one transfer of a file.
+    pub const FILE: &str = "chat-e2e/1 file";
+    /// A keyword of a shared file, as a hub sees it.
+    pub const TOKEN: &str = "chat-e2e/1 token";
+    /// The details of a shared file, as a hub keeps them.
+    pub const OFFER: &str = "chat-e2e/1 offer";
     /// Verification words.
     pub const SAFETY: &str = "chat-e2e/1 safety";
 }

@@ -21,7 +21,11 @@ pub use file::FileError;
 use file::FileOptions;
 
 use crate::{
-    limits::{DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX},
+    limits::{
+        COPIES_DAYS_DEFAULT, COPIES_QUOTA_DEFAULT, DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX,
+        MAILBOX_MESSAGES_MAX,
+    },
+    relay::copies::CopyLimits,
     router::MailboxLimits,
 };
 
@@ -156,6 +160,13 @@ pub struct Options {
     /// [default: off]
     #[arg(long, env = "CHAT_SERVER_RETENTION", value_name = "TIME", value_parser = parse_retention)]
     pub retention: Option<u64>,
+    /// Copies of files that one person may leave here for others, as 500MiB or 2GiB; 0 keeps none
+    /// [default: 1GiB]
+    #[arg(long, env = "CHAT_SERVER_COPIES_QUOTA", value_name = "SIZE", value_parser = parse_size)]
+    pub copies_quota: Option<u64>,
+    /// Days that a copy of a file is kept at most [default: 14]
+    #[arg(long, env = "CHAT_SERVER_COPIES_DAYS", value_name = "N")]
+    pub copies_days: Option<u32>,
 }
 
 /// TLS without files.
@@ -226,6 +237,8 @@ pub struct Config {
     pub mailbox: MailboxLimits,
     /// How long messages of rooms are kept where the room says nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
+    /// How much of copies of files one person may leave, and for how long.
+    pub copies: CopyLimits,
     /// Sizes of the hub's own keys, when they are made.
     pub key_sizes: KeySizes,
     /// Most pages of the database; `None` leaves it to the disk. For tests of a full disk.
@@ -284,6 +297,7 @@ impl Config {
             drain_time_max: DRAIN_TIME_DEFAULT,
             mailbox: MailboxLimits::default(),
             retention_ms: 0,
+            copies: CopyLimits::default(),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -319,6 +333,10 @@ impl Config {
                 bytes_max: options.mailbox_bytes.unwrap_or(MAILBOX_BYTES_MAX),
             },
             retention_ms: options.retention.unwrap_or(0),
+            copies: CopyLimits::new(
+                options.copies_quota.unwrap_or(COPIES_QUOTA_DEFAULT),
+                options.copies_days.unwrap_or(COPIES_DAYS_DEFAULT),
+            ),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
@@ -365,6 +383,8 @@ fn merge(given: Options, file: FileOptions) -> Options {
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),
         retention: given.retention.or(file.retention.map(|time| time.0)),
+        copies_quota: given.copies_quota.or(file.copies_quota.map(|size| size.0)),
+        copies_days: given.copies_days.or(file.copies_days),
     }
 }
 
@@ -382,6 +402,15 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 /// Reads `90d` and the like into milliseconds; `off` is 0.
 fn parse_retention(text: &str) -> Result<u64, String> {
     retention::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads `2GiB`, `500MiB`, `64KiB` or a bare number of bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1_u64 << 40)];
+    let with_unit = |(unit, bytes)| Some((text.strip_suffix(unit)?, bytes));
+    let (digits, unit) = units.into_iter().find_map(with_unit).unwrap_or((text, 1));
+    let size: Option<u64> = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    size.ok_or_else(|| format!("expected a size as 500MiB or 2GiB, got {text:?}"))
 }
 
 /// One line of `config show`.
@@ -437,6 +466,8 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
         ("retention", retention::format(config.retention_ms)),
+        ("copies_quota", config.copies.quota.to_string()),
+        ("copies_days", (config.copies.time_max.as_secs() / (24 * 60 * 60)).to_string()),
     ];
     let lines = values.map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
     Ok(lines.concat())

@@ -15,12 +15,17 @@ use crate::{
     RunError,
     builtin_agent::BuiltInAgent,
     config::{Config, Verify},
+    connection::ConnectionId,
     console::Console,
     identity::Identity,
     local::{LocalConnection, LocalDevice, LocalError},
     lock::DataLock,
     metrics::Metrics,
     queue::{self, QueueLimits, QueueReceiver},
+    relay::{
+        Relay,
+        copies::{self, Copies, CopyOptions},
+    },
     request::{Request, Requests},
     router::{MailboxLimits, Router},
     sign_in::Passwords,
@@ -30,6 +35,9 @@ use crate::{
     },
     worker::{Clock, Worker, now_ms},
 };
+
+/// The folder of copies of files, in the data folder.
+const FILES_FOLDER: &str = "files";
 
 /// What every connection of the hub uses.
 pub struct Shared {
@@ -42,6 +50,7 @@ pub struct Shared {
     pub(crate) verify: Verify,
     pub(crate) clock: Clock,
     pub(crate) trace: Option<CryptoTrace>,
+    pub(crate) relay: Arc<Relay>,
 }
 
 /// The hub, for those who live in it.
@@ -107,6 +116,8 @@ pub struct Parts<S> {
     pub clock: Clock,
     /// Where the story of the encryption is told, if anywhere.
     pub trace: Option<CryptoTrace>,
+    /// Where copies of files lie; without it none are kept.
+    pub copies: Option<CopyOptions>,
 }
 
 /// A hub whose worker runs, and nothing around it.
@@ -122,21 +133,43 @@ pub struct Assembled {
 impl<S: Store + 'static> Parts<S> {
     /// Brings the account `server` up to date and starts the worker.
     pub async fn assemble(self) -> Result<Assembled, RunError> {
-        let Self { mut store, reads, snapshot, identity, metrics, log, clock, trace, .. } = self;
+        let Self { mut store, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
+            self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
+        let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
         router.keep_for(self.retention_ms);
         own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
+        let open = |options| {
+            let queue = requests.for_connection(ConnectionId::HUB);
+            Copies::open(options, rows, queue, Arc::clone(&metrics))
+        };
+        let copies = self.copies.map(open).transpose()?;
+        let keeps_copies = copies.is_some();
+        let relay = Arc::new(Relay::new(Arc::clone(&metrics), log.clone(), copies));
+        if keeps_copies {
+            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock));
+        }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
         let worker =
             Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
         let passwords = Passwords::default();
-        let shared =
-            Shared { requests, reads, identity, passwords, metrics, log, verify, clock, trace };
+        let shared = Shared {
+            requests,
+            reads,
+            identity,
+            passwords,
+            metrics,
+            log,
+            verify,
+            clock,
+            trace,
+            relay,
+        };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
     }
 }
@@ -180,6 +213,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         console,
         clock,
         trace,
+        copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
     Ok(Started { hub, worker, stop, lock, agent })

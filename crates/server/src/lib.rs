@@ -17,7 +17,7 @@
 //! | 9 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
 //!
 //! Around it: [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
-//! store, [`local`] is a connection without a socket, [`hub`] puts the parts together.
+//! store, [`relay`] carries files, [`local`] is a connection without a socket, [`hub`] puts the parts together.
 //!
 //! **Architecture Invariant:** arrows go one way. Nothing that the worker calls waits for a client.
 
@@ -36,6 +36,7 @@ pub mod request;
 pub mod queue;
 pub mod worker;
 
+pub mod catalogue;
 pub mod router;
 pub mod store;
 
@@ -54,6 +55,7 @@ pub mod hub;
 pub mod identity;
 pub mod local;
 pub mod lock;
+pub mod relay;
 pub mod session;
 
 pub mod http;
@@ -105,6 +107,9 @@ pub enum RunError {
     /// The hub's keys cannot be read or made.
     #[error(transparent)]
     Identity(#[from] identity::IdentityError),
+    /// The copies of files cannot be used.
+    #[error(transparent)]
+    Copies(#[from] relay::copies::OpenError),
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] store::sqlite::OpenError),

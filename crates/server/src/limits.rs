@@ -180,6 +180,16 @@ pub const ROOMS_PER_USER_MAX: usize = 100;
 /// Rooms of one hub. Each stays in memory, and a room is never taken away.
 pub const ROOMS_MAX: usize = 10_000;
 
+/// Files that one person may share: a large collection, and a page by page listing that ends.
+pub const OFFERS_PER_PERSON_MAX: usize = 10_000;
+
+/// Bytes of memory that the offers of one person may take: 10,000 of the usual kind.
+pub const OFFER_BYTES_PER_PERSON_MAX: usize = 16 * MIB;
+
+/// Bytes of memory that all offers may take: some 400,000 of the usual kind. The list is searched in
+/// memory, so it has to fit there.
+pub const OFFER_BYTES_MAX: usize = 512 * MIB;
+
 /// Names in one page of `WHO`. At 80 bytes each a page stays under the longest text.
 pub const WHO_PAGE_MAX: usize = 1_024;
 
@@ -222,6 +232,66 @@ pub const GUESSING_ADDRESSES_MAX: usize = 10_000;
 /// Names whose wrong guesses are remembered, oldest forgotten first.
 pub const GUESSED_NAMES_MAX: usize = 10_000;
 
+// Files ------------------------------------------------------------------------------------------
+
+/// Data connections of one person: a few devices, each with a client and an agent.
+pub const DATA_CONNECTIONS_PER_PERSON_MAX: usize = 8;
+
+/// Transfers of one data connection, halves that wait for the other side included.
+pub const TRANSFERS_PER_CONNECTION_MAX: usize = 16;
+
+/// Chunks of one transfer that may be under way: what a giver may send before the first is taken. At
+/// 64 KiB each they fill 100 MB/s over 5 ms.
+pub const TRANSFER_WINDOW_CHUNKS: u32 = 8;
+
+/// Transfers that run at the same time. Each may have its window in the hub's memory, 132 MiB in all.
+pub const TRANSFERS_RUNNING_MAX: usize = 256;
+
+/// Longest FILE frame on a data connection: 64 KiB, the path of the largest file and the tag leave
+/// 1.4 KiB for a header that needs 400 bytes.
+pub const FILE_FRAME_BYTES_MAX: usize = 66 * KIB - 4;
+
+/// How long half of a transfer waits for the other half: it was told of it a moment ago.
+pub const HALF_TRANSFER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a transfer may stand still before its place is given to another one.
+pub const TRANSFER_STALL_TIME_MAX: Duration = Duration::from_mins(2);
+
+/// How long a data connection may be without a transfer. Clients close theirs after 30 s.
+pub const DATA_IDLE_TIME_MAX: Duration = Duration::from_mins(2);
+
+/// How often a data connection looks for what has waited too long.
+pub const TRANSFER_TICK: Duration = Duration::from_secs(1);
+
+/// Chunks that one connection moves before it lets others run: some 0.2 ms of work. tokio's own
+/// budget would let it go on for 8 MiB.
+pub const CHUNKS_PER_TURN: u32 = 4;
+
+/// Longest reason that one side of a transfer may tell the other, in bytes.
+pub const END_REASON_BYTES_MAX: usize = 256;
+
+/// What one read of a data connection takes: a whole chunk for two or three system calls.
+pub const DATA_READ_BUFFER_BYTES: usize = 64 * KIB;
+
+/// Bytes of copies that one person may leave, unless `--copies-quota` says otherwise.
+pub const COPIES_QUOTA_DEFAULT: u64 = 1024 * 1024 * 1024;
+
+/// Days that a copy is kept at most, unless `--copies-days` says otherwise.
+pub const COPIES_DAYS_DEFAULT: u32 = 14;
+
+/// Copies of one person: each is a file and a row, however small.
+pub const COPIES_PER_PERSON_MAX: usize = 1_000;
+
+/// Place of one chunk in the file of a copy: four bytes of length and the longest frame.
+pub const COPY_STRIDE_BYTES: u64 = 66 * 1024;
+
+/// A copy that comes in is synced after so many bytes, so that no sync of the database has to wait
+/// for gigabytes of it.
+pub const COPY_SYNC_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How often copies are looked through for those whose time has passed.
+pub const COPIES_SWEEP_PERIOD: Duration = Duration::from_mins(1);
+
 // The end ----------------------------------------------------------------------------------------
 
 /// How long a closing handshake may take before the socket is dropped.
@@ -239,3 +309,5 @@ const _: () = assert!(QUEUE_BYTES_MAX >= QUEUE_BYTES_PER_CONNECTION_MAX);
 const _: () = assert!(OUTBOX_BYTES_MAX >= WS_FRAME_BYTES_MAX);
 const _: () = assert!(WRITE_BACKLOG_BYTES_MAX > WRITE_BUFFER_BYTES + WS_FRAME_BYTES_MAX);
 const _: () = assert!(NOTICE_NAMES_MAX * 64 < WS_FRAME_BYTES_MAX);
+const _: () = assert!(FILE_FRAME_BYTES_MAX + 4 == 66 * KIB && COPY_STRIDE_BYTES == 66 * 1024);
+const _: () = assert!(FILE_FRAME_BYTES_MAX < WS_FRAME_BYTES_MAX);

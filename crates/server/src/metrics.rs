@@ -116,6 +116,19 @@ pub struct Refusals {
     pub draining: Counter,
 }
 
+/// Files that go through the hub.
+#[derive(Debug)]
+pub struct RelayMetrics {
+    /// Transfers that run now.
+    pub transfers: Gauge,
+    /// Chunks taken from a giver or a copy and handed on.
+    pub chunks: Counter,
+    /// Bytes of those frames.
+    pub bytes: Counter,
+    /// Bytes of the files of which copies are here or come in.
+    pub copies_bytes: Gauge,
+}
+
 /// Every figure, and the registry that prints them.
 #[derive(Debug)]
 pub struct Metrics {
@@ -144,6 +157,12 @@ pub struct Metrics {
     pub auth_attempts: AuthAttempts,
     /// Messages deleted because they were older than their room keeps.
     pub retention_dropped: Counter,
+    /// Files.
+    pub relay: RelayMetrics,
+    /// Offers on the list of shared files.
+    pub offers: Gauge,
+    /// Seconds the worker took to find one page of shared files.
+    pub find_duration: Histogram,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
@@ -247,6 +266,19 @@ impl Metrics {
                 "retention_dropped_messages",
                 "Messages deleted because they were older than their room keeps",
                 Counter::default(),
+            ),
+            relay: relay(chat),
+            offers: register(
+                chat,
+                "offers",
+                "Offers on the list of shared files",
+                Gauge::default(),
+            ),
+            find_duration: register(
+                chat,
+                "find_seconds",
+                "Time to find one page of shared files",
+                Histogram::new(exponential_buckets(0.000_005, 2.0, 16)),
             ),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
@@ -368,6 +400,25 @@ fn auth_attempts(registry: &mut Registry) -> AuthAttempts {
     }
 }
 
+fn relay(registry: &mut Registry) -> RelayMetrics {
+    RelayMetrics {
+        transfers: register(
+            registry,
+            "relay_transfers",
+            "Transfers of files that run",
+            Gauge::default(),
+        ),
+        chunks: register(registry, "relay_chunks", "Chunks of files handed on", Counter::default()),
+        bytes: register(registry, "relay_bytes", "Bytes of those chunks", Counter::default()),
+        copies_bytes: register(
+            registry,
+            "copies_bytes",
+            "Bytes of the files of which copies are kept or come in",
+            Gauge::default(),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,9 +436,15 @@ mod tests {
         metrics.commit_batch_size.observe(64.0);
         metrics.auth_attempts.refused.inc();
         metrics.refusals.strangers.inc();
+        metrics.offers.set(3);
+        metrics.find_duration.observe(0.001);
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
         metrics.count_command("noack");
+        metrics.relay.transfers.inc();
+        metrics.relay.chunks.inc_by(2);
+        metrics.relay.bytes.inc_by(9);
+        metrics.relay.copies_bytes.set(8);
         metrics.watch_log(|| 2);
         let page = metrics.encode();
         for line in [
@@ -402,8 +459,14 @@ mod tests {
             "chat_auth_attempts_total{result=\"refused\"} 1",
             "chat_connections_refused_total{reason=\"strangers\"} 1",
             "chat_rejected_frames_total{reason=\"E_BAD_SIGNATURE\"} 1",
+            "chat_offers 3",
+            "chat_find_seconds_count 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
+            "chat_relay_transfers 1",
+            "chat_relay_chunks_total 2",
+            "chat_relay_bytes_total 9",
+            "chat_copies_bytes 8",
             "chat_log_lines_dropped_total 2",
             concat!("chat_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",

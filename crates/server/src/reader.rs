@@ -29,6 +29,7 @@ use crate::{
     limits::{BAD_SIGNATURES_MAX, COMMAND_CLOCK_MAX, VERIFIED_FRAMES_MAX},
     queue::Lane,
     request::{EpochUpload, FrameRequest, Peer, Refusal, Request, Sender},
+    router::check_form,
     sessions::push_text,
 };
 
@@ -119,14 +120,22 @@ impl Reader {
                 let reason = format!("ask for at most {PAGE_ITEMS_MAX} names at once");
                 Some((Some(*id), Refusal::new(code::TOO_MANY, reason)))
             }
+            ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } => {
+                check_form(&question).err().map(|refusal| (Some(*id), refusal))
+            }
             _ => None,
         };
         if let Some((id, refusal)) = problem {
             self.refuse(HubStage::Request, id, &refusal, None);
             return Ok(());
         }
+        // A search takes longer than other questions, so it waits its turn behind them.
+        let lane = match &question {
+            ClientToHub::Share { .. } | ClientToHub::Find { .. } => Lane::Interactive,
+            _ => Lane::Control,
+        };
         let request = Request::Ask(Arc::clone(&self.peer), question);
-        self.send(Lane::Control, None, text.len(), request).await
+        self.send(lane, None, text.len(), request).await
     }
 
     async fn binary(&mut self, bytes: Bytes) -> Result<(), CloseReason> {
@@ -162,6 +171,13 @@ impl Reader {
     }
 
     async fn frame(&mut self, frame: RawFrame, arrived: Instant) -> Result<(), CloseReason> {
+        if !frame.is_signed() {
+            let reason = "frames are signed; chunks of files travel on a data connection";
+            let (id, refusal) =
+                (lenient_id(frame.header()), Refusal::new(code::NOT_ALLOWED, reason));
+            self.refuse(HubStage::Stored, id, &refusal, None);
+            return Ok(());
+        }
         let header = match Header::parse(frame.header()) {
             Ok(header) => header,
             Err(error) => {
@@ -222,9 +238,6 @@ impl Reader {
             && !frame.body().is_empty()
         {
             return Err(Refusal::new(code::MALFORMED, "the body of this frame must be empty"));
-        }
-        if !frame.is_signed() {
-            return Err(Refusal::new(code::NOT_ALLOWED, "only chunks of files go unsigned"));
         }
         if self.hub.verify == Verify::Transport {
             return Ok(());
@@ -355,7 +368,8 @@ fn bad_header(error: &HeaderError) -> Refusal {
 
 /// The code of a text that was refused, and its id, as far as they can be read.
 fn bad_text(text: &str) -> (&'static str, Option<MessageId>) {
-    const TAGS: [&str; 5] = ["AUTH", "BUNDLES", "MEMBERS", "WHO", "SEEN"];
+    const TAGS: [&str; 9] =
+        ["AUTH", "BUNDLES", "MEMBERS", "WHO", "ROOMS", "TOPIC", "SHARE", "FIND", "SEEN"];
     // Depth and length were checked before anything else was refused.
     if hub::read::<serde::de::IgnoredAny>(text).is_err() {
         return (code::MALFORMED, None);

@@ -19,7 +19,7 @@ use crate::{
     connection::ConnectionId,
     outbox::Outbox,
     queue::{ConnectionSender, QueueSender},
-    store::{AccountId, DeviceId, LogId, NewPassword},
+    store::{AccountId, CopyChange, DeviceId, LogId, NewPassword},
 };
 
 /// The queue of the hub, as readers see it.
@@ -58,6 +58,8 @@ pub enum Request {
     SignIn(Box<SignIn>),
     /// Another password, proved and hashed.
     Password(Box<PasswordChange>),
+    /// The list of copies changes.
+    Copy(Box<CopyRequest>),
     /// A session has caught up.
     GoLive(GoLive),
     /// A connection has ended.
@@ -117,6 +119,14 @@ pub struct PasswordChange {
     /// What is to be kept.
     pub new: NewPassword,
     /// How it ended.
+    pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// A change of the list of copies.
+pub struct CopyRequest {
+    /// What is to be kept.
+    pub change: CopyChange,
+    /// Whether it is durable.
     pub reply: oneshot::Sender<Result<(), Refusal>>,
 }
 

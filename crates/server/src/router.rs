@@ -12,6 +12,7 @@ mod keys;
 mod mailbox;
 mod members;
 mod messages;
+mod offers;
 mod people;
 mod receipts;
 mod retention;
@@ -32,6 +33,7 @@ use chat_protocol::{
 };
 
 use crate::{
+    catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored, Waiting},
 };
@@ -39,6 +41,7 @@ use crate::{
 pub use accounts::{Account, Device};
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
+pub use offers::{OffersPage, check_form};
 pub use people::{Wanted, WhoPage};
 use retention::Retention;
 pub use rooms::{Chain, RoomsPage};
@@ -79,6 +82,8 @@ pub struct Pending {
     counters: HashMap<(EpochId, u32), u32>,
     /// What is proposed for mailboxes.
     mailboxes: HashMap<AccountId, Waiting>,
+    /// What becomes of the list of shared files.
+    offers: offers::PendingOffers,
 }
 
 /// Who gets what was committed.
@@ -153,6 +158,8 @@ pub struct Router {
     by_log: HashMap<LogId, ConversationId>,
     /// Rooms that exist, by their names in lower case.
     rooms: BTreeMap<String, ConversationId>,
+    /// Shared files.
+    catalogue: Catalogue,
     position: u64,
     mailbox: MailboxLimits,
     retention: Retention,
@@ -178,6 +185,9 @@ impl Router {
                 .conversations
                 .entry(cid)
                 .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
+        }
+        for row in snapshot.offers {
+            router.restore_offer(row);
         }
         Ok(router)
     }
@@ -244,6 +254,10 @@ impl Router {
             (Proposal::Link(new), Stored::Link { log, position }) => {
                 self.advance(position);
                 self.apply_link(now_ms, &new, (log, position))
+            }
+            (Proposal::Share(new), Stored::Done) => {
+                self.apply_share(*new);
+                Effects::default()
             }
             _ => Effects::default(),
         }

@@ -14,7 +14,8 @@ use crate::{
     listener::Opened,
     outbox::{self, Outbox, OutboxLimits, OutboxReceiver},
     reader::{Incoming, Reader},
-    sign_in::{self, Ended},
+    relay,
+    sign_in::{self, Ended, Entered},
     socket::Pulse,
     writer::{self, WriterTimes},
 };
@@ -33,7 +34,13 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
         admitted = entering => admitted,
     };
     let admitted = match admitted {
-        Ok(admitted) => admitted,
+        Ok(Entered::Session(admitted)) => admitted,
+        Ok(Entered::Files(seat)) => {
+            permit.signed_in();
+            let socket = socket.renew_for_files().await;
+            let ends = (&outbox, receiver);
+            return Box::pin(relay::connection::serve(&hub, &drain, socket, seat, ends)).await;
+        }
         Err(Ended::Gone) => return,
         Err(Ended::Close(reason)) => {
             outbox.close(reason.clone());

@@ -2,6 +2,7 @@
 //! checked here; the worker does the rest and gives the one answer.
 
 mod change;
+mod files;
 mod guesses;
 mod password;
 
@@ -11,7 +12,7 @@ use chat_oplog::{Operation, Outcome};
 use chat_protocol::{
     code,
     crypto::{VerifyingKey, random},
-    handshake::{HandshakeError, Mode, ReceivedAuth, Reception, SignedIn},
+    handshake::{HandshakeError, Mode, Purpose, ReceivedAuth, Reception, SignedIn},
     hub::{self, ClientToHub, HubStage},
     keys::Bundle,
     name::UserName,
@@ -31,6 +32,7 @@ use crate::{
     listener::source,
     outbox::Outbox,
     queue::Lane,
+    relay::Seat,
     request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
     socket::Socket,
     store::AccountRow,
@@ -40,7 +42,15 @@ use guesses::Attempt;
 pub use password::Passwords;
 use password::Unavailable;
 
-/// How a sign-in ended without a session.
+/// How a sign-in ended well.
+pub enum Entered {
+    /// In a session: messages.
+    Session(Admitted),
+    /// In a connection that carries files.
+    Files(Seat),
+}
+
+/// How a sign-in ended without either.
 #[derive(Debug)]
 pub enum Ended {
     /// The peer is gone.
@@ -85,13 +95,13 @@ pub async fn run(
     peer: &PeerInfo,
     outbox: &Outbox,
     queue: &Sender,
-) -> Result<Admitted, Ended> {
+) -> Result<Entered, Ended> {
     let reception = Reception::new(&hub.identity.bundle, random());
     let steps = async {
         socket.greet(reception.text()).await.map_err(|_| Ended::Gone)?;
         let text = first_text(socket).await?;
         match enter(hub, &reception, &text, peer, outbox, queue, socket).await {
-            Ok(admitted) => Ok(admitted),
+            Ok(entered) => Ok(entered),
             Err(Problem::Answered) => Err(Ended::Close(CloseReason::Done)),
             Err(Problem::Failed(reason)) => Err(Ended::Close(reason)),
             Err(Problem::Refused(refusal)) => {
@@ -152,7 +162,7 @@ async fn enter(
     outbox: &Outbox,
     queue: &Sender,
     socket: &mut Socket,
-) -> Result<Admitted, Problem> {
+) -> Result<Entered, Problem> {
     let received = reception
         .open(text, &hub.identity.link, peer.tls_exporter)
         .map_err(|error| unreadable(text, &error))?;
@@ -167,6 +177,9 @@ async fn enter(
     let secrets = [&received.body.pw, &received.body.new_pw];
     if !secrets.into_iter().flatten().all(is_secret) {
         return Err(Problem::refuse(code::MALFORMED, "a login secret has 32 bytes"));
+    }
+    if received.body.purpose == Purpose::Files {
+        return files::enter(hub, &received, peer, outbox).await.map(Entered::Files);
     }
     let (proof, spki) = match received.header.m {
         Mode::Reg => register(hub, &received).await?,
@@ -203,7 +216,7 @@ async fn enter(
     } else {
         attempts.signed_in.inc()
     };
-    Ok(admitted)
+    Ok(Entered::Session(admitted))
 }
 
 /// Why AUTH cannot be read; a bad name gets its own reason.

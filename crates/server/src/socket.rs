@@ -41,8 +41,8 @@ use crate::{
     close::CloseReason,
     limits::{
         CLOSE_DISCARD_BYTES_MAX, CLOSE_TIME_MAX, CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_SECOND,
-        READ_BUFFER_BYTES, WRITE_BACKLOG_BYTES_MAX, WRITE_BUFFER_BYTES, WS_FRAME_BYTES_MAX,
-        WS_MESSAGE_BYTES_MAX,
+        DATA_READ_BUFFER_BYTES, READ_BUFFER_BYTES, WRITE_BACKLOG_BYTES_MAX, WRITE_BUFFER_BYTES,
+        WS_FRAME_BYTES_MAX, WS_MESSAGE_BYTES_MAX,
     },
 };
 
@@ -81,9 +81,9 @@ pub struct Socket {
 
 /// The configuration of every WebSocket; the library's defaults cost 135 kB for an idle connection
 /// and have no bound on what waits to be written.
-fn config() -> WebSocketConfig {
+fn config(read_buffer_bytes: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
+        .read_buffer_size(read_buffer_bytes)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(WRITE_BACKLOG_BYTES_MAX)
         .max_frame_size(Some(WS_FRAME_BYTES_MAX))
@@ -99,7 +99,7 @@ impl Socket {
             metered,
             already_read.into(),
             Role::Server,
-            Some(config()),
+            Some(config(READ_BUFFER_BYTES)),
         )
         .await;
         Self { inner, control: ControlBudget::default() }
@@ -111,9 +111,19 @@ impl Socket {
     /// Only between AUTH and its answer: a client has nothing to say there, and what it says too
     /// early is lost.
     pub async fn renew(self) -> Self {
+        self.with_new_buffers(READ_BUFFER_BYTES).await
+    }
+
+    /// The same for a connection that carries files: a chunk comes in a few large reads.
+    pub async fn renew_for_files(self) -> Self {
+        self.with_new_buffers(DATA_READ_BUFFER_BYTES).await
+    }
+
+    async fn with_new_buffers(self, read_buffer_bytes: usize) -> Self {
         let Self { inner, control } = self;
         let metered = inner.into_inner();
-        let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config())).await;
+        let config = config(read_buffer_bytes);
+        let inner = WebSocketStream::from_raw_socket(metered, Role::Server, Some(config)).await;
         Self { inner, control }
     }
 

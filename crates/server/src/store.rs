@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::{
+    file::catalogue::Offer,
     header::{KeyHeader, MemberHeader},
     id::{Digest, KeyId, MessageId, Nonce16},
     keys::Bundle,
@@ -231,6 +232,52 @@ pub struct Dropped {
     pub oldest_ms: Option<u64>,
 }
 
+/// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyRow {
+    /// Whose.
+    pub account: AccountId,
+    /// The owner's name.
+    pub owner: UserName,
+    /// Its transfer.
+    pub tid: Nonce16,
+    /// How many chunks it has.
+    pub chunks: u32,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Until when it is kept, Unix time in milliseconds.
+    pub until: u64,
+}
+
+/// A change of the list of copies.
+#[derive(Debug, Clone)]
+pub enum CopyChange {
+    /// Its file is durable.
+    Keep(CopyRow),
+    /// Their files go.
+    Remove(Vec<(AccountId, Nonce16)>),
+}
+
+/// An offer of a file, and its JSON, which is written once.
+#[derive(Debug)]
+pub struct NewOffer {
+    /// The offer.
+    pub offer: Offer,
+    /// The same as JSON.
+    pub text: Box<str>,
+}
+
+/// Changes of one person's part of the list of shared files.
+#[derive(Debug)]
+pub struct NewShare {
+    /// Whose.
+    pub owner: AccountId,
+    /// These are put on the list, each id once. One with the same owner and id is replaced.
+    pub offers: Vec<NewOffer>,
+    /// These are taken off before.
+    pub ended: Vec<MessageId>,
+}
+
 /// One change that the worker asks for, or a question that only the store can answer.
 #[derive(Debug)]
 pub enum Proposal {
@@ -244,7 +291,7 @@ pub enum Proposal {
     Entry(Box<NewEntry>),
     /// Appends an epoch.
     Epoch(Box<NewEpoch>),
-    /// Appends a link.
+    /// Appends a link. Who leaves or is removed by it offers nothing to the room any more.
     Link(Box<NewLink>),
     /// Sets a topic.
     Topic(NewTopic),
@@ -252,6 +299,10 @@ pub enum Proposal {
     Retention(NewRetention),
     /// Deletes what a room keeps no longer.
     Drop(NewDrop),
+    /// Changes the list of copies.
+    Copies(CopyChange),
+    /// Changes the list of shared files.
+    Share(Box<NewShare>),
     /// Moves cursors of a device, never back.
     Cursors {
         /// Whose.
@@ -451,6 +502,15 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
+/// An offer on the list of shared files.
+#[derive(Debug, Clone)]
+pub struct OfferRow {
+    /// Whose.
+    pub owner: AccountId,
+    /// The offer.
+    pub offer: Offer,
+}
+
 /// All that the router needs to begin where it ended.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -460,4 +520,8 @@ pub struct Snapshot {
     pub accounts: Vec<(AccountRow, u64)>,
     /// Conversations.
     pub conversations: Vec<ConversationRow>,
+    /// Copies of files.
+    pub copies: Vec<CopyRow>,
+    /// The list of shared files.
+    pub offers: Vec<OfferRow>,
 }

@@ -6,6 +6,7 @@
 mod ask;
 mod enter;
 mod notify;
+mod offers;
 mod password;
 mod retention;
 mod story;
@@ -98,6 +99,7 @@ impl<S: Store> Worker<S> {
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
         let notify = Notify::default();
         let clock = now_ms;
+        offers::count(&metrics, &router);
         Self {
             router,
             store,
@@ -226,6 +228,15 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
+            Request::Copy(request) => {
+                let proposal = Proposal::Copies(request.change.clone());
+                Next::Commit(queued, proposal)
+            }
+            Request::Ask(_, ClientToHub::Share { .. }) => self.decide_share(queued, pending),
+            Request::Ask(_, ClientToHub::Find { .. }) => {
+                self.find(&queued);
+                Next::Done
+            }
             Request::Ask(peer, question) => {
                 story::ask(&self.log, &queued);
                 match self.ask(peer, question) {
@@ -274,6 +285,8 @@ impl<S: Store> Worker<S> {
                 let effects = self.router.apply(now_ms, committed);
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
+                    // Who left the room offers nothing to it any more.
+                    self.count_offers();
                 }
                 if let Some((whom, head)) = effects.followed {
                     self.tell_feed(&whom, head, request.peer.connection);
@@ -291,7 +304,16 @@ impl<S: Store> Worker<S> {
             Request::Ask(peer, ClientToHub::Seen { positions }) => {
                 self.router.apply_seen(peer.account, positions);
             }
+            Request::Ask(_, ClientToHub::Share { .. }) => {
+                self.finish_share(now_ms, &queued, committed, story);
+            }
             Request::Ask(peer, question) => self.finish_question(peer, question),
+            Request::Copy(_) => {
+                if let Request::Copy(request) = queued.item {
+                    // Whoever waited for it may be gone; what is kept is kept.
+                    request.reply.send(Ok(())).ok();
+                }
+            }
             Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
@@ -348,6 +370,10 @@ impl<S: Store> Worker<S> {
                 request.reply.send(Err(refusal)).ok();
             }
             Request::Password(request) => {
+                // Whoever waited for it may be gone.
+                request.reply.send(Err(refusal)).ok();
+            }
+            Request::Copy(request) => {
                 // Whoever waited for it may be gone.
                 request.reply.send(Err(refusal)).ok();
             }

@@ -7,11 +7,22 @@ mod accounts;
 #[path = "hub/client.rs"]
 mod client;
 #[cfg(test)]
+#[path = "hub/copies.rs"]
+mod copies;
+#[cfg(test)]
+#[path = "hub/data.rs"]
+mod data;
+#[cfg(test)]
 #[path = "hub/delivery.rs"]
 mod delivery;
 #[cfg(test)]
 #[path = "hub/epochs.rs"]
 mod epochs;
+#[cfg(test)]
+#[path = "hub/files.rs"]
+mod files;
+#[path = "hub/offers.rs"]
+mod offers;
 #[cfg(test)]
 #[path = "hub/refusals.rs"]
 mod refusals;

@@ -22,6 +22,7 @@ impl Talk {
                 self.client.who().await;
                 Said::default()
             }
+            SlashCommand::File(command) => self.about_files(command).await,
             SlashCommand::Room(command) => self.in_room(command).await,
             SlashCommand::Feed(command) => self.about_feeds(command).await,
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,

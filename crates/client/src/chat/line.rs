@@ -65,6 +65,7 @@ async fn converse(
                 (Said { lines: talk.outbox.take(Instant::now()), ..Said::default() }, false)
             }
             event = events.next() => (talk.happened(event).await?, false),
+            news = talk.files.next() => (talk.file_news(news), false),
             typed = keyboard.next() => (match typed {
                 Some(Typed::Line(line)) => {
                     interrupted_at = None;

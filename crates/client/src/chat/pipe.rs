@@ -28,7 +28,11 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
     let mut lines = read_lines();
     let mut deadline: Option<Instant> = None;
     let mut interrupt = pin!(interrupted());
-    while deadline.is_none() || !talk.open.is_empty() || !talk.lists.is_empty() {
+    while deadline.is_none()
+        || !talk.open.is_empty()
+        || !talk.lists.is_empty()
+        || talk.files.is_busy()
+    {
         let takes = deadline.is_none() && talk.open.len() < OPEN_MAX;
         let said = tokio::select! {
             line = lines.recv(), if takes => match line {
@@ -36,6 +40,7 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
                 None => Said::over(),
             },
             event = events.next() => talk.happened(event).await?,
+            news = talk.files.next() => talk.file_news(news),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
             () = &mut interrupt => {
                 talk.client.leave().await;

@@ -24,6 +24,8 @@ Examples:
   chat-client --user alice send bob \"hello\"                 one message; `-` reads standard input
   chat-client --user alice listen --for 10s --json          what was missed, then what comes
   chat-client --user alice run server -- uname -a           a command on the server's machine
+  chat-client --user alice share ~/public                   the files that keyword.txt names there
+  chat-client --user bob find plan                          who shares what; get alice plan.pdf
   chat-client --user alice search lunch friday              in what was said, without a connection
   chat-client --user web1 agent --policy policy.toml        this machine accepts commands
   chat-client --emulate 20 --messages messages.txt          prove that nothing is lost
@@ -81,6 +83,39 @@ pub enum Verb {
     Users,
     /// Show the rooms: those I am in, and the open ones
     Rooms,
+    /// Find shared files that have all these words
+    Find {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// Show the files that I may fetch, mine among them
+    Files,
+    /// Share the files that DIR/keyword.txt names, until stopped
+    Share {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// With whom, where keyword.txt does not say it: a user, #ROOM, or ALL
+        #[arg(long, value_name = "WHOM", default_value = "ALL")]
+        to: String,
+        /// Leave encrypted copies at the server for so many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
+        keep: Option<u64>,
+    },
+    /// Fetch a file that somebody shares; goes on where it stopped
+    Get {
+        /// Whose file
+        owner: String,
+        /// Its name, as `find` shows it
+        file: String,
+        /// A folder, or the file to be made [default: the folder of --downloads]
+        #[arg(short, long, value_name = "PATH")]
+        output: Option<PathBuf>,
+        /// Wait for an owner who is away
+        #[arg(long)]
+        wait: bool,
+    },
     /// Change the password of the account and of this machine's key file
     Passwd {
         /// File whose first line is the new password
@@ -189,6 +224,15 @@ pub struct CommonArguments {
     #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true,
           default_missing_value = "-")]
     pub trace_crypto: Option<PathBuf>,
+    /// Folder for files that are fetched
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub downloads: PathBuf,
+    /// Interactive: the folder of what is shared, with its keyword.txt
+    #[arg(long, global = true, value_name = "DIR")]
+    pub shared: Option<PathBuf>,
+    /// Take files that these people offer without asking
+    #[arg(long, global = true, value_name = "NAME", value_delimiter = ',')]
+    pub accept_from: Vec<String>,
     /// Trust the certificates of this PEM file instead of the system's
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,

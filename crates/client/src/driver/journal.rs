@@ -269,7 +269,21 @@ impl Journal {
                 reason: Some(reason.as_str().into()),
                 ..self.line("server.complaint")
             },
-            Event::Presence { .. }
+            Event::File { id, cid, from, .. } => Operation {
+                peer: Some(from.as_str().into()),
+                conversation: Some(conversation(cid).into()),
+                outcome: Some(Outcome::Ok),
+                ..self.about("file.note", id)
+            },
+            Event::ListRefused { id, code, reason } => Operation {
+                outcome: Some(Outcome::Refused),
+                code: Some(code.as_str().into()),
+                reason: Some(reason.as_str().into()),
+                ..self.about("file.list", id)
+            },
+            Event::Shared { .. }
+            | Event::Found { .. }
+            | Event::Presence { .. }
             | Event::People { .. }
             | Event::Rooms { .. }
             | Event::Subscriptions { .. }

@@ -1,6 +1,7 @@
 //! One step: everything that is ready goes in, one commit, then everything comes out.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 
 use chat_endpoint::store::Change;
 use chat_endpoint::{Event, Notification, SendError, Step};
@@ -13,11 +14,13 @@ use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
+use crate::sign_in::FilesDoor;
 
 /// What is to be said once the step is durable.
 #[derive(Default)]
 struct Replies {
     sent: Vec<(Sent, Result<MessageId, SendError>)>,
+    noted: Vec<(tokio::sync::oneshot::Sender<MessageId>, MessageId)>,
     online: Option<Box<Session>>,
     rolled_back: bool,
     /// Go away, with a goodbye or without.
@@ -69,6 +72,10 @@ impl Driver {
         for (reply, sent) in replies.sent {
             // Whoever asked may be gone; the message is on its way all the same.
             reply.send(sent).ok();
+        }
+        for (reply, id) in replies.noted {
+            // Whoever asked may be gone; the message is on its way all the same.
+            reply.send(id).ok();
         }
         if let Some(session) = replies.online {
             self.go_online(*session)?;
@@ -169,6 +176,26 @@ impl Driver {
                 self.answers.expect(&sent);
                 self.journal.run(&target, digest, &sent);
                 replies.sent.push((reply, sent));
+            }
+            Order::NoteFile { cid, note, reply } => {
+                let id = endpoint.note_file(now_ms, cid, *note);
+                self.answers.expect(&Ok(id));
+                self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                replies.noted.push((reply, id));
+            }
+            Order::Share { offers, ended, reply } => {
+                let online = matches!(self.link, Link::Online { .. });
+                // Whoever asked may be gone.
+                reply.send(online.then(|| endpoint.share(offers, ended))).ok();
+            }
+            Order::Find { query, reply } => {
+                let online = matches!(self.link, Link::Online { .. });
+                // Whoever asked may be gone.
+                reply.send(online.then(|| endpoint.find(query))).ok();
+            }
+            Order::FilesDoor { reply } => {
+                // Whoever asked may be gone.
+                reply.send(FilesDoor::new(&self.door, self.device.clone())).ok();
             }
             Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
             Order::Room { room, action, reply } => {

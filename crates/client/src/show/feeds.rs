@@ -104,11 +104,16 @@ mod tests {
         for (me, event, expected, state) in [
             (
                 "alice",
-                Event::Joined { id: None, cid: cid.clone() },
+                Event::Joined { id: None, cid: cid.clone(), position: None },
                 "you follow bob now",
                 "subscribed",
             ),
-            ("alice", Event::Left { id: None, cid }, "not follow bob any", "unsubscribed"),
+            (
+                "alice",
+                Event::Left { id: None, cid, position: None },
+                "not follow bob any",
+                "unsubscribed",
+            ),
             (
                 "bob",
                 change(MemberChange::Joined, "alice", "alice"),

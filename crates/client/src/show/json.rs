@@ -78,7 +78,14 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Retention { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
         // Who asked for the list shows the half that was asked for.
-        Event::Command { .. } | Event::Refreshed { .. } | Event::Subscriptions { .. } => Vec::new(),
+        Event::Subscriptions { .. } => Vec::new(),
+        // What programs say to each other about files is told by what becomes of the files.
+        Event::File { .. }
+        | Event::Shared { .. }
+        | Event::Found { .. }
+        | Event::ListRefused { .. }
+        | Event::Command { .. }
+        | Event::Refreshed { .. } => Vec::new(),
     }
 }
 

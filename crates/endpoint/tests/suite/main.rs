@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod feeds;
+mod files;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]

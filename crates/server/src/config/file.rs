@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
-use super::{LogFormat, TlsMode, Verify, parse_retention, parse_time};
+use super::{LogFormat, TlsMode, Verify, parse_retention, parse_size, parse_time};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, Error)]
@@ -55,6 +55,8 @@ pub(super) struct FileOptions {
     pub(super) mailbox_messages: Option<u64>,
     pub(super) mailbox_bytes: Option<u64>,
     pub(super) retention: Option<FileRetention>,
+    pub(super) copies_quota: Option<FileSize>,
+    pub(super) copies_days: Option<u32>,
 }
 
 /// A time as on the command line.
@@ -76,6 +78,17 @@ impl<'de> Deserialize<'de> for FileRetention {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_retention(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A size as on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileSize(pub(super) u64);
+
+impl<'de> Deserialize<'de> for FileSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_size(&text).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -107,6 +120,8 @@ impl FileOptions {
             ("mailbox_messages", self.mailbox_messages.is_some()),
             ("mailbox_bytes", self.mailbox_bytes.is_some()),
             ("retention", self.retention.is_some()),
+            ("copies_quota", self.copies_quota.is_some()),
+            ("copies_days", self.copies_days.is_some()),
         ]
         .into_iter()
         .filter_map(|(key, is_set)| is_set.then_some(key))

@@ -123,6 +123,19 @@ fn times_are_read_with_their_unit() {
 }
 
 #[test]
+fn sizes_are_read_with_their_unit() {
+    assert_eq!(parse_size("0"), Ok(0));
+    assert_eq!(parse_size("1000"), Ok(1_000));
+    assert_eq!(parse_size("64KiB"), Ok(64 * 1_024));
+    assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+    for text in ["", "GiB", "1GB", "-1", "1.5GiB", "99999999TiB"] {
+        assert!(parse_size(text).is_err(), "{text:?}");
+    }
+    let config = with_file("copies_quota = \"2MiB\"\ncopies_days = 3", &["--copies-days", "2"]);
+    assert_eq!(config.unwrap().copies, CopyLimits::new(2 << 20, 2));
+}
+
+#[test]
 fn config_show_tells_the_source_of_each_value() {
     let folder = folder_with("logs = \"elsewhere\"");
     let path = folder.path().join("chat.toml");

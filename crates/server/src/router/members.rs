@@ -116,7 +116,7 @@ impl Router {
         if cid.is_feed() {
             return self.apply_feed_link(now_ms, new);
         }
-        let mut removed = None;
+        let (mut removed, mut gone) = (None, None);
         let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {
             match new.header.op {
@@ -133,9 +133,13 @@ impl Router {
                         removed = Some((account.id, Head { epoch: None, ..conversation.head() }));
                     }
                     conversation.close_epochs(|line| line.account == account.id);
+                    gone = Some(account.id);
                 }
                 MemberOperation::Role => {}
             }
+        }
+        if let Some(account) = gone {
+            self.end_offers(account, cid);
         }
         Effects { changed: Some(cid.clone()), removed, ..Effects::default() }
     }

@@ -1,6 +1,7 @@
 //! Each rule by itself, with a virtual clock and a store in memory.
 
 mod feeds;
+mod offers;
 mod rooms;
 
 use std::sync::OnceLock;

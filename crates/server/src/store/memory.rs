@@ -91,7 +91,9 @@ impl MemoryStore {
             Proposal::Password(_)
             | Proposal::Cursors { .. }
             | Proposal::Topic(_)
-            | Proposal::Retention(_) => Ok(Stored::Done),
+            | Proposal::Retention(_)
+            | Proposal::Copies(_)
+            | Proposal::Share(_) => Ok(Stored::Done),
             // What was said and when is not kept here.
             Proposal::Drop(_) => Ok(Stored::Dropped(Dropped::default())),
             Proposal::Probe(probe) => self.probe(probe),

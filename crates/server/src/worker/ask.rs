@@ -76,6 +76,8 @@ impl<S: Store> Worker<S> {
                     Err(refusal) => self.tell(peer, &asked(&refusal, *id)),
                 }
             }
+            // These have a way of their own.
+            ClientToHub::Share { .. } | ClientToHub::Find { .. } => {}
             ClientToHub::Auth { .. } => {
                 let refusal = Refusal::new(code::MALFORMED, "you are signed in already");
                 self.tell(peer, &refusal.to_message(HubStage::Request, None));
@@ -112,7 +114,10 @@ impl<S: Store> Worker<S> {
     /// There was no room for what a question wanted kept. A cursor that was not kept only means
     /// that something comes twice.
     pub(super) fn question_was_not_kept(&self, peer: &Peer, question: &ClientToHub) {
-        if let ClientToHub::Topic { id, .. } | ClientToHub::Retention { id, .. } = question {
+        if let ClientToHub::Topic { id, .. }
+        | ClientToHub::Retention { id, .. }
+        | ClientToHub::Share { id, .. } = question
+        {
             self.tell(peer, &asked(&Refusal::storage_full(), *id));
         }
     }
@@ -138,7 +143,7 @@ impl<S: Store> Worker<S> {
     }
 }
 
-fn asked(refusal: &Refusal, id: MessageId) -> HubToClient {
+pub(super) fn asked(refusal: &Refusal, id: MessageId) -> HubToClient {
     refusal.to_message(HubStage::Request, Some(id))
 }
 

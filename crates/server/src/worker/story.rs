@@ -11,7 +11,7 @@ use chat_protocol::{
 
 use crate::{
     queue::Queued,
-    request::{FrameRequest, Peer, Request},
+    request::{FrameRequest, Peer, Refusal, Request},
     router::Decision,
 };
 
@@ -121,6 +121,8 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         ClientToHub::Rooms { id, .. } => ("request.rooms", Some(id)),
         ClientToHub::Topic { id, .. } => ("request.topic", Some(id)),
         ClientToHub::Retention { id, .. } => ("request.retention", Some(id)),
+        // Written down when their outcome is known.
+        ClientToHub::Share { .. } | ClientToHub::Find { .. } => return,
         ClientToHub::Seen { .. } => ("request.seen", None),
         ClientToHub::Auth { .. } => ("request.auth", None),
     };
@@ -132,6 +134,37 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         priority: Some(queued.lane.as_str().into()),
         outcome: Some(Outcome::Ok),
         queue_us: Some(micros(queued.waited)),
+        ..Operation::new(op)
+    });
+}
+
+/// Writes down what became of a SHARE or FIND: `numbers` are counts, never words.
+pub(super) fn files(
+    log: &OperationLog,
+    queued: &Queued<Request>,
+    refusal: Option<&Refusal>,
+    numbers: &str,
+    batch: Option<&Batch>,
+) {
+    let Request::Ask(peer, question) = &queued.item else { return };
+    let (op, id) = match question {
+        ClientToHub::Share { id, .. } => ("request.share", id),
+        ClientToHub::Find { id, .. } => ("request.find", id),
+        _ => return,
+    };
+    let id = id.to_string();
+    let reason = refusal.map_or(numbers, |refusal| refusal.reason.as_str());
+    log.write(&Operation {
+        conn_id: Some(peer.connection.0),
+        user: Some(peer.name.as_str().into()),
+        id: Some(id.as_str().into()),
+        priority: Some(queued.lane.as_str().into()),
+        batch: batch.map(|batch| batch.records),
+        outcome: Some(if refusal.is_some() { Outcome::Refused } else { Outcome::Ok }),
+        code: refusal.map(|refusal| refusal.code.into()),
+        reason: Some(reason.into()),
+        queue_us: Some(micros(queued.waited)),
+        commit_us: batch.map(|batch| batch.commit_us),
         ..Operation::new(op)
     });
 }

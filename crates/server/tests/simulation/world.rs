@@ -175,6 +175,7 @@ impl World {
             console: Console::none(),
             clock: now_ms,
             trace: None,
+            copies: None,
         };
         let assembled = parts.assemble().await.expect("a hub starts from what is durable");
         *self.life() = Some(HubLife {

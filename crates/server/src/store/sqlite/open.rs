@@ -11,7 +11,7 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{OpenError, SqliteOptions, configure, from_sql, small};
+use super::{OpenError, SqliteOptions, configure, copies, from_sql, offers, small};
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
     Snapshot, Waiting,
@@ -116,6 +116,8 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
         _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
     }
     connection.execute_batch(TOPICS).map_err(failed)?;
+    copies::make(&connection).map_err(failed)?;
+    offers::prepare(&connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -214,6 +216,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.position = snapshot.position.max(newest);
         snapshot.accounts.push((account, newest));
     }
+    snapshot.copies = copies::all(connection)?;
     let mut select = connection.prepare("SELECT id, cid FROM conversations ORDER BY id")?;
     let rows: Vec<(i64, String)> =
         select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
@@ -231,6 +234,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.position = snapshot.position.max(row.newest).max(last_link);
         snapshot.conversations.push(row);
     }
+    snapshot.offers = offers::read(connection)?;
     Ok(snapshot)
 }
 

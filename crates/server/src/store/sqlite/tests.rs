@@ -7,14 +7,19 @@ use std::{
 
 use bytes::Bytes;
 use chat_protocol::{
+    file::{
+        Manifest,
+        catalogue::{Details, IndexKey, Offer},
+    },
     id::{Digest, MessageId, Nonce16},
     keys::{Bundle, BundleOptions, DeviceKeys, KeySizes},
-    name::UserName,
+    name::{ConversationId, UserName},
 };
 
 use super::*;
 use crate::store::{
-    AccountId, Conflict, DeviceId, EntryKind, LogId, NewAccount, NewEntry, Probe, Stored,
+    AccountId, Conflict, DeviceId, EntryKind, LogId, NewAccount, NewEntry, NewOffer, NewShare,
+    Probe, Stored,
 };
 
 fn bundle(name: &str) -> Arc<Bundle> {
@@ -236,6 +241,59 @@ async fn a_log_is_read_over_many_segments_and_after_an_upgrade() {
     let (_store, reads, snapshot) = open_in(folder.path());
     assert_eq!(snapshot.accounts[1].1, 12_001, "the last entry of the quiet log");
     assert_eq!(positions(&reads, 4_096).await, expected(4_096));
+}
+
+fn share(owner: i64, offers: &[Offer], ended: &[u8]) -> Proposal {
+    let offers = offers.iter().map(|offer| NewOffer {
+        offer: offer.clone(),
+        text: serde_json::to_string(offer).unwrap().into(),
+    });
+    let ended = ended.iter().map(|id| MessageId([*id; 16])).collect();
+    Proposal::Share(Box::new(NewShare { owner: AccountId(owner), offers: offers.collect(), ended }))
+}
+
+/// Goal: the list of shared files is as it was answered, and a file of a server without one opens.
+#[tokio::test]
+async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _, _) = open_in(folder.path());
+    commit(&mut store, vec![account("alice"), account("bob")]).await;
+    let offer = |id: u8, word: &str| {
+        let file = Manifest { name: "a.txt".into(), size: 1, root: Digest([1; 32]) };
+        Offer::open(MessageId([id; 16]), Details { file, words: vec![word.to_owned()] })
+    };
+    let place = ConversationId::parse("dm:alice:bob").unwrap();
+    let key = IndexKey::new([1; 32]);
+    let sealed = key.seal(MessageId([9; 16]), place, offer(9, "a").open.as_ref().unwrap(), [2; 12]);
+    let batch = vec![
+        share(2, &[offer(1, "theirs")], &[]),
+        share(1, &[offer(1, "before"), offer(2, "gone"), sealed.clone()], &[]),
+        share(1, &[offer(1, "after")], &[2, 7]),
+    ];
+    assert_eq!(commit(&mut store, batch).await, [Ok(Stored::Done); 3]);
+    drop(store);
+    let listed = |snapshot: &Snapshot| -> Vec<(i64, Offer)> {
+        snapshot.offers.iter().map(|row| (row.owner.0, row.offer.clone())).collect()
+    };
+    let (store, _, snapshot) = open_in(folder.path());
+    let expected = [(1, offer(1, "after")), (1, sealed), (2, offer(1, "theirs"))];
+    assert_eq!(listed(&snapshot), expected);
+    drop(store);
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    connection.execute_batch("DROP TABLE offers").unwrap();
+    drop(connection);
+    let (mut store, _, snapshot) = open_in(folder.path());
+    assert_eq!((listed(&snapshot), snapshot.accounts.len()), (Vec::new(), 2));
+    assert_eq!(
+        commit(&mut store, vec![share(1, &[offer(3, "new")], &[])]).await,
+        [Ok(Stored::Done)]
+    );
+    drop(store);
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    connection.execute("UPDATE offers SET offer = x'7b7d'", []).unwrap();
+    drop(connection);
+    let opened = open(folder.path(), SqliteOptions::default(), Arc::default());
+    assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
 }
 
 mod retention;

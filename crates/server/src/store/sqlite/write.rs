@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{from_sql, to_sql};
+use super::{copies, from_sql, offers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
     NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewRetention, NewTopic, Probe, Proposal,
@@ -17,7 +17,7 @@ use crate::store::{
 };
 
 /// What a proposal ends in, or a failure of the whole batch.
-type Outcome = rusqlite::Result<Result<Stored, Conflict>>;
+pub(super) type Outcome = rusqlite::Result<Result<Stored, Conflict>>;
 
 /// Owns the connection that writes, and the sequence of positions.
 pub(super) struct Writer {
@@ -107,6 +107,8 @@ impl Change<'_> {
                 let dropped = drop::step(self.connection, step, newest_segment)?;
                 Ok(Ok(Stored::Dropped(dropped)))
             }
+            Proposal::Copies(change) => copies::change(self.connection, change),
+            Proposal::Share(share) => offers::share(self.connection, share),
             Proposal::Cursors { device, positions } => self.cursors(*device, positions),
             Proposal::Probe(probe) => self.probe(probe),
         }
@@ -286,6 +288,7 @@ impl Change<'_> {
         if insert.execute(params![log.0, new.header.mg, position, digest, &new.frame[..]])? == 0 {
             return Ok(Err(Conflict::Taken));
         }
+        offers::follow_link(self.connection, &new.header)?;
         let position = self.next_position();
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",

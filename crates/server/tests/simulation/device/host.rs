@@ -158,6 +158,10 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::MemberChanged { .. }
         | Event::Topic { .. }
         | Event::Retention { .. }
-        | Event::Rooms { .. } => None,
+        | Event::Rooms { .. }
+        | Event::File { .. }
+        | Event::Shared { .. }
+        | Event::Found { .. }
+        | Event::ListRefused { .. } => None,
     }
 }

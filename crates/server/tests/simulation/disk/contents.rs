@@ -5,14 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::dropped::Dropped;
 use bytes::Bytes;
 use chat_protocol::{
-    header::MemberHeader,
+    file::catalogue::{Audience, Offer},
+    header::{MemberHeader, MemberOperation},
     id::{Digest, MessageId},
     members::MemberList,
     name::{ConversationId, RoomName},
 };
 use chat_server::store::{
     AccountId, AccountRow, Committed, ConversationRow, DeviceId, DeviceRow, EntryKind, EpochId,
-    EpochRow, LogId, NewEntry, NewEpoch, Proposal, Snapshot, Stored, memory::MemoryStore,
+    EpochRow, LogId, NewEntry, NewEpoch, OfferRow, Proposal, Snapshot, Stored, memory::MemoryStore,
 };
 
 /// An entry of a log.
@@ -64,6 +65,7 @@ pub(crate) struct Contents {
     pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
     /// What rooms keep no longer.
     pub(super) dropped: Dropped,
+    offers: BTreeMap<(AccountId, MessageId), Offer>,
 }
 
 impl Default for Contents {
@@ -83,6 +85,7 @@ impl Default for Contents {
             epochs: BTreeMap::new(),
             links: BTreeMap::new(),
             dropped: Dropped::default(),
+            offers: BTreeMap::new(),
         }
     }
 }
@@ -142,6 +145,12 @@ impl Contents {
                 let (header, digest, frame) = (new.header.clone(), new.digest, new.frame.clone());
                 let number = (log, header.mg);
                 self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
+                if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
+                    let owner = self.accounts.values().find(|row| row.name == new.header.who);
+                    let owner = owner.expect("an account").id;
+                    let place = Audience::Conversation(new.header.cid.clone());
+                    self.offers.retain(|(who, _), offer| *who != owner || offer.audience != place);
+                }
                 for device in &new.newcomers {
                     self.cursors.entry((*device, log)).or_insert(position);
                 }
@@ -150,6 +159,11 @@ impl Contents {
                 for (log, position) in positions {
                     self.move_cursor(*device, *log, (*position).min(self.position));
                 }
+            }
+            (Proposal::Share(new), Stored::Done) => {
+                self.offers.retain(|(who, id), _| *who != new.owner || !new.ended.contains(id));
+                let offers = new.offers.iter().map(|new| new.offer.clone());
+                self.offers.extend(offers.map(|offer| ((new.owner, offer.id), offer)));
             }
             (_, Stored::Again(_)) => {}
             (proposal, stored) => panic!("{stored:?} for {proposal:?}"),
@@ -233,7 +247,12 @@ impl Contents {
                 waiting: Vec::new(),
             })
             .collect();
-        Snapshot { position: self.position, accounts, conversations }
+        let offers = self.offers.iter();
+        let offers = offers
+            .map(|((owner, _), offer)| OfferRow { owner: *owner, offer: offer.clone() })
+            .collect();
+        let copies = Vec::new();
+        Snapshot { position: self.position, accounts, conversations, copies, offers }
     }
 
     fn newest_epoch(&self, log: LogId) -> Option<EpochRow> {

@@ -1,0 +1,288 @@
+//! `share`, `find`, `files` and `get`.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use chat_protocol::file::catalogue::Audience;
+use chat_protocol::name::{ConversationId, UserName};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::{Task, interrupted, note, print_json, print_line};
+use crate::client::ClientEvent;
+use crate::config::{Common, Recipient, Verbosity};
+use crate::exit::ExitStatus;
+use crate::show::files as show;
+use crate::start::{self, Failure};
+use crate::transfer::{Findings, Listed, TransferError, TransferEvent, TransferOptions, Transfers};
+
+/// A task whose notifications about files go to its transfers.
+struct Desk {
+    task: Task,
+    transfers: Transfers,
+    happened: mpsc::Receiver<TransferEvent>,
+}
+
+impl Desk {
+    async fn open(common: &Common, waits: bool) -> Result<Self, Failure> {
+        let task = Box::pin(Task::start(common)).await?;
+        let options = start::transfer_options(common, &task.user);
+        let options = TransferOptions { waits, ..options };
+        let (transfers, happened) = Transfers::new(task.user.clone(), task.client.clone(), options);
+        Ok(Self { task, transfers, happened })
+    }
+
+    /// Waits for something while what happens is dealt with. Events of transfers go to `hear`.
+    async fn until<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        mut hear: impl FnMut(TransferEvent) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                event = self.task.events.next() => self.happened(event)?,
+                Some(event) = self.happened.recv() => {
+                    if let Some(done) = hear(event)? {
+                        return Ok(done);
+                    }
+                }
+            }
+        }
+    }
+
+    fn happened(&self, event: Option<ClientEvent>) -> Result<(), Failure> {
+        let is_online = matches!(event, Some(ClientEvent::Online { .. }));
+        if let Some(notification) = self.task.notification(event)?
+            && !self.transfers.take(&notification)
+        {
+            // Messages and the rest stay in the home until somebody reads them.
+            return Ok(());
+        }
+        if is_online {
+            self.transfers.online();
+        }
+        Ok(())
+    }
+
+    async fn find(
+        &mut self,
+        words: &[String],
+        owner: Option<UserName>,
+    ) -> Result<Findings, Failure> {
+        let transfers = self.transfers.clone();
+        let work = async move { transfers.find(words, owner).await };
+        self.until(work, |_event| Ok(None)).await?.map_err(failed)
+    }
+}
+
+fn failed(error: TransferError) -> Failure {
+    Failure::Other { status: error.exit_status(), reason: error.to_string() }
+}
+
+fn print(task_is_json: bool, lines: Vec<(String, Value)>) -> Result<(), Failure> {
+    if task_is_json {
+        print_json(lines.into_iter().map(|(_, object)| object).collect())?;
+    } else {
+        for (line, _) in lines {
+            print_line(&line)?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the files that have all these words, or all that this person may fetch.
+pub async fn find(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> {
+    let mut desk = Desk::open(common, false).await?;
+    let found = tokio::select! {
+        found = desk.find(words, None) => found?,
+        () = interrupted() => return Ok(ExitStatus::Interrupted),
+    };
+    if common.json {
+        // One object for each file and nothing else: an empty answer is no line.
+        print_json(found.files.iter().map(show::object).collect())?;
+    } else {
+        print(false, show::findings(&found, &desk.task.user))?;
+    }
+    desk.task.end().await;
+    Ok(ExitStatus::Ok)
+}
+
+/// Shares a folder until it is stopped.
+pub async fn share(
+    common: &Common,
+    folder: &Path,
+    audience: &Recipient,
+    keep_days: Option<u64>,
+) -> Result<ExitStatus, Failure> {
+    let common = Common { shared: Some(folder.to_owned()), ..common.clone() };
+    let mut desk = Desk::open(&common, false).await?;
+    let audience = match audience {
+        Recipient::All => Audience::Everybody,
+        Recipient::Room(room) => Audience::Conversation(ConversationId::room(room)),
+        Recipient::User(user) => {
+            let cid =
+                ConversationId::direct(&desk.task.user, user).map_err(|_same| Failure::Other {
+                    status: ExitStatus::Usage,
+                    reason: "share with somebody else than yourself".to_owned(),
+                })?;
+            Audience::Conversation(cid)
+        }
+    };
+    desk.transfers.serve_folder(audience);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopped = async {
+        tokio::select! {
+            () = interrupted() => ExitStatus::Interrupted,
+            _ = terminate.recv() => ExitStatus::Ok,
+        }
+    };
+    let (json, quiet) = (common.json, common.verbosity == Verbosity::Quiet);
+    let transfers = desk.transfers.clone();
+    let mut kept = BTreeSet::new();
+    let status = desk
+        .until(stopped, |event| {
+            if let (TransferEvent::Listed { .. }, Some(days)) = (&event, keep_days) {
+                let new =
+                    transfers.shared_names().into_iter().filter(|name| kept.insert(name.clone()));
+                new.for_each(|name| transfers.leave_copies(name, days));
+            }
+            let lines = show::event(&event, None);
+            if json {
+                print(true, lines)?;
+            } else if !quiet {
+                lines.iter().for_each(|(line, _)| note(line));
+            }
+            Ok(None)
+        })
+        .await?;
+    desk.task.client.leave().await;
+    Ok(status)
+}
+
+/// Fetches one file of one person.
+pub async fn get(
+    common: &Common,
+    owner: &UserName,
+    name: &str,
+    output: Option<&Path>,
+    waits: bool,
+) -> Result<ExitStatus, Failure> {
+    let mut desk = Desk::open(common, waits).await?;
+    let (folder, rename) = target(common, output);
+    let work = async {
+        let list = desk.find(&[], None).await?.files;
+        let is_wanted =
+            |listed: &&Listed| listed.owner == *owner && listed.details.file.name == name;
+        let Some(wanted) = list.iter().find(is_wanted).cloned() else {
+            return Err(Failure::Other {
+                status: ExitStatus::Failure,
+                reason: format!(
+                    "{owner} offers you no file named {:?}; `chat-client files` lists what there is",
+                    chat_protocol::sanitise::line(name)
+                ),
+            });
+        };
+        desk.transfers.fetch(&wanted, &list, Some(&folder));
+        fetched(&mut desk, common, name).await
+    };
+    let path = tokio::select! {
+        path = work => path,
+        () = interrupted() => return Ok(ExitStatus::Interrupted),
+    };
+    let ended = path.and_then(|(path, event)| finish(common, path, rename.as_deref(), event));
+    desk.task.end().await;
+    ended
+}
+
+/// The folder that a file goes to, and the name it gets there if one was given.
+fn target(common: &Common, output: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
+    match output {
+        None => (common.downloads.clone(), None),
+        Some(path) if path.is_dir() => (path.to_owned(), None),
+        Some(path) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            (parent.map_or_else(|| PathBuf::from("."), Path::to_owned), Some(path.to_owned()))
+        }
+    }
+}
+
+/// Waits until the file is here, with a bar on a terminal.
+async fn fetched(
+    desk: &mut Desk,
+    common: &Common,
+    name: &str,
+) -> Result<(PathBuf, TransferEvent), Failure> {
+    let bar = bar(common);
+    let json = common.json;
+    let ended = desk
+        .until(std::future::pending(), |event| match event {
+            TransferEvent::Fetched { ref path, .. } => Ok(Some(Ok((path.clone(), event)))),
+            TransferEvent::Failed { error, .. } => Ok(Some(Err(failed(error)))),
+            TransferEvent::Progress { done, size, .. } => {
+                bar.set_length(size);
+                bar.set_position(done);
+                if json { print(true, show::event(&event, Some(name))) } else { Ok(()) }
+                    .map(|()| None)
+            }
+            TransferEvent::Waiting { .. } => {
+                let lines = show::event(&event, Some(name));
+                if json {
+                    print(true, lines)?;
+                } else {
+                    lines.iter().for_each(|(line, _)| bar.suspend(|| note(line)));
+                }
+                Ok(None)
+            }
+            _ => Ok(None),
+        })
+        .await?;
+    bar.finish_and_clear();
+    ended
+}
+
+fn bar(common: &Common) -> ProgressBar {
+    let is_wanted = std::io::stderr().is_terminal() && !common.json;
+    if !is_wanted || common.verbosity == Verbosity::Quiet {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:30} {percent} % {bytes} of {total_bytes} {bytes_per_sec} {eta} left";
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Gives the file the name that was asked for, never over another one, and says where it is.
+fn finish(
+    common: &Common,
+    mut path: PathBuf,
+    rename: Option<&Path>,
+    event: TransferEvent,
+) -> Result<ExitStatus, Failure> {
+    if let Some(to) = rename {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        renameat_with(CWD, &path, CWD, to, RenameFlags::NOREPLACE).map_err(|error| {
+            let reason = format!(
+                "the file is here as {}, and could not become {}: {error}",
+                path.display(),
+                to.display()
+            );
+            Failure::Other { status: ExitStatus::Storage, reason }
+        })?;
+        to.clone_into(&mut path);
+    }
+    if let TransferEvent::Fetched { n, owner, size, .. } = event {
+        let shown = path.to_string_lossy().into_owned();
+        let event = TransferEvent::Fetched { n, owner, path, size };
+        let mut lines = show::event(&event, Some(&shown));
+        if !common.json {
+            // What a script wants to know.
+            lines = vec![(shown, Value::Null)];
+        }
+        print(common.json, lines)?;
+    }
+    Ok(ExitStatus::Ok)
+}

@@ -1,0 +1,582 @@
+//! Files between people: sharing, finding, fetching, sending.
+//!
+//! ```text
+//!  host (chat, share, get …) ── calls ──► Transfers ── notes, questions ──► Client (sealed messages)
+//!        ▲                                  │   ▲ events about files ◄────────┘
+//!        └──── TransferEvent ◄──────────────┘   │
+//!                                          Channel (FILE frames) ◄──► hub
+//! ```
+//!
+//! The host hands every notification to [`Transfers::take`] first; what is about files stays there.
+//! Reading order: [`channel`] carries, [`index`] and [`find`] deal with the list, [`shelf`] keeps it in
+//! step with the shared folder, [`give`] serves, [`fetch`] fetches, [`direct`] sends to one person.
+
+mod answers;
+mod channel;
+mod copies;
+mod direct;
+mod fetch;
+mod find;
+mod give;
+mod index;
+pub(crate) mod keep;
+mod shelf;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chat_beneath::{FolderError, PathError};
+use chat_endpoint::{Event, EventKey, Notification};
+use chat_files::folder::ShareError;
+use chat_files::part::PartError;
+use chat_files::serve::SourceError;
+use chat_protocol::content::files::FileNote;
+use chat_protocol::file::FileError;
+use chat_protocol::file::catalogue::{Audience, CatalogueError};
+use chat_protocol::id::MessageId;
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use thiserror::Error;
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::config::Recipient;
+use crate::connection::ConnectError;
+use crate::exit::ExitStatus;
+use crate::home::HomeError;
+
+use answers::Answers;
+use channel::Channels;
+use direct::For;
+pub use direct::Offered;
+pub use find::{Findings, Listed};
+use give::Givable;
+use keep::Keep;
+
+/// How long the hub may take to answer a question about its list.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+
+/// Files that are given at the same time; further requests wait for their turn.
+const GIVING_MAX: usize = 8;
+
+/// Events that wait for the host; progress beyond that is left out.
+const EVENTS_MAX: usize = 256;
+
+/// Views of rooms that were brought up to date and not looked at yet.
+const REFRESHED_MAX: usize = 64;
+
+/// Why something about a file does not work.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// No connection, or it went away.
+    #[error("there is no connection to the server")]
+    Offline,
+    /// The server did not answer.
+    #[error("the server did not answer in time; try again")]
+    NoAnswer,
+    /// The server or the owner said no.
+    #[error("{code}: {reason}")]
+    Refused {
+        /// A stable code.
+        code: String,
+        /// A sentence.
+        reason: String,
+    },
+    /// Too many words in one question.
+    #[error("ask for at most {} words at once", chat_protocol::limits::FIND_WORDS_MAX)]
+    TooManyWords,
+    /// The owner's program did not answer.
+    #[error("{owner} is here, but no program of theirs gives this file; it may just have ended")]
+    OwnerSilent {
+        /// The owner.
+        owner: UserName,
+    },
+    /// The owner is away and left no copy.
+    #[error("{owner} is away and left no copy at the server; try again when they are here")]
+    OwnerAway {
+        /// The owner.
+        owner: UserName,
+    },
+    /// The owner has another file under this offer by now.
+    #[error("the file of {owner} has changed since it was listed; look for it again")]
+    Changed {
+        /// The owner.
+        owner: UserName,
+    },
+    /// The transfer broke off too often.
+    #[error("the transfer broke off: {reason}; /get again goes on where it stopped")]
+    BrokenOff {
+        /// What happened last.
+        reason: String,
+    },
+    /// A keyword or an offer.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// A file that cannot be sent or received.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file of ours that cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A file that cannot be kept.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The shared folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its `keyword.txt`.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// A name that no shared file can have.
+    #[error(transparent)]
+    Name(#[from] PathError),
+    /// No such entry.
+    #[error("{name:?} is not in keyword.txt of the shared folder")]
+    NotShared {
+        /// What was named.
+        name: String,
+    },
+
+    /// The home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The connection for files.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A part of this program failed.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl TransferError {
+    /// How a program ends because of it.
+    pub fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Offline => ExitStatus::CannotConnect,
+            Self::NoAnswer | Self::OwnerSilent { .. } => ExitStatus::TimedOut,
+            Self::Refused { .. } | Self::OwnerAway { .. } => ExitStatus::Refused,
+            Self::TooManyWords | Self::Catalogue(_) => ExitStatus::Usage,
+            Self::File(_) => ExitStatus::Integrity,
+            Self::Part(_) | Self::Home(_) | Self::Folder(_) => ExitStatus::Storage,
+            Self::Connect(error) => error.exit_status(),
+            Self::Source(_)
+            | Self::Share(_)
+            | Self::Name(_)
+            | Self::NotShared { .. }
+            | Self::Changed { .. }
+            | Self::BrokenOff { .. }
+            | Self::Internal(_) => ExitStatus::Failure,
+        }
+    }
+}
+
+/// What the host should show.
+#[derive(Debug)]
+pub enum TransferEvent {
+    /// A file is coming.
+    Progress {
+        /// Number of the transfer.
+        n: u32,
+        /// Bytes that are here.
+        done: u64,
+        /// Bytes of the file.
+        size: u64,
+        /// Bytes per second of late.
+        rate: u64,
+    },
+    /// The owner is away, or has not answered yet.
+    Waiting {
+        /// Number of the transfer.
+        n: u32,
+        /// For whom or what.
+        why: String,
+    },
+    /// A file is here, whole and checked.
+    Fetched {
+        /// Number of the transfer.
+        n: u32,
+        /// Whose it was.
+        owner: UserName,
+        /// Where it is now.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A file could not be fetched.
+    Failed {
+        /// Number of the transfer.
+        n: u32,
+        /// Why.
+        error: TransferError,
+    },
+    /// Somebody has fetched a file from here.
+    Gave {
+        /// Who.
+        to: UserName,
+        /// The file's name here.
+        name: String,
+        /// Bytes that were sent.
+        bytes: u64,
+    },
+    /// A file that was asked for could not be given.
+    NotGiven {
+        /// Who asked.
+        to: UserName,
+        /// Why not.
+        reason: String,
+    },
+    /// Somebody would like to give me a file.
+    Offered(Offered),
+    /// A file is offered to somebody.
+    Sent {
+        /// To whom.
+        to: UserName,
+        /// The file's name.
+        name: String,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Somebody declined what I offered, or cannot be reached.
+    Answered {
+        /// Who.
+        by: UserName,
+        /// The file's name.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The server keeps an encrypted copy of a shared file.
+    Copied {
+        /// The file's name.
+        name: String,
+        /// Until when, Unix time in milliseconds.
+        until: u64,
+    },
+    /// What was asked for cannot be done.
+    Problem {
+        /// Why.
+        reason: String,
+    },
+    /// The hub's list is in step with the shared folder.
+    Listed {
+        /// Files on offer.
+        files: usize,
+        /// Offers that are new or changed.
+        offered: usize,
+        /// Offers that have ended.
+        ended: usize,
+    },
+    /// Something about the shared folder.
+    Folder {
+        /// A sentence; with line and column where it is about `keyword.txt`.
+        line: String,
+    },
+}
+
+/// What a host decides.
+#[derive(Debug, Clone)]
+pub struct TransferOptions {
+    /// Where files that are fetched go.
+    pub downloads: PathBuf,
+    /// The folder of what is shared from here; made when the first file is shared.
+    pub shared: PathBuf,
+    /// Whether a fetch waits for an owner who is away.
+    pub waits: bool,
+    /// People whose files are taken without asking.
+    pub accept_from: Vec<UserName>,
+}
+
+/// Files of one device. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Transfers(Arc<Shared>);
+
+/// What all parts share.
+#[derive(Debug)]
+struct Shared {
+    me: UserName,
+    client: Client,
+    keep: Keep,
+    options: TransferOptions,
+    channels: Channels,
+    answers: Answers,
+    refreshed: broadcast::Sender<ConversationId>,
+    giving: Semaphore,
+    shelf: shelf::Shelf,
+    offered: Mutex<direct::Offers>,
+    fetching: Mutex<HashMap<u32, CancellationToken>>,
+    events: mpsc::Sender<TransferEvent>,
+}
+
+impl Transfers {
+    /// For a device that has signed in. Nothing is connected or read before it is needed.
+    pub fn new(
+        me: UserName,
+        client: Client,
+        options: TransferOptions,
+    ) -> (Self, mpsc::Receiver<TransferEvent>) {
+        let (events, happened) = mpsc::channel(EVENTS_MAX);
+        let keep = client.keep();
+        let shared = Shared {
+            me,
+            channels: Channels::new(client.clone()),
+            answers: Answers::default(),
+            refreshed: broadcast::channel(REFRESHED_MAX).0,
+            giving: Semaphore::new(GIVING_MAX),
+            shelf: shelf::Shelf::default(),
+            offered: Mutex::default(),
+            fetching: Mutex::default(),
+            client,
+            keep,
+            options,
+            events,
+        };
+        (Self(Arc::new(shared)), happened)
+    }
+
+    /// Deals with a notification if it is about files: `true` if the host has nothing to do with it.
+    pub fn take(&self, notification: &Notification) -> bool {
+        let Notification { key, event } = notification;
+        match event {
+            Event::File { id, cid, from, pinned, note, .. } => {
+                let said = Said { id: *id, cid: cid.clone(), from: from.clone(), pinned: *pinned };
+                self.0.hear(*key, said, event, note);
+                true
+            }
+            Event::Shared { id, .. } | Event::Found { id, .. } | Event::ListRefused { id, .. } => {
+                self.0.answers.answer(*id, event.clone());
+                true
+            }
+            Event::Stored { id, .. } | Event::Refused { id, .. } | Event::Delivered { id, .. }
+                if self.0.client.is_about_files(id) =>
+            {
+                self.0.answers.answer(*id, event.clone());
+                self.0.done_with(*key);
+                true
+            }
+            Event::Refreshed { cid } => {
+                // Nobody may be waiting for it.
+                self.0.refreshed.send(cid.clone()).ok();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The connection is there, or there again.
+    pub fn online(&self) {
+        self.0.shelf.look_again();
+    }
+
+    /// Looks for files that have all these words; without words for all that I may fetch.
+    pub async fn find(
+        &self,
+        words: &[String],
+        owner: Option<UserName>,
+    ) -> Result<Findings, TransferError> {
+        self.0.find(words, owner).await
+    }
+
+    /// Fetches a file of a list, from everybody on the list who offers the same. Returns its number;
+    /// the end is an event.
+    pub fn fetch(&self, wanted: &Listed, list: &[Listed], folder: Option<&Path>) -> u32 {
+        let folder = folder.unwrap_or(&self.0.options.downloads);
+        self.0.fetch(wanted, list, folder)
+    }
+
+    /// Stops a file on its way here; what has come stays. `false` if there is none of that number.
+    pub fn cancel(&self, n: u32) -> bool {
+        let fetching = self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        fetching.get(&n).map(CancellationToken::cancel).is_some()
+    }
+
+    /// Keeps the hub's list in step with the shared folder from now on. `audience` may find what its
+    /// `keyword.txt` says nothing about.
+    pub fn serve_folder(&self, audience: Audience) {
+        self.0.serve_folder(audience);
+    }
+
+    /// Does so if there is such a folder.
+    pub fn serve_folder_if_there(&self) {
+        if self.0.options.shared.is_dir() {
+            self.0.serve_folder(Audience::Everybody);
+        }
+    }
+
+    /// Puts a file into the shared folder and on the list; what becomes of it is an event.
+    pub fn share(&self, path: PathBuf, words: Vec<String>, audience: Option<Recipient>) {
+        let shared = Arc::clone(&self.0);
+        self.0.report(async move { shared.share(&path, &words, audience.as_ref()).await });
+    }
+
+    /// Takes a file off the list.
+    pub fn unshare(&self, name: String) {
+        let shared = Arc::clone(&self.0);
+        self.0.report(async move { shared.unshare(&name).await });
+    }
+
+    /// Names of the files that are shared from here, in the shared folder.
+    pub fn shared_names(&self) -> BTreeSet<String> {
+        self.0.shelf.names()
+    }
+
+    /// Leaves encrypted copies of a shared file at the server; what becomes of it is an event.
+    pub fn leave_copies(&self, name: String, days: u64) {
+        let shared = Arc::clone(&self.0);
+        self.0.report(async move { shared.leave_copies(&name, days).await });
+    }
+
+    /// Offers a file to one person; what becomes of it is an event.
+    pub fn send(&self, path: PathBuf, to: UserName) {
+        let shared = Arc::clone(&self.0);
+        self.0.report(async move {
+            let file = shared.offer(&path, &to).await?;
+            Ok(TransferEvent::Sent { to, name: file.name, size: file.size })
+        });
+    }
+
+    /// What others offer and I have not answered.
+    pub fn waiting(&self) -> Vec<Offered> {
+        self.0.waiting()
+    }
+
+    /// Takes what was offered under this number, or last. Returns it with the number of the transfer.
+    pub fn accept(&self, n: Option<u32>) -> Option<(Offered, u32)> {
+        self.0.accept(n)
+    }
+
+    /// Says no to what was offered under this number, or last.
+    pub async fn decline(&self, n: Option<u32>) -> Option<Offered> {
+        self.0.decline(n).await
+    }
+}
+
+/// Where a note about a file comes from.
+#[derive(Debug, Clone)]
+struct Said {
+    id: MessageId,
+    cid: ConversationId,
+    from: UserName,
+    pinned: bool,
+}
+
+impl Shared {
+    /// Deals with what somebody's program says about a file.
+    fn hear(self: &Arc<Self>, key: Option<EventKey>, said: Said, event: &Event, note: &FileNote) {
+        let is_mine = said.from == self.me;
+        match note {
+            FileNote::Give { re, .. } | FileNote::Refuse { re, .. } => {
+                self.answers.answer(*re, event.clone());
+                if let FileNote::Refuse { re, reason, .. } = note {
+                    self.declined(&said, re, reason);
+                }
+            }
+            FileNote::Want { offer, parts, until } if !is_mine => {
+                let wanted = give::Wanted { offer: *offer, parts: parts.clone(), until: *until };
+                tokio::spawn(give::serve(Arc::clone(self), said, wanted));
+            }
+            FileNote::Offer { offer, file } if !is_mine => {
+                self.was_offered(&said, *offer, file.clone());
+            }
+            FileNote::Index { key: index } if !is_mine => {
+                let (keep, index) = (self.keep.clone(), index.clone());
+                let shared = Arc::clone(self);
+                tokio::task::spawn_blocking(move || {
+                    match index::learn(&keep, &said.cid, &said.from, &index) {
+                        Ok(()) => shared.done_with(key),
+                        // The event comes again at the next start.
+                        Err(error) => tracing::warn!(%error, "an index key was not kept"),
+                    }
+                });
+                return;
+            }
+            FileNote::Copy { .. } if !is_mine => {
+                let (shared, note) = (Arc::clone(self), note.clone());
+                tokio::task::spawn_blocking(move || match shared.keep_copy(&said, &note) {
+                    Ok(()) => shared.done_with(key),
+                    // The event comes again at the next start.
+                    Err(error) => tracing::warn!(%error, "the key of a copy was not kept"),
+                });
+                return;
+            }
+            _ => {}
+        }
+        self.done_with(key);
+    }
+
+    /// A durable event that need not come again.
+    fn done_with(&self, key: Option<EventKey>) {
+        let Some(key) = key else { return };
+        let client = self.client.clone();
+        tokio::spawn(async move { client.consumed(key).await });
+    }
+
+    /// Tells the host; left out where the host is behind, because more of the same follows.
+    fn tell(&self, event: TransferEvent) {
+        self.events.try_send(event).ok();
+    }
+
+    /// Tells the host what it must not miss. A host that has ended misses nothing.
+    async fn tell_surely(&self, event: TransferEvent) {
+        self.events.send(event).await.ok();
+    }
+
+    /// Does something beside the host and tells it what became of it.
+    fn report<F>(self: &Arc<Self>, work: F)
+    where
+        F: Future<Output = Result<TransferEvent, TransferError>> + Send + 'static,
+    {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let event = work
+                .await
+                .unwrap_or_else(|error| TransferEvent::Problem { reason: error.to_string() });
+            shared.tell_surely(event).await;
+        });
+    }
+
+    /// A file that is given from here under this offer.
+    fn offered_here(&self, offer: &MessageId) -> Option<Givable> {
+        self.shelf.givable(offer).or_else(|| self.offered_to_one(offer))
+    }
+
+    /// Whether somebody may have what is meant for these, by this device's own view.
+    async fn belongs(&self, who: &UserName, whom: &For) -> bool {
+        match whom {
+            For::Person(person) => person == who,
+            For::Audience(Audience::Everybody) => true,
+            For::Audience(Audience::Conversation(cid)) => match cid.kind() {
+                ConversationKind::Room(room) => {
+                    self.members(cid, &room).await.is_some_and(|members| members.contains(who))
+                }
+                _ => cid.other(&self.me).as_ref() == Some(who),
+            },
+        }
+    }
+
+    /// Who is in a room now, besides oneself: the view is brought up to date first. Nothing if that
+    /// does not succeed in time.
+    async fn members(&self, cid: &ConversationId, room: &RoomName) -> Option<BTreeSet<UserName>> {
+        let mut refreshed = self.refreshed.subscribe();
+        self.client.refresh(cid).await;
+        let seen = async {
+            while refreshed.recv().await.ok()? != *cid {}
+            Some(())
+        };
+        timeout(ANSWER_MAX, seen).await.ok()??;
+        let roster = self.client.roster(room).await?;
+        let names = roster.members.into_iter().map(|(name, _)| name);
+        Some(names.filter(|name| *name != self.me).collect())
+    }
+}
+
+/// Runs what waits for a disk or costs time beside the tasks that must not wait.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TransferError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| TransferError::Internal(error.to_string()))
+}

@@ -1,0 +1,123 @@
+//! Copies at the hub, for files whose owner will be away: sealed like any transfer, under a key that
+//! the audience is told in its own conversation.
+//!
+//! Whoever joins the audience later does not know the key; for them the owner has to be here.
+
+use std::sync::Arc;
+
+use chat_protocol::b64::B64Array;
+use chat_protocol::code;
+use chat_protocol::content::files::FileNote;
+use chat_protocol::crypto::random;
+use chat_protocol::file::Manifest;
+use chat_protocol::file::catalogue::Audience;
+use chat_protocol::file::chunk::{FileHeader, TransferKey};
+use chat_protocol::file::relay::RelayToHub;
+use chat_protocol::header::Recipient;
+use chat_protocol::id::{MessageId, Nonce16};
+use chat_protocol::limits::VERSION;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::tag::Tag;
+use serde::{Deserialize, Serialize};
+
+use super::direct::For;
+use super::give::{Givable, Sending};
+use super::{Said, Shared, TransferError, TransferEvent, aside};
+use crate::clock::now_ms;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// A copy that somebody has left: a row of the home.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Copy {
+    pub(super) owner: UserName,
+    pub(super) tid: Nonce16,
+    pub(super) key: B64Array<32>,
+    pub(super) until: u64,
+    pub(super) file: Manifest,
+}
+
+fn row(offer: &MessageId) -> String {
+    format!("copy/{offer}")
+}
+
+impl Shared {
+    /// Leaves copies of a shared file for so many days, one for each audience that it is offered to.
+    pub(super) async fn leave_copies(
+        self: &Arc<Self>,
+        name: &str,
+        days: u64,
+    ) -> Result<TransferEvent, TransferError> {
+        let offers = self.shelf.offers_of(name);
+        if offers.is_empty() {
+            return Err(TransferError::NotShared { name: name.to_owned() });
+        }
+        let mut last = 0;
+        for (offer, givable) in offers {
+            last = self.leave_copy(offer, givable, days).await?;
+        }
+        Ok(TransferEvent::Copied { name: name.to_owned(), until: last })
+    }
+
+    async fn leave_copy(
+        self: &Arc<Self>,
+        offer: MessageId,
+        givable: Givable,
+        days: u64,
+    ) -> Result<u64, TransferError> {
+        let cid = match &givable.whom {
+            For::Audience(Audience::Conversation(cid)) => cid.clone(),
+            For::Audience(Audience::Everybody) => ConversationId::room(&RoomName::all()),
+            For::Person(person) => ConversationId::direct(&self.me, person)
+                .map_err(|_same| TransferError::Internal("an offer to oneself".to_owned()))?,
+        };
+        let source = aside(move || givable.file.open()).await??;
+        let (tid, key) = (Nonce16(random()), random::<32>());
+        let file = source.manifest().clone();
+        let until = now_ms().saturating_add(days.saturating_mul(DAY_MS));
+        let channel = self.channels.get().await?;
+        let keep = RelayToHub::Keep { tid, chunks: file.chunks(), size: file.size, until };
+        let lane = channel.begin(keep).await.ok_or(TransferError::Offline)?;
+        let header = FileHeader {
+            v: VERSION,
+            t: Tag::File,
+            cid: cid.clone(),
+            from: self.me.clone(),
+            sk: channel.sk,
+            to: Recipient::Everyone,
+            id: offer,
+            tid,
+            i: 0,
+            last: false,
+            ts: now_ms(),
+        };
+        let parts = vec![(0, file.chunks())];
+        let sending = Sending { lane, source, header, key: TransferKey::new(&key, &tid), parts };
+        let kept = aside(move || sending.run_to_keep()).await?;
+        let until = kept.map_err(|(code, reason)| TransferError::Refused { code, reason })?;
+        let note = FileNote::Copy { offer, tid, key: B64Array(key), until, file };
+        self.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
+        Ok(until)
+    }
+
+    /// Somebody has left a copy.
+    pub(super) fn keep_copy(&self, said: &Said, note: &FileNote) -> Result<(), TransferError> {
+        let FileNote::Copy { offer, tid, key, until, file } = note else { return Ok(()) };
+        let (tid, until, file) = (*tid, *until, file.clone());
+        let copy = Copy { owner: said.from.clone(), tid, key: key.clone(), until, file };
+        Ok(self.keep.put(&row(offer), &copy)?)
+    }
+
+    /// The copy of an offer, if its owner has left one that is still there.
+    pub(super) fn copy(&self, offer: &MessageId, owner: &UserName) -> Option<Copy> {
+        let copy: Copy = self.keep.get(&row(offer)).ok().flatten()?;
+        (copy.owner == *owner && copy.until > now_ms()).then_some(copy)
+    }
+}
+
+/// What a hub says that keeps no copies, or no more.
+pub(super) fn refused(code: String, reason: String) -> (String, String) {
+    let code = if code.is_empty() { code::NOT_ALLOWED.to_owned() } else { code };
+    (code, reason)
+}

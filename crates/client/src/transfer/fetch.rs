@@ -1,0 +1,387 @@
+//! The receiver's side: one file, from one holder or several, until it is here whole.
+//!
+//! ```text
+//! round:  what is missing ── split among holders ──► each: Want ► Give ► TAKE ► chunks ► part
+//!         nothing missing ──► finish: synced, renamed, never over another file
+//! ```
+//!
+//! A holder that breaks off is asked again for what is missing; one that says no is left out. The part
+//! and its state stay on disk through any end, so the next start goes on where this one stopped.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chat_endpoint::Event;
+use chat_files::disk::Dir;
+use chat_files::part::{About, Part, PartError};
+use chat_protocol::content::files::FileNote;
+use chat_protocol::file::Manifest;
+use chat_protocol::file::chunk::{FileHeader, TransferKey};
+use chat_protocol::file::relay::RelayToHub;
+use chat_protocol::frame::RawFrame;
+use chat_protocol::id::{MessageId, Nonce16};
+use chat_protocol::limits::FILE_CHUNK_BYTES;
+use chat_protocol::name::{ConversationId, UserName};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::channel::{CREDIT, Lane, News};
+use super::copies::Copy;
+use super::{Listed, Shared, TransferError, TransferEvent, aside};
+use crate::clock::now_ms;
+
+/// A request is worth this long to its owner.
+const WANT_MS: u64 = 10 * 60 * 1_000;
+
+/// An owner who is here answers within this time, or no program of theirs gives the file: reading a
+/// large file through for its tree takes seconds.
+const GIVE_MAX: Duration = Duration::from_secs(60);
+
+/// Rounds without a single new chunk before the transfer is given up.
+const IDLE_ROUNDS_MAX: u32 = 5;
+
+/// The pause before another round; doubled with each that brought nothing.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Progress is told so often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Holders that are asked at the same time.
+const HOLDERS_MAX: usize = 8;
+
+/// Somebody who has the file.
+#[derive(Debug, Clone)]
+pub(super) struct Holder {
+    pub(super) owner: UserName,
+    pub(super) offer: MessageId,
+    /// Whether they are away, as far as is known.
+    pub(super) online: bool,
+}
+
+/// One file on its way here.
+pub(super) struct Fetch {
+    pub(super) shared: Arc<Shared>,
+    pub(super) n: u32,
+    pub(super) holders: Vec<Holder>,
+    pub(super) file: Manifest,
+    pub(super) folder: PathBuf,
+    pub(super) stop: CancellationToken,
+}
+
+/// The part that all holders of a fetch fill; taken out to be finished.
+type SharedPart = Arc<Mutex<Option<Part>>>;
+
+/// How one holder's share ended.
+enum Share {
+    /// All that was asked for came, or the transfer broke off.
+    Ended,
+    /// This holder is not asked again.
+    No(TransferError),
+}
+
+impl Fetch {
+    /// Fetches, and tells the host what became of it.
+    pub(super) async fn run(self) {
+        let (shared, n) = (Arc::clone(&self.shared), self.n);
+        let owner = self.holders.first().map(|holder| holder.owner.clone());
+        let size = self.file.size;
+        let stop = self.stop.clone();
+        let fetched = tokio::select! {
+            fetched = self.rounds() => Some(fetched),
+            () = stop.cancelled() => None,
+        };
+        shared.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&n);
+        shared
+            .tell_surely(match (fetched, owner) {
+                (Some(Ok(path)), Some(owner)) => TransferEvent::Fetched { n, owner, path, size },
+                (Some(Err(error)), _) => TransferEvent::Failed { n, error },
+                _ => {
+                    let reason = "it was stopped".to_owned();
+                    TransferEvent::Failed { n, error: TransferError::BrokenOff { reason } }
+                }
+            })
+            .await;
+    }
+
+    async fn rounds(mut self) -> Result<PathBuf, TransferError> {
+        let (folder, file) = (self.folder.clone(), self.file.clone());
+        let part = aside(move || {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| Dir::open(&folder))
+                .map_err(|source| PartError::Io { doing: "opening the folder for", source })
+                .and_then(|folder| Part::begin(folder, file, About::default()))
+        });
+        let part: SharedPart = Arc::new(Mutex::new(Some(part.await??)));
+        let mut idle = 0;
+        let mut last = TransferError::NoAnswer;
+        while !with(&part, Part::is_complete)? {
+            let before = with(&part, Part::have)?;
+            let refused = self.round(&part).await?;
+            if let Some(error) = refused {
+                last = error;
+            }
+            if self.holders.is_empty() {
+                return Err(last);
+            }
+            if with(&part, Part::have)? > before {
+                idle = 0;
+                continue;
+            }
+            idle += 1;
+            if idle >= IDLE_ROUNDS_MAX {
+                let reason = last.to_string();
+                return Err(TransferError::BrokenOff { reason });
+            }
+            sleep(PAUSE * 2u32.pow(idle)).await;
+        }
+        let whole = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let whole = whole.ok_or_else(|| TransferError::Internal("no part".to_owned()))?;
+        Ok(aside(move || whole.finish()).await??.path)
+    }
+
+    /// Asks every holder for a share of what is missing. Returns why the last one said no.
+    async fn round(&mut self, part: &SharedPart) -> Result<Option<TransferError>, TransferError> {
+        let asked: Vec<Holder> = self.holders.iter().take(HOLDERS_MAX).cloned().collect();
+        let mut shares: VecDeque<_> = with(part, |part| part.split(asked.len()))?.into();
+        let mut tasks = JoinSet::new();
+        for holder in asked {
+            let Some(parts) = shares.pop_front() else { break };
+            let task = Task {
+                shared: Arc::clone(&self.shared),
+                n: self.n,
+                holder,
+                parts,
+                file: self.file.clone(),
+                part: Arc::clone(part),
+            };
+            tasks.spawn(task.run());
+        }
+        let mut refused = None;
+        let (mut at, mut bytes) = (Instant::now(), with(part, done)?);
+        loop {
+            let ended = tokio::select! {
+                ended = tasks.join_next() => ended,
+                () = sleep(PROGRESS_EVERY) => {
+                    let (now, done) = (Instant::now(), with(part, done)?);
+                    let rate = rate(done.saturating_sub(bytes), now - at);
+                    (at, bytes) = (now, done);
+                    let (n, size) = (self.n, self.file.size);
+                    self.shared.tell(TransferEvent::Progress { n, done, size, rate });
+                    continue;
+                }
+            };
+            let Some(ended) = ended else { break };
+            let (holder, share) =
+                ended.map_err(|error| TransferError::Internal(error.to_string()))?;
+            if let Share::No(error) = share {
+                self.holders.retain(|other| other.offer != holder.offer);
+                refused = Some(error);
+            }
+        }
+        Ok(refused)
+    }
+}
+
+fn rate(bytes: u64, time: Duration) -> u64 {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+    bytes.saturating_mul(1_000) / millis
+}
+
+/// Bytes that are here, to a chunk.
+fn done(part: &Part) -> u64 {
+    let chunk = u64::try_from(FILE_CHUNK_BYTES).unwrap_or(u64::MAX);
+    (u64::from(part.have()) * chunk).min(part.manifest().size)
+}
+
+/// Looks at the part. It is there until the fetch is finished.
+fn with<T>(part: &SharedPart, look: impl FnOnce(&Part) -> T) -> Result<T, TransferError> {
+    let part = part.lock().unwrap_or_else(PoisonError::into_inner);
+    part.as_ref().map(look).ok_or_else(|| TransferError::Internal("no part".to_owned()))
+}
+
+/// One holder's share of one round.
+struct Task {
+    shared: Arc<Shared>,
+    n: u32,
+    holder: Holder,
+    parts: Vec<(u32, u32)>,
+    file: Manifest,
+    part: SharedPart,
+}
+
+impl Task {
+    async fn run(self) -> (Holder, Share) {
+        let holder = self.holder.clone();
+        let ended = self.ask_and_take().await;
+        let share = match ended {
+            Ok(()) => Share::Ended,
+            Err(TransferError::Offline | TransferError::Connect(_)) => Share::Ended,
+            Err(error) => Share::No(error),
+        };
+        (holder, share)
+    }
+
+    async fn ask_and_take(self) -> Result<(), TransferError> {
+        let copy = if self.holder.online { None } else { self.copy().await? };
+        let (tid, key, parts) = match copy {
+            Some(copy) => (copy.tid, copy.key.0, self.parts.clone()),
+            None => {
+                let (tid, key) = self.ask().await?;
+                (tid, key, Vec::new())
+            }
+        };
+        let channel = self.shared.channels.get().await?;
+        let from = self.holder.owner.clone();
+        let first = RelayToHub::Take { tid, from, credit: CREDIT, parts };
+        let lane = channel.begin(first).await.ok_or(TransferError::Offline)?;
+        let taking = Taking { lane, key: TransferKey::new(&key, &tid), part: self.part };
+        aside(move || taking.run()).await?
+    }
+
+    /// The copy that an owner who is away has left of this very file.
+    async fn copy(&self) -> Result<Option<Copy>, TransferError> {
+        let (shared, holder) = (Arc::clone(&self.shared), self.holder.clone());
+        let copy = aside(move || shared.copy(&holder.offer, &holder.owner)).await?;
+        Ok(copy.filter(|copy| (copy.file.root, copy.file.size) == (self.file.root, self.file.size)))
+    }
+
+    /// Asks the owner, and waits for the key.
+    async fn ask(&self) -> Result<(Nonce16, [u8; 32]), TransferError> {
+        let owner = &self.holder.owner;
+        let cid = ConversationId::direct(&self.shared.me, owner).map_err(|_same| {
+            TransferError::Internal("a file of one's own is here already".to_owned())
+        })?;
+        let offer = self.holder.offer;
+        let parts = self.parts.clone();
+        let note = FileNote::Want { offer, parts, until: now_ms().saturating_add(WANT_MS) };
+        let re = self.shared.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
+        let mut answer = self.shared.answers.expect(re);
+        let mut until = Instant::now() + GIVE_MAX;
+        loop {
+            let event = match timeout_at(until, answer.next()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => return Err(TransferError::Offline),
+                Err(_late) => return Err(TransferError::OwnerSilent { owner: owner.clone() }),
+            };
+            match event {
+                Event::Stored { kept: true, .. } if !self.shared.options.waits => {
+                    return Err(TransferError::OwnerAway { owner: owner.clone() });
+                }
+                Event::Stored { kept: true, .. } => {
+                    until = Instant::now() + Duration::from_millis(WANT_MS);
+                    let why = format!("{owner} is away; the request waits for them");
+                    self.shared.tell(TransferEvent::Waiting { n: self.n, why });
+                }
+                Event::Refused { code, reason, .. } => {
+                    return Err(TransferError::Refused { code, reason });
+                }
+                Event::File { from, note, .. } if from == *owner => match note {
+                    FileNote::Give { tid, key, file, .. } => {
+                        if (file.root, file.size) != (self.file.root, self.file.size) {
+                            return Err(TransferError::Changed { owner: owner.clone() });
+                        }
+                        return Ok((tid, key.0));
+                    }
+                    FileNote::Refuse { code, reason, .. } => {
+                        return Err(TransferError::Refused { code, reason });
+                    }
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+    }
+}
+
+/// One transfer on its way in, on a thread of its own.
+pub(super) struct Taking {
+    pub(super) lane: Lane,
+    pub(super) key: TransferKey,
+    pub(super) part: SharedPart,
+}
+
+impl Taking {
+    /// Opens, checks and keeps chunk after chunk until the other side ends it.
+    pub(super) fn run(mut self) -> Result<(), TransferError> {
+        let mut taken = 0;
+        loop {
+            match self.lane.next() {
+                Some(News::Chunk(header, frame)) => {
+                    if let Err(error) = self.keep(&header, &frame) {
+                        self.lane.end(match &error {
+                            // This holder cheats or is broken: it is not asked again.
+                            PartError::File(_) => "a chunk was not part of the file promised",
+                            _ => "the receiver cannot keep it",
+                        });
+                        return Err(error.into());
+                    }
+                    taken += 1;
+                    if taken == CREDIT / 2 {
+                        taken = 0;
+                        if !self.lane.credit(CREDIT / 2) {
+                            return Err(TransferError::Offline);
+                        }
+                    }
+                }
+                Some(News::Credit(_) | News::Kept(_)) => {}
+                // What is missing is asked for in the next round.
+                Some(News::End { .. }) => return Ok(()),
+                None => return Err(TransferError::Offline),
+            }
+        }
+    }
+}
+
+impl Taking {
+    fn keep(&self, header: &FileHeader, frame: &RawFrame) -> Result<(), PartError> {
+        let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+        match part.as_mut() {
+            Some(part) => part.receive(&self.key, header, frame).map(drop),
+            // The fetch was given up.
+            None => Err(PartError::Busy),
+        }
+    }
+}
+
+impl Shared {
+    /// Begins to fetch a file of a list, from everybody there who offers the same. Returns its number.
+    pub(super) fn fetch(self: &Arc<Self>, wanted: &Listed, list: &[Listed], folder: &Path) -> u32 {
+        let file = &wanted.details.file;
+        let same = |other: &&Listed| {
+            let theirs = &other.details.file;
+            (theirs.root, theirs.size) == (file.root, file.size)
+                && other.owner != self.me
+                && other.offer != wanted.offer
+        };
+        let all = std::iter::once(wanted).chain(list.iter().filter(same));
+        let holder = |listed: &Listed| Holder {
+            owner: listed.owner.clone(),
+            offer: listed.offer,
+            online: listed.online,
+        };
+        // Those who are away are asked only where nobody is here.
+        let (here, away): (Vec<_>, Vec<_>) = all.map(holder).partition(|holder| holder.online);
+        self.begin(if here.is_empty() { away } else { here }, file.clone(), folder)
+    }
+
+    /// Begins to fetch a file from these holders. Returns its number.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        holders: Vec<Holder>,
+        file: Manifest,
+        folder: &Path,
+    ) -> u32 {
+        let stop = CancellationToken::new();
+        let n = {
+            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            let n = fetching.keys().max().map_or(1, |last| last + 1);
+            fetching.insert(n, stop.clone());
+            n
+        };
+        let (shared, folder) = (Arc::clone(self), folder.to_owned());
+        tokio::spawn(Fetch { shared, n, holders, file, folder, stop }.run());
+        n
+    }
+}

@@ -1,0 +1,466 @@
+//! The shared folder and the hub's list, kept in step.
+//!
+//! ```text
+//! look: keyword.txt + files ─► what is shared ─ seal for rooms and persons ─► offers
+//! compare with what the hub lists ─► SHARE: new and changed ones, ended ones
+//! ```
+//!
+//! A look follows a change in the folder, a new connection and a change in a room. What this home once
+//! put on the list is remembered, so that a file that went while nothing ran is taken off later, and
+//! offers of the person's other devices are left alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chat_beneath::RelativePath;
+use chat_endpoint::Event;
+use chat_files::folder::{Cache, Listing, SharedFolder, Watch};
+use chat_files::keywords::Scope;
+use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::content::files::FileNote;
+use chat_protocol::crypto::random;
+use chat_protocol::file::catalogue::{Audience, Details, IndexKey, Offer, Query};
+use chat_protocol::id::MessageId;
+use chat_protocol::limits::OFFERS_PAGE_MAX;
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use tokio::sync::Notify;
+use tokio::time::{Duration, sleep, timeout};
+
+use super::direct::For;
+use super::give::{FileAt, Givable};
+use super::keep::Keep;
+use super::{ANSWER_MAX, Shared, TransferError, TransferEvent, aside, index};
+use crate::clock::now_ms;
+use crate::config::Recipient;
+use crate::home::HomeError;
+use crate::home::file::make_private_folder;
+
+/// A folder is looked at so often for changes: soon enough for a person who waits, and cheap.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// After a question that failed the list is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(3);
+
+/// The row of offers that this home has put on the list.
+const LISTED_ROW: &str = "listed";
+
+/// The row of hashes, so that a start does not read every file.
+const CACHE_ROW: &str = "cache";
+
+/// The row of the secret that makes ids of offers.
+const SECRET_ROW: &str = "secret";
+
+/// What is shared from here.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Who may find what `keyword.txt` says nothing about; none while nothing is shared.
+    serving: Option<Audience>,
+    givable: HashMap<MessageId, Givable>,
+    /// The hub's list must be asked for.
+    unknown: bool,
+}
+
+impl Shelf {
+    /// The connection is new, or a room has changed: compare everything again.
+    pub(super) fn look_again(&self) {
+        self.state().unknown = true;
+        self.wake.notify_one();
+    }
+
+    pub(super) fn givable(&self, offer: &MessageId) -> Option<Givable> {
+        self.state().givable.get(offer).cloned()
+    }
+
+    /// Names of the files on offer, in the folder.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let name = |givable: &Givable| match &givable.file {
+            FileAt::Shared(_, at) => Some(at.as_str().to_owned()),
+            FileAt::Named(_) => None,
+        };
+        self.state().givable.values().filter_map(name).collect()
+    }
+
+    /// The offers of a file by its name in the folder.
+    pub(super) fn offers_of(&self, name: &str) -> Vec<(MessageId, Givable)> {
+        let state = self.state();
+        let is_it = |givable: &Givable| matches!(&givable.file, FileAt::Shared(_, at) if at.as_str() == name);
+        let found = state.givable.iter().filter(|(_, givable)| is_it(givable));
+        found.map(|(offer, givable)| (*offer, givable.clone())).collect()
+    }
+
+    /// The lock is held for a few instructions.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Keeps the list in step with a folder from now on.
+    pub(super) fn serve_folder(self: &Arc<Self>, audience: Audience) {
+        let is_first = {
+            let mut state = self.shelf.state();
+            state.unknown = true;
+            state.serving.replace(audience).is_none()
+        };
+        self.shelf.wake.notify_one();
+        if is_first {
+            tokio::spawn(keep_in_step(Arc::clone(self)));
+        }
+    }
+
+    /// Puts a file into the shared folder, if it is not there, and into its `keyword.txt`.
+    pub(super) async fn share(
+        self: &Arc<Self>,
+        path: &Path,
+        words: &[String],
+        audience: Option<&Recipient>,
+    ) -> Result<TransferEvent, TransferError> {
+        let folder = self.options.shared.clone();
+        let scope = match audience {
+            None => Scope::Unsaid,
+            Some(Recipient::All) => Scope::Everybody,
+            Some(Recipient::Room(room)) => Scope::Room(room.clone()),
+            Some(Recipient::User(user)) => Scope::User(user.clone()),
+        };
+        let (me, path, words) = (self.me.clone(), path.to_owned(), words.to_vec());
+        let keep = self.keep.clone();
+        let name = aside(move || {
+            make_private_folder(&folder)
+                .map_err(|source| HomeError::Io { path: folder.clone(), source })?;
+            let name = into_folder(&folder, &path)?;
+            let shared = open(&folder, me, Audience::Everybody, &keep)?;
+            shared.share(&name, &scope, &words)?;
+            Ok::<_, TransferError>(name)
+        })
+        .await??;
+        if self.shelf.state().serving.is_none() {
+            self.serve_folder(Audience::Everybody);
+        }
+        self.shelf.look_again();
+        Ok(TransferEvent::Folder { line: format!("{} is shared", name.as_str()) })
+    }
+
+    /// Takes a file off the list. It stays in the folder.
+    pub(super) async fn unshare(
+        self: &Arc<Self>,
+        name: &str,
+    ) -> Result<TransferEvent, TransferError> {
+        let folder = self.options.shared.clone();
+        let (me, keep, file) = (self.me.clone(), self.keep.clone(), name.to_owned());
+        let taken = aside(move || {
+            let shared = open(&folder, me, Audience::Everybody, &keep)?;
+            Ok::<_, TransferError>(shared.unshare(&file, None, &[])?)
+        })
+        .await??;
+        if taken == 0 {
+            return Err(TransferError::NotShared { name: name.to_owned() });
+        }
+        self.shelf.look_again();
+        Ok(TransferEvent::Folder { line: format!("{name} is not shared any more") })
+    }
+}
+
+/// The name of a file in the shared folder. One from elsewhere is linked into it, or copied where it
+/// lies on another file system.
+fn into_folder(folder: &Path, path: &Path) -> Result<RelativePath, TransferError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TransferError::Home(HomeError::Io { path, source })
+    };
+    let whole = path.canonicalize().or_else(|_| folder.join(path).canonicalize());
+    let whole = whole.map_err(failed(path))?;
+    let folder = folder.canonicalize().map_err(failed(folder))?;
+    let inside = whole.strip_prefix(&folder).ok().and_then(Path::to_str).map(str::to_owned);
+    if let Some(name) = inside {
+        return Ok(RelativePath::new(&name)?);
+    }
+    let name = whole.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    let (name, target) = (RelativePath::new(name)?, folder.join(name));
+    if std::fs::hard_link(&whole, &target).is_err() {
+        // Another file system, or a link that may not be made. Never over another file.
+        let mut from = std::fs::File::open(&whole).map_err(failed(&whole))?;
+        let to = std::fs::File::create_new(&target);
+        let copied = to.and_then(|mut to| std::io::copy(&mut from, &mut to));
+        copied.map_err(failed(&target))?;
+    }
+    Ok(name)
+}
+
+fn open(
+    folder: &Path,
+    me: UserName,
+    unsaid: Audience,
+    keep: &Keep,
+) -> Result<SharedFolder, TransferError> {
+    let secret = match keep.get::<B64Array<32>>(SECRET_ROW)? {
+        Some(secret) => secret,
+        None => {
+            let secret = B64Array(random());
+            keep.put(SECRET_ROW, &secret)?;
+            secret
+        }
+    };
+    Ok(SharedFolder::open(folder, me, unsaid, secret.0)?)
+}
+
+/// The folder as it was seen last, and what the hub has of it as far as is known.
+struct Step {
+    folder: Arc<SharedFolder>,
+    listing: Listing,
+    watch: Watch,
+    /// Sealed offers, so that the same details are not sealed anew at every look.
+    sealed: HashMap<MessageId, (Details, IndexKey, Offer)>,
+    /// What the hub lists, once it was asked.
+    listed: Option<BTreeMap<MessageId, Offer>>,
+}
+
+/// Looks, compares and tells the hub, for as long as the program runs.
+async fn keep_in_step(shared: Arc<Shared>) {
+    let mut step: Option<Step> = None;
+    let mut told = Vec::new();
+    loop {
+        let again = match one_step(&shared, &mut step, &mut told).await {
+            Ok(()) => LOOK_EVERY,
+            Err(error) => {
+                if !matches!(error, TransferError::Offline | TransferError::NoAnswer) {
+                    let line = error.to_string();
+                    if told.last() != Some(&line) {
+                        told.push(line.clone());
+                        shared.tell_surely(TransferEvent::Folder { line }).await;
+                    }
+                }
+                AGAIN_AFTER
+            }
+        };
+        tokio::select! {
+            () = shared.shelf.wake.notified() => {}
+            () = sleep(again) => {}
+        }
+    }
+}
+
+/// One look at the folder, and what comes of it.
+async fn one_step(
+    shared: &Arc<Shared>,
+    step: &mut Option<Step>,
+    told: &mut Vec<String>,
+) -> Result<(), TransferError> {
+    let (unknown, serving) = {
+        let mut state = shared.shelf.state();
+        (std::mem::take(&mut state.unknown), state.serving.clone())
+    };
+    let Some(audience) = serving else { return Ok(()) };
+    let mut now = match step.take() {
+        Some(step) => step,
+        None => {
+            let (me, keep) = (shared.me.clone(), shared.keep.clone());
+            let path = shared.options.shared.clone();
+            let folder = aside(move || open(&path, me, audience, &keep)).await??;
+            Step {
+                folder: Arc::new(folder),
+                listing: Listing::default(),
+                watch: Watch::default(),
+                sealed: HashMap::new(),
+                listed: None,
+            }
+        }
+    };
+    if unknown {
+        now.listed = None;
+    }
+    let (folder, listing, mut watch) = (Arc::clone(&now.folder), now.listing.clone(), now.watch);
+    let (changed, watch) = aside(move || (folder.changed(&listing, &mut watch), watch)).await?;
+    now.watch = watch;
+    if changed {
+        look(shared, &mut now, told).await?;
+    }
+    let result = if changed || now.listed.is_none() {
+        tell_hub(shared, &mut now, changed).await
+    } else {
+        Ok(())
+    };
+    if result.is_err() {
+        shared.shelf.state().unknown = true;
+    }
+    *step = Some(now);
+    result
+}
+
+/// Reads the folder, hashes what is new, and says what is wrong in it.
+async fn look(
+    shared: &Arc<Shared>,
+    now: &mut Step,
+    told: &mut Vec<String>,
+) -> Result<(), TransferError> {
+    let (folder, keep) = (Arc::clone(&now.folder), shared.keep.clone());
+    let listing = aside(move || {
+        let cache = keep.get::<B64Vec>(CACHE_ROW)?.map(|row| row.0).unwrap_or_default();
+        let mut look = folder.look(Cache::from_bytes(&cache));
+        while !folder.step(&mut look, now_ms()).is_done() {}
+        let (listing, cache) = look.finish();
+        keep.put(CACHE_ROW, &B64Vec(cache.to_bytes()))?;
+        Ok::<_, TransferError>(listing)
+    })
+    .await??;
+    let warnings: Vec<String> = listing.warnings.iter().map(ToString::to_string).collect();
+    for line in warnings.iter().filter(|line| !told.contains(line)).cloned() {
+        shared.tell_surely(TransferEvent::Folder { line }).await;
+    }
+    *told = warnings;
+    let givable = listing.shared.iter().map(|of| {
+        let file = FileAt::Shared(Arc::clone(&now.folder), of.name.clone());
+        (of.id, Givable { whom: For::Audience(of.audience.clone()), file })
+    });
+    shared.shelf.state().givable = givable.collect();
+    now.listing = listing;
+    Ok(())
+}
+
+/// Brings the hub's list in line with the folder.
+async fn tell_hub(
+    shared: &Arc<Shared>,
+    now: &mut Step,
+    changed: bool,
+) -> Result<(), TransferError> {
+    let offers = offers(shared, now).await?;
+    let mine: BTreeSet<MessageId> = {
+        let keep = shared.keep.clone();
+        aside(move || keep.get(LISTED_ROW)).await??.unwrap_or_default()
+    };
+    let listed = match now.listed.take() {
+        Some(listed) => listed,
+        None => shared.listed_at_hub().await?,
+    };
+    let missing: Vec<Offer> = offers
+        .values()
+        .filter(|offer| !listed.get(&offer.id).is_some_and(|there| is_same(now, there, offer)))
+        .cloned()
+        .collect();
+    let ended: Vec<MessageId> =
+        mine.iter().filter(|id| !offers.contains_key(id)).copied().collect();
+    // Remembered before the hub hears of it: a crash between the two must not leave an offer behind.
+    let all: BTreeSet<MessageId> = mine.union(&offers.keys().copied().collect()).copied().collect();
+    shared.remember(all).await?;
+    shared.announce(&missing, &ended).await?;
+    shared.remember(offers.keys().copied().collect()).await?;
+    let (offered, gone) = (missing.len(), ended.len());
+    now.listed = Some(offers);
+    if changed || offered > 0 || gone > 0 {
+        let files = now.listing.shared.len();
+        shared.tell_surely(TransferEvent::Listed { files, offered, ended: gone }).await;
+    }
+    Ok(())
+}
+
+/// Whether the hub lists an offer as it is: sealed ones are sealed anew by each process.
+fn is_same(now: &Step, there: &Offer, offer: &Offer) -> bool {
+    if offer.sealed.is_none() || there == offer {
+        return there == offer;
+    }
+    let Some((details, key, _)) = now.sealed.get(&offer.id) else { return false };
+    there.tokens == offer.tokens && key.open(there).as_ref() == Ok(details)
+}
+
+/// The offers that the folder makes, sealed for those who may find them.
+async fn offers(
+    shared: &Arc<Shared>,
+    now: &mut Step,
+) -> Result<BTreeMap<MessageId, Offer>, TransferError> {
+    let mut keys: BTreeMap<ConversationId, Option<IndexKey>> = BTreeMap::new();
+    let mut offers = BTreeMap::new();
+    for of in &now.listing.shared {
+        let offer = match &of.audience {
+            Audience::Everybody => Offer::open(of.id, of.details.clone()),
+            Audience::Conversation(cid) => {
+                if !keys.contains_key(cid) {
+                    keys.insert(cid.clone(), shared.index_key(cid).await?);
+                }
+                // One is no member of that room, or there is none.
+                let Some(Some(key)) = keys.get(cid) else { continue };
+                match now.sealed.get(&of.id) {
+                    Some((details, with, offer)) if *details == of.details && with == key => {
+                        offer.clone()
+                    }
+                    _ => {
+                        let offer = key.seal(of.id, cid.clone(), &of.details, random());
+                        let row = (of.details.clone(), key.clone(), offer.clone());
+                        now.sealed.insert(of.id, row);
+                        offer
+                    }
+                }
+            }
+        };
+        offers.insert(of.id, offer);
+    }
+    Ok(offers)
+}
+
+impl Shared {
+    /// The key for offers to a conversation, told to whoever has not got it. Nothing where this person
+    /// is no member.
+    async fn index_key(
+        self: &Arc<Self>,
+        cid: &ConversationId,
+    ) -> Result<Option<IndexKey>, TransferError> {
+        let members = match cid.kind() {
+            ConversationKind::Room(room) => self.members(cid, &room).await,
+            _ => cid.other(&self.me).map(|other| BTreeSet::from([other])),
+        };
+        let Some(members) = members else { return Ok(None) };
+        let (keep, of) = (self.keep.clone(), cid.clone());
+        let current = aside(move || index::current(&keep, &of, &members)).await??;
+        if current.announce {
+            let note = FileNote::Index { key: B64Array(*current.key.as_bytes()) };
+            self.client.note_file(cid.clone(), note).await.ok_or(TransferError::Offline)?;
+        }
+        Ok(Some(current.key))
+    }
+
+    /// What the hub lists of this person.
+    async fn listed_at_hub(&self) -> Result<BTreeMap<MessageId, Offer>, TransferError> {
+        let mut query = Query { owner: Some(self.me.clone()), ..Query::default() };
+        let mut listed = BTreeMap::new();
+        loop {
+            let (offers, more) = self.page(query.clone()).await?;
+            query.after = offers.last().map(|found| (found.owner.clone(), found.offer.id));
+            listed.extend(offers.into_iter().map(|found| (found.offer.id, found.offer)));
+            if !more || query.after.is_none() {
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// Says what is new and what has ended, page by page.
+    async fn announce(&self, offers: &[Offer], ended: &[MessageId]) -> Result<(), TransferError> {
+        let (mut offers, mut ended) =
+            (offers.chunks(OFFERS_PAGE_MAX), ended.chunks(OFFERS_PAGE_MAX));
+        loop {
+            let (new, old) = (offers.next().unwrap_or_default(), ended.next().unwrap_or_default());
+            if new.is_empty() && old.is_empty() {
+                return Ok(());
+            }
+            let asked = self.client.share(new.to_vec(), old.to_vec()).await;
+            let id = asked.ok_or(TransferError::Offline)?;
+            let answer = timeout(ANSWER_MAX, self.answers.expect(id).next()).await;
+            match answer.map_err(|_late| TransferError::NoAnswer)? {
+                Some(Event::Shared { .. }) => {}
+                Some(Event::ListRefused { code, reason, .. }) => {
+                    return Err(TransferError::Refused { code, reason });
+                }
+                _ => return Err(TransferError::Offline),
+            }
+        }
+    }
+
+    async fn remember(&self, listed: BTreeSet<MessageId>) -> Result<(), TransferError> {
+        let keep = self.keep.clone();
+        Ok(aside(move || keep.put(LISTED_ROW, &listed)).await??)
+    }
+}

@@ -1,0 +1,263 @@
+//! Which copies there are and who may leave another one. Pure: the disk and the store are elsewhere.
+
+use std::{collections::HashMap, time::Duration};
+
+use chat_protocol::{code, id::Nonce16, name::UserName};
+
+use super::{Keep, OFF};
+use crate::{
+    limits::{COPIES_DAYS_DEFAULT, COPIES_PER_PERSON_MAX, COPIES_QUOTA_DEFAULT},
+    request::Refusal,
+    store::{AccountId, CopyRow},
+};
+
+/// How much one person may leave, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyLimits {
+    /// Bytes of the copies of one person; 0 for no copies at all.
+    pub quota: u64,
+    /// Longest time.
+    pub time_max: Duration,
+}
+
+impl CopyLimits {
+    /// Limits with a time in days.
+    pub fn new(quota: u64, days: u32) -> Self {
+        Self { quota, time_max: Duration::from_hours(24 * u64::from(days)) }
+    }
+}
+
+impl Default for CopyLimits {
+    fn default() -> Self {
+        Self::new(COPIES_QUOTA_DEFAULT, COPIES_DAYS_DEFAULT)
+    }
+}
+
+/// What KEEP is answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// There is room; it counts from now.
+    New(CopyRow),
+    /// The same copy is kept already, until then: its KEPT was lost.
+    Kept(u64),
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    bytes: u64,
+    copies: usize,
+}
+
+/// The list of copies, and those that come in.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    limits: CopyLimits,
+    copies: HashMap<(UserName, Nonce16), Entry>,
+    used: HashMap<UserName, Used>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    row: CopyRow,
+    is_kept: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(limits: CopyLimits, rows: Vec<CopyRow>) -> Self {
+        let mut ledger = Self { limits, copies: HashMap::new(), used: HashMap::new() };
+        for row in rows {
+            ledger.insert(row, true);
+        }
+        ledger
+    }
+
+    fn insert(&mut self, row: CopyRow, is_kept: bool) {
+        let used = self.used.entry(row.owner.clone()).or_default();
+        used.bytes = used.bytes.saturating_add(row.size);
+        used.copies += 1;
+        self.copies.insert((row.owner.clone(), row.tid), Entry { row, is_kept });
+    }
+
+    /// Bytes of all copies, those that come in included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.used.values().map(|used| used.bytes).sum()
+    }
+
+    /// Makes room for a copy.
+    pub(super) fn reserve(
+        &mut self,
+        account: AccountId,
+        owner: &UserName,
+        keep: &Keep,
+        now_ms: u64,
+    ) -> Result<Place, Refusal> {
+        if self.limits.quota == 0 {
+            return Err(Refusal::new(code::NOT_ALLOWED, OFF));
+        }
+        let longest = u64::try_from(self.limits.time_max.as_millis()).unwrap_or(u64::MAX);
+        let until = keep.until.min(now_ms.saturating_add(longest));
+        if until <= now_ms {
+            return Err(Refusal::new(code::MALFORMED, "the time of the copy is over already"));
+        }
+        if let Some(Entry { row, is_kept }) = self.copies.get(&(owner.clone(), keep.tid)) {
+            if *is_kept && (row.chunks, row.size) == (keep.chunks, keep.size) {
+                return Ok(Place::Kept(row.until));
+            }
+            let reason = "another copy of yours has the number of this transfer";
+            return Err(Refusal::new(code::CONFLICT, reason));
+        }
+        let (bytes, copies) = self.used.get(owner).map_or((0, 0), |used| (used.bytes, used.copies));
+        if copies >= COPIES_PER_PERSON_MAX {
+            let reason =
+                format!("you have {copies} copies here, the most there may be; take some away");
+            return Err(Refusal::new(code::COPIES_FULL, reason));
+        }
+        let left = self.limits.quota.saturating_sub(bytes);
+        if keep.size > left {
+            let (size, quota) = (keep.size, self.limits.quota);
+            let reason = format!(
+                "a copy of {size} bytes, and {left} of your {quota} are left here; take others away"
+            );
+            return Err(Refusal::new(code::COPIES_FULL, reason));
+        }
+        let row = CopyRow {
+            account,
+            owner: owner.clone(),
+            tid: keep.tid,
+            chunks: keep.chunks,
+            size: keep.size,
+            until,
+        };
+        self.insert(row.clone(), false);
+        Ok(Place::New(row))
+    }
+
+    /// A copy that came in is durable.
+    pub(super) fn keep(&mut self, row: &CopyRow) {
+        if let Some(entry) = self.copies.get_mut(&(row.owner.clone(), row.tid)) {
+            entry.is_kept = true;
+        }
+    }
+
+    /// A copy that came in was not kept.
+    pub(super) fn give_up(&mut self, row: &CopyRow) {
+        self.remove(&row.owner, row.tid);
+    }
+
+    /// A kept copy whose time is not over.
+    pub(super) fn find(&self, owner: &UserName, tid: Nonce16, now_ms: u64) -> Option<CopyRow> {
+        let entry = self.copies.get(&(owner.clone(), tid))?;
+        (entry.is_kept && entry.row.until > now_ms).then(|| entry.row.clone())
+    }
+
+    /// Kept copies whose time is over.
+    pub(super) fn expired(&self, now_ms: u64) -> Vec<CopyRow> {
+        let is_over = |entry: &&Entry| entry.is_kept && entry.row.until <= now_ms;
+        self.copies.values().filter(is_over).map(|entry| entry.row.clone()).collect()
+    }
+
+    /// Forgets a copy and gives its room back.
+    pub(super) fn remove(&mut self, owner: &UserName, tid: Nonce16) {
+        let Some(entry) = self.copies.remove(&(owner.clone(), tid)) else { return };
+        let Some(used) = self.used.get_mut(owner) else { return };
+        used.bytes = used.bytes.saturating_sub(entry.row.size);
+        used.copies = used.copies.saturating_sub(1);
+        if used.copies == 0 {
+            self.used.remove(owner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_790_000_000_000;
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+
+    fn ledger(quota: u64) -> Ledger {
+        Ledger::new(CopyLimits::new(quota, 14), Vec::new())
+    }
+
+    fn keep(number: u8, size: u64) -> Keep {
+        let chunks = chat_protocol::file::chunks(size);
+        Keep { tid: Nonce16([number; 16]), size, chunks, until: NOW + DAY }
+    }
+
+    fn alice() -> UserName {
+        UserName::new("alice").unwrap()
+    }
+
+    fn new(ledger: &mut Ledger, keep: &Keep) -> CopyRow {
+        match ledger.reserve(AccountId(1), &alice(), keep, NOW) {
+            Ok(Place::New(row)) => row,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(ledger: &mut Ledger, keep: &Keep) -> &'static str {
+        ledger.reserve(AccountId(1), &alice(), keep, NOW).unwrap_err().code
+    }
+
+    #[test]
+    fn the_quota_counts_what_comes_in_and_what_is_kept() {
+        let mut ledger = ledger(1_000);
+        let first = new(&mut ledger, &keep(1, 600));
+        assert_eq!(refused(&mut ledger, &keep(2, 401)), code::COPIES_FULL);
+        ledger.keep(&first);
+        assert_eq!(refused(&mut ledger, &keep(2, 401)), code::COPIES_FULL);
+        let second = new(&mut ledger, &keep(2, 400));
+        let bob = UserName::new("bob").unwrap();
+        let of_bob = ledger.reserve(AccountId(2), &bob, &keep(1, 1_000), NOW);
+        assert!(of_bob.is_ok(), "each person has a quota");
+        assert_eq!(ledger.bytes(), 2_000);
+        ledger.give_up(&second);
+        ledger.remove(&alice(), first.tid);
+        assert_eq!(ledger.bytes(), 1_000);
+        new(&mut ledger, &keep(3, 1_000));
+    }
+
+    #[test]
+    fn the_number_of_copies_is_bounded() {
+        let mut ledger = ledger(u64::MAX);
+        for n in 0..COPIES_PER_PERSON_MAX {
+            let mut tid = [0; 16];
+            tid[..8].copy_from_slice(&n.to_be_bytes());
+            new(&mut ledger, &Keep { tid: Nonce16(tid), ..keep(0, 0) });
+        }
+        assert_eq!(refused(&mut ledger, &keep(255, 0)), code::COPIES_FULL);
+    }
+
+    #[test]
+    fn a_copy_is_found_when_it_is_kept_and_until_its_time() {
+        let mut ledger = ledger(1_000);
+        let asked = Keep { until: NOW + 100 * DAY, ..keep(1, 10) };
+        let row = new(&mut ledger, &asked);
+        assert_eq!(row.until, NOW + 14 * DAY, "no longer than the hub keeps copies");
+        assert_eq!(ledger.find(&alice(), row.tid, NOW), None, "not complete");
+        ledger.keep(&row);
+        assert_eq!(ledger.find(&alice(), row.tid, NOW), Some(row.clone()));
+        assert_eq!(ledger.find(&alice(), Nonce16([2; 16]), NOW), None);
+        assert_eq!(ledger.find(&alice(), row.tid, row.until), None);
+        assert_eq!(ledger.expired(row.until - 1), Vec::new());
+        assert_eq!(ledger.expired(row.until), vec![row]);
+    }
+
+    #[test]
+    fn a_lost_answer_is_given_again_and_another_file_is_refused() {
+        let mut ledger = ledger(1_000);
+        let row = new(&mut ledger, &keep(1, 10));
+        assert_eq!(refused(&mut ledger, &keep(1, 10)), code::CONFLICT, "still coming in");
+        ledger.keep(&row);
+        let again = ledger.reserve(AccountId(1), &alice(), &keep(1, 10), NOW);
+        assert_eq!(again, Ok(Place::Kept(row.until)));
+        assert_eq!(refused(&mut ledger, &keep(1, 11)), code::CONFLICT);
+    }
+
+    #[test]
+    fn no_quota_means_no_copies_and_no_time_is_no_time() {
+        assert_eq!(refused(&mut ledger(0), &keep(1, 0)), code::NOT_ALLOWED);
+        let over = Keep { until: NOW, ..keep(1, 1) };
+        assert_eq!(refused(&mut ledger(10), &over), code::MALFORMED);
+    }
+}

@@ -1,0 +1,240 @@
+//! Files between people: shared, found, fetched and sent through the real programs.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use chat_tests::{Client, Program, Rig};
+use serde_json::Value;
+
+/// A shared folder with these files; the last of each three are its keywords.
+fn folder(rig: &Rig, name: &str, keywords: &str, files: &[(&str, &[u8])]) -> PathBuf {
+    let folder = rig.path(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    std::fs::write(folder.join("keyword.txt"), keywords).unwrap();
+    folder
+}
+
+/// Bytes that are unlike each other, so that a chunk in the wrong place shows.
+fn bytes(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..length.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(length).collect()
+}
+
+/// Shares a folder until the program is dropped; its files are on the list when this returns.
+fn share(client: &Client, folder: &Path, to: &str) -> Program {
+    let program = client.start(&["share", folder.to_str().unwrap(), "--to", to, "--json"]);
+    program.stdout.wait_for("the list is at the server", |line| line.contains("\"shared\""));
+    program
+}
+
+fn names(found: &[Value]) -> Vec<String> {
+    let mut names: Vec<_> =
+        found.iter().map(|file| file["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn find(client: &Client, words: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["find", "--json"];
+    arguments.extend(words);
+    names(&client.run(&arguments).expect_code(0).events_named("file"))
+}
+
+/// Goal: mission row C5. Method: many keywords to many files; queries; a fetch compared by bytes.
+#[test]
+fn files_are_found_by_their_keywords_and_arrive_whole() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let (plan, photo) = (bytes(200_001), bytes(65_536));
+    let keywords = "plan, plan.pdf; photo, a photo.jpg; alice, plan.pdf; alice, a photo.jpg";
+    let files: [(&str, &[u8]); 3] =
+        [("plan.pdf", &plan), ("a photo.jpg", &photo), ("secret.txt", b"not shared")];
+    let shared = folder(&rig, "shared", keywords, &files);
+    let _sharing = share(&alice, &shared, "ALL");
+    assert_eq!(find(&bob, &["alice"]), ["a photo.jpg", "plan.pdf"]);
+    assert_eq!(find(&bob, &["ALICE", "plan"]), ["plan.pdf"]);
+    assert!(find(&bob, &["secret"]).is_empty());
+    let target = rig.path("fetched");
+    std::fs::create_dir_all(&target).unwrap();
+    for (name, content) in [("plan.pdf", &plan), ("a photo.jpg", &photo)] {
+        bob.run(&["get", "alice", name, "-o", target.to_str().unwrap()]).assert_code(0);
+        let path = target.join(name);
+        assert!(std::fs::read(&path).unwrap() == *content, "{name} arrived otherwise");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    bob.run(&["get", "alice", "secret.txt"]).assert_code(1);
+    // Never over another file.
+    bob.run(&["get", "alice", "plan.pdf", "-o", target.to_str().unwrap()]).assert_code(0);
+    assert!(std::fs::read(target.join("plan (1).pdf")).unwrap() == plan);
+}
+
+/// Goal: the list follows the folder, and is there while its owner is away.
+#[test]
+fn the_list_follows_the_folder_and_outlives_its_owner() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let shared = folder(&rig, "shared", "one, a.txt", &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let mut sharing = share(&alice, &shared, "ALL");
+    assert_eq!(find(&bob, &["one"]), ["a.txt"]);
+    std::fs::write(shared.join("keyword.txt"), "one, b.txt; two, b.txt").unwrap();
+    sharing.stdout.wait_for("the list changed", |line| {
+        line.contains("\"shared\"") && line.contains("\"ended\":1")
+    });
+    assert_eq!(find(&bob, &["one"]), ["b.txt"]);
+    sharing.terminate();
+    sharing.wait().assert_code(0);
+    server.restart(&rig, &[]);
+    let found = bob.run(&["find", "two", "--json"]).expect_code(0).events_named("file");
+    assert_eq!(names(&found), ["b.txt"]);
+    assert_eq!(found[0]["online"], false);
+    let refused = bob.run(&["get", "alice", "b.txt"]).expect_code(6);
+    assert!(refused.stderr.contains("away"), "{refused:?}");
+}
+
+/// Goal: what is shared with a room is found and fetched by its members alone, and the hub reads
+/// neither names nor keywords. Method: a private room, an outsider, and the hub's files searched.
+#[test]
+fn a_rooms_files_are_for_its_members_and_unreadable_to_the_hub() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let carol = rig.client("carol", server.url());
+    for client in [&bob, &carol] {
+        client.run(&["users"]).assert_code(0);
+    }
+    alice.pipe(&["/create crew private", "/invite bob"], &[]).assert_code(0);
+    let keywords = "[room crew]\nzebrafish, quokka-manual.txt";
+    let shared = folder(&rig, "shared", keywords, &[("quokka-manual.txt", b"how to")]);
+    let _sharing = share(&alice, &shared, "ALL");
+    bob.run(&["listen", "--for", "2s"]).assert_code(124);
+    assert_eq!(find(&bob, &["zebrafish"]), ["quokka-manual.txt"]);
+    assert!(find(&carol, &["zebrafish"]).is_empty());
+    assert!(carol.run(&["files", "--json"]).expect_code(0).events_named("file").is_empty());
+    let target = rig.path("fetched");
+    std::fs::create_dir_all(&target).unwrap();
+    let into = target.to_str().unwrap();
+    bob.run(&["get", "alice", "quokka-manual.txt", "-o", into]).assert_code(0);
+    assert_eq!(std::fs::read(target.join("quokka-manual.txt")).unwrap(), b"how to");
+    for secret in ["zebrafish", "quokka"] {
+        for file in files_below(&rig.data()) {
+            let content = std::fs::read(&file).unwrap_or_default();
+            let found = content.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert!(!found, "{secret} stands in {}", file.display());
+        }
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+/// Goal: whoever is interrupted goes on where it stopped, and no half file has the final name.
+/// Method: the receiver is killed when more than half is here, then the hub, then the owner.
+#[test]
+fn a_transfer_goes_on_after_anybody_is_killed() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let content = bytes(48 << 20);
+    let shared = folder(&rig, "shared", "big, big.bin", &[("big.bin", &content)]);
+    let mut sharing = share(&alice, &shared, "ALL");
+    let target = rig.path("fetched");
+    std::fs::create_dir_all(&target).unwrap();
+    let get = ["get", "alice", "big.bin", "-o", target.to_str().unwrap(), "--json"];
+    let done = |line: &str| {
+        let event: Value = serde_json::from_str(line).unwrap_or_default();
+        event["event"] == "progress" && event["done"].as_u64().unwrap_or(0) > 5 << 20
+    };
+    for victim in 0..3 {
+        let mut fetching = bob.start(&get);
+        fetching.stdout.wait_for("some of it is here", done);
+        assert!(!target.join("big.bin").exists(), "half a file under the final name");
+        match victim {
+            0 => fetching.kill_hard(),
+            1 => {
+                server.kill_hard();
+                server.restart(&rig, &[]);
+                break;
+            }
+            _ => {
+                sharing.kill_hard();
+                sharing = share(&alice, &shared, "ALL");
+            }
+        }
+        fetching.kill_hard();
+    }
+    bob.run(&get).assert_code(0);
+    assert!(std::fs::read(target.join("big.bin")).unwrap() == content);
+    let left: Vec<_> = std::fs::read_dir(&target).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+    drop(sharing);
+}
+
+/// Goal: a file for one person, taken when they say so; hostile names do no harm.
+#[test]
+fn a_file_is_sent_to_one_person_who_accepts_or_declines() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let content = bytes(100_000);
+    let path = rig.path("-rf report.pdf");
+    std::fs::write(&path, &content).unwrap();
+    let target = rig.path("downloads");
+    std::fs::create_dir_all(&target).unwrap();
+    let mut bobs = bob.start(&["--downloads", target.to_str().unwrap()]);
+    bobs.stdout.wait_for_part("connected to");
+    let mut alices = alice.chat();
+    alices.type_line(&format!("/send '{}' bob", path.display()));
+    bobs.stdout.wait_for_part("offers you");
+    bobs.type_line("/accept");
+    bobs.stdout.wait_for_part("is here, checked");
+    assert!(std::fs::read(target.join("rf report.pdf")).unwrap() == content);
+    alices.stdout.wait_for_part("bob fetched");
+    alices.type_line(&format!("/send '{}' bob", path.display()));
+    bobs.stdout.wait_for_part("/decline 2");
+    bobs.type_line("/decline 2");
+    alices.stdout.wait_for_part("declined");
+    alices.type_line("/send /nowhere/at/all bob");
+    alices.stdout.wait_for_part("/nowhere/at/all");
+}
+
+/// Goal: several people have the file; each gives a part, and one who is away is not missed.
+#[test]
+fn several_holders_give_parts_of_one_file() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let content = bytes(3_000_000);
+    let holders: Vec<_> = ["alice", "carol"]
+        .iter()
+        .map(|name| {
+            let client = rig.client(name, server.url());
+            let shared =
+                folder(&rig, &format!("shared-{name}"), "big, big.bin", &[("big.bin", &content)]);
+            share(&client, &shared, "ALL")
+        })
+        .collect();
+    let bob = rig.client("bob", server.url());
+    let target = rig.path("big.bin");
+    bob.run(&["get", "alice", "big.bin", "-o", target.to_str().unwrap()]).assert_code(0);
+    assert!(std::fs::read(&target).unwrap() == content);
+    for holder in &holders {
+        holder.stdout.wait_for("a part was given", |line| line.contains("\"gave\""));
+    }
+}
