@@ -168,7 +168,7 @@ pub static TABLE: &[SlashRow] = &[
         name: "subscribe",
         aliases: &["sub", "follow"],
         usage: "/subscribe USER",
-        description: "follow somebody: what they say in open rooms comes to me wherever I am",
+        description: "follow somebody: what they say in open rooms comes to me",
         example: "/subscribe bob",
         completion: Completion::Users,
         parse: |row, rest| feeds::user(row, rest, FeedCommand::Subscribe),
