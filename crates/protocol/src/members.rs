@@ -425,7 +425,7 @@ mod tests {
     fn the_last_admin_of_a_private_room_is_needed_while_others_are_in_it() {
         for (kind, needed) in [(MemberArgument::Invite, true), (MemberArgument::Open, false)] {
             let mut room = Membership::new(ConversationId::parse("room:crew").unwrap());
-            let mut apply = |room: &mut Membership, op, who: &str, arg| {
+            let apply = |room: &mut Membership, op, who: &str, arg| {
                 let link = MemberHeader { arg, ..link(room, "alice", op, who) };
                 room.apply(&link, Digest([1; 32]));
             };

@@ -57,12 +57,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             fields.insert("n".to_owned(), json!(n));
             vec![object("healed", from, fields)]
         }
-        Event::Unhealed { cid, from, n, reason } => {
-            let mut fields = place(cid);
-            fields.insert("n".to_owned(), json!(n));
-            fields.insert("reason".to_owned(), json!(reason));
-            vec![object("unhealed", from, fields)]
-        }
+        Event::Unhealed { .. } => unhealed(event).into_iter().collect(),
         Event::Unreadable { cid, from, id, reason } => {
             let mut fields = place(cid);
             fields.insert("id".to_owned(), json!(id));
@@ -84,6 +79,14 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
         Event::Command { .. } | Event::Refreshed { .. } => Vec::new(),
     }
+}
+
+fn unhealed(event: &Event) -> Option<Value> {
+    let Event::Unhealed { cid, from, n, reason } = event else { return None };
+    let mut fields = place(cid);
+    fields.insert("n".to_owned(), json!(n));
+    fields.insert("reason".to_owned(), json!(reason));
+    Some(object("unhealed", from, fields))
 }
 
 /// One person of a list.
