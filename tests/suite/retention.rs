@@ -50,12 +50,11 @@ fn who_was_away_for_longer_than_the_server_keeps_is_told_so() {
     types(&mut alice, "/retention", "keeps what is said in #lobby for 2s, then deletes it");
     types(&mut alice, "/retention 1d", "has no admins");
 
-    let listener = bob.start(&["listen", "--json"]);
+    let mut listener = bob.start(&["listen", "--json", "--count", "2"]);
     listener.stdout.wait_for_part("\"dropped\"");
     listener.stdout.wait_for_part("kept for you");
     alice.type_line("heard again");
-    listener.stdout.wait_for_part("heard again");
-    let heard = listener.finish();
+    let heard = listener.wait().expect_code(0);
     assert_eq!(heard.texts(), ["kept for you", "heard again"]);
     let dropped = heard.events_named("dropped");
     let [event] = dropped.as_slice() else { panic!("{dropped:?}") };

@@ -51,7 +51,7 @@ impl Endpoint {
         let drop = self.drop_before(header, position);
         let tail = self.lost_tail(now_ms, header, notes, drop.is_some());
         let gone = [(header.e, missing)].into_iter().chain(tail).collect();
-        let gone = self.not_dropped(header, drop, gone);
+        let gone = self.not_dropped(header, drop.as_ref(), gone);
         self.missed(now_ms, header, gone);
     }
 
@@ -68,7 +68,7 @@ impl Endpoint {
         }
         let drop = self.drop_before(header, position);
         let tail = self.lost_tail(now_ms, header, notes, drop.is_some());
-        let gone = self.not_dropped(header, drop, tail.into_iter().collect());
+        let gone = self.not_dropped(header, drop.as_ref(), tail.into_iter().collect());
         self.missed(now_ms, header, gone);
     }
 

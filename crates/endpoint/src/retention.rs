@@ -111,13 +111,13 @@ impl Endpoint {
     pub(crate) fn not_dropped(
         &mut self,
         header: &MessageHeader,
-        claimed: Option<Claimed>,
+        claimed: Option<&Claimed>,
         mut gone: Gone,
     ) -> Gone {
         for (e, counters) in &mut gone {
             counters.retain(|n| !self.is_excused(header, e, *n));
         }
-        let Some(Claimed { before_ms, keep_ms, .. }) = claimed else { return gone };
+        let Some(&Claimed { before_ms, keep_ms, .. }) = claimed else { return gone };
         // The hub's number is of other people: what another device of one's own said is not in it.
         let is_sibling = header.from == self.device.user;
         let mut messages = 0;

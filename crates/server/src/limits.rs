@@ -155,7 +155,7 @@ pub const DROP_STEP_WRAPS_MAX: usize = 512;
 pub const DROP_STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Pause after a step for which the disk had no room.
-pub const DROP_FULL_PAUSE: Duration = Duration::from_secs(60);
+pub const DROP_FULL_PAUSE: Duration = Duration::from_mins(1);
 
 /// Older epochs of a conversation kept in memory for [`EPOCH_GRACE`].
 pub const OLD_EPOCHS_MAX: usize = 8;

@@ -296,9 +296,9 @@ impl Talk {
     fn retention_line(&self, info: &RoomInfo) -> String {
         let RoomInfo { room, keep_ms, .. } = info;
         if self.is_json {
-            return retention::object(&room.to_string(), *keep_ms, None).to_string();
+            return retention::object(room.as_ref(), *keep_ms, None).to_string();
         }
-        retention::kept(&room.to_string(), *keep_ms)
+        retention::kept(room.as_ref(), *keep_ms)
     }
 
     /// The members of a room, if that was asked for.

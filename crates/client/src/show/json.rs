@@ -52,12 +52,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             fields.insert("n".to_owned(), json!(n));
             vec![object("healed", from, fields)]
         }
-        Event::Unhealed { cid, from, n, reason } => {
-            let mut fields = place(cid);
-            fields.insert("n".to_owned(), json!(n));
-            fields.insert("reason".to_owned(), json!(reason));
-            vec![object("unhealed", from, fields)]
-        }
+        Event::Unhealed { .. } => unhealed(event).into_iter().collect(),
         Event::Unreadable { cid, from, id, reason } => {
             let mut fields = place(cid);
             fields.insert("id".to_owned(), json!(id));
@@ -99,6 +94,14 @@ fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Ve
         json!({"event": "presence", "user": user, "state": state})
     };
     came.chain(left.iter().map(|user| (user, "left"))).map(object).collect()
+}
+
+fn unhealed(event: &Event) -> Option<Value> {
+    let Event::Unhealed { cid, from, n, reason } = event else { return None };
+    let mut fields = place(cid);
+    fields.insert("n".to_owned(), json!(n));
+    fields.insert("reason".to_owned(), json!(reason));
+    Some(object("unhealed", from, fields))
 }
 
 /// One person of a list.

@@ -113,8 +113,8 @@ pub static TABLE: &[SlashRow] = &[
     SlashRow {
         name: "retention",
         aliases: &[],
-        usage: "/retention [TIME|off|default]",
-        description: "show how long the server keeps what is said here; admins set it",
+        usage: "/retention [TIME]",
+        description: "how long the server keeps what is said here; admins set it, off, default",
         example: "/retention 30d",
         completion: Completion::Nothing,
         parse: rooms::retention,

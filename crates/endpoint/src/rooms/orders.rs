@@ -82,6 +82,16 @@ impl RoomAction {
         }
     }
 
+    /// What the hub is asked where there is no link to sign.
+    fn question(&self, id: MessageId, cid: &ConversationId) -> Option<ClientToHub> {
+        let cid = cid.clone();
+        match self {
+            Self::Topic(text) => Some(ClientToHub::Topic { id, cid, text: text.clone() }),
+            Self::Retention(keep_ms) => Some(ClientToHub::Retention { id, cid, keep_ms: *keep_ms }),
+            _ => None,
+        }
+    }
+
     /// Operation and argument of the link.
     fn link(&self, exists: bool) -> (MemberOperation, MemberArgument) {
         match self {
@@ -192,16 +202,7 @@ impl Endpoint {
     fn advance_order(&mut self, now_ms: u64, id: MessageId) {
         let Some(order) = self.orders.get(&id).cloned() else { return };
         let cid = &order.cid;
-        let asked = match &order.action {
-            RoomAction::Topic(text) => {
-                Some(ClientToHub::Topic { id, cid: cid.clone(), text: text.clone() })
-            }
-            RoomAction::Retention(keep_ms) => {
-                Some(ClientToHub::Retention { id, cid: cid.clone(), keep_ms: *keep_ms })
-            }
-            _ => None,
-        };
-        if let Some(asked) = asked {
+        if let Some(asked) = order.action.question(id, cid) {
             self.text(&asked);
             if let Some(order) = self.orders.get_mut(&id) {
                 order.is_asked = true;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The hub's clock may be set while nobody talks, so it is looked at this often.
-const LOOK_PERIOD: Duration = Duration::from_secs(60);
+const LOOK_PERIOD: Duration = Duration::from_mins(1);
 
 /// When the next step may be.
 #[derive(Debug, Default)]

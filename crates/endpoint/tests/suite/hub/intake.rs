@@ -3,7 +3,6 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::expect_used,
     reason = "a test's double may panic: that is how it says what went wrong"
 )]
 

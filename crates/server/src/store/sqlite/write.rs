@@ -309,19 +309,16 @@ impl Change<'_> {
     }
 
     fn retention(&mut self, new: &NewRetention) -> Outcome {
-        match new.keep_ms {
-            Some(keep_ms) => {
-                let mut insert = self.connection.prepare_cached(
-                    "INSERT INTO retention (log, keep_ms) VALUES (?1, ?2) \
-                     ON CONFLICT (log) DO UPDATE SET keep_ms = excluded.keep_ms",
-                )?;
-                insert.execute(params![new.log.0, to_sql(keep_ms)])?;
-            }
-            None => {
-                let mut delete =
-                    self.connection.prepare_cached("DELETE FROM retention WHERE log = ?1")?;
-                delete.execute([new.log.0])?;
-            }
+        if let Some(keep_ms) = new.keep_ms {
+            let mut insert = self.connection.prepare_cached(
+                "INSERT INTO retention (log, keep_ms) VALUES (?1, ?2) \
+                 ON CONFLICT (log) DO UPDATE SET keep_ms = excluded.keep_ms",
+            )?;
+            insert.execute(params![new.log.0, to_sql(keep_ms)])?;
+        } else {
+            let mut delete =
+                self.connection.prepare_cached("DELETE FROM retention WHERE log = ?1")?;
+            delete.execute([new.log.0])?;
         }
         Ok(Ok(Stored::Done))
     }
