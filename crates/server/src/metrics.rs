@@ -3,6 +3,7 @@
 //! On the hot path nothing is looked up: counters are resolved once per tag, lane and outcome, and
 //! a count is one atomic addition. No label holds a name, a room or an id.
 
+mod http;
 mod process;
 
 use std::{
@@ -22,6 +23,8 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+
+pub use http::HttpMetrics;
 
 use crate::queue::{Lane, PerLane};
 
@@ -142,6 +145,8 @@ pub struct Metrics {
     pub commit_batch_size: Histogram,
     /// Sign-ins.
     pub auth_attempts: AuthAttempts,
+    /// Plain HTTP.
+    pub http: HttpMetrics,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
@@ -240,6 +245,7 @@ impl Metrics {
                 Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             ),
             auth_attempts: auth_attempts(chat),
+            http: HttpMetrics::new(chat),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
             commands: family(chat, "commands", "Commands run by the server's agent"),
@@ -380,6 +386,10 @@ mod tests {
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
         metrics.count_command("noack");
+        metrics.http.count(404);
+        metrics.http.body_bytes.inc_by(7);
+        metrics.http.cut.inc();
+        metrics.http.connections.inc();
         metrics.watch_log(|| 2);
         let page = metrics.encode();
         for line in [
@@ -396,6 +406,10 @@ mod tests {
             "chat_rejected_frames_total{reason=\"E_BAD_SIGNATURE\"} 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
+            "chat_http_requests_total{code=\"404\"} 1",
+            "chat_http_body_bytes_total 7",
+            "chat_http_bodies_cut_total 1",
+            "chat_http_connections 1",
             "chat_log_lines_dropped_total 2",
             concat!("chat_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
