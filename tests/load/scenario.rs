@@ -51,7 +51,7 @@ type Mark = [u8; MARK_BYTES];
 type Departures = Arc<Mutex<HashMap<Mark, Instant>>>;
 
 /// CPU seconds of a process so far.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let after = stat.rsplit_once(')').context("stat")?.1;
     let mut ticks = after.split_whitespace().skip(11);

@@ -191,7 +191,7 @@ mod tests {
             ("a.HTM", "text/html; charset=utf-8"),
             ("a.css", "text/css; charset=utf-8"),
             ("a.js", "text/javascript; charset=utf-8"),
-            ("a.mjs", "text/javascript; charset=utf-8"),
+            ("a.mjs", "application/javascript"),
             ("a.txt", "text/plain; charset=utf-8"),
             ("a.json", "application/json"),
             ("a.svg", "image/svg+xml"),
