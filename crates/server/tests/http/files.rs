@@ -1,6 +1,6 @@
 //! A folder served over HTTP: heads and bodies byte by byte, and peers that do not read.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use chat_server::{
     http::Site,
@@ -19,12 +19,18 @@ use crate::{
 };
 
 /// More than the buffers of a connection take, so that a body waits for its reader.
-const LARGE_BYTES: usize = 32 << 20;
+const LARGE_BYTES: usize = 16 << 20;
+const PART_BYTES: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Served {
     running: Running,
     folder: TempDir,
+}
+
+/// What stands in the large file from there on.
+fn pattern(offset: usize) -> Vec<u8> {
+    (offset..offset + PART_BYTES).map(|index| (index % 251).to_le_bytes()[0]).collect()
 }
 
 async fn serve(limits: AdmissionLimits, step_time_max: Duration) -> Served {
@@ -33,8 +39,11 @@ async fn serve(limits: AdmissionLimits, step_time_max: Duration) -> Served {
     std::fs::write(folder.path().join("empty.txt"), "").unwrap();
     std::fs::create_dir(folder.path().join("sub")).unwrap();
     std::fs::write(folder.path().join("sub/index.html"), "<p>sub").unwrap();
-    let large: Vec<u8> = (0..LARGE_BYTES).map(|index| (index % 251).to_le_bytes()[0]).collect();
-    std::fs::write(folder.path().join("large.bin"), large).unwrap();
+    // A test beside these watches the memory of the process: never all of the file at once.
+    let mut large = std::fs::File::create(folder.path().join("large.bin")).unwrap();
+    for part in 0..LARGE_BYTES / PART_BYTES {
+        large.write_all(&pattern(part * PART_BYTES)).unwrap();
+    }
     let site = Some(Site::open(folder.path()).unwrap());
     let change = |front| Front { site, step_time_max, ..front };
     Served { running: start_changed(false, limits, change).await, folder }
@@ -160,20 +169,24 @@ async fn a_long_file_arrives_whole_and_a_shortened_one_is_seen_to_be_short() {
     for shortened in [false, true] {
         let mut stream = running.connect().await;
         stream.write_all(get("/large.bin").as_bytes()).await.unwrap();
-        let mut received = vec![stream.read_u8().await.unwrap()];
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
         if shortened {
             std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
         }
-        let all = stream.read_to_end(&mut received);
-        tokio::time::timeout(PATIENCE, all).await.unwrap().ok();
-        let start = received.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
-        let content = &received[start..];
-        if shortened {
-            assert!(content.len() < LARGE_BYTES, "no filler for what is not there");
-        } else {
-            assert_eq!(content.len(), LARGE_BYTES);
-            assert!(content == std::fs::read(&path).unwrap());
+        let mut received = 0;
+        let mut part = vec![0; PART_BYTES];
+        loop {
+            let reading = tokio::time::timeout(PATIENCE, stream.read_exact(&mut part)).await;
+            if reading.unwrap().is_err() {
+                break;
+            }
+            assert!(part == pattern(received), "another byte after {received}");
+            received += PART_BYTES;
         }
+        assert_eq!(received == LARGE_BYTES, !shortened, "no filler for what is not there");
     }
 }
 
