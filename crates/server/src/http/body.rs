@@ -49,14 +49,15 @@ impl AnswerBody {
         ready + self.rest.as_ref().map_or(0, |rest| rest.left)
     }
 
-    fn hand_out(&mut self, block: Bytes) -> Option<Result<Frame<Bytes>, io::Error>> {
+    /// Tells of a block that is taken.
+    fn hand_out(&mut self, block: Bytes) -> Frame<Bytes> {
         if let Some(deadline) = &self.deadline {
             deadline.extend();
         }
         if let Some(record) = &mut self.record {
             record.sent(block.len());
         }
-        Some(Ok(Frame::data(block)))
+        Frame::data(block)
     }
 }
 
@@ -70,15 +71,13 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if !self.ready.is_empty() {
             let block = std::mem::take(&mut self.ready);
-            return Poll::Ready(self.hand_out(block));
+            return Poll::Ready(Some(Ok(self.hand_out(block))));
         }
         let Some(rest) = self.rest.as_mut().filter(|rest| rest.left > 0) else {
             return Poll::Ready(None);
         };
-        match ready!(rest.poll_block(context)) {
-            Ok(block) => Poll::Ready(self.hand_out(block)),
-            Err(error) => Poll::Ready(Some(Err(error))),
-        }
+        let block = ready!(rest.poll_block(context));
+        Poll::Ready(Some(block.map(|block| self.hand_out(block))))
     }
 
     fn is_end_stream(&self) -> bool {

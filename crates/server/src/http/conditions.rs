@@ -181,8 +181,10 @@ mod tests {
 
     #[test]
     fn conditions_are_decided_in_the_order_of_the_rfc() {
+        /// The fields, and the verdict where the version is strong and where it is weak.
+        type Case<'a> = (&'a [(HeaderName, &'a str)], Verdict, Verdict);
         use Verdict::{Failed, NotModified, Whole};
-        let cases: &[(&[(HeaderName, &str)], Verdict, Verdict)] = &[
+        let cases: &[Case<'_>] = &[
             (&[], Whole, Whole),
             (&[(IF_NONE_MATCH, "\"now\"")], NotModified, NotModified),
             (&[(IF_NONE_MATCH, "W/\"now\"")], NotModified, NotModified),
