@@ -40,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
 pub(crate) use visit::Deadline;
-use visit::{Visit, Watched};
+use visit::Visit;
 
 use crate::{
     connection::{ConnectionId, PeerInfo},
@@ -253,11 +253,11 @@ async fn open(
     };
     let parts = upgrade
         .await?
-        .downcast::<TokioIo<Watched>>()
+        .downcast::<TokioIo<Transport>>()
         .map_err(|_other| io::Error::other("hyper gave back another transport"))?;
     // Later than it was, if this connection was a visitor's before.
     peer.deadline = deadline.at();
-    let socket = Socket::open(parts.io.into_inner().into_inner(), parts.read_buf).await;
+    let socket = Socket::open(parts.io.into_inner(), parts.read_buf).await;
     permit.opened(&front.metrics.connections);
     Ok(Some(Opened { socket, peer, permit }))
 }
@@ -268,7 +268,6 @@ async fn speak_http(
     visit: Visit<'_>,
     stop: &CancellationToken,
 ) -> Result<Option<OnUpgrade>, HandshakeError> {
-    let transport = Watched::new(transport, visit.flow());
     let service = service_fn(|request: Request<Body>| {
         let answer = visit.answer(request);
         async move { Ok::<_, std::convert::Infallible>(answer.await) }

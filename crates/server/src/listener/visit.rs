@@ -1,7 +1,6 @@
 //! The requests of one connection: pages one after another, or a WebSocket.
 
 mod deadline;
-mod flow;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +14,6 @@ use hyper::{
 use tokio::time::{Duration, Instant};
 
 pub(crate) use deadline::Deadline;
-pub(super) use flow::{Flow, Watched};
 
 use super::{Front, Permit};
 use crate::{
@@ -30,7 +28,6 @@ pub(super) struct Visit<'a> {
     peer: &'a PeerInfo,
     front: &'a Front,
     deadline: &'a Arc<Deadline>,
-    flow: Arc<Flow>,
     permit: Mutex<&'a mut Permit>,
     /// At most one request of a connection is upgraded; it is left here.
     upgraded: Mutex<Option<OnUpgrade>>,
@@ -43,12 +40,7 @@ impl<'a> Visit<'a> {
         permit: &'a mut Permit,
         deadline: &'a Arc<Deadline>,
     ) -> Self {
-        let (flow, permit) = (Arc::default(), Mutex::new(permit));
-        Self { peer, front, deadline, flow, permit, upgraded: Mutex::default() }
-    }
-
-    pub(super) fn flow(&self) -> Arc<Flow> {
-        Arc::clone(&self.flow)
+        Self { peer, front, deadline, permit: Mutex::new(permit), upgraded: Mutex::default() }
     }
 
     /// How long a head may take.
@@ -68,8 +60,6 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) async fn answer(&self, mut request: Request<Body>) -> Answer {
-        // Whoever sends requests and does not read the answers waits here, and not in memory.
-        self.flow.unblocked().await;
         let on_upgrade = hyper::upgrade::on(&mut request);
         let (head, _body) = request.into_parts();
         let front = self.front;
