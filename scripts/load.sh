@@ -6,6 +6,8 @@
 #                                             of runs, without and with five of them, and the median
 #   scripts/load.sh drain [COUNT]             how a real client shows what waited for somebody who was
 #                                             away (default: 100000 messages), and what both sides need
+#   scripts/load.sh http                      a file of 10 kB over HTTP: alone, then 1,000 requests a
+#                                             second beside direct messages, and what those pay for it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +21,12 @@ fi
 if [[ "$verify" == slow ]]; then
   verify=signature
   pairs=5
+fi
+www=()
+if [[ "$verify" == http ]]; then
+  verify=signature
+  beside=3
+  www=(--www)
 fi
 cargo build --quiet --release --package chat-server --package chat-tests --bin chat-server --bin chat-load
 bin="${CARGO_TARGET_DIR:-target}/release"
@@ -36,8 +44,10 @@ trap 'finish; rm -rf "$work"' EXIT
 measure() {
   finish
   rm -rf "$work"/*
+  mkdir "$work/www"
+  head -c 10240 /dev/urandom >"$work/www/file.bin"
   taskset -c 0 "$bin/chat-server" --port 0 --data "$work/data" --logs "$work/logs" \
-    --verify "$verify" --log-format text >/dev/null 2>"$work/server.log" &
+    --verify "$verify" --log-format text ${www:+--www "$work/www"} >/dev/null 2>"$work/server.log" &
   server=$!
   local address=""
   for _ in $(seq 300); do
@@ -62,6 +72,24 @@ if [[ -n "${pairs:-}" ]]; then
     with="$(p99 5)"
     awk -v with="$with" -v without="$without" 'BEGIN { printf "%.2f\n", with / without }'
   done | sort -n | sed -n "$((pairs / 2 + 1))p" | sed 's/^/p99 with readers that stand still, as a ratio: /'
+  exit 0
+fi
+
+# The median latency of direct messages in milliseconds, beside so many requests a second.
+p50() {
+  measure dm --clients 20 --messages 1000 --window 1 --batch 64 --http-rate "$1" |
+    tee /dev/stderr | head -n 1 | grep -oE '"p50_ms":[0-9.]+' | cut -d : -f 2
+  finish
+}
+
+if [[ -n "${beside:-}" ]]; then
+  measure http --seconds 5
+  for _ in $(seq "$beside"); do
+    without="$(p50 0)"
+    with="$(p50 1000)"
+    awk -v with="$with" -v without="$without" 'BEGIN { printf "%.2f\n", with / without }'
+  done | sort -n | sed -n "$((beside / 2 + 1))p" |
+    sed 's/^/p50 of direct messages beside 1,000 requests a second, as a ratio: /'
   exit 0
 fi
 

@@ -5,6 +5,7 @@
 mod client;
 mod files;
 mod frames;
+mod http;
 mod scenario;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ enum Load {
     Ack,
     /// One data connection gives chunks of a file to another, `--messages` of them.
     Files,
+    /// Requests for one file of `--www`, over connections that stay.
+    Http,
     /// Clients that sign in and do nothing: the server's memory for each.
     Idle,
 }
@@ -61,6 +64,19 @@ struct Arguments {
     /// Members of the room that are connected and never read.
     #[arg(long, default_value_t = 0)]
     sleepers: usize,
+    /// The file of the load `http`, and of requests beside another load.
+    #[arg(long, default_value = "/file.bin")]
+    http_path: String,
+    /// Connections that ask for it.
+    #[arg(long, default_value_t = 8)]
+    http_connections: u32,
+    /// Requests a second of all together; 0 means as many as there can be in the load `http`, and
+    /// none beside another.
+    #[arg(long, default_value_t = 0)]
+    http_rate: u32,
+    /// How long the load `http` lasts.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
     /// Begins every name, so that one server can be loaded several times.
     #[arg(long, default_value = "load")]
     prefix: String,
@@ -69,7 +85,9 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let beside = (arguments.http_rate > 0).then(|| http::Requests::start(&arguments));
     let outcome = match arguments.load {
+        Load::Http => return alone(&arguments).await,
         Load::Idle => return idle(&arguments).await,
         Load::Room => scenario::room(&arguments).await,
         Load::Dm => scenario::direct(&arguments).await,
@@ -85,6 +103,9 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(outcome) => {
             report(&arguments, &outcome);
+            if let Some(beside) = beside {
+                print_line(&beside.end());
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -92,6 +113,24 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn alone(arguments: &Arguments) -> ExitCode {
+    match http::alone(arguments).await {
+        Ok(line) => {
+            print_line(&line);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln_line(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+fn print_line(line: &str) {
+    println!("{line}");
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]

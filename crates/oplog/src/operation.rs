@@ -127,7 +127,7 @@ pub struct Operation<'a> {
     /// Lane of the queue: `control`, `command`, `interactive`, `broadcast`, `bulk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Text<'a>>,
-    /// Size of the frame on the wire.
+    /// Size of the frame on the wire; of the body of an HTTP answer, as far as it was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Of a transfer of a file: how many chunks went.
@@ -148,6 +148,15 @@ pub struct Operation<'a> {
     /// Exit status of a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<i32>,
+    /// What HTTP was asked to do: `GET`, `HEAD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Text<'a>>,
+    /// Path of an HTTP request as it came, without its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Text<'a>>,
+    /// Status code of the HTTP answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// Stage that the answer is about: `stored`, `delivered`, `executed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Text<'a>>,
@@ -198,6 +207,9 @@ impl<'a> Operation<'a> {
             attempt: None,
             argv_sha256: None,
             exit: None,
+            method: None,
+            path: None,
+            status: None,
             stage: None,
             outcome: None,
             code: None,

@@ -40,6 +40,7 @@ const PORT_DEFAULT: u16 = 9_000;
 Examples:
   chat-server --port 9000
   chat-server --bind 0.0.0.0 --tls auto
+  chat-server --www public
   chat-server --tls-cert cert.pem --tls-key key.pem --data /var/lib/chat
 
 Exit codes: 0 stopped as asked, 1 failure, 2 usage, 70 storage failure")]
@@ -107,6 +108,10 @@ pub struct Options {
     /// Folder for the log of operations [default: logs]
     #[arg(long, env = "CHAT_SERVER_LOGS", value_name = "DIR")]
     pub logs: Option<PathBuf>,
+    /// Folder whose files are served to everybody over HTTP, except those whose names begin with a
+    /// dot; symbolic links in it are not followed [default: none]
+    #[arg(long, env = "CHAT_SERVER_WWW", value_name = "DIR")]
+    pub www: Option<PathBuf>,
     /// Who may run which command on this machine [default: a list of harmless programs]
     #[arg(long, env = "CHAT_SERVER_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -219,6 +224,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Folder of the log of operations.
     pub logs: PathBuf,
+    /// Folder of files for everybody over HTTP.
+    pub www: Option<PathBuf>,
     /// Rules of the server's own agent; `None` means the built-in list.
     pub policy: Option<PathBuf>,
     /// How TLS is offered.
@@ -288,6 +295,7 @@ impl Config {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data: data.to_owned(),
             logs: logs.to_owned(),
+            www: None,
             policy: None,
             tls: Tls::Off,
             is_plaintext_exposed: false,
@@ -321,6 +329,7 @@ impl Config {
             address: SocketAddr::new(bind, options.port.unwrap_or(PORT_DEFAULT)),
             data: options.data.unwrap_or_else(|| "data".into()),
             logs: options.logs.unwrap_or_else(|| "logs".into()),
+            www: options.www,
             policy: options.policy,
             tls,
             is_plaintext_exposed,
@@ -370,6 +379,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
         bind: given.bind.or(file.bind),
         data: given.data.or(file.data),
         logs: given.logs.or(file.logs),
+        www: given.www.or(file.www),
         policy: given.policy.or(file.policy),
         config: given.config,
         tls: given.tls.or(if names_tls { None } else { file.tls }),
@@ -455,6 +465,7 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         ("bind", config.address.ip().to_string()),
         ("data", path(Some(&config.data))),
         ("logs", path(Some(&config.logs))),
+        ("www", path(config.www.as_ref())),
         ("policy", path(config.policy.as_ref())),
         ("tls", mode.to_owned()),
         ("tls_cert", path(certificate)),

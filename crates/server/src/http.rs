@@ -1,18 +1,22 @@
-//! What the port says to plain HTTP: health, metrics, and a page that nothing is here.
+//! What the port says to plain HTTP: health, metrics, files, and a page that nothing is here.
 //!
 //! | path       | answer                                                        |
 //! |------------|---------------------------------------------------------------|
 //! | `/livez`   | 200 while the process serves requests                         |
 //! | `/readyz`  | 200, or 503 with the reason while starting or draining        |
 //! | `/metrics` | OpenMetrics text                                              |
-//! | others     | 404                                                           |
+//! | others     | a file of `--www`, or 404                                     |
 
+mod body;
+mod conditions;
 mod pages;
+mod path;
+mod record;
+mod site;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Method, Response, StatusCode,
     header::{
@@ -22,10 +26,14 @@ use hyper::{
     http::request,
 };
 
+pub use body::AnswerBody;
+pub(crate) use record::Record;
+pub use site::Site;
+
 use crate::{metrics::Metrics, upgrade};
 
-/// A complete answer; hyper leaves the body out for `HEAD`.
-pub type Answer = Response<Full<Bytes>>;
+/// An answer; hyper leaves the body out for `HEAD`.
+pub type Answer = Response<AnswerBody>;
 
 /// Whether the hub can take work, as `/readyz` tells it.
 #[derive(Debug, Default)]
@@ -67,24 +75,42 @@ const HTML: &str = "text/html; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers everything that is not a WebSocket.
-pub fn respond(head: &request::Parts, readiness: &Readiness, metrics: &Metrics) -> Answer {
+pub async fn respond(
+    head: request::Parts,
+    readiness: &Readiness,
+    metrics: &Metrics,
+    site: Option<&Site>,
+) -> Answer {
+    match (of_the_hub(&head, readiness, metrics), site) {
+        (Some(answer), _) => answer,
+        (None, Some(site)) => site.answer(head).await,
+        (None, None) => not_found(),
+    }
+}
+
+/// What is answered without a look at files; no file takes the place of these paths.
+fn of_the_hub(head: &request::Parts, readiness: &Readiness, metrics: &Metrics) -> Option<Answer> {
     if upgrade::host(head).is_err() {
-        return text(StatusCode::BAD_REQUEST, "the request names no valid host");
+        return Some(text(StatusCode::BAD_REQUEST, "the request names no valid host"));
     }
     if head.method != Method::GET && head.method != Method::HEAD {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD work here");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return answer;
+        return Some(answer);
     }
-    match head.uri.path() {
+    Some(match head.uri.path() {
         "/livez" => text(StatusCode::OK, "alive"),
         "/readyz" => match readiness.obstacle() {
             None => text(StatusCode::OK, "ready"),
             Some(obstacle) => text(StatusCode::SERVICE_UNAVAILABLE, obstacle),
         },
         "/metrics" => complete(StatusCode::OK, OPEN_METRICS, metrics.encode()),
-        _ => complete(StatusCode::NOT_FOUND, HTML, pages::NOT_FOUND),
-    }
+        _ => return None,
+    })
+}
+
+fn not_found() -> Answer {
+    complete(StatusCode::NOT_FOUND, HTML, pages::NOT_FOUND)
 }
 
 /// Refuses to open a WebSocket, and says how it would work.
@@ -100,15 +126,24 @@ pub fn text(status: StatusCode, line: &str) -> Answer {
 }
 
 fn complete(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = bare(status, pages::CONTENT_POLICY);
+    *answer.body_mut() = AnswerBody::new(body, None);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// An answer without a body, with what every answer says to browsers.
+fn bare(status: StatusCode, policy: &'static str) -> Answer {
+    let mut answer = Answer::default();
     *answer.status_mut() = status;
     let fields: [(HeaderName, &'static str); 6] = [
-        (CONTENT_TYPE, kind),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CONTENT_SECURITY_POLICY, pages::CONTENT_POLICY),
+        (CONTENT_SECURITY_POLICY, policy),
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in fields {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -125,7 +160,7 @@ mod tests {
     fn get(path: &str, readiness: &Readiness) -> Answer {
         let request = Request::builder().uri(path).header("host", "localhost");
         let head = request.body(()).unwrap().into_parts().0;
-        respond(&head, readiness, &Metrics::new())
+        of_the_hub(&head, readiness, &Metrics::new()).unwrap_or_else(not_found)
     }
 
     #[test]

@@ -83,8 +83,9 @@ use tokio_util::{
 
 use crate::{
     config::{Config, Tls},
+    http::Site,
     hub::Started,
-    limits::{CONNECTIONS_MAX, FILES_RESERVED},
+    limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
     listener::{Admission, AdmissionLimits, Front, Opened},
     store::CommitError,
 };
@@ -98,6 +99,9 @@ pub enum RunError {
     /// The address cannot be asked for; the listener is broken.
     #[error("the listening socket is unusable: {0}")]
     Listener(io::Error),
+    /// The folder of `--www` cannot be served.
+    #[error("--www: {0}; give a folder that this process may enter")]
+    Www(#[from] chat_beneath::FolderError),
     /// The data folder is not ours.
     #[error(transparent)]
     Lock(#[from] lock::LockError),
@@ -153,11 +157,14 @@ pub async fn run(
     let address = listener.local_addr().map_err(RunError::Listener)?;
     let acceptor = tls_acceptor(&config)?;
     let scheme = if acceptor.is_some() { "wss" } else { "ws" };
-    let connections_max = open_files_max().saturating_sub(FILES_RESERVED).clamp(1, CONNECTIONS_MAX);
+    let site = config.www.as_deref().map(Site::open).transpose()?;
+    let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
+    let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
-    let front = Arc::new(Front::new(acceptor, admission));
+    let front = Front { site, ..Front::new(acceptor, admission) };
     let Started { hub, mut worker, stop, lock, agent } =
         hub::start(&config, Arc::clone(&front.metrics)).await?;
+    let front = Arc::new(Front { log: hub.log(), ..front });
     let hosted = agent.map(|agent| AbortOnDropHandle::new(tokio::spawn(agent.run(hub.clone()))));
 
     let (sessions, drain, close) =

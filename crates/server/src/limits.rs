@@ -66,6 +66,31 @@ pub const STRANGERS_MAX: usize = 256;
 /// The same for one address (IPv6: one /64). Loopback is exempt, or a load test would be an attack.
 pub const STRANGERS_PER_ADDRESS_MAX: usize = 16;
 
+/// Connections that stay after an HTTP answer, for the next request. They do not count as strangers
+/// any more, so visitors of pages take no place from who wants to sign in. One more gets its answer
+/// and is closed. At two blocks each they stay under 32 MiB.
+pub const VISITORS_MAX: usize = 256;
+
+/// The same for one address (IPv6: one /64): browsers open six. Loopback is exempt.
+pub const VISITORS_PER_ADDRESS_MAX: usize = 16;
+
+/// How long a visitor may take for each step: to take [`HTTP_BLOCK_BYTES`], which is slower than a
+/// modem, or to come with the next request.
+pub const HTTP_STEP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What is read from a file at once. A smaller file costs one turn of a thread for everything.
+pub const HTTP_BLOCK_BYTES: usize = 64 * KIB;
+
+/// Threads that open and read files at once. A disk that hangs stops the pages, not the chat.
+pub const HTTP_READS_MAX: usize = 4;
+
+/// Files of more than one block that are under way at once, each an open file.
+pub const HTTP_DOWNLOADS_MAX: usize = 256;
+
+/// How long a file must have rested before its entity tag is strong: the clock of file systems moves
+/// in steps, some of a second, and within one a file can change unseen.
+pub const FILE_SETTLED_TIME: Duration = Duration::from_secs(2);
+
 /// Pause after `accept` failed for want of file descriptors, so that the loop does not spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -6,29 +6,27 @@
 //! ```
 //!
 //! Everything before a sign-in shares one deadline, so a half-open connection of any kind lives at
-//! most [`HANDSHAKE_TIME_MAX`]. The session runs in a task of its own: the memory that TLS and HTTP
+//! most [`HANDSHAKE_TIME_MAX`]. Who asks for a page becomes a visitor, if there is room for one: it
+//! may ask again on the same connection, counts apart from those who want to sign in, and has
+//! [`HTTP_STEP_TIME_MAX`] for each step instead. The session runs in a task of its own: the memory that TLS and HTTP
 //! needed for the handshake is gone by then.
 
 mod admission;
+mod visit;
 
 use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use chat_oplog::OperationLog;
 use hyper::{
-    HeaderMap, Request, StatusCode,
-    body::Incoming as Body,
-    header::{CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, UPGRADE},
-    http::request,
-    server::conn::http1,
-    service::service_fn,
-    upgrade::OnUpgrade,
+    Request, body::Incoming as Body, server::conn::http1, service::service_fn, upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
@@ -41,14 +39,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
+pub(crate) use visit::Deadline;
+use visit::Visit;
 
 use crate::{
     connection::{ConnectionId, PeerInfo},
-    http::{self, Answer, Readiness},
-    limits::{ACCEPT_PAUSE, HANDSHAKE_TIME_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_FIELDS_MAX},
+    http::{Readiness, Site},
+    limits::{
+        ACCEPT_PAUSE, HANDSHAKE_TIME_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_FIELDS_MAX,
+        HTTP_STEP_TIME_MAX,
+    },
     metrics::Metrics,
     socket::{Socket, Transport},
-    upgrade::{self, Carrier, Refusal},
 };
 
 /// First byte of a TLS record that carries a handshake.
@@ -71,12 +73,18 @@ pub struct Front {
     pub tls: Option<TlsAcceptor>,
     /// From accept to signed in.
     pub handshake_time_max: Duration,
+    /// For each step of a visitor.
+    pub step_time_max: Duration,
     /// Who may come in.
     pub admission: Arc<Admission>,
     /// What `/readyz` says.
     pub readiness: Arc<Readiness>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where requests for pages are logged.
+    pub log: OperationLog,
+    /// The files that are served, if any.
+    pub site: Option<Site>,
 }
 
 impl Front {
@@ -85,9 +93,12 @@ impl Front {
         Self {
             tls,
             handshake_time_max: HANDSHAKE_TIME_MAX,
+            step_time_max: HTTP_STEP_TIME_MAX,
             admission,
             readiness: Arc::default(),
             metrics: Arc::default(),
+            log: OperationLog::disabled(),
+            site: None,
         }
     }
 }
@@ -189,9 +200,14 @@ async fn shake_hands(
     front: &Front,
     stop: &CancellationToken,
 ) -> Option<Opened> {
-    let (id, addr, deadline) = (peer.id, peer.addr, peer.deadline);
-    let open = Box::pin(open(stream, peer, permit, front, stop));
-    let result = timeout_at(deadline, open).await.unwrap_or(Err(HandshakeError::Late));
+    let (id, addr) = (peer.id, peer.addr);
+    let deadline = Arc::new(Deadline::new(peer.deadline, front.step_time_max));
+    let open = Box::pin(open(stream, peer, permit, front, stop, &deadline));
+    let result = tokio::select! {
+        biased;
+        result = open => result,
+        () = deadline.passed() => Err(HandshakeError::Late),
+    };
     match result {
         Ok(opened) => opened,
         Err(error) => {
@@ -200,7 +216,8 @@ async fn shake_hands(
                 HandshakeError::Http(error) => error.is_timeout(),
                 HandshakeError::Socket(_) | HandshakeError::NoTls => false,
             };
-            if is_late {
+            // A visitor who does not come back is no fault of anybody.
+            if is_late && !deadline.is_visit() {
                 front.metrics.refusals.late.inc();
             }
             tracing::debug!(connection = %id, %addr, %error, "ended before it was a WebSocket");
@@ -216,6 +233,7 @@ async fn open(
     mut permit: Permit,
     front: &Front,
     stop: &CancellationToken,
+    deadline: &Arc<Deadline>,
 ) -> Result<Option<Opened>, HandshakeError> {
     // Small frames that somebody waits for: never gather them in the kernel.
     stream.set_nodelay(true)?;
@@ -229,13 +247,16 @@ async fn open(
     } else {
         Transport::Plain(stream)
     };
-    let Some(upgrade) = speak_http(transport, &peer, front, stop).await? else {
+    let visit = Visit::new(&peer, front, &mut permit, deadline);
+    let Some(upgrade) = speak_http(transport, visit, stop).await? else {
         return Ok(None);
     };
     let parts = upgrade
         .await?
         .downcast::<TokioIo<Transport>>()
         .map_err(|_other| io::Error::other("hyper gave back another transport"))?;
+    // Later than it was, if this connection was a visitor's before.
+    peer.deadline = deadline.at();
     let socket = Socket::open(parts.io.into_inner(), parts.read_buf).await;
     permit.opened(&front.metrics.connections);
     Ok(Some(Opened { socket, peer, permit }))
@@ -244,20 +265,17 @@ async fn open(
 /// Serves HTTP until the connection ends or a request has become a WebSocket.
 async fn speak_http(
     transport: Transport,
-    peer: &PeerInfo,
-    front: &Front,
+    visit: Visit<'_>,
     stop: &CancellationToken,
 ) -> Result<Option<OnUpgrade>, HandshakeError> {
-    // At most one request of a connection is upgraded; the service leaves it here.
-    let upgraded = Mutex::new(None);
     let service = service_fn(|request: Request<Body>| {
-        let answer = answer(request, peer, front, &upgraded);
-        async move { Ok::<_, std::convert::Infallible>(answer) }
+        let answer = visit.answer(request);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         // Without a timer the time limit for heads is silently off.
         .timer(TokioTimer::new())
-        .header_read_timeout(front.handshake_time_max)
+        .header_read_timeout(visit.head_time_max())
         .max_headers(HTTP_HEAD_FIELDS_MAX)
         .max_header_size(HTTP_HEAD_BYTES_MAX)
         .max_buf_size(HTTP_HEAD_BYTES_MAX)
@@ -268,71 +286,11 @@ async fn speak_http(
         biased;
         result = connection.as_mut() => result?,
         () = stop.cancelled() => {
-            // Finishes the request under way and keeps nothing alive after it.
+            // Finishes the request under way and keeps nothing alive after it. A long file is cut;
+            // its reader can go on with a range later.
             connection.as_mut().graceful_shutdown();
-            connection.await?;
+            timeout_at(visit.end(), connection).await.map_err(|_| HandshakeError::Late)??;
         }
     }
-    Ok(upgraded.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn answer(
-    mut request: Request<Body>,
-    peer: &PeerInfo,
-    front: &Front,
-    upgraded: &Mutex<Option<OnUpgrade>>,
-) -> Answer {
-    let on_upgrade = hyper::upgrade::on(&mut request);
-    let (head, _body) = request.into_parts();
-    let mut answer = if upgrade::is_meant(&head) {
-        try_upgrade(&head, peer, front)
-    } else {
-        http::respond(&head, &front.readiness, &front.metrics)
-    };
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        *upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(on_upgrade);
-    } else {
-        // One answer for each connection: an idle one would only hold a stranger's place.
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    answer
-}
-
-/// Opens a WebSocket (status 101), or says why not.
-fn try_upgrade(head: &request::Parts, peer: &PeerInfo, front: &Front) -> Answer {
-    let carrier = Carrier {
-        is_tls: peer.is_tls(),
-        is_loopback: peer.is_loopback(),
-        offers_tls: front.tls.is_some(),
-    };
-    let accepted = match upgrade::accept(head, carrier) {
-        Ok(accepted) => accepted,
-        Err(refusal) => {
-            if refusal == Refusal::ForeignOrigin {
-                front.metrics.refusals.origin.inc();
-            }
-            return http::refuse(&refusal);
-        }
-    };
-    if front.readiness.is_draining() {
-        front.metrics.refusals.draining.inc();
-        let mut answer = http::text(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return answer;
-    }
-    match HeaderValue::try_from(accepted) {
-        Ok(accepted) => switch_protocols(accepted),
-        Err(_) => http::text(StatusCode::INTERNAL_SERVER_ERROR, "cannot answer the handshake"),
-    }
-}
-
-fn switch_protocols(accepted: HeaderValue) -> Answer {
-    let mut answer = Answer::default();
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *answer.headers_mut() = HeaderMap::from_iter([
-        (CONNECTION, HeaderValue::from_static("Upgrade")),
-        (UPGRADE, HeaderValue::from_static("websocket")),
-        (SEC_WEBSOCKET_ACCEPT, accepted),
-    ]);
-    answer
+    Ok(visit.take_upgrade())
 }

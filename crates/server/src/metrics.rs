@@ -3,6 +3,7 @@
 //! On the hot path nothing is looked up: counters are resolved once per tag, lane and outcome, and
 //! a count is one atomic addition. No label holds a name, a room or an id.
 
+mod http;
 mod process;
 
 use std::{
@@ -22,6 +23,8 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+
+pub use http::HttpMetrics;
 
 use crate::queue::{Lane, PerLane};
 
@@ -163,6 +166,8 @@ pub struct Metrics {
     pub offers: Gauge,
     /// Seconds the worker took to find one page of shared files.
     pub find_duration: Histogram,
+    /// Plain HTTP.
+    pub http: HttpMetrics,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
@@ -280,6 +285,7 @@ impl Metrics {
                 "Time to find one page of shared files",
                 Histogram::new(exponential_buckets(0.000_005, 2.0, 16)),
             ),
+            http: HttpMetrics::new(chat),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
             commands: family(chat, "commands", "Commands run by the server's agent"),
@@ -445,6 +451,10 @@ mod tests {
         metrics.relay.chunks.inc_by(2);
         metrics.relay.bytes.inc_by(9);
         metrics.relay.copies_bytes.set(8);
+        metrics.http.count(404);
+        metrics.http.body_bytes.inc_by(7);
+        metrics.http.cut.inc();
+        metrics.http.connections.inc();
         metrics.watch_log(|| 2);
         let page = metrics.encode();
         for line in [
@@ -467,6 +477,10 @@ mod tests {
             "chat_relay_chunks_total 2",
             "chat_relay_bytes_total 9",
             "chat_copies_bytes 8",
+            "chat_http_requests_total{code=\"404\"} 1",
+            "chat_http_body_bytes_total 7",
+            "chat_http_bodies_cut_total 1",
+            "chat_http_connections 1",
             "chat_log_lines_dropped_total 2",
             concat!("chat_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",

@@ -4,6 +4,10 @@
 #[path = "http/front.rs"]
 mod front;
 
+#[cfg(test)]
+#[path = "http/files.rs"]
+mod files;
+
 use std::time::{Duration, Instant};
 
 use front::{UPGRADE, close_code, frame, get, resident_bytes, start, start_with};

@@ -1,17 +1,23 @@
 //! The page for everything that is not there: self-contained, no script, no outside resource.
 
-/// What a browser may load for our pages: nothing but the style below, and no page may frame them.
+/// What a browser may load for our own pages: nothing but the style below, and no page may frame them.
 pub(super) const CONTENT_POLICY: &str = concat!(
     "default-src 'none'; ",
-    "style-src 'sha256-2nm6Vkk+Y0GjYfGcBbJMbPAARX+pFgiR4pdKMd0Wtic='; ",
+    "style-src 'sha256-5EdYYSWsDMsX6h71jyTuhvx+4AN0MthpC0GSBc0j8pA='; ",
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+);
+
+/// What a page of `--www` may load: what lies beside it, styles in the page itself, and pictures
+/// written into it. Scripts only as files, nothing from elsewhere, and no page may frame it.
+pub(super) const SITE_POLICY: &str = concat!(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; ",
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 );
 
 macro_rules! style {
     () => {
         "
 body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 18vh auto; padding: 0 1rem }
-code { font-size: .95em; padding: .1em .3em; border-radius: .25em; background: #8882 }
 @media (prefers-color-scheme: dark) { body { background: #16181d; color: #dde } }
 "
     };
@@ -24,8 +30,7 @@ pub(super) const NOT_FOUND: &str = concat!(
     "<title>404 &middot; not found</title>\n<style>",
     style!(),
     "</style>\n</head>\n<body>\n<main>\n<h1>404</h1>\n",
-    "<p>There is no page here. This is a chat server; it is waiting for a chat client:</p>\n",
-    "<p><code>chat-client --user alice</code></p>\n",
+    "<p>There is no page at this address.</p>\n",
     "</main>\n</body>\n</html>\n",
 );
 

@@ -9,7 +9,10 @@ use std::{
 use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
 
-use crate::limits::{CONNECTIONS_MAX, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX};
+use crate::limits::{
+    CONNECTIONS_MAX, STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX, VISITORS_MAX,
+    VISITORS_PER_ADDRESS_MAX,
+};
 
 /// How many at once.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +23,10 @@ pub struct AdmissionLimits {
     pub strangers_max: usize,
     /// The same for one address.
     pub strangers_per_address_max: usize,
+    /// Connections that stay for more HTTP requests.
+    pub visitors_max: usize,
+    /// The same for one address, loopback not counted.
+    pub visitors_per_address_max: usize,
 }
 
 impl Default for AdmissionLimits {
@@ -28,6 +35,8 @@ impl Default for AdmissionLimits {
             connections_max: CONNECTIONS_MAX,
             strangers_max: STRANGERS_MAX,
             strangers_per_address_max: STRANGERS_PER_ADDRESS_MAX,
+            visitors_max: VISITORS_MAX,
+            visitors_per_address_max: VISITORS_PER_ADDRESS_MAX,
         }
     }
 }
@@ -46,11 +55,92 @@ pub enum AdmissionError {
     StrangersOfAddress(usize),
 }
 
+/// Connections of one kind, in all and by where they come from.
+#[derive(Debug, Default)]
+struct Kind {
+    all: usize,
+    of: HashMap<IpAddr, usize>,
+}
+
+impl Kind {
+    fn of_address(&self, source: Option<IpAddr>) -> usize {
+        source.and_then(|source| self.of.get(&source)).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, source: Option<IpAddr>) {
+        self.all += 1;
+        if let Some(source) = source {
+            *self.of.entry(source).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, source: Option<IpAddr>) {
+        self.all = self.all.saturating_sub(1);
+        let Some(source) = source else { return };
+        if let Some(of_address) = self.of.get_mut(&source) {
+            *of_address = of_address.saturating_sub(1);
+            if *of_address == 0 {
+                self.of.remove(&source);
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     connections: usize,
-    strangers: usize,
-    strangers_of: HashMap<IpAddr, usize>,
+    /// Those of this machine are not in it.
+    strangers: Kind,
+    visitors: Kind,
+}
+
+impl Counts {
+    fn add_stranger(
+        &mut self,
+        source: Option<IpAddr>,
+        limits: &AdmissionLimits,
+    ) -> Result<(), AdmissionError> {
+        if source.is_none() {
+            return Ok(());
+        }
+        if self.strangers.all >= limits.strangers_max {
+            return Err(AdmissionError::Strangers(self.strangers.all));
+        }
+        let of_address = self.strangers.of_address(source);
+        if of_address >= limits.strangers_per_address_max {
+            return Err(AdmissionError::StrangersOfAddress(of_address));
+        }
+        self.strangers.add(source);
+        Ok(())
+    }
+
+    fn add_visitor(&mut self, source: Option<IpAddr>, limits: &AdmissionLimits) -> bool {
+        let has_room = self.visitors.all < limits.visitors_max
+            && self.visitors.of_address(source) < limits.visitors_per_address_max;
+        if has_room {
+            self.visitors.add(source);
+        }
+        has_room
+    }
+
+    fn remove(&mut self, place: Place, source: Option<IpAddr>) {
+        match place {
+            Place::Stranger if source.is_some() => self.strangers.remove(source),
+            Place::Visitor => self.visitors.remove(source),
+            Place::Stranger | Place::Member => {}
+        }
+    }
+}
+
+/// As what a connection is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It has not said yet what it wants, or has not signed in yet.
+    Stranger,
+    /// It asks for pages and stays.
+    Visitor,
+    /// Somebody has signed in on it.
+    Member,
 }
 
 /// Counts connections and gives out permits. The lock is held for one count.
@@ -72,26 +162,15 @@ impl Admission {
 
     /// Lets a connection in, or says why not.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, AdmissionError> {
-        let limits = self.limits;
-        let stranger = source(address);
+        let source = source(address);
         let mut counts = self.counts();
-        if counts.connections >= limits.connections_max {
+        if counts.connections >= self.limits.connections_max {
             return Err(AdmissionError::Full(counts.connections));
         }
-        if let Some(source) = stranger {
-            if counts.strangers >= limits.strangers_max {
-                return Err(AdmissionError::Strangers(counts.strangers));
-            }
-            let of_address = counts.strangers_of.get(&source).copied().unwrap_or(0);
-            if of_address >= limits.strangers_per_address_max {
-                return Err(AdmissionError::StrangersOfAddress(of_address));
-            }
-            counts.strangers += 1;
-            counts.strangers_of.insert(source, of_address + 1);
-        }
+        counts.add_stranger(source, &self.limits)?;
         counts.connections += 1;
         drop(counts);
-        Ok(Permit { admission: Arc::clone(self), stranger, open: None })
+        Ok(Permit { admission: Arc::clone(self), source, place: Place::Stranger, open: None })
     }
 }
 
@@ -112,41 +191,71 @@ pub(crate) fn source(address: IpAddr) -> Option<IpAddr> {
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
-    /// Set while the connection counts as a stranger.
-    stranger: Option<IpAddr>,
+    source: Option<IpAddr>,
+    place: Place,
     open: Option<Gauge>,
 }
 
 impl Permit {
     /// Somebody has signed in: the connection is no stranger any more.
     pub fn signed_in(&mut self) {
-        let Some(source) = self.stranger.take() else { return };
-        let mut counts = self.admission.counts();
-        counts.strangers = counts.strangers.saturating_sub(1);
-        if let Some(of_address) = counts.strangers_of.get_mut(&source) {
-            *of_address = of_address.saturating_sub(1);
-            if *of_address == 0 {
-                counts.strangers_of.remove(&source);
+        self.admission.counts().remove(self.place, self.source);
+        self.place = Place::Member;
+    }
+
+    /// A page was asked for: from now on the connection is a visitor, counted in this gauge. `false`
+    /// when there is no room for another; it stays a stranger, with a stranger's deadline.
+    pub(super) fn visit(&mut self, visiting: &Gauge) -> bool {
+        if self.place == Place::Stranger {
+            let mut counts = self.admission.counts();
+            if !counts.add_visitor(self.source, &self.admission.limits) {
+                return false;
             }
+            counts.remove(Place::Stranger, self.source);
+            drop(counts);
+            self.place = Place::Visitor;
+            self.count_in(visiting);
         }
+        true
+    }
+
+    /// A visitor wants to sign in: it becomes a stranger again, if there is room for one.
+    pub(super) fn end_visit(&mut self) -> Result<(), AdmissionError> {
+        if self.place == Place::Visitor {
+            let mut counts = self.admission.counts();
+            counts.add_stranger(self.source, &self.admission.limits)?;
+            counts.remove(Place::Visitor, self.source);
+            drop(counts);
+            self.place = Place::Stranger;
+            self.count_nowhere();
+        }
+        Ok(())
     }
 
     /// The connection is a WebSocket now; it is counted in this gauge until it ends.
     pub(super) fn opened(&mut self, open: &Gauge) {
-        open.inc();
-        self.open = Some(open.clone());
+        self.count_in(open);
+    }
+
+    fn count_in(&mut self, gauge: &Gauge) {
+        gauge.inc();
+        self.open = Some(gauge.clone());
+    }
+
+    fn count_nowhere(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.dec();
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.signed_in();
         let mut counts = self.admission.counts();
+        counts.remove(self.place, self.source);
         counts.connections = counts.connections.saturating_sub(1);
         drop(counts);
-        if let Some(open) = &self.open {
-            open.dec();
-        }
+        self.count_nowhere();
     }
 }
 
@@ -159,6 +268,8 @@ mod tests {
             connections_max: 6,
             strangers_max: 4,
             strangers_per_address_max: 2,
+            visitors_max: 3,
+            visitors_per_address_max: 1,
         })
     }
 
@@ -183,8 +294,33 @@ mod tests {
         assert_eq!(admission.admit(c).unwrap_err(), AdmissionError::Strangers(4));
         drop(inside);
         let counts = admission.counts();
-        assert_eq!((counts.connections, counts.strangers), (0, 0));
-        assert!(counts.strangers_of.is_empty(), "no memory of who was here");
+        assert_eq!((counts.connections, counts.strangers.all), (0, 0));
+        assert!(counts.strangers.of.is_empty(), "no memory of who was here");
+    }
+
+    #[test]
+    fn visitors_leave_the_places_of_strangers_and_have_bounds_of_their_own() {
+        let (admission, gauge) = (admission(), Gauge::default());
+        let (a, b) = (address("192.0.2.1"), address("192.0.2.2"));
+        let [mut first, mut second] = [a, a].map(|address| admission.admit(address).unwrap());
+        assert!(first.visit(&gauge) && first.visit(&gauge), "counted once");
+        assert!(!second.visit(&gauge), "one of an address");
+        assert_eq!(gauge.get(), 1);
+        let third = admission.admit(a).unwrap();
+        assert_eq!(first.end_visit(), Err(AdmissionError::StrangersOfAddress(2)));
+        drop(third);
+        first.end_visit().unwrap();
+        assert_eq!((gauge.get(), admission.counts().visitors.all), (0, 0));
+        assert!(second.visit(&gauge), "there is room again");
+        let mut local = [(); 2].map(|()| admission.admit(address("::1")).unwrap());
+        assert!(local.iter_mut().all(|local| local.visit(&gauge)), "loopback is no one address");
+        let mut last = admission.admit(b).unwrap();
+        assert!(!last.visit(&gauge), "three in all");
+        drop((first, second, local, last));
+        let counts = admission.counts();
+        assert_eq!((gauge.get(), counts.connections), (0, 0));
+        assert_eq!((counts.strangers.all, counts.visitors.all), (0, 0));
+        assert!(counts.strangers.of.is_empty() && counts.visitors.of.is_empty());
     }
 
     #[test]

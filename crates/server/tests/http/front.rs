@@ -24,9 +24,9 @@ pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnect
      Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A plain request.
+/// A plain request, the only one of its connection.
 pub(crate) fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 }
 
 /// A short frame of a client, its mask all zeros.
@@ -51,12 +51,21 @@ pub(crate) async fn start() -> Running {
 }
 
 pub(crate) async fn start_with(handshake_time_max: Duration, with_tls: bool) -> Running {
+    let limits = AdmissionLimits::default();
+    start_changed(with_tls, limits, |front| Front { handshake_time_max, ..front }).await
+}
+
+/// A listener whose front is changed before it starts.
+pub(crate) async fn start_changed(
+    with_tls: bool,
+    limits: AdmissionLimits,
+    change: impl FnOnce(Front) -> Front,
+) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let certificate =
         with_tls.then(|| CertificateFiles::make(folder.path(), &["localhost".to_owned()]).unwrap());
     let tls = certificate.as_ref().map(|files| files.acceptor().unwrap());
-    let admission = Admission::new(AdmissionLimits::default());
-    let front = Arc::new(Front { handshake_time_max, ..Front::new(tls, admission) });
+    let front = Arc::new(change(Front::new(tls, Admission::new(limits))));
     front.readiness.set_store_ready(true);
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
