@@ -191,6 +191,8 @@ pub struct Emulation {
     pub html: Option<PathBuf>,
     /// Open rooms beside the lobby.
     pub rooms: u32,
+    /// Percent of operations that share or fetch a small file.
+    pub files: u32,
     /// Percent of the clients that leave and return.
     pub churn: u32,
     /// Percent of the clients that are away for part of the run.
@@ -341,6 +343,7 @@ fn emulation(clients: u32, arguments: EmulatorArguments) -> Emulation {
         seed: arguments.seed,
         html: arguments.html,
         rooms: arguments.rooms.unwrap_or(0),
+        files: arguments.files.unwrap_or(0),
         churn: arguments.churn.unwrap_or(0),
         offline: arguments.offline.unwrap_or(0),
         p99_max: arguments.max_p99.map(Duration::from_millis),

@@ -274,6 +274,10 @@ pub struct EmulatorArguments {
     #[arg(long, value_name = "PERCENT", requires = "emulate",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub offline: Option<u32>,
+    /// So many percent of the operations share a small file, or find and fetch one of somebody else
+    #[arg(long, value_name = "PERCENT", requires = "emulate",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub files: Option<u32>,
     /// Makes the choice of lines repeatable [default: a random one, shown in the report]
     #[arg(long, value_name = "S", requires = "emulate",
           value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]

@@ -80,6 +80,7 @@ fn the_emulator_has_its_flags() {
         seed: None,
         html: None,
         rooms: 0,
+        files: 0,
         churn: 0,
         offline: 0,
         p99_max: None,

@@ -133,6 +133,13 @@ fn write_counts(out: &mut String, report: &Report, totals: &TagCounts) -> fmt::R
         tally.reconnects,
         tally.resent
     )?;
+    if let Some(files) = report.files {
+        writeln!(
+            out,
+            "<p>files: shared {}, fetched {} ({} bytes), with other bytes {}, not come {}</p>",
+            files.shared, files.fetched, files.bytes, files.wrong, files.failed
+        )?;
+    }
     write_movement(out, &tally.movement)
 }
 

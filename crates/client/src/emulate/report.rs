@@ -1,5 +1,6 @@
 //! What an emulation found: the counts, the verdict, and their forms for people and programs.
 
+use crate::emulate::run::exchange::FileFigures;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -217,6 +218,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// What was counted.
     pub tally: Tally,
+    /// What became of files, where there were any.
+    pub files: Option<FileFigures>,
     /// Comparison with the server's metrics; empty when they could not be read.
     pub server: Vec<SumCheck>,
     /// Limit of the 99th percentiles of stored and delivered.
@@ -290,6 +293,8 @@ impl Report {
             ("left out", tally.left_out),
             ("unanswered", totals.unanswered),
             ("absences not gone through", tally.movement.unmoved),
+            ("files with other bytes", self.files.map_or(0, |files| files.wrong)),
+            ("files that did not come", self.files.map_or(0, |files| files.failed)),
         ];
         let sums = [
             ("delivered", totals.delivered, totals.expected.saturating_sub(tally.lost)),
@@ -399,6 +404,12 @@ impl fmt::Display for Report {
         if tally.movement.absences > 0 {
             writeln!(formatter, "{}", tally.movement)?;
         }
+        if let Some(FileFigures { shared, fetched, bytes, wrong, failed }) = self.files {
+            writeln!(
+                formatter,
+                "files: shared={shared} fetched={fetched} bytes={bytes} wrong={wrong} failed={failed}"
+            )?;
+        }
         match self.server.iter().filter(|check| check.clients == check.server).count() {
             0 if self.server.is_empty() => writeln!(formatter, "server sums: not compared")?,
             equal => writeln!(formatter, "server sums: {equal} of {} equal", self.server.len())?,
@@ -478,6 +489,7 @@ pub(crate) mod tests {
             seed: 42,
             elapsed: Duration::from_millis(2500),
             tally,
+            files: None,
             server: vec![SumCheck { name: "acked".to_owned(), clients: 37, server: 37 }],
             p99_max: None,
         }

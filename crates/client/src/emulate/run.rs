@@ -5,7 +5,7 @@
 //! ```
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,11 +33,14 @@ use crate::start::Failure;
 
 mod client;
 mod clients;
+pub(crate) mod exchange;
 mod keys;
 mod ledger;
 mod metrics;
 mod movement;
 mod whereabouts;
+
+use exchange::{Exchange, FileLedger};
 
 use client::{Emulated, Milestone, OwnRoom, Pace, Phase, State};
 use ledger::Ledger;
@@ -95,6 +98,10 @@ pub async fn run(common: &Common, emulation: &Emulation) -> Result<ExitStatus, F
         // Twice Ctrl-C: at once.
         () = interrupted() => {}
     }
+    if emulation.files > 0 {
+        // What is left there is removed by the next run.
+        std::fs::remove_dir_all(crowd.files_folder()).ok();
+    }
     let report = crowd.report(seed, elapsed, before.zip(after));
     crowd.show(&report)?;
     Ok(if was_interrupted { ExitStatus::Interrupted } else { report.exit_status() })
@@ -143,6 +150,7 @@ struct Crowd<'a> {
     common: &'a Common,
     emulation: &'a Emulation,
     ledger: Arc<Mutex<Ledger>>,
+    files: Arc<Mutex<FileLedger>>,
     phases: watch::Sender<Phase>,
     progress: watch::Sender<Progress>,
     bar: ProgressBar,
@@ -156,7 +164,8 @@ impl<'a> Crowd<'a> {
         let (phases, _) = watch::channel(Phase::Joining);
         let (progress, _) = watch::channel(0);
         let bar = bar(common, emulation);
-        Self { common, emulation, ledger, phases, progress, bar }
+        let files = Arc::default();
+        Self { common, emulation, ledger, files, phases, progress, bar }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -197,8 +206,14 @@ impl<'a> Crowd<'a> {
         while let Some((number, (client, events))) = signed_in.try_next().await? {
             let picker = Picker::new(Arc::clone(&script), seed, number, names)
                 .map_err(|error| wrong_script(&error))?;
+            let exchange = match names.get(number) {
+                Some(name) => self.exchange(name, &client)?,
+                None => None,
+            };
             let emulated = Emulated {
                 number,
+                exchange,
+                files: self.emulation.files,
                 client,
                 events,
                 ledger: Arc::clone(&self.ledger),
@@ -218,6 +233,25 @@ impl<'a> Crowd<'a> {
         self.enter(Phase::Refreshing);
         self.all(&mut milestones, "learnt who is there").await?;
         Ok((milestones, self.figures().await))
+    }
+
+    /// The files of one client, if the run is to have any.
+    fn exchange(&self, name: &UserName, client: &Client) -> Result<Option<Exchange>, Failure> {
+        if self.emulation.files == 0 {
+            return Ok(None);
+        }
+        let (folder, files) = (self.files_folder(), Arc::clone(&self.files));
+        Ok(Some(Exchange::new(name.clone(), client.clone(), &folder, files)?))
+    }
+
+    /// Where the clients keep what they share and fetch; it is gone after the run.
+    fn files_folder(&self) -> PathBuf {
+        self.common.home.join("emulated-files")
+    }
+
+    fn file_ledger(&self) -> MutexGuard<'_, FileLedger> {
+        // Counting cannot be left half done: it does not panic.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until each client has reached the next thing.
@@ -267,6 +301,11 @@ impl<'a> Crowd<'a> {
             let (is_settled, idle, answers) = {
                 let ledger = self.ledger();
                 (ledger.is_settled(), ledger.idle(Instant::now()), ledger.answers())
+            };
+            let (is_settled, idle, answers) = {
+                let files = self.file_ledger();
+                let idle = idle.min(files.idle(Instant::now()));
+                (is_settled && files.is_settled(), idle, answers + files.ended())
             };
             self.bar.set_position(answers);
             reached = self.reached(reached, answers, start.elapsed(), idle);
@@ -335,6 +374,7 @@ impl<'a> Crowd<'a> {
             seed,
             elapsed,
             tally,
+            files: (self.emulation.files > 0).then(|| self.file_ledger().figures()),
             server,
             p99_max: self.emulation.p99_max,
         }
@@ -462,6 +502,7 @@ mod tests {
             seed: None,
             html: None,
             rooms: 0,
+            files: 0,
             churn: 0,
             offline: 0,
             p99_max: None,

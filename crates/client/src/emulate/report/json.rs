@@ -1,5 +1,6 @@
 //! The report for programs.
 
+use crate::emulate::run::exchange::FileFigures;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ struct JsonReport<'a> {
     leaked: u64,
     left_out: u64,
     moves: JsonMoves,
+    files: Option<FileFigures>,
 }
 
 /// Who came and went; times in seconds.
@@ -114,6 +116,7 @@ impl<'a> JsonReport<'a> {
             leaked: tally.leaked,
             left_out: tally.left_out,
             moves: JsonMoves::new(&tally.movement),
+            files: report.files,
         }
     }
 }

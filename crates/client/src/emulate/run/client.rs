@@ -10,6 +10,7 @@ use chat_protocol::name::{ConversationId, RoomName};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::exchange::{Exchange, News};
 use super::ledger::{CMD, Ledger, TEXT};
 use super::movement::{Move, Mover, Progress};
 use crate::client::{Client, ClientEvent, Events, SendError};
@@ -98,6 +99,9 @@ pub(super) struct OwnRoom {
 pub(super) struct Emulated {
     pub(super) number: usize,
     pub(super) client: Client,
+    /// Its files, and how many percent of the operations are about them.
+    pub(super) exchange: Option<Exchange>,
+    pub(super) files: u32,
     pub(super) events: Events,
     pub(super) ledger: Arc<Mutex<Ledger>>,
     pub(super) picker: Picker,
@@ -177,6 +181,11 @@ impl Emulated {
                 event = self.events.next() => {
                     let Some(event) = event else { return };
                     self.take(event).await;
+                }
+                news = next(self.exchange.as_mut()) => {
+                    if let Some(exchange) = &mut self.exchange {
+                        exchange.see(news);
+                    }
                 }
                 changed = self.phases.changed() => {
                     if changed.is_err() {
@@ -285,6 +294,9 @@ impl Emulated {
     /// Sends the next line, which was due at `at`.
     async fn send(&mut self, at: Instant) {
         self.state.sent += 1;
+        if self.handle_file() {
+            return;
+        }
         let mut place = 0;
         let (tag, sent) = match self.picker.pick().input {
             Input::Text { text } => {
@@ -319,10 +331,30 @@ impl Emulated {
         }
     }
 
+    /// Does something about a file instead, as often as it was asked for.
+    fn handle_file(&mut self) -> bool {
+        let Some(exchange) = &mut self.exchange else { return false };
+        if self.random.below(100) >= u64::from(self.files) {
+            return false;
+        }
+        if let Err(error) = exchange.operate(&mut self.random) {
+            tracing::warn!(client = self.number + 1, %error, "a file was not written");
+        }
+        true
+    }
+
     async fn take(&mut self, event: ClientEvent) {
+        if let (Some(exchange), ClientEvent::Notification(notification)) = (&self.exchange, &event)
+            && exchange.take(notification)
+        {
+            return;
+        }
         match event {
             ClientEvent::Online { .. } => {
                 let is_again = std::mem::replace(&mut self.state.was_online, true);
+                if let Some(exchange) = &self.exchange {
+                    exchange.online();
+                }
                 // The answer may have gone down with the connection.
                 self.state.has_asked = false;
                 let is_sending = matches!(*self.phases.borrow(), Phase::Sending(_));
@@ -445,6 +477,14 @@ impl Emulated {
             }
         }
         self.client.clone().leave().await;
+    }
+}
+
+/// What happens next to the files of a client; never where it has none.
+async fn next(exchange: Option<&mut Exchange>) -> News {
+    match exchange {
+        Some(exchange) => exchange.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,0 +1,279 @@
+//! Files of emulated clients: one shares a small file, another finds it by its keyword, fetches it, and
+//! every byte is compared.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chat_endpoint::Notification;
+use chat_protocol::crypto::sha256;
+use chat_protocol::name::UserName;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::client::Client;
+use crate::emulate::script::Random;
+use crate::transfer::{Listed, TransferEvent, TransferOptions, Transfers};
+
+/// Largest file that is shared: a few chunks, so that a run is not all files.
+const BYTES_MAX: u64 = 200_000;
+
+/// A file is on the list when its owner was told so; whoever asks right then may ask again.
+const FIND_TRIES: u32 = 20;
+
+/// The pause before it does.
+const FIND_PAUSE: Duration = Duration::from_millis(250);
+
+/// Answers of questions that wait to be looked at.
+const FOUND_MAX: usize = 16;
+
+/// What a run says about its files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FileFigures {
+    /// Files put on the list.
+    pub shared: u64,
+    /// Files that others have fetched, every byte as it was shared.
+    pub fetched: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Files that came with other bytes.
+    pub wrong: u64,
+    /// Files that were not found or did not come.
+    pub failed: u64,
+}
+
+/// A file on the list, as its owner knows it.
+#[derive(Debug, Clone)]
+struct OnOffer {
+    owner: UserName,
+    name: String,
+    word: String,
+    digest: [u8; 32],
+}
+
+/// The files of all clients.
+#[derive(Debug, Default)]
+pub(super) struct FileLedger {
+    figures: FileFigures,
+    on_offer: Vec<OnOffer>,
+    /// Begun and not ended.
+    open: u64,
+    /// When something last ended.
+    changed: Option<Instant>,
+}
+
+impl FileLedger {
+    pub(super) fn figures(&self) -> FileFigures {
+        // What is still open when the run is over did not come.
+        FileFigures { failed: self.figures.failed + self.open, ..self.figures }
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open == 0
+    }
+
+    /// How long nothing has ended while something is open.
+    pub(super) fn idle(&self, now: Instant) -> Duration {
+        match self.changed {
+            Some(at) if self.open > 0 => now.saturating_duration_since(at),
+            _ => Duration::MAX,
+        }
+    }
+
+    /// Something has begun.
+    fn begin(&mut self, now: Instant) {
+        self.open += 1;
+        self.changed.get_or_insert(now);
+    }
+
+    /// So many have ended.
+    fn end(&mut self, count: u64, now: Instant) {
+        self.open = self.open.saturating_sub(count);
+        self.changed = Some(now);
+    }
+
+    /// How many have ended: progress.
+    pub(super) fn ended(&self) -> u64 {
+        let FileFigures { shared, fetched, wrong, failed, .. } = self.figures;
+        shared + fetched + wrong + failed
+    }
+}
+
+/// What happens to the files of one client.
+pub(super) enum News {
+    Happened(TransferEvent),
+    Found(Option<Listed>, [u8; 32]),
+}
+
+/// The files of one client.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    me: UserName,
+    transfers: Transfers,
+    happened: mpsc::Receiver<TransferEvent>,
+    found: mpsc::Receiver<(Option<Listed>, [u8; 32])>,
+    finder: mpsc::Sender<(Option<Listed>, [u8; 32])>,
+    ledger: Arc<Mutex<FileLedger>>,
+    folder: PathBuf,
+    made: u64,
+    /// Shared, and not on the list yet.
+    waiting: Vec<OnOffer>,
+    /// What each transfer should bring.
+    expected: HashMap<u32, [u8; 32]>,
+}
+
+impl Exchange {
+    /// With a folder of its own below `root`.
+    pub(super) fn new(
+        me: UserName,
+        client: Client,
+        root: &Path,
+        ledger: Arc<Mutex<FileLedger>>,
+    ) -> std::io::Result<Self> {
+        let folder = root.join(me.as_str());
+        let (shared, downloads) = (folder.join("shared"), folder.join("fetched"));
+        std::fs::create_dir_all(&shared)?;
+        std::fs::create_dir_all(&downloads)?;
+        let options = TransferOptions { downloads, shared, waits: true, accept_from: Vec::new() };
+        let (transfers, happened) = Transfers::new(me.clone(), client, options);
+        let (finder, found) = mpsc::channel(FOUND_MAX);
+        let (made, waiting, expected) = (0, Vec::new(), HashMap::new());
+        let folder = folder.join("shared");
+        Ok(Self { me, transfers, happened, found, finder, ledger, folder, made, waiting, expected })
+    }
+
+    /// Looks at a notification first: `true` if it was about files.
+    pub(super) fn take(&self, notification: &Notification) -> bool {
+        self.transfers.take(notification)
+    }
+
+    /// The connection is there, or there again.
+    pub(super) fn online(&self) {
+        self.transfers.online();
+    }
+
+    /// What happens next.
+    pub(super) async fn next(&mut self) -> News {
+        tokio::select! {
+            Some(event) = self.happened.recv() => News::Happened(event),
+            Some((found, digest)) = self.found.recv() => News::Found(found, digest),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// One operation: fetches a file that somebody else offers, or shares one where there is none.
+    pub(super) fn operate(&mut self, random: &mut Random) -> std::io::Result<()> {
+        let others: Vec<OnOffer> = {
+            let ledger = self.ledger();
+            let is_other = |file: &&OnOffer| file.owner != self.me;
+            ledger.on_offer.iter().filter(is_other).cloned().collect()
+        };
+        match random.choose(&others) {
+            Some(file) if random.below(2) == 0 => self.look_for(file.clone()),
+            _ => self.share(random)?,
+        }
+        Ok(())
+    }
+
+    fn share(&mut self, random: &mut Random) -> std::io::Result<()> {
+        self.made += 1;
+        let (name, word) = (format!("{}.bin", self.made), format!("{} {}", self.me, self.made));
+        let length = usize::try_from(random.below(BYTES_MAX)).unwrap_or(0);
+        let mut content = Vec::with_capacity(length + 8);
+        while content.len() < length {
+            content.extend_from_slice(&random.below(u64::MAX).to_le_bytes());
+        }
+        let path = self.folder.join(&name);
+        std::fs::write(&path, &content)?;
+        let (owner, digest) = (self.me.clone(), sha256(&content));
+        self.ledger().begin(Instant::now());
+        self.waiting.push(OnOffer { owner, name, word: word.clone(), digest });
+        self.transfers.share(path, vec![word], None);
+        Ok(())
+    }
+
+    fn look_for(&self, file: OnOffer) {
+        self.ledger().begin(Instant::now());
+        let (transfers, finder) = (self.transfers.clone(), self.finder.clone());
+        tokio::spawn(async move {
+            let mut found = None;
+            for _ in 0..FIND_TRIES {
+                let findings = transfers.find(std::slice::from_ref(&file.word), None).await;
+                let listed = findings.unwrap_or_default().files.into_iter();
+                let is_it = |listed: &Listed| {
+                    listed.owner == file.owner && listed.details.file.name == file.name
+                };
+                found = listed.into_iter().find(is_it);
+                if found.is_some() {
+                    break;
+                }
+                sleep(FIND_PAUSE).await;
+            }
+            // The client may have ended.
+            finder.send((found, file.digest)).await.ok();
+        });
+    }
+
+    /// Counts what happened.
+    pub(super) fn see(&mut self, news: News) {
+        match news {
+            News::Found(Some(listed), digest) => {
+                let n = self.transfers.fetch(&listed, &[], None);
+                self.expected.insert(n, digest);
+            }
+            News::Found(None, _) => {
+                let mut ledger = self.ledger();
+                ledger.end(1, Instant::now());
+                ledger.figures.failed += 1;
+            }
+            News::Happened(TransferEvent::Listed { .. }) => self.listed(),
+            News::Happened(TransferEvent::Fetched { n, path, .. }) => self.fetched(n, &path),
+            News::Happened(TransferEvent::Failed { n, error }) => {
+                tracing::warn!(client = %self.me, %error, "a file was not fetched");
+                if self.expected.remove(&n).is_some() {
+                    let mut ledger = self.ledger();
+                    ledger.end(1, Instant::now());
+                    ledger.figures.failed += 1;
+                }
+            }
+            News::Happened(TransferEvent::Problem { reason }) => {
+                tracing::warn!(client = %self.me, reason, "a file was not shared");
+            }
+            News::Happened(_) => {}
+        }
+    }
+
+    /// What was shared and is in the folder's listing is on the list now.
+    fn listed(&mut self) {
+        let names = self.transfers.shared_names();
+        let waiting = std::mem::take(&mut self.waiting);
+        let (on_list, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|file| names.contains(&file.name));
+        self.waiting = waiting;
+        let mut ledger = self.ledger();
+        let count = u64::try_from(on_list.len()).unwrap_or(0);
+        ledger.end(count, Instant::now());
+        ledger.figures.shared += count;
+        ledger.on_offer.extend(on_list);
+    }
+
+    fn fetched(&mut self, n: u32, path: &Path) {
+        let Some(digest) = self.expected.remove(&n) else { return };
+        let content = std::fs::read(path).unwrap_or_default();
+        let mut ledger = self.ledger();
+        ledger.end(1, Instant::now());
+        if sha256(&content) == digest {
+            ledger.figures.fetched += 1;
+            ledger.figures.bytes += u64::try_from(content.len()).unwrap_or(0);
+        } else {
+            ledger.figures.wrong += 1;
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, FileLedger> {
+        // Counting cannot be left half done: it does not panic.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
