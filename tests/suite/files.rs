@@ -238,3 +238,73 @@ fn several_holders_give_parts_of_one_file() {
         holder.stdout.wait_for("a part was given", |line| line.contains("\"gave\""));
     }
 }
+
+/// Goal: a file can be fetched while its owner is away, by those it was for, from a copy that the hub
+/// cannot read. Method: a copy with a canary, the owner gone, the hub restarted; the hub's files searched.
+#[test]
+fn a_copy_left_at_the_server_is_fetched_while_its_owner_is_away() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    bob.run(&["users"]).assert_code(0);
+    let mut content = bytes(300_000);
+    let canary = b"canary-in-a-copied-file";
+    content[100_000..100_000 + canary.len()].copy_from_slice(canary);
+    let keywords = "[user bob]\nnotes, notes.txt";
+    let shared = folder(&rig, "shared", keywords, &[("notes.txt", &content)]);
+    let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);
+    sharing.stdout.wait_for("a copy is kept", |line| line.contains("\"copied\""));
+    sharing.terminate();
+    sharing.wait().assert_code(0);
+    server.restart(&rig, &[]);
+    // Bob's device takes the key of the copy from its conversation with alice.
+    bob.run(&["listen", "--for", "2s"]).assert_code(124);
+    let target = rig.path("notes.txt");
+    bob.run(&["get", "alice", "notes.txt", "-o", target.to_str().unwrap()]).assert_code(0);
+    assert!(std::fs::read(&target).unwrap() == content);
+    let copies = files_below(&rig.data().join("files"));
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    for file in files_below(&rig.data()) {
+        let stored = std::fs::read(&file).unwrap_or_default();
+        let found = stored.windows(canary.len()).any(|part| part == canary);
+        assert!(!found, "the hub can read what stands in {}", file.display());
+    }
+}
+
+/// Goal: a name from outside never leads out of the folder, is never hidden, and overwrites nothing.
+/// Method: files with hostile names are sent to somebody who takes everything; every name that arrives
+/// is looked at. The 495 names of the reduction itself are tested beside it.
+#[test]
+fn hostile_names_stay_in_the_folder() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let target = rig.path("downloads");
+    std::fs::create_dir_all(&target).unwrap();
+    let folder = target.to_str().unwrap();
+    let bobs = bob.start(&["--downloads", folder, "--accept-from", "alice"]);
+    bobs.stdout.wait_for_part("connected to");
+    let mut alices = alice.chat();
+    let source = rig.path("hostile");
+    std::fs::create_dir_all(&source).unwrap();
+    let names =
+        ["-rf", ".bashrc", "a\u{1b}[2Jb", "con", "x\u{202e}gpj.exe", "two  words ", "..\\up"];
+    for name in names {
+        let path = source.join(name);
+        std::fs::write(&path, name).unwrap();
+        alices.type_line(&format!("/send '{}' bob", path.display()));
+    }
+    bobs.stdout.wait_for_count(names.len(), |line| line.contains("is here, checked"));
+    let arrived: Vec<_> = std::fs::read_dir(&target)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(arrived.len(), names.len(), "{arrived:?}");
+    for name in &arrived {
+        let is_safe = |c: char| c.is_ascii_alphanumeric() || "._ -()".contains(c);
+        assert!(name.chars().all(is_safe) && !name.starts_with(['.', '-']), "{name:?}");
+        let mode = std::fs::metadata(target.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name:?}");
+    }
+    assert!(!bobs.stdout.text().contains('\u{1b}'), "a name reached the terminal as it was");
+}
