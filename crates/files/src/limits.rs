@@ -25,9 +25,9 @@ pub const STAMP_COARSE_MS: u64 = 2_000;
 /// Hashes in the cache: every file that can be offered, and as many that were offered before.
 pub const CACHE_ENTRIES_MAX: usize = 2 * FILES_MAX;
 
-/// A part's state is saved at least once for this many chunks (4 MiB): two syncs are then a small
-/// share of the writing.
-pub const SAVE_CHUNKS_MAX: u32 = 64;
+/// A part's state is saved at least once for this many chunks (32 MiB): two syncs are then a small
+/// share of the writing, and what an end costs stays under a second of a fast line.
+pub const SAVE_CHUNKS_MAX: u32 = 512;
 
 /// … and at least this many times for one file, so that an end at any moment costs at most a
 /// thirty-second of it (a chunk, if it has fewer).

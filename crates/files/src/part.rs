@@ -11,7 +11,7 @@
 //! is written beside the old one, synced, and takes its place by a rename, which is synced too. So at any end of the program
 //! or of the power the state on the disk is whole, and what it claims is there.
 //!
-//! **What an end costs.** A state is saved for every [`SAVE_CHUNKS_MAX`] chunks (4 MiB) and for every
+//! **What an end costs.** A state is saved for every [`SAVE_CHUNKS_MAX`] chunks (32 MiB) and for every
 //! thirty-second part of a file, whichever is less. At most so much travels again: of a file that was
 //! interrupted at 60 % no more than 44 %.
 //!
