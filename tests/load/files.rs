@@ -62,9 +62,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let chunks = u32::try_from(arguments.messages).context("too many chunks")?;
     let (start, cpu) = (Instant::now(), cpu_seconds(arguments.pid)?);
-    let (given, taken) = tokio::join!(give(giver, header, chunks), receive(taker, tid));
-    given?;
-    let bytes = taken?;
+    let (sent, received) = tokio::join!(give(giver, header, chunks), receive(taker, tid));
+    sent?;
+    let bytes = received?;
     Ok(Outcome {
         sent: arguments.messages,
         delivered: bytes / FILE_CHUNK_BYTES,

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Connector};
-use crate::driver::{self, FeedAction, Order, Whom};
+use crate::driver::{self, FeedAction, FileOrder, Order, Whom};
 use crate::exit::ExitStatus;
 use crate::history::History;
 use crate::home::{HomeError, OwnDevice};
@@ -299,7 +299,7 @@ impl Client {
 
     /// Says something about a file in a conversation.
     pub(crate) async fn note_file(&self, cid: ConversationId, note: FileNote) -> Option<MessageId> {
-        self.ask(|reply| Order::NoteFile { cid, note: Box::new(note), reply }).await
+        self.ask(|reply| Order::Files(FileOrder::Note { cid, note: Box::new(note), reply })).await
     }
 
     /// Changes the server's list of what this person shares; answered under the id. Nothing
@@ -309,13 +309,13 @@ impl Client {
         offers: Vec<Offer>,
         ended: Vec<MessageId>,
     ) -> Option<MessageId> {
-        self.ask(|reply| Order::Share { offers, ended, reply }).await.flatten()
+        self.ask(|reply| Order::Files(FileOrder::Share { offers, ended, reply })).await.flatten()
     }
 
     /// Asks for a page of the server's list of files; answered under the id. Nothing without a
     /// connection.
     pub(crate) async fn find(&self, query: Query) -> Option<MessageId> {
-        self.ask(|reply| Order::Find { query, reply }).await.flatten()
+        self.ask(|reply| Order::Files(FileOrder::Find { query, reply })).await.flatten()
     }
 
     /// Whether a message of this process is about a file, and its answers with it.
@@ -330,7 +330,7 @@ impl Client {
 
     /// The way in for the connection that carries files.
     pub(crate) async fn files_door(&self) -> Option<FilesDoor> {
-        self.ask(|reply| Order::FilesDoor { reply }).await
+        self.ask(|reply| Order::Files(FileOrder::Door { reply })).await
     }
 
     /// A durable event was dealt with and need not be told again.

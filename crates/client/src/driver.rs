@@ -17,8 +17,6 @@ use chat_endpoint::{
     CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, RoomAction, Roster, SendError,
 };
 use chat_oplog::CryptoTrace;
-use chat_protocol::content::files::FileNote;
-use chat_protocol::file::catalogue::{Offer, Query};
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use tokio::sync::mpsc::error::TrySendError;
@@ -29,15 +27,17 @@ use crate::client::{ClientEvent, ClientOptions, Notes, Status, Stopped};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
-use crate::sign_in::{Door, FilesDoor, OpenHome, StartError, Started};
+use crate::sign_in::{Door, OpenHome, StartError, Started};
 
 mod answers;
+mod files;
 mod journal;
 mod link;
 mod recorder;
 mod step;
 
 use answers::Answers;
+pub(crate) use files::FileOrder;
 use journal::Journal;
 use link::{Link, LinkEvent};
 use recorder::Recorder;
@@ -93,23 +93,7 @@ pub(crate) enum Order {
         room: RoomName,
         reply: oneshot::Sender<Option<Roster>>,
     },
-    NoteFile {
-        cid: ConversationId,
-        note: Box<FileNote>,
-        reply: oneshot::Sender<MessageId>,
-    },
-    Share {
-        offers: Vec<Offer>,
-        ended: Vec<MessageId>,
-        reply: oneshot::Sender<Option<MessageId>>,
-    },
-    Find {
-        query: Query,
-        reply: oneshot::Sender<Option<MessageId>>,
-    },
-    FilesDoor {
-        reply: oneshot::Sender<FilesDoor>,
-    },
+    Files(FileOrder),
     Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),

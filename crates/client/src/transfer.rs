@@ -122,6 +122,14 @@ pub enum TransferError {
     /// A file of ours that cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A file that I named and that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Named {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: SourceError,
+    },
     /// A file that cannot be kept.
     #[error(transparent)]
     Part(#[from] PartError),
@@ -164,6 +172,7 @@ impl TransferError {
             Self::Part(_) | Self::Home(_) | Self::Folder(_) => ExitStatus::Storage,
             Self::Connect(error) => error.exit_status(),
             Self::Source(_)
+            | Self::Named { .. }
             | Self::Share(_)
             | Self::Name(_)
             | Self::NotShared { .. }
@@ -482,7 +491,7 @@ impl Shared {
                 self.was_offered(&said, *offer, file.clone());
             }
             FileNote::Index { key: index } if !is_mine => {
-                let (keep, index) = (self.keep.clone(), index.clone());
+                let (keep, index) = (self.keep.clone(), *index);
                 let shared = Arc::clone(self);
                 tokio::task::spawn_blocking(move || {
                     match index::learn(&keep, &said.cid, &said.from, &index) {

@@ -1,7 +1,7 @@
 //! What commands about files do, and what is shown of transfers.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use chat_protocol::sanitise;
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ impl Talk {
                 });
                 Said::default()
             }
-            FileCommand::Get { n, folder } => self.get(n, folder),
+            FileCommand::Get { n, folder } => self.get(n, folder.as_deref()),
             FileCommand::Share { path, words, audience } => {
                 self.files.transfers.share(path, words, audience);
                 Said::default()
@@ -110,7 +110,7 @@ impl Talk {
         }
     }
 
-    fn get(&mut self, n: u32, folder: Option<PathBuf>) -> Said {
+    fn get(&mut self, n: u32, folder: Option<&Path>) -> Said {
         let at = usize::try_from(n).ok().and_then(|n| n.checked_sub(1));
         let Some(listed) = at.and_then(|at| self.files.listing.get(at)).cloned() else {
             return self.error("this number is not on the list; /files or /find shows one");
@@ -119,7 +119,7 @@ impl Talk {
             return self.error("this file is your own");
         }
         let same = self.files.listing.clone();
-        let n = self.files.transfers.fetch(&listed, &same, folder.as_deref());
+        let n = self.files.transfers.fetch(&listed, &same, folder);
         self.began(n, &listed.details.file.name, listed.owner.as_str(), listed.details.file.size)
     }
 

@@ -241,6 +241,36 @@ impl Journal {
                 outcome: Some(if *readable { Outcome::Ok } else { Outcome::Refused }),
                 ..self.about("message.delivered", id)
             },
+            Event::Started { .. } | Event::Output { .. } | Event::Ended { .. } => {
+                self.about_command(event)
+            }
+            Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::MemberChanged { .. }
+            | Event::Topic { .. }
+            | Event::Retention { .. } => self.about_rooms(event),
+            Event::Complaint { code, reason, .. } => Operation {
+                level: Level::Warn,
+                outcome: Some(Outcome::Refused),
+                code: Some(code.as_str().into()),
+                reason: Some(reason.as_str().into()),
+                ..self.line("server.complaint")
+            },
+            Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
+            Event::Shared { .. }
+            | Event::Found { .. }
+            | Event::Presence { .. }
+            | Event::People { .. }
+            | Event::Rooms { .. }
+            | Event::Subscriptions { .. }
+            | Event::Refreshed { .. } => return,
+        };
+        self.log.write(&operation);
+    }
+
+    /// The line for what became of a command.
+    fn about_command<'a>(&'a self, event: &'a Event) -> Operation<'a> {
+        match event {
             Event::Started { re, .. } => {
                 Operation { outcome: Some(Outcome::Ok), ..self.about("command.started", re) }
             }
@@ -257,18 +287,13 @@ impl Journal {
                 reason: (!reason.is_empty()).then(|| reason.as_str().into()),
                 ..self.about("command.ended", re)
             },
-            Event::Joined { cid, .. } => self.in_room("room.join", cid, None),
-            Event::Left { cid, .. } => self.in_room("room.leave", cid, None),
-            Event::MemberChanged { cid, who, .. } => self.in_room("room.member", cid, Some(who)),
-            Event::Topic { cid, by, .. } => self.in_room("room.topic", cid, Some(by)),
-            Event::Retention { cid, by, .. } => self.in_room("room.retention", cid, Some(by)),
-            Event::Complaint { code, reason, .. } => Operation {
-                level: Level::Warn,
-                outcome: Some(Outcome::Refused),
-                code: Some(code.as_str().into()),
-                reason: Some(reason.as_str().into()),
-                ..self.line("server.complaint")
-            },
+            _ => self.line("command"),
+        }
+    }
+
+    /// The line for what somebody's program or the hub says about files.
+    fn about_files<'a>(&'a self, event: &'a Event) -> Operation<'a> {
+        match event {
             Event::File { id, cid, from, .. } => Operation {
                 peer: Some(from.as_str().into()),
                 conversation: Some(conversation(cid).into()),
@@ -281,15 +306,20 @@ impl Journal {
                 reason: Some(reason.as_str().into()),
                 ..self.about("file.list", id)
             },
-            Event::Shared { .. }
-            | Event::Found { .. }
-            | Event::Presence { .. }
-            | Event::People { .. }
-            | Event::Rooms { .. }
-            | Event::Subscriptions { .. }
-            | Event::Refreshed { .. } => return,
-        };
-        self.log.write(&operation);
+            _ => self.line("file"),
+        }
+    }
+
+    /// The line for what has changed in a room.
+    fn about_rooms<'a>(&'a self, event: &'a Event) -> Operation<'a> {
+        match event {
+            Event::Joined { cid, .. } => self.in_room("room.join", cid, None),
+            Event::Left { cid, .. } => self.in_room("room.leave", cid, None),
+            Event::MemberChanged { cid, who, .. } => self.in_room("room.member", cid, Some(who)),
+            Event::Topic { cid, by, .. } => self.in_room("room.topic", cid, Some(by)),
+            Event::Retention { cid, by, .. } => self.in_room("room.retention", cid, Some(by)),
+            _ => self.line("room"),
+        }
     }
 
     /// The line for what has happened in a room.

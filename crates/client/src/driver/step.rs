@@ -1,7 +1,6 @@
 //! One step: everything that is ready goes in, one commit, then everything comes out.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use chat_endpoint::store::Change;
 use chat_endpoint::{Event, Notification, SendError, Step};
@@ -14,13 +13,12 @@ use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
-use crate::sign_in::FilesDoor;
 
 /// What is to be said once the step is durable.
 #[derive(Default)]
-struct Replies {
+pub(super) struct Replies {
     sent: Vec<(Sent, Result<MessageId, SendError>)>,
-    noted: Vec<(tokio::sync::oneshot::Sender<MessageId>, MessageId)>,
+    pub(super) noted: Vec<(tokio::sync::oneshot::Sender<MessageId>, MessageId)>,
     online: Option<Box<Session>>,
     rolled_back: bool,
     /// Go away, with a goodbye or without.
@@ -177,26 +175,7 @@ impl Driver {
                 self.journal.run(&target, digest, &sent);
                 replies.sent.push((reply, sent));
             }
-            Order::NoteFile { cid, note, reply } => {
-                let id = endpoint.note_file(now_ms, cid, *note);
-                self.answers.expect(&Ok(id));
-                self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-                replies.noted.push((reply, id));
-            }
-            Order::Share { offers, ended, reply } => {
-                let online = matches!(self.link, Link::Online { .. });
-                // Whoever asked may be gone.
-                reply.send(online.then(|| endpoint.share(offers, ended))).ok();
-            }
-            Order::Find { query, reply } => {
-                let online = matches!(self.link, Link::Online { .. });
-                // Whoever asked may be gone.
-                reply.send(online.then(|| endpoint.find(query))).ok();
-            }
-            Order::FilesDoor { reply } => {
-                // Whoever asked may be gone.
-                reply.send(FilesDoor::new(&self.door, self.device.clone())).ok();
-            }
+            Order::Files(order) => self.obey_about_files(now_ms, order, replies),
             Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
             Order::Room { room, action, reply } => {
                 let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
@@ -204,11 +183,7 @@ impl Driver {
                 replies.sent.push((reply, asked));
             }
             Order::Feed { action, reply } => {
-                let asked = Ok(match action {
-                    FeedAction::Subscribe(to) => endpoint.subscribe(now_ms, &to),
-                    FeedAction::Unsubscribe(from) => endpoint.unsubscribe(now_ms, &from),
-                    FeedAction::Remove(who) => endpoint.remove_subscriber(now_ms, &who),
-                });
+                let asked = Ok(self.act_on_feed(now_ms, action));
                 self.answers.expect(&asked);
                 replies.sent.push((reply, asked));
             }
@@ -241,6 +216,14 @@ impl Driver {
             Order::GoAway { goodbye } => replies.away = Some(goodbye),
             Order::ComeBack => replies.comes_back = true,
             Order::Close { reply } => replies.close = Some(reply),
+        }
+    }
+
+    fn act_on_feed(&mut self, now_ms: u64, action: FeedAction) -> MessageId {
+        match action {
+            FeedAction::Subscribe(to) => self.endpoint.subscribe(now_ms, &to),
+            FeedAction::Unsubscribe(from) => self.endpoint.unsubscribe(now_ms, &from),
+            FeedAction::Remove(who) => self.endpoint.remove_subscriber(now_ms, &who),
         }
     }
 

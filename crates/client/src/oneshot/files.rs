@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::name::{ConversationId, UserName};
@@ -10,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::{Task, interrupted, note, print_json, print_line};
 use crate::client::ClientEvent;
@@ -18,6 +20,12 @@ use crate::exit::ExitStatus;
 use crate::show::files as show;
 use crate::start::{self, Failure};
 use crate::transfer::{Findings, Listed, TransferError, TransferEvent, TransferOptions, Transfers};
+
+/// How often is looked whether all offers can be read.
+const KEY_LOOKS: u32 = 8;
+
+/// The pause between two looks.
+const KEY_PAUSE: Duration = Duration::from_millis(250);
 
 /// A task whose notifications about files go to its transfers.
 struct Desk {
@@ -69,18 +77,24 @@ impl Desk {
         Ok(())
     }
 
-    async fn find(
-        &mut self,
-        words: &[String],
-        owner: Option<UserName>,
-    ) -> Result<Findings, Failure> {
+    /// Looks for files. What tells the keys of sealed offers may still be coming in after the sign-in.
+    async fn find(&mut self, words: &[String]) -> Result<Findings, Failure> {
         let transfers = self.transfers.clone();
-        let work = async move { transfers.find(words, owner).await };
-        self.until(work, |_event| Ok(None)).await?.map_err(failed)
+        let work = async move {
+            for _ in 0..KEY_LOOKS {
+                let all = transfers.find(&[], None).await?;
+                if all.unreadable == 0 {
+                    break;
+                }
+                sleep(KEY_PAUSE).await;
+            }
+            transfers.find(words, None).await
+        };
+        self.until(work, |_event| Ok(None)).await?.map_err(|error| failed(&error))
     }
 }
 
-fn failed(error: TransferError) -> Failure {
+fn failed(error: &TransferError) -> Failure {
     Failure::Other { status: error.exit_status(), reason: error.to_string() }
 }
 
@@ -99,7 +113,7 @@ fn print(task_is_json: bool, lines: Vec<(String, Value)>) -> Result<(), Failure>
 pub async fn find(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> {
     let mut desk = Desk::open(common, false).await?;
     let found = tokio::select! {
-        found = desk.find(words, None) => found?,
+        found = desk.find(words) => found?,
         () = interrupted() => return Ok(ExitStatus::Interrupted),
     };
     if common.json {
@@ -155,7 +169,9 @@ pub async fn share(
             if json {
                 print(true, lines)?;
             } else if !quiet {
-                lines.iter().for_each(|(line, _)| note(line));
+                for (line, _) in &lines {
+                    note(line);
+                }
             }
             Ok(None)
         })
@@ -174,8 +190,14 @@ pub async fn get(
 ) -> Result<ExitStatus, Failure> {
     let mut desk = Desk::open(common, waits).await?;
     let (folder, rename) = target(common, output);
+    if let Some(to) = rename.as_deref().filter(|to| to.symlink_metadata().is_ok()) {
+        return Err(Failure::Other {
+            status: ExitStatus::Usage,
+            reason: format!("{} is there already and is not overwritten", to.display()),
+        });
+    }
     let work = async {
-        let list = desk.find(&[], None).await?.files;
+        let list = desk.find(&[]).await?.files;
         let is_wanted =
             |listed: &&Listed| listed.owner == *owner && listed.details.file.name == name;
         let Some(wanted) = list.iter().find(is_wanted).cloned() else {
@@ -222,7 +244,7 @@ async fn fetched(
     let ended = desk
         .until(std::future::pending(), |event| match event {
             TransferEvent::Fetched { ref path, .. } => Ok(Some(Ok((path.clone(), event)))),
-            TransferEvent::Failed { error, .. } => Ok(Some(Err(failed(error)))),
+            TransferEvent::Failed { error, .. } => Ok(Some(Err(failed(&error)))),
             TransferEvent::Progress { done, size, .. } => {
                 bar.set_length(size);
                 bar.set_position(done);
@@ -234,7 +256,9 @@ async fn fetched(
                 if json {
                     print(true, lines)?;
                 } else {
-                    lines.iter().for_each(|(line, _)| bar.suspend(|| note(line)));
+                    for (line, _) in &lines {
+                        bar.suspend(|| note(line));
+                    }
                 }
                 Ok(None)
             }
@@ -255,6 +279,11 @@ fn bar(common: &Common) -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Whether both name one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
 /// Gives the file the name that was asked for, never over another one, and says where it is.
 fn finish(
     common: &Common,
@@ -262,7 +291,8 @@ fn finish(
     rename: Option<&Path>,
     event: TransferEvent,
 ) -> Result<ExitStatus, Failure> {
-    if let Some(to) = rename {
+    // The owner's name for it may be the very one that was asked for.
+    if let Some(to) = rename.filter(|to| !is_same(to, &path)) {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         renameat_with(CWD, &path, CWD, to, RenameFlags::NOREPLACE).map_err(|error| {
             let reason = format!(

@@ -73,9 +73,10 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Retention { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
         // Who asked for the list shows the half that was asked for.
-        Event::Subscriptions { .. } => Vec::new(),
         // What programs say to each other about files is told by what becomes of the files.
-        Event::File { .. }
+        // Who asked for a list shows the half that was asked for.
+        Event::Subscriptions { .. }
+        | Event::File { .. }
         | Event::Shared { .. }
         | Event::Found { .. }
         | Event::ListRefused { .. }

@@ -77,8 +77,8 @@ pub enum FileCommand {
     },
 }
 
-fn command(command: FileCommand) -> Result<Input, InputError> {
-    Ok(Input::Slash(SlashCommand::File(command)))
+fn command(command: FileCommand) -> Input {
+    Input::Slash(SlashCommand::File(command))
 }
 
 /// `/share FILE WORDS… [for WHOM]`.
@@ -98,7 +98,7 @@ pub(super) fn share(row: &'static SlashRow, rest: &str) -> Result<Input, InputEr
     if words.is_empty() {
         row.needs("words that find the file", "")?;
     }
-    command(FileCommand::Share { path, words, audience })
+    Ok(command(FileCommand::Share { path, words, audience }))
 }
 
 /// `#room`, `ALL`, or the name of a user.
@@ -117,7 +117,7 @@ fn recipient(whom: &str) -> Result<Recipient, InputError> {
 /// `/unshare FILE`.
 pub(super) fn unshare(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let name = one(row, "the name of a shared file", rest)?;
-    command(FileCommand::Unshare { name })
+    Ok(command(FileCommand::Unshare { name }))
 }
 
 /// `/keep FILE [DAYS]`.
@@ -129,18 +129,18 @@ pub(super) fn keep(row: &'static SlashRow, rest: &str) -> Result<Input, InputErr
         None => KEPT_DAYS_DEFAULT,
     };
     surplus(row, words.next())?;
-    command(FileCommand::Keep { name, days })
+    Ok(command(FileCommand::Keep { name, days }))
 }
 
 /// `/find WORDS`.
 pub(super) fn find(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let words = words::split(row.needs("words", rest)?)?;
-    command(FileCommand::Find { words })
+    Ok(command(FileCommand::Find { words }))
 }
 
 /// `/files [WORDS]`.
 pub(super) fn files(_: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
-    command(FileCommand::Find { words: words::split(rest)? })
+    Ok(command(FileCommand::Find { words: words::split(rest)? }))
 }
 
 /// `/get N [FOLDER]`.
@@ -149,7 +149,7 @@ pub(super) fn get(row: &'static SlashRow, rest: &str) -> Result<Input, InputErro
     let n = number(row, words.next())?;
     let folder = words.next().map(PathBuf::from);
     surplus(row, words.next())?;
-    command(FileCommand::Get { n, folder })
+    Ok(command(FileCommand::Get { n, folder }))
 }
 
 /// `/send FILE USER`.
@@ -159,7 +159,7 @@ pub(super) fn send(row: &'static SlashRow, rest: &str) -> Result<Input, InputErr
     let path = PathBuf::from(row.needs(what, words.next().as_deref().unwrap_or_default())?);
     let to = input::user(row.needs(what, words.next().as_deref().unwrap_or_default())?)?;
     surplus(row, words.next())?;
-    command(FileCommand::Send { path, to })
+    Ok(command(FileCommand::Send { path, to }))
 }
 
 /// `/accept [N]`, `/decline [N]`.
@@ -169,12 +169,12 @@ pub(super) fn answer(
     answer: fn(Option<u32>) -> FileCommand,
 ) -> Result<Input, InputError> {
     let n = if rest.is_empty() { None } else { Some(number(row, Some(rest.to_owned()))?) };
-    command(answer(n))
+    Ok(command(answer(n)))
 }
 
 /// `/cancel N`.
 pub(super) fn cancel(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
-    command(FileCommand::Cancel { n: number(row, Some(rest.to_owned()))? })
+    Ok(command(FileCommand::Cancel { n: number(row, Some(rest.to_owned()))? }))
 }
 
 /// `/transfers`.

@@ -10,19 +10,22 @@ use tokio::sync::mpsc;
 /// Answers that came before their question's id was known to whoever asked: a few, for an instant.
 const EARLY_MAX: usize = 64;
 
+/// Events that answer one question: kept, delivered, and the answer itself. More would be a repetition.
+const ANSWERS_MAX: usize = 8;
+
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Answers(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: HashMap<MessageId, mpsc::UnboundedSender<Event>>,
+    waiting: HashMap<MessageId, mpsc::Sender<Event>>,
     early: VecDeque<(MessageId, Event)>,
 }
 
 /// What comes in answer to one question. Dropping it ends the waiting.
 #[derive(Debug)]
-pub(super) struct Answer(mpsc::UnboundedReceiver<Event>);
+pub(super) struct Answer(mpsc::Receiver<Event>);
 
 impl Answer {
     /// The next event that answers.
@@ -34,15 +37,15 @@ impl Answer {
 impl Answers {
     /// Waits for what answers this id.
     pub(super) fn expect(&self, id: MessageId) -> Answer {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(ANSWERS_MAX);
         let mut state = self.state();
         let (mine, others) =
             std::mem::take(&mut state.early).into_iter().partition(|(of, _)| *of == id);
         state.early = others;
         let mine: VecDeque<_> = mine;
         for (_, event) in mine {
-            // The receiver is still here.
-            sender.send(event).ok();
+            // The receiver is still here, and empty.
+            sender.try_send(event).ok();
         }
         state.waiting.retain(|_, waiting| !waiting.is_closed());
         state.waiting.insert(id, sender);
@@ -53,8 +56,8 @@ impl Answers {
     pub(super) fn answer(&self, id: MessageId, event: Event) {
         let mut state = self.state();
         if let Some(waiting) = state.waiting.get(&id) {
-            // Whoever waited may be gone.
-            waiting.send(event).ok();
+            // Whoever waited may be gone, or has heard enough.
+            waiting.try_send(event).ok();
             return;
         }
         if state.early.len() >= EARLY_MAX {

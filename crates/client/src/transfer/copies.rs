@@ -31,15 +31,15 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// A copy that somebody has left: a row of the home.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Copy {
-    pub(super) owner: UserName,
     pub(super) tid: Nonce16,
     pub(super) key: B64Array<32>,
     pub(super) until: u64,
     pub(super) file: Manifest,
 }
 
-fn row(offer: &MessageId) -> String {
-    format!("copy/{offer}")
+/// An offer is an owner's: another one who names its id must not take its place.
+fn row(owner: &UserName, offer: &MessageId) -> String {
+    format!("copy/{owner}/{offer}")
 }
 
 impl Shared {
@@ -105,14 +105,14 @@ impl Shared {
     pub(super) fn keep_copy(&self, said: &Said, note: &FileNote) -> Result<(), TransferError> {
         let FileNote::Copy { offer, tid, key, until, file } = note else { return Ok(()) };
         let (tid, until, file) = (*tid, *until, file.clone());
-        let copy = Copy { owner: said.from.clone(), tid, key: key.clone(), until, file };
-        Ok(self.keep.put(&row(offer), &copy)?)
+        let copy = Copy { tid, key: *key, until, file };
+        Ok(self.keep.put(&row(&said.from, offer), &copy)?)
     }
 
     /// The copy of an offer, if its owner has left one that is still there.
     pub(super) fn copy(&self, offer: &MessageId, owner: &UserName) -> Option<Copy> {
-        let copy: Copy = self.keep.get(&row(offer)).ok().flatten()?;
-        (copy.owner == *owner && copy.until > now_ms()).then_some(copy)
+        let copy: Copy = self.keep.get(&row(owner, offer)).ok().flatten()?;
+        (copy.until > now_ms()).then_some(copy)
     }
 }
 

@@ -89,7 +89,8 @@ impl Shared {
             TransferError::Refused { code: code::NOT_ALLOWED.to_owned(), reason }
         })?;
         let at = FileAt::Named(path.to_owned());
-        let source = aside(move || at.open()).await??;
+        let named = |source| TransferError::Named { path: path.to_owned(), source };
+        let source = aside(move || at.open()).await?.map_err(named)?;
         let file = source.manifest().clone();
         let offer = MessageId::new(now_ms(), random());
         let mine = Mine { to: to.clone(), name: file.name.clone(), path: path.to_owned() };

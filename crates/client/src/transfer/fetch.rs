@@ -37,13 +37,16 @@ const WANT_MS: u64 = 10 * 60 * 1_000;
 
 /// An owner who is here answers within this time, or no program of theirs gives the file: reading a
 /// large file through for its tree takes seconds.
-const GIVE_MAX: Duration = Duration::from_secs(60);
+const GIVE_MAX: Duration = Duration::from_mins(1);
 
 /// Rounds without a single new chunk before the transfer is given up.
 const IDLE_ROUNDS_MAX: u32 = 5;
 
 /// The pause before another round; doubled with each that brought nothing.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// How often is looked for the key of a copy, with a [`PAUSE`] between.
+const COPY_LOOKS: u32 = 6;
 
 /// Progress is told so often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -176,7 +179,9 @@ impl Fetch {
             let (holder, share) =
                 ended.map_err(|error| TransferError::Internal(error.to_string()))?;
             if let Share::No(error) = share {
-                self.holders.retain(|other| other.offer != holder.offer);
+                let is_other =
+                    |other: &Holder| (&other.owner, other.offer) != (&holder.owner, holder.offer);
+                self.holders.retain(is_other);
                 refused = Some(error);
             }
         }
@@ -216,8 +221,7 @@ impl Task {
         let holder = self.holder.clone();
         let ended = self.ask_and_take().await;
         let share = match ended {
-            Ok(()) => Share::Ended,
-            Err(TransferError::Offline | TransferError::Connect(_)) => Share::Ended,
+            Ok(()) | Err(TransferError::Offline | TransferError::Connect(_)) => Share::Ended,
             Err(error) => Share::No(error),
         };
         (holder, share)
@@ -225,12 +229,11 @@ impl Task {
 
     async fn ask_and_take(self) -> Result<(), TransferError> {
         let copy = if self.holder.online { None } else { self.copy().await? };
-        let (tid, key, parts) = match copy {
-            Some(copy) => (copy.tid, copy.key.0, self.parts.clone()),
-            None => {
-                let (tid, key) = self.ask().await?;
-                (tid, key, Vec::new())
-            }
+        let (tid, key, parts) = if let Some(copy) = copy {
+            (copy.tid, copy.key.0, self.parts.clone())
+        } else {
+            let (tid, key) = self.ask().await?;
+            (tid, key, Vec::new())
         };
         let channel = self.shared.channels.get().await?;
         let from = self.holder.owner.clone();
@@ -240,11 +243,20 @@ impl Task {
         aside(move || taking.run()).await?
     }
 
-    /// The copy that an owner who is away has left of this very file.
+    /// The copy that an owner who is away has left of this very file. Its key may be among what is still
+    /// coming in after a sign-in.
     async fn copy(&self) -> Result<Option<Copy>, TransferError> {
-        let (shared, holder) = (Arc::clone(&self.shared), self.holder.clone());
-        let copy = aside(move || shared.copy(&holder.offer, &holder.owner)).await?;
-        Ok(copy.filter(|copy| (copy.file.root, copy.file.size) == (self.file.root, self.file.size)))
+        let file = (self.file.root, self.file.size);
+        for _ in 0..COPY_LOOKS {
+            let (shared, holder) = (Arc::clone(&self.shared), self.holder.clone());
+            let copy = aside(move || shared.copy(&holder.offer, &holder.owner)).await?;
+            let copy = copy.filter(|copy| (copy.file.root, copy.file.size) == file);
+            if copy.is_some() {
+                return Ok(copy);
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(None)
     }
 
     /// Asks the owner, and waits for the key.

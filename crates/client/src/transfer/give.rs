@@ -29,7 +29,7 @@ use super::{Said, Shared, TransferError, TransferEvent, aside};
 use crate::clock::now_ms;
 
 /// A request that waits longer than this for its turn is refused: whoever asked has asked again.
-const TURN_MAX: Duration = Duration::from_secs(60);
+const TURN_MAX: Duration = Duration::from_mins(1);
 
 /// What is wanted.
 #[derive(Debug)]
@@ -192,7 +192,7 @@ impl Sending {
     /// The same for a copy that the hub keeps: waits until it is kept, and returns until when, Unix time
     /// in milliseconds.
     pub(super) fn run_to_keep(mut self) -> Result<u64, (String, String)> {
-        let lost = || ("".to_owned(), "the connection is gone".to_owned());
+        let lost = || (String::new(), "the connection is gone".to_owned());
         let mut credit = 0;
         for index in 0..self.source.manifest().chunks() {
             while credit == 0 {

@@ -38,10 +38,10 @@ pub(super) fn current(
 ) -> Result<Current, HomeError> {
     let name = format!("own/{cid}");
     let own = keep.get::<Own>(&name)?.filter(|own| own.told.is_subset(members));
-    let key = own.as_ref().map_or_else(|| B64Array(random()), |own| own.key.clone());
+    let key = own.as_ref().map_or_else(|| B64Array(random()), |own| own.key);
     let announce = own.is_none_or(|own| own.told != *members);
     if announce {
-        keep.put(&name, &Own { key: key.clone(), told: members.clone() })?;
+        keep.put(&name, &Own { key, told: members.clone() })?;
     }
     Ok(Current { key: IndexKey::new(key.0), announce })
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn names(names: &[&str]) -> BTreeSet<UserName> {
-        names.iter().map(|name| UserName::new(*name).unwrap()).collect()
+        names.iter().map(|name| UserName::new(name).unwrap()).collect()
     }
 
     #[test]

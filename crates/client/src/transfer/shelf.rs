@@ -199,13 +199,12 @@ fn open(
     unsaid: Audience,
     keep: &Keep,
 ) -> Result<SharedFolder, TransferError> {
-    let secret = match keep.get::<B64Array<32>>(SECRET_ROW)? {
-        Some(secret) => secret,
-        None => {
-            let secret = B64Array(random());
-            keep.put(SECRET_ROW, &secret)?;
-            secret
-        }
+    let secret = if let Some(secret) = keep.get::<B64Array<32>>(SECRET_ROW)? {
+        secret
+    } else {
+        let secret = B64Array(random());
+        keep.put(SECRET_ROW, &secret)?;
+        secret
     };
     Ok(SharedFolder::open(folder, me, unsaid, secret.0)?)
 }
@@ -257,19 +256,18 @@ async fn one_step(
         (std::mem::take(&mut state.unknown), state.serving.clone())
     };
     let Some(audience) = serving else { return Ok(()) };
-    let mut now = match step.take() {
-        Some(step) => step,
-        None => {
-            let (me, keep) = (shared.me.clone(), shared.keep.clone());
-            let path = shared.options.shared.clone();
-            let folder = aside(move || open(&path, me, audience, &keep)).await??;
-            Step {
-                folder: Arc::new(folder),
-                listing: Listing::default(),
-                watch: Watch::default(),
-                sealed: HashMap::new(),
-                listed: None,
-            }
+    let mut now = if let Some(step) = step.take() {
+        step
+    } else {
+        let (me, keep) = (shared.me.clone(), shared.keep.clone());
+        let path = shared.options.shared.clone();
+        let folder = aside(move || open(&path, me, audience, &keep)).await??;
+        Step {
+            folder: Arc::new(folder),
+            listing: Listing::default(),
+            watch: Watch::default(),
+            sealed: HashMap::new(),
+            listed: None,
         }
     };
     if unknown {

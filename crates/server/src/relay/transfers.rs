@@ -10,22 +10,17 @@
 //! A side of a transfer that ends badly is told why by END. What no honest client does is a [`Fault`]
 //! and ends the connection.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+mod transfer;
+
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use chat_protocol::{
     code,
-    file::{Manifest, chunk::FileHeader, relay::HubToRelay},
+    file::{chunk::FileHeader, relay::HubToRelay},
     frame::RawFrame,
     header::Recipient,
-    id::{Digest, KeyId, Nonce16},
-    merkle,
+    id::{KeyId, Nonce16},
     name::UserName,
 };
 use tokio::time::Instant;
@@ -35,18 +30,17 @@ use crate::{
     connection::ConnectionId,
     limits::{
         DATA_CONNECTIONS_PER_PERSON_MAX, DATA_IDLE_TIME_MAX, END_REASON_BYTES_MAX,
-        HALF_TRANSFER_TIME_MAX, TRANSFER_STALL_TIME_MAX, TRANSFER_WINDOW_CHUNKS,
-        TRANSFERS_PER_CONNECTION_MAX, TRANSFERS_RUNNING_MAX,
+        TRANSFER_WINDOW_CHUNKS, TRANSFERS_PER_CONNECTION_MAX, TRANSFERS_RUNNING_MAX,
     },
     request::Refusal,
 };
 
+use transfer::{Expected, Key, Side, Transfer};
+pub use transfer::{Summary, Target};
+
 /// Number of a transfer in this process, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransferId(pub u64);
-
-/// What sealing adds to the bytes of a chunk.
-const GCM_TAG_BYTES: usize = 16;
 
 /// Something that no honest client does. The connection ends with this reason.
 pub type Fault = CloseReason;
@@ -64,156 +58,6 @@ pub enum Effect {
     Began(Summary),
     /// Write down that it is over, and why if it did not go well.
     Ended(Summary, &'static str),
-}
-
-/// What the log of operations says of a transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// The transfer.
-    pub tid: Nonce16,
-    /// Who gives.
-    pub from: UserName,
-    /// Who receives.
-    pub to: Recipient,
-    /// Chunks that went.
-    pub chunks: u64,
-    /// Bytes of those frames.
-    pub bytes: u64,
-    /// Microseconds since its first half came.
-    pub duration_us: u64,
-    /// Whether both sides were there.
-    pub is_running: bool,
-}
-
-/// A chunk that waits in this hub. It counts until the last handle of its bytes is gone.
-struct Held {
-    bytes: Bytes,
-    count: Arc<AtomicU32>,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// The same bytes without a copy, counted while they live.
-fn hold(bytes: Bytes, count: &Arc<AtomicU32>) -> Bytes {
-    count.fetch_add(1, Ordering::Relaxed);
-    Bytes::from_owner(Held { bytes, count: Arc::clone(count) })
-}
-
-/// Where a chunk goes.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Target {
-    /// To the taker.
-    Taker(ConnectionId, Bytes),
-    /// Into a copy.
-    Disk(TransferId, Bytes),
-    /// Nowhere: its transfer ended while it was on its way.
-    Nowhere,
-}
-
-/// One end of a transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    /// Has not come yet.
-    Awaited,
-    Connection(ConnectionId),
-    Disk,
-}
-
-#[derive(Debug)]
-struct Transfer {
-    key: Key,
-    giver: Side,
-    taker: Side,
-    open: u32,
-    held: Arc<AtomicU32>,
-    /// Of a copy that comes in: what it has to be.
-    expected: Option<Expected>,
-    chunks: u64,
-    bytes: u64,
-    begun: Instant,
-    moved: Instant,
-}
-
-/// The chunks of a copy and the size of its file, as its owner said and as they count.
-#[derive(Debug, Clone, Copy)]
-struct Expected {
-    chunks: u32,
-    size: u64,
-}
-
-impl Expected {
-    /// Whether a chunk has the length that it must have, path and tag included.
-    fn fits(self, header: &FileHeader, body: usize) -> bool {
-        let file = Manifest { name: String::new(), size: self.size, root: Digest::ZERO };
-        let data = file.chunk_length(header.i);
-        let path = 32 * merkle::path_length(self.chunks, header.i);
-        let is_last = header.i.checked_add(1) == Some(self.chunks);
-        header.i < self.chunks
-            && header.last == is_last
-            && data.is_some_and(|data| body == path + data + GCM_TAG_BYTES)
-    }
-}
-
-/// Both halves of a transfer name the same three things.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    from: UserName,
-    to: Recipient,
-    tid: Nonce16,
-}
-
-impl Transfer {
-    fn new(now: Instant, key: Key, giver: Side, taker: Side) -> Self {
-        Self {
-            key,
-            giver,
-            taker,
-            open: 0,
-            held: Arc::default(),
-            expected: None,
-            chunks: 0,
-            bytes: 0,
-            begun: now,
-            moved: now,
-        }
-    }
-
-    fn is_running(&self) -> bool {
-        self.giver != Side::Awaited && self.taker != Side::Awaited
-    }
-
-    fn is_late(&self, now: Instant) -> bool {
-        let max = if self.is_running() { TRANSFER_STALL_TIME_MAX } else { HALF_TRANSFER_TIME_MAX };
-        now.saturating_duration_since(self.moved) >= max
-    }
-
-    /// Whether the chunks of an incoming copy are all here.
-    fn is_complete(&self) -> bool {
-        self.expected.is_some_and(|expected| u64::from(expected.chunks) == self.chunks)
-    }
-
-    fn summary(&self, now: Instant) -> Summary {
-        let duration = now.saturating_duration_since(self.begun);
-        Summary {
-            tid: self.key.tid,
-            from: self.key.from.clone(),
-            to: self.key.to.clone(),
-            chunks: self.chunks,
-            bytes: self.bytes,
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            is_running: self.is_running(),
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -658,20 +502,6 @@ fn check_credit(credit: u32) -> Result<(), Fault> {
         return Ok(());
     }
     Err(CloseReason::Policy(format!("at most {TRANSFER_WINDOW_CHUNKS} chunks under way").into()))
-}
-
-impl Transfer {
-    fn send(&mut self, now: Instant, id: TransferId, frame: Bytes) -> Target {
-        self.moved = now;
-        self.chunks += 1;
-        self.bytes += u64::try_from(frame.len()).unwrap_or(u64::MAX);
-        let frame = hold(frame, &self.held);
-        match self.taker {
-            Side::Connection(taker) => Target::Taker(taker, frame),
-            Side::Disk => Target::Disk(id, frame),
-            Side::Awaited => Target::Nowhere,
-        }
-    }
 }
 
 #[cfg(test)]
