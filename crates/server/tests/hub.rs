@@ -21,6 +21,7 @@ mod epochs;
 #[cfg(test)]
 #[path = "hub/files.rs"]
 mod files;
+#[cfg(test)]
 #[path = "hub/offers.rs"]
 mod offers;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod feeds;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod grants;
