@@ -8,6 +8,7 @@ use chat_protocol::{
 };
 
 use super::*;
+use crate::limits::{HALF_TRANSFER_TIME_MAX, TRANSFER_STALL_TIME_MAX};
 use crate::limits::{TRANSFER_WINDOW_CHUNKS as WINDOW, TRANSFERS_PER_CONNECTION_MAX};
 
 const ALICE: ConnectionId = ConnectionId(1);
