@@ -96,9 +96,11 @@ impl Task {
         }
     }
 
-    /// An answer was shown: no other process needs to tell it again.
+    /// An answer was shown: no other process needs to tell it again. What is said about files waits for a
+    /// process that deals with them.
     async fn consumed(&self, notification: &chat_endpoint::Notification) {
-        if let Some(key) = notification.key {
+        let is_about_files = matches!(notification.event, chat_endpoint::Event::File { .. });
+        if let Some(key) = notification.key.filter(|_| !is_about_files) {
             self.client.consumed(key).await;
         }
     }

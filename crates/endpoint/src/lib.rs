@@ -20,6 +20,7 @@ pub mod limits;
 pub mod store;
 
 mod answers;
+mod commands;
 mod devices;
 mod endpoint;
 mod epochs;

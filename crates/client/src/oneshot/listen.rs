@@ -40,9 +40,7 @@ pub async fn listen(
         if !matches!(notification.event, Event::Joined { .. } | Event::Refreshed { .. }) {
             task.show(&notification.event)?;
         }
-        if let Some(key) = notification.key {
-            task.client.consumed(key).await;
-        }
+        task.consumed(&notification).await;
         printed += u64::from(matches!(notification.event, Event::Message { .. }));
     }
     task.end().await;

@@ -1,0 +1,58 @@
+//! Commands that reach this device, as far as they can be judged without the host: target and
+//! freshness.
+
+use chat_protocol::code;
+use chat_protocol::content::{Command, Outcome};
+
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::limits::CLOCK_SKEW_MAX_MS;
+use crate::receive::Opened;
+
+impl Endpoint {
+    /// Target and freshness of a command (rule R9). The policy is the host's.
+    pub(crate) fn on_command(&mut self, now_ms: u64, opened: &Opened<'_>, command: Command) {
+        let Opened { header, digest, signer, .. } = opened;
+        if self.is_for_sibling(header) {
+            return;
+        }
+        let own = &self.device.bundle;
+        let expires_ms = header.ts.saturating_add(header.exp.unwrap_or(0));
+        let not_before = header.ts.saturating_add(header.nbf.unwrap_or(0));
+        let fresh_key = self
+            .people
+            .devices(&header.from)
+            .any(|bundle| bundle.header().ek.iter().any(|key| key.exp > now_ms));
+        let refusal = if own.header().rb.is_none() {
+            Some((code::NO_AGENT, "this device accepts no commands"))
+        } else if header.rb != own.header().rb || header.tk != Some(own.identity()) {
+            Some((code::STALE, "the command was meant for another restart or key of this machine"))
+        } else if expires_ms < now_ms {
+            Some((code::EXPIRED, "the command arrived after its time to start"))
+        } else if not_before > now_ms.saturating_add(CLOCK_SKEW_MAX_MS) {
+            Some((code::CLOCK, "the command is from the future; the clocks differ"))
+        } else if !fresh_key {
+            Some((code::UNTRUSTED, "the requester's keys have expired; sign in again"))
+        } else {
+            None
+        };
+        let (id, from) = (header.id, header.from.clone());
+        if let Some((code, reason)) = refusal {
+            let (code, reason) = (code.to_owned(), reason.to_owned());
+            let outcome = Outcome { re: id, of: *digest, status: None, code, reason };
+            self.report_outcome(now_ms, &from, outcome);
+            return;
+        }
+        let pinned = self.is_trusted(&from);
+        let identity = signer.identity;
+        self.tell(Event::Command {
+            id,
+            digest: *digest,
+            from,
+            identity,
+            pinned,
+            command,
+            expires_ms,
+        });
+    }
+}
