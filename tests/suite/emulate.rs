@@ -148,6 +148,24 @@ fn thirty_clients_come_and_go_and_leave_and_join_while_the_server_is_killed() {
     assert!(number(&report, "reconnects") >= 21 + 30 - 12, "{report}");
 }
 
+/// Goal: small files are shared, found and fetched beside the messages, and every byte is as it was.
+#[test]
+fn ten_clients_share_find_and_fetch_files_beside_their_messages() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let messages = messages().display().to_string();
+    let arguments =
+        ["--emulate", "10", "--files", "40", "--per-client", "12", "--seed", "5", "--json"];
+    let finished = emulator(&rig, server.url())
+        .run(&[arguments.as_slice(), &["--messages", &messages]].concat())
+        .expect_code(0);
+    let report = report(&finished);
+    assert_nothing_wrong(&report);
+    let files = &report["files"];
+    assert!(number(files, "shared") > 0 && number(files, "fetched") > 0, "{report}");
+    assert_eq!((number(files, "wrong"), number(files, "failed")), (0, 0), "{report}");
+}
+
 /// Messages to a room that the server has stored.
 fn texts_in(log: &Path) -> usize {
     let log = std::fs::read_to_string(log).unwrap_or_default();

@@ -1,12 +1,12 @@
 //! The report for programs.
 
-use crate::emulate::run::exchange::FileFigures;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{Latency, Movement, Report, SumCheck, TagCounts};
+use crate::emulate::run::exchange::FileFigures;
 
 impl Report {
     /// The last line of `--json`, without its line end.
