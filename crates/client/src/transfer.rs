@@ -8,8 +8,9 @@
 //! ```
 //!
 //! The host hands every notification to [`Transfers::take`] first; what is about files stays there.
-//! Reading order: [`channel`] carries, [`index`] and [`find`] deal with the list, [`shelf`] keeps it in
-//! step with the shared folder, [`give`] serves, [`fetch`] fetches, [`direct`] sends to one person.
+//! Reading order: `channel` carries, `index` and `find` deal with the list, `shelf` keeps it in step with
+//! the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `direct` sends to
+//! one person.
 
 mod answers;
 mod channel;

@@ -16,7 +16,7 @@
 //! - [`crypto`], [`keys`]: the primitives (two backends) and the keys of a device;
 //! - [`members`], [`epoch`], [`ratchet`], [`content`], [`envelope`]: who shares a key, which key,
 //!   which message key, what is said, and sealing it;
-//! - [`file`]: files: chunks, the list of what is shared, and how they pass the hub;
+//! - [`mod@file`]: files: chunks, the list of what is shared, and how they pass the hub;
 //! - [`handshake`], [`hub`], [`retention`], [`code`]: the conversation between one client and the hub.
 
 pub mod limits;

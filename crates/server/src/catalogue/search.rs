@@ -25,7 +25,7 @@ const WALK_MAX: usize = 16;
 pub struct Search<'a> {
     /// Who asks.
     pub asker: AccountId,
-    /// The conversations of the asker now. Direct ones are passed over: see [`super::Shelf`].
+    /// The conversations of the asker now. Direct ones are passed over: see `Shelf`.
     pub conversations: &'a BTreeSet<ConversationId>,
     /// Words that an open offer must have. Without words and tokens: every offer.
     pub words: &'a [String],
