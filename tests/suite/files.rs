@@ -308,3 +308,40 @@ fn hostile_names_stay_in_the_folder() {
     }
     assert!(!bobs.stdout.text().contains('\u{1b}'), "a name reached the terminal as it was");
 }
+
+/// Goal: what somebody offers is still there after a restart, and a copy goes with the sharing of its file.
+#[test]
+fn offers_outlive_a_restart_and_copies_do_not_outlive_the_sharing() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let target = rig.path("downloads");
+    std::fs::create_dir_all(&target).unwrap();
+    let arguments = ["--downloads", target.to_str().unwrap()];
+    let path = rig.write("minutes.txt", "what was said");
+    let mut bobs = bob.start(&arguments);
+    bobs.stdout.wait_for_part("connected to");
+    let mut alices = alice.chat();
+    alices.type_line(&format!("/send {} bob", path.display()));
+    bobs.stdout.wait_for_part("alice offers you minutes.txt");
+    bobs.kill_hard();
+    let mut bobs = bob.start(&arguments);
+    bobs.stdout.wait_for_part("alice offers you minutes.txt");
+    bobs.type_line("/accept");
+    bobs.stdout.wait_for_part("is here, checked");
+    assert_eq!(std::fs::read(target.join("minutes.txt")).unwrap(), b"what was said");
+
+    alices.type_line(&format!("/share {} minutes", path.display()));
+    alices.stdout.wait_for_part("files on the list: 1");
+    alices.type_line("/keep minutes.txt 3");
+    alices.stdout.wait_for_part("keeps a copy of minutes.txt");
+    let copies = rig.data().join("files");
+    assert_eq!(files_below(&copies).len(), 1);
+    alices.type_line("/unshare minutes.txt");
+    alices.stdout.wait_for_part("is not shared any more");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !files_below(&copies).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the copy is still there");
+        std::thread::yield_now();
+    }
+}

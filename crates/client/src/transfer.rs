@@ -409,8 +409,10 @@ impl Transfers {
         self.0.serve_folder(audience);
     }
 
-    /// Does so if there is such a folder.
+    /// For a host that people talk to: tells what is still offered to them, and does so if there is a
+    /// shared folder.
     pub fn serve_folder_if_there(&self) {
+        self.0.remember_offers();
         if self.0.options.shared.is_dir() {
             self.0.serve_folder(Audience::Everybody);
         }
@@ -489,7 +491,16 @@ impl Shared {
                 tokio::spawn(give::serve(Arc::clone(self), said, wanted));
             }
             FileNote::Offer { offer, file } if !is_mine => {
-                self.was_offered(&said, *offer, file.clone());
+                let (shared, offer, file) = (Arc::clone(self), *offer, file.clone());
+                tokio::task::spawn_blocking(move || {
+                    match shared.keep_offer(&said.from, offer, &file) {
+                        Ok(()) => shared.done_with(key),
+                        // The event comes again at the next start.
+                        Err(error) => tracing::warn!(%error, "an offer was not kept"),
+                    }
+                    shared.was_offered(&said, offer, file);
+                });
+                return;
             }
             FileNote::Index { key: index } if !is_mine => {
                 let (keep, index) = (self.keep.clone(), *index);

@@ -152,7 +152,7 @@ pub fn event(event: &TransferEvent, name: Option<&str>) -> Vec<(String, Value)> 
             json!({"event": "refused", "by": by, "name": name, "reason": reason}),
         ),
         TransferEvent::Listed { files, offered, ended } => (
-            format!("· {files} files on the list: {offered} new, {ended} taken off"),
+            format!("· files on the list: {files} ({offered} new, {ended} taken off)"),
             json!({"event": "shared", "files": files, "offered": offered, "ended": ended}),
         ),
         TransferEvent::Folder { line } => {

@@ -128,6 +128,11 @@ impl Lane {
         self.orders.blocking_send(order).is_ok()
     }
 
+    /// Nothing more is to be said about it.
+    pub(super) fn hush(mut self) {
+        self.is_over = true;
+    }
+
     /// Ends the transfer, with a reason if it is not complete.
     pub(super) fn end(mut self, reason: &str) {
         self.is_over = true;

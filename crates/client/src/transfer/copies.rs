@@ -42,6 +42,11 @@ fn row(owner: &UserName, offer: &MessageId) -> String {
     format!("copy/{owner}/{offer}")
 }
 
+/// The transfer under which the newest copy of an own offer lies at the server.
+fn left_row(offer: &MessageId) -> String {
+    format!("left/{offer}")
+}
+
 impl Shared {
     /// Leaves copies of a shared file for so many days, one for each audience that it is offered to.
     pub(super) async fn leave_copies(
@@ -96,9 +101,29 @@ impl Shared {
         let sending = Sending { lane, source, header, key: TransferKey::new(&key, &tid), parts };
         let kept = aside(move || sending.run_to_keep()).await?;
         let until = kept.map_err(|(code, reason)| TransferError::Refused { code, reason })?;
+        let (keep, row) = (self.keep.clone(), left_row(&offer));
+        aside(move || keep.put(&row, &tid)).await??;
         let note = FileNote::Copy { offer, tid, key: B64Array(key), until, file };
         self.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
         Ok(until)
+    }
+
+    /// Takes the copies of these offers away from the server.
+    pub(super) async fn drop_copies(
+        self: &Arc<Self>,
+        offers: Vec<MessageId>,
+    ) -> Result<(), TransferError> {
+        for offer in offers {
+            let (keep, row) = (self.keep.clone(), left_row(&offer));
+            let left = aside(move || keep.get::<Nonce16>(&row)).await??;
+            let Some(tid) = left else { continue };
+            let channel = self.channels.get().await?;
+            // The answer ends the lane, whether the copy was still there or not.
+            channel.begin(RelayToHub::Drop { tid }).await.ok_or(TransferError::Offline)?.hush();
+            let (keep, row) = (self.keep.clone(), left_row(&offer));
+            aside(move || keep.remove(&row)).await??;
+        }
+        Ok(())
     }
 
     /// Somebody has left a copy.

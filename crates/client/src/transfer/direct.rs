@@ -18,6 +18,7 @@ use super::fetch::Holder;
 use super::give::{FileAt, Givable};
 use super::{Said, Shared, TransferError, TransferEvent, aside};
 use crate::clock::now_ms;
+use crate::home::HomeError;
 
 /// Offers that wait for this person's word. Older ones make room: nobody scrolls back further.
 const WAITING_MAX: usize = 100;
@@ -51,6 +52,18 @@ pub(super) struct Offers {
     waiting: BTreeMap<u32, Offered>,
     last: u32,
     mine: HashMap<MessageId, Mine>,
+}
+
+/// An offer that waits for my word: a row of the home.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    from: UserName,
+    offer: MessageId,
+    file: Manifest,
+}
+
+fn offer_row(from: &UserName, offer: &MessageId) -> String {
+    format!("offer/{from}/{offer}")
 }
 
 /// A file that I offered to one person: a row of the home, so that it can be taken after a restart.
@@ -113,32 +126,64 @@ impl Shared {
         Ok(file)
     }
 
+    /// What was offered before this start and is not answered.
+    pub(super) fn remember_offers(self: &Arc<Self>) {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let kept = shared.keep.all::<Kept>("offer/").unwrap_or_default();
+            for Kept { from, offer, file } in kept.into_iter().map(|(_, kept)| kept) {
+                let offered = shared.note_offer(from, offer, file);
+                if let Some(offered) = offered {
+                    shared.tell(TransferEvent::Offered(offered));
+                }
+            }
+        });
+    }
+
+    /// Keeps what was offered, until it is answered.
+    pub(super) fn keep_offer(
+        &self,
+        from: &UserName,
+        offer: MessageId,
+        file: &Manifest,
+    ) -> Result<(), HomeError> {
+        let kept = Kept { from: from.clone(), offer, file: file.clone() };
+        self.keep.put(&offer_row(from, &offer), &kept)
+    }
+
     /// Somebody offers a file.
     pub(super) fn was_offered(self: &Arc<Self>, said: &Said, offer: MessageId, file: Manifest) {
         if said.cid.other(&self.me).as_ref() != Some(&said.from) {
             return;
         }
-        let automatic = said.pinned && self.options.accept_from.contains(&said.from);
-        let mut offered = {
-            let mut offers = self.offers();
-            if offers.waiting.values().any(|known| known.offer == offer) {
-                return;
-            }
-            if offers.waiting.len() >= WAITING_MAX {
-                offers.waiting.pop_first();
-            }
-            offers.last += 1;
-            let offered =
-                Offered { n: offers.last, from: said.from.clone(), file, transfer: None, offer };
-            if !automatic {
-                offers.waiting.insert(offered.n, offered.clone());
-            }
-            offered
-        };
-        if automatic {
+        let Some(mut offered) = self.note_offer(said.from.clone(), offer, file) else { return };
+        if said.pinned && self.options.accept_from.contains(&said.from) {
+            self.offers().waiting.remove(&offered.n);
             offered.transfer = Some(self.take_offered(&offered));
         }
         self.tell(TransferEvent::Offered(offered));
+    }
+
+    /// Gives an offer its number; nothing if it is known.
+    fn note_offer(&self, from: UserName, offer: MessageId, file: Manifest) -> Option<Offered> {
+        let mut offers = self.offers();
+        let is_it = |known: &Offered| known.offer == offer && known.from == from;
+        if offers.waiting.values().any(is_it) {
+            return None;
+        }
+        if offers.waiting.len() >= WAITING_MAX {
+            offers.waiting.pop_first();
+        }
+        offers.last += 1;
+        let offered = Offered { n: offers.last, from, file, transfer: None, offer };
+        offers.waiting.insert(offered.n, offered.clone());
+        Some(offered)
+    }
+
+    /// It was answered and is not offered at the next start.
+    fn forget_offer(&self, offered: &Offered) {
+        let (keep, row) = (self.keep.clone(), offer_row(&offered.from, &offered.offer));
+        tokio::task::spawn_blocking(move || keep.remove(&row));
     }
 
     /// What waits for this person's word.
@@ -154,6 +199,7 @@ impl Shared {
     }
 
     fn take_offered(self: &Arc<Self>, offered: &Offered) -> u32 {
+        self.forget_offer(offered);
         let (owner, offer) = (offered.from.clone(), offered.offer);
         let holder = Holder { owner, offer, online: true };
         self.begin(vec![holder], offered.file.clone(), &self.options.downloads)
@@ -162,6 +208,7 @@ impl Shared {
     /// Says no to what was offered under this number.
     pub(super) async fn decline(&self, n: Option<u32>) -> Option<Offered> {
         let offered = self.offers().pick(n)?;
+        self.forget_offer(&offered);
         let cid = ConversationId::direct(&self.me, &offered.from).ok()?;
         let (code, reason) = (code::NOT_ALLOWED.to_owned(), "declined".to_owned());
         let note = FileNote::Refuse { re: offered.offer, code, reason };

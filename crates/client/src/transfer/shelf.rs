@@ -162,6 +162,8 @@ impl Shared {
         if taken == 0 {
             return Err(TransferError::NotShared { name: name.to_owned() });
         }
+        let offers = self.shelf.offers_of(name).into_iter().map(|(offer, _)| offer);
+        self.drop_copies(offers.collect()).await?;
         self.shelf.look_again();
         Ok(TransferEvent::Folder { line: format!("{name} is not shared any more") })
     }
