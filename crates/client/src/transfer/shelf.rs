@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_beneath::RelativePath;
 use chat_endpoint::Event;
-use chat_files::folder::{Cache, Listing, SharedFolder, Watch};
+use chat_files::folder::{Cache, Listing, ShareError, SharedFolder, Watch};
 use chat_files::keywords::Scope;
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::files::FileNote;
@@ -39,6 +39,9 @@ use crate::home::file::make_private_folder;
 /// A folder is looked at so often for changes: soon enough for a person who waits, and cheap.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Another program that writes `keyword.txt` all the time is not waited for.
+const EDIT_TRIES: u32 = 5;
+
 /// After a question that failed the list is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
 
@@ -56,6 +59,8 @@ const SECRET_ROW: &str = "secret";
 pub(super) struct Shelf {
     state: Mutex<State>,
     wake: Notify,
+    /// One edit of `keyword.txt` at a time.
+    editing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -131,15 +136,17 @@ impl Shared {
         };
         let (me, path, words) = (self.me.clone(), path.to_owned(), words.to_vec());
         let keep = self.keep.clone();
+        let edit = self.shelf.editing.lock().await;
         let name = aside(move || {
             make_private_folder(&folder)
                 .map_err(|source| HomeError::Io { path: folder.clone(), source })?;
             let name = into_folder(&folder, &path)?;
             let shared = open(&folder, me, Audience::Everybody, &keep)?;
-            shared.share(&name, &scope, &words)?;
+            again(|| shared.share(&name, &scope, &words))?;
             Ok::<_, TransferError>(name)
         })
         .await??;
+        drop(edit);
         if self.shelf.state().serving.is_none() {
             self.serve_folder(Audience::Everybody);
         }
@@ -154,11 +161,13 @@ impl Shared {
     ) -> Result<TransferEvent, TransferError> {
         let folder = self.options.shared.clone();
         let (me, keep, file) = (self.me.clone(), self.keep.clone(), name.to_owned());
+        let edit = self.shelf.editing.lock().await;
         let taken = aside(move || {
             let shared = open(&folder, me, Audience::Everybody, &keep)?;
-            Ok::<_, TransferError>(shared.unshare(&file, None, &[])?)
+            Ok::<_, TransferError>(again(|| shared.unshare(&file, None, &[]))?)
         })
         .await??;
+        drop(edit);
         if taken == 0 {
             return Err(TransferError::NotShared { name: name.to_owned() });
         }
@@ -167,6 +176,17 @@ impl Shared {
         self.shelf.look_again();
         Ok(TransferEvent::Folder { line: format!("{name} is not shared any more") })
     }
+}
+
+/// Edits `keyword.txt`, and edits it again if somebody else wrote to it meanwhile.
+fn again<T>(mut edit: impl FnMut() -> Result<T, ShareError>) -> Result<T, ShareError> {
+    for _ in 0..EDIT_TRIES {
+        match edit() {
+            Err(ShareError::Meanwhile) => {}
+            other => return other,
+        }
+    }
+    edit()
 }
 
 /// The name of a file in the shared folder. One from elsewhere is linked into it, or copied where it
