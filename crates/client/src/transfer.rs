@@ -37,6 +37,7 @@ use chat_protocol::content::files::FileNote;
 use chat_protocol::file::FileError;
 use chat_protocol::file::catalogue::{Audience, CatalogueError};
 use chat_protocol::id::MessageId;
+use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use thiserror::Error;
 use tokio::sync::{Semaphore, broadcast, mpsc};
@@ -422,6 +423,14 @@ impl Transfers {
     pub fn share(&self, path: PathBuf, words: Vec<String>, audience: Option<Recipient>) {
         let shared = Arc::clone(&self.0);
         self.0.report(async move { shared.share(&path, &words, audience.as_ref()).await });
+    }
+
+    /// Takes everything that is given from here off the list, without waiting for the answer.
+    pub async fn withdraw(&self) {
+        let offers: Vec<MessageId> = self.0.shelf.offers();
+        for page in offers.chunks(OFFERS_PAGE_MAX) {
+            self.0.client.share(Vec::new(), page.to_vec()).await;
+        }
     }
 
     /// Takes a file off the list.

@@ -83,6 +83,11 @@ impl Shelf {
         self.state().givable.get(offer).cloned()
     }
 
+    /// All offers.
+    pub(super) fn offers(&self) -> Vec<MessageId> {
+        self.state().givable.keys().copied().collect()
+    }
+
     /// Names of the files on offer, in the folder.
     pub(super) fn names(&self) -> BTreeSet<String> {
         let name = |givable: &Givable| match &givable.file {

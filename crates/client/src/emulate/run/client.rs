@@ -462,6 +462,9 @@ impl Emulated {
 
     /// Sends the last receipts, looks on meanwhile, and goes.
     async fn leave(mut self) {
+        if let Some(exchange) = &self.exchange {
+            exchange.withdraw().await;
+        }
         self.ledger().whereabouts.unmoved(self.mover.left_over());
         let client = self.client.clone();
         let mut flush = std::pin::pin!(timeout(FLUSH_TIMEOUT, client.flush()));

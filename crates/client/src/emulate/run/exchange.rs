@@ -1,13 +1,14 @@
 //! Files of emulated clients: one shares a small file, another finds it by its keyword, fetches it, and
 //! every byte is compared.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_endpoint::Notification;
-use chat_protocol::crypto::sha256;
+use chat_protocol::b64;
+use chat_protocol::crypto::{random, sha256};
 use chat_protocol::name::UserName;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -101,10 +102,13 @@ impl FileLedger {
     }
 }
 
+/// The keyword that was looked for, what was found, and what its content should be.
+type Answer = (String, Option<Listed>, [u8; 32]);
+
 /// What happens to the files of one client.
 pub(super) enum News {
     Happened(TransferEvent),
-    Found(Option<Listed>, [u8; 32]),
+    Found(String, Option<Listed>, [u8; 32]),
 }
 
 /// The files of one client.
@@ -113,15 +117,19 @@ pub(super) struct Exchange {
     me: UserName,
     transfers: Transfers,
     happened: mpsc::Receiver<TransferEvent>,
-    found: mpsc::Receiver<(Option<Listed>, [u8; 32])>,
-    finder: mpsc::Sender<(Option<Listed>, [u8; 32])>,
+    found: mpsc::Receiver<Answer>,
+    finder: mpsc::Sender<Answer>,
     ledger: Arc<Mutex<FileLedger>>,
     folder: PathBuf,
     made: u64,
+    /// In every name and keyword: what an earlier run left on the list is not taken for this one's.
+    run: String,
+    /// What is looked for or on its way: a file is fetched once at a time.
+    busy: HashSet<String>,
     /// Shared, and not on the list yet.
     waiting: Vec<OnOffer>,
     /// What each transfer should bring.
-    expected: HashMap<u32, [u8; 32]>,
+    expected: HashMap<u32, (String, [u8; 32])>,
 }
 
 impl Exchange {
@@ -140,8 +148,23 @@ impl Exchange {
         let (transfers, happened) = Transfers::new(me.clone(), client, options);
         let (finder, found) = mpsc::channel(FOUND_MAX);
         let (made, waiting, expected) = (0, Vec::new(), HashMap::new());
+        let run = b64::encode(&random::<6>()).to_lowercase();
         let folder = folder.join("shared");
-        Ok(Self { me, transfers, happened, found, finder, ledger, folder, made, waiting, expected })
+        let busy = HashSet::new();
+        Ok(Self {
+            me,
+            transfers,
+            happened,
+            found,
+            finder,
+            ledger,
+            folder,
+            made,
+            run,
+            busy,
+            waiting,
+            expected,
+        })
     }
 
     /// Looks at a notification first: `true` if it was about files.
@@ -158,7 +181,7 @@ impl Exchange {
     pub(super) async fn next(&mut self) -> News {
         tokio::select! {
             Some(event) = self.happened.recv() => News::Happened(event),
-            Some((found, digest)) = self.found.recv() => News::Found(found, digest),
+            Some((word, found, digest)) = self.found.recv() => News::Found(word, found, digest),
             else => std::future::pending().await,
         }
     }
@@ -167,11 +190,15 @@ impl Exchange {
     pub(super) fn operate(&mut self, random: &mut Random) -> std::io::Result<()> {
         let others: Vec<OnOffer> = {
             let ledger = self.ledger();
-            let is_other = |file: &&OnOffer| file.owner != self.me;
+            let is_other =
+                |file: &&OnOffer| file.owner != self.me && !self.busy.contains(&file.word);
             ledger.on_offer.iter().filter(is_other).cloned().collect()
         };
         match random.choose(&others) {
-            Some(file) if random.below(2) == 0 => self.look_for(file.clone()),
+            Some(file) if random.below(2) == 0 => {
+                self.busy.insert(file.word.clone());
+                self.look_for(file.clone());
+            }
             _ => self.share(random)?,
         }
         Ok(())
@@ -179,7 +206,8 @@ impl Exchange {
 
     fn share(&mut self, random: &mut Random) -> std::io::Result<()> {
         self.made += 1;
-        let (name, word) = (format!("{}.bin", self.made), format!("{} {}", self.me, self.made));
+        let (name, word) =
+            (format!("{}.bin", self.made), format!("{} {} {}", self.me, self.made, self.run));
         let length = usize::try_from(random.below(BYTES_MAX)).unwrap_or(0);
         let mut content = Vec::with_capacity(length + 8);
         while content.len() < length {
@@ -212,18 +240,24 @@ impl Exchange {
                 sleep(FIND_PAUSE).await;
             }
             // The client may have ended.
-            finder.send((found, file.digest)).await.ok();
+            finder.send((file.word, found, file.digest)).await.ok();
         });
+    }
+
+    /// Takes what this client shares off the list.
+    pub(super) async fn withdraw(&self) {
+        self.transfers.withdraw().await;
     }
 
     /// Counts what happened.
     pub(super) fn see(&mut self, news: News) {
         match news {
-            News::Found(Some(listed), digest) => {
+            News::Found(word, Some(listed), digest) => {
                 let n = self.transfers.fetch(&listed, &[], None);
-                self.expected.insert(n, digest);
+                self.expected.insert(n, (word, digest));
             }
-            News::Found(None, _) => {
+            News::Found(word, None, _) => {
+                self.busy.remove(&word);
                 let mut ledger = self.ledger();
                 ledger.end(1, Instant::now());
                 ledger.figures.failed += 1;
@@ -232,7 +266,8 @@ impl Exchange {
             News::Happened(TransferEvent::Fetched { n, path, .. }) => self.fetched(n, &path),
             News::Happened(TransferEvent::Failed { n, error }) => {
                 tracing::warn!(client = %self.me, %error, "a file was not fetched");
-                if self.expected.remove(&n).is_some() {
+                if let Some((word, _)) = self.expected.remove(&n) {
+                    self.busy.remove(&word);
                     let mut ledger = self.ledger();
                     ledger.end(1, Instant::now());
                     ledger.figures.failed += 1;
@@ -260,7 +295,8 @@ impl Exchange {
     }
 
     fn fetched(&mut self, n: u32, path: &Path) {
-        let Some(digest) = self.expected.remove(&n) else { return };
+        let Some((word, digest)) = self.expected.remove(&n) else { return };
+        self.busy.remove(&word);
         let content = std::fs::read(path).unwrap_or_default();
         let mut ledger = self.ledger();
         ledger.end(1, Instant::now());
