@@ -16,6 +16,7 @@ mod answers;
 mod channel;
 mod copies;
 mod direct;
+mod error;
 mod fetch;
 mod find;
 mod give;
@@ -28,32 +29,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chat_beneath::{FolderError, PathError};
 use chat_endpoint::{Event, EventKey, Notification};
-use chat_files::folder::ShareError;
-use chat_files::part::PartError;
-use chat_files::serve::SourceError;
 use chat_protocol::content::files::FileNote;
-use chat_protocol::file::FileError;
-use chat_protocol::file::catalogue::{Audience, CatalogueError};
+use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
-use thiserror::Error;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::config::Recipient;
-use crate::connection::ConnectError;
-use crate::exit::ExitStatus;
-use crate::home::HomeError;
 
 use answers::Answers;
 use channel::Channels;
 use direct::For;
 pub use direct::Offered;
+pub use error::TransferError;
 pub use find::{Findings, Listed};
 use give::Givable;
 use keep::Keep;
@@ -69,121 +62,6 @@ const EVENTS_MAX: usize = 256;
 
 /// Views of rooms that were brought up to date and not looked at yet.
 const REFRESHED_MAX: usize = 64;
-
-/// Why something about a file does not work.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TransferError {
-    /// No connection, or it went away.
-    #[error("there is no connection to the server")]
-    Offline,
-    /// The server did not answer.
-    #[error("the server did not answer in time; try again")]
-    NoAnswer,
-    /// The server or the owner said no.
-    #[error("{code}: {reason}")]
-    Refused {
-        /// A stable code.
-        code: String,
-        /// A sentence.
-        reason: String,
-    },
-    /// Too many words in one question.
-    #[error("ask for at most {} words at once", chat_protocol::limits::FIND_WORDS_MAX)]
-    TooManyWords,
-    /// The owner's program did not answer.
-    #[error("{owner} is here, but no program of theirs gives this file; it may just have ended")]
-    OwnerSilent {
-        /// The owner.
-        owner: UserName,
-    },
-    /// The owner is away and left no copy.
-    #[error("{owner} is away and left no copy at the server; try again when they are here")]
-    OwnerAway {
-        /// The owner.
-        owner: UserName,
-    },
-    /// The owner has another file under this offer by now.
-    #[error("the file of {owner} has changed since it was listed; look for it again")]
-    Changed {
-        /// The owner.
-        owner: UserName,
-    },
-    /// The transfer broke off too often.
-    #[error("the transfer broke off: {reason}; /get again goes on where it stopped")]
-    BrokenOff {
-        /// What happened last.
-        reason: String,
-    },
-    /// A keyword or an offer.
-    #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
-    /// A file that cannot be sent or received.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file of ours that cannot be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A file that I named and that cannot be read.
-    #[error("{}: {source}", path.display())]
-    Named {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: SourceError,
-    },
-    /// A file that cannot be kept.
-    #[error(transparent)]
-    Part(#[from] PartError),
-    /// The shared folder.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// Its `keyword.txt`.
-    #[error(transparent)]
-    Share(#[from] ShareError),
-    /// A name that no shared file can have.
-    #[error(transparent)]
-    Name(#[from] PathError),
-    /// No such entry.
-    #[error("{name:?} is not in keyword.txt of the shared folder")]
-    NotShared {
-        /// What was named.
-        name: String,
-    },
-
-    /// The home.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The connection for files.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// A part of this program failed.
-    #[error("internal error: {0}")]
-    Internal(String),
-}
-
-impl TransferError {
-    /// How a program ends because of it.
-    pub fn exit_status(&self) -> ExitStatus {
-        match self {
-            Self::Offline => ExitStatus::CannotConnect,
-            Self::NoAnswer | Self::OwnerSilent { .. } => ExitStatus::TimedOut,
-            Self::Refused { .. } | Self::OwnerAway { .. } => ExitStatus::Refused,
-            Self::TooManyWords | Self::Catalogue(_) => ExitStatus::Usage,
-            Self::File(_) => ExitStatus::Integrity,
-            Self::Part(_) | Self::Home(_) | Self::Folder(_) => ExitStatus::Storage,
-            Self::Connect(error) => error.exit_status(),
-            Self::Source(_)
-            | Self::Named { .. }
-            | Self::Share(_)
-            | Self::Name(_)
-            | Self::NotShared { .. }
-            | Self::Changed { .. }
-            | Self::BrokenOff { .. }
-            | Self::Internal(_) => ExitStatus::Failure,
-        }
-    }
-}
 
 /// What the host should show.
 #[derive(Debug)]
