@@ -118,7 +118,6 @@ fn a_rooms_files_are_for_its_members_and_unreadable_to_the_hub() {
     let keywords = "[room crew]\nzebrafish, quokka-manual.txt";
     let shared = folder(&rig, "shared", keywords, &[("quokka-manual.txt", b"how to")]);
     let _sharing = share(&alice, &shared, "ALL");
-    bob.run(&["listen", "--for", "2s"]).assert_code(0);
     assert_eq!(find(&bob, &["zebrafish"]), ["quokka-manual.txt"]);
     assert!(find(&carol, &["zebrafish"]).is_empty());
     assert!(carol.run(&["files", "--json"]).expect_code(0).events_named("file").is_empty());
@@ -257,8 +256,6 @@ fn a_copy_left_at_the_server_is_fetched_while_its_owner_is_away() {
     sharing.terminate();
     sharing.wait().assert_code(0);
     server.restart(&rig, &[]);
-    // Bob's device takes the key of the copy from its conversation with alice.
-    bob.run(&["listen", "--for", "2s"]).assert_code(0);
     let target = rig.path("notes.txt");
     bob.run(&["get", "alice", "notes.txt", "-o", target.to_str().unwrap()]).assert_code(0);
     assert!(std::fs::read(&target).unwrap() == content);

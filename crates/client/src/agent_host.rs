@@ -52,6 +52,7 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                         says(&line);
                     }
                 }
+                Some(ClientEvent::CaughtUp) => {}
                 Some(ClientEvent::Online { url, .. }) => says(&format!("accepting commands at {url}")),
                 Some(ClientEvent::Offline { reason }) => {
                     says(&format!("offline: {reason}; trying again"));

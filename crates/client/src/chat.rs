@@ -193,6 +193,10 @@ impl Talk {
                 }
                 Ok(said)
             }
+            Some(ClientEvent::CaughtUp) => {
+                self.files.transfers().caught_up();
+                Ok(Said::default())
+            }
             Some(ClientEvent::Online { url, server }) => {
                 if !self.is_online {
                     // For completion.

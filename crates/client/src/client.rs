@@ -93,6 +93,8 @@ pub enum ClientEvent {
         /// The server's identity.
         server: KeyId,
     },
+    /// All that waited at the server when this connection was signed in was told; what follows is new.
+    CaughtUp,
     /// The connection is gone; another try follows by itself.
     Offline {
         /// Why.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::UserName;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::client::{Client, ClientEvent, Events};
 use crate::config::{Common, Verbosity};
@@ -30,6 +30,9 @@ pub mod users;
 /// start.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a task that is done still takes in what waited for this device.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+
 /// One signed-in task and where its words go.
 #[derive(Debug)]
 pub struct Task {
@@ -42,6 +45,7 @@ pub struct Task {
     lines: Lines,
     is_json: bool,
     verbosity: Verbosity,
+    has_caught_up: bool,
 }
 
 impl Task {
@@ -53,7 +57,7 @@ impl Task {
         let (client, events) = Box::pin(signed_in).await?;
         let lines = Lines::new(user.clone(), Detail::Full);
         let (is_json, verbosity) = (common.json, common.verbosity);
-        Ok(Self { client, events, user, lines, is_json, verbosity })
+        Ok(Self { client, events, user, lines, is_json, verbosity, has_caught_up: false })
     }
 
     /// Shows an event on standard output: one line, or JSON objects.
@@ -76,7 +80,7 @@ impl Task {
 
     /// Deals with what is about the connection; hands over what the device says.
     pub fn notification(
-        &self,
+        &mut self,
         event: Option<ClientEvent>,
     ) -> Result<Option<chat_endpoint::Notification>, Failure> {
         match event {
@@ -88,6 +92,10 @@ impl Task {
                 Ok(None)
             }
             Some(ClientEvent::Online { .. }) => Ok(None),
+            Some(ClientEvent::CaughtUp) => {
+                self.has_caught_up = true;
+                Ok(None)
+            }
             Some(ClientEvent::Stopped(stopped)) => Err(stopped.into()),
             None => Err(Failure::Other {
                 status: ExitStatus::Failure,
@@ -103,6 +111,20 @@ impl Task {
         if let Some(key) = notification.key.filter(|_| !is_about_files) {
             self.client.consumed(key).await;
         }
+    }
+
+    /// Takes what waits at the server into the home, for a while: where nobody ever listens, the
+    /// receipts for what was sent would pile up there. Whoever reads in this home is told of it.
+    pub async fn catch_up(&mut self) -> Result<(), Failure> {
+        let until = Instant::now() + CATCH_UP_MAX;
+        while !self.has_caught_up {
+            let Ok(event) = timeout_at(until, self.events.next()).await else { break };
+            let Some(notification) = self.notification(event)? else { continue };
+            if matches!(notification.event, chat_endpoint::Event::Alarm { .. }) {
+                self.mention(&notification.event);
+            }
+        }
+        Ok(())
     }
 
     /// Sends the receipts that are owed and leaves.

@@ -17,6 +17,7 @@ mod channel;
 mod copies;
 mod direct;
 mod error;
+mod event;
 mod fetch;
 mod find;
 mod give;
@@ -35,18 +36,21 @@ use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::clock::now_ms;
 use crate::config::Recipient;
+use crate::home::HomeError;
 
 use answers::Answers;
 use channel::Channels;
 use direct::For;
 pub use direct::Offered;
 pub use error::TransferError;
+pub use event::TransferEvent;
 pub use find::{Findings, Listed};
 use give::Givable;
 use keep::Keep;
@@ -60,111 +64,12 @@ const GIVING_MAX: usize = 8;
 /// Events that wait for the host; progress beyond that is left out.
 const EVENTS_MAX: usize = 256;
 
+/// How long a look at the hub's list waits for the keys of sealed offers, which come with what waited
+/// for this device. A hub that never says that it has sent everything is not waited for longer.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
 /// Views of rooms that were brought up to date and not looked at yet.
 const REFRESHED_MAX: usize = 64;
-
-/// What the host should show.
-#[derive(Debug)]
-pub enum TransferEvent {
-    /// A file is coming.
-    Progress {
-        /// Number of the transfer.
-        n: u32,
-        /// Bytes that are here.
-        done: u64,
-        /// Bytes of the file.
-        size: u64,
-        /// Bytes per second of late.
-        rate: u64,
-    },
-    /// The owner is away, or has not answered yet.
-    Waiting {
-        /// Number of the transfer.
-        n: u32,
-        /// For whom or what.
-        why: String,
-    },
-    /// A file is here, whole and checked.
-    Fetched {
-        /// Number of the transfer.
-        n: u32,
-        /// Whose it was.
-        owner: UserName,
-        /// Where it is now.
-        path: PathBuf,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// A file could not be fetched.
-    Failed {
-        /// Number of the transfer.
-        n: u32,
-        /// Why.
-        error: TransferError,
-    },
-    /// Somebody has fetched a file from here.
-    Gave {
-        /// Who.
-        to: UserName,
-        /// The file's name here.
-        name: String,
-        /// Bytes that were sent.
-        bytes: u64,
-    },
-    /// A file that was asked for could not be given.
-    NotGiven {
-        /// Who asked.
-        to: UserName,
-        /// Why not.
-        reason: String,
-    },
-    /// Somebody would like to give me a file.
-    Offered(Offered),
-    /// A file is offered to somebody.
-    Sent {
-        /// To whom.
-        to: UserName,
-        /// The file's name.
-        name: String,
-        /// Its size in bytes.
-        size: u64,
-    },
-    /// Somebody declined what I offered, or cannot be reached.
-    Answered {
-        /// Who.
-        by: UserName,
-        /// The file's name.
-        name: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The server keeps an encrypted copy of a shared file.
-    Copied {
-        /// The file's name.
-        name: String,
-        /// Until when, Unix time in milliseconds.
-        until: u64,
-    },
-    /// What was asked for cannot be done.
-    Problem {
-        /// Why.
-        reason: String,
-    },
-    /// The hub's list is in step with the shared folder.
-    Listed {
-        /// Files on offer.
-        files: usize,
-        /// Offers that are new or changed.
-        offered: usize,
-        /// Offers that have ended.
-        ended: usize,
-    },
-    /// Something about the shared folder.
-    Folder {
-        /// A sentence; with line and column where it is about `keyword.txt`.
-        line: String,
-    },
-}
 
 /// What a host decides.
 #[derive(Debug, Clone)]
@@ -193,6 +98,10 @@ struct Shared {
     channels: Channels,
     answers: Answers,
     refreshed: broadcast::Sender<ConversationId>,
+    /// What waited at the hub was heard on this connection.
+    caught_up: watch::Sender<bool>,
+    /// Keys that were heard of and are being written down.
+    learning: watch::Sender<usize>,
     giving: Semaphore,
     shelf: shelf::Shelf,
     offered: Mutex<direct::Offers>,
@@ -214,6 +123,8 @@ impl Transfers {
             channels: Channels::new(client.clone()),
             answers: Answers::default(),
             refreshed: broadcast::channel(REFRESHED_MAX).0,
+            caught_up: watch::channel(false).0,
+            learning: watch::channel(0).0,
             giving: Semaphore::new(GIVING_MAX),
             shelf: shelf::Shelf::default(),
             offered: Mutex::default(),
@@ -257,7 +168,13 @@ impl Transfers {
 
     /// The connection is there, or there again.
     pub fn online(&self) {
+        self.0.caught_up.send_replace(false);
         self.0.shelf.look_again();
+    }
+
+    /// All notifications of what waited at the hub were taken.
+    pub fn caught_up(&self) {
+        self.0.caught_up.send_replace(true);
     }
 
     /// Looks for files that have all these words; without words for all that I may fetch.
@@ -373,6 +290,12 @@ impl Shared {
                     self.declined(&said, re, reason);
                 }
             }
+            // Another program of this home may offer it, and has to hear of it too.
+            FileNote::Want { offer, until, .. }
+                if !is_mine && *until > now_ms() && self.offered_here(offer).is_none() =>
+            {
+                return;
+            }
             FileNote::Want { offer, parts, until } if !is_mine => {
                 let wanted = give::Wanted { offer: *offer, parts: parts.clone(), until: *until };
                 tokio::spawn(give::serve(Arc::clone(self), said, wanted));
@@ -390,29 +313,60 @@ impl Shared {
                 return;
             }
             FileNote::Index { key: index } if !is_mine => {
-                let (keep, index) = (self.keep.clone(), *index);
-                let shared = Arc::clone(self);
-                tokio::task::spawn_blocking(move || {
-                    match index::learn(&keep, &said.cid, &said.from, &index) {
-                        Ok(()) => shared.done_with(key),
-                        // The event comes again at the next start.
-                        Err(error) => tracing::warn!(%error, "an index key was not kept"),
-                    }
+                let index = *index;
+                return self.learn(key, move |shared| {
+                    index::learn(&shared.keep, &said.cid, &said.from, &index)
                 });
-                return;
             }
             FileNote::Copy { .. } if !is_mine => {
-                let (shared, note) = (Arc::clone(self), note.clone());
-                tokio::task::spawn_blocking(move || match shared.keep_copy(&said, &note) {
-                    Ok(()) => shared.done_with(key),
-                    // The event comes again at the next start.
-                    Err(error) => tracing::warn!(%error, "the key of a copy was not kept"),
-                });
-                return;
+                let note = note.clone();
+                return self.learn(key, move |shared| shared.keep_copy(&said, &note));
             }
             _ => {}
         }
         self.done_with(key);
+    }
+
+    /// Tells a key, and waits until the hub has kept the message. Without an answer in time it goes out
+    /// at the next connection.
+    async fn tell_key(&self, cid: ConversationId, note: FileNote) -> Result<(), TransferError> {
+        let id = self.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
+        let answer = timeout(ANSWER_MAX, self.answers.expect(id).next()).await;
+        match answer.map_err(|_late| TransferError::NoAnswer)? {
+            Some(Event::Stored { .. }) => Ok(()),
+            Some(Event::Refused { code, reason, .. }) => {
+                Err(TransferError::Refused { code, reason })
+            }
+            _ => Err(TransferError::Offline),
+        }
+    }
+
+    /// Writes down a key that somebody has told.
+    fn learn<F>(self: &Arc<Self>, key: Option<EventKey>, write: F)
+    where
+        F: FnOnce(&Self) -> Result<(), HomeError> + Send + 'static,
+    {
+        let shared = Arc::clone(self);
+        shared.learning.send_modify(|count| *count += 1);
+        tokio::task::spawn_blocking(move || {
+            match write(&shared) {
+                Ok(()) => shared.done_with(key),
+                // The event comes again at the next start.
+                Err(error) => tracing::warn!(%error, "a key was not kept"),
+            }
+            shared.learning.send_modify(|count| *count -= 1);
+        });
+    }
+
+    /// Waits until every key that waited at the hub is known here, for a while.
+    async fn has_keys(&self) {
+        let known = async {
+            self.caught_up.subscribe().wait_for(|is_so| *is_so).await.ok()?;
+            self.learning.subscribe().wait_for(|count| *count == 0).await.ok().map(|_none| ())
+        };
+        if timeout(CATCH_UP_MAX, known).await.is_err() {
+            tracing::debug!("the server has not sent all that waits; some names may stay sealed");
+        }
     }
 
     /// A durable event that need not come again.

@@ -8,7 +8,8 @@ use chat_protocol::hub::{ClientToHub, EpochHead, Head, HubStage, HubToClient, Pe
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 
-use crate::endpoint::{Endpoint, Request};
+use crate::connection::Request;
+use crate::endpoint::Endpoint;
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
@@ -56,6 +57,7 @@ impl Endpoint {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
+            HubToClient::Live {} => self.link.live = true,
             HubToClient::Rooms { id, rooms, more } => {
                 let known = matches!(self.link.requests.remove(&id), Some(Request::Rooms));
                 let last = rooms.last().map(|info| info.room.clone());

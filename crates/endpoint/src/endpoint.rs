@@ -1,28 +1,27 @@
 //! The state machine: what belongs to one connection, the entry points, and the end of a step.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::crypto;
-use chat_protocol::frame::{Binary, Unsigned, Upload, VerifiedBatches, sign_all};
+use chat_protocol::frame::{Binary, Unsigned, VerifiedBatches, sign_all};
 use chat_protocol::handshake::SignedIn;
-use chat_protocol::hub::{self, ClientToHub, DropClaim, Head, HubStage, HubToClient, Log};
-use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
+use chat_protocol::hub::{self, ClientToHub, HubStage, HubToClient};
+use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceKeys};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
+use indexmap::IndexMap;
 use thiserror::Error;
 
-use crate::epochs::{Arriving, Making};
+use crate::connection::{Link, Request};
 use crate::event::{Alarm, Event, EventKey, Notification};
-use crate::grants::GrantQuestions;
 use crate::heal::Healing;
 use crate::people::{BundleCache, People};
-use crate::receive::WaitingQueue;
-use crate::rooms::{Refresh, RoomOrder};
+use crate::rooms::RoomOrder;
 use crate::state::{Records, State, next_order, order_key};
 use crate::store::Change;
 
@@ -69,21 +68,6 @@ pub struct Step {
     pub trace: Vec<String>,
 }
 
-/// A question to the hub that waits for its answer.
-#[derive(Debug, Clone)]
-pub(crate) enum Request {
-    /// Bundles of these people, perhaps on behalf of a view.
-    Bundles { names: Vec<UserName>, view: Option<ConversationId> },
-    /// Links of a room's chain.
-    Members(ConversationId),
-    /// Who is here.
-    Who,
-    /// Which rooms there are.
-    Rooms,
-    /// About the list of shared files; asked again as it was.
-    Files(Box<ClientToHub>),
-}
-
 /// What a signature is for.
 #[derive(Debug)]
 pub(crate) enum Slot {
@@ -104,65 +88,6 @@ enum Out {
     Unsigned { slot: Slot, frame: Unsigned, after: Vec<Bytes> },
 }
 
-/// What belongs to one connection, or can be asked for again.
-#[derive(Debug, Default)]
-pub(crate) struct Link {
-    pub(crate) online: bool,
-    /// What the hub says about conversations.
-    pub(crate) heads: HashMap<ConversationId, Head>,
-    /// Views that are up to date.
-    pub(crate) views: HashSet<ConversationId>,
-    pub(crate) refreshing: HashMap<ConversationId, Refresh>,
-    /// Rooms that have grown since their refresh began: its answers may be from before.
-    pub(crate) overtaken: HashSet<ConversationId>,
-    /// Epochs by somebody unknown for which the view was fetched anew.
-    pub(crate) questioned: HashSet<Digest>,
-    /// Views that have just come up to date.
-    pub(crate) viewed: Vec<ConversationId>,
-    pub(crate) requests: HashMap<MessageId, Request>,
-    /// When the bundles of a command's target came; `None` while they are asked for.
-    pub(crate) targets: HashMap<UserName, Option<u64>>,
-    /// Epochs of ours without an answer, by `eid`.
-    pub(crate) making: HashMap<MessageId, Making>,
-    pub(crate) arriving: HashMap<Digest, Arriving>,
-    pub(crate) early: HashMap<Digest, Vec<Upload>>,
-    pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
-    /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
-    pub(crate) futile_epochs: HashMap<ConversationId, u32>,
-    /// Rooms from which this user has removed somebody: the next epoch is made at once.
-    pub(crate) epoch_due: BTreeSet<ConversationId>,
-    /// Until when nothing is sealed in a conversation: the hub has no room.
-    pub(crate) held: HashMap<ConversationId, u64>,
-    /// Join links without an answer.
-    pub(crate) joining: HashMap<MessageId, ConversationId>,
-    /// Messages sent on this connection without an answer, by key.
-    pub(crate) flying: BTreeMap<String, ConversationId>,
-    /// Ids of frames in a closed epoch whose answers are still to come.
-    pub(crate) draining: HashMap<ConversationId, BTreeSet<MessageId>>,
-    /// Conversations in which something may be sealed now.
-    pub(crate) dirty: BTreeSet<ConversationId>,
-    pub(crate) waiting: HashMap<Log, WaitingQueue>,
-    /// What the hub says that it has dropped, behind deliveries that wait.
-    pub(crate) drops: HashMap<Log, Vec<DropClaim>>,
-    /// Bytes of the deliveries that wait.
-    pub(crate) parked_bytes: usize,
-    /// Logs of which something found no room to wait; nothing more of them is taken.
-    pub(crate) overflowed: HashSet<Log>,
-    /// Logs whose cursor moved since the hub was told.
-    pub(crate) moved: HashMap<Log, u64>,
-    pub(crate) receipts_due: Option<u64>,
-    /// When to send an id again that the hub could not take.
-    pub(crate) retries: HashMap<MessageId, u64>,
-    /// Conversations that need a new epoch before anything is said, and when they last did.
-    pub(crate) renew: BTreeSet<ConversationId>,
-    pub(crate) renewed: HashMap<ConversationId, u64>,
-    pub(crate) grants: GrantQuestions,
-    /// Times that whom one follows was asked for, without an answer yet.
-    pub(crate) subscriptions_asked: u32,
-    /// Conversations of which the host was told that the hub went back.
-    older: HashSet<ConversationId>,
-}
-
 /// One device. See the crate's documentation.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -172,8 +97,9 @@ pub struct Endpoint {
     pub(crate) bundles: Arc<BundleCache>,
     pub(crate) verified: VerifiedBatches,
     pub(crate) link: Link,
-    /// What was asked for in rooms, by the id of the asking.
-    pub(crate) orders: BTreeMap<MessageId, RoomOrder>,
+    /// What was asked for in rooms, by the id of the asking and in the order of it: ids of one
+    /// millisecond do not tell which came first.
+    pub(crate) orders: IndexMap<MessageId, RoomOrder>,
     /// Key of an outgoing message by its id.
     pub(crate) index: HashMap<MessageId, String>,
     pub(crate) next_outgoing: u64,
@@ -204,7 +130,7 @@ impl Endpoint {
             bundles,
             verified: VerifiedBatches::default(),
             link: Link::default(),
-            orders: BTreeMap::new(),
+            orders: IndexMap::new(),
             index: HashMap::new(),
             next_outgoing: 0,
             healing: Healing::default(),

@@ -9,7 +9,8 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind};
 use chat_protocol::tag::Tag;
 
-use crate::endpoint::{Endpoint, Request};
+use crate::connection::Request;
+use crate::endpoint::Endpoint;
 use crate::event::Event;
 
 impl Endpoint {

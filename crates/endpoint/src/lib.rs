@@ -21,6 +21,7 @@ pub mod store;
 
 mod answers;
 mod commands;
+mod connection;
 mod devices;
 mod endpoint;
 mod epochs;

@@ -12,7 +12,8 @@ use chat_protocol::tag::{Stage, Tag};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::endpoint::{Endpoint, Request};
+use crate::connection::Request;
+use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
 use crate::state::{next_order, order_key};
 

@@ -15,7 +15,8 @@ use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::tag::{Tag, label};
 
-use crate::endpoint::{Endpoint, Request, Slot};
+use crate::connection::Request;
+use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
 
 mod news;

@@ -406,6 +406,9 @@ pub enum HubToClient {
     /// Messages of a room were dropped before this device has fetched them, because they were older
     /// than the room keeps. Stands among the deliveries, where they would have been.
     Dropped(DropClaim),
+    /// All that waited for this device when it signed in has been sent, and what is new follows as it
+    /// comes. Stands among the deliveries, once in a connection.
+    Live {},
 }
 
 /// What a hub says that it has dropped of a room. Nobody has signed it.

@@ -390,6 +390,7 @@ impl<S: Store> Worker<S> {
         let GoLive { peer, position, reply } = request;
         let is_live = self.sessions.go_live(&peer, position);
         let plan = if is_live {
+            self.tell(&peer, &HubToClient::Live {});
             None
         } else {
             self.router.account(peer.account).map(|account| self.router.plan(account))

@@ -27,6 +27,8 @@ pub(super) enum Link {
     Online {
         socket: Box<Socket>,
         url: ServerUrl,
+        /// The host was told that this connection has caught up.
+        caught_up: bool,
     },
     Connecting {
         attempts: u32,

@@ -27,6 +27,18 @@ pub(super) struct Replies {
     close: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
+impl Replies {
+    /// Tells who asked under which ids it is on its way. They may be gone; it goes all the same.
+    fn tell_ids(&mut self) {
+        for (reply, sent) in self.sent.drain(..) {
+            reply.send(sent).ok();
+        }
+        for (reply, id) in self.noted.drain(..) {
+            reply.send(id).ok();
+        }
+    }
+}
+
 /// Answers from other processes of this home.
 #[derive(Default)]
 struct Left {
@@ -67,15 +79,8 @@ impl Driver {
             changes.extend(left.rows.into_iter().chain(answers));
             home.store.commit(&changes).map_err(HomeError::from)?;
         }
-        for (reply, sent) in replies.sent {
-            // Whoever asked may be gone; the message is on its way all the same.
-            reply.send(sent).ok();
-        }
-        for (reply, id) in replies.noted {
-            // Whoever asked may be gone; the message is on its way all the same.
-            reply.send(id).ok();
-        }
-        if let Some(session) = replies.online {
+        replies.tell_ids();
+        if let Some(session) = replies.online.take() {
             self.go_online(*session)?;
         }
         if let Link::Online { socket, .. } = &mut self.link {
@@ -89,6 +94,7 @@ impl Driver {
             self.journal.event(&notification.event);
             self.pending.push_back(ClientEvent::Notification(notification));
         }
+        self.tell_caught_up();
         if replies.rolled_back {
             self.journal.rolled_back();
             self.link = Link::renewing(&self.door, self.device.clone());
@@ -264,8 +270,19 @@ impl Driver {
         let server = self.endpoint.device().server;
         self.journal.online(&url);
         self.pending.push_back(ClientEvent::Online { url: url.clone(), server });
-        self.link = Link::Online { socket: Box::new(socket), url };
+        self.link = Link::Online { socket: Box::new(socket), url, caught_up: false };
         Ok(())
+    }
+
+    /// Tells the host, once in a connection, that what waited at the server was dealt with.
+    fn tell_caught_up(&mut self) {
+        if let Link::Online { caught_up, .. } = &mut self.link
+            && !*caught_up
+            && self.endpoint.has_caught_up()
+        {
+            *caught_up = true;
+            self.pending.push_back(ClientEvent::CaughtUp);
+        }
     }
 
     /// Answers those who wait until nothing is open.

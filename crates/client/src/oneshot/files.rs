@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::name::{ConversationId, UserName};
@@ -11,7 +10,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
 use super::{Task, interrupted, note, print_json, print_line};
 use crate::client::ClientEvent;
@@ -20,12 +18,6 @@ use crate::exit::ExitStatus;
 use crate::show::files as show;
 use crate::start::{self, Failure};
 use crate::transfer::{Findings, Listed, TransferError, TransferEvent, TransferOptions, Transfers};
-
-/// How often is looked whether all offers can be read.
-const KEY_LOOKS: u32 = 8;
-
-/// The pause between two looks.
-const KEY_PAUSE: Duration = Duration::from_millis(250);
 
 /// A task whose notifications about files go to its transfers.
 struct Desk {
@@ -63,8 +55,9 @@ impl Desk {
         }
     }
 
-    fn happened(&self, event: Option<ClientEvent>) -> Result<(), Failure> {
+    fn happened(&mut self, event: Option<ClientEvent>) -> Result<(), Failure> {
         let is_online = matches!(event, Some(ClientEvent::Online { .. }));
+        let has_caught_up = matches!(event, Some(ClientEvent::CaughtUp));
         if let Some(notification) = self.task.notification(event)?
             && !self.transfers.take(&notification)
         {
@@ -74,22 +67,15 @@ impl Desk {
         if is_online {
             self.transfers.online();
         }
+        if has_caught_up {
+            self.transfers.caught_up();
+        }
         Ok(())
     }
 
-    /// Looks for files. What tells the keys of sealed offers may still be coming in after the sign-in.
     async fn find(&mut self, words: &[String]) -> Result<Findings, Failure> {
         let transfers = self.transfers.clone();
-        let work = async move {
-            for _ in 0..KEY_LOOKS {
-                let all = transfers.find(&[], None).await?;
-                if all.unreadable == 0 {
-                    break;
-                }
-                sleep(KEY_PAUSE).await;
-            }
-            transfers.find(words, None).await
-        };
+        let work = async move { transfers.find(words, None).await };
         self.until(work, |_event| Ok(None)).await?.map_err(|error| failed(&error))
     }
 }

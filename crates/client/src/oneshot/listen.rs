@@ -6,27 +6,35 @@ use std::time::Duration;
 use chat_endpoint::Event;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Task, interrupted};
+use super::{CATCH_UP_MAX, Task, interrupted};
 use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
 use crate::show::claim;
 use crate::start::Failure;
 
-/// Prints messages and receipts until `count` messages were printed or `limit` has passed.
+/// Prints messages and receipts until `count` messages were printed or `limit` has passed. What was
+/// missed is still waited for then, for a while: a slow start must not make it look like nothing.
 pub async fn listen(
     common: &Common,
     count: Option<u64>,
     limit: Option<Duration>,
 ) -> Result<ExitStatus, Failure> {
     let mut task = Box::pin(Task::start(common)).await?;
-    let until = limit.map(|limit| Instant::now() + limit);
-    let mut printed = 0;
+    let mut until = limit.map(|limit| Instant::now() + limit);
+    let (mut printed, mut is_over) = (0, false);
     let mut interrupt = pin!(interrupted());
-    while count.is_none_or(|count| printed < count) {
+    while count.is_none_or(|count| printed < count) && !(is_over && task.has_caught_up) {
         let event = tokio::select! {
             event = task.events.next() => event,
-            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
+            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                if is_over {
+                    break;
+                }
+                is_over = true;
+                until = Some(Instant::now() + CATCH_UP_MAX);
+                continue;
+            }
             () = &mut interrupt => {
                 task.end().await;
                 return Ok(ExitStatus::Interrupted);

@@ -55,6 +55,10 @@ pub async fn send(
         super::note("no answer in time; the message is sent at the next start");
         ExitStatus::TimedOut
     };
+    tokio::select! {
+        caught_up = task.catch_up() => caught_up?,
+        () = interrupted() => return Ok(status),
+    }
     task.end().await;
     Ok(status)
 }

@@ -24,6 +24,7 @@ use super::direct::For;
 use super::give::{Givable, Sending};
 use super::{Said, Shared, TransferError, TransferEvent, aside};
 use crate::clock::now_ms;
+use crate::home::HomeError;
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -104,7 +105,7 @@ impl Shared {
         let (keep, row) = (self.keep.clone(), left_row(&offer));
         aside(move || keep.put(&row, &tid)).await??;
         let note = FileNote::Copy { offer, tid, key: B64Array(key), until, file };
-        self.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
+        self.tell_key(cid, note).await?;
         Ok(until)
     }
 
@@ -127,11 +128,11 @@ impl Shared {
     }
 
     /// Somebody has left a copy.
-    pub(super) fn keep_copy(&self, said: &Said, note: &FileNote) -> Result<(), TransferError> {
+    pub(super) fn keep_copy(&self, said: &Said, note: &FileNote) -> Result<(), HomeError> {
         let FileNote::Copy { offer, tid, key, until, file } = note else { return Ok(()) };
         let (tid, until, file) = (*tid, *until, file.clone());
         let copy = Copy { tid, key: *key, until, file };
-        Ok(self.keep.put(&row(&said.from, offer), &copy)?)
+        self.keep.put(&row(&said.from, offer), &copy)
     }
 
     /// The copy of an offer, if its owner has left one that is still there.

@@ -53,6 +53,7 @@ impl Shared {
         if folded.len() > FIND_WORDS_MAX {
             return Err(TransferError::TooManyWords);
         }
+        self.has_keys().await;
         let (keep, me) = (self.keep.clone(), self.me.clone());
         let keys = super::aside(move || index::known(&keep, &me)).await??;
         let mut findings = Findings::default();

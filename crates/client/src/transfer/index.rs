@@ -46,6 +46,15 @@ pub(super) fn current(
     Ok(Current { key: IndexKey::new(key.0), announce })
 }
 
+/// The own key for a conversation could not be told: everybody is to be told again.
+pub(super) fn was_not_told(keep: &Keep, cid: &ConversationId) -> Result<(), HomeError> {
+    let name = format!("own/{cid}");
+    if let Some(own) = keep.get::<Own>(&name)? {
+        keep.put(&name, &Own { told: BTreeSet::new(), ..own })?;
+    }
+    Ok(())
+}
+
 /// Keeps the key that somebody has told.
 pub(super) fn learn(
     keep: &Keep,
@@ -97,6 +106,9 @@ mod tests {
         assert!(more.announce && more.key == first.key);
         let fewer = current(&keep, &cid, &names(&["carol"])).unwrap();
         assert!(fewer.announce && fewer.key != first.key);
+        was_not_told(&keep, &cid).unwrap();
+        let again = current(&keep, &cid, &names(&["carol"])).unwrap();
+        assert!(again.announce && again.key == fewer.key);
     }
 
     #[test]

@@ -428,8 +428,8 @@ async fn offers(
 }
 
 impl Shared {
-    /// The key for offers to a conversation, told to whoever has not got it. Nothing where this person
-    /// is no member.
+    /// The key for offers to a conversation. Whoever has not got it was told when this returns, so that
+    /// nobody finds an offer before its key. Nothing where this person is no member.
     async fn index_key(
         self: &Arc<Self>,
         cid: &ConversationId,
@@ -443,7 +443,12 @@ impl Shared {
         let current = aside(move || index::current(&keep, &of, &members)).await??;
         if current.announce {
             let note = FileNote::Index { key: B64Array(*current.key.as_bytes()) };
-            self.client.note_file(cid.clone(), note).await.ok_or(TransferError::Offline)?;
+            let told = self.tell_key(cid.clone(), note).await;
+            if let Err(TransferError::Refused { .. }) = told {
+                let (keep, of) = (self.keep.clone(), cid.clone());
+                aside(move || index::was_not_told(&keep, &of)).await??;
+            }
+            told?;
         }
         Ok(Some(current.key))
     }

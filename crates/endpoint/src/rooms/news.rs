@@ -7,7 +7,8 @@ use chat_protocol::id::KeyId;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
-use crate::endpoint::{Endpoint, Request};
+use crate::connection::Request;
+use crate::endpoint::Endpoint;
 use crate::event::{Event, MemberChange};
 
 /// The members of a room by the verified view.

@@ -387,7 +387,7 @@ impl Endpoint {
     }
 
     fn order_done(&mut self, id: &MessageId, position: Option<u64>) {
-        let Some(RoomOrder { cid, action, .. }) = self.orders.remove(id) else { return };
+        let Some(RoomOrder { cid, action, .. }) = self.orders.shift_remove(id) else { return };
         let (id, me) = (Some(*id), self.device.user.clone());
         self.link.dirty.insert(cid.clone());
         let changed = |cid, who, change| Event::MemberChanged { id, cid, change, who, by: me };
@@ -416,7 +416,7 @@ impl Endpoint {
 
     /// Ends what was asked for in a room, with the reason.
     pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str) {
-        if let Some(order) = self.orders.remove(id) {
+        if let Some(order) = self.orders.shift_remove(id) {
             self.link.dirty.insert(order.cid);
             let (code, reason) = (code.to_owned(), reason.to_owned());
             self.tell(Event::Refused { id: *id, code, reason });
@@ -445,7 +445,7 @@ impl Endpoint {
         text: String,
         by: UserName,
     ) {
-        let id = id.filter(|id| self.orders.remove(id).is_some());
+        let id = id.filter(|id| self.orders.shift_remove(id).is_some());
         self.tell(Event::Topic { id, cid, text, by });
     }
 
@@ -457,7 +457,7 @@ impl Endpoint {
         keep_ms: u64,
         by: UserName,
     ) {
-        let id = id.filter(|id| self.orders.remove(id).is_some());
+        let id = id.filter(|id| self.orders.shift_remove(id).is_some());
         self.tell(Event::Retention { id, cid, keep_ms, by });
     }
 }

@@ -3,7 +3,7 @@
 use chat_endpoint::{Alarm, Event, MemberChange, RoomAction};
 use chat_protocol::name::UserName;
 
-use crate::hub::{Forgery, TestHub, name};
+use crate::hub::{Forgery, TestHub, name, room};
 
 const JOIN: RoomAction = RoomAction::Join { create: false };
 const PRIVATE: RoomAction = RoomAction::Create { private: true };
@@ -33,6 +33,23 @@ fn crew(names: &[&str]) -> TestHub {
 
 fn alarms(hub: &TestHub, index: usize) -> usize {
     hub.count(index, |event| matches!(event, Event::Alarm { kind: Alarm::BadChain, .. }))
+}
+
+/// Goal: what is asked for at once is done in the order of the asking. Method: whole stories within one
+/// millisecond, whose ids are random within it; in another order each of them is refused.
+#[test]
+fn what_is_asked_for_within_one_millisecond_is_done_in_order() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    let op = RoomAction::Role { who: name("bob"), admin: true };
+    for n in 0..20 {
+        let text = format!("crew{n}");
+        let asked = [PRIVATE, admit("bob"), op.clone(), admit("carol"), kick("carol")]
+            .map(|action| hub.peers[0].endpoint.act_in_room(hub.now, &room(&text), action));
+        hub.run();
+        let answers = asked.map(|id| hub.answer_to(0, id));
+        assert!(answers.iter().all(|answer| !answer.starts_with("E_")), "{answers:?}");
+        assert_eq!(hub.roster(0, &text), ["alice", "bob"]);
+    }
 }
 
 /// What a device was told about members by others.

@@ -135,7 +135,7 @@ pub(crate) struct Client {
     pub(crate) device: Device,
     pub(crate) signed_in: SignedIn,
     answers: VecDeque<HubToClient>,
-    deliveries: VecDeque<Delivery>,
+    pub(crate) deliveries: VecDeque<Delivery>,
     pub(crate) uploads: Vec<Upload>,
     pub(crate) notices: Vec<HubToClient>,
 }
@@ -280,7 +280,8 @@ impl Client {
             Got::Hub(
                 notice @ (HubToClient::Presence { .. }
                 | HubToClient::Heads { .. }
-                | HubToClient::Keys { .. }),
+                | HubToClient::Keys { .. }
+                | HubToClient::Live {}),
             ) => self.notices.push(notice),
             Got::Hub(answer) => self.answers.push_back(answer),
             Got::Delivery(delivery) => self.deliveries.push_back(*delivery),

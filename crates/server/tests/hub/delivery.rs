@@ -77,6 +77,36 @@ async fn a_room_is_joined_and_everybody_in_it_hears() {
     server.stop().await.unwrap();
 }
 
+/// Goal: a program that looks once knows when it has seen everything. Method: bob comes back to a
+/// stream that waits; the notice comes once, behind all of it.
+#[tokio::test]
+async fn the_hub_says_once_that_it_has_sent_all_that_waited() {
+    const MESSAGES: u32 = 300;
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let bob = register(&server, "bob", 1).await;
+    let place = cid("dm:alice:bob");
+    let devices = [&alice.device.clone(), &bob.device.clone()];
+    let epoch = alice.key(&place, None, &devices).await;
+    alice.ack().await;
+    let bob = bob.bye().await;
+    for n in 0..MESSAGES {
+        alice.say(Tag::Dm, &place, epoch.e, n).await;
+        alice.ack().await;
+    }
+    let mut bob = sign_in(&server, &bob).await;
+    bob.notice(|notice| matches!(notice, HubToClient::Live {})).await;
+    // The key of the epoch is one of them.
+    assert_eq!(u32::try_from(bob.deliveries.len()), Ok(MESSAGES + 1));
+    alice.say(Tag::Dm, &place, epoch.e, MESSAGES).await;
+    alice.ack().await;
+    for n in 0..=MESSAGES {
+        assert_eq!(bob.message().await.1.n, n);
+    }
+    assert!(!bob.notices.iter().any(|notice| matches!(notice, HubToClient::Live {})));
+    server.stop().await.unwrap();
+}
+
 /// Goal: nothing is missed and nothing comes twice between reading the store and going live.
 /// Method: bob comes back again and again while alice writes, and never says what he has seen.
 #[tokio::test(flavor = "multi_thread")]

@@ -365,6 +365,11 @@ impl Emulated {
                     ledger.whereabouts.came(self.number, Instant::now());
                 }
             }
+            ClientEvent::CaughtUp => {
+                if let Some(exchange) = &self.exchange {
+                    exchange.caught_up();
+                }
+            }
             ClientEvent::Offline { reason } => {
                 tracing::info!(client = self.number + 1, reason, "offline");
             }

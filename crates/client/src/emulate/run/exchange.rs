@@ -177,6 +177,11 @@ impl Exchange {
         self.transfers.online();
     }
 
+    /// All that waited at the server was taken.
+    pub(super) fn caught_up(&self) {
+        self.transfers.caught_up();
+    }
+
     /// What happens next.
     pub(super) async fn next(&mut self) -> News {
         tokio::select! {

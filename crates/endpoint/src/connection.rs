@@ -1,0 +1,104 @@
+//! What belongs to one connection, or can be asked for again: gone with it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use chat_protocol::frame::Upload;
+use chat_protocol::hub::{ClientToHub, DropClaim, Head, Log};
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::{ConversationId, UserName};
+
+use crate::endpoint::Endpoint;
+use crate::epochs::{Arriving, Making};
+use crate::grants::GrantQuestions;
+use crate::receive::WaitingQueue;
+use crate::rooms::Refresh;
+
+/// A question to the hub that waits for its answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    /// Bundles of these people, perhaps on behalf of a view.
+    Bundles { names: Vec<UserName>, view: Option<ConversationId> },
+    /// Links of a room's chain.
+    Members(ConversationId),
+    /// Who is here.
+    Who,
+    /// Which rooms there are.
+    Rooms,
+    /// About the list of shared files; asked again as it was.
+    Files(Box<ClientToHub>),
+}
+
+/// What belongs to one connection, or can be asked for again.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pub(crate) online: bool,
+    /// The hub has sent all that waited when the connection was signed in.
+    pub(crate) live: bool,
+    /// What the hub says about conversations.
+    pub(crate) heads: HashMap<ConversationId, Head>,
+    /// Views that are up to date.
+    pub(crate) views: HashSet<ConversationId>,
+    pub(crate) refreshing: HashMap<ConversationId, Refresh>,
+    /// Rooms that have grown since their refresh began: its answers may be from before.
+    pub(crate) overtaken: HashSet<ConversationId>,
+    /// Epochs by somebody unknown for which the view was fetched anew.
+    pub(crate) questioned: HashSet<Digest>,
+    /// Views that have just come up to date.
+    pub(crate) viewed: Vec<ConversationId>,
+    pub(crate) requests: HashMap<MessageId, Request>,
+    /// When the bundles of a command's target came; `None` while they are asked for.
+    pub(crate) targets: HashMap<UserName, Option<u64>>,
+    /// Epochs of ours without an answer, by `eid`.
+    pub(crate) making: HashMap<MessageId, Making>,
+    pub(crate) arriving: HashMap<Digest, Arriving>,
+    pub(crate) early: HashMap<Digest, Vec<Upload>>,
+    pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
+    pub(crate) futile_epochs: HashMap<ConversationId, u32>,
+    /// Rooms from which this user has removed somebody: the next epoch is made at once.
+    pub(crate) epoch_due: BTreeSet<ConversationId>,
+    /// Until when nothing is sealed in a conversation: the hub has no room.
+    pub(crate) held: HashMap<ConversationId, u64>,
+    /// Join links without an answer.
+    pub(crate) joining: HashMap<MessageId, ConversationId>,
+    /// Messages sent on this connection without an answer, by key.
+    pub(crate) flying: BTreeMap<String, ConversationId>,
+    /// Ids of frames in a closed epoch whose answers are still to come.
+    pub(crate) draining: HashMap<ConversationId, BTreeSet<MessageId>>,
+    /// Conversations in which something may be sealed now.
+    pub(crate) dirty: BTreeSet<ConversationId>,
+    pub(crate) waiting: HashMap<Log, WaitingQueue>,
+    /// What the hub says that it has dropped, behind deliveries that wait.
+    pub(crate) drops: HashMap<Log, Vec<DropClaim>>,
+    /// Bytes of the deliveries that wait.
+    pub(crate) parked_bytes: usize,
+    /// Logs of which something found no room to wait; nothing more of them is taken.
+    pub(crate) overflowed: HashSet<Log>,
+    /// Logs whose cursor moved since the hub was told.
+    pub(crate) moved: HashMap<Log, u64>,
+    pub(crate) receipts_due: Option<u64>,
+    /// When to send an id again that the hub could not take.
+    pub(crate) retries: HashMap<MessageId, u64>,
+    /// Conversations that need a new epoch before anything is said, and when they last did.
+    pub(crate) renew: BTreeSet<ConversationId>,
+    pub(crate) renewed: HashMap<ConversationId, u64>,
+    pub(crate) grants: GrantQuestions,
+    /// Times that whom one follows was asked for, without an answer yet.
+    pub(crate) subscriptions_asked: u32,
+    /// Conversations of which the host was told that the hub went back.
+    pub(crate) older: HashSet<ConversationId>,
+}
+
+impl Endpoint {
+    /// Whether all that waited for this device when it signed in was dealt with: nothing of it is still
+    /// to come by the hub's word, and nothing waits for the keys of its sender or for a view.
+    pub fn has_caught_up(&self) -> bool {
+        let is_about_keys =
+            |request: &Request| matches!(request, Request::Bundles { .. } | Request::Members(_));
+        self.link.live
+            && self.link.waiting.values().all(VecDeque::is_empty)
+            && self.link.arriving.is_empty()
+            && self.link.refreshing.is_empty()
+            && !self.link.requests.values().any(is_about_keys)
+    }
+}
