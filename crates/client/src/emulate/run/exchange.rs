@@ -20,8 +20,9 @@ use crate::transfer::{Listed, TransferEvent, TransferOptions, Transfers};
 /// Largest file that is shared: a few chunks, so that a run is not all files.
 const BYTES_MAX: u64 = 200_000;
 
-/// A file is on the list when its owner was told so; whoever asks right then may ask again.
-const FIND_TRIES: u32 = 20;
+/// A file may be looked for as soon as its owner has begun to share it: whoever asks before it is on
+/// the list asks again, for a minute in all.
+const FIND_TRIES: u32 = 240;
 
 /// The pause before it does.
 const FIND_PAUSE: Duration = Duration::from_millis(250);
@@ -44,7 +45,7 @@ pub struct FileFigures {
     pub failed: u64,
 }
 
-/// A file on the list, as its owner knows it.
+/// A file that is on the list or about to be, as its owner knows it.
 #[derive(Debug, Clone)]
 struct OnOffer {
     owner: UserName,
@@ -126,8 +127,8 @@ pub(super) struct Exchange {
     run: String,
     /// What is looked for or on its way: a file is fetched once at a time.
     busy: HashSet<String>,
-    /// Shared, and not on the list yet.
-    waiting: Vec<OnOffer>,
+    /// Names of files that are shared and not on the list yet.
+    waiting: Vec<String>,
     /// What each transfer should bring.
     expected: HashMap<u32, (String, [u8; 32])>,
 }
@@ -221,8 +222,13 @@ impl Exchange {
         let path = self.folder.join(&name);
         std::fs::write(&path, &content)?;
         let (owner, digest) = (self.me.clone(), sha256(&content));
-        self.ledger().begin(Instant::now());
-        self.waiting.push(OnOffer { owner, name, word: word.clone(), digest });
+        let file = OnOffer { owner, name, word: word.clone(), digest };
+        {
+            let mut ledger = self.ledger();
+            ledger.begin(Instant::now());
+            ledger.on_offer.push(file.clone());
+        }
+        self.waiting.push(file.name);
         self.transfers.share(path, vec![word], None);
         Ok(())
     }
@@ -290,13 +296,12 @@ impl Exchange {
         let names = self.transfers.shared_names();
         let waiting = std::mem::take(&mut self.waiting);
         let (on_list, waiting): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|file| names.contains(&file.name));
+            waiting.into_iter().partition(|name| names.contains(name));
         self.waiting = waiting;
         let mut ledger = self.ledger();
         let count = u64::try_from(on_list.len()).unwrap_or(0);
         ledger.end(count, Instant::now());
         ledger.figures.shared += count;
-        ledger.on_offer.extend(on_list);
     }
 
     fn fetched(&mut self, n: u32, path: &Path) {
