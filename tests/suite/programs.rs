@@ -1,0 +1,42 @@
+//! Several programs of one home, at once and one after the other.
+
+use chat_tests::Rig;
+
+/// Goal: a file is given by the program that shares it, whichever program of that home hears of the
+/// request first. Method: a chat and a listener run in the owner's home beside the one that shares.
+#[test]
+fn a_file_is_given_by_the_program_that_shares_it() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let shared = rig.path("shared");
+    std::fs::create_dir_all(&shared).unwrap();
+    std::fs::write(shared.join("a.txt"), "how to").unwrap();
+    std::fs::write(shared.join("keyword.txt"), "a, a.txt").unwrap();
+    let _chat = alice.chat();
+    let _listening = alice.start(&["listen", "--json"]);
+    let sharing = alice.start(&["share", shared.to_str().unwrap(), "--json"]);
+    sharing.stdout.wait_for("the list is at the server", |line| line.contains("\"shared\""));
+    for n in 0..4 {
+        let target = rig.path(&format!("{n}.txt"));
+        bob.run(&["get", "alice", "a.txt", "-o", target.to_str().unwrap()]).assert_code(0);
+        assert_eq!(std::fs::read(&target).unwrap(), b"how to");
+    }
+}
+
+/// Goal: receipts do not pile up at the hub for a home in which nobody ever listens. Method: the receipt
+/// for the first message is in the home after the second one was sent, without a server.
+#[test]
+fn who_only_sends_takes_the_receipts_in() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    bob.run(&["users"]).assert_code(0);
+    alice.run(&["send", "bob", "first"]).assert_code(0);
+    bob.run(&["listen", "--count", "1", "--for", "30s"]).assert_code(0);
+    alice.run(&["send", "bob", "second"]).assert_code(0);
+    drop(server);
+    let said = alice.run_known(&["history", "bob", "--json"]).expect_code(0);
+    let states: Vec<_> = said.events_named("history").iter().map(|e| e["state"].clone()).collect();
+    assert_eq!(states[0], "delivered", "{said:?}");
+}
