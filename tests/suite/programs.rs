@@ -40,3 +40,27 @@ fn who_only_sends_takes_the_receipts_in() {
     let states: Vec<_> = said.events_named("history").iter().map(|e| e["state"].clone()).collect();
     assert_eq!(states[0], "delivered", "{said:?}");
 }
+
+/// Goal: an open chat shows everything once, whatever else runs in its home. Method: messages arrive
+/// while one program after the other signs in there, takes in what comes and ends.
+#[test]
+fn an_open_chat_shows_what_another_program_of_its_home_took_in() {
+    const ROUNDS: usize = 6;
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let (chat, mut bobs) = (alice.chat(), bob.chat());
+    bobs.type_line("alice*before");
+    chat.stdout.wait_for_part("bob → you: before");
+    for n in 0..ROUNDS {
+        let sending = alice.start(&["send", "bob", "from a script"]);
+        bobs.type_line(&format!("alice*number {n}"));
+        sending.finish().assert_code(0);
+        chat.stdout.wait_for_part(&format!("bob → you: number {n}"));
+    }
+    let shown = chat.finish();
+    for n in 0..ROUNDS {
+        let count = shown.stdout.matches(&format!("bob → you: number {n}")).count();
+        assert_eq!(count, 1, "{shown:?}");
+    }
+}

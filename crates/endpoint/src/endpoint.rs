@@ -106,7 +106,8 @@ pub struct Endpoint {
     pub(crate) healing: Healing,
     /// Bytes of the frames kept for others.
     pub(crate) kept_bytes: usize,
-    next_event: u64,
+    /// The host was told of every durable event before this one.
+    heard_until: u64,
     out: Vec<Out>,
     events: VecDeque<Notification>,
     /// Whether changes are written out at all.
@@ -135,7 +136,7 @@ impl Endpoint {
             next_outgoing: 0,
             healing: Healing::default(),
             kept_bytes: 0,
-            next_event: 0,
+            heard_until: 0,
             out: Vec::new(),
             events: VecDeque::new(),
             durable: true,
@@ -176,11 +177,11 @@ impl Endpoint {
             .events
             .iter()
             .filter_map(|(key, event)| {
-                let order = key.parse().ok().filter(|order| *order >= self.next_event)?;
+                let order = key.parse().ok().filter(|order| *order >= self.heard_until)?;
                 Some(Notification { key: Some(EventKey(order)), event: event.clone() })
             })
             .collect();
-        self.next_event = self.next_event.max(next_order(&self.state.events));
+        self.heard_until = self.heard_until.max(self.state.next_event());
         self.events.extend(unheard);
         if self.state.owed.len() > 0 {
             self.link.receipts_due.get_or_insert(0);
@@ -501,9 +502,8 @@ impl Endpoint {
 
     pub(crate) fn tell(&mut self, event: Event) {
         let key = (event.is_durable(&self.device.user) && self.durable).then(|| {
-            let order = next_order(&self.state.events).max(self.next_event);
-            self.next_event = order + 1;
-            self.state.events.put(&order_key(order), event.clone());
+            let order = self.state.put_event(event.clone());
+            self.heard_until = order + 1;
             EventKey(order)
         });
         self.events.push_back(Notification { key, event });

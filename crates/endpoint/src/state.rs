@@ -157,14 +157,19 @@ pub(crate) struct State {
     pub(crate) kept: Table<KeptSent>,
     /// Granted messages that wait, by order.
     pub(crate) parked: Table<Parked>,
+    /// Numbers that are never used again, by what they count.
+    pub(crate) counters: Table<u64>,
 }
+
+/// The counter of durable events.
+const EVENTS: &str = "events";
 
 /// Calls a method on every table.
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
             pins rooms joined conversations epochs chains outgoing receipts owed sent received
-            cursors events missing dropped excused kept parked);
+            cursors events missing dropped excused kept parked counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
         $({ let $table = &mut $state.$name; $call; })*
@@ -193,6 +198,7 @@ impl State {
             excused: Table::new("excused"),
             kept: Table::new("kept"),
             parked: Table::new("parked"),
+            counters: Table::new("counter"),
         };
         for (key, value) in records {
             // Each table takes the rows of its kind.
@@ -214,6 +220,22 @@ impl State {
         let sent = self.sent.get(&id.to_string());
         let epoch = sent.and_then(|sent| self.epochs.get(&sent.e.to_string()));
         epoch.map(|epoch| Arc::clone(&epoch.others)).unwrap_or_default()
+    }
+
+    /// The number of the next durable event. Events that were dealt with leave no row, so it is counted:
+    /// each process of a home knows up to where it has heard, and a number that came twice would be
+    /// taken for heard.
+    pub(crate) fn next_event(&self) -> u64 {
+        let counted = self.counters.get(EVENTS).copied().unwrap_or(0);
+        counted.max(next_order(&self.events))
+    }
+
+    /// Keeps an event until it is dealt with.
+    pub(crate) fn put_event(&mut self, event: Event) -> u64 {
+        let order = self.next_event();
+        self.counters.put(EVENTS, order + 1);
+        self.events.put(&order_key(order), event);
+        order
     }
 
     /// The rows that changed since the last call.

@@ -73,6 +73,8 @@ pub(crate) struct Peer {
     pub(crate) store: MemoryStore,
     pub(crate) events: Vec<Event>,
     pub(crate) connected: bool,
+    /// Its host shows nothing: events stay for another process.
+    pub(crate) shows_nothing: bool,
     /// What it told of the encryption.
     pub(crate) trace: Vec<String>,
     pub(crate) inbox: VecDeque<Transmit>,
@@ -89,6 +91,7 @@ impl Peer {
             store: MemoryStore::default(),
             events: Vec::new(),
             connected: false,
+            shows_nothing: false,
             trace: Vec::new(),
             inbox: VecDeque::new(),
             next: 0,
@@ -273,7 +276,7 @@ impl TestHub {
             busy |= !transmits.is_empty() || !events.is_empty();
             for notification in events {
                 peer.events.push(notification.event);
-                if let Some(key) = notification.key {
+                if let Some(key) = notification.key.filter(|_| !peer.shows_nothing) {
                     peer.endpoint.consumed(key);
                 }
             }

@@ -1,0 +1,42 @@
+//! Several processes of one device: they share its rows, and each has a connection of its own.
+
+use std::sync::Arc;
+
+use chat_endpoint::{BundleCache, Endpoint, Event};
+
+use crate::hub::{TestHub, name};
+
+/// The texts that a process is told of when it looks at what the others have written.
+fn heard(process: &mut Endpoint, hub: &TestHub, index: usize) -> Vec<String> {
+    process.reload(&hub.peers[index].store.rows()).expect("rows");
+    let step = process.finish(hub.now);
+    let text = |event: &Event| match event {
+        Event::Message { text, .. } => Some(text.clone()),
+        _ => None,
+    };
+    step.events.iter().filter_map(|notification| text(&notification.event)).collect()
+}
+
+/// Goal: a process that has been there for long hears what one that has just begun was sent. Method:
+/// everything so far was dealt with and has left no row from which numbers could go on.
+#[test]
+fn what_a_new_process_takes_in_is_heard_by_an_old_one_once() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    for n in 0..3 {
+        hub.peers[0].endpoint.tell_user(hub.now, &name("bob"), &n.to_string()).expect("said");
+    }
+    hub.run();
+    let device = hub.peers[1].endpoint.device().clone();
+    let rows = hub.peers[1].store.rows();
+    let new = Endpoint::new(device, &rows, Arc::new(BundleCache::default())).expect("rows");
+    let mut old = std::mem::replace(&mut hub.peers[1].endpoint, new);
+    assert_eq!(heard(&mut old, &hub, 1), [""; 0]);
+    hub.peers[1].shows_nothing = true;
+    hub.connect(1);
+    hub.run();
+    hub.peers[0].endpoint.tell_user(hub.now, &name("bob"), "for both").expect("said");
+    hub.run();
+    assert_eq!(hub.texts(1).last().map(String::as_str), Some("alice: for both"));
+    assert_eq!(heard(&mut old, &hub, 1), ["for both"]);
+    assert_eq!(heard(&mut old, &hub, 1), [""; 0]);
+}
