@@ -100,11 +100,8 @@ pub struct RawFrame {
 impl RawFrame {
     /// Cuts `bytes` into a frame. Every byte must be accounted for.
     pub fn decode(bytes: Bytes) -> Result<Self, FrameError> {
-        let mut cursor = Cursor { bytes: &bytes, at: 0 };
-        let version = cursor.u8("version")?;
-        if version != VERSION {
-            return Err(FrameError::Version { got: version });
-        }
+        let mut cursor = Cursor::new(&bytes);
+        cursor.version()?;
         let auth = cursor.u8("kind")?;
         if auth > AUTH_BATCH {
             return Err(FrameError::Kind { got: auth });

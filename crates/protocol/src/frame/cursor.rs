@@ -6,7 +6,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{Auth, FrameError};
 use crate::batch;
-use crate::limits::BATCH_FRAMES_MAX;
+use crate::limits::{BATCH_FRAMES_MAX, VERSION};
 
 pub(super) fn put_block(out: &mut BytesMut, block: &[u8]) {
     out.put_u32(u32::try_from(block.len()).unwrap_or(u32::MAX));
@@ -19,11 +19,22 @@ pub(super) fn cap(what: &'static str, got: usize, max: usize) -> Result<(), Fram
 
 /// Reads forward and never past the end.
 pub(super) struct Cursor<'a> {
-    pub(super) bytes: &'a Bytes,
+    bytes: &'a Bytes,
+    /// How much was read.
     pub(super) at: usize,
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a Bytes) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The first byte of every binary message.
+    pub(super) fn version(&mut self) -> Result<(), FrameError> {
+        let got = self.u8("version")?;
+        if got == VERSION { Ok(()) } else { Err(FrameError::Version { got }) }
+    }
+
     pub(super) fn take(
         &mut self,
         what: &'static str,
@@ -48,6 +59,7 @@ impl Cursor<'_> {
         self.array::<1>(what).map(|[byte]| byte)
     }
 
+    /// A part with its length in front of it.
     pub(super) fn block(
         &mut self,
         what: &'static str,
@@ -64,6 +76,7 @@ impl Cursor<'_> {
         range
     }
 
+    /// How a batch is authenticated, which is the rest of the frame.
     pub(super) fn batch(&mut self) -> Result<Auth, FrameError> {
         let count = u16::from_be_bytes(self.array("batch")?);
         let index = u16::from_be_bytes(self.array("batch")?);

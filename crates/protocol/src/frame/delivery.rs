@@ -29,11 +29,8 @@ impl Delivery {
     }
 
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, FrameError> {
-        let mut cursor = Cursor { bytes, at: 0 };
-        let version = cursor.u8("version")?;
-        if version != VERSION {
-            return Err(FrameError::Version { got: version });
-        }
+        let mut cursor = Cursor::new(bytes);
+        cursor.version()?;
         cursor.u8("kind")?;
         let position = u64::from_be_bytes(cursor.array("position")?);
         let hub_ms = u64::from_be_bytes(cursor.array("time")?);

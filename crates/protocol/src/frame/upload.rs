@@ -87,11 +87,8 @@ impl Upload {
     }
 
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, FrameError> {
-        let mut cursor = Cursor { bytes, at: 0 };
-        let version = cursor.u8("version")?;
-        if version != VERSION {
-            return Err(FrameError::Version { got: version });
-        }
+        let mut cursor = Cursor::new(bytes);
+        cursor.version()?;
         let kind = cursor.u8("kind")?;
         let e = Digest(cursor.array("epoch")?);
         if kind == KIND_MEMBERS {
