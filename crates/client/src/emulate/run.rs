@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat_oplog::{OperationLogs, Rotation};
 use chat_protocol::crypto::random;
 use chat_protocol::name::UserName;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -20,12 +19,10 @@ use tokio::time::{Instant, interval, timeout};
 
 use crate::client::Client;
 use crate::config::{Common, Emulation, Verbosity};
-use crate::connection::Connector;
 use crate::emulate::html;
 use crate::emulate::report::Report;
 use crate::emulate::script::{Picker, Random, Script, ScriptError};
 use crate::exit::ExitStatus;
-use crate::home::KnownServers;
 use crate::oneshot::{interrupted, note, print_line};
 use crate::start::Failure;
 
@@ -156,11 +153,7 @@ impl<'a> Crowd<'a> {
         let Common { home, key_bits, .. } = self.common;
         let devices = keys::devices(home, *key_bits, names).await?;
         self.bar.set_message("signing in");
-        let known = KnownServers::in_memory();
-        let connector = Connector::new(self.common.servers.clone(), &self.common.trust, known)?;
-        let logs = OperationLogs::start(&self.common.logs, Rotation::default())?;
-        let trace = crate::start::crypto_trace(self.common)?;
-        let desk = Desk { connector: Arc::new(connector), bundles: Arc::default(), logs, trace };
+        let desk = Desk::open(self.common)?;
         let (told, mut milestones) = mpsc::channel(names.len() * client::MILESTONES_EACH);
         let Emulation { churn, offline, .. } = *self.emulation;
         let mut absences = movement::absences(seed, names.len(), (churn, offline));

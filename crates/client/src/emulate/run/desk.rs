@@ -3,25 +3,35 @@
 use std::sync::Arc;
 
 use chat_endpoint::BundleCache;
-use chat_oplog::{CryptoTrace, OperationLogs};
+use chat_oplog::{CryptoTrace, OperationLogs, Rotation};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::UserName;
 
 use crate::client::{Account, Client, ClientOptions, Events};
+use crate::config::Common;
 use crate::connection::Connector;
 use crate::exit::ExitStatus;
-use crate::home::OwnDevice;
-use crate::start::Failure;
+use crate::home::{KnownServers, OwnDevice};
+use crate::start::{Failure, crypto_trace};
 
 /// What all clients sign in with.
 pub(super) struct Desk {
-    pub(super) connector: Arc<Connector>,
-    pub(super) bundles: Arc<BundleCache>,
-    pub(super) logs: OperationLogs,
-    pub(super) trace: Option<CryptoTrace>,
+    connector: Arc<Connector>,
+    bundles: Arc<BundleCache>,
+    logs: OperationLogs,
+    trace: Option<CryptoTrace>,
 }
 
 impl Desk {
+    /// Finds the servers, and begins the logs of the run.
+    pub(super) fn open(common: &Common) -> Result<Self, Failure> {
+        let known = KnownServers::in_memory();
+        let connector = Connector::new(common.servers.clone(), &common.trust, known)?;
+        let logs = OperationLogs::start(&common.logs, Rotation::default())?;
+        let trace = crypto_trace(common)?;
+        Ok(Self { connector: Arc::new(connector), bundles: Arc::default(), logs, trace })
+    }
+
     pub(super) async fn sign_in(
         &self,
         user: UserName,
