@@ -7,8 +7,8 @@
 //!  open + held <= TRANSFER_WINDOW_CHUNKS, whatever the two sides say
 //! ```
 //!
-//! A side of a transfer that ends badly is told why by END. What no honest client does is a [`Fault`]
-//! and ends the connection.
+//! `begin`, `flow` and `end` are the life of a transfer, in this order. A side of one that ends badly
+//! is told why by END. What no honest client does is a [`Fault`] and ends the connection.
 
 mod begin;
 mod end;
@@ -30,7 +30,6 @@ use crate::{
     request::Refusal,
 };
 
-use end::end;
 use transfer::{Key, Transfer};
 pub use transfer::{Summary, Target};
 

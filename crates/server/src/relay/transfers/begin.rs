@@ -6,7 +6,9 @@ use chat_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Effect, Fault, TransferId, Transfers, end, fault,
+    Effect, Fault, TransferId, Transfers,
+    end::end,
+    fault,
     transfer::{Expected, Key, Side, Transfer},
 };
 use crate::{
