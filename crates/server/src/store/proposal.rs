@@ -44,7 +44,8 @@ pub struct NewBundle {
 pub struct NewPassword {
     /// Whose.
     pub account: AccountId,
-    /// The Argon2 string that it replaces; another one by now is a [`Conflict`].
+    /// The Argon2 string that it replaces; another one by now is a
+    /// [`Conflict`](super::Conflict).
     pub before: String,
     /// Argon2 string of the new login secret.
     pub password: String,
@@ -228,7 +229,8 @@ pub enum Proposal {
         /// Log and last position kept.
         positions: Vec<(LogId, u64)>,
     },
-    /// Changes nothing: is this frame stored? Answered [`Stored::Again`] or a [`Conflict`].
+    /// Changes nothing: is this frame stored? Answered
+    /// [`Stored::Again`](super::Stored::Again) or a [`Conflict`](super::Conflict).
     Probe(Probe),
 }
 
