@@ -9,6 +9,7 @@ use std::process::{Child, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use chat_tests::cpu_seconds;
 use clap::Parser;
 
 use process::{Programs, Usage, Watch};
@@ -115,7 +116,7 @@ fn drain(
 ) -> anyhow::Result<Drained> {
     let mut command = programs.client("bob", &server.url);
     command.args(["listen", "--json", "--count", &messages.to_string()]);
-    let server_before = process::cpu_seconds(server.pid())?;
+    let server_before = cpu_seconds(server.pid())?;
     let began = Instant::now();
     let mut bob = command.stdout(Stdio::piped()).spawn().context("start bob's client")?;
     let lines = BufReader::new(bob.stdout.take().context("his screen")?).lines();
@@ -131,8 +132,8 @@ fn drain(
         }
     }
     let (client, server_watch) = watches.context("bob was shown nothing")?;
-    let client = client.stop(process::cpu_seconds(bob.id())?)?;
-    let server_cpu = process::cpu_seconds(server.pid())? - server_before;
+    let client = client.stop(cpu_seconds(bob.id())?)?;
+    let server_cpu = cpu_seconds(server.pid())? - server_before;
     let server = server_watch.stop(server_cpu)?;
     expect_success(&mut bob)?;
     Ok(Drained { numbers, elapsed, client, server })

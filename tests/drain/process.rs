@@ -85,16 +85,6 @@ impl Drop for Server {
     }
 }
 
-/// CPU seconds of a process so far; one that has ended and was not waited for still has them.
-pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = stat.rsplit_once(')').context("stat")?.1;
-    let mut ticks = after.split_whitespace().skip(11);
-    let (user, system): (f64, f64) =
-        (ticks.next().context("utime")?.parse()?, ticks.next().context("stime")?.parse()?);
-    Ok((user + system) / 100.0)
-}
-
 /// Resident bytes of a process; none once it has ended.
 fn resident_bytes(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

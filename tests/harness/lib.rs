@@ -11,6 +11,8 @@
 mod client;
 mod dice;
 mod http;
+mod person;
+mod process;
 mod program;
 mod proxy;
 mod rig;
@@ -23,6 +25,8 @@ use std::time::Duration;
 pub use client::{Client, PASSWORD};
 pub use dice::Dice;
 pub use http::{Response, get};
+pub use person::{person, types};
+pub use process::cpu_seconds;
 pub use program::{Finished, Lines, Program};
 pub use proxy::{Fate, Proxy, Rule};
 pub use rig::Rig;

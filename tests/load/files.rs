@@ -17,6 +17,7 @@ use chat_protocol::keys::{DeviceKeys, KeySizes};
 use chat_protocol::limits::FILE_CHUNK_BYTES;
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
+use chat_tests::cpu_seconds;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -24,7 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::Arguments;
 use crate::client::{LoadClient, now_ms};
-use crate::scenario::{Outcome, cpu_seconds};
+use crate::scenario::Outcome;
 
 /// Chunks under way.
 const WINDOW: u32 = 8;

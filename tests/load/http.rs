@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use chat_tests::cpu_seconds;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::Arguments;
-use crate::scenario::cpu_seconds;
 
 /// What one read takes.
 const BUFFER_BYTES: usize = 64 * 1024;

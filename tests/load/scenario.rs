@@ -15,6 +15,7 @@ use chat_protocol::limits::RECEIPTS_PER_FRAME_MAX;
 use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::Tag;
+use chat_tests::cpu_seconds;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -49,16 +50,6 @@ type Mark = [u8; MARK_BYTES];
 
 /// When frames left, by the end of their bodies.
 type Departures = Arc<Mutex<HashMap<Mark, Instant>>>;
-
-/// CPU seconds of a process so far.
-pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = stat.rsplit_once(')').context("stat")?.1;
-    let mut ticks = after.split_whitespace().skip(11);
-    let (user, system): (f64, f64) =
-        (ticks.next().context("utime")?.parse()?, ticks.next().context("stime")?.parse()?);
-    Ok((user + system) / 100.0)
-}
 
 async fn sign_up(arguments: &Arguments, keys: &Arc<DeviceKeys>) -> anyhow::Result<Vec<LoadClient>> {
     let mut clients = Vec::with_capacity(arguments.clients);

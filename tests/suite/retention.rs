@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chat_tests::{LIMIT, Program, Rig, Server, get};
+use chat_tests::{LIMIT, Rig, Server, get, person, types};
 use serde_json::Value;
 
 /// Waits until the server has deleted this many messages.
@@ -20,12 +20,6 @@ fn wait_for_dropped(server: &Server, count: u64) {
     }
 }
 
-#[track_caller]
-fn types(person: &mut Program, line: &str, expected: &str) {
-    person.type_line(line);
-    person.stdout.wait_for_part(expected);
-}
-
 /// Goal: what is older than the server keeps is gone for those who were away, they are told how much
 /// it was, and see no gap and no alarm; what is said between two people stays. Method: bob has heard
 /// one message of an epoch, misses three and hears the fifth.
@@ -33,8 +27,7 @@ fn types(person: &mut Program, line: &str, expected: &str) {
 fn who_was_away_for_longer_than_the_server_keeps_is_told_so() {
     let rig = Rig::new();
     let server = rig.server_with(&["--retention", "2s"]);
-    let mut alice = rig.client("alice", server.url()).chat();
-    alice.stdout.wait_for_part("you are in #lobby");
+    let mut alice = person(&rig, server.url(), "alice");
     let bob = rig.client("bob", server.url());
     let chat = bob.chat();
     chat.stdout.wait_for_part("you are in #lobby");
@@ -75,8 +68,7 @@ fn an_admin_says_how_long_a_room_keeps_messages() {
     let rig = Rig::new();
     let mut server = rig.server();
     let mut alice = rig.client("alice", server.url()).chat();
-    let mut bob = rig.client("bob", server.url()).chat();
-    bob.stdout.wait_for_part("you are in #lobby");
+    let mut bob = person(&rig, server.url(), "bob");
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
     bob.stdout.wait_for_part("alice added you to #crew");

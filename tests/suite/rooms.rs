@@ -1,21 +1,7 @@
 //! Rooms: open and private ones, who is in them, and who may do what.
 
-use chat_tests::{Program, Rig};
+use chat_tests::{Rig, person, types};
 use serde_json::json;
-
-/// Somebody at a prompt, in the lobby when this returns.
-fn person(rig: &Rig, url: &str, name: &str) -> Program {
-    let program = rig.client(name, url).chat();
-    program.stdout.wait_for_part("you are in #lobby");
-    program
-}
-
-/// Types a line and waits for what it comes to.
-#[track_caller]
-fn types(person: &mut Program, line: &str, expected: &str) {
-    person.type_line(line);
-    person.stdout.wait_for_part(expected);
-}
 
 #[test]
 fn an_open_room_is_made_joined_listed_and_left() {

@@ -1,21 +1,7 @@
 //! Following people: what one says in open rooms reaches who follows them, wherever they are.
 
-use chat_tests::{Program, Rig};
+use chat_tests::{Program, Rig, person, types};
 use serde_json::json;
-
-/// Somebody at a prompt, in the lobby when this returns.
-fn person(rig: &Rig, url: &str, name: &str) -> Program {
-    let program = rig.client(name, url).chat();
-    program.stdout.wait_for_part("you are in #lobby");
-    program
-}
-
-/// Types a line and waits for what it comes to.
-#[track_caller]
-fn types(person: &mut Program, line: &str, expected: &str) {
-    person.type_line(line);
-    person.stdout.wait_for_part(expected);
-}
 
 /// Makes one follow the other, who is told.
 #[track_caller]

@@ -3,15 +3,23 @@
 //! A header is signed as the bytes that travel. A reader parses it strictly, writes it again and
 //! demands the same bytes, so two parsers can never disagree about what was signed (rule R22).
 
-use std::fmt;
+mod key;
+mod member;
+mod message;
+mod receipt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{Digest, KeyId, MessageId, Nonce16, from_text};
+use crate::id::{KeyId, MessageId};
 use crate::limits::{INTEGER_MAX, VERSION};
-use crate::name::{ConversationId, NameError, UserName};
+use crate::name::{ConversationId, UserName};
 use crate::tag::{Shape, Stage, Tag};
+
+pub use key::KeyHeader;
+pub use member::{MemberArgument, MemberHeader, MemberOperation};
+pub use message::{MessageHeader, Recipient};
+pub use receipt::ReceiptHeader;
 
 /// Why a header was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -47,216 +55,6 @@ pub enum HeaderError {
         /// The field's name.
         field: &'static str,
     },
-}
-
-/// Whom a message is for: a name, or `*`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Recipient {
-    /// Everybody in the conversation.
-    Everyone,
-    /// One person.
-    User(UserName),
-}
-
-impl Recipient {
-    /// The name, if it is one person.
-    pub fn user(&self) -> Option<&UserName> {
-        match self {
-            Self::Everyone => None,
-            Self::User(name) => Some(name),
-        }
-    }
-}
-
-impl fmt::Display for Recipient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Everyone => f.write_str("*"),
-            Self::User(name) => name.fmt(f),
-        }
-    }
-}
-
-impl Serialize for Recipient {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Everyone => serializer.serialize_str("*"),
-            Self::User(name) => name.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Recipient {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, |text| match text {
-            "*" => Ok::<_, NameError>(Self::Everyone),
-            name => UserName::new(name).map(Self::User),
-        })
-    }
-}
-
-/// The header of a sealed message (6.5): TEXT, DM, BROADCAST, CMD, OUT and executed ACK and NOACK.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MessageHeader {
-    /// Version.
-    pub v: u8,
-    /// Tag.
-    pub t: Tag,
-    /// Only on ACK and NOACK.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<Stage>,
-    /// The conversation.
-    pub cid: ConversationId,
-    /// Who sealed and signed it.
-    pub from: UserName,
-    /// Which of the sender's signing keys.
-    pub sk: KeyId,
-    /// Whom it is for.
-    pub to: Recipient,
-    /// The message's id.
-    pub id: MessageId,
-    /// The epoch: digest of the KEY header.
-    pub e: Digest,
-    /// Counter of this signing key in this epoch, from 0.
-    pub n: u32,
-    /// Digest of the to-be-signed string before this one (rule R15 for n = 0).
-    pub p: Digest,
-    /// The writer's clock, Unix time in milliseconds.
-    pub ts: u64,
-    /// CMD only: not before, milliseconds after `ts`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nbf: Option<u64>,
-    /// CMD only: expires, milliseconds after `ts`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exp: Option<u64>,
-    /// CMD only: the target's restart nonce (rule R9).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rb: Option<Nonce16>,
-    /// CMD only: the target's identity key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tk: Option<KeyId>,
-}
-
-/// The header of a receipt of delivery (rule R8): signed, not sealed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReceiptHeader {
-    /// Version.
-    pub v: u8,
-    /// ACK, or NOACK for what could not be read.
-    pub t: Tag,
-    /// Always `delivered`.
-    pub stage: Stage,
-    /// The conversation of the messages named.
-    pub cid: ConversationId,
-    /// Who received them.
-    pub from: UserName,
-    /// Which of that device's signing keys.
-    pub sk: KeyId,
-    /// Who sent the messages.
-    pub to: UserName,
-    /// The receipt's own id.
-    pub id: MessageId,
-    /// The receiver's clock, Unix time in milliseconds.
-    pub ts: u64,
-}
-
-/// The header of an epoch (6.4 with rule R3); `e` is its SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyHeader {
-    /// Version.
-    pub v: u8,
-    /// Always KEY.
-    pub t: Tag,
-    /// The conversation.
-    pub cid: ConversationId,
-    /// Who made the epoch.
-    pub from: UserName,
-    /// With which signing key.
-    pub sk: KeyId,
-    /// Salt of the key derivation.
-    pub eid: Nonce16,
-    /// Generation: one above the epoch before.
-    pub g: u32,
-    /// Digest of the KEY header before, 32 zero bytes for g = 0.
-    pub pe: Digest,
-    /// Commitment to the key.
-    pub kc: Digest,
-    /// Digest of the member lines.
-    pub mh: Digest,
-    /// The maker's clock, Unix time in milliseconds.
-    pub ts: u64,
-}
-
-/// What a membership frame does (rule R2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MemberOperation {
-    /// Makes the room.
-    Create,
-    /// Joins an open room; signed by the joiner.
-    Join,
-    /// Lets somebody into an invite room; signed by an admin.
-    Admit,
-    /// Leaves; signed by who leaves.
-    Leave,
-    /// Removes somebody; signed by an admin.
-    Remove,
-    /// Changes somebody's role; signed by an admin.
-    Role,
-}
-
-/// The argument of a membership frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MemberArgument {
-    /// `create`: anybody may join.
-    Open,
-    /// `create`: members are admitted.
-    Invite,
-    /// `role`: may admit, remove and change roles.
-    Admin,
-    /// `role`: an ordinary member.
-    Member,
-    /// `remove`: and may not join again until an admin admits them.
-    Ban,
-    /// Every other operation.
-    #[serde(rename = "")]
-    None,
-}
-
-/// The header of a membership frame (rule R2); its body is empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MemberHeader {
-    /// Version.
-    pub v: u8,
-    /// Always MEMBER.
-    pub t: Tag,
-    /// The room.
-    pub cid: ConversationId,
-    /// Who signs.
-    pub from: UserName,
-    /// With which signing key.
-    pub sk: KeyId,
-    /// What is done.
-    pub op: MemberOperation,
-    /// To whom.
-    pub who: UserName,
-    /// The identity key of `who`.
-    pub ik: KeyId,
-    /// Argument of the operation.
-    pub arg: MemberArgument,
-    /// Position in the chain: one above the last, from 0.
-    pub mg: u32,
-    /// Digest of the to-be-signed string of the link before, 32 zero bytes for mg = 0.
-    pub pm: Digest,
-    /// The frame's own id.
-    pub id: MessageId,
-    /// The signer's clock, Unix time in milliseconds.
-    pub ts: u64,
 }
 
 /// A header of any shape.
@@ -342,10 +140,6 @@ pub trait Canonical: Serialize {
         serde_json::to_vec(self).expect("headers hold only strings and integers")
     }
 }
-impl Canonical for MessageHeader {}
-impl Canonical for ReceiptHeader {}
-impl Canonical for KeyHeader {}
-impl Canonical for MemberHeader {}
 
 /// What every header struct can be checked for after parsing.
 trait Checked {
@@ -358,42 +152,6 @@ fn version(v: u8) -> Result<(), HeaderError> {
 
 fn integer(field: &'static str, value: u64) -> Result<(), HeaderError> {
     if value <= INTEGER_MAX { Ok(()) } else { Err(HeaderError::Integer { field }) }
-}
-
-impl Checked for MessageHeader {
-    fn check(&self) -> Result<(), HeaderError> {
-        version(self.v)?;
-        integer("ts", self.ts)?;
-        integer("nbf", self.nbf.unwrap_or(0))?;
-        integer("exp", self.exp.unwrap_or(0))?;
-        let command =
-            [self.nbf.is_some(), self.exp.is_some(), self.rb.is_some(), self.tk.is_some()];
-        if command != [self.t == Tag::Cmd; 4] {
-            return Err(HeaderError::Field("nbf, exp, rb and tk belong to CMD alone".into()));
-        }
-        Ok(())
-    }
-}
-
-impl Checked for ReceiptHeader {
-    fn check(&self) -> Result<(), HeaderError> {
-        version(self.v)?;
-        integer("ts", self.ts)
-    }
-}
-
-impl Checked for KeyHeader {
-    fn check(&self) -> Result<(), HeaderError> {
-        version(self.v)?;
-        integer("ts", self.ts)
-    }
-}
-
-impl Checked for MemberHeader {
-    fn check(&self) -> Result<(), HeaderError> {
-        version(self.v)?;
-        integer("ts", self.ts)
-    }
 }
 
 fn read<'de, T>(bytes: &'de [u8]) -> Result<T, HeaderError>
@@ -437,6 +195,7 @@ fn peek(bytes: &[u8]) -> Result<(Tag, Option<Stage>), HeaderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Digest;
 
     fn message() -> MessageHeader {
         MessageHeader {

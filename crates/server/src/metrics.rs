@@ -3,15 +3,18 @@
 //! On the hot path nothing is looked up: counters are resolved once per tag, lane and outcome, and
 //! a count is one atomic addition. No label holds a name, a room or an id.
 
+mod frames;
 mod http;
+mod outcomes;
 mod process;
+mod queue;
+mod relay;
 
 use std::{
     fmt,
     sync::{OnceLock, atomic::Ordering},
 };
 
-use chat_protocol::tag::Tag;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -24,113 +27,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::queue::PerLane;
+
+use frames::FrameLabels;
+pub use frames::PerTag;
 pub use http::HttpMetrics;
-
-use crate::queue::{Lane, PerLane};
-
-/// Depth and waiting time of one lane of the queue.
-#[derive(Debug, Clone)]
-pub struct QueueMetrics {
-    /// Requests that wait now.
-    pub depth: Gauge,
-    /// Seconds from push to take.
-    pub wait: Histogram,
-}
-
-impl Default for QueueMetrics {
-    fn default() -> Self {
-        Self { depth: Gauge::default(), wait: seconds() }
-    }
-}
-
-/// One counter for each tag of a frame between people, and one for the JSON messages of the hub.
-#[derive(Debug)]
-pub struct PerTag {
-    tags: [(Tag, Counter); TAGS.len()],
-    hub: Counter,
-}
-
-const TAGS: [Tag; 12] = [
-    Tag::Text,
-    Tag::Cmd,
-    Tag::Ack,
-    Tag::Noack,
-    Tag::Dm,
-    Tag::Broadcast,
-    Tag::File,
-    Tag::Key,
-    Tag::Member,
-    Tag::Out,
-    Tag::Keyreq,
-    Tag::Grant,
-];
-
-impl PerTag {
-    fn new(family: &Family<FrameLabels, Counter>, direction: &'static str) -> Self {
-        let counter = |tag| family.get_or_create_owned(&FrameLabels { tag, direction });
-        Self { tags: TAGS.map(|tag| (tag, counter(tag.as_str()))), hub: counter("HUB") }
-    }
-
-    /// The counter of a tag; `None` stands for a message between the hub and a client.
-    pub fn of(&self, tag: Option<Tag>) -> &Counter {
-        self.tags
-            .iter()
-            .find(|(known, _)| Some(*known) == tag)
-            .map_or(&self.hub, |(_, counter)| counter)
-    }
-}
-
-/// What became of a delivery to one device.
-#[derive(Debug)]
-pub struct Deliveries {
-    /// Put into the outbox of a connection.
-    pub pushed: Counter,
-    /// Left in the store: the recipient has no connection now.
-    pub kept: Counter,
-    /// Not put into the outbox because it was full; the connection was closed as slow consumer.
-    pub overflowed: Counter,
-}
-
-/// How sign-ins ended.
-#[derive(Debug)]
-pub struct AuthAttempts {
-    /// Signed in to an existing account.
-    pub signed_in: Counter,
-    /// Made an account.
-    pub registered: Counter,
-    /// Refused: name, signature or password.
-    pub refused: Counter,
-    /// Neither within the time of the handshake.
-    pub timed_out: Counter,
-}
-
-/// Why a connection was turned away before sign-in.
-#[derive(Debug)]
-pub struct Refusals {
-    /// No connection more in all.
-    pub full: Counter,
-    /// Too many that have not signed in, in all or from that address.
-    pub strangers: Counter,
-    /// TLS, HTTP head or upgrade took too long.
-    pub late: Counter,
-    /// A web page of another site.
-    pub origin: Counter,
-    /// The hub is stopping.
-    pub draining: Counter,
-}
-
-/// Files that go through the hub.
-#[derive(Debug)]
-pub struct RelayMetrics {
-    /// Transfers that run now.
-    pub transfers: Gauge,
-    /// Chunks taken from a giver or a copy and handed on.
-    pub chunks: Counter,
-    /// Bytes of those frames.
-    pub bytes: Counter,
-    /// Bytes of the files of which copies are here or come in.
-    pub copies_bytes: Gauge,
-}
+pub use outcomes::{AuthAttempts, Deliveries, Refusals};
+pub use queue::QueueMetrics;
+pub use relay::RelayMetrics;
 
 /// Every figure, and the registry that prints them.
 #[derive(Debug)]
@@ -185,24 +89,8 @@ impl fmt::Debug for LostLines {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FrameLabels {
-    tag: &'static str,
-    direction: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
     direction: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LaneLabels {
-    lane: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabels {
-    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -246,13 +134,13 @@ impl Metrics {
         let bytes = |direction| bytes.get_or_create_owned(&DirectionLabels { direction });
         Self {
             connections,
-            refusals: refusals(chat),
+            refusals: Refusals::new(chat),
             frames_in: PerTag::new(&frames, "in"),
             frames_out: PerTag::new(&frames, "out"),
             bytes_in: bytes("in"),
             bytes_out: bytes("out"),
-            queue: queue(chat),
-            deliveries: deliveries(chat),
+            queue: queue::per_lane(chat),
+            deliveries: Deliveries::new(chat),
             commit_duration: register(
                 chat,
                 "commit_duration_seconds",
@@ -265,14 +153,14 @@ impl Metrics {
                 "Records in one commit",
                 Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             ),
-            auth_attempts: auth_attempts(chat),
+            auth_attempts: AuthAttempts::new(chat),
             retention_dropped: register(
                 chat,
                 "retention_dropped_messages",
                 "Messages deleted because they were older than their room keeps",
                 Counter::default(),
             ),
-            relay: relay(chat),
+            relay: RelayMetrics::new(chat),
             offers: register(
                 chat,
                 "offers",
@@ -356,78 +244,12 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_05, 2.0, 20))
 }
 
-fn queue(registry: &mut Registry) -> PerLane<QueueMetrics> {
-    let depth: Family<LaneLabels, Gauge> =
-        register(registry, "queue_depth", "Requests waiting", Family::default());
-    let wait: Family<LaneLabels, Histogram> = register(
-        registry,
-        "queue_wait_seconds",
-        "Time of requests in the queue, by the lane they came to",
-        Family::new_with_constructor(seconds),
-    );
-    PerLane::from_fn(|lane: Lane| {
-        let labels = LaneLabels { lane: lane.as_str() };
-        QueueMetrics {
-            depth: depth.get_or_create_owned(&labels),
-            wait: wait.get_or_create_owned(&labels),
-        }
-    })
-}
-
-fn refusals(registry: &mut Registry) -> Refusals {
-    let counts: Family<ReasonLabels, Counter> =
-        family(registry, "connections_refused", "Connections turned away before sign-in");
-    let of = |reason| counts.get_or_create_owned(&ReasonLabels { reason });
-    Refusals {
-        full: of("full"),
-        strangers: of("strangers"),
-        late: of("late"),
-        origin: of("origin"),
-        draining: of("draining"),
-    }
-}
-
-fn deliveries(registry: &mut Registry) -> Deliveries {
-    let counts: Family<OutcomeLabels, Counter> =
-        family(registry, "deliveries", "Deliveries to devices");
-    let of = |outcome| counts.get_or_create_owned(&OutcomeLabels { outcome });
-    Deliveries { pushed: of("pushed"), kept: of("kept"), overflowed: of("overflowed") }
-}
-
-fn auth_attempts(registry: &mut Registry) -> AuthAttempts {
-    let counts: Family<ResultLabels, Counter> =
-        family(registry, "auth_attempts", "Sign-ins by how they ended");
-    let of = |result| counts.get_or_create_owned(&ResultLabels { result });
-    AuthAttempts {
-        signed_in: of("signed_in"),
-        registered: of("registered"),
-        refused: of("refused"),
-        timed_out: of("timed_out"),
-    }
-}
-
-fn relay(registry: &mut Registry) -> RelayMetrics {
-    RelayMetrics {
-        transfers: register(
-            registry,
-            "relay_transfers",
-            "Transfers of files that run",
-            Gauge::default(),
-        ),
-        chunks: register(registry, "relay_chunks", "Chunks of files handed on", Counter::default()),
-        bytes: register(registry, "relay_bytes", "Bytes of those chunks", Counter::default()),
-        copies_bytes: register(
-            registry,
-            "copies_bytes",
-            "Bytes of the files of which copies are kept or come in",
-            Gauge::default(),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use chat_protocol::tag::Tag;
+
     use super::*;
+    use crate::queue::Lane;
 
     #[test]
     fn what_is_counted_is_shown() {

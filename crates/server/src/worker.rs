@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** nothing leaves (an answer that says stored, or a delivery) before
 //! the commit that covers it. The next batch collects in the queue while a commit runs.
 
+mod answer;
 mod ask;
 mod enter;
 mod notify;
@@ -18,12 +19,10 @@ use std::{
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
-    hub::{self, ClientToHub, HubStage, HubToClient},
+    hub::{ClientToHub, HubToClient},
     name::ConversationId,
-    tag::Shape,
 };
 use futures_util::FutureExt;
-use prometheus_client::metrics::counter::Counter;
 use tokio::{sync::Semaphore, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -31,15 +30,16 @@ use crate::{
     close::CloseReason,
     console::Console,
     delivery::Wire,
-    limits::{BATCH_REQUESTS_MAX, STORAGE_RETRY_MS},
+    limits::BATCH_REQUESTS_MAX,
     metrics::Metrics,
     queue::{QueueReceiver, Queued},
-    request::{FrameRequest, GoLive, Peer, Refusal, Request},
+    request::{GoLive, Request},
     router::{Decision, Pending, Router},
-    sessions::{Sessions, push_text},
+    sessions::Sessions,
     store::{CommitError, Committed, Proposal, Store, Stored, sqlite::Reads},
 };
 
+use answer::Answers;
 use notify::Notify;
 use retention::Dropping;
 use story::Batch;
@@ -51,13 +51,6 @@ pub type Clock = fn() -> u64;
 pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Answers about frames, by how they ended.
-struct Answers {
-    ack: Counter,
-    noack: Counter,
-    retry: Counter,
 }
 
 /// Everything the worker owns.
@@ -91,11 +84,7 @@ impl<S: Store> Worker<S> {
         console: Console,
     ) -> Self {
         let sessions = Sessions::new(router.position(), Arc::clone(&metrics));
-        let answers = Answers {
-            ack: metrics.acks("stored", "ack"),
-            noack: metrics.acks("stored", "noack"),
-            retry: metrics.acks("stored", "retry"),
-        };
+        let answers = Answers::new(&metrics);
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
         let notify = Notify::default();
         let clock = now_ms;
@@ -316,74 +305,6 @@ impl<S: Store> Worker<S> {
             }
             Request::Leave(_) | Request::GoLive(_) => {}
         }
-    }
-
-    /// Gives the one answer of a frame, and writes it down.
-    fn answer(
-        &self,
-        request: &FrameRequest,
-        decision: &Decision,
-        kept: Option<bool>,
-        recipients: u64,
-        story: (&Queued<Request>, Option<&Batch>),
-    ) {
-        let id = request.header.id();
-        let message = match decision {
-            Decision::Again(position) => {
-                self.answers.ack.inc();
-                let kept = kept.unwrap_or(false);
-                HubToClient::Ack { stage: HubStage::Stored, id, position: *position, kept }
-            }
-            Decision::Refuse(refusal) => {
-                self.answers.noack.inc();
-                self.metrics.reject_frame(refusal.code);
-                refusal.to_message(HubStage::Stored, Some(id))
-            }
-            Decision::Rekey(head) => {
-                self.answers.retry.inc();
-                HubToClient::Rekey { id, head: head.clone() }
-            }
-            // A resolution never proposes or defers; the sender would send again.
-            Decision::Propose(_) | Decision::Defer => return,
-        };
-        self.tell(&request.peer, &message);
-        story::frame(&self.log, request, decision, recipients, story);
-    }
-
-    /// Nothing of the batch was kept. People are told that for good; but a resend may have been
-    /// kept before, and what devices say by themselves nobody would say again: both may come later.
-    fn refuse_full(&mut self, queued: Open, is_probe: bool) {
-        let refusal = Refusal::storage_full();
-        match queued.item {
-            Request::Frame(ref request) if is_probe || request.header.shape() != Shape::Message => {
-                self.answers.retry.inc();
-                let (id, why) = (request.header.id(), refusal.reason);
-                let retry = HubToClient::Retry { id, after_ms: STORAGE_RETRY_MS, why };
-                self.tell(&request.peer, &retry);
-            }
-            Request::Frame(ref request) => {
-                let decision = Decision::Refuse(refusal);
-                self.answer(request, &decision, None, 0, (&queued, None));
-            }
-            Request::SignIn(request) => {
-                // Whoever waited for it may be gone.
-                request.reply.send(Err(refusal)).ok();
-            }
-            Request::Password(request) => {
-                // Whoever waited for it may be gone.
-                request.reply.send(Err(refusal)).ok();
-            }
-            Request::Copy(request) => {
-                // Whoever waited for it may be gone.
-                request.reply.send(Err(refusal)).ok();
-            }
-            Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
-            Request::Leave(_) | Request::GoLive(_) => {}
-        }
-    }
-
-    fn tell(&self, peer: &Peer, message: &HubToClient) {
-        push_text(&self.metrics, peer, hub::write(message).into());
     }
 
     fn go_live(&mut self, request: GoLive) {

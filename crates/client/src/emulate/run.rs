@@ -9,43 +9,41 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat_endpoint::BundleCache;
-use chat_oplog::{CryptoTrace, OperationLogs, Rotation};
 use chat_protocol::crypto::random;
-use chat_protocol::handshake::Purpose;
-use chat_protocol::name::{RoomName, UserName};
+use chat_protocol::name::UserName;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
-use crate::client::{Account, Client, ClientOptions, Events};
-use crate::config::{Common, Emulation, Extent, Verbosity};
-use crate::connection::Connector;
+use crate::client::Client;
+use crate::config::{Common, Emulation, Verbosity};
 use crate::emulate::html;
 use crate::emulate::report::Report;
 use crate::emulate::script::{Picker, Random, Script, ScriptError};
 use crate::exit::ExitStatus;
-use crate::home::{KnownServers, OwnDevice};
 use crate::oneshot::{interrupted, note, print_line};
 use crate::start::Failure;
 
 mod client;
 mod clients;
+mod desk;
 pub(crate) mod exchange;
 mod keys;
 mod ledger;
 mod metrics;
 mod movement;
+mod plan;
 mod whereabouts;
 
+use client::{Emulated, Milestone, Phase, State};
+use desk::Desk;
 use exchange::{Exchange, FileLedger};
-
-use client::{Emulated, Milestone, OwnRoom, Pace, Phase, State};
 use ledger::Ledger;
 use metrics::Figures;
 use movement::{Mover, Progress, WHOLE};
+use plan::{ROOM_STREAMS, messages, names, pace, rooms, span, stream};
 
 /// Sign-ins at a time. The server lets an address have few connections that are not signed in.
 const SIGN_INS_MAX: usize = 16;
@@ -111,40 +109,6 @@ fn wrong_script(error: &ScriptError) -> Failure {
     Failure::Other { status: ExitStatus::Usage, reason: error.to_string() }
 }
 
-/// `emu-001` and so on.
-fn names(count: u32) -> Result<Vec<UserName>, Failure> {
-    let name = |number| UserName::new(&format!("emu-{number:03}"));
-    (1..=count).map(name).collect::<Result<_, _>>().map_err(|error| Failure::Other {
-        status: ExitStatus::Usage,
-        reason: format!("too many clients: {error}"),
-    })
-}
-
-/// The streams of random numbers from here on choose rooms; those before it choose lines.
-const ROOM_STREAMS: u64 = 1 << 32;
-
-fn stream(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX - ROOM_STREAMS)
-}
-
-/// The rooms of a client: the lobby, and about half of `emu-room-001` and so on; where there is only
-/// that one, everybody is in it. The same in every run, because who has joined a room stays in it.
-fn rooms(count: u32, client: usize) -> Result<Vec<OwnRoom>, Failure> {
-    let mut random = Random::new(0, ROOM_STREAMS + stream(client));
-    let mut rooms = vec![OwnRoom { number: 0, name: RoomName::lobby() }];
-    for number in 1..=count {
-        let name = RoomName::new(&format!("emu-room-{number:03}"));
-        let name = name.map_err(|error| Failure::Other {
-            status: ExitStatus::Usage,
-            reason: format!("too many rooms: {error}"),
-        })?;
-        if count == 1 || random.below(2) == 0 {
-            rooms.push(OwnRoom { number: usize::try_from(number).unwrap_or(usize::MAX), name });
-        }
-    }
-    Ok(rooms)
-}
-
 /// Everything that the clients share.
 struct Crowd<'a> {
     common: &'a Common,
@@ -189,11 +153,7 @@ impl<'a> Crowd<'a> {
         let Common { home, key_bits, .. } = self.common;
         let devices = keys::devices(home, *key_bits, names).await?;
         self.bar.set_message("signing in");
-        let known = KnownServers::in_memory();
-        let connector = Connector::new(self.common.servers.clone(), &self.common.trust, known)?;
-        let logs = OperationLogs::start(&self.common.logs, Rotation::default())?;
-        let trace = crate::start::crypto_trace(self.common)?;
-        let desk = Desk { connector: Arc::new(connector), bundles: Arc::default(), logs, trace };
+        let desk = Desk::open(self.common)?;
         let (told, mut milestones) = mpsc::channel(names.len() * client::MILESTONES_EACH);
         let Emulation { churn, offline, .. } = *self.emulation;
         let mut absences = movement::absences(seed, names.len(), (churn, offline));
@@ -402,80 +362,6 @@ fn write_page(path: &Path, report: &Report) -> Result<(), Failure> {
     })
 }
 
-/// What all clients sign in with.
-struct Desk {
-    connector: Arc<Connector>,
-    bundles: Arc<BundleCache>,
-    logs: OperationLogs,
-    trace: Option<CryptoTrace>,
-}
-
-impl Desk {
-    async fn sign_in(
-        &self,
-        user: UserName,
-        device: OwnDevice,
-    ) -> Result<(Client, Events), Failure> {
-        let log = self.logs.open(&format!("client-{user}"))?;
-        let name = user.clone();
-        let options = ClientOptions {
-            connector: Arc::clone(&self.connector),
-            user,
-            purpose: Purpose::Interactive,
-            account: Account::Memory(device),
-            bundles: Arc::clone(&self.bundles),
-            log,
-            trace: self.trace.clone(),
-        };
-        Box::pin(Client::start(options)).await.map_err(|error| {
-            let status = error.exit_status();
-            let hint = match status {
-                ExitStatus::SignInRefused => {
-                    "; this server knows the emulated clients of another --home: give that one"
-                }
-                ExitStatus::NameTaken => "; is another emulator running here?",
-                _ => "",
-            };
-            Failure::Other { status, reason: format!("{name}: {error}{hint}") }
-        })
-    }
-}
-
-/// The clients share the rate and take turns.
-fn pace(emulation: &Emulation, number: usize) -> Pace {
-    let (count, duration) = match emulation.extent {
-        Extent::PerClient(count) => (Some(count), None),
-        Extent::Duration(duration) => (None, Some(duration)),
-    };
-    let apart = emulation.rate.map(|rate| {
-        // A rate too low for a Duration is a message that never comes.
-        Duration::try_from_secs_f64(rate.recip()).unwrap_or(Duration::MAX)
-    });
-    let turn = u32::try_from(number).unwrap_or(u32::MAX);
-    let offset = apart.unwrap_or_default().saturating_mul(turn);
-    Pace { count, duration, offset, interval: apart.map(|a| a.saturating_mul(emulation.clients)) }
-}
-
-/// Messages of all clients together, if that is what ends the run.
-fn messages(emulation: &Emulation) -> Option<u64> {
-    match emulation.extent {
-        Extent::PerClient(count) => Some(u64::from(count) * u64::from(emulation.clients)),
-        Extent::Duration(_) => None,
-    }
-}
-
-/// How long the clients send, if that is known before.
-fn span(emulation: &Emulation) -> Option<Duration> {
-    match (emulation.extent, emulation.rate) {
-        (Extent::Duration(duration), _) => Some(duration),
-        (Extent::PerClient(_), None) => None,
-        (Extent::PerClient(count), Some(rate)) => {
-            let seconds = f64::from(count) * f64::from(emulation.clients) / rate;
-            Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
-        }
-    }
-}
-
 /// On standard error, for a person who looks.
 fn bar(common: &Common, emulation: &Emulation) -> ProgressBar {
     let is_shown = common.verbosity > Verbosity::Quiet && std::io::stderr().is_terminal();
@@ -489,51 +375,4 @@ fn bar(common: &Common, emulation: &Emulation) -> ProgressBar {
         None => "{spinner} {pos} answered, {elapsed}, {per_sec} {msg}",
     });
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn emulation(rate: Option<f64>) -> Emulation {
-        Emulation {
-            clients: 4,
-            messages: "messages.txt".into(),
-            extent: Extent::PerClient(3),
-            rate,
-            seed: None,
-            html: None,
-            rooms: 0,
-            files: 0,
-            churn: 0,
-            offline: 0,
-            p99_max: None,
-        }
-    }
-
-    #[test]
-    fn the_rate_is_that_of_all_clients_together() {
-        let pace = pace(&emulation(Some(8.0)), 2);
-        assert_eq!(pace.interval, Some(Duration::from_millis(500)));
-        assert_eq!(pace.offset, Duration::from_millis(250));
-        assert_eq!((pace.count, pace.duration), (Some(3), None));
-        assert_eq!(super::pace(&emulation(None), 2).interval, None);
-    }
-
-    #[test]
-    fn clients_are_in_the_lobby_and_in_about_half_of_the_rooms_in_every_run() {
-        let all: Vec<_> = (0..40).map(|client| rooms(10, client).unwrap()).collect();
-        assert!(all.iter().all(|rooms| rooms[0].name == RoomName::lobby()));
-        let places: usize = all.iter().map(|rooms| rooms.len() - 1).sum();
-        assert!((120..=280).contains(&places), "{places} of 400");
-        assert_eq!(all[7], rooms(10, 7).unwrap());
-        assert_eq!(rooms(0, 3).unwrap().len(), 1);
-        assert!((0..40).all(|client| rooms(1, client).unwrap().len() == 2));
-    }
-
-    #[test]
-    fn names_have_three_digits_or_more() {
-        let names = names(1000).unwrap();
-        assert_eq!((names[0].as_str(), names[999].as_str()), ("emu-001", "emu-1000"));
-    }
 }

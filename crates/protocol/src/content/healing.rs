@@ -54,7 +54,11 @@ pub struct GrantEntry {
     /// The message key.
     pub mk: B64Array<32>,
     /// The frame as it was signed; absent where the other side has it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::present")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::wire::present"
+    )]
     pub frame: Option<B64Vec>,
 }
 

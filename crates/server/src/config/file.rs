@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
-use super::{LogFormat, TlsMode, Verify, parse_retention, parse_size, parse_time};
+use super::arguments::{LogFormat, TlsMode, Verify, parse_retention, parse_size, parse_time};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, Error)]

@@ -1,8 +1,11 @@
 //! Where a value comes from, and what makes no configuration.
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::*;
+use super::{
+    arguments::{parse_size, parse_time},
+    *,
+};
 
 fn options(arguments: &[&str]) -> Options {
     let program = std::iter::once("chat-server");

@@ -11,7 +11,10 @@ use futures_util::SinkExt;
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Problem, by_signature, check_password, nobody};
+use super::{
+    Problem,
+    proof::{by_signature, check_password, nobody},
+};
 use crate::{
     close::CloseReason,
     connection::PeerInfo,

@@ -7,7 +7,10 @@ use chat_protocol::{
     handshake::{Mode, ReceivedAuth, SignedIn},
 };
 
-use super::{Problem, account, by_signature, nobody};
+use super::{
+    Problem,
+    proof::{account, by_signature, nobody},
+};
 use crate::{
     close::CloseReason,
     connection::PeerInfo,

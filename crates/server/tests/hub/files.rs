@@ -11,7 +11,7 @@ use chat_protocol::{
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    client::{Entry, connect, fresh, name, new_id, now_ms, register},
+    client::{Client, Entry, Server, connect, fresh, name, new_id, now_ms, register},
     data::{Came, Data, TestFile, entry},
 };
 
@@ -23,13 +23,27 @@ fn take(tid: Nonce16, from: &str) -> RelayToHub {
     RelayToHub::Take { tid, from: name(from), credit: 8, parts: Vec::new() }
 }
 
+/// Alice and bob, with a data connection on which she gives, and one on which he takes.
+async fn giver_and_taker(server: &Server) -> ([Client; 2], Data, Data) {
+    let alice = register(server, "alice", 0).await;
+    let bob = register(server, "bob", 1).await;
+    let giver = Data::open(server, &alice.device).await;
+    let taker = Data::open(server, &bob.device).await;
+    ([alice, bob], giver, taker)
+}
+
+/// Both ask for a transfer, the giver first.
+async fn agree(giver: &mut Data, taker: &mut Data) -> Nonce16 {
+    let tid = Nonce16(random());
+    giver.say(&give(tid, "bob")).await;
+    taker.say(&take(tid, "alice")).await;
+    tid
+}
+
 #[tokio::test]
 async fn twenty_mebibytes_arrive_byte_by_byte_while_people_talk() {
     let (server, folder) = fresh().await;
-    let mut alice = register(&server, "alice", 0).await;
-    let bob = register(&server, "bob", 1).await;
-    let mut giver = Data::open(&server, &alice.device).await;
-    let mut taker = Data::open(&server, &bob.device).await;
+    let ([mut alice, _bob], mut giver, mut taker) = giver_and_taker(&server).await;
     assert!(giver.signed_in.heads.is_empty() && giver.signed_in.time.abs_diff(now_ms()) < 60_000);
     let (file, tid) = (TestFile::new(20 * 1024 * 1024 + 123), Nonce16(random()));
     taker.say(&take(tid, "alice")).await;
@@ -112,9 +126,7 @@ async fn the_end_of_a_connection_ends_the_transfer_for_the_other() {
     for giver_goes in [true, false] {
         let mut giver = Data::open(&server, &alice.device).await;
         let mut taker = Data::open(&server, &bob.device).await;
-        let tid = Nonce16(random());
-        giver.say(&give(tid, "bob")).await;
-        taker.say(&take(tid, "alice")).await;
+        agree(&mut giver, &mut taker).await;
         assert_eq!(giver.credit().await, 8);
         let (gone, mut stays) = if giver_goes { (giver, taker) } else { (taker, giver) };
         drop(gone);
@@ -127,16 +139,12 @@ async fn the_end_of_a_connection_ends_the_transfer_for_the_other() {
 #[tokio::test]
 async fn a_giver_beyond_its_credit_is_cut_and_the_taker_is_told() {
     let (server, _folder) = fresh().await;
-    let alice = register(&server, "alice", 0).await;
-    let bob = register(&server, "bob", 1).await;
-    let mut giver = Data::open(&server, &alice.device).await;
-    let mut taker = Data::open(&server, &bob.device).await;
-    let (file, tid) = (TestFile::new(10 * 64 * 1024), Nonce16(random()));
-    giver.say(&give(tid, "bob")).await;
-    taker.say(&take(tid, "alice")).await;
+    let (_people, mut giver, mut taker) = giver_and_taker(&server).await;
+    let file = TestFile::new(10 * 64 * 1024);
+    let tid = agree(&mut giver, &mut taker).await;
     assert_eq!(giver.credit().await, 8);
     for index in 0..9 {
-        giver.chunk(file.seal(&file.header(&alice.device, "bob", tid, index))).await;
+        giver.chunk(file.seal(&file.header(&giver.device, "bob", tid, index))).await;
     }
     let (status, reason) = giver.closed().await;
     assert_eq!(status, 1008);
@@ -199,13 +207,9 @@ async fn the_end_of_the_hub_is_told_on_data_connections() {
 #[tokio::test]
 async fn a_reason_travels_and_the_taker_may_stop() {
     let (server, _folder) = fresh().await;
-    let alice = register(&server, "alice", 0).await;
-    let bob = register(&server, "bob", 1).await;
-    let mut giver = Data::open(&server, &alice.device).await;
-    let mut taker = Data::open(&server, &bob.device).await;
-    let (file, tid) = (TestFile::new(10 * 64 * 1024), Nonce16(random()));
-    giver.say(&give(tid, "bob")).await;
-    taker.say(&take(tid, "alice")).await;
+    let (_people, mut giver, mut taker) = giver_and_taker(&server).await;
+    let file = TestFile::new(10 * 64 * 1024);
+    let tid = agree(&mut giver, &mut taker).await;
     giver.credit().await;
     taker.say(&RelayToHub::End { tid, reason: "no room".to_owned() }).await;
     match giver.text().await {
@@ -215,7 +219,7 @@ async fn a_reason_travels_and_the_taker_may_stop() {
         other => panic!("{other:?}"),
     }
     // What was on its way is dropped without harm.
-    giver.chunk(file.seal(&file.header(&alice.device, "bob", tid, 0))).await;
+    giver.chunk(file.seal(&file.header(&giver.device, "bob", tid, 0))).await;
     giver.settle().await;
     taker.settle().await;
     server.stop().await.unwrap();

@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chat_protocol::{
-    file::chunk::TransferKey, header::Canonical as _, id::MessageId, limits::FILE_CHUNK_BYTES,
-    name::ConversationId, tag::Tag,
+    file::chunk::{FileHeader, TransferKey},
+    frame::RawFrame,
+    header::{Canonical as _, Recipient},
+    id::MessageId,
+    limits::FILE_CHUNK_BYTES,
+    name::ConversationId,
+    tag::Tag,
 };
 
 use super::*;
-use crate::limits::{HALF_TRANSFER_TIME_MAX, TRANSFER_STALL_TIME_MAX};
-use crate::limits::{TRANSFER_WINDOW_CHUNKS as WINDOW, TRANSFERS_PER_CONNECTION_MAX};
+use crate::limits::{
+    DATA_IDLE_TIME_MAX, END_REASON_BYTES_MAX, HALF_TRANSFER_TIME_MAX, TRANSFER_STALL_TIME_MAX,
+    TRANSFER_WINDOW_CHUNKS as WINDOW, TRANSFERS_PER_CONNECTION_MAX, TRANSFERS_RUNNING_MAX,
+};
 
 const ALICE: ConnectionId = ConnectionId(1);
 const BOB: ConnectionId = ConnectionId(2);

@@ -1,0 +1,152 @@
+//! What AUTH and OK say: the header in clear, the sealed credentials, and the sealed answer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::b64;
+use crate::hub::{EpochHead, Head};
+use crate::id::KeyId;
+use crate::name::UserName;
+
+/// How a client proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A device that is known, by its signature.
+    Sig,
+    /// A new device of a known user: login secret and a bundle by the user's identity.
+    Pw,
+    /// A new account: bundle, and login secret and vault if there is a password.
+    Reg,
+    /// A new machine asks for the vault: login secret only, no signature. The hub answers with the
+    /// vault and closes.
+    Vault,
+    /// A known device changes the password: its signature, the login secret so far, the new one and
+    /// the vault sealed anew. The hub answers and closes.
+    Passwd,
+}
+
+/// Whether the sign-in is bound to the TLS connection under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelBinding {
+    /// No TLS, or a proxy ends it.
+    None,
+    /// RFC 9266 `tls-exporter`.
+    Exporter,
+}
+
+/// The header of AUTH, in clear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthHeader {
+    /// Version.
+    pub v: u8,
+    /// Always `AUTH`.
+    pub t: AuthTag,
+    /// Who signs in.
+    pub u: UserName,
+    /// How.
+    pub m: Mode,
+    /// The signing key; 16 zero bytes when the vault is asked for.
+    pub sk: KeyId,
+    /// The hub's link key that `wk` is wrapped for.
+    pub lk: KeyId,
+    /// The link secret, wrapped.
+    #[serde(with = "b64::vec")]
+    pub wk: Vec<u8>,
+    /// Channel binding.
+    pub cb: ChannelBinding,
+}
+
+/// The tag of [`AuthHeader`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthTag {
+    /// The only one.
+    #[serde(rename = "AUTH")]
+    Auth,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// A person types: one such connection per name.
+    Interactive,
+    /// One task, or an agent: as many as the device likes.
+    Task,
+    /// Carries files of a device that is known ([`crate::file::relay`]): no conversations.
+    Files,
+}
+
+/// The sealed part of AUTH.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthBody {
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// The login secret A.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
+    pub pw: Option<Vec<u8>>,
+    /// A new bundle of this device.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
+    pub bundle: Option<Vec<u8>>,
+    /// The sealed vault, to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
+    pub vault: Option<Vec<u8>>,
+    /// The login secret from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
+    pub new_pw: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for AuthBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthBody").field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}
+
+/// Optional base64url.
+mod optional {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::b64::B64Vec;
+
+    // The signature is what serde's `with` calls.
+    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.clone().map(B64Vec).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<B64Vec>::deserialize(deserializer)?.map(|bytes| bytes.0))
+    }
+}
+
+/// The sealed answer: what a device needs to know to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedIn {
+    /// The hub's clock, Unix time in milliseconds.
+    pub time: u64,
+    /// Heads of the rooms this user is in, and of the rooms that exist from the start.
+    pub heads: Vec<Head>,
+    /// The last counter of this signing key in each current epoch it was used in (rule R7).
+    pub counters: Vec<Counter>,
+    /// The vault, when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
+    pub vault: Option<Vec<u8>>,
+}
+
+/// The last counter that the hub has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// The epoch.
+    pub epoch: EpochHead,
+    /// The counter.
+    pub n: u32,
+}

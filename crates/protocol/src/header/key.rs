@@ -1,0 +1,45 @@
+//! The header of an epoch.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Canonical, Checked, HeaderError, integer, version};
+use crate::id::{Digest, KeyId, Nonce16};
+use crate::name::{ConversationId, UserName};
+use crate::tag::Tag;
+
+/// The header of an epoch (6.4 with rule R3); `e` is its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyHeader {
+    /// Version.
+    pub v: u8,
+    /// Always KEY.
+    pub t: Tag,
+    /// The conversation.
+    pub cid: ConversationId,
+    /// Who made the epoch.
+    pub from: UserName,
+    /// With which signing key.
+    pub sk: KeyId,
+    /// Salt of the key derivation.
+    pub eid: Nonce16,
+    /// Generation: one above the epoch before.
+    pub g: u32,
+    /// Digest of the KEY header before, 32 zero bytes for g = 0.
+    pub pe: Digest,
+    /// Commitment to the key.
+    pub kc: Digest,
+    /// Digest of the member lines.
+    pub mh: Digest,
+    /// The maker's clock, Unix time in milliseconds.
+    pub ts: u64,
+}
+
+impl Canonical for KeyHeader {}
+
+impl Checked for KeyHeader {
+    fn check(&self) -> Result<(), HeaderError> {
+        version(self.v)?;
+        integer("ts", self.ts)
+    }
+}

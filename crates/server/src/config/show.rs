@@ -1,0 +1,69 @@
+//! What `config show` prints: every value that applies, and where it comes from.
+
+use std::{fmt, path::PathBuf};
+
+use chat_protocol::retention;
+use clap::{ArgMatches, parser::ValueSource};
+
+use super::{Config, ConfigError, FileOptions, LogFormat, Options, Tls, Verify, merge};
+
+/// One line of `config show`.
+struct Shown {
+    key: &'static str,
+    value: String,
+    source: &'static str,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<20} {:<24} {}", self.key, self.value, self.source)
+    }
+}
+
+/// What applies and where each value comes from, for `config show`. `matches` are those of the
+/// `config` subcommand.
+pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigError> {
+    let file = FileOptions::read(options.config.as_deref())?;
+    let in_file = file.keys();
+    let config = Config::validate(merge(options.clone(), file))?;
+    let source = |key: &'static str| match matches.value_source(key) {
+        Some(ValueSource::CommandLine) => "flag",
+        Some(ValueSource::EnvVariable) => "environment",
+        _ if in_file.contains(&key) => "file",
+        _ => "default",
+    };
+    let (certificate, key, mode) = match &config.tls {
+        Tls::Off => (None, None, "off"),
+        Tls::Auto => (None, None, "auto"),
+        Tls::Files(files) => (Some(&files.certificate), Some(&files.key), "files"),
+    };
+    let path = |path: Option<&PathBuf>| path.map_or("-".to_owned(), |p| p.display().to_string());
+    let log_format = match config.log_format {
+        None => "by terminal",
+        Some(LogFormat::Text) => "text",
+        Some(LogFormat::Json) => "json",
+    };
+    let verify = if config.verify == Verify::Signature { "signature" } else { "transport" };
+    let values = [
+        ("port", config.address.port().to_string()),
+        ("bind", config.address.ip().to_string()),
+        ("data", path(Some(&config.data))),
+        ("logs", path(Some(&config.logs))),
+        ("www", path(config.www.as_ref())),
+        ("policy", path(config.policy.as_ref())),
+        ("tls", mode.to_owned()),
+        ("tls_cert", path(certificate)),
+        ("tls_key", path(key)),
+        ("insecure_plaintext", config.is_plaintext_exposed.to_string()),
+        ("log_format", log_format.to_owned()),
+        ("verify", verify.to_owned()),
+        ("drain_timeout", format!("{}ms", config.drain_time_max.as_millis())),
+        ("mailbox_messages", config.mailbox.messages_max.to_string()),
+        ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
+        ("retention", retention::format(config.retention_ms)),
+        ("copies_quota", config.copies.quota.to_string()),
+        ("copies_days", (config.copies.time_max.as_secs() / (24 * 60 * 60)).to_string()),
+    ];
+    let lines = values.map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
+    Ok(lines.concat())
+}

@@ -1,0 +1,50 @@
+//! The figures of frames, tag by tag.
+
+use chat_protocol::tag::Tag;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+
+const TAGS: [Tag; 12] = [
+    Tag::Text,
+    Tag::Cmd,
+    Tag::Ack,
+    Tag::Noack,
+    Tag::Dm,
+    Tag::Broadcast,
+    Tag::File,
+    Tag::Key,
+    Tag::Member,
+    Tag::Out,
+    Tag::Keyreq,
+    Tag::Grant,
+];
+
+/// One counter for each tag of a frame between people, and one for the JSON messages of the hub.
+#[derive(Debug)]
+pub struct PerTag {
+    tags: [(Tag, Counter); TAGS.len()],
+    hub: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FrameLabels {
+    tag: &'static str,
+    direction: &'static str,
+}
+
+impl PerTag {
+    pub(super) fn new(family: &Family<FrameLabels, Counter>, direction: &'static str) -> Self {
+        let counter = |tag| family.get_or_create_owned(&FrameLabels { tag, direction });
+        Self { tags: TAGS.map(|tag| (tag, counter(tag.as_str()))), hub: counter("HUB") }
+    }
+
+    /// The counter of a tag; `None` stands for a message between the hub and a client.
+    pub fn of(&self, tag: Option<Tag>) -> &Counter {
+        self.tags
+            .iter()
+            .find(|(known, _)| Some(*known) == tag)
+            .map_or(&self.hub, |(_, counter)| counter)
+    }
+}

@@ -1,0 +1,271 @@
+//! What the worker asks the store for: each change that a batch may hold, with all that is needed to
+//! keep it, so that the store decides nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat_protocol::{
+    file::catalogue::Offer,
+    header::{KeyHeader, MemberHeader},
+    id::{Digest, MessageId, Nonce16},
+    keys::Bundle,
+    members::MemberList,
+    name::UserName,
+};
+
+use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId};
+
+/// An account with its first device.
+#[derive(Debug)]
+pub struct NewAccount {
+    /// The name as claimed.
+    pub name: UserName,
+    /// The first bundle.
+    pub bundle: Arc<Bundle>,
+    /// Argon2 string of the login secret.
+    pub password: Option<String>,
+    /// The sealed vault.
+    pub vault: Option<Vec<u8>>,
+}
+
+/// A bundle of a new or a known device.
+#[derive(Debug)]
+pub struct NewBundle {
+    /// Whose.
+    pub account: AccountId,
+    /// Which device, `None` for a new one.
+    pub device: Option<DeviceId>,
+    /// The bundle.
+    pub bundle: Arc<Bundle>,
+}
+
+/// Another password for an account.
+#[derive(Debug)]
+pub struct NewPassword {
+    /// Whose.
+    pub account: AccountId,
+    /// The Argon2 string that it replaces; another one by now is a
+    /// [`Conflict`](super::Conflict).
+    pub before: String,
+    /// Argon2 string of the new login secret.
+    pub password: String,
+    /// The vault, sealed with the new password.
+    pub vault: Vec<u8>,
+}
+
+/// A message or a receipt.
+#[derive(Debug)]
+pub struct NewEntry {
+    /// Where it goes.
+    pub log: LogId,
+    /// Who sent it.
+    pub sender: AccountId,
+    /// Its id, unique for sender and log.
+    pub id: MessageId,
+    /// SHA-256 of what was signed.
+    pub digest: Digest,
+    /// Message or receipt.
+    pub kind: EntryKind,
+    /// The epoch of a message.
+    pub epoch: Option<EpochId>,
+    /// The sender's line in that epoch.
+    pub line: u32,
+    /// The sender's counter in that epoch.
+    pub n: u32,
+    /// When the hub accepted it, Unix time in milliseconds.
+    pub hub_ms: u64,
+    /// The frame.
+    pub frame: Bytes,
+}
+
+/// An epoch, complete.
+#[derive(Debug)]
+pub struct NewEpoch {
+    /// The log, `None` when this epoch makes the conversation.
+    pub log: Option<LogId>,
+    /// Who made it.
+    pub sender: AccountId,
+    /// Its header.
+    pub header: KeyHeader,
+    /// Digest of the header.
+    pub e: Digest,
+    /// SHA-256 of what was signed.
+    pub digest: Digest,
+    /// The maker's line.
+    pub line: u32,
+    /// Who holds the key.
+    pub members: MemberList,
+    /// The wrapped keys, one for each line.
+    pub wraps: Vec<Bytes>,
+    /// When the hub accepted it, Unix time in milliseconds.
+    pub hub_ms: u64,
+    /// The KEY frame.
+    pub frame: Bytes,
+}
+
+impl NewEpoch {
+    /// Its entry in the log of its conversation. The number is what the reader of the log needs; the
+    /// entry is no message of that epoch.
+    pub fn entry(&self, log: LogId, epoch: EpochId) -> NewEntry {
+        NewEntry {
+            log,
+            sender: self.sender,
+            id: MessageId(self.header.eid.0),
+            digest: self.digest,
+            kind: EntryKind::Key,
+            epoch: Some(epoch),
+            line: self.line,
+            n: 0,
+            hub_ms: self.hub_ms,
+            frame: self.frame.clone(),
+        }
+    }
+}
+
+/// A link of a membership chain.
+#[derive(Debug)]
+pub struct NewLink {
+    /// The log, `None` when this link makes the room.
+    pub log: Option<LogId>,
+    /// Its header.
+    pub header: MemberHeader,
+    /// SHA-256 of what was signed.
+    pub digest: Digest,
+    /// Devices that come in: their cursors begin here.
+    pub newcomers: Vec<DeviceId>,
+    /// The MEMBER frame.
+    pub frame: Bytes,
+}
+
+/// The topic of an open room; the newest replaces the one before.
+#[derive(Debug)]
+pub struct NewTopic {
+    /// The room.
+    pub log: LogId,
+    /// Empty for none.
+    pub text: String,
+}
+
+/// How long a room keeps its messages; the newest replaces the one before.
+#[derive(Debug)]
+pub struct NewRetention {
+    /// The room.
+    pub log: LogId,
+    /// Milliseconds, 0 for ever; `None` for the server's default.
+    pub keep_ms: Option<u64>,
+}
+
+/// One bounded step of deleting what a room keeps no longer.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDrop {
+    /// The room.
+    pub log: LogId,
+    /// Messages accepted before this are deleted, Unix time in milliseconds.
+    pub before_ms: u64,
+    /// How long the room keeps its messages, in milliseconds.
+    pub keep_ms: u64,
+    /// The epoch that messages are taken in now: its key stays whatever its age.
+    pub current: Option<EpochId>,
+}
+
+/// A change of the list of copies.
+#[derive(Debug, Clone)]
+pub enum CopyChange {
+    /// Its file is durable.
+    Keep(CopyRow),
+    /// Their files go.
+    Remove(Vec<(AccountId, Nonce16)>),
+}
+
+/// An offer of a file, and its JSON, which is written once.
+#[derive(Debug)]
+pub struct NewOffer {
+    /// The offer.
+    pub offer: Offer,
+    /// The same as JSON.
+    pub text: Box<str>,
+}
+
+/// Changes of one person's part of the list of shared files.
+#[derive(Debug)]
+pub struct NewShare {
+    /// Whose.
+    pub owner: AccountId,
+    /// These are put on the list, each id once. One with the same owner and id is replaced.
+    pub offers: Vec<NewOffer>,
+    /// These are taken off before.
+    pub ended: Vec<MessageId>,
+}
+
+/// One change that the worker asks for, or a question that only the store can answer.
+#[derive(Debug)]
+pub enum Proposal {
+    /// Makes an account.
+    Account(Box<NewAccount>),
+    /// Keeps a bundle.
+    Bundle(Box<NewBundle>),
+    /// Replaces a password and the vault together.
+    Password(Box<NewPassword>),
+    /// Appends a message or receipt.
+    Entry(Box<NewEntry>),
+    /// Appends an epoch.
+    Epoch(Box<NewEpoch>),
+    /// Appends a link. Who leaves or is removed by it offers nothing to the room any more.
+    Link(Box<NewLink>),
+    /// Sets a topic.
+    Topic(NewTopic),
+    /// Sets how long a room keeps its messages.
+    Retention(NewRetention),
+    /// Deletes what a room keeps no longer.
+    Drop(NewDrop),
+    /// Changes the list of copies.
+    Copies(CopyChange),
+    /// Changes the list of shared files.
+    Share(Box<NewShare>),
+    /// Moves cursors of a device, never back.
+    Cursors {
+        /// Whose.
+        device: DeviceId,
+        /// Log and last position kept.
+        positions: Vec<(LogId, u64)>,
+    },
+    /// Changes nothing: is this frame stored? Answered
+    /// [`Stored::Again`](super::Stored::Again) or a [`Conflict`](super::Conflict).
+    Probe(Probe),
+}
+
+/// What a [`Proposal::Probe`] asks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Probe {
+    /// A message by its id; `e` is the epoch it names.
+    Message {
+        /// Where it would be.
+        log: LogId,
+        /// Who sent it.
+        sender: AccountId,
+        /// Its id.
+        id: MessageId,
+        /// SHA-256 of what was signed.
+        digest: Digest,
+        /// Its epoch.
+        e: Digest,
+    },
+    /// An epoch by its generation.
+    Epoch {
+        /// The conversation.
+        log: LogId,
+        /// Generation.
+        g: u32,
+        /// Digest of its header.
+        e: Digest,
+    },
+    /// A link by its number.
+    Link {
+        /// The room.
+        log: LogId,
+        /// Number.
+        mg: u32,
+        /// SHA-256 of what was signed.
+        digest: Digest,
+    },
+}
