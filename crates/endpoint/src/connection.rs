@@ -57,6 +57,13 @@ pub(crate) struct Link {
     pub(crate) futile_epochs: HashMap<ConversationId, u32>,
     /// Rooms from which this user has removed somebody: the next epoch is made at once.
     pub(crate) epoch_due: BTreeSet<ConversationId>,
+    /// Conversations in which the view or the newest epoch has just changed.
+    pub(crate) contested: BTreeSet<ConversationId>,
+    /// When the views were asked for that are on their way, and how long the last one took.
+    pub(crate) refresh_began: HashMap<ConversationId, u64>,
+    pub(crate) answer_ms: u64,
+    /// Until when the next epoch of a large room is left to others.
+    pub(crate) race_until: HashMap<ConversationId, u64>,
     /// Until when nothing is sealed in a conversation: the hub has no room.
     pub(crate) held: HashMap<ConversationId, u64>,
     /// Join links without an answer.
@@ -65,6 +72,8 @@ pub(crate) struct Link {
     pub(crate) flying: BTreeMap<String, ConversationId>,
     /// Ids of frames in a closed epoch whose answers are still to come.
     pub(crate) draining: HashMap<ConversationId, BTreeSet<MessageId>>,
+    /// How often another link came first, by conversation, since one of ours was kept.
+    pub(crate) links_lost: HashMap<ConversationId, u32>,
     /// Conversations in which something may be sealed now.
     pub(crate) dirty: BTreeSet<ConversationId>,
     pub(crate) waiting: HashMap<Log, WaitingQueue>,

@@ -1,6 +1,7 @@
 //! Making, installing and receiving epochs (6.4, rules R1 to R4, R11, R13).
 
 mod futile;
+mod race;
 
 use bytes::Bytes;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
@@ -64,6 +65,10 @@ impl Endpoint {
             return false;
         }
         self.link.waiting_for_epoch.remove(cid);
+        if let Some(until) = self.leaves_epoch_until(now_ms, cid) {
+            self.link.waiting_for_epoch.insert(cid.clone(), until);
+            return false;
+        }
         self.make_epoch(now_ms, cid, head, &list);
         false
     }
@@ -273,6 +278,7 @@ impl Endpoint {
         delivery: &Delivery,
         header: KeyHeader,
         asked: bool,
+            self.race_is_over(cid);
     ) -> Received {
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
             return if asked { Received::Done } else { Received::NeedsSender };

@@ -24,6 +24,7 @@ impl Endpoint {
             return;
         }
         self.advance_orders(now_ms);
+        self.draw_race_waits(now_ms);
         for cid in std::mem::take(&mut self.link.dirty) {
             if !self.link.held.contains_key(&cid) {
                 self.pump_conversation(now_ms, &cid);

@@ -119,9 +119,9 @@ pub(crate) struct RoomOrder {
     cid: ConversationId,
     action: RoomAction,
     /// The view was fetched for it: outsiders are not told when a chain grows.
-    has_view: bool,
+    pub(super) has_view: bool,
     /// The link that is under way, and its digest.
-    flying: Option<(MemberHeader, Digest)>,
+    pub(super) flying: Option<(MemberHeader, Digest)>,
     /// The topic, or how long messages are kept, is under way.
     is_asked: bool,
     /// The request for the keys of whom it is about.
@@ -343,22 +343,26 @@ impl Endpoint {
         if room.next() == header.mg && room.head() == header.pm {
             room.apply(&header, digest);
         }
+        self.link.links_lost.remove(&header.cid);
         self.order_done(&id, Some(position));
         true
     }
 
     /// The hub refused a link of ours, or a topic.
-    pub(crate) fn order_refused(&mut self, answered: &MessageId, code: &str, reason: &str) -> bool {
+    pub(crate) fn order_refused(
+        &mut self,
+        now_ms: u64,
+        answered: &MessageId,
+        code: &str,
+        reason: &str,
+    ) -> bool {
         if self.orders.get(answered).is_some_and(|order| order.is_asked) {
             self.refuse_order(answered, code, reason);
             return true;
         }
         let Some((id, header, _)) = self.order_of(answered) else { return false };
         if code == code::MEMBERS {
-            if let Some(order) = self.orders.get_mut(&id) {
-                order.flying = None;
-            }
-            self.start_refresh(&header.cid, false);
+            self.order_was_late(now_ms, id, &header);
         } else {
             self.refuse_order(&id, code, reason);
         }

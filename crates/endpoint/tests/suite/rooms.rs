@@ -107,7 +107,7 @@ fn who_comes_second_signs_again_behind_the_first() {
     let ids: Vec<_> = (0..3)
         .map(|index| {
             let join = RoomAction::Join { create: true };
-            hub.peers[index].endpoint.act_in_room(now, &crate::hub::room("ops"), join)
+            hub.peers[index].endpoint.act_in_room(now, &room("ops"), join)
         })
         .collect();
     hub.run();
@@ -122,7 +122,7 @@ fn what_is_said_before_the_join_is_answered_is_said_there() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     hub.act(0, "ops", RoomAction::Join { create: true });
     let now = hub.now;
-    hub.peers[1].endpoint.act_in_room(now, &crate::hub::room("ops"), JOIN);
+    hub.peers[1].endpoint.act_in_room(now, &room("ops"), JOIN);
     hub.say_in(1, "ops", "hello");
     assert_eq!(hub.texts(0), ["bob: hello"]);
 }
