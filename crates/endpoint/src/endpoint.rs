@@ -232,6 +232,7 @@ impl Endpoint {
             }
         }
         self.link.online = true;
+        self.link.since_ms = now_ms;
         self.accept_bundle(&UserName::server(), hub);
         for head in &signed_in.heads {
             let known = self.state.conversations.get(head.cid.as_str()).and_then(|c| c.head);
@@ -420,6 +421,7 @@ impl Endpoint {
     /// is to be committed, sent and shown.
     pub fn finish(&mut self, now_ms: u64) -> Step {
         self.pump(now_ms);
+        self.note_own_expiry(now_ms);
         self.tell_healed();
         self.tell_subscriptions();
         let transmits = self.take_out();

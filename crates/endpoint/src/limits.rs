@@ -110,6 +110,9 @@ pub const GRANTS_PARKED_MAX: usize = 256;
 /// damages every key must not make its clients work for it.
 pub const RENEW_MIN_MS: u64 = 10_000;
 
+/// A connection lasts at least this long before an expired key of this device ends it.
+pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
+
 /// A command may start within this time after it was signed (rule R9).
 pub const COMMAND_EXPIRY_MS: u64 = 60_000;
 

@@ -28,6 +28,10 @@ pub const SIGNING_KEY_MS: u64 = 90 * 24 * 3600 * 1000;
 /// An encryption key is good for 7 days; senders use an expired one for up to 90 (rule R12).
 pub const ENCRYPTION_KEY_MS: u64 = 7 * 24 * 3600 * 1000;
 
+/// How long senders go on to use an encryption key that has expired (rule R12). A device that was
+/// away for longer is wrapped for again when it has published a new one.
+pub const EXPIRED_KEY_MS: u64 = 90 * 24 * 3600 * 1000;
+
 /// A replaced encryption key is erased 14 days after its successor came (rule R12): what is still
 /// undelivered then cannot be opened any more, and neither can it by a thief.
 pub const FORMER_KEY_MS: u64 = 14 * 24 * 3600 * 1000;
@@ -232,6 +236,11 @@ impl Bundle {
     pub fn member_line(&self) -> Option<MemberLine> {
         let (sk, ek) = (self.header.sk.first()?, self.header.ek.first()?);
         Some(MemberLine { name: self.header.u.clone(), sk: sk.kid, ek: ek.kid })
+    }
+
+    /// From when on nobody wraps for the device any more, Unix time in milliseconds (rule R12).
+    pub fn wrapped_until_ms(&self) -> u64 {
+        self.header.ek.first().map_or(0, |key| key.exp.saturating_add(EXPIRED_KEY_MS))
     }
 }
 
