@@ -141,6 +141,7 @@ impl Endpoint {
             durable: true,
             trace: None,
         };
+        endpoint.take_over_orders();
         endpoint.loaded();
         Ok(endpoint)
     }
@@ -158,6 +159,7 @@ impl Endpoint {
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
         self.state = State::load(records, &self.device.user)?;
         self.people = People::default();
+        self.orders_reloaded();
         self.loaded();
         Ok(())
     }

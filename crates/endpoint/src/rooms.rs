@@ -19,12 +19,14 @@ use crate::connection::Request;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
 
+mod kept;
 mod late;
 mod news;
 mod orders;
 mod refusal;
 mod vouched;
 
+pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;

@@ -26,7 +26,7 @@ impl Endpoint {
     /// from nobody else: every other time it is used at once, before it is old.
     pub(crate) fn join_later(&mut self, now_ms: u64, id: MessageId, cid: ConversationId) {
         let lost = self.note_lost_link(&cid);
-        let waits = if lost % 2 == 0 { lost / 2 + 1 } else { 0 };
+        let waits = if lost.is_multiple_of(2) { lost / 2 + 1 } else { 0 };
         let wait = link_wait_ms(waits, u64::from_be_bytes(self.random()));
         if wait == 0 {
             self.join(&cid, now_ms);

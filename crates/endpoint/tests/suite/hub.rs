@@ -296,10 +296,14 @@ impl TestHub {
                 sent.extend(transmits.into_iter().map(|transmit| (index, transmit)));
             }
             if !self.lockstep {
-                sent.drain(..).for_each(|(index, transmit)| self.take(index, transmit));
+                for (index, transmit) in sent.drain(..) {
+                    self.take(index, transmit);
+                }
             }
         }
-        sent.into_iter().for_each(|(index, transmit)| self.take(index, transmit));
+        for (index, transmit) in sent {
+            self.take(index, transmit);
+        }
         busy
     }
 

@@ -149,16 +149,16 @@ fn r12_an_expired_key_is_still_wrapped_for() {
 fn r12_a_device_that_was_away_too_long_is_left_out() {
     let mut hub = TestHub::with(&["alice", "bob", "carol"]);
     say(&mut hub, 0, "in time");
-    let last = hub.peers[1].endpoint.device().bundle.wrapped_until_ms();
-    assert_eq!(last, hub.peers[1].endpoint.device().bundle.header().ek[0].exp + 90 * DAY_MS);
+    let limit = hub.peers[1].endpoint.device().bundle.wrapped_until_ms();
+    assert_eq!(limit, hub.peers[1].endpoint.device().bundle.header().ek[0].exp + 90 * DAY_MS);
     hub.disconnect(1);
-    hub.now = last - DAY_MS;
+    hub.now = limit - DAY_MS;
     // Alice and carol are here: they have published meanwhile.
     hub.renew(0);
     hub.renew(2);
     hub.run();
     say(&mut hub, 0, "still for bob");
-    hub.now = last + 2 * DAY_MS;
+    hub.now = limit + 2 * DAY_MS;
     let id = say(&mut hub, 2, "among us");
     let (_, list) = hub.newest_epoch();
     let names: Vec<&str> = list.lines().iter().map(|line| line.name.as_str()).collect();
@@ -194,15 +194,15 @@ fn r12_a_device_that_was_away_too_long_is_left_out() {
 #[test]
 fn r12_an_epoch_with_an_old_key_in_it_is_read_and_not_used() {
     let mut hub = TestHub::with(&["alice", "bob", "carol"]);
-    let last = hub.peers[1].endpoint.device().bundle.wrapped_until_ms();
+    let limit = hub.peers[1].endpoint.device().bundle.wrapped_until_ms();
     hub.disconnect(1);
-    hub.now = last - DAY_MS;
+    hub.now = limit - DAY_MS;
     hub.renew(0);
     hub.renew(2);
     hub.run();
     say(&mut hub, 2, "to all three");
     assert_eq!(hub.newest_epoch().1.lines().len(), 3);
-    hub.now = last;
+    hub.now = limit;
     say(&mut hub, 0, "to two");
     assert_eq!(hub.newest_epoch().1.lines().len(), 2);
     assert_eq!(hub.texts(0), ["carol: to all three"]);
