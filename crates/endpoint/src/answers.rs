@@ -142,6 +142,7 @@ impl Endpoint {
         }
         if let Some(cid) = self.link.joining.remove(&id) {
             self.state.joined.put(cid.as_str(), true);
+            self.link.links_lost.remove(&cid);
             self.view_is_stale(&cid);
             self.link.dirty.insert(cid.clone());
             self.tell(Event::Joined { id: None, cid, position: Some(position) });
@@ -202,7 +203,7 @@ impl Endpoint {
         if self.epoch_refused(now_ms, &id, winner, stale_view) {
             return;
         }
-        if self.order_refused(&id, &refusal.code, &refusal.reason) {
+        if self.order_refused(now_ms, &id, &refusal.code, &refusal.reason) {
             return;
         }
         if self.list_refused(id, &refusal.code, &refusal.reason) {
@@ -216,7 +217,7 @@ impl Endpoint {
         if let Some(cid) = self.link.joining.remove(&id) {
             self.link.dirty.insert(cid.clone());
             if stale_view {
-                self.join(&cid, now_ms);
+                self.join_later(now_ms, id, cid);
             } else if refusal.code == code::NOT_ALLOWED {
                 // Already inside: a device that forgot, or another device of this user.
                 self.state.joined.put(cid.as_str(), true);

@@ -10,6 +10,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use crate::endpoint::Endpoint;
 use crate::epochs::{Arriving, Making};
 use crate::grants::GrantQuestions;
+use crate::limits::RENEW_OWN_MIN_MS;
 use crate::receive::WaitingQueue;
 use crate::rooms::Refresh;
 
@@ -32,6 +33,9 @@ pub(crate) enum Request {
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     pub(crate) online: bool,
+    /// When it was made, and whether this device's encryption key has expired on it.
+    pub(crate) since_ms: u64,
+    pub(crate) keys_are_old: bool,
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
     /// What the hub says about conversations.
@@ -53,6 +57,13 @@ pub(crate) struct Link {
     pub(crate) arriving: HashMap<Digest, Arriving>,
     pub(crate) early: HashMap<Digest, Vec<Upload>>,
     pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    /// Conversations in which the view or the newest epoch has just changed.
+    pub(crate) contested: BTreeSet<ConversationId>,
+    /// When the views were asked for that are on their way, and how long the last one took.
+    pub(crate) refresh_began: HashMap<ConversationId, u64>,
+    pub(crate) answer_ms: u64,
+    /// Until when the next epoch of a large room is left to others.
+    pub(crate) race_until: HashMap<ConversationId, u64>,
     /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
     pub(crate) futile_epochs: HashMap<ConversationId, u32>,
     /// Rooms from which this user has removed somebody: the next epoch is made at once.
@@ -61,6 +72,8 @@ pub(crate) struct Link {
     pub(crate) held: HashMap<ConversationId, u64>,
     /// Join links without an answer.
     pub(crate) joining: HashMap<MessageId, ConversationId>,
+    /// How often another link came first, by conversation, since one of ours was kept.
+    pub(crate) links_lost: HashMap<ConversationId, u32>,
     /// Messages sent on this connection without an answer, by key.
     pub(crate) flying: BTreeMap<String, ConversationId>,
     /// Ids of frames in a closed epoch whose answers are still to come.
@@ -90,6 +103,16 @@ pub(crate) struct Link {
 }
 
 impl Endpoint {
+    /// Notes that this device's own key has expired, once a day: a host that publishes no other key
+    /// must not connect again and again.
+    pub(crate) fn note_own_expiry(&mut self, now_ms: u64) {
+        let is_expired = self.device.bundle.header().ek.iter().any(|key| key.exp <= now_ms);
+        let is_long = now_ms.saturating_sub(self.link.since_ms) > RENEW_OWN_MIN_MS;
+        // The hub's own agent is never left out.
+        let may_be_away = self.link.online && !self.device.user.is_server();
+        self.link.keys_are_old = may_be_away && is_expired && is_long;
+    }
+
     /// Whether all that waited for this device when it signed in was dealt with: nothing of it is still
     /// to come by the hub's word, and nothing waits for the keys of its sender or for a view.
     pub fn has_caught_up(&self) -> bool {

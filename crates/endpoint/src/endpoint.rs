@@ -142,6 +142,7 @@ impl Endpoint {
             durable: true,
             trace: None,
         };
+        endpoint.take_over_orders();
         endpoint.loaded();
         Ok(endpoint)
     }
@@ -159,6 +160,7 @@ impl Endpoint {
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
         self.state = State::load(records, &self.device.user)?;
         self.people = People::default();
+        self.orders_reloaded();
         self.loaded();
         Ok(())
     }
@@ -233,6 +235,7 @@ impl Endpoint {
             }
         }
         self.link.online = true;
+        self.link.since_ms = now_ms;
         self.accept_bundle(&UserName::server(), hub);
         for head in &signed_in.heads {
             let known = self.state.conversations.get(head.cid.as_str()).and_then(|c| c.head);
@@ -421,6 +424,7 @@ impl Endpoint {
     /// is to be committed, sent and shown.
     pub fn finish(&mut self, now_ms: u64) -> Step {
         self.pump(now_ms);
+        self.note_own_expiry(now_ms);
         self.tell_healed();
         self.tell_subscriptions();
         let transmits = self.take_out();

@@ -1,6 +1,7 @@
 //! Making, installing and receiving epochs (6.4, rules R1 to R4, R11, R13).
 
 mod futile;
+mod race;
 
 use bytes::Bytes;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
@@ -8,10 +9,10 @@ use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
 use chat_protocol::hub::{EpochHead, Log};
 use chat_protocol::id::{Digest, MessageId, Nonce16};
-use chat_protocol::keys::key_id;
+use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
-use chat_protocol::members::MemberList;
-use chat_protocol::name::ConversationId;
+use chat_protocol::members::{MemberLine, MemberList};
+use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
 use zeroize::Zeroizing;
@@ -47,7 +48,7 @@ impl Endpoint {
         if self.is_making(cid) {
             return false;
         }
-        let list = self.current_list(cid);
+        let list = self.current_list(now_ms, cid);
         if self.can_send_in_current(now_ms, cid, &list) {
             return true;
         }
@@ -64,6 +65,10 @@ impl Endpoint {
             return false;
         }
         self.link.waiting_for_epoch.remove(cid);
+        if let Some(until) = self.leaves_epoch_until(now_ms, cid) {
+            self.link.waiting_for_epoch.insert(cid.clone(), until);
+            return false;
+        }
         self.make_epoch(now_ms, cid, head, &list);
         false
     }
@@ -74,10 +79,19 @@ impl Endpoint {
     }
 
     /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
-    fn current_list(&self, cid: &ConversationId) -> MemberList {
+    fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
-        MemberList::new(people.flat_map(|name| self.people.lines(name)))
+        MemberList::new(people.flat_map(|name| self.lines_of(now_ms, name)))
+    }
+
+    /// The devices of a person that are wrapped for. This one is not away, nor is the hub.
+    pub(crate) fn lines_of(&self, now_ms: u64, name: &UserName) -> Vec<MemberLine> {
+        let is_own = *name == self.device.user;
+        let is_here = |bundle: &Bundle| {
+            name.is_server() || (is_own && bundle.header().dev == self.device.dev)
+        };
+        self.people.lines(now_ms, name, is_here)
     }
 
     /// The newest epoch: what was delivered, or what the hub says.
@@ -264,6 +278,7 @@ impl Endpoint {
         let conversation = self.state.conversations.entry(cid.as_str(), Conversation::default);
         if conversation.head.is_none_or(|known| known.g < head.g) {
             conversation.head = Some(head);
+            self.race_is_over(cid);
         }
     }
 
@@ -382,7 +397,7 @@ impl Endpoint {
         match opened {
             Ok((list, chains, _)) => {
                 // Another view: one's own is fetched before the next epoch is made (rule R4).
-                if self.current_list(&header.cid).hash() != list.hash() {
+                if self.current_list(now_ms, &header.cid).hash() != list.hash() {
                     self.link.views.remove(&header.cid);
                 }
                 self.install(now_ms, &header.cid, head, list, &chains);

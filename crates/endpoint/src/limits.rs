@@ -27,6 +27,31 @@ pub const EPOCH_FUTILE_MAX: u32 = 8;
 /// How long it waits then.
 pub const EPOCH_FUTILE_WAIT_MS: u64 = 10_000;
 
+/// Rooms of up to so many people have no waits before an epoch: making one in vain for each of them
+/// costs less than anybody would notice of waiting.
+pub const RACE_FREE_PEOPLE: usize = 16;
+
+/// In larger ones a device waits at most this long for each of them before it makes an epoch that
+/// somebody else may be making: several times what it takes until the others have one.
+pub const RACE_WAIT_PERSON_MS: u64 = 2;
+
+/// And no longer than this: half a second is a pause that people notice.
+pub const RACE_WAIT_MAX_MS: u64 = 500;
+
+/// Unless the hub is slow. Then the wait is at most so many times what it took for the last view.
+pub const RACE_WAIT_ANSWERS: u64 = 4;
+
+/// And still no longer than the loser of a race waits.
+pub const RACE_WAIT_SLOW_MAX_MS: u64 = EPOCH_WAIT_MS;
+
+/// The first time that another one's link came first, one's own is signed again at once; from the
+/// second time on after a random wait below this, doubled each time. Many who join at once would
+/// otherwise all sign again whenever one of them gets in.
+pub const LINK_WAIT_MS: u64 = 32;
+
+/// How often it is doubled: to a second.
+pub const LINK_WAIT_DOUBLINGS: u32 = 5;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 
@@ -84,6 +109,9 @@ pub const GRANTS_PARKED_MAX: usize = 256;
 /// After a key that did not open, a conversation gets a new epoch at most this often: a hub that
 /// damages every key must not make its clients work for it.
 pub const RENEW_MIN_MS: u64 = 10_000;
+
+/// A connection lasts at least this long before an expired key of this device ends it.
+pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 
 /// A command may start within this time after it was signed (rule R9).
 pub const COMMAND_EXPIRY_MS: u64 = 60_000;

@@ -119,9 +119,18 @@ impl People {
         self.newest.get(name).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// The lines of a person's devices that none of the person's devices has revoked.
-    pub(crate) fn lines(&self, name: &UserName) -> Vec<MemberLine> {
-        let lines = self.devices(name).filter_map(Bundle::member_line);
+    /// The lines of a person's devices that none of the person's devices has revoked, those that
+    /// were away for too long left out unless `is_here` (rule R12).
+    pub(crate) fn lines(
+        &self,
+        now_ms: u64,
+        name: &UserName,
+        is_here: impl Fn(&Bundle) -> bool,
+    ) -> Vec<MemberLine> {
+        let devices = self.devices(name);
+        let devices =
+            devices.filter(|bundle| bundle.wrapped_until_ms() > now_ms || is_here(bundle));
+        let lines = devices.filter_map(Bundle::member_line);
         lines.filter(|line| !self.is_revoked(name, &line.sk)).collect()
     }
 

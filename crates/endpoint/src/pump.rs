@@ -24,6 +24,7 @@ impl Endpoint {
             return;
         }
         self.advance_orders(now_ms);
+        self.draw_race_waits(now_ms);
         for cid in std::mem::take(&mut self.link.dirty) {
             if !self.link.held.contains_key(&cid) {
                 self.pump_conversation(now_ms, &cid);
@@ -56,11 +57,11 @@ impl Endpoint {
         if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
         }
-        if let Some((code, reason)) = self.cannot_send(cid) {
+        if let Some((code, reason)) = self.cannot_send(now_ms, cid) {
             self.refuse_drafts(cid, code, &reason);
             self.link.renew.remove(cid);
-            if code == code::NO_SUCH_USER {
-                // They may have an account the next time.
+            if matches!(code, code::NO_SUCH_USER | code::UNTRUSTED) {
+                // They may have an account, or new keys, the next time.
                 self.link.views.remove(cid);
             }
             return;
@@ -90,7 +91,7 @@ impl Endpoint {
             return;
         }
         // Where nothing was ever sealed there is no key that the removed one holds.
-        let is_needless = self.cannot_send(cid).is_some() || !self.has_epoch(cid);
+        let is_needless = self.cannot_send(now_ms, cid).is_some() || !self.has_epoch(cid);
         if is_needless || self.ensure_epoch(now_ms, cid) {
             self.link.epoch_due.remove(cid);
         }
@@ -115,7 +116,7 @@ impl Endpoint {
     }
 
     /// Why nothing can be sent to this conversation, if so.
-    fn cannot_send(&self, cid: &ConversationId) -> Option<(&'static str, String)> {
+    fn cannot_send(&self, now_ms: u64, cid: &ConversationId) -> Option<(&'static str, String)> {
         let me = &self.device.user;
         if let Some(other) = self.other(cid) {
             if !other.is_server() && self.people.devices(&other).next().is_none() {
@@ -123,6 +124,13 @@ impl Endpoint {
             }
             if !self.is_trusted(&other) {
                 let reason = format!("the key of {other} has changed; check it with them first");
+                return Some((code::UNTRUSTED, reason));
+            }
+            if self.lines_of(now_ms, &other).is_empty() {
+                let reason = format!(
+                    "{other} has not signed in for more than three months, and the keys have expired; \
+                     say it again when {other} is back"
+                );
                 return Some((code::UNTRUSTED, reason));
             }
             return None;

@@ -122,9 +122,13 @@ impl Endpoint {
         self.receive_waiting(now_ms, &log);
     }
 
-    /// Whether more came than could wait, and what could wait is dealt with: only a new connection
-    /// brings the rest.
+    /// Whether only a new connection helps: more came than could wait, and what could wait is dealt
+    /// with; or this device has been online for so long that its key has expired, and the next
+    /// sign-in publishes another (rule R12).
     pub fn must_reconnect(&self) -> bool {
+        if self.link.keys_are_old {
+            return true;
+        }
         let is_done = |log| self.link.waiting.get(log).is_none_or(VecDeque::is_empty);
         self.link.overflowed.iter().any(is_done)
     }

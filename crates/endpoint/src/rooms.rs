@@ -19,11 +19,14 @@ use crate::connection::Request;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
 
+mod kept;
+mod late;
 mod news;
 mod orders;
 mod refusal;
 mod vouched;
 
+pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;
@@ -228,6 +231,7 @@ impl Endpoint {
         }
         self.link.views.insert(cid.clone());
         self.link.viewed.push(cid.clone());
+        self.epoch_is_contested(cid);
         // The chain may have grown meanwhile; one that does not verify is not asked for again.
         let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         if next > known && self.link.heads.get(cid).is_some_and(|head| head.mg > next) {

@@ -19,6 +19,7 @@ use crate::outgoing::Outgoing;
 use crate::people::Pin;
 use crate::resend::KeptSent;
 use crate::retention::Claimed;
+use crate::rooms::KeptOrder;
 use crate::store::Change;
 use crate::table::Table;
 
@@ -136,6 +137,8 @@ pub(crate) struct State {
     pub(crate) outgoing: Table<Outgoing>,
     /// Signed receipts without an answer, by id.
     pub(crate) receipts: Table<B64Vec>,
+    /// What was asked for in rooms, by order and id.
+    pub(crate) orders: Table<KeptOrder>,
     /// By order.
     pub(crate) owed: Table<Owed>,
     /// By id.
@@ -168,7 +171,7 @@ const EVENTS: &str = "events";
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
-            pins rooms joined conversations epochs chains outgoing receipts owed sent received
+            pins rooms joined conversations epochs chains outgoing receipts orders owed sent received
             cursors events missing dropped excused kept parked counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
@@ -188,6 +191,7 @@ impl State {
             chains: Table::new("chain"),
             outgoing: Table::new("outgoing"),
             receipts: Table::new("receipt"),
+            orders: Table::new("order"),
             owed: Table::new("owed"),
             sent: Table::new("sent"),
             received: Table::new("received"),

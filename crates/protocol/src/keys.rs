@@ -25,6 +25,10 @@ pub const SIGNING_KEY_MS: u64 = 90 * 24 * 3600 * 1000;
 /// An encryption key is good for 7 days; senders use an expired one for up to 90 (rule R12).
 pub const ENCRYPTION_KEY_MS: u64 = 7 * 24 * 3600 * 1000;
 
+/// How long senders go on to use an encryption key that has expired (rule R12). A device that was
+/// away for longer is wrapped for again when it has published a new one.
+pub const EXPIRED_KEY_MS: u64 = 90 * 24 * 3600 * 1000;
+
 /// A replaced encryption key is erased 14 days after its successor came (rule R12): what is still
 /// undelivered then cannot be opened any more, and neither can it by a thief.
 pub const FORMER_KEY_MS: u64 = 14 * 24 * 3600 * 1000;

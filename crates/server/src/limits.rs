@@ -169,6 +169,10 @@ pub const GO_LIVE_ENTRIES_MAX: usize = OUTBOX_FRAMES_MAX / 4;
 /// still be used after a newer one (rule R4): churn must not stop those who are sending.
 pub const EPOCH_GRACE: Duration = Duration::from_secs(10);
 
+/// An epoch may lack a device so much earlier than senders leave it out for being away (rule R12):
+/// their clocks decide, and one that is fast must not be refused.
+pub const AWAY_SLACK_MS: u64 = 24 * 3600 * 1000;
+
 /// Messages that one step of a room's retention deletes: a few milliseconds, so that chat that waits
 /// behind it does not feel it.
 pub const DROP_STEP_MESSAGES_MAX: usize = 256;

@@ -304,15 +304,16 @@ impl Router {
         }
     }
 
-    /// The newest key pair of every device that a conversation's key is for, with when it came.
-    fn wanted_lines(&self, conversation: &Conversation) -> Vec<(Line, u64)> {
+    /// The newest key pair of every device that a conversation's key is for, with when it came and
+    /// until when a key must be for it.
+    fn wanted_lines(&self, conversation: &Conversation) -> Vec<(Line, u64, u64)> {
         let mut wanted = Vec::new();
         for name in conversation.names() {
             let Some(account) = self.account_of(&name) else { continue };
             let joined = conversation.joined_ms(account.id);
             for device in account.live_devices() {
                 let line = Line { account: account.id, sk: device.sk, ek: device.ek };
-                wanted.push((line, device.since_ms.max(joined)));
+                wanted.push((line, device.since_ms.max(joined), device.away_ms));
             }
         }
         wanted

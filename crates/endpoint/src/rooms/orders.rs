@@ -10,14 +10,16 @@ use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::{Tag, label};
+use serde::{Deserialize, Serialize};
 
+use super::kept::OrderRow;
 use super::refusal;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Event, MemberChange};
 use crate::limits::ORDER_FUTILE_MAX;
 
 /// What somebody can do in a room.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomAction {
     /// Become a member of an open room. It is done when one is a member already.
     Join {
@@ -113,24 +115,42 @@ impl RoomAction {
     }
 }
 
-/// What was asked for and is not done yet. It lives as long as the process.
+/// What was asked for and is not done yet. What survives the process is in its row.
 #[derive(Debug, Clone)]
 pub(crate) struct RoomOrder {
     cid: ConversationId,
     action: RoomAction,
     /// The view was fetched for it: outsiders are not told when a chain grows.
-    has_view: bool,
+    pub(super) has_view: bool,
     /// The link that is under way, and its digest.
-    flying: Option<(MemberHeader, Digest)>,
+    pub(super) flying: Option<(MemberHeader, Digest)>,
     /// The topic, or how long messages are kept, is under way.
     is_asked: bool,
     /// The request for the keys of whom it is about.
     keys: Option<MessageId>,
     /// A link was sent, on this connection or an earlier one: it may be in the chain.
-    was_sent: bool,
+    pub(super) was_sent: bool,
+    pub(super) row: OrderRow,
     /// Number of the link before, and how often it was refused as late without a newer one.
     last: Option<u32>,
     futile: u32,
+}
+
+impl RoomOrder {
+    pub(super) fn new(cid: ConversationId, action: RoomAction, row: OrderRow) -> Self {
+        Self {
+            cid,
+            action,
+            has_view: false,
+            flying: None,
+            is_asked: false,
+            keys: None,
+            was_sent: false,
+            row,
+            last: None,
+            futile: 0,
+        }
+    }
 }
 
 impl Endpoint {
@@ -148,18 +168,7 @@ impl Endpoint {
         action: RoomAction,
     ) -> MessageId {
         let id = self.new_id(now_ms);
-        let order = RoomOrder {
-            cid,
-            action,
-            has_view: false,
-            flying: None,
-            is_asked: false,
-            keys: None,
-            was_sent: false,
-            last: None,
-            futile: 0,
-        };
-        self.orders.insert(id, order);
+        self.keep_order(id, cid, action);
         id
     }
 
@@ -260,9 +269,10 @@ impl Endpoint {
         }
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
         if let Some(order) = self.orders.get_mut(&id) {
-            (order.last, order.futile, order.was_sent) = (Some(header.mg), futile, true);
+            (order.last, order.futile) = (Some(header.mg), futile);
             order.flying = Some((header, frame.digest()));
         }
+        self.order_was_sent(&id);
         self.sign(Slot::Plain, frame, Vec::new());
     }
 
@@ -343,22 +353,26 @@ impl Endpoint {
         if room.next() == header.mg && room.head() == header.pm {
             room.apply(&header, digest);
         }
+        self.link.links_lost.remove(&header.cid);
         self.order_done(&id, Some(position));
         true
     }
 
     /// The hub refused a link of ours, or a topic.
-    pub(crate) fn order_refused(&mut self, answered: &MessageId, code: &str, reason: &str) -> bool {
+    pub(crate) fn order_refused(
+        &mut self,
+        now_ms: u64,
+        answered: &MessageId,
+        code: &str,
+        reason: &str,
+    ) -> bool {
         if self.orders.get(answered).is_some_and(|order| order.is_asked) {
             self.refuse_order(answered, code, reason);
             return true;
         }
         let Some((id, header, _)) = self.order_of(answered) else { return false };
         if code == code::MEMBERS {
-            if let Some(order) = self.orders.get_mut(&id) {
-                order.flying = None;
-            }
-            self.start_refresh(&header.cid, false);
+            self.order_was_late(now_ms, id, &header);
         } else {
             self.refuse_order(&id, code, reason);
         }
@@ -387,7 +401,7 @@ impl Endpoint {
     }
 
     fn order_done(&mut self, id: &MessageId, position: Option<u64>) {
-        let Some(RoomOrder { cid, action, .. }) = self.orders.shift_remove(id) else { return };
+        let Some(RoomOrder { cid, action, .. }) = self.end_order(id) else { return };
         let (id, me) = (Some(*id), self.device.user.clone());
         self.link.dirty.insert(cid.clone());
         let changed = |cid, who, change| Event::MemberChanged { id, cid, change, who, by: me };
@@ -416,7 +430,7 @@ impl Endpoint {
 
     /// Ends what was asked for in a room, with the reason.
     pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str) {
-        if let Some(order) = self.orders.shift_remove(id) {
+        if let Some(order) = self.end_order(id) {
             self.link.dirty.insert(order.cid);
             let (code, reason) = (code.to_owned(), reason.to_owned());
             self.tell(Event::Refused { id: *id, code, reason });
@@ -445,7 +459,7 @@ impl Endpoint {
         text: String,
         by: UserName,
     ) {
-        let id = id.filter(|id| self.orders.shift_remove(id).is_some());
+        let id = id.filter(|id| self.end_order(id).is_some());
         self.tell(Event::Topic { id, cid, text, by });
     }
 
@@ -457,7 +471,7 @@ impl Endpoint {
         keep_ms: u64,
         by: UserName,
     ) {
-        let id = id.filter(|id| self.orders.shift_remove(id).is_some());
+        let id = id.filter(|id| self.end_order(id).is_some());
         self.tell(Event::Retention { id, cid, keep_ms, by });
     }
 }

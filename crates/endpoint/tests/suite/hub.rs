@@ -38,6 +38,11 @@ fn hub_keys() -> Arc<DeviceKeys> {
     Arc::clone(&KEYS[3])
 }
 
+/// Many people share keys: nothing here looks for that.
+fn keys_of(index: usize) -> Arc<DeviceKeys> {
+    Arc::clone(KEYS.get(index).unwrap_or(&KEYS[index % 3]))
+}
+
 pub(crate) fn name(text: &str) -> UserName {
     UserName::new(text).unwrap()
 }
@@ -114,10 +119,16 @@ pub(crate) struct TestHub {
     /// Close the epoch of the next message: it and all later ones in it get REKEY.
     pub(crate) close_next: bool,
     closed: Option<Digest>,
+    /// What devices send in a round arrives after it: nobody is faster than anybody else.
+    pub(crate) lockstep: bool,
     /// Tell nobody of joins.
     pub(crate) quiet: bool,
     /// Frames of messages as they came from the devices.
     pub(crate) seen: Vec<Bytes>,
+    /// Links that were sent, those that came second included.
+    pub(crate) links_offered: usize,
+    /// Epochs that were uploaded, those that lost the race included.
+    pub(crate) epochs_offered: usize,
     /// What receipts have named.
     pub(crate) receipts: Vec<(MessageId, Digest)>,
     /// Messages that were lost or refused.
@@ -148,9 +159,12 @@ impl TestHub {
             pending: None,
             bundle,
             close_next: false,
+            lockstep: false,
             quiet: false,
             closed: None,
             seen: Vec::new(),
+            links_offered: 0,
+            epochs_offered: 0,
             receipts: Vec::new(),
             withheld: Vec::new(),
             faults: Faults::default(),
@@ -176,7 +190,7 @@ impl TestHub {
         let rb = text.starts_with('m').then_some(Nonce16([5; 16]));
         let dev = Nonce16([u8::try_from(index).unwrap(); 16]);
         let options = BundleOptions { rb, ..BundleOptions::default() };
-        let keys = Arc::clone(&KEYS[index]);
+        let keys = keys_of(index);
         let bundle = keys.publish(&user, dev, None, self.now, options).unwrap();
         self.people.entry(user.clone()).or_default().push(bundle.clone());
         let server = self.bundle.identity();
@@ -259,6 +273,7 @@ impl TestHub {
     /// One round over all devices; whether anything happened.
     pub(crate) fn turn(&mut self) -> bool {
         let mut busy = false;
+        let mut sent = Vec::new();
         for index in 0..self.peers.len() {
             self.deliver(index);
             let now = self.now;
@@ -281,10 +296,16 @@ impl TestHub {
                 }
             }
             if peer.connected {
-                for transmit in transmits {
+                sent.extend(transmits.into_iter().map(|transmit| (index, transmit)));
+            }
+            if !self.lockstep {
+                for (index, transmit) in sent.drain(..) {
                     self.take(index, transmit);
                 }
             }
+        }
+        for (index, transmit) in sent {
+            self.take(index, transmit);
         }
         busy
     }

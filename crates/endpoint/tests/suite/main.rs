@@ -11,7 +11,11 @@ mod grants;
 mod healing;
 mod hub;
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

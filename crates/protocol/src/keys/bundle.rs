@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::key_id;
+use super::{EXPIRED_KEY_MS, key_id};
 use crate::b64;
 use crate::crypto::{KeyError, VerifyingKey, WrapKey, sha256, sha256_parts};
 use crate::frame::{FrameError, RawFrame, VerifiedBatches};
@@ -210,6 +210,11 @@ impl Bundle {
     pub fn member_line(&self) -> Option<MemberLine> {
         let (sk, ek) = (self.header.sk.first()?, self.header.ek.first()?);
         Some(MemberLine { name: self.header.u.clone(), sk: sk.kid, ek: ek.kid })
+    }
+
+    /// From when on nobody wraps for the device any more, Unix time in milliseconds (rule R12).
+    pub fn wrapped_until_ms(&self) -> u64 {
+        self.header.ek.first().map_or(0, |key| key.exp.saturating_add(EXPIRED_KEY_MS))
     }
 }
 

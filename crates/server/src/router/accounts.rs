@@ -16,6 +16,7 @@ use chat_protocol::{
 
 use super::{Decision, Effects, Pending, Router, is_any};
 use crate::{
+    limits::AWAY_SLACK_MS,
     request::{Plan, Proof, SignIn},
     store::{AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Waiting},
 };
@@ -37,6 +38,8 @@ pub struct Device {
     pub is_agent: bool,
     /// When these keys came, Unix time in milliseconds; 0 for long ago.
     pub since_ms: u64,
+    /// From when on epochs may lack it, because it was away for too long (rule R12).
+    pub away_ms: u64,
 }
 
 /// One account.
@@ -104,6 +107,7 @@ impl Account {
             ek: line.ek,
             is_agent: header.rb.is_some(),
             since_ms,
+            away_ms: bundle.wrapped_until_ms().saturating_sub(AWAY_SLACK_MS),
         };
         match self.devices.iter_mut().find(|known| known.id == id) {
             // Only new keys need a new epoch.

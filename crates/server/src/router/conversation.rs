@@ -283,7 +283,7 @@ impl Router {
             epoch.count(line, n);
         }
         let wanted = self.wanted_lines(conversation);
-        let lacks = wanted.iter().any(|(line, _)| !epoch.lines.contains(line));
+        let lacks = wanted.iter().any(|(line, ..)| !epoch.lines.contains(line));
         epoch.lacking_ms = lacks.then_some(0);
         epoch.is_closed = epoch.lines.iter().any(|line| {
             self.accounts.get(&line.account).is_none_or(|account| {

@@ -120,17 +120,19 @@ impl Router {
         upload: &EpochUpload,
     ) -> Option<String> {
         let wanted = self.wanted_lines(conversation);
-        let allowed: HashSet<Line> = wanted.iter().map(|(line, _)| *line).collect();
+        let allowed: HashSet<Line> = wanted.iter().map(|(line, ..)| *line).collect();
         let listed = upload.members.lines().iter().zip(lines);
         if let Some((line, _)) = listed.into_iter().find(|(_, line)| !allowed.contains(*line)) {
             let name = &line.name;
             return Some(format!("a line of {name} is not the newest key of a member's device"));
         }
         let present: HashSet<Line> = lines.iter().copied().collect();
-        let missing = wanted.iter().find(|(line, since)| {
-            !present.contains(line) && now_ms.saturating_sub(*since) > grace_ms()
+        let missing = wanted.iter().find(|(line, since, away_ms)| {
+            !present.contains(line)
+                && now_ms.saturating_sub(*since) > grace_ms()
+                && now_ms < *away_ms
         });
-        if let Some((line, _)) = missing {
+        if let Some((line, ..)) = missing {
             let name = self.account(line.account).map_or("somebody", |a| a.name.as_str());
             return Some(format!("a device of {name} is missing"));
         }
@@ -166,8 +168,10 @@ impl Router {
         if let Some(conversation) = self.conversations.get(cid) {
             let present: HashSet<Line> = epoch.lines.iter().copied().collect();
             let missing = self.wanted_lines(conversation);
-            let missing = missing.iter().filter(|(line, _)| !present.contains(line));
-            epoch.lacking_ms = missing.map(|(_, since)| *since).min();
+            let missing = missing
+                .iter()
+                .filter(|(line, _, away_ms)| !present.contains(line) && now_ms < *away_ms);
+            epoch.lacking_ms = missing.map(|(_, since, _)| *since).min();
         }
         let audience = Audience::Devices { lines: Arc::clone(&epoch.lines), sender: new.line };
         if let Some(conversation) = self.conversations.get_mut(cid) {

@@ -1,5 +1,6 @@
 //! Each rule by itself, with a virtual clock and a store in memory.
 
+mod away;
 mod feeds;
 mod offers;
 mod rooms;

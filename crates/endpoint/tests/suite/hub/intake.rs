@@ -92,6 +92,7 @@ impl TestHub {
                 self.answer(index, &HubToClient::Retry { id, after_ms: 100, why });
             }
             Header::Member(link) => {
+                self.links_offered += 1;
                 let digest = frame.digest(label::MEMBER);
                 let signer = self.people[&link.from][0].identity();
                 let cid = link.cid.clone();
@@ -174,7 +175,7 @@ impl TestHub {
                 .lines()
                 .iter()
                 .map(|line| (line.name.clone(), line.sk))
-                .filter(|line| line.1 != header.sk)
+                .filter(|line| (&line.0, line.1) != (&header.from, header.sk))
                 .collect();
             self.log.push(Entry { frame: bytes, recipients, epoch: None });
         }
@@ -212,6 +213,7 @@ impl TestHub {
         if pending.wraps.len() < list.lines().len() {
             return;
         }
+        self.epochs_offered += 1;
         let Pending { frame, wraps, .. } = self.pending.take().unwrap();
         let Header::Key(header) = Header::parse(frame.header()).unwrap() else {
             panic!("not a KEY")
@@ -228,7 +230,7 @@ impl TestHub {
             .lines()
             .iter()
             .map(|line| (line.name.clone(), line.sk))
-            .filter(|line| line.1 != header.sk)
+            .filter(|line| (&line.0, line.1) != (&header.from, header.sk))
             .collect();
         self.by_digest.insert(head.e, list.clone());
         self.epochs.insert(header.cid.clone(), (head, list.clone()));

@@ -97,6 +97,11 @@ impl TestHub {
         texts.join(", ")
     }
 
+    /// Number of links in a room's chain.
+    pub(crate) fn chain_length(&self, text: &str) -> usize {
+        self.rooms[&ConversationId::room(&room(text))].1.len()
+    }
+
     /// The generation of a room's newest epoch, and whom it is for.
     pub(crate) fn epoch_of(&self, text: &str) -> (u32, Vec<String>) {
         let (head, list): &(_, MemberList) = &self.epochs[&ConversationId::room(&room(text))];

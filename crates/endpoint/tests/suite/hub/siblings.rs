@@ -16,6 +16,19 @@ use chat_protocol::keys::{BundleOptions, DeviceKeys};
 use super::{KEYS, Peer, TestHub};
 
 impl TestHub {
+    /// A device signs in with a new encryption key, and everybody is told.
+    pub(crate) fn renew(&mut self, index: usize) {
+        self.disconnect(index);
+        self.rotate(index);
+        let users = vec![self.peers[index].endpoint.device().user.clone()];
+        for other in (0..self.peers.len()).filter(|other| *other != index) {
+            if self.peers[other].connected {
+                self.answer(other, &HubToClient::Keys { users: users.clone() });
+            }
+        }
+        self.connect(index);
+    }
+
     /// Another device of the person behind `owner`, with the next keys and the same identity. An
     /// agent has a restart nonce. Everybody is told that the person has new keys.
     pub(crate) fn add_sibling(&mut self, owner: usize, rb: Option<Nonce16>) -> usize {

@@ -142,6 +142,95 @@ fn r12_an_expired_key_is_still_wrapped_for() {
     assert_untroubled(&hub, 1);
 }
 
+/// Goal: nobody wraps for a device that was away for more than ninety days after its key expired, and
+/// the others go on. Method: bob is away for a hundred days; a day before the limit he is in the
+/// epoch, then he is not.
+#[test]
+fn r12_a_device_that_was_away_too_long_is_left_out() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    say(&mut hub, 0, "in time");
+    let limit = hub.peers[1].endpoint.device().bundle.wrapped_until_ms();
+    assert_eq!(limit, hub.peers[1].endpoint.device().bundle.header().ek[0].exp + 90 * DAY_MS);
+    hub.disconnect(1);
+    hub.now = limit - DAY_MS;
+    // Alice and carol are here: they have published meanwhile.
+    hub.renew(0);
+    hub.renew(2);
+    hub.run();
+    say(&mut hub, 0, "still for bob");
+    hub.now = limit + 2 * DAY_MS;
+    let id = say(&mut hub, 2, "among us");
+    let (_, list) = hub.newest_epoch();
+    let names: Vec<&str> = list.lines().iter().map(|line| line.name.as_str()).collect();
+    assert_eq!(names, ["alice", "carol"]);
+    assert_eq!(hub.texts(0), ["carol: among us"]);
+    let counted = |event: &Event| matches!(event, Event::Stored { id: of, recipients, .. } if *of == id && recipients.len() == 1);
+    assert_eq!(hub.count(2, counted), 1);
+    // Nor is he written to alone, and the writer is told at once.
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "are you there?").unwrap();
+    hub.run();
+    let refused = |event: &Event| matches!(event, Event::Refused { code, reason, .. } if code == code::UNTRUSTED && reason.contains("three months"));
+    assert_eq!(hub.count(0, refused), 1);
+
+    // He comes back with a new key, and nothing of what was for him is lost.
+    hub.renew(1);
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: in time", "alice: still for bob"]);
+    say(&mut hub, 0, "welcome back");
+    say(&mut hub, 1, "thank you");
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "so you are there").unwrap();
+    hub.run();
+    assert_eq!(hub.texts(1)[2..], ["alice: welcome back", "alice: so you are there"]);
+    assert!(hub.texts(2).contains(&"bob: thank you".to_owned()));
+    for index in 0..3 {
+        assert_untroubled(&hub, index);
+    }
+}
+
+/// Goal: an epoch of somebody who still counts an old key is read (rule R4): the limit decides
+/// where one seals. Method: carol's clock is two days behind, so bob is in her epoch.
+#[test]
+fn r12_an_epoch_with_an_old_key_in_it_is_read_and_not_used() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    let limit = hub.peers[1].endpoint.device().bundle.wrapped_until_ms();
+    hub.disconnect(1);
+    hub.now = limit - DAY_MS;
+    hub.renew(0);
+    hub.renew(2);
+    hub.run();
+    say(&mut hub, 2, "to all three");
+    assert_eq!(hub.newest_epoch().1.lines().len(), 3);
+    hub.now = limit;
+    say(&mut hub, 0, "to two");
+    assert_eq!(hub.newest_epoch().1.lines().len(), 2);
+    assert_eq!(hub.texts(0), ["carol: to all three"]);
+    assert_eq!(hub.texts(2), ["alice: to two"]);
+    assert_untroubled(&hub, 0);
+}
+
+/// Goal: a device that stays online for longer than its key lasts publishes the next one: it asks its
+/// host for a new connection, and no more than once a day. Method: bob is online for ten days.
+#[test]
+fn r12_a_device_that_is_online_does_not_grow_old() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.now += 6 * DAY_MS;
+    say(&mut hub, 0, "in time");
+    assert!(!hub.peers[1].endpoint.must_reconnect());
+    hub.now += 4 * DAY_MS;
+    say(&mut hub, 0, "too late");
+    assert!(hub.peers[1].endpoint.must_reconnect());
+    hub.disconnect(1);
+    hub.connect(1);
+    say(&mut hub, 0, "a host that publishes nothing");
+    assert!(!hub.peers[1].endpoint.must_reconnect());
+    hub.renew(1);
+    hub.now += 2 * DAY_MS;
+    say(&mut hub, 0, "good for a week");
+    assert!(!hub.peers[1].endpoint.must_reconnect());
+}
+
 /// Goal: an epoch seen once is never unwrapped again, after a restart neither.
 /// Method: alice seals two frames with one counter. The hub delivers the first, then the KEY again,
 /// then the second: with a chain from its start it would open.

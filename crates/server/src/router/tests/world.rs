@@ -123,7 +123,7 @@ impl World {
         let keys = mixed(user.keys, keys(index));
         let before = (dev == user.bundle.header().dev).then_some(&*user.bundle);
         let options = BundleOptions { rev, ..BundleOptions::default() };
-        let bundle = keys.publish(&user.peer.name, dev, before, 6, options).unwrap();
+        let bundle = keys.publish(&user.peer.name, dev, before, self.now_ms, options).unwrap();
         let bundle = Arc::new(bundle);
         let device = before.map(|_| user.peer.device);
         let account = user.peer.account;

@@ -1,0 +1,129 @@
+//! What is asked for in rooms survives the process that was asked.
+
+use chat_endpoint::{Endpoint, Event, RoomAction};
+use chat_protocol::id::MessageId;
+use chat_protocol::name::RoomName;
+
+use crate::hub::{TestHub, name, room};
+
+/// Alice's open room `ops` with bob and carol in it.
+fn ops() -> TestHub {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    hub.act(0, "ops", RoomAction::Create { private: false });
+    hub.act(1, "ops", RoomAction::Join { create: false });
+    hub.act(2, "ops", RoomAction::Join { create: false });
+    hub.say_in(0, "ops", "welcome");
+    hub
+}
+
+fn ask(hub: &mut TestHub, index: usize, action: RoomAction) -> MessageId {
+    let now = hub.now;
+    hub.peers[index].endpoint.act_in_room(now, &room("ops"), action)
+}
+
+/// The host commits what was asked for and dies.
+fn commit(hub: &mut TestHub, index: usize) {
+    let now = hub.now;
+    let step = hub.peers[index].endpoint.finish(now);
+    hub.peers[index].store.commit(step.changes);
+}
+
+fn kick(who: &str) -> RoomAction {
+    RoomAction::Remove { who: name(who), ban: false }
+}
+
+/// Goal: what is asked for without a connection is done after a restart, in order, and answered once.
+/// Method: alice asks for three things offline; her process ends before the next connection.
+#[test]
+fn what_was_asked_for_offline_is_done_after_a_restart() {
+    let mut hub = ops();
+    hub.disconnect(0);
+    let asked =
+        [kick("bob"), RoomAction::Role { who: name("carol"), admin: true }, RoomAction::Leave]
+            .map(|action| ask(&mut hub, 0, action));
+    commit(&mut hub, 0);
+    hub.restart(0);
+    hub.run();
+    let answers = asked.map(|id| hub.answer_to(0, id));
+    assert_eq!(answers, ["Removed bob", "Admin carol", "left"]);
+    assert_eq!(hub.roster(2, "ops"), ["carol"]);
+    // Nothing is left to do.
+    let links = hub.links_offered;
+    hub.restart(0);
+    hub.run();
+    assert_eq!(hub.links_offered, links);
+    assert_eq!(asked.map(|id| hub.answer_to(0, id)), answers);
+}
+
+/// Goal: a process that ends between asking and the answer neither loses nor repeats what was asked
+/// for. Method: alice kicks bob, and her process ends after each number of rounds; bob comes back
+/// meanwhile in no case. One link is in the chain and one answer is told at the most; where the
+/// answer was told before the end, none comes after it.
+#[test]
+fn a_restart_between_asking_and_answer_loses_and_repeats_nothing() {
+    for rounds in 0..8 {
+        let mut hub = ops();
+        let before = hub.chain_length("ops");
+        let id = ask(&mut hub, 0, kick("bob"));
+        for _ in 0..rounds {
+            hub.turn();
+        }
+        commit(&mut hub, 0);
+        hub.restart(0);
+        hub.run();
+        assert_eq!(hub.chain_length("ops"), before + 1, "{rounds} rounds");
+        assert_eq!(hub.roster(0, "ops"), ["alice", "carol"], "{rounds} rounds");
+        assert_eq!(hub.answer_to(0, id), "Removed bob", "{rounds} rounds");
+    }
+}
+
+/// Goal: two processes of one home do not both do it. Method: alice asks in one; another one that
+/// started before reads the rows anew, and one that starts later takes it over until it is done.
+#[test]
+fn another_process_of_the_home_does_it_only_if_it_starts_later() {
+    let mut hub = ops();
+    hub.disconnect(0);
+    let device = hub.peers[0].endpoint.device().clone();
+    let open = |hub: &TestHub| {
+        Endpoint::new(device.clone(), &hub.peers[0].store.rows(), std::sync::Arc::default())
+            .unwrap()
+    };
+    let earlier = open(&hub);
+    let id = ask(&mut hub, 0, RoomAction::Leave);
+    commit(&mut hub, 0);
+    let rows = hub.peers[0].store.rows();
+    let later = open(&hub);
+    let left = |event: &Event| matches!(event, Event::Left { id: Some(of), .. } if *of == id);
+    for (mut process, does_it) in [(earlier, false), (later, true)] {
+        process.reload(&rows).unwrap();
+        let own = std::mem::replace(&mut hub.peers[0].endpoint, process);
+        hub.connect(0);
+        hub.run();
+        assert_eq!(hub.count(0, left), usize::from(does_it));
+        hub.disconnect(0);
+        hub.peers[0].endpoint = own;
+    }
+    // The one that was asked finds it done, and says so instead of a refusal.
+    let rows = hub.peers[0].store.rows();
+    hub.peers[0].endpoint.reload(&rows).unwrap();
+    hub.connect(0);
+    hub.run();
+    assert_eq!(hub.answer_to(0, id), "left, left");
+    assert_eq!(hub.roster(1, "ops"), ["bob", "carol"]);
+}
+
+/// Goal: what is said in a room that was being joined waits for the join after a restart, too.
+/// Method: bob joins and talks offline, and his process ends.
+#[test]
+fn what_was_said_behind_a_join_is_said_after_a_restart() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.act(0, "ops", RoomAction::Create { private: false });
+    hub.disconnect(1);
+    ask(&mut hub, 1, RoomAction::Join { create: false });
+    let (now, ops): (u64, RoomName) = (hub.now, room("ops"));
+    hub.peers[1].endpoint.say(now, &ops, "hello").unwrap();
+    commit(&mut hub, 1);
+    hub.restart(1);
+    hub.run();
+    assert_eq!(hub.texts(0), ["bob: hello"]);
+}
