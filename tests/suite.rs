@@ -14,6 +14,7 @@ mod lying_hub;
 mod machines;
 mod mailbox;
 mod passwords;
+mod resume;
 mod retention;
 mod rooms;
 mod sequence;
