@@ -6,6 +6,7 @@ mod commands;
 mod emulate;
 mod files;
 mod history;
+mod hostile_names;
 mod http;
 mod leak;
 mod lifecycle;
