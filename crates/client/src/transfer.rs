@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_endpoint::{Event, EventKey, Notification};
+use chat_files::serve::Trees;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
@@ -103,6 +104,8 @@ struct Shared {
     /// Keys that were heard of and are being written down.
     learning: watch::Sender<usize>,
     giving: Semaphore,
+    /// Of what was given a short while ago.
+    trees: Trees,
     shelf: shelf::Shelf,
     offered: Mutex<direct::Offers>,
     fetching: Mutex<HashMap<u32, CancellationToken>>,
@@ -126,6 +129,7 @@ impl Transfers {
             caught_up: watch::channel(false).0,
             learning: watch::channel(0).0,
             giving: Semaphore::new(GIVING_MAX),
+            trees: Trees::default(),
             shelf: shelf::Shelf::default(),
             offered: Mutex::default(),
             fetching: Mutex::default(),

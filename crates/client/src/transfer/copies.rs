@@ -78,7 +78,8 @@ impl Shared {
             For::Person(person) => ConversationId::direct(&self.me, person)
                 .map_err(|_same| TransferError::Internal("an offer to oneself".to_owned()))?,
         };
-        let source = aside(move || givable.file.open()).await??;
+        let trees = self.trees.clone();
+        let source = aside(move || givable.file.open(&trees)).await??;
         let (tid, key) = (Nonce16(random()), random::<32>());
         let file = source.manifest().clone();
         let until = now_ms().saturating_add(days.saturating_mul(DAY_MS));
