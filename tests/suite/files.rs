@@ -268,6 +268,38 @@ fn a_copy_left_at_the_server_is_fetched_while_its_owner_is_away() {
     }
 }
 
+/// Goal: a copy is for those who join its room later too, and for nobody else. Method: a copy for a room,
+/// then somebody joins, then the owner goes away; an outsider tries what the newcomer does.
+#[test]
+fn who_joins_a_room_later_can_take_a_copy_that_was_left_before() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, carol) = (rig.client("alice", server.url()), rig.client("carol", server.url()));
+    let dave = rig.client("dave", server.url());
+    for client in [&carol, &dave] {
+        client.run(&["users"]).assert_code(0);
+    }
+    alice.pipe(&["/create crew private"], &[]).assert_code(0);
+    let content = bytes(300_000);
+    let shared = folder(&rig, "shared", "[room crew]\nplan, plan.txt", &[("plan.txt", &content)]);
+    let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);
+    sharing.stdout.wait_for("a copy is kept", |line| line.contains("\"copied\""));
+    assert!(find(&carol, &["plan"]).is_empty());
+    alice.pipe(&["/room crew", "/invite carol"], &[]).assert_code(0);
+    // Who finds the offer was told the key of the copy before.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while find(&carol, &["plan"]).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "she is not told the key of the list");
+    }
+    sharing.terminate();
+    sharing.wait().assert_code(0);
+    let target = rig.path("plan.txt");
+    let get = ["get", "alice", "plan.txt", "-o", target.to_str().unwrap()];
+    assert_ne!(dave.run(&get).code, Some(0));
+    carol.run(&get).assert_code(0);
+    assert!(std::fs::read(&target).unwrap() == content);
+}
+
 /// Goal: what somebody offers is still there after a restart, and a copy goes with the sharing of its file.
 #[test]
 fn offers_outlive_a_restart_and_copies_do_not_outlive_the_sharing() {

@@ -9,8 +9,8 @@
 //!
 //! The host hands every notification to [`Transfers::take`] first; what is about files stays there.
 //! Reading order: `channel` carries, `index` and `find` deal with the list, `shelf` keeps it in step with
-//! the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `direct` sends to
-//! one person.
+//! the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `newcomers`
+//! tells those who come later, `direct` sends to one person.
 
 mod answers;
 mod channel;
@@ -23,6 +23,7 @@ mod find;
 mod give;
 mod index;
 pub(crate) mod keep;
+mod newcomers;
 mod shelf;
 
 use std::collections::{BTreeSet, HashMap};
