@@ -122,6 +122,8 @@ pub struct Refusals {
 /// Files that go through the hub.
 #[derive(Debug)]
 pub struct RelayMetrics {
+    /// Data connections: those of `chat_connections` that carry files and no messages.
+    pub connections: Gauge,
     /// Transfers that run now.
     pub transfers: Gauge,
     /// Chunks taken from a giver or a copy and handed on.
@@ -305,8 +307,8 @@ impl Metrics {
         self.rejected_frames.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// The counter of an answer, to be kept by who counts often. `stage` is stored, delivered or
-    /// executed; `outcome` is ack, noack or retry.
+    /// The counter of an answer, to be kept by who counts often. `stage` is stored or
+    /// request; `outcome` is ack, noack or retry.
     pub fn acks(&self, stage: &'static str, outcome: &'static str) -> Counter {
         self.acks.get_or_create_owned(&AckLabels { stage, outcome })
     }
@@ -408,6 +410,12 @@ fn auth_attempts(registry: &mut Registry) -> AuthAttempts {
 
 fn relay(registry: &mut Registry) -> RelayMetrics {
     RelayMetrics {
+        connections: register(
+            registry,
+            "data_connections",
+            "Open WebSockets for files",
+            Gauge::default(),
+        ),
         transfers: register(
             registry,
             "relay_transfers",
@@ -447,6 +455,7 @@ mod tests {
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
         metrics.count_command("noack");
+        metrics.relay.connections.inc();
         metrics.relay.transfers.inc();
         metrics.relay.chunks.inc_by(2);
         metrics.relay.bytes.inc_by(9);
@@ -473,6 +482,7 @@ mod tests {
             "chat_find_seconds_count 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
+            "chat_data_connections 1",
             "chat_relay_transfers 1",
             "chat_relay_chunks_total 2",
             "chat_relay_bytes_total 9",
