@@ -6,7 +6,7 @@ use chat_tests::{Client, Program, Rig, get};
 use serde_json::Value;
 
 /// Long enough that progress is told several times before all of it is here.
-const SIZE: usize = 256 << 20;
+const SIZE: u64 = 256 << 20;
 
 /// The kill comes when so much of the file is here, in per cent.
 const KILLED_AT: u64 = 60;
@@ -26,7 +26,7 @@ impl Scene {
         let rig = Rig::new();
         // No two chunks alike: a chunk in the wrong place shows.
         let content: Vec<u8> =
-            (0..SIZE / 8).flat_map(|n| (n as u64 ^ 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+            (0..SIZE / 8).flat_map(|n| (n ^ 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
         let shared = rig.path("shared");
         std::fs::create_dir_all(&shared).unwrap();
         std::fs::write(shared.join("big.bin"), &content).unwrap();
@@ -56,7 +56,7 @@ impl Scene {
         let fetching = receiver.start(&self.get());
         fetching.stdout.wait_for("most of it is here", |line| {
             let event: Value = serde_json::from_str(line).unwrap_or_default();
-            let is_due = |done: u64| done * 100 >= SIZE as u64 * KILLED_AT;
+            let is_due = |done: u64| done * 100 >= SIZE * KILLED_AT;
             event["event"] == "progress" && event["done"].as_u64().is_some_and(is_due)
         });
         self.assert_not_named();
@@ -73,7 +73,7 @@ impl Scene {
 fn assert_little(again: u64) {
     eprintln!("{again} bytes of {SIZE} travelled again");
     assert!(again > 0, "nothing was left to fetch: the kill came too late");
-    assert!(again * 100 < SIZE as u64 * AGAIN_MAX, "{again} bytes of {SIZE} travelled again");
+    assert!(again * 100 < SIZE * AGAIN_MAX, "{again} bytes of {SIZE} travelled again");
 }
 
 /// Goal: a receiver that dies at 60 % costs less than 45 % of the file again. Method: `get` is killed, and
