@@ -114,3 +114,20 @@ fn a_hub_killed_at_60_percent_hands_on_little_again() {
     let bytes = page.lines().find_map(|line| line.strip_prefix("chat_relay_bytes_total "));
     assert_little(bytes.unwrap().parse().unwrap());
 }
+
+/// Goal: an owner who comes back within seconds is waited for. Method: their program is killed and
+/// started again; nobody touches the receiver, whose request comes while the owner is away.
+#[test]
+fn a_fetch_goes_on_when_its_owner_comes_back() {
+    let scene = Scene::new();
+    let server = scene.rig.server();
+    let (alice, bob) =
+        (scene.rig.client("alice", server.url()), scene.rig.client("bob", server.url()));
+    let mut sharing = scene.share(&alice);
+    let mut fetching = scene.fetch_most(&bob);
+    sharing.kill_hard();
+    let sharing = scene.share(&alice);
+    fetching.wait().assert_code(0);
+    scene.assert_whole();
+    drop(sharing);
+}
