@@ -164,6 +164,13 @@ fn ten_clients_share_find_and_fetch_files_beside_their_messages() {
     let files = &report["files"];
     assert!(number(files, "shared") > 0 && number(files, "fetched") > 0, "{report}");
     assert_eq!((number(files, "wrong"), number(files, "failed")), (0, 0), "{report}");
+    // What the programs said to each other about them is in the sums, and the server agrees.
+    let sums = report["server"].as_array().unwrap();
+    assert_eq!(sums.len(), 2, "{report}");
+    for sum in sums {
+        assert_eq!(sum["clients"], sum["server"], "{report}");
+    }
+    assert!(number(&sums[0], "clients") > number(&report, "delivered"), "{report}");
 }
 
 /// Messages to a room that the server has stored.

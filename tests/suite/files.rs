@@ -268,42 +268,36 @@ fn a_copy_left_at_the_server_is_fetched_while_its_owner_is_away() {
     }
 }
 
-/// Goal: a name from outside never leads out of the folder, is never hidden, and overwrites nothing.
-/// Method: files with hostile names are sent to somebody who takes everything; every name that arrives
-/// is looked at. The 495 names of the reduction itself are tested beside it.
+/// Goal: a copy is for those who join its room later too, and for nobody else. Method: a copy for a room,
+/// then somebody joins, then the owner goes away; an outsider tries what the newcomer does.
 #[test]
-fn hostile_names_stay_in_the_folder() {
+fn who_joins_a_room_later_can_take_a_copy_that_was_left_before() {
     let rig = Rig::new();
     let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let target = rig.path("downloads");
-    std::fs::create_dir_all(&target).unwrap();
-    let folder = target.to_str().unwrap();
-    let bobs = bob.start(&["--downloads", folder, "--accept-from", "alice"]);
-    bobs.stdout.wait_for_part("connected to");
-    let mut alices = alice.chat();
-    let source = rig.path("hostile");
-    std::fs::create_dir_all(&source).unwrap();
-    let names =
-        ["-rf", ".bashrc", "a\u{1b}[2Jb", "con", "x\u{202e}gpj.exe", "two  words ", "..\\up"];
-    for name in names {
-        let path = source.join(name);
-        std::fs::write(&path, name).unwrap();
-        alices.type_line(&format!("/send '{}' bob", path.display()));
+    let (alice, carol) = (rig.client("alice", server.url()), rig.client("carol", server.url()));
+    let dave = rig.client("dave", server.url());
+    for client in [&carol, &dave] {
+        client.run(&["users"]).assert_code(0);
     }
-    bobs.stdout.wait_for_count(names.len(), |line| line.contains("is here, checked"));
-    let arrived: Vec<_> = std::fs::read_dir(&target)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(arrived.len(), names.len(), "{arrived:?}");
-    for name in &arrived {
-        let is_safe = |c: char| c.is_ascii_alphanumeric() || "._ -()".contains(c);
-        assert!(name.chars().all(is_safe) && !name.starts_with(['.', '-']), "{name:?}");
-        let mode = std::fs::metadata(target.join(name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{name:?}");
+    alice.pipe(&["/create crew private"], &[]).assert_code(0);
+    let content = bytes(300_000);
+    let shared = folder(&rig, "shared", "[room crew]\nplan, plan.txt", &[("plan.txt", &content)]);
+    let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);
+    sharing.stdout.wait_for("a copy is kept", |line| line.contains("\"copied\""));
+    assert!(find(&carol, &["plan"]).is_empty());
+    alice.pipe(&["/room crew", "/invite carol"], &[]).assert_code(0);
+    // Who finds the offer was told the key of the copy before.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while find(&carol, &["plan"]).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "she is not told the key of the list");
     }
-    assert!(!bobs.stdout.text().contains('\u{1b}'), "a name reached the terminal as it was");
+    sharing.terminate();
+    sharing.wait().assert_code(0);
+    let target = rig.path("plan.txt");
+    let get = ["get", "alice", "plan.txt", "-o", target.to_str().unwrap()];
+    assert_ne!(dave.run(&get).code, Some(0));
+    carol.run(&get).assert_code(0);
+    assert!(std::fs::read(&target).unwrap() == content);
 }
 
 /// Goal: what somebody offers is still there after a restart, and a copy goes with the sharing of its file.

@@ -9,8 +9,8 @@
 //!
 //! The host hands every notification to [`Transfers::take`] first; what is about files stays there.
 //! Reading order: `channel` carries, `index` and `find` deal with the list, `shelf` keeps it in step with
-//! the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `direct` sends to
-//! one person.
+//! the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `newcomers`
+//! tells those who come later, `direct` sends to one person.
 
 mod answers;
 mod channel;
@@ -23,6 +23,7 @@ mod find;
 mod give;
 mod index;
 pub(crate) mod keep;
+mod newcomers;
 mod shelf;
 
 use std::collections::{BTreeSet, HashMap};
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_endpoint::{Event, EventKey, Notification};
+use chat_files::serve::Trees;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
@@ -103,6 +105,8 @@ struct Shared {
     /// Keys that were heard of and are being written down.
     learning: watch::Sender<usize>,
     giving: Semaphore,
+    /// Of what was given a short while ago.
+    trees: Trees,
     shelf: shelf::Shelf,
     offered: Mutex<direct::Offers>,
     fetching: Mutex<HashMap<u32, CancellationToken>>,
@@ -126,6 +130,7 @@ impl Transfers {
             caught_up: watch::channel(false).0,
             learning: watch::channel(0).0,
             giving: Semaphore::new(GIVING_MAX),
+            trees: Trees::default(),
             shelf: shelf::Shelf::default(),
             offered: Mutex::default(),
             fetching: Mutex::default(),

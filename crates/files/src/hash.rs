@@ -9,6 +9,8 @@ use chat_protocol::limits::{FILE_BYTES_MAX, FILE_CHUNK_BYTES};
 use chat_protocol::merkle::Tree;
 use thiserror::Error;
 
+use crate::limits::STAMP_COARSE_MS;
+
 /// What the system says of a file: another stamp is another content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp {
@@ -36,6 +38,12 @@ impl Stamp {
     /// Whether the content can be the same: a new link or mode changes `changed` alone.
     pub fn is_same_content(&self, other: &Self) -> bool {
         (self.place, self.size, self.modified) == (other.place, other.size, other.modified)
+    }
+
+    /// Whether a change from this moment on, Unix time in milliseconds, gets another stamp.
+    pub fn has_settled(&self, now_ms: u64) -> bool {
+        let changed_ms = u64::try_from(self.changed.0.saturating_mul(1_000)).unwrap_or(0);
+        changed_ms.saturating_add(STAMP_COARSE_MS) < now_ms
     }
 }
 
@@ -94,6 +102,11 @@ impl Hashing {
     /// The stamp at the beginning.
     pub fn stamp(&self) -> Stamp {
         self.stamp
+    }
+
+    /// The file, when its tree is known already.
+    pub fn into_file(self) -> File {
+        self.file
     }
 
     /// Reads about `bytes` more; `true` when the end is reached.

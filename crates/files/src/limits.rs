@@ -25,6 +25,13 @@ pub const STAMP_COARSE_MS: u64 = 2_000;
 /// Hashes in the cache: every file that can be offered, and as many that were offered before.
 pub const CACHE_ENTRIES_MAX: usize = 2 * FILES_MAX;
 
+/// Trees of files that were given, in bytes: those of the two largest files, or of 32 GiB in smaller
+/// ones.
+pub const TREES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How many such trees: of small files more are not worth their entries, they are read in a moment.
+pub const TREES_MAX: usize = 1_024;
+
 /// A part's state is saved at least once for this many chunks (32 MiB): two syncs are then a small
 /// share of the writing, and what an end costs stays under a second of a fast line.
 pub const SAVE_CHUNKS_MAX: u32 = 512;

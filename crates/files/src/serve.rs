@@ -1,9 +1,12 @@
 //! A file that is being sent: its tree in memory, its chunks from the disk.
 
+mod trees;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use chat_beneath::{OpenError, RelativePath};
 use chat_protocol::file::{FileError, Manifest};
@@ -15,6 +18,8 @@ use thiserror::Error;
 use crate::folder::SharedFolder;
 use crate::hash::{HashError, Hashed, Hashing, Stamp};
 use crate::limits::STEP_BYTES_MAX;
+
+pub use trees::Trees;
 
 /// Why a file is not sent, or not any more.
 #[derive(Debug, Error)]
@@ -53,7 +58,9 @@ pub struct Source {
     manifest: Manifest,
     file: File,
     stamp: Stamp,
-    tree: Tree,
+    tree: Arc<Tree>,
+    /// Where the tree is kept for the next one who wants this file.
+    kept_in: Option<Trees>,
 }
 
 impl Opening {
@@ -103,7 +110,28 @@ impl Opening {
         let Hashed { file, stamp, tree } = self.hashing.finish()?;
         let root = Digest(tree.root());
         let manifest = Manifest { name: self.name, size: stamp.size, root };
-        Ok(Source { manifest, file, stamp, tree })
+        Ok(Source { manifest, file, stamp, tree: Arc::new(tree), kept_in: None })
+    }
+
+    /// The file at once if its tree is kept, or else when all of it is read, which can take long. `now_ms`
+    /// is Unix time in milliseconds.
+    ///
+    /// A kept tree stands for a file of the same place, size and times. Whatever else has become of
+    /// it is seen when its chunks are read.
+    pub fn read_through(mut self, trees: &Trees, now_ms: u64) -> Result<Source, SourceError> {
+        let stamp = self.hashing.stamp();
+        let kept_in = Some(trees.clone());
+        if let Some(tree) = trees.get(&stamp) {
+            let root = Digest(tree.root());
+            let manifest = Manifest { name: self.name, size: stamp.size, root };
+            return Ok(Source { manifest, file: self.hashing.into_file(), stamp, tree, kept_in });
+        }
+        while !self.step()? {}
+        let source = self.finish()?;
+        if stamp.has_settled(now_ms) {
+            trees.keep(stamp, Arc::clone(&source.tree));
+        }
+        Ok(Source { kept_in, ..source })
     }
 }
 
@@ -127,6 +155,14 @@ impl Source {
 
     /// Reads a chunk, with its path to the root. What is given here always climbs to it.
     pub fn read_chunk(&self, index: u32) -> Result<(Vec<u8>, Vec<[u8; 32]>), SourceError> {
+        let read = self.read_checked(index);
+        if let (Err(SourceError::Changed), Some(trees)) = (&read, &self.kept_in) {
+            trees.forget(&self.stamp);
+        }
+        read
+    }
+
+    fn read_checked(&self, index: u32) -> Result<(Vec<u8>, Vec<[u8; 32]>), SourceError> {
         let length = self.manifest.chunk_length(index).ok_or(FileError::NotOfTheFile { index })?;
         let chunk = u64::try_from(FILE_CHUNK_BYTES).unwrap_or(u64::MAX);
         let mut data = vec![0; length];

@@ -219,6 +219,18 @@ pub const OFFER_BYTES_PER_PERSON_MAX: usize = 16 * MIB;
 /// memory, so it has to fit there.
 pub const OFFER_BYTES_MAX: usize = 512 * MIB;
 
+/// Questions about the list of shared files that one connection may ask at once. Whoever lists
+/// [`OFFERS_PER_PERSON_MAX`] files and tells them all asks 630 times, in pages.
+pub const LIST_QUESTIONS_BURST: u32 = 1_024;
+
+/// … and in each second after that. Of the worst kind they take a tenth of the worker's time, of the
+/// usual kind a hundredth of that.
+pub const LIST_QUESTIONS_PER_SECOND: u32 = 64;
+
+/// When a question beyond that may come again, in milliseconds: then as many go through as one
+/// connection may have in the queue, so whoever obeys is put off once.
+pub const LIST_RETRY_MS: u64 = 1_000;
+
 /// Names in one page of `WHO`. At 80 bytes each a page stays under the longest text.
 pub const WHO_PAGE_MAX: usize = 1_024;
 

@@ -193,8 +193,8 @@ impl Metrics {
         self.rejected_frames.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// The counter of an answer, to be kept by who counts often. `stage` is stored, delivered or
-    /// executed; `outcome` is ack, noack or retry.
+    /// The counter of an answer, to be kept by who counts often. `stage` is stored or
+    /// request; `outcome` is ack, noack or retry.
     pub fn acks(&self, stage: &'static str, outcome: &'static str) -> Counter {
         self.acks.get_or_create_owned(&AckLabels { stage, outcome })
     }
@@ -269,6 +269,7 @@ mod tests {
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
         metrics.count_command("noack");
+        metrics.relay.connections.inc();
         metrics.relay.transfers.inc();
         metrics.relay.chunks.inc_by(2);
         metrics.relay.bytes.inc_by(9);
@@ -295,6 +296,7 @@ mod tests {
             "chat_find_seconds_count 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
+            "chat_data_connections 1",
             "chat_relay_transfers 1",
             "chat_relay_chunks_total 2",
             "chat_relay_bytes_total 9",

@@ -3,6 +3,7 @@
 //! Everything that costs CPU happens here and never in the worker. What is refused here is answered
 //! here; what is asked of the worker is answered there. Each request gets one answer.
 
+mod questions;
 mod upload;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use chat_protocol::{
     crypto::{VerifyingKey, sha256},
     frame::{Binary, RawFrame, VerifiedBatches},
     header::{Header, HeaderError, MessageHeader, Recipient},
-    hub::{self, ClientToHub, HubStage},
+    hub::{self, ClientToHub, HubStage, HubToClient},
     id::{Digest, MessageId},
     limits::PAGE_ITEMS_MAX,
     name::{ConversationId, UserName},
@@ -26,13 +27,14 @@ use crate::{
     close::CloseReason,
     config::Verify,
     hub::Shared,
-    limits::{BAD_SIGNATURES_MAX, COMMAND_CLOCK_MAX, VERIFIED_FRAMES_MAX},
+    limits::{BAD_SIGNATURES_MAX, COMMAND_CLOCK_MAX, LIST_RETRY_MS, VERIFIED_FRAMES_MAX},
     queue::Lane,
     request::{EpochUpload, FrameRequest, Peer, Refusal, Request, Sender},
     router::check_form,
     sessions::push_text,
 };
 
+use questions::Budget;
 use upload::{Assembly, Step};
 
 /// A message as it came.
@@ -55,6 +57,7 @@ pub struct Reader {
     verified_frames: u32,
     bad_signatures: u32,
     upload: Assembly,
+    questions: Budget,
 }
 
 impl Reader {
@@ -69,6 +72,7 @@ impl Reader {
             verified_frames: 0,
             bad_signatures: 0,
             upload: Assembly::default(),
+            questions: Budget::default(),
         }
     }
 
@@ -112,6 +116,12 @@ impl Reader {
                 return Ok(());
             }
         };
+        if let ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } = &question
+            && !self.questions.allow(Instant::now())
+        {
+            self.put_off(*id);
+            return Ok(());
+        }
         let problem = match &question {
             ClientToHub::Auth { .. } => {
                 Some((None, Refusal::new(code::MALFORMED, "you are signed in already")))
@@ -282,6 +292,15 @@ impl Reader {
         request: Request,
     ) -> Result<(), CloseReason> {
         self.queue.send(lane, chain, bytes, request).await.map_err(|_| CloseReason::Restart)
+    }
+
+    /// Tells who asks too much to ask again later.
+    fn put_off(&self, id: MessageId) {
+        let metrics = &self.hub.metrics;
+        metrics.acks("request", "retry").inc();
+        let why = "you ask for more of the list than others can be kept waiting for".to_owned();
+        let answer = HubToClient::Retry { id, after_ms: LIST_RETRY_MS, why };
+        push_text(metrics, &self.peer, hub::write(&answer).into());
     }
 
     /// Answers a refusal and writes it down.

@@ -320,10 +320,9 @@ impl<'a> Crowd<'a> {
             (ledger.tally(), ledger.stored_count())
         };
         let count = usize::try_from(self.emulation.clients).unwrap_or(usize::MAX);
-        // What programs say to each other about files is in the server's sums and in none of these.
-        let figures = figures.filter(|_| self.emulation.files == 0);
+        let notes = self.file_ledger().notes();
         let server = figures.map(|(before, after)| {
-            let clients = metrics::Clients { count, tally: &tally, stored };
+            let clients = metrics::Clients { count, tally: &tally, stored, notes };
             metrics::compare(&before, &after, clients)
         });
         let server = server.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|why| {

@@ -1,8 +1,9 @@
 //! Copies at the hub, for files whose owner will be away: sealed like any transfer, under a key that
 //! the audience is told in its own conversation.
 //!
-//! Whoever joins the audience later does not know the key; for them the owner has to be here.
+//! Whoever joins a room later is told the key again, by the owner's device when it is here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chat_protocol::b64::B64Array;
@@ -22,7 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::direct::For;
 use super::give::{Givable, Sending};
-use super::{Said, Shared, TransferError, TransferEvent, aside};
+use super::keep::Keep;
+use super::{Said, Shared, TransferError, TransferEvent, aside, index};
 use crate::clock::now_ms;
 use crate::home::HomeError;
 
@@ -43,9 +45,45 @@ fn row(owner: &UserName, offer: &MessageId) -> String {
     format!("copy/{owner}/{offer}")
 }
 
-/// The transfer under which the newest copy of an own offer lies at the server.
+/// The rows of copies that were left from here: the newest of each own offer.
+pub(super) const LEFT: &str = "left/";
+
 fn left_row(offer: &MessageId) -> String {
-    format!("left/{offer}")
+    format!("{LEFT}{offer}")
+}
+
+/// A copy that was left from here: a row of the home.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Left {
+    /// Whom it is for.
+    pub(super) cid: ConversationId,
+    /// The copy, as others were told of it.
+    tid: Nonce16,
+    key: B64Array<32>,
+    pub(super) until: u64,
+    file: Manifest,
+    /// Who was there when the key was told.
+    pub(super) told: BTreeSet<UserName>,
+}
+
+impl Left {
+    /// What the audience is told.
+    pub(super) fn note(&self, offer: MessageId) -> FileNote {
+        let Self { tid, key, until, .. } = *self;
+        FileNote::Copy { offer, tid, key, until, file: self.file.clone() }
+    }
+
+    /// These have been told. Another copy may have taken its place meanwhile.
+    pub(super) fn was_told(
+        self,
+        keep: &Keep,
+        offer: &MessageId,
+        told: BTreeSet<UserName>,
+    ) -> Result<(), HomeError> {
+        let row = left_row(offer);
+        let is_newest = keep.get::<Self>(&row)?.is_some_and(|newest| newest.tid == self.tid);
+        if is_newest { keep.put(&row, &Self { told, ..self }) } else { Ok(()) }
+    }
 }
 
 impl Shared {
@@ -78,7 +116,8 @@ impl Shared {
             For::Person(person) => ConversationId::direct(&self.me, person)
                 .map_err(|_same| TransferError::Internal("an offer to oneself".to_owned()))?,
         };
-        let source = aside(move || givable.file.open()).await??;
+        let trees = self.trees.clone();
+        let source = aside(move || givable.file.open(&trees)).await??;
         let (tid, key) = (Nonce16(random()), random::<32>());
         let file = source.manifest().clone();
         let until = now_ms().saturating_add(days.saturating_mul(DAY_MS));
@@ -102,10 +141,18 @@ impl Shared {
         let sending = Sending { lane, source, header, key: TransferKey::new(&key, &tid), parts };
         let kept = aside(move || sending.run_to_keep()).await?;
         let until = kept.map_err(|(code, reason)| TransferError::Refused { code, reason })?;
-        let (keep, row) = (self.keep.clone(), left_row(&offer));
-        aside(move || keep.put(&row, &tid)).await??;
-        let note = FileNote::Copy { offer, tid, key: B64Array(key), until, file };
-        self.tell_key(cid, note).await?;
+        let told = BTreeSet::new();
+        let left = Left { cid: cid.clone(), tid, key: B64Array(key), until, file, told };
+        let (keep, row, value) = (self.keep.clone(), left_row(&offer), left.clone());
+        aside(move || keep.put(&row, &value)).await??;
+        self.tell_key(cid.clone(), left.note(offer)).await?;
+        let keep = self.keep.clone();
+        aside(move || {
+            // Who finds the offer can take the copy.
+            let told = index::told(&keep, &cid)?;
+            left.was_told(&keep, &offer, told)
+        })
+        .await??;
         Ok(until)
     }
 
@@ -116,8 +163,8 @@ impl Shared {
     ) -> Result<(), TransferError> {
         for offer in offers {
             let (keep, row) = (self.keep.clone(), left_row(&offer));
-            let left = aside(move || keep.get::<Nonce16>(&row)).await??;
-            let Some(tid) = left else { continue };
+            let left = aside(move || keep.get::<Left>(&row)).await??;
+            let Some(Left { tid, .. }) = left else { continue };
             let channel = self.channels.get().await?;
             // The answer ends the lane, whether the copy was still there or not.
             channel.begin(RelayToHub::Drop { tid }).await.ok_or(TransferError::Offline)?.hush();

@@ -103,7 +103,8 @@ impl Shared {
         })?;
         let at = FileAt::Named(path.to_owned());
         let named = |source| TransferError::Named { path: path.to_owned(), source };
-        let source = aside(move || at.open()).await?.map_err(named)?;
+        let trees = self.trees.clone();
+        let source = aside(move || at.open(&trees)).await?.map_err(named)?;
         let file = source.manifest().clone();
         let offer = MessageId::new(now_ms(), random());
         let mine = Mine { to: to.clone(), name: file.name.clone(), path: path.to_owned() };

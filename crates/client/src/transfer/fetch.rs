@@ -39,6 +39,10 @@ const WANT_MS: u64 = 10 * 60 * 1_000;
 /// large file through for its tree takes seconds.
 const GIVE_MAX: Duration = Duration::from_mins(1);
 
+/// A request to an owner who was here a moment ago waits so long for them to come back, and is made again
+/// for [`IDLE_ROUNDS_MAX`] rounds: after a restart of the hub everybody connects again, and one is first.
+const BACK_MAX: Duration = Duration::from_secs(3);
+
 /// Rounds without a single new chunk before the transfer is given up.
 const IDLE_ROUNDS_MAX: u32 = 5;
 
@@ -80,6 +84,8 @@ type SharedPart = Arc<Mutex<Option<Part>>>;
 enum Share {
     /// All that was asked for came, or the transfer broke off.
     Ended,
+    /// This holder has gone, and may come back.
+    Later(TransferError),
     /// This holder is not asked again.
     No(TransferError),
 }
@@ -119,9 +125,10 @@ impl Fetch {
         let part: SharedPart = Arc::new(Mutex::new(Some(part.await??)));
         let mut idle = 0;
         let mut last = TransferError::NoAnswer;
+        let first = with(&part, Part::have)?;
         while !with(&part, Part::is_complete)? {
             let before = with(&part, Part::have)?;
-            let refused = self.round(&part).await?;
+            let refused = self.round(&part, before > first).await?;
             if let Some(error) = refused {
                 last = error;
             }
@@ -144,8 +151,13 @@ impl Fetch {
         Ok(aside(move || whole.finish()).await??.path)
     }
 
-    /// Asks every holder for a share of what is missing. Returns why the last one said no.
-    async fn round(&mut self, part: &SharedPart) -> Result<Option<TransferError>, TransferError> {
+    /// Asks every holder for a share of what is missing. `is_going_on` says whether some of it came
+    /// before. Returns why the last one said no.
+    async fn round(
+        &mut self,
+        part: &SharedPart,
+        is_going_on: bool,
+    ) -> Result<Option<TransferError>, TransferError> {
         let asked: Vec<Holder> = self.holders.iter().take(HOLDERS_MAX).cloned().collect();
         let mut shares: VecDeque<_> = with(part, |part| part.split(asked.len()))?.into();
         let mut tasks = JoinSet::new();
@@ -158,6 +170,7 @@ impl Fetch {
                 parts,
                 file: self.file.clone(),
                 part: Arc::clone(part),
+                is_going_on,
             };
             tasks.spawn(task.run());
         }
@@ -178,11 +191,14 @@ impl Fetch {
             let Some(ended) = ended else { break };
             let (holder, share) =
                 ended.map_err(|error| TransferError::Internal(error.to_string()))?;
-            if let Share::No(error) = share {
-                let is_other =
-                    |other: &Holder| (&other.owner, other.offer) != (&holder.owner, holder.offer);
-                self.holders.retain(is_other);
-                refused = Some(error);
+            match share {
+                Share::Ended => {}
+                Share::Later(error) => refused = Some(error),
+                Share::No(error) => {
+                    let name = |holder: &Holder| (holder.owner.clone(), holder.offer);
+                    self.holders.retain(|other| name(other) != name(&holder));
+                    refused = Some(error);
+                }
             }
         }
         Ok(refused)
@@ -214,14 +230,16 @@ struct Task {
     parts: Vec<(u32, u32)>,
     file: Manifest,
     part: SharedPart,
+    is_going_on: bool,
 }
 
 impl Task {
     async fn run(self) -> (Holder, Share) {
-        let holder = self.holder.clone();
+        let (holder, is_going_on) = (self.holder.clone(), self.is_going_on);
         let ended = self.ask_and_take().await;
         let share = match ended {
             Ok(()) | Err(TransferError::Offline | TransferError::Connect(_)) => Share::Ended,
+            Err(error @ TransferError::OwnerAway { .. }) if is_going_on => Share::Later(error),
             Err(error) => Share::No(error),
         };
         (holder, share)
@@ -271,13 +289,22 @@ impl Task {
         let re = self.shared.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
         let mut answer = self.shared.answers.expect(re);
         let mut until = Instant::now() + GIVE_MAX;
+        let mut is_away = false;
         loop {
             let event = match timeout_at(until, answer.next()).await {
                 Ok(Some(event)) => event,
                 Ok(None) => return Err(TransferError::Offline),
+                Err(_late) if is_away => {
+                    return Err(TransferError::OwnerAway { owner: owner.clone() });
+                }
                 Err(_late) => return Err(TransferError::OwnerSilent { owner: owner.clone() }),
             };
             match event {
+                Event::Stored { kept: true, .. }
+                    if !self.shared.options.waits && self.is_going_on =>
+                {
+                    (until, is_away) = (Instant::now() + BACK_MAX, true);
+                }
                 Event::Stored { kept: true, .. } if !self.shared.options.waits => {
                     return Err(TransferError::OwnerAway { owner: owner.clone() });
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chat_beneath::RelativePath;
 use chat_files::folder::SharedFolder;
-use chat_files::serve::{Opening, Source, SourceError};
+use chat_files::serve::{Opening, Source, SourceError, Trees};
 use chat_protocol::b64::B64Array;
 use chat_protocol::code;
 use chat_protocol::content::files::FileNote;
@@ -87,14 +87,13 @@ pub(super) enum FileAt {
 }
 
 impl FileAt {
-    /// Opens it and reads all of it, which can take long.
-    pub(super) fn open(&self) -> Result<Source, SourceError> {
-        let mut opening = match self {
+    /// Opens it, and reads all of it unless its tree is known, which can take long.
+    pub(super) fn open(&self, trees: &Trees) -> Result<Source, SourceError> {
+        let opening = match self {
             Self::Shared(folder, name) => Opening::shared(folder, name)?,
             Self::Named(path) => Opening::named(path)?,
         };
-        while !opening.step()? {}
-        opening.finish()
+        opening.read_through(trees, now_ms())
     }
 }
 
@@ -112,7 +111,8 @@ async fn give(
         let reason = "this file is not offered to you";
         return Err(Refusal(code::NOT_ALLOWED, reason.to_owned()));
     }
-    let source = aside(move || found.file.open()).await?.map_err(TransferError::from)?;
+    let trees = shared.trees.clone();
+    let source = aside(move || found.file.open(&trees)).await?.map_err(TransferError::from)?;
     let (tid, key) = (Nonce16(random()), random::<32>());
     let channel = shared.channels.get().await.map_err(TransferError::from)?;
     let first = RelayToHub::Give { tid, to: said.from.clone() };

@@ -46,6 +46,11 @@ pub(super) fn current(
     Ok(Current { key: IndexKey::new(key.0), announce })
 }
 
+/// Who has the own key for a conversation.
+pub(super) fn told(keep: &Keep, cid: &ConversationId) -> Result<BTreeSet<UserName>, HomeError> {
+    Ok(keep.get::<Own>(&format!("own/{cid}"))?.map(|own| own.told).unwrap_or_default())
+}
+
 /// The own key for a conversation could not be told: everybody is to be told again.
 pub(super) fn was_not_told(keep: &Keep, cid: &ConversationId) -> Result<(), HomeError> {
     let name = format!("own/{cid}");

@@ -30,6 +30,7 @@ use tokio::time::{Duration, sleep, timeout};
 use super::direct::For;
 use super::give::{FileAt, Givable};
 use super::keep::Keep;
+use super::newcomers::Rosters;
 use super::{ANSWER_MAX, Shared, TransferError, TransferEvent, aside, index};
 use crate::clock::now_ms;
 use crate::config::Recipient;
@@ -241,6 +242,8 @@ struct Step {
     folder: Arc<SharedFolder>,
     listing: Listing,
     watch: Watch,
+    /// Who was in the rooms when the hub was told.
+    rosters: Rosters,
     /// Sealed offers, so that the same details are not sealed anew at every look.
     sealed: HashMap<MessageId, (Details, IndexKey, Offer)>,
     /// What the hub lists, once it was asked.
@@ -293,6 +296,7 @@ async fn one_step(
             folder: Arc::new(folder),
             listing: Listing::default(),
             watch: Watch::default(),
+            rosters: Rosters::default(),
             sealed: HashMap::new(),
             listed: None,
         }
@@ -306,7 +310,10 @@ async fn one_step(
     if changed {
         look(shared, &mut now, told).await?;
     }
-    let result = if changed || now.listed.is_none() {
+    let rosters = shared.rosters(&now.listing).await;
+    let moved = rosters != now.rosters;
+    now.rosters = rosters;
+    let result = if changed || moved || now.listed.is_none() {
         tell_hub(shared, &mut now, changed).await
     } else {
         Ok(())
@@ -439,6 +446,8 @@ impl Shared {
             _ => cid.other(&self.me).map(|other| BTreeSet::from([other])),
         };
         let Some(members) = members else { return Ok(None) };
+        // First the copies: who finds an offer can take the copy of it.
+        self.tell_copies(cid, &members).await?;
         let (keep, of) = (self.keep.clone(), cid.clone());
         let current = aside(move || index::current(&keep, &of, &members)).await??;
         if current.announce {

@@ -5,6 +5,7 @@ use chat_endpoint::Event;
 use chat_protocol::b64::B64Array;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::Manifest;
+use chat_protocol::file::catalogue::Query;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::name::ConversationId;
 
@@ -54,4 +55,20 @@ fn a_note_to_a_room_reaches_its_members() {
     for index in [1, 2] {
         assert_eq!(notes(&hub, index), [("alice".to_owned(), note.clone())]);
     }
+}
+
+#[test]
+fn a_question_that_is_put_off_is_asked_again_when_the_hub_says() {
+    let mut hub = TestHub::with(&["alice"]);
+    hub.run();
+    let start = hub.now;
+    hub.faults.busy_questions = 3;
+    let endpoint = &mut hub.peers[0].endpoint;
+    let (find, share) = (endpoint.find(Query::default()), endpoint.share(Vec::new(), Vec::new()));
+    hub.run();
+    // One of them was put off twice.
+    assert_eq!((hub.faults.busy_questions, hub.now - start), (0, 2_000));
+    let found = |event: &Event| matches!(event, Event::Found { id, .. } if *id == find);
+    let shared = |event: &Event| matches!(event, Event::Shared { id, .. } if *id == share);
+    assert_eq!((hub.count(0, found), hub.count(0, shared)), (1, 1), "each has one answer");
 }

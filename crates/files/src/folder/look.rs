@@ -12,7 +12,7 @@ use chat_protocol::sanitise;
 use super::{Cache, Listing, Shared, SharedFolder, Warning};
 use crate::hash::{HashError, Hashing, Stamp};
 use crate::keywords::{self, Entry, Place};
-use crate::limits::{FILES_MAX, STAMP_COARSE_MS, STEP_BYTES_MAX, STEP_FILES_MAX};
+use crate::limits::{FILES_MAX, STEP_BYTES_MAX, STEP_FILES_MAX};
 
 /// A file that `keyword.txt` names.
 #[derive(Debug)]
@@ -188,9 +188,7 @@ impl Look {
         };
         match hashed {
             Ok(hashed) => {
-                let changed_ms = hashed.stamp.changed.0.saturating_mul(1_000);
-                let changed_ms = u64::try_from(changed_ms).unwrap_or(0);
-                let has_settled = changed_ms.saturating_add(STAMP_COARSE_MS) < began_ms;
+                let has_settled = hashed.stamp.has_settled(began_ms);
                 self.offer(hashed.stamp, Digest(hashed.tree.root()), has_settled);
             }
             // Without a stamp: the next poll finds it changed and looks again.

@@ -93,3 +93,40 @@ fn only_plain_files_are_opened_by_name() {
     assert!(matches!(Opening::named(place.path()), Err(SourceError::Open(OpenError::Folder))));
     assert!(matches!(Opening::named(&place.path().join("no")), Err(SourceError::Io(_))));
 }
+
+/// Reads nothing of a file but its chunks if its tree is kept, and never gives a chunk that is another.
+#[test]
+fn a_file_given_before_is_not_read_through_again() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, trees) = (place.path().join("f"), Trees::default());
+    fs::write(&file, content(3 * FILE_CHUNK_BYTES)).unwrap();
+    let settled = u64::MAX;
+    let open = |now_ms| Opening::named(&file).unwrap().read_through(&trees, now_ms).unwrap();
+    let is_kept = || trees.get(&Opening::named(&file).unwrap().hashing.stamp()).is_some();
+    open(0);
+    assert!(!is_kept(), "it may change again without another time");
+    let first = open(settled);
+    assert!(is_kept());
+    let second = open(settled);
+    assert!(Arc::ptr_eq(&first.tree, &second.tree), "it was read through again");
+    assert_eq!(second.manifest(), first.manifest());
+    assert!(second.read_chunk(2).is_ok());
+
+    // Other bytes, and no stamp tells: the tree does, and is not believed again.
+    let before = fs::metadata(&file).unwrap();
+    let other = File::options().write(true).open(&file).unwrap();
+    other.write_all_at(b"!", 9).unwrap();
+    other.set_modified(before.modified().unwrap()).unwrap();
+    trees.keep(Opening::named(&file).unwrap().hashing.stamp(), Arc::clone(&first.tree));
+    let third = open(settled);
+    assert_eq!(third.manifest(), first.manifest(), "so the test is one");
+    assert!(matches!(third.read_chunk(0), Err(SourceError::Changed)));
+    assert!(!is_kept());
+    let fourth = open(settled);
+    assert_ne!(fourth.manifest().root, first.manifest().root);
+    assert!(fourth.read_chunk(0).is_ok());
+
+    // A change that shows is another file.
+    fs::write(&file, "short").unwrap();
+    assert_eq!(open(settled).manifest().size, 5);
+}

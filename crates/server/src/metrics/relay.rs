@@ -10,6 +10,8 @@ use super::register;
 /// Files that go through the hub.
 #[derive(Debug)]
 pub struct RelayMetrics {
+    /// Data connections: those of `chat_connections` that carry files and no messages.
+    pub connections: Gauge,
     /// Transfers that run now.
     pub transfers: Gauge,
     /// Chunks taken from a giver or a copy and handed on.
@@ -23,6 +25,12 @@ pub struct RelayMetrics {
 impl RelayMetrics {
     pub(super) fn new(chat: &mut Registry) -> Self {
         Self {
+            connections: register(
+                chat,
+                "data_connections",
+                "Open WebSockets for files",
+                Gauge::default(),
+            ),
             transfers: register(
                 chat,
                 "relay_transfers",

@@ -17,6 +17,7 @@ use chat_protocol::{
     tag::Tag,
 };
 use futures_util::{Sink, Stream, StreamExt};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     task::yield_now,
     time::{Instant, MissedTickBehavior, interval},
@@ -53,6 +54,23 @@ pub fn outbox_limits() -> OutboxLimits {
     }
 }
 
+/// Counts a data connection while it is open.
+struct Open(Gauge);
+
+impl Open {
+    fn new(hub: &Shared) -> Self {
+        let open = hub.metrics.relay.connections.clone();
+        open.inc();
+        Self(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Serves a data connection until one side ends it.
 pub async fn serve(
     hub: &Arc<Shared>,
@@ -62,6 +80,7 @@ pub async fn serve(
     (outbox, receiver): (&Outbox, OutboxReceiver),
 ) {
     let pulse = socket.pulse();
+    let _open = Open::new(hub);
     let (sink, stream) = socket.split();
     let writing = writer::run(receiver, Turns::new(sink), &pulse, WriterTimes::default());
     let mut writing = pin!(writing);

@@ -14,6 +14,7 @@ use chat_protocol::{
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{Client, cid, config, fresh, name, new_id, register, sign_in, start};
+use crate::slow::metrics;
 
 fn details(words: &[&str]) -> Details {
     let file = Manifest { name: "plan.txt".into(), size: 9, root: Digest([7; 32]) };
@@ -205,5 +206,75 @@ async fn what_does_not_belong_on_the_list_is_refused_and_nothing_of_the_request_
     // And the connection is as good as before.
     alice.say(Tag::Text, &cid("room:lobby"), Digest::ZERO, 0).await;
     assert_eq!(alice.noack().await, "E_NOT_A_MEMBER");
+    server.stop().await.unwrap();
+}
+
+/// So many questions about the list a connection may ask at once.
+const BURST: usize = 1_024;
+
+/// Goal: whoever asks without end is put off and nobody else is. Method: more questions than a burst in
+/// one go, then another question of theirs and one of somebody else.
+#[tokio::test]
+async fn whoever_asks_without_end_is_told_to_ask_later() {
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let (mut answered, mut put_off) = (0, Vec::new());
+    let mut shares = Vec::new();
+    // Until both kinds of questions were put off, which a burst and a bit suffices for.
+    while !put_off.iter().any(|id| shares.contains(id)) || put_off.len() == 1 {
+        assert!(answered < 100 * BURST, "nobody is put off");
+        for _ in 0..63 {
+            alice.send_text(&ClientToHub::Find { id: new_id(), query: Query::default() }).await;
+        }
+        let id = new_id();
+        let share = ClientToHub::Share { id, offers: vec![open(1, &["plan"])], ended: vec![] };
+        alice.send_text(&share).await;
+        shares.push(id);
+        for _ in 0..64 {
+            match alice.answer().await {
+                HubToClient::Found { .. } | HubToClient::Shared { .. } => answered += 1,
+                HubToClient::Retry { id, after_ms: 1_000, .. } => put_off.push(id),
+                other => panic!("FOUND, SHARED or RETRY expected: {other:?}"),
+            }
+        }
+    }
+    assert!(answered >= BURST, "{answered} answered, {} put off", put_off.len());
+    let counted =
+        format!("chat_acks_total{{stage=\"request\",outcome=\"retry\"}} {}", put_off.len());
+    assert!(metrics(&server).await.contains(&counted), "{counted}");
+    let id = new_id();
+    alice.send_text(&ClientToHub::Who { id, after: None }).await;
+    assert!(matches!(alice.answer().await, HubToClient::Who { .. }), "other questions are others");
+    assert_eq!(found(&mut bob, &Query::default()).await.len(), 1);
+    server.stop().await.unwrap();
+}
+
+/// Goal: who shares as much as anybody may is not put off. Method: 10,000 offers told page by page, and
+/// listed page by page, as a client does after it has signed in.
+#[tokio::test]
+async fn ten_thousand_offers_are_told_and_listed_without_a_pause() {
+    let (server, _folder) = fresh().await;
+    let mut alice = register(&server, "alice", 0).await;
+    let id = |number: u32| {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        MessageId(id)
+    };
+    let all: Vec<_> =
+        (0..10_000).map(|number| Offer::open(id(number), details(&["plan"]))).collect();
+    for offers in all.chunks(OFFERS_PAGE_MAX) {
+        share(&mut alice, offers, &[]).await.unwrap();
+    }
+    let (mut query, mut listed) = (Query { owner: Some(name("alice")), ..Query::default() }, 0);
+    loop {
+        let (offers, more) = page(&mut alice, &query).await;
+        query.after = offers.last().map(|last| (last.owner.clone(), last.offer.id));
+        listed += offers.len();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(listed, all.len());
     server.stop().await.unwrap();
 }

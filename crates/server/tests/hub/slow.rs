@@ -20,7 +20,7 @@ use crate::client::{Server, cid, fresh, register, sign_in};
 const MESSAGES: u32 = 240;
 const BODY_BYTES: usize = 100 * 1024;
 
-async fn metrics(server: &Server) -> String {
+pub(crate) async fn metrics(server: &Server) -> String {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();

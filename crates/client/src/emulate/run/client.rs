@@ -344,8 +344,9 @@ impl Emulated {
     }
 
     async fn take(&mut self, event: ClientEvent) {
+        let is_of_run = matches!(*self.phases.borrow(), Phase::Sending(_) | Phase::Ending);
         if let (Some(exchange), ClientEvent::Notification(notification)) = (&self.exchange, &event)
-            && exchange.take(notification)
+            && exchange.take(notification, is_of_run)
         {
             return;
         }

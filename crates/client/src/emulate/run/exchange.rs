@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat_endpoint::Notification;
+use chat_endpoint::{Event, Notification};
 use chat_protocol::b64;
 use chat_protocol::crypto::{random, sha256};
 use chat_protocol::name::UserName;
@@ -45,6 +45,15 @@ pub struct FileFigures {
     pub failed: u64,
 }
 
+/// Messages in which programs say something about files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    /// The server has stored so many.
+    pub(super) stored: u64,
+    /// So many came from others.
+    pub(super) delivered: u64,
+}
+
 /// A file that is on the list or about to be, as its owner knows it.
 #[derive(Debug, Clone)]
 struct OnOffer {
@@ -58,6 +67,7 @@ struct OnOffer {
 #[derive(Debug, Default)]
 pub(super) struct FileLedger {
     figures: FileFigures,
+    notes: Notes,
     on_offer: Vec<OnOffer>,
     /// Begun and not ended.
     open: u64,
@@ -69,6 +79,11 @@ impl FileLedger {
     pub(super) fn figures(&self) -> FileFigures {
         // What is still open when the run is over did not come.
         FileFigures { failed: self.figures.failed + self.open, ..self.figures }
+    }
+
+    /// What was said about files.
+    pub(super) fn notes(&self) -> Notes {
+        self.notes
     }
 
     /// Whether nothing is on its way.
@@ -168,9 +183,19 @@ impl Exchange {
         })
     }
 
-    /// Looks at a notification first: `true` if it was about files.
-    pub(super) fn take(&self, notification: &Notification) -> bool {
-        self.transfers.take(notification)
+    /// Looks at a notification first: `true` if it was about files. `is_of_run` says whether it belongs to
+    /// this run and is counted.
+    pub(super) fn take(&self, notification: &Notification, is_of_run: bool) -> bool {
+        let is_taken = self.transfers.take(notification);
+        if is_taken && is_of_run {
+            let mut ledger = self.ledger();
+            match &notification.event {
+                Event::Stored { .. } => ledger.notes.stored += 1,
+                Event::File { from, .. } if *from != self.me => ledger.notes.delivered += 1,
+                _ => {}
+            }
+        }
+        is_taken
     }
 
     /// The connection is there, or there again.

@@ -13,6 +13,7 @@ use crate::config::{Common, ServerUrl};
 use crate::connection::ConnectError;
 use crate::connection::tls::Tls;
 use crate::emulate::report::{SumCheck, Tally};
+use crate::emulate::run::exchange::Notes;
 
 /// A busy server may take a moment for its own figures.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,6 +124,8 @@ pub(super) struct Clients<'a> {
     pub(super) tally: &'a Tally,
     /// Messages and commands that it stored.
     pub(super) stored: u64,
+    /// What programs said to each other about files: messages to the server like any other.
+    pub(super) notes: Notes,
 }
 
 /// Compares, or says why that would prove nothing.
@@ -137,7 +140,9 @@ pub(super) fn compare(
     if clients.tally.reconnects > 0 {
         return Err("connections broke meanwhile, and what is sent again counts again there");
     }
-    let connected = [before, after].map(|figures| figures.get("chat_connections"));
+    // A connection for files is a second one of somebody who is counted.
+    let connected = [before, after]
+        .map(|figures| figures.get("chat_connections") - figures.get("chat_data_connections"));
     let expected = f64::from(u32::try_from(clients.count).unwrap_or(u32::MAX));
     if connected.iter().any(|connected| (connected - expected).abs() > 0.5) {
         return Err("others are connected too");
@@ -147,15 +152,17 @@ pub(super) fn compare(
         checks.push(SumCheck { name: name.to_owned(), clients, server });
     };
     let pushed = after.frames(before, &MESSAGES, "out").ok_or(RESTARTED)?;
-    check("delivered", clients.tally.totals().delivered, pushed);
+    let delivered = clients.tally.totals().delivered + clients.notes.delivered;
+    check("delivered", delivered, pushed);
     let frames = after.frames(before, &REQUESTS, "in").ok_or(RESTARTED)?;
     let refused = after.refused(before).ok_or(RESTARTED)?;
     // The figures do not tell a refused epoch from a refused message, so they leave a span. What is
     // compared is the number of it that is nearest.
-    let server = clients.stored.clamp(frames.saturating_sub(refused), frames);
+    let stored = clients.stored + clients.notes.stored;
+    let server = stored.clamp(frames.saturating_sub(refused), frames);
     match refused {
-        0 => check("acked", clients.stored, server),
-        _ => check(&format!("acked, up to {refused} refused"), clients.stored, server),
+        0 => check("acked", stored, server),
+        _ => check(&format!("acked, up to {refused} refused"), stored, server),
     }
     Ok(checks)
 }
@@ -183,7 +190,7 @@ mod tests {
         count: usize,
         tally: &Tally,
     ) -> Result<Vec<SumCheck>, &'static str> {
-        compare(before, after, Clients { count, tally, stored: 5 })
+        compare(before, after, Clients { count, tally, stored: 5, notes: Notes::default() })
     }
 
     fn tally(delivered: u64) -> Tally {
@@ -205,6 +212,21 @@ mod tests {
         assert_eq!(sums(figures(16, 15, 1), 5), [(5, 5), (5, 5)]);
         assert_eq!(sums(figures(17, 15, 1), 5), [(5, 5), (5, 6)]);
         assert_eq!(sums(figures(14, 15, 1), 5), [(5, 5), (5, 4)]);
+    }
+
+    #[test]
+    fn what_is_said_about_files_and_their_connections_are_taken_into_account() {
+        let before = figures(10, 10, 0);
+        let mut after = figures(18, 17, 0);
+        after.0.insert("chat_connections".to_owned(), 4.0);
+        let tally = tally(5);
+        assert!(of(&before, &after, 2, &tally).is_err(), "two others");
+        after.0.insert("chat_data_connections".to_owned(), 2.0);
+        let notes = Notes { stored: 3, delivered: 2 };
+        let clients = Clients { count: 2, tally: &tally, stored: 5, notes };
+        let checks = compare(&before, &after, clients).unwrap();
+        let sums: Vec<_> = checks.iter().map(|check| (check.clients, check.server)).collect();
+        assert_eq!(sums, [(7, 7), (8, 8)]);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) refuse: usize,
     /// So many of the next messages are answered with RETRY.
     pub(crate) busy: usize,
+    /// So many of the next questions about files are answered with RETRY.
+    pub(crate) busy_questions: usize,
     /// So many of the next links are answered with RETRY.
     pub(crate) busy_links: usize,
     /// The devices of every epoch are refused; counts how often.

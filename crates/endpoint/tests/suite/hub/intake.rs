@@ -73,6 +73,18 @@ impl TestHub {
                     .collect();
                 self.answer(index, &HubToClient::Members { id, cid, links, more: false });
             }
+            ClientToHub::Find { id, .. } | ClientToHub::Share { id, .. }
+                if take_one(&mut self.faults.busy_questions) =>
+            {
+                let why = "busy".to_owned();
+                self.answer(index, &HubToClient::Retry { id, after_ms: 1_000, why });
+            }
+            ClientToHub::Find { id, .. } => {
+                self.answer(index, &HubToClient::Found { id, offers: Vec::new(), more: false });
+            }
+            ClientToHub::Share { id, .. } => {
+                self.answer(index, &HubToClient::Shared { id, offers: 0 });
+            }
             ClientToHub::Seen { .. } => {}
             other => panic!("not expected: {other:?}"),
         }
