@@ -1,6 +1,6 @@
 //! Rooms: open and private ones, who is in them, and who may do what.
 
-use chat_tests::{Rig, person, types};
+use chat_tests::{PASSWORD, Rig, person, types};
 use serde_json::json;
 
 #[test]
@@ -238,4 +238,28 @@ fn a_member_grants_a_newcomer_what_was_said_before() {
         let expected = format!("#crew {from} (granted by alice): the {plan} plan");
         assert!(said.iter().any(|line| line.ends_with(&expected)), "{bob:?}");
     }
+}
+
+/// Goal: whoever may not leave a room is still in it, and speaks there. Method: the only admin at a
+/// terminal; what is typed before the answer is not said in the room.
+#[test]
+fn who_may_not_leave_still_speaks_in_the_room() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    alice.pipe(&["/create crew private"], &[]).assert_code(0);
+    rig.client("bob", server.url()).run(&["users"]).assert_code(0);
+    let mut chat = alice.at_terminal(&[]);
+    chat.answer("Password", PASSWORD);
+    chat.wait_for("connected to");
+    chat.type_line("/room crew");
+    chat.wait_for("what you type goes to #crew");
+    chat.type_line("/invite bob");
+    chat.wait_for("added bob to #crew");
+    chat.type_line("/leave");
+    chat.wait_for("the last admin of #crew");
+    chat.type_line("/room");
+    chat.wait_for("what you type goes to #crew");
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
 }

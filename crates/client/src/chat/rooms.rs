@@ -172,11 +172,16 @@ impl Talk {
         if room.is_all() {
             return self.error("ALL is no room to go to; ALL*TEXT writes to everybody");
         }
-        match self.ordered(&room, action).await {
+        self.go_after(&room.clone(), action, room).await
+    }
+
+    /// Asks for something in a room and goes to another one, or the same; back if it is refused.
+    async fn go_after(&mut self, room: &RoomName, action: RoomAction, to: RoomName) -> Said {
+        match self.ordered(room, action).await {
             Ok(id) => {
                 let from = self.rooms.current.clone();
                 self.rooms.going = Some((id, from));
-                self.rooms.go(&self.lines.me, room);
+                self.rooms.go(&self.lines.me, to);
                 Said::default()
             }
             Err(said) => said,
@@ -197,13 +202,13 @@ impl Talk {
         self.where_am_i()
     }
 
+    /// What is typed next is not said in a room that is being left. Whoever may not leave is back in it.
     async fn leave(&mut self, room: RoomName) -> Said {
         let room = self.rooms.known(room);
-        let said = self.act(&room, RoomAction::Leave).await;
         if room == self.rooms.current {
-            self.rooms.go(&self.lines.me, RoomName::lobby());
+            return self.go_after(&room, RoomAction::Leave, RoomName::lobby()).await;
         }
-        said
+        self.act(&room, RoomAction::Leave).await
     }
 
     fn where_am_i(&self) -> Said {
