@@ -1,0 +1,343 @@
+//! One message: whether it belongs where it was sent, who signed it, what stands in it, and whether it is
+//! the next one of its sender.
+
+use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::content::{self, Content, FeedCopy};
+use chat_protocol::frame::Delivery;
+use chat_protocol::header::{MessageHeader, Recipient};
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::{RoomName, UserName};
+use chat_protocol::ratchet::{ChainError, MessageKey};
+use chat_protocol::tag::{Address, Tag, label};
+use chat_protocol::{code, envelope};
+
+use super::Received;
+use crate::endpoint::Endpoint;
+use crate::event::{Alarm, Event, KeptFrame};
+use crate::heal::ChainName;
+use crate::people::Signer;
+use crate::state::{chain_key, received_key};
+
+/// A message whose signature was verified and that was opened.
+pub(crate) struct Opened<'a> {
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) header: &'a MessageHeader,
+    pub(crate) digest: Digest,
+    pub(crate) signer: &'a Signer,
+    /// By which way it came.
+    pub(crate) hand: Hand,
+}
+
+/// By which way a message came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// From the hub's log.
+    Log,
+    /// Sent again by this sender.
+    Healed(UserName),
+    /// Handed on by this member.
+    Granted(UserName),
+}
+
+/// Where an opened message stands in its sender's chain.
+pub(crate) struct Place {
+    pub(crate) line: usize,
+    /// The counter that was to come.
+    pub(crate) expected: u32,
+    /// The last frame received before.
+    pub(crate) before: Option<(u32, Digest)>,
+}
+
+impl Endpoint {
+    pub(crate) fn on_message(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        asked: bool,
+    ) -> Received {
+        if header.from == self.device.user && header.sk == self.device.keys.signing_id() {
+            return Received::Done;
+        }
+        if !fits_address(header) {
+            return self.unreadable(
+                now_ms,
+                delivery,
+                header,
+                "tag, conversation and recipient differ",
+            );
+        }
+        if !may_speak(header) {
+            let reason = "only whose feed it is speaks there";
+            return self.unreadable(now_ms, delivery, header, reason);
+        }
+        let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
+            if self.is_received(delivery, header) {
+                self.owe(now_ms, header, delivery.frame.digest(label::MSG), true);
+                return Received::Done;
+            }
+            // Whose it is shows in the view, which a key would have brought up to date.
+            if !self.has_known(&header.cid, &header.from) && self.view_is_on_its_way(&header.cid) {
+                return Received::NeedsView;
+            }
+            self.want_strange(now_ms, delivery, header);
+            return self.unreadable(
+                now_ms,
+                delivery,
+                header,
+                "its epoch was not given to this device",
+            );
+        };
+        let line =
+            epoch.list.position(&header.from, &header.sk).filter(|_| epoch.cid == header.cid);
+        let Some(line) = line else {
+            return self.unreadable(now_ms, delivery, header, "its sender is not in its epoch");
+        };
+        let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
+            if !asked {
+                return Received::NeedsSender;
+            }
+            return self.unreadable(now_ms, delivery, header, "its sender's key is not to be had");
+        };
+        if !asked && self.needs_siblings(header) {
+            return Received::NeedsSender;
+        }
+        let digest = delivery.frame.digest(label::MSG);
+        let verified =
+            delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
+        if verified.is_err() {
+            self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
+            // Somebody has changed it on its way, or made it up: its sender knows.
+            if self.receiving(header) == Some(true) {
+                self.want(now_ms, ChainName::of(header), vec![header.n], false);
+            }
+            return self.unreadable(now_ms, delivery, header, "its signature is not valid");
+        }
+        let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
+        self.open_message(now_ms, &opened, line)
+    }
+
+    /// From the chain on: whatever comes out, the chain has moved.
+    pub(crate) fn open_message(
+        &mut self,
+        now_ms: u64,
+        opened: &Opened<'_>,
+        line: usize,
+    ) -> Received {
+        let Opened { delivery, header, digest, .. } = opened;
+        let chain_id = chain_key(&header.e, line);
+        let Some(receiving) = self.state.chains.get_mut(&chain_id) else {
+            return self.unreadable(now_ms, delivery, header, "its chain is this device's own");
+        };
+        let expected = receiving.chain.next();
+        let before = receiving.last;
+        let message_key = match receiving.chain.key_for(header.n) {
+            Ok(key) => key,
+            Err(ChainError::Used { .. }) => return self.replayed(now_ms, opened),
+            Err(error @ ChainError::TooFar { .. }) => {
+                return self.unreadable(now_ms, delivery, header, &error.to_string());
+            }
+        };
+        // A late frame is not the last one: what follows the last still has to link to it.
+        if before.is_none_or(|(n, _)| n < header.n) {
+            receiving.last = Some((header.n, *digest));
+        }
+        self.read_message(now_ms, opened, Some(&Place { line, expected, before }), &message_key)
+    }
+
+    /// Decrypts, checks what the message says of its sender's chain, and shows it.
+    pub(crate) fn read_message(
+        &mut self,
+        now_ms: u64,
+        opened: &Opened<'_>,
+        place: Option<&Place>,
+        message_key: &MessageKey,
+    ) -> Received {
+        let Opened { delivery, header, digest, .. } = opened;
+        let content = envelope::open(&delivery.frame, message_key)
+            .map_err(|error| error.to_string())
+            .and_then(|plaintext| {
+                content::decode(header.t, &plaintext).map_err(|error| error.to_string())
+            })
+            .and_then(|(content, notes)| match content {
+                Content::Copy(_) if !header.cid.is_feed() => {
+                    Err("it says of another room that it was said there".to_owned())
+                }
+                content => Ok((content, notes)),
+            });
+        let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
+        match place {
+            Some(place) => self.check_chain(now_ms, (header, delivery.position), place, &notes),
+            None => self.check_strange_chain(now_ms, (header, delivery.position), &notes),
+        }
+        let (content, _) = match content {
+            Ok(content) => content,
+            Err(reason) => {
+                // Its sender has sealed it so: the same bytes again would not help.
+                self.unwant(&ChainName::of(header), header.n);
+                return self.unreadable(now_ms, delivery, header, &reason);
+            }
+        };
+        self.trace_received(&delivery.frame, || {
+            let (sk, from, n) = (&header.sk, &header.from, header.n);
+            format!("verified with key {sk} of {from}; opened with message key {n} of its chain")
+        });
+        self.filled(&ChainName::of(header), header.n);
+        let is_shown = self.is_other_copy_shown(header, &content);
+        if self.remember_received(header, *digest) && !is_shown {
+            self.deliver(now_ms, opened, content, message_key);
+        }
+        self.owe(now_ms, header, *digest, true);
+        Received::Done
+    }
+
+    /// Whether this very frame was shown before.
+    fn is_received(&self, delivery: &Delivery, header: &MessageHeader) -> bool {
+        let key = received_key(&header.cid, &header.from, &header.id);
+        let known = self.state.received.get(&key);
+        known.is_some_and(|known| known.0 == delivery.frame.digest(label::MSG).0)
+    }
+
+    /// A frame whose counter was used: the same frame again only needs its receipt again.
+    fn replayed(&mut self, now_ms: u64, opened: &Opened<'_>) -> Received {
+        let Opened { header, digest, .. } = opened;
+        let key = received_key(&header.cid, &header.from, &header.id);
+        if self.state.received.get(&key).is_some_and(|known| known.0 == digest.0) {
+            self.owe(now_ms, header, *digest, true);
+        } else {
+            self.trace_received(&opened.delivery.frame, || "refused: its counter was used".into());
+            self.alarm(Alarm::Replay, &header.from, "a message came a second time");
+        }
+        Received::Done
+    }
+
+    /// Hands an opened message to the host.
+    pub(crate) fn deliver(
+        &mut self,
+        now_ms: u64,
+        opened: &Opened<'_>,
+        content: Content,
+        key: &MessageKey,
+    ) {
+        let Opened { delivery, header, .. } = opened;
+        let by = header.from.clone();
+        match content {
+            Content::Text(text) => self.show(opened, key, (text, false, None)),
+            Content::Veiled(text) => self.show(opened, key, (text, true, None)),
+            Content::Copy(FeedCopy { room, text, veiled }) => {
+                self.show(opened, key, (text, veiled, Some(room)));
+            }
+            Content::File(note) => self.tell(Event::File {
+                id: header.id,
+                cid: header.cid.clone(),
+                pinned: self.is_trusted(&by),
+                from: by,
+                note,
+                hub_ms: delivery.hub_ms,
+            }),
+            Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
+            Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
+            Content::Command(command) => self.on_command(now_ms, opened, command),
+            Content::Started { re } if self.is_ours(&re, opened) => {
+                self.tell(Event::Started { re, by });
+            }
+            Content::Output { re, stream, data } if self.is_ours(&re, opened) => {
+                self.tell(Event::output(re, stream, data));
+            }
+            Content::Outcome(outcome) if self.is_ours(&outcome.re, opened) => {
+                if outcome.code == code::STALE {
+                    self.link.targets.remove(&by);
+                }
+                self.tell(Event::ended(outcome, by, header.t == Tag::Ack));
+            }
+            // Another device of this person has asked.
+            Content::Started { .. } | Content::Output { .. } | Content::Outcome(_)
+                if self.has_sibling_in(&header.e) => {}
+            Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
+                self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
+            }
+        }
+    }
+
+    fn show(
+        &mut self,
+        opened: &Opened<'_>,
+        key: &MessageKey,
+        (text, veiled, said_in): (String, bool, Option<RoomName>),
+    ) {
+        let Opened { delivery, header, hand, .. } = opened;
+        let (healed_by, granted_by) = match hand.clone() {
+            Hand::Log => (None, None),
+            Hand::Healed(by) => (Some(by), None),
+            Hand::Granted(by) => (None, Some(by)),
+        };
+        self.tell(Event::Message {
+            frame: self.keep(opened, key),
+            id: header.id,
+            cid: header.cid.clone(),
+            tag: header.t,
+            from: header.from.clone(),
+            text,
+            veiled,
+            said_in,
+            position: delivery.position,
+            sent_ms: header.ts,
+            hub_ms: delivery.hub_ms,
+            healed_by,
+            granted_by,
+        });
+    }
+
+    /// The frame and its key for the host's history, if this device keeps anything.
+    fn keep(&self, opened: &Opened<'_>, key: &MessageKey) -> Option<Box<KeptFrame>> {
+        let Opened { delivery, header, digest, .. } = opened;
+        self.is_durable().then(|| {
+            Box::new(KeptFrame {
+                e: header.e,
+                sk: header.sk,
+                n: header.n,
+                digest: *digest,
+                key: B64Array(**key),
+                frame: B64Vec(delivery.frame.bytes().to_vec()),
+            })
+        })
+    }
+
+    /// Whether an answer is to a command of ours, by the one it was for.
+    fn is_ours(&self, re: &MessageId, opened: &Opened<'_>) -> bool {
+        self.state.recipients(re).contains(&opened.header.from)
+    }
+
+    /// A message that cannot be read is shown as such, and its sender is told (rule R8).
+    fn unreadable(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        reason: &str,
+    ) -> Received {
+        self.trace_received(&delivery.frame, || format!("refused: {reason}"));
+        let digest = delivery.frame.digest(label::MSG);
+        let (cid, from) = (header.cid.clone(), header.from.clone());
+        self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });
+        self.owe(now_ms, header, digest, false);
+        Received::Done
+    }
+}
+
+/// Whether its sender may speak where it was sent: in a feed only whose it is (rule R18).
+pub(crate) fn may_speak(header: &MessageHeader) -> bool {
+    !header.cid.is_feed() || header.cid.is_feed_of(&header.from)
+}
+
+/// Whether tag, conversation and recipient of a message go together (rule R23).
+pub(crate) fn fits_address(header: &MessageHeader) -> bool {
+    match header.t.fits(&header.cid.kind()) {
+        Some(Address::Everyone) => header.to == Recipient::Everyone,
+        Some(Address::Other) => {
+            let other = header.cid.other(&header.from);
+            header.to.user() == other.as_ref() && other.is_some()
+        }
+        None => false,
+    }
+}
