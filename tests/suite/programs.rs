@@ -24,6 +24,34 @@ fn a_file_is_given_by_the_program_that_shares_it() {
     }
 }
 
+/// Goal: a request waits for an owner who is away, and is granted when they are back, although it comes
+/// before their program has looked at the folder.
+#[test]
+fn a_request_waits_for_an_owner_who_is_away() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let shared = rig.path("shared");
+    std::fs::create_dir_all(&shared).unwrap();
+    std::fs::write(shared.join("a.txt"), "how to").unwrap();
+    std::fs::write(shared.join("keyword.txt"), "a, a.txt").unwrap();
+    let share = || {
+        let sharing = alice.start(&["share", shared.to_str().unwrap(), "--json"]);
+        sharing.stdout.wait_for("the list is at the server", |line| line.contains("\"shared\""));
+        sharing
+    };
+    let mut before = share();
+    before.terminate();
+    before.wait().assert_code(0);
+    let target = rig.path("fetched.txt");
+    let get = ["get", "alice", "a.txt", "--wait", "--json", "-o", target.to_str().unwrap()];
+    let fetching = bob.start(&get);
+    fetching.stdout.wait_for("it waits", |line| line.contains("\"waiting\""));
+    let _sharing = share();
+    fetching.finish().assert_code(0);
+    assert_eq!(std::fs::read(&target).unwrap(), b"how to");
+}
+
 /// Goal: receipts do not pile up at the hub for a home in which nobody ever listens. Method: the receipt
 /// for the first message is in the home after the second one was sent, without a server.
 #[test]

@@ -43,7 +43,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
-use crate::clock::now_ms;
 use crate::config::Recipient;
 use crate::home::HomeError;
 
@@ -108,6 +107,7 @@ struct Shared {
     /// Of what was given a short while ago.
     trees: Trees,
     shelf: shelf::Shelf,
+    early: give::Early,
     offered: Mutex<direct::Offers>,
     fetching: Mutex<HashMap<u32, CancellationToken>>,
     events: mpsc::Sender<TransferEvent>,
@@ -132,6 +132,7 @@ impl Transfers {
             giving: Semaphore::new(GIVING_MAX),
             trees: Trees::default(),
             shelf: shelf::Shelf::default(),
+            early: give::Early::default(),
             offered: Mutex::default(),
             fetching: Mutex::default(),
             client,
@@ -295,15 +296,9 @@ impl Shared {
                     self.declined(&said, re, reason);
                 }
             }
-            // Another program of this home may offer it, and has to hear of it too.
-            FileNote::Want { offer, until, .. }
-                if !is_mine && *until > now_ms() && self.offered_here(offer).is_none() =>
-            {
-                return;
-            }
             FileNote::Want { offer, parts, until } if !is_mine => {
                 let wanted = give::Wanted { offer: *offer, parts: parts.clone(), until: *until };
-                tokio::spawn(give::serve(Arc::clone(self), said, wanted));
+                return give::hear(self, give::Asked { key, said, wanted });
             }
             FileNote::Offer { offer, file } if !is_mine => {
                 let (shared, offer, file) = (Arc::clone(self), *offer, file.clone());

@@ -129,6 +129,7 @@ impl Fetch {
         while !with(&part, Part::is_complete)? {
             let before = with(&part, Part::have)?;
             let refused = self.round(&part, before > first).await?;
+            let is_away = matches!(refused, Some(TransferError::OwnerAway { .. }));
             if let Some(error) = refused {
                 last = error;
             }
@@ -137,6 +138,10 @@ impl Fetch {
             }
             if with(&part, Part::have)? > before {
                 idle = 0;
+                continue;
+            }
+            if is_away && self.shared.options.waits {
+                // That request is worth nothing any more; another one waits for the owner.
                 continue;
             }
             idle += 1;
@@ -176,6 +181,7 @@ impl Fetch {
         }
         let mut refused = None;
         let (mut at, mut bytes) = (Instant::now(), with(part, done)?);
+        let mut told = None;
         loop {
             let ended = tokio::select! {
                 ended = tasks.join_next() => ended,
@@ -184,7 +190,10 @@ impl Fetch {
                     let rate = rate(done.saturating_sub(bytes), now - at);
                     (at, bytes) = (now, done);
                     let (n, size) = (self.n, self.file.size);
-                    self.shared.tell(TransferEvent::Progress { n, done, size, rate });
+                    // Who waits for hours for an owner is not told five times a second.
+                    if told.replace((done, rate)) != Some((done, rate)) {
+                        self.shared.tell(TransferEvent::Progress { n, done, size, rate });
+                    }
                     continue;
                 }
             };
@@ -235,11 +244,12 @@ struct Task {
 
 impl Task {
     async fn run(self) -> (Holder, Share) {
-        let (holder, is_going_on) = (self.holder.clone(), self.is_going_on);
+        let holder = self.holder.clone();
+        let is_asked_again = self.is_going_on || self.shared.options.waits;
         let ended = self.ask_and_take().await;
         let share = match ended {
             Ok(()) | Err(TransferError::Offline | TransferError::Connect(_)) => Share::Ended,
-            Err(error @ TransferError::OwnerAway { .. }) if is_going_on => Share::Later(error),
+            Err(error @ TransferError::OwnerAway { .. }) if is_asked_again => Share::Later(error),
             Err(error) => Share::No(error),
         };
         (holder, share)
@@ -309,7 +319,7 @@ impl Task {
                     return Err(TransferError::OwnerAway { owner: owner.clone() });
                 }
                 Event::Stored { kept: true, .. } => {
-                    until = Instant::now() + Duration::from_millis(WANT_MS);
+                    (until, is_away) = (Instant::now() + Duration::from_millis(WANT_MS), true);
                     let why = format!("{owner} is away; the request waits for them");
                     self.shared.tell(TransferEvent::Waiting { n: self.n, why });
                 }

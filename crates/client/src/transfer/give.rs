@@ -3,10 +3,12 @@
 //! The request came in a sealed and signed message. It is granted if its sender belongs to the offer's
 //! audience by this device's own view, whatever the hub's list says.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_beneath::RelativePath;
+use chat_endpoint::EventKey;
 use chat_files::folder::SharedFolder;
 use chat_files::serve::{Opening, Source, SourceError, Trees};
 use chat_protocol::b64::B64Array;
@@ -31,12 +33,66 @@ use crate::clock::now_ms;
 /// A request that waits longer than this for its turn is refused: whoever asked has asked again.
 const TURN_MAX: Duration = Duration::from_mins(1);
 
+/// Requests that wait for the folder to be looked at: who waits for an owner who is away asks once.
+const EARLY_MAX: usize = 64;
+
 /// What is wanted.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) offer: MessageId,
     pub(super) parts: Vec<(u32, u32)>,
     pub(super) until: u64,
+}
+
+/// A request as it came.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) key: Option<EventKey>,
+    pub(super) said: Said,
+    pub(super) wanted: Wanted,
+}
+
+/// Requests for what is not offered from here, or not yet.
+#[derive(Debug, Default)]
+pub(super) struct Early(Mutex<VecDeque<Asked>>);
+
+impl Early {
+    /// Keeps a request that may be granted after the next look at the folder.
+    fn put(&self, asked: Asked) {
+        let mut early = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.len() >= EARLY_MAX {
+            early.pop_front();
+        }
+        early.push_back(asked);
+    }
+
+    fn take(&self) -> VecDeque<Asked> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Grants a request now, or when its file is on offer. Until then its event stays for another program
+/// of this home, which may be the one that offers it.
+pub(super) fn hear(shared: &Arc<Shared>, asked: Asked) {
+    let (offer, until) = (asked.wanted.offer, asked.wanted.until);
+    if until > now_ms() && shared.offered_here(&offer).is_none() {
+        shared.early.put(asked);
+        if shared.offered_here(&offer).is_some() {
+            // The look ended in between.
+            hear_early(shared);
+        }
+        return;
+    }
+    let Asked { key, said, wanted } = asked;
+    tokio::spawn(serve(Arc::clone(shared), said, wanted));
+    shared.done_with(key);
+}
+
+/// The folder was looked at: requests that came before it may be granted now.
+pub(super) fn hear_early(shared: &Arc<Shared>) {
+    for asked in shared.early.take() {
+        hear(shared, asked);
+    }
 }
 
 /// Why a request is not granted: a code and a sentence for whoever asked.
@@ -51,7 +107,7 @@ impl From<TransferError> for Refusal {
 }
 
 /// Answers one request, and gives the file if it is granted.
-pub(super) async fn serve(shared: Arc<Shared>, said: Said, wanted: Wanted) {
+async fn serve(shared: Arc<Shared>, said: Said, wanted: Wanted) {
     if wanted.until < now_ms() {
         return;
     }

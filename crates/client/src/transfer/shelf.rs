@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, sleep, timeout};
 
 use super::direct::For;
-use super::give::{FileAt, Givable};
+use super::give::{self, FileAt, Givable};
 use super::keep::Keep;
 use super::newcomers::Rosters;
 use super::{ANSWER_MAX, Shared, TransferError, TransferEvent, aside, index};
@@ -351,6 +351,7 @@ async fn look(
         (of.id, Givable { whom: For::Audience(of.audience.clone()), file })
     });
     shared.shelf.state().givable = givable.collect();
+    give::hear_early(shared);
     now.listing = listing;
     Ok(())
 }
