@@ -7,7 +7,7 @@ use chat_tests::{Client, Program, Rig};
 use serde_json::Value;
 
 /// A shared folder with these files; the last of each three are its keywords.
-fn folder(rig: &Rig, name: &str, keywords: &str, files: &[(&str, &[u8])]) -> PathBuf {
+pub(super) fn folder(rig: &Rig, name: &str, keywords: &str, files: &[(&str, &[u8])]) -> PathBuf {
     let folder = rig.path(name);
     std::fs::create_dir_all(&folder).unwrap();
     for (name, bytes) in files {
@@ -30,7 +30,7 @@ fn bytes(length: usize) -> Vec<u8> {
 }
 
 /// Shares a folder until the program is dropped; its files are on the list when this returns.
-fn share(client: &Client, folder: &Path, to: &str) -> Program {
+pub(super) fn share(client: &Client, folder: &Path, to: &str) -> Program {
     let program = client.start(&["share", folder.to_str().unwrap(), "--to", to, "--json"]);
     program.stdout.wait_for("the list is at the server", |line| line.contains("\"shared\""));
     program

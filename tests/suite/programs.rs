@@ -2,6 +2,8 @@
 
 use chat_tests::Rig;
 
+use super::files::{folder, share};
+
 /// Goal: a file is given by the program that shares it, whichever program of that home hears of the
 /// request first. Method: a chat and a listener run in the owner's home beside the one that shares.
 #[test]
@@ -9,14 +11,10 @@ fn a_file_is_given_by_the_program_that_shares_it() {
     let rig = Rig::new();
     let server = rig.server();
     let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = rig.path("shared");
-    std::fs::create_dir_all(&shared).unwrap();
-    std::fs::write(shared.join("a.txt"), "how to").unwrap();
-    std::fs::write(shared.join("keyword.txt"), "a, a.txt").unwrap();
+    let shared = folder(&rig, "shared", "a, a.txt", &[("a.txt", b"how to")]);
     let _chat = alice.chat();
     let _listening = alice.start(&["listen", "--json"]);
-    let sharing = alice.start(&["share", shared.to_str().unwrap(), "--json"]);
-    sharing.stdout.wait_for("the list is at the server", |line| line.contains("\"shared\""));
+    let _sharing = share(&alice, &shared, "ALL");
     for n in 0..4 {
         let target = rig.path(&format!("{n}.txt"));
         bob.run(&["get", "alice", "a.txt", "-o", target.to_str().unwrap()]).assert_code(0);
@@ -31,23 +29,15 @@ fn a_request_waits_for_an_owner_who_is_away() {
     let rig = Rig::new();
     let server = rig.server();
     let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = rig.path("shared");
-    std::fs::create_dir_all(&shared).unwrap();
-    std::fs::write(shared.join("a.txt"), "how to").unwrap();
-    std::fs::write(shared.join("keyword.txt"), "a, a.txt").unwrap();
-    let share = || {
-        let sharing = alice.start(&["share", shared.to_str().unwrap(), "--json"]);
-        sharing.stdout.wait_for("the list is at the server", |line| line.contains("\"shared\""));
-        sharing
-    };
-    let mut before = share();
+    let shared = folder(&rig, "shared", "a, a.txt", &[("a.txt", b"how to")]);
+    let mut before = share(&alice, &shared, "ALL");
     before.terminate();
     before.wait().assert_code(0);
     let target = rig.path("fetched.txt");
     let get = ["get", "alice", "a.txt", "--wait", "--json", "-o", target.to_str().unwrap()];
     let fetching = bob.start(&get);
     fetching.stdout.wait_for("it waits", |line| line.contains("\"waiting\""));
-    let _sharing = share();
+    let _sharing = share(&alice, &shared, "ALL");
     fetching.finish().assert_code(0);
     assert_eq!(std::fs::read(&target).unwrap(), b"how to");
 }
