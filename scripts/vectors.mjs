@@ -38,8 +38,8 @@ const SHAPES = {
   key: {
     label: 'chat-e2e/1 key',
     form: object({
-      v: one, t: oneOf('KEY'), cid: conversation, from: name, sk: kid, eid: kid, g: U32, pe: digest, kc: digest,
-      mh: digest, ts: U53,
+      v: one, t: oneOf('KEY'), cid: conversation, from: name, sk: kid, eid: kid, g: U32, pe: digest, mg: U32, pm: digest,
+      kc: digest, mh: digest, ts: U53,
     }),
   },
   member: {

@@ -69,6 +69,8 @@ pub(crate) fn epoch(
         eid: Nonce16(random()),
         g: previous.map_or(0, |head| head.g + 1),
         pe: previous.map_or(Digest::ZERO, |head| head.e),
+        mg: 0,
+        pm: Digest::ZERO,
         kc: Digest(random()),
         mh: list.hash(),
         ts: now_ms,

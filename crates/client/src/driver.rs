@@ -15,6 +15,7 @@ use std::time::Duration;
 use chat_agent::AgentReport;
 use chat_endpoint::{
     CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, RoomAction, Roster, SendError,
+    SystemRandom,
 };
 use chat_oplog::CryptoTrace;
 use chat_protocol::id::{KeyId, MessageId};
@@ -189,15 +190,16 @@ pub(crate) fn spawn(
     let Started { device, server, store: mut home, session } = started;
     let door = Door::new(&options);
     let own = device.to_endpoint(&options.user, server);
+    let random = Box::new(SystemRandom);
     let mut endpoint = match &mut home {
         Some(home) => {
             home.store.begin().map_err(HomeError::from)?;
             let rows = home.store.rows().map_err(HomeError::from)?;
             let outdated = answers::outdated(&rows, now_ms());
             home.store.commit(&outdated).map_err(HomeError::from)?;
-            Endpoint::new(own, &rows, options.bundles).map_err(HomeError::from)?
+            Endpoint::new(own, &rows, options.bundles, random).map_err(HomeError::from)?
         }
-        None => Endpoint::in_memory(own, options.bundles),
+        None => Endpoint::in_memory(own, options.bundles, random),
     };
     if options.trace.is_some() {
         endpoint.trace_crypto();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chat_endpoint::{BundleCache, Device, Endpoint, Event, Transmit};
+use chat_endpoint::{Device, Endpoint, Event, SystemRandom, Transmit};
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::{Binary, RawFrame, Unsigned, sign_all};
 use chat_protocol::handshake::SignedIn;
@@ -198,7 +198,7 @@ fn main() {
         keys: own,
         bundle: Arc::new(bundle),
     };
-    let mut alice = Endpoint::in_memory(device, Arc::new(BundleCache::default()));
+    let mut alice = Endpoint::in_memory(device, Arc::default(), Box::new(SystemRandom));
     let heads = vec![hub.next_head()];
     let signed_in = SignedIn { time: NOW, heads, counters: Vec::new(), vault: None };
     alice.connected(NOW, &signed_in, &hub.bundle).unwrap();

@@ -1,6 +1,6 @@
 //! What belongs to one connection, or can be asked for again: gone with it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_protocol::frame::Upload;
 use chat_protocol::hub::{ClientToHub, DropClaim, Head, Log};
@@ -39,67 +39,67 @@ pub(crate) struct Link {
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
     /// What the hub says about conversations.
-    pub(crate) heads: HashMap<ConversationId, Head>,
+    pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Views that are up to date.
-    pub(crate) views: HashSet<ConversationId>,
-    pub(crate) refreshing: HashMap<ConversationId, Refresh>,
+    pub(crate) views: BTreeSet<ConversationId>,
+    pub(crate) refreshing: BTreeMap<ConversationId, Refresh>,
     /// Rooms that have grown since their refresh began: its answers may be from before.
-    pub(crate) overtaken: HashSet<ConversationId>,
+    pub(crate) overtaken: BTreeSet<ConversationId>,
     /// Epochs by somebody unknown for which the view was fetched anew.
-    pub(crate) questioned: HashSet<Digest>,
+    pub(crate) questioned: BTreeSet<Digest>,
     /// Views that have just come up to date.
     pub(crate) viewed: Vec<ConversationId>,
-    pub(crate) requests: HashMap<MessageId, Request>,
+    pub(crate) requests: BTreeMap<MessageId, Request>,
     /// When the bundles of a command's target came; `None` while they are asked for.
-    pub(crate) targets: HashMap<UserName, Option<u64>>,
+    pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Epochs of ours without an answer, by `eid`.
-    pub(crate) making: HashMap<MessageId, Making>,
-    pub(crate) arriving: HashMap<Digest, Arriving>,
-    pub(crate) early: HashMap<Digest, Vec<Upload>>,
-    pub(crate) waiting_for_epoch: HashMap<ConversationId, u64>,
+    pub(crate) making: BTreeMap<MessageId, Making>,
+    pub(crate) arriving: BTreeMap<Digest, Arriving>,
+    pub(crate) early: BTreeMap<Digest, Vec<Upload>>,
+    pub(crate) waiting_for_epoch: BTreeMap<ConversationId, u64>,
     /// Conversations in which the view or the newest epoch has just changed.
     pub(crate) contested: BTreeSet<ConversationId>,
     /// When the views were asked for that are on their way, and how long the last one took.
-    pub(crate) refresh_began: HashMap<ConversationId, u64>,
+    pub(crate) refresh_began: BTreeMap<ConversationId, u64>,
     pub(crate) answer_ms: u64,
     /// Until when the next epoch of a large room is left to others.
-    pub(crate) race_until: HashMap<ConversationId, u64>,
+    pub(crate) race_until: BTreeMap<ConversationId, u64>,
     /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
-    pub(crate) futile_epochs: HashMap<ConversationId, u32>,
+    pub(crate) futile_epochs: BTreeMap<ConversationId, u32>,
     /// Rooms from which this user has removed somebody: the next epoch is made at once.
     pub(crate) epoch_due: BTreeSet<ConversationId>,
     /// Until when nothing is sealed in a conversation: the hub has no room.
-    pub(crate) held: HashMap<ConversationId, u64>,
+    pub(crate) held: BTreeMap<ConversationId, u64>,
     /// Join links without an answer.
-    pub(crate) joining: HashMap<MessageId, ConversationId>,
+    pub(crate) joining: BTreeMap<MessageId, ConversationId>,
     /// How often another link came first, by conversation, since one of ours was kept.
-    pub(crate) links_lost: HashMap<ConversationId, u32>,
+    pub(crate) links_lost: BTreeMap<ConversationId, u32>,
     /// Messages sent on this connection without an answer, by key.
     pub(crate) flying: BTreeMap<String, ConversationId>,
     /// Ids of frames in a closed epoch whose answers are still to come.
-    pub(crate) draining: HashMap<ConversationId, BTreeSet<MessageId>>,
+    pub(crate) draining: BTreeMap<ConversationId, BTreeSet<MessageId>>,
     /// Conversations in which something may be sealed now.
     pub(crate) dirty: BTreeSet<ConversationId>,
-    pub(crate) waiting: HashMap<Log, WaitingQueue>,
+    pub(crate) waiting: BTreeMap<Log, WaitingQueue>,
     /// What the hub says that it has dropped, behind deliveries that wait.
-    pub(crate) drops: HashMap<Log, Vec<DropClaim>>,
+    pub(crate) drops: BTreeMap<Log, Vec<DropClaim>>,
     /// Bytes of the deliveries that wait.
     pub(crate) parked_bytes: usize,
     /// Logs of which something found no room to wait; nothing more of them is taken.
-    pub(crate) overflowed: HashSet<Log>,
+    pub(crate) overflowed: BTreeSet<Log>,
     /// Logs whose cursor moved since the hub was told.
-    pub(crate) moved: HashMap<Log, u64>,
+    pub(crate) moved: BTreeMap<Log, u64>,
     pub(crate) receipts_due: Option<u64>,
     /// When to send an id again that the hub could not take.
-    pub(crate) retries: HashMap<MessageId, u64>,
+    pub(crate) retries: BTreeMap<MessageId, u64>,
     /// Conversations that need a new epoch before anything is said, and when they last did.
     pub(crate) renew: BTreeSet<ConversationId>,
-    pub(crate) renewed: HashMap<ConversationId, u64>,
+    pub(crate) renewed: BTreeMap<ConversationId, u64>,
     pub(crate) grants: GrantQuestions,
     /// Times that whom one follows was asked for, without an answer yet.
     pub(crate) subscriptions_asked: u32,
     /// Conversations of which the host was told that the hub went back.
-    pub(crate) older: HashSet<ConversationId>,
+    pub(crate) older: BTreeSet<ConversationId>,
 }
 
 impl Endpoint {

@@ -1,12 +1,11 @@
 //! The state machine: what belongs to one connection, the entry points, and the end of a step.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
-use chat_protocol::crypto;
 use chat_protocol::frame::{Binary, Unsigned, VerifiedBatches, sign_all};
 use chat_protocol::handshake::SignedIn;
 use chat_protocol::hub::{self, ClientToHub, HubStage, HubToClient};
@@ -21,6 +20,7 @@ use crate::connection::{Link, Request};
 use crate::event::{Alarm, Event, EventKey, Notification};
 use crate::heal::Healing;
 use crate::people::{BundleCache, People};
+use crate::random::Random;
 use crate::rooms::RoomOrder;
 use crate::state::{Records, State, next_order, order_key};
 use crate::store::Change;
@@ -101,7 +101,7 @@ pub struct Endpoint {
     /// millisecond do not tell which came first.
     pub(crate) orders: IndexMap<MessageId, RoomOrder>,
     /// Key of an outgoing message by its id.
-    pub(crate) index: HashMap<MessageId, String>,
+    pub(crate) index: BTreeMap<MessageId, String>,
     pub(crate) next_outgoing: u64,
     pub(crate) healing: Healing,
     /// Bytes of the frames kept for others.
@@ -114,14 +114,17 @@ pub struct Endpoint {
     durable: bool,
     /// Blocks of the story of the encryption, where somebody wants it.
     pub(crate) trace: Option<Vec<String>>,
+    random: Box<dyn Random>,
 }
 
 impl Endpoint {
-    /// A device with the state that `records` hold; none for a new one.
+    /// A device with the state that `records` hold; none for a new one. Every random byte of it comes
+    /// from `random`.
     pub fn new(
         device: Device,
         records: &Records,
         bundles: Arc<BundleCache>,
+        random: Box<dyn Random>,
     ) -> Result<Self, serde_json::Error> {
         let state = State::load(records, &device.user)?;
         let mut endpoint = Self {
@@ -132,7 +135,7 @@ impl Endpoint {
             verified: VerifiedBatches::default(),
             link: Link::default(),
             orders: IndexMap::new(),
-            index: HashMap::new(),
+            index: BTreeMap::new(),
             next_outgoing: 0,
             healing: Healing::default(),
             kept_bytes: 0,
@@ -141,6 +144,7 @@ impl Endpoint {
             events: VecDeque::new(),
             durable: true,
             trace: None,
+            random,
         };
         endpoint.take_over_orders();
         endpoint.loaded();
@@ -148,9 +152,9 @@ impl Endpoint {
     }
 
     /// A device that keeps nothing: for emulated clients. Its steps have no changes.
-    pub fn in_memory(device: Device, bundles: Arc<BundleCache>) -> Self {
+    pub fn in_memory(device: Device, bundles: Arc<BundleCache>, random: Box<dyn Random>) -> Self {
         let mut endpoint =
-            Self::new(device, &Vec::new(), bundles).expect("no rows cannot be wrong rows");
+            Self::new(device, &Vec::new(), bundles, random).expect("no rows cannot be wrong rows");
         endpoint.durable = false;
         endpoint
     }
@@ -519,12 +523,13 @@ impl Endpoint {
     }
 
     /// Fresh random bytes: for ids, nonces and keys.
-    #[expect(clippy::unused_self, reason = "the one place where randomness enters the device")]
-    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
-        crypto::random()
+    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        bytes
     }
 
-    pub(crate) fn new_id(&self, now_ms: u64) -> MessageId {
+    pub(crate) fn new_id(&mut self, now_ms: u64) -> MessageId {
         MessageId::new(now_ms, self.random())
     }
 }

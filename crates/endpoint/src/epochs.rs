@@ -168,6 +168,7 @@ impl Endpoint {
             from: self.device.user.clone(),
             sk: self.device.keys.signing_id(),
             previous,
+            place: self.place_of(cid),
             ts: now_ms,
         };
         let wrap_keys: Option<Vec<_>> =

@@ -11,7 +11,7 @@ use chat_protocol::header::{
 use chat_protocol::hub::{ClientToHub, Head};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::{PAGE_ITEMS_MAX, VERSION};
-use chat_protocol::members::Membership;
+use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::tag::{Tag, label};
 
@@ -59,6 +59,11 @@ impl Endpoint {
                 room.map_or_else(|| cid.feed_owner().into_iter().collect(), Membership::names)
             }
         }
+    }
+
+    /// How much of a room's chain the view has.
+    pub(crate) fn place_of(&self, cid: &ConversationId) -> Place {
+        self.state.rooms.get(cid.as_str()).map_or(Place::START, Membership::place)
     }
 
     /// Whether somebody is, or has been, in a conversation by the verified view.

@@ -15,7 +15,7 @@ use crate::header::{Canonical as _, KeyHeader};
 use crate::hub::EpochHead;
 use crate::id::{Digest, KeyId, Nonce16};
 use crate::limits::VERSION;
-use crate::members::MemberList;
+use crate::members::{MemberList, Place};
 use crate::name::{ConversationId, ConversationKind, UserName};
 use crate::tag::{Tag, label};
 
@@ -89,6 +89,8 @@ pub struct EpochParameters {
     pub sk: KeyId,
     /// The epoch before, if there is one.
     pub previous: Option<EpochHead>,
+    /// The membership that the list was made from.
+    pub place: Place,
     /// The maker's clock, Unix time in milliseconds.
     pub ts: u64,
 }
@@ -121,7 +123,7 @@ pub fn create(
     if lines != keys {
         return Err(EpochError::WrapKeys { lines, keys });
     }
-    let EpochParameters { cid, from, sk, previous, ts } = parameters;
+    let EpochParameters { cid, from, sk, previous, place, ts } = parameters;
     let prk = hkdf_extract(&eid.0, &**key);
     let header = KeyHeader {
         v: VERSION,
@@ -130,6 +132,8 @@ pub fn create(
         mh: members.hash(),
         g: previous.map_or(0, |head| head.g.saturating_add(1)),
         pe: previous.map_or(Digest::ZERO, |head| head.e),
+        mg: place.mg,
+        pm: place.pm,
         cid,
         from,
         sk,
@@ -219,6 +223,7 @@ mod tests {
             from: UserName::new("alice").unwrap(),
             sk: KeyId([1; 16]),
             previous: None,
+            place: Place::START,
             ts: 5,
         };
         let key = Zeroizing::new([3; 32]);

@@ -49,6 +49,9 @@ pub enum HeaderError {
         /// The version found.
         got: u8,
     },
+    /// A place on a membership chain that cannot be.
+    #[error("number and digest of the last link do not go together")]
+    Place,
     /// An integer above 2^53 - 1.
     #[error("{field} is above 2^53 - 1")]
     Integer {

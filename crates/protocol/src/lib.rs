@@ -13,7 +13,8 @@
 //! Modules in reading order:
 //! - [`limits`], [`name`], [`id`], [`b64`], [`sanitise`]: the small words everything is made of;
 //! - [`tag`], [`header`], [`frame`], [`batch`], [`merkle`]: a sealed or signed frame, byte by byte;
-//! - [`crypto`], [`keys`]: the primitives (two backends) and the keys of a device;
+//! - [`crypto`], [`keys`], [`fingerprint`]: the primitives (two backends), the keys of a device, and what
+//!   people read to each other to compare them;
 //! - [`members`], [`epoch`], [`ratchet`], [`content`], [`envelope`]: who shares a key, which key,
 //!   which message key, what is said, and sealing it;
 //! - [`mod@file`]: files: chunks, the list of what is shared, and how they pass the hub;
@@ -37,6 +38,7 @@ pub mod vault;
 pub mod trace;
 
 pub mod crypto;
+pub mod fingerprint;
 pub mod keys;
 
 pub mod content;

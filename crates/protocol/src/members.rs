@@ -15,6 +15,21 @@ use crate::name::{ConversationId, RoomName, UserName};
 
 pub use list::{MemberLine, MemberList, MemberListError};
 
+/// How much of a membership chain somebody has: the number of its links and the digest of the last
+/// one (rule R33).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Number of links.
+    pub mg: u32,
+    /// Digest of the last one, 32 zero bytes for none.
+    pub pm: Digest,
+}
+
+impl Place {
+    /// Before the first link.
+    pub const START: Self = Self { mg: 0, pm: Digest::ZERO };
+}
+
 /// One member of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -94,6 +109,11 @@ impl Membership {
     /// The digest that the next link names as the one before it.
     pub fn head(&self) -> Digest {
         self.head
+    }
+
+    /// Both.
+    pub fn place(&self) -> Place {
+        Place { mg: self.next, pm: self.head }
     }
 
     /// The members by name; of a feed its subscribers.

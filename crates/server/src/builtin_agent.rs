@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use chat_agent::{AgentHost, AgentReport, answer};
 use chat_endpoint::{
-    BundleCache, Device, Endpoint, Step, Transmit,
+    Device, Endpoint, Step, SystemRandom, Transmit,
     store::sqlite::{SqliteStore, StoreError},
 };
 use chat_exec::{Agent, AgentConfig, AgentError, Namespaces, Policy, PolicyError};
@@ -111,8 +111,8 @@ impl BuiltInAgent {
         let mut connection = hub.connect_local().await?;
         let keys = hub.keys();
         let mut store = SqliteStore::open(&self.folder.join("home.db"), state_key(&keys))?;
-        let mut endpoint =
-            Endpoint::new(device(hub, keys), &store.rows()?, Arc::new(BundleCache::default()))?;
+        let (rows, random) = (store.rows()?, Box::new(SystemRandom));
+        let mut endpoint = Endpoint::new(device(hub, keys), &rows, Arc::default(), random)?;
         let signed_in = SignedIn { time: now_ms(), heads: vec![], counters: vec![], vault: None };
         if endpoint.connected(now_ms(), &signed_in, hub.bundle()).is_err() {
             tracing::error!("the built-in agent's state is older than what it has sent");

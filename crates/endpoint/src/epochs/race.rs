@@ -63,7 +63,7 @@ impl Endpoint {
     /// Learns how long the hub takes for a view.
     fn time_refreshes(&mut self, now_ms: u64) {
         let refreshing = &self.link.refreshing;
-        let over = self.link.refresh_began.extract_if(|cid, _| !refreshing.contains_key(cid));
+        let over = self.link.refresh_began.extract_if(.., |cid, _| !refreshing.contains_key(cid));
         if let Some(longest) = over.map(|(_, began)| now_ms.saturating_sub(began)).max() {
             self.link.answer_ms = longest;
         }

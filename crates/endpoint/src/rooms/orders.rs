@@ -253,8 +253,8 @@ impl Endpoint {
         }
         let Some(ik) = ik else { return };
         let (op, arg) = order.action.link(room.exists());
+        let futile = if order.last == Some(room.next()) { order.futile + 1 } else { 0 };
         let header = self.link_header(now_ms, &room, (op, arg), (who, ik));
-        let futile = if order.last == Some(header.mg) { order.futile + 1 } else { 0 };
         let signer = self.device.bundle.identity();
         let problem =
             room.check(&header, signer).err().map(|error| error.to_string()).or_else(|| {
@@ -277,7 +277,7 @@ impl Endpoint {
     }
 
     fn link_header(
-        &self,
+        &mut self,
         now_ms: u64,
         room: &Membership,
         (op, arg): (MemberOperation, MemberArgument),

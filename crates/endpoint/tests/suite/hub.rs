@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use chat_endpoint::store::memory::MemoryStore;
-use chat_endpoint::{BundleCache, Device, Endpoint, Event, Rollback, Step, Transmit};
+use chat_endpoint::{Device, Endpoint, Event, Rollback, Step, SystemRandom, Transmit};
 use chat_protocol::frame::{Delivery, RawFrame, Upload};
 use chat_protocol::handshake::{Counter, SignedIn};
 use chat_protocol::hub::{EpochHead, Head};
@@ -196,7 +196,7 @@ impl TestHub {
         let server = self.bundle.identity();
         let device = Device { user, dev, server, keys, bundle: Arc::new(bundle) };
         let endpoint =
-            Endpoint::new(device, &Vec::new(), Arc::new(BundleCache::default())).unwrap();
+            Endpoint::new(device, &Vec::new(), Arc::default(), Box::new(SystemRandom)).unwrap();
         self.peers.push(Peer::new(endpoint));
         self.connect(index);
         index
@@ -236,7 +236,8 @@ impl TestHub {
         let peer = &mut self.peers[index];
         let device = peer.endpoint.device().clone();
         let rows = peer.store.rows();
-        peer.endpoint = Endpoint::new(device, &rows, Arc::new(BundleCache::default())).unwrap();
+        peer.endpoint =
+            Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).unwrap();
     }
 
     /// Everything from the start again, as after a crash before the cursor moved.

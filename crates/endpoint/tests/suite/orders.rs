@@ -1,6 +1,6 @@
 //! What is asked for in rooms survives the process that was asked.
 
-use chat_endpoint::{Endpoint, Event, RoomAction};
+use chat_endpoint::{Endpoint, Event, RoomAction, SystemRandom};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::RoomName;
 
@@ -85,8 +85,13 @@ fn another_process_of_the_home_does_it_only_if_it_starts_later() {
     hub.disconnect(0);
     let device = hub.peers[0].endpoint.device().clone();
     let open = |hub: &TestHub| {
-        Endpoint::new(device.clone(), &hub.peers[0].store.rows(), std::sync::Arc::default())
-            .unwrap()
+        Endpoint::new(
+            device.clone(),
+            &hub.peers[0].store.rows(),
+            std::sync::Arc::default(),
+            Box::new(SystemRandom),
+        )
+        .unwrap()
     };
     let earlier = open(&hub);
     let id = ask(&mut hub, 0, RoomAction::Leave);

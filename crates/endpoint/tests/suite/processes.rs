@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_endpoint::{BundleCache, Endpoint, Event};
+use chat_endpoint::{Endpoint, Event, SystemRandom};
 
 use crate::hub::{TestHub, name};
 
@@ -28,7 +28,7 @@ fn what_a_new_process_takes_in_is_heard_by_an_old_one_once() {
     hub.run();
     let device = hub.peers[1].endpoint.device().clone();
     let rows = hub.peers[1].store.rows();
-    let new = Endpoint::new(device, &rows, Arc::new(BundleCache::default())).expect("rows");
+    let new = Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).expect("rows");
     let mut old = std::mem::replace(&mut hub.peers[1].endpoint, new);
     assert_eq!(heard(&mut old, &hub, 1), [""; 0]);
     hub.peers[1].shows_nothing = true;

@@ -27,6 +27,11 @@ pub struct KeyHeader {
     pub g: u32,
     /// Digest of the KEY header before, 32 zero bytes for g = 0.
     pub pe: Digest,
+    /// Number of links of the membership chain that the list was made from; 0 in a direct conversation
+    /// (rule R33).
+    pub mg: u32,
+    /// Digest of the last of them, 32 zero bytes for none.
+    pub pm: Digest,
     /// Commitment to the key.
     pub kc: Digest,
     /// Digest of the member lines.
@@ -40,6 +45,10 @@ impl Canonical for KeyHeader {}
 impl Checked for KeyHeader {
     fn check(&self) -> Result<(), HeaderError> {
         version(self.v)?;
+        let is_start = self.mg == 0;
+        if is_start != (self.pm == Digest::ZERO) || (self.cid.is_direct() && !is_start) {
+            return Err(HeaderError::Place);
+        }
         integer("ts", self.ts)
     }
 }

@@ -118,10 +118,13 @@ fn receipt_header() -> impl Strategy<Value = ReceiptHeader> {
 
 fn key_header() -> impl Strategy<Value = KeyHeader> {
     let names = (conversation(), user(), key_id(), nonce());
-    (names, any::<u32>(), digest(), digest(), digest(), integer()).prop_map(
-        |((cid, from, sk, eid), g, pe, kc, mh, ts)| KeyHeader {
+    let digests = (digest(), digest(), digest());
+    (names, any::<u32>(), any::<u32>(), digests, digest(), integer()).prop_map(
+        |((cid, from, sk, eid), g, mg, (pe, kc, pm), mh, ts)| KeyHeader {
             v: 1,
             t: Tag::Key,
+            mg: if cid.is_direct() || pm == Digest::ZERO { 0 } else { mg },
+            pm: if cid.is_direct() || mg == 0 { Digest::ZERO } else { pm },
             cid,
             from,
             sk,

@@ -139,7 +139,7 @@ fn r03_generation_and_epoch_before_are_signed_after_eid() {
 
     let text = String::from_utf8(second.header.to_bytes()).unwrap();
     let parts =
-        format!("\"eid\":\"{}\",\"g\":1,\"pe\":\"{}\",\"kc\"", second.header.eid, first.head.e);
+        format!("\"eid\":\"{}\",\"g\":1,\"pe\":\"{}\",\"mg\"", second.header.eid, first.head.e);
     assert!(text.contains(&parts), "{text}");
     for without in [",\"g\":1".to_owned(), format!(",\"pe\":\"{}\"", first.head.e)] {
         let other = text.replace(&without, "");

@@ -8,7 +8,7 @@ use chat_protocol::epoch::{self, EpochParameters, NewEpoch};
 use chat_protocol::header::{MessageHeader, Recipient};
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys};
-use chat_protocol::members::MemberList;
+use chat_protocol::members::{MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 use serde_json::Value;
@@ -76,6 +76,7 @@ pub(crate) fn parameters(cid: &str) -> EpochParameters {
         from: ALICE.user.clone(),
         sk: ALICE.keys.signing_id(),
         previous: None,
+        place: Place::START,
         ts: NOW,
     }
 }

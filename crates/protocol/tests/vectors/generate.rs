@@ -7,9 +7,9 @@ use chat_protocol::crypto::{KeyBits, UnwrapKey, WrapKey};
 use chat_protocol::epoch::{self, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Unsigned, sign_all};
 use chat_protocol::hub::EpochHead;
-use chat_protocol::id::Nonce16;
+use chat_protocol::id::{Digest, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes, PublishedWrapKey};
-use chat_protocol::members::{MemberLine, MemberList};
+use chat_protocol::members::{MemberLine, MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use zeroize::Zeroizing;
 
@@ -107,6 +107,7 @@ impl World {
             from: self.alice.user.clone(),
             sk: self.alice.keys.signing_id(),
             previous,
+            place: place(cid),
             ts: NOW,
         };
         let key = Zeroizing::new([seed; 32]);
@@ -128,6 +129,11 @@ impl World {
         };
         Epoch { name, members, new, case }
     }
+}
+
+/// Of a room the second link, which is made up; of a direct conversation none.
+fn place(cid: &str) -> Place {
+    if cid.starts_with("dm:") { Place::START } else { Place { mg: 2, pm: Digest([0x77; 32]) } }
 }
 
 fn device(keys: &BTreeMap<String, B64Vec>, name: &str, dev: u8, options: BundleOptions) -> Device {

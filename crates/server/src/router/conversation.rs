@@ -9,7 +9,7 @@ use chat_protocol::{
     header::{MemberHeader, MemberOperation},
     hub::{EpochHead, Head},
     id::{Digest, KeyId},
-    members::{MemberList, Membership},
+    members::{MemberList, Membership, Place},
     name::{ConversationId, ConversationKind, UserName},
 };
 
@@ -117,6 +117,8 @@ pub struct Conversation {
     pub log: Option<LogId>,
     /// The members of a room, or of a feed.
     pub membership: Option<Membership>,
+    /// The digest of every link.
+    links: Vec<Digest>,
     /// The newest epoch first, then those it replaced.
     pub epochs: VecDeque<Epoch>,
     /// Its last position.
@@ -143,6 +145,7 @@ impl Conversation {
             cid,
             log,
             membership,
+            links: Vec::new(),
             epochs: VecDeque::new(),
             newest: 0,
             topic: String::new(),
@@ -159,6 +162,7 @@ impl Conversation {
         let Some(membership) = &mut self.membership else { return };
         let was_in = membership.contains(&link.who);
         membership.apply(link, digest);
+        self.links.push(digest);
         match link.op {
             MemberOperation::Leave | MemberOperation::Remove if was_in => {
                 self.gone.insert(link.who.clone(), link.mg);
@@ -168,6 +172,13 @@ impl Conversation {
             }
             MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role => {}
         }
+    }
+
+    /// Whether a place is on its chain (rule R33).
+    pub(super) fn has_place(&self, place: Place) -> bool {
+        let Some(before) = place.mg.checked_sub(1) else { return place == Place::START };
+        let link = usize::try_from(before).ok().and_then(|at| self.links.get(at));
+        link == Some(&place.pm)
     }
 
     /// The newest epoch.

@@ -6,6 +6,7 @@ use chat_protocol::{
     code,
     header::KeyHeader,
     id::Digest,
+    members::Place,
     name::{ConversationId, ConversationKind},
 };
 
@@ -40,6 +41,12 @@ impl Router {
         let conversation = self.conversations.get(cid).unwrap_or(&fresh);
         if let Some(decision) = self.compare(conversation, header, upload.e) {
             return decision;
+        }
+        if !conversation.has_place(Place { mg: header.mg, pm: header.pm }) {
+            let reason = "the membership that this key names is not the one kept here";
+            return Decision::Refuse(
+                Refusal::new(code::MEMBERS, reason).with_head(conversation.head()),
+            );
         }
         let lines = self.lines_of(&upload.members);
         if let Some(problem) = self.lines_problem(now_ms, conversation, &lines, upload) {

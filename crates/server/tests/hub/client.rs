@@ -465,6 +465,8 @@ impl Client {
             eid: Nonce16(random()),
             g,
             pe: before.map_or(Digest::ZERO, |before| before.e),
+            mg: 0,
+            pm: Digest::ZERO,
             kc: Digest(random()),
             mh: members.hash(),
             ts: now_ms(),

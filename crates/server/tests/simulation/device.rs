@@ -141,7 +141,8 @@ impl DeviceActor {
     async fn live(&mut self) -> Result<(), Died> {
         let device = keys::device(self.index, self.disk.generation);
         let rows = self.disk.rows.rows();
-        let mut endpoint = Endpoint::new(device, &rows, keys::bundle_cache()).unwrap();
+        let random = Box::new(self.dice.split());
+        let mut endpoint = Endpoint::new(device, &rows, keys::bundle_cache(), random).unwrap();
         self.connect_at = Instant::now();
         loop {
             self.steps(&mut endpoint)?;

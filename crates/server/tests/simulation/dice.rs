@@ -1,5 +1,7 @@
 //! Seeded randomness (SplitMix64): the same seed throws the same dice on every machine.
 
+use chat_endpoint::Random;
+
 /// A source of decisions. Each actor of a world has its own, so that one more throw of one of them
 /// does not change the others.
 #[derive(Debug, Clone)]
@@ -30,6 +32,13 @@ impl Dice {
         self.next() % 100 < chance
     }
 
+    /// Another source whose throws follow from this one's.
+    pub(crate) fn split(&mut self) -> Self {
+        let mut dice = Self(self.next());
+        dice.next();
+        dice
+    }
+
     pub(crate) fn index(&mut self, length: usize) -> usize {
         let last = u64::try_from(length.saturating_sub(1)).unwrap();
         usize::try_from(self.between(0, last)).unwrap()
@@ -37,5 +46,15 @@ impl Dice {
 
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.index(items.len())]
+    }
+}
+
+/// The random bytes of a device. They keep nothing secret here.
+impl Random for Dice {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for piece in bytes.chunks_mut(8) {
+            let throw = self.next().to_be_bytes();
+            piece.copy_from_slice(&throw[..piece.len()]);
+        }
     }
 }

@@ -21,7 +21,7 @@ use chat_protocol::header::{
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
-use chat_protocol::members::{MemberLine, MemberList};
+use chat_protocol::members::{MemberLine, MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::{Tag, label};
@@ -321,7 +321,9 @@ impl TestHub {
         let wrap_keys: Vec<_> = list.lines().iter().map(wrap).collect();
         let (cid, sk) = (ConversationId::room(&lobby()), keys.signing_id());
         let previous = self.epochs.get(&cid).map(|(head, _)| *head);
-        let parameters = EpochParameters { cid, from: user.clone(), sk, previous, ts: self.now };
+        let from = user.clone();
+        let place = Place::START;
+        let parameters = EpochParameters { cid, from, sk, previous, place, ts: self.now };
         let key = zeroize::Zeroizing::new(crypto::random());
         let eid = Nonce16(crypto::random());
         let new = epoch::create(parameters, &list, &wrap_keys, &key, eid).unwrap();

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use chat_endpoint::{BundleCache, Device, Endpoint};
+use chat_endpoint::{Device, Endpoint, SystemRandom};
 use chat_protocol::crypto::{SigningKey, UnwrapKey};
 use chat_protocol::hub::HubToClient;
 use chat_protocol::id::Nonce16;
@@ -48,7 +48,7 @@ impl TestHub {
         let server = self.bundle.identity();
         let device = Device { user: user.clone(), dev, server, keys, bundle: Arc::new(bundle) };
         let endpoint =
-            Endpoint::new(device, &Vec::new(), Arc::new(BundleCache::default())).unwrap();
+            Endpoint::new(device, &Vec::new(), Arc::default(), Box::new(SystemRandom)).unwrap();
         self.peers.push(Peer::new(endpoint));
         for other in 0..index {
             self.answer(other, &HubToClient::Keys { users: vec![user.clone()] });

@@ -246,6 +246,8 @@ impl World {
             eid: Nonce16(self.id().0),
             g,
             pe: before.map_or(Digest::ZERO, |made| made.e),
+            mg: 0,
+            pm: Digest::ZERO,
             kc: Digest::ZERO,
             mh: members.hash(),
             ts: 0,

@@ -41,6 +41,8 @@ fn epoch(g: u32, hub_ms: u64) -> Proposal {
         eid: Nonce16([mark; 16]),
         g,
         pe: Digest::ZERO,
+        mg: 0,
+        pm: Digest::ZERO,
         kc: Digest::ZERO,
         mh: members.hash(),
         ts: 0,
