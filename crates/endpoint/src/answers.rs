@@ -36,7 +36,7 @@ impl Endpoint {
             HubToClient::Ack { id, position, kept, .. } => self.on_ack(id, position, kept),
             HubToClient::Noack { stage, id, code, reason, head, .. } => {
                 if let Some(head) = &head {
-                    self.note_head(head);
+                    self.note_hub_head(now_ms, head);
                 }
                 let refusal = Refusal { stage, code, reason };
                 match id {
@@ -45,13 +45,14 @@ impl Endpoint {
                 }
             }
             HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
-            HubToClient::Rekey { id, head } => self.on_rekey(id, &head),
+            HubToClient::Rekey { id, head } => self.on_rekey(now_ms, id, &head),
             HubToClient::Presence { joined, left } => {
                 self.came(now_ms, Some(&joined));
                 let followed = self.followed_among(joined.iter().chain(&left));
                 self.tell(Event::Presence { joined, left, followed });
             }
-            HubToClient::Heads { heads } => self.on_heads(heads),
+            HubToClient::Heads { heads } => self.on_heads(now_ms, heads),
+            HubToClient::Reminded { id, .. } => drop(self.link.requests.remove(&id)),
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);
@@ -137,7 +138,7 @@ impl Endpoint {
     }
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
-        if self.epoch_accepted(&id) || self.order_kept(&id, position) {
+        if self.epoch_accepted(&id, position) || self.order_kept(&id, position) {
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {
@@ -271,8 +272,8 @@ impl Endpoint {
 
     /// Seals again: everything of this conversation from this counter on goes back to a draft, and
     /// waits until the answers to the frames under way have come.
-    fn on_rekey(&mut self, id: MessageId, head: &Head) {
-        self.note_head(head);
+    fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
+        self.note_hub_head(now_ms, head);
         let cid = head.cid.clone();
         if let Some(ids) = self.link.draining.get_mut(&cid) {
             ids.remove(&id);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_protocol::frame::Upload;
-use chat_protocol::hub::{ClientToHub, DropClaim, Head, Log};
+use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::{ConversationId, UserName};
 
@@ -12,6 +12,8 @@ use crate::epochs::{Arriving, Making};
 use crate::grants::GrantQuestions;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::receive::WaitingQueue;
+use crate::repair::Repair;
+use crate::rollback::Behind;
 use crate::rooms::Refresh;
 
 /// A question to the hub that waits for its answer.
@@ -25,8 +27,16 @@ pub(crate) enum Request {
     Who,
     /// Which rooms there are.
     Rooms,
+    /// What the hub forgot was told it again.
+    Remind,
     /// About the list of shared files; asked again as it was.
     Files(Box<ClientToHub>),
+}
+
+impl Request {
+    pub(crate) fn is_about_links_of(&self, cid: &ConversationId) -> bool {
+        matches!(self, Self::Members(asked) if asked == cid)
+    }
 }
 
 /// What belongs to one connection, or can be asked for again.
@@ -40,6 +50,18 @@ pub(crate) struct Link {
     pub(crate) live: bool,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
+    /// Which epoch the hub shows as current, where it has shown one or none.
+    pub(crate) epochs: BTreeMap<ConversationId, Option<EpochHead>>,
+    /// Conversations in which the hub seems to have gone back, and those in which it has.
+    pub(crate) behind: BTreeMap<ConversationId, Behind>,
+    pub(crate) went_back: BTreeSet<ConversationId>,
+    /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
+    pub(crate) fetched_anew: BTreeSet<ConversationId>,
+    pub(crate) forked: BTreeSet<ConversationId>,
+    /// Links to be handed to writers who lack them, by room and writer; and the ends of chains that the
+    /// hub was reminded of because a member had them.
+    pub(crate) repairs: BTreeMap<(ConversationId, UserName), Repair>,
+    pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
     /// Views that are up to date.
     pub(crate) views: BTreeSet<ConversationId>,
     pub(crate) refreshing: BTreeMap<ConversationId, Refresh>,
@@ -98,8 +120,10 @@ pub(crate) struct Link {
     pub(crate) grants: GrantQuestions,
     /// Times that whom one follows was asked for, without an answer yet.
     pub(crate) subscriptions_asked: u32,
-    /// Conversations of which the host was told that the hub went back.
-    pub(crate) older: BTreeSet<ConversationId>,
+    /// Who was seen with a membership that the hub does not show here.
+    pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
+    /// Rooms and writers who still seal for somebody who has gone, as the host was told.
+    pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
 }
 
 impl Endpoint {

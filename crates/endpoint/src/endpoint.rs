@@ -17,13 +17,14 @@ use indexmap::IndexMap;
 use thiserror::Error;
 
 use crate::connection::{Link, Request};
-use crate::event::{Alarm, Event, EventKey, Notification};
+use crate::event::{Event, EventKey, Notification};
 use crate::heal::Healing;
 use crate::people::{BundleCache, People};
 use crate::random::Random;
 use crate::rooms::RoomOrder;
 use crate::state::{Records, State, next_order, order_key};
 use crate::store::Change;
+use crate::views::Marks;
 
 /// Who this device is.
 #[derive(Debug, Clone)]
@@ -77,6 +78,8 @@ pub(crate) enum Slot {
     Receipt(MessageId),
     /// An epoch of ours.
     Key(MessageId),
+    /// A link of ours, by what was asked for.
+    Link(MessageId),
     /// A frame that is not kept.
     Plain,
 }
@@ -106,6 +109,7 @@ pub struct Endpoint {
     pub(crate) healing: Healing,
     /// Bytes of the frames kept for others.
     pub(crate) kept_bytes: usize,
+    pub(crate) marks: Marks,
     /// The host was told of every durable event before this one.
     heard_until: u64,
     out: Vec<Out>,
@@ -139,6 +143,7 @@ impl Endpoint {
             next_outgoing: 0,
             healing: Healing::default(),
             kept_bytes: 0,
+            marks: Marks::default(),
             heard_until: 0,
             out: Vec::new(),
             events: VecDeque::new(),
@@ -173,6 +178,7 @@ impl Endpoint {
     fn loaded(&mut self) {
         self.load_people();
         self.count_kept();
+        self.mark_all_epochs();
         self.index =
             self.state.outgoing.iter().map(|(key, outgoing)| (outgoing.id, key.clone())).collect();
         let index = &self.index;
@@ -242,11 +248,7 @@ impl Endpoint {
         self.link.since_ms = now_ms;
         self.accept_bundle(&UserName::server(), hub);
         for head in &signed_in.heads {
-            let known = self.state.conversations.get(head.cid.as_str()).and_then(|c| c.head);
-            if known.is_some_and(|known| head.epoch.is_none_or(|epoch| epoch.g < known.g)) {
-                self.rolled_back(&head.cid);
-            }
-            self.note_head(head);
+            self.note_hub_head(now_ms, head);
         }
         for room in [RoomName::lobby(), RoomName::all()] {
             let cid = ConversationId::room(&room);
@@ -257,7 +259,7 @@ impl Endpoint {
             }
         }
         self.restart_orders();
-        self.follow_all();
+        self.follow_all(now_ms);
         self.resend();
         if self.state.owed.len() > 0 {
             self.link.receipts_due = Some(now_ms);
@@ -269,15 +271,6 @@ impl Endpoint {
         self.came(now_ms, None);
         self.pump(now_ms);
         Ok(())
-    }
-
-    /// The hub knows less of a conversation than this device: it was put back to an older state, or
-    /// pretends to be. What it lost is asked for from the senders as it is missed.
-    pub(crate) fn rolled_back(&mut self, cid: &ConversationId) {
-        if self.link.older.insert(cid.clone()) {
-            let detail = format!("the server has forgotten the newest of {cid}");
-            self.alarm(Alarm::RolledBack, &UserName::server(), &detail);
-        }
     }
 
     /// The connection is gone. What was under way is sent again on the next one.
@@ -342,7 +335,7 @@ impl Endpoint {
             .chain(&self.link.receipts_due)
             .min()
             .copied();
-        due.into_iter().chain(self.heal_deadline()).min()
+        due.into_iter().chain(self.heal_deadline()).chain(self.behind_deadline()).chain(self.repair_deadline()).min()
     }
 
     /// Does what is due.
@@ -352,6 +345,8 @@ impl Endpoint {
         }
         if self.link.online {
             self.ask_for_missing(now_ms);
+            self.look_behind(now_ms);
+            self.do_repairs(now_ms);
         }
         let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);
         let over: Vec<ConversationId> =
@@ -394,6 +389,7 @@ impl Endpoint {
             Some(Request::Members(cid)) => return self.request_links(&cid),
             Some(Request::Who) => return self.who(),
             Some(Request::Rooms) => return self.rooms(),
+            Some(Request::Remind) => return,
             Some(Request::Files(question)) => return self.ask_of_files(*id, *question),
             None => {}
         }
@@ -483,6 +479,11 @@ impl Endpoint {
             Slot::Key(id) => {
                 if let Some(making) = self.link.making.get_mut(id) {
                     making.messages.insert(0, frame.clone());
+                }
+            }
+            Slot::Link(id) => {
+                if let Some(order) = self.orders.get_mut(id) {
+                    order.signed = Some(frame.clone());
                 }
             }
             Slot::Plain => {}

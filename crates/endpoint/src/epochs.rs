@@ -11,7 +11,7 @@ use chat_protocol::hub::{EpochHead, Log};
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
-use chat_protocol::members::{MemberLine, MemberList};
+use chat_protocol::members::{MemberLine, MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
@@ -22,6 +22,7 @@ use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS, RENEW_MIN_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
+use crate::views::{Maker, Voice};
 
 /// An epoch of ours that the hub has not answered yet.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Making {
 #[derive(Debug)]
 pub(crate) struct Arriving {
     header: KeyHeader,
+    /// Where the hub has put it.
+    position: u64,
     members: Vec<u8>,
 }
 
@@ -82,6 +85,7 @@ impl Endpoint {
     fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
+        let people = people.filter(|name| !self.is_struck(cid, name));
         MemberList::new(people.flat_map(|name| self.lines_of(now_ms, name)))
     }
 
@@ -92,13 +96,6 @@ impl Endpoint {
             name.is_server() || (is_own && bundle.header().dev == self.device.dev)
         };
         self.people.lines(now_ms, name, is_here)
-    }
-
-    /// The newest epoch: what was delivered, or what the hub says.
-    fn known_head(&self, cid: &ConversationId) -> Option<EpochHead> {
-        let own = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
-        let hub = self.link.heads.get(cid).and_then(|head| head.epoch);
-        own.into_iter().chain(hub).max_by_key(|head| head.g)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -197,7 +194,7 @@ impl Endpoint {
         new: NewEpoch,
     ) {
         let NewEpoch { header, head, frame, wraps, chains } = new;
-        self.install(now_ms, cid, head, list.clone(), &chains);
+        self.install(now_ms, &header, head, list.clone(), &chains);
         let id = MessageId(header.eid.0);
         let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
         let making = Making { cid: cid.clone(), head, messages: uploads.clone() };
@@ -209,7 +206,7 @@ impl Endpoint {
     fn install(
         &mut self,
         now_ms: u64,
-        cid: &ConversationId,
+        header: &KeyHeader,
         head: EpochHead,
         list: MemberList,
         chains: &ChainKeys,
@@ -218,7 +215,7 @@ impl Endpoint {
             let receiving = Receiving { chain: Chain::new(ck), last: None };
             self.state.chains.put(&chain_key(&head.e, line), receiving);
         }
-        let epoch = Epoch::new(cid.clone(), head, list, &self.device.user, now_ms);
+        let epoch = Epoch::new(header, head, list, &self.device.user, now_ms);
         self.state.epochs.put(&head.e.to_string(), epoch);
     }
 
@@ -232,9 +229,10 @@ impl Endpoint {
     }
 
     /// The hub keeps our epoch: it is the current one.
-    pub(crate) fn epoch_accepted(&mut self, id: &MessageId) -> bool {
+    pub(crate) fn epoch_accepted(&mut self, id: &MessageId, position: u64) -> bool {
         let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
-        self.note_epoch(&cid, head);
+        self.epoch_stands(&head.e, position);
+        self.note_own_epoch(&cid, head);
         self.link.futile_epochs.remove(&cid);
         self.link.dirty.insert(cid);
         true
@@ -250,22 +248,14 @@ impl Endpoint {
     ) -> bool {
         let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
         if winner.is_some_and(|winner| winner.e == head.e) {
-            self.note_epoch(&cid, head);
+            self.note_own_epoch(&cid, head);
         } else {
             self.forget(&head.e);
             let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
             // The key of a race just lost is on its way; one of long ago will never come again.
             let race = winner.is_some_and(|winner| winner.g == head.g);
-            // A hub that knows of an older epoch only than this device has gone back. When it is the
-            // list of devices that is wrong, the older epoch is simply the current one.
-            let lower = !stale_view && winner.is_some_and(|winner| winner.g < head.g);
-            if lower {
-                self.rolled_back(&cid);
-            }
             if !stale_view && !held && race {
                 self.link.waiting_for_epoch.insert(cid.clone(), now_ms + EPOCH_WAIT_MS);
-            } else if lower {
-                self.link.waiting_for_epoch.insert(cid.clone(), now_ms + RENEW_MIN_MS);
             }
         }
         if stale_view {
@@ -275,17 +265,24 @@ impl Endpoint {
         true
     }
 
-    fn note_epoch(&mut self, cid: &ConversationId, head: EpochHead) {
-        let conversation = self.state.conversations.entry(cid.as_str(), Conversation::default);
-        if conversation.head.is_none_or(|known| known.g < head.g) {
-            conversation.head = Some(head);
-            self.race_is_over(cid);
-        }
+    /// The hub has put an epoch at a position of its log.
+    fn epoch_stands(&mut self, e: &Digest, position: u64) {
+        let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
+        epoch.position = Some(position);
+        let (cid, place) = (epoch.cid.clone(), epoch.place);
+        self.mark_epoch(&cid, place, position);
+    }
+
+    fn note_own_epoch(&mut self, cid: &ConversationId, head: EpochHead) {
+        let epoch = self.state.epochs.get(&head.e.to_string());
+        let pe = epoch.map_or(Digest::ZERO, |epoch| epoch.pe);
+        self.note_epoch(cid, head, pe);
     }
 
     /// A KEY frame was delivered: its parts follow.
     pub(crate) fn on_key(
         &mut self,
+        now_ms: u64,
         delivery: &Delivery,
         header: KeyHeader,
         asked: bool,
@@ -309,24 +306,28 @@ impl Endpoint {
             self.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
-        if !self.has_known(&header.cid, &header.from) {
-            // The view may be older than the key, whatever is known of it: it is fetched anew once.
-            if self.link.questioned.insert(e) {
-                self.start_refresh(&header.cid, false);
-                return Received::NeedsView;
+        match self.judge_maker(now_ms, &e, &header) {
+            Maker::Accepted => {}
+            Maker::Unknown => return Received::NeedsView,
+            Maker::NoMember => {
+                let detail = format!(
+                    "a key for {} was made by somebody who is not in it by the view it names",
+                    header.cid
+                );
+                self.alarm(Alarm::NotAMember, &header.from, &detail);
+                return Received::Done;
             }
-            if self.link.refreshing.contains_key(&header.cid) {
-                return Received::NeedsView;
-            }
-            let detail =
-                format!("a key for {} was made by somebody who never was in it", header.cid);
-            self.alarm(Alarm::BadChain, &header.from, &detail);
+        }
+        let place = Place { mg: header.mg, pm: header.pm };
+        if self.voice(&header.cid, &header.from, place, delivery.position) == Voice::Silenced {
+            self.silenced(&header.cid, &header.from);
             return Received::Done;
         }
         self.trace_received(&delivery.frame, || {
             format!("verified with key {} of {}; its wrap follows", header.sk, header.from)
         });
-        self.link.arriving.insert(e, Arriving { header, members: Vec::new() });
+        let position = delivery.position;
+        self.link.arriving.insert(e, Arriving { header, position, members: Vec::new() });
         Received::NeedsParts(e)
     }
 
@@ -378,7 +379,7 @@ impl Endpoint {
     }
 
     fn open_epoch(&mut self, now_ms: u64, e: Digest, arriving: &Arriving, wrap: Option<&Bytes>) {
-        let Arriving { header, members } = arriving;
+        let Arriving { header, members, .. } = arriving;
         let opened =
             MemberList::parse(members).map_err(|error| error.to_string()).and_then(|list| {
                 let me = list
@@ -401,7 +402,14 @@ impl Endpoint {
                 if self.current_list(now_ms, &header.cid).hash() != list.hash() {
                     self.link.views.remove(&header.cid);
                 }
-                self.install(now_ms, &header.cid, head, list, &chains);
+                for stranger in self.strangers_in(header, &list) {
+                    let (by, cid) = (&header.from, &header.cid);
+                    let detail = format!("{by} seals for {stranger}, who is no member of {cid}");
+                    self.alarm(Alarm::NotAMember, &stranger, &detail);
+                }
+                self.install(now_ms, header, head, list, &chains);
+                self.epoch_stands(&e, arriving.position);
+                self.check_audience(now_ms, (&e, &header.from), &header.cid, arriving.position);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.read_held(now_ms, &e);
             }
@@ -411,7 +419,8 @@ impl Endpoint {
                 self.renew(now_ms, &header.cid);
             }
         }
-        self.note_epoch(&header.cid, head);
+        self.note_epoch(&header.cid, head, header.pe);
+        self.suspect(now_ms, &header.cid);
         self.link.dirty.insert(header.cid.clone());
     }
 }

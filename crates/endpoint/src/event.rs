@@ -79,6 +79,9 @@ pub enum Event {
         /// It is history that this member has granted. Its position is 0.
         #[serde(default)]
         granted_by: Option<UserName>,
+        /// Its sender has gone from the room since; by the hub's word it was said before.
+        #[serde(default)]
+        gone: bool,
     },
     /// Somebody's program says something about a file; verified and opened.
     File {
@@ -463,6 +466,14 @@ pub enum Alarm {
     BadGrant,
     /// The hub has gone back to an older state.
     RolledBack,
+    /// Somebody speaks in a room that they are not in.
+    NotAMember,
+    /// Somebody still seals for a person who was removed.
+    SealsForRemoved,
+    /// A member sees another membership of a room than the hub shows here.
+    OtherView,
+    /// The hub shows a membership that contradicts the verified one.
+    Fork,
 }
 
 impl Alarm {
@@ -475,6 +486,10 @@ impl Alarm {
             Self::BadChain => "bad_chain",
             Self::BadGrant => "bad_grant",
             Self::RolledBack => "rolled_back",
+            Self::NotAMember => "not_a_member",
+            Self::SealsForRemoved => "seals_for_removed",
+            Self::OtherView => "other_view",
+            Self::Fork => "fork",
         }
     }
 }

@@ -187,7 +187,8 @@ impl Endpoint {
         delivery: &Delivery,
         header: &MessageHeader,
     ) {
-        if !self.has_known(&header.cid, &header.from) {
+        // Who is no member does not answer either.
+        if !self.people_of(&header.cid).contains(&header.from) {
             return;
         }
         let chain = ChainName::of(header);

@@ -35,13 +35,16 @@ mod pump;
 mod random;
 mod receipts;
 mod receive;
+mod repair;
 mod resend;
 mod retention;
+mod rollback;
 mod rooms;
 mod state;
 mod table;
 mod trace;
 mod veiled;
+mod views;
 
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};

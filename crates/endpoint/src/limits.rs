@@ -52,6 +52,30 @@ pub const LINK_WAIT_MS: u64 = 32;
 /// How often it is doubled: to a second.
 pub const LINK_WAIT_DOUBLINGS: u32 = 5;
 
+/// Newest links of a room whose bytes are kept, to hand them to a member or to a hub that lost them.
+/// Older ones are asked of the hub.
+pub const LINKS_KEPT_MAX: u32 = 256;
+
+/// How long the hub may show an older state before it is taken to have gone back: a node of a cluster
+/// may be behind for a moment. As long again it has to take what it was reminded of.
+pub const BEHIND_GRACE_MS: u64 = 2_000;
+
+/// Whoever reminds the hub waits a random time below this, so that not everybody does.
+pub const REMIND_WAIT_MS: u64 = 2_000;
+
+/// Whoever has links that a writer lacks waits a random time before handing them over: so many
+/// milliseconds for each member, so that in a large room not everybody does.
+pub const REPAIR_WAIT_PERSON_MS: u64 = 50;
+
+/// But at least a window of this length: the device that signed the link is first.
+pub const REPAIR_WAIT_MIN_MS: u64 = 2_000;
+
+/// And at most of this.
+pub const REPAIR_WAIT_MAX_MS: u64 = 60_000;
+
+/// Links are handed to one writer of a room once in this time.
+pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 

@@ -22,7 +22,7 @@ use crate::event::{Alarm, Event};
 pub struct BundleCache(Mutex<HashMap<[u8; 32], Bundle>>);
 
 impl BundleCache {
-    fn verify(&self, bytes: Bytes) -> Option<Bundle> {
+    pub(crate) fn verify(&self, bytes: Bytes) -> Option<Bundle> {
         let key = sha256(&bytes);
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if known.is_some() {

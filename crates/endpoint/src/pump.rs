@@ -57,6 +57,10 @@ impl Endpoint {
         if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
         }
+        // The hub is told first what it forgot of the membership.
+        if self.link.behind.contains_key(cid) && self.chain_is_behind(cid) {
+            return;
+        }
         if let Some((code, reason)) = self.cannot_send(now_ms, cid) {
             self.refuse_drafts(cid, code, &reason);
             self.link.renew.remove(cid);
@@ -137,6 +141,11 @@ impl Endpoint {
         }
         if cid.is_feed() {
             return self.cannot_copy(cid);
+        }
+        if self.link.forked.contains(cid) {
+            let reason = "the server shows another membership of this room than was seen before; take \
+                it with /room accept, or leave the room";
+            return Some((code::MEMBERS, reason.to_owned()));
         }
         (!self.people_of(cid).contains(me))
             .then(|| (code::NOT_A_MEMBER, "you are not in this room; /join it first".to_owned()))

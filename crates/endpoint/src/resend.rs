@@ -167,9 +167,9 @@ enum Found {
 
 /// Cuts a grant into messages; each stays below the size that a frame may have.
 pub(crate) fn pieces(grant: Grant) -> Vec<Grant> {
-    let Grant { entries, burnt, none } = grant;
+    let Grant { entries, burnt, none, links, bundles } = grant;
     let mut done = Vec::new();
-    let mut piece = Grant { entries: Vec::new(), burnt, none };
+    let mut piece = Grant { entries: Vec::new(), burnt, none, links, bundles };
     let mut bytes = 0;
     for mut entry in entries {
         // Too long to travel inside another frame: who asks may have it, and needs the key only.

@@ -18,7 +18,10 @@ use chat_protocol::tag::{Tag, label};
 use crate::connection::Request;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
+use crate::people::Signer;
+use crate::views::KeptLink;
 
+mod anew;
 mod kept;
 mod late;
 mod news;
@@ -26,6 +29,7 @@ mod orders;
 mod refusal;
 mod vouched;
 
+pub(crate) use anew::Struck;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
@@ -46,6 +50,8 @@ pub(crate) struct Refresh {
     pub(crate) asked: bool,
     /// Number of links that were known before.
     known: Option<u32>,
+    /// The chain is fetched from its beginning, because it does not go on from the one held here.
+    anew: bool,
 }
 
 impl Endpoint {
@@ -86,6 +92,17 @@ impl Endpoint {
         self.link.heads.insert(head.cid.clone(), head.clone());
     }
 
+    /// The hub has served links up to the end of the view.
+    pub(super) fn hub_has_shown(&mut self, cid: &ConversationId) {
+        let place = self.place_of(cid);
+        let epoch = self.known_head(cid);
+        let make = || Head { cid: cid.clone(), mg: place.mg, pm: place.pm, epoch };
+        let head = self.link.heads.entry(cid.clone()).or_insert_with(make);
+        if head.mg < place.mg {
+            (head.mg, head.pm) = (place.mg, place.pm);
+        }
+    }
+
     /// The chain of a room has grown.
     pub(crate) fn view_is_stale(&mut self, cid: &ConversationId) {
         self.link.views.remove(cid);
@@ -119,8 +136,10 @@ impl Endpoint {
     }
 
     pub(crate) fn request_links(&mut self, cid: &ConversationId) {
-        let held = self.link.refreshing.get(cid).map_or(0, |refresh| refresh.links.len());
-        let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
+        let refresh = self.link.refreshing.get(cid);
+        let held = refresh.map_or(0, |refresh| refresh.links.len());
+        let is_anew = refresh.is_some_and(|refresh| refresh.anew);
+        let known = if is_anew { 0 } else { self.place_of(cid).mg };
         let from = known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
         let id = self.request(Request::Members(cid.clone()));
         self.text(&ClientToHub::Members { id, cid: cid.clone(), from });
@@ -203,6 +222,14 @@ impl Endpoint {
             |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
         let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
         let links = std::mem::take(&mut refresh.links);
+        if std::mem::take(&mut refresh.anew) {
+            self.compare_anew(cid, &links);
+        } else if links.first().is_some_and(|link| self.is_fork(cid, link)) {
+            self.link.refreshing.remove(cid);
+            self.view_anew(cid);
+            return;
+        }
+        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
         let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let known = *refresh.known.get_or_insert(known);
         let before = self.people_of(cid);
@@ -217,6 +244,10 @@ impl Endpoint {
                     break;
                 }
             }
+        }
+        if !links.is_empty() {
+            self.mark_epochs(cid);
+            self.hub_has_shown(cid);
         }
         self.tell_news(cid, news, known == 0);
         // People who were admitted by others signed no link themselves: theirs are still missing.
@@ -234,6 +265,7 @@ impl Endpoint {
             self.start_refresh(cid, asked);
             return;
         }
+        self.settle_struck(cid);
         self.link.views.insert(cid.clone());
         self.link.viewed.push(cid.clone());
         self.epoch_is_contested(cid);
@@ -258,17 +290,32 @@ impl Endpoint {
         if link.mg < self.state.rooms.get(cid.as_str()).map_or(0, Membership::next) {
             return Ok(None);
         }
-        let signer = self.link_signer(&link, frame, later)?;
+        let fresh = Membership::new(cid.clone());
+        let room = self.state.rooms.get(cid.as_str()).unwrap_or(&fresh).clone();
+        let (link, signer) = self.check_link(&room, frame, later)?;
+        let room = self.state.rooms.entry(cid.as_str(), || Membership::new(cid.clone()));
+        room.check(&link, signer.identity).map_err(|error| error.to_string())?;
+        room.apply(&link, frame.digest(label::MEMBER));
+        self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
+        self.link.dirty.insert(cid.clone());
+        Ok(self.news(&link))
+    }
+
+    /// Who has signed a link, whose signature is verified; `later` are the links behind it.
+    pub(crate) fn check_link(
+        &mut self,
+        room: &Membership,
+        frame: &RawFrame,
+        later: &[RawFrame],
+    ) -> Result<(MemberHeader, Signer), String> {
+        let link = header(frame).ok_or("a link that is none")?;
+        let signer = self.link_signer(room, &link, frame, later)?;
         let known =
             self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
         if known.is_some_and(|identity| identity != link.ik) {
             return Err("a link names another identity than the known one".to_owned());
         }
-        let room = self.state.rooms.entry(cid.as_str(), || Membership::new(cid.clone()));
-        room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-        room.apply(&link, frame.digest(label::MEMBER));
-        self.link.dirty.insert(cid.clone());
-        Ok(self.news(&link))
+        Ok((link, signer))
     }
 
     /// Joins a room that this user is not known to be in. The number and digest of the last link

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::LastMessage;
+use chat_protocol::header::KeyHeader;
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId};
-use chat_protocol::members::{MemberList, Membership};
+use chat_protocol::members::{MemberList, Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,10 @@ use crate::outgoing::Outgoing;
 use crate::people::Pin;
 use crate::resend::KeptSent;
 use crate::retention::Claimed;
-use crate::rooms::KeptOrder;
+use crate::rooms::{KeptOrder, Struck};
 use crate::store::Change;
 use crate::table::Table;
+use crate::views::KeptLink;
 
 /// Stored rows: key and value.
 pub type Records = Vec<(String, Vec<u8>)>;
@@ -39,6 +41,12 @@ pub(crate) struct Receiving {
 pub(crate) struct Epoch {
     pub(crate) cid: ConversationId,
     pub(crate) head: EpochHead,
+    /// The epoch before it, by its maker's word.
+    pub(crate) pe: Digest,
+    /// The membership that its list was made from.
+    pub(crate) place: Place,
+    /// Where the hub has put it; nothing while it has not answered.
+    pub(crate) position: Option<u64>,
     members: String,
     #[serde(skip)]
     pub(crate) list: MemberList,
@@ -51,7 +59,7 @@ pub(crate) struct Epoch {
 
 impl Epoch {
     pub(crate) fn new(
-        cid: ConversationId,
+        header: &KeyHeader,
         head: EpochHead,
         list: MemberList,
         me: &UserName,
@@ -59,7 +67,9 @@ impl Epoch {
     ) -> Self {
         let members = String::from_utf8_lossy(list.as_bytes()).into_owned();
         let others = others(&list, me);
-        Self { cid, head, members, list, others, seen_ms }
+        let place = Place { mg: header.mg, pm: header.pm };
+        let (cid, pe) = (header.cid.clone(), header.pe);
+        Self { cid, head, pe, place, position: None, members, list, others, seen_ms }
     }
 }
 
@@ -90,6 +100,9 @@ pub(crate) struct Conversation {
     /// The newest epoch known.
     pub(crate) head: Option<EpochHead>,
     pub(crate) sending: Option<Sending>,
+    /// How often the hub had gone back when that was seen.
+    #[serde(default)]
+    pub(crate) era: u64,
     /// The last message the hub has kept, and its digest.
     pub(crate) last: Option<(LastMessage, Digest)>,
 }
@@ -125,6 +138,12 @@ pub(crate) struct State {
     pub(crate) pins: Table<Pin>,
     /// By conversation.
     pub(crate) rooms: Table<Membership>,
+    /// Verified links, by room and number.
+    pub(crate) links: Table<KeptLink>,
+    /// Who is left out of what is sealed, by room and name.
+    pub(crate) struck: Table<Struck>,
+    /// Rooms of which a person takes the membership that the hub shows.
+    pub(crate) accepted: Table<bool>,
     /// Rooms this user has joined, by conversation.
     pub(crate) joined: Table<bool>,
     /// By conversation.
@@ -171,7 +190,7 @@ const EVENTS: &str = "events";
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
-            pins rooms joined conversations epochs chains outgoing receipts orders owed sent received
+            pins rooms links struck accepted joined conversations epochs chains outgoing receipts orders owed sent received
             cursors events missing dropped excused kept parked counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
@@ -185,6 +204,9 @@ impl State {
         let mut state = Self {
             pins: Table::new("pin"),
             rooms: Table::new("room"),
+            links: Table::new("link"),
+            struck: Table::new("struck"),
+            accepted: Table::new("accepted"),
             joined: Table::new("joined"),
             conversations: Table::new("conversation"),
             epochs: Table::new("epoch"),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::files::FileNote;
-use self::healing::{Counters, Grant};
+use self::healing::{Counters, Grant, LinkRequest};
 use crate::id::{Digest, MessageId, Nonce16};
 use crate::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX};
 use crate::name::RoomName;
@@ -130,7 +130,9 @@ pub enum Content {
     Outcome(Outcome),
     /// KEYREQ: send me these frames of yours again.
     KeyRequest(Counters),
-    /// GRANT: frames and their keys.
+    /// KEYREQ: what have you behind the end of my membership chain?
+    LinkRequest(LinkRequest),
+    /// GRANT: frames and their keys, or links of a chain.
     Grant(Grant),
 }
 

@@ -17,6 +17,7 @@ use crate::event::{Alarm, Event, KeptFrame};
 use crate::heal::ChainName;
 use crate::people::Signer;
 use crate::state::{chain_key, received_key};
+use crate::views::Voice;
 
 /// A message whose signature was verified and that was opened.
 pub(crate) struct Opened<'a> {
@@ -90,6 +91,7 @@ impl Endpoint {
         };
         let line =
             epoch.list.position(&header.from, &header.sk).filter(|_| epoch.cid == header.cid);
+        let place = epoch.place;
         let Some(line) = line else {
             return self.unreadable(now_ms, delivery, header, "its sender is not in its epoch");
         };
@@ -113,6 +115,12 @@ impl Endpoint {
             }
             return self.unreadable(now_ms, delivery, header, "its signature is not valid");
         }
+        let (cid, from) = (&header.cid, &header.from);
+        if self.voice(cid, from, place, delivery.position) == Voice::Silenced {
+            self.silenced(cid, from);
+            return self.unreadable(now_ms, delivery, header, "its sender was no member any more");
+        }
+        self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
     }
@@ -236,6 +244,7 @@ impl Endpoint {
                 hub_ms: delivery.hub_ms,
             }),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
+            Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
             Content::Started { re } if self.is_ours(&re, opened) => {
@@ -271,8 +280,12 @@ impl Endpoint {
             Hand::Healed(by) => (Some(by), None),
             Hand::Granted(by) => (None, Some(by)),
         };
+        let is_gone = *hand == Hand::Log
+            && !header.cid.is_direct()
+            && !self.people_of(&header.cid).contains(&header.from);
         self.tell(Event::Message {
             frame: self.keep(opened, key),
+            gone: is_gone,
             id: header.id,
             cid: header.cid.clone(),
             tag: header.t,

@@ -1,6 +1,8 @@
 //! What this user asks for in a room: each is one link of the chain, signed against the verified
 //! view, and signed again when another link came first (rule R2).
 
+use bytes::Bytes;
+use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::frame::Unsigned;
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
@@ -17,6 +19,7 @@ use super::refusal;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Event, MemberChange};
 use crate::limits::ORDER_FUTILE_MAX;
+use crate::views::KeptLink;
 
 /// What somebody can do in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +127,8 @@ pub(crate) struct RoomOrder {
     pub(super) has_view: bool,
     /// The link that is under way, and its digest.
     pub(super) flying: Option<(MemberHeader, Digest)>,
+    /// That link as it was signed.
+    pub(crate) signed: Option<Bytes>,
     /// The topic, or how long messages are kept, is under way.
     is_asked: bool,
     /// The request for the keys of whom it is about.
@@ -143,6 +148,7 @@ impl RoomOrder {
             action,
             has_view: false,
             flying: None,
+            signed: None,
             is_asked: false,
             keys: None,
             was_sent: false,
@@ -273,7 +279,7 @@ impl Endpoint {
             order.flying = Some((header, frame.digest()));
         }
         self.order_was_sent(&id);
-        self.sign(Slot::Plain, frame, Vec::new());
+        self.sign(Slot::Link(id), frame, Vec::new());
     }
 
     fn link_header(
@@ -352,6 +358,11 @@ impl Endpoint {
         // A refresh may have brought it already.
         if room.next() == header.mg && room.head() == header.pm {
             room.apply(&header, digest);
+            let signed = self.orders.get(&id).and_then(|order| order.signed.clone());
+            let frame = signed.map(|frame| B64Vec(frame.to_vec()));
+            let link = KeptLink { digest, by: header.from.clone(), frame };
+            self.keep_link(&header.cid, header.mg, link);
+            self.hub_has_shown(&header.cid);
         }
         self.link.links_lost.remove(&header.cid);
         self.order_done(&id, Some(position));

@@ -129,6 +129,8 @@ pub(crate) struct TestHub {
     pub(crate) links_offered: usize,
     /// Epochs that were uploaded, those that lost the race included.
     pub(crate) epochs_offered: usize,
+    /// Times that it was told what it forgot.
+    pub(crate) reminders: usize,
     /// What receipts have named.
     pub(crate) receipts: Vec<(MessageId, Digest)>,
     /// Messages that were lost or refused.
@@ -165,6 +167,7 @@ impl TestHub {
             seen: Vec::new(),
             links_offered: 0,
             epochs_offered: 0,
+            reminders: 0,
             receipts: Vec::new(),
             withheld: Vec::new(),
             faults: Faults::default(),

@@ -30,6 +30,7 @@ mod rules;
 mod siblings;
 #[cfg(test)]
 mod trace;
+mod views;
 
 use chat_endpoint::{Alarm, CommandOptions, Event};
 use chat_protocol::code;
@@ -273,7 +274,7 @@ fn a_key_by_somebody_who_never_was_in_the_room_is_an_alarm_and_is_not_used() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     hub.forge_key("mallory", 0);
     hub.run();
-    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::BadChain, user, .. } if user.as_str() == "mallory");
+    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::NotAMember, user, .. } if user.as_str() == "mallory");
     assert_eq!(hub.count(0, alarm), 1);
     let now = hub.now;
     hub.peers[0].endpoint.say(now, &lobby(), "among ourselves").unwrap();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files::FileNote;
-use super::healing::{Counters, Grant, GrantEntry};
+use super::healing::{Counters, Grant, GrantEntry, LinkRequest, LinkRun};
 use super::{
     ChainNotes, Command, Content, ContentError, FeedCopy, LastMessage, Outcome, OutputStream, cap,
     check_argv,
@@ -11,6 +11,7 @@ use super::{
 use crate::b64::B64Vec;
 use crate::id::{Digest, KeyId, MessageId, Nonce16};
 use crate::limits::{INTEGER_MAX, MESSAGE_TEXT_BYTES_MAX, PAD_BYTES};
+use crate::members::Place;
 use crate::name::{ConversationId, RoomName};
 use crate::tag::Tag;
 
@@ -62,6 +63,14 @@ struct Wire {
     burnt: Option<Vec<Counters>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     none: Option<Vec<Counters>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    links: Option<Vec<LinkRun>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    bundles: Option<Vec<B64Vec>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    mg: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pm: Option<Digest>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     void: Vec<(u32, Digest)>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -128,7 +137,12 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
         Content::KeyRequest(Counters { cid, e, sk, n }) => {
             (wire.cid, wire.e, wire.sk, wire.n) = (Some(cid), Some(e), Some(sk), Some(n));
         }
-        Content::Grant(Grant { entries, burnt, none }) => {
+        Content::LinkRequest(LinkRequest { cid, place }) => {
+            (wire.cid, wire.mg, wire.pm) = (Some(cid), Some(place.mg), Some(place.pm));
+        }
+        Content::Grant(Grant { entries, burnt, none, links, bundles }) => {
+            wire.links = Some(links).filter(|list| !list.is_empty());
+            wire.bundles = Some(bundles).filter(|list| !list.is_empty());
             wire.grant = Some(entries).filter(|list| !list.is_empty());
             wire.burnt = Some(burnt).filter(|list| !list.is_empty());
             wire.none = Some(none).filter(|list| !list.is_empty());
@@ -182,6 +196,7 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             code: wire.code.take().unwrap_or_default(),
             reason: wire.reason.take().unwrap_or_default(),
         }),
+        Tag::Keyreq if wire.mg.is_some() => link_request(tag, &mut wire)?,
         Tag::Keyreq => {
             let counters = Counters {
                 cid: wire.cid.take().ok_or_else(|| form("cid is missing"))?,
@@ -197,6 +212,8 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
                 entries: wire.grant.take().unwrap_or_default(),
                 burnt: wire.burnt.take().unwrap_or_default(),
                 none: wire.none.take().unwrap_or_default(),
+                links: wire.links.take().unwrap_or_default(),
+                bundles: wire.bundles.take().unwrap_or_default(),
             };
             let valid = grant.is_valid();
             Content::Grant(Some(grant).filter(|_| valid).ok_or_else(|| form("a list's length"))?)
@@ -206,6 +223,14 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
     // Whatever was not taken belongs to another tag: a reader that knows only this tag's keys
     // refuses it, so everybody does (rule R22).
     if wire == Wire::default() { Ok((content, notes)) } else { Err(form("a key of another tag")) }
+}
+
+fn link_request(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
+    let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
+    let cid = wire.cid.take().ok_or_else(|| form("cid is missing"))?;
+    let mg = wire.mg.take().ok_or_else(|| form("mg is missing"))?;
+    let pm = wire.pm.take().ok_or_else(|| form("pm is missing"))?;
+    Ok(Content::LinkRequest(LinkRequest { cid, place: Place { mg, pm } }))
 }
 
 fn text(text: String) -> Result<String, ContentError> {

@@ -21,7 +21,7 @@ use chat_protocol::header::{
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
-use chat_protocol::members::{MemberLine, MemberList, Place};
+use chat_protocol::members::{MemberLine, MemberList, Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::{Tag, label};
@@ -45,6 +45,12 @@ pub(crate) struct Faults {
     pub(crate) refuses_devices: Option<usize>,
     /// Frames in a closed epoch are delivered as well as answered with REKEY.
     pub(crate) deliver_closed: bool,
+    /// What it hides: links of a room from this number on, from a device.
+    pub(crate) hides: Vec<(usize, ConversationId, u32)>,
+    /// Messages and keys of any epoch are taken, whoever may speak.
+    pub(crate) takes_anything: bool,
+    /// What it is reminded of is thrown away.
+    pub(crate) forgets_reminders: bool,
     /// Messages are answered as stored when [`TestHub::release`] is called.
     pub(crate) hold_answers: bool,
 }
@@ -69,6 +75,7 @@ pub(crate) type Rule = Box<dyn FnMut(usize, &[u8]) -> Fate>;
 /// What a hub had at some time.
 pub(crate) struct Snapshot {
     log: Vec<Entry>,
+    rooms: std::collections::HashMap<ConversationId, (Membership, Vec<Bytes>)>,
     epochs: std::collections::HashMap<ConversationId, (EpochHead, MemberList)>,
     stored: std::collections::HashMap<(UserName, ConversationId, MessageId), (u64, Digest)>,
 }
@@ -182,12 +189,13 @@ impl TestHub {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let (log, epochs) = (self.log.clone(), self.epochs.clone());
-        Snapshot { log, epochs, stored: self.stored.clone() }
+        Snapshot { log, rooms: self.rooms.clone(), epochs, stored: self.stored.clone() }
     }
 
     /// Puts the hub back to what it had; everybody connects anew.
     pub(crate) fn roll_back(&mut self, older: &Snapshot) {
         self.log.clone_from(&older.log);
+        self.rooms.clone_from(&older.rooms);
         self.epochs.clone_from(&older.epochs);
         self.stored.clone_from(&older.stored);
         for index in 0..self.peers.len() {
@@ -322,7 +330,7 @@ impl TestHub {
         let (cid, sk) = (ConversationId::room(&lobby()), keys.signing_id());
         let previous = self.epochs.get(&cid).map(|(head, _)| *head);
         let from = user.clone();
-        let place = Place::START;
+        let place = self.rooms.get(&cid).map_or(Place::START, |(room, _)| room.place());
         let parameters = EpochParameters { cid, from, sk, previous, place, ts: self.now };
         let key = zeroize::Zeroizing::new(crypto::random());
         let eid = Nonce16(crypto::random());
