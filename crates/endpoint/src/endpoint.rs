@@ -335,7 +335,11 @@ impl Endpoint {
             .chain(&self.link.receipts_due)
             .min()
             .copied();
-        due.into_iter().chain(self.heal_deadline()).chain(self.behind_deadline()).chain(self.repair_deadline()).min()
+        due.into_iter()
+            .chain(self.heal_deadline())
+            .chain(self.behind_deadline())
+            .chain(self.repair_deadline())
+            .min()
     }
 
     /// Does what is due.

@@ -84,17 +84,13 @@ impl Endpoint {
     }
 
     /// Hands a member the links from a number on, with the bundles that verify them.
-    fn hand_over_links(
-        &mut self,
-        now_ms: u64,
-        cid: &ConversationId,
-        to: &UserName,
-        from: u32,
-    ) {
+    fn hand_over_links(&mut self, now_ms: u64, cid: &ConversationId, to: &UserName, from: u32) {
         let (mut frames, mut signers, mut room) = (Vec::new(), Vec::new(), GRANT_LINKS_BYTES_MAX);
         for number in from..self.place_of(cid).mg {
             let Some(link) = self.kept_link(cid, number) else { break };
-            let Some(frame) = link.frame.clone().filter(|frame| frame.0.len() <= room) else { break };
+            let Some(frame) = link.frame.clone().filter(|frame| frame.0.len() <= room) else {
+                break;
+            };
             room -= frame.0.len();
             if !signers.contains(&link.by) {
                 signers.push(link.by.clone());

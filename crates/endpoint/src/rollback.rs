@@ -131,7 +131,6 @@ impl Endpoint {
                 backup; what it lost is told it again, and what is missing is asked for";
             self.alarm(Alarm::RolledBack, &UserName::server(), detail);
         }
-        self.link.went_back.insert(cid.clone());
         let is_chain = self.chain_is_behind(cid);
         if !is_chain && cid.is_direct() {
             // Nothing to tell: the next key goes on from what the hub shows.
@@ -141,11 +140,6 @@ impl Endpoint {
         }
         let wait = u64::from_be_bytes(self.random()) % REMIND_WAIT_MS;
         self.link.behind.insert(cid.clone(), Behind::Remind(now_ms.saturating_add(wait)));
-    }
-
-    /// Whether the hub has gone back in a conversation on this connection.
-    pub(crate) fn has_gone_back(&self, cid: &ConversationId) -> bool {
-        self.link.went_back.contains(cid)
     }
 
     /// What was seen of a conversation belongs to the time after the last alarm.
@@ -173,7 +167,8 @@ impl Endpoint {
     pub(crate) fn send_reminders(&mut self, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
         let mut room = REMIND_BYTES_MAX;
         let mut page = (Vec::new(), Vec::new());
-        let items = bundles.into_iter().map(|b| (true, b)).chain(links.into_iter().map(|l| (false, l)));
+        let items =
+            bundles.into_iter().map(|b| (true, b)).chain(links.into_iter().map(|l| (false, l)));
         for (is_bundle, item) in items {
             let bytes = item.0.len();
             if bytes > room && room < REMIND_BYTES_MAX {

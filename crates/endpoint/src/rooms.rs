@@ -90,6 +90,11 @@ impl Endpoint {
             self.view_is_stale(&head.cid);
         }
         self.link.heads.insert(head.cid.clone(), head.clone());
+        // The end of the hub's chain should lie on the one held here, or behind it.
+        let place = Place { mg: head.mg, pm: head.pm };
+        if head.mg <= known && !head.cid.is_direct() && !self.has_place(&head.cid, place) {
+            self.view_anew(&head.cid);
+        }
     }
 
     /// The hub has served links up to the end of the view.

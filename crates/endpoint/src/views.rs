@@ -167,7 +167,8 @@ impl Endpoint {
             return if is_party { Maker::Accepted } else { Maker::NoMember };
         }
         if self.has_place(cid, place) {
-            let was_in = self.state.rooms.get(cid.as_str()).is_some_and(|r| r.was_in(from, place.mg));
+            let was_in =
+                self.state.rooms.get(cid.as_str()).is_some_and(|r| r.was_in(from, place.mg));
             return if was_in { Maker::Accepted } else { Maker::NoMember };
         }
         if self.link.questioned.insert(*e) {

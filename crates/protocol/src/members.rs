@@ -151,7 +151,9 @@ impl Membership {
     pub fn was_in(&self, name: &UserName, links: u32) -> bool {
         let is_now = self.members.get(name).is_some_and(|member| member.since < links);
         let was = |stay: &Stay| stay.came < links && links <= stay.went;
-        is_now || self.cid.is_feed_of(name) || self.stays.get(name).is_some_and(|s| s.iter().any(was))
+        is_now
+            || self.cid.is_feed_of(name)
+            || self.stays.get(name).is_some_and(|s| s.iter().any(was))
     }
 
     /// The number of the last of the first `links` links by which `name` went, if there is one.

@@ -4,6 +4,7 @@
 //! here; what is asked of the worker is answered there. Each request gets one answer.
 
 mod questions;
+mod remind;
 mod upload;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_oplog::{Level, Operation, Outcome};
 use chat_protocol::{
+    b64::B64Vec,
     code,
     crypto::{VerifyingKey, sha256},
     frame::{Binary, RawFrame, VerifiedBatches},
@@ -116,7 +118,9 @@ impl Reader {
                 return Ok(());
             }
         };
-        if let ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } = &question
+        if let ClientToHub::Share { id, .. }
+        | ClientToHub::Find { id, .. }
+        | ClientToHub::Remind { id, .. } = &question
             && !self.questions.allow(Instant::now())
         {
             self.put_off(*id);
@@ -139,6 +143,9 @@ impl Reader {
             self.refuse(HubStage::Request, id, &refusal, None);
             return Ok(());
         }
+        if let ClientToHub::Remind { id, bundles, links } = question {
+            return self.remind(id, bundles, links).await;
+        }
         // A search takes longer than other questions, so it waits its turn behind them.
         let lane = match &question {
             ClientToHub::Share { .. } | ClientToHub::Find { .. } => Lane::Interactive,
@@ -146,6 +153,25 @@ impl Reader {
         };
         let request = Request::Ask(Arc::clone(&self.peer), question);
         self.send(lane, None, text.len(), request).await
+    }
+
+    /// Proves what the client says that the hub has lost, and hands it to the worker.
+    async fn remind(
+        &mut self,
+        id: MessageId,
+        bundles: Vec<B64Vec>,
+        links: Vec<B64Vec>,
+    ) -> Result<(), CloseReason> {
+        let Ok(proved) = remind::prove(&self.hub, &self.peer, bundles, links).await else {
+            self.put_off(id);
+            return Ok(());
+        };
+        for reminder in proved.reminders {
+            self.send(Lane::Control, None, 0, Request::Remind(reminder)).await?;
+        }
+        let answer = HubToClient::Reminded { id, bundles: proved.bundles, links: proved.links };
+        push_text(&self.hub.metrics, &self.peer, hub::write(&answer).into());
+        Ok(())
     }
 
     async fn binary(&mut self, bytes: Bytes) -> Result<(), CloseReason> {

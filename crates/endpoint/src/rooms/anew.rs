@@ -92,11 +92,7 @@ impl Endpoint {
         self.take_anew(cid, fresh, fork, is_decided);
     }
 
-    fn verify_anew(
-        &mut self,
-        cid: &ConversationId,
-        links: &[RawFrame],
-    ) -> Result<Fresh, String> {
+    fn verify_anew(&mut self, cid: &ConversationId, links: &[RawFrame]) -> Result<Fresh, String> {
         let mut fresh = Fresh { room: Membership::new(cid.clone()), links: Vec::new() };
         for (at, frame) in links.iter().enumerate() {
             let later = links.get(at + 1..).unwrap_or_default();
@@ -141,13 +137,16 @@ impl Endpoint {
         let lost = self.lost_links(cid, fork);
         let held = self.state.rooms.get(cid.as_str()).cloned();
         let count = self.place_of(cid).mg;
-        let struck: Vec<(UserName, UserName)> = held.iter().flat_map(|held| {
-            let stayed = fresh.room.members().keys().filter(|name| !held.contains(name));
-            stayed.filter_map(|name| {
-                let by = self.kept_link(cid, held.went_before(name, count)?)?.by.clone();
-                (by != *name).then(|| (name.clone(), by))
+        let struck: Vec<(UserName, UserName)> = held
+            .iter()
+            .flat_map(|held| {
+                let stayed = fresh.room.members().keys().filter(|name| !held.contains(name));
+                stayed.filter_map(|name| {
+                    let by = self.kept_link(cid, held.went_before(name, count)?)?.by.clone();
+                    (by != *name).then(|| (name.clone(), by))
+                })
             })
-        }).collect();
+            .collect();
         self.forget_links(cid);
         let Fresh { room, links } = fresh;
         let next = room.next();

@@ -3,7 +3,7 @@
 
 use chat_endpoint::{Alarm, Event, RoomAction};
 use chat_protocol::frame::RawFrame;
-use chat_protocol::header::Header;
+use chat_protocol::header::{Header, MemberArgument, MemberOperation};
 use chat_protocol::name::ConversationId;
 
 use crate::hub::{Fate, TestHub, name, room};
@@ -133,4 +133,100 @@ fn who_was_banned_does_not_speak() {
             assert!(shown.iter().any(|line| line.ends_with(&text)), "{makes_key}: {shown:?}");
         }
     }
+}
+
+/// Everybody says something in the room and hears everybody else.
+fn all_talk(hub: &mut TestHub, people: &[usize], round: &str) {
+    for index in people {
+        hub.say_in(*index, "crew", &format!("{round} by {index}"));
+    }
+    for reader in people {
+        let texts = hub.texts(*reader);
+        for writer in people.iter().filter(|writer| *writer != reader) {
+            let said = format!("{round} by {writer}");
+            assert!(
+                texts.iter().any(|text| text.ends_with(&said)),
+                "{reader}: {said} in {texts:?}"
+            );
+        }
+    }
+}
+
+/// Goal: after a restore from a backup everybody talks, and who was removed reads nothing.
+/// Method: the backup is from before mallory was banned; what the devices know goes back to the hub.
+#[test]
+fn a_restored_hub_is_told_what_it_forgot() {
+    let mut hub = met();
+    let older = hub.snapshot();
+    hub.act(ALICE, "crew", ban());
+    hub.say_in(ALICE, "crew", "among two");
+    hub.say_in(BOB, "crew", "yes");
+    hub.roll_back(&older);
+    hub.run();
+    all_talk(&mut hub, &[ALICE, BOB], "after the restore");
+    assert_eq!(hub.chain_length("crew"), 4, "the ban is back");
+    let read = hub.texts(MALLORY);
+    assert!(!read.iter().any(|text| text.contains("after the restore")), "{read:?}");
+    for index in [ALICE, BOB] {
+        assert_eq!(alarms(&hub, index, Alarm::RolledBack), ["server"], "one line for one restore");
+    }
+    let others = all_alarms(&hub);
+    assert!(others.iter().all(|alarm| alarm.starts_with("RolledBack")), "{others:?}");
+}
+
+/// Goal: the same, where somebody joins the older chain before anybody else is back.
+/// Method: an open room; the newcomer's link stands where the ban stood.
+#[test]
+fn a_newcomer_to_a_restored_hub_forks_nothing() {
+    let mut hub = TestHub::with(&["alice", "bob", "oliver"]);
+    hub.act(ALICE, "crew", RoomAction::Create { private: false });
+    for index in [BOB, MALLORY] {
+        hub.act(index, "crew", RoomAction::Join { create: false });
+    }
+    all_talk(&mut hub, &[ALICE, BOB, MALLORY], "before");
+    let older = hub.snapshot();
+    hub.act(ALICE, "crew", ban());
+    all_talk(&mut hub, &[ALICE, BOB], "after the ban");
+    hub.put_back(&older);
+    let carol = hub.add("carol");
+    hub.act(carol, "crew", RoomAction::Join { create: false });
+    for index in [BOB, ALICE] {
+        hub.connect(index);
+        hub.run();
+    }
+    all_talk(&mut hub, &[ALICE, BOB, carol], "after the restore");
+    assert_eq!(
+        hub.roster(BOB, "crew"),
+        ["alice", "bob", "carol"],
+        "alice has banned mallory again"
+    );
+    hub.connect(MALLORY);
+    hub.run();
+    let read = hub.texts(MALLORY);
+    assert!(!read.iter().any(|text| text.contains("after the restore")), "{read:?}");
+}
+
+/// Goal: a chain that contradicts the one seen stops the room until a person decides.
+/// Method: the hub shows bob a chain in which mallory was admitted by an admin whom bob does not know.
+#[test]
+fn a_fork_stops_until_a_person_decides() {
+    let mut hub = met();
+    let older = hub.snapshot();
+    hub.act(ALICE, "crew", RoomAction::Role { who: name("oliver"), admin: true });
+    hub.act(ALICE, "crew", RoomAction::Remove { who: name("oliver"), ban: true });
+    hub.say_in(BOB, "crew", "before");
+    hub.put_back(&older);
+    // With the hub's help mallory, who was made an admin on the branch, bans alice.
+    let role = (MemberOperation::Role, MemberArgument::Admin);
+    hub.sign_link(ALICE, "crew", role, MALLORY);
+    hub.sign_link(MALLORY, "crew", (MemberOperation::Remove, MemberArgument::Ban), ALICE);
+    hub.connect(BOB);
+    hub.run();
+    assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
+    let id = hub.say_in(BOB, "crew", "to whom?");
+    assert!(hub.answer_to(BOB, id).contains("/room accept"), "{}", hub.answer_to(BOB, id));
+    hub.peers[BOB].endpoint.accept_room(&crew());
+    hub.run();
+    let id = hub.say_in(BOB, "crew", "to those whom the server shows");
+    assert!(hub.answer_to(BOB, id).starts_with("Stored"), "{}", hub.answer_to(BOB, id));
 }

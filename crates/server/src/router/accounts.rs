@@ -28,8 +28,10 @@ pub struct Device {
     pub id: DeviceId,
     /// Its own name for itself.
     pub dev: Nonce16,
-    /// Digest of its newest bundle.
+    /// Digest and number of its newest bundle.
     pub digest: Digest,
+    /// See `digest`.
+    pub seq: u32,
     /// Its newest signing key.
     pub sk: KeyId,
     /// Its newest encryption key.
@@ -103,6 +105,7 @@ impl Account {
             id,
             dev: header.dev,
             digest: bundle.digest(),
+            seq: header.seq,
             sk: line.sk,
             ek: line.ek,
             is_agent: header.rb.is_some(),
@@ -286,6 +289,14 @@ impl Router {
         let logs =
             conversations.chain(left).chain([inbox]).filter(|(_, newest)| *newest > 0).collect();
         Plan { logs, target: self.position }
+    }
+
+    /// The last position of a log that a client means; 0 for none.
+    pub(super) fn newest_of(&self, account: &Account, log: &Log) -> u64 {
+        match log {
+            Log::Inbox => account.inbox,
+            Log::Conversation(cid) => self.conversations.get(cid).map_or(0, |c| c.newest),
+        }
     }
 
     /// The log that a client means, if it takes part in it.

@@ -194,14 +194,53 @@ impl TestHub {
 
     /// Puts the hub back to what it had; everybody connects anew.
     pub(crate) fn roll_back(&mut self, older: &Snapshot) {
+        self.put_back(older);
+        for index in 0..self.peers.len() {
+            self.connect(index);
+        }
+    }
+
+    /// The same; nobody has come back yet.
+    pub(crate) fn put_back(&mut self, older: &Snapshot) {
         self.log.clone_from(&older.log);
         self.rooms.clone_from(&older.rooms);
         self.epochs.clone_from(&older.epochs);
         self.stored.clone_from(&older.stored);
         for index in 0..self.peers.len() {
             self.disconnect(index);
-            self.connect(index);
         }
+    }
+
+    /// Appends a link to a room's chain that a device's user signs, as if they had asked for it.
+    pub(crate) fn sign_link(
+        &mut self,
+        index: usize,
+        text: &str,
+        (op, arg): (MemberOperation, MemberArgument),
+        who: usize,
+    ) {
+        let device = self.peers[index].endpoint.device().clone();
+        let other = self.peers[who].endpoint.device().clone();
+        let cid = ConversationId::room(&super::room(text));
+        let (room, links) = self.rooms.get_mut(&cid).unwrap();
+        let link = MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid,
+            from: device.user,
+            sk: device.keys.signing_id(),
+            op,
+            who: other.user,
+            ik: other.bundle.identity(),
+            arg,
+            mg: room.next(),
+            pm: room.head(),
+            id: MessageId(crypto::random()),
+            ts: self.now,
+        };
+        let frame = Unsigned::new(label::MEMBER, link.to_bytes(), Vec::new());
+        room.apply(&link, frame.digest());
+        links.push(sign_all(&device.keys.signing, &[frame]).remove(0));
     }
 
     /// The newest epoch of the lobby and who it is for.

@@ -71,9 +71,7 @@ impl TestHub {
                 let links = links.unwrap_or_default();
                 let end = self.shown_to(index, &cid);
                 let links = links.iter().take(end).skip(usize::try_from(from).unwrap());
-                let links = links
-                    .map(|link| B64Vec(link.to_vec()))
-                    .collect();
+                let links = links.map(|link| B64Vec(link.to_vec())).collect();
                 self.answer(index, &HubToClient::Members { id, cid, links, more: false });
             }
             ClientToHub::Find { id, .. } | ClientToHub::Share { id, .. }
@@ -95,13 +93,7 @@ impl TestHub {
     }
 
     /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
-    fn reminded(
-        &mut self,
-        index: usize,
-        id: MessageId,
-        bundles: Vec<B64Vec>,
-        links: Vec<B64Vec>,
-    ) {
+    fn reminded(&mut self, index: usize, id: MessageId, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
         self.reminders += 1;
         let answer = HubToClient::Reminded { id, bundles: 0, links: 0 };
         self.answer(index, &answer);
