@@ -94,7 +94,9 @@ impl Lines {
                 healing::line(event)?
             }
             Event::Dropped { .. } => retention::line(self, event)?,
-            Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
+            Event::Alarm { kind, user, detail, count } => {
+                banner(kind.as_str(), user, detail, *count)
+            }
             Event::Presence { joined, left, followed } => presence(joined, left, followed)?,
             event if feeds::is_about_one(event) => return feeds::line(&self.me, event),
             Event::Joined { id, cid, .. } if full || id.is_some() => {
@@ -259,9 +261,10 @@ fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Op
 }
 
 /// Not to be overlooked between two messages.
-fn banner(kind: &str, user: &UserName, detail: &str) -> String {
+fn banner(kind: &str, user: &UserName, detail: &str, count: u32) -> String {
     let rule = "!".repeat(72);
-    format!("{rule}\n!! ALARM {kind}: {user}\n!! {}\n{rule}", sanitise::line(detail))
+    let times = if count > 1 { format!(", {count} times in a minute") } else { String::new() };
+    format!("{rule}\n!! ALARM {kind}: {user}{times}\n!! {}\n{rule}", sanitise::line(detail))
 }
 
 #[cfg(test)]
@@ -348,9 +351,10 @@ mod tests {
             kind: Alarm::KeyChanged,
             user: name("alice"),
             detail: "x\u{202e}y".to_owned(),
+            count: 3,
         };
         let banner = lines(Detail::Brief).event(&alarm).unwrap();
-        assert!(banner.contains("ALARM key_changed: alice"), "{banner}");
+        assert!(banner.contains("ALARM key_changed: alice, 3 times in a minute\n"), "{banner}");
         assert!(!banner.contains('\u{202e}'), "{banner}");
     }
 

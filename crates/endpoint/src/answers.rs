@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::content::LastMessage;
-use chat_protocol::hub::{ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles};
+use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, PersonBundles};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 
@@ -13,6 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
+use crate::pace::{is_further_person, is_further_room};
 use crate::state::Conversation;
 
 /// A final refusal by the hub.
@@ -60,33 +61,33 @@ impl Endpoint {
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Live {} => self.link.live = true,
             HubToClient::Rooms { id, rooms, more } => {
-                let known = matches!(self.link.requests.remove(&id), Some(Request::Rooms));
-                let last = rooms.last().map(|info| info.room.clone());
-                if let Some(last) = last.filter(|_| known && more) {
-                    self.more_rooms(last);
+                let Some(Request::Rooms { after }) = self.take_question(&id) else { return };
+                let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
+                let last = last.filter(|last| is_further_room(after.as_ref(), last));
+                let more = last.is_some();
+                if let Some(last) = last {
+                    self.ask_page(Request::Rooms { after: Some(last) });
                 }
                 self.tell(Event::Rooms { rooms, more });
             }
             HubToClient::Keys { users } => self.on_keys(&users),
             HubToClient::Bundles { id, people, unknown } => {
-                for (name, offered) in &people {
-                    self.accept_bundles(name, offered);
-                }
                 self.on_bundles(now_ms, &id, &people, &unknown);
             }
-            HubToClient::Members { id, cid, links, more } => {
-                if matches!(self.link.requests.remove(&id), Some(Request::Members(asked)) if asked == cid)
-                {
+            HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
+                Some(Request::Members { cid: asked, .. }) if asked == cid => {
                     self.on_members(&cid, links, more);
                     self.link.dirty.insert(cid);
                 }
-            }
+                _ => {}
+            },
             HubToClient::Who { id, people, more } => {
-                let known = matches!(self.link.requests.remove(&id), Some(Request::Who));
-                let last = people.last().map(|person| person.name.clone());
-                if known && more && last.is_some() {
-                    let id = self.request(Request::Who);
-                    self.text(&ClientToHub::Who { id, after: last });
+                let Some(Request::Who { after }) = self.take_question(&id) else { return };
+                let last = people.last().map(|person| person.name.clone()).filter(|_| more);
+                let last = last.filter(|last| is_further_person(after.as_ref(), last));
+                let more = last.is_some();
+                if let Some(last) = last {
+                    self.ask_page(Request::Who { after: Some(last) });
                 }
                 self.tell(Event::People { people, more });
             }
@@ -98,6 +99,16 @@ impl Endpoint {
         }
     }
 
+    /// The question that the hub answers; an answer without one is dropped.
+    fn take_question(&mut self, id: &MessageId) -> Option<Request> {
+        let question = self.link.requests.remove(id);
+        if question.is_none() {
+            self.unasked();
+        }
+        self.put_off_no_more(id);
+        question
+    }
+
     fn on_bundles(
         &mut self,
         now_ms: u64,
@@ -105,7 +116,11 @@ impl Endpoint {
         people: &BTreeMap<UserName, PersonBundles>,
         unknown: &[UserName],
     ) {
-        let Some(Request::Bundles { names, view }) = self.link.requests.remove(id) else { return };
+        let Some(Request::Bundles { names, view }) = self.take_question(id) else { return };
+        // Of others than were asked for nothing is kept.
+        for (name, offered) in people.iter().filter(|(name, _)| names.contains(name)) {
+            self.accept_bundles(name, offered);
+        }
         // A page holds at least one person; who did not fit is asked for again.
         let missing: Vec<UserName> = names
             .iter()
@@ -138,6 +153,7 @@ impl Endpoint {
     }
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
+        self.put_off_no_more(&id);
         if self.epoch_accepted(&id, position) || self.order_kept(&id, position) {
             return;
         }
@@ -200,6 +216,7 @@ impl Endpoint {
         refusal: Refusal,
         winner: Option<EpochHead>,
     ) {
+        self.put_off_no_more(&id);
         let stale_view = refusal.code == code::MEMBERS;
         if self.epoch_refused(now_ms, &id, winner, stale_view) {
             return;
@@ -210,7 +227,7 @@ impl Endpoint {
         if self.list_refused(id, &refusal.code, &refusal.reason) {
             return;
         }
-        if let Some(Request::Members(cid)) = self.link.requests.get(&id).cloned() {
+        if let Some(Request::Members { cid, .. }) = self.link.requests.get(&id).cloned() {
             self.link.requests.remove(&id);
             self.view_refused(&cid, &refusal.code, &refusal.reason);
             return;
@@ -273,6 +290,7 @@ impl Endpoint {
     /// Seals again: everything of this conversation from this counter on goes back to a draft, and
     /// waits until the answers to the frames under way have come.
     fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
+        self.put_off_no_more(&id);
         self.note_hub_head(now_ms, head);
         let cid = head.cid.clone();
         if let Some(ids) = self.link.draining.get_mut(&cid) {
@@ -308,11 +326,8 @@ impl Endpoint {
         {
             sending.closed = true;
         }
+        self.pace_rekey(now_ms, &cid);
         self.start_refresh(&cid, false);
-    }
-
-    fn on_retry(&mut self, now_ms: u64, id: MessageId, after_ms: u64) {
-        self.link.retries.insert(id, now_ms.saturating_add(after_ms));
     }
 
     /// A frame under way was answered.

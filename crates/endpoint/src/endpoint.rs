@@ -16,9 +16,12 @@ use chat_protocol::tag::Tag;
 use indexmap::IndexMap;
 use thiserror::Error;
 
+use crate::alarms::Alarms;
 use crate::connection::{Link, Request};
+use crate::epochs::KeyLuck;
 use crate::event::{Event, EventKey, Notification};
 use crate::heal::Healing;
+use crate::pace::Pace;
 use crate::people::{BundleCache, People};
 use crate::random::Random;
 use crate::rooms::RoomOrder;
@@ -107,6 +110,9 @@ pub struct Endpoint {
     pub(crate) index: BTreeMap<MessageId, String>,
     pub(crate) next_outgoing: u64,
     pub(crate) healing: Healing,
+    pub(crate) alarms: Alarms,
+    pub(crate) pace: Pace,
+    pub(crate) luck: KeyLuck,
     /// Bytes of the frames kept for others.
     pub(crate) kept_bytes: usize,
     pub(crate) marks: Marks,
@@ -142,6 +148,9 @@ impl Endpoint {
             index: BTreeMap::new(),
             next_outgoing: 0,
             healing: Healing::default(),
+            alarms: Alarms::default(),
+            pace: Pace::default(),
+            luck: KeyLuck::default(),
             kept_bytes: 0,
             marks: Marks::default(),
             heard_until: 0,
@@ -231,6 +240,7 @@ impl Endpoint {
         hub: &Bundle,
     ) -> Result<(), Rollback> {
         self.disconnected();
+        self.pass_time(now_ms);
         for counter in &signed_in.counters {
             let e = counter.epoch.e;
             let next = self
@@ -246,6 +256,7 @@ impl Endpoint {
         }
         self.link.online = true;
         self.link.since_ms = now_ms;
+        self.hold_rekeyed(now_ms);
         self.accept_bundle(&UserName::server(), hub);
         for head in &signed_in.heads {
             self.note_hub_head(now_ms, head);
@@ -303,6 +314,7 @@ impl Endpoint {
 
     /// Takes a text message of the hub.
     pub fn handle_text(&mut self, now_ms: u64, text: &str) {
+        self.pass_time(now_ms);
         match hub::read::<HubToClient>(text) {
             Ok(message) => self.on_text(now_ms, message),
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
@@ -312,6 +324,7 @@ impl Endpoint {
 
     /// Takes a binary message of the hub.
     pub fn handle_binary(&mut self, now_ms: u64, bytes: Bytes) {
+        self.pass_time(now_ms);
         match Binary::decode(bytes) {
             Ok(Binary::Delivery(delivery)) => self.on_delivery(now_ms, delivery),
             Ok(Binary::Upload(upload)) => self.on_upload(now_ms, upload),
@@ -335,15 +348,20 @@ impl Endpoint {
             .chain(&self.link.receipts_due)
             .min()
             .copied();
-        due.into_iter()
-            .chain(self.heal_deadline())
-            .chain(self.behind_deadline())
-            .chain(self.repair_deadline())
-            .min()
+        let more = [
+            self.heal_deadline(),
+            self.parts_deadline(),
+            self.alarm_deadline(),
+            self.behind_deadline(),
+            self.repair_deadline(),
+        ];
+        due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now_ms: u64) {
+        self.pass_time(now_ms);
+        self.parts_overdue(now_ms);
         if self.link.receipts_due.is_some_and(|due| due <= now_ms) {
             self.flush_receipts(now_ms);
         }
@@ -383,6 +401,7 @@ impl Endpoint {
         match self.link.requests.remove(id) {
             Some(Request::Bundles { names, view }) => {
                 let again = self.request_bundles(&names, view.clone());
+                self.retry_moved(id, again);
                 self.ask_moved(id, again);
                 self.order_keys_moved(id, again);
                 if let Some(cid) = view {
@@ -390,9 +409,12 @@ impl Endpoint {
                 }
                 return;
             }
-            Some(Request::Members(cid)) => return self.request_links(&cid),
-            Some(Request::Who) => return self.who(),
-            Some(Request::Rooms) => return self.rooms(),
+            Some(
+                page @ (Request::Members { .. } | Request::Who { .. } | Request::Rooms { .. }),
+            ) => {
+                let again = self.ask_page(page);
+                return self.retry_moved(id, again);
+            }
             Some(Request::Remind) => return,
             Some(Request::Files(question)) => return self.ask_of_files(*id, *question),
             None => {}

@@ -1,13 +1,14 @@
 //! Making, installing and receiving epochs (6.4, rules R1 to R4, R11, R13).
 
 mod futile;
+mod parts;
 mod race;
 
 use bytes::Bytes;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
-use chat_protocol::hub::{EpochHead, Log};
+use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
@@ -24,6 +25,8 @@ use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::{Maker, Voice};
 
+pub(crate) use parts::{KeyLuck, Parts};
+
 /// An epoch of ours that the hub has not answered yet.
 #[derive(Debug)]
 pub(crate) struct Making {
@@ -33,7 +36,7 @@ pub(crate) struct Making {
     pub(crate) messages: Vec<Bytes>,
 }
 
-/// An epoch of somebody else whose parts are arriving.
+/// An epoch of somebody else that is complete.
 #[derive(Debug)]
 pub(crate) struct Arriving {
     header: KeyHeader,
@@ -41,9 +44,6 @@ pub(crate) struct Arriving {
     position: u64,
     members: Vec<u8>,
 }
-
-/// Parts of one epoch that may come before its KEY is checked: the largest list has four pieces.
-const EARLY_PARTS_MAX: usize = 8;
 
 impl Endpoint {
     /// Whether this conversation has an epoch to send in; makes one if it has not.
@@ -197,7 +197,8 @@ impl Endpoint {
         self.install(now_ms, &header, head, list.clone(), &chains);
         let id = MessageId(header.eid.0);
         let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
-        let making = Making { cid: cid.clone(), head, messages: uploads.clone() };
+        let making =
+            Making { cid: cid.clone(), head, messages: uploads.clone() };
         self.link.making.insert(id, making);
         self.sign(Slot::Key(id), frame, uploads);
     }
@@ -246,8 +247,11 @@ impl Endpoint {
         winner: Option<EpochHead>,
         stale_view: bool,
     ) -> bool {
-        let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
+        let Some(making) = self.link.making.remove(id) else { return false };
+        let Making { cid, head, .. } = making;
         if winner.is_some_and(|winner| winner.e == head.e) {
+            // Where it stands, only the next keys will tell.
+            self.epoch_stands(&head.e, u64::MAX);
             self.note_own_epoch(&cid, head);
         } else {
             self.forget(&head.e);
@@ -298,7 +302,7 @@ impl Endpoint {
             return Received::Done;
         }
         let e = epoch::digest(&delivery.frame);
-        if self.state.epochs.get(&e.to_string()).is_some() {
+        if self.state.epochs.get(&e.to_string()).is_some() || self.state.is_gone(&e) {
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
@@ -326,46 +330,7 @@ impl Endpoint {
         self.trace_received(&delivery.frame, || {
             format!("verified with key {} of {}; its wrap follows", header.sk, header.from)
         });
-        let position = delivery.position;
-        self.link.arriving.insert(e, Arriving { header, position, members: Vec::new() });
         Received::NeedsParts(e)
-    }
-
-    /// Part of an epoch has come; with the wrap it is complete. Parts of a KEY that still waits for
-    /// its maker's bundle wait with it.
-    pub(crate) fn on_upload(&mut self, now_ms: u64, upload: Upload) {
-        let e = upload.epoch();
-        let Some(arriving) = self.link.arriving.get_mut(&e) else {
-            // A KEY that came again: nobody waits for its parts.
-            if self.state.epochs.get(&e.to_string()).is_some() {
-                return;
-            }
-            let early = self.link.early.entry(e).or_default();
-            if early.len() < EARLY_PARTS_MAX {
-                early.push(upload);
-            }
-            return;
-        };
-        match upload {
-            Upload::Members { offset, bytes, .. } => {
-                if usize::try_from(offset) == Ok(arriving.members.len()) {
-                    arriving.members.extend_from_slice(&bytes);
-                }
-            }
-            Upload::Wraps { wraps, .. } => {
-                if let Some(arriving) = self.link.arriving.remove(&e) {
-                    self.open_epoch(now_ms, e, &arriving, wraps.first());
-                    let log = Log::Conversation(arriving.header.cid.clone());
-                    self.front_done(&log);
-                    self.receive_waiting(now_ms, &log);
-                }
-            }
-        }
-    }
-
-    /// The parts that came before their KEY could be checked.
-    pub(crate) fn take_early(&mut self, e: &Digest) -> Vec<Upload> {
-        self.link.early.remove(e).unwrap_or_default()
     }
 
     /// A key did not open: the next epoch is made at once and not with the next message, so that
@@ -410,16 +375,18 @@ impl Endpoint {
                 self.install(now_ms, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.position);
                 self.check_audience(now_ms, (&e, &header.from), &header.cid, arriving.position);
+                self.key_is_open(&header.sk);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.read_held(now_ms, &e);
             }
-            Err(reason) => {
-                let detail = format!("a key for {} does not open: {reason}", header.cid);
-                self.alarm(Alarm::BadChain, &header.from, &detail);
-                self.renew(now_ms, &header.cid);
-            }
+            Err(reason) => self.key_failed(now_ms, header, &reason),
         }
-        self.note_epoch(&header.cid, head, header.pe);
+        self.pass_over_epoch(now_ms, header, e);
+    }
+
+    /// An epoch of somebody else is the newest one, whether this device can open it or not.
+    fn pass_over_epoch(&mut self, now_ms: u64, header: &KeyHeader, e: Digest) {
+        self.note_epoch(&header.cid, EpochHead { g: header.g, e }, header.pe);
         self.suspect(now_ms, &header.cid);
         self.link.dirty.insert(header.cid.clone());
     }

@@ -230,6 +230,10 @@ pub enum Event {
         user: UserName,
         /// A sentence.
         detail: String,
+        /// How many of this kind about this person are told of: those of a minute come together,
+        /// with the sentence of the last one.
+        #[serde(default = "one")]
+        count: u32,
     },
     /// Who came and went.
     Presence {
@@ -450,8 +454,12 @@ pub enum MemberChange {
     NoAdmin,
 }
 
+fn one() -> u32 {
+    1
+}
+
 /// Kinds of alarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
     /// Another identity key than the known one.

@@ -26,11 +26,11 @@ use zeroize::Zeroizing;
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, KeptFrame};
 use crate::heal::ChainName;
-use crate::limits::{GRANTS_PARKED_MAX, RECEIVED_REMEMBERED_MAX};
+use crate::limits::GRANTS_PARKED_MAX;
 use crate::people::Signer;
 use crate::receive::{Hand, Opened, fits_address, may_speak};
 use crate::resend::pieces;
-use crate::state::{chain_key, next_order, order_key, received_key};
+use crate::state::{chain_key, next_order, order_key};
 
 /// A message of the host's history, to be granted to somebody.
 #[derive(Debug, Clone)]
@@ -258,9 +258,11 @@ impl Endpoint {
         if !fits_address(&header) {
             return Verdict::Refuse("tag, conversation and recipient differ");
         }
-        let key = received_key(&header.cid, &header.from, &header.id);
-        if self.state.received.get(&key).is_some() {
+        if self.state.received(&header.cid, &header.from, &header.id).is_some() {
             self.filled(&ChainName::of(&header), header.n);
+            return Verdict::Known;
+        }
+        if self.state.is_gone(&header.e) {
             return Verdict::Known;
         }
         let healing = header.from == *by && self.is_wanted_or_awaited(&header);
@@ -408,23 +410,14 @@ impl Endpoint {
         let delivery = Delivery { position: 0, hub_ms, frame };
         let hand = Hand::Granted(by.clone());
         let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
-        self.remember_received(&header, digest);
+        self.state.remember(&header, digest);
         self.filled(&ChainName::of(&header), header.n);
         self.deliver(now_ms, &opened, content, &key);
     }
 
-    /// Remembers that a message was shown; returns whether it had not been.
-    pub(crate) fn remember_received(&mut self, header: &MessageHeader, digest: Digest) -> bool {
-        let key = received_key(&header.cid, &header.from, &header.id);
-        if self.state.received.get(&key).is_some() {
-            return false;
-        }
-        self.state.received.put(&key, B64Array(digest.0));
-        if self.state.received.len() > RECEIVED_REMEMBERED_MAX
-            && let Some(oldest) = self.state.received.first_key()
-        {
-            self.state.received.remove(&oldest);
-        }
-        true
+    /// Bytes of the granted messages that wait.
+    pub(crate) fn parked_grant_bytes(&self) -> usize {
+        let entries = self.state.parked.iter().map(|(_, parked)| &parked.entry);
+        entries.map(|entry| entry.frame.as_ref().map_or(0, |frame| frame.0.len())).sum()
     }
 }

@@ -179,8 +179,8 @@ impl Endpoint {
         self.link.online && !self.ensure_view(cid)
     }
 
-    /// A frame of an epoch whose key this device has not: it is kept, and asked for together with
-    /// what must have come before it.
+    /// A frame of an epoch whose key this device has not, with its sender's signature: it is kept,
+    /// and asked for together with what must have come before it.
     pub(crate) fn want_strange(
         &mut self,
         now_ms: u64,
@@ -193,8 +193,9 @@ impl Endpoint {
         }
         let chain = ChainName::of(header);
         let key = chain.key();
-        let next = self.state.missing.get(&key).and_then(|w| w.top).map_or(0, |top| top + 1);
-        // The counter is not verified yet, and may be any.
+        let top = self.state.missing.get(&key).and_then(|wanted| wanted.top);
+        let next = top.map_or(Some(0), |top| top.checked_add(1)).unwrap_or(u32::MAX);
+        // The counter is its sender's word, and may be any.
         let reach = u32::try_from(MISSING_COUNTERS_MAX).unwrap_or(u32::MAX);
         let before = if header.n.saturating_sub(next) < reach { next..header.n } else { 0..0 };
         let news = self.want(now_ms, chain, before.clone().chain([header.n]).collect(), false);
@@ -216,6 +217,13 @@ impl Endpoint {
             let (cid, from) = (header.cid.clone(), header.from.clone());
             self.tell(Event::Gap { cid, from, missing });
         }
+    }
+
+    /// Bytes of the frames that are kept until their key comes.
+    pub(crate) fn held_frame_bytes(&self) -> usize {
+        let wanted = self.state.missing.iter().map(|(_, wanted)| wanted);
+        let held = wanted.flat_map(|wanted| wanted.counters.values().flatten());
+        held.map(|held| held.frame.0.len()).sum()
     }
 
     /// Whether this frame is among those asked for.
@@ -294,6 +302,10 @@ impl Endpoint {
             }
         }
         self.went_on(now_ms, &chain);
+        if let Some(last) = lost.last().filter(|_| quiet) {
+            // Several messages name the same tail: this answer is the end of it.
+            self.excuse_chain(&chain, *last);
+        }
         if !lost.is_empty() && !quiet {
             let reason =
                 format!("the device of {from} has no such message, or cannot send it again");

@@ -86,12 +86,77 @@ pub const TARGET_FRESH_MS: u64 = 10_000;
 /// Messages whose receipts are still accepted, oldest forgotten first.
 pub const SENT_REMEMBERED_MAX: usize = 8_192;
 
-/// Ids of received messages that are remembered per device (rule R13), oldest forgotten first.
-pub const RECEIVED_REMEMBERED_MAX: usize = 16_384;
+/// Ids of received messages that are remembered per device (rule R13). Beyond it the oldest epoch
+/// that is no conversation's current one is forgotten whole (rule R39).
+pub const RECEIVED_REMEMBERED_MAX: usize = 65_536;
 
-/// Bytes of deliveries that may wait for a key of their sender or a view. What a hub has under way
-/// to a device before its answer comes (its outbox and the sockets' buffers) is a few megabytes.
+/// Bytes of deliveries that may wait for a key of their sender or a view, parts of their epochs
+/// included (rule R39). What a hub has under way to a device before its answer comes (its outbox and
+/// the sockets' buffers) is a few megabytes.
 pub const PARKED_BYTES_MAX: usize = 32 << 20;
+
+/// What a delivery that waits costs beside its frame: the parsed header and its place in the queue.
+pub const WAITING_OVERHEAD_BYTES: usize = 1_024;
+
+/// Logs of which it is known that something found no room. Beyond it nothing of any log is taken.
+pub const OVERFLOWED_LOGS_MAX: usize = 1_024;
+
+/// Statements of the hub that it has dropped something, which wait behind deliveries of one log. A
+/// hub makes one in a connection.
+pub const DROPS_WAITING_MAX: usize = 16;
+
+/// Conversations of which the hub's word is kept for a connection: many times what an account is in.
+pub const HEADS_MAX: usize = 16_384;
+
+/// Longest list of an epoch's devices: 5,000 lines of the longest names are below 400 KiB.
+pub const MEMBER_LIST_BYTES_MAX: usize = 512 << 10;
+
+/// How long the parts of an epoch may be missing behind its KEY. They come right behind it.
+pub const PARTS_WAIT_MS: u64 = 10_000;
+
+/// So often they are asked for on a new connection; then the key is one that does not open.
+pub const PARTS_CONNECTIONS_MAX: u32 = 2;
+
+/// KEYs whose missing parts are counted at a time; of more the parts are not asked for again.
+pub const LOST_PARTS_MAX: usize = 256;
+
+/// So many KEYs of one signing key that do not open in a row, and the next ones are not tried: each
+/// costs a private operation and a new epoch.
+pub const MAKER_FAILURES_MAX: u32 = 3;
+
+/// For this long.
+pub const MAKER_PAUSE_MS: u64 = 10 * 60 * 1000;
+
+/// Makers of KEYs that do not open who are remembered at a time.
+pub const MAKERS_MAX: usize = 1_024;
+
+/// Answers without a question that end a connection. An honest hub gives none.
+pub const UNASKED_MAX: u32 = 16;
+
+/// What the hub could not take is sent again after this time at the earliest.
+pub const RETRY_MIN_MS: u64 = 200;
+
+/// The wait is doubled each time up to this, or up to what the hub says.
+pub const RETRY_MAX_MS: u64 = 5_000;
+
+/// A conversation goes on at once when the hub first closes its epoch, and after this long when it
+/// does so again: a hub that closes every epoch must not make its clients work for it.
+pub const REKEY_MIN_MS: u64 = 2_000;
+
+/// Pages of the hub's lists that are asked for in a minute. The links of a room with 49,000 of them
+/// are so many.
+pub const PAGES_MINUTE_MAX: u32 = 1_024;
+
+/// Links of one chain that wait for bundles. When so many have come they are applied before more
+/// are asked for.
+pub const LINKS_WAITING_MAX: usize = 1_024;
+
+/// People and kinds of alarm that are told apart within a minute.
+pub const ALARMS_MINUTE_MAX: usize = 256;
+
+/// Receipts for frames that could not be verified, or came again, that may be owed or without an
+/// answer. Those for messages are not limited: each of them costs its sender one.
+pub const IDLE_RECEIPTS_MAX: usize = 4_096;
 
 /// How long after something was missed it is asked for: it may only be late.
 pub const HEAL_DELAY_MS: u64 = 300;

@@ -4,7 +4,6 @@ use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{
     self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
-use chat_protocol::hub::ClientToHub;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
@@ -178,8 +177,7 @@ impl Endpoint {
     /// Asks who has an account and who is here; answered by
     /// [`Event::People`](crate::Event::People), page after page.
     pub fn who(&mut self) {
-        let id = self.request(Request::Who);
-        self.text(&ClientToHub::Who { id, after: None });
+        self.ask_page(Request::Who { after: None });
     }
 
     /// Brings the view of a conversation up to date, whatever is known; answered by

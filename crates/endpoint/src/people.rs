@@ -14,7 +14,7 @@ use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
-use crate::event::{Alarm, Event};
+use crate::event::Alarm;
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -252,9 +252,5 @@ impl Endpoint {
             pin.bundles.push(bytes);
         }
         self.people.insert(bundle);
-    }
-
-    pub(crate) fn alarm(&mut self, kind: Alarm, user: &UserName, detail: &str) {
-        self.tell(Event::Alarm { kind, user: user.clone(), detail: detail.to_owned() });
     }
 }

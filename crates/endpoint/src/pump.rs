@@ -237,8 +237,13 @@ impl Endpoint {
 
     /// Remembers whose receipts for this message count (rule R8).
     fn remember_sent(&mut self, header: &MessageHeader, digest: Digest) {
-        let make =
-            || Sent { e: header.e, digests: Vec::new(), confirmed: Vec::new(), unread: Vec::new() };
+        let make = || Sent {
+            cid: header.cid.clone(),
+            e: header.e,
+            digests: Vec::new(),
+            confirmed: Vec::new(),
+            unread: Vec::new(),
+        };
         let sent = self.state.sent.entry(&header.id.to_string(), make);
         sent.digests.push(digest);
         sent.e = header.e;

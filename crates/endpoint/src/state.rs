@@ -18,6 +18,7 @@ use crate::grants::Parked;
 use crate::heal::Wanted;
 use crate::outgoing::Outgoing;
 use crate::people::Pin;
+use crate::received::{ReceivedIn, ReceivedIndex};
 use crate::resend::KeptSent;
 use crate::retention::Claimed;
 use crate::rooms::{KeptOrder, Struck};
@@ -58,6 +59,11 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
+    /// The epoch before it; nothing for one of ours that the hub has not answered.
+    pub(crate) fn before(&self) -> Option<Digest> {
+        self.position.map(|_| self.pe)
+    }
+
     pub(crate) fn new(
         header: &KeyHeader,
         head: EpochHead,
@@ -120,6 +126,8 @@ pub(crate) struct Owed {
 /// A message of ours that others may still confirm.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Sent {
+    /// Where it was said.
+    pub(crate) cid: ConversationId,
     /// Digests of every frame that was sealed under its id.
     pub(crate) digests: Vec<Digest>,
     /// The epoch it was sealed in last: its people are the recipients.
@@ -162,8 +170,13 @@ pub(crate) struct State {
     pub(crate) owed: Table<Owed>,
     /// By id.
     pub(crate) sent: Table<Sent>,
-    /// Digests of received messages by conversation, sender and id.
+    /// Digests of received messages by number of the epoch, id and sender; the epochs by number; and
+    /// the epochs that are too long ago. See [`crate::received`].
     pub(crate) received: Table<B64Array<32>>,
+    pub(crate) received_in: Table<ReceivedIn>,
+    pub(crate) gone: Table<bool>,
+    /// Made of the rows.
+    pub(crate) received_index: ReceivedIndex,
     /// Last position kept, by log.
     pub(crate) cursors: Table<u64>,
     /// Durable events by key.
@@ -190,8 +203,9 @@ const EVENTS: &str = "events";
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
-            pins rooms links struck accepted joined conversations epochs chains outgoing receipts orders owed sent received
-            cursors events missing dropped excused kept parked counters);
+            pins rooms links struck accepted joined conversations epochs chains outgoing receipts orders
+            owed sent received received_in gone cursors events missing dropped excused kept parked
+            counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
         $({ let $table = &mut $state.$name; $call; })*
@@ -217,6 +231,9 @@ impl State {
             owed: Table::new("owed"),
             sent: Table::new("sent"),
             received: Table::new("received"),
+            received_in: Table::new("received-in"),
+            gone: Table::new("gone"),
+            received_index: ReceivedIndex::default(),
             cursors: Table::new("cursor"),
             events: Table::new("event"),
             missing: Table::new("missing"),
@@ -237,6 +254,7 @@ impl State {
                 epoch.others = others(&epoch.list, me);
             }
         }
+        state.index_received();
         state.discard();
         Ok(state)
     }
@@ -285,12 +303,6 @@ pub(crate) fn next_order<V: Serialize + serde::de::DeserializeOwned>(table: &Tab
 /// A number as a key that sorts.
 pub(crate) fn order_key(order: u64) -> String {
     format!("{order:016}")
-}
-
-/// The key of a received message.
-pub(crate) fn received_key(cid: &ConversationId, from: &UserName, id: &MessageId) -> String {
-    // The id comes first: it begins with a time, so the oldest rows are the first.
-    format!("{id}/{from}/{cid}")
 }
 
 /// The key of a chain.

@@ -99,8 +99,9 @@ impl Driver {
             self.journal.rolled_back();
             self.link = Link::renewing(&self.door, self.device.clone());
         }
-        if self.endpoint.must_reconnect() && matches!(self.link, Link::Online { .. }) {
-            let reason = "more came at once than this device can hold; it asks for the rest again";
+        if let Some(reason) = self.endpoint.reconnect_reason()
+            && matches!(self.link, Link::Online { .. })
+        {
             self.lose(&ConnectError::Lost { reason: reason.to_owned() });
         }
         if let Some(goodbye) = replies.away {

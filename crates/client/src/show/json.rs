@@ -59,9 +59,9 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             fields.insert("reason".to_owned(), json!(reason));
             vec![object("unreadable", from, fields)]
         }
-        Event::Alarm { kind, user, detail } => {
-            vec![json!({"event": "alarm", "kind": kind, "user": user, "reason": detail})]
-        }
+        Event::Alarm { kind, user, detail, count } => vec![json!({
+            "event": "alarm", "kind": kind, "user": user, "reason": detail, "count": count,
+        })],
         Event::Complaint { code, reason, .. } => vec![json!({
             "event": "noack", "stage": "request", "code": code, "reason": reason,
         })],

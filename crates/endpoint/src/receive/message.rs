@@ -16,7 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
 use crate::heal::ChainName;
 use crate::people::Signer;
-use crate::state::{chain_key, received_key};
+use crate::state::chain_key;
 use crate::views::Voice;
 
 /// A message whose signature was verified and that was opened.
@@ -74,20 +74,18 @@ impl Endpoint {
         }
         let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
             if self.is_received(delivery, header) {
-                self.owe(now_ms, header, delivery.frame.digest(label::MSG), true);
+                self.owe_again(now_ms, header, delivery.frame.digest(label::MSG), true);
                 return Received::Done;
+            }
+            if self.state.is_gone(&header.e) {
+                let reason = "its epoch is too long ago; this device does not open it any more";
+                return self.unreadable(now_ms, delivery, header, reason);
             }
             // Whose it is shows in the view, which a key would have brought up to date.
             if !self.has_known(&header.cid, &header.from) && self.view_is_on_its_way(&header.cid) {
                 return Received::NeedsView;
             }
-            self.want_strange(now_ms, delivery, header);
-            return self.unreadable(
-                now_ms,
-                delivery,
-                header,
-                "its epoch was not given to this device",
-            );
+            return self.on_strange(now_ms, delivery, header, asked);
         };
         let line =
             epoch.list.position(&header.from, &header.sk).filter(|_| epoch.cid == header.cid);
@@ -105,14 +103,7 @@ impl Endpoint {
             return Received::NeedsSender;
         }
         let digest = delivery.frame.digest(label::MSG);
-        let verified =
-            delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
-        if verified.is_err() {
-            self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
-            // Somebody has changed it on its way, or made it up: its sender knows.
-            if self.receiving(header) == Some(true) {
-                self.want(now_ms, ChainName::of(header), vec![header.n], false);
-            }
+        if !self.is_by_sender(delivery, header, &signer) {
             return self.unreadable(now_ms, delivery, header, "its signature is not valid");
         }
         let (cid, from) = (&header.cid, &header.from);
@@ -123,6 +114,45 @@ impl Endpoint {
         self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
+    }
+
+    /// Whether a message was signed by this key; if not, that marks this frame, and nothing that
+    /// stands in its header counts (rule R39).
+    fn is_by_sender(
+        &mut self,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        signer: &Signer,
+    ) -> bool {
+        let verified =
+            delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
+        if verified.is_err() {
+            self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
+        }
+        verified.is_ok()
+    }
+
+    /// A message in an epoch whose key this device has not: what is missing is asked for once it is
+    /// certain whose message it is.
+    fn on_strange(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        asked: bool,
+    ) -> Received {
+        let mut reason = "its epoch was not given to this device";
+        if self.has_known(&header.cid, &header.from) {
+            match self.people.signer(&header.from, &header.sk).cloned() {
+                Some(signer) if self.is_by_sender(delivery, header, &signer) => {
+                    self.want_strange(now_ms, delivery, header);
+                }
+                Some(_) => reason = "its signature is not valid",
+                None if !asked => return Received::NeedsSender,
+                None => reason = "its sender's key is not to be had",
+            }
+        }
+        self.unreadable(now_ms, delivery, header, reason)
     }
 
     /// From the chain on: whatever comes out, the chain has moved.
@@ -175,7 +205,12 @@ impl Endpoint {
             });
         let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
         match place {
-            Some(place) => self.check_chain(now_ms, (header, delivery.position), place, &notes),
+            Some(place) => {
+                if content.is_ok() {
+                    self.check_first(header, &notes);
+                }
+                self.check_chain(now_ms, (header, delivery.position), place, &notes);
+            }
             None => self.check_strange_chain(now_ms, (header, delivery.position), &notes),
         }
         let (content, _) = match content {
@@ -192,7 +227,7 @@ impl Endpoint {
         });
         self.filled(&ChainName::of(header), header.n);
         let is_shown = self.is_other_copy_shown(header, &content);
-        if self.remember_received(header, *digest) && !is_shown {
+        if self.state.remember(header, *digest) && !is_shown {
             self.deliver(now_ms, opened, content, message_key);
         }
         self.owe(now_ms, header, *digest, true);
@@ -201,17 +236,16 @@ impl Endpoint {
 
     /// Whether this very frame was shown before.
     fn is_received(&self, delivery: &Delivery, header: &MessageHeader) -> bool {
-        let key = received_key(&header.cid, &header.from, &header.id);
-        let known = self.state.received.get(&key);
-        known.is_some_and(|known| known.0 == delivery.frame.digest(label::MSG).0)
+        let known = self.state.received(&header.cid, &header.from, &header.id);
+        known.is_some_and(|known| known == delivery.frame.digest(label::MSG))
     }
 
     /// A frame whose counter was used: the same frame again only needs its receipt again.
     fn replayed(&mut self, now_ms: u64, opened: &Opened<'_>) -> Received {
         let Opened { header, digest, .. } = opened;
-        let key = received_key(&header.cid, &header.from, &header.id);
-        if self.state.received.get(&key).is_some_and(|known| known.0 == digest.0) {
-            self.owe(now_ms, header, *digest, true);
+        let known = self.state.received(&header.cid, &header.from, &header.id);
+        if known.is_some_and(|known| known == *digest) {
+            self.owe_again(now_ms, header, *digest, true);
         } else {
             self.trace_received(&opened.delivery.frame, || "refused: its counter was used".into());
             self.alarm(Alarm::Replay, &header.from, "a message came a second time");
@@ -333,7 +367,7 @@ impl Endpoint {
         let digest = delivery.frame.digest(label::MSG);
         let (cid, from) = (header.cid.clone(), header.from.clone());
         self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });
-        self.owe(now_ms, header, digest, false);
+        self.owe_again(now_ms, header, digest, false);
         Received::Done
     }
 }

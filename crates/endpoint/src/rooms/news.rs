@@ -2,7 +2,7 @@
 //! when it has verified.
 
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::hub::{ClientToHub, Head};
+use chat_protocol::hub::Head;
 use chat_protocol::id::{Digest, KeyId};
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -23,14 +23,7 @@ pub struct Roster {
 impl Endpoint {
     /// Asks which rooms there are; answered by [`Event::Rooms`], page after page.
     pub fn rooms(&mut self) {
-        let id = self.request(Request::Rooms);
-        self.text(&ClientToHub::Rooms { id, after: None });
-    }
-
-    /// A further page of rooms.
-    pub(crate) fn more_rooms(&mut self, after: RoomName) {
-        let id = self.request(Request::Rooms);
-        self.text(&ClientToHub::Rooms { id, after: Some(after) });
+        self.ask_page(Request::Rooms { after: None });
     }
 
     /// Who is in a room by the verified view; nothing where no view was ever fetched.
@@ -57,6 +50,9 @@ impl Endpoint {
     pub(crate) fn on_heads(&mut self, now_ms: u64, heads: Vec<Head>) {
         for head in heads {
             self.note_head(&head);
+            if !self.link.heads.contains_key(&head.cid) {
+                continue;
+            }
             self.suspect(now_ms, &head.cid);
             self.follow(&head.cid);
             self.link.dirty.insert(head.cid);

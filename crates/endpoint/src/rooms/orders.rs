@@ -407,7 +407,7 @@ impl Endpoint {
     }
 
     /// Whether a link is one that an order here is waiting for.
-    pub(super) fn is_flying(&self, link: &MessageId) -> bool {
+    pub(crate) fn is_flying(&self, link: &MessageId) -> bool {
         self.order_of(link).is_some()
     }
 

@@ -2,6 +2,8 @@
 //! survives races, crashes and a hub that cheats.
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod files;

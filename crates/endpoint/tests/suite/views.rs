@@ -50,7 +50,7 @@ fn alarms(hub: &TestHub, index: usize, of: Alarm) -> Vec<String> {
 fn all_alarms(hub: &TestHub) -> Vec<String> {
     let events = hub.peers.iter().flat_map(|peer| &peer.events);
     let alarms = events.filter_map(|event| match event {
-        Event::Alarm { kind, user, detail } => Some(format!("{kind:?} {user}: {detail}")),
+        Event::Alarm { kind, user, detail, .. } => Some(format!("{kind:?} {user}: {detail}")),
         _ => None,
     });
     alarms.collect()

@@ -128,11 +128,14 @@ impl Journal {
                 reason: Some(format!("{} messages stay missing: {reason}", n.len()).into()),
                 ..self.line("message.healed")
             },
-            Event::Alarm { kind, user, detail } => Operation {
+            Event::Alarm { kind, user, detail, count } => Operation {
                 level: Level::Error,
                 peer: Some(user.as_str().into()),
                 code: Some(kind.as_str().into()),
-                reason: Some(detail.as_str().into()),
+                reason: Some(match count {
+                    0 | 1 => detail.as_str().into(),
+                    count => format!("{count} times in a minute: {detail}").into(),
+                }),
                 ..self.line("alarm")
             },
             _ => self.line("event"),

@@ -440,9 +440,9 @@ impl Emulated {
     fn log(&self, event: &Event) {
         let client = self.number + 1;
         match event {
-            Event::Alarm { kind, user, detail } => {
+            Event::Alarm { kind, user, detail, count } => {
                 let kind = kind.as_str();
-                tracing::warn!(client, kind, %user, detail, "alarm");
+                tracing::warn!(client, kind, %user, detail, count, "alarm");
             }
             Event::Gap { from, missing, .. } => {
                 tracing::warn!(client, %from, ?missing, "gap");

@@ -51,6 +51,12 @@ pub(crate) struct Faults {
     pub(crate) takes_anything: bool,
     /// What it is reminded of is thrown away.
     pub(crate) forgets_reminders: bool,
+    /// Every message is answered with REKEY.
+    pub(crate) closes_all: bool,
+    /// So many times the wrap of a KEY is held back from everybody.
+    pub(crate) lose_wraps: usize,
+    /// Answers about bundles are given when [`TestHub::release_bundles`] is called.
+    pub(crate) hold_bundles: bool,
     /// Messages are answered as stored when [`TestHub::release`] is called.
     pub(crate) hold_answers: bool,
 }
@@ -150,6 +156,14 @@ impl TestHub {
         }
     }
 
+    /// Gives the answers about bundles, and holds none from now on.
+    pub(crate) fn release_bundles(&mut self) {
+        self.faults.hold_bundles = false;
+        for (index, answer) in std::mem::take(&mut self.held_bundles) {
+            self.answer(index, &answer);
+        }
+    }
+
     /// The same, the newest first.
     pub(crate) fn release_backwards(&mut self) {
         self.held.reverse();
@@ -164,6 +178,22 @@ impl TestHub {
 
     /// Takes a user out of the lobby by the user's own signature, and tells nobody.
     pub(crate) fn leave(&mut self, index: usize) {
+        self.link_by(index, MemberOperation::Leave);
+    }
+
+    /// The same back into it.
+    pub(crate) fn come_back(&mut self, index: usize) {
+        self.link_by(index, MemberOperation::Join);
+    }
+
+    /// The frames of the log that are for a device.
+    pub(crate) fn frames_for(&self, index: usize) -> Vec<Bytes> {
+        let device = self.device_of(index);
+        let entries = self.log.iter().filter(|entry| entry.recipients.contains(&device));
+        entries.map(|entry| entry.frame.clone()).collect()
+    }
+
+    fn link_by(&mut self, index: usize, op: MemberOperation) {
         let device = self.peers[index].endpoint.device().clone();
         let cid = ConversationId::room(&lobby());
         let (room, links) = self.rooms.get_mut(&cid).unwrap();
@@ -173,7 +203,7 @@ impl TestHub {
             cid,
             from: device.user.clone(),
             sk: device.keys.signing_id(),
-            op: MemberOperation::Leave,
+            op,
             who: device.user,
             ik: device.bundle.identity(),
             arg: MemberArgument::None,

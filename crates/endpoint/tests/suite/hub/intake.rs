@@ -16,6 +16,7 @@ use chat_protocol::hub::{
     self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
 };
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::{Tag, label};
@@ -24,7 +25,7 @@ use chat_protocol::{code, envelope, epoch};
 use super::{Entry, Pending, TestHub};
 
 /// One less to come of a fault.
-fn take_one(left: &mut usize) -> bool {
+pub(super) fn take_one(left: &mut usize) -> bool {
     let due = *left > 0;
     *left = left.saturating_sub(1);
     due
@@ -64,15 +65,22 @@ impl TestHub {
                         people.insert(user, PersonBundles { version, bundles: newer });
                     }
                 }
-                self.answer(index, &HubToClient::Bundles { id, people, unknown });
+                let answer = HubToClient::Bundles { id, people, unknown };
+                if self.faults.hold_bundles {
+                    self.held_bundles.push((index, answer));
+                } else {
+                    self.answer(index, &answer);
+                }
             }
             ClientToHub::Members { id, cid, from } => {
                 let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
                 let links = links.unwrap_or_default();
-                let end = self.shown_to(index, &cid);
-                let links = links.iter().take(end).skip(usize::try_from(from).unwrap());
-                let links = links.map(|link| B64Vec(link.to_vec())).collect();
-                self.answer(index, &HubToClient::Members { id, cid, links, more: false });
+                let links: Vec<_> = links.iter().take(self.shown_to(index, &cid)).collect();
+                let links = links.get(usize::try_from(from).unwrap()..).unwrap_or_default();
+                let more = links.len() > PAGE_ITEMS_MAX;
+                let links = links.iter().take(PAGE_ITEMS_MAX).map(|link| B64Vec(link.to_vec()));
+                let links = links.collect();
+                self.answer(index, &HubToClient::Members { id, cid, links, more });
             }
             ClientToHub::Find { id, .. } | ClientToHub::Share { id, .. }
                 if take_one(&mut self.faults.busy_questions) =>
@@ -222,7 +230,7 @@ impl TestHub {
             self.closed = Some(header.e);
         }
         let closed = self.closed == Some(header.e) || current != Some(header.e);
-        let closed = closed && !self.faults.takes_anything;
+        let closed = closed && !self.faults.takes_anything || self.faults.closes_all;
         if !closed {
             self.stored.insert(key, (0, digest));
         }

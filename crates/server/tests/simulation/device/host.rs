@@ -139,7 +139,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         Event::Dropped { cid, messages, .. } => {
             Some(Fact::Dropped { at: me, place: cid.to_string(), messages })
         }
-        Event::Alarm { kind, user, detail } => {
+        Event::Alarm { kind, user, detail, .. } => {
             trouble(me, format!("alarm {} about {user}: {detail}", kind.as_str()))
         }
         Event::Complaint { code, reason, .. } => {
