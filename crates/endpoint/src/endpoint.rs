@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::connection::{Link, Request};
 use crate::event::{Alarm, Event, EventKey, Notification};
 use crate::heal::Healing;
+use crate::offers::Offers;
 use crate::people::{BundleCache, People};
 use crate::random::Random;
 use crate::rooms::RoomOrder;
@@ -95,6 +96,7 @@ pub struct Endpoint {
     pub(crate) state: State,
     pub(crate) people: People,
     pub(crate) bundles: Arc<BundleCache>,
+    pub(crate) offers: Offers,
     pub(crate) verified: VerifiedBatches,
     pub(crate) link: Link,
     /// What was asked for in rooms, by the id of the asking and in the order of it: ids of one
@@ -132,6 +134,7 @@ impl Endpoint {
             state,
             people: People::default(),
             bundles,
+            offers: Offers::default(),
             verified: VerifiedBatches::default(),
             link: Link::default(),
             orders: IndexMap::new(),
@@ -172,6 +175,7 @@ impl Endpoint {
     /// Derives what is not stored, and tells the host of durable events it has not heard.
     fn loaded(&mut self) {
         self.load_people();
+        self.load_offers();
         self.count_kept();
         self.index =
             self.state.outgoing.iter().map(|(key, outgoing)| (outgoing.id, key.clone())).collect();
@@ -386,6 +390,7 @@ impl Endpoint {
                 let again = self.request_bundles(&names, view.clone());
                 self.ask_moved(id, again);
                 self.order_keys_moved(id, again);
+                self.owners_moved(id, again);
                 if let Some(cid) = view {
                     self.refresh_moved(&cid, id, again);
                 }
