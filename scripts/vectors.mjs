@@ -16,6 +16,12 @@ const PATH = process.argv[2] ?? new URL('../crates/protocol/tests/vectors/envelo
 const file = JSON.parse(fs.readFileSync(PATH, 'utf8'));
 const privateKey = (keyName) => decode(file.keys[keyName]);
 
+/** A file's name: base64url of 1 to 255 bytes of UTF-8 (rule R32). */
+function fileName(value) {
+  const bytes = decode(value);
+  return bytes.length >= 1 && bytes.length <= 255 && text(decoder.decode(bytes));
+}
+
 // Headers (6.4, 6.5, rules R2, R3, R8, R9)
 const SHAPES = {
   message: {
@@ -48,6 +54,13 @@ const SHAPES = {
       v: one, t: oneOf('MEMBER'), cid: conversation, from: name, sk: kid,
       op: oneOf('create', 'join', 'admit', 'leave', 'remove', 'role'), who: name, ik: kid,
       arg: oneOf('open', 'invite', 'admin', 'member', ''), mg: U32, pm: digest, id: kid, ts: U53,
+    }),
+  },
+  offer: {
+    label: 'chat-e2e/1 share',
+    form: object({
+      v: one, t: oneOf('OFFER'), u: name, sk: kid, cid: (cid) => cid === '*' || conversation(cid), id: kid,
+      name: fileName, size: integer(16 * 2 ** 30), root: digest, ts: U53,
     }),
   },
 };
@@ -245,6 +258,18 @@ const judge = {
     const bytes = decode(sealed);
     const clear = await at('sealed', () => openGcm(decode(key), bytes.slice(0, 12), aad, bytes.slice(12)));
     if (expect) agree(decoder.decode(clear) === expect, 'the vault');
+  },
+
+  async offer({ owner, audience, id, signed, expect }) {
+    const bytes = decode(signed);
+    need(bytes.length <= 1536, 'frame');
+    const frame = readFrame(bytes);
+    need(frame.kind !== 0 && frame.body.length === 0, 'form');
+    const header = await at('header', () => canonical(frame.header, SHAPES.offer.form));
+    need(header.u === owner && header.cid === audience && header.id === id, 'place');
+    await checkSignature(frame, { from: header.u, sk: header.sk }, 'offer');
+    const found = [decoder.decode(decode(header.name)), header.size, header.root, header.ts];
+    if (expect) agree(equal(found, [expect.name, expect.size, expect.root, expect.ts]), 'the offer');
   },
 };
 

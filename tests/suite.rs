@@ -14,6 +14,7 @@ mod logs;
 mod lying_hub;
 mod machines;
 mod mailbox;
+mod offers;
 mod passwords;
 mod programs;
 mod resume;

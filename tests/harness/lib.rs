@@ -28,7 +28,7 @@ pub use http::{Response, get};
 pub use person::{person, types};
 pub use process::cpu_seconds;
 pub use program::{Finished, Lines, Program};
-pub use proxy::{Fate, Proxy, Rule};
+pub use proxy::{Fate, Proxy, Rule, TextRule};
 pub use rig::Rig;
 pub use server::Server;
 pub use terminal::Terminal;

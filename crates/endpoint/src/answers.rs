@@ -133,6 +133,7 @@ impl Endpoint {
             .collect();
         if !missing.is_empty() && !people.is_empty() {
             let again = self.request_bundles(&missing, view.clone());
+            self.owners_moved(id, again);
             if let Some(cid) = &view {
                 self.refresh_waits_for(cid, again);
             }
@@ -149,6 +150,7 @@ impl Endpoint {
             self.refresh_answered(&cid, id);
             self.link.dirty.insert(cid);
         }
+        self.owners_answered(id);
         self.senders_answered(now_ms, id);
     }
 

@@ -10,6 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::epochs::{Making, Parts};
 use crate::grants::GrantQuestions;
 use crate::limits::RENEW_OWN_MIN_MS;
+use crate::offers::Checking;
 use crate::receive::WaitingQueue;
 use crate::repair::Repair;
 use crate::rollback::Behind;
@@ -70,6 +71,10 @@ pub(crate) struct Link {
     /// Views that have just come up to date.
     pub(crate) viewed: Vec<ConversationId>,
     pub(crate) requests: BTreeMap<MessageId, Request>,
+    /// Listed offers whose owners' bundles are on their way.
+    pub(crate) checking: BTreeMap<MessageId, Checking>,
+    /// Owners of offers whose newest bundles were asked for, and came.
+    pub(crate) owners: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Epochs of ours without an answer, by `eid`.

@@ -14,6 +14,7 @@ impl Endpoint {
     pub(crate) fn on_keys(&mut self, users: &[UserName]) {
         for name in users {
             self.link.targets.remove(name);
+            self.link.owners.remove(name);
         }
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
         let stale: Vec<ConversationId> =

@@ -21,6 +21,7 @@ use crate::connection::{Link, Request};
 use crate::epochs::KeyLuck;
 use crate::event::{Event, EventKey, Notification};
 use crate::heal::Healing;
+use crate::offers::Offers;
 use crate::pace::Pace;
 use crate::people::{BundleCache, People};
 use crate::random::Random;
@@ -101,6 +102,7 @@ pub struct Endpoint {
     pub(crate) state: State,
     pub(crate) people: People,
     pub(crate) bundles: Arc<BundleCache>,
+    pub(crate) offers: Offers,
     pub(crate) verified: VerifiedBatches,
     pub(crate) link: Link,
     /// What was asked for in rooms, by the id of the asking and in the order of it: ids of one
@@ -142,6 +144,7 @@ impl Endpoint {
             state,
             people: People::default(),
             bundles,
+            offers: Offers::default(),
             verified: VerifiedBatches::default(),
             link: Link::default(),
             orders: IndexMap::new(),
@@ -186,6 +189,7 @@ impl Endpoint {
     /// Derives what is not stored, and tells the host of durable events it has not heard.
     fn loaded(&mut self) {
         self.load_people();
+        self.load_offers();
         self.count_kept();
         self.mark_all_epochs();
         self.index =
@@ -404,6 +408,7 @@ impl Endpoint {
                 self.retry_moved(id, again);
                 self.ask_moved(id, again);
                 self.order_keys_moved(id, again);
+                self.owners_moved(id, again);
                 if let Some(cid) = view {
                     self.refresh_moved(&cid, id, again);
                 }

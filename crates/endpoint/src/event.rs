@@ -12,6 +12,8 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
+use crate::offers::OfferVerdict;
+
 /// Names a durable event until the host has dealt with it; grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub u64);
@@ -356,6 +358,13 @@ pub enum Event {
         /// There are more: ask again after the last one.
         more: bool,
     },
+    /// What listed offers are worth, in the order of the question.
+    OffersChecked {
+        /// The question.
+        id: MessageId,
+        /// A verdict for each.
+        verdicts: Vec<OfferVerdict>,
+    },
     /// The hub refused a question about its list of files.
     ListRefused {
         /// The question.
@@ -386,9 +395,10 @@ impl Event {
             | Self::MemberChanged { id, .. }
             | Self::Topic { id, .. }
             | Self::Retention { id, .. } => *id,
-            Self::Shared { id, .. } | Self::Found { id, .. } | Self::ListRefused { id, .. } => {
-                Some(*id)
-            }
+            Self::Shared { id, .. }
+            | Self::Found { id, .. }
+            | Self::OffersChecked { id, .. }
+            | Self::ListRefused { id, .. } => Some(*id),
             Self::File {
                 note: FileNote::Give { re, .. } | FileNote::Refuse { re, .. }, ..
             } => Some(*re),

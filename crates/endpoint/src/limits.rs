@@ -210,3 +210,10 @@ pub const CLOCK_SKEW_MAX_MS: u64 = 5 * 60 * 1000;
 
 /// How long an agent waits with its reports when the hub has no room for them.
 pub const STORAGE_WAIT_MS: u64 = 1_000;
+
+/// Offers of files of which is remembered when they were signed, the newest first: a hub that shows an
+/// older one of them is found out. A few hundred kilobytes of rows.
+pub const OFFERS_REMEMBERED_MAX: usize = 4_096;
+
+/// Forged offers of which the host was told; after so many they are told again.
+pub const OFFERS_TOLD_MAX: usize = 1_024;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::grants::Parked;
 use crate::heal::Wanted;
+use crate::offers::SeenOffer;
 use crate::outgoing::Outgoing;
 use crate::people::Pin;
 use crate::received::{ReceivedIn, ReceivedIndex};
@@ -192,6 +193,8 @@ pub(crate) struct State {
     pub(crate) kept: Table<KeptSent>,
     /// Granted messages that wait, by order.
     pub(crate) parked: Table<Parked>,
+    /// The newest signature of each offer that was seen, by order.
+    pub(crate) offers: Table<SeenOffer>,
     /// Numbers that are never used again, by what they count.
     pub(crate) counters: Table<u64>,
 }
@@ -205,7 +208,7 @@ macro_rules! every_table {
         every_table!(@each $state, $table, $call;
             pins rooms links struck accepted joined conversations epochs chains outgoing receipts orders
             owed sent received received_in gone cursors events missing dropped excused kept parked
-            counters);
+            offers counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
         $({ let $table = &mut $state.$name; $call; })*
@@ -241,6 +244,7 @@ impl State {
             excused: Table::new("excused"),
             kept: Table::new("kept"),
             parked: Table::new("parked"),
+            offers: Table::new("offer"),
             counters: Table::new("counter"),
         };
         for (key, value) in records {

@@ -135,7 +135,7 @@ impl Reader {
                 Some((Some(*id), Refusal::new(code::TOO_MANY, reason)))
             }
             ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } => {
-                check_form(&question).err().map(|refusal| (Some(*id), refusal))
+                check_form(&self.peer, &question).err().map(|refusal| (Some(*id), refusal))
             }
             _ => None,
         };
@@ -405,7 +405,7 @@ fn check_clock(message: &MessageHeader, now: u64) -> Result<(), Refusal> {
 fn bad_header(error: &HeaderError) -> Refusal {
     let code = match error {
         HeaderError::UnknownTag(_) => code::UNKNOWN_TAG,
-        HeaderError::Stage { tag: Tag::File } => code::NOT_ALLOWED,
+        HeaderError::Stage { tag: Tag::File | Tag::Offer } => code::NOT_ALLOWED,
         _ => code::MALFORMED,
     };
     Refusal::new(code, error.to_string())

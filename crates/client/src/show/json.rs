@@ -79,6 +79,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::File { .. }
         | Event::Shared { .. }
         | Event::Found { .. }
+        | Event::OffersChecked { .. }
         | Event::ListRefused { .. }
         | Event::Command { .. }
         | Event::Refreshed { .. } => Vec::new(),

@@ -13,6 +13,8 @@ mod grants;
 mod healing;
 mod hub;
 #[cfg(test)]
+mod offers;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod processes;

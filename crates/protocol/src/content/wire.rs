@@ -218,7 +218,9 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             let valid = grant.is_valid();
             Content::Grant(Some(grant).filter(|_| valid).ok_or_else(|| form("a list's length"))?)
         }
-        Tag::File | Tag::Key | Tag::Member => return Err(form("this tag seals nothing")),
+        Tag::File | Tag::Offer | Tag::Key | Tag::Member => {
+            return Err(form("this tag seals nothing"));
+        }
     };
     // Whatever was not taken belongs to another tag: a reader that knows only this tag's keys
     // refuses it, so everybody does (rule R22).

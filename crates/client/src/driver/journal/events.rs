@@ -61,6 +61,7 @@ impl Journal {
             Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
             Event::Shared { .. }
             | Event::Found { .. }
+            | Event::OffersChecked { .. }
             | Event::Presence { .. }
             | Event::People { .. }
             | Event::Rooms { .. }

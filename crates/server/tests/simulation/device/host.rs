@@ -162,6 +162,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::File { .. }
         | Event::Shared { .. }
         | Event::Found { .. }
+        | Event::OffersChecked { .. }
         | Event::ListRefused { .. } => None,
     }
 }
