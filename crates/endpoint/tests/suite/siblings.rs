@@ -1,8 +1,8 @@
 //! Two devices of one person.
 
-use chat_endpoint::{CommandOptions, Event};
+use chat_endpoint::{CommandEnd, CommandOptions, Event};
 use chat_protocol::code;
-use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::content::OutputStream;
 use chat_protocol::id::{Digest, Nonce16};
 
 use crate::hub::{TestHub, lobby, name};
@@ -80,7 +80,7 @@ fn a_command_is_for_the_device_that_is_the_agent() {
     let (of, status) = (Digest::ZERO, Some(0));
     let (code, reason) = (String::new(), String::new());
     let agent = &mut hub.peers[machine].endpoint;
-    agent.report_outcome(now, &name("bob"), Outcome { re, of, status, code, reason });
+    agent.report_outcome(now, &name("bob"), CommandEnd { re, of, status, code, reason });
     hub.run();
     assert_eq!(hub.count(1, |event| matches!(event, Event::Ended { ok: true, .. })), 1);
     assert_quiet(&hub);
@@ -100,7 +100,7 @@ fn answers_to_a_command_of_one_device_are_no_alarm_on_the_other() {
     machine.report_output(now, &name("alice"), re, OutputStream::Stdout, b"x".to_vec());
     let (of, status) = (Digest::ZERO, None);
     let (code, reason) = (code::NO_AGENT.to_owned(), "no".to_owned());
-    machine.report_outcome(now, &name("alice"), Outcome { re, of, status, code, reason });
+    machine.report_outcome(now, &name("alice"), CommandEnd { re, of, status, code, reason });
     hub.run();
     let is_heard = |event: &Event| {
         matches!(event, Event::Started { .. } | Event::Output { .. } | Event::Ended { .. })
