@@ -104,6 +104,11 @@ impl Asked {
         Self { now_ms, expires_at_ms: request.expires_at_ms, order }
     }
 
+    /// The same, for a refusal that does not deal with the number.
+    fn without_order(&self) -> Self {
+        Self { order: None, ..*self }
+    }
+
     /// Unix time in milliseconds now, of a command that arrived then.
     fn at(&self, arrived: Instant) -> u64 {
         let waited_ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -189,11 +194,12 @@ impl Agent {
             }
             (Ok(None), Arrival::Again(_)) => {
                 let lost = Refusal::new(code::INTERRUPTED, "it was given up before it started");
-                Err(self.record_refusal(&key, &asked, lost).await)
+                Err(self.record_refusal(&key, &asked.without_order(), lost).await)
             }
             (Ok(None), Arrival::TooMany) => {
                 let busy = Refusal::new(code::BUSY, "too many commands wait on this machine");
-                Err(self.record_refusal(&key, &asked, busy).await)
+                // Those before it may still be on their way to their places: they keep their turn.
+                Err(self.record_refusal(&key, &asked.without_order(), busy).await)
             }
         };
         // From here on those who asked again are answered from the journal.
