@@ -24,7 +24,7 @@ fn asked(hub: &TestHub, index: usize) -> Vec<(String, u64, Option<u64>)> {
     hub.peers[index].events.iter().filter_map(command).collect()
 }
 
-fn digest_of(hub: &TestHub, index: usize, id: MessageId) -> Digest {
+pub(crate) fn digest_of(hub: &TestHub, index: usize, id: MessageId) -> Digest {
     let of = |event: &Event| match event {
         Event::Command { id: got, digest, .. } if *got == id => Some(*digest),
         _ => None,
