@@ -345,9 +345,11 @@ function content(tag, plaintext) {
   );
   const forms = {
     TEXT: { x: (x) => text(x) && utf8(x).length <= 64 * 1024, 'veil?': (veil) => veil === true },
-    CMD: { argv: (argv) => all(text)(argv) && argv.length > 0, salt: kid, 'ms?': U53, 'bytes?': U53 },
-    OUT: { re: kid, stream: oneOf('started', 'stdout', 'stderr'), 'data?': blob },
-    ACK: { re: kid, of: digest, 'st?': Number.isInteger, 'code?': text, 'reason?': text },
+    CMD: {
+      argv: (argv) => all(text)(argv) && argv.length > 0, salt: kid, no: U53, 'prev?': U53, 'ms?': U53, 'bytes?': U53,
+    },
+    OUT: { re: kid, stream: oneOf('started', 'stdout', 'stderr'), no: U53, 'data?': blob },
+    ACK: { re: kid, of: digest, outs: U53, 'st?': Number.isInteger, 'code?': text, 'reason?': text },
     KEYREQ: counters,
     GRANT: { 'grant?': some(64, granted), 'burnt?': some(16, listed), 'none?': some(16, listed) },
   };
@@ -359,6 +361,7 @@ function content(tag, plaintext) {
     throw new Error('nothing granted, or too much');
   }
   if (tag === 'OUT' && 'data' in value === (value.stream === 'started')) throw new Error('stream and data');
+  if (tag === 'CMD' && value.prev >= value.no) throw new Error('prev is not below no');
   return value;
 }
 

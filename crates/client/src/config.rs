@@ -105,6 +105,8 @@ pub enum Mode {
         target: UserName,
         /// Program and arguments; not empty, within the limits of the protocol.
         argv: Vec<String>,
+        /// Also while the same words could still start there after a refusal by the server.
+        again: bool,
     },
     /// Show who is there.
     Users,
@@ -302,7 +304,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             Mode::Send { to: recipient("send", &to)?, text, veil }
         }
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
-        (Some(Verb::Run { target, command }), None) => run(&target, command)?,
+        (Some(Verb::Run { again, target, command }), None) => run(&target, command, again)?,
         (Some(Verb::Users), None) => Mode::Users,
         (Some(Verb::Rooms), None) => Mode::Rooms,
         (Some(Verb::Find { words }), None) => Mode::Find { words },
@@ -379,7 +381,7 @@ fn recipient(verb: &'static str, to: &str) -> Result<Recipient, ConfigError> {
     user(verb, to).map(Recipient::User)
 }
 
-fn run(target: &str, argv: Vec<String>) -> Result<Mode, ConfigError> {
+fn run(target: &str, argv: Vec<String>, again: bool) -> Result<Mode, ConfigError> {
     let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
     if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX {
         return Err(ConfigError::CommandTooLong { words, bytes });
@@ -388,7 +390,7 @@ fn run(target: &str, argv: Vec<String>) -> Result<Mode, ConfigError> {
         name if name.eq_ignore_ascii_case(SERVER) => UserName::server(),
         name => user("run", name)?,
     };
-    Ok(Mode::Run { target, argv })
+    Ok(Mode::Run { target, argv, again })
 }
 
 fn user(argument: &'static str, name: &str) -> Result<UserName, ConfigError> {

@@ -89,8 +89,8 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Listen { count, limit } => {
             Box::pin(oneshot::listen::listen(common, *count, *limit)).await
         }
-        Mode::Run { target, argv } => {
-            Box::pin(oneshot::run::run(common, target, argv.clone())).await
+        Mode::Run { target, argv, again } => {
+            Box::pin(oneshot::run::run(common, target, argv.clone(), *again)).await
         }
         Mode::Rooms => Box::pin(oneshot::rooms::rooms(common)).await,
         Mode::Find { words } => Box::pin(oneshot::files::find(common, words)).await,

@@ -29,6 +29,9 @@ pub(crate) use claim::made_ms;
 /// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
 const NAMES_SHOWN_MAX: usize = 8;
 
+/// Before what nobody else can confirm.
+pub(crate) const SERVER_SAYS: &str = "the server says: ";
+
 /// How much a line for people says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
@@ -69,11 +72,27 @@ impl Lines {
             Event::Delivered { id, by, readable: false, .. } => {
                 format!("✗ {by} could not read a message{}", tail(true, id))
             }
+            Event::Delivered { id, by, refused: true, .. } => {
+                format!("✓✓ delivered to {by} although the server refused it{}", tail(true, id))
+            }
             Event::Delivered { id, by, .. } if full => {
                 format!("✓✓ delivered to {by}{}", tail(full, id))
             }
-            Event::Refused { id, code, reason } => {
-                format!("✗ NOACK {}: {}{}", line(code), line(reason), tail(full, id))
+            Event::Refused { id, code, reason, by_hub, may_start_until_ms } => {
+                let whose = if *by_hub { SERVER_SAYS } else { "" };
+                let until = may_start_until_ms.map(|until_ms| {
+                    let until = self.time(until_ms);
+                    format!("; if it went there all the same, it can start until {until}")
+                });
+                let (code, reason, until) = (line(code), line(reason), until.unwrap_or_default());
+                format!("✗ NOACK {code}: {whose}{reason}{until}{}", tail(full, id))
+            }
+            Event::Disowned { cid, from, id } => format!(
+                "· {}{from} says that the server refused a message of theirs that was shown [{id}]",
+                Self::place(cid)
+            ),
+            Event::OutputLost { re, pieces } => {
+                format!("✗ {pieces} pieces of the output are missing here{}", tail(full, re))
             }
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
             Event::Ended { re, by, ok, code, reason, .. } => {
@@ -102,8 +121,9 @@ impl Lines {
             Event::Joined { id, cid, .. } if full || id.is_some() => {
                 format!("· you are in {}", Self::place(cid).trim_end())
             }
-            Event::Complaint { code, reason, .. } => {
-                format!("✗ the server refused something: {}: {}", line(code), line(reason))
+            Event::Complaint { code, reason, by_hub, .. } => {
+                let whose = if *by_hub { SERVER_SAYS } else { "" };
+                format!("✗ {whose}{}: {}", line(code), line(reason))
             }
             event => return rooms::line(&self.me, event),
         })

@@ -60,6 +60,10 @@ impl Failure {
         match self {
             Self::Start(error) => error.exit_status(),
             Self::Stopped(error) => error.exit_status(),
+            // Asked for in vain before, and not to be asked for twice by accident.
+            Self::Send(SendError::Refused(chat_endpoint::SendError::MayStart { .. })) => {
+                ExitStatus::Refused
+            }
             Self::Send(_) | Self::Io(_) => ExitStatus::Failure,
             Self::Log(_) => ExitStatus::Storage,
             Self::NoUser => ExitStatus::Usage,

@@ -26,7 +26,7 @@ struct Refusal {
 impl Refusal {
     fn into_complaint(self) -> Event {
         let Self { stage, code, reason } = self;
-        Event::Complaint { stage, code, reason }
+        Event::Complaint { stage, code, reason, by_hub: true }
     }
 }
 
@@ -255,8 +255,18 @@ impl Endpoint {
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
         let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
+        if let Some(asked) = &outgoing.asked {
+            self.unask(asked);
+        }
+        let mut may_start_until_ms = None;
         if let Some(sealed) = &outgoing.sealed {
             self.keep_sent(&outgoing.cid, id, sealed, false);
+            if let Some(sent) = self.state.sent.get_mut(&id.to_string()) {
+                sent.refused = true;
+            }
+            if refusal.stage == HubStage::Stored {
+                may_start_until_ms = self.doubt(now_ms, &outgoing);
+            }
         }
         if let Some(sealed) = outgoing.sealed.take()
             && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
@@ -271,7 +281,7 @@ impl Endpoint {
         if outgoing.copy_of.is_some() {
             let Refusal { stage, code, reason } = refusal;
             let reason = format!("who follows you did not get a message: {reason}");
-            self.tell(Event::Complaint { stage, code, reason });
+            self.tell(Event::Complaint { stage, code, reason, by_hub: true });
             return;
         }
         if outgoing.quiet {
@@ -286,7 +296,7 @@ impl Endpoint {
             self.state.outgoing.put(&key, outgoing);
             return;
         }
-        self.tell(Event::Refused { id, code, reason });
+        self.tell(Event::Refused { id, code, reason, by_hub: true, may_start_until_ms });
     }
 
     /// Seals again: everything of this conversation from this counter on goes back to a draft, and

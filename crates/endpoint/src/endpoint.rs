@@ -457,6 +457,7 @@ impl Endpoint {
         self.pump(now_ms);
         self.note_own_expiry(now_ms);
         self.tell_healed();
+        self.settle_replies();
         self.tell_subscriptions();
         let transmits = self.take_out();
         let changes = if self.durable {
@@ -551,7 +552,7 @@ impl Endpoint {
 
     pub(crate) fn complain(&mut self, code: &str, reason: &str) {
         let (code, reason) = (code.to_owned(), reason.to_owned());
-        self.tell(Event::Complaint { stage: HubStage::Request, code, reason });
+        self.tell(Event::Complaint { stage: HubStage::Request, code, reason, by_hub: false });
     }
 
     /// Fresh random bytes: for ids, nonces and keys.

@@ -1,5 +1,7 @@
 //! What a device tells its host.
 
+mod command_text;
+
 use std::sync::Arc;
 
 use chat_protocol::b64::{B64Array, B64Vec};
@@ -110,13 +112,31 @@ pub enum Event {
         from: UserName,
         /// The identity key that stands behind the signature.
         identity: KeyId,
-        /// Whether this is the key known for that name, without an alarm.
+        /// The key that signed it: commands are numbered for each.
+        sk: KeyId,
+        /// Unix time in milliseconds at which that key expires.
+        sk_ends_ms: u64,
+        /// Whether the identity is the one known for that name, without an alarm.
         pinned: bool,
         /// What to run.
         #[serde(with = "command_text")]
         command: Command,
         /// Unix time in milliseconds after which it must not start.
         expires_ms: u64,
+    },
+    /// A command for this machine that the device has refused by itself, for its time or its sender's
+    /// keys. Its number is dealt with.
+    CommandPassed {
+        /// Who asked.
+        from: UserName,
+        /// The identity key that stands behind the signature.
+        identity: KeyId,
+        /// The key that signed it.
+        sk: KeyId,
+        /// Unix time in milliseconds at which that key expires.
+        sk_ends_ms: u64,
+        /// Its number.
+        no: u64,
     },
     /// A command of ours was started.
     Started {
@@ -133,6 +153,13 @@ pub enum Event {
         stderr: bool,
         /// Raw bytes.
         data: Vec<u8>,
+    },
+    /// Pieces of what a command of ours wrote are missing here, and are not to be had.
+    OutputLost {
+        /// The command.
+        re: MessageId,
+        /// How many.
+        pieces: u64,
     },
     /// A command of ours ended or was refused.
     Ended {
@@ -159,7 +186,10 @@ pub enum Event {
         by: UserName,
         /// Whether they could read it.
         readable: bool,
-        /// The receipt as signed; absent on a device that keeps nothing.
+        /// The hub had said that it refused it.
+        #[serde(default)]
+        refused: bool,
+        /// The receipt as signed; absent where there is none, and on a device that keeps nothing.
         receipt: Option<B64Vec>,
     },
     /// The hub keeps a message of ours durably.
@@ -183,6 +213,23 @@ pub enum Event {
         code: String,
         /// A sentence.
         reason: String,
+        /// The hub says so: it may have delivered the message all the same.
+        #[serde(default)]
+        by_hub: bool,
+        /// Of a command that the hub refused: until when it could start if it was delivered all the
+        /// same, Unix time in milliseconds.
+        #[serde(default)]
+        may_start_until_ms: Option<u64>,
+    },
+    /// Somebody says that the hub refused a message of theirs that this device has shown. Their word: a
+    /// member could invent it.
+    Disowned {
+        /// Where.
+        cid: ConversationId,
+        /// Whose.
+        from: UserName,
+        /// The message.
+        id: MessageId,
     },
     /// A message of somebody else could not be read or did not verify.
     Unreadable {
@@ -382,6 +429,8 @@ pub enum Event {
         code: String,
         /// A sentence.
         reason: String,
+        /// The hub says so; otherwise the device says it of the hub.
+        by_hub: bool,
     },
 }
 
@@ -417,12 +466,15 @@ impl Event {
             Self::Message { .. }
                 | Self::File { .. }
                 | Self::Command { .. }
+                | Self::CommandPassed { .. }
                 | Self::Started { .. }
                 | Self::Output { .. }
+                | Self::OutputLost { .. }
                 | Self::Ended { .. }
                 | Self::Delivered { .. }
                 | Self::Stored { .. }
                 | Self::Refused { .. }
+                | Self::Disowned { .. }
                 | Self::Unreadable { .. }
                 | Self::Gap { .. }
                 | Self::Dropped { .. }
@@ -432,9 +484,15 @@ impl Event {
         )
     }
 
+    /// The event for a message that this device itself does not send.
+    pub(crate) fn refused(id: MessageId, code: &str, reason: &str) -> Self {
+        let (code, reason) = (code.to_owned(), reason.to_owned());
+        Self::Refused { id, code, reason, by_hub: false, may_start_until_ms: None }
+    }
+
     /// The event for what an agent said about a command of ours.
     pub(crate) fn ended(outcome: Outcome, by: UserName, ok: bool) -> Self {
-        let Outcome { re, of: _, status, code, reason } = outcome;
+        let Outcome { re, of: _, outs: _, status, code, reason } = outcome;
         Self::Ended { re, by, ok, status, code, reason }
     }
 
@@ -492,6 +550,10 @@ pub enum Alarm {
     OtherView,
     /// The hub shows a membership that contradicts the verified one.
     Fork,
+    /// Somebody has what the hub says it has refused.
+    FalseRefusal,
+    /// A result of a command that is not the one asked for.
+    BadResult,
 }
 
 impl Alarm {
@@ -508,26 +570,8 @@ impl Alarm {
             Self::SealsForRemoved => "seals_for_removed",
             Self::OtherView => "other_view",
             Self::Fork => "fork",
-        }
-    }
-}
-
-/// A command in a durable event: the plaintext's own form.
-mod command_text {
-    use chat_protocol::content::{self, ChainNotes, Command, Content};
-    use chat_protocol::tag::Tag;
-    use serde::{Deserialize as _, Deserializer, Serializer, de, ser};
-
-    pub(super) fn serialize<S: Serializer>(command: &Command, to: S) -> Result<S::Ok, S::Error> {
-        let bytes = content::encode(&Content::Command(command.clone()), &ChainNotes::default());
-        to.serialize_str(&String::from_utf8(bytes).map_err(ser::Error::custom)?)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Command, D::Error> {
-        let text = String::deserialize(from)?;
-        match content::decode(Tag::Cmd, text.as_bytes()).map_err(de::Error::custom)? {
-            (Content::Command(command), _) => Ok(command),
-            _ => Err(de::Error::custom("not a command")),
+            Self::FalseRefusal => "false_refusal",
+            Self::BadResult => "bad_result",
         }
     }
 }

@@ -350,6 +350,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether something that this person said there is asked for, or will be.
+    pub(crate) fn is_asked_for(&self, cid: &ConversationId, from: &UserName) -> bool {
+        let mut wanted = self.state.missing.iter().map(|(_, wanted)| wanted);
+        wanted.any(|w| w.is_open() && w.chain.cid == *cid && w.chain.from == *from)
+    }
+
     /// When the next request is due.
     pub(crate) fn heal_deadline(&self) -> Option<u64> {
         let open = self.state.missing.iter().filter(|(_, wanted)| wanted.is_open());

@@ -202,6 +202,16 @@ pub const RENEW_MIN_MS: u64 = 10_000;
 /// A connection lasts at least this long before an expired key of this device ends it.
 pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 
+/// Commands that the hub has refused and that could still start are remembered for a minute, so few are
+/// enough for what people type; the oldest is forgotten first.
+pub const DOUBTFUL_MAX: usize = 256;
+
+/// Shown messages whose senders have said that the hub refused them; each gets one more receipt.
+pub const DISOWNED_MAX: usize = 1_024;
+
+/// Pieces of output that may wait for one before them, of all commands together: 16 MiB.
+pub const PIECES_HELD_MAX: usize = 1_024;
+
 /// A command may start within this time after it was signed (rule R9).
 pub const COMMAND_EXPIRY_MS: u64 = 60_000;
 

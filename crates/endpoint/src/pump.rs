@@ -155,11 +155,13 @@ impl Endpoint {
     fn refuse(&mut self, key: &str, code: &str, reason: &str) {
         if let Some(outgoing) = self.state.outgoing.remove(key) {
             self.index.remove(&outgoing.id);
+            if let Some(asked) = &outgoing.asked {
+                self.unask(asked);
+            }
             if outgoing.quiet {
                 return;
             }
-            let (code, reason) = (code.to_owned(), reason.to_owned());
-            self.tell(Event::Refused { id: outgoing.id, code, reason });
+            self.tell(Event::refused(outgoing.id, code, reason));
         }
     }
 
@@ -190,10 +192,14 @@ impl Endpoint {
 
     fn seal_with(&mut self, key: &str, target: Option<(Nonce16, KeyId)>) -> Option<Unsigned> {
         let nonce = self.random();
+        let asked = target.and_then(|(rb, _)| self.ask(key, rb));
         let (nbf, exp) = command_window(self.state.outgoing.get(key)?.tag);
         let to = self.other(&self.state.outgoing.get(key)?.cid);
         let outgoing = self.state.outgoing.get_mut(key)?;
-        let body = outgoing.content()?;
+        let mut body = outgoing.content()?;
+        if let Some(asked) = asked {
+            asked.number(&mut body);
+        }
         let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
         let last = conversation.last;
         let sending = conversation.sending.as_mut()?;
@@ -237,13 +243,7 @@ impl Endpoint {
 
     /// Remembers whose receipts for this message count (rule R8).
     fn remember_sent(&mut self, header: &MessageHeader, digest: Digest) {
-        let make = || Sent {
-            cid: header.cid.clone(),
-            e: header.e,
-            digests: Vec::new(),
-            confirmed: Vec::new(),
-            unread: Vec::new(),
-        };
+        let make = || Sent::new(header.cid.clone(), header.e);
         let sent = self.state.sent.entry(&header.id.to_string(), make);
         sent.digests.push(digest);
         sent.e = header.e;

@@ -13,6 +13,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use serde::{Deserialize, Serialize};
 
+use crate::asked::{Asking, Doubtful};
 use crate::event::Event;
 use crate::grants::Parked;
 use crate::heal::Wanted;
@@ -138,6 +139,30 @@ pub(crate) struct Sent {
     /// Who could not read it, and may have been sent it again since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unread: Vec<UserName>,
+    /// The hub says that it has refused it, and nobody has contradicted.
+    pub(crate) refused: bool,
+    /// Of a command: how many pieces of what it said were told.
+    pub(crate) heard: u64,
+    /// Of a command: how many pieces there are, once its result has come.
+    pub(crate) outs: Option<u64>,
+    /// Of a command: its result was told.
+    pub(crate) ended: bool,
+}
+
+impl Sent {
+    pub(crate) fn new(cid: ConversationId, e: Digest) -> Self {
+        Self {
+            cid,
+            digests: Vec::new(),
+            e,
+            confirmed: Vec::new(),
+            unread: Vec::new(),
+            refused: false,
+            heard: 0,
+            outs: None,
+            ended: false,
+        }
+    }
 }
 
 /// All tables of a device.
@@ -195,6 +220,16 @@ pub(crate) struct State {
     pub(crate) parked: Table<Parked>,
     /// The newest signature of each offer that was seen, by order.
     pub(crate) offers: Table<SeenOffer>,
+    /// Numbers of commands, by signing key and restart nonce.
+    pub(crate) asking: Table<Asking>,
+    /// Commands that the hub says it has refused and that could still start, by id.
+    pub(crate) doubtful: Table<Doubtful>,
+    /// What of a command came before what stands ahead of it, by id and number.
+    pub(crate) pieces: Table<Event>,
+    /// How many pieces were said about a command that runs here, by id and requester.
+    pub(crate) reported: Table<u64>,
+    /// Shown messages whose senders say that the hub refused them, as in `received`.
+    pub(crate) disowned: Table<bool>,
     /// Numbers that are never used again, by what they count.
     pub(crate) counters: Table<u64>,
 }
@@ -208,7 +243,7 @@ macro_rules! every_table {
         every_table!(@each $state, $table, $call;
             pins rooms links struck accepted joined conversations epochs chains outgoing receipts orders
             owed sent received received_in gone cursors events missing dropped excused kept parked
-            offers counters);
+            offers asking doubtful pieces reported disowned counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
         $({ let $table = &mut $state.$name; $call; })*
@@ -245,6 +280,11 @@ impl State {
             kept: Table::new("kept"),
             parked: Table::new("parked"),
             offers: Table::new("offer"),
+            asking: Table::new("asking"),
+            doubtful: Table::new("doubtful"),
+            pieces: Table::new("piece"),
+            reported: Table::new("reported"),
+            disowned: Table::new("disowned"),
             counters: Table::new("counter"),
         };
         for (key, value) in records {

@@ -73,6 +73,9 @@ pub enum Verb {
     },
     /// Run a command on the server's or on a user's machine; exits with its status
     Run {
+        /// Ask even if the server says that it refused the same command, and it could still start there
+        #[arg(long)]
+        again: bool,
         /// `server`, or a user whose client runs as an agent
         target: String,
         /// The program and its arguments, after `--`

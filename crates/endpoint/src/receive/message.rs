@@ -3,13 +3,13 @@
 
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::{self, Content, FeedCopy};
+use chat_protocol::envelope;
 use chat_protocol::frame::Delivery;
 use chat_protocol::header::{MessageHeader, Recipient};
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::Digest;
 use chat_protocol::name::{RoomName, UserName};
 use chat_protocol::ratchet::{ChainError, MessageKey};
-use chat_protocol::tag::{Address, Tag, label};
-use chat_protocol::{code, envelope};
+use chat_protocol::tag::{Address, label};
 
 use super::Received;
 use crate::endpoint::Endpoint;
@@ -213,6 +213,7 @@ impl Endpoint {
             }
             None => self.check_strange_chain(now_ms, (header, delivery.position), &notes),
         }
+        self.note_disowned(now_ms, header, &notes);
         let (content, _) = match content {
             Ok(content) => content,
             Err(reason) => {
@@ -281,23 +282,8 @@ impl Endpoint {
             Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
-            Content::Started { re } if self.is_ours(&re, opened) => {
-                self.tell(Event::Started { re, by });
-            }
-            Content::Output { re, stream, data } if self.is_ours(&re, opened) => {
-                self.tell(Event::output(re, stream, data));
-            }
-            Content::Outcome(outcome) if self.is_ours(&outcome.re, opened) => {
-                if outcome.code == code::STALE {
-                    self.link.targets.remove(&by);
-                }
-                self.tell(Event::ended(outcome, by, header.t == Tag::Ack));
-            }
-            // Another device of this person has asked.
-            Content::Started { .. } | Content::Output { .. } | Content::Outcome(_)
-                if self.has_sibling_in(&header.e) => {}
             Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
-                self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
+                self.on_reply(opened, content);
             }
         }
     }
@@ -348,11 +334,6 @@ impl Endpoint {
                 frame: B64Vec(delivery.frame.bytes().to_vec()),
             })
         })
-    }
-
-    /// Whether an answer is to a command of ours, by the one it was for.
-    fn is_ours(&self, re: &MessageId, opened: &Opened<'_>) -> bool {
-        self.state.recipients(re).contains(&opened.header.from)
     }
 
     /// A message that cannot be read is shown as such, and its sender is told (rule R8).

@@ -254,7 +254,7 @@ impl Endpoint {
             return;
         }
         if let Some((code, reason)) = self.order_problem(&room, &order.action, ik) {
-            self.refuse_order(&id, code, &reason);
+            self.refuse_order(&id, code, &reason, false);
             return;
         }
         let Some(ik) = ik else { return };
@@ -270,7 +270,7 @@ impl Endpoint {
                 })
             });
         if let Some(reason) = problem {
-            self.refuse_order(&id, code::NOT_ALLOWED, &reason);
+            self.refuse_order(&id, code::NOT_ALLOWED, &reason, false);
             return;
         }
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
@@ -378,14 +378,14 @@ impl Endpoint {
         reason: &str,
     ) -> bool {
         if self.orders.get(answered).is_some_and(|order| order.is_asked) {
-            self.refuse_order(answered, code, reason);
+            self.refuse_order(answered, code, reason, true);
             return true;
         }
         let Some((id, header, _)) = self.order_of(answered) else { return false };
         if code == code::MEMBERS {
             self.order_was_late(now_ms, id, &header);
         } else {
-            self.refuse_order(&id, code, reason);
+            self.refuse_order(&id, code, reason, true);
         }
         true
     }
@@ -440,11 +440,11 @@ impl Endpoint {
     }
 
     /// Ends what was asked for in a room, with the reason.
-    pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str) {
+    pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str, by_hub: bool) {
         if let Some(order) = self.end_order(id) {
             self.link.dirty.insert(order.cid);
-            let (code, reason) = (code.to_owned(), reason.to_owned());
-            self.tell(Event::Refused { id: *id, code, reason });
+            let (id, code, reason) = (*id, code.to_owned(), reason.to_owned());
+            self.tell(Event::Refused { id, code, reason, by_hub, may_start_until_ms: None });
         }
     }
 
@@ -457,7 +457,7 @@ impl Endpoint {
         let ids: Vec<MessageId> =
             self.orders.iter().filter(|(_, order)| order.cid == *cid).map(|(id, _)| *id).collect();
         for id in ids {
-            self.refuse_order(&id, code, reason);
+            self.refuse_order(&id, code, reason, true);
         }
         self.refuse_drafts(cid, code, reason);
     }

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod bounds;
+mod commands;
 #[cfg(test)]
 mod feeds;
 #[cfg(test)]
@@ -36,9 +37,9 @@ mod siblings;
 mod trace;
 mod views;
 
-use chat_endpoint::{Alarm, CommandOptions, Event};
+use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event};
 use chat_protocol::code;
-use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::content::OutputStream;
 
 use hub::{TestHub, lobby, name};
 
@@ -114,7 +115,8 @@ fn a_command_goes_there_and_its_output_and_outcome_come_back_in_order() {
     let (now, machine) = (hub.now, &mut hub.peers[1].endpoint);
     machine.report_started(now, &name("alice"), re);
     machine.report_output(now, &name("alice"), re, OutputStream::Stdout, b"hi\n".to_vec());
-    let outcome = Outcome { re, of, status: Some(3), code: "E_EXIT".into(), reason: "no".into() };
+    let outcome =
+        CommandEnd { re, of, status: Some(3), code: "E_EXIT".into(), reason: "no".into() };
     machine.report_outcome(now, &name("alice"), outcome);
     hub.run();
     let heard: Vec<&str> = hub.peers[0]

@@ -15,7 +15,8 @@ use crate::members::Place;
 use crate::name::{ConversationId, RoomName};
 use crate::tag::Tag;
 
-/// Every key a plaintext may have; which of them must and may be there depends on the tag.
+/// Every key a plaintext may have; which of them must and may be there depends on the tag. Their order
+/// is that of every tag that has them.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Wire {
@@ -32,15 +33,21 @@ struct Wire {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     salt: Option<Nonce16>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     re: Option<MessageId>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     of: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    outs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     stream: Option<WireStream>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    no: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    prev: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     data: Option<B64Vec>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -112,15 +119,16 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
         Content::Command(command) => {
             wire.argv = Some(command.argv);
             wire.salt = Some(command.salt);
+            (wire.no, wire.prev) = (Some(command.no), command.prev);
             wire.ms = command.time_max_ms;
             wire.bytes = command.output_max;
         }
-        Content::Started { re } => {
-            wire.re = Some(re);
+        Content::Started { re, no } => {
+            (wire.re, wire.no) = (Some(re), Some(no));
             wire.stream = Some(WireStream::Started);
         }
-        Content::Output { re, stream, data } => {
-            wire.re = Some(re);
+        Content::Output { re, stream, no, data } => {
+            (wire.re, wire.no) = (Some(re), Some(no));
             wire.stream = Some(match stream {
                 OutputStream::Stdout => WireStream::Stdout,
                 OutputStream::Stderr => WireStream::Stderr,
@@ -129,7 +137,7 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
         }
         Content::Outcome(outcome) => {
             wire.re = Some(outcome.re);
-            wire.of = Some(outcome.of);
+            (wire.of, wire.outs) = (Some(outcome.of), Some(outcome.outs));
             wire.st = outcome.status;
             wire.code = Some(outcome.code);
             wire.reason = Some(outcome.reason);
@@ -192,6 +200,7 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
         Tag::Ack | Tag::Noack => Content::Outcome(Outcome {
             re: wire.re.take().ok_or_else(|| form("re is missing"))?,
             of: wire.of.take().ok_or_else(|| form("of is missing"))?,
+            outs: number(wire.outs.take()).ok_or_else(|| form("outs"))?,
             status: wire.st.take(),
             code: wire.code.take().unwrap_or_default(),
             reason: wire.reason.take().unwrap_or_default(),
@@ -244,17 +253,20 @@ fn output(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
     let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
     let re = wire.re.take().ok_or_else(|| form("re is missing"))?;
     let stream = wire.stream.take().ok_or_else(|| form("stream is missing"))?;
+    let no = number(wire.no.take()).ok_or_else(|| form("no"))?;
     let data = wire.data.take().map(|data| data.0);
-    match (stream, data) {
-        (WireStream::Started, None) => Ok(Content::Started { re }),
-        (WireStream::Stdout, Some(data)) => {
-            Ok(Content::Output { re, stream: OutputStream::Stdout, data })
-        }
-        (WireStream::Stderr, Some(data)) => {
-            Ok(Content::Output { re, stream: OutputStream::Stderr, data })
-        }
-        _ => Err(form("stream and data do not go together")),
-    }
+    let (stream, data) = match (stream, data) {
+        (WireStream::Started, None) => return Ok(Content::Started { re, no }),
+        (WireStream::Stdout, Some(data)) => (OutputStream::Stdout, data),
+        (WireStream::Stderr, Some(data)) => (OutputStream::Stderr, data),
+        _ => return Err(form("stream and data do not go together")),
+    };
+    Ok(Content::Output { re, stream, no, data })
+}
+
+/// A number that must be there, and that every reader knows exactly.
+fn number(value: Option<u64>) -> Option<u64> {
+    value.filter(|number| *number <= INTEGER_MAX)
 }
 
 fn command(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
@@ -264,11 +276,16 @@ fn command(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
     let command = Command {
         argv,
         salt: wire.salt.take().ok_or_else(|| missing("salt"))?,
+        no: number(wire.no.take()).ok_or_else(|| missing("no"))?,
+        prev: wire.prev.take(),
         time_max_ms: wire.ms.take(),
         output_max: wire.bytes.take(),
     };
     if command.time_max_ms.max(command.output_max) > Some(INTEGER_MAX) {
         return Err(form("ms or bytes is above 2^53 - 1".to_owned()));
+    }
+    if command.prev >= Some(command.no) {
+        return Err(form("prev is not below no".to_owned()));
     }
     check_argv(&command.argv)?;
     Ok(Content::Command(command))

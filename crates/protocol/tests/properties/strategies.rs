@@ -182,21 +182,27 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
 pub(crate) fn content() -> impl Strategy<Value = (Tag, Content)> {
     let text = (prop::sample::select(vec![Tag::Text, Tag::Dm, Tag::Broadcast]), any::<String>());
     let words = vec(any::<String>(), 1..5);
-    let command = (words, nonce(), option::of(integer()), option::of(integer()));
+    // A number, and how far below it the one before it is, if that is possible.
+    let place = (integer(), option::of(1..100_u64));
+    let command = (words, nonce(), place, option::of(integer()), option::of(integer()));
     let stream = prop_oneof![Just(OutputStream::Stdout), Just(OutputStream::Stderr)];
-    let output = (message_id(), stream, any::<Vec<u8>>());
+    let output = (message_id(), stream, integer(), any::<Vec<u8>>());
     let words = (any::<String>(), any::<String>());
     let tag = prop_oneof![Just(Tag::Ack), Just(Tag::Noack)];
-    let outcome = (tag, message_id(), digest(), any::<Option<i32>>(), words);
+    let outcome = (tag, message_id(), digest(), integer(), any::<Option<i32>>(), words);
     prop_oneof![
         text.prop_map(|(tag, text)| (tag, Content::Text(text))),
-        command.prop_map(|(argv, salt, time_max_ms, output_max)| {
-            (Tag::Cmd, Content::Command(Command { argv, salt, time_max_ms, output_max }))
+        command.prop_map(|(argv, salt, (no, back), time_max_ms, output_max)| {
+            let prev = back.and_then(|back| no.checked_sub(back));
+            let command = Command { argv, salt, no, prev, time_max_ms, output_max };
+            (Tag::Cmd, Content::Command(command))
         }),
-        message_id().prop_map(|re| (Tag::Out, Content::Started { re })),
-        output.prop_map(|(re, stream, data)| (Tag::Out, Content::Output { re, stream, data })),
-        outcome.prop_map(|(tag, re, of, status, (code, reason))| {
-            (tag, Content::Outcome(Outcome { re, of, status, code, reason }))
+        (message_id(), integer()).prop_map(|(re, no)| (Tag::Out, Content::Started { re, no })),
+        output.prop_map(|(re, stream, no, data)| {
+            (Tag::Out, Content::Output { re, stream, no, data })
+        }),
+        outcome.prop_map(|(tag, re, of, outs, status, (code, reason))| {
+            (tag, Content::Outcome(Outcome { re, of, outs, status, code, reason }))
         }),
         counters().prop_map(|counters| (Tag::Keyreq, Content::KeyRequest(counters))),
         grant().prop_map(|grant| (Tag::Grant, Content::Grant(grant))),

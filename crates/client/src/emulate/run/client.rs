@@ -311,8 +311,9 @@ impl Emulated {
             Input::Broadcast { text } => {
                 ("BROADCAST", self.client.say(&RoomName::all(), &text).await)
             }
-            Input::Slash(SlashCommand::Run { target, argv }) => {
-                (CMD, self.client.run(&target, argv, CommandOptions::default()).await)
+            Input::Slash(SlashCommand::Run { target, argv, again }) => {
+                let options = CommandOptions { again, ..CommandOptions::default() };
+                (CMD, self.client.run(&target, argv, options).await)
             }
             // A script has no other lines.
             Input::Nothing | Input::Slash(_) => return,

@@ -120,7 +120,8 @@ fn a_message_of_ours_is_queued_then_stored_then_confirmed_by_each() {
     for (by, readable) in [("bob", true), ("carol", false), ("bob", true)] {
         let receipt = Some(B64Vec(b"one frame of receipts".to_vec()));
         let by = name(by);
-        let delivered = Event::Delivered { id: id(1), cid: dm(), by, readable, receipt };
+        let delivered =
+            Event::Delivered { id: id(1), cid: dm(), by, readable, refused: false, receipt };
         step(&mut store, |store| record::learnt(store, &delivered));
     }
     let mut confirmed = own().confirmed;
@@ -141,11 +142,17 @@ fn what_could_not_be_read_and_what_was_refused_have_their_reasons() {
     step(&mut store, |store| record::shown(store, &unreadable));
     step(&mut store, |store| record::typed(store, &typed(6, "too late")));
     let code = "E_CLOCK".to_owned();
-    let refused = Event::Refused { id: id(6), code: code.clone(), reason: "why".to_owned() };
+    let refused = Event::Refused {
+        id: id(6),
+        code: code.clone(),
+        reason: "why".to_owned(),
+        by_hub: true,
+        may_start_until_ms: None,
+    };
     step(&mut store, |store| record::learnt(store, &refused));
     let entries = history(&home).page(&dm(), None, 10).unwrap();
     let states: Vec<_> = entries.iter().map(|entry| entry.state.clone()).collect();
-    let refused = State::Refused { code, reason: "why".to_owned() };
+    let refused = State::Refused { code, reason: "why".to_owned(), by_hub: true };
     assert_eq!(states, [State::Unreadable { reason }, refused]);
     assert_eq!((entries[0].is_own(), entries[1].is_own()), (false, true));
 }
