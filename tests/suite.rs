@@ -4,6 +4,7 @@ mod accounts;
 mod chat;
 mod commands;
 mod emulate;
+mod false_hub;
 mod files;
 mod history;
 mod hostile_names;

@@ -10,6 +10,7 @@
 
 mod client;
 mod dice;
+mod false_hub;
 mod http;
 mod person;
 mod process;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub use client::{Client, PASSWORD};
 pub use dice::Dice;
+pub use false_hub::{FalseHub, VaultOf};
 pub use http::{Response, get};
 pub use person::{person, types};
 pub use process::cpu_seconds;

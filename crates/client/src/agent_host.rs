@@ -18,13 +18,14 @@ use crate::exit::ExitStatus;
 use crate::home::{HomeError, HomeFolder, file};
 use crate::oneshot::{interrupted, note};
 use crate::show::{Detail, Lines};
+use crate::sign_in::first_contact;
 use crate::start::{self, Failure};
 
 /// Serves until it is stopped.
 pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let server = connector.server().await?;
+    let server = first_contact::server(&connector, &start::prompt(common)).await?;
     let folder = HomeFolder::new(&common.home, &server, &user);
     let agent = Arc::new(open(&folder, policy)?);
     let rb = Some(Nonce16(agent.restart_nonce()));

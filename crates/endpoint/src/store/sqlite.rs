@@ -61,6 +61,8 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What is deleted is overwritten: names of rows are in clear, and a home is copied as a whole.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         schema::migrate(&connection)?;
         let token_key = Zeroizing::new(hmac_sha256(&*key, &[TOKEN_LABEL]));
         let mut store = Self { connection, path: path.to_owned(), key, token_key, seen: 0 };
@@ -211,6 +213,21 @@ mod tests {
         }
         let other = SqliteStore::open(&path, Zeroizing::new([8; 32])).unwrap();
         assert!(matches!(other.rows(), Err(StoreError::Sealed)));
+    }
+
+    #[test]
+    fn what_was_deleted_is_gone_from_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("home.db");
+        let mut store = SqliteStore::open(&path, Zeroizing::new([7; 32])).unwrap();
+        let name = "pin/somebody-i-knew";
+        store.put(name, b"key".to_vec()).unwrap();
+        store.begin().unwrap();
+        store.commit(&[Change { key: name.into(), value: None }]).unwrap();
+        // The last one to close writes everything to the file.
+        drop(store);
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(name.len()).any(|window| window == name.as_bytes()));
     }
 
     #[test]

@@ -227,10 +227,17 @@ async fn a_password_is_changed_by_a_known_device_that_knows_the_old_one() {
     entry.body.vault = Some(chat_protocol::vault::keep(1, &[8; 100]));
     let alice = connect(server.address).await.enter(&device, entry).await.unwrap();
     let stranger = Device::new("alice", 1);
+    for no_vault in [vec![0, 0, 1], chat_protocol::vault::keep(0, &[8; 100])] {
+        let other = Device::new("bob", 2);
+        let mut entry = with_password(Mode::Reg, &other, 7, true);
+        entry.body.vault = Some(no_vault);
+        assert_eq!(refusal(&server, &other, entry).await, "E_MALFORMED");
+    }
     for (who, entry, code) in [
         (&stranger, new_password(7, 8, 2), "E_SIGN_IN"),
         (&device, new_password(6, 8, 2), "E_SIGN_IN"),
         (&device, new_password(7, 8, 1), "E_CONFLICT"),
+        (&device, new_password(7, 8, 0), "E_MALFORMED"),
         (&device, with_password(Mode::Passwd, &device, 7, false), "E_MALFORMED"),
     ] {
         assert_eq!(refusal(&server, who, entry).await, code);
