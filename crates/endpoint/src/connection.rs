@@ -52,8 +52,9 @@ pub(crate) struct Link {
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
     pub(crate) epochs: BTreeMap<ConversationId, Option<EpochHead>>,
-    /// Conversations in which the hub seems to have gone back.
+    /// Conversations in which the hub seems to have gone back, and those in which it has.
     pub(crate) behind: BTreeMap<ConversationId, Behind>,
+    pub(crate) went_back: BTreeSet<ConversationId>,
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
     pub(crate) forked: BTreeSet<ConversationId>,

@@ -25,7 +25,7 @@ impl Endpoint {
             sent.refused = false;
         }
         // A hub that lost what it had kept says no to what it has delivered, and is known for it.
-        if !self.link.older.contains(cid) {
+        if !self.link.went_back.contains(cid) {
             let detail =
                 format!("the server said that it refused a message, and {by} has it [{id}]");
             self.alarm(Alarm::FalseRefusal, &UserName::server(), &detail);

@@ -133,7 +133,7 @@ impl Endpoint {
         let id = self.request(page);
         if self.pace.has_page() {
             self.pace.pages += 1;
-            self.ask(&id);
+            self.ask_list(&id);
         } else {
             self.link.pages.push(id);
         }
@@ -141,7 +141,7 @@ impl Endpoint {
     }
 
     /// Sends a question about a list.
-    fn ask(&mut self, id: &MessageId) {
+    fn ask_list(&mut self, id: &MessageId) {
         let id = *id;
         match self.link.requests.get(&id).cloned() {
             Some(Request::Who { after }) => self.text(&ClientToHub::Who { id, after }),
@@ -169,7 +169,7 @@ impl Endpoint {
             && let Some(id) = self.link.pages.pop()
         {
             self.pace.pages += 1;
-            self.ask(&id);
+            self.ask_list(&id);
         }
     }
 }

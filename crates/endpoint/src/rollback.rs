@@ -131,6 +131,7 @@ impl Endpoint {
                 backup; what it lost is told it again, and what is missing is asked for";
             self.alarm(Alarm::RolledBack, &UserName::server(), detail);
         }
+        self.link.went_back.insert(cid.clone());
         let is_chain = self.chain_is_behind(cid);
         if !is_chain && cid.is_direct() {
             // Nothing to tell: the next key goes on from what the hub shows.
