@@ -26,6 +26,7 @@ pub mod b64;
 pub mod id;
 pub mod name;
 pub mod sanitise;
+mod strict;
 
 pub mod merkle;
 

@@ -1,4 +1,4 @@
-//! One sender's chain of message keys inside an epoch (6.5).
+//! One sender's chain of message keys inside an epoch (section 10).
 //!
 //! `MK_n = HMAC(ck_n, 01)`, `ck_(n+1) = HMAC(ck_n, 02)`; a used key is erased, so a device that is
 //! taken over tomorrow cannot read today's messages from the wire.
