@@ -145,7 +145,7 @@ mod tests {
             r#"{"tag":"HEADS","heads":[{"cid":"room:ops","mg":0,"pm":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","epoch":null}]}"#.to_owned(),
         ] {
             assert!(matches!(read::<HubToClient>(&text), Err(TextError::Form(_))), "{text}");
-            let right = text.replace("2740992", "2740991").replace(r#","unknown":null"#, "");
+            let right = text.replace("740992", "740991").replace(r#","unknown":null"#, "");
             let right = right.replace(r#","id":null"#, "").replace(r#","epoch":null"#, "");
             assert!(read::<HubToClient>(&right).is_ok(), "{right}");
         }

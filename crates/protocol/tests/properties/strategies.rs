@@ -252,7 +252,7 @@ pub(crate) fn client_to_hub() -> impl Strategy<Value = ClientToHub> {
         (message_id(), conversation(), any::<u32>())
             .prop_map(|(id, cid, from)| ClientToHub::Members { id, cid, from }),
         (message_id(), option::of(user())).prop_map(|(id, after)| ClientToHub::Who { id, after }),
-        btree_map(log, any::<u64>(), 0..5).prop_map(|positions| ClientToHub::Seen { positions }),
+        btree_map(log, integer(), 0..5).prop_map(|positions| ClientToHub::Seen { positions }),
     ]
 }
 
@@ -279,15 +279,15 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         (any::<u8>(), digest(), key_id(), bytes())
             .prop_map(|(v, sid, srv, bundle)| HubToClient::Hello { v, sid, srv, bundle }),
         bytes().prop_map(|body| HubToClient::Ok { body }),
-        (message_id(), any::<u64>(), any::<bool>()).prop_map(|(id, position, kept)| {
+        (message_id(), integer(), any::<bool>()).prop_map(|(id, position, kept)| {
             HubToClient::Ack { stage: HubStage::Stored, id, position, kept }
         }),
-        (refusal, option::of(head()), option::of(any::<u64>())).prop_map(
+        (refusal, option::of(head()), option::of(integer())).prop_map(
             |((stage, id, code, reason), head, time)| {
                 HubToClient::Noack { stage, id, code, reason, head, time }
             }
         ),
-        (message_id(), any::<u64>(), any::<String>())
+        (message_id(), integer(), any::<String>())
             .prop_map(|(id, after_ms, why)| HubToClient::Retry { id, after_ms, why }),
         (message_id(), head()).prop_map(|(id, head)| HubToClient::Rekey { id, head }),
         (vec(user(), 0..3), vec(user(), 0..3))

@@ -6,6 +6,7 @@ use chat_protocol::{
     hub::{self, ClientToHub, HubToClient},
     id::Nonce16,
     keys::{BundleOptions, DeviceKeys},
+    vault::keep,
 };
 use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::Message;
