@@ -30,6 +30,8 @@ mod strict;
 
 pub mod merkle;
 
+pub mod secret;
+
 pub mod batch;
 pub mod frame;
 pub mod header;

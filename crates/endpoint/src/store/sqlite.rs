@@ -61,6 +61,8 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // Keys that were used are overwritten in the file, too.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         schema::migrate(&connection)?;
         let token_key = Zeroizing::new(hmac_sha256(&*key, &[TOKEN_LABEL]));
         let mut store = Self { connection, path: path.to_owned(), key, token_key, seen: 0 };
@@ -235,6 +237,16 @@ mod tests {
         assert_eq!(store.again().unwrap().get("host/x").unwrap().unwrap(), b"kept");
         store.connection().pragma_update(None, "user_version", 3).unwrap();
         assert!(matches!(open(), Err(StoreError::Version { got: 3 })));
+    }
+
+    #[test]
+    fn what_is_deleted_is_overwritten() {
+        let home = tempfile::tempdir().unwrap();
+        let key = Zeroizing::new([7; 32]);
+        let store = SqliteStore::open(&home.path().join("home.db"), key).unwrap();
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
+        let is_on = store.connection().pragma_query_value(None, "secure_delete", read).unwrap();
+        assert_eq!(is_on, 1);
     }
 
     #[test]

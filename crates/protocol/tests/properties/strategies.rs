@@ -1,6 +1,6 @@
 //! Any header, content and message that may be written.
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::content::{ChainNotes, Command, Content, LastMessage, Outcome, OutputStream};
 use chat_protocol::header::{
@@ -14,6 +14,7 @@ use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::limits::{INTEGER_MAX, KEYREQ_COUNTERS_MAX};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Stage, Tag};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -224,7 +225,7 @@ fn grant() -> impl Strategy<Value = Grant> {
             n,
             id,
             tbs,
-            mk: B64Array(mk),
+            mk: MessageKey::new(mk),
             frame,
         },
     );
