@@ -22,7 +22,7 @@ function fileName(value) {
   return bytes.length >= 1 && bytes.length <= 255 && text(decoder.decode(bytes));
 }
 
-// Headers (6.4, 6.5, rules R2, R3, R8, R9)
+// Headers (section 6, rules R2, R3, R8, R9)
 const SHAPES = {
   message: {
     label: 'chat-e2e/1 msg',
@@ -72,7 +72,7 @@ const readAs = async (encoded, shape) => {
   return { frame, header };
 };
 
-// Bundles (6.1, rules R14, R27)
+// Bundles (section 7, rules R14, R27)
 const published = { kid, spki: blob, nbf: U53, exp: U53 };
 const BUNDLE = object({
   v: one, t: oneOf('BUNDLE'), u: name, dev: kid, seq: U32, prev: digest, ik: blob,
@@ -273,7 +273,7 @@ const judge = {
   },
 };
 
-/** Lines `name SP sk SP ek LF`, sorted, none twice (6.4). */
+/** Lines `name SP sk SP ek LF`, sorted, none twice (section 9). */
 function memberLines(members) {
   const lines = members.split('\n').slice(0, -1);
   need(members === lines.map((line) => `${line}\n`).join('') && lines.every((line, i) => !i || lines[i - 1] < line), 'members');
@@ -314,7 +314,7 @@ function fits({ t, cid, from, to }) {
   return t === (kind === 'room' && a === 'ALL' ? 'BROADCAST' : 'TEXT') && to === '*';
 }
 
-/** The key of counter n: each is given once, and a skip is bounded (6.5). */
+/** The key of counter n: each is given once, and a skip is bounded (section 10). */
 async function messageKey(chain, n) {
   const kept = chain.skipped.get(n);
   need(n >= chain.n ? n - chain.n <= 2000 : kept, 'counter');

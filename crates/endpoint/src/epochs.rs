@@ -1,4 +1,4 @@
-//! Making, installing and receiving epochs (6.4, rules R1 to R4, R11, R13).
+//! Making, installing and receiving epochs (section 9, rules R1, R2, R3, R4, R11, R13).
 
 mod futile;
 mod parts;

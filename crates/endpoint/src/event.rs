@@ -4,13 +4,14 @@ mod command_text;
 
 use std::sync::Arc;
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::content::{Command, Outcome, OutputStream};
 use chat_protocol::file::catalogue::Found;
 use chat_protocol::hub::{HubStage, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ pub struct KeptFrame {
     /// SHA-256 of what was signed.
     pub digest: Digest,
     /// The message key.
-    pub key: B64Array<32>,
+    pub key: MessageKey,
     /// The frame as signed.
     pub frame: B64Vec,
 }

@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chat_protocol::b64::B64Array;
 use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::content::{self, Content};
 use chat_protocol::envelope;
@@ -18,10 +17,10 @@ use chat_protocol::header::{Header, MessageHeader};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::GRANT_ENTRIES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Tag, label};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, KeptFrame};
@@ -181,13 +180,13 @@ impl Endpoint {
         let has_room = self.state.parked.len() < GRANTS_PARKED_MAX;
         match self.judge(by, entry) {
             Verdict::Read(verified) if verified.linked => {
-                self.read_linked(now_ms, by, *hub_ms, entry.mk, *verified);
+                self.read_linked(now_ms, by, *hub_ms, &entry.mk, *verified);
             }
             Verdict::Read(_) if has_room && self.is_behind(&parked, &place) => {
                 self.state.parked.put(&place, parked);
             }
             Verdict::Read(verified) => {
-                self.read_history(now_ms, by, *hub_ms, entry.mk, *verified);
+                self.read_history(now_ms, by, *hub_ms, &entry.mk, *verified);
             }
             Verdict::Wait if has_room => self.state.parked.put(&place, parked),
             Verdict::Wait => {
@@ -372,7 +371,7 @@ impl Endpoint {
         now_ms: u64,
         by: &UserName,
         hub_ms: u64,
-        mk: B64Array<32>,
+        mk: &MessageKey,
         verified: Verified,
     ) {
         let Verified { frame, header, digest, signer, .. } = verified;
@@ -384,7 +383,7 @@ impl Endpoint {
         let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
         match line {
             Some(line) => drop(self.open_message(now_ms, &opened, line)),
-            None => drop(self.read_message(now_ms, &opened, None, &Zeroizing::new(mk.0))),
+            None => drop(self.read_message(now_ms, &opened, None, mk)),
         }
         self.went_on(now_ms, &ChainName::of(&header));
     }
@@ -395,12 +394,11 @@ impl Endpoint {
         now_ms: u64,
         by: &UserName,
         hub_ms: u64,
-        mk: B64Array<32>,
+        mk: &MessageKey,
         verified: Verified,
     ) {
         let Verified { frame, header, digest, signer, .. } = verified;
-        let key = Zeroizing::new(mk.0);
-        let plaintext = envelope::open(&frame, &key);
+        let plaintext = envelope::open(&frame, mk);
         let content = plaintext.ok().and_then(|text| content::decode(header.t, &text).ok());
         let Some((content @ (Content::Text(_) | Content::Veiled(_)), _)) = content else {
             let detail = "a message was granted with a key that does not open it";
@@ -412,7 +410,7 @@ impl Endpoint {
         let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
         self.state.remember(&header, digest);
         self.filled(&ChainName::of(&header), header.n);
-        self.deliver(now_ms, &opened, content, &key);
+        self.deliver(now_ms, &opened, content, mk);
     }
 
     /// Bytes of the granted messages that wait.

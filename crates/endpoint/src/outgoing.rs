@@ -1,12 +1,13 @@
 //! What this device has to say: drafts until they are sealed, sealed frames until they are answered.
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::{
     self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Stage, Tag};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -76,7 +77,7 @@ pub(crate) struct Sealed {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) void: Vec<(u32, Digest)>,
     /// Opens it; kept with the message (amendment 11).
-    pub(crate) key: B64Array<32>,
+    pub(crate) key: MessageKey,
     pub(crate) frame: B64Vec,
 }
 

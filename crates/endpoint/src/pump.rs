@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
 use crate::outgoing::{Sealed, command_window};
 use crate::state::Sent;
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 
 impl Endpoint {
     /// Seals what can be sealed, in every conversation that may have moved.
@@ -233,7 +233,7 @@ impl Endpoint {
         let digest = unsigned.digest();
         sending.p = digest;
         let (e, void, frame) = (header.e, notes.void, B64Vec(Vec::new()));
-        outgoing.sealed = Some(Sealed { e, n, digest, void, key: B64Array(*message_key), frame });
+        outgoing.sealed = Some(Sealed { e, n, digest, void, key: message_key, frame });
         // Nobody waits for receipts of what devices say among themselves.
         if !outgoing.quiet {
             self.remember_sent(&header, digest);

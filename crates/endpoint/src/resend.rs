@@ -1,13 +1,14 @@
 //! Answering those who miss something of ours: the last messages are kept with their keys, and a
 //! KEYREQ of somebody who was meant to read them is answered at once (rule R19).
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::header::MessageHeader;
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::{GRANT_BYTES_MAX, GRANT_ENTRIES_MAX, GRANT_FRAME_BYTES_MAX};
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ pub(crate) struct KeptSent {
     tbs: Digest,
     /// Message key and frame; nothing for a counter that was burnt, and for what devices say to
     /// each other by themselves and say again by themselves.
-    said: Option<(B64Array<32>, B64Vec)>,
+    said: Option<(MessageKey, B64Vec)>,
 }
 
 impl KeptSent {
@@ -52,7 +53,7 @@ impl Endpoint {
             n: sealed.n,
             id,
             tbs: sealed.digest,
-            said: said.then(|| (sealed.key, sealed.frame.clone())),
+            said: said.then(|| (sealed.key.clone(), sealed.frame.clone())),
         };
         self.kept_bytes += kept.bytes();
         let key = order_key(next_order(&self.state.kept));
@@ -143,7 +144,7 @@ impl Endpoint {
                 n,
                 id: kept.id,
                 tbs: kept.tbs,
-                mk: *mk,
+                mk: mk.clone(),
                 frame: Some(frame.clone()),
             });
         }

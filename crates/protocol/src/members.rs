@@ -1,5 +1,5 @@
 //! Who belongs to a conversation: the signed membership chain of a room (rule R2), and the member
-//! lines that an epoch is wrapped for (6.4).
+//! lines that an epoch is wrapped for (section 9).
 
 mod feed;
 mod list;

@@ -63,7 +63,7 @@ pub enum Shape {
     Member,
 }
 
-/// Domain separation: the label each shape is signed under (section 6.8 of the envelope).
+/// Domain separation: the label each shape is signed under (section 6).
 pub mod label {
     /// Sealed messages.
     pub const MSG: &str = "chat-e2e/1 msg";

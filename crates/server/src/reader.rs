@@ -377,6 +377,11 @@ fn check_addresses(header: &Header, me: &UserName, now_ms: u64) -> Result<(), Re
     if cid.is_direct() && cid.other(me).is_none() {
         return not_allowed(format!("{cid} is a conversation of others"));
     }
+    if let Header::Receipt(receipt) = header
+        && receipt.to == *me
+    {
+        return not_allowed("nobody confirms a message of their own".to_owned());
+    }
     let Header::Message(message) = header else { return Ok(()) };
     let Some(address) = message.t.fits(&cid.kind()) else {
         return not_allowed(format!("{} does not travel in {cid}", message.t));
@@ -413,10 +418,20 @@ fn bad_header(error: &HeaderError) -> Refusal {
 
 /// The code of a text that was refused, and its id, as far as they can be read.
 fn bad_text(text: &str) -> (&'static str, Option<MessageId>) {
-    const TAGS: [&str; 9] =
-        ["AUTH", "BUNDLES", "MEMBERS", "WHO", "ROOMS", "TOPIC", "SHARE", "FIND", "SEEN"];
-    // Depth and length were checked before anything else was refused.
-    if hub::read::<serde::de::IgnoredAny>(text).is_err() {
+    const TAGS: [&str; 10] = [
+        "AUTH",
+        "BUNDLES",
+        "MEMBERS",
+        "WHO",
+        "ROOMS",
+        "TOPIC",
+        "RETENTION",
+        "SHARE",
+        "FIND",
+        "SEEN",
+    ];
+    // Nothing looks into a text that is too long or too deep.
+    if hub::check_bounds(text).is_err() {
         return (code::MALFORMED, None);
     }
     let id = lenient_id(text.as_bytes());

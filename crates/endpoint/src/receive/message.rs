@@ -1,7 +1,7 @@
 //! One message: whether it belongs where it was sent, who signed it, what stands in it, and whether it is
 //! the next one of its sender.
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::{self, Content, FeedCopy};
 use chat_protocol::envelope;
 use chat_protocol::frame::Delivery;
@@ -330,7 +330,7 @@ impl Endpoint {
                 sk: header.sk,
                 n: header.n,
                 digest: *digest,
-                key: B64Array(**key),
+                key: key.clone(),
                 frame: B64Vec(delivery.frame.bytes().to_vec()),
             })
         })

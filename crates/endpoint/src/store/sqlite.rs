@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_deleted_is_overwritten() {
+        let home = tempfile::tempdir().unwrap();
+        let key = Zeroizing::new([7; 32]);
+        let store = SqliteStore::open(&home.path().join("home.db"), key).unwrap();
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
+        let is_on = store.connection().pragma_query_value(None, "secure_delete", read).unwrap();
+        assert_eq!(is_on, 1);
+    }
+
+    #[test]
     fn tokens_tell_parts_apart_and_depend_on_the_key() {
         let home = tempfile::tempdir().unwrap();
         let open = |name: &str, key| {

@@ -2,9 +2,10 @@
 //! nobody else can, and nothing else.
 
 use chat_endpoint::{Alarm, Event, GrantError, HistoryEntry};
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::ConversationId;
+use chat_protocol::ratchet::MessageKey;
 
 use crate::hub::{Fate, TestHub, lobby, name};
 
@@ -174,7 +175,7 @@ fn a_granter_who_lies_is_an_alarm() {
                 entry.kept.frame = B64Vec(bytes);
             }
             // Another key than the message's.
-            1 => entry.kept.key = B64Array([7; 32]),
+            1 => entry.kept.key = MessageKey::new([7; 32]),
             // Another place than the frame's.
             _ => entry.kept.e = Digest([7; 32]),
         }

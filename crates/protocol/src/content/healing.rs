@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::b64::{B64Array, B64Vec};
+use crate::b64::B64Vec;
 use crate::id::{Digest, KeyId, MessageId};
 use crate::limits::{
     GRANT_BUNDLES_BYTES_MAX, GRANT_ENTRIES_MAX, GRANT_LINKS_BYTES_MAX, GRANT_LISTS_MAX,
@@ -16,6 +16,7 @@ use crate::limits::{
 };
 use crate::members::Place;
 use crate::name::ConversationId;
+use crate::ratchet::MessageKey;
 
 /// Counters of one chain: KEYREQ asks for their frames, GRANT says that there are none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ pub struct GrantEntry {
     /// SHA-256 of what the sender signed.
     pub tbs: Digest,
     /// The message key.
-    pub mk: B64Array<32>,
+    pub mk: MessageKey,
     /// The frame as it was signed; absent where the other side has it.
     #[serde(
         default,

@@ -13,6 +13,7 @@ use crate::id::{Digest, KeyId, MessageId, Nonce16};
 use crate::limits::{INTEGER_MAX, MESSAGE_TEXT_BYTES_MAX, PAD_BYTES};
 use crate::members::Place;
 use crate::name::{ConversationId, RoomName};
+use crate::strict;
 use crate::tag::Tag;
 
 /// Every key a plaintext may have; which of them must and may be there depends on the tag. Their order
@@ -173,8 +174,7 @@ fn pad(mut json: Vec<u8>) -> Vec<u8> {
 /// Reads the plaintext of a message with this tag.
 pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), ContentError> {
     let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
-    let mut wire: Wire =
-        serde_json::from_slice(plaintext).map_err(|error| form(&error.to_string()))?;
+    let mut wire: Wire = strict::from_slice(plaintext).map_err(|error| form(&error.to_string()))?;
     let notes = ChainNotes { void: std::mem::take(&mut wire.void), last: wire.last.take() };
     wire.pad = None;
     let content = match tag {

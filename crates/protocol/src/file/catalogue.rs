@@ -23,6 +23,7 @@ use crate::limits::{
     FIND_WORDS_MAX, INDEX_KEYS_MAX, KEYWORD_BYTES_MAX, OFFER_SEALED_BYTES_MAX, OFFER_WORDS_MAX,
 };
 use crate::name::{ConversationId, UserName};
+use crate::strict;
 use crate::tag::label;
 
 /// Why an offer, a keyword or a question was refused.
@@ -263,8 +264,7 @@ impl IndexKey {
         let key = self.offer_key(offer.id);
         let clear = gcm_open(&key, nonce, &bound(&offer.audience, offer.id), body)
             .map_err(|_| CatalogueError::Sealed)?;
-        let details: Details =
-            serde_json::from_slice(&clear).map_err(|_| CatalogueError::Sealed)?;
+        let details: Details = strict::from_slice(&clear).map_err(|_| CatalogueError::Sealed)?;
         details.check()?;
         Ok(details)
     }

@@ -1,6 +1,6 @@
 //! Any header, content and message that may be written.
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::content::{ChainNotes, Command, Content, LastMessage, Outcome, OutputStream};
 use chat_protocol::header::{
@@ -14,6 +14,7 @@ use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::limits::{INTEGER_MAX, KEYREQ_COUNTERS_MAX};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Stage, Tag};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -230,7 +231,7 @@ fn grant() -> impl Strategy<Value = Grant> {
             n,
             id,
             tbs,
-            mk: B64Array(mk),
+            mk: MessageKey::new(mk),
             frame,
         },
     );
@@ -258,7 +259,7 @@ pub(crate) fn client_to_hub() -> impl Strategy<Value = ClientToHub> {
         (message_id(), conversation(), any::<u32>())
             .prop_map(|(id, cid, from)| ClientToHub::Members { id, cid, from }),
         (message_id(), option::of(user())).prop_map(|(id, after)| ClientToHub::Who { id, after }),
-        btree_map(log, any::<u64>(), 0..5).prop_map(|positions| ClientToHub::Seen { positions }),
+        btree_map(log, integer(), 0..5).prop_map(|positions| ClientToHub::Seen { positions }),
     ]
 }
 
@@ -285,15 +286,15 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         (any::<u8>(), digest(), key_id(), bytes())
             .prop_map(|(v, sid, srv, bundle)| HubToClient::Hello { v, sid, srv, bundle }),
         bytes().prop_map(|body| HubToClient::Ok { body }),
-        (message_id(), any::<u64>(), any::<bool>()).prop_map(|(id, position, kept)| {
+        (message_id(), integer(), any::<bool>()).prop_map(|(id, position, kept)| {
             HubToClient::Ack { stage: HubStage::Stored, id, position, kept }
         }),
-        (refusal, option::of(head()), option::of(any::<u64>())).prop_map(
+        (refusal, option::of(head()), option::of(integer())).prop_map(
             |((stage, id, code, reason), head, time)| {
                 HubToClient::Noack { stage, id, code, reason, head, time }
             }
         ),
-        (message_id(), any::<u64>(), any::<String>())
+        (message_id(), integer(), any::<String>())
             .prop_map(|(id, after_ms, why)| HubToClient::Retry { id, after_ms, why }),
         (message_id(), head()).prop_map(|(id, head)| HubToClient::Rekey { id, head }),
         (vec(user(), 0..3), vec(user(), 0..3))

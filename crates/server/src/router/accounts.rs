@@ -196,7 +196,7 @@ impl Router {
             let reason = "this device has published another bundle meanwhile; sign in again";
             return Some(Decision::refuse(code::SIGN_IN, reason));
         }
-        if account.is_revoked(&request.sk) || bundle.header().rev.contains(&request.sk) {
+        if account.is_revoked(&request.sk) {
             return Some(Decision::refuse(code::SIGN_IN, "this signing key was revoked"));
         }
         pending.names.insert(folded);

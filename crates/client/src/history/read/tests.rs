@@ -1,7 +1,8 @@
 use chat_endpoint::Event;
 use chat_endpoint::store::Change;
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::id::{Digest, KeyId};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 use zeroize::Zeroizing;
 
@@ -56,7 +57,7 @@ fn received(number: u64, from: &str, text: &str) -> Event {
 fn frame(number: u64) -> KeptFrame {
     let digest = Digest([u8::try_from(number % 256).unwrap(); 32]);
     let frame = B64Vec(vec![1, 2, 3]);
-    KeptFrame { e: digest, sk: KeyId([1; 16]), n: 0, digest, key: B64Array([2; 32]), frame }
+    KeptFrame { e: digest, sk: KeyId([1; 16]), n: 0, digest, key: MessageKey::new([2; 32]), frame }
 }
 
 fn typed(number: u64, text: &str) -> Record {
