@@ -133,11 +133,11 @@ impl Lines {
         let Event::Message { cid, tag, from, text, veiled, said_in, sent_ms, .. } = event else {
             return None;
         };
-        let Event::Message { healed_by, granted_by, .. } = event else { return None };
+        let Event::Message { healed_by, granted_by, gone, .. } = event else { return None };
         // The mark stands where no text can put one.
         let mark = if *veiled { "~ " } else { "" };
         let text = if *veiled { veil::unshift(text) } else { text.clone() };
-        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref());
+        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref(), *gone);
         if cid.is_feed() {
             let said_in = said_in.as_ref();
             return Some(self.copied(from, said_in, &text, *sent_ms, (mark, &hand)));
@@ -317,6 +317,7 @@ mod tests {
             frame: None,
             healed_by: None,
             granted_by: None,
+            gone: false,
         }
     }
 

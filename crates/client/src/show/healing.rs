@@ -36,10 +36,15 @@ pub(super) fn line(event: &Event) -> Option<String> {
 }
 
 /// What stands behind a sender's name when the message did not come from the server's log.
-pub(super) fn mark(healed_by: Option<&UserName>, granted_by: Option<&UserName>) -> String {
+pub(super) fn mark(
+    healed_by: Option<&UserName>,
+    granted_by: Option<&UserName>,
+    gone: bool,
+) -> String {
     match (healed_by, granted_by) {
         (_, Some(by)) => format!(" (granted by {by})"),
         (Some(_), None) => " (sent again)".to_owned(),
+        (None, None) if gone => " (has gone since; said before, says the server)".to_owned(),
         (None, None) => String::new(),
     }
 }

@@ -50,6 +50,7 @@ fn received(number: u64, from: &str, text: &str) -> Event {
         said_in: None,
         healed_by: None,
         granted_by: None,
+        gone: false,
         frame: Some(Box::new(frame(number))),
     }
 }
