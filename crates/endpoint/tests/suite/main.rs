@@ -11,6 +11,8 @@ mod grants;
 mod healing;
 mod hub;
 #[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod processes;
