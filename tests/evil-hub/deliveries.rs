@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use chat_protocol::crypto::sha256;
-use chat_protocol::frame::{Binary, Upload};
+use chat_protocol::envelope::{self, ReceiptBody};
+use chat_protocol::frame::{Binary, Unsigned, Upload, sign_all};
 use chat_protocol::header::{Canonical as _, Header, MessageHeader};
 use chat_protocol::id::Digest;
 use chat_protocol::keys::DeviceKeys;
@@ -144,18 +145,18 @@ pub(crate) fn forged_receipt() -> Act {
         let Some((Header::Message(header), delivery)) = read::delivery(&passing) else {
             return vec![passing];
         };
-        let receipt = bob.receipt(&header.cid, &header.from).to_bytes();
-        let digest = delivery.frame.digest(label::MSG);
-        let body = format!("{{\"re\":[[\"{}\",\"{digest}\"]]}}", header.id);
-        let frame = bob.sign(label::RECEIPT, receipt, body.into_bytes());
+        let receipt = bob.receipt(&header.cid, &header.from);
+        let re = vec![(header.id, delivery.frame.digest(label::MSG))];
+        let frame = envelope::receipt(&receipt, &ReceiptBody { re, code: None });
+        let frame = sign_all(&bob.keys.signing, &[frame]).pop().unwrap();
         scene.deliver(WRITER, &frame).into_iter().collect()
     })
 }
 
 /// A frame of this header with the hub's signature in the place of the writer's.
 fn unsigned_by_the_writer(keys: &DeviceKeys, header: &MessageHeader) -> Bytes {
-    let frame = chat_protocol::frame::Unsigned::new(label::MSG, header.to_bytes(), vec![7; 128]);
-    chat_protocol::frame::sign_all(&keys.signing, &[frame]).pop().unwrap()
+    let frame = Unsigned::new(label::MSG, header.to_bytes(), vec![7; 128]);
+    sign_all(&keys.signing, &[frame]).pop().unwrap()
 }
 
 pub(crate) fn made_up_counters() -> Act {

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use chat_protocol::crypto::random;
 use chat_protocol::frame::{Delivery, Upload};
-use chat_protocol::header::Header;
+use chat_protocol::header::{Canonical as _, Header, MessageHeader, Recipient};
 use chat_protocol::id::Digest;
 use chat_protocol::name::ConversationId;
-use chat_protocol::tag::Tag;
+use chat_protocol::tag::{Tag, label};
 use chat_testkit::device::Device;
 use chat_testkit::middle::{Message, Passing, Way};
 use chat_testkit::{name, now_ms};
@@ -80,8 +80,7 @@ pub(crate) fn first_frames() -> Act {
             let other = name(&format!("nobody-{number}"));
             let Ok(cid) = ConversationId::direct(&name(VICTIM), &other) else { continue };
             let mut header = stranger.message(Tag::Dm, &cid, Digest(random()), 0);
-            (header.from, header.to) =
-                (other, chat_protocol::header::Recipient::User(name(VICTIM)));
+            (header.from, header.to) = (other, Recipient::User(name(VICTIM)));
             let frame = big(&stranger, &header);
             scene.position += 1;
             let delivery = Delivery::encode(scene.position, now_ms(), &frame);
@@ -92,9 +91,8 @@ pub(crate) fn first_frames() -> Act {
 }
 
 /// A frame of this header, as large as a frame may be nearly.
-fn big(stranger: &Device, header: &chat_protocol::header::MessageHeader) -> Bytes {
-    use chat_protocol::header::Canonical as _;
-    stranger.sign(chat_protocol::tag::label::MSG, header.to_bytes(), vec![7; PART_BYTES])
+fn big(stranger: &Device, header: &MessageHeader) -> Bytes {
+    stranger.sign(label::MSG, header.to_bytes(), vec![7; PART_BYTES])
 }
 
 pub(crate) fn pages_without_end() -> Act {

@@ -1,11 +1,13 @@
 //! Lies about what a hub says in clear.
 
 use chat_protocol::b64;
+use chat_protocol::frame::RawFrame;
 use chat_protocol::handshake::Counter;
 use chat_protocol::header::{
     Canonical as _, Header, MemberArgument, MemberHeader, MemberOperation,
 };
 use chat_protocol::hub::EpochHead;
+use chat_protocol::id::Digest;
 use chat_protocol::tag::{Tag, label};
 use chat_testkit::device::Device;
 use chat_testkit::middle::{Message, Passing, Way};
@@ -122,7 +124,7 @@ pub(crate) fn false_counters() -> Act {
 }
 
 /// A link by which an account that the hub has made up lets itself into a room, as its next one.
-fn link_of_a_ghost(room: &str, (mg, pm): (u32, chat_protocol::id::Digest)) -> Vec<u8> {
+fn link_of_a_ghost(room: &str, (mg, pm): (u32, Digest)) -> Vec<u8> {
     let ghost = Device::new("ghost", OWN_KEYS);
     let header = MemberHeader {
         v: 1,
@@ -154,7 +156,7 @@ pub(crate) fn made_up_link() -> Act {
         let Some(links) = value["links"].as_array_mut() else { return vec![passing] };
         let last = links.last().and_then(Value::as_str).and_then(|link| b64::decode(link).ok());
         let place = last.and_then(|last| {
-            let frame = chat_protocol::frame::RawFrame::decode(last.into()).ok()?;
+            let frame = RawFrame::decode(last.into()).ok()?;
             match Header::parse(frame.header()).ok()? {
                 Header::Member(header) => Some((header.mg + 1, frame.digest(label::MEMBER))),
                 _ => None,

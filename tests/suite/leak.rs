@@ -200,6 +200,7 @@ fn marked_talk(rig: &Rig, url: &str, canaries: &mut Canaries) {
     agent.stderr.wait_for_part("accepting commands");
     let ran = alice.run(&["run", "bob", "--", "echo", &command]).expect_code(0);
     assert!(ran.stdout.contains(&command), "{ran:?}");
+    drop(agent);
 
     let (file, content) = (canaries.hatch(), canaries.hatch());
     let name = format!("{file}.txt");

@@ -28,7 +28,8 @@ pub(super) fn older_disk() -> Report {
     let url = server.url().to_owned();
     let (mut alice, mut bob) = (person(&rig, &url, "alice"), person(&rig, &url, "bob"));
     types(&mut alice, "bob*before the backup", "delivered to bob");
-    types(&mut bob, "the lobby, before", "delivered to alice");
+    bob.type_line("the lobby, before");
+    alice.stdout.wait_for_part("#lobby bob: the lobby, before");
     server.kill_hard();
     copy(&rig.data(), &rig.path("backup"));
     server.restart(&rig, &[]);

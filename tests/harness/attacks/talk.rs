@@ -142,12 +142,13 @@ fn play(lie: &Lie) -> Seen {
     say(&mut alice, 0);
     assert!(until(AFTERWARDS, || bob.has_heard(DIRECT[0])), "bob hears nothing at all");
     assert!(until(AFTERWARDS, || carol.has_heard(IN_THE_LOBBY[0])), "carol hears nothing at all");
-    let (before, _) = memory(bob.program.pid());
+    let (_, before) = memory(bob.program.pid());
     stage.switch.set(true);
     stage.proxy.cut();
     frames.store(0, Ordering::Relaxed);
-    // A new device of carol's makes new epochs necessary: some lies are about those.
-    stage.client("carol").with_home(stage.rig.path("carol-2")).run(&["users"]).assert_code(0);
+    // A new device of alice's and a newcomer: some lies are about bundles, links and new epochs.
+    stage.client("alice").with_home(stage.rig.path("alice-2")).run(&["users"]).assert_code(0);
+    stage.client("dave").run(&["users"]).assert_code(0);
     for number in 1..DIRECT.len() {
         say(&mut alice, number);
         sleep(LIE / 4);

@@ -63,6 +63,8 @@ fn broken(lie: &Lie) -> Vec<String> {
     hub.disconnect(BOB);
     // A device that refuses such a hub has seen through it.
     let mut seen_through = hub.sign_in(BOB, Vec::new()).is_err();
+    // Some lies are about bundles, links and new epochs.
+    hub.add_sibling(ALICE, None);
     hub.add("dave");
     let sent_before = hub.seen.len();
     for (direct, room) in DIRECT.iter().zip(IN_THE_LOBBY) {
