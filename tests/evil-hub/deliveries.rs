@@ -161,10 +161,16 @@ fn unsigned_by_the_writer(keys: &DeviceKeys, header: &MessageHeader) -> Bytes {
 
 pub(crate) fn made_up_counters() -> Act {
     let keys = keys(OWN_KEYS);
+    // What is sent because of the lie is not lied about again: the storm, if any, is the device's.
+    let mut left = 3;
     Box::new(move |scene, passing| {
         let Some((Header::Message(header), _)) = read::writer_to_victim(&passing) else {
             return vec![passing];
         };
+        if left == 0 {
+            return vec![passing];
+        }
+        left -= 1;
         let mut out = vec![passing];
         for number in 1..=MADE_UP {
             let mut header = header.clone();

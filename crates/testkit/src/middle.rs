@@ -150,8 +150,10 @@ mod tests {
 
     #[test]
     fn the_answer_to_a_sign_in_is_opened_and_sealed_again_with_the_hubs_key() {
-        let (hub, device) = (keys(0), Device::new("alice", 1));
-        let lk = vec![PublishedWrapKey::new(hub.encryption.spki(), 0, u64::MAX >> 12)];
+        // No key of a bundle may stand in it twice.
+        let (hub, others, device) = (keys(0), keys(2), Device::new("alice", 1));
+        let link = &others.encryption;
+        let lk = vec![PublishedWrapKey::new(link.spki(), 0, u64::MAX >> 12)];
         let options = BundleOptions { lk, ..BundleOptions::default() };
         let bundle = hub.publish(&UserName::server(), Nonce16([0; 16]), None, 0, options).unwrap();
         let reception = Reception::new(&bundle, [1; 32]);
@@ -167,10 +169,10 @@ mod tests {
             exporter: None,
         };
         let (auth, sent) = greeting.auth(&credentials, &[2; 32].into()).unwrap();
-        sign_in.from_client(&auth, Some(&hub.encryption));
+        sign_in.from_client(&auth, Some(link));
         assert_eq!(sign_in.user(), "alice");
         let told = SignedIn { time: 5, heads: vec![], counters: vec![], vault: None };
-        let received = reception.open(&auth, &hub.encryption, None).unwrap();
+        let received = reception.open(&auth, link, None).unwrap();
         let Message::SignedIn(mut heard) = sign_in.from_hub(received.ok(&told)) else {
             panic!("not opened")
         };

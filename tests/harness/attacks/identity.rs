@@ -59,8 +59,9 @@ fn has_key(home: &std::path::Path) -> bool {
 }
 
 pub(super) fn other_identity() -> Report {
-    let (other, user) = (keys(0), UserName::server());
-    let lk = vec![PublishedWrapKey::new(other.encryption.spki(), now_ms(), now_ms() << 1)];
+    // No key of a bundle may stand in it twice.
+    let (other, link, user) = (keys(0), keys(1), UserName::server());
+    let lk = vec![PublishedWrapKey::new(link.encryption.spki(), now_ms(), now_ms() << 1)];
     let options = BundleOptions { lk, ..BundleOptions::default() };
     let bundle = other.publish(&user, Nonce16([1; 16]), None, now_ms(), options).unwrap();
     let hello = Reception::new(&bundle, [7; 32]).text().to_owned();

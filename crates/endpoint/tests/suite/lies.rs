@@ -20,6 +20,9 @@ const ROUNDS: usize = 600;
 /// Frames of alice's in that time; more is a storm.
 const FRAMES_MAX: usize = 100;
 
+/// Nobody says so many messages here: a gap that names a higher one is made up.
+const COUNTER_MAX: u32 = 100;
+
 /// It is about the memory of a program, and is measured there.
 const LARGE: &str = "unasked parts";
 
@@ -109,6 +112,10 @@ fn broken(lie: &Lie) -> Vec<String> {
     );
     let private = |text: &&String| DIRECT.iter().any(|direct| **text == said(direct));
     broken.extend(carols.iter().find(private).map(|text| format!("carol reads {text}")));
+    let is_made_up = |event: &Event| matches!(event, Event::Gap { missing, .. } if missing.iter().any(|n| *n > COUNTER_MAX));
+    if hub.count(BOB, is_made_up) > 0 {
+        broken.push("bob is told of missing messages that nobody has written".to_owned());
+    }
     if sent > FRAMES_MAX {
         broken.push(format!("alice has sent {sent} messages"));
     }
