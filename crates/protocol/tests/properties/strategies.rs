@@ -1,7 +1,7 @@
 //! Any header, content and message that may be written.
 
 use chat_protocol::b64::B64Vec;
-use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
+use chat_protocol::content::healing::{Counters, Grant, GrantEntry, LinkRun};
 use chat_protocol::content::{ChainNotes, Command, Content, LastMessage, Outcome, OutputStream};
 use chat_protocol::header::{
     Header, KeyHeader, MemberArgument, MemberHeader, MemberOperation, MessageHeader, ReceiptHeader,
@@ -235,8 +235,16 @@ fn grant() -> impl Strategy<Value = Grant> {
             frame,
         },
     );
-    (vec(entry, 1..4), vec(counters(), 0..3), vec(counters(), 0..3))
-        .prop_map(|(entries, burnt, none)| Grant { entries, burnt, none })
+    let frames = || vec(vec(any::<u8>(), 0..40).prop_map(B64Vec), 1..3);
+    let run = (conversation(), any::<u32>(), frames()).prop_map(|(cid, mg, frames)| LinkRun {
+        cid,
+        mg,
+        frames,
+    });
+    let lists = (vec(counters(), 0..3), vec(counters(), 0..3));
+    (vec(entry, 1..4), lists, vec(run, 0..3), frames()).prop_map(
+        |(entries, (burnt, none), links, bundles)| Grant { entries, burnt, none, links, bundles },
+    )
 }
 
 pub(crate) fn notes() -> impl Strategy<Value = ChainNotes> {
