@@ -44,14 +44,15 @@ impl Endpoint {
         if notes.void.is_empty() {
             return;
         }
-        let tail = format!("/{}/{}", header.from, header.cid);
+        // The digest names one frame, so the sender is all that the key has to tell.
+        let tail = format!("/{}", header.from);
         let is_void = |digest: &[u8; 32]| notes.void.iter().any(|(_, void)| void.0 == *digest);
         let received = self.state.received.iter().filter(|(key, _)| key.ends_with(&tail));
         let shown = received.filter(|(_, digest)| is_void(&digest.0));
         let shown: Vec<(String, Digest)> =
             shown.map(|(key, digest)| (key.clone(), Digest(digest.0))).collect();
         for (key, digest) in shown {
-            let id = key.split('/').next().and_then(|id| MessageId::parse(id).ok());
+            let id = key.split('/').nth(1).and_then(|id| MessageId::parse(id).ok());
             let Some(id) = id.filter(|_| self.state.disowned.get(&key).is_none()) else { continue };
             self.state.disowned.put(&key, true);
             if self.state.disowned.len() > DISOWNED_MAX

@@ -346,12 +346,19 @@ impl Endpoint {
         if link.mg < self.state.rooms.get(cid.as_str()).map_or(0, Membership::next) {
             return Ok(None);
         }
-        let fresh = Membership::new(cid.clone());
-        let room = self.state.rooms.get(cid.as_str()).unwrap_or(&fresh).clone();
-        let (link, signer) = self.check_link(&room, frame, later)?;
-        let room = self.state.rooms.entry(cid.as_str(), || Membership::new(cid.clone()));
-        room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-        room.apply(&link, frame.digest(label::MEMBER));
+        // Taken out while it is checked: a large room is not copied for each of its links.
+        let held = self.state.rooms.remove(cid.as_str());
+        let is_held = held.is_some();
+        let mut room = held.unwrap_or_else(|| Membership::new(cid.clone()));
+        let checked = self.check_link(&room, frame, later).and_then(|(link, signer)| {
+            room.check(&link, signer.identity).map_err(|error| error.to_string())?;
+            room.apply(&link, frame.digest(label::MEMBER));
+            Ok(link)
+        });
+        if is_held || checked.is_ok() {
+            self.state.rooms.put(cid.as_str(), room);
+        }
+        let link = checked?;
         self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
         self.link.dirty.insert(cid.clone());
         Ok(self.news(&link))

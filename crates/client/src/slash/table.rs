@@ -95,9 +95,8 @@ pub static TABLE: &[SlashRow] = &[
     SlashRow {
         name: "room",
         aliases: &[],
-        usage: "/room [ROOM] | /room accept ROOM",
-        description: "go to a room that I am in, or say which is the current one; accept: take the members that the \
-                      server shows, where they contradict those seen before",
+        usage: "/room [accept] [ROOM]",
+        description: "go to a room I am in; accept: take the members the server shows",
         example: "/room lobby",
         completion: Completion::Rooms,
         parse: rooms::go,
