@@ -16,6 +16,7 @@ use etcetera::BaseStrategy as _;
 use zeroize::Zeroizing;
 
 pub mod arguments;
+pub mod identity;
 
 pub mod password;
 pub mod server_url;
@@ -24,6 +25,7 @@ pub mod error;
 
 use arguments::{Arguments, CommonArguments, EmulatorArguments, Verb};
 pub use error::ConfigError;
+pub use identity::IdentityMode;
 pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
 
@@ -140,6 +142,8 @@ pub enum Mode {
         /// The new one; `None` means ask.
         new: Option<Password>,
     },
+    /// Keys and devices.
+    Identity(IdentityMode),
     /// Accept commands.
     Agent {
         /// Who may run what.
@@ -316,6 +320,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Passwd { new_password_file }), None) => {
             Mode::Passwd { new: password_of(new_password_file.as_deref(), None)? }
         }
+        (Some(Verb::Identity(verb)), None) => Mode::Identity(IdentityMode::of(verb)?),
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
         (Some(Verb::History { place, count, before }), None) => {
             let lobby = Recipient::Room(RoomName::lobby());
@@ -471,6 +476,7 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Share { .. } => Some("share"),
         Mode::Get { .. } => Some("get"),
         Mode::Agent { .. } => Some("agent"),
+        Mode::Identity(identity) => Some(identity.verb()),
         Mode::Passwd { .. } => Some("passwd"),
         Mode::History { .. } => Some("history"),
         Mode::Search { .. } => Some("search"),

@@ -67,11 +67,8 @@ impl Endpoint {
                 self.tell(Event::Rooms { rooms, more });
             }
             HubToClient::Keys { users } => self.on_keys(&users),
-            HubToClient::Bundles { id, people, unknown } => {
-                for (name, offered) in &people {
-                    self.accept_bundles(name, offered);
-                }
-                self.on_bundles(now_ms, &id, &people, &unknown);
+            HubToClient::Bundles { id, people, unknown, more } => {
+                self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more } => {
                 if matches!(self.link.requests.remove(&id), Some(Request::Members(asked)) if asked == cid)
@@ -97,26 +94,31 @@ impl Endpoint {
         }
     }
 
+    /// An answer ends its question: what it brings nothing of is not there, but for people who did not
+    /// fit in the page.
     fn on_bundles(
         &mut self,
         now_ms: u64,
         id: &MessageId,
-        people: &BTreeMap<UserName, PersonBundles>,
-        unknown: &[UserName],
+        (people, unknown, more): (&BTreeMap<UserName, PersonBundles>, &[UserName], bool),
     ) {
-        let Some(Request::Bundles { names, view }) = self.link.requests.remove(id) else { return };
-        // A page holds at least one person; who did not fit is asked for again.
+        let Some(Request::Bundles { mut names, view }) = self.link.requests.remove(id) else {
+            return;
+        };
+        let asked = names.len();
+        for name in &names {
+            if let Some(offered) = people.get(name) {
+                self.accept_bundles(name, offered);
+            }
+        }
         let missing: Vec<UserName> = names
-            .iter()
-            .filter(|name| {
-                // Answered with bundles that were not accepted: asking again changes nothing.
-                let answered = unknown.contains(*name) || people.contains_key(*name);
-                self.known_version(name) == 0 && !answered
-            })
-            .cloned()
+            .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
             .collect();
-        if !missing.is_empty() && !people.is_empty() {
+        // A page that brings nobody ends the asking.
+        if !missing.is_empty() && missing.len() < asked {
             let again = self.request_bundles(&missing, view.clone());
+            self.ask_moved(id, again);
+            self.order_keys_moved(id, again);
             if let Some(cid) = &view {
                 self.refresh_waits_for(cid, again);
             }

@@ -50,6 +50,10 @@ pub(crate) struct Link {
     /// Views that have just come up to date.
     pub(crate) viewed: Vec<ConversationId>,
     pub(crate) requests: BTreeMap<MessageId, Request>,
+    /// The newest time that this device was told, Unix time in milliseconds.
+    pub(crate) clock_ms: u64,
+    /// People of whom the hub offered another identity and nothing of the pinned one.
+    pub(crate) replaced: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Epochs of ours without an answer, by `eid`.

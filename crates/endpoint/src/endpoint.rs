@@ -240,7 +240,9 @@ impl Endpoint {
         }
         self.link.online = true;
         self.link.since_ms = now_ms;
+        self.link.clock_ms = now_ms;
         self.accept_bundle(&UserName::server(), hub);
+        self.keep_own_bundle();
         for head in &signed_in.heads {
             let known = self.state.conversations.get(head.cid.as_str()).and_then(|c| c.head);
             if known.is_some_and(|known| head.epoch.is_none_or(|epoch| epoch.g < known.g)) {
@@ -285,7 +287,8 @@ impl Endpoint {
         // What was sealed in this step and has not left is kept signed, as if it had been lost.
         drop(self.take_out());
         let receipts_due = self.link.receipts_due;
-        self.link = Link { receipts_due, ..Link::default() };
+        let clock_ms = self.link.clock_ms;
+        self.link = Link { receipts_due, clock_ms, ..Link::default() };
     }
 
     /// Sends again, byte-identical and in order, what has no answer.
@@ -310,6 +313,7 @@ impl Endpoint {
 
     /// Takes a text message of the hub.
     pub fn handle_text(&mut self, now_ms: u64, text: &str) {
+        self.link.clock_ms = now_ms;
         match hub::read::<HubToClient>(text) {
             Ok(message) => self.on_text(now_ms, message),
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
@@ -319,6 +323,7 @@ impl Endpoint {
 
     /// Takes a binary message of the hub.
     pub fn handle_binary(&mut self, now_ms: u64, bytes: Bytes) {
+        self.link.clock_ms = now_ms;
         match Binary::decode(bytes) {
             Ok(Binary::Delivery(delivery)) => self.on_delivery(now_ms, delivery),
             Ok(Binary::Upload(upload)) => self.on_upload(now_ms, upload),
@@ -347,6 +352,7 @@ impl Endpoint {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now_ms: u64) {
+        self.link.clock_ms = now_ms;
         if self.link.receipts_due.is_some_and(|due| due <= now_ms) {
             self.flush_receipts(now_ms);
         }

@@ -12,6 +12,8 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
+use crate::trust::Standing;
+
 /// Names a durable event until the host has dealt with it; grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub u64);
@@ -62,6 +64,9 @@ pub enum Event {
         /// The letters of the text are moved on by one: a spoiler.
         #[serde(default)]
         veiled: bool,
+        /// How well its writer's identity is known.
+        #[serde(default)]
+        peer: Standing,
         /// It came by the feed of who wrote it, who has said it in this open room.
         #[serde(default)]
         said_in: Option<RoomName>,
@@ -227,6 +232,11 @@ pub enum Event {
         user: UserName,
         /// A sentence.
         detail: String,
+    },
+    /// Somebody whom this user talks to, or this user, has a device that was not known before.
+    NewDevice {
+        /// Who.
+        user: UserName,
     },
     /// Who came and went.
     Presence {
@@ -412,6 +422,7 @@ impl Event {
                 | Self::Healed { .. }
                 | Self::Unhealed { .. }
                 | Self::Alarm { .. }
+                | Self::NewDevice { .. }
         )
     }
 

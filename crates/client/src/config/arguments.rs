@@ -8,6 +8,7 @@ use chat_protocol::id::MessageId;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::identity::IdentityVerb;
 use crate::exit;
 
 /// Largest number that every JSON reader keeps exact; a seed is printed in the report.
@@ -122,6 +123,9 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
     },
+    /// Keys and devices.
+    #[command(flatten)]
+    Identity(IdentityVerb),
     /// Let others run commands on this machine, as far as a policy allows
     Agent {
         /// Who may run what; without it everything is refused

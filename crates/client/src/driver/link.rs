@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use chat_protocol::crypto::random;
+use chat_protocol::id::KeyId;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::now_ms;
 use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Incoming, Session, Socket};
-use crate::home::{HomeError, OwnDevice};
+use crate::home::{HomeError, KeyChange, OwnDevice};
 use crate::sign_in::Door;
 
 /// The first try after a loss follows within this time.
@@ -34,7 +35,7 @@ pub(super) enum Link {
         attempts: u32,
         task: Task<Result<Session, ConnectError>>,
     },
-    /// A new signing key is made.
+    /// Other keys are made.
     Renewing(Task<Result<OwnDevice, HomeError>>),
     Waiting {
         attempts: u32,
@@ -108,10 +109,14 @@ impl Link {
         Self::Connecting { attempts, task: AbortOnDropHandle::new(task) }
     }
 
-    /// A new signing key for this device.
-    pub(super) fn renewing(door: &Door, device: OwnDevice) -> Self {
+    /// Other keys for this device, and what its account has revoked.
+    pub(super) fn renewing(
+        door: &Door,
+        device: OwnDevice,
+        (change, revoked): (KeyChange, Vec<KeyId>),
+    ) -> Self {
         let user = door.user.clone();
-        let work = move || device.with_new_signing_key(&user, now_ms());
+        let work = move || device.renewed(&user, change, &revoked, now_ms());
         Self::Renewing(AbortOnDropHandle::new(tokio::task::spawn_blocking(work)))
     }
 

@@ -3,22 +3,25 @@
 use std::collections::HashSet;
 
 use chat_endpoint::store::Change;
-use chat_endpoint::{Event, Notification, SendError, Step};
+use chat_endpoint::{Event, Notification, SendError, Step, TrustError};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
 
+use super::people::Decided;
 use super::{Driver, End, FeedAction, Input, Link, Order, Sent, Whom};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
-use crate::home::{HomeError, OwnDevice};
+use crate::home::{HomeError, KeyChange, OwnDevice};
 
 /// What is to be said once the step is durable.
 #[derive(Default)]
 pub(super) struct Replies {
     sent: Vec<(Sent, Result<MessageId, SendError>)>,
     pub(super) noted: Vec<(tokio::sync::oneshot::Sender<MessageId>, MessageId)>,
+    pub(super) decided: Vec<(Decided, Result<(), TrustError>)>,
+    pub(super) renewal: Option<KeyChange>,
     online: Option<Box<Session>>,
     rolled_back: bool,
     /// Go away, with a goodbye or without.
@@ -35,6 +38,9 @@ impl Replies {
         }
         for (reply, id) in self.noted.drain(..) {
             reply.send(id).ok();
+        }
+        for (reply, done) in self.decided.drain(..) {
+            reply.send(done).ok();
         }
     }
 }
@@ -97,7 +103,10 @@ impl Driver {
         self.tell_caught_up();
         if replies.rolled_back {
             self.journal.rolled_back();
-            self.link = Link::renewing(&self.door, self.device.clone());
+            self.counters_ask_for_key(now_ms)?;
+        }
+        if let Some(change) = replies.renewal {
+            self.renew(change);
         }
         if self.endpoint.must_reconnect() && matches!(self.link, Link::Online { .. }) {
             let reason = "more came at once than this device can hold; it asks for the rest again";
@@ -182,6 +191,7 @@ impl Driver {
                 replies.sent.push((reply, sent));
             }
             Order::Files(order) => self.obey_about_files(now_ms, order, replies),
+            Order::People(order) => self.obey_about_people(now_ms, order, replies),
             Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
             Order::Room { room, action, reply } => {
                 let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
@@ -267,6 +277,7 @@ impl Driver {
                 crate::home::save_device(&mut home.store, &self.device)?;
             }
         }
+        self.tell_renewed();
         let server = self.endpoint.device().server;
         self.journal.online(&url);
         self.pending.push_back(ClientEvent::Online { url: url.clone(), server });

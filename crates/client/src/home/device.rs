@@ -15,6 +15,24 @@ use super::{HomeError, Vault};
 /// device that signs in daily is never without a valid key.
 const RENEW_BEFORE_MS: u64 = 24 * 3600 * 1000;
 
+/// How often within [`FORCED_WINDOW_MS`] counters of the server may ask for a new signing key: an honest
+/// restore of a home needs one, and each costs everybody a new epoch.
+const FORCED_MAX: usize = 3;
+
+/// A day, in milliseconds.
+const FORCED_WINDOW_MS: u64 = 24 * 3600 * 1000;
+
+/// Which keys of a device are other ones from its next bundle on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyChange {
+    /// The signing key, because the server has seen counters that this device has not kept (rule R7).
+    Forced,
+    /// Signing and encryption key, because their owner wants it.
+    Rotated,
+    /// None; another device of the account is revoked, by its signing key.
+    Revokes(KeyId),
+}
+
 /// One device: keys, bundle, and whether the hub has the bundle.
 #[derive(Debug, Clone)]
 pub struct OwnDevice {
@@ -26,6 +44,8 @@ pub struct OwnDevice {
     pub bundle: Arc<Bundle>,
     /// Whether the hub is known to have it.
     pub published: bool,
+    /// When counters of the server have asked for new signing keys lately, Unix time in milliseconds.
+    pub forced: Vec<u64>,
 }
 
 /// The row in the home's database.
@@ -40,6 +60,9 @@ struct Row {
     former: Vec<(B64Vec, u64)>,
     bundle: B64Vec,
     published: bool,
+    /// When the server has forced new signing keys.
+    #[serde(default)]
+    forced: Vec<u64>,
 }
 
 impl OwnDevice {
@@ -53,15 +76,16 @@ impl OwnDevice {
         let dev = Nonce16(random());
         let options = BundleOptions { rb, ..BundleOptions::default() };
         let bundle = Arc::new(keys.publish(user, dev, None, now_ms, options)?);
-        Ok(Self { dev, keys: Arc::new(keys), bundle, published: false })
+        let forced = Vec::new();
+        Ok(Self { dev, keys: Arc::new(keys), bundle, published: false, forced })
     }
 
     /// The next bundle of this device. An encryption key that expires soon is replaced, which takes
-    /// a while; the others stay.
+    /// a while; the others stay. `revoked` is what the account is known to have revoked.
     pub fn republished(
         &self,
         user: &UserName,
-        rb: Option<Nonce16>,
+        (rb, revoked): (Option<Nonce16>, &[KeyId]),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
         let soon = now_ms.saturating_add(RENEW_BEFORE_MS);
@@ -71,26 +95,59 @@ impl OwnDevice {
         } else {
             Arc::clone(&self.keys)
         };
-        self.next(user, keys, rb, now_ms)
+        self.next(user, keys, (rb, revoked), now_ms)
     }
 
-    /// The same device with a new signing key (rule R7). Takes a while.
-    pub fn with_new_signing_key(&self, user: &UserName, now_ms: u64) -> Result<Self, HomeError> {
-        let keys = self.keys.with_signing_key(SigningKey::generate(KeySizes::PEOPLE.signing)?)?;
+    /// The same device with other keys, or revoking one, in its next bundle. Takes a while.
+    pub fn renewed(
+        &self,
+        user: &UserName,
+        change: KeyChange,
+        revoked: &[KeyId],
+        now_ms: u64,
+    ) -> Result<Self, HomeError> {
+        let signing = || SigningKey::generate(KeySizes::PEOPLE.signing);
+        let (mut revoked, mut forced) = (revoked.to_vec(), self.forced.clone());
+        let keys = match change {
+            KeyChange::Forced => {
+                forced.push(now_ms);
+                forced.drain(..forced.len().saturating_sub(FORCED_MAX));
+                Arc::new(self.keys.with_signing_key(signing()?)?)
+            }
+            KeyChange::Rotated => {
+                let keys = self.keys.with_new_encryption_key(now_ms)?;
+                Arc::new(keys.with_signing_key(signing()?)?)
+            }
+            KeyChange::Revokes(sk) => {
+                revoked.push(sk);
+                Arc::clone(&self.keys)
+            }
+        };
         let rb = self.bundle.header().rb;
-        Ok(self.next(user, Arc::new(keys), rb, now_ms)?)
+        Ok(Self { forced, ..self.next(user, keys, (rb, &revoked), now_ms)? })
+    }
+
+    /// Whether counters of the server may ask for one more signing key now.
+    pub fn may_be_forced(&self, now_ms: u64) -> bool {
+        let lately = |at: &&u64| now_ms.saturating_sub(**at) < FORCED_WINDOW_MS;
+        self.forced.iter().filter(lately).count() < FORCED_MAX
     }
 
     fn next(
         &self,
         user: &UserName,
         keys: Arc<DeviceKeys>,
-        rb: Option<Nonce16>,
+        (rb, revoked): (Option<Nonce16>, &[KeyId]),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
-        let options = BundleOptions { rb, ..BundleOptions::default() };
-        let bundle = keys.publish(user, self.dev, Some(&self.bundle), now_ms, options)?;
-        Ok(Self { dev: self.dev, keys, bundle: Arc::new(bundle), published: false })
+        // Every bundle repeats all that its account has revoked, but never what it publishes itself.
+        let mut rev = [&self.bundle.header().rev[..], revoked].concat();
+        rev.sort_unstable();
+        rev.dedup();
+        rev.retain(|sk| *sk != keys.signing_id());
+        let options = BundleOptions { rb, rev, ..BundleOptions::default() };
+        let bundle = Arc::new(keys.publish(user, self.dev, Some(&self.bundle), now_ms, options)?);
+        Ok(Self { dev: self.dev, keys, bundle, published: false, forced: self.forced.clone() })
     }
 
     /// Whether the bundle must be published again: it says something else about the agent, or a
@@ -125,12 +182,13 @@ impl OwnDevice {
             former: former.collect(),
             bundle: B64Vec(self.bundle.bytes().to_vec()),
             published: self.published,
+            forced: self.forced.clone(),
         };
         Ok(serde_json::to_vec(&row)?)
     }
 
     pub(super) fn from_row(row: &[u8], vault: &Vault) -> Result<Self, HomeError> {
-        let Row { dev, sk, ek, former, bundle, published } = serde_json::from_slice(row)?;
+        let Row { dev, sk, ek, former, bundle, published, forced } = serde_json::from_slice(row)?;
         let former = former.into_iter().map(|(key, retired_ms)| {
             Ok(FormerKey { key: UnwrapKey::from_pkcs8(&key.0)?, retired_ms })
         });
@@ -141,11 +199,55 @@ impl OwnDevice {
             former: former.collect::<Result<_, HomeError>>()?,
         };
         let bundle = Arc::new(Bundle::verify(bundle.0.into())?);
-        Ok(Self { dev, keys: Arc::new(keys), bundle, published })
+        Ok(Self { dev, keys: Arc::new(keys), bundle, published, forced })
     }
 }
 
 /// The sizes for `--key-bits`: signing keys stay small, because they sign every message.
 pub fn key_sizes(bits: u32) -> Result<KeySizes, chat_protocol::crypto::KeyError> {
     Ok(KeySizes { long: KeyBits::from_bits(bits)?, signing: KeySizes::PEOPLE.signing })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device() -> (UserName, OwnDevice) {
+        let user = UserName::new("alice").unwrap();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let device = OwnDevice::first(&user, keys, None, 5).unwrap();
+        (user, device)
+    }
+
+    #[test]
+    fn counters_may_force_three_keys_a_day() {
+        let (user, mut device) = device();
+        for now_ms in 10..13 {
+            assert!(device.may_be_forced(now_ms));
+            let before = device.keys.signing_id();
+            device = device.renewed(&user, KeyChange::Forced, &[], now_ms).unwrap();
+            assert_ne!(device.keys.signing_id(), before);
+        }
+        let vault = Vault::new(&device.keys.identity);
+        let device = OwnDevice::from_row(&device.to_row().unwrap(), &vault).unwrap();
+        assert!(!device.may_be_forced(13), "also after a restart");
+        assert!(device.may_be_forced(10 + FORCED_WINDOW_MS), "a day after the first");
+        let rotated = device.renewed(&user, KeyChange::Rotated, &[], 13).unwrap();
+        assert!(!rotated.may_be_forced(13), "one's own keys change nothing about it");
+    }
+
+    #[test]
+    fn each_bundle_repeats_what_the_account_has_revoked() {
+        let (user, device) = device();
+        let (mine, theirs) = (KeyId([1; 16]), KeyId([2; 16]));
+        let revoking = device.renewed(&user, KeyChange::Revokes(mine), &[], 6).unwrap();
+        assert_eq!(revoking.bundle.header().rev, [mine]);
+        assert_eq!(revoking.keys.signing_id(), device.keys.signing_id());
+        let own = revoking.keys.signing_id();
+        let known = [theirs, own];
+        let next = revoking.renewed(&user, KeyChange::Rotated, &known, 7).unwrap();
+        assert_eq!(next.bundle.header().rev, [mine, theirs, own]);
+        let again = revoking.republished(&user, (None, &known), 8).unwrap();
+        assert_eq!(again.bundle.header().rev, [mine, theirs], "never the key that it publishes");
+    }
 }

@@ -1,7 +1,7 @@
 //! What happened as JSON objects, one per line. The names of fields are fixed: scripts rely on
 //! them.
 
-use chat_endpoint::Event;
+use chat_endpoint::{Event, Standing};
 use chat_protocol::code;
 use chat_protocol::hub::Person;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
@@ -62,6 +62,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         Event::Alarm { kind, user, detail } => {
             vec![json!({"event": "alarm", "kind": kind, "user": user, "reason": detail})]
         }
+        Event::NewDevice { user } => vec![json!({"event": "new_device", "user": user})],
         Event::Complaint { code, reason, .. } => vec![json!({
             "event": "noack", "stage": "request", "code": code, "reason": reason,
         })],
@@ -119,6 +120,7 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
         from,
         text,
         veiled,
+        peer,
         said_in,
         position,
         sent_ms,
@@ -156,6 +158,11 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
     }
     // A message that did not verify never becomes one: it is `unreadable`.
     fields.insert("verified".to_owned(), true.into());
+    // Whether this user has compared the writer's key; another one may be offered since.
+    fields.insert("peer_verified".to_owned(), (*peer == Standing::Verified).into());
+    if *peer == Standing::Changed {
+        fields.insert("peer_changed".to_owned(), true.into());
+    }
     Some(object("message", from, fields))
 }
 
@@ -229,6 +236,7 @@ mod tests {
             from: name("alice"),
             text: "a\u{1b}[2J\n\"b\"".to_owned(),
             veiled: false,
+            peer: Standing::Known,
             said_in: None,
             position: 7,
             sent_ms: 1_700_000_000_123,
@@ -241,7 +249,7 @@ mod tests {
         let expected = json!({
             "event": "message", "id": "AQEBAQEBAQEBAQEBAQEBAQ", "conversation": "dm",
             "from": "alice", "to": "bob", "text": "a\u{1b}[2J\n\"b\"", "seq": 7,
-            "sent_at": "2023-11-14T22:13:20.123Z", "verified": true,
+            "sent_at": "2023-11-14T22:13:20.123Z", "verified": true, "peer_verified": false,
         });
         assert_eq!(objects, [expected]);
         let text = objects[0].to_string();
