@@ -146,7 +146,8 @@ impl Talk {
 
     /// Does what a line asks for.
     async fn read(&mut self, line: &str) -> Result<Said, Failure> {
-        if let Some(question) = self.question.take() {
+        // Another command says that there is no answer; words do not begin with a slash.
+        if let Some(question) = self.question.take().filter(|_| !line.starts_with('/')) {
             return Ok(self.answer_question(&question, line).await);
         }
         let sent = match input::parse(line) {

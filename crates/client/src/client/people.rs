@@ -63,8 +63,12 @@ impl Client {
         self.ask(order).await.unwrap_or_default()
     }
 
-    /// Publishes other keys; done when the server has them.
+    /// Publishes other keys, once everything is answered that the present ones have signed; done when
+    /// the server has them.
     pub async fn renew(&self, change: KeyChange) -> Result<(), RenewError> {
+        if !self.flush().await {
+            return Err(RenewError::Offline);
+        }
         let order = |reply| Order::People(PeopleOrder::Renew { change, reply });
         self.ask(order).await.unwrap_or(Err(RenewError::Stopped))
     }

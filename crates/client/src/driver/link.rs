@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chat_protocol::crypto::random;
 use chat_protocol::id::KeyId;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -36,7 +37,7 @@ pub(super) enum Link {
         task: Task<Result<Session, ConnectError>>,
     },
     /// Other keys are made.
-    Renewing(Task<Result<OwnDevice, HomeError>>),
+    Renewing(Task<Result<Result<OwnDevice, HomeError>, JoinError>>),
     Waiting {
         attempts: u32,
         until: Instant,
@@ -78,9 +79,9 @@ impl Link {
                 }
             },
             Self::Renewing(task) => match task.await {
-                Ok(renewed) => LinkEvent::Renewed(renewed),
+                Ok(Ok(renewed)) => LinkEvent::Renewed(renewed),
                 // It was cut off; the next connection finds out again that it is needed.
-                Err(_) => LinkEvent::TryAgain,
+                Ok(Err(_)) | Err(_) => LinkEvent::TryAgain,
             },
             Self::Waiting { until, .. } => {
                 sleep_until(*until).await;
@@ -114,10 +115,17 @@ impl Link {
         door: &Door,
         device: OwnDevice,
         (change, revoked): (KeyChange, Vec<KeyId>),
+        closing: Option<Box<Socket>>,
     ) -> Self {
         let user = door.user.clone();
         let work = move || device.renewed(&user, change, &revoked, now_ms());
-        Self::Renewing(AbortOnDropHandle::new(tokio::task::spawn_blocking(work)))
+        let task = async move {
+            if let Some(socket) = closing {
+                socket.close().await;
+            }
+            tokio::task::spawn_blocking(work).await
+        };
+        Self::Renewing(AbortOnDropHandle::new(tokio::spawn(task)))
     }
 
     /// The time until the next attempt after this one failed.

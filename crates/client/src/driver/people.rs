@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::step::Replies;
 use super::{Driver, End, Link};
 use crate::client::{ClientEvent, RenewError};
+use crate::connection::Socket;
 use crate::home::KeyChange;
 
 /// What somebody decides about a person's identity key.
@@ -76,21 +77,23 @@ impl Driver {
     /// Leaves the connection and comes back with other keys.
     pub(super) fn renew(&mut self, change: KeyChange) {
         self.endpoint.disconnected();
-        if let Link::Online { socket, .. } = std::mem::take(&mut self.link) {
-            // It has a deadline of its own, and nothing here waits for the server's answer.
-            tokio::spawn(socket.close());
-        }
+        let closing = match std::mem::take(&mut self.link) {
+            Link::Online { socket, .. } => Some(socket),
+            _ => None,
+        };
         self.fail_flushes();
         let reason = "new keys are published".to_owned();
         self.journal.lost(&reason);
         self.pending.push_back(ClientEvent::Offline { reason });
-        self.start_renewal(change);
+        self.start_renewal(change, closing);
     }
 
-    /// Makes the next keys, with all that this account has revoked.
-    pub(super) fn start_renewal(&mut self, change: KeyChange) {
+    /// Makes the next keys, with all that this account has revoked. A connection is closed before: a name
+    /// is signed in once.
+    fn start_renewal(&mut self, change: KeyChange, closing: Option<Box<Socket>>) {
         let revoked = self.endpoint.revocations();
-        self.link = Link::renewing(&self.door, self.device.clone(), (change, revoked));
+        let device = self.device.clone();
+        self.link = Link::renewing(&self.door, device, (change, revoked), closing);
     }
 
     /// Counters say that this device was restored: a new signing key, unless that is claimed too often.
@@ -98,7 +101,7 @@ impl Driver {
         if !self.device.may_be_forced(now_ms) {
             return Err(End::Failed(crate::client::Stopped::Counters));
         }
-        self.start_renewal(KeyChange::Forced);
+        self.start_renewal(KeyChange::Forced, None);
         Ok(())
     }
 
