@@ -14,7 +14,7 @@ step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 cargo test --workspace --doc --quiet
 step "vectors: portable backend, SubtleCrypto"
-cargo test --quiet --package chat-protocol --features rustcrypto --test crypto_backends
+cargo test --quiet --package chat-protocol --features rustcrypto --test crypto_backends --test wycheproof
 cargo test --quiet --package chat-protocol --no-default-features --features rustcrypto --test vectors
 node scripts/vectors.mjs | tail -n 1
 step "tests"

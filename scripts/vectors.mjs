@@ -16,7 +16,13 @@ const PATH = process.argv[2] ?? new URL('../crates/protocol/tests/vectors/envelo
 const file = JSON.parse(fs.readFileSync(PATH, 'utf8'));
 const privateKey = (keyName) => decode(file.keys[keyName]);
 
-// Headers (6.4, 6.5, rules R2, R3, R8, R9)
+/** A file's name: base64url of 1 to 255 bytes of UTF-8 (rule R32). */
+function fileName(value) {
+  const bytes = decode(value);
+  return bytes.length >= 1 && bytes.length <= 255 && text(decoder.decode(bytes));
+}
+
+// Headers (section 6, rules R2, R3, R8, R9)
 const SHAPES = {
   message: {
     label: 'chat-e2e/1 msg',
@@ -50,6 +56,13 @@ const SHAPES = {
       arg: oneOf('open', 'invite', 'admin', 'member', ''), mg: U32, pm: digest, id: kid, ts: U53,
     }),
   },
+  offer: {
+    label: 'chat-e2e/1 share',
+    form: object({
+      v: one, t: oneOf('OFFER'), u: name, sk: kid, cid: (cid) => cid === '*' || conversation(cid), id: kid,
+      name: fileName, size: integer(16 * 2 ** 30), root: digest, ts: U53,
+    }),
+  },
 };
 const readAs = async (encoded, shape) => {
   const frame = readFrame(decode(encoded));
@@ -59,7 +72,7 @@ const readAs = async (encoded, shape) => {
   return { frame, header };
 };
 
-// Bundles (6.1, rules R14, R27)
+// Bundles (section 7, rules R14, R27)
 const published = { kid, spki: blob, nbf: U53, exp: U53 };
 const BUNDLE = object({
   v: one, t: oneOf('BUNDLE'), u: name, dev: kid, seq: U32, prev: digest, ik: blob,
@@ -246,9 +259,21 @@ const judge = {
     const clear = await at('sealed', () => openGcm(decode(key), bytes.slice(0, 12), aad, bytes.slice(12)));
     if (expect) agree(decoder.decode(clear) === expect, 'the vault');
   },
+
+  async offer({ owner, audience, id, signed, expect }) {
+    const bytes = decode(signed);
+    need(bytes.length <= 1536, 'frame');
+    const frame = readFrame(bytes);
+    need(frame.kind !== 0 && frame.body.length === 0, 'form');
+    const header = await at('header', () => canonical(frame.header, SHAPES.offer.form));
+    need(header.u === owner && header.cid === audience && header.id === id, 'place');
+    await checkSignature(frame, { from: header.u, sk: header.sk }, 'offer');
+    const found = [decoder.decode(decode(header.name)), header.size, header.root, header.ts];
+    if (expect) agree(equal(found, [expect.name, expect.size, expect.root, expect.ts]), 'the offer');
+  },
 };
 
-/** Lines `name SP sk SP ek LF`, sorted, none twice (6.4). */
+/** Lines `name SP sk SP ek LF`, sorted, none twice (section 9). */
 function memberLines(members) {
   const lines = members.split('\n').slice(0, -1);
   need(members === lines.map((line) => `${line}\n`).join('') && lines.every((line, i) => !i || lines[i - 1] < line), 'members');
@@ -289,7 +314,7 @@ function fits({ t, cid, from, to }) {
   return t === (kind === 'room' && a === 'ALL' ? 'BROADCAST' : 'TEXT') && to === '*';
 }
 
-/** The key of counter n: each is given once, and a skip is bounded (6.5). */
+/** The key of counter n: each is given once, and a skip is bounded (section 10). */
 async function messageKey(chain, n) {
   const kept = chain.skipped.get(n);
   need(n >= chain.n ? n - chain.n <= 2000 : kept, 'counter');
@@ -320,9 +345,11 @@ function content(tag, plaintext) {
   );
   const forms = {
     TEXT: { x: (x) => text(x) && utf8(x).length <= 64 * 1024, 'veil?': (veil) => veil === true },
-    CMD: { argv: (argv) => all(text)(argv) && argv.length > 0, salt: kid, 'ms?': U53, 'bytes?': U53 },
-    OUT: { re: kid, stream: oneOf('started', 'stdout', 'stderr'), 'data?': blob },
-    ACK: { re: kid, of: digest, 'st?': Number.isInteger, 'code?': text, 'reason?': text },
+    CMD: {
+      argv: (argv) => all(text)(argv) && argv.length > 0, salt: kid, no: U53, 'prev?': U53, 'ms?': U53, 'bytes?': U53,
+    },
+    OUT: { re: kid, stream: oneOf('started', 'stdout', 'stderr'), no: U53, 'data?': blob },
+    ACK: { re: kid, of: digest, outs: U53, 'st?': Number.isInteger, 'code?': text, 'reason?': text },
     KEYREQ: counters,
     GRANT: { 'grant?': some(64, granted), 'burnt?': some(16, listed), 'none?': some(16, listed) },
   };
@@ -334,6 +361,7 @@ function content(tag, plaintext) {
     throw new Error('nothing granted, or too much');
   }
   if (tag === 'OUT' && 'data' in value === (value.stream === 'started')) throw new Error('stream and data');
+  if (tag === 'CMD' && value.prev >= value.no) throw new Error('prev is not below no');
   return value;
 }
 

@@ -1,7 +1,7 @@
 // Frames and strict JSON: bytes into parts, texts into values of known forms.
 import { concat, decode, decoder, encode, equal, need, sha, u32, verify } from './primitives.mjs';
 
-// Frames (6.2, 6.3, rule R20)
+// Frames (section 5.1, rule R20)
 const HEADER_MAX = 4 * 1024, BODY_MAX = 192 * 1024, SIGNATURE_MAX = 512;
 const pathLength = (count, index) => {
   let length = 0;

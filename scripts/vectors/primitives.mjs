@@ -58,7 +58,7 @@ export const stretch = async (password, salt) => {
   return new Uint8Array(await subtle.deriveBits(rounds, imported, 256));
 };
 const RSA = { verify: { name: 'RSA-PSS', hash: 'SHA-256' }, encrypt: { name: 'RSA-OAEP', hash: 'SHA-256' } };
-/** A public key under the rules of 6.1: 2048 to 4096 bits, exponent 65537, one encoding. */
+/** A public key under the rules of section 1: 2048 to 4096 bits, exponent 65537, one encoding. */
 export const publicKey = async (spki, use) => {
   const key = await subtle.importKey('spki', spki, RSA[use], true, [use]);
   const { n, e } = await subtle.exportKey('jwk', key);

@@ -10,6 +10,7 @@
 
 mod client;
 mod dice;
+mod false_hub;
 mod http;
 mod person;
 mod process;
@@ -24,11 +25,12 @@ use std::time::Duration;
 
 pub use client::{Client, PASSWORD};
 pub use dice::Dice;
+pub use false_hub::{FalseHub, VaultOf};
 pub use http::{Response, get};
 pub use person::{person, types};
 pub use process::cpu_seconds;
 pub use program::{Finished, Lines, Program};
-pub use proxy::{Fate, Proxy, Rule};
+pub use proxy::{Fate, Proxy, Rule, TextRule};
 pub use rig::Rig;
 pub use server::Server;
 pub use terminal::Terminal;

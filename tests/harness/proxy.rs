@@ -1,5 +1,5 @@
 //! A TCP proxy that records what passes, and that can do what a lying hub would do: lose, repeat,
-//! swap and alter binary messages on their way to a client.
+//! swap and alter binary messages, and rewrite text messages, on their way to a client.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -32,8 +32,15 @@ pub enum Fate {
 /// Says what becomes of a binary message, by its payload.
 pub type Rule = Box<dyn FnMut(&[u8]) -> Fate + Send>;
 
+/// Says what a client gets in place of a text message, if it is not to get that.
+pub type TextRule = Box<dyn FnMut(&str) -> Option<String> + Send>;
+
 /// The rule for all connections.
-type SharedRule = Arc<Mutex<Rule>>;
+#[derive(Clone)]
+enum SharedRule {
+    Binary(Arc<Mutex<Rule>>),
+    Text(Arc<Mutex<TextRule>>),
+}
 
 /// Forwards connections to a server and keeps a copy of every byte.
 pub struct Proxy {
@@ -57,7 +64,15 @@ impl Proxy {
     /// # Panics
     /// When there is no free port.
     pub fn lying(target: &str, rule: Rule) -> Self {
-        Self::start_with(target, Some(Arc::new(Mutex::new(rule))))
+        Self::start_with(target, Some(SharedRule::Binary(Arc::new(Mutex::new(rule)))))
+    }
+
+    /// The same, with a rule for the text messages that the server sends.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn rewriting(target: &str, rule: TextRule) -> Self {
+        Self::start_with(target, Some(SharedRule::Text(Arc::new(Mutex::new(rule)))))
     }
 
     fn start_with(target: &str, rule: Option<SharedRule>) -> Self {
@@ -161,6 +176,9 @@ struct Liar {
 /// Opcode of a whole binary message.
 const BINARY: u8 = 0x82;
 
+/// Opcode of a whole text message.
+const TEXT: u8 = 0x81;
+
 impl Liar {
     fn new(rule: SharedRule) -> Self {
         Self { rule, held: Vec::new(), upgraded: false, late: Vec::new(), is_held: false }
@@ -180,14 +198,25 @@ impl Liar {
         while let Some((payload, rest)) = frame(&self.held) {
             let length = self.held.len() - rest.len();
             let whole: Vec<u8> = self.held.drain(..length).collect();
-            let is_binary = whole.first() == Some(&BINARY);
-            self.pass_message(whole, &payload, is_binary, &mut out);
+            let opcode = whole.first().copied().unwrap_or_default();
+            match self.rule.clone() {
+                SharedRule::Binary(rule) => {
+                    self.pass_message(&rule, whole, &payload, opcode == BINARY, &mut out);
+                }
+                SharedRule::Text(rule) if opcode == TEXT => {
+                    let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
+                    let other = std::str::from_utf8(&payload).ok().and_then(|text| rule(text));
+                    out.extend(other.map_or(whole, |text| text_frame(&text)));
+                }
+                SharedRule::Text(_) => out.extend(whole),
+            }
         }
         out
     }
 
     fn pass_message(
         &mut self,
+        rule: &Mutex<Rule>,
         mut whole: Vec<u8>,
         payload: &[u8],
         judged: bool,
@@ -196,7 +225,7 @@ impl Liar {
         let fate = if judged && self.is_held {
             Fate::Lost
         } else if judged {
-            let mut rule = self.rule.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rule = rule.lock().unwrap_or_else(PoisonError::into_inner);
             rule(payload)
         } else {
             Fate::Good
@@ -226,6 +255,18 @@ impl Liar {
         }
         if judged {
             out.append(&mut self.late);
+        }
+    }
+}
+
+/// A text message as a server sends it.
+fn text_frame(text: &str) -> Vec<u8> {
+    match (u8::try_from(text.len()), u16::try_from(text.len())) {
+        (Ok(length), _) if length < 126 => [&[TEXT, length], text.as_bytes()].concat(),
+        (_, Ok(length)) => [&[TEXT, 126], &length.to_be_bytes()[..], text.as_bytes()].concat(),
+        _ => {
+            let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            [&[TEXT, 127], &length.to_be_bytes()[..], text.as_bytes()].concat()
         }
     }
 }
@@ -304,7 +345,7 @@ mod tests {
         for size in [1, 7, stream.len()] {
             let mut next = fates.into_iter();
             let rule: Rule = Box::new(move |_| next.next().unwrap());
-            let mut liar = Liar::new(Arc::new(Mutex::new(rule)));
+            let mut liar = Liar::new(SharedRule::Binary(Arc::new(Mutex::new(rule))));
             let passed: Vec<u8> = stream.chunks(size).flat_map(|part| liar.pass(part)).collect();
             assert_eq!(passed, expected, "in parts of {size}");
         }
@@ -315,7 +356,8 @@ mod tests {
         let head = b"HTTP/1.1 101 x\r\n\r\n".to_vec();
         let fates = [Fate::Good, Fate::Held];
         let mut next = fates.into_iter();
-        let mut liar = Liar::new(Arc::new(Mutex::new(Box::new(move |_| next.next().unwrap()))));
+        let rule: Rule = Box::new(move |_| next.next().unwrap());
+        let mut liar = Liar::new(SharedRule::Binary(Arc::new(Mutex::new(rule))));
         let messages: [[u8; 3]; 4] =
             [[BINARY, 1, b'a'], [BINARY, 1, b'b'], [0x81, 1, b'c'], [BINARY, 1, b'd']];
         let passed = liar.pass(&[head.clone(), messages.concat()].concat());

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use chat_tests::{Client, Program, Rig};
+use chat_protocol::frame::Binary;
+use chat_protocol::header::Header;
+use chat_protocol::tag::Tag;
+use chat_tests::{Client, Fate, Program, Proxy, Rig, Rule};
 
 /// More than one frame of output, and more than a text may have.
 const MANY_LINES: usize = 30_000;
@@ -206,4 +209,47 @@ fn a_policy_with_a_mistake_starts_no_agent_and_names_the_line() {
     let ended = agent.wait();
     assert!(![Some(0), None].contains(&ended.code), "{ended:?}");
     assert!(ended.stderr.contains("policy.toml:2"), "{ended:?}");
+}
+
+/// Whether a delivery is a command.
+fn is_command(payload: &[u8]) -> bool {
+    let Ok(Binary::Delivery(delivery)) = Binary::decode(payload.to_vec().into()) else {
+        return false;
+    };
+    let header = Header::parse(delivery.frame.header());
+    matches!(header, Ok(Header::Message(header)) if header.t == Tag::Cmd)
+}
+
+/// The words that the commands of a JSON chat have written, in the order in which these were started.
+fn started(ended: &chat_tests::Finished) -> Vec<String> {
+    let of = |id: &serde_json::Value| {
+        let outputs = ended.events_named("output").into_iter();
+        let mine = outputs.filter(|output| output["id"] == *id);
+        mine.filter_map(|output| output["data"].as_str().map(|text| text.trim().to_owned()))
+            .collect()
+    };
+    let states = ended.events_named("command").into_iter();
+    let started = states.filter(|event| event["state"] == "STARTED");
+    started.map(|event| of(&event["id"])).collect()
+}
+
+#[test]
+fn commands_that_the_hub_swaps_start_in_their_order() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    let path = policy(&rig, "alice", &key_of(&alice), "[[\"echo\", \"*\"]]", "");
+    let mut left = 1;
+    let rule: Rule = Box::new(move |payload| {
+        let is_late = left > 0 && is_command(payload);
+        left -= i32::from(is_late);
+        if is_late { Fate::Late } else { Fate::Good }
+    });
+    let proxy = Proxy::lying(server.address(), rule);
+    let web = rig.client("web1", &proxy.url());
+    let _agent = start_agent(&web, &["--policy", &path.display().to_string()]);
+    wait_until_accepting(&alice, "web1");
+    let lines = ["/run web1 -- echo first", "/run web1 -- echo second"];
+    let ended = alice.pipe(&lines, &["--json"]).expect_code(0);
+    assert_eq!(started(&ended), ["first", "second"], "{ended:?}");
 }

@@ -37,6 +37,55 @@ fn a_new_name_is_asked_about_and_its_password_typed_twice() {
 }
 
 #[test]
+fn a_new_password_that_is_easy_to_guess_is_refused_and_an_old_one_is_what_it_is() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let weak = rig.client("alice", server.url()).with_password("alice12345");
+    let refused = weak.run(&["users"]).expect_code(2);
+    assert!(refused.stderr.contains("easy to guess"), "{refused:?}");
+    let short = rig.client("alice", server.url()).with_password("x7$Kq!9zW");
+    let refused = short.run(&["users"]).expect_code(2);
+    assert!(refused.stderr.contains("at least 10"), "{refused:?}");
+    assert!(!weak.home().join("known_servers").exists(), "nobody has signed in");
+
+    weak.run(&["--weak-password", "users"]).assert_code(0);
+    weak.run_known(&["users"]).assert_code(0);
+    let refused = change(&weak, &rig, "passwordpassword").expect_code(2);
+    assert!(refused.stderr.contains("easy to guess"), "{refused:?}");
+    weak.run_known(&["users"]).assert_code(0);
+    change(&weak, &rig, OTHER).assert_code(0);
+}
+
+#[test]
+fn whoever_types_a_new_password_is_offered_one_and_told_how_strong_it_is() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let mut alice = rig.client("alice", server.url()).at_terminal(&["users"]);
+    name_is_new(&mut alice, "alice");
+    alice.wait_for("One that nobody had before, if you like: ");
+    alice.answer("New password for alice: ", "qwertyuiop");
+    alice.wait_for("easy to guess");
+    alice.answer("New password for alice: ", PASSWORD);
+    alice.wait_for("Strength: 4 of 4.");
+    alice.answer("The same password again: ", PASSWORD);
+    assert_eq!(alice.wait(), Some(0));
+}
+
+#[test]
+fn the_first_line_of_a_file_is_the_password() {
+    let rig = Rig::new();
+    let server = rig.server();
+    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
+    let file = rig.write("password", &format!("\u{feff}{PASSWORD}\r\nmy notes\n"));
+    let file = file.to_str().expect("a path of this test");
+    let other = rig.client("alice", server.url()).with_password("not this one");
+    let read = other.run_known(&["--password-file", file, "users"]).expect_code(0);
+    assert!(read.stderr.contains("warning: others on this machine"), "{read:?}");
+    let quiet = other.run_known(&["--password-file", file, "--quiet", "users"]).expect_code(0);
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
 fn a_wrong_password_is_asked_for_three_times_here_and_on_a_new_machine() {
     let rig = Rig::new();
     let server = rig.server();
@@ -125,7 +174,8 @@ fn a_server_that_offers_an_older_vault_is_not_believed() {
     copy(&backup, &data);
     let server = rig.server();
     let before = std::fs::read_dir(alice.home()).map(Iterator::count).expect("a home");
-    let refused = change(&rig.client("alice", server.url()), &rig, "third").expect_code(7);
+    let third = "kettle under the marble staircase";
+    let refused = change(&rig.client("alice", server.url()), &rig, third).expect_code(7);
     assert!(refused.stderr.contains("vault number 1"), "{refused:?}");
     assert_eq!(std::fs::read_dir(alice.home()).map(Iterator::count).expect("a home"), before);
     let opened = rig.client("alice", server.url()).with_password(OTHER);

@@ -64,6 +64,82 @@ fn every_crate_takes_the_lints_of_the_workspace() {
     }
 }
 
+/// Sources in every language of the project, with their texts.
+fn everything_written() -> Vec<(PathBuf, String)> {
+    let mut found = all_sources();
+    for folder in ["scripts", "scripts/vectors"] {
+        for entry in std::fs::read_dir(workspace().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|kind| kind == "mjs" || kind == "sh") {
+                found.push((path.clone(), std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+fn protocol() -> String {
+    std::fs::read_to_string(workspace().join("docs/PROTOCOL.md")).unwrap()
+}
+
+/// The number behind a word, as in `rule 7` or `R7`.
+fn number(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
+}
+
+/// Rules as they are cited, `R7`, and amendments, `A7`.
+fn cited(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let rules = words.filter(|word| {
+        let digits = word.strip_prefix('R').filter(|digits| (1..=2).contains(&digits.len()));
+        digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    let amendments = text.split("amendment ").skip(1).filter_map(number);
+    rules.map(str::to_owned).chain(amendments.map(|number| format!("A{number}"))).collect()
+}
+
+#[test]
+fn every_rule_that_a_source_cites_stands_in_the_protocol() {
+    let protocol = protocol();
+    let mut count = 0;
+    for (path, text) in everything_written() {
+        for name in cited(&text) {
+            let entry = format!("\n**{name}.** ");
+            assert!(protocol.contains(&entry), "{} cites {name}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 100, "only {count} citations found");
+}
+
+#[test]
+fn every_section_that_a_source_cites_stands_in_the_protocol() {
+    let protocol = protocol();
+    let headings: Vec<&str> = protocol
+        .lines()
+        .filter_map(|line| line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")))
+        .filter_map(|heading| heading.split(' ').next())
+        .map(|number| number.trim_end_matches('.'))
+        .collect();
+    for (path, text) in everything_written() {
+        // A section of an RFC is named on the same line as the RFC.
+        for line in text.lines().filter(|line| !line.contains("RFC")) {
+            for rest in line.split("section ").skip(1) {
+                let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'));
+                let cited = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+                let cited = cited.trim_end_matches('.');
+                let is_there = cited.is_empty() || headings.contains(&cited);
+                assert!(is_there, "{}: section {cited}", path.display());
+            }
+            let is_old = (1..10).any(|part| {
+                [format!("(6.{part})"), format!("(6.{part},")].iter().any(|old| line.contains(old))
+            });
+            assert!(!is_old, "{}: {line}", path.display());
+        }
+    }
+}
+
 /// Long options in the code of the README, with the program of their line.
 fn readme_options() -> Vec<(bool, String)> {
     let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();

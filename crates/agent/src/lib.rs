@@ -12,12 +12,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chat_endpoint::{Endpoint, Event, EventKey, Notification};
-use chat_exec::{Agent, CommandRequest, Report, RequestedLimits, Requester, Stream};
+use chat_endpoint::{CommandEnd, Endpoint, Event, EventKey, Notification};
+use chat_exec::{Agent, CommandRequest, Order, Report, RequestedLimits, Requester, Stream};
 use chat_oplog::{Operation, OperationLog, Outcome as Logged};
-use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::content::OutputStream;
 use chat_protocol::crypto::sha256_parts;
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::name::UserName;
 use tokio::sync::mpsc;
 
@@ -58,23 +58,39 @@ impl AgentHost {
         (Self { agent, reports, log }, receiver)
     }
 
-    /// Starts the command of a notification; others are left alone. Says whether it was one.
+    /// Starts the command of a notification; others are left alone. Says whether it was one, whose
+    /// event is done with its last report.
     pub fn start(&self, now_ms: u64, notification: &Notification) -> bool {
-        let Event::Command { id, digest, from, identity, pinned, command, expires_ms } =
-            &notification.event
+        if let Event::Gap { from, missing, .. } = &notification.event {
+            self.log_gap(from, missing.len());
+        }
+        if let Event::CommandPassed { from, identity, sk, sk_ends_ms, no } = &notification.event {
+            let requester = requester(from, identity, true);
+            let order = order(sk, *sk_ends_ms, *no, None);
+            let agent = Arc::clone(&self.agent);
+            tokio::spawn(async move { agent.pass_over(now_ms, &requester, order).await });
+        }
+        let Event::Command {
+            id,
+            digest,
+            from,
+            identity,
+            sk,
+            sk_ends_ms,
+            pinned,
+            command,
+            expires_ms,
+        } = &notification.event
         else {
             return false;
         };
-        let requester = Requester {
-            name: from.as_str().to_owned(),
-            identity: identity.to_string(),
-            pinned: *pinned,
-        };
+        let requester = requester(from, identity, *pinned);
         let request = CommandRequest {
             id: id.0,
             requester,
             argv: command.argv.clone(),
             expires_at_ms: *expires_ms,
+            order: order(sk, *sk_ends_ms, command.no, command.prev),
             limits: RequestedLimits {
                 wall_ms: command.time_max_ms,
                 output_bytes: command.output_max,
@@ -83,6 +99,23 @@ impl AgentHost {
         let (to, re, of, key) = (from.clone(), *id, *digest, notification.key);
         tokio::spawn(self.clone().carry(now_ms, request, Carried { to, re, of, key }));
         true
+    }
+
+    /// Whether a rule of this machine's policy names this account.
+    pub fn knows(&self, name: &UserName) -> bool {
+        self.agent.knows(name.as_str())
+    }
+
+    /// Messages of somebody who may give commands here are missing: there may be one among them.
+    fn log_gap(&self, from: &UserName, count: usize) {
+        if self.knows(from) {
+            tracing::warn!(%from, count, "messages of somebody who may give commands are missing");
+            self.log.write(&Operation {
+                peer: Some(from.as_str().into()),
+                outcome: Some(Logged::Failed),
+                ..Operation::new("command.gap")
+            });
+        }
     }
 
     /// Runs one command and passes its reports on.
@@ -107,6 +140,14 @@ impl AgentHost {
     }
 }
 
+fn requester(name: &UserName, identity: &KeyId, pinned: bool) -> Requester {
+    Requester { name: name.as_str().to_owned(), identity: identity.to_string(), pinned }
+}
+
+fn order(sk: &KeyId, key_ends_at_ms: u64, no: u64, prev: Option<u64>) -> Order {
+    Order { signing_key: sk.to_string(), key_ends_at_ms, no, prev }
+}
+
 /// What a report is about.
 #[derive(Clone)]
 struct Carried {
@@ -120,7 +161,7 @@ struct Carried {
 /// event is done: both are in the same step, so a crash in between loses neither.
 pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
     let AgentReport { to, re, of, key, report } = report;
-    let outcome = match report {
+    let end = match report {
         Report::Started => return endpoint.report_started(now_ms, &to, re),
         Report::Output { stream, bytes } => {
             let stream = match stream {
@@ -134,15 +175,15 @@ pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
             return endpoint.report_output(now_ms, &to, re, OutputStream::Stderr, note);
         }
         Report::Refused { code, reason } => {
-            Outcome { re, of, status: None, code: code.to_owned(), reason }
+            CommandEnd { re, of, status: None, code: code.to_owned(), reason }
         }
         Report::Exit(exit) => {
             let code = exit.code().unwrap_or_default().to_owned();
             let reason = if code.is_empty() { String::new() } else { exit.reason() };
-            Outcome { re, of, status: Some(exit.status()), code, reason }
+            CommandEnd { re, of, status: Some(exit.status()), code, reason }
         }
     };
-    endpoint.report_outcome(now_ms, &to, outcome);
+    endpoint.report_outcome(now_ms, &to, end);
     if let Some(key) = key {
         endpoint.consumed(key);
     }

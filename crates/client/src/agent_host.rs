@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use chat_agent::AgentHost;
+use chat_endpoint::Event;
 use chat_exec::{Agent, AgentConfig, Namespaces, Policy};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::Nonce16;
@@ -17,13 +18,14 @@ use crate::exit::ExitStatus;
 use crate::home::{HomeError, HomeFolder, file};
 use crate::oneshot::{interrupted, note};
 use crate::show::{Detail, Lines};
+use crate::sign_in::first_contact;
 use crate::start::{self, Failure};
 
 /// Serves until it is stopped.
 pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let server = connector.server().await?;
+    let server = first_contact::server(&connector, &start::prompt(common)).await?;
     let folder = HomeFolder::new(&common.home, &server, &user);
     let agent = Arc::new(open(&folder, policy)?);
     let rb = Some(Nonce16(agent.restart_nonce()));
@@ -44,10 +46,10 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                 Some(ClientEvent::Notification(notification)) => {
                     let is_command = host.start(now_ms(), &notification);
                     let line = lines.event(&notification.event);
-                    let is_for_people = matches!(
-                        notification.event,
-                        chat_endpoint::Event::Alarm { .. } | chat_endpoint::Event::Complaint { .. }
-                    );
+                    let is_for_people = is_for_people(&host, &notification.event);
+                    if let (Event::CommandPassed { .. }, Some(key)) = (&notification.event, notification.key) {
+                        client.consumed(key).await;
+                    }
                     if let Some(line) = line.filter(|_| is_command || is_for_people) {
                         says(&line);
                     }
@@ -67,6 +69,16 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
     };
     client.leave().await;
     Ok(status)
+}
+
+/// Whether whoever looks after this machine should see it: trouble, and gaps of people who may give
+/// commands here.
+fn is_for_people(host: &AgentHost, event: &Event) -> bool {
+    match event {
+        Event::Alarm { .. } | Event::Complaint { .. } => true,
+        Event::Gap { from, .. } | Event::Unhealed { from, .. } => host.knows(from),
+        _ => false,
+    }
 }
 
 /// Opens journal, work directory and policy. Without a policy everything is refused.

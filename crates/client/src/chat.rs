@@ -158,8 +158,9 @@ impl Talk {
             Ok(Input::Text { text }) => self.client.say(&self.rooms.current, &text).await,
             Ok(Input::Broadcast { text }) => self.client.say(&RoomName::all(), &text).await,
             Ok(Input::Direct { to, text }) => self.client.tell(&to, &text).await,
-            Ok(Input::Slash(SlashCommand::Run { target, argv })) => {
-                let sent = self.client.run(&target, argv, CommandOptions::default()).await;
+            Ok(Input::Slash(SlashCommand::Run { target, argv, again })) => {
+                let options = CommandOptions { again, ..CommandOptions::default() };
+                let sent = self.client.run(&target, argv, options).await;
                 self.commands.extend(sent.as_ref().ok());
                 sent
             }

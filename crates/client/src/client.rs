@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_agent::AgentReport;
 use chat_endpoint::{
-    BundleCache, CommandOptions, EventKey, GrantError, HistoryEntry, Notification, RoomAction,
-    Roster,
+    BundleCache, CommandOptions, EventKey, GrantError, HistoryEntry, ListedOffer, Notification,
+    RoomAction, Roster,
 };
 use chat_oplog::{CryptoTrace, OperationLog};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::catalogue::{Offer, Query};
+use chat_protocol::file::offer::OfferDraft;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -331,6 +333,19 @@ impl Client {
     /// connection.
     pub(crate) async fn find(&self, query: Query) -> Option<MessageId> {
         self.ask(|reply| Order::Files(FileOrder::Find { query, reply })).await.flatten()
+    }
+
+    /// Signs offers of this person's files. Returns the key that signs, and what was signed.
+    pub(crate) async fn sign_offers(
+        &self,
+        drafts: Vec<OfferDraft>,
+    ) -> Option<(KeyId, Vec<B64Vec>)> {
+        self.ask(|reply| Order::Files(FileOrder::Sign { drafts, reply })).await
+    }
+
+    /// Asks what listed offers are worth; answered under the id. Nothing without a connection.
+    pub(crate) async fn check_offers(&self, listed: Vec<ListedOffer>) -> Option<MessageId> {
+        self.ask(|reply| Order::Files(FileOrder::Check { listed, reply })).await.flatten()
     }
 
     /// Whether a message of this process is about a file, and its answers with it.

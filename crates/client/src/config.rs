@@ -4,27 +4,26 @@
 //! [`error`] is what can be wrong.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
-use clap::Parser as _;
 use clap_complete::Shell;
 use etcetera::BaseStrategy as _;
-use zeroize::Zeroizing;
 
 pub mod arguments;
 pub mod identity;
-
 pub mod password;
 pub mod server_url;
+pub mod strength;
 
 pub mod error;
 
-use arguments::{Arguments, CommonArguments, EmulatorArguments, Verb};
+use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
 pub use error::ConfigError;
+use identity::IdentityVerb;
 pub use identity::IdentityMode;
 pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
@@ -43,6 +42,8 @@ pub struct Config {
     pub common: Common,
     /// What to do.
     pub mode: Mode,
+    /// What is said about it before anything is done.
+    pub warnings: Vec<String>,
 }
 
 /// Where, who, and how to speak.
@@ -56,6 +57,8 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
+    /// Take a new password that is easy to guess.
+    pub weak_password: bool,
     /// Folder for keys, known servers and what waits to be sent.
     pub home: PathBuf,
     /// Folder for the operation logs.
@@ -76,6 +79,8 @@ pub struct Common {
     pub accept_from: Vec<UserName>,
     /// Whom to believe about the server's certificate.
     pub trust: Trust,
+    /// The six words of the server, from whoever gave this command line.
+    pub accept_server: Option<String>,
 }
 
 /// What to do.
@@ -107,6 +112,8 @@ pub enum Mode {
         target: UserName,
         /// Program and arguments; not empty, within the limits of the protocol.
         argv: Vec<String>,
+        /// Also while the same words could still start there after a refusal by the server.
+        again: bool,
     },
     /// Show who is there.
     Users,
@@ -137,6 +144,13 @@ pub enum Mode {
         /// Wait for an owner who is away.
         waits: bool,
     },
+    /// The servers that the home knows.
+    Servers {
+        /// This one is forgotten; `None` shows them all.
+        forget: Option<ServerUrl>,
+    },
+    /// What the server shows, for people to compare.
+    VerifyServer,
     /// Change the password.
     Passwd {
         /// The new one; `None` means ask.
@@ -286,10 +300,16 @@ impl Config {
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
         password: Option<OsString>,
     ) -> Result<Self, ConfigError> {
-        let Arguments { verb, common, emulator } = Arguments::try_parse_from(arguments)?;
+        let Arguments { verb, common, emulator } = Arguments::read(arguments)?;
+        let new_password_file = match &verb {
+            Some(Verb::Passwd { new_password_file }) => new_password_file.as_deref(),
+            _ => None,
+        };
+        let files = [common.password_file.as_deref(), new_password_file];
+        let warnings = files.into_iter().flatten().filter_map(password::exposed).collect();
         let mode = mode(verb, emulator)?;
         let common = checked(common, password, &mode)?;
-        Ok(Self { common, mode })
+        Ok(Self { common, mode, warnings })
     }
 }
 
@@ -306,7 +326,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             Mode::Send { to: recipient("send", &to)?, text, veil }
         }
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
-        (Some(Verb::Run { target, command }), None) => run(&target, command)?,
+        (Some(Verb::Run { again, target, command }), None) => run(&target, command, again)?,
         (Some(Verb::Users), None) => Mode::Users,
         (Some(Verb::Rooms), None) => Mode::Rooms,
         (Some(Verb::Find { words }), None) => Mode::Find { words },
@@ -318,7 +338,20 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             Mode::Get { owner: user("get", &owner)?, name: file, output, waits: wait }
         }
         (Some(Verb::Passwd { new_password_file }), None) => {
-            Mode::Passwd { new: password_of(new_password_file.as_deref(), None)? }
+            Mode::Passwd { new: Password::given(new_password_file.as_deref(), None)? }
+        }
+        (Some(Verb::Servers { action: None }), None) => Mode::Servers { forget: None },
+        (Some(Verb::Servers { action: Some(ServersAction::Forget { url }) }), None) => {
+            Mode::Servers { forget: Some(url) }
+        }
+        // `verify server` compares with the machine, not with a person.
+        (Some(Verb::Identity(IdentityVerb::Verify { name, words, digits })), None)
+            if name == SERVER =>
+        {
+            if digits || !words.is_empty() {
+                return Err(ConfigError::VerifyServer);
+            }
+            Mode::VerifyServer
         }
         (Some(Verb::Identity(verb)), None) => Mode::Identity(IdentityMode::of(verb)?),
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
@@ -384,7 +417,7 @@ fn recipient(verb: &'static str, to: &str) -> Result<Recipient, ConfigError> {
     user(verb, to).map(Recipient::User)
 }
 
-fn run(target: &str, argv: Vec<String>) -> Result<Mode, ConfigError> {
+fn run(target: &str, argv: Vec<String>, again: bool) -> Result<Mode, ConfigError> {
     let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
     if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX {
         return Err(ConfigError::CommandTooLong { words, bytes });
@@ -393,7 +426,7 @@ fn run(target: &str, argv: Vec<String>) -> Result<Mode, ConfigError> {
         name if name.eq_ignore_ascii_case(SERVER) => UserName::server(),
         name => user("run", name)?,
     };
-    Ok(Mode::Run { target, argv })
+    Ok(Mode::Run { target, argv, again })
 }
 
 fn user(argument: &'static str, name: &str) -> Result<UserName, ConfigError> {
@@ -425,8 +458,9 @@ fn checked(
     Ok(Common {
         servers,
         user: name,
-        password: password_of(arguments.password_file.as_deref(), password)?,
+        password: Password::given(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
+        weak_password: arguments.weak_password,
         home: home(arguments.home)?,
         logs: arguments.logs,
         verbosity: match (arguments.quiet, arguments.verbose) {
@@ -452,6 +486,7 @@ fn checked(
             (None, true) => Trust::Anybody,
             (None, false) => Trust::SystemOrPinned,
         },
+        accept_server: arguments.accept_server,
     })
 }
 
@@ -483,28 +518,14 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Proof(ProofOf::Message { .. }) => Some("proof"),
         Mode::Interactive
         | Mode::Emulate(_)
+        | Mode::Servers { .. }
+        | Mode::VerifyServer
         | Mode::Proof(ProofOf::File(_))
         | Mode::Story { .. }
         | Mode::Man
         | Mode::Completions(_)
         | Mode::ExitCodes => None,
     }
-}
-
-fn password_of(
-    file: Option<&Path>,
-    environment: Option<OsString>,
-) -> Result<Option<Password>, ConfigError> {
-    let (origin, password) = match (file, environment) {
-        (Some(path), _) => (path.display().to_string(), Password::read(path)),
-        (None, Some(value)) => {
-            let value = value.into_string().map(Zeroizing::new);
-            let password = value.map_err(|_| PasswordError::NotUtf8);
-            ("CHAT_PASSWORD".to_owned(), password.and_then(|value| Password::new(&value)))
-        }
-        (None, None) => return Ok(None),
-    };
-    password.map(Some).map_err(|source| ConfigError::Password { origin, source })
 }
 
 fn home(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {

@@ -25,13 +25,13 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use zeroize::Zeroizing;
 
 pub mod error;
+pub mod pins;
 pub mod tls;
 pub mod transport;
 
 use crate::config::{ServerUrl, Trust};
-use crate::home::KnownServers;
-use crate::home::known_servers::KnownServer;
 pub use error::ConnectError;
+use pins::{Pins, Shown};
 use tls::Tls;
 use transport::Transport;
 
@@ -69,18 +69,14 @@ const WS_MESSAGE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Connector {
     servers: Vec<ServerUrl>,
-    known: KnownServers,
+    pins: Pins,
     tls: Tls,
 }
 
 impl Connector {
     /// Addresses are tried in order. Reads the authorities' file, if one is given.
-    pub fn new(
-        servers: Vec<ServerUrl>,
-        trust: &Trust,
-        known: KnownServers,
-    ) -> Result<Self, ConnectError> {
-        Ok(Self { servers, known, tls: Tls::new(trust)? })
+    pub fn new(servers: Vec<ServerUrl>, trust: &Trust, pins: Pins) -> Result<Self, ConnectError> {
+        Ok(Self { servers, pins, tls: Tls::new(trust)? })
     }
 
     /// Connects to the first server that answers and reads its greeting.
@@ -98,26 +94,56 @@ impl Connector {
         Err(failed)
     }
 
-    /// The server's identity: as known, or else as it says.
+    /// The server of this process: as met or known, or else as it says.
     pub async fn server(&self) -> Result<KeyId, ConnectError> {
-        if let Some(known) = self.servers.first().and_then(|url| self.known.get(url)) {
-            return Ok(known.server);
+        if let Some(known) = self.servers.first().and_then(|url| self.pins.begin(url)) {
+            return Ok(known);
         }
         let greeted = self.greet(READ_BUFFER_BYTES).await?;
-        let server = greeted.greeting.server();
         greeted.socket.close().await;
-        Ok(server)
+        Ok(greeted.shown.server)
+    }
+
+    /// Takes a server that a person has said yes to.
+    pub fn accept(&self, shown: &Shown) {
+        self.pins.accept(shown);
+    }
+
+    /// What the first server that answers shows. Nobody has to trust it yet; one that has changed
+    /// is an error all the same.
+    pub async fn look(&self) -> Result<Look, ConnectError> {
+        let mut failed = ConnectError::NoServer;
+        for url in &self.servers {
+            let tried =
+                timeout(CONNECT_TIMEOUT, Box::pin(self.reach(url, READ_BUFFER_BYTES))).await;
+            match tried.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.clone() })) {
+                Ok(Greeted { socket, shown, certificate, .. }) => {
+                    socket.close().await;
+                    let is_known = self.pins.is_known(url);
+                    return Ok(Look { shown, certificate, is_known });
+                }
+                Err(error) if error.is_integrity() => return Err(error),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
     async fn greet_at(&self, url: &ServerUrl, read_buffer: usize) -> Result<Greeted, ConnectError> {
+        let greeted = self.reach(url, read_buffer).await?;
+        self.pins.admit(&greeted.shown)?;
+        Ok(greeted)
+    }
+
+    /// Connects and reads the greeting, of the server expected at this address.
+    async fn reach(&self, url: &ServerUrl, read_buffer: usize) -> Result<Greeted, ConnectError> {
         let unreachable = |source| ConnectError::Unreachable { url: url.clone(), source };
         let tcp = TcpStream::connect((url.host(), url.port())).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
-        let known = self.known.get(url);
         let (transport, exporter, certificate) = if url.is_secure() {
-            let pinned = known.and_then(|known| known.certificate);
-            let secured = self.tls.connect(url, tcp, pinned).await?;
-            (Transport::Tls(Box::new(secured.stream)), Some(secured.exporter), secured.pin)
+            let secured = self.tls.connect(url, tcp, self.pins.certificate(url)).await?;
+            let certificate = Some(secured.certificate);
+            (Transport::Tls(Box::new(secured.stream)), Some(secured.exporter), certificate)
         } else {
             (Transport::Plain(tcp), None, None)
         };
@@ -134,15 +160,11 @@ impl Connector {
             return Err(error);
         }
         let greeting = Greeting::read(&hello)?;
-        let server = greeting.server();
-        if let Some(known) = known.filter(|known| known.server != server) {
-            let path = self.known.path().map(std::path::Path::to_owned);
-            let (known, got) = (known.server, server);
-            return Err(ConnectError::ServerChanged { url: url.clone(), known, got, path });
-        }
-        let certificate = certificate.or(known.and_then(|known| known.certificate));
-        let pin = KnownServer { server, certificate };
-        Ok(Greeted { url: url.clone(), socket, greeting, exporter, pin })
+        let own = certificate.filter(|certificate| certificate.is_own);
+        let shown = Shown::new(url, greeting.bundle(), own.map(|own| own.sha256));
+        self.pins.check(&shown)?;
+        let certificate = certificate.map(|certificate| certificate.sha256);
+        Ok(Greeted { socket, greeting, exporter, shown, certificate })
     }
 
     /// Signs in on a fresh connection.
@@ -150,7 +172,8 @@ impl Connector {
         let Attempt { user, mode, signing, body } = attempt;
         let is_files = body.purpose == Purpose::Files;
         let read_buffer = if is_files { FILES_READ_BUFFER_BYTES } else { READ_BUFFER_BYTES };
-        let Greeted { url, mut socket, greeting, exporter, pin } = self.greet(read_buffer).await?;
+        let Greeted { mut socket, greeting, exporter, shown, .. } = self.greet(read_buffer).await?;
+        let url = shown.url.clone();
         let credentials = Credentials { user, mode, signing, body: &body, exporter };
         let (text, sent) = greeting.auth(&credentials, &Zeroizing::new(random()))?;
         socket.queue(Transmit::Text(text));
@@ -164,9 +187,12 @@ impl Connector {
             return Err(ConnectError::Unexpected { url });
         };
         let signed_in = sent.open(&body)?;
-        // It opened what was wrapped for it: now its identity is more than a claim.
-        self.known.pin(&url, pin)?;
-        Ok(Session { url, socket, signed_in, hub: Arc::new(greeting.bundle().clone()) })
+        // It opened what was wrapped for it: now its identity is more than a claim. A vault is judged
+        // by who asked for it, and nothing is kept of a server that sends a false one.
+        let is_pinned = mode != Mode::Vault && self.pins.keep(&shown)?;
+        let pinned = is_pinned.then(|| Box::new(shown));
+        let hub = Arc::new(greeting.bundle().clone());
+        Ok(Session { url, socket, signed_in, hub, pinned })
     }
 }
 
@@ -201,11 +227,23 @@ fn refusal(text: &str) -> Option<ConnectError> {
 /// A connection that was greeted; nobody is signed in yet.
 #[derive(Debug)]
 pub struct Greeted {
-    url: ServerUrl,
     socket: Socket,
     greeting: Greeting,
     exporter: Option<[u8; 32]>,
-    pin: KnownServer,
+    shown: Shown,
+    /// SHA-256 of its certificate, whoever vouches for it.
+    certificate: Option<[u8; 32]>,
+}
+
+/// What a server shows to whoever connects.
+#[derive(Debug)]
+pub struct Look {
+    /// Who it is.
+    pub shown: Shown,
+    /// SHA-256 of its certificate, whoever vouches for it; none without TLS.
+    pub certificate: Option<[u8; 32]>,
+    /// Whether the home knows it at this address.
+    pub is_known: bool,
 }
 
 /// How to sign in.
@@ -232,6 +270,8 @@ pub struct Session {
     pub signed_in: SignedIn,
     /// The server's bundle.
     pub hub: Arc<Bundle>,
+    /// The server, if its own certificate was pinned by this sign-in.
+    pub pinned: Option<Box<Shown>>,
 }
 
 /// What comes in.

@@ -69,6 +69,9 @@ pub enum State {
         code: String,
         /// A sentence.
         reason: String,
+        /// The hub says so.
+        #[serde(default)]
+        by_hub: bool,
     },
     /// Somebody else's, or one's own from another device.
     Received {

@@ -22,9 +22,9 @@ pub mod file;
 pub mod known_servers;
 pub mod vault;
 
-pub use device::{KeyChange, OwnDevice};
+pub use device::{KeyChange, OwnDevice, REVOKED_KEYS_MAX};
 pub use known_servers::KnownServers;
-pub use vault::Vault;
+pub use vault::{KeyFile, Sealing, Vault};
 
 /// The row in which the device's own keys stand.
 const DEVICE_ROW: &str = "host/device";
@@ -70,21 +70,21 @@ impl HomeFolder {
         &self.0
     }
 
-    /// The key file as it stands, if the account has a home here.
-    pub fn key_file(&self) -> Result<Option<Vec<u8>>, HomeError> {
+    /// The key file, if the account has a home here.
+    pub fn key_file(&self) -> Result<Option<KeyFile>, HomeError> {
         let path = self.key_path();
         match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => Ok(Some(KeyFile::new(bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(HomeError::Io { path, source }),
         }
     }
 
     /// Writes the key file: from now on the account has a home here.
-    pub fn write_key_file(&self, bytes: &[u8]) -> Result<(), HomeError> {
+    pub fn write_key_file(&self, sealing: &Sealing) -> Result<(), HomeError> {
         let path = self.key_path();
         file::make_private_folder(&self.0)
-            .and_then(|()| file::write_atomically(&path, bytes))
+            .and_then(|()| file::write_atomically(&path, sealing.as_bytes()))
             .map_err(|source| HomeError::Io { path, source })
     }
 
@@ -159,15 +159,17 @@ mod tests {
         save_device(&mut store, &device).unwrap();
         drop(store);
 
-        let bytes = folder.key_file().unwrap().unwrap();
-        let opened = Vault::open(&bytes, Some(&keys), &server, &user).unwrap();
+        let KeyFile::Sealed(sealed) = folder.key_file().unwrap().unwrap() else {
+            panic!("it has a password")
+        };
+        let opened = sealed.open(&keys, &server, &user).unwrap();
         let store = folder.open(&opened).unwrap();
         let loaded = load_device(&store, &opened).unwrap().unwrap();
         assert_eq!(loaded.bundle.bytes(), device.bundle.bytes());
         assert_eq!(loaded.keys.signing_id(), device.keys.signing_id());
         assert!(!loaded.published);
         let wrong = PasswordKeys::derive("wrong horse", &server, &user);
-        assert!(Vault::open(&bytes, Some(&wrong), &server, &user).is_err());
+        assert!(sealed.open(&wrong, &server, &user).is_err());
         for name in ["key", "home.db"] {
             let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

@@ -5,7 +5,7 @@ use chat_protocol::name::UserName;
 use thiserror::Error;
 
 use crate::client::{Client, DecideError, Decision, RenewError};
-use crate::home::KeyChange;
+use crate::home::{KeyChange, REVOKED_KEYS_MAX};
 
 /// What is decided about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,11 @@ pub enum IdentityError {
     /// It was done before.
     #[error("device {0} is revoked already")]
     Revoked(usize),
+    /// No room in a bundle.
+    #[error(
+        "{REVOKED_KEYS_MAX} devices are revoked already, and one bundle names no more; make a new account"
+    )]
+    TooMany,
     /// The keys were not published.
     #[error(transparent)]
     Renew(#[from] RenewError),
@@ -159,6 +164,7 @@ pub async fn revoke(
     number: usize,
 ) -> Result<KnownDevice, IdentityError> {
     let devices = client.known_devices(me).await;
+    let gone = devices.iter().filter(|device| device.state == DeviceState::Revoked).count();
     let device = number.checked_sub(1).and_then(|at| devices.into_iter().nth(at));
     let device = device.ok_or(IdentityError::NoDevice(number))?;
     if device.is_this {
@@ -166,6 +172,9 @@ pub async fn revoke(
     }
     if device.state == DeviceState::Revoked {
         return Err(IdentityError::Revoked(number));
+    }
+    if gone >= REVOKED_KEYS_MAX {
+        return Err(IdentityError::TooMany);
     }
     client.renew(KeyChange::Revokes(device.sk)).await?;
     Ok(device)

@@ -29,6 +29,11 @@ fn main() -> ExitCode {
         }
     };
     start_log(config.common.verbosity);
+    if config.common.verbosity > Verbosity::Quiet {
+        for warning in &config.warnings {
+            writeln!(io::stderr(), "warning: {warning}").ok();
+        }
+    }
     match act(&config) {
         Ok(status) => status.into(),
         // Whoever read our output wants no more of it.
@@ -67,6 +72,9 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
         }
         Mode::Search { words } => return oneshot::history::search(&config.common, words),
         Mode::Proof(of) => return oneshot::proof::proof(&config.common, of),
+        Mode::Servers { forget } => {
+            return oneshot::servers::servers(&config.common, forget.as_ref());
+        }
         _ => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let done = runtime.block_on(connected(config));
@@ -89,8 +97,8 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Listen { count, limit } => {
             Box::pin(oneshot::listen::listen(common, *count, *limit)).await
         }
-        Mode::Run { target, argv } => {
-            Box::pin(oneshot::run::run(common, target, argv.clone())).await
+        Mode::Run { target, argv, again } => {
+            Box::pin(oneshot::run::run(common, target, argv.clone(), *again)).await
         }
         Mode::Rooms => Box::pin(oneshot::rooms::rooms(common)).await,
         Mode::Find { words } => Box::pin(oneshot::files::find(common, words)).await,
@@ -102,6 +110,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
             Box::pin(oneshot::files::get(common, owner, name, output, *waits)).await
         }
         Mode::Users => Box::pin(oneshot::users::users(common)).await,
+        Mode::VerifyServer => Box::pin(oneshot::verify_server::verify(common)).await,
         Mode::Passwd { new } => Box::pin(oneshot::passwd::passwd(common, new.clone())).await,
         Mode::Identity(what) => Box::pin(oneshot::identity::identity(common, what)).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,

@@ -1,5 +1,5 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`, `share`, `find`, `get`; `history`, `search`
-//! and `proof` without a connection.
+//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`, `share`, `find`, `get`; `verify`
+//! without a name; `history`, `search`, `proof` and `servers` without a connection.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -25,7 +25,9 @@ pub mod proof;
 pub mod rooms;
 pub mod run;
 pub mod send;
+pub mod servers;
 pub mod users;
+pub mod verify_server;
 
 /// How long the last receipts of a task may take; what is not sent by then follows at the next
 /// start.

@@ -30,6 +30,9 @@ pub(crate) use claim::made_ms;
 /// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
 const NAMES_SHOWN_MAX: usize = 8;
 
+/// Before what nobody else can confirm.
+pub(crate) const SERVER_SAYS: &str = "the server says: ";
+
 /// How much a line for people says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
@@ -70,11 +73,27 @@ impl Lines {
             Event::Delivered { id, by, readable: false, .. } => {
                 format!("✗ {by} could not read a message{}", tail(true, id))
             }
+            Event::Delivered { id, by, refused: true, .. } => {
+                format!("✓✓ delivered to {by} although the server refused it{}", tail(true, id))
+            }
             Event::Delivered { id, by, .. } if full => {
                 format!("✓✓ delivered to {by}{}", tail(full, id))
             }
-            Event::Refused { id, code, reason } => {
-                format!("✗ NOACK {}: {}{}", line(code), line(reason), tail(full, id))
+            Event::Refused { id, code, reason, by_hub, may_start_until_ms } => {
+                let whose = if *by_hub { SERVER_SAYS } else { "" };
+                let until = may_start_until_ms.map(|until_ms| {
+                    let until = self.time(until_ms);
+                    format!("; if it went there all the same, it can start until {until}")
+                });
+                let (code, reason, until) = (line(code), line(reason), until.unwrap_or_default());
+                format!("✗ NOACK {code}: {whose}{reason}{until}{}", tail(full, id))
+            }
+            Event::Disowned { cid, from, id } => format!(
+                "· {}{from} says that the server refused a message of theirs that was shown [{id}]",
+                Self::place(cid)
+            ),
+            Event::OutputLost { re, pieces } => {
+                format!("✗ {pieces} pieces of the output are missing here{}", tail(full, re))
             }
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
             Event::Ended { re, by, ok, code, reason, .. } => {
@@ -95,15 +114,18 @@ impl Lines {
                 healing::line(event)?
             }
             Event::Dropped { .. } => retention::line(self, event)?,
-            Event::Alarm { kind, user, detail } => banner(kind.as_str(), user, detail),
+            Event::Alarm { kind, user, detail, count } => {
+                banner(kind.as_str(), user, detail, *count)
+            }
             Event::NewDevice { user } => identity::new_device(&self.me, user),
             Event::Presence { joined, left, followed } => presence(joined, left, followed)?,
             event if feeds::is_about_one(event) => return feeds::line(&self.me, event),
             Event::Joined { id, cid, .. } if full || id.is_some() => {
                 format!("· you are in {}", Self::place(cid).trim_end())
             }
-            Event::Complaint { code, reason, .. } => {
-                format!("✗ the server refused something: {}: {}", line(code), line(reason))
+            Event::Complaint { code, reason, by_hub, .. } => {
+                let whose = if *by_hub { SERVER_SAYS } else { "" };
+                format!("✗ {whose}{}: {}", line(code), line(reason))
             }
             event => return rooms::line(&self.me, event),
         })
@@ -262,9 +284,10 @@ fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Op
 }
 
 /// Not to be overlooked between two messages.
-fn banner(kind: &str, user: &UserName, detail: &str) -> String {
+fn banner(kind: &str, user: &UserName, detail: &str, count: u32) -> String {
     let rule = "!".repeat(72);
-    format!("{rule}\n!! ALARM {kind}: {user}\n!! {}\n{rule}", sanitise::line(detail))
+    let times = if count > 1 { format!(", {count} times in a minute") } else { String::new() };
+    format!("{rule}\n!! ALARM {kind}: {user}{times}\n!! {}\n{rule}", sanitise::line(detail))
 }
 
 #[cfg(test)]
@@ -298,6 +321,7 @@ mod tests {
             frame: None,
             healed_by: None,
             granted_by: None,
+            gone: false,
         }
     }
 
@@ -352,9 +376,10 @@ mod tests {
             kind: Alarm::KeyChanged,
             user: name("alice"),
             detail: "x\u{202e}y".to_owned(),
+            count: 3,
         };
         let banner = lines(Detail::Brief).event(&alarm).unwrap();
-        assert!(banner.contains("ALARM key_changed: alice"), "{banner}");
+        assert!(banner.contains("ALARM key_changed: alice, 3 times in a minute\n"), "{banner}");
         assert!(!banner.contains('\u{202e}'), "{banner}");
     }
 

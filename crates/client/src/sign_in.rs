@@ -21,11 +21,13 @@ use thiserror::Error;
 use crate::client::{Account, ClientOptions};
 use crate::clock::now_ms;
 use crate::config::Password;
+use crate::config::strength::WeakPassword;
 use crate::connection::{Attempt, ConnectError, Connector, Session};
 use crate::exit::ExitStatus;
-use crate::home::vault::VaultError;
-use crate::home::{HomeError, OwnDevice};
+use crate::home::vault::{HubVault, VaultError};
+use crate::home::{HomeError, OwnDevice, Sealing};
 
+pub mod first_contact;
 mod passwd;
 mod person;
 pub mod prompt;
@@ -43,6 +45,8 @@ pub struct HomeAccount {
     pub password: Option<Password>,
     /// Make the account if the name is new, without asking.
     pub register: bool,
+    /// Take a new password that is easy to guess.
+    pub weak_password: bool,
     /// Size of new keys.
     pub key_bits: u32,
     /// The restart nonce of the agent, where this process is one.
@@ -73,6 +77,9 @@ pub enum StartError {
     /// A person was asked for a password and gave none.
     #[error("no password was typed")]
     NotAnswered,
+    /// A password that is to be set is easy to guess. Nothing was sent.
+    #[error(transparent)]
+    WeakPassword(#[from] WeakPassword),
     /// The name is new and nobody said that it should be made.
     #[error("{user} has no account on this server; give --register to make it")]
     NotRegistered {
@@ -91,9 +98,17 @@ pub enum StartError {
     /// The account was made without a password.
     #[error("this account has no password that could be changed")]
     Clear,
+    /// The server took the login secret and sent a vault that the password does not open (rule R31).
+    #[error(
+        "E_INTEGRITY: the server took the password, and then sent a vault that is not the one sealed with \
+         it: in clear, cut short, or another account's. Nothing was written. Somebody may be in the \
+         server's place, or its data are damaged: ask its operator"
+    )]
+    FalseVault,
     /// The server offers a vault that is not the account's newest (rule R25).
     #[error(
-        "the server offered vault number {got} of this account, and number {known} is known here;          nothing was changed. Ask its operator whether an old backup was restored"
+        "the server offered vault number {got} of this account, and number {known} is known here; \
+         nothing was changed. Ask its operator whether an old backup was restored"
     )]
     OldVault {
         /// The number on this machine.
@@ -132,8 +147,8 @@ impl StartError {
             | Self::Declined
             | Self::NoHome { .. }
             | Self::Clear => ExitStatus::SignInRefused,
-            Self::OldVault { .. } | Self::OtherIdentity => ExitStatus::Integrity,
-            Self::NoPassword => ExitStatus::Usage,
+            Self::FalseVault | Self::OldVault { .. } | Self::OtherIdentity => ExitStatus::Integrity,
+            Self::NoPassword | Self::WeakPassword(_) => ExitStatus::Usage,
             Self::NotAnswered => ExitStatus::Interrupted,
             Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,
         }
@@ -162,7 +177,7 @@ pub(crate) async fn first(options: &ClientOptions) -> Result<Started, StartError
         Account::Home(account) => person::sign_in(options, account).await,
         Account::Memory(device) => {
             let door = Door::new(options);
-            let session = match door.register(device, None, None).await {
+            let session = match door.register(device, None).await {
                 Err(error) if error.code() == Some(code::NAME_TAKEN) => {
                     door.with_device(device).await?
                 }
@@ -215,13 +230,12 @@ impl Door {
     pub(crate) async fn register(
         &self,
         device: &OwnDevice,
-        keys: Option<&PasswordKeys>,
-        vault: Option<Vec<u8>>,
+        password: Option<(&PasswordKeys, &Sealing)>,
     ) -> Result<Session, ConnectError> {
         let body = AuthBody {
-            pw: keys.map(|keys| keys.login.to_vec()),
+            pw: password.map(|(keys, _)| keys.login.to_vec()),
             bundle: Some(device.bundle.bytes().to_vec()),
-            vault,
+            vault: password.map(|(_, vault)| vault.as_bytes().to_vec()),
             ..self.body()
         };
         let signing = Some(&device.keys.signing);
@@ -260,12 +274,12 @@ impl Door {
         &self,
         device: &OwnDevice,
         (old, new): (&PasswordKeys, &PasswordKeys),
-        vault: Vec<u8>,
+        vault: &Sealing,
     ) -> Result<(), ConnectError> {
         let body = AuthBody {
             pw: Some(old.login.to_vec()),
             new_pw: Some(new.login.to_vec()),
-            vault: Some(vault),
+            vault: Some(vault.as_bytes().to_vec()),
             ..self.body()
         };
         let signing = Some(&device.keys.signing);
@@ -274,11 +288,11 @@ impl Door {
     }
 
     /// The vault that the server keeps for this name.
-    pub(crate) async fn fetch_vault(&self, keys: &PasswordKeys) -> Result<Vec<u8>, ConnectError> {
+    pub(crate) async fn fetch_vault(&self, keys: &PasswordKeys) -> Result<HubVault, ConnectError> {
         let body = AuthBody { pw: Some(keys.login.to_vec()), ..self.body() };
         let attempt = Attempt { user: &self.user, mode: Mode::Vault, signing: None, body };
         let session = self.connector.sign_in(attempt).await?;
-        session.signed_in.vault.ok_or_else(|| ConnectError::Refused {
+        session.signed_in.vault.map(HubVault::new).ok_or_else(|| ConnectError::Refused {
             code: code::SIGN_IN.to_owned(),
             reason: "this account has no password; its keys are on another machine".to_owned(),
         })

@@ -38,6 +38,8 @@ pub enum SlashCommand {
         target: UserName,
         /// The program and its arguments; never empty.
         argv: Vec<String>,
+        /// Also while the same words could still start there after a refusal by the server.
+        again: bool,
     },
     /// Show who is there.
     Users,
@@ -184,7 +186,9 @@ fn parse_help(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
 }
 
 fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
-    let (target, command) = first_word(rest);
+    let (first, others) = first_word(rest);
+    let again = first == "--again";
+    let (target, command) = if again { first_word(others) } else { (first, others) };
     let target = match row.needs("a target (server or a user) and a command", target)? {
         name if name.eq_ignore_ascii_case(SERVER) => UserName::server(),
         name => input::user(name)?,
@@ -200,7 +204,7 @@ fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
         _ if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX => {
             Err(InputError::CommandTooLong { words, bytes })
         }
-        _ => Ok(Input::Slash(SlashCommand::Run { target, argv })),
+        _ => Ok(Input::Slash(SlashCommand::Run { target, argv, again })),
     }
 }
 
@@ -376,7 +380,8 @@ mod tests {
     fn run_splits_the_command_as_a_shell_does() {
         let run = |target: &str, argv: &[&str]| {
             let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-            Ok(Input::Slash(SlashCommand::Run { target: UserName::new(target).unwrap(), argv }))
+            let (target, again) = (UserName::new(target).unwrap(), false);
+            Ok(Input::Slash(SlashCommand::Run { target, argv, again }))
         };
         for (line, expected) in [
             ("/run server -- uname -a", run("server", &["uname", "-a"])),

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::client::{Account, Client, ClientOptions, Events, SendError, Stopped};
 use crate::config::{Common, Trust, Verbosity};
+use crate::connection::pins::Pins;
 use crate::connection::{ConnectError, Connector};
 use crate::exit::ExitStatus;
 use crate::home::{HomeError, KnownServers};
@@ -60,6 +61,10 @@ impl Failure {
         match self {
             Self::Start(error) => error.exit_status(),
             Self::Stopped(error) => error.exit_status(),
+            // Asked for in vain before, and not to be asked for twice by accident.
+            Self::Send(SendError::Refused(chat_endpoint::SendError::MayStart { .. })) => {
+                ExitStatus::Refused
+            }
             Self::Send(_) | Self::Io(_) => ExitStatus::Failure,
             Self::Log(_) => ExitStatus::Storage,
             Self::NoUser => ExitStatus::Usage,
@@ -84,7 +89,8 @@ impl From<HomeError> for Failure {
 /// Addresses, pins and trust of this home.
 pub fn connector(common: &Common) -> Result<Arc<Connector>, Failure> {
     let known = KnownServers::load(&common.home)?;
-    Ok(Arc::new(Connector::new(common.servers.clone(), &common.trust, known)?))
+    let pins = Pins::new(known, common.accept_server.clone());
+    Ok(Arc::new(Connector::new(common.servers.clone(), &common.trust, pins)?))
 }
 
 /// The user named, or the one that a person types.
@@ -122,18 +128,23 @@ pub fn crypto_trace(common: &Common) -> Result<Option<CryptoTrace>, Failure> {
 
 /// The account of this home, with a person to ask where there is a terminal.
 pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
-    let prompt: Arc<dyn Prompt> = if TerminalPrompt::is_possible() {
-        Arc::new(TerminalPrompt)
-    } else {
-        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
-    };
     HomeAccount {
         root: common.home.clone(),
         password: common.password.clone(),
         register: common.register,
+        weak_password: common.weak_password,
         key_bits: common.key_bits,
         rb,
-        prompt,
+        prompt: prompt(common),
+    }
+}
+
+/// Whom to ask: a person where there is a terminal.
+pub fn prompt(common: &Common) -> Arc<dyn Prompt> {
+    if TerminalPrompt::is_possible() {
+        Arc::new(TerminalPrompt)
+    } else {
+        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
     }
 }
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The host hands every notification to [`Transfers::take`] first; what is about files stays there.
-//! Reading order: `channel` carries, `index` and `find` deal with the list, `shelf` keeps it in step with
-//! the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `newcomers`
+//! Reading order: `channel` carries, `index`, `offers` and `find` deal with the list, `shelf` keeps it in
+//! step with the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `newcomers`
 //! tells those who come later, `direct` sends to one person.
 
 mod answers;
@@ -24,6 +24,7 @@ mod give;
 mod index;
 pub(crate) mod keep;
 mod newcomers;
+mod offers;
 mod shelf;
 
 use std::collections::{BTreeSet, HashMap};
@@ -52,7 +53,7 @@ use direct::For;
 pub use direct::Offered;
 pub use error::TransferError;
 pub use event::TransferEvent;
-pub use find::{Findings, Listed};
+pub use find::{Findings, Forged, Listed};
 use give::Givable;
 use keep::Keep;
 
@@ -152,7 +153,10 @@ impl Transfers {
                 self.0.hear(*key, said, event, note);
                 true
             }
-            Event::Shared { id, .. } | Event::Found { id, .. } | Event::ListRefused { id, .. } => {
+            Event::Shared { id, .. }
+            | Event::Found { id, .. }
+            | Event::OffersChecked { id, .. }
+            | Event::ListRefused { id, .. } => {
                 self.0.answers.answer(*id, event.clone());
                 true
             }

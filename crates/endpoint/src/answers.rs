@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::content::LastMessage;
-use chat_protocol::hub::{ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles};
+use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, PersonBundles};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 
@@ -13,6 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
+use crate::pace::{is_further_person, is_further_room};
 use crate::state::Conversation;
 
 /// A final refusal by the hub.
@@ -25,7 +26,7 @@ struct Refusal {
 impl Refusal {
     fn into_complaint(self) -> Event {
         let Self { stage, code, reason } = self;
-        Event::Complaint { stage, code, reason }
+        Event::Complaint { stage, code, reason, by_hub: true }
     }
 }
 
@@ -36,7 +37,7 @@ impl Endpoint {
             HubToClient::Ack { id, position, kept, .. } => self.on_ack(id, position, kept),
             HubToClient::Noack { stage, id, code, reason, head, .. } => {
                 if let Some(head) = &head {
-                    self.note_head(head);
+                    self.note_hub_head(now_ms, head);
                 }
                 let refusal = Refusal { stage, code, reason };
                 match id {
@@ -45,13 +46,14 @@ impl Endpoint {
                 }
             }
             HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
-            HubToClient::Rekey { id, head } => self.on_rekey(id, &head),
+            HubToClient::Rekey { id, head } => self.on_rekey(now_ms, id, &head),
             HubToClient::Presence { joined, left } => {
                 self.came(now_ms, Some(&joined));
                 let followed = self.followed_among(joined.iter().chain(&left));
                 self.tell(Event::Presence { joined, left, followed });
             }
-            HubToClient::Heads { heads } => self.on_heads(heads),
+            HubToClient::Heads { heads } => self.on_heads(now_ms, heads),
+            HubToClient::Reminded { id, .. } => drop(self.link.requests.remove(&id)),
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);
@@ -59,10 +61,12 @@ impl Endpoint {
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Live {} => self.link.live = true,
             HubToClient::Rooms { id, rooms, more } => {
-                let known = matches!(self.link.requests.remove(&id), Some(Request::Rooms));
-                let last = rooms.last().map(|info| info.room.clone());
-                if let Some(last) = last.filter(|_| known && more) {
-                    self.more_rooms(last);
+                let Some(Request::Rooms { after }) = self.take_question(&id) else { return };
+                let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
+                let last = last.filter(|last| is_further_room(after.as_ref(), last));
+                let more = last.is_some();
+                if let Some(last) = last {
+                    self.ask_page(Request::Rooms { after: Some(last) });
                 }
                 self.tell(Event::Rooms { rooms, more });
             }
@@ -70,19 +74,20 @@ impl Endpoint {
             HubToClient::Bundles { id, people, unknown, more } => {
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
-            HubToClient::Members { id, cid, links, more } => {
-                if matches!(self.link.requests.remove(&id), Some(Request::Members(asked)) if asked == cid)
-                {
+            HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
+                Some(Request::Members { cid: asked, .. }) if asked == cid => {
                     self.on_members(&cid, links, more);
                     self.link.dirty.insert(cid);
                 }
-            }
+                _ => {}
+            },
             HubToClient::Who { id, people, more } => {
-                let known = matches!(self.link.requests.remove(&id), Some(Request::Who));
-                let last = people.last().map(|person| person.name.clone());
-                if known && more && last.is_some() {
-                    let id = self.request(Request::Who);
-                    self.text(&ClientToHub::Who { id, after: last });
+                let Some(Request::Who { after }) = self.take_question(&id) else { return };
+                let last = people.last().map(|person| person.name.clone()).filter(|_| more);
+                let last = last.filter(|last| is_further_person(after.as_ref(), last));
+                let more = last.is_some();
+                if let Some(last) = last {
+                    self.ask_page(Request::Who { after: Some(last) });
                 }
                 self.tell(Event::People { people, more });
             }
@@ -94,6 +99,16 @@ impl Endpoint {
         }
     }
 
+    /// The question that the hub answers; an answer without one is dropped.
+    fn take_question(&mut self, id: &MessageId) -> Option<Request> {
+        let question = self.link.requests.remove(id);
+        if question.is_none() {
+            self.unasked();
+        }
+        self.put_off_no_more(id);
+        question
+    }
+
     /// An answer ends its question: what it brings nothing of is not there, but for people who did not
     /// fit in the page.
     fn on_bundles(
@@ -102,10 +117,9 @@ impl Endpoint {
         id: &MessageId,
         (people, unknown, more): (&BTreeMap<UserName, PersonBundles>, &[UserName], bool),
     ) {
-        let Some(Request::Bundles { mut names, view }) = self.link.requests.remove(id) else {
-            return;
-        };
+        let Some(Request::Bundles { mut names, view }) = self.take_question(id) else { return };
         let asked = names.len();
+        // Of others than were asked for nothing is kept.
         for name in &names {
             if let Some(offered) = people.get(name) {
                 self.accept_bundles(name, offered);
@@ -119,6 +133,7 @@ impl Endpoint {
             let again = self.request_bundles(&missing, view.clone());
             self.ask_moved(id, again);
             self.order_keys_moved(id, again);
+            self.owners_moved(id, again);
             if let Some(cid) = &view {
                 self.refresh_waits_for(cid, again);
             }
@@ -135,11 +150,13 @@ impl Endpoint {
             self.refresh_answered(&cid, id);
             self.link.dirty.insert(cid);
         }
+        self.owners_answered(id);
         self.senders_answered(now_ms, id);
     }
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
-        if self.epoch_accepted(&id) || self.order_kept(&id, position) {
+        self.put_off_no_more(&id);
+        if self.epoch_accepted(&id, position) || self.order_kept(&id, position) {
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {
@@ -201,6 +218,7 @@ impl Endpoint {
         refusal: Refusal,
         winner: Option<EpochHead>,
     ) {
+        self.put_off_no_more(&id);
         let stale_view = refusal.code == code::MEMBERS;
         if self.epoch_refused(now_ms, &id, winner, stale_view) {
             return;
@@ -211,7 +229,7 @@ impl Endpoint {
         if self.list_refused(id, &refusal.code, &refusal.reason) {
             return;
         }
-        if let Some(Request::Members(cid)) = self.link.requests.get(&id).cloned() {
+        if let Some(Request::Members { cid, .. }) = self.link.requests.get(&id).cloned() {
             self.link.requests.remove(&id);
             self.view_refused(&cid, &refusal.code, &refusal.reason);
             return;
@@ -237,8 +255,18 @@ impl Endpoint {
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
         let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
+        if let Some(asked) = &outgoing.asked {
+            self.unask(asked);
+        }
+        let mut may_start_until_ms = None;
         if let Some(sealed) = &outgoing.sealed {
             self.keep_sent(&outgoing.cid, id, sealed, false);
+            if let Some(sent) = self.state.sent.get_mut(&id.to_string()) {
+                sent.refused = true;
+            }
+            if refusal.stage == HubStage::Stored {
+                may_start_until_ms = self.doubt(now_ms, &outgoing);
+            }
         }
         if let Some(sealed) = outgoing.sealed.take()
             && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
@@ -253,7 +281,7 @@ impl Endpoint {
         if outgoing.copy_of.is_some() {
             let Refusal { stage, code, reason } = refusal;
             let reason = format!("who follows you did not get a message: {reason}");
-            self.tell(Event::Complaint { stage, code, reason });
+            self.tell(Event::Complaint { stage, code, reason, by_hub: true });
             return;
         }
         if outgoing.quiet {
@@ -268,13 +296,14 @@ impl Endpoint {
             self.state.outgoing.put(&key, outgoing);
             return;
         }
-        self.tell(Event::Refused { id, code, reason });
+        self.tell(Event::Refused { id, code, reason, by_hub: true, may_start_until_ms });
     }
 
     /// Seals again: everything of this conversation from this counter on goes back to a draft, and
     /// waits until the answers to the frames under way have come.
-    fn on_rekey(&mut self, id: MessageId, head: &Head) {
-        self.note_head(head);
+    fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
+        self.put_off_no_more(&id);
+        self.note_hub_head(now_ms, head);
         let cid = head.cid.clone();
         if let Some(ids) = self.link.draining.get_mut(&cid) {
             ids.remove(&id);
@@ -309,11 +338,8 @@ impl Endpoint {
         {
             sending.closed = true;
         }
+        self.pace_rekey(now_ms, &cid);
         self.start_refresh(&cid, false);
-    }
-
-    fn on_retry(&mut self, now_ms: u64, id: MessageId, after_ms: u64) {
-        self.link.retries.insert(id, now_ms.saturating_add(after_ms));
     }
 
     /// A frame under way was answered.

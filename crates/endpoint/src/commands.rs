@@ -2,11 +2,12 @@
 //! freshness.
 
 use chat_protocol::code;
-use chat_protocol::content::{Command, Outcome};
+use chat_protocol::content::Command;
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::CLOCK_SKEW_MAX_MS;
+use crate::outgoing::CommandEnd;
 use crate::receive::Opened;
 
 impl Endpoint {
@@ -37,19 +38,30 @@ impl Endpoint {
             None
         };
         let (id, from) = (header.id, header.from.clone());
+        let (identity, sk) = (signer.identity, header.sk);
+        let keys = self.people.devices(&from).flat_map(|bundle| &bundle.header().sk);
+        // A key that was replaced has ended now at the latest.
+        let sk_ends_ms =
+            keys.filter(|key| key.kid == sk).map(|key| key.exp).max().unwrap_or(now_ms);
         if let Some((code, reason)) = refusal {
-            let (code, reason) = (code.to_owned(), reason.to_owned());
-            let outcome = Outcome { re: id, of: *digest, status: None, code, reason };
-            self.report_outcome(now_ms, &from, outcome);
+            let (code, reason, status) = (code.to_owned(), reason.to_owned(), None);
+            // What was meant for another journal has a number of that one.
+            if !matches!(code.as_str(), code::NO_AGENT | code::STALE) {
+                let (from, no) = (from.clone(), command.no);
+                self.tell(Event::CommandPassed { from, identity, sk, sk_ends_ms, no });
+            }
+            let end = CommandEnd { re: id, of: *digest, status, code, reason };
+            self.report_outcome(now_ms, &from, end);
             return;
         }
         let pinned = self.is_trusted(&from);
-        let identity = signer.identity;
         self.tell(Event::Command {
             id,
             digest: *digest,
             from,
             identity,
+            sk,
+            sk_ends_ms,
             pinned,
             command,
             expires_ms,

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use chat_protocol::frame::Upload;
-use chat_protocol::hub::{ClientToHub, DropClaim, Head, Log};
+use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use crate::endpoint::Endpoint;
-use crate::epochs::{Arriving, Making};
+use crate::epochs::{Making, Parts};
 use crate::grants::GrantQuestions;
 use crate::limits::RENEW_OWN_MIN_MS;
+use crate::offers::Checking;
 use crate::receive::WaitingQueue;
+use crate::repair::Repair;
+use crate::rollback::Behind;
 use crate::rooms::Refresh;
 
 /// A question to the hub that waits for its answer.
@@ -19,14 +21,22 @@ use crate::rooms::Refresh;
 pub(crate) enum Request {
     /// Bundles of these people, perhaps on behalf of a view.
     Bundles { names: Vec<UserName>, view: Option<ConversationId> },
-    /// Links of a room's chain.
-    Members(ConversationId),
-    /// Who is here.
-    Who,
-    /// Which rooms there are.
-    Rooms,
+    /// Links of a room's chain from this number on.
+    Members { cid: ConversationId, from: u32 },
+    /// Who is here, behind this name.
+    Who { after: Option<UserName> },
+    /// Which rooms there are, behind this one.
+    Rooms { after: Option<RoomName> },
+    /// What the hub forgot was told it again.
+    Remind,
     /// About the list of shared files; asked again as it was.
     Files(Box<ClientToHub>),
+}
+
+impl Request {
+    pub(crate) fn is_about_links_of(&self, cid: &ConversationId) -> bool {
+        matches!(self, Self::Members { cid: asked, .. } if asked == cid)
+    }
 }
 
 /// What belongs to one connection, or can be asked for again.
@@ -40,6 +50,18 @@ pub(crate) struct Link {
     pub(crate) live: bool,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
+    /// Which epoch the hub shows as current, where it has shown one or none.
+    pub(crate) epochs: BTreeMap<ConversationId, Option<EpochHead>>,
+    /// Conversations in which the hub seems to have gone back, and those in which it has.
+    pub(crate) behind: BTreeMap<ConversationId, Behind>,
+    pub(crate) went_back: BTreeSet<ConversationId>,
+    /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
+    pub(crate) fetched_anew: BTreeSet<ConversationId>,
+    pub(crate) forked: BTreeSet<ConversationId>,
+    /// Links to be handed to writers who lack them, by room and writer; and the ends of chains that the
+    /// hub was reminded of because a member had them.
+    pub(crate) repairs: BTreeMap<(ConversationId, UserName), Repair>,
+    pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
     /// Views that are up to date.
     pub(crate) views: BTreeSet<ConversationId>,
     pub(crate) refreshing: BTreeMap<ConversationId, Refresh>,
@@ -54,12 +76,18 @@ pub(crate) struct Link {
     pub(crate) clock_ms: u64,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
+    /// Listed offers whose owners' bundles are on their way.
+    pub(crate) checking: BTreeMap<MessageId, Checking>,
+    /// Owners of offers whose newest bundles were asked for, and came.
+    pub(crate) owners: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Epochs of ours without an answer, by `eid`.
     pub(crate) making: BTreeMap<MessageId, Making>,
-    pub(crate) arriving: BTreeMap<Digest, Arriving>,
-    pub(crate) early: BTreeMap<Digest, Vec<Upload>>,
+    /// Parts of the epochs whose KEYs wait.
+    pub(crate) parts: BTreeMap<Digest, Parts>,
+    /// Parts are missing that a new connection may bring.
+    pub(crate) lacks_parts: bool,
     pub(crate) waiting_for_epoch: BTreeMap<ConversationId, u64>,
     /// Conversations in which the view or the newest epoch has just changed.
     pub(crate) contested: BTreeSet<ConversationId>,
@@ -87,23 +115,35 @@ pub(crate) struct Link {
     pub(crate) waiting: BTreeMap<Log, WaitingQueue>,
     /// What the hub says that it has dropped, behind deliveries that wait.
     pub(crate) drops: BTreeMap<Log, Vec<DropClaim>>,
-    /// Bytes of the deliveries that wait.
+    /// Bytes of the deliveries that wait, and of their epochs' parts.
     pub(crate) parked_bytes: usize,
     /// Logs of which something found no room to wait; nothing more of them is taken.
     pub(crate) overflowed: BTreeSet<Log>,
+    /// There are too many of these to be told apart: nothing more of any log is taken.
+    pub(crate) is_full: bool,
+    /// Answers of the hub to what was not asked.
+    pub(crate) unasked: u32,
     /// Logs whose cursor moved since the hub was told.
     pub(crate) moved: BTreeMap<Log, u64>,
     pub(crate) receipts_due: Option<u64>,
     /// When to send an id again that the hub could not take.
     pub(crate) retries: BTreeMap<MessageId, u64>,
+    /// How often the hub could not take it; and how often the messages of a conversation, since it
+    /// last took one of them.
+    pub(crate) retried: BTreeMap<MessageId, u32>,
+    pub(crate) busy: BTreeMap<ConversationId, u32>,
+    /// Pages that are asked for when the minute is over.
+    pub(crate) pages: Vec<MessageId>,
     /// Conversations that need a new epoch before anything is said, and when they last did.
     pub(crate) renew: BTreeSet<ConversationId>,
     pub(crate) renewed: BTreeMap<ConversationId, u64>,
     pub(crate) grants: GrantQuestions,
     /// Times that whom one follows was asked for, without an answer yet.
     pub(crate) subscriptions_asked: u32,
-    /// Conversations of which the host was told that the hub went back.
-    pub(crate) older: BTreeSet<ConversationId>,
+    /// Who was seen with a membership that the hub does not show here.
+    pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
+    /// Rooms and writers who still seal for somebody who has gone, as the host was told.
+    pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
 }
 
 impl Endpoint {
@@ -120,11 +160,12 @@ impl Endpoint {
     /// Whether all that waited for this device when it signed in was dealt with: nothing of it is still
     /// to come by the hub's word, and nothing waits for the keys of its sender or for a view.
     pub fn has_caught_up(&self) -> bool {
-        let is_about_keys =
-            |request: &Request| matches!(request, Request::Bundles { .. } | Request::Members(_));
+        let is_about_keys = |request: &Request| {
+            matches!(request, Request::Bundles { .. } | Request::Members { .. })
+        };
         self.link.live
             && self.link.waiting.values().all(VecDeque::is_empty)
-            && self.link.arriving.is_empty()
+            && self.link.parts.is_empty()
             && self.link.refreshing.is_empty()
             && !self.link.requests.values().any(is_about_keys)
     }

@@ -15,6 +15,7 @@ impl Endpoint {
     pub(crate) fn on_keys(&mut self, users: &[UserName]) {
         for name in users {
             self.link.targets.remove(name);
+            self.link.owners.remove(name);
         }
         // A new device of these is news, and a revoked one is refused at once.
         let close = |name: &&UserName| **name == self.device.user || self.has_talked_with(name);

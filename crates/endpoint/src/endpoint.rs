@@ -16,14 +16,19 @@ use chat_protocol::tag::Tag;
 use indexmap::IndexMap;
 use thiserror::Error;
 
+use crate::alarms::Alarms;
 use crate::connection::{Link, Request};
-use crate::event::{Alarm, Event, EventKey, Notification};
+use crate::epochs::KeyLuck;
+use crate::event::{Event, EventKey, Notification};
 use crate::heal::Healing;
+use crate::offers::Offers;
+use crate::pace::Pace;
 use crate::people::{BundleCache, People};
 use crate::random::Random;
 use crate::rooms::RoomOrder;
 use crate::state::{Records, State, next_order, order_key};
 use crate::store::Change;
+use crate::views::Marks;
 
 /// Who this device is.
 #[derive(Debug, Clone)]
@@ -77,6 +82,8 @@ pub(crate) enum Slot {
     Receipt(MessageId),
     /// An epoch of ours.
     Key(MessageId),
+    /// A link of ours, by what was asked for.
+    Link(MessageId),
     /// A frame that is not kept.
     Plain,
 }
@@ -95,6 +102,7 @@ pub struct Endpoint {
     pub(crate) state: State,
     pub(crate) people: People,
     pub(crate) bundles: Arc<BundleCache>,
+    pub(crate) offers: Offers,
     pub(crate) verified: VerifiedBatches,
     pub(crate) link: Link,
     /// What was asked for in rooms, by the id of the asking and in the order of it: ids of one
@@ -104,8 +112,12 @@ pub struct Endpoint {
     pub(crate) index: BTreeMap<MessageId, String>,
     pub(crate) next_outgoing: u64,
     pub(crate) healing: Healing,
+    pub(crate) alarms: Alarms,
+    pub(crate) pace: Pace,
+    pub(crate) luck: KeyLuck,
     /// Bytes of the frames kept for others.
     pub(crate) kept_bytes: usize,
+    pub(crate) marks: Marks,
     /// The host was told of every durable event before this one.
     heard_until: u64,
     out: Vec<Out>,
@@ -132,13 +144,18 @@ impl Endpoint {
             state,
             people: People::default(),
             bundles,
+            offers: Offers::default(),
             verified: VerifiedBatches::default(),
             link: Link::default(),
             orders: IndexMap::new(),
             index: BTreeMap::new(),
             next_outgoing: 0,
             healing: Healing::default(),
+            alarms: Alarms::default(),
+            pace: Pace::default(),
+            luck: KeyLuck::default(),
             kept_bytes: 0,
+            marks: Marks::default(),
             heard_until: 0,
             out: Vec::new(),
             events: VecDeque::new(),
@@ -172,7 +189,9 @@ impl Endpoint {
     /// Derives what is not stored, and tells the host of durable events it has not heard.
     fn loaded(&mut self) {
         self.load_people();
+        self.load_offers();
         self.count_kept();
+        self.mark_all_epochs();
         self.index =
             self.state.outgoing.iter().map(|(key, outgoing)| (outgoing.id, key.clone())).collect();
         let index = &self.index;
@@ -225,6 +244,7 @@ impl Endpoint {
         hub: &Bundle,
     ) -> Result<(), Rollback> {
         self.disconnected();
+        self.pass_time(now_ms);
         for counter in &signed_in.counters {
             let e = counter.epoch.e;
             let next = self
@@ -241,14 +261,11 @@ impl Endpoint {
         self.link.online = true;
         self.link.since_ms = now_ms;
         self.link.clock_ms = now_ms;
+        self.hold_rekeyed(now_ms);
         self.accept_bundle(&UserName::server(), hub);
         self.keep_own_bundle();
         for head in &signed_in.heads {
-            let known = self.state.conversations.get(head.cid.as_str()).and_then(|c| c.head);
-            if known.is_some_and(|known| head.epoch.is_none_or(|epoch| epoch.g < known.g)) {
-                self.rolled_back(&head.cid);
-            }
-            self.note_head(head);
+            self.note_hub_head(now_ms, head);
         }
         for room in [RoomName::lobby(), RoomName::all()] {
             let cid = ConversationId::room(&room);
@@ -259,7 +276,7 @@ impl Endpoint {
             }
         }
         self.restart_orders();
-        self.follow_all();
+        self.follow_all(now_ms);
         self.resend();
         if self.state.owed.len() > 0 {
             self.link.receipts_due = Some(now_ms);
@@ -271,15 +288,6 @@ impl Endpoint {
         self.came(now_ms, None);
         self.pump(now_ms);
         Ok(())
-    }
-
-    /// The hub knows less of a conversation than this device: it was put back to an older state, or
-    /// pretends to be. What it lost is asked for from the senders as it is missed.
-    pub(crate) fn rolled_back(&mut self, cid: &ConversationId) {
-        if self.link.older.insert(cid.clone()) {
-            let detail = format!("the server has forgotten the newest of {cid}");
-            self.alarm(Alarm::RolledBack, &UserName::server(), &detail);
-        }
     }
 
     /// The connection is gone. What was under way is sent again on the next one.
@@ -313,7 +321,7 @@ impl Endpoint {
 
     /// Takes a text message of the hub.
     pub fn handle_text(&mut self, now_ms: u64, text: &str) {
-        self.link.clock_ms = now_ms;
+        self.pass_time(now_ms);
         match hub::read::<HubToClient>(text) {
             Ok(message) => self.on_text(now_ms, message),
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
@@ -323,7 +331,7 @@ impl Endpoint {
 
     /// Takes a binary message of the hub.
     pub fn handle_binary(&mut self, now_ms: u64, bytes: Bytes) {
-        self.link.clock_ms = now_ms;
+        self.pass_time(now_ms);
         match Binary::decode(bytes) {
             Ok(Binary::Delivery(delivery)) => self.on_delivery(now_ms, delivery),
             Ok(Binary::Upload(upload)) => self.on_upload(now_ms, upload),
@@ -347,17 +355,27 @@ impl Endpoint {
             .chain(&self.link.receipts_due)
             .min()
             .copied();
-        due.into_iter().chain(self.heal_deadline()).min()
+        let more = [
+            self.heal_deadline(),
+            self.parts_deadline(),
+            self.alarm_deadline(),
+            self.behind_deadline(),
+            self.repair_deadline(),
+        ];
+        due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now_ms: u64) {
-        self.link.clock_ms = now_ms;
+        self.pass_time(now_ms);
+        self.parts_overdue(now_ms);
         if self.link.receipts_due.is_some_and(|due| due <= now_ms) {
             self.flush_receipts(now_ms);
         }
         if self.link.online {
             self.ask_for_missing(now_ms);
+            self.look_behind(now_ms);
+            self.do_repairs(now_ms);
         }
         let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);
         let over: Vec<ConversationId> =
@@ -390,16 +408,22 @@ impl Endpoint {
         match self.link.requests.remove(id) {
             Some(Request::Bundles { names, view }) => {
                 let again = self.request_bundles(&names, view.clone());
+                self.retry_moved(id, again);
                 self.ask_moved(id, again);
                 self.order_keys_moved(id, again);
+                self.owners_moved(id, again);
                 if let Some(cid) = view {
                     self.refresh_moved(&cid, id, again);
                 }
                 return;
             }
-            Some(Request::Members(cid)) => return self.request_links(&cid),
-            Some(Request::Who) => return self.who(),
-            Some(Request::Rooms) => return self.rooms(),
+            Some(
+                page @ (Request::Members { .. } | Request::Who { .. } | Request::Rooms { .. }),
+            ) => {
+                let again = self.ask_page(page);
+                return self.retry_moved(id, again);
+            }
+            Some(Request::Remind) => return,
             Some(Request::Files(question)) => return self.ask_of_files(*id, *question),
             None => {}
         }
@@ -436,6 +460,7 @@ impl Endpoint {
         self.pump(now_ms);
         self.note_own_expiry(now_ms);
         self.tell_healed();
+        self.settle_replies();
         self.tell_subscriptions();
         let transmits = self.take_out();
         let changes = if self.durable {
@@ -491,6 +516,11 @@ impl Endpoint {
                     making.messages.insert(0, frame.clone());
                 }
             }
+            Slot::Link(id) => {
+                if let Some(order) = self.orders.get_mut(id) {
+                    order.signed = Some(frame.clone());
+                }
+            }
             Slot::Plain => {}
         }
     }
@@ -525,7 +555,7 @@ impl Endpoint {
 
     pub(crate) fn complain(&mut self, code: &str, reason: &str) {
         let (code, reason) = (code.to_owned(), reason.to_owned());
-        self.tell(Event::Complaint { stage: HubStage::Request, code, reason });
+        self.tell(Event::Complaint { stage: HubStage::Request, code, reason, by_hub: false });
     }
 
     /// Fresh random bytes: for ids, nonces and keys.

@@ -1,17 +1,18 @@
-//! Making, installing and receiving epochs (6.4, rules R1 to R4, R11, R13).
+//! Making, installing and receiving epochs (section 9, rules R1, R2, R3, R4, R11, R13).
 
 mod futile;
+mod parts;
 mod race;
 
 use bytes::Bytes;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
-use chat_protocol::hub::{EpochHead, Log};
+use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
-use chat_protocol::members::{MemberLine, MemberList};
+use chat_protocol::members::{MemberLine, MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
@@ -22,6 +23,9 @@ use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS, RENEW_MIN_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
+use crate::views::{Maker, Voice};
+
+pub(crate) use parts::{KeyLuck, Parts};
 
 /// An epoch of ours that the hub has not answered yet.
 #[derive(Debug)]
@@ -32,15 +36,14 @@ pub(crate) struct Making {
     pub(crate) messages: Vec<Bytes>,
 }
 
-/// An epoch of somebody else whose parts are arriving.
+/// An epoch of somebody else that is complete.
 #[derive(Debug)]
 pub(crate) struct Arriving {
     header: KeyHeader,
+    /// Where the hub has put it.
+    position: u64,
     members: Vec<u8>,
 }
-
-/// Parts of one epoch that may come before its KEY is checked: the largest list has four pieces.
-const EARLY_PARTS_MAX: usize = 8;
 
 impl Endpoint {
     /// Whether this conversation has an epoch to send in; makes one if it has not.
@@ -82,6 +85,7 @@ impl Endpoint {
     fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
+        let people = people.filter(|name| !self.is_struck(cid, name));
         MemberList::new(people.flat_map(|name| self.lines_of(now_ms, name)))
     }
 
@@ -92,13 +96,6 @@ impl Endpoint {
             name.is_server() || (is_own && bundle.header().dev == self.device.dev)
         };
         self.people.lines(now_ms, name, is_here)
-    }
-
-    /// The newest epoch: what was delivered, or what the hub says.
-    fn known_head(&self, cid: &ConversationId) -> Option<EpochHead> {
-        let own = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
-        let hub = self.link.heads.get(cid).and_then(|head| head.epoch);
-        own.into_iter().chain(hub).max_by_key(|head| head.g)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -197,10 +194,11 @@ impl Endpoint {
         new: NewEpoch,
     ) {
         let NewEpoch { header, head, frame, wraps, chains } = new;
-        self.install(now_ms, cid, head, list.clone(), &chains);
+        self.install(now_ms, &header, head, list.clone(), &chains);
         let id = MessageId(header.eid.0);
         let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
-        let making = Making { cid: cid.clone(), head, messages: uploads.clone() };
+        let making =
+            Making { cid: cid.clone(), head, messages: uploads.clone() };
         self.link.making.insert(id, making);
         self.sign(Slot::Key(id), frame, uploads);
     }
@@ -209,7 +207,7 @@ impl Endpoint {
     fn install(
         &mut self,
         now_ms: u64,
-        cid: &ConversationId,
+        header: &KeyHeader,
         head: EpochHead,
         list: MemberList,
         chains: &ChainKeys,
@@ -218,7 +216,7 @@ impl Endpoint {
             let receiving = Receiving { chain: Chain::new(ck), last: None };
             self.state.chains.put(&chain_key(&head.e, line), receiving);
         }
-        let epoch = Epoch::new(cid.clone(), head, list, &self.device.user, now_ms);
+        let epoch = Epoch::new(header, head, list, &self.device.user, now_ms);
         self.state.epochs.put(&head.e.to_string(), epoch);
     }
 
@@ -232,9 +230,10 @@ impl Endpoint {
     }
 
     /// The hub keeps our epoch: it is the current one.
-    pub(crate) fn epoch_accepted(&mut self, id: &MessageId) -> bool {
+    pub(crate) fn epoch_accepted(&mut self, id: &MessageId, position: u64) -> bool {
         let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
-        self.note_epoch(&cid, head);
+        self.epoch_stands(&head.e, position);
+        self.note_own_epoch(&cid, head);
         self.link.futile_epochs.remove(&cid);
         self.link.dirty.insert(cid);
         true
@@ -248,24 +247,19 @@ impl Endpoint {
         winner: Option<EpochHead>,
         stale_view: bool,
     ) -> bool {
-        let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
+        let Some(making) = self.link.making.remove(id) else { return false };
+        let Making { cid, head, .. } = making;
         if winner.is_some_and(|winner| winner.e == head.e) {
-            self.note_epoch(&cid, head);
+            // Where it stands, only the next keys will tell.
+            self.epoch_stands(&head.e, u64::MAX);
+            self.note_own_epoch(&cid, head);
         } else {
             self.forget(&head.e);
             let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
             // The key of a race just lost is on its way; one of long ago will never come again.
             let race = winner.is_some_and(|winner| winner.g == head.g);
-            // A hub that knows of an older epoch only than this device has gone back. When it is the
-            // list of devices that is wrong, the older epoch is simply the current one.
-            let lower = !stale_view && winner.is_some_and(|winner| winner.g < head.g);
-            if lower {
-                self.rolled_back(&cid);
-            }
             if !stale_view && !held && race {
                 self.link.waiting_for_epoch.insert(cid.clone(), now_ms + EPOCH_WAIT_MS);
-            } else if lower {
-                self.link.waiting_for_epoch.insert(cid.clone(), now_ms + RENEW_MIN_MS);
             }
         }
         if stale_view {
@@ -275,17 +269,24 @@ impl Endpoint {
         true
     }
 
-    fn note_epoch(&mut self, cid: &ConversationId, head: EpochHead) {
-        let conversation = self.state.conversations.entry(cid.as_str(), Conversation::default);
-        if conversation.head.is_none_or(|known| known.g < head.g) {
-            conversation.head = Some(head);
-            self.race_is_over(cid);
-        }
+    /// The hub has put an epoch at a position of its log.
+    fn epoch_stands(&mut self, e: &Digest, position: u64) {
+        let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
+        epoch.position = Some(position);
+        let (cid, place) = (epoch.cid.clone(), epoch.place);
+        self.mark_epoch(&cid, place, position);
+    }
+
+    fn note_own_epoch(&mut self, cid: &ConversationId, head: EpochHead) {
+        let epoch = self.state.epochs.get(&head.e.to_string());
+        let pe = epoch.map_or(Digest::ZERO, |epoch| epoch.pe);
+        self.note_epoch(cid, head, pe);
     }
 
     /// A KEY frame was delivered: its parts follow.
     pub(crate) fn on_key(
         &mut self,
+        now_ms: u64,
         delivery: &Delivery,
         header: KeyHeader,
         asked: bool,
@@ -301,7 +302,7 @@ impl Endpoint {
             return Received::Done;
         }
         let e = epoch::digest(&delivery.frame);
-        if self.state.epochs.get(&e.to_string()).is_some() {
+        if self.state.epochs.get(&e.to_string()).is_some() || self.state.is_gone(&e) {
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
@@ -309,62 +310,27 @@ impl Endpoint {
             self.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
-        if !self.has_known(&header.cid, &header.from) {
-            // The view may be older than the key, whatever is known of it: it is fetched anew once.
-            if self.link.questioned.insert(e) {
-                self.start_refresh(&header.cid, false);
-                return Received::NeedsView;
+        match self.judge_maker(now_ms, &e, &header) {
+            Maker::Accepted => {}
+            Maker::Unknown => return Received::NeedsView,
+            Maker::NoMember => {
+                let detail = format!(
+                    "a key for {} was made by somebody who is not in it by the view it names",
+                    header.cid
+                );
+                self.alarm(Alarm::NotAMember, &header.from, &detail);
+                return Received::Done;
             }
-            if self.link.refreshing.contains_key(&header.cid) {
-                return Received::NeedsView;
-            }
-            let detail =
-                format!("a key for {} was made by somebody who never was in it", header.cid);
-            self.alarm(Alarm::BadChain, &header.from, &detail);
+        }
+        let place = Place { mg: header.mg, pm: header.pm };
+        if self.voice(&header.cid, &header.from, place, delivery.position) == Voice::Silenced {
+            self.silenced(&header.cid, &header.from);
             return Received::Done;
         }
         self.trace_received(&delivery.frame, || {
             format!("verified with key {} of {}; its wrap follows", header.sk, header.from)
         });
-        self.link.arriving.insert(e, Arriving { header, members: Vec::new() });
         Received::NeedsParts(e)
-    }
-
-    /// Part of an epoch has come; with the wrap it is complete. Parts of a KEY that still waits for
-    /// its maker's bundle wait with it.
-    pub(crate) fn on_upload(&mut self, now_ms: u64, upload: Upload) {
-        let e = upload.epoch();
-        let Some(arriving) = self.link.arriving.get_mut(&e) else {
-            // A KEY that came again: nobody waits for its parts.
-            if self.state.epochs.get(&e.to_string()).is_some() {
-                return;
-            }
-            let early = self.link.early.entry(e).or_default();
-            if early.len() < EARLY_PARTS_MAX {
-                early.push(upload);
-            }
-            return;
-        };
-        match upload {
-            Upload::Members { offset, bytes, .. } => {
-                if usize::try_from(offset) == Ok(arriving.members.len()) {
-                    arriving.members.extend_from_slice(&bytes);
-                }
-            }
-            Upload::Wraps { wraps, .. } => {
-                if let Some(arriving) = self.link.arriving.remove(&e) {
-                    self.open_epoch(now_ms, e, &arriving, wraps.first());
-                    let log = Log::Conversation(arriving.header.cid.clone());
-                    self.front_done(&log);
-                    self.receive_waiting(now_ms, &log);
-                }
-            }
-        }
-    }
-
-    /// The parts that came before their KEY could be checked.
-    pub(crate) fn take_early(&mut self, e: &Digest) -> Vec<Upload> {
-        self.link.early.remove(e).unwrap_or_default()
     }
 
     /// A key did not open: the next epoch is made at once and not with the next message, so that
@@ -378,7 +344,7 @@ impl Endpoint {
     }
 
     fn open_epoch(&mut self, now_ms: u64, e: Digest, arriving: &Arriving, wrap: Option<&Bytes>) {
-        let Arriving { header, members } = arriving;
+        let Arriving { header, members, .. } = arriving;
         let opened =
             MemberList::parse(members).map_err(|error| error.to_string()).and_then(|list| {
                 let me = list
@@ -401,17 +367,27 @@ impl Endpoint {
                 if self.current_list(now_ms, &header.cid).hash() != list.hash() {
                     self.link.views.remove(&header.cid);
                 }
-                self.install(now_ms, &header.cid, head, list, &chains);
+                for stranger in self.strangers_in(header, &list) {
+                    let (by, cid) = (&header.from, &header.cid);
+                    let detail = format!("{by} seals for {stranger}, who is no member of {cid}");
+                    self.alarm(Alarm::NotAMember, &stranger, &detail);
+                }
+                self.install(now_ms, header, head, list, &chains);
+                self.epoch_stands(&e, arriving.position);
+                self.check_audience(now_ms, (&e, &header.from), &header.cid, arriving.position);
+                self.key_is_open(&header.sk);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.read_held(now_ms, &e);
             }
-            Err(reason) => {
-                let detail = format!("a key for {} does not open: {reason}", header.cid);
-                self.alarm(Alarm::BadChain, &header.from, &detail);
-                self.renew(now_ms, &header.cid);
-            }
+            Err(reason) => self.key_failed(now_ms, header, &reason),
         }
-        self.note_epoch(&header.cid, head);
+        self.pass_over_epoch(now_ms, header, e);
+    }
+
+    /// An epoch of somebody else is the newest one, whether this device can open it or not.
+    fn pass_over_epoch(&mut self, now_ms: u64, header: &KeyHeader, e: Digest) {
+        self.note_epoch(&header.cid, EpochHead { g: header.g, e }, header.pe);
+        self.suspect(now_ms, &header.cid);
         self.link.dirty.insert(header.cid.clone());
     }
 }

@@ -1,17 +1,21 @@
 //! What a device tells its host.
 
+mod command_text;
+
 use std::sync::Arc;
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::content::{Command, Outcome, OutputStream};
 use chat_protocol::file::catalogue::Found;
 use chat_protocol::hub::{HubStage, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
+use crate::offers::OfferVerdict;
 use crate::trust::Standing;
 
 /// Names a durable event until the host has dealt with it; grows.
@@ -41,7 +45,7 @@ pub struct KeptFrame {
     /// SHA-256 of what was signed.
     pub digest: Digest,
     /// The message key.
-    pub key: B64Array<32>,
+    pub key: MessageKey,
     /// The frame as signed.
     pub frame: B64Vec,
 }
@@ -84,6 +88,9 @@ pub enum Event {
         /// It is history that this member has granted. Its position is 0.
         #[serde(default)]
         granted_by: Option<UserName>,
+        /// Its sender has gone from the room since; by the hub's word it was said before.
+        #[serde(default)]
+        gone: bool,
     },
     /// Somebody's program says something about a file; verified and opened.
     File {
@@ -110,13 +117,31 @@ pub enum Event {
         from: UserName,
         /// The identity key that stands behind the signature.
         identity: KeyId,
-        /// Whether this is the key known for that name, without an alarm.
+        /// The key that signed it: commands are numbered for each.
+        sk: KeyId,
+        /// Unix time in milliseconds at which that key expires.
+        sk_ends_ms: u64,
+        /// Whether the identity is the one known for that name, without an alarm.
         pinned: bool,
         /// What to run.
         #[serde(with = "command_text")]
         command: Command,
         /// Unix time in milliseconds after which it must not start.
         expires_ms: u64,
+    },
+    /// A command for this machine that the device has refused by itself, for its time or its sender's
+    /// keys. Its number is dealt with.
+    CommandPassed {
+        /// Who asked.
+        from: UserName,
+        /// The identity key that stands behind the signature.
+        identity: KeyId,
+        /// The key that signed it.
+        sk: KeyId,
+        /// Unix time in milliseconds at which that key expires.
+        sk_ends_ms: u64,
+        /// Its number.
+        no: u64,
     },
     /// A command of ours was started.
     Started {
@@ -133,6 +158,13 @@ pub enum Event {
         stderr: bool,
         /// Raw bytes.
         data: Vec<u8>,
+    },
+    /// Pieces of what a command of ours wrote are missing here, and are not to be had.
+    OutputLost {
+        /// The command.
+        re: MessageId,
+        /// How many.
+        pieces: u64,
     },
     /// A command of ours ended or was refused.
     Ended {
@@ -159,7 +191,10 @@ pub enum Event {
         by: UserName,
         /// Whether they could read it.
         readable: bool,
-        /// The receipt as signed; absent on a device that keeps nothing.
+        /// The hub had said that it refused it.
+        #[serde(default)]
+        refused: bool,
+        /// The receipt as signed; absent where there is none, and on a device that keeps nothing.
         receipt: Option<B64Vec>,
     },
     /// The hub keeps a message of ours durably.
@@ -183,6 +218,23 @@ pub enum Event {
         code: String,
         /// A sentence.
         reason: String,
+        /// The hub says so: it may have delivered the message all the same.
+        #[serde(default)]
+        by_hub: bool,
+        /// Of a command that the hub refused: until when it could start if it was delivered all the
+        /// same, Unix time in milliseconds.
+        #[serde(default)]
+        may_start_until_ms: Option<u64>,
+    },
+    /// Somebody says that the hub refused a message of theirs that this device has shown. Their word: a
+    /// member could invent it.
+    Disowned {
+        /// Where.
+        cid: ConversationId,
+        /// Whose.
+        from: UserName,
+        /// The message.
+        id: MessageId,
     },
     /// A message of somebody else could not be read or did not verify.
     Unreadable {
@@ -232,6 +284,10 @@ pub enum Event {
         user: UserName,
         /// A sentence.
         detail: String,
+        /// How many of this kind about this person are told of: those of a minute come together,
+        /// with the sentence of the last one.
+        #[serde(default = "one")]
+        count: u32,
     },
     /// Somebody whom this user talks to, or this user, has a device that was not known before.
     NewDevice {
@@ -359,6 +415,13 @@ pub enum Event {
         /// There are more: ask again after the last one.
         more: bool,
     },
+    /// What listed offers are worth, in the order of the question.
+    OffersChecked {
+        /// The question.
+        id: MessageId,
+        /// A verdict for each.
+        verdicts: Vec<OfferVerdict>,
+    },
     /// The hub refused a question about its list of files.
     ListRefused {
         /// The question.
@@ -376,6 +439,8 @@ pub enum Event {
         code: String,
         /// A sentence.
         reason: String,
+        /// The hub says so; otherwise the device says it of the hub.
+        by_hub: bool,
     },
 }
 
@@ -389,9 +454,10 @@ impl Event {
             | Self::MemberChanged { id, .. }
             | Self::Topic { id, .. }
             | Self::Retention { id, .. } => *id,
-            Self::Shared { id, .. } | Self::Found { id, .. } | Self::ListRefused { id, .. } => {
-                Some(*id)
-            }
+            Self::Shared { id, .. }
+            | Self::Found { id, .. }
+            | Self::OffersChecked { id, .. }
+            | Self::ListRefused { id, .. } => Some(*id),
             Self::File {
                 note: FileNote::Give { re, .. } | FileNote::Refuse { re, .. }, ..
             } => Some(*re),
@@ -410,12 +476,15 @@ impl Event {
             Self::Message { .. }
                 | Self::File { .. }
                 | Self::Command { .. }
+                | Self::CommandPassed { .. }
                 | Self::Started { .. }
                 | Self::Output { .. }
+                | Self::OutputLost { .. }
                 | Self::Ended { .. }
                 | Self::Delivered { .. }
                 | Self::Stored { .. }
                 | Self::Refused { .. }
+                | Self::Disowned { .. }
                 | Self::Unreadable { .. }
                 | Self::Gap { .. }
                 | Self::Dropped { .. }
@@ -426,9 +495,15 @@ impl Event {
         )
     }
 
+    /// The event for a message that this device itself does not send.
+    pub(crate) fn refused(id: MessageId, code: &str, reason: &str) -> Self {
+        let (code, reason) = (code.to_owned(), reason.to_owned());
+        Self::Refused { id, code, reason, by_hub: false, may_start_until_ms: None }
+    }
+
     /// The event for what an agent said about a command of ours.
     pub(crate) fn ended(outcome: Outcome, by: UserName, ok: bool) -> Self {
-        let Outcome { re, of: _, status, code, reason } = outcome;
+        let Outcome { re, of: _, outs: _, status, code, reason } = outcome;
         Self::Ended { re, by, ok, status, code, reason }
     }
 
@@ -458,8 +533,12 @@ pub enum MemberChange {
     NoAdmin,
 }
 
+fn one() -> u32 {
+    1
+}
+
 /// Kinds of alarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
     /// Another identity key than the known one.
@@ -474,6 +553,18 @@ pub enum Alarm {
     BadGrant,
     /// The hub has gone back to an older state.
     RolledBack,
+    /// Somebody speaks in a room that they are not in.
+    NotAMember,
+    /// Somebody still seals for a person who was removed.
+    SealsForRemoved,
+    /// A member sees another membership of a room than the hub shows here.
+    OtherView,
+    /// The hub shows a membership that contradicts the verified one.
+    Fork,
+    /// Somebody has what the hub says it has refused.
+    FalseRefusal,
+    /// A result of a command that is not the one asked for.
+    BadResult,
 }
 
 impl Alarm {
@@ -486,26 +577,12 @@ impl Alarm {
             Self::BadChain => "bad_chain",
             Self::BadGrant => "bad_grant",
             Self::RolledBack => "rolled_back",
-        }
-    }
-}
-
-/// A command in a durable event: the plaintext's own form.
-mod command_text {
-    use chat_protocol::content::{self, ChainNotes, Command, Content};
-    use chat_protocol::tag::Tag;
-    use serde::{Deserialize as _, Deserializer, Serializer, de, ser};
-
-    pub(super) fn serialize<S: Serializer>(command: &Command, to: S) -> Result<S::Ok, S::Error> {
-        let bytes = content::encode(&Content::Command(command.clone()), &ChainNotes::default());
-        to.serialize_str(&String::from_utf8(bytes).map_err(ser::Error::custom)?)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Command, D::Error> {
-        let text = String::deserialize(from)?;
-        match content::decode(Tag::Cmd, text.as_bytes()).map_err(de::Error::custom)? {
-            (Content::Command(command), _) => Ok(command),
-            _ => Err(de::Error::custom("not a command")),
+            Self::NotAMember => "not_a_member",
+            Self::SealsForRemoved => "seals_for_removed",
+            Self::OtherView => "other_view",
+            Self::Fork => "fork",
+            Self::FalseRefusal => "false_refusal",
+            Self::BadResult => "bad_result",
         }
     }
 }

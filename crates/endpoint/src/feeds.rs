@@ -24,7 +24,6 @@ use crate::limits::FEED_NEWS_MAX;
 use crate::outgoing::Outgoing;
 use crate::receive::{Waiting, WaitingQueue};
 use crate::rooms::RoomAction;
-use crate::state::received_key;
 
 impl Endpoint {
     /// Follows somebody: from then on what they say in open rooms comes here. Answered by
@@ -130,8 +129,7 @@ impl Endpoint {
             }
             _ => return false,
         };
-        let key = received_key(&other, &header.from, &header.id);
-        other != header.cid && self.state.received.get(&key).is_some()
+        other != header.cid && self.state.received(&other, &header.from, &header.id).is_some()
     }
 
     /// Whether this is a copy of something that has come and waits for a key or a view.

@@ -48,6 +48,8 @@ impl Endpoint {
         if self.is_of_files(&id) {
             self.link.requests.remove(&id);
             self.tell(Event::Shared { id, offers });
+        } else {
+            self.unasked();
         }
     }
 
@@ -55,6 +57,8 @@ impl Endpoint {
         if self.is_of_files(&id) {
             self.link.requests.remove(&id);
             self.tell(Event::Found { id, offers, more });
+        } else {
+            self.unasked();
         }
     }
 

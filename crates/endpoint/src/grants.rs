@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chat_protocol::b64::B64Array;
 use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::content::{self, Content};
 use chat_protocol::envelope;
@@ -18,19 +17,19 @@ use chat_protocol::header::{Header, MessageHeader};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::GRANT_ENTRIES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Tag, label};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, KeptFrame};
 use crate::heal::ChainName;
-use crate::limits::{GRANTS_PARKED_MAX, RECEIVED_REMEMBERED_MAX};
+use crate::limits::GRANTS_PARKED_MAX;
 use crate::people::Signer;
 use crate::receive::{Hand, Opened, fits_address, may_speak};
 use crate::resend::pieces;
-use crate::state::{chain_key, next_order, order_key, received_key};
+use crate::state::{chain_key, next_order, order_key};
 
 /// A message of the host's history, to be granted to somebody.
 #[derive(Debug, Clone)]
@@ -156,7 +155,8 @@ impl Endpoint {
 
     /// A GRANT was opened.
     pub(crate) fn on_grant(&mut self, now_ms: u64, by: &UserName, hub_ms: u64, grant: Grant) {
-        let Grant { entries, burnt, none } = grant;
+        let Grant { entries, burnt, none, links, bundles } = grant;
+        self.on_links(by, &links, &bundles);
         for entry in entries {
             self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry }, None);
         }
@@ -180,13 +180,13 @@ impl Endpoint {
         let has_room = self.state.parked.len() < GRANTS_PARKED_MAX;
         match self.judge(by, entry) {
             Verdict::Read(verified) if verified.linked => {
-                self.read_linked(now_ms, by, *hub_ms, entry.mk, *verified);
+                self.read_linked(now_ms, by, *hub_ms, &entry.mk, *verified);
             }
             Verdict::Read(_) if has_room && self.is_behind(&parked, &place) => {
                 self.state.parked.put(&place, parked);
             }
             Verdict::Read(verified) => {
-                self.read_history(now_ms, by, *hub_ms, entry.mk, *verified);
+                self.read_history(now_ms, by, *hub_ms, &entry.mk, *verified);
             }
             Verdict::Wait if has_room => self.state.parked.put(&place, parked),
             Verdict::Wait => {
@@ -257,9 +257,11 @@ impl Endpoint {
         if !fits_address(&header) {
             return Verdict::Refuse("tag, conversation and recipient differ");
         }
-        let key = received_key(&header.cid, &header.from, &header.id);
-        if self.state.received.get(&key).is_some() {
+        if self.state.received(&header.cid, &header.from, &header.id).is_some() {
             self.filled(&ChainName::of(&header), header.n);
+            return Verdict::Known;
+        }
+        if self.state.is_gone(&header.e) {
             return Verdict::Known;
         }
         let healing = header.from == *by && self.is_wanted_or_awaited(&header);
@@ -369,7 +371,7 @@ impl Endpoint {
         now_ms: u64,
         by: &UserName,
         hub_ms: u64,
-        mk: B64Array<32>,
+        mk: &MessageKey,
         verified: Verified,
     ) {
         let Verified { frame, header, digest, signer, .. } = verified;
@@ -381,7 +383,7 @@ impl Endpoint {
         let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
         match line {
             Some(line) => drop(self.open_message(now_ms, &opened, line)),
-            None => drop(self.read_message(now_ms, &opened, None, &Zeroizing::new(mk.0))),
+            None => drop(self.read_message(now_ms, &opened, None, mk)),
         }
         self.went_on(now_ms, &ChainName::of(&header));
     }
@@ -392,12 +394,11 @@ impl Endpoint {
         now_ms: u64,
         by: &UserName,
         hub_ms: u64,
-        mk: B64Array<32>,
+        mk: &MessageKey,
         verified: Verified,
     ) {
         let Verified { frame, header, digest, signer, .. } = verified;
-        let key = Zeroizing::new(mk.0);
-        let plaintext = envelope::open(&frame, &key);
+        let plaintext = envelope::open(&frame, mk);
         let content = plaintext.ok().and_then(|text| content::decode(header.t, &text).ok());
         let Some((content @ (Content::Text(_) | Content::Veiled(_)), _)) = content else {
             let detail = "a message was granted with a key that does not open it";
@@ -407,23 +408,14 @@ impl Endpoint {
         let delivery = Delivery { position: 0, hub_ms, frame };
         let hand = Hand::Granted(by.clone());
         let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
-        self.remember_received(&header, digest);
+        self.state.remember(&header, digest);
         self.filled(&ChainName::of(&header), header.n);
-        self.deliver(now_ms, &opened, content, &key);
+        self.deliver(now_ms, &opened, content, mk);
     }
 
-    /// Remembers that a message was shown; returns whether it had not been.
-    pub(crate) fn remember_received(&mut self, header: &MessageHeader, digest: Digest) -> bool {
-        let key = received_key(&header.cid, &header.from, &header.id);
-        if self.state.received.get(&key).is_some() {
-            return false;
-        }
-        self.state.received.put(&key, B64Array(digest.0));
-        if self.state.received.len() > RECEIVED_REMEMBERED_MAX
-            && let Some(oldest) = self.state.received.first_key()
-        {
-            self.state.received.remove(&oldest);
-        }
-        true
+    /// Bytes of the granted messages that wait.
+    pub(crate) fn parked_grant_bytes(&self) -> usize {
+        let entries = self.state.parked.iter().map(|(_, parked)| &parked.entry);
+        entries.map(|entry| entry.frame.as_ref().map_or(0, |frame| frame.0.len())).sum()
     }
 }

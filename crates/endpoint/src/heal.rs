@@ -179,21 +179,23 @@ impl Endpoint {
         self.link.online && !self.ensure_view(cid)
     }
 
-    /// A frame of an epoch whose key this device has not: it is kept, and asked for together with
-    /// what must have come before it.
+    /// A frame of an epoch whose key this device has not, with its sender's signature: it is kept,
+    /// and asked for together with what must have come before it.
     pub(crate) fn want_strange(
         &mut self,
         now_ms: u64,
         delivery: &Delivery,
         header: &MessageHeader,
     ) {
-        if !self.has_known(&header.cid, &header.from) {
+        // Who is no member does not answer either.
+        if !self.people_of(&header.cid).contains(&header.from) {
             return;
         }
         let chain = ChainName::of(header);
         let key = chain.key();
-        let next = self.state.missing.get(&key).and_then(|w| w.top).map_or(0, |top| top + 1);
-        // The counter is not verified yet, and may be any.
+        let top = self.state.missing.get(&key).and_then(|wanted| wanted.top);
+        let next = top.map_or(Some(0), |top| top.checked_add(1)).unwrap_or(u32::MAX);
+        // The counter is its sender's word, and may be any.
         let reach = u32::try_from(MISSING_COUNTERS_MAX).unwrap_or(u32::MAX);
         let before = if header.n.saturating_sub(next) < reach { next..header.n } else { 0..0 };
         let news = self.want(now_ms, chain, before.clone().chain([header.n]).collect(), false);
@@ -215,6 +217,13 @@ impl Endpoint {
             let (cid, from) = (header.cid.clone(), header.from.clone());
             self.tell(Event::Gap { cid, from, missing });
         }
+    }
+
+    /// Bytes of the frames that are kept until their key comes.
+    pub(crate) fn held_frame_bytes(&self) -> usize {
+        let wanted = self.state.missing.iter().map(|(_, wanted)| wanted);
+        let held = wanted.flat_map(|wanted| wanted.counters.values().flatten());
+        held.map(|held| held.frame.0.len()).sum()
     }
 
     /// Whether this frame is among those asked for.
@@ -293,6 +302,10 @@ impl Endpoint {
             }
         }
         self.went_on(now_ms, &chain);
+        if let Some(last) = lost.last().filter(|_| quiet) {
+            // Several messages name the same tail: this answer is the end of it.
+            self.excuse_chain(&chain, *last);
+        }
         if !lost.is_empty() && !quiet {
             let reason =
                 format!("the device of {from} has no such message, or cannot send it again");
@@ -335,6 +348,12 @@ impl Endpoint {
             wanted.tries = wanted.tries.saturating_sub(1);
             wanted.next_ms = wanted.next_ms.saturating_add(HEAL_AWAY_MS);
         }
+    }
+
+    /// Whether something that this person said there is asked for, or will be.
+    pub(crate) fn is_asked_for(&self, cid: &ConversationId, from: &UserName) -> bool {
+        let mut wanted = self.state.missing.iter().map(|(_, wanted)| wanted);
+        wanted.any(|w| w.is_open() && w.chain.cid == *cid && w.chain.from == *from)
     }
 
     /// When the next request is due.

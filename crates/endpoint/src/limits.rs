@@ -52,6 +52,30 @@ pub const LINK_WAIT_MS: u64 = 32;
 /// How often it is doubled: to a second.
 pub const LINK_WAIT_DOUBLINGS: u32 = 5;
 
+/// Newest links of a room whose bytes are kept, to hand them to a member or to a hub that lost them.
+/// Older ones are asked of the hub.
+pub const LINKS_KEPT_MAX: u32 = 256;
+
+/// How long the hub may show an older state before it is taken to have gone back: a node of a cluster
+/// may be behind for a moment. As long again it has to take what it was reminded of.
+pub const BEHIND_GRACE_MS: u64 = 2_000;
+
+/// Whoever reminds the hub waits a random time below this, so that not everybody does.
+pub const REMIND_WAIT_MS: u64 = 2_000;
+
+/// Whoever has links that a writer lacks waits a random time before handing them over: so many
+/// milliseconds for each member, so that in a large room not everybody does.
+pub const REPAIR_WAIT_PERSON_MS: u64 = 50;
+
+/// But at least a window of this length: the device that signed the link is first.
+pub const REPAIR_WAIT_MIN_MS: u64 = 2_000;
+
+/// And at most of this.
+pub const REPAIR_WAIT_MAX_MS: u64 = 60_000;
+
+/// Links are handed to one writer of a room once in this time.
+pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 
@@ -66,12 +90,77 @@ pub const TARGET_FRESH_MS: u64 = 10_000;
 /// Messages whose receipts are still accepted, oldest forgotten first.
 pub const SENT_REMEMBERED_MAX: usize = 8_192;
 
-/// Ids of received messages that are remembered per device (rule R13), oldest forgotten first.
-pub const RECEIVED_REMEMBERED_MAX: usize = 16_384;
+/// Ids of received messages that are remembered per device (rule R13). Beyond it the oldest epoch
+/// that is no conversation's current one is forgotten whole (rule R39).
+pub const RECEIVED_REMEMBERED_MAX: usize = 65_536;
 
-/// Bytes of deliveries that may wait for a key of their sender or a view. What a hub has under way
-/// to a device before its answer comes (its outbox and the sockets' buffers) is a few megabytes.
+/// Bytes of deliveries that may wait for a key of their sender or a view, parts of their epochs
+/// included (rule R39). What a hub has under way to a device before its answer comes (its outbox and
+/// the sockets' buffers) is a few megabytes.
 pub const PARKED_BYTES_MAX: usize = 32 << 20;
+
+/// What a delivery that waits costs beside its frame: the parsed header and its place in the queue.
+pub const WAITING_OVERHEAD_BYTES: usize = 1_024;
+
+/// Logs of which it is known that something found no room. Beyond it nothing of any log is taken.
+pub const OVERFLOWED_LOGS_MAX: usize = 1_024;
+
+/// Statements of the hub that it has dropped something, which wait behind deliveries of one log. A
+/// hub makes one in a connection.
+pub const DROPS_WAITING_MAX: usize = 16;
+
+/// Conversations of which the hub's word is kept for a connection: many times what an account is in.
+pub const HEADS_MAX: usize = 16_384;
+
+/// Longest list of an epoch's devices: 5,000 lines of the longest names are below 400 KiB.
+pub const MEMBER_LIST_BYTES_MAX: usize = 512 << 10;
+
+/// How long the parts of an epoch may be missing behind its KEY. They come right behind it.
+pub const PARTS_WAIT_MS: u64 = 10_000;
+
+/// So often they are asked for on a new connection; then the key is one that does not open.
+pub const PARTS_CONNECTIONS_MAX: u32 = 2;
+
+/// KEYs whose missing parts are counted at a time; of more the parts are not asked for again.
+pub const LOST_PARTS_MAX: usize = 256;
+
+/// So many KEYs of one signing key that do not open in a row, and the next ones are not tried: each
+/// costs a private operation and a new epoch.
+pub const MAKER_FAILURES_MAX: u32 = 3;
+
+/// For this long.
+pub const MAKER_PAUSE_MS: u64 = 10 * 60 * 1000;
+
+/// Makers of KEYs that do not open who are remembered at a time.
+pub const MAKERS_MAX: usize = 1_024;
+
+/// Answers without a question that end a connection. An honest hub gives none.
+pub const UNASKED_MAX: u32 = 16;
+
+/// What the hub could not take is sent again after this time at the earliest.
+pub const RETRY_MIN_MS: u64 = 200;
+
+/// The wait is doubled each time up to this, or up to what the hub says.
+pub const RETRY_MAX_MS: u64 = 5_000;
+
+/// A conversation goes on at once when the hub first closes its epoch, and after this long when it
+/// does so again: a hub that closes every epoch must not make its clients work for it.
+pub const REKEY_MIN_MS: u64 = 2_000;
+
+/// Pages of the hub's lists that are asked for in a minute. The links of a room with 49,000 of them
+/// are so many.
+pub const PAGES_MINUTE_MAX: u32 = 1_024;
+
+/// Links of one chain that wait for bundles. When so many have come they are applied before more
+/// are asked for.
+pub const LINKS_WAITING_MAX: usize = 1_024;
+
+/// People and kinds of alarm that are told apart within a minute.
+pub const ALARMS_MINUTE_MAX: usize = 256;
+
+/// Receipts for frames that could not be verified, or came again, that may be owed or without an
+/// answer. Those for messages are not limited: each of them costs its sender one.
+pub const IDLE_RECEIPTS_MAX: usize = 4_096;
 
 /// How long after something was missed it is asked for: it may only be late.
 pub const HEAL_DELAY_MS: u64 = 300;
@@ -117,6 +206,16 @@ pub const RENEW_MIN_MS: u64 = 10_000;
 /// A connection lasts at least this long before an expired key of this device ends it.
 pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 
+/// Commands that the hub has refused and that could still start are remembered for a minute, so few are
+/// enough for what people type; the oldest is forgotten first.
+pub const DOUBTFUL_MAX: usize = 256;
+
+/// Shown messages whose senders have said that the hub refused them; each gets one more receipt.
+pub const DISOWNED_MAX: usize = 1_024;
+
+/// Pieces of output that may wait for one before them, of all commands together: 16 MiB.
+pub const PIECES_HELD_MAX: usize = 1_024;
+
 /// A command may start within this time after it was signed (rule R9).
 pub const COMMAND_EXPIRY_MS: u64 = 60_000;
 
@@ -125,3 +224,10 @@ pub const CLOCK_SKEW_MAX_MS: u64 = 5 * 60 * 1000;
 
 /// How long an agent waits with its reports when the hub has no room for them.
 pub const STORAGE_WAIT_MS: u64 = 1_000;
+
+/// Offers of files of which is remembered when they were signed, the newest first: a hub that shows an
+/// older one of them is found out. A few hundred kilobytes of rows.
+pub const OFFERS_REMEMBERED_MAX: usize = 4_096;
+
+/// Forged offers of which the host was told; after so many they are told again.
+pub const OFFERS_TOLD_MAX: usize = 1_024;

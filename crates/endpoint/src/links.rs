@@ -10,9 +10,27 @@ use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::heal::ChainName;
 use crate::receive::Place;
-use crate::state::{Receiving, chain_key};
+use crate::state::{Epoch, Receiving, chain_key};
+
+/// Where an epoch is that this device does not hold.
+enum Sought {
+    /// Before all that it holds of the conversation.
+    Before,
+    /// Between two that it holds: its key was withheld.
+    Skipped,
+    /// Cannot be told.
+    Unknown,
+}
 
 impl Endpoint {
+    /// The first frame of an epoch that names no message before it must not link to one (rule R15).
+    pub(crate) fn check_first(&mut self, header: &MessageHeader, notes: &ChainNotes) {
+        if header.n == 0 && notes.last.is_none() && header.p != Digest::ZERO {
+            let detail = "the first message of an epoch links to one that it does not name";
+            self.alarm(Alarm::BadChain, &header.from, detail);
+        }
+    }
+
     /// Shows what is missing before this message, and a hash chain that does not link.
     pub(crate) fn check_chain(
         &mut self,
@@ -87,21 +105,18 @@ impl Endpoint {
             return Some((last.e, gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()));
         }
         let held = self.state.epochs.get(&last.e.to_string()).is_some();
-        let earlier = self.state.epochs.iter().any(|(_, epoch)| epoch.cid == header.cid);
-        if held || !earlier {
+        if held || self.state.is_gone(&last.e) {
             return None;
         }
-        // An epoch that this device never got a key of. Between two people everything is for both,
-        // but a device may be newer than the epoch; in a room one may have been outside meanwhile.
-        // Then the sender is asked, and nothing is shown before the answer.
         let gone: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
-        let is_first = self
-            .state
-            .epochs
-            .iter()
-            .all(|(e, epoch)| epoch.cid != header.cid || *e == header.e.to_string());
-        if header.cid.is_direct() && !is_first {
-            return Some((last.e, gone));
+        match self.seek_epoch(header, &last.e) {
+            // What was said before the first epoch that this device is a line of was not for it.
+            Sought::Before => return None,
+            // Between two people everything is for both.
+            Sought::Skipped if header.cid.is_direct() => return Some((last.e, gone)),
+            // In a room one may have been outside meanwhile; and an epoch further back may be from
+            // before this device came. The sender is asked, and nothing is shown before the answer.
+            Sought::Skipped | Sought::Unknown => {}
         }
         // Nor is anything asked for that the hub says it has dropped: senders keep what they said for
         // those who missed it, not beyond the time that their room keeps it.
@@ -113,6 +128,29 @@ impl Endpoint {
         }
         self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);
         None
+    }
+
+    /// Looks for an epoch that this device does not hold, back from the one of this message. Each
+    /// KEY names the epoch before its own.
+    fn seek_epoch(&self, header: &MessageHeader, sought: &Digest) -> Sought {
+        let of_cid = |e: &Digest| {
+            let epoch = self.state.epochs.get(&e.to_string());
+            epoch.filter(|epoch| epoch.cid == header.cid)
+        };
+        let (mut e, mut passed) = (header.e, 0usize);
+        let first = loop {
+            let Some(epoch) = of_cid(&e) else { break e };
+            let Some(before) = epoch.before() else { return Sought::Unknown };
+            passed = passed.saturating_add(1);
+            e = before;
+        };
+        let placed = |epoch: &Epoch| epoch.cid == header.cid && epoch.before().is_some();
+        let known = self.state.epochs.iter().filter(|(_, epoch)| placed(epoch)).count();
+        if passed == known && passed > 0 {
+            // None was passed over: what is held begins behind it.
+            return Sought::Before;
+        }
+        if first == *sought && passed > 0 { Sought::Skipped } else { Sought::Unknown }
     }
 
     /// The chain of this message's sender in the epoch that it names as the one before.

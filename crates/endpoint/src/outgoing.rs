@@ -1,17 +1,18 @@
 //! What this device has to say: drafts until they are sealed, sealed frames until they are answered.
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::{
     self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
-use chat_protocol::hub::ClientToHub;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Stage, Tag};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::asked::Asked;
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
@@ -30,6 +31,17 @@ pub enum SendError {
     /// To oneself.
     #[error("a message to yourself goes nowhere; write it to somebody else or to a room")]
     ToOneself,
+    /// The server says that it refused the same command, and it could still start.
+    #[error(
+        "the server says that it refused this command, but it could still start on {target} for {seconds} s; \
+         wait, or say --again to ask for it once more"
+    )]
+    MayStart {
+        /// Which machine.
+        target: UserName,
+        /// For how long.
+        seconds: u64,
+    },
 }
 
 /// A message on its way.
@@ -44,6 +56,9 @@ pub(crate) struct Outgoing {
     /// The writer's clock, Unix time in milliseconds.
     pub(crate) ts: u64,
     pub(crate) sealed: Option<Sealed>,
+    /// Of a command that was sealed: its place among those of its signing key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked: Option<Asked>,
     /// Devices among themselves: the host hears nothing of it.
     #[serde(default)]
     pub(crate) quiet: bool,
@@ -62,7 +77,7 @@ pub(crate) struct Sealed {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) void: Vec<(u32, Digest)>,
     /// Opens it; kept with the message (amendment 11).
-    pub(crate) key: B64Array<32>,
+    pub(crate) key: MessageKey,
     pub(crate) frame: B64Vec,
 }
 
@@ -89,6 +104,23 @@ pub struct CommandOptions {
     pub time_max_ms: Option<u64>,
     /// Most output in bytes.
     pub output_max: Option<u64>,
+    /// Ask even if the same words could still start there after a refusal by the server.
+    pub again: bool,
+}
+
+/// How a command ended that ran here, or why it did not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandEnd {
+    /// The command.
+    pub re: MessageId,
+    /// The digest of its frame.
+    pub of: Digest,
+    /// Exit status, where the program ran and has one.
+    pub status: Option<i32>,
+    /// A stable code; empty for success.
+    pub code: String,
+    /// A sentence for people; empty for success.
+    pub reason: String,
 }
 
 impl Endpoint {
@@ -135,9 +167,15 @@ impl Endpoint {
             return Err(SendError::Empty);
         }
         let cid = self.direct(target)?;
+        if !options.again {
+            self.check_doubt(now_ms, target, &argv)?;
+        }
         let command = Command {
             argv,
             salt: Nonce16(self.random()),
+            // Taken when it is sealed.
+            no: 0,
+            prev: None,
             time_max_ms: options.time_max_ms.map(|limit| limit.min(INTEGER_MAX)),
             output_max: options.output_max.map(|limit| limit.min(INTEGER_MAX)),
         };
@@ -146,7 +184,8 @@ impl Endpoint {
 
     /// Tells a requester that its command was started.
     pub fn report_started(&mut self, now_ms: u64, to: &UserName, re: MessageId) {
-        self.report(now_ms, to, Tag::Out, None, &Content::Started { re });
+        let no = self.next_piece(to, &re);
+        self.report(now_ms, to, Tag::Out, None, &Content::Started { re, no });
     }
 
     /// Sends a requester a piece of output.
@@ -158,11 +197,15 @@ impl Endpoint {
         stream: OutputStream,
         data: Vec<u8>,
     ) {
-        self.report(now_ms, to, Tag::Out, None, &Content::Output { re, stream, data });
+        let no = self.next_piece(to, &re);
+        self.report(now_ms, to, Tag::Out, None, &Content::Output { re, stream, no, data });
     }
 
     /// Tells a requester how its command ended: ACK if the code is empty, NOACK otherwise.
-    pub fn report_outcome(&mut self, now_ms: u64, to: &UserName, outcome: Outcome) {
+    pub fn report_outcome(&mut self, now_ms: u64, to: &UserName, end: CommandEnd) {
+        let CommandEnd { re, of, status, code, reason } = end;
+        let outs = self.pieces_said(to, &re);
+        let outcome = Outcome { re, of, outs, status, code, reason };
         let tag = if outcome.code.is_empty() { Tag::Ack } else { Tag::Noack };
         self.report(now_ms, to, tag, Some(Stage::Executed), &Content::Outcome(outcome));
     }
@@ -183,8 +226,7 @@ impl Endpoint {
     /// Asks who has an account and who is here; answered by
     /// [`Event::People`](crate::Event::People), page after page.
     pub fn who(&mut self) {
-        let id = self.request(Request::Who);
-        self.text(&ClientToHub::Who { id, after: None });
+        self.ask_page(Request::Who { after: None });
     }
 
     /// Brings the view of a conversation up to date, whatever is known; answered by
@@ -227,6 +269,7 @@ impl Endpoint {
             content,
             ts: now_ms,
             sealed: None,
+            asked: None,
             quiet: false,
             copy_of: None,
         });
@@ -259,6 +302,7 @@ impl Endpoint {
             content: String::from_utf8_lossy(&json).into_owned(),
             ts: said.ts,
             sealed: None,
+            asked: None,
             quiet: true,
             copy_of: Some(position),
         });

@@ -14,7 +14,7 @@ use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
-use crate::event::{Alarm, Event};
+use crate::event::Alarm;
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -311,9 +311,5 @@ impl Endpoint {
         }
         self.people.insert(bundle);
         Whose::Pinned
-    }
-
-    pub(crate) fn alarm(&mut self, kind: Alarm, user: &UserName, detail: &str) {
-        self.tell(Event::Alarm { kind, user: user.clone(), detail: detail.to_owned() });
     }
 }

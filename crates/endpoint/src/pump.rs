@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
 use crate::outgoing::{Sealed, command_window};
 use crate::state::Sent;
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 
 impl Endpoint {
     /// Seals what can be sealed, in every conversation that may have moved.
@@ -55,6 +55,10 @@ impl Endpoint {
         }
         // Whether this user may speak there is not known before the hub has answered.
         if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
+            return;
+        }
+        // The hub is told first what it forgot of the membership.
+        if self.link.behind.contains_key(cid) && self.chain_is_behind(cid) {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(now_ms, cid) {
@@ -137,6 +141,11 @@ impl Endpoint {
         if cid.is_feed() {
             return self.cannot_copy(cid);
         }
+        if self.link.forked.contains(cid) {
+            let reason = "the server shows another membership of this room than was seen before; take \
+                it with /room accept, or leave the room";
+            return Some((code::MEMBERS, reason.to_owned()));
+        }
         (!self.people_of(cid).contains(me))
             .then(|| (code::NOT_A_MEMBER, "you are not in this room; /join it first".to_owned()))
     }
@@ -145,11 +154,13 @@ impl Endpoint {
     fn refuse(&mut self, key: &str, code: &str, reason: &str) {
         if let Some(outgoing) = self.state.outgoing.remove(key) {
             self.index.remove(&outgoing.id);
+            if let Some(asked) = &outgoing.asked {
+                self.unask(asked);
+            }
             if outgoing.quiet {
                 return;
             }
-            let (code, reason) = (code.to_owned(), reason.to_owned());
-            self.tell(Event::Refused { id: outgoing.id, code, reason });
+            self.tell(Event::refused(outgoing.id, code, reason));
         }
     }
 
@@ -186,10 +197,14 @@ impl Endpoint {
 
     fn seal_with(&mut self, key: &str, target: Option<(Nonce16, KeyId)>) -> Option<Unsigned> {
         let nonce = self.random();
+        let asked = target.and_then(|(rb, _)| self.ask(key, rb));
         let (nbf, exp) = command_window(self.state.outgoing.get(key)?.tag);
         let to = self.other(&self.state.outgoing.get(key)?.cid);
         let outgoing = self.state.outgoing.get_mut(key)?;
-        let body = outgoing.content()?;
+        let mut body = outgoing.content()?;
+        if let Some(asked) = asked {
+            asked.number(&mut body);
+        }
         let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
         let last = conversation.last;
         let sending = conversation.sending.as_mut()?;
@@ -223,7 +238,7 @@ impl Endpoint {
         let digest = unsigned.digest();
         sending.p = digest;
         let (e, void, frame) = (header.e, notes.void, B64Vec(Vec::new()));
-        outgoing.sealed = Some(Sealed { e, n, digest, void, key: B64Array(*message_key), frame });
+        outgoing.sealed = Some(Sealed { e, n, digest, void, key: message_key, frame });
         // Nobody waits for receipts of what devices say among themselves.
         if !outgoing.quiet {
             self.remember_sent(&header, digest);
@@ -233,8 +248,7 @@ impl Endpoint {
 
     /// Remembers whose receipts for this message count (rule R8).
     fn remember_sent(&mut self, header: &MessageHeader, digest: Digest) {
-        let make =
-            || Sent { e: header.e, digests: Vec::new(), confirmed: Vec::new(), unread: Vec::new() };
+        let make = || Sent::new(header.cid.clone(), header.e);
         let sent = self.state.sent.entry(&header.id.to_string(), make);
         sent.digests.push(digest);
         sent.e = header.e;

@@ -15,7 +15,7 @@ use chat_protocol::tag::{Stage, Tag, label};
 
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
-use crate::limits::{RECEIPT_DELAY_MS, RECEIPT_MEMBERS_STEP};
+use crate::limits::{IDLE_RECEIPTS_MAX, RECEIPT_DELAY_MS, RECEIPT_MEMBERS_STEP};
 use crate::receive::Received;
 use crate::state::{Owed, next_order, order_key};
 
@@ -49,6 +49,21 @@ impl Endpoint {
         let full = self.is_owed_a_frame(&header.cid, &header.from);
         let due = if full { now_ms } else { now_ms.saturating_add(RECEIPT_DELAY_MS * steps) };
         self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |known| known.min(due)));
+    }
+
+    /// The same for a frame that nobody may have sent, or that came again: a hub can make any number
+    /// of them, so only some wait for their answers at a time.
+    pub(crate) fn owe_again(
+        &mut self,
+        now_ms: u64,
+        header: &MessageHeader,
+        digest: Digest,
+        readable: bool,
+    ) {
+        let unanswered = self.state.receipts.len() * RECEIPTS_PER_FRAME_MAX;
+        if self.state.owed.len() + unanswered < IDLE_RECEIPTS_MAX {
+            self.owe(now_ms, header, digest, readable);
+        }
     }
 
     /// Whether one person is owed as many receipts as fit a frame. Counting each alone makes few
@@ -143,6 +158,7 @@ impl Endpoint {
             let named = sent.digests.contains(&digest) || header.t == Tag::Noack;
             let counts = named
                 && is_recipient
+                && sent.cid == header.cid
                 && !sent.confirmed.contains(&header.from)
                 && !(header.t == Tag::Noack && sent.unread.contains(&header.from));
             if counts {
@@ -152,7 +168,8 @@ impl Endpoint {
                 told.push(header.from.clone());
                 let (cid, by) = (header.cid.clone(), header.from.clone());
                 let (readable, receipt) = (header.t == Tag::Ack, receipt.clone());
-                self.tell(Event::Delivered { id, cid, by, readable, receipt });
+                let refused = named && readable && self.false_refusal(&id, &cid, &by);
+                self.tell(Event::Delivered { id, cid, by, readable, refused, receipt });
             }
         }
         Received::Done

@@ -1,6 +1,7 @@
 //! Deliveries: in the order of their log, each one until it can be read. What a message goes through, in the order of
 //! rule R23, is in `message`.
 
+mod budget;
 mod message;
 
 use std::collections::VecDeque;
@@ -16,8 +17,6 @@ pub(crate) use message::{Hand, Opened, Place, fits_address, may_speak};
 
 use crate::endpoint::Endpoint;
 use crate::heal::ChainName;
-use crate::limits::PARKED_BYTES_MAX;
-use crate::state::received_key;
 
 /// How far a delivery got.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,37 +68,29 @@ impl Endpoint {
         let kept = self.state.cursors.get(&log_key(&log)).is_some_and(|c| delivery.position <= *c);
         // A position is the hub's word: one that went back may give an old one to a new frame.
         let is_news = kept && self.is_news(&delivery, &header);
-        let queue = self.link.waiting.entry(log.clone()).or_default();
-        // Positions grow, so that nearly always the last one says enough.
-        let is_next = queue.back().is_none_or(|last| last.delivery.position < delivery.position);
-        let queued = !is_next
-            && queue.iter().any(|waiting| {
-                waiting.delivery.position == delivery.position
-                    && waiting.delivery.frame.bytes() == delivery.frame.bytes()
-            });
-        if queued || self.link.overflowed.contains(&log) || (kept && !is_news) {
+        let is_queued = self.link.waiting.get(&log).is_some_and(|queue| {
+            // Positions grow, so that nearly always the last one says enough.
+            let is_next =
+                queue.back().is_none_or(|last| last.delivery.position < delivery.position);
+            !is_next
+                && queue.iter().any(|waiting| {
+                    waiting.delivery.position == delivery.position
+                        && waiting.delivery.frame.bytes() == delivery.frame.bytes()
+                })
+        });
+        if is_queued || self.is_overflowed(&log) || (kept && !is_news) {
             return;
         }
-        // What finds no room is not lost as long as nothing behind it is taken either: the cursor
-        // stays, and the hub sends it again on the next connection.
-        if !queue.is_empty() && self.link.parked_bytes >= PARKED_BYTES_MAX {
-            self.link.overflowed.insert(log);
+        let waiting = Waiting { delivery, header, asked: None, answered: false };
+        if !self.has_room(&log, waiting.bytes()) {
             return;
         }
-        self.link.parked_bytes += delivery.frame.bytes().len();
-        queue.push_back(Waiting { delivery, header, asked: None, answered: false });
+        if let Header::Key(key) = &waiting.header {
+            self.expect_parts(now_ms, epoch::digest(&waiting.delivery.frame), &key.cid);
+        }
+        self.link.parked_bytes += waiting.bytes();
+        self.link.waiting.entry(log.clone()).or_default().push_back(waiting);
         self.receive_waiting(now_ms, &log);
-    }
-
-    /// Whether only a new connection helps: more came than could wait, and what could wait is dealt
-    /// with; or this device has been online for so long that its key has expired, and the next
-    /// sign-in publishes another (rule R12).
-    pub fn must_reconnect(&self) -> bool {
-        if self.link.keys_are_old {
-            return true;
-        }
-        let is_done = |log| self.link.waiting.get(log).is_none_or(VecDeque::is_empty);
-        self.link.overflowed.iter().any(is_done)
     }
 
     /// Works through a log's queue until something is missing.
@@ -107,7 +98,10 @@ impl Endpoint {
         loop {
             self.drops_reached(now_ms, log);
             let front = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front);
-            let Some(front) = front else { return };
+            let Some(front) = front else {
+                self.link.waiting.remove(log);
+                return;
+            };
             let Waiting { delivery, header, asked, answered } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
@@ -121,7 +115,7 @@ impl Endpoint {
                 (Header::Message(message), _) => {
                     self.on_message(now_ms, &delivery, message, answered)
                 }
-                (Header::Key(key), _) => self.on_key(&delivery, key.clone(), answered),
+                (Header::Key(key), _) => self.on_key(now_ms, &delivery, key.clone(), answered),
                 (Header::Receipt(receipt), _) => self.on_receipt(&delivery, receipt, answered),
                 (Header::Member(_), _) => Received::Done,
             };
@@ -134,7 +128,7 @@ impl Endpoint {
             let mut waiting = Waiting { delivery, header, asked, answered };
             match received {
                 Received::Done => {
-                    self.kept(&waiting.delivery, log);
+                    self.kept(&waiting, log);
                     if let Header::Message(said) = &waiting.header {
                         self.receive_copy(now_ms, said);
                     }
@@ -152,11 +146,17 @@ impl Endpoint {
                     return;
                 }
                 Received::NeedsParts(e) => {
+                    let key = match &waiting.header {
+                        Header::Key(key) => Some((key.clone(), waiting.delivery.position)),
+                        _ => None,
+                    };
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
-                    for part in self.take_early(&e) {
-                        self.on_upload(now_ms, part);
+                    let is_done =
+                        key.is_some_and(|(key, at)| self.await_parts(now_ms, e, (&key, at)));
+                    if !is_done {
+                        return;
                     }
-                    return;
+                    self.front_done(log);
                 }
             }
         }
@@ -178,7 +178,7 @@ impl Endpoint {
     /// The front of a log's queue is dealt with.
     pub(crate) fn front_done(&mut self, log: &Log) {
         if let Some(front) = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front) {
-            self.kept(&front.delivery, log);
+            self.kept(&front, log);
         }
     }
 
@@ -226,9 +226,12 @@ impl Endpoint {
     }
 
     /// Moves the cursor of a log.
-    fn kept(&mut self, delivery: &Delivery, log: &Log) {
-        let bytes = delivery.frame.bytes().len();
-        self.link.parked_bytes = self.link.parked_bytes.saturating_sub(bytes);
+    fn kept(&mut self, waiting: &Waiting, log: &Log) {
+        let delivery = &waiting.delivery;
+        self.link.parked_bytes = self.link.parked_bytes.saturating_sub(waiting.bytes());
+        if matches!(waiting.header, Header::Key(_)) {
+            self.drop_parts(&epoch::digest(&delivery.frame));
+        }
         let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
         self.state.cursors.put(&log_key(log), cursor.max(delivery.position));
         let moved = self.link.moved.entry(log.clone()).or_default();
@@ -239,15 +242,16 @@ impl Endpoint {
     fn is_news(&self, delivery: &Delivery, header: &Header) -> bool {
         match header {
             Header::Message(header) => {
-                let key = received_key(&header.cid, &header.from, &header.id);
                 let held = || self.held(&ChainName::of(header), header.n);
-                self.state.received.get(&key).is_none()
+                self.state.received(&header.cid, &header.from, &header.id).is_none()
+                    && !self.state.is_gone(&header.e)
                     && self.receiving(header).unwrap_or_else(|| {
                         held().is_none_or(|held| held.0 != *delivery.frame.bytes())
                     })
             }
             Header::Key(_) => {
-                self.state.epochs.get(&epoch::digest(&delivery.frame).to_string()).is_none()
+                let e = epoch::digest(&delivery.frame);
+                self.state.epochs.get(&e.to_string()).is_none() && !self.state.is_gone(&e)
             }
             // A receipt counts once however often it comes.
             Header::Receipt(_) => true,

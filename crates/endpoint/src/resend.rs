@@ -1,13 +1,14 @@
 //! Answering those who miss something of ours: the last messages are kept with their keys, and a
 //! KEYREQ of somebody who was meant to read them is answered at once (rule R19).
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
 use chat_protocol::header::MessageHeader;
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::{GRANT_BYTES_MAX, GRANT_ENTRIES_MAX, GRANT_FRAME_BYTES_MAX};
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ pub(crate) struct KeptSent {
     tbs: Digest,
     /// Message key and frame; nothing for a counter that was burnt, and for what devices say to
     /// each other by themselves and say again by themselves.
-    said: Option<(B64Array<32>, B64Vec)>,
+    said: Option<(MessageKey, B64Vec)>,
 }
 
 impl KeptSent {
@@ -52,7 +53,7 @@ impl Endpoint {
             n: sealed.n,
             id,
             tbs: sealed.digest,
-            said: said.then(|| (sealed.key, sealed.frame.clone())),
+            said: said.then(|| (sealed.key.clone(), sealed.frame.clone())),
         };
         self.kept_bytes += kept.bytes();
         let key = order_key(next_order(&self.state.kept));
@@ -69,25 +70,30 @@ impl Endpoint {
         self.kept_bytes = self.state.kept.iter().map(|(_, kept)| kept.bytes()).sum();
     }
 
-    /// Somebody asks for frames of ours. What they were never meant to read is not even denied.
+    /// Somebody asks for frames of ours. Who was never meant to read them gets the same answer as
+    /// for what never was, so that the asking ends and says nothing (rule R19).
     pub(crate) fn on_key_request(&mut self, now_ms: u64, by: &MessageHeader, asked: &Counters) {
         let to = &by.from;
         let people = self.people_of(&asked.cid);
-        if !people.contains(to) || !people.contains(&self.device.user) {
-            // Who came lately is not in an older view; the request comes again.
-            self.view_is_on_its_way(&asked.cid);
+        let is_both = people.contains(to) && people.contains(&self.device.user);
+        // Who came lately is not in an older view; the request comes again.
+        if !is_both && self.may_have_come(&asked.cid, to) && self.view_is_on_its_way(&asked.cid) {
             return;
         }
         let own = asked.sk == self.device.keys.signing_id();
         let epoch = self.state.epochs.get(&asked.e.to_string());
-        let entitled = epoch.is_some_and(|epoch| {
-            epoch.cid == asked.cid
-                && epoch.list.contains(to, &by.sk)
-                && epoch.list.contains(&self.device.user, &asked.sk)
-        });
-        // An epoch that this device never sent in: a counter that a cheat has made up.
-        let unknown = epoch.is_none() && own;
-        if !entitled && !unknown {
+        let entitled = is_both
+            && epoch.is_some_and(|epoch| {
+                epoch.cid == asked.cid
+                    && epoch.list.contains(to, &by.sk)
+                    && epoch.list.contains(&self.device.user, &asked.sk)
+            });
+        if !entitled {
+            // Another device of this user may have it.
+            if own {
+                let none = vec![asked.clone()];
+                self.answer(now_ms, to, Grant { none, ..Grant::default() });
+            }
             return;
         }
         let mut grant = Grant::default();
@@ -104,11 +110,23 @@ impl Endpoint {
         let list = |n: Vec<u32>| Some(Counters { n, ..asked.clone() }).filter(Counters::is_valid);
         grant.burnt.extend(list(burnt));
         grant.none.extend(list(none));
+        self.answer(now_ms, to, grant);
+    }
+
+    fn answer(&mut self, now_ms: u64, to: &UserName, grant: Grant) {
         if self.may_answer(now_ms, to, &grant) {
             for piece in pieces(grant) {
                 let content = Content::Grant(piece);
                 self.draft_quietly(now_ms, to, Tag::Grant, &content);
             }
+        }
+    }
+
+    /// Whether a newer view of this conversation could have somebody in it beside this user.
+    fn may_have_come(&self, cid: &ConversationId, who: &UserName) -> bool {
+        match cid.kind() {
+            ConversationKind::Direct(..) => false,
+            _ => self.has_known(cid, &self.device.user) && *who != self.device.user,
         }
     }
 
@@ -126,7 +144,7 @@ impl Endpoint {
                 n,
                 id: kept.id,
                 tbs: kept.tbs,
-                mk: *mk,
+                mk: mk.clone(),
                 frame: Some(frame.clone()),
             });
         }
@@ -167,9 +185,9 @@ enum Found {
 
 /// Cuts a grant into messages; each stays below the size that a frame may have.
 pub(crate) fn pieces(grant: Grant) -> Vec<Grant> {
-    let Grant { entries, burnt, none } = grant;
+    let Grant { entries, burnt, none, links, bundles } = grant;
     let mut done = Vec::new();
-    let mut piece = Grant { entries: Vec::new(), burnt, none };
+    let mut piece = Grant { entries: Vec::new(), burnt, none, links, bundles };
     let mut bytes = 0;
     for mut entry in entries {
         // Too long to travel inside another frame: who asks may have it, and needs the key only.

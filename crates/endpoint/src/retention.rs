@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::limits::{CLOCK_SKEW_MAX_MS, RECEIPT_DELAY_MS};
+use crate::heal::ChainName;
+use crate::limits::{CLOCK_SKEW_MAX_MS, DROPS_WAITING_MAX, RECEIPT_DELAY_MS};
 use crate::receive::log_key;
 
 /// What the hub says of a room, and what is left of it.
@@ -48,7 +49,8 @@ impl Endpoint {
             return;
         }
         // As with deliveries: the next connection brings it again.
-        if !self.link.overflowed.contains(&log) {
+        let waits = self.link.drops.get(&log).map_or(0, Vec::len);
+        if !self.is_overflowed(&log) && waits < DROPS_WAITING_MAX {
             self.link.drops.entry(log.clone()).or_default().push(claim);
             self.drops_reached(now_ms, &log);
         }
@@ -145,6 +147,12 @@ impl Endpoint {
     pub(crate) fn is_excused(&self, header: &MessageHeader, e: &Digest, n: u32) -> bool {
         let last = self.state.excused.get(&tail_key(header, e));
         last.is_some_and(|last| u64::from(n) <= *last)
+    }
+
+    /// Notes that a sender has nothing for this device up to this counter.
+    pub(crate) fn excuse_chain(&mut self, chain: &ChainName, n: u32) {
+        let ChainName { cid, e, sk, .. } = chain;
+        self.state.excused.put(&format!("{cid}/{sk}/{e}"), n.into());
     }
 
     /// Notes that the hub's word explains a sender's chain up to this counter.

@@ -19,7 +19,11 @@ use chat_protocol::tag::{Tag, label};
 use crate::connection::Request;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
+use crate::limits::{HEADS_MAX, LINKS_WAITING_MAX};
+use crate::people::Signer;
+use crate::views::KeptLink;
 
+mod anew;
 mod kept;
 mod late;
 mod news;
@@ -27,6 +31,7 @@ mod orders;
 mod refusal;
 mod vouched;
 
+pub(crate) use anew::Struck;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
@@ -47,6 +52,19 @@ pub(crate) struct Refresh {
     pub(crate) asked: bool,
     /// Number of links that were known before.
     known: Option<u32>,
+    /// The chain is fetched from its beginning, because it does not go on from the one held here.
+    anew: bool,
+    /// How many links the chain had by the hub's word when this began: no more are asked for.
+    until: Option<u32>,
+    /// There are more than may wait: they are asked for when those here are applied.
+    more: bool,
+}
+
+impl Refresh {
+    /// Bytes of the links that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.links.iter().map(|link| link.bytes().len()).sum()
+    }
 }
 
 impl Endpoint {
@@ -84,7 +102,26 @@ impl Endpoint {
         if head.mg > known {
             self.view_is_stale(&head.cid);
         }
-        self.link.heads.insert(head.cid.clone(), head.clone());
+        // A hub that names conversations without end is not followed without end.
+        if self.link.heads.len() < HEADS_MAX || self.link.heads.contains_key(&head.cid) {
+            self.link.heads.insert(head.cid.clone(), head.clone());
+        }
+        // The end of the hub's chain should lie on the one held here, or behind it.
+        let place = Place { mg: head.mg, pm: head.pm };
+        if head.mg <= known && !head.cid.is_direct() && !self.has_place(&head.cid, place) {
+            self.view_anew(&head.cid);
+        }
+    }
+
+    /// The hub has served links up to the end of the view.
+    pub(super) fn hub_has_shown(&mut self, cid: &ConversationId) {
+        let place = self.place_of(cid);
+        let epoch = self.known_head(cid);
+        let make = || Head { cid: cid.clone(), mg: place.mg, pm: place.pm, epoch };
+        let head = self.link.heads.entry(cid.clone()).or_insert_with(make);
+        if head.mg < place.mg {
+            (head.mg, head.pm) = (place.mg, place.pm);
+        }
     }
 
     /// The chain of a room has grown.
@@ -110,7 +147,8 @@ impl Endpoint {
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
         self.link.views.remove(cid);
         self.link.overtaken.remove(cid);
-        let refresh = Refresh { asked, complete: cid.is_direct(), ..Refresh::default() };
+        let until = self.link.heads.get(cid).map(|head| head.mg);
+        let refresh = Refresh { asked, complete: cid.is_direct(), until, ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
             self.request_people(cid);
@@ -120,11 +158,17 @@ impl Endpoint {
     }
 
     pub(crate) fn request_links(&mut self, cid: &ConversationId) {
-        let held = self.link.refreshing.get(cid).map_or(0, |refresh| refresh.links.len());
-        let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
-        let from = known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX));
-        let id = self.request(Request::Members(cid.clone()));
-        self.text(&ClientToHub::Members { id, cid: cid.clone(), from });
+        let from = self.next_link(cid);
+        self.ask_page(Request::Members { cid: cid.clone(), from });
+    }
+
+    /// The number of the link behind those that are known or wait.
+    fn next_link(&self, cid: &ConversationId) -> u32 {
+        let refresh = self.link.refreshing.get(cid);
+        let held = refresh.map_or(0, |refresh| refresh.links.len());
+        let is_anew = refresh.is_some_and(|refresh| refresh.anew);
+        let known = if is_anew { 0 } else { self.place_of(cid).mg };
+        known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX))
     }
 
     /// Asks for the bundles of everybody in a conversation as far as the hub has others than this device.
@@ -161,15 +205,23 @@ impl Endpoint {
     /// Takes links of a chain that were asked for.
     pub(crate) fn on_members(&mut self, cid: &ConversationId, links: Vec<B64Vec>, more: bool) {
         let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
-        for B64Vec(bytes) in links {
+        let before = refresh.links.len();
+        let more = more || links.len() > LINKS_WAITING_MAX.saturating_sub(before);
+        for B64Vec(bytes) in links.into_iter().take(LINKS_WAITING_MAX.saturating_sub(before)) {
             if let Ok(link) = RawFrame::decode(Bytes::from(bytes)) {
                 refresh.links.push(link);
             }
         }
-        if more {
+        // A page that brings nothing is the last, and so is one behind the end that was named; one link
+        // behind it may be this device's own.
+        let is_news = refresh.links.len() > before;
+        let (is_full, until) = (refresh.links.len() >= LINKS_WAITING_MAX, refresh.until);
+        let next = self.next_link(cid);
+        let more = more && is_news && until.is_none_or(|until| next <= until);
+        if more && !is_full {
             self.request_links(cid);
-        } else {
-            refresh.complete = true;
+        } else if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+            (refresh.complete, refresh.more) = (true, more);
             self.request_people(cid);
         }
     }
@@ -203,21 +255,44 @@ impl Endpoint {
         let ready =
             |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
         let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
-        let links = std::mem::take(&mut refresh.links);
+        let mut links = std::mem::take(&mut refresh.links);
+        let more = refresh.more;
+        if std::mem::take(&mut refresh.anew) {
+            self.compare_anew(cid, &links);
+        } else if links.first().is_some_and(|link| self.is_fork(cid, link)) {
+            self.link.refreshing.remove(cid);
+            self.view_anew(cid);
+            return;
+        }
+        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
         let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let known = *refresh.known.get_or_insert(known);
         let before = self.people_of(cid);
         let mut news = Vec::new();
+        let mut rest = None;
         for (at, link) in links.iter().enumerate() {
             let later = links.get(at + 1..).unwrap_or_default();
             match self.apply_link(cid, link, later) {
                 Ok(event) => news.extend(event),
+                // Whoever has built on it may be among those that have not come.
+                Err(_) if more && at > 0 => {
+                    rest = Some(at);
+                    break;
+                }
                 Err(reason) => {
                     let user = header(link).map_or_else(UserName::server, |link| link.from);
                     self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
+                    self.end_pages(cid);
                     break;
                 }
             }
+        }
+        if !links.is_empty() {
+            self.mark_epochs(cid);
+            self.hub_has_shown(cid);
+        }
+        if let (Some(at), Some(refresh)) = (rest, self.link.refreshing.get_mut(cid)) {
+            refresh.links = links.split_off(at);
         }
         self.tell_news(cid, news, known == 0);
         // People who were admitted by others signed no link themselves: theirs are still missing.
@@ -229,12 +304,18 @@ impl Endpoint {
             self.request_people(cid);
             return;
         }
+        if let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|refresh| refresh.more) {
+            (refresh.complete, refresh.people, refresh.more) = (false, false, false);
+            self.request_links(cid);
+            return;
+        }
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         if self.link.overtaken.contains(cid) {
             // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
             self.start_refresh(cid, asked);
             return;
         }
+        self.settle_struck(cid);
         self.link.views.insert(cid.clone());
         self.link.viewed.push(cid.clone());
         self.epoch_is_contested(cid);
@@ -245,6 +326,13 @@ impl Endpoint {
         }
         if asked {
             self.tell(Event::Refreshed { cid: cid.clone() });
+        }
+    }
+
+    /// What is left of a chain is not worth asking for.
+    fn end_pages(&mut self, cid: &ConversationId) {
+        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+            refresh.more = false;
         }
     }
 
@@ -259,17 +347,32 @@ impl Endpoint {
         if link.mg < self.state.rooms.get(cid.as_str()).map_or(0, Membership::next) {
             return Ok(None);
         }
-        let signer = self.link_signer(&link, frame, later)?;
+        let fresh = Membership::new(cid.clone());
+        let room = self.state.rooms.get(cid.as_str()).unwrap_or(&fresh).clone();
+        let (link, signer) = self.check_link(&room, frame, later)?;
+        let room = self.state.rooms.entry(cid.as_str(), || Membership::new(cid.clone()));
+        room.check(&link, signer.identity).map_err(|error| error.to_string())?;
+        room.apply(&link, frame.digest(label::MEMBER));
+        self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
+        self.link.dirty.insert(cid.clone());
+        Ok(self.news(&link))
+    }
+
+    /// Who has signed a link, whose signature is verified; `later` are the links behind it.
+    pub(crate) fn check_link(
+        &mut self,
+        room: &Membership,
+        frame: &RawFrame,
+        later: &[RawFrame],
+    ) -> Result<(MemberHeader, Signer), String> {
+        let link = header(frame).ok_or("a link that is none")?;
+        let signer = self.link_signer(room, &link, frame, later)?;
         let known =
             self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
         if known.is_some_and(|identity| identity != link.ik) {
             return Err("a link names another identity than the known one".to_owned());
         }
-        let room = self.state.rooms.entry(cid.as_str(), || Membership::new(cid.clone()));
-        room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-        room.apply(&link, frame.digest(label::MEMBER));
-        self.link.dirty.insert(cid.clone());
-        Ok(self.news(&link))
+        Ok((link, signer))
     }
 
     /// Joins a room that this user is not known to be in. The number and digest of the last link

@@ -5,23 +5,28 @@ use std::sync::Arc;
 
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::LastMessage;
+use chat_protocol::header::KeyHeader;
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId};
-use chat_protocol::members::{MemberList, Membership};
+use chat_protocol::members::{MemberList, Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use serde::{Deserialize, Serialize};
 
+use crate::asked::{Asking, Doubtful};
 use crate::event::Event;
 use crate::grants::Parked;
 use crate::heal::Wanted;
+use crate::offers::SeenOffer;
 use crate::outgoing::Outgoing;
 use crate::people::Pin;
+use crate::received::{ReceivedIn, ReceivedIndex};
 use crate::resend::KeptSent;
 use crate::retention::Claimed;
-use crate::rooms::KeptOrder;
+use crate::rooms::{KeptOrder, Struck};
 use crate::store::Change;
 use crate::table::Table;
+use crate::views::KeptLink;
 
 /// Stored rows: key and value.
 pub type Records = Vec<(String, Vec<u8>)>;
@@ -39,6 +44,12 @@ pub(crate) struct Receiving {
 pub(crate) struct Epoch {
     pub(crate) cid: ConversationId,
     pub(crate) head: EpochHead,
+    /// The epoch before it, by its maker's word.
+    pub(crate) pe: Digest,
+    /// The membership that its list was made from.
+    pub(crate) place: Place,
+    /// Where the hub has put it; nothing while it has not answered.
+    pub(crate) position: Option<u64>,
     members: String,
     #[serde(skip)]
     pub(crate) list: MemberList,
@@ -50,8 +61,13 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
+    /// The epoch before it; nothing for one of ours that the hub has not answered.
+    pub(crate) fn before(&self) -> Option<Digest> {
+        self.position.map(|_| self.pe)
+    }
+
     pub(crate) fn new(
-        cid: ConversationId,
+        header: &KeyHeader,
         head: EpochHead,
         list: MemberList,
         me: &UserName,
@@ -59,7 +75,9 @@ impl Epoch {
     ) -> Self {
         let members = String::from_utf8_lossy(list.as_bytes()).into_owned();
         let others = others(&list, me);
-        Self { cid, head, members, list, others, seen_ms }
+        let place = Place { mg: header.mg, pm: header.pm };
+        let (cid, pe) = (header.cid.clone(), header.pe);
+        Self { cid, head, pe, place, position: None, members, list, others, seen_ms }
     }
 }
 
@@ -90,6 +108,9 @@ pub(crate) struct Conversation {
     /// The newest epoch known.
     pub(crate) head: Option<EpochHead>,
     pub(crate) sending: Option<Sending>,
+    /// How often the hub had gone back when that was seen.
+    #[serde(default)]
+    pub(crate) era: u64,
     /// The last message the hub has kept, and its digest.
     pub(crate) last: Option<(LastMessage, Digest)>,
 }
@@ -107,6 +128,8 @@ pub(crate) struct Owed {
 /// A message of ours that others may still confirm.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Sent {
+    /// Where it was said.
+    pub(crate) cid: ConversationId,
     /// Digests of every frame that was sealed under its id.
     pub(crate) digests: Vec<Digest>,
     /// The epoch it was sealed in last: its people are the recipients.
@@ -116,6 +139,30 @@ pub(crate) struct Sent {
     /// Who could not read it, and may have been sent it again since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unread: Vec<UserName>,
+    /// The hub says that it has refused it, and nobody has contradicted.
+    pub(crate) refused: bool,
+    /// Of a command: how many pieces of what it said were told.
+    pub(crate) heard: u64,
+    /// Of a command: how many pieces there are, once its result has come.
+    pub(crate) outs: Option<u64>,
+    /// Of a command: its result was told.
+    pub(crate) ended: bool,
+}
+
+impl Sent {
+    pub(crate) fn new(cid: ConversationId, e: Digest) -> Self {
+        Self {
+            cid,
+            digests: Vec::new(),
+            e,
+            confirmed: Vec::new(),
+            unread: Vec::new(),
+            refused: false,
+            heard: 0,
+            outs: None,
+            ended: false,
+        }
+    }
 }
 
 /// All tables of a device.
@@ -125,6 +172,12 @@ pub(crate) struct State {
     pub(crate) pins: Table<Pin>,
     /// By conversation.
     pub(crate) rooms: Table<Membership>,
+    /// Verified links, by room and number.
+    pub(crate) links: Table<KeptLink>,
+    /// Who is left out of what is sealed, by room and name.
+    pub(crate) struck: Table<Struck>,
+    /// Rooms of which a person takes the membership that the hub shows.
+    pub(crate) accepted: Table<bool>,
     /// Rooms this user has joined, by conversation.
     pub(crate) joined: Table<bool>,
     /// By conversation.
@@ -143,8 +196,13 @@ pub(crate) struct State {
     pub(crate) owed: Table<Owed>,
     /// By id.
     pub(crate) sent: Table<Sent>,
-    /// Digests of received messages by conversation, sender and id.
+    /// Digests of received messages by number of the epoch, id and sender; the epochs by number; and
+    /// the epochs that are too long ago. See [`crate::received`].
     pub(crate) received: Table<B64Array<32>>,
+    pub(crate) received_in: Table<ReceivedIn>,
+    pub(crate) gone: Table<bool>,
+    /// Made of the rows.
+    pub(crate) received_index: ReceivedIndex,
     /// Last position kept, by log.
     pub(crate) cursors: Table<u64>,
     /// Durable events by key.
@@ -160,6 +218,18 @@ pub(crate) struct State {
     pub(crate) kept: Table<KeptSent>,
     /// Granted messages that wait, by order.
     pub(crate) parked: Table<Parked>,
+    /// The newest signature of each offer that was seen, by order.
+    pub(crate) offers: Table<SeenOffer>,
+    /// Numbers of commands, by signing key and restart nonce.
+    pub(crate) asking: Table<Asking>,
+    /// Commands that the hub says it has refused and that could still start, by id.
+    pub(crate) doubtful: Table<Doubtful>,
+    /// What of a command came before what stands ahead of it, by id and number.
+    pub(crate) pieces: Table<Event>,
+    /// How many pieces were said about a command that runs here, by id and requester.
+    pub(crate) reported: Table<u64>,
+    /// Shown messages whose senders say that the hub refused them, as in `received`.
+    pub(crate) disowned: Table<bool>,
     /// Numbers that are never used again, by what they count.
     pub(crate) counters: Table<u64>,
 }
@@ -171,8 +241,9 @@ const EVENTS: &str = "events";
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
-            pins rooms joined conversations epochs chains outgoing receipts orders owed sent received
-            cursors events missing dropped excused kept parked counters);
+            pins rooms links struck accepted joined conversations epochs chains outgoing receipts orders
+            owed sent received received_in gone cursors events missing dropped excused kept parked
+            offers asking doubtful pieces reported disowned counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
         $({ let $table = &mut $state.$name; $call; })*
@@ -185,6 +256,9 @@ impl State {
         let mut state = Self {
             pins: Table::new("pin"),
             rooms: Table::new("room"),
+            links: Table::new("link"),
+            struck: Table::new("struck"),
+            accepted: Table::new("accepted"),
             joined: Table::new("joined"),
             conversations: Table::new("conversation"),
             epochs: Table::new("epoch"),
@@ -195,6 +269,9 @@ impl State {
             owed: Table::new("owed"),
             sent: Table::new("sent"),
             received: Table::new("received"),
+            received_in: Table::new("received-in"),
+            gone: Table::new("gone"),
+            received_index: ReceivedIndex::default(),
             cursors: Table::new("cursor"),
             events: Table::new("event"),
             missing: Table::new("missing"),
@@ -202,6 +279,12 @@ impl State {
             excused: Table::new("excused"),
             kept: Table::new("kept"),
             parked: Table::new("parked"),
+            offers: Table::new("offer"),
+            asking: Table::new("asking"),
+            doubtful: Table::new("doubtful"),
+            pieces: Table::new("piece"),
+            reported: Table::new("reported"),
+            disowned: Table::new("disowned"),
             counters: Table::new("counter"),
         };
         for (key, value) in records {
@@ -215,6 +298,7 @@ impl State {
                 epoch.others = others(&epoch.list, me);
             }
         }
+        state.index_received();
         state.discard();
         Ok(state)
     }
@@ -263,12 +347,6 @@ pub(crate) fn next_order<V: Serialize + serde::de::DeserializeOwned>(table: &Tab
 /// A number as a key that sorts.
 pub(crate) fn order_key(order: u64) -> String {
     format!("{order:016}")
-}
-
-/// The key of a received message.
-pub(crate) fn received_key(cid: &ConversationId, from: &UserName, id: &MessageId) -> String {
-    // The id comes first: it begins with a time, so the oldest rows are the first.
-    format!("{id}/{from}/{cid}")
 }
 
 /// The key of a chain.

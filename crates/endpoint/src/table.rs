@@ -1,6 +1,7 @@
 //! A map whose changed rows are written out once per step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +60,13 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&String, &V)> {
         self.rows.iter()
+    }
+
+    /// The keys that begin like this.
+    pub(crate) fn keys_with(&self, prefix: &str) -> Vec<String> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let keys = self.rows.range::<str, _>(from).map(|(key, _)| key);
+        keys.take_while(|key| key.starts_with(prefix)).cloned().collect()
     }
 
     pub(crate) fn len(&self) -> usize {

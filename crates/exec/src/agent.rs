@@ -1,5 +1,6 @@
-//! The path of one verified command: journal, policy, turn, STARTED, run, outcome.
+//! The path of one verified command: journal, order, policy, turn, STARTED, run, outcome.
 
+mod line;
 mod setup;
 mod under_way;
 
@@ -13,10 +14,12 @@ use tokio::time::Instant;
 
 use crate::helper::{Credentials, LaunchSpec};
 use crate::journal::{Begin, CommandKey, Journal, JournalError, Recorded};
+use crate::order::Order;
 use crate::policy::{Grant, Policy, Requester};
 use crate::report::{Report, code};
 use crate::runner::{self, Ended, Launch};
 
+use line::{Line, Placed, Ticket};
 pub use setup::AgentError;
 use setup::{absolute, find_users, prepare_work_dir};
 use under_way::{Arrival, Place, Turn, UnderWay};
@@ -32,6 +35,8 @@ pub struct CommandRequest {
     pub argv: Vec<String>,
     /// Unix time in milliseconds after which it must not start.
     pub expires_at_ms: u64,
+    /// Where it stands among the commands of its sender.
+    pub order: Order,
     /// Limits below those of the policy.
     pub limits: RequestedLimits,
 }
@@ -82,7 +87,37 @@ pub struct Agent {
     nonce: [u8; 16],
     journal: Arc<Mutex<Journal>>,
     under_way: UnderWay,
+    line: Line,
 }
+
+/// What of a command is needed to record it.
+struct Asked {
+    now_ms: u64,
+    expires_at_ms: u64,
+    /// Nothing for a command of somebody whom the policy does not name.
+    order: Option<Order>,
+}
+
+impl Asked {
+    fn new(now_ms: u64, request: &CommandRequest, is_named: bool) -> Self {
+        let order = is_named.then(|| request.order.clone());
+        Self { now_ms, expires_at_ms: request.expires_at_ms, order }
+    }
+
+    /// The same, for a refusal that does not deal with the number.
+    fn without_order(&self) -> Self {
+        Self { order: None, ..*self }
+    }
+
+    /// Unix time in milliseconds now, of a command that arrived then.
+    fn at(&self, arrived: Instant) -> u64 {
+        let waited_ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now_ms.saturating_add(waited_ms)
+    }
+}
+
+/// Why a command of somebody with too many in the journal is refused.
+const JOURNAL_FULL: &str = "the journal has no room for more of this requester";
 
 /// A refusal on its way to the caller and to the journal.
 struct Refusal {
@@ -128,6 +163,7 @@ impl Agent {
             nonce: journal.nonce(),
             journal: Arc::new(Mutex::new(journal)),
             under_way: UnderWay::new(),
+            line: Line::default(),
         })
     }
 
@@ -149,20 +185,21 @@ impl Agent {
             // An error is the expected answer: the sender is dropped, never used.
             let _dropped = ended.changed().await;
         }
-        let expires_at_ms = request.expires_at_ms;
+        let asked = Asked::new(now_ms, &request, self.policy.names(&request.requester));
         let outcome = match (self.recorded(&key).await, &arrival) {
             (Err(error), _) => Err(error.into()),
             (Ok(Some(recorded)), _) => Ok(repeat(recorded)),
             (Ok(None), Arrival::First(place)) => {
-                self.run_first(now_ms, arrived, request, place, &reports).await
+                self.run_first(&asked, arrived, request, place, &reports).await
             }
             (Ok(None), Arrival::Again(_)) => {
                 let lost = Refusal::new(code::INTERRUPTED, "it was given up before it started");
-                Err(self.record_refusal(&key, now_ms, expires_at_ms, lost).await)
+                Err(self.record_refusal(&key, &asked.without_order(), lost).await)
             }
             (Ok(None), Arrival::TooMany) => {
                 let busy = Refusal::new(code::BUSY, "too many commands wait on this machine");
-                Err(self.record_refusal(&key, now_ms, expires_at_ms, busy).await)
+                // Those before it may still be on their way to their places: they keep their turn.
+                Err(self.record_refusal(&key, &asked.without_order(), busy).await)
             }
         };
         // From here on those who asked again are answered from the journal.
@@ -176,26 +213,48 @@ impl Agent {
         }
     }
 
+    /// A command that the caller has refused itself, for its time or its sender's keys: its number is
+    /// dealt with. `now_ms` is Unix time.
+    pub async fn pass_over(&self, now_ms: u64, requester: &Requester, order: Order) {
+        if !self.policy.names(requester) {
+            return;
+        }
+        let number = order.clone();
+        let passed = self.with_journal(move |journal| journal.pass_over(now_ms, &number)).await;
+        if let Err(error) = passed {
+            tracing::error!(%error, "the command journal failed");
+        }
+        self.line.raise(&order);
+    }
+
+    /// Whether a rule of the policy names this account, with whatever key.
+    pub fn knows(&self, name: &str) -> bool {
+        self.policy.knows(name)
+    }
+
     /// The reports that remain to be sent when the outcome is recorded.
     async fn run_first(
         &self,
-        now_ms: u64,
+        asked: &Asked,
         arrived: Instant,
         request: CommandRequest,
         place: &Place<'_>,
         reports: &Sender<Report>,
     ) -> Result<Vec<Report>, Refusal> {
         let key = &place.key;
-        let expires_at_ms = request.expires_at_ms;
-        let start = self.start(now_ms, arrived, &request, place, reports).await;
+        let mut ticket = None;
+        let start = match self.take_place(asked, arrived, place, &mut ticket).await {
+            Ok(()) => self.start(asked, arrived, &request, place, reports).await,
+            Err(refusal) => Err(refusal),
+        };
         let (turn, grant) = match start {
             Ok(start) => start,
             // Nothing can be recorded when recording is what failed.
             Err(refusal) if refusal.code == code::STORAGE => return Err(refusal),
-            Err(refusal) => {
-                return Err(self.record_refusal(key, now_ms, expires_at_ms, refusal).await);
-            }
+            Err(refusal) => return Err(self.record_refusal(key, asked, refusal).await),
         };
+        // It is recorded: the next one's turn.
+        drop(ticket);
         let launch = self.launch(&request, &grant);
         let Ended { exit, kept, mut untaken } = runner::run(launch, reports).await;
         let (recorded_key, recorded_exit) = (key.clone(), exit.clone());
@@ -213,10 +272,76 @@ impl Agent {
         Ok(untaken)
     }
 
+    /// Waits until everything that the sender asked for before is dealt with (rule R34). The ticket is
+    /// kept until this command is recorded too.
+    async fn take_place(
+        &self,
+        asked: &Asked,
+        arrived: Instant,
+        place: &Place<'_>,
+        ticket: &mut Option<Ticket>,
+    ) -> Result<(), Refusal> {
+        // Whom the policy does not name is refused anyway, and must not fill the line for others.
+        let Some(order) = asked.order.clone() else { return Ok(()) };
+        let passed = || {
+            Refusal::new(code::ORDER, "a later command of the same sender was dealt with before it")
+        };
+        let (line, key) = (self.line.clone(), place.key.clone());
+        let times = (asked.at(arrived), asked.expires_at_ms);
+        let placed = self.with_journal(move |journal| {
+            let highest = journal.highest(&order)?;
+            let placed = line.arrive(&order, highest, times);
+            let is_recorded = match &placed {
+                Placed::Held { .. } => journal.hold(&key, &order, times)?,
+                _ => true,
+            };
+            Ok((placed, is_recorded))
+        });
+        *ticket = match placed.await? {
+            (Placed::Turn(ticket), _) => Some(ticket),
+            (Placed::Passed, _) => return Err(passed()),
+            (Placed::TooMany(held), _) => {
+                *ticket = Some(held);
+                return Err(Refusal::new(code::BUSY, "too many commands wait for one before them"));
+            }
+            (Placed::Held { .. }, false) => {
+                return Err(Refusal::new(code::BUSY, JOURNAL_FULL));
+            }
+            (Placed::Held { until_ms, woken, waiting }, true) => {
+                tracing::warn!(requester = %place.key.requester, "a command before this one is missing");
+                let left = Duration::from_millis(until_ms.saturating_sub(asked.at(arrived)));
+                let mut woken = woken;
+                let given_up = tokio::select! {
+                    biased;
+                    ticket = &mut woken => Err(ticket),
+                    () = tokio::time::sleep(left) => match waiting.give_up() {
+                        Some(ticket) => Ok(ticket),
+                        None => Err(woken.await),
+                    },
+                };
+                match given_up {
+                    Ok(held) => {
+                        *ticket = Some(held);
+                        return Err(Refusal::new(
+                            code::ORDER,
+                            "a command before this one is missing",
+                        ));
+                    }
+                    Err(Ok(Some(ticket))) => Some(ticket),
+                    Err(_) => return Err(passed()),
+                }
+            }
+        };
+        if let Some(ticket) = ticket {
+            ticket.wait().await;
+        }
+        Ok(())
+    }
+
     /// From the policy to STARTED on disk. Returns the turn it holds while it runs.
     async fn start<'a>(
         &'a self,
-        now_ms: u64,
+        asked: &Asked,
         arrived: Instant,
         request: &CommandRequest,
         place: &Place<'a>,
@@ -226,15 +351,15 @@ impl Agent {
         let grant = decided.map_err(|reason| Refusal::new(code::POLICY, reason))?;
         let busy = || Refusal::new(code::BUSY, "too many commands wait on this machine");
         let turn = place.take_turn().await.ok_or_else(busy)?;
-        let waited_ms = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let start_ms = now_ms.saturating_add(waited_ms);
+        let start_ms = asked.at(arrived);
         if request.expires_at_ms <= start_ms {
             return Err(Refusal::new(code::EXPIRED, "it expired before it could start"));
         }
-        let (key, expires_at_ms) = (place.key.clone(), request.expires_at_ms);
+        let (key, times) = (place.key.clone(), (start_ms, request.expires_at_ms));
         let (rule, rate) = (grant.rule.clone(), grant.rate);
+        let order = request.order.clone();
         let begun = self
-            .with_journal(move |journal| journal.begin(&key, start_ms, expires_at_ms, &rule, rate))
+            .with_journal(move |journal| journal.begin(&key, &order, times, &rule, rate))
             .await?;
         match begun {
             Begin::Started => {}
@@ -242,10 +367,7 @@ impl Agent {
                 return Err(Refusal::new(code::RATE, "its rule's rate is used up for now"));
             }
             Begin::Full => {
-                return Err(Refusal::new(
-                    code::BUSY,
-                    "the journal has no room for more of this requester",
-                ));
+                return Err(Refusal::new(code::BUSY, JOURNAL_FULL));
             }
             Begin::Forgotten => {
                 return Err(Refusal::new(code::EXPIRED, "it is older than this machine's memory"));
@@ -283,17 +405,16 @@ impl Agent {
     }
 
     /// Records the refusal and gives it back, or the reason why it could not be recorded.
-    async fn record_refusal(
-        &self,
-        key: &CommandKey,
-        now_ms: u64,
-        expires_at_ms: u64,
-        refusal: Refusal,
-    ) -> Refusal {
+    async fn record_refusal(&self, key: &CommandKey, asked: &Asked, refusal: Refusal) -> Refusal {
         let (key, code, reason) = (key.clone(), refusal.code, refusal.reason.clone());
+        let (times, order) = ((asked.now_ms, asked.expires_at_ms), asked.order.clone());
         let write =
-            move |journal: &mut Journal| journal.refuse(&key, now_ms, expires_at_ms, code, &reason);
-        match self.with_journal(write).await {
+            move |journal: &mut Journal| journal.refuse(&key, order.as_ref(), times, code, &reason);
+        let written = self.with_journal(write).await;
+        if let Some(order) = &asked.order {
+            self.line.raise(order);
+        }
+        match written {
             Ok(()) => refusal,
             Err(error) => error.into(),
         }

@@ -3,7 +3,9 @@
 //! One SQLite database, locked for as long as it is open, every commit synced. A command is known by
 //! (requester key id, command id) and is forgotten 24 h after its expiry.
 
+mod doors;
 mod kept;
+mod schema;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -15,35 +17,14 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use crate::limits::{
     JOURNAL_COMMANDS_PER_REQUESTER_MAX, KEEP_AFTER_EXPIRY_MS, KEPT_OUTPUTS_MAX, PURGE_EVERY_MS,
 };
+use crate::order::Order;
 use crate::policy::Rate;
 use crate::report::{Exit, code};
 
 pub(crate) use kept::Kept;
+use schema::SCHEMA;
 
 const SCHEMA_VERSION: i64 = 1;
-
-const SCHEMA: &str = "
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE commands (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    requester TEXT NOT NULL,
-    id BLOB NOT NULL,
-    expires_at_ms INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('refused', 'started', 'interrupted', 'ended')),
-    rule TEXT,
-    started_at_ms INTEGER,
-    kind TEXT,
-    status INTEGER,
-    reason TEXT,
-    output BLOB,
-    output_bytes INTEGER NOT NULL DEFAULT 0,
-    output_lost INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (requester, id)
-) STRICT;
-CREATE INDEX commands_by_rule ON commands (requester, rule, started_at_ms);
-CREATE INDEX commands_by_expiry ON commands (expires_at_ms);
-CREATE INDEX commands_with_output ON commands (position) WHERE output IS NOT NULL;
-";
 
 /// Why the journal cannot be used. Nothing may run then.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +131,7 @@ impl Journal {
         }
         transaction
             .execute("UPDATE commands SET state = 'interrupted' WHERE state = 'started'", [])?;
+        doors::refuse_held(&transaction)?;
         let nonce =
             transaction.query_row("SELECT value FROM meta WHERE name = 'rb'", [], |row| {
                 row.get::<_, [u8; 16]>(0)
@@ -172,7 +154,7 @@ impl Journal {
     pub(crate) fn find(&self, key: &CommandKey) -> Result<Option<Recorded>, JournalError> {
         let found = self.connection.prepare_cached(
             "SELECT state, kind, status, reason, output, output_bytes, output_lost FROM commands
-             WHERE requester = ?1 AND id = ?2",
+             WHERE requester = ?1 AND id = ?2 AND state != 'held'",
         )?
         .query_row(params![key.requester, key.id], recorded)
         .optional()?;
@@ -183,8 +165,8 @@ impl Journal {
     pub(crate) fn begin(
         &mut self,
         key: &CommandKey,
-        now_ms: u64,
-        expires_at_ms: u64,
+        order: &Order,
+        (now_ms, expires_at_ms): (u64, u64),
         rule: &str,
         rate: Option<Rate>,
     ) -> Result<Begin, JournalError> {
@@ -207,22 +189,29 @@ impl Journal {
                 return Ok(Begin::RateUsedUp);
             }
         }
-        transaction.execute(
+        let begun = transaction.execute(
             "INSERT INTO commands (requester, id, expires_at_ms, state, rule, started_at_ms)
-             VALUES (?1, ?2, ?3, 'started', ?4, ?5)",
+             VALUES (?1, ?2, ?3, 'started', ?4, ?5) ON CONFLICT DO UPDATE
+             SET state = 'started', rule = ?4, started_at_ms = ?5 WHERE state = 'held'",
             params![key.requester, key.id, to_sql(expires_at_ms), rule, to_sql(now_ms)],
         )?;
+        if begun == 0 {
+            // Known, and not as one that waits: it must not start a second time.
+            return Err(rusqlite::Error::StatementChangedRows(begun).into());
+        }
+        doors::close(&transaction, order)?;
         transaction.commit()?;
         Ok(Begin::Started)
     }
 
     /// Records a refusal, so that the id stays refused when the policy or the rate changes. A
-    /// requester whose share of the journal is used up leaves no record; nothing of it can start.
+    /// requester whose share of the journal is used up leaves no record; nothing of it can start. With
+    /// an order, its number is dealt with.
     pub(crate) fn refuse(
         &mut self,
         key: &CommandKey,
-        now_ms: u64,
-        expires_at_ms: u64,
+        order: Option<&Order>,
+        (now_ms, expires_at_ms): (u64, u64),
         code: &str,
         reason: &str,
     ) -> Result<(), JournalError> {
@@ -231,10 +220,14 @@ impl Journal {
         // What has expired for good is refused for that reason alone and need not be remembered.
         if expires_at_ms > self.forgotten_until_ms && !is_full(&transaction, &key.requester)? {
             transaction.execute(
-                "INSERT OR IGNORE INTO commands (requester, id, expires_at_ms, state, kind, reason)
-                 VALUES (?1, ?2, ?3, 'refused', ?4, ?5)",
+                "INSERT INTO commands (requester, id, expires_at_ms, state, kind, reason)
+                 VALUES (?1, ?2, ?3, 'refused', ?4, ?5) ON CONFLICT DO UPDATE
+                 SET state = 'refused', kind = ?4, reason = ?5 WHERE state = 'held'",
                 params![key.requester, key.id, to_sql(expires_at_ms), code, reason],
             )?;
+        }
+        if let Some(order) = order {
+            doors::close(&transaction, order)?;
         }
         transaction.commit()?;
         Ok(())
@@ -280,6 +273,7 @@ impl Journal {
         let transaction = immediate(&mut self.connection)?;
         let deleted = transaction
             .execute("DELETE FROM commands WHERE expires_at_ms <= ?1", params![to_sql(until_ms)])?;
+        doors::purge(&transaction, now_ms)?;
         if deleted > 0 {
             transaction.execute(
                 "INSERT INTO meta VALUES ('forgotten', ?1) ON CONFLICT DO UPDATE SET value = ?1",
@@ -375,8 +369,15 @@ mod tests {
         CommandKey { requester: "alice's key".to_owned(), id: [number; 16] }
     }
 
+    fn order(number: u8) -> Order {
+        let (signing_key, no) = ("alice's signing key".to_owned(), u64::from(number));
+        Order { signing_key, key_ends_at_ms: 1 << 50, no, prev: None }
+    }
+
     fn begin(journal: &mut Journal, number: u8, now_ms: u64, rate: Option<Rate>) -> Begin {
-        journal.begin(&key(number), now_ms, now_ms + 60_000, "rule", rate).expect("a sound journal")
+        let times = (now_ms, now_ms + 60_000);
+        let begun = journal.begin(&key(number), &order(number), times, "rule", rate);
+        begun.expect("a sound journal")
     }
 
     /// Goal: every outcome comes back as it went in, also after a restart.
@@ -404,7 +405,9 @@ mod tests {
                 journal.finish(&key(number), exit, &kept).expect("recorded");
             }
             begin(&mut journal, 99, 1_000, None);
-            journal.refuse(&key(100), 1_000, 2_000, code::RATE, "too often").expect("recorded");
+            let times = (1_000, 2_000);
+            let refused = journal.refuse(&key(100), None, times, code::RATE, "too often");
+            refused.expect("recorded");
             journal.nonce()
         };
         let journal = Journal::open(&path).expect("opened again");
@@ -431,7 +434,7 @@ mod tests {
         let ended = Recorded::Ended { exit: Exit::Code(0), kept: Kept::default() };
         assert_eq!(journal.find(&key(1)).expect("found"), Some(ended));
         assert_eq!(journal.find(&key(2)).expect("found"), None);
-        let twice = journal.begin(&key(1), 1_000, 61_000, "rule", None);
+        let twice = journal.begin(&key(1), &order(1), (1_000, 61_000), "rule", None);
         assert!(matches!(twice, Err(JournalError::Database(_))), "a second start: {twice:?}");
     }
 
@@ -446,10 +449,12 @@ mod tests {
         assert_eq!(begin(&mut journal, 2, 105_000, rate), Begin::Started);
         assert_eq!(begin(&mut journal, 3, 109_999, rate), Begin::RateUsedUp);
         let other = CommandKey { requester: "bob's key".to_owned(), ..key(3) };
-        let others = journal.begin(&other, 109_999, 200_000, "rule", rate).expect("sound");
+        let others =
+            journal.begin(&other, &order(3), (109_999, 200_000), "rule", rate).expect("sound");
         assert_eq!(others, Begin::Started, "another requester");
-        let elsewhere =
-            journal.begin(&key(4), 109_999, 200_000, "other rule", rate).expect("sound");
+        let elsewhere = journal
+            .begin(&key(4), &order(4), (109_999, 200_000), "other rule", rate)
+            .expect("sound");
         assert_eq!(elsewhere, Begin::Started, "another rule");
         drop(journal);
         let mut journal = Journal::open(&path).expect("opened again");
@@ -505,10 +510,12 @@ mod tests {
         journal.connection.execute(fill, params![rows, key(1).requester]).expect("filled");
         assert_eq!(begin(&mut journal, 1, 1_000, None), Begin::Started, "the last");
         assert_eq!(begin(&mut journal, 2, 1_000, None), Begin::Full);
-        journal.refuse(&key(3), 1_000, 2_000, code::POLICY, "no").expect("nothing to record");
+        journal
+            .refuse(&key(3), None, (1_000, 2_000), code::POLICY, "no")
+            .expect("nothing to record");
         assert_eq!(journal.find(&key(3)).expect("sound"), None);
         let other = CommandKey { requester: "bob's key".to_owned(), ..key(1) };
-        let others = journal.begin(&other, 1_000, 2_000, "rule", None).expect("sound");
+        let others = journal.begin(&other, &order(1), (1_000, 2_000), "rule", None).expect("sound");
         assert_eq!(others, Begin::Started);
     }
 

@@ -7,6 +7,7 @@
 //! ```text
 //!  CommandRequest ─► agent ─► journal: seen before? ── yes ─► the recorded answer, never a second run
 //!                      │
+//!                      ├────► order: is one before it missing? ── yes ─► wait, then Refused
 //!                      ├────► policy: may this person run this argv? ── no ─► Refused, recorded
 //!                      ├────► journal: STARTED, durable
 //!                      ├────► runner ─► helper supervise ─► helper init ─► helper launch ─► the program
@@ -19,6 +20,7 @@
 //! - [`limits`]: every bound, with its reason;
 //! - [`report`]: what the caller hears: [`Report`], [`Exit`], the stable codes;
 //! - [`policy`] and `builtin`: who may run what, decided without touching anything;
+//! - `order`: in which order the commands of one sender start, decided without touching anything;
 //! - `journal`: what was started and how it ended, on disk;
 //! - [`helper`]: what the re-executed child does, from namespace to `exec`;
 //! - `runner`: starts the helper, streams the output, stops it at a limit;
@@ -37,6 +39,7 @@ mod builtin;
 pub mod policy;
 
 mod journal;
+mod order;
 
 pub mod helper;
 mod runner;
@@ -45,5 +48,6 @@ pub mod agent;
 
 pub use agent::{Agent, AgentConfig, AgentError, CommandRequest, Namespaces, RequestedLimits};
 pub use journal::JournalError;
+pub use order::Order;
 pub use policy::{Policy, PolicyError, Requester};
 pub use report::{Exit, Report, Stream};

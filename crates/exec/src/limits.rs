@@ -43,6 +43,17 @@ pub const ADMITTED_MAX: usize = 1_024;
 /// Of those, how many may belong to one requester.
 pub const ADMITTED_PER_REQUESTER_MAX: usize = 128;
 
+/// How long a command waits for one before it that has not come. A sender that was asked for it again
+/// has answered by then; longer would keep whoever waits for the outcome.
+pub const MISSING_WAIT_MS: u64 = 10_000;
+/// Commands of one signing key that may wait so: several times what is on its way at once.
+pub const HELD_PER_KEY_MAX: usize = 16;
+/// The same for all keys together; each costs a few KiB.
+pub const HELD_MAX: usize = 256;
+/// How long the highest number of a signing key is kept after the key has expired: nothing that it
+/// signed can start later, for a command waits a week at most and clocks differ by hours.
+pub const DOOR_KEEP_MS: u64 = 8 * 24 * 60 * 60 * 1_000;
+
 /// A command stays in the journal for a day after it expired, so that two clocks that disagree by
 /// hours still agree on what was run.
 pub const KEEP_AFTER_EXPIRY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -64,3 +75,4 @@ const _: () = assert!(WALL_MS_DEFAULT <= WALL_MS_MAX);
 const _: () = assert!(OUTPUT_BYTES_DEFAULT <= OUTPUT_BYTES_MAX);
 const _: () = assert!(RUNNING_PER_REQUESTER_MAX < RUNNING_MAX);
 const _: () = assert!(ADMITTED_PER_REQUESTER_MAX < ADMITTED_MAX);
+const _: () = assert!(HELD_PER_KEY_MAX < ADMITTED_PER_REQUESTER_MAX && HELD_PER_KEY_MAX < HELD_MAX);

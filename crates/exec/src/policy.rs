@@ -132,6 +132,16 @@ impl Policy {
         self.rules.iter().filter_map(|rule| rule.grant.run_as.as_deref())
     }
 
+    /// Whether any command of this requester could be allowed.
+    pub(crate) fn names(&self, requester: &Requester) -> bool {
+        self.has_builtin_list || self.rules.iter().any(|rule| rule.names(requester))
+    }
+
+    /// Whether a rule names this account, with whatever key.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.rules.iter().flat_map(|rule| &rule.who).any(|who| who.name == name)
+    }
+
     /// What this requester gets for this argument vector, or the reason for the refusal.
     pub(crate) fn decide(
         &self,

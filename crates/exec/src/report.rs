@@ -8,6 +8,8 @@ pub mod code {
     pub const RATE: &str = "E_RATE";
     /// It arrived, or got its turn, after its expiry.
     pub const EXPIRED: &str = "E_EXPIRED";
+    /// A later command of its sender was dealt with before it came, or one before it is missing.
+    pub const ORDER: &str = "E_ORDER";
     /// It was started and the agent died before the end was known. It is never run again.
     pub const INTERRUPTED: &str = "E_INTERRUPTED";
     /// Too many commands are waiting already.
@@ -28,7 +30,7 @@ pub mod code {
     pub const FAILED: &str = "E_FAILED";
 
     /// The refusals that a journal may hold.
-    const REFUSALS: [&str; 6] = [POLICY, RATE, EXPIRED, INTERRUPTED, BUSY, STORAGE];
+    const REFUSALS: [&str; 7] = [POLICY, RATE, EXPIRED, ORDER, INTERRUPTED, BUSY, STORAGE];
 
     /// The constant that equals `text`. A journal that holds something else was written by hand.
     pub(crate) fn refusal(text: &str) -> &'static str {

@@ -20,7 +20,8 @@ use std::path::Path;
 
 use chat_beneath::{Folder, FolderError, OpenError, OpenFile, RelativePath};
 use chat_protocol::crypto::hmac_sha256;
-use chat_protocol::file::catalogue::{Audience, Details};
+use chat_protocol::file::Manifest;
+use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 use thiserror::Error;
@@ -59,8 +60,10 @@ pub struct Shared {
     pub audience: Audience,
     /// Where it is, below the folder.
     pub name: RelativePath,
-    /// Its manifest and keywords.
-    pub details: Details,
+    /// What it is.
+    pub file: Manifest,
+    /// Its keywords, folded.
+    pub words: Vec<String>,
 }
 
 /// Something that is not offered, and why. The rest is.
@@ -111,7 +114,7 @@ pub fn difference(old: &[Shared], new: &[Shared]) -> Difference {
     for shared in new {
         match find(old, shared.id).and_then(|at| old.get(at)) {
             None => difference.added.push(shared.clone()),
-            Some(before) if before.details == shared.details => {}
+            Some(before) if before == shared => {}
             Some(_) => difference.changed.push(shared.clone()),
         }
     }

@@ -1,4 +1,4 @@
-//! One signature over many frames: a Merkle tree over their to-be-signed strings (6.2, rule R20).
+//! One signature over many frames: a Merkle tree over their to-be-signed strings (section 5.1, rule R20).
 //! The root is signed together with the number of leaves.
 
 use crate::limits::BATCH_FRAMES_MAX;

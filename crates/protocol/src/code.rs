@@ -63,6 +63,8 @@ codes! {
     POLICY = "E_POLICY";
     /// The command's time to start has passed.
     EXPIRED = "E_EXPIRED";
+    /// The command came after a later one of its sender, or one before it has not come.
+    ORDER = "E_ORDER";
     /// The device does not trust the key of the other side.
     UNTRUSTED = "E_UNTRUSTED";
     /// There is no such file, or it cannot be read now.

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! TEXT DM BROADCAST  {"x":"hello"}   {"x":"ifmmp","veil":true}
-//! CMD                {"argv":["uname","-a"],"salt":…,"ms":30000,"bytes":1048576}
-//! OUT                {"re":…,"stream":"started"}   {"re":…,"stream":"stdout","data":…}
-//! ACK NOACK          {"re":…,"of":…,"st":1,"code":"E_EXIT","reason":"…"}
+//! CMD                {"argv":["uname","-a"],"salt":…,"no":4,"prev":3,"ms":30000,"bytes":1048576}
+//! OUT                {"re":…,"stream":"started","no":0}   {"re":…,"stream":"stdout","no":1,"data":…}
+//! ACK NOACK          {"re":…,"of":…,"outs":2,"st":1,"code":"E_EXIT","reason":"…"}
 //! TEXT DM BROADCAST  {"file":{"say":…}}   see [`files`]
 //! KEYREQ GRANT       see [`healing`]
 //! any of them        "void":[[n,digest],…],"last":{"e":…,"n":…},"pad":"   "
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::files::FileNote;
-use self::healing::{Counters, Grant};
+use self::healing::{Counters, Grant, LinkRequest};
 use crate::id::{Digest, MessageId, Nonce16};
 use crate::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX};
 use crate::name::RoomName;
@@ -67,6 +67,11 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Makes equal commands differ (rule R26).
     pub salt: Nonce16,
+    /// Which command this is of those that its signing key asks of one restart nonce, from 0
+    /// (rule R34).
+    pub no: u64,
+    /// The number of the last command before it that the hub has not refused.
+    pub prev: Option<u64>,
     /// Longest run in milliseconds; the machine's policy may lower it.
     pub time_max_ms: Option<u64>,
     /// Most output in bytes; the machine's policy may lower it.
@@ -80,6 +85,8 @@ pub struct Outcome {
     pub re: MessageId,
     /// The digest of the command's frame.
     pub of: Digest,
+    /// How many pieces of OUT were sent for the command, the one that says it was started included.
+    pub outs: u64,
     /// Exit status, where the program ran and has one.
     pub status: Option<i32>,
     /// A stable code; empty for success.
@@ -116,6 +123,8 @@ pub enum Content {
     Started {
         /// The command.
         re: MessageId,
+        /// Which piece this is of all that is sent for the command, from 0.
+        no: u64,
     },
     /// OUT: a piece of output.
     Output {
@@ -123,6 +132,8 @@ pub enum Content {
         re: MessageId,
         /// Which stream.
         stream: OutputStream,
+        /// Which piece this is of all that is sent for the command, from 0.
+        no: u64,
         /// The bytes as the program wrote them.
         data: Vec<u8>,
     },
@@ -130,7 +141,9 @@ pub enum Content {
     Outcome(Outcome),
     /// KEYREQ: send me these frames of yours again.
     KeyRequest(Counters),
-    /// GRANT: frames and their keys.
+    /// KEYREQ: what have you behind the end of my membership chain?
+    LinkRequest(LinkRequest),
+    /// GRANT: frames and their keys, or links of a chain.
     Grant(Grant),
 }
 
@@ -183,6 +196,8 @@ mod tests {
         let command = Command {
             argv: vec!["echo".into(), "a b".into()],
             salt: Nonce16([2; 16]),
+            no: 4,
+            prev: Some(3),
             time_max_ms: Some(5),
             output_max: None,
         };
@@ -193,18 +208,21 @@ mod tests {
         let outcome = Outcome {
             re,
             of: Digest([7; 32]),
+            outs: 2,
             status: Some(-1),
             code: "E_EXIT".into(),
             reason: "no".into(),
         };
+        let (stream, data) = (OutputStream::Stderr, vec![0, 255]);
+        let output = Content::Output { re, stream, no: 1, data };
         for (tag, content) in [
             (Tag::Text, Content::Text("héllo \u{1b}[31m".into())),
             (Tag::Dm, Content::Veiled("ifmmp".into())),
             (Tag::Text, copy(false)),
             (Tag::Text, copy(true)),
             (Tag::Cmd, Content::Command(command)),
-            (Tag::Out, Content::Started { re }),
-            (Tag::Out, Content::Output { re, stream: OutputStream::Stderr, data: vec![0, 255] }),
+            (Tag::Out, Content::Started { re, no: 0 }),
+            (Tag::Out, output),
             (Tag::Noack, Content::Outcome(outcome)),
         ] {
             for notes in [notes.clone(), ChainNotes::default()] {
@@ -244,7 +262,17 @@ mod tests {
         }
         assert!(decode(Tag::Text, b"{\"x\":\"\xff\"}").is_err(), "invalid UTF-8");
         assert!(decode(Tag::Dm, b"{\"x\":\"a\",\"in\":\"ops\"}").is_err(), "no room to name");
-        assert!(decode(Tag::Cmd, b"{\"argv\":[],\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\"}").is_err());
+        for bad in [
+            "\"argv\":[],\"no\":0",
+            "\"argv\":[\"a\"]",
+            "\"argv\":[\"a\"],\"no\":3,\"prev\":3",
+            "\"argv\":[\"a\"],\"no\":3,\"prev\":null",
+            "\"argv\":[\"a\"],\"no\":-1",
+            "\"argv\":[\"a\"],\"no\":9007199254740992",
+        ] {
+            let json = format!("{{\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\",{bad}}}");
+            assert!(decode(Tag::Cmd, json.as_bytes()).is_err(), "{bad}");
+        }
         let long = format!("{{\"x\":\"{}\"}}", "a".repeat(MESSAGE_TEXT_BYTES_MAX + 1));
         assert!(matches!(decode(Tag::Text, long.as_bytes()), Err(ContentError::TooLong { .. })));
     }

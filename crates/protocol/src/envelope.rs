@@ -1,4 +1,4 @@
-//! Sealing and opening one message (6.5): encrypt, then sign.
+//! Sealing and opening one message (section 10): encrypt, then sign.
 //!
 //! The header is the additional data of the encryption and part of what is signed, so a frame that
 //! is re-addressed, re-wrapped or signed again by somebody else opens nowhere.
@@ -11,6 +11,7 @@ use crate::header::{Canonical as _, MessageHeader, ReceiptHeader};
 use crate::id::{Digest, MessageId};
 use crate::limits::RECEIPTS_PER_FRAME_MAX;
 use crate::ratchet::MessageKey;
+use crate::strict;
 use crate::tag::{Tag, label};
 
 /// Seals a plaintext. `nonce` is 12 fresh random bytes, in addition to the key being used once: a
@@ -53,7 +54,7 @@ pub fn receipt(header: &ReceiptHeader, body: &ReceiptBody) -> Unsigned {
 
 /// Reads the body of a receipt; `None` if it is not one that this header may have.
 pub fn read_receipt(header: &ReceiptHeader, body: &[u8]) -> Option<ReceiptBody> {
-    let read: ReceiptBody = serde_json::from_slice(body).ok()?;
+    let read: ReceiptBody = strict::from_slice(body).ok()?;
     let counted = (1..=RECEIPTS_PER_FRAME_MAX).contains(&read.re.len());
     let code = read.code.as_deref()
         == (header.t == Tag::Noack).then_some(crate::code::DELIVERED_UNREADABLE);

@@ -1,4 +1,4 @@
-//! The shared key of a conversation for a while (6.4, rules R1, R3, R11).
+//! The shared key of a conversation for a while (section 9, rules R1, R3, R11).
 //!
 //! One member makes K, wraps it once for every listed device and signs a commitment to it together
 //! with the member list. Everybody derives one chain per listed device from it and erases K. Whoever

@@ -12,6 +12,7 @@
 pub mod catalogue;
 pub mod chunk;
 pub mod name;
+pub mod offer;
 pub mod relay;
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! A frame between people as one binary WebSocket message (6.3, rule R20).
+//! A frame between people as one binary WebSocket message (section 5.1, rule R20).
 //!
 //! ```text
 //! u8 ver=1 | u8 auth | u32 hlen | hdr | u32 blen | body | authentication
@@ -149,7 +149,7 @@ impl RawFrame {
         self.auth != Auth::None
     }
 
-    /// The string that is signed (6.2).
+    /// The string that is signed (section 5.1).
     pub fn to_be_signed(&self, label: &str) -> Vec<u8> {
         to_be_signed(label, self.header(), self.body())
     }
@@ -208,7 +208,7 @@ pub struct BatchPlace {
     pub root: Digest,
 }
 
-/// `label || 00 || SHA(hdr) || SHA(body)`: what a signature covers (6.2).
+/// `label || 00 || SHA(hdr) || SHA(body)`: what a signature covers (section 5.1).
 pub fn to_be_signed(label: &str, header: &[u8], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(label.len() + 65);
     bytes.extend_from_slice(label.as_bytes());

@@ -1,4 +1,4 @@
-//! Sign-in: HELLO, AUTH, OK (6.7, rules R16, R21, R25).
+//! Sign-in: HELLO, AUTH, OK (section 3, rules R16, R21, R25).
 //!
 //! The client wraps a link secret for the hub's link key, seals its credentials under it and signs
 //! the whole, the hub's greeting included, so a man in the middle can relay nothing. The hub's OK

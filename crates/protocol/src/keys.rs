@@ -1,4 +1,5 @@
-//! The keys of a device, and the signed bundle that publishes them (6.1, rules R7, R9, R14, R27).
+//! The keys of a device, and the signed bundle that publishes them (section 7, rules R7, R9,
+//! R14, R27).
 //!
 //! Three RSA keys: the identity (IK) signs bundles and nothing else, the signing key (SK) signs
 //! frames and sign-ins, the encryption key (EK) receives epoch keys. A hub's bundle has a link key

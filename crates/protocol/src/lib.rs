@@ -26,8 +26,11 @@ pub mod b64;
 pub mod id;
 pub mod name;
 pub mod sanitise;
+mod strict;
 
 pub mod merkle;
+
+pub mod secret;
 
 pub mod batch;
 pub mod frame;

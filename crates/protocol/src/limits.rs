@@ -99,7 +99,11 @@ pub const KEYWORD_BYTES_MAX: usize = 64;
 /// Keywords of one shared file.
 pub const OFFER_WORDS_MAX: usize = 16;
 
-/// Longest sealed details of an offer: name and keywords at their limits, escaped, with the rest.
+/// Longest signed offer in bytes: the file's name at its limit as base64url, one of 64 that a key of
+/// 4,096 bits has signed together.
+pub const OFFER_FRAME_BYTES_MAX: usize = 1536;
+
+/// Longest sealed details of an offer: the signed offer and the keywords at their limits, escaped.
 pub const OFFER_SEALED_BYTES_MAX: usize = 4 * 1024;
 
 /// Offers in one announcement and in one page of an answer: a page stays under [`TEXT_BYTES_MAX`].
@@ -118,6 +122,14 @@ pub const TOPIC_BYTES_MAX: usize = 400;
 /// [`TEXT_BYTES_MAX`].
 pub const ROOMS_PAGE_MAX: usize = 64;
 
+/// Bytes of bundles and links in one `REMIND`, before base64: it stays under [`TEXT_BYTES_MAX`].
+pub const REMIND_BYTES_MAX: usize = 128 * 1024;
+
+/// Bytes of the links, and of the bundles, in one GRANT.
+pub const GRANT_LINKS_BYTES_MAX: usize = 36 * 1024;
+/// See [`GRANT_LINKS_BYTES_MAX`].
+pub const GRANT_BUNDLES_BYTES_MAX: usize = 72 * 1024;
+
 /// Items in one page of an answer (bundles, members): a page stays under [`TEXT_BYTES_MAX`].
 pub const PAGE_ITEMS_MAX: usize = 48;
 
@@ -130,10 +142,22 @@ const _: () = assert!(
     (GRANT_BYTES_MAX.div_ceil(3) * 4) + GRANT_ENTRIES_MAX * 512 <= BODY_BYTES_MAX,
     "a full GRANT must fit a frame"
 );
+const _: () = assert!(
+    (GRANT_LINKS_BYTES_MAX + GRANT_BUNDLES_BYTES_MAX).div_ceil(3) * 4 + 8 * 1024 <= BODY_BYTES_MAX,
+    "links and bundles must fit a frame"
+);
 const _: () = assert!(1 << BATCH_PATH_MAX == BATCH_FRAMES_MAX);
 const _: () = assert!(ROOMS_PAGE_MAX * (6 * TOPIC_BYTES_MAX + 256) <= TEXT_BYTES_MAX);
 const _: () =
     assert!(OFFERS_PAGE_MAX * (OFFER_SEALED_BYTES_MAX.div_ceil(3) * 4 + 1024) <= TEXT_BYTES_MAX);
 const _: () =
     assert!(FILE_CHUNK_BYTES + 32 * 18 + 16 <= BODY_BYTES_MAX, "a chunk must fit a frame");
+const _: () = assert!(REMIND_BYTES_MAX / 3 * 4 + 32 * 1024 <= TEXT_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_MAX * 4 * HEADER_BYTES_MAX / 3 <= TEXT_BYTES_MAX);
+const _: () = assert!(
+    OFFERS_PAGE_MAX
+        * (OFFER_FRAME_BYTES_MAX.div_ceil(3) * 4
+            + OFFER_WORDS_MAX * (2 * KEYWORD_BYTES_MAX + 3)
+            + 1024)
+        <= TEXT_BYTES_MAX
+);

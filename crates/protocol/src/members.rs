@@ -1,5 +1,5 @@
 //! Who belongs to a conversation: the signed membership chain of a room (rule R2), and the member
-//! lines that an epoch is wrapped for (6.4).
+//! lines that an epoch is wrapped for (section 9).
 
 mod feed;
 mod list;
@@ -37,6 +37,17 @@ pub struct Member {
     pub ik: KeyId,
     /// Whether they may admit, remove and change roles.
     pub admin: bool,
+    /// The number of the link by which they came.
+    pub since: u32,
+}
+
+/// A stay that is over: from the link by which somebody came to the one by which they went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    /// The number of the link that let them in.
+    pub came: u32,
+    /// The number of the link that took them out.
+    pub went: u32,
 }
 
 /// Why a link of a membership chain was refused.
@@ -73,9 +84,9 @@ pub struct Membership {
     head: Digest,
     open: bool,
     members: BTreeMap<UserName, Member>,
-    /// Who was a member and is none now: what they said in their time is still to be read.
-    #[serde(default)]
-    former: BTreeSet<UserName>,
+    /// When somebody was a member before: what they said in their time is still to be read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    stays: BTreeMap<UserName, Vec<Stay>>,
     /// Identities that may not join: a `remove` said so, and no `admit` came since.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     banned: BTreeSet<KeyId>,
@@ -91,7 +102,7 @@ impl Membership {
             head: Digest::ZERO,
             open: true,
             members: BTreeMap::new(),
-            former: BTreeSet::new(),
+            stays: BTreeMap::new(),
             banned: BTreeSet::new(),
         }
     }
@@ -133,7 +144,30 @@ impl Membership {
 
     /// Whether `name` is a member or has been one.
     pub fn has_known(&self, name: &UserName) -> bool {
-        self.contains(name) || self.former.contains(name)
+        self.contains(name) || self.stays.contains_key(name)
+    }
+
+    /// Whether `name` was a member when the chain had so many links (rule R33).
+    pub fn was_in(&self, name: &UserName, links: u32) -> bool {
+        let is_now = self.members.get(name).is_some_and(|member| member.since < links);
+        let was = |stay: &Stay| stay.came < links && links <= stay.went;
+        is_now
+            || self.cid.is_feed_of(name)
+            || self.stays.get(name).is_some_and(|s| s.iter().any(was))
+    }
+
+    /// The number of the last of the first `links` links by which `name` went, if there is one.
+    pub fn went_before(&self, name: &UserName, links: u32) -> Option<u32> {
+        let stays = self.stays.get(name).into_iter().flatten();
+        stays.map(|stay| stay.went).filter(|went| *went < links).max()
+    }
+
+    /// Who went by one of the links from number `from` up to `to`, each with the last such link.
+    pub fn went_between(&self, from: u32, to: u32) -> impl Iterator<Item = (&UserName, u32)> {
+        self.stays.iter().filter_map(move |(name, stays)| {
+            let went = stays.iter().map(|stay| stay.went);
+            Some((name, went.filter(|went| (from..to).contains(went)).max()?))
+        })
     }
 
     /// Whether a private room would be left without an admin and not be empty: nobody could be let in
@@ -240,18 +274,19 @@ impl Membership {
         match link.op {
             MemberOperation::Create => {
                 self.open = link.arg == MemberArgument::Open;
-                self.members.insert(who, Member { ik: link.ik, admin: true });
+                self.members.insert(who, Member { ik: link.ik, admin: true, since: link.mg });
             }
             MemberOperation::Join | MemberOperation::Admit => {
                 self.banned.remove(&link.ik);
-                self.members.insert(who, Member { ik: link.ik, admin: false });
+                self.members.insert(who, Member { ik: link.ik, admin: false, since: link.mg });
             }
             MemberOperation::Leave | MemberOperation::Remove => {
                 if link.arg == MemberArgument::Ban {
                     self.banned.insert(link.ik);
                 }
-                if self.members.remove(&who).is_some() {
-                    self.former.insert(who);
+                if let Some(member) = self.members.remove(&who) {
+                    let stay = Stay { came: member.since, went: link.mg };
+                    self.stays.entry(who).or_default().push(stay);
                 }
             }
             MemberOperation::Role => {
@@ -351,6 +386,29 @@ mod tests {
         assert!(room.check(&other, alice).is_err(), "no such argument");
         let kick = by(&room, "alice", MemberOperation::Remove, "bob", MemberArgument::None);
         assert!(room.check(&kick, alice).is_err(), "who is outside cannot be kicked");
+    }
+
+    /// Goal: who was in at each place. Method: every place of a short chain against a count by hand.
+    #[test]
+    fn a_place_says_who_was_in_then() {
+        let mut room = Membership::new(ConversationId::parse("room:lobby").unwrap());
+        let (alice, bob) = (UserName::new("alice").unwrap(), UserName::new("bob").unwrap());
+        let story = [
+            ("alice", MemberOperation::Join),
+            ("bob", MemberOperation::Join),
+            ("bob", MemberOperation::Leave),
+            ("alice", MemberOperation::Leave),
+            ("bob", MemberOperation::Join),
+        ];
+        for (who, op) in story {
+            let link = link(&room, who, op, who);
+            room.apply(&link, Digest([1; 32]));
+        }
+        let places = |name| (0..=5).map(|links| room.was_in(name, links)).collect::<Vec<_>>();
+        assert_eq!(places(&alice), [false, true, true, true, false, false]);
+        assert_eq!(places(&bob), [false, false, true, false, false, true]);
+        assert_eq!((room.went_before(&bob, 2), room.went_before(&bob, 3)), (None, Some(2)));
+        assert_eq!(room.went_between(3, 5).collect::<Vec<_>>(), [(&alice, 3)]);
     }
 
     #[test]

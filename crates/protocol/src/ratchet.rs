@@ -1,4 +1,4 @@
-//! One sender's chain of message keys inside an epoch (6.5).
+//! One sender's chain of message keys inside an epoch (section 10).
 //!
 //! `MK_n = HMAC(ck_n, 01)`, `ck_(n+1) = HMAC(ck_n, 02)`; a used key is erased, so a device that is
 //! taken over tomorrow cannot read today's messages from the wire.
@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use zeroize::{Zeroize, Zeroizing};
 
-use crate::b64::B64Array;
 use crate::crypto::hmac_sha256;
 use crate::limits::{CHAIN_SKIP_MAX, SKIPPED_KEYS_MAX};
+use crate::secret::SecretKey;
 
 /// The key of one message, used once.
-pub type MessageKey = Zeroizing<[u8; 32]>;
+pub type MessageKey = SecretKey;
 
 /// Why there is no key for a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -37,11 +36,11 @@ pub enum ChainError {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
-    ck: B64Array<32>,
+    ck: SecretKey,
     n: u32,
     /// Keys of counters that were skipped, waiting for late frames.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    skipped: BTreeMap<u32, B64Array<32>>,
+    skipped: BTreeMap<u32, MessageKey>,
 }
 
 impl std::fmt::Debug for Chain {
@@ -50,17 +49,10 @@ impl std::fmt::Debug for Chain {
     }
 }
 
-impl Drop for Chain {
-    fn drop(&mut self) {
-        self.ck.0.zeroize();
-        self.skipped.values_mut().for_each(|key| key.0.zeroize());
-    }
-}
-
 impl Chain {
     /// The chain at its start.
     pub fn new(ck: &[u8; 32]) -> Self {
-        Self { ck: B64Array(*ck), n: 0, skipped: BTreeMap::new() }
+        Self { ck: SecretKey::new(*ck), n: 0, skipped: BTreeMap::new() }
     }
 
     /// The counter that comes next.
@@ -77,10 +69,9 @@ impl Chain {
     /// The next counter and its key; the chain moves on.
     pub fn advance(&mut self) -> (u32, MessageKey) {
         let n = self.n;
-        let key = Zeroizing::new(hmac_sha256(&self.ck.0, &[&[1]]));
-        let next = hmac_sha256(&self.ck.0, &[&[2]]);
-        self.ck.0.zeroize();
-        self.ck = B64Array(next);
+        let key = MessageKey::new(hmac_sha256(&*self.ck, &[&[1]]));
+        // The key before is erased here.
+        self.ck = SecretKey::new(hmac_sha256(&*self.ck, &[&[2]]));
         self.n = self.n.saturating_add(1);
         (n, key)
     }
@@ -88,8 +79,7 @@ impl Chain {
     /// The key for a received counter; keys that are skipped on the way are kept for late frames.
     pub fn key_for(&mut self, n: u32) -> Result<MessageKey, ChainError> {
         if n < self.n {
-            let key = self.skipped.remove(&n).ok_or(ChainError::Used { n })?;
-            return Ok(Zeroizing::new(key.0));
+            return self.skipped.remove(&n).ok_or(ChainError::Used { n });
         }
         if n - self.n > CHAIN_SKIP_MAX {
             return Err(ChainError::TooFar { n });
@@ -99,7 +89,7 @@ impl Chain {
             if at == n {
                 return Ok(key);
             }
-            self.skipped.insert(at, B64Array(*key));
+            self.skipped.insert(at, key);
             if self.skipped.len() > SKIPPED_KEYS_MAX {
                 self.skipped.pop_first();
             }

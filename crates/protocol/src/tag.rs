@@ -25,6 +25,8 @@ pub enum Tag {
     Broadcast,
     /// A chunk of a file.
     File,
+    /// A file on somebody's list, as its owner has signed it.
+    Offer,
     /// A new epoch: the commitment to a shared key and the list of who holds it.
     Key,
     /// One link of the signed membership chain.
@@ -61,7 +63,7 @@ pub enum Shape {
     Member,
 }
 
-/// Domain separation: the label each shape is signed under (section 6.8 of the envelope).
+/// Domain separation: the label each shape is signed under (section 6).
 pub mod label {
     /// Sealed messages.
     pub const MSG: &str = "chat-e2e/1 msg";
@@ -103,6 +105,8 @@ pub mod label {
     pub const FILE: &str = "chat-e2e/1 file";
     /// A keyword of a shared file, as a hub sees it.
     pub const TOKEN: &str = "chat-e2e/1 token";
+    /// What a shared file is, as its owner signs it.
+    pub const SHARE: &str = "chat-e2e/1 share";
     /// The details of a shared file, as a hub keeps them.
     pub const OFFER: &str = "chat-e2e/1 offer";
     /// Verification words.
@@ -120,6 +124,7 @@ impl Tag {
             Self::Dm => "DM",
             Self::Broadcast => "BROADCAST",
             Self::File => "FILE",
+            Self::Offer => "OFFER",
             Self::Key => "KEY",
             Self::Member => "MEMBER",
             Self::Out => "OUT",
@@ -138,6 +143,7 @@ impl Tag {
             "DM" => Self::Dm,
             "BROADCAST" => Self::Broadcast,
             "FILE" => Self::File,
+            "OFFER" => Self::Offer,
             "KEY" => Self::Key,
             "MEMBER" => Self::Member,
             "OUT" => Self::Out,

@@ -14,6 +14,9 @@ mod check_link;
 #[path = "vectors/check_message.rs"]
 mod check_message;
 #[cfg(test)]
+#[path = "vectors/check_offer.rs"]
+mod check_offer;
+#[cfg(test)]
 #[path = "vectors/format.rs"]
 mod format;
 #[cfg(test)]
@@ -31,6 +34,9 @@ mod generate_members;
 #[cfg(test)]
 #[path = "vectors/generate_message.rs"]
 mod generate_message;
+#[cfg(test)]
+#[path = "vectors/generate_offers.rs"]
+mod generate_offers;
 
 #[cfg(test)]
 #[path = "vectors/refuse_frame.rs"]
@@ -80,7 +86,7 @@ fn the_file_has_every_kind_accepted_and_refused() {
         assert!(names.insert(&vector.name), "{} is there twice", vector.name);
         kinds.insert((std::mem::discriminant(&vector.case), vector.refused.is_some()));
     }
-    assert_eq!(kinds.len(), 2 * 9, "nine kinds, each accepted and refused");
+    assert_eq!(kinds.len(), 2 * 10, "ten kinds, each accepted and refused");
     assert!(file.vectors.len() >= 100, "only {} vectors", file.vectors.len());
 }
 

@@ -127,10 +127,8 @@ impl BuiltInAgent {
                 }
             }
             send(&mut connection, step.transmits).await?;
-            if endpoint.must_reconnect() {
-                return Err(Stopped::Connection(LocalError::Closed(
-                    "more came than could wait".to_owned(),
-                )));
+            if let Some(reason) = endpoint.reconnect_reason() {
+                return Err(Stopped::Connection(LocalError::Closed(reason.to_owned())));
             }
             tokio::select! {
                 batch = connection.recv() => take(&mut endpoint, batch?),

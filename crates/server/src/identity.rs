@@ -11,6 +11,7 @@ use std::{
 use chat_protocol::{
     b64::B64Vec,
     crypto::{KeyError, SigningKey, UnwrapKey, random},
+    fingerprint::Fingerprint,
     id::Nonce16,
     keys::{
         Bundle, BundleError, BundleOptions, DeviceKeys, ENCRYPTION_KEY_MS, FormerKey, KeySizes,
@@ -78,6 +79,11 @@ struct KeyFile {
     bundle: B64Vec,
 }
 
+/// What people compare of a hub's identity key: six words.
+pub fn words(bundle: &Bundle) -> Fingerprint {
+    Fingerprint::of(&UserName::server(), &bundle.header().ik)
+}
+
 /// The hub's keys and newest bundle.
 #[derive(Debug)]
 pub struct Identity {
@@ -99,13 +105,20 @@ impl Identity {
         now_ms: u64,
     ) -> Result<Self, IdentityError> {
         let path = folder.join(FILE);
+        if let Some(identity) = Self::existing(folder)? {
+            return identity.renew(&path, sizes, rb, now_ms);
+        }
+        let identity = Self::make(sizes, rb, now_ms)?;
+        identity.write(&path)?;
+        Ok(identity)
+    }
+
+    /// Reads the keys in `folder`, if there are any.
+    pub fn existing(folder: &Path) -> Result<Option<Self>, IdentityError> {
+        let path = folder.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => Self::read(&path, &bytes)?.renew(&path, sizes, rb, now_ms),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = Self::make(sizes, rb, now_ms)?;
-                identity.write(&path)?;
-                Ok(identity)
-            }
+            Ok(bytes) => Self::read(&path, &bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(IdentityError::File { action: "read", path, source }),
         }
     }

@@ -169,6 +169,7 @@ pub async fn run(
 
     let (sessions, drain, close) =
         (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+    let words = identity::words(&hub.0.identity.bundle);
     let (shared, draining) = (hub.0, drain.clone());
     let serve = move |opened: Opened| session::serve(Arc::clone(&shared), draining.clone(), opened);
     let accepting = tokio::spawn(listener::run(
@@ -179,6 +180,7 @@ pub async fn run(
         serve,
     ));
     front.readiness.set_store_ready(true);
+    tracing::info!("words: {words}");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data.display(),
         "listening on {scheme}://{address}");
 
@@ -212,8 +214,8 @@ fn worker_result(result: Result<Result<(), CommitError>, JoinError>) -> Result<(
     Ok(result.map_err(|_cut| RunError::Ending)??)
 }
 
-/// The acceptor that the configuration asks for. An own certificate's fingerprint is logged, for
-/// people to compare with what their clients show.
+/// The acceptor that the configuration asks for. The certificate is logged, for people to compare
+/// with what their clients show.
 fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>, tls::TlsError> {
     let files = match &config.tls {
         Tls::Off => return Ok(None),
@@ -221,7 +223,7 @@ fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>, tls::TlsError> {
         Tls::Files(files) => files.clone(),
     };
     let acceptor = files.acceptor()?;
-    tracing::info!("certificate fingerprint SHA-256 {}", files.fingerprint()?);
+    tracing::info!("certificate: {}", files.fingerprint()?);
     Ok(Some(acceptor))
 }
 

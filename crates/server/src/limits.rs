@@ -212,10 +212,11 @@ pub const ROOMS_MAX: usize = 10_000;
 /// Files that one person may share: a large collection, and a page by page listing that ends.
 pub const OFFERS_PER_PERSON_MAX: usize = 10_000;
 
-/// Bytes of memory that the offers of one person may take: 10,000 of the usual kind.
-pub const OFFER_BYTES_PER_PERSON_MAX: usize = 16 * MIB;
+/// Bytes of memory that the offers of one person may take: 10,000 of the usual kind, of which the
+/// signature is half.
+pub const OFFER_BYTES_PER_PERSON_MAX: usize = 32 * MIB;
 
-/// Bytes of memory that all offers may take: some 400,000 of the usual kind. The list is searched in
+/// Bytes of memory that all offers may take: some 250,000 of the usual kind. The list is searched in
 /// memory, so it has to fit there.
 pub const OFFER_BYTES_MAX: usize = 512 * MIB;
 

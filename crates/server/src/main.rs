@@ -8,7 +8,8 @@ use std::{
 };
 
 use chat_server::{
-    config::{self, Action, Cli, Config, ConfigView, LogFormat},
+    config::{self, Action, Cli, Config, ConfigView, LogFormat, Tls},
+    identity::{self, Identity},
     tls,
 };
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
@@ -66,6 +67,10 @@ impl Failure {
 fn act(action: Action, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let mut page = Vec::new();
     match action {
+        Action::Fingerprint { options } => {
+            let config = Config::resolve(&options).map_err(Failure::usage)?;
+            page = fingerprint(&config)?.into();
+        }
         Action::Mkcert { out, names } => page = make_certificate(&out, names)?.into(),
         Action::Config { view: ConfigView::Default, .. } => page = config::DEFAULT_FILE.into(),
         Action::Config { view: ConfigView::Show, options } => {
@@ -83,6 +88,24 @@ fn act(action: Action, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What people compare: the words of the key, and the certificate if there is one.
+fn fingerprint(config: &Config) -> Result<String, Failure> {
+    let identity = Identity::existing(&config.data).map_err(Failure::new)?;
+    let identity = identity.ok_or_else(|| {
+        let data = config.data.display();
+        Failure::new(anyhow::anyhow!("no server was started with --data {data} yet; it has no key"))
+    })?;
+    let files = match &config.tls {
+        Tls::Files(files) => Some(files.clone()),
+        // Also one of a start with other options: it is the one that clients have pinned.
+        Tls::Off | Tls::Auto => tls::made_certificate(&config.data),
+    };
+    let certificate = files.map(|files| files.fingerprint()).transpose().map_err(Failure::new)?;
+    let certificate = certificate.map(|digest| format!("certificate: {digest}\n"));
+    let words = identity::words(&identity.bundle);
+    Ok(format!("words: {words}\n{}", certificate.unwrap_or_default()))
+}
+
 /// Makes the files and says how to use them.
 fn make_certificate(folder: &Path, mut names: Vec<String>) -> Result<String, Failure> {
     if names.is_empty() {
@@ -92,7 +115,7 @@ fn make_certificate(folder: &Path, mut names: Vec<String>) -> Result<String, Fai
     let fingerprint = files.fingerprint().map_err(Failure::new)?;
     let (certificate, key) = (files.certificate.display(), files.key.display());
     Ok(format!(
-        "made {certificate} and {key} for {}\nfingerprint SHA-256 {fingerprint}\n\
+        "made {certificate} and {key} for {}\ncertificate: {fingerprint}\n\
          use them: chat-server --tls-cert {certificate} --tls-key {key}\n",
         names.join(", ")
     ))

@@ -4,6 +4,7 @@
 //! here; what is asked of the worker is answered there. Each request gets one answer.
 
 mod questions;
+mod remind;
 mod upload;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat_oplog::{Level, Operation, Outcome};
 use chat_protocol::{
+    b64::B64Vec,
     code,
     crypto::{VerifyingKey, sha256},
     frame::{Binary, RawFrame, VerifiedBatches},
@@ -116,7 +118,9 @@ impl Reader {
                 return Ok(());
             }
         };
-        if let ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } = &question
+        if let ClientToHub::Share { id, .. }
+        | ClientToHub::Find { id, .. }
+        | ClientToHub::Remind { id, .. } = &question
             && !self.questions.allow(Instant::now())
         {
             self.put_off(*id);
@@ -131,13 +135,16 @@ impl Reader {
                 Some((Some(*id), Refusal::new(code::TOO_MANY, reason)))
             }
             ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } => {
-                check_form(&question).err().map(|refusal| (Some(*id), refusal))
+                check_form(&self.peer, &question).err().map(|refusal| (Some(*id), refusal))
             }
             _ => None,
         };
         if let Some((id, refusal)) = problem {
             self.refuse(HubStage::Request, id, &refusal, None);
             return Ok(());
+        }
+        if let ClientToHub::Remind { id, bundles, links } = question {
+            return self.remind(id, bundles, links).await;
         }
         // A search takes longer than other questions, so it waits its turn behind them.
         let lane = match &question {
@@ -146,6 +153,25 @@ impl Reader {
         };
         let request = Request::Ask(Arc::clone(&self.peer), question);
         self.send(lane, None, text.len(), request).await
+    }
+
+    /// Proves what the client says that the hub has lost, and hands it to the worker.
+    async fn remind(
+        &mut self,
+        id: MessageId,
+        bundles: Vec<B64Vec>,
+        links: Vec<B64Vec>,
+    ) -> Result<(), CloseReason> {
+        let Ok(proved) = remind::prove(&self.hub, &self.peer, bundles, links).await else {
+            self.put_off(id);
+            return Ok(());
+        };
+        for reminder in proved.reminders {
+            self.send(Lane::Control, None, 0, Request::Remind(reminder)).await?;
+        }
+        let answer = HubToClient::Reminded { id, bundles: proved.bundles, links: proved.links };
+        push_text(&self.hub.metrics, &self.peer, hub::write(&answer).into());
+        Ok(())
     }
 
     async fn binary(&mut self, bytes: Bytes) -> Result<(), CloseReason> {
@@ -351,6 +377,11 @@ fn check_addresses(header: &Header, me: &UserName, now_ms: u64) -> Result<(), Re
     if cid.is_direct() && cid.other(me).is_none() {
         return not_allowed(format!("{cid} is a conversation of others"));
     }
+    if let Header::Receipt(receipt) = header
+        && receipt.to == *me
+    {
+        return not_allowed("nobody confirms a message of their own".to_owned());
+    }
     let Header::Message(message) = header else { return Ok(()) };
     let Some(address) = message.t.fits(&cid.kind()) else {
         return not_allowed(format!("{} does not travel in {cid}", message.t));
@@ -379,7 +410,7 @@ fn check_clock(message: &MessageHeader, now: u64) -> Result<(), Refusal> {
 fn bad_header(error: &HeaderError) -> Refusal {
     let code = match error {
         HeaderError::UnknownTag(_) => code::UNKNOWN_TAG,
-        HeaderError::Stage { tag: Tag::File } => code::NOT_ALLOWED,
+        HeaderError::Stage { tag: Tag::File | Tag::Offer } => code::NOT_ALLOWED,
         _ => code::MALFORMED,
     };
     Refusal::new(code, error.to_string())
@@ -387,10 +418,20 @@ fn bad_header(error: &HeaderError) -> Refusal {
 
 /// The code of a text that was refused, and its id, as far as they can be read.
 fn bad_text(text: &str) -> (&'static str, Option<MessageId>) {
-    const TAGS: [&str; 9] =
-        ["AUTH", "BUNDLES", "MEMBERS", "WHO", "ROOMS", "TOPIC", "SHARE", "FIND", "SEEN"];
-    // Depth and length were checked before anything else was refused.
-    if hub::read::<serde::de::IgnoredAny>(text).is_err() {
+    const TAGS: [&str; 10] = [
+        "AUTH",
+        "BUNDLES",
+        "MEMBERS",
+        "WHO",
+        "ROOMS",
+        "TOPIC",
+        "RETENTION",
+        "SHARE",
+        "FIND",
+        "SEEN",
+    ];
+    // Nothing looks into a text that is too long or too deep.
+    if hub::check_bounds(text).is_err() {
         return (code::MALFORMED, None);
     }
     let id = lenient_id(text.as_bytes());

@@ -58,6 +58,8 @@ pub enum Request {
     SignIn(Box<SignIn>),
     /// Another password, proved and hashed.
     Password(Box<PasswordChange>),
+    /// What the hub had lost, proved.
+    Remind(Reminder),
     /// The list of copies changes.
     Copy(Box<CopyRequest>),
     /// A session has caught up.
@@ -90,6 +92,14 @@ pub struct EpochUpload {
     pub members: MemberList,
     /// One wrapped key for each line.
     pub wraps: Vec<Bytes>,
+}
+
+/// Something that the hub had lost.
+pub enum Reminder {
+    /// A bundle of an account.
+    Bundle(Arc<Bundle>),
+    /// A link of a room's chain, with the connection that brings it.
+    Link(Box<FrameRequest>),
 }
 
 /// A sign-in of which everything but the state of the hub has been checked.

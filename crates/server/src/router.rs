@@ -15,6 +15,7 @@ mod messages;
 mod offers;
 mod people;
 mod receipts;
+mod remind;
 mod retention;
 mod rooms;
 mod seen;
@@ -313,7 +314,9 @@ impl Router {
             let joined = conversation.joined_ms(account.id);
             for device in account.live_devices() {
                 let line = Line { account: account.id, sk: device.sk, ek: device.ek };
-                wanted.push((line, device.since_ms.max(joined), device.away_ms));
+                let is_excused = conversation.excused.contains(&name);
+                let away_ms = if is_excused { 0 } else { device.away_ms };
+                wanted.push((line, device.since_ms.max(joined), away_ms));
             }
         }
         wanted

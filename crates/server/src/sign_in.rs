@@ -14,6 +14,7 @@ use chat_protocol::{
     handshake::{HandshakeError, Mode, Purpose, ReceivedAuth, Reception, SignedIn},
     hub::{self, ClientToHub, HubStage},
     name::UserName,
+    vault,
 };
 use futures_util::{SinkExt, StreamExt};
 use tokio::{sync::oneshot, time::timeout_at};
@@ -164,6 +165,10 @@ async fn enter(
         .map_err(|error| Problem::refuse(code::NAME_INVALID, error.to_string()))?;
     if received.body.vault.as_ref().is_some_and(|vault| vault.len() > VAULT_BYTES_MAX) {
         let reason = format!("a vault has at most {VAULT_BYTES_MAX} bytes");
+        return Err(Problem::refuse(code::MALFORMED, reason));
+    }
+    if received.body.vault.as_ref().is_some_and(|vault| vault::split(vault).is_none()) {
+        let reason = "a vault is its number, from 1 on, and what is sealed";
         return Err(Problem::refuse(code::MALFORMED, reason));
     }
     let is_secret = |pw: &Vec<u8>| pw.len() == LOGIN_SECRET_BYTES;

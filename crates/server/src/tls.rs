@@ -71,7 +71,7 @@ pub enum TlsError {
     Making(#[from] rcgen::Error),
 }
 
-/// SHA-256 of a certificate, as people compare it and clients pin it.
+/// SHA-256 of a certificate, as people compare it and clients pin it and write it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -83,8 +83,8 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pairs: Vec<String> = self.0.iter().map(|byte| format!("{byte:02X}")).collect();
-        f.pad(&pairs.join(":"))
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -159,6 +159,11 @@ impl CertificateFiles {
     }
 }
 
+/// The hub's own certificate in its data folder, if one was made.
+pub fn made_certificate(data: &Path) -> Option<CertificateFiles> {
+    Some(CertificateFiles::in_folder(&data.join("tls"))).filter(|files| files.certificate.exists())
+}
+
 /// The hub's own certificate in its data folder, made at the first start.
 pub fn own_certificate(data: &Path, bind: IpAddr) -> Result<CertificateFiles, TlsError> {
     let folder = data.join("tls");
@@ -231,7 +236,7 @@ mod tests {
         let bind = IpAddr::from([192, 0, 2, 7]);
         let first = own_certificate(data.path(), bind).unwrap();
         let fingerprint = first.fingerprint().unwrap();
-        assert_eq!(fingerprint.to_string().len(), 32 * 3 - 1);
+        assert_eq!(fingerprint.to_string().len(), "sha256:".len() + 32 * 2);
         let mode = fs::metadata(&first.key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         first.acceptor().unwrap();

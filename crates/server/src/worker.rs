@@ -9,6 +9,7 @@ mod enter;
 mod notify;
 mod offers;
 mod password;
+mod remind;
 mod retention;
 mod story;
 
@@ -217,6 +218,7 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
+            Request::Remind(_) => self.decide_reminder(queued, pending),
             Request::Copy(request) => {
                 let proposal = Proposal::Copies(request.change.clone());
                 Next::Commit(queued, proposal)
@@ -250,6 +252,7 @@ impl<S: Store> Worker<S> {
         match &queued.item {
             Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed, story),
             Request::Password(_) => password::finish(queued, &committed),
+            Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Frame(request) => {
                 let position = match committed.outcome {
                     Err(conflict) => {

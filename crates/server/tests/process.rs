@@ -139,7 +139,7 @@ fn the_other_subcommands_print_and_end() {
         (&["config", "--port", "9100"], "9100"),
         (&["man"], ".TH chat-server"),
         (&["completions", "bash"], "complete -F"),
-        (&["mkcert", "--name", "chat.example"], "fingerprint SHA-256"),
+        (&["mkcert", "--name", "chat.example"], "certificate: sha256:"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ];
     for (arguments, part) in cases {

@@ -120,7 +120,7 @@ impl Talk {
         }
         let same = self.files.listing.clone();
         let n = self.files.transfers.fetch(&listed, &same, folder);
-        self.began(n, &listed.details.file.name, listed.owner.as_str(), listed.details.file.size)
+        self.began(n, &listed.file.name, listed.owner.as_str(), listed.file.size)
     }
 
     fn began(&mut self, n: u32, name: &str, owner: &str, size: u64) -> Said {

@@ -132,7 +132,7 @@ mod tests {
     fn delivered(number: u64, cid: &str, by: &str) -> Event {
         let (id, by) = (MessageId::new(number, [1; 10]), UserName::new(by).unwrap());
         let cid = ConversationId::parse(cid).unwrap();
-        Event::Delivered { id, cid, by, readable: true, receipt: None }
+        Event::Delivered { id, cid, by, readable: true, refused: false, receipt: None }
     }
 
     #[test]

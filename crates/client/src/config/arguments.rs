@@ -1,13 +1,16 @@
 //! The command line as clap reads it; [`super::Config`] is what the rest of the client sees.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_protocol::id::MessageId;
+use chat_protocol::name::SERVER;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::ServerUrl;
 use super::identity::IdentityVerb;
 use crate::exit;
 
@@ -74,6 +77,9 @@ pub enum Verb {
     },
     /// Run a command on the server's or on a user's machine; exits with its status
     Run {
+        /// Ask even if the server says that it refused the same command, and it could still start there
+        #[arg(long)]
+        again: bool,
         /// `server`, or a user whose client runs as an agent
         target: String,
         /// The program and its arguments, after `--`
@@ -122,6 +128,12 @@ pub enum Verb {
         /// File whose first line is the new password
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
+    },
+    /// Show the servers that are pinned, and which certificate at which address
+    Servers {
+        /// What to do with one of them
+        #[command(subcommand)]
+        action: Option<ServersAction>,
     },
     /// Keys and devices.
     #[command(flatten)]
@@ -183,6 +195,17 @@ pub enum Verb {
     ExitCodes,
 }
 
+/// What `servers` does.
+#[derive(Debug, Subcommand)]
+pub enum ServersAction {
+    /// Forget who answers at an address, identity and certificate: for a server that was set up anew
+    Forget {
+        /// The address, as `servers` shows it
+        #[arg(value_name = "URL")]
+        url: ServerUrl,
+    },
+}
+
 /// Where, who, and how to speak; accepted before and after the verb.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that a person may give")]
@@ -206,6 +229,9 @@ pub struct CommonArguments {
     /// Make the account if the name is new, without asking
     #[arg(long, global = true)]
     pub register: bool,
+    /// Take a new password that is easy to guess: for tests
+    #[arg(long, global = true, env = "CHAT_WEAK_PASSWORD")]
+    pub weak_password: bool,
     /// Folder for keys, known servers and unsent messages [default: ~/.local/share/chat, or as XDG says]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
@@ -240,6 +266,9 @@ pub struct CommonArguments {
     /// Trust the certificates of this PEM file instead of the system's
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,
+    /// Accept the server with these six words, as `chat-server fingerprint` prints them, and no other
+    #[arg(long, global = true, value_name = "WORDS")]
+    pub accept_server: Option<String>,
     /// DANGEROUS: accept any certificate, and no TLS beyond this machine
     #[arg(long, global = true)]
     pub insecure: bool,
@@ -293,6 +322,34 @@ pub struct EmulatorArguments {
     #[arg(long, value_name = "MS", requires = "emulate",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_p99: Option<u64>,
+}
+
+impl Arguments {
+    /// Reads the words of a command line, the program's name first.
+    ///
+    /// `verify --server` with no address after it means the server and not its address: another way
+    /// to say `verify server`. For every other verb it stays the mistake that it is.
+    pub fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        Self::try_parse_from(&words).or_else(|error| {
+            match named_by_flag(words).map(Self::try_parse_from) {
+                Some(Ok(read)) if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) => Ok(read),
+                _ => Err(error),
+            }
+        })
+    }
+}
+
+/// The words with the name of the server in the place of the first `--server` without a value.
+fn named_by_flag(mut words: Vec<OsString>) -> Option<Vec<OsString>> {
+    let is_value = |word: &OsString| !word.as_encoded_bytes().starts_with(b"-");
+    let is_bare = |at: &usize| {
+        words.get(*at).is_some_and(|word| word == "--server")
+            && !words.get(at + 1).is_some_and(is_value)
+    };
+    let bare = (0..words.len()).find(is_bare)?;
+    *words.get_mut(bare)? = SERVER.into();
+    Some(words)
 }
 
 /// The manual page, in roff.
@@ -351,6 +408,31 @@ mod tests {
         for text in ["", "10", "s", "-1s", "1.5s", "0s", "10 s", "99999999999999999999h"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_server_is_verified_by_its_name_by_a_bare_flag_or_without() {
+        let parse = |words: &[&str]| {
+            let arguments = Arguments::read(["chat-client"].iter().chain(words).copied())?;
+            assert!(matches!(&arguments.verb, Some(Verb::Identity(IdentityVerb::Verify { name, .. })) if name == SERVER));
+            Ok::<_, clap::Error>(arguments.common.server)
+        };
+        let (here, there) = ("ws://127.0.0.1:9000", "wss://chat.example.org");
+        for words in [&["verify"][..], &["verify", "server"], &["verify", "--server"]] {
+            assert_eq!(parse(words).unwrap(), [here], "{words:?}");
+        }
+        for words in [
+            &["verify", "--server", there][..],
+            &["--server", there, "verify", "--server"],
+            &["--server", there, "verify", "--server", "--json"],
+            &["verify", "server", "--server", there],
+        ] {
+            assert_eq!(parse(words).unwrap(), [there], "{words:?}");
+        }
+        assert!(Arguments::read(["chat-client", "users", "--server"]).is_err());
+        let run = Arguments::read(["chat-client", "run", "server", "--", "verify", "--server"]);
+        let Some(Verb::Run { command, .. }) = run.unwrap().verb else { panic!("a command") };
+        assert_eq!(command, ["verify", "--server"]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The commands about keys and devices.
 
-use chat_protocol::name::UserName;
-
+use chat_protocol::name::{SERVER, UserName};
 use clap::Subcommand;
 
 use super::{ConfigError, user};
@@ -10,11 +9,13 @@ use crate::identity::Kind;
 /// The commands about keys and devices, as clap reads them.
 #[derive(Debug, Subcommand)]
 pub enum IdentityVerb {
-    /// Compare keys with somebody: twelve words, the same on both screens
+    /// Compare keys with somebody: twelve words, the same on both screens. Without a name, with
+    /// `server` or with a bare `--server`: the words of the server's key and its certificate, as it
+    /// says them at its start
     Verify {
         /// With whom
-        #[arg(required = true)]
-        name: Option<String>,
+        #[arg(default_value = SERVER)]
+        name: String,
         /// The six words that they read, or `yes`; asked for at a terminal
         words: Vec<String>,
         /// Show digits, too
@@ -117,7 +118,7 @@ impl IdentityMode {
         match verb {
             IdentityVerb::Verify { name, words, digits } => {
                 let words = (!words.is_empty()).then(|| words.join(" "));
-                decide(Kind::Verify, &name.unwrap_or_default(), words, digits)
+                decide(Kind::Verify, &name, words, digits)
             }
             IdentityVerb::Trust { name, words } => decide(Kind::Trust, &name, words, false),
             IdentityVerb::Distrust { name, words } => decide(Kind::Distrust, &name, words, false),

@@ -1,15 +1,25 @@
 //! The password as it comes from a file, the environment or a prompt.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::ConfigError;
+
 /// A passphrase of twenty words has 150 bytes; a file of a mebibyte is the wrong file.
 const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Some editors write it before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Of a file: whoever is not its owner.
+const OTHERS: u32 = 0o077;
 
 /// A password that no debug output shows and that is wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,15 +42,48 @@ impl Password {
         &self.0
     }
 
-    /// Reads it from a file, which is read no further than a password can be long.
+    /// Reads the first line of a file, which is read no further than a password can be long.
+    /// Whatever follows it does not count, nor does a byte order mark before it.
     pub fn read(path: &Path) -> Result<Self, PasswordError> {
-        let mut text = Zeroizing::new(String::with_capacity(PASSWORD_BYTES_MAX + 4));
-        let limit = u64::try_from(PASSWORD_BYTES_MAX + 3).unwrap_or(u64::MAX);
+        // One byte more than the longest line that is good, with the mark and its end.
+        let limit = BYTE_ORDER_MARK.len() + PASSWORD_BYTES_MAX + 3;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
         File::open(path)
-            .and_then(|file| file.take(limit).read_to_string(&mut text))
+            .and_then(|file| {
+                file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)
+            })
             .map_err(PasswordError::Read)?;
-        Self::new(&text)
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Self::new(std::str::from_utf8(line).map_err(|_| PasswordError::NotUtf8)?)
     }
+
+    /// The one of the file, or else of the environment, if there is either.
+    pub(super) fn given(
+        file: Option<&Path>,
+        environment: Option<OsString>,
+    ) -> Result<Option<Self>, ConfigError> {
+        let (origin, password) = match (file, environment) {
+            (Some(path), _) => (path.display().to_string(), Self::read(path)),
+            (None, Some(value)) => {
+                let value = value.into_string().map(Zeroizing::new);
+                let password = value.map_err(|_| PasswordError::NotUtf8);
+                ("CHAT_PASSWORD".to_owned(), password.and_then(|value| Self::new(&value)))
+            }
+            (None, None) => return Ok(None),
+        };
+        password.map(Some).map_err(|source| ConfigError::Password { origin, source })
+    }
+}
+
+/// What to say about a password file that others on this machine can read.
+pub fn exposed(path: &Path) -> Option<String> {
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let mode = file.permissions().mode() & 0o777;
+    (mode & OTHERS != 0).then(|| {
+        let path = path.display();
+        format!("others on this machine can use {path} (mode {mode:o}); run: chmod 600 {path}")
+    })
 }
 
 impl fmt::Debug for Password {
@@ -68,4 +111,48 @@ pub enum PasswordError {
     /// The file cannot be read.
     #[error("{0}")]
     Read(io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn read(content: &[u8]) -> Result<String, PasswordError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, content).unwrap();
+        Password::read(&path).map(|password| password.expose().to_owned())
+    }
+
+    #[test]
+    fn the_first_line_is_the_password_whatever_follows() {
+        let longest = "x".repeat(PASSWORD_BYTES_MAX);
+        let followed = [longest.as_bytes(), "\n\u{fc}\n".repeat(500).as_bytes()].concat();
+        assert_eq!(read(&followed).unwrap(), longest);
+        for file in
+            ["se cret", "se cret\n", "se cret\r\n", "se cret\nnotes\n", "\u{feff}se cret\n\n"]
+        {
+            assert_eq!(read(file.as_bytes()).unwrap(), "se cret", "{file:?}");
+        }
+        assert!(matches!(read(b"\nsecond"), Err(PasswordError::Empty)));
+        assert!(matches!(read(b"\xff\xfe\n"), Err(PasswordError::NotUtf8)));
+        let long = format!("{longest}x");
+        assert!(matches!(read(long.as_bytes()), Err(PasswordError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, "x").unwrap();
+        for (mode, told) in [(0o600, false), (0o400, false), (0o644, true), (0o640, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(exposed(&path).is_some(), told, "{mode:o}");
+        }
+        assert!(exposed(&path).unwrap().contains("chmod 600"));
+        assert_eq!(exposed(&folder.path().join("none")), None);
+        assert_eq!(exposed(Path::new("/dev/null")), None, "no file");
+    }
 }

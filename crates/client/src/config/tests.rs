@@ -52,11 +52,11 @@ fn verbs_are_read() {
         ),
         (
             "--user a run server -- uname -a",
-            Mode::Run { target: UserName::server(), argv: argv(&["uname", "-a"]) },
+            Mode::Run { target: UserName::server(), argv: argv(&["uname", "-a"]), again: false },
         ),
         (
-            "--user a run web1 ls -l --json",
-            Mode::Run { target: name("web1"), argv: argv(&["ls", "-l", "--json"]) },
+            "--user a run --again web1 ls -l --json",
+            Mode::Run { target: name("web1"), argv: argv(&["ls", "-l", "--json"]), again: true },
         ),
         ("--user a users", Mode::Users),
         ("--user a rooms", Mode::Rooms),

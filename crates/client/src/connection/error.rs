@@ -1,7 +1,6 @@
 //! Why there is no connection.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_protocol::code;
@@ -11,9 +10,11 @@ use chat_protocol::sanitise;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite;
 
+use super::pins::Shown;
 use crate::config::ServerUrl;
 use crate::exit::ExitStatus;
 use crate::home::HomeError;
+use crate::home::known_servers::hex;
 
 /// Why there is no connection, or no sign-in on it.
 #[derive(Debug, Error)]
@@ -53,8 +54,7 @@ pub enum ConnectError {
     /// The certificate is not the one seen first.
     #[error(
         "THE CERTIFICATE OF {url} HAS CHANGED. Somebody may be listening in. Its fingerprint is \
-         now sha256:{got}. Ask its operator; if the change is right, take the sha256 word out of \
-         the line of this address in known_servers, in the home folder"
+         now sha256:{got}. Ask its operator; if the change is right: chat-client servers forget {url}"
     )]
     CertificateChanged {
         /// Where.
@@ -72,9 +72,13 @@ pub enum ConnectError {
     },
     /// Another server than the one known answers.
     #[error(
-        "ANOTHER SERVER ANSWERS AT {url}. Known is {known}, it says {got}. Nothing was sent. If the \
-         server was set up anew, take its line out of {}", .path.as_deref().map_or_else(
-            || "known_servers".to_owned(), |path| path.display().to_string())
+        "ANOTHER SERVER ANSWERS AT {url} (server_changed). Known is {known}, it says {got}. Nothing \
+         was sent. {}", if *.is_of_home {
+            format!("If the server was set up anew: chat-client servers forget {url}")
+        } else {
+            "This program began with the other one, and has one server for as long as it runs"
+                .to_owned()
+        }
     )]
     ServerChanged {
         /// Where.
@@ -83,8 +87,26 @@ pub enum ConnectError {
         known: KeyId,
         /// Who answers now.
         got: KeyId,
-        /// The file of known servers.
-        path: Option<PathBuf>,
+        /// Whether the home knows the other one at this address; if not, this process has met it.
+        is_of_home: bool,
+    },
+    /// The first contact with a server that no authority vouches for, and nobody has said yes.
+    #[error(
+        "{} is not known here, and no authority vouches for its certificate. {}. Compare both with \
+         what the server says at its start and with `chat-server fingerprint`; if they are the \
+         same: --accept-server \"{}\". Nothing was sent", .shown.url, described(.shown), .shown.words
+    )]
+    Unknown {
+        /// What it shows.
+        shown: Box<Shown>,
+    },
+    /// Not the words that --accept-server gives.
+    #[error(
+        "{} IS NOT THE SERVER OF --accept-server. {}. Nothing was sent", .shown.url, described(.shown)
+    )]
+    OtherWords {
+        /// What it shows.
+        shown: Box<Shown>,
     },
     /// The greeting or the answer does not prove what it says.
     #[error(transparent)]
@@ -122,6 +144,13 @@ pub enum ConnectError {
     Home(#[from] HomeError),
 }
 
+/// Words and certificate, as the server writes them too.
+pub(crate) fn described(shown: &Shown) -> String {
+    let certificate =
+        shown.certificate.map(|digest| format!(", certificate: sha256:{}", hex(&digest)));
+    format!("Its words: {}{}", shown.words, certificate.unwrap_or_default())
+}
+
 impl ConnectError {
     /// The code of a refusal.
     pub fn code(&self) -> Option<&str> {
@@ -135,7 +164,11 @@ impl ConnectError {
     pub fn is_integrity(&self) -> bool {
         matches!(
             self,
-            Self::CertificateChanged { .. } | Self::ServerChanged { .. } | Self::Handshake(_)
+            Self::CertificateChanged { .. }
+                | Self::ServerChanged { .. }
+                | Self::Unknown { .. }
+                | Self::OtherWords { .. }
+                | Self::Handshake(_)
         )
     }
 

@@ -50,8 +50,17 @@ pub struct Secured {
     pub stream: TlsStream<TcpStream>,
     /// RFC 9266 `tls-exporter`.
     pub exporter: [u8; 32],
-    /// SHA-256 of a certificate that is good only because it was seen first.
-    pub pin: Option<[u8; 32]>,
+    /// Its certificate.
+    pub certificate: Certificate,
+}
+
+/// The certificate that a server showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of its DER form.
+    pub sha256: [u8; 32],
+    /// No authority vouches for it: it is good because it was seen first.
+    pub is_own: bool,
 }
 
 impl Tls {
@@ -106,11 +115,11 @@ impl Tls {
         let (_, session) = stream.get_ref();
         let exporter =
             session.export_keying_material([0; 32], EXPORTER_LABEL, Some(b"")).map_err(setup)?;
-        let pin = match seen {
-            Seen::Pinned(digest) => Some(digest),
-            Seen::Vouched | Seen::Changed(_) => None,
-        };
-        Ok(Secured { stream, exporter, pin })
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        let shown = shown.ok_or_else(|| setup(Error::NoCertificatesPresented))?;
+        let is_own = matches!(seen, Seen::Pinned);
+        let certificate = Certificate { sha256: sha256(shown), is_own };
+        Ok(Secured { stream, exporter, certificate })
     }
 }
 
@@ -156,7 +165,7 @@ enum Seen {
     #[default]
     Vouched,
     /// It is good because it was seen first.
-    Pinned([u8; 32]),
+    Pinned,
     /// Another one was seen first.
     Changed([u8; 32]),
 }
@@ -210,7 +219,7 @@ impl ServerCertVerifier for Verifier {
         match self.pinned {
             _ if self.others == Others::Accept => return Ok(ServerCertVerified::assertion()),
             Some(pinned) if pinned == digest => {
-                *self.seen() = Seen::Pinned(digest);
+                *self.seen() = Seen::Pinned;
                 return Ok(ServerCertVerified::assertion());
             }
             _ => {}
@@ -233,7 +242,7 @@ impl ServerCertVerifier for Verifier {
                 Err(error)
             }
             Err(error) if self.others == Others::PinFirst && is_own_certificate(&error) => {
-                *self.seen() = Seen::Pinned(digest);
+                *self.seen() = Seen::Pinned;
                 Ok(ServerCertVerified::assertion())
             }
             Err(error) => Err(error),
@@ -317,9 +326,9 @@ mod tests {
         let trust = Trust::SystemOrPinned;
         let first = connect(&trust, &url, None).await.unwrap();
         assert_eq!(exporters.recv().await, Some(first.exporter), "both ends are bound alike");
-        let pin = first.pin.expect("seen first");
-        let again = connect(&trust, &url, Some(pin)).await.unwrap();
-        assert_eq!(again.pin, Some(pin));
+        assert!(first.certificate.is_own, "nobody vouches for it");
+        let again = connect(&trust, &url, Some(first.certificate.sha256)).await.unwrap();
+        assert_eq!(again.certificate, first.certificate);
         assert_ne!(again.exporter, first.exporter);
         let changed = connect(&trust, &url, Some([7; 32])).await.unwrap_err();
         assert!(matches!(changed, ConnectError::CertificateChanged { .. }), "{changed}");
@@ -338,6 +347,6 @@ mod tests {
         let refused = connect(&trust, &url, None).await.unwrap_err();
         assert!(matches!(refused, ConnectError::Tls { .. }), "{refused}");
         let taken = connect(&Trust::Anybody, &other, Some([7; 32])).await.unwrap();
-        assert_eq!(taken.pin, None, "nothing is learnt from it");
+        assert!(!taken.certificate.is_own, "nothing is learnt from it");
     }
 }

@@ -94,7 +94,13 @@ mod tests {
     use super::*;
 
     fn refused(id: MessageId) -> Notification {
-        let event = Event::Refused { id, code: "E_X".to_owned(), reason: "why".to_owned() };
+        let event = Event::Refused {
+            id,
+            code: "E_X".to_owned(),
+            reason: "why".to_owned(),
+            by_hub: true,
+            may_start_until_ms: None,
+        };
         Notification { key: None, event }
     }
 

@@ -2,9 +2,12 @@
 
 use std::sync::PoisonError;
 
+use chat_endpoint::ListedOffer;
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::catalogue::{Offer, Query};
-use chat_protocol::id::MessageId;
+use chat_protocol::file::offer::OfferDraft;
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::ConversationId;
 use tokio::sync::oneshot;
 
@@ -18,6 +21,8 @@ pub(crate) enum FileOrder {
     Note { cid: ConversationId, note: Box<FileNote>, reply: oneshot::Sender<MessageId> },
     Share { offers: Vec<Offer>, ended: Vec<MessageId>, reply: oneshot::Sender<Option<MessageId>> },
     Find { query: Query, reply: oneshot::Sender<Option<MessageId>> },
+    Sign { drafts: Vec<OfferDraft>, reply: oneshot::Sender<(KeyId, Vec<B64Vec>)> },
+    Check { listed: Vec<ListedOffer>, reply: oneshot::Sender<Option<MessageId>> },
     Door { reply: oneshot::Sender<FilesDoor> },
 }
 
@@ -44,6 +49,15 @@ impl Driver {
             FileOrder::Find { query, reply } => {
                 // Whoever asked may be gone.
                 reply.send(is_online.then(|| endpoint.find(query))).ok();
+            }
+            FileOrder::Sign { drafts, reply } => {
+                let sk = endpoint.device().keys.signing_id();
+                // Whoever asked may be gone.
+                reply.send((sk, endpoint.sign_offers(drafts))).ok();
+            }
+            FileOrder::Check { listed, reply } => {
+                // Whoever asked may be gone.
+                reply.send(is_online.then(|| endpoint.check_offers(listed))).ok();
             }
             FileOrder::Door { reply } => {
                 // Whoever asked may be gone.

@@ -108,8 +108,9 @@ impl Driver {
         if let Some(change) = replies.renewal {
             self.renew(change);
         }
-        if self.endpoint.must_reconnect() && matches!(self.link, Link::Online { .. }) {
-            let reason = "more came at once than this device can hold; it asks for the rest again";
+        if let Some(reason) = self.endpoint.reconnect_reason()
+            && matches!(self.link, Link::Online { .. })
+        {
             self.lose(&ConnectError::Lost { reason: reason.to_owned() });
         }
         if let Some(goodbye) = replies.away {

@@ -319,7 +319,7 @@ mod tests {
                 Input::Text { .. } => texts += 1,
                 Input::Direct { .. } => directs += 1,
                 Input::Broadcast { .. } => broadcasts += 1,
-                Input::Slash(SlashCommand::Run { target, argv }) => runs.push((target, argv)),
+                Input::Slash(SlashCommand::Run { target, argv, .. }) => runs.push((target, argv)),
                 other => panic!("{other:?}"),
             }
             assert!(template.text.len() >= 12, "{:?} is easily found elsewhere", template.text);

@@ -183,7 +183,6 @@ impl Material {
         let frame = Bytes::from(frame.0);
         let (raw, header) = message(&frame)?;
         let Record { id, cid, from, text, .. } = &entry.record;
-        let key = MessageKey::new(key.0);
         let is_ours = header.id == *id && header.cid == *cid && header.from == *from;
         if !is_ours || raw.digest(label::MSG) != digest {
             return Err(ProofError::OtherFrame.into());

@@ -57,8 +57,9 @@ pub(crate) fn learnt(store: &SqliteStore, event: &Event) -> Result<(), HomeError
             let state = State::Stored { position: *position, kept: *kept, recipients };
             answered(store, id, &state, frame.as_deref())
         }
-        Event::Refused { id, code, reason } => {
-            let state = State::Refused { code: code.clone(), reason: reason.clone() };
+        Event::Refused { id, code, reason, by_hub, .. } => {
+            let (code, reason) = (code.clone(), reason.clone());
+            let state = State::Refused { code, reason, by_hub: *by_hub };
             answered(store, id, &state, None)
         }
         Event::Delivered { id, by, readable, receipt, .. } => {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::proof::{Proof, Verdict};
 use super::{Entry, State};
-use crate::show::{Lines, fingerprint, json as events};
+use crate::show::{Lines, SERVER_SAYS, fingerprint, json as events};
 
 /// Names that a line lists; a number says how many more there are.
 const NAMES_SHOWN_MAX: usize = 20;
@@ -36,8 +36,18 @@ pub fn line(lines: &Lines, entry: &Entry) -> String {
 pub fn outcome(entry: &Entry) -> Option<String> {
     Some(match &entry.state {
         State::Queued => "… queued".to_owned(),
-        State::Refused { code, reason } => {
-            format!("✗ NOACK {}: {}", sanitised(code), sanitised(reason))
+        State::Refused { code, reason, by_hub } => {
+            let readers = entry.confirmed.iter().filter(|one| one.readable);
+            match readers.map(|one| one.by.as_str()).collect::<Vec<_>>().as_slice() {
+                [] => {
+                    let whose = if *by_hub { SERVER_SAYS } else { "" };
+                    format!("✗ NOACK {}: {whose}{}", sanitised(code), sanitised(reason))
+                }
+                names => {
+                    let names = names.join(", ");
+                    format!("✓✓ delivered to {names} although the server refused it")
+                }
+            }
         }
         State::Stored { kept, recipients, .. } => {
             let readable = entry.confirmed.iter().filter(|one| one.readable).count();
@@ -72,7 +82,7 @@ pub fn object(me: &UserName, entry: &Entry) -> Value {
     fields.insert("sent_at".to_owned(), time(record.sent_ms));
     let state = match &entry.state {
         State::Queued => "queued",
-        State::Refused { code, reason } => {
+        State::Refused { code, reason, .. } => {
             fields.insert("code".to_owned(), json!(code));
             fields.insert("reason".to_owned(), json!(reason));
             "refused"

@@ -22,6 +22,10 @@ const FORCED_MAX: usize = 3;
 /// A day, in milliseconds.
 const FORCED_WINDOW_MS: u64 = 24 * 3600 * 1000;
 
+/// Revoked keys that a bundle repeats at most: with the largest keys, the longest name and all else that
+/// a device says they fit in a header.
+pub const REVOKED_KEYS_MAX: usize = 48;
+
 /// Which keys of a device are other ones from its next bundle on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyChange {
@@ -95,7 +99,7 @@ impl OwnDevice {
         } else {
             Arc::clone(&self.keys)
         };
-        self.next(user, keys, (rb, revoked), now_ms)
+        self.next(user, keys, (rb, &self.revoking(None, revoked)), now_ms)
     }
 
     /// The same device with other keys, or revoking one, in its next bundle. Takes a while.
@@ -107,7 +111,7 @@ impl OwnDevice {
         now_ms: u64,
     ) -> Result<Self, HomeError> {
         let signing = || SigningKey::generate(KeySizes::PEOPLE.signing);
-        let (mut revoked, mut forced) = (revoked.to_vec(), self.forced.clone());
+        let (mut now, mut forced) = (None, self.forced.clone());
         let keys = match change {
             KeyChange::Forced => {
                 forced.push(now_ms);
@@ -119,18 +123,31 @@ impl OwnDevice {
                 Arc::new(keys.with_signing_key(signing()?)?)
             }
             KeyChange::Revokes(sk) => {
-                revoked.push(sk);
+                now = Some(sk);
                 Arc::clone(&self.keys)
             }
         };
         let rb = self.bundle.header().rb;
-        Ok(Self { forced, ..self.next(user, keys, (rb, &revoked), now_ms)? })
+        Ok(Self { forced, ..self.next(user, keys, (rb, &self.revoking(now, revoked)), now_ms)? })
     }
 
     /// Whether counters of the server may ask for one more signing key now.
     pub fn may_be_forced(&self, now_ms: u64) -> bool {
         let lately = |at: &&u64| now_ms.saturating_sub(**at) < FORCED_WINDOW_MS;
         self.forced.iter().filter(lately).count() < FORCED_MAX
+    }
+
+    /// What the next bundle revokes, the most important first: a key that is revoked now, what this
+    /// device has revoked, and what others of the account have.
+    fn revoking(&self, now: Option<KeyId>, others: &[KeyId]) -> Vec<KeyId> {
+        let own = &self.bundle.header().rev;
+        let mut rev: Vec<KeyId> = Vec::new();
+        for sk in now.iter().chain(own).chain(others) {
+            if !rev.contains(sk) {
+                rev.push(*sk);
+            }
+        }
+        rev
     }
 
     fn next(
@@ -140,11 +157,10 @@ impl OwnDevice {
         (rb, revoked): (Option<Nonce16>, &[KeyId]),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
-        // Every bundle repeats all that its account has revoked, but never what it publishes itself.
-        let mut rev = [&self.bundle.header().rev[..], revoked].concat();
-        rev.sort_unstable();
-        rev.dedup();
-        rev.retain(|sk| *sk != keys.signing_id());
+        // Every bundle repeats what its account has revoked, but never what it publishes itself. A key
+        // that finds no room is still revoked by the bundle of another device.
+        let own = keys.signing_id();
+        let rev = revoked.iter().copied().filter(|sk| *sk != own).take(REVOKED_KEYS_MAX).collect();
         let options = BundleOptions { rb, rev, ..BundleOptions::default() };
         let bundle = Arc::new(keys.publish(user, self.dev, Some(&self.bundle), now_ms, options)?);
         Ok(Self { dev: self.dev, keys, bundle, published: false, forced: self.forced.clone() })
@@ -249,5 +265,26 @@ mod tests {
         assert_eq!(next.bundle.header().rev, [mine, theirs, own]);
         let again = revoking.republished(&user, (None, &known), 8).unwrap();
         assert_eq!(again.bundle.header().rev, [mine, theirs], "never the key that it publishes");
+    }
+
+    #[test]
+    fn what_is_revoked_fits_a_bundle_of_any_device() {
+        let user = UserName::new(&"a".repeat(32)).unwrap();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let device = OwnDevice::first(&user, keys, Some(Nonce16([1; 16])), now_of_2100()).unwrap();
+        let many: Vec<KeyId> = (0..100).map(|byte| KeyId([byte; 16])).collect();
+        let now = KeyId([200; 16]);
+        let next = device.renewed(&user, KeyChange::Revokes(now), &many, now_of_2100()).unwrap();
+        let header = next.bundle.header();
+        assert_eq!((header.rev.len(), header.rev.first()), (REVOKED_KEYS_MAX, Some(&now)));
+        // Two keys of 4,096 bits instead of 2,048 are each 256 bytes longer, in base64; `seq` may have
+        // nine digits more.
+        let longest = serde_json::to_vec(header).unwrap().len() + 2 * 344 + 9;
+        assert!(longest <= chat_protocol::limits::HEADER_BYTES_MAX, "{longest}");
+    }
+
+    /// Early in the year 2100, Unix time in milliseconds.
+    fn now_of_2100() -> u64 {
+        4_102_444_800_000
     }
 }

@@ -61,22 +61,43 @@ impl KnownServers {
             return Ok(());
         }
         known.insert(url.clone(), server);
+        self.change(|all| {
+            all.insert(url, server);
+        })
+    }
+
+    /// All of them, by address.
+    pub fn all(&self) -> Vec<(String, KnownServer)> {
+        self.lock().iter().map(|(url, known)| (url.clone(), *known)).collect()
+    }
+
+    /// Forgets who answers at an address, identity and certificate. Says whether it was known.
+    pub fn forget(&self, url: &ServerUrl) -> Result<bool, HomeError> {
+        let url = url.to_string();
+        let is_known = self.lock().remove(&url).is_some();
+        if is_known {
+            self.change(|all| {
+                all.remove(&url);
+            })?;
+        }
+        Ok(is_known)
+    }
+
+    /// Changes the file, as another process may have left it meanwhile.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, KnownServer>),
+    ) -> Result<(), HomeError> {
         let Some(path) = &self.path else { return Ok(()) };
         let written = (|| {
-            // Another process may have learnt of other servers meanwhile.
             let mut all = read(path)?;
-            all.insert(url, server);
+            change(&mut all);
             if let Some(folder) = path.parent() {
                 file::make_private_folder(folder)?;
             }
             file::write_atomically(path, write(&all).as_bytes())
         })();
         written.map_err(|source| HomeError::Io { path: path.clone(), source })
-    }
-
-    /// Where the file is, for sentences about it.
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, KnownServer>> {
@@ -160,6 +181,20 @@ mod tests {
         assert_eq!(again.get(&url("ws://127.0.0.1:9000")), Some(plain));
         assert_eq!(again.get(&url("wss://chat.example.org")), Some(tls));
         assert_eq!(again.get(&url("ws://127.0.0.1:9001")), None);
+    }
+
+    #[test]
+    fn a_server_that_is_forgotten_is_as_if_never_met() {
+        let home = tempfile::tempdir().unwrap();
+        let (kept, gone) = ("ws://127.0.0.1:1".parse().unwrap(), "wss://x".parse().unwrap());
+        let known = KnownServer { server: KeyId([1; 16]), certificate: Some([2; 32]) };
+        let servers = KnownServers::load(home.path()).unwrap();
+        servers.pin(&kept, known).unwrap();
+        servers.pin(&gone, known).unwrap();
+        assert!(servers.forget(&gone).unwrap() && !servers.forget(&gone).unwrap());
+        let again = KnownServers::load(home.path()).unwrap();
+        assert_eq!((again.get(&gone), again.get(&kept)), (None, Some(known)));
+        assert_eq!(again.all(), [(kept.to_string(), known)]);
     }
 
     #[test]

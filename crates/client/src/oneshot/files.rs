@@ -17,7 +17,9 @@ use crate::config::{Common, Recipient, Verbosity};
 use crate::exit::ExitStatus;
 use crate::show::files as show;
 use crate::start::{self, Failure};
-use crate::transfer::{Findings, Listed, TransferError, TransferEvent, TransferOptions, Transfers};
+use crate::transfer::{
+    Findings, Forged, Listed, TransferError, TransferEvent, TransferOptions, Transfers,
+};
 
 /// A task whose notifications about files go to its transfers.
 struct Desk {
@@ -105,6 +107,7 @@ pub async fn find(common: &Common, words: &[String]) -> Result<ExitStatus, Failu
     if common.json {
         // One object for each file and nothing else: an empty answer is no line.
         print_json(found.files.iter().map(show::object).collect())?;
+        warn(&found);
     } else {
         print(false, show::findings(&found, &desk.task.user))?;
     }
@@ -183,18 +186,12 @@ pub async fn get(
         });
     }
     let work = async {
-        let list = desk.find(&[]).await?.files;
-        let is_wanted =
-            |listed: &&Listed| listed.owner == *owner && listed.details.file.name == name;
-        let Some(wanted) = list.iter().find(is_wanted).cloned() else {
-            return Err(Failure::Other {
-                status: ExitStatus::Failure,
-                reason: format!(
-                    "{owner} offers you no file named {:?}; `chat-client files` lists what there is",
-                    chat_protocol::sanitise::line(name)
-                ),
-            });
+        let found = desk.find(&[]).await?;
+        let is_wanted = |listed: &&Listed| listed.owner == *owner && listed.file.name == name;
+        let Some(wanted) = found.files.iter().find(is_wanted).cloned() else {
+            return Err(not_offered(&found, owner, name));
         };
+        let list = found.files;
         desk.transfers.fetch(&wanted, &list, Some(&folder));
         fetched(&mut desk, common, name).await
     };
@@ -205,6 +202,34 @@ pub async fn get(
     let ended = path.and_then(|(path, event)| finish(common, path, rename.as_deref(), event));
     desk.task.end().await;
     ended
+}
+
+/// Why there is no such file to fetch.
+fn not_offered(found: &Findings, owner: &UserName, name: &str) -> Failure {
+    let of_owner = |forged: &&Forged| forged.owner == *owner;
+    let is_it = |forged: &&Forged| of_owner(forged) && forged.name.as_deref() == Some(name);
+    let mut forged = found.forged.iter();
+    let forged = forged.clone().find(is_it).or_else(|| forged.find(of_owner));
+    let name = chat_protocol::sanitise::line(name);
+    match forged {
+        Some(forged) => Failure::Other {
+            status: ExitStatus::Integrity,
+            reason: format!("{name:?} was not fetched: {}", show::not_signed(forged)),
+        },
+        None => Failure::Other {
+            status: ExitStatus::Failure,
+            reason: format!(
+                "{owner} offers you no file named {name:?}; `chat-client files` lists what there is"
+            ),
+        },
+    }
+}
+
+/// Says on standard error what is listed and not shown.
+fn warn(found: &Findings) {
+    for (line, _) in show::left_out(found) {
+        note(&line);
+    }
 }
 
 /// The folder that a file goes to, and the name it gets there if one was given.
@@ -290,9 +315,12 @@ fn finish(
         })?;
         to.clone_into(&mut path);
     }
-    if let TransferEvent::Fetched { n, owner, size, .. } = event {
+    if let TransferEvent::Fetched { n, owner, givers, size, .. } = event {
         let shown = path.to_string_lossy().into_owned();
-        let event = TransferEvent::Fetched { n, owner, path, size };
+        if let Some(by) = show::given_by(&owner, &givers).filter(|_| !common.json) {
+            note(&format!("· {by}"));
+        }
+        let event = TransferEvent::Fetched { n, owner, givers, path, size };
         let mut lines = show::event(&event, Some(&shown));
         if !common.json {
             // What a script wants to know.

@@ -8,8 +8,7 @@ use super::{note, print_json, print_line};
 use crate::config::{Common, Recipient, Verbosity};
 use crate::exit::ExitStatus;
 use crate::history::{Entry, History, show};
-use crate::home::vault::VaultError;
-use crate::home::{self, HomeFolder, KnownServers, OwnDevice, Vault};
+use crate::home::{self, HomeFolder, KeyFile, KnownServers, OwnDevice};
 use crate::show::{Detail, Lines};
 use crate::sign_in::{Prompt as _, StartError, TerminalPrompt};
 use crate::start::{self, Failure};
@@ -94,20 +93,20 @@ pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
     let server = common.servers.iter().find_map(|url| known.get(url)).ok_or_else(nothing)?.server;
     let folder = HomeFolder::new(&common.home, &server, &user);
     let key_file = folder.key_file()?.ok_or_else(nothing)?;
-    let vault = if Vault::is_clear(&key_file) {
-        Vault::open(&key_file, None, &server, &user)
-    } else {
-        let password = match &common.password {
-            Some(password) => password.clone(),
-            None if !TerminalPrompt::is_possible() => return Err(StartError::NoPassword.into()),
-            None => TerminalPrompt
-                .password(&format!("Password of {user}: "))
-                .ok_or(StartError::NotAnswered)?,
-        };
-        let keys = PasswordKeys::derive(password.expose(), &server, &user);
-        Vault::open(&key_file, Some(&keys), &server, &user)
+    let vault = match key_file {
+        KeyFile::Clear(vault) => vault,
+        KeyFile::Sealed(sealed) => {
+            let password = match &common.password {
+                Some(password) => password.clone(),
+                None if !TerminalPrompt::is_possible() => return Err(StartError::NoPassword.into()),
+                None => TerminalPrompt
+                    .password(&format!("Password of {user}: "))
+                    .ok_or(StartError::NotAnswered)?,
+            };
+            let keys = PasswordKeys::derive(password.expose(), &server, &user);
+            sealed.open(&keys, &server, &user).map_err(StartError::from)?
+        }
     };
-    let vault = vault.map_err(|error: VaultError| StartError::from(error))?;
     let store = folder.open(&vault)?;
     let device = home::load_device(&store, &vault)?.ok_or_else(nothing)?;
     Ok((History::new(store, user), device))

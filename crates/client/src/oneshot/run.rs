@@ -26,17 +26,21 @@ pub async fn run(
     common: &Common,
     target: &UserName,
     argv: Vec<String>,
+    again: bool,
 ) -> Result<ExitStatus, Failure> {
     let mut task = Box::pin(Task::start(common)).await?;
-    let id = task.client.run(target, argv, CommandOptions::default()).await?;
-    let mut command = Command { id, is_started: false, pieces: Pieces::default() };
+    let options = CommandOptions { again, ..CommandOptions::default() };
+    let id = task.client.run(target, argv, options).await?;
+    let target = target.clone();
+    let mut command =
+        Command { id, target, is_started: false, is_whole: true, pieces: Pieces::default() };
     let unstarted_at = Instant::now() + START_TIMEOUT;
     let mut interrupt = pin!(interrupted());
     let status = loop {
         let event = tokio::select! {
             event = task.events.next() => event,
             () = sleep_until(unstarted_at), if !command.is_started => {
-                note(&format!("{target} did not start the command in time"));
+                note(&format!("{} did not start the command in time", command.target));
                 break ExitStatus::TimedOut;
             }
             () = &mut interrupt => {
@@ -60,7 +64,10 @@ pub async fn run(
 /// The command that is waited for.
 struct Command {
     id: MessageId,
+    target: UserName,
     is_started: bool,
+    /// No output is missing.
+    is_whole: bool,
     pieces: Pieces,
 }
 
@@ -70,6 +77,7 @@ impl Command {
         match event {
             Event::Started { re: id, .. }
             | Event::Output { re: id, .. }
+            | Event::OutputLost { re: id, .. }
             | Event::Ended { re: id, .. }
             | Event::Stored { id, .. }
             | Event::Delivered { id, .. }
@@ -80,7 +88,7 @@ impl Command {
 
     /// Passes on what an event says; a status when it was the last.
     fn take(&mut self, task: &Task, event: &Event) -> Result<Option<ExitStatus>, Failure> {
-        if matches!(event, Event::Alarm { .. } | Event::Complaint { .. }) {
+        if matches!(event, Event::Alarm { .. } | Event::Complaint { .. }) || self.is_gap(event) {
             task.mention(event);
         }
         if !self.is_mine(event) {
@@ -88,17 +96,30 @@ impl Command {
         }
         self.is_started |=
             matches!(event, Event::Started { .. } | Event::Output { .. } | Event::Ended { .. });
+        self.is_whole &= !matches!(event, Event::OutputLost { .. });
         if task.is_json {
             self.print(task, event)?;
         } else {
             self.write(task, event)?;
         }
         Ok(match event {
+            // Nobody may take a part for the whole.
+            Event::Ended { ok: true, .. } if !self.is_whole => Some(ExitStatus::Integrity),
             Event::Ended { ok: true, .. } => Some(ExitStatus::Ok),
             Event::Ended { status: Some(status), .. } => Some(ExitStatus::Command(low(*status))),
             Event::Ended { code, .. } | Event::Refused { code, .. } => Some(not_run(code)),
             _ => None,
         })
+    }
+
+    /// Whether something that the machine has said is missing: it may be output, and is waited for.
+    fn is_gap(&self, event: &Event) -> bool {
+        match event {
+            Event::Gap { cid, from, .. }
+            | Event::Healed { cid, from, .. }
+            | Event::Unhealed { cid, from, .. } => cid.is_direct() && *from == self.target,
+            _ => false,
+        }
     }
 
     fn print(&self, task: &Task, event: &Event) -> io::Result<()> {
@@ -134,6 +155,11 @@ impl Command {
                 if !matches!(event, Event::Ended { ok: true, .. }) {
                     task.mention(event);
                 }
+                Ok(())
+            }
+            Event::OutputLost { .. } => {
+                write_to(false, self.pieces.end(self.id).as_bytes())?;
+                task.mention(event);
                 Ok(())
             }
             Event::Refused { .. } | Event::Stored { kept: true, .. } => {
@@ -185,6 +211,7 @@ mod tests {
     fn statuses_keep_their_low_bits_and_refusals_differ_from_failures() {
         assert_eq!((low(3), low(255), low(256), low(-1)), (3, 255, 1, 255));
         assert_eq!(not_run("E_POLICY"), ExitStatus::Refused);
+        assert_eq!(not_run("E_ORDER"), ExitStatus::Refused);
         assert_eq!(not_run("E_NO_AGENT"), ExitStatus::NeverRan);
         assert_eq!(not_run("E_INTERRUPTED"), ExitStatus::NeverRan);
     }

@@ -11,11 +11,14 @@ const ORPHANED_AFTER_MS: u64 = 3_600_000;
 /// which commands it has asked for itself.
 pub fn claim(event: &Event, own: impl Fn(&MessageId) -> bool, now_ms: u64) -> bool {
     match event {
-        Event::Started { re, .. } | Event::Output { re, .. } | Event::Ended { re, .. } => {
+        Event::Started { re, .. }
+        | Event::Output { re, .. }
+        | Event::OutputLost { re, .. }
+        | Event::Ended { re, .. } => {
             own(re) || now_ms.saturating_sub(made_ms(re)) > ORPHANED_AFTER_MS
         }
         // They are for the agent of this device.
-        Event::Command { .. } => false,
+        Event::Command { .. } | Event::CommandPassed { .. } => false,
         _ => true,
     }
 }

@@ -1,6 +1,7 @@
 //! Files and transfers as lines and as JSON objects. Names and keywords come from others: all of them
 //! pass the sanitiser here.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chat_protocol::file::catalogue::Audience;
@@ -9,7 +10,10 @@ use chat_protocol::sanitise;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::transfer::{Findings, Listed, Offered, TransferEvent};
+use crate::transfer::{Findings, Forged, Listed, Offered, TransferEvent};
+
+/// Forged offers that are shown one by one; more are counted.
+const FORGED_LINES_MAX: usize = 8;
 
 /// A size as people read it, in powers of ten as on drives and in file managers.
 pub fn size(bytes: u64) -> String {
@@ -44,6 +48,7 @@ pub fn findings(findings: &Findings, me: &UserName) -> Vec<(String, Value)> {
             json!({"event": "files", "unreadable": count}),
         ));
     }
+    lines.extend(left_out(findings));
     if findings.more {
         let line = "· there are more; say more words".to_owned();
         lines.push((line, json!({"event": "files", "more": true})));
@@ -51,18 +56,47 @@ pub fn findings(findings: &Findings, me: &UserName) -> Vec<(String, Value)> {
     lines
 }
 
+/// What the list holds and is not shown, and why.
+pub fn left_out(findings: &Findings) -> Vec<(String, Value)> {
+    let mut lines: Vec<_> = findings.forged.iter().take(FORGED_LINES_MAX).map(forged).collect();
+    let more = findings.forged.len().saturating_sub(FORGED_LINES_MAX);
+    for (count, key, why) in [
+        (more, "forged", "likewise listed under names that have not signed them"),
+        (findings.outdated, "outdated", "not shown: a newer copy of each was seen here before"),
+        (findings.revoked, "revoked", "not shown: signed with a key that its owner has revoked"),
+    ] {
+        if count > 0 {
+            lines.push((format!("· {count} more {why}"), json!({"event": "files", key: count})));
+        }
+    }
+    lines
+}
+
+fn forged(forged: &Forged) -> (String, Value) {
+    let Forged { owner, name } = forged;
+    let line = format!("! {}", not_signed(forged));
+    (line, json!({"event": "forged", "owner": owner, "name": name}))
+}
+
+/// Says of a file that its owner has not signed it.
+pub fn not_signed(forged: &Forged) -> String {
+    let Forged { owner, name } = forged;
+    let name = sanitise::line(name.as_deref().unwrap_or("a file"));
+    format!("the server lists {name} under {owner}'s name; {owner}'s key has not signed that")
+}
+
 fn numbered(n: usize, listed: &Listed, me: &UserName) -> (String, Value) {
-    let Listed { owner, online, details, .. } = listed;
+    let Listed { owner, online, file, words, .. } = listed;
     let state = match (owner == me, *online) {
         (true, _) => "mine",
         (false, true) => "here",
         (false, false) => "away",
     };
-    let words = details.words.join(", ");
+    let words = words.join(", ");
     let line = format!(
         "  {n}  {owner}  {}  {}  {}  ({state}{})",
-        sanitise::line(&details.file.name),
-        size(details.file.size),
+        sanitise::line(&file.name),
+        size(file.size),
         sanitise::line(&words),
         audience(&listed.audience),
     );
@@ -78,11 +112,10 @@ fn audience(audience: &Audience) -> String {
 
 /// One file of a list as an object.
 pub fn object(listed: &Listed) -> Value {
-    let Listed { owner, online, offer, audience, details } = listed;
+    let Listed { owner, online, offer, audience, file, words } = listed;
     json!({
         "event": "file", "owner": owner, "online": online, "offer": offer, "audience": audience,
-        "name": details.file.name, "size": details.file.size, "root": details.file.root,
-        "keywords": details.words,
+        "name": file.name, "size": file.size, "root": file.root, "keywords": words,
     })
 }
 
@@ -114,17 +147,18 @@ pub fn event(event: &TransferEvent, name: Option<&str>) -> Vec<(String, Value)> 
             format!("… {n} {shown}: {}", sanitise::line(why)),
             json!({"event": "waiting", "transfer": n, "name": name, "reason": why}),
         ),
-        TransferEvent::Fetched { n, owner, path, size: whole } => {
+        TransferEvent::Fetched { n, owner, givers, path, size: whole } => {
             let path = path.to_string_lossy();
             (
                 format!(
-                    "✓ {n} {shown} from {owner} is here, checked: {} ({})",
+                    "✓ {n} {shown} from {owner} is here, checked: {} ({}{})",
                     sanitise::line(&path),
-                    size(*whole)
+                    size(*whole),
+                    given_by(owner, givers).map(|by| format!(", {by}")).unwrap_or_default(),
                 ),
                 json!({
                     "event": "fetched", "transfer": n, "owner": owner, "name": name,
-                    "path": path, "size": whole,
+                    "path": path, "size": whole, "givers": givers,
                 }),
             )
         }
@@ -167,6 +201,13 @@ pub fn event(event: &TransferEvent, name: Option<&str>) -> Vec<(String, Value)> 
         }
     };
     vec![line]
+}
+
+/// Who gave a file, if it was not its owner alone.
+pub fn given_by(owner: &UserName, givers: &BTreeSet<UserName>) -> Option<String> {
+    let is_owner_alone = givers.iter().all(|giver| giver == owner);
+    let names: Vec<&str> = givers.iter().map(UserName::as_str).collect();
+    (!is_owner_alone).then(|| format!("given by {}", names.join(", ")))
 }
 
 /// How far a transfer is: share, bytes, rate and the time left.

@@ -21,16 +21,26 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             }
             vec![ack]
         }
-        Event::Delivered { id, by, readable: true, .. } => {
-            vec![json!({"event": "ack", "id": id, "stage": "delivered", "by": by})]
+        Event::Delivered { id, by, readable: true, refused, .. } => {
+            let mut ack = json!({"event": "ack", "id": id, "stage": "delivered", "by": by});
+            if *refused && let Some(fields) = ack.as_object_mut() {
+                fields.insert("refused_by_server".to_owned(), true.into());
+            }
+            vec![ack]
         }
         Event::Delivered { id, by, .. } => vec![json!({
             "event": "noack", "id": id, "stage": "delivered", "by": by,
             "code": code::UNREADABLE, "reason": "the recipient could not read it",
         })],
-        Event::Refused { id, code, reason } => vec![json!({
-            "event": "noack", "id": id, "stage": "stored", "code": code, "reason": reason,
-        })],
+        Event::Refused { .. } => refused(event).into_iter().collect(),
+        Event::Disowned { cid, from, id } => {
+            let mut fields = place(cid);
+            fields.insert("id".to_owned(), json!(id));
+            vec![object("disowned", from, fields)]
+        }
+        Event::OutputLost { re, pieces } => {
+            vec![json!({"event": "output_lost", "id": re, "pieces": pieces})]
+        }
         Event::Started { re, by } => {
             vec![json!({"event": "command", "id": re, "state": "STARTED", "by": by})]
         }
@@ -59,9 +69,9 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             fields.insert("reason".to_owned(), json!(reason));
             vec![object("unreadable", from, fields)]
         }
-        Event::Alarm { kind, user, detail } => {
-            vec![json!({"event": "alarm", "kind": kind, "user": user, "reason": detail})]
-        }
+        Event::Alarm { kind, user, detail, count } => vec![json!({
+            "event": "alarm", "kind": kind, "user": user, "reason": detail, "count": count,
+        })],
         Event::NewDevice { user } => vec![json!({"event": "new_device", "user": user})],
         Event::Complaint { code, reason, .. } => vec![json!({
             "event": "noack", "stage": "request", "code": code, "reason": reason,
@@ -80,8 +90,10 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::File { .. }
         | Event::Shared { .. }
         | Event::Found { .. }
+        | Event::OffersChecked { .. }
         | Event::ListRefused { .. }
         | Event::Command { .. }
+        | Event::CommandPassed { .. }
         | Event::Refreshed { .. } => Vec::new(),
     }
 }
@@ -139,7 +151,6 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
     if let Some(to) = to {
         fields.insert("to".to_owned(), json!(to));
     }
-    let sent_at = i64::try_from(*sent_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     fields.insert("id".to_owned(), json!(id));
     if *veiled {
         fields.insert("veiled".to_owned(), true.into());
@@ -148,7 +159,7 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
         fields.insert("text".to_owned(), json!(text));
     }
     fields.insert("seq".to_owned(), json!(position));
-    fields.insert("sent_at".to_owned(), json!(sent_at.map(|at| format!("{at:.3}"))));
+    fields.insert("sent_at".to_owned(), json!(time(*sent_ms)));
     // Who sent it again, or granted it; such a message has no place in the server's log.
     for (name, by) in [("healed_by", healed_by), ("granted_by", granted_by)] {
         if let Some(by) = by {
@@ -164,6 +175,30 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
         fields.insert("peer_changed".to_owned(), true.into());
     }
     Some(object("message", from, fields))
+}
+
+/// A refusal; whose word it is, and until when a command could start in spite of it.
+fn refused(event: &Event) -> Option<Value> {
+    let Event::Refused { id, code, reason, by_hub, may_start_until_ms } = event else {
+        return None;
+    };
+    let mut refused = json!({
+        "event": "noack", "id": id, "stage": "stored", "code": code, "reason": reason,
+    });
+    let fields = refused.as_object_mut()?;
+    if *by_hub {
+        fields.insert("by".to_owned(), "server".into());
+    }
+    if let Some(until) = may_start_until_ms.and_then(time) {
+        fields.insert("may_start_until".to_owned(), until.into());
+    }
+    Some(refused)
+}
+
+/// A time as text, from Unix time in milliseconds.
+fn time(unix_ms: u64) -> Option<String> {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.map(|at| format!("{at:.3}"))
 }
 
 /// The stage, and the state of the command.
@@ -244,6 +279,7 @@ mod tests {
             frame: None,
             healed_by: None,
             granted_by: None,
+            gone: false,
         };
         let objects = event(&name("bob"), &message);
         let expected = json!({

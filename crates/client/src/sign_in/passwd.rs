@@ -15,10 +15,10 @@ use chat_protocol::keys::key_id;
 use chat_protocol::name::UserName;
 
 use super::person::Person;
-use super::{Door, HomeAccount, StartError};
+use super::{Door, HomeAccount, StartError, first_contact};
 use crate::config::Password;
 use crate::connection::Connector;
-use crate::home::{self, HomeFolder, Vault};
+use crate::home::{self, HomeFolder, KeyFile, Vault};
 
 /// Whose password is changed, and to what.
 #[derive(Debug)]
@@ -36,16 +36,19 @@ pub struct NewPassword {
 /// Changes the password of an account. The key file of this machine is sealed with it, too.
 pub async fn change_password(request: NewPassword) -> Result<(), StartError> {
     let NewPassword { connector, user, account, new } = request;
-    let server = connector.server().await?;
+    let server = first_contact::server(&connector, &account.prompt).await?;
     let folder = HomeFolder::new(&account.root, &server, &user);
     let key_file = folder.key_file()?.ok_or(StartError::NoHome { user: user.clone() })?;
-    if Vault::is_clear(&key_file) {
-        return Err(StartError::Clear);
-    }
+    let KeyFile::Sealed(key_file) = key_file else { return Err(StartError::Clear) };
     let door = Door { connector, user, purpose: Purpose::Task };
     let person = Person { door, account: &account, server, folder };
+    // One that was given is judged before anything is sent.
+    let given = match &new {
+        Some(password) => Some(person.new_password(Some(password)).await?),
+        None => None,
+    };
     let (old, got, vault) = person.newest_vault().await?;
-    let known = Vault::number(&key_file);
+    let known = key_file.number();
     if got < known {
         return Err(StartError::OldVault { known, got });
     }
@@ -55,13 +58,13 @@ pub async fn change_password(request: NewPassword) -> Result<(), StartError> {
     if key_id(vault.identity()?.spki()) != device.bundle.identity() {
         return Err(StartError::OtherIdentity);
     }
-    let new = match new {
+    let new = match given {
         Some(password) => password,
-        None => person.typed_twice().await?,
+        None => person.new_password(None).await?,
     };
     let new = person.derive(&new).await?;
     let sealed = vault.seal(&new, &person.server, &person.door.user, got.saturating_add(1));
-    person.door.change_password(&device, (&old, &new), sealed.clone()).await?;
+    person.door.change_password(&device, (&old, &new), &sealed).await?;
     person.folder.write_key_file(&sealed).map_err(StartError::KeyFile)
 }
 
@@ -80,9 +83,9 @@ impl Person<'_> {
             let keys = self.derive(&password).await?;
             tries += 1;
             match self.door.fetch_vault(&keys).await {
-                Ok(bytes) => {
-                    let vault = Vault::open(&bytes, Some(&keys), &self.server, &self.door.user)?;
-                    return Ok((keys, Vault::number(&bytes), vault));
+                Ok(sent) => {
+                    let (number, vault) = self.open(sent, &keys)?;
+                    return Ok((keys, number, vault));
                 }
                 Err(error) if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
                 Err(error) => return Err(error.into()),

@@ -8,14 +8,15 @@ use chat_protocol::id::KeyId;
 use chat_protocol::keys::DeviceKeys;
 use chat_protocol::name::UserName;
 
-use super::{Door, HomeAccount, OpenHome, StartError, Started, aside, up_to_date};
+use super::{Door, HomeAccount, OpenHome, StartError, Started, aside, first_contact, up_to_date};
 use crate::client::ClientOptions;
 use crate::clock::now_ms;
 use crate::config::Password;
+use crate::config::strength::{self, WeakPassword, offered};
 use crate::connection::{ConnectError, Connector, Session};
 use crate::home::device::key_sizes;
-use crate::home::vault::{FIRST_NUMBER, VaultError};
-use crate::home::{self, HomeFolder, OwnDevice, Vault};
+use crate::home::vault::{FIRST_NUMBER, HubVault, VaultError};
+use crate::home::{self, HomeFolder, KeyFile, OwnDevice, Vault};
 use crate::show::fingerprint;
 
 /// How often a person may mistype a password.
@@ -29,10 +30,16 @@ pub(super) struct Person<'a> {
     pub(super) folder: HomeFolder,
 }
 
+/// What a vault is sealed with: the keys of its password, and its number.
+struct Lock {
+    keys: PasswordKeys,
+    number: u32,
+}
+
 /// What the server has for a name without a home here.
 enum Found {
-    /// Its vault, and the password that opens it.
-    Vault { keys: PasswordKeys, bytes: Vec<u8>, vault: Vault },
+    /// Its vault, and what opened it.
+    Vault { lock: Lock, vault: Vault },
     /// Nothing.
     Nobody,
 }
@@ -43,7 +50,7 @@ pub(super) async fn sign_in(
 ) -> Result<Started, StartError> {
     // A person takes longer to type than the server waits for a sign-in: who the server is comes
     // first, and each attempt makes a connection of its own.
-    let server = options.connector.server().await?;
+    let server = first_contact::server(&options.connector, &account.prompt).await?;
     let folder = HomeFolder::new(&account.root, &server, &options.user);
     let person = Person { door: Door::new(options), account, server, folder };
     match person.folder.key_file()? {
@@ -63,7 +70,7 @@ pub async fn check_password(
     let folder = HomeFolder::new(&account.root, &server, user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
     let door = Door { connector, user: user.clone(), purpose: Purpose::Task };
-    Person { door, account, server, folder }.unlock(&key_file).await.map(drop)
+    Person { door, account, server, folder }.unlock(key_file).await.map(drop)
 }
 
 impl Person<'_> {
@@ -98,27 +105,52 @@ impl Person<'_> {
             && tries < PASSWORD_TRIES_MAX
     }
 
-    /// A password for a new account.
-    async fn new_password(&self) -> Result<Password, StartError> {
-        match &self.account.password {
-            Some(password) => Ok(password.clone()),
+    /// A password to be set: the one given, or one that is typed twice. Not one that is easy to
+    /// guess.
+    pub(super) async fn new_password(
+        &self,
+        given: Option<&Password>,
+    ) -> Result<Password, StartError> {
+        match given {
+            Some(password) => {
+                self.strength(password).await??;
+                Ok(password.clone())
+            }
             None => self.typed_twice().await,
         }
     }
 
-    /// A new password, typed twice, because nobody can restore it.
-    pub(super) async fn typed_twice(&self) -> Result<Password, StartError> {
+    /// A new password, typed twice, because nobody can restore it. One is offered.
+    async fn typed_twice(&self) -> Result<Password, StartError> {
+        let prompt = &self.account.prompt;
+        if prompt.is_interactive() {
+            prompt.say(&format!("One that nobody had before, if you like: {}", *offered()));
+        }
         loop {
             let first = self.ask(&format!("New password for {}: ", self.door.user)).await?;
+            match self.strength(&first).await? {
+                Ok(score) => prompt.say(&format!("Strength: {score} of 4.")),
+                Err(weak) => {
+                    prompt.say(&weak.to_string());
+                    continue;
+                }
+            }
             if self.ask("The same password again: ").await? == first {
                 return Ok(first);
             }
-            self.account.prompt.say("The two differ.");
+            prompt.say("The two differ.");
         }
     }
 
-    async fn with_home(&self, key_file: Vec<u8>) -> Result<Started, StartError> {
-        let (vault, keys) = self.unlock(&key_file).await?;
+    /// How strong a password is that is to be set, of 4; any will do for whoever says so.
+    async fn strength(&self, password: &Password) -> Result<Result<u8, WeakPassword>, StartError> {
+        let (password, user) = (password.clone(), self.door.user.clone());
+        let judged = aside(move || strength::of_new(&password, &user)).await?;
+        Ok(if self.account.weak_password { judged.or(Ok(0)) } else { judged })
+    }
+
+    async fn with_home(&self, key_file: KeyFile) -> Result<Started, StartError> {
+        let (vault, lock) = self.unlock(key_file).await?;
         let mut store = self.folder.open(&vault)?;
         let known = home::load_device(&store, &vault)?;
         let is_new = known.is_none();
@@ -132,13 +164,13 @@ impl Person<'_> {
         if !device.published {
             home::save_device(&mut store, &device)?;
         }
-        let tried = match &keys {
+        let tried = match &lock {
             // A database that was lost: for the server this is another machine.
-            Some(keys) if is_new => self.as_new_machine(&device, keys).await,
+            Some(Lock { keys, .. }) if is_new => self.as_new_machine(&device, keys).await,
             _ => self.door.with_device(&device).await,
         };
         let session = match tried {
-            Err(error) => self.second_try(error, &device, keys.as_ref(), key_file).await?,
+            Err(error) => self.second_try(error, &device, &vault, lock.as_ref()).await?,
             Ok(session) => session,
         };
         self.started(store, vault, device, session)
@@ -171,46 +203,66 @@ impl Person<'_> {
         &self,
         error: ConnectError,
         device: &OwnDevice,
-        keys: Option<&PasswordKeys>,
-        key_file: Vec<u8>,
+        vault: &Vault,
+        lock: Option<&Lock>,
     ) -> Result<Session, StartError> {
-        match (error.code(), keys) {
-            (Some(code::NO_SUCH_USER), _) => {
+        match (error.code(), lock) {
+            (Some(code::NO_SUCH_USER), None) => {
                 self.agree_to_register().await?;
-                let vault = keys.is_some().then_some(key_file);
-                Ok(self.door.register(device, keys, vault).await?)
+                Ok(self.door.register(device, None).await?)
             }
-            (Some(code::SIGN_IN), Some(keys)) if !device.published => {
+            (Some(code::NO_SUCH_USER), Some(Lock { keys, number })) => {
+                self.agree_to_register().await?;
+                let sealing = vault.seal(keys, &self.server, &self.door.user, *number);
+                Ok(self.door.register(device, Some((keys, &sealing))).await?)
+            }
+            (Some(code::SIGN_IN), Some(Lock { keys, .. })) if !device.published => {
                 Ok(self.as_new_machine(device, keys).await?)
             }
             _ => Err(error.into()),
         }
     }
 
-    /// Opens the key file with the password.
-    async fn unlock(&self, key_file: &[u8]) -> Result<(Vault, Option<PasswordKeys>), StartError> {
-        let user = &self.door.user;
-        if Vault::is_clear(key_file) {
-            return Ok((Vault::open(key_file, None, &self.server, user)?, None));
-        }
+    /// Opens the key file, with the password if it has one.
+    async fn unlock(&self, key_file: KeyFile) -> Result<(Vault, Option<Lock>), StartError> {
+        let sealed = match key_file {
+            KeyFile::Clear(vault) => return Ok((vault, None)),
+            KeyFile::Sealed(sealed) => sealed,
+        };
         let mut tries = 0;
         loop {
             let keys = self.derive(&self.password(tries).await?).await?;
             tries += 1;
-            match Vault::open(key_file, Some(&keys), &self.server, user) {
-                Ok(vault) => return Ok((vault, Some(keys))),
+            match sealed.open(&keys, &self.server, &self.door.user) {
+                Ok(vault) => return Ok((vault, Some(Lock { keys, number: sealed.number() }))),
                 Err(VaultError::Wrong) if self.may_try_again(tries) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
+    /// Opens what the server sent after it had taken the login secret of these keys.
+    pub(super) fn open(
+        &self,
+        sent: HubVault,
+        keys: &PasswordKeys,
+    ) -> Result<(u32, Vault), StartError> {
+        sent.open(keys, &self.server, &self.door.user).map_err(|error| match error {
+            VaultError::Wrong => StartError::FalseVault,
+            error => error.into(),
+        })
+    }
+
     async fn without_home(&self) -> Result<Started, StartError> {
         match self.look_up().await? {
-            Found::Vault { keys, bytes, vault } => {
+            Found::Vault { lock, vault } => {
+                let Lock { keys, number } = lock;
                 self.account.prompt.say("This machine is new to the account; its keys are made.");
                 let device = self.new_device(&vault).await?;
-                self.folder.write_key_file(&bytes)?;
+                // What was opened, sealed here. Under the same number: the server never got a
+                // higher one, and its vault would look old (rule R31).
+                let sealing = vault.seal(&keys, &self.server, &self.door.user, number);
+                self.folder.write_key_file(&sealing)?;
                 let mut store = self.folder.open(&vault)?;
                 home::save_device(&mut store, &device)?;
                 let session = self.door.with_password(&device, &keys).await?;
@@ -218,7 +270,7 @@ impl Person<'_> {
             }
             Found::Nobody => {
                 self.agree_to_register().await?;
-                let password = self.new_password().await?;
+                let password = self.new_password(self.account.password.as_ref()).await?;
                 self.new_account(password).await
             }
         }
@@ -235,9 +287,9 @@ impl Person<'_> {
             let keys = self.derive(&self.password(tries).await?).await?;
             tries += 1;
             match self.door.fetch_vault(&keys).await {
-                Ok(bytes) => {
-                    let vault = Vault::open(&bytes, Some(&keys), &self.server, &self.door.user)?;
-                    return Ok(Found::Vault { keys, bytes, vault });
+                Ok(sent) => {
+                    let (number, vault) = self.open(sent, &keys)?;
+                    return Ok(Found::Vault { lock: Lock { keys, number }, vault });
                 }
                 Err(error) if error.code() == Some(code::NO_SUCH_USER) => {
                     return Ok(Found::Nobody);
@@ -280,7 +332,7 @@ impl Person<'_> {
         self.folder.write_key_file(&sealed)?;
         let mut store = self.folder.open(&vault)?;
         home::save_device(&mut store, &device)?;
-        match self.door.register(&device, Some(&keys), Some(sealed)).await {
+        match self.door.register(&device, Some((&keys, &sealed))).await {
             Ok(session) => {
                 let key = fingerprint(&device.bundle.identity());
                 self.account.prompt.say(&format!("Your key: {key}"));
@@ -310,7 +362,7 @@ impl Person<'_> {
         Ok(OwnDevice::first(&self.door.user, keys, self.account.rb, now_ms())?)
     }
 
-    /// Notes that the server has the bundle.
+    /// Notes that the server has the bundle, and says whom this sign-in has pinned.
     fn started(
         &self,
         mut store: chat_endpoint::store::sqlite::SqliteStore,
@@ -318,6 +370,9 @@ impl Person<'_> {
         device: OwnDevice,
         session: Session,
     ) -> Result<Started, StartError> {
+        if let Some(shown) = &session.pinned {
+            self.account.prompt.say(&first_contact::pinned(shown));
+        }
         let device = if device.published {
             device
         } else {

@@ -16,6 +16,8 @@ pub trait Prompt: Send + Sync + fmt::Debug {
     fn password(&self, question: &str) -> Option<Password>;
     /// Asks for a yes.
     fn confirm(&self, question: &str) -> bool;
+    /// Asks for a yes that nobody types in passing: the whole word.
+    fn confirm_in_full(&self, question: &str) -> bool;
     /// Says what goes on.
     fn say(&self, text: &str);
 }
@@ -37,6 +39,10 @@ impl Prompt for NoPrompt {
     }
 
     fn confirm(&self, _question: &str) -> bool {
+        false
+    }
+
+    fn confirm_in_full(&self, _question: &str) -> bool {
         false
     }
 
@@ -118,6 +124,10 @@ impl Prompt for TerminalPrompt {
     fn confirm(&self, question: &str) -> bool {
         Self::line(question)
             .is_ok_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    fn confirm_in_full(&self, question: &str) -> bool {
+        Self::line(question).is_ok_and(|answer| answer.eq_ignore_ascii_case("yes"))
     }
 
     fn say(&self, text: &str) {

@@ -212,7 +212,7 @@ pub static TABLE: &[SlashRow] = &[
     SlashRow {
         name: "run",
         aliases: &["cmd"],
-        usage: "/run TARGET -- COMMAND",
+        usage: "/run [--again] TARGET -- COMMAND",
         description: "run a program on the server or a user's machine, if its policy allows",
         example: "/run server -- uname -a",
         completion: Completion::Targets,

@@ -202,8 +202,8 @@ impl Shared {
     fn take_offered(self: &Arc<Self>, offered: &Offered) -> u32 {
         self.forget_offer(offered);
         let (owner, offer) = (offered.from.clone(), offered.offer);
-        let holder = Holder { owner, offer, online: true };
-        self.begin(vec![holder], offered.file.clone(), &self.options.downloads)
+        let holder = Holder { owner: owner.clone(), offer, online: true };
+        self.begin((owner, offer), vec![holder], offered.file.clone(), &self.options.downloads)
     }
 
     /// Says no to what was offered under this number.

@@ -33,6 +33,16 @@ pub enum TransferError {
         /// A sentence.
         reason: String,
     },
+    /// The owner said no, in a message that is signed.
+    #[error("{owner} does not give it: {reason} ({code})")]
+    OwnerRefuses {
+        /// The owner.
+        owner: UserName,
+        /// A stable code.
+        code: String,
+        /// A sentence.
+        reason: String,
+    },
     /// Too many words in one question.
     #[error("ask for at most {} words at once", chat_protocol::limits::FIND_WORDS_MAX)]
     TooManyWords,
@@ -113,7 +123,9 @@ impl TransferError {
         match self {
             Self::Offline => ExitStatus::CannotConnect,
             Self::NoAnswer | Self::OwnerSilent { .. } => ExitStatus::TimedOut,
-            Self::Refused { .. } | Self::OwnerAway { .. } => ExitStatus::Refused,
+            Self::Refused { .. } | Self::OwnerRefuses { .. } | Self::OwnerAway { .. } => {
+                ExitStatus::Refused
+            }
             Self::TooManyWords | Self::Catalogue(_) => ExitStatus::Usage,
             Self::File(_) => ExitStatus::Integrity,
             Self::Part(_) | Self::Home(_) | Self::Folder(_) => ExitStatus::Storage,

@@ -1,5 +1,6 @@
 //! What transfers tell their host.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chat_protocol::name::UserName;
@@ -32,8 +33,10 @@ pub enum TransferEvent {
     Fetched {
         /// Number of the transfer.
         n: u32,
-        /// Whose it was.
+        /// Whose it is.
         owner: UserName,
+        /// Who gave it, or some of it.
+        givers: BTreeSet<UserName>,
         /// Where it is now.
         path: PathBuf,
         /// Its size in bytes.

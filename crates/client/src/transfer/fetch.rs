@@ -5,11 +5,15 @@
 //!         nothing missing ──► finish: synced, renamed, never over another file
 //! ```
 //!
+//! Whose file it is, is asked first while they are here (rule R32): a newer file of theirs, or their no,
+//! ends the fetch. Then others give who have signed that they have the same file.
+//!
 //! A holder that breaks off is asked again for what is missing; one that says no is left out. The part
 //! and its state stay on disk through any end, so the next start goes on where this one stopped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_endpoint::Event;
@@ -71,7 +75,13 @@ pub(super) struct Holder {
 pub(super) struct Fetch {
     pub(super) shared: Arc<Shared>,
     pub(super) n: u32,
+    /// Whose file is wanted, by this offer.
+    pub(super) owner: (UserName, MessageId),
     pub(super) holders: Vec<Holder>,
+    /// The owner gives it, or is away.
+    pub(super) may_others_give: bool,
+    /// Who gave some of it.
+    pub(super) givers: BTreeSet<UserName>,
     pub(super) file: Manifest,
     pub(super) folder: PathBuf,
     pub(super) stop: CancellationToken,
@@ -88,13 +98,23 @@ enum Share {
     Later(TransferError),
     /// This holder is not asked again.
     No(TransferError),
+    /// The owner says that this file is not to be had.
+    End(TransferError),
+}
+
+/// What became of one holder's share.
+struct Ended {
+    holder: Holder,
+    /// Some of the file came from them.
+    gave: bool,
+    share: Share,
 }
 
 impl Fetch {
     /// Fetches, and tells the host what became of it.
     pub(super) async fn run(self) {
         let (shared, n) = (Arc::clone(&self.shared), self.n);
-        let owner = self.holders.first().map(|holder| holder.owner.clone());
+        let owner = self.owner.0.clone();
         let size = self.file.size;
         let stop = self.stop.clone();
         let fetched = tokio::select! {
@@ -103,10 +123,10 @@ impl Fetch {
         };
         shared.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&n);
         shared
-            .tell_surely(match (fetched, owner) {
-                (Some(Ok(path)), Some(owner)) => TransferEvent::Fetched { n, owner, path, size },
-                (Some(Err(error)), _) => TransferEvent::Failed { n, error },
-                _ => {
+            .tell_surely(match fetched {
+                Some(Ok((path, givers))) => TransferEvent::Fetched { n, owner, givers, path, size },
+                Some(Err(error)) => TransferEvent::Failed { n, error },
+                None => {
                     let reason = "it was stopped".to_owned();
                     TransferEvent::Failed { n, error: TransferError::BrokenOff { reason } }
                 }
@@ -114,7 +134,8 @@ impl Fetch {
             .await;
     }
 
-    async fn rounds(mut self) -> Result<PathBuf, TransferError> {
+    /// Fetches round by round. Returns where the file is, and who gave it.
+    async fn rounds(mut self) -> Result<(PathBuf, BTreeSet<UserName>), TransferError> {
         let (folder, file) = (self.folder.clone(), self.file.clone());
         let part = aside(move || {
             std::fs::create_dir_all(&folder)
@@ -153,7 +174,7 @@ impl Fetch {
         }
         let whole = part.lock().unwrap_or_else(PoisonError::into_inner).take();
         let whole = whole.ok_or_else(|| TransferError::Internal("no part".to_owned()))?;
-        Ok(aside(move || whole.finish()).await??.path)
+        Ok((aside(move || whole.finish()).await??.path, self.givers))
     }
 
     /// Asks every holder for a share of what is missing. `is_going_on` says whether some of it came
@@ -165,53 +186,91 @@ impl Fetch {
     ) -> Result<Option<TransferError>, TransferError> {
         let asked: Vec<Holder> = self.holders.iter().take(HOLDERS_MAX).cloned().collect();
         let mut shares: VecDeque<_> = with(part, |part| part.split(asked.len()))?.into();
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut later) = (JoinSet::new(), Vec::new());
+        let granted = CancellationToken::new();
         for holder in asked {
             let Some(parts) = shares.pop_front() else { break };
+            let is_owner = (&holder.owner, holder.offer) == (&self.owner.0, self.owner.1);
             let task = Task {
                 shared: Arc::clone(&self.shared),
                 n: self.n,
                 holder,
+                granted: is_owner.then(|| granted.clone()),
                 parts,
                 file: self.file.clone(),
                 part: Arc::clone(part),
+                gave: Arc::default(),
                 is_going_on,
             };
-            tasks.spawn(task.run());
+            if is_owner { drop(tasks.spawn(task.run())) } else { later.push(task) }
+        }
+        if self.may_others_give || tasks.is_empty() {
+            later.drain(..).for_each(|task| drop(tasks.spawn(task.run())));
         }
         let mut refused = None;
-        let (mut at, mut bytes) = (Instant::now(), with(part, done)?);
-        let mut told = None;
+        let mut pace = Pace { at: Instant::now(), bytes: with(part, done)?, told: None };
         loop {
             let ended = tokio::select! {
                 ended = tasks.join_next() => ended,
+                () = granted.cancelled(), if !later.is_empty() => {
+                    self.may_others_give = true;
+                    later.drain(..).for_each(|task| drop(tasks.spawn(task.run())));
+                    continue;
+                }
                 () = sleep(PROGRESS_EVERY) => {
-                    let (now, done) = (Instant::now(), with(part, done)?);
-                    let rate = rate(done.saturating_sub(bytes), now - at);
-                    (at, bytes) = (now, done);
-                    let (n, size) = (self.n, self.file.size);
-                    // Who waits for hours for an owner is not told five times a second.
-                    if told.replace((done, rate)) != Some((done, rate)) {
-                        self.shared.tell(TransferEvent::Progress { n, done, size, rate });
-                    }
+                    self.tell_progress(part, &mut pace)?;
                     continue;
                 }
             };
             let Some(ended) = ended else { break };
-            let (holder, share) =
-                ended.map_err(|error| TransferError::Internal(error.to_string()))?;
-            match share {
-                Share::Ended => {}
-                Share::Later(error) => refused = Some(error),
-                Share::No(error) => {
-                    let name = |holder: &Holder| (holder.owner.clone(), holder.offer);
-                    self.holders.retain(|other| name(other) != name(&holder));
-                    refused = Some(error);
-                }
+            let ended = ended.map_err(|error| TransferError::Internal(error.to_string()))?;
+            if let Some(error) = self.ended(ended)? {
+                refused = Some(error);
             }
+            // The owner was asked, and does not stop it.
+            later.drain(..).for_each(|task| drop(tasks.spawn(task.run())));
         }
         Ok(refused)
     }
+
+    /// Notes what became of one holder's share. An error ends the fetch; otherwise gives why the holder
+    /// said no.
+    fn ended(&mut self, ended: Ended) -> Result<Option<TransferError>, TransferError> {
+        let Ended { holder, gave, share } = ended;
+        if gave {
+            self.givers.insert(holder.owner.clone());
+        }
+        match share {
+            Share::Ended => Ok(None),
+            Share::Later(error) => Ok(Some(error)),
+            Share::No(error) => {
+                let name = |holder: &Holder| (holder.owner.clone(), holder.offer);
+                self.holders.retain(|other| name(other) != name(&holder));
+                Ok(Some(error))
+            }
+            Share::End(error) => Err(error),
+        }
+    }
+
+    fn tell_progress(&self, part: &SharedPart, pace: &mut Pace) -> Result<(), TransferError> {
+        let (now, done) = (Instant::now(), with(part, done)?);
+        let rate = rate(done.saturating_sub(pace.bytes), now - pace.at);
+        (pace.at, pace.bytes) = (now, done);
+        let (n, size) = (self.n, self.file.size);
+        // Who waits for hours for an owner is not told five times a second.
+        if pace.told.replace((done, rate)) != Some((done, rate)) {
+            self.shared.tell(TransferEvent::Progress { n, done, size, rate });
+        }
+        Ok(())
+    }
+}
+
+/// How fast it comes.
+struct Pace {
+    at: Instant,
+    bytes: u64,
+    /// What was told last.
+    told: Option<(u64, u64)>,
 }
 
 fn rate(bytes: u64, time: Duration) -> u64 {
@@ -236,28 +295,46 @@ struct Task {
     shared: Arc<Shared>,
     n: u32,
     holder: Holder,
+    /// Of the owner alone: cancelled when others may give too, because the owner gives, or is away.
+    granted: Option<CancellationToken>,
     parts: Vec<(u32, u32)>,
     file: Manifest,
     part: SharedPart,
+    /// Something came from this holder.
+    gave: Arc<AtomicBool>,
     is_going_on: bool,
 }
 
 impl Task {
-    async fn run(self) -> (Holder, Share) {
-        let holder = self.holder.clone();
+    async fn run(self) -> Ended {
+        let (holder, gave) = (self.holder.clone(), Arc::clone(&self.gave));
+        let is_owner = self.granted.is_some();
         let is_asked_again = self.is_going_on || self.shared.options.waits;
         let ended = self.ask_and_take().await;
         let share = match ended {
             Ok(()) | Err(TransferError::Offline | TransferError::Connect(_)) => Share::Ended,
             Err(error @ TransferError::OwnerAway { .. }) if is_asked_again => Share::Later(error),
+            Err(error @ (TransferError::OwnerRefuses { .. } | TransferError::Changed { .. }))
+                if is_owner =>
+            {
+                Share::End(error)
+            }
             Err(error) => Share::No(error),
         };
-        (holder, share)
+        Ended { holder, gave: gave.load(Ordering::Relaxed), share }
+    }
+
+    /// The owner gives it, or is away: others may give too.
+    fn grant(&self) {
+        if let Some(granted) = &self.granted {
+            granted.cancel();
+        }
     }
 
     async fn ask_and_take(self) -> Result<(), TransferError> {
         let copy = if self.holder.online { None } else { self.copy().await? };
         let (tid, key, parts) = if let Some(copy) = copy {
+            self.grant();
             (copy.tid, copy.key.0, self.parts.clone())
         } else {
             let (tid, key) = self.ask().await?;
@@ -267,7 +344,8 @@ impl Task {
         let from = self.holder.owner.clone();
         let first = RelayToHub::Take { tid, from, credit: CREDIT, parts };
         let lane = channel.begin(first).await.ok_or(TransferError::Offline)?;
-        let taking = Taking { lane, key: TransferKey::new(&key, &tid), part: self.part };
+        let (part, gave) = (self.part, self.gave);
+        let taking = Taking { lane, key: TransferKey::new(&key, &tid), part, gave };
         aside(move || taking.run()).await?
     }
 
@@ -289,8 +367,8 @@ impl Task {
 
     /// Asks the owner, and waits for the key.
     async fn ask(&self) -> Result<(Nonce16, [u8; 32]), TransferError> {
-        let owner = &self.holder.owner;
-        let cid = ConversationId::direct(&self.shared.me, owner).map_err(|_same| {
+        let owner = self.holder.owner.clone();
+        let cid = ConversationId::direct(&self.shared.me, &owner).map_err(|_same| {
             TransferError::Internal("a file of one's own is here already".to_owned())
         })?;
         let offer = self.holder.offer;
@@ -305,36 +383,39 @@ impl Task {
                 Ok(Some(event)) => event,
                 Ok(None) => return Err(TransferError::Offline),
                 Err(_late) if is_away => {
-                    return Err(TransferError::OwnerAway { owner: owner.clone() });
+                    return Err(TransferError::OwnerAway { owner });
                 }
-                Err(_late) => return Err(TransferError::OwnerSilent { owner: owner.clone() }),
+                Err(_late) => return Err(TransferError::OwnerSilent { owner }),
             };
             match event {
                 Event::Stored { kept: true, .. }
                     if !self.shared.options.waits && self.is_going_on =>
                 {
                     (until, is_away) = (Instant::now() + BACK_MAX, true);
+                    self.grant();
                 }
                 Event::Stored { kept: true, .. } if !self.shared.options.waits => {
-                    return Err(TransferError::OwnerAway { owner: owner.clone() });
+                    return Err(TransferError::OwnerAway { owner });
                 }
                 Event::Stored { kept: true, .. } => {
                     (until, is_away) = (Instant::now() + Duration::from_millis(WANT_MS), true);
+                    self.grant();
                     let why = format!("{owner} is away; the request waits for them");
                     self.shared.tell(TransferEvent::Waiting { n: self.n, why });
                 }
                 Event::Refused { code, reason, .. } => {
                     return Err(TransferError::Refused { code, reason });
                 }
-                Event::File { from, note, .. } if from == *owner => match note {
+                Event::File { from, note, .. } if from == owner => match note {
                     FileNote::Give { tid, key, file, .. } => {
                         if (file.root, file.size) != (self.file.root, self.file.size) {
-                            return Err(TransferError::Changed { owner: owner.clone() });
+                            return Err(TransferError::Changed { owner });
                         }
+                        self.grant();
                         return Ok((tid, key.0));
                     }
                     FileNote::Refuse { code, reason, .. } => {
-                        return Err(TransferError::Refused { code, reason });
+                        return Err(TransferError::OwnerRefuses { owner, code, reason });
                     }
                     _ => {}
                 },
@@ -349,6 +430,8 @@ pub(super) struct Taking {
     pub(super) lane: Lane,
     pub(super) key: TransferKey,
     pub(super) part: SharedPart,
+    /// Set when a chunk is kept.
+    pub(super) gave: Arc<AtomicBool>,
 }
 
 impl Taking {
@@ -366,6 +449,7 @@ impl Taking {
                         });
                         return Err(error.into());
                     }
+                    self.gave.store(true, Ordering::Relaxed);
                     taken += 1;
                     if taken == CREDIT / 2 {
                         taken = 0;
@@ -397,9 +481,9 @@ impl Taking {
 impl Shared {
     /// Begins to fetch a file of a list, from everybody there who offers the same. Returns its number.
     pub(super) fn fetch(self: &Arc<Self>, wanted: &Listed, list: &[Listed], folder: &Path) -> u32 {
-        let file = &wanted.details.file;
+        let file = &wanted.file;
         let same = |other: &&Listed| {
-            let theirs = &other.details.file;
+            let theirs = &other.file;
             (theirs.root, theirs.size) == (file.root, file.size)
                 && other.owner != self.me
                 && other.offer != wanted.offer
@@ -412,12 +496,15 @@ impl Shared {
         };
         // Those who are away are asked only where nobody is here.
         let (here, away): (Vec<_>, Vec<_>) = all.map(holder).partition(|holder| holder.online);
-        self.begin(if here.is_empty() { away } else { here }, file.clone(), folder)
+        let owner = (wanted.owner.clone(), wanted.offer);
+        self.begin(owner, if here.is_empty() { away } else { here }, file.clone(), folder)
     }
 
-    /// Begins to fetch a file from these holders. Returns its number.
+    /// Begins to fetch a file from these holders. `owner` is whose it is, with the offer that is wanted.
+    /// Returns its number.
     pub(super) fn begin(
         self: &Arc<Self>,
+        owner: (UserName, MessageId),
         holders: Vec<Holder>,
         file: Manifest,
         folder: &Path,
@@ -430,7 +517,18 @@ impl Shared {
             n
         };
         let (shared, folder) = (Arc::clone(self), folder.to_owned());
-        tokio::spawn(Fetch { shared, n, holders, file, folder, stop }.run());
+        let fetch = Fetch {
+            shared,
+            n,
+            owner,
+            holders,
+            may_others_give: false,
+            givers: BTreeSet::new(),
+            file,
+            folder,
+            stop,
+        };
+        tokio::spawn(fetch.run());
         n
     }
 }

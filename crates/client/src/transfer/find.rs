@@ -1,9 +1,13 @@
-//! Looking for files: the hub's list, as far as it can be read here.
+//! Looking for files: the hub's list, as far as it can be read here and was signed by whose it is.
 
 use std::collections::HashMap;
 
-use chat_endpoint::Event;
-use chat_protocol::file::catalogue::{Audience, Details, Found, IndexKey, Query, fold};
+use chat_endpoint::{Event, ListedOffer, OfferVerdict};
+use chat_protocol::b64::B64Vec;
+use chat_protocol::file::Manifest;
+use chat_protocol::file::catalogue::{
+    Audience, CatalogueError, Details, Found, IndexKey, Offer, Query, fold,
+};
 use chat_protocol::id::{MessageId, Nonce16};
 use chat_protocol::limits::{FIND_WORDS_MAX, INDEX_KEYS_MAX};
 use chat_protocol::name::UserName;
@@ -15,7 +19,10 @@ use super::{ANSWER_MAX, Shared, TransferError};
 /// Files that one question brings at most: more than anybody reads.
 pub(super) const FOUND_MAX: usize = 1_000;
 
-/// A file on somebody's list.
+/// Pages that one question takes at most, of which nothing may be shown: some 32,000 offers.
+const PAGES_MAX: usize = 1_024;
+
+/// A file on somebody's list; its owner has signed that.
 #[derive(Debug, Clone)]
 pub struct Listed {
     /// Whose it is.
@@ -26,8 +33,19 @@ pub struct Listed {
     pub offer: MessageId,
     /// Who may find it.
     pub audience: Audience,
-    /// Name, size, root and keywords, as the owner says.
-    pub details: Details,
+    /// The file, as the owner has signed it.
+    pub file: Manifest,
+    /// Keywords; of an offer to everybody the hub's word.
+    pub words: Vec<String>,
+}
+
+/// A file that is listed under the name of somebody who has not signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forged {
+    /// Under whose name.
+    pub owner: UserName,
+    /// Its name as it was listed; nothing where that cannot be read.
+    pub name: Option<String>,
 }
 
 /// What a question found.
@@ -37,6 +55,12 @@ pub struct Findings {
     pub files: Vec<Listed>,
     /// Files that were offered to this person's rooms before their owner's key came here.
     pub unreadable: usize,
+    /// What is not shown because its owner has not signed it.
+    pub forged: Vec<Forged>,
+    /// Copies that are not shown because newer ones of the same offers were seen before.
+    pub outdated: usize,
+    /// What is not shown because the key that signed it was revoked.
+    pub revoked: usize,
     /// There are more than are shown.
     pub more: bool,
 }
@@ -81,23 +105,57 @@ impl Shared {
         keys: &HashMap<(&str, &UserName), &IndexKey>,
         findings: &mut Findings,
     ) -> Result<(), TransferError> {
-        loop {
+        for _ in 0..PAGES_MAX {
             let (offers, more) = self.page(query.clone()).await?;
             query.after = offers.last().map(|found| (found.owner.clone(), found.offer.id));
-            for found in offers {
-                match read(found, keys) {
-                    Some(listed) => findings.files.push(listed),
-                    None => findings.unreadable += 1,
-                }
-            }
+            self.judge(offers, keys, findings).await?;
             if !more || query.after.is_none() {
                 return Ok(());
             }
             if findings.files.len() >= FOUND_MAX {
-                findings.more = true;
-                return Ok(());
+                break;
             }
         }
+        findings.more = true;
+        Ok(())
+    }
+
+    /// Sorts a page into what is shown and what is not.
+    async fn judge(
+        &self,
+        offers: Vec<Found>,
+        keys: &HashMap<(&str, &UserName), &IndexKey>,
+        findings: &mut Findings,
+    ) -> Result<(), TransferError> {
+        let (mut questions, mut readable) = (Vec::new(), Vec::new());
+        for Found { owner, online, offer } in offers {
+            let Some(Details { signed, words }) = open(&owner, &offer, keys) else {
+                findings.unreadable += 1;
+                continue;
+            };
+            let Offer { id, audience, .. } = offer;
+            questions.push(ListedOffer {
+                owner: owner.clone(),
+                audience: audience.clone(),
+                id,
+                signed,
+            });
+            readable.push((owner, online, id, audience, words));
+        }
+        let verdicts = self.check(questions).await?;
+        for ((owner, online, offer, audience, words), verdict) in readable.into_iter().zip(verdicts)
+        {
+            match verdict {
+                OfferVerdict::Good(header) => {
+                    let file = header.file();
+                    findings.files.push(Listed { owner, online, offer, audience, file, words });
+                }
+                OfferVerdict::Outdated => findings.outdated += 1,
+                OfferVerdict::Revoked => findings.revoked += 1,
+                OfferVerdict::Forged { name } => findings.forged.push(Forged { owner, name }),
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn page(&self, query: Query) -> Result<(Vec<Found>, bool), TransferError> {
@@ -125,13 +183,27 @@ fn opener(keys: &[Known]) -> HashMap<(&str, &UserName), &IndexKey> {
     keys.iter().map(|known| ((known.cid.as_str(), &known.owner), &known.key)).collect()
 }
 
-/// Reads one offer; nothing where its key is not known or it is not in order.
-fn read(found: Found, keys: &HashMap<(&str, &UserName), &IndexKey>) -> Option<Listed> {
-    let Found { owner, online, offer } = found;
-    offer.check().ok()?;
+/// The details of one offer; nothing where the key that opens them is not known. What is not in order
+/// has nothing signed in it.
+fn open(
+    owner: &UserName,
+    offer: &Offer,
+    keys: &HashMap<(&str, &UserName), &IndexKey>,
+) -> Option<Details> {
     let details = match &offer.audience {
-        Audience::Everybody => offer.open.clone()?,
-        Audience::Conversation(cid) => keys.get(&(cid.as_str(), &owner))?.open(&offer).ok()?,
+        Audience::Everybody => {
+            offer.check().and_then(|_| offer.open.clone().ok_or(CatalogueError::Form))
+        }
+        Audience::Conversation(cid) => keys.get(&(cid.as_str(), owner))?.open(offer),
     };
-    Some(Listed { owner, online, offer: offer.id, audience: offer.audience, details })
+    match details {
+        Ok(details) => Some(details),
+        // The owner has another key by now, and has not told it here yet.
+        Err(CatalogueError::Sealed) => None,
+        Err(_) => {
+            let signed = offer.open.as_ref().map(|details| details.signed.clone());
+            let signed = signed.unwrap_or(B64Vec(Vec::new()));
+            Some(Details { signed, words: Vec::new() })
+        }
+    }
 }

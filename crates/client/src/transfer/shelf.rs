@@ -1,7 +1,7 @@
 //! The shared folder and the hub's list, kept in step.
 //!
 //! ```text
-//! look: keyword.txt + files ─► what is shared ─ seal for rooms and persons ─► offers
+//! look: keyword.txt + files ─► what is shared ─ sign, seal for rooms and persons ─► offers
 //! compare with what the hub lists ─► SHARE: new and changed ones, ended ones
 //! ```
 //!
@@ -20,7 +20,7 @@ use chat_files::keywords::Scope;
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::files::FileNote;
 use chat_protocol::crypto::random;
-use chat_protocol::file::catalogue::{Audience, Details, IndexKey, Offer, Query};
+use chat_protocol::file::catalogue::{Audience, IndexKey, Offer, Query};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
@@ -31,6 +31,7 @@ use super::direct::For;
 use super::give::{self, FileAt, Givable};
 use super::keep::Keep;
 use super::newcomers::Rosters;
+use super::offers::{Makings, OnList, Wanted};
 use super::{ANSWER_MAX, Shared, TransferError, TransferEvent, aside, index};
 use crate::clock::now_ms;
 use crate::config::Recipient;
@@ -46,7 +47,7 @@ const EDIT_TRIES: u32 = 5;
 /// After a question that failed the list is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
 
-/// The row of offers that this home has put on the list.
+/// The row of offers that this home has put on the list, an [`OnList`].
 const LISTED_ROW: &str = "listed";
 
 /// The row of hashes, so that a start does not read every file.
@@ -244,8 +245,8 @@ struct Step {
     watch: Watch,
     /// Who was in the rooms when the hub was told.
     rosters: Rosters,
-    /// Sealed offers, so that the same details are not sealed anew at every look.
-    sealed: HashMap<MessageId, (Details, IndexKey, Offer)>,
+    /// The offers that were made of it.
+    made: Makings,
     /// What the hub lists, once it was asked.
     listed: Option<BTreeMap<MessageId, Offer>>,
 }
@@ -297,7 +298,7 @@ async fn one_step(
             listing: Listing::default(),
             watch: Watch::default(),
             rosters: Rosters::default(),
-            sealed: HashMap::new(),
+            made: Makings::default(),
             listed: None,
         }
     };
@@ -362,27 +363,29 @@ async fn tell_hub(
     now: &mut Step,
     changed: bool,
 ) -> Result<(), TransferError> {
-    let offers = offers(shared, now).await?;
-    let mine: BTreeSet<MessageId> = {
-        let keep = shared.keep.clone();
-        aside(move || keep.get(LISTED_ROW)).await??.unwrap_or_default()
-    };
+    let wanted = wanted(shared, &now.listing).await?;
+    let keep = shared.keep.clone();
+    let mut on_list: OnList = aside(move || keep.get(LISTED_ROW)).await??.unwrap_or_default();
     let listed = match now.listed.take() {
         Some(listed) => listed,
-        None => shared.listed_at_hub().await?,
+        None => {
+            let listed = shared.listed_at_hub().await?;
+            now.made = shared.take_over(&wanted, &listed, &on_list).await?;
+            listed
+        }
     };
-    let missing: Vec<Offer> = offers
-        .values()
-        .filter(|offer| !listed.get(&offer.id).is_some_and(|there| is_same(now, there, offer)))
-        .cloned()
-        .collect();
-    let ended: Vec<MessageId> =
-        mine.iter().filter(|id| !offers.contains_key(id)).copied().collect();
+    let unmade = now.made.missing(&wanted);
+    let ended = on_list.ended(&wanted);
+    let ts = on_list.sign(&unmade, now_ms());
     // Remembered before the hub hears of it: a crash between the two must not leave an offer behind.
-    let all: BTreeSet<MessageId> = mine.union(&offers.keys().copied().collect()).copied().collect();
-    shared.remember(all).await?;
+    shared.remember(&on_list).await?;
+    shared.make(&mut now.made, unmade, ts).await?;
+    let offers = now.made.offers(&wanted);
+    let is_missing = |offer: &&Offer| listed.get(&offer.id) != Some(offer);
+    let missing: Vec<Offer> = offers.values().filter(is_missing).cloned().collect();
     shared.announce(&missing, &ended).await?;
-    shared.remember(offers.keys().copied().collect()).await?;
+    on_list.forget(&ended);
+    shared.remember(&on_list).await?;
     let (offered, gone) = (missing.len(), ended.len());
     now.listed = Some(offers);
     if changed || offered > 0 || gone > 0 {
@@ -392,47 +395,25 @@ async fn tell_hub(
     Ok(())
 }
 
-/// Whether the hub lists an offer as it is: sealed ones are sealed anew by each process.
-fn is_same(now: &Step, there: &Offer, offer: &Offer) -> bool {
-    if offer.sealed.is_none() || there == offer {
-        return there == offer;
-    }
-    let Some((details, key, _)) = now.sealed.get(&offer.id) else { return false };
-    there.tokens == offer.tokens && key.open(there).as_ref() == Ok(details)
-}
-
-/// The offers that the folder makes, sealed for those who may find them.
-async fn offers(
-    shared: &Arc<Shared>,
-    now: &mut Step,
-) -> Result<BTreeMap<MessageId, Offer>, TransferError> {
+/// What of the folder is to stand on the list, with the keys of those who may find it.
+async fn wanted(shared: &Arc<Shared>, listing: &Listing) -> Result<Vec<Wanted>, TransferError> {
     let mut keys: BTreeMap<ConversationId, Option<IndexKey>> = BTreeMap::new();
-    let mut offers = BTreeMap::new();
-    for of in &now.listing.shared {
-        let offer = match &of.audience {
-            Audience::Everybody => Offer::open(of.id, of.details.clone()),
+    let mut wanted = Vec::new();
+    for of in &listing.shared {
+        let key = match &of.audience {
+            Audience::Everybody => None,
             Audience::Conversation(cid) => {
                 if !keys.contains_key(cid) {
                     keys.insert(cid.clone(), shared.index_key(cid).await?);
                 }
                 // One is no member of that room, or there is none.
                 let Some(Some(key)) = keys.get(cid) else { continue };
-                match now.sealed.get(&of.id) {
-                    Some((details, with, offer)) if *details == of.details && with == key => {
-                        offer.clone()
-                    }
-                    _ => {
-                        let offer = key.seal(of.id, cid.clone(), &of.details, random());
-                        let row = (of.details.clone(), key.clone(), offer.clone());
-                        now.sealed.insert(of.id, row);
-                        offer
-                    }
-                }
+                Some(key.clone())
             }
         };
-        offers.insert(of.id, offer);
+        wanted.push(Wanted { of: of.clone(), key });
     }
-    Ok(offers)
+    Ok(wanted)
 }
 
 impl Shared {
@@ -499,8 +480,8 @@ impl Shared {
         }
     }
 
-    async fn remember(&self, listed: BTreeSet<MessageId>) -> Result<(), TransferError> {
-        let keep = self.keep.clone();
-        Ok(aside(move || keep.put(LISTED_ROW, &listed)).await??)
+    async fn remember(&self, on_list: &OnList) -> Result<(), TransferError> {
+        let (keep, on_list) = (self.keep.clone(), on_list.clone());
+        Ok(aside(move || keep.put(LISTED_ROW, &on_list)).await??)
     }
 }

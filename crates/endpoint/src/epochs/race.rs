@@ -40,7 +40,7 @@ impl Endpoint {
     }
 
     /// An epoch has come: the next one is another race.
-    pub(super) fn race_is_over(&mut self, cid: &ConversationId) {
+    pub(crate) fn race_is_over(&mut self, cid: &ConversationId) {
         self.link.race_until.remove(cid);
         self.epoch_is_contested(cid);
     }

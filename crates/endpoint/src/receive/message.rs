@@ -1,22 +1,23 @@
 //! One message: whether it belongs where it was sent, who signed it, what stands in it, and whether it is
 //! the next one of its sender.
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::{self, Content, FeedCopy};
+use chat_protocol::envelope;
 use chat_protocol::frame::Delivery;
 use chat_protocol::header::{MessageHeader, Recipient};
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::Digest;
 use chat_protocol::name::{RoomName, UserName};
 use chat_protocol::ratchet::{ChainError, MessageKey};
-use chat_protocol::tag::{Address, Tag, label};
-use chat_protocol::{code, envelope};
+use chat_protocol::tag::{Address, label};
 
 use super::Received;
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
 use crate::heal::ChainName;
 use crate::people::Signer;
-use crate::state::{chain_key, received_key};
+use crate::state::chain_key;
+use crate::views::Voice;
 
 /// A message whose signature was verified and that was opened.
 pub(crate) struct Opened<'a> {
@@ -73,23 +74,22 @@ impl Endpoint {
         }
         let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
             if self.is_received(delivery, header) {
-                self.owe(now_ms, header, delivery.frame.digest(label::MSG), true);
+                self.owe_again(now_ms, header, delivery.frame.digest(label::MSG), true);
                 return Received::Done;
+            }
+            if self.state.is_gone(&header.e) {
+                let reason = "its epoch is too long ago; this device does not open it any more";
+                return self.unreadable(now_ms, delivery, header, reason);
             }
             // Whose it is shows in the view, which a key would have brought up to date.
             if !self.has_known(&header.cid, &header.from) && self.view_is_on_its_way(&header.cid) {
                 return Received::NeedsView;
             }
-            self.want_strange(now_ms, delivery, header);
-            return self.unreadable(
-                now_ms,
-                delivery,
-                header,
-                "its epoch was not given to this device",
-            );
+            return self.on_strange(now_ms, delivery, header, asked);
         };
         let line =
             epoch.list.position(&header.from, &header.sk).filter(|_| epoch.cid == header.cid);
+        let place = epoch.place;
         let Some(line) = line else {
             return self.unreadable(now_ms, delivery, header, "its sender is not in its epoch");
         };
@@ -103,18 +103,56 @@ impl Endpoint {
             return Received::NeedsSender;
         }
         let digest = delivery.frame.digest(label::MSG);
+        if !self.is_by_sender(delivery, header, &signer) {
+            return self.unreadable(now_ms, delivery, header, "its signature is not valid");
+        }
+        let (cid, from) = (&header.cid, &header.from);
+        if self.voice(cid, from, place, delivery.position) == Voice::Silenced {
+            self.silenced(cid, from);
+            return self.unreadable(now_ms, delivery, header, "its sender was no member any more");
+        }
+        self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
+        let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
+        self.open_message(now_ms, &opened, line)
+    }
+
+    /// Whether a message was signed by this key; if not, that marks this frame, and nothing that
+    /// stands in its header counts (rule R39).
+    fn is_by_sender(
+        &mut self,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        signer: &Signer,
+    ) -> bool {
         let verified =
             delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
         if verified.is_err() {
             self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
-            // Somebody has changed it on its way, or made it up: its sender knows.
-            if self.receiving(header) == Some(true) {
-                self.want(now_ms, ChainName::of(header), vec![header.n], false);
-            }
-            return self.unreadable(now_ms, delivery, header, "its signature is not valid");
         }
-        let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
-        self.open_message(now_ms, &opened, line)
+        verified.is_ok()
+    }
+
+    /// A message in an epoch whose key this device has not: what is missing is asked for once it is
+    /// certain whose message it is.
+    fn on_strange(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        asked: bool,
+    ) -> Received {
+        let mut reason = "its epoch was not given to this device";
+        if self.has_known(&header.cid, &header.from) {
+            match self.people.signer(&header.from, &header.sk).cloned() {
+                Some(signer) if self.is_by_sender(delivery, header, &signer) => {
+                    self.want_strange(now_ms, delivery, header);
+                }
+                Some(_) => reason = "its signature is not valid",
+                None if !asked => return Received::NeedsSender,
+                None => reason = "its sender's key is not to be had",
+            }
+        }
+        self.unreadable(now_ms, delivery, header, reason)
     }
 
     /// From the chain on: whatever comes out, the chain has moved.
@@ -167,9 +205,15 @@ impl Endpoint {
             });
         let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
         match place {
-            Some(place) => self.check_chain(now_ms, (header, delivery.position), place, &notes),
+            Some(place) => {
+                if content.is_ok() {
+                    self.check_first(header, &notes);
+                }
+                self.check_chain(now_ms, (header, delivery.position), place, &notes);
+            }
             None => self.check_strange_chain(now_ms, (header, delivery.position), &notes),
         }
+        self.note_disowned(now_ms, header, &notes);
         let (content, _) = match content {
             Ok(content) => content,
             Err(reason) => {
@@ -184,7 +228,7 @@ impl Endpoint {
         });
         self.filled(&ChainName::of(header), header.n);
         let is_shown = self.is_other_copy_shown(header, &content);
-        if self.remember_received(header, *digest) && !is_shown {
+        if self.state.remember(header, *digest) && !is_shown {
             self.deliver(now_ms, opened, content, message_key);
         }
         self.owe(now_ms, header, *digest, true);
@@ -193,17 +237,16 @@ impl Endpoint {
 
     /// Whether this very frame was shown before.
     fn is_received(&self, delivery: &Delivery, header: &MessageHeader) -> bool {
-        let key = received_key(&header.cid, &header.from, &header.id);
-        let known = self.state.received.get(&key);
-        known.is_some_and(|known| known.0 == delivery.frame.digest(label::MSG).0)
+        let known = self.state.received(&header.cid, &header.from, &header.id);
+        known.is_some_and(|known| known == delivery.frame.digest(label::MSG))
     }
 
     /// A frame whose counter was used: the same frame again only needs its receipt again.
     fn replayed(&mut self, now_ms: u64, opened: &Opened<'_>) -> Received {
         let Opened { header, digest, .. } = opened;
-        let key = received_key(&header.cid, &header.from, &header.id);
-        if self.state.received.get(&key).is_some_and(|known| known.0 == digest.0) {
-            self.owe(now_ms, header, *digest, true);
+        let known = self.state.received(&header.cid, &header.from, &header.id);
+        if known.is_some_and(|known| known == *digest) {
+            self.owe_again(now_ms, header, *digest, true);
         } else {
             self.trace_received(&opened.delivery.frame, || "refused: its counter was used".into());
             self.alarm(Alarm::Replay, &header.from, "a message came a second time");
@@ -236,25 +279,11 @@ impl Endpoint {
                 hub_ms: delivery.hub_ms,
             }),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
+            Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
-            Content::Started { re } if self.is_ours(&re, opened) => {
-                self.tell(Event::Started { re, by });
-            }
-            Content::Output { re, stream, data } if self.is_ours(&re, opened) => {
-                self.tell(Event::output(re, stream, data));
-            }
-            Content::Outcome(outcome) if self.is_ours(&outcome.re, opened) => {
-                if outcome.code == code::STALE {
-                    self.link.targets.remove(&by);
-                }
-                self.tell(Event::ended(outcome, by, header.t == Tag::Ack));
-            }
-            // Another device of this person has asked.
-            Content::Started { .. } | Content::Output { .. } | Content::Outcome(_)
-                if self.has_sibling_in(&header.e) => {}
             Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
-                self.alarm(Alarm::Replay, &by, "an answer to a command that was not asked of them");
+                self.on_reply(opened, content);
             }
         }
     }
@@ -271,8 +300,12 @@ impl Endpoint {
             Hand::Healed(by) => (Some(by), None),
             Hand::Granted(by) => (None, Some(by)),
         };
+        let is_gone = *hand == Hand::Log
+            && !header.cid.is_direct()
+            && !self.people_of(&header.cid).contains(&header.from);
         self.tell(Event::Message {
             frame: self.keep(opened, key),
+            gone: is_gone,
             id: header.id,
             cid: header.cid.clone(),
             tag: header.t,
@@ -298,15 +331,10 @@ impl Endpoint {
                 sk: header.sk,
                 n: header.n,
                 digest: *digest,
-                key: B64Array(**key),
+                key: key.clone(),
                 frame: B64Vec(delivery.frame.bytes().to_vec()),
             })
         })
-    }
-
-    /// Whether an answer is to a command of ours, by the one it was for.
-    fn is_ours(&self, re: &MessageId, opened: &Opened<'_>) -> bool {
-        self.state.recipients(re).contains(&opened.header.from)
     }
 
     /// A message that cannot be read is shown as such, and its sender is told (rule R8).
@@ -321,7 +349,7 @@ impl Endpoint {
         let digest = delivery.frame.digest(label::MSG);
         let (cid, from) = (header.cid.clone(), header.from.clone());
         self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });
-        self.owe(now_ms, header, digest, false);
+        self.owe_again(now_ms, header, digest, false);
         Received::Done
     }
 }

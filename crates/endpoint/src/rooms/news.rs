@@ -2,8 +2,8 @@
 //! when it has verified.
 
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::hub::{ClientToHub, Head};
-use chat_protocol::id::KeyId;
+use chat_protocol::hub::Head;
+use chat_protocol::id::{Digest, KeyId};
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
@@ -23,14 +23,7 @@ pub struct Roster {
 impl Endpoint {
     /// Asks which rooms there are; answered by [`Event::Rooms`], page after page.
     pub fn rooms(&mut self) {
-        let id = self.request(Request::Rooms);
-        self.text(&ClientToHub::Rooms { id, after: None });
-    }
-
-    /// A further page of rooms.
-    pub(crate) fn more_rooms(&mut self, after: RoomName) {
-        let id = self.request(Request::Rooms);
-        self.text(&ClientToHub::Rooms { id, after: Some(after) });
+        self.ask_page(Request::Rooms { after: None });
     }
 
     /// Who is in a room by the verified view; nothing where no view was ever fetched.
@@ -54,9 +47,13 @@ impl Endpoint {
 
     /// The hub says that chains have grown. Those of rooms that were created are fetched at once:
     /// so who was let in or put out learns of it, and who comes and goes is shown.
-    pub(crate) fn on_heads(&mut self, heads: Vec<Head>) {
+    pub(crate) fn on_heads(&mut self, now_ms: u64, heads: Vec<Head>) {
         for head in heads {
             self.note_head(&head);
+            if !self.link.heads.contains_key(&head.cid) {
+                continue;
+            }
+            self.suspect(now_ms, &head.cid);
             self.follow(&head.cid);
             self.link.dirty.insert(head.cid);
         }
@@ -64,16 +61,25 @@ impl Endpoint {
 
     /// After a sign-in: rooms whose chain has grown, and rooms that the hub does not list although
     /// this user is in them by the view. Of those only the chain tells.
-    pub(crate) fn follow_all(&mut self) {
-        let mut rooms: Vec<ConversationId> = self.link.heads.keys().cloned().collect();
+    pub(crate) fn follow_all(&mut self, now_ms: u64) {
+        let rooms: Vec<ConversationId> = self.link.heads.keys().cloned().collect();
         let me = &self.device.user;
         let unlisted =
             self.state.rooms.iter().map(|(_, room)| room).filter(|room| {
                 room.contains(me) && !self.link.heads.contains_key(room.conversation())
             });
-        rooms.extend(unlisted.map(|room| room.conversation().clone()));
+        let unlisted: Vec<ConversationId> =
+            unlisted.map(|room| room.conversation().clone()).collect();
         for cid in rooms {
             self.follow(&cid);
+        }
+        for cid in unlisted {
+            self.follow(&cid);
+            if !cid.is_feed() {
+                // Either this user was taken out, which the chain then says, or the room is forgotten.
+                let pm = Digest::ZERO;
+                self.note_hub_head(now_ms, &Head { cid, mg: 0, pm, epoch: None });
+            }
         }
     }
 

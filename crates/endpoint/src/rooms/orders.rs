@@ -1,6 +1,8 @@
 //! What this user asks for in a room: each is one link of the chain, signed against the verified
 //! view, and signed again when another link came first (rule R2).
 
+use bytes::Bytes;
+use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::frame::Unsigned;
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
@@ -18,6 +20,7 @@ use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Event, MemberChange};
 use crate::limits::ORDER_FUTILE_MAX;
 use crate::trust::untrusted;
+use crate::views::KeptLink;
 
 /// What somebody can do in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +128,8 @@ pub(crate) struct RoomOrder {
     pub(super) has_view: bool,
     /// The link that is under way, and its digest.
     pub(super) flying: Option<(MemberHeader, Digest)>,
+    /// That link as it was signed.
+    pub(crate) signed: Option<Bytes>,
     /// The topic, or how long messages are kept, is under way.
     is_asked: bool,
     /// The request for the keys of whom it is about.
@@ -144,6 +149,7 @@ impl RoomOrder {
             action,
             has_view: false,
             flying: None,
+            signed: None,
             is_asked: false,
             keys: None,
             was_sent: false,
@@ -249,7 +255,7 @@ impl Endpoint {
             return;
         }
         if let Some((code, reason)) = self.order_problem(&room, &order.action, ik) {
-            self.refuse_order(&id, code, &reason);
+            self.refuse_order(&id, code, &reason, false);
             return;
         }
         let Some(ik) = ik else { return };
@@ -265,7 +271,7 @@ impl Endpoint {
                 })
             });
         if let Some(reason) = problem {
-            self.refuse_order(&id, code::NOT_ALLOWED, &reason);
+            self.refuse_order(&id, code::NOT_ALLOWED, &reason, false);
             return;
         }
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
@@ -274,7 +280,7 @@ impl Endpoint {
             order.flying = Some((header, frame.digest()));
         }
         self.order_was_sent(&id);
-        self.sign(Slot::Plain, frame, Vec::new());
+        self.sign(Slot::Link(id), frame, Vec::new());
     }
 
     fn link_header(
@@ -350,6 +356,11 @@ impl Endpoint {
         // A refresh may have brought it already.
         if room.next() == header.mg && room.head() == header.pm {
             room.apply(&header, digest);
+            let signed = self.orders.get(&id).and_then(|order| order.signed.clone());
+            let frame = signed.map(|frame| B64Vec(frame.to_vec()));
+            let link = KeptLink { digest, by: header.from.clone(), frame };
+            self.keep_link(&header.cid, header.mg, link);
+            self.hub_has_shown(&header.cid);
         }
         self.link.links_lost.remove(&header.cid);
         self.order_done(&id, Some(position));
@@ -365,14 +376,14 @@ impl Endpoint {
         reason: &str,
     ) -> bool {
         if self.orders.get(answered).is_some_and(|order| order.is_asked) {
-            self.refuse_order(answered, code, reason);
+            self.refuse_order(answered, code, reason, true);
             return true;
         }
         let Some((id, header, _)) = self.order_of(answered) else { return false };
         if code == code::MEMBERS {
             self.order_was_late(now_ms, id, &header);
         } else {
-            self.refuse_order(&id, code, reason);
+            self.refuse_order(&id, code, reason, true);
         }
         true
     }
@@ -394,7 +405,7 @@ impl Endpoint {
     }
 
     /// Whether a link is one that an order here is waiting for.
-    pub(super) fn is_flying(&self, link: &MessageId) -> bool {
+    pub(crate) fn is_flying(&self, link: &MessageId) -> bool {
         self.order_of(link).is_some()
     }
 
@@ -427,11 +438,11 @@ impl Endpoint {
     }
 
     /// Ends what was asked for in a room, with the reason.
-    pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str) {
+    pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str, by_hub: bool) {
         if let Some(order) = self.end_order(id) {
             self.link.dirty.insert(order.cid);
-            let (code, reason) = (code.to_owned(), reason.to_owned());
-            self.tell(Event::Refused { id: *id, code, reason });
+            let (id, code, reason) = (*id, code.to_owned(), reason.to_owned());
+            self.tell(Event::Refused { id, code, reason, by_hub, may_start_until_ms: None });
         }
     }
 
@@ -444,7 +455,7 @@ impl Endpoint {
         let ids: Vec<MessageId> =
             self.orders.iter().filter(|(_, order)| order.cid == *cid).map(|(id, _)| *id).collect();
         for id in ids {
-            self.refuse_order(&id, code, reason);
+            self.refuse_order(&id, code, reason, true);
         }
         self.refuse_drafts(cid, code, reason);
     }

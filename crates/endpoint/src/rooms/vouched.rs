@@ -11,6 +11,7 @@
 
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberHeader, MemberOperation};
+use chat_protocol::members::Membership;
 use chat_protocol::tag::label;
 
 use super::header;
@@ -26,6 +27,7 @@ impl Endpoint {
     /// behind it.
     pub(super) fn link_signer(
         &mut self,
+        room: &Membership,
         link: &MemberHeader,
         frame: &RawFrame,
         later: &[RawFrame],
@@ -36,7 +38,7 @@ impl Endpoint {
             .verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
             .map_err(|error| error.to_string())?;
         let is_revoked = self.people.signer(&link.from, &link.sk).is_none();
-        if is_revoked && !concerns_signer_only(link) && !self.is_vouched(link, frame, later) {
+        if is_revoked && !concerns_signer_only(link) && !self.is_vouched(room, link, frame, later) {
             let reason = "a link by a key that was revoked, on which no admin has built; \
                 they must say it again";
             return Err(reason.to_owned());
@@ -45,11 +47,17 @@ impl Endpoint {
     }
 
     /// Whether somebody who needed no such link to do so has built on this one.
-    fn is_vouched(&mut self, link: &MemberHeader, frame: &RawFrame, later: &[RawFrame]) -> bool {
+    fn is_vouched(
+        &mut self,
+        room: &Membership,
+        link: &MemberHeader,
+        frame: &RawFrame,
+        later: &[RawFrame],
+    ) -> bool {
         let mut before = frame.digest(label::MEMBER);
         for frame in later.iter().take(VOUCHING_LINKS_MAX) {
             let Some(next) = header(frame).filter(|next| next.pm == before) else { return false };
-            if self.may_vouch(link, &next) {
+            if self.may_vouch(room, link, &next) {
                 let signer = self.people.signer(&next.from, &next.sk).cloned();
                 let verified = signer.map(|signer| {
                     frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
@@ -63,10 +71,9 @@ impl Endpoint {
         false
     }
 
-    fn may_vouch(&self, link: &MemberHeader, next: &MemberHeader) -> bool {
+    fn may_vouch(&self, room: &Membership, link: &MemberHeader, next: &MemberHeader) -> bool {
         let Some(signer) = self.people.signer(&next.from, &next.sk) else { return false };
-        let room = self.state.rooms.get(link.cid.as_str());
-        let member = room.and_then(|room| room.members().get(&next.from));
+        let member = room.members().get(&next.from);
         let is_admin = member.is_some_and(|member| member.admin && member.ik == signer.identity);
         is_admin || next.from == link.from
     }

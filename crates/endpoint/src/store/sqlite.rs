@@ -61,6 +61,8 @@ impl SqliteStore {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // What is deleted is overwritten: names of rows are in clear, and a home is copied as a whole.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         schema::migrate(&connection)?;
         let token_key = Zeroizing::new(hmac_sha256(&*key, &[TOKEN_LABEL]));
         let mut store = Self { connection, path: path.to_owned(), key, token_key, seen: 0 };
@@ -214,6 +216,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_deleted_is_gone_from_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("home.db");
+        let mut store = SqliteStore::open(&path, Zeroizing::new([7; 32])).unwrap();
+        let name = "pin/somebody-i-knew";
+        store.put(name, b"key".to_vec()).unwrap();
+        store.begin().unwrap();
+        store.commit(&[Change { key: name.into(), value: None }]).unwrap();
+        // The last one to close writes everything to the file.
+        drop(store);
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(name.len()).any(|window| window == name.as_bytes()));
+    }
+
+    #[test]
     fn a_database_of_the_first_version_gets_the_history_and_keeps_its_rows() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("home.db");
@@ -235,6 +252,16 @@ mod tests {
         assert_eq!(store.again().unwrap().get("host/x").unwrap().unwrap(), b"kept");
         store.connection().pragma_update(None, "user_version", 3).unwrap();
         assert!(matches!(open(), Err(StoreError::Version { got: 3 })));
+    }
+
+    #[test]
+    fn what_is_deleted_is_overwritten() {
+        let home = tempfile::tempdir().unwrap();
+        let key = Zeroizing::new([7; 32]);
+        let store = SqliteStore::open(&home.path().join("home.db"), key).unwrap();
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
+        let is_on = store.connection().pragma_query_value(None, "secure_delete", read).unwrap();
+        assert_eq!(is_on, 1);
     }
 
     #[test]

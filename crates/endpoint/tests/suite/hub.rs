@@ -19,7 +19,7 @@ use chat_endpoint::store::memory::MemoryStore;
 use chat_endpoint::{Device, Endpoint, Event, Rollback, Step, SystemRandom, Transmit};
 use chat_protocol::frame::{Delivery, RawFrame, Upload};
 use chat_protocol::handshake::{Counter, SignedIn};
-use chat_protocol::hub::{EpochHead, Head};
+use chat_protocol::hub::{EpochHead, Head, HubToClient};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::members::{MemberList, Membership};
@@ -129,6 +129,8 @@ pub(crate) struct TestHub {
     pub(crate) links_offered: usize,
     /// Epochs that were uploaded, those that lost the race included.
     pub(crate) epochs_offered: usize,
+    /// Times that it was told what it forgot.
+    pub(crate) reminders: usize,
     /// What receipts have named.
     pub(crate) receipts: Vec<(MessageId, Digest)>,
     /// Messages that were lost or refused.
@@ -136,6 +138,8 @@ pub(crate) struct TestHub {
     pub(crate) faults: Faults,
     /// Answers that are held back: to whom, about what.
     held: Vec<(usize, MessageId)>,
+    /// Answers about bundles that are held back.
+    held_bundles: Vec<(usize, HubToClient)>,
     /// Changes a frame before it is delivered.
     pub(crate) tamper: Option<Tamper>,
     /// What becomes of each delivery.
@@ -165,10 +169,12 @@ impl TestHub {
             seen: Vec::new(),
             links_offered: 0,
             epochs_offered: 0,
+            reminders: 0,
             receipts: Vec::new(),
             withheld: Vec::new(),
             faults: Faults::default(),
             held: Vec::new(),
+            held_bundles: Vec::new(),
             tamper: None,
             rule: None,
         }
@@ -356,6 +362,9 @@ impl TestHub {
                     wrap[9] ^= 1;
                 }
                 let wrap = Upload::Wraps { e, first, wraps: vec![wrap.into()] };
+                if intake::take_one(&mut self.faults.lose_wraps) {
+                    continue;
+                }
                 peer.inbox.push_back(Transmit::Binary(wrap.encode()));
             }
         }

@@ -2,6 +2,9 @@
 //! survives races, crashes and a hub that cheats.
 
 #[cfg(test)]
+mod bounds;
+mod commands;
+#[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod files;
@@ -12,6 +15,8 @@ mod healing;
 mod hub;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod offers;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
@@ -32,10 +37,11 @@ mod rules;
 mod siblings;
 #[cfg(test)]
 mod trace;
+mod views;
 
-use chat_endpoint::{Alarm, CommandOptions, Event};
+use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event};
 use chat_protocol::code;
-use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::content::OutputStream;
 
 use hub::{TestHub, lobby, name};
 
@@ -111,7 +117,8 @@ fn a_command_goes_there_and_its_output_and_outcome_come_back_in_order() {
     let (now, machine) = (hub.now, &mut hub.peers[1].endpoint);
     machine.report_started(now, &name("alice"), re);
     machine.report_output(now, &name("alice"), re, OutputStream::Stdout, b"hi\n".to_vec());
-    let outcome = Outcome { re, of, status: Some(3), code: "E_EXIT".into(), reason: "no".into() };
+    let outcome =
+        CommandEnd { re, of, status: Some(3), code: "E_EXIT".into(), reason: "no".into() };
     machine.report_outcome(now, &name("alice"), outcome);
     hub.run();
     let heard: Vec<&str> = hub.peers[0]
@@ -254,7 +261,7 @@ fn a_key_by_somebody_who_never_was_in_the_room_is_an_alarm_and_is_not_used() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     hub.forge_key("mallory", 0);
     hub.run();
-    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::BadChain, user, .. } if user.as_str() == "mallory");
+    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::NotAMember, user, .. } if user.as_str() == "mallory");
     assert_eq!(hub.count(0, alarm), 1);
     let now = hub.now;
     hub.peers[0].endpoint.say(now, &lobby(), "among ourselves").unwrap();

@@ -1,8 +1,7 @@
 //! What a connection that ends and a hub without room must not cost. Each of these was first shown
 //! by the simulation of the server's tests.
 
-use chat_endpoint::{CommandOptions, Event};
-use chat_protocol::content::Outcome;
+use chat_endpoint::{CommandEnd, CommandOptions, Event};
 
 use crate::hub::{TestHub, lobby, name};
 
@@ -83,7 +82,8 @@ fn an_outcome_that_the_hub_had_no_room_for_is_sent_again() {
     let (re, of) = commands.expect("the command has come");
     hub.faults.refuse = 1;
     let now = hub.now;
-    let outcome = Outcome { re, of, status: Some(0), code: String::new(), reason: String::new() };
+    let outcome =
+        CommandEnd { re, of, status: Some(0), code: String::new(), reason: String::new() };
     hub.peers[1].endpoint.report_outcome(now, &name("alice"), outcome);
     hub.run();
     let ended = |event: &Event| matches!(event, Event::Ended { re: of, ok: true, .. } if *of == re);

@@ -1,10 +1,11 @@
 //! Two devices of one person.
 
-use chat_endpoint::{CommandOptions, Event};
+use chat_endpoint::{CommandEnd, CommandOptions, Event};
 use chat_protocol::code;
-use chat_protocol::content::{Outcome, OutputStream};
-use chat_protocol::id::{Digest, Nonce16};
+use chat_protocol::content::OutputStream;
+use chat_protocol::id::Nonce16;
 
+use crate::commands::digest_of;
 use crate::hub::{TestHub, lobby, name};
 
 /// Nobody is troubled by what is not theirs.
@@ -77,10 +78,10 @@ fn a_command_is_for_the_device_that_is_the_agent() {
     let is_command = |event: &Event| matches!(event, Event::Command { .. });
     assert_eq!((hub.count(0, is_command), hub.count(machine, is_command)), (0, 1));
     assert_eq!(hub.count(1, |event| matches!(event, Event::Ended { .. })), 0, "nobody refused it");
-    let (of, status) = (Digest::ZERO, Some(0));
+    let (of, status) = (digest_of(&hub, machine, re), Some(0));
     let (code, reason) = (String::new(), String::new());
     let agent = &mut hub.peers[machine].endpoint;
-    agent.report_outcome(now, &name("bob"), Outcome { re, of, status, code, reason });
+    agent.report_outcome(now, &name("bob"), CommandEnd { re, of, status, code, reason });
     hub.run();
     assert_eq!(hub.count(1, |event| matches!(event, Event::Ended { ok: true, .. })), 1);
     assert_quiet(&hub);
@@ -95,12 +96,12 @@ fn answers_to_a_command_of_one_device_are_no_alarm_on_the_other() {
     let options = CommandOptions::default();
     let re = hub.peers[0].endpoint.run(now, &name("machine"), argv, options).expect("asked");
     hub.run();
+    let of = digest_of(&hub, 1, re);
     let machine = &mut hub.peers[1].endpoint;
     machine.report_started(now, &name("alice"), re);
     machine.report_output(now, &name("alice"), re, OutputStream::Stdout, b"x".to_vec());
-    let (of, status) = (Digest::ZERO, None);
-    let (code, reason) = (code::NO_AGENT.to_owned(), "no".to_owned());
-    machine.report_outcome(now, &name("alice"), Outcome { re, of, status, code, reason });
+    let (code, reason, status) = (code::NO_AGENT.to_owned(), "no".to_owned(), None);
+    machine.report_outcome(now, &name("alice"), CommandEnd { re, of, status, code, reason });
     hub.run();
     let is_heard = |event: &Event| {
         matches!(event, Event::Started { .. } | Event::Output { .. } | Event::Ended { .. })

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chat_exec::{
-    Agent, AgentConfig, CommandRequest, Exit, Namespaces, Policy, Report, RequestedLimits,
+    Agent, AgentConfig, CommandRequest, Exit, Namespaces, Order, Policy, Report, RequestedLimits,
     Requester, Stream,
 };
 use tempfile::TempDir;
@@ -68,12 +68,19 @@ impl Machine {
     }
 }
 
+/// The place of a command among alice's.
+pub(crate) fn order(no: u64, prev: Option<u64>) -> Order {
+    let signing_key = "S".repeat(22);
+    Order { signing_key, key_ends_at_ms: NOW_MS + 60_000, no, prev }
+}
+
 pub(crate) fn request(id: u8, argv: &[&str]) -> CommandRequest {
     CommandRequest {
         id: [id; 16],
         requester: alice(),
         argv: argv.iter().map(|&word| word.to_owned()).collect(),
         expires_at_ms: NOW_MS + 60_000,
+        order: order(u64::from(id), None),
         limits: RequestedLimits::default(),
     }
 }

@@ -3,6 +3,7 @@
 mod at_most_once;
 mod harness;
 mod limits;
+mod order;
 mod sandbox;
 mod unprivileged;
 mod who_may;

@@ -2,7 +2,7 @@
 
 use chat_exec::{Agent, AgentError, Exit, Policy, Requester};
 
-use crate::harness::{KEY, Machine, NOW_MS, alice, anything, ask, ask_at, request};
+use crate::harness::{KEY, Machine, NOW_MS, alice, anything, ask, ask_at, order, request};
 
 /// Goal: whatever the words contain, the program gets exactly those words. Method: every word of a
 /// corpus of shell and option syntax, printed back by `printf`.
@@ -170,6 +170,8 @@ async fn a_flood_of_one_requester_leaves_room_for_others() {
         let sleeps = (0..=chat_exec::limits::ADMITTED_PER_REQUESTER_MAX).map(|number| {
             let mut command = request(0, &["sleep", "300"]);
             command.id = u128::try_from(number).expect("small").to_be_bytes();
+            let number = u64::try_from(number).expect("small");
+            command.order = order(number, number.checked_sub(1));
             ask(&agent, command)
         });
         let mut sleeps: Vec<_> = sleeps.map(Box::pin).collect();
@@ -187,6 +189,7 @@ async fn a_flood_of_one_requester_leaves_room_for_others() {
         let mut command = request(1, &["true"]);
         command.requester =
             Requester { name: "bob".to_owned(), identity: "B".repeat(22), ..alice() };
+        command.order.signing_key = "T".repeat(22);
         let bob = ask(&agent, command);
         tokio::pin!(bob);
         std::future::poll_fn(|context| {

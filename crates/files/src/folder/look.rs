@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chat_beneath::{OpenError, OpenFile, RelativePath};
 use chat_protocol::file::Manifest;
-use chat_protocol::file::catalogue::{Audience, Details};
+use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::Digest;
 use chat_protocol::limits::OFFER_WORDS_MAX;
 use chat_protocol::sanitise;
@@ -206,9 +206,9 @@ impl Look {
         let file = named.name.names().last().unwrap_or_default().to_owned();
         for (audience, words) in &named.words {
             let file = Manifest { name: file.clone(), size: stamp.size, root };
-            let details = Details { file, words: words.clone() };
             let (audience, name) = (audience.clone(), named.name.clone());
-            self.listing.shared.push(Shared { id: NO_ID, audience, name, details });
+            let words = words.clone();
+            self.listing.shared.push(Shared { id: NO_ID, audience, name, file, words });
         }
         self.listing.seen.push((named.name.clone(), Some(stamp)));
         self.next += 1;

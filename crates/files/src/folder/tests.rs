@@ -61,7 +61,7 @@ fn what_is_named_and_there_is_offered_to_its_audience() {
     let mut offers: Vec<_> = listing
         .shared
         .iter()
-        .map(|s| (s.audience.to_string(), s.name.as_str(), s.details.words.join(" ")))
+        .map(|s| (s.audience.to_string(), s.name.as_str(), s.words.join(" ")))
         .collect();
     offers.sort();
     let expected = [
@@ -77,8 +77,8 @@ fn what_is_named_and_there_is_offered_to_its_audience() {
         ["keyword.txt, line 7, column 4: this section is of yourself; name another"]
     );
     for shared in &listing.shared {
-        assert_eq!(shared.details.check(), Ok(()));
-        assert_eq!(shared.details.file.name, shared.name.names().last().unwrap());
+        assert_eq!(shared.file.check(), Ok(()));
+        assert_eq!(shared.file.name, shared.name.names().last().unwrap());
     }
     assert_eq!((hashed, cache.len()), (16 + 16, 2), "once for each file, not for each offer");
 
@@ -232,7 +232,7 @@ fn files_are_shared_and_unshared_by_name() {
     assert_eq!(text(), "# mine\nw, a\n[room ops]\nx, \"sub/b, c\"\ny, \"sub/b, c\"\n");
     let (listing, ..) = look(&folder, Cache::default());
     let room = Audience::Conversation(ConversationId::parse("room:ops").unwrap());
-    assert!(listing.shared.iter().any(|s| s.audience == room && s.details.words == ["x", "y"]));
+    assert!(listing.shared.iter().any(|s| s.audience == room && s.words == ["x", "y"]));
     assert_eq!(folder.unshare("a", None, &[]).unwrap(), 1);
     assert_eq!(folder.unshare("sub/b, c", Some(&ops), &words(&["x"])).unwrap(), 1);
     assert_eq!(text(), "# mine\n[room ops]\ny, \"sub/b, c\"\n");

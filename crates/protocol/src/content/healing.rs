@@ -8,10 +8,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::b64::{B64Array, B64Vec};
+use crate::b64::B64Vec;
 use crate::id::{Digest, KeyId, MessageId};
-use crate::limits::{GRANT_ENTRIES_MAX, GRANT_LISTS_MAX, KEYREQ_COUNTERS_MAX};
+use crate::limits::{
+    GRANT_BUNDLES_BYTES_MAX, GRANT_ENTRIES_MAX, GRANT_LINKS_BYTES_MAX, GRANT_LISTS_MAX,
+    KEYREQ_COUNTERS_MAX,
+};
+use crate::members::Place;
 use crate::name::ConversationId;
+use crate::ratchet::MessageKey;
 
 /// Counters of one chain: KEYREQ asks for their frames, GRANT says that there are none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +57,7 @@ pub struct GrantEntry {
     /// SHA-256 of what the sender signed.
     pub tbs: Digest,
     /// The message key.
-    pub mk: B64Array<32>,
+    pub mk: MessageKey,
     /// The frame as it was signed; absent where the other side has it.
     #[serde(
         default,
@@ -74,6 +79,27 @@ impl std::fmt::Debug for GrantEntry {
     }
 }
 
+/// Links of a room's chain as they were signed, one after the other (rule R33).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkRun {
+    /// The room.
+    pub cid: ConversationId,
+    /// Number of the first one.
+    pub mg: u32,
+    /// The MEMBER frames.
+    pub frames: Vec<B64Vec>,
+}
+
+/// Asks for the links behind a place of a chain: the second form of KEYREQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRequest {
+    /// The room.
+    pub cid: ConversationId,
+    /// Where the chain of the asker ends.
+    pub place: Place,
+}
+
 /// What a GRANT hands over; at least one of the lists has an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grant {
@@ -83,17 +109,27 @@ pub struct Grant {
     pub burnt: Vec<Counters>,
     /// Counters of which the sender's device knows nothing, or nothing any more.
     pub none: Vec<Counters>,
+    /// Links that the other side lacks.
+    pub links: Vec<LinkRun>,
+    /// Bundles that verify them.
+    pub bundles: Vec<B64Vec>,
 }
 
 impl Grant {
     /// Whether all lists have a length and a form that they may have.
     pub fn is_valid(&self) -> bool {
-        let Self { entries, burnt, none } = self;
+        let Self { entries, burnt, none, links, bundles } = self;
         let lists = burnt.len() + none.len();
-        let filled = !entries.is_empty() || lists > 0;
+        let filled = !entries.is_empty() || lists > 0 || !links.is_empty() || !bundles.is_empty();
+        let bytes = |frames: &[B64Vec]| frames.iter().map(|frame| frame.0.len()).sum::<usize>();
+        let link_bytes: usize = links.iter().map(|run| bytes(&run.frames)).sum();
         filled
             && entries.len() <= GRANT_ENTRIES_MAX
             && lists <= GRANT_LISTS_MAX
+            && links.len() <= GRANT_LISTS_MAX
+            && links.iter().all(|run| !run.frames.is_empty())
+            && link_bytes <= GRANT_LINKS_BYTES_MAX
+            && bytes(bundles) <= GRANT_BUNDLES_BYTES_MAX
             && burnt.iter().chain(none).all(Counters::is_valid)
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files::FileNote;
-use super::healing::{Counters, Grant, GrantEntry};
+use super::healing::{Counters, Grant, GrantEntry, LinkRequest, LinkRun};
 use super::{
     ChainNotes, Command, Content, ContentError, FeedCopy, LastMessage, Outcome, OutputStream, cap,
     check_argv,
@@ -11,10 +11,13 @@ use super::{
 use crate::b64::B64Vec;
 use crate::id::{Digest, KeyId, MessageId, Nonce16};
 use crate::limits::{INTEGER_MAX, MESSAGE_TEXT_BYTES_MAX, PAD_BYTES};
+use crate::members::Place;
 use crate::name::{ConversationId, RoomName};
+use crate::strict;
 use crate::tag::Tag;
 
-/// Every key a plaintext may have; which of them must and may be there depends on the tag.
+/// Every key a plaintext may have; which of them must and may be there depends on the tag. Their order
+/// is that of every tag that has them.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Wire {
@@ -31,15 +34,21 @@ struct Wire {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     salt: Option<Nonce16>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     re: Option<MessageId>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     of: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    outs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     stream: Option<WireStream>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    no: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    prev: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     data: Option<B64Vec>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -62,6 +71,14 @@ struct Wire {
     burnt: Option<Vec<Counters>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     none: Option<Vec<Counters>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    links: Option<Vec<LinkRun>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    bundles: Option<Vec<B64Vec>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    mg: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pm: Option<Digest>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     void: Vec<(u32, Digest)>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -103,15 +120,16 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
         Content::Command(command) => {
             wire.argv = Some(command.argv);
             wire.salt = Some(command.salt);
+            (wire.no, wire.prev) = (Some(command.no), command.prev);
             wire.ms = command.time_max_ms;
             wire.bytes = command.output_max;
         }
-        Content::Started { re } => {
-            wire.re = Some(re);
+        Content::Started { re, no } => {
+            (wire.re, wire.no) = (Some(re), Some(no));
             wire.stream = Some(WireStream::Started);
         }
-        Content::Output { re, stream, data } => {
-            wire.re = Some(re);
+        Content::Output { re, stream, no, data } => {
+            (wire.re, wire.no) = (Some(re), Some(no));
             wire.stream = Some(match stream {
                 OutputStream::Stdout => WireStream::Stdout,
                 OutputStream::Stderr => WireStream::Stderr,
@@ -120,7 +138,7 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
         }
         Content::Outcome(outcome) => {
             wire.re = Some(outcome.re);
-            wire.of = Some(outcome.of);
+            (wire.of, wire.outs) = (Some(outcome.of), Some(outcome.outs));
             wire.st = outcome.status;
             wire.code = Some(outcome.code);
             wire.reason = Some(outcome.reason);
@@ -128,7 +146,12 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
         Content::KeyRequest(Counters { cid, e, sk, n }) => {
             (wire.cid, wire.e, wire.sk, wire.n) = (Some(cid), Some(e), Some(sk), Some(n));
         }
-        Content::Grant(Grant { entries, burnt, none }) => {
+        Content::LinkRequest(LinkRequest { cid, place }) => {
+            (wire.cid, wire.mg, wire.pm) = (Some(cid), Some(place.mg), Some(place.pm));
+        }
+        Content::Grant(Grant { entries, burnt, none, links, bundles }) => {
+            wire.links = Some(links).filter(|list| !list.is_empty());
+            wire.bundles = Some(bundles).filter(|list| !list.is_empty());
             wire.grant = Some(entries).filter(|list| !list.is_empty());
             wire.burnt = Some(burnt).filter(|list| !list.is_empty());
             wire.none = Some(none).filter(|list| !list.is_empty());
@@ -151,8 +174,7 @@ fn pad(mut json: Vec<u8>) -> Vec<u8> {
 /// Reads the plaintext of a message with this tag.
 pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), ContentError> {
     let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
-    let mut wire: Wire =
-        serde_json::from_slice(plaintext).map_err(|error| form(&error.to_string()))?;
+    let mut wire: Wire = strict::from_slice(plaintext).map_err(|error| form(&error.to_string()))?;
     let notes = ChainNotes { void: std::mem::take(&mut wire.void), last: wire.last.take() };
     wire.pad = None;
     let content = match tag {
@@ -178,10 +200,12 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
         Tag::Ack | Tag::Noack => Content::Outcome(Outcome {
             re: wire.re.take().ok_or_else(|| form("re is missing"))?,
             of: wire.of.take().ok_or_else(|| form("of is missing"))?,
+            outs: number(wire.outs.take()).ok_or_else(|| form("outs"))?,
             status: wire.st.take(),
             code: wire.code.take().unwrap_or_default(),
             reason: wire.reason.take().unwrap_or_default(),
         }),
+        Tag::Keyreq if wire.mg.is_some() => link_request(tag, &mut wire)?,
         Tag::Keyreq => {
             let counters = Counters {
                 cid: wire.cid.take().ok_or_else(|| form("cid is missing"))?,
@@ -197,15 +221,27 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
                 entries: wire.grant.take().unwrap_or_default(),
                 burnt: wire.burnt.take().unwrap_or_default(),
                 none: wire.none.take().unwrap_or_default(),
+                links: wire.links.take().unwrap_or_default(),
+                bundles: wire.bundles.take().unwrap_or_default(),
             };
             let valid = grant.is_valid();
             Content::Grant(Some(grant).filter(|_| valid).ok_or_else(|| form("a list's length"))?)
         }
-        Tag::File | Tag::Key | Tag::Member => return Err(form("this tag seals nothing")),
+        Tag::File | Tag::Offer | Tag::Key | Tag::Member => {
+            return Err(form("this tag seals nothing"));
+        }
     };
     // Whatever was not taken belongs to another tag: a reader that knows only this tag's keys
     // refuses it, so everybody does (rule R22).
     if wire == Wire::default() { Ok((content, notes)) } else { Err(form("a key of another tag")) }
+}
+
+fn link_request(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
+    let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
+    let cid = wire.cid.take().ok_or_else(|| form("cid is missing"))?;
+    let mg = wire.mg.take().ok_or_else(|| form("mg is missing"))?;
+    let pm = wire.pm.take().ok_or_else(|| form("pm is missing"))?;
+    Ok(Content::LinkRequest(LinkRequest { cid, place: Place { mg, pm } }))
 }
 
 fn text(text: String) -> Result<String, ContentError> {
@@ -217,17 +253,20 @@ fn output(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
     let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
     let re = wire.re.take().ok_or_else(|| form("re is missing"))?;
     let stream = wire.stream.take().ok_or_else(|| form("stream is missing"))?;
+    let no = number(wire.no.take()).ok_or_else(|| form("no"))?;
     let data = wire.data.take().map(|data| data.0);
-    match (stream, data) {
-        (WireStream::Started, None) => Ok(Content::Started { re }),
-        (WireStream::Stdout, Some(data)) => {
-            Ok(Content::Output { re, stream: OutputStream::Stdout, data })
-        }
-        (WireStream::Stderr, Some(data)) => {
-            Ok(Content::Output { re, stream: OutputStream::Stderr, data })
-        }
-        _ => Err(form("stream and data do not go together")),
-    }
+    let (stream, data) = match (stream, data) {
+        (WireStream::Started, None) => return Ok(Content::Started { re, no }),
+        (WireStream::Stdout, Some(data)) => (OutputStream::Stdout, data),
+        (WireStream::Stderr, Some(data)) => (OutputStream::Stderr, data),
+        _ => return Err(form("stream and data do not go together")),
+    };
+    Ok(Content::Output { re, stream, no, data })
+}
+
+/// A number that must be there, and that every reader knows exactly.
+fn number(value: Option<u64>) -> Option<u64> {
+    value.filter(|number| *number <= INTEGER_MAX)
 }
 
 fn command(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
@@ -237,11 +276,16 @@ fn command(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
     let command = Command {
         argv,
         salt: wire.salt.take().ok_or_else(|| missing("salt"))?,
+        no: number(wire.no.take()).ok_or_else(|| missing("no"))?,
+        prev: wire.prev.take(),
         time_max_ms: wire.ms.take(),
         output_max: wire.bytes.take(),
     };
     if command.time_max_ms.max(command.output_max) > Some(INTEGER_MAX) {
         return Err(form("ms or bytes is above 2^53 - 1".to_owned()));
+    }
+    if command.prev >= Some(command.no) {
+        return Err(form("prev is not below no".to_owned()));
     }
     check_argv(&command.argv)?;
     Ok(Content::Command(command))

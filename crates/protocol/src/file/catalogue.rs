@@ -15,7 +15,7 @@ use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-use super::Manifest;
+use super::offer::{OfferError, SignedOffer};
 use crate::b64::B64Vec;
 use crate::crypto::{gcm_open, gcm_seal, hkdf_expand, hmac_sha256};
 use crate::id::{MessageId, Nonce16};
@@ -23,6 +23,7 @@ use crate::limits::{
     FIND_WORDS_MAX, INDEX_KEYS_MAX, KEYWORD_BYTES_MAX, OFFER_SEALED_BYTES_MAX, OFFER_WORDS_MAX,
 };
 use crate::name::{ConversationId, UserName};
+use crate::strict;
 use crate::tag::label;
 
 /// Why an offer, a keyword or a question was refused.
@@ -48,9 +49,9 @@ pub enum CatalogueError {
     /// An offer is in clear for everybody and sealed for anybody else.
     #[error("an offer to everybody is in clear, any other is sealed")]
     Form,
-    /// The file itself.
+    /// What its owner has signed.
     #[error(transparent)]
-    File(#[from] super::FileError),
+    Offer(#[from] OfferError),
     /// The sealed details do not open or are not details.
     #[error("the details of this offer do not open under the key of its audience")]
     Sealed,
@@ -93,19 +94,19 @@ impl<'de> Deserialize<'de> for Audience {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Details {
-    /// The file.
-    pub file: Manifest,
+    /// What the file is, as its owner has signed it: a [`SignedOffer`].
+    pub signed: B64Vec,
     /// Keywords, folded; see [`fold`].
     pub words: Vec<String>,
 }
 
 impl Details {
-    /// Refuses what no offer can have.
-    pub fn check(&self) -> Result<(), CatalogueError> {
-        self.file.check()?;
+    /// Refuses what no offer can have. Gives what was signed, unverified.
+    pub fn check(&self) -> Result<SignedOffer, CatalogueError> {
+        let signed = SignedOffer::parse(&self.signed.0)?;
         at_most("keywords", self.words.len(), OFFER_WORDS_MAX)?;
         let is_folded = |word: &String| fold(word).as_ref() == Ok(word);
-        if self.words.iter().all(is_folded) { Ok(()) } else { Err(CatalogueError::Keyword) }
+        if self.words.iter().all(is_folded) { Ok(signed) } else { Err(CatalogueError::Keyword) }
     }
 }
 
@@ -135,13 +136,19 @@ impl Offer {
         Self { id, audience: Audience::Everybody, open, tokens: Vec::new(), sealed: None }
     }
 
-    /// Refuses an offer that is not in the form its audience demands. A hub checks this.
-    pub fn check(&self) -> Result<(), CatalogueError> {
+    /// Refuses an offer that is not in the form its audience demands. A hub checks this. Gives what
+    /// was signed where it is in clear, unverified.
+    pub fn check(&self) -> Result<Option<SignedOffer>, CatalogueError> {
         match (&self.audience, &self.open, &self.sealed) {
-            (Audience::Everybody, Some(details), None) if self.tokens.is_empty() => details.check(),
+            (Audience::Everybody, Some(details), None) if self.tokens.is_empty() => {
+                let signed = details.check()?;
+                signed.check_place(&self.audience, &self.id)?;
+                Ok(Some(signed))
+            }
             (Audience::Conversation(_), None, Some(sealed)) => {
                 at_most("keywords", self.tokens.len(), OFFER_WORDS_MAX)?;
-                at_most("sealed bytes", sealed.0.len(), OFFER_SEALED_BYTES_MAX)
+                at_most("sealed bytes", sealed.0.len(), OFFER_SEALED_BYTES_MAX)?;
+                Ok(None)
             }
             _ => Err(CatalogueError::Form),
         }
@@ -257,8 +264,7 @@ impl IndexKey {
         let key = self.offer_key(offer.id);
         let clear = gcm_open(&key, nonce, &bound(&offer.audience, offer.id), body)
             .map_err(|_| CatalogueError::Sealed)?;
-        let details: Details =
-            serde_json::from_slice(&clear).map_err(|_| CatalogueError::Sealed)?;
+        let details: Details = strict::from_slice(&clear).map_err(|_| CatalogueError::Sealed)?;
         details.check()?;
         Ok(details)
     }
@@ -275,11 +281,18 @@ fn bound(audience: &Audience, id: MessageId) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::{KeyBits, SigningKey};
+    use crate::file::Manifest;
+    use crate::file::offer::{OfferDraft, sign};
     use crate::id::Digest;
 
-    fn details() -> Details {
+    fn details(audience: &Audience) -> Details {
+        let key = SigningKey::generate(KeyBits::B2048).unwrap();
         let file = Manifest { name: "plan.txt".into(), size: 9, root: Digest([7; 32]) };
-        Details { file, words: vec!["plan".into(), "räume".into()] }
+        let (id, audience) = (MessageId([2; 16]), audience.clone());
+        let draft = OfferDraft { id, audience, file, ts: 1 };
+        let signed = sign(&key, &UserName::new("alice").unwrap(), vec![draft]).remove(0);
+        Details { signed, words: vec!["plan".into(), "räume".into()] }
     }
 
     #[test]
@@ -295,9 +308,10 @@ mod tests {
     fn a_sealed_offer_opens_for_its_audience_alone() {
         let key = IndexKey::new([1; 32]);
         let cid = ConversationId::parse("room:ops").unwrap();
-        let offer = key.seal(MessageId([2; 16]), cid, &details(), [3; 12]);
-        assert_eq!(offer.check(), Ok(()));
-        assert_eq!(key.open(&offer), Ok(details()));
+        let details = details(&Audience::Conversation(cid.clone()));
+        let offer = key.seal(MessageId([2; 16]), cid, &details, [3; 12]);
+        assert_eq!(offer.check(), Ok(None));
+        assert_eq!(key.open(&offer), Ok(details));
         assert_eq!(offer.tokens[0], key.token("plan"));
         assert_ne!(key.token("plan"), IndexKey::new([9; 32]).token("plan"));
         assert!(IndexKey::new([9; 32]).open(&offer).is_err());
@@ -308,8 +322,11 @@ mod tests {
 
     #[test]
     fn an_offer_has_the_form_of_its_audience() {
-        let open = Offer::open(MessageId([2; 16]), details());
-        assert_eq!(open.check(), Ok(()));
+        let details = details(&Audience::Everybody);
+        let open = Offer::open(MessageId([2; 16]), details.clone());
+        assert_eq!(open.check().unwrap(), Some(details.check().unwrap()));
+        let other = Offer::open(MessageId([5; 16]), details);
+        assert_eq!(other.check(), Err(CatalogueError::Offer(OfferError::Elsewhere)));
         let cid = ConversationId::parse("room:ops").unwrap();
         let leaking = Offer { audience: Audience::Conversation(cid), ..open.clone() };
         assert_eq!(leaking.check(), Err(CatalogueError::Form));

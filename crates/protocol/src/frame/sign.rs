@@ -1,4 +1,4 @@
-//! Writing frames: one signature for each, or one for a batch of them (6.2).
+//! Writing frames: one signature for each, or one for a batch of them (section 5.1).
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -47,7 +47,7 @@ pub fn unsigned(header: Vec<u8>, body: Vec<u8>) -> Bytes {
     Unsigned::new("", header, body).finish(AUTH_NONE, &[])
 }
 
-/// Signs everything that waits: one frame alone, more in batches of up to 64 (6.2). The order is
+/// Signs everything that waits: one frame alone, more in batches of up to 64. The order is
 /// kept, and the batch's signature costs as much as that of one frame.
 pub fn sign_all(key: &SigningKey, frames: &[Unsigned]) -> Vec<Bytes> {
     frames.chunks(BATCH_FRAMES_MAX).flat_map(|frames| sign_batch(key, frames)).collect()

@@ -99,6 +99,9 @@ impl Upload {
         }
         let first = u16::from_be_bytes(cursor.array("first")?);
         let count = u16::from_be_bytes(cursor.array("count")?);
+        if count == 0 {
+            return Err(FrameError::Length { what: "count" });
+        }
         let mut wraps = Vec::new();
         for _ in 0..count {
             let length = usize::from(u16::from_be_bytes(cursor.array("wrap")?));

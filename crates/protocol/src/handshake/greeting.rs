@@ -107,6 +107,6 @@ impl SentAuth {
     pub fn open(&self, body: &[u8]) -> Result<SignedIn, HandshakeError> {
         let clear = gcm_open(&self.keys.to_client, &ONCE, self.digest.as_bytes(), body)
             .map_err(|_| HandshakeError::Sealed)?;
-        serde_json::from_slice(&clear).map_err(|error| HandshakeError::Field(error.to_string()))
+        SignedIn::read(&clear)
     }
 }

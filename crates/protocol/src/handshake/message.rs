@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::HandshakeError;
 use crate::b64;
 use crate::hub::{EpochHead, Head};
 use crate::id::KeyId;
 use crate::name::UserName;
+use crate::strict;
 
 /// How a client proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +100,13 @@ pub struct AuthBody {
     pub new_pw: Option<Vec<u8>>,
 }
 
+impl AuthBody {
+    /// Reads what was sealed.
+    pub fn read(json: &[u8]) -> Result<Self, HandshakeError> {
+        strict::from_slice(json).map_err(|error| HandshakeError::Field(error.to_string()))
+    }
+}
+
 impl std::fmt::Debug for AuthBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AuthBody").field("purpose", &self.purpose).finish_non_exhaustive()
@@ -139,6 +148,13 @@ pub struct SignedIn {
     /// The vault, when it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
     pub vault: Option<Vec<u8>>,
+}
+
+impl SignedIn {
+    /// Reads what was sealed.
+    pub fn read(json: &[u8]) -> Result<Self, HandshakeError> {
+        strict::from_slice(json).map_err(|error| HandshakeError::Field(error.to_string()))
+    }
 }
 
 /// The last counter that the hub has seen.

@@ -79,8 +79,7 @@ impl Reception {
         let keys = LinkKeys::derive(&self.digest, &hdr, &secret);
         let clear =
             gcm_open(&keys.to_hub, &ONCE, &hdr, &body).map_err(|_| HandshakeError::Sealed)?;
-        let opened: AuthBody = serde_json::from_slice(&clear)
-            .map_err(|error| HandshakeError::Field(error.to_string()))?;
+        let opened = AuthBody::read(&clear)?;
         let signed = to_be_signed(&self.digest, &hdr, &body, exporter.as_ref());
         let digest = Digest(sha256(text.as_bytes()));
         Ok(ReceivedAuth { header, body: opened, signed, signature: sig, digest, keys })

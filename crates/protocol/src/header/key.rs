@@ -7,7 +7,7 @@ use crate::id::{Digest, KeyId, Nonce16};
 use crate::name::{ConversationId, UserName};
 use crate::tag::Tag;
 
-/// The header of an epoch (6.4 with rule R3); `e` is its SHA-256.
+/// The header of an epoch (section 6, rules R3 and R33); `e` is its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyHeader {

@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for Recipient {
     }
 }
 
-/// The header of a sealed message (6.5): TEXT, DM, BROADCAST, CMD, OUT and executed ACK and NOACK.
+/// The header of a sealed message (section 6): TEXT, DM, BROADCAST, CMD, OUT and executed ACK and NOACK.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageHeader {

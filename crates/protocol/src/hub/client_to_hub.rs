@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::b64;
+use crate::b64::{self, B64Vec};
 use crate::file::catalogue::{Offer, Query};
 use crate::id::MessageId;
 use crate::keys::Held;
@@ -77,6 +77,19 @@ pub enum ClientToHub {
         /// [`crate::retention::KEEP_MS_MAX`]; 0 keeps everything, absent is the server's default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep_ms: Option<u64>,
+    },
+    /// Tells the hub what it has forgotten, after it was restored from a backup. Everything in it proves
+    /// itself (rule R36).
+    Remind {
+        /// Request id.
+        id: MessageId,
+        /// Bundles of devices that the hub does not know, or newer ones; with the links at most
+        /// [`crate::limits::REMIND_BYTES_MAX`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bundles: Vec<B64Vec>,
+        /// Links that continue chains of the hub, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        links: Vec<B64Vec>,
     },
     /// Puts files on the list of what this person shares, or takes them off.
     Share {

@@ -236,6 +236,15 @@ pub enum HubToClient {
         /// There are more: ask again after the last one.
         more: bool,
     },
+    /// Answers `REMIND`: so many prove themselves and are news here. They are taken one after the other.
+    Reminded {
+        /// The request.
+        id: MessageId,
+        /// Of the bundles.
+        bundles: u32,
+        /// Of the links.
+        links: u32,
+    },
     /// The topic of a room was set: answers `TOPIC`, and tells the other members. Who set it is the
     /// hub's word too.
     Topic {

@@ -1,4 +1,4 @@
-//! The signed bundle that publishes a device's keys, as others read and check it (6.1, rule R14).
+//! The signed bundle that publishes a device's keys, as others read and check it (section 7, rule R14).
 
 use std::collections::HashSet;
 
@@ -240,6 +240,9 @@ fn check_fields(header: &BundleHeader, frame: &RawFrame) -> Result<(), BundleErr
     if header.sk.is_empty() || header.ek.is_empty() || !header.suites.contains(&1) {
         return field("it needs a signing key, an encryption key and suite 1");
     }
+    if header.sk.first().is_some_and(|newest| header.rev.contains(&newest.kid)) {
+        return field("it revokes the signing key that it publishes");
+    }
     let mut seen = HashSet::from([header.ik.as_slice()]);
     let signing = header.sk.iter().map(|key| (key.kid, &key.spki, key.nbf.max(key.exp)));
     let wrapping = header.ek.iter().chain(&header.lk);
@@ -261,7 +264,7 @@ fn check_fields(header: &BundleHeader, frame: &RawFrame) -> Result<(), BundleErr
     Ok(())
 }
 
-/// What a signing key signs to agree to belong to this identity (`pop` in 6.1).
+/// What a signing key signs to agree to belong to this identity (`pop` in section 7).
 pub(super) fn possession_to_be_signed(identity_spki: &[u8], user: &UserName) -> Vec<u8> {
     let mut bytes = label::POP.as_bytes().to_vec();
     bytes.push(0);

@@ -1,4 +1,4 @@
-//! The member lines that an epoch is wrapped for (6.4).
+//! The member lines that an epoch is wrapped for (section 9).
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! Any header, content and message that may be written.
 
-use chat_protocol::b64::{B64Array, B64Vec};
-use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
+use chat_protocol::b64::B64Vec;
+use chat_protocol::content::healing::{Counters, Grant, GrantEntry, LinkRun};
 use chat_protocol::content::{ChainNotes, Command, Content, LastMessage, Outcome, OutputStream};
 use chat_protocol::header::{
     Header, KeyHeader, MemberArgument, MemberHeader, MemberOperation, MessageHeader, ReceiptHeader,
@@ -15,6 +15,7 @@ use chat_protocol::keys::Held;
 use chat_protocol::limits::{INTEGER_MAX, KEYREQ_COUNTERS_MAX};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Stage, Tag};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -183,21 +184,27 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
 pub(crate) fn content() -> impl Strategy<Value = (Tag, Content)> {
     let text = (prop::sample::select(vec![Tag::Text, Tag::Dm, Tag::Broadcast]), any::<String>());
     let words = vec(any::<String>(), 1..5);
-    let command = (words, nonce(), option::of(integer()), option::of(integer()));
+    // A number, and how far below it the one before it is, if that is possible.
+    let place = (integer(), option::of(1..100_u64));
+    let command = (words, nonce(), place, option::of(integer()), option::of(integer()));
     let stream = prop_oneof![Just(OutputStream::Stdout), Just(OutputStream::Stderr)];
-    let output = (message_id(), stream, any::<Vec<u8>>());
+    let output = (message_id(), stream, integer(), any::<Vec<u8>>());
     let words = (any::<String>(), any::<String>());
     let tag = prop_oneof![Just(Tag::Ack), Just(Tag::Noack)];
-    let outcome = (tag, message_id(), digest(), any::<Option<i32>>(), words);
+    let outcome = (tag, message_id(), digest(), integer(), any::<Option<i32>>(), words);
     prop_oneof![
         text.prop_map(|(tag, text)| (tag, Content::Text(text))),
-        command.prop_map(|(argv, salt, time_max_ms, output_max)| {
-            (Tag::Cmd, Content::Command(Command { argv, salt, time_max_ms, output_max }))
+        command.prop_map(|(argv, salt, (no, back), time_max_ms, output_max)| {
+            let prev = back.and_then(|back| no.checked_sub(back));
+            let command = Command { argv, salt, no, prev, time_max_ms, output_max };
+            (Tag::Cmd, Content::Command(command))
         }),
-        message_id().prop_map(|re| (Tag::Out, Content::Started { re })),
-        output.prop_map(|(re, stream, data)| (Tag::Out, Content::Output { re, stream, data })),
-        outcome.prop_map(|(tag, re, of, status, (code, reason))| {
-            (tag, Content::Outcome(Outcome { re, of, status, code, reason }))
+        (message_id(), integer()).prop_map(|(re, no)| (Tag::Out, Content::Started { re, no })),
+        output.prop_map(|(re, stream, no, data)| {
+            (Tag::Out, Content::Output { re, stream, no, data })
+        }),
+        outcome.prop_map(|(tag, re, of, outs, status, (code, reason))| {
+            (tag, Content::Outcome(Outcome { re, of, outs, status, code, reason }))
         }),
         counters().prop_map(|counters| (Tag::Keyreq, Content::KeyRequest(counters))),
         grant().prop_map(|grant| (Tag::Grant, Content::Grant(grant))),
@@ -225,12 +232,17 @@ fn grant() -> impl Strategy<Value = Grant> {
             n,
             id,
             tbs,
-            mk: B64Array(mk),
+            mk: MessageKey::new(mk),
             frame,
         },
     );
-    (vec(entry, 1..4), vec(counters(), 0..3), vec(counters(), 0..3))
-        .prop_map(|(entries, burnt, none)| Grant { entries, burnt, none })
+    let frames = || vec(any::<Vec<u8>>().prop_map(B64Vec), 1..3);
+    let links = (conversation(), any::<u32>(), frames());
+    let links = links.prop_map(|(cid, mg, frames)| LinkRun { cid, mg, frames });
+    let lists = (vec(counters(), 0..3), vec(counters(), 0..3));
+    (vec(entry, 1..4), lists, vec(links, 0..3), frames()).prop_map(
+        |(entries, (burnt, none), links, bundles)| Grant { entries, burnt, none, links, bundles },
+    )
 }
 
 pub(crate) fn notes() -> impl Strategy<Value = ChainNotes> {
@@ -253,7 +265,7 @@ pub(crate) fn client_to_hub() -> impl Strategy<Value = ClientToHub> {
         (message_id(), conversation(), any::<u32>())
             .prop_map(|(id, cid, from)| ClientToHub::Members { id, cid, from }),
         (message_id(), option::of(user())).prop_map(|(id, after)| ClientToHub::Who { id, after }),
-        btree_map(log, any::<u64>(), 0..5).prop_map(|positions| ClientToHub::Seen { positions }),
+        btree_map(log, integer(), 0..5).prop_map(|positions| ClientToHub::Seen { positions }),
     ]
 }
 
@@ -279,15 +291,15 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         (any::<u8>(), digest(), key_id(), bytes())
             .prop_map(|(v, sid, srv, bundle)| HubToClient::Hello { v, sid, srv, bundle }),
         bytes().prop_map(|body| HubToClient::Ok { body }),
-        (message_id(), any::<u64>(), any::<bool>()).prop_map(|(id, position, kept)| {
+        (message_id(), integer(), any::<bool>()).prop_map(|(id, position, kept)| {
             HubToClient::Ack { stage: HubStage::Stored, id, position, kept }
         }),
-        (refusal, option::of(head()), option::of(any::<u64>())).prop_map(
+        (refusal, option::of(head()), option::of(integer())).prop_map(
             |((stage, id, code, reason), head, time)| {
                 HubToClient::Noack { stage, id, code, reason, head, time }
             }
         ),
-        (message_id(), any::<u64>(), any::<String>())
+        (message_id(), integer(), any::<String>())
             .prop_map(|(id, after_ms, why)| HubToClient::Retry { id, after_ms, why }),
         (message_id(), head()).prop_map(|(id, head)| HubToClient::Rekey { id, head }),
         (vec(user(), 0..3), vec(user(), 0..3))

@@ -221,8 +221,11 @@ fn r14_a_bundle_follows_only_an_older_one_of_its_own_identity() {
 
     let sk = ALICE.keys.signing_id();
     assert!(second.signing_key(&sk).is_some());
-    let revoked = publish(&ALICE, Some(&second), NOW + 4, vec![sk]);
-    assert!(revoked.signing_key(&sk).is_none(), "a revoked key verifies nothing");
+    let other = publish(&ALICE, Some(&second), NOW + 4, vec![BOB.keys.signing_id()]);
+    assert!(other.signing_key(&sk).is_some(), "of another device");
+    let options = BundleOptions { rev: vec![sk], ..BundleOptions::default() };
+    let own = ALICE.keys.publish(&ALICE.user, first.header().dev, Some(&second), NOW, options);
+    assert!(matches!(own, Err(BundleError::Field(_))), "revoked and published at once");
 }
 
 #[test]

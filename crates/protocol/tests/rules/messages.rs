@@ -203,7 +203,7 @@ fn r22_plaintexts_are_read_strictly() {
     ] {
         assert!(!text(wrong), "{wrong}");
     }
-    let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
+    let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"no\":0";
     let command = |ms: &str| {
         let json = format!("{{\"argv\":[\"id\"],{salt},\"ms\":{ms}}}");
         content::decode(Tag::Cmd, json.as_bytes()).is_ok()
@@ -244,11 +244,12 @@ fn r26_equal_commands_differ_by_their_salt() {
     let plaintext = |salt| {
         let argv = vec!["reboot".to_owned()];
         let salt = Nonce16([salt; 16]);
-        let command = Command { argv, salt, time_max_ms: None, output_max: None };
+        let (no, prev) = (0, None);
+        let command = Command { argv, salt, no, prev, time_max_ms: None, output_max: None };
         content::encode(&Content::Command(command), &ChainNotes::default())
     };
     assert_ne!(plaintext(1), plaintext(2));
-    let without = content::decode(Tag::Cmd, b"{\"argv\":[\"reboot\"]}");
+    let without = content::decode(Tag::Cmd, b"{\"argv\":[\"reboot\"],\"no\":0}");
     assert!(without.is_err(), "a command without salt could be approved twice");
 }
 

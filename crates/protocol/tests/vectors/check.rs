@@ -20,7 +20,7 @@ use chat_protocol::name::UserName;
 use chat_protocol::tag::{Shape, label};
 
 use super::format::{BundleCase, Case, EpochCase, MembershipCase, PossessionCase, VectorFile};
-use super::{check_link, check_message};
+use super::{check_link, check_message, check_offer};
 
 /// The check that refused.
 pub(crate) type Verdict<T = ()> = Result<T, &'static str>;
@@ -62,6 +62,7 @@ impl<'a> Judge<'a> {
             Case::SignIn(case) => check_link::sign_in(self, case),
             Case::Password(case) => check_link::password(case),
             Case::Vault(case) => check_link::vault(case),
+            Case::Offer(case) => check_offer::offer(self, case),
         }
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chat_protocol::b64::{B64Array, B64Vec};
-use chat_protocol::id::{Digest, KeyId};
+use chat_protocol::file::catalogue::Audience;
+use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::name::{ConversationId, UserName};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,7 @@ pub(crate) enum Case {
     SignIn(SignInCase),
     Password(PasswordCase),
     Vault(VaultCase),
+    Offer(OfferCase),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -170,4 +172,23 @@ pub(crate) struct VaultCase {
     pub(crate) sealed: B64Vec,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expect: Option<String>,
+}
+
+/// A signed offer as somebody found it: listed under this owner, audience and id.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct OfferCase {
+    pub(crate) owner: UserName,
+    pub(crate) audience: Audience,
+    pub(crate) id: MessageId,
+    pub(crate) signed: B64Vec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expect: Option<OfferExpect>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct OfferExpect {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) root: Digest,
+    pub(crate) ts: u64,
 }

@@ -14,7 +14,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use zeroize::Zeroizing;
 
 use super::format::{Case, EpochCase, EpochExpect, Refusal, Vector, VectorFile};
-use super::{generate_keys, generate_link, generate_members, generate_message};
+use super::{generate_keys, generate_link, generate_members, generate_message, generate_offers};
 
 /// The time at which everything in the vectors happens.
 pub(crate) const NOW: u64 = 1_790_000_000_000;
@@ -182,5 +182,6 @@ pub(crate) fn file(keys: BTreeMap<String, B64Vec>) -> VectorFile {
     generate_message::messages(&mut world, &room, &next, &direct, &all);
     generate_link::sign_ins(&mut world);
     generate_link::passwords(&mut world);
+    generate_offers::offers(&mut world);
     VectorFile { about: ABOUT.to_owned(), keys, vectors: world.vectors }
 }

@@ -198,6 +198,8 @@ fn in_private(world: &World, direct: &Epoch) -> Vec<(&'static str, MessageCase)>
     let command = Content::Command(Command {
         argv: vec!["uname".to_owned(), "-a".to_owned()],
         salt: Nonce16([0x5a; 16]),
+        no: 4,
+        prev: Some(3),
         time_max_ms: Some(30_000),
         output_max: None,
     });
@@ -206,18 +208,19 @@ fn in_private(world: &World, direct: &Epoch) -> Vec<(&'static str, MessageCase)>
     let cmd = case(&world.alice, direct, after, &[sealed]);
 
     let mut bob = Sender::new(&world.bob, direct);
-    let started = bob.seal(bob.header(Tag::Out, to(&world.alice)), &Content::Started { re });
+    let started = bob.seal(bob.header(Tag::Out, to(&world.alice)), &Content::Started { re, no: 0 });
     let data = b"uname: \xff\n".to_vec();
-    let output = Content::Output { re, stream: OutputStream::Stderr, data };
+    let output = Content::Output { re, stream: OutputStream::Stderr, no: 1, data };
     let output = bob.seal(bob.header(Tag::Out, to(&world.alice)), &output);
     let (code, reason) = ("E_EXIT".to_owned(), "exit status 1".to_owned());
-    let failed = Content::Outcome(Outcome { re, of, status: Some(1), code, reason });
+    let failed = Content::Outcome(Outcome { re, of, outs: 2, status: Some(1), code, reason });
     let mut header = bob.header(Tag::Noack, to(&world.alice));
     header.stage = Some(Stage::Executed);
     let failed = bob.seal(header, &failed);
     let run = case(&world.bob, direct, None, &[started, output, failed]);
     let after = bob.last;
-    let success = Outcome { re, of, status: Some(0), code: String::new(), reason: String::new() };
+    let (code, reason) = (String::new(), String::new());
+    let success = Outcome { re, of, outs: 1, status: Some(0), code, reason };
     let mut header = bob.header(Tag::Ack, to(&world.alice));
     header.stage = Some(Stage::Executed);
     let success = bob.seal(header, &Content::Outcome(success));

@@ -308,10 +308,12 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
     let bob = Recipient::User(world.bob.user.clone());
     let in_room = Sender::new(&world.alice, room).header(Tag::Text, Recipient::Everyone);
     let command = command_header(world, &Sender::new(&world.alice, direct));
-    let out = Sender::new(&world.alice, direct).header(Tag::Out, bob);
-    let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
+    let out = Sender::new(&world.alice, direct).header(Tag::Out, bob.clone());
+    let mut result = Sender::new(&world.alice, direct).header(Tag::Ack, bob);
+    result.stage = Some(Stage::Executed);
+    let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"no\":3";
     let re = "\"re\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
-    let rows: [(&str, &str, &MessageHeader, String); 20] = [
+    let rows: [(&str, &str, &MessageHeader, String); 24] = [
         ("unknown-key", "a key that no text has", &in_room, "{\"x\":\"a\",\"y\":1}".into()),
         (
             "other-tag",
@@ -352,7 +354,19 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
             &in_room,
             format!("{{\"x\":\"a\",\"last\":{{\"e\":\"{}\",\"n\":1,\"z\":1}}}}", Digest::ZERO),
         ),
-        ("no-salt", "a command without salt", &command, "{\"argv\":[\"id\"]}".into()),
+        ("no-salt", "a command without salt", &command, "{\"argv\":[\"id\"],\"no\":3}".into()),
+        (
+            "no-number",
+            "a command without its number",
+            &command,
+            "{\"argv\":[\"id\"],\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\"}".into(),
+        ),
+        (
+            "prev",
+            "a command that names itself as the one before it",
+            &command,
+            format!("{{\"argv\":[\"id\"],{salt},\"prev\":3}}"),
+        ),
         ("no-words", "a command without words", &command, format!("{{\"argv\":[],{salt}}}")),
         (
             "limit",
@@ -364,13 +378,25 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
             "started",
             "output in the message that says started",
             &out,
-            format!("{{{re},\"stream\":\"started\",\"data\":\"\"}}"),
+            format!("{{{re},\"stream\":\"started\",\"no\":0,\"data\":\"\"}}"),
         ),
         (
             "no-data",
             "no output in a message of output",
             &out,
-            format!("{{{re},\"stream\":\"stdout\"}}"),
+            format!("{{{re},\"stream\":\"stdout\",\"no\":1}}"),
+        ),
+        (
+            "no-piece",
+            "output without the number of the piece",
+            &out,
+            format!("{{{re},\"stream\":\"stdout\",\"data\":\"\"}}"),
+        ),
+        (
+            "no-outs",
+            "a result without the number of the pieces of output",
+            &result,
+            format!("{{{re},\"of\":\"{}\",\"st\":0}}", Digest::ZERO),
         ),
     ];
     let why = "two parsers must read the same, or refuse (rule R22)";

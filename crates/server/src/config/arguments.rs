@@ -40,6 +40,13 @@ pub enum Action {
         #[arg(long = "name", value_name = "HOST")]
         names: Vec<String>,
     },
+    /// Print the six words of this server's key and the digest of its certificate, which people
+    /// compare with what their clients show
+    Fingerprint {
+        /// The options of the server, as for serving: --data, and --tls-cert if it has one
+        #[command(flatten)]
+        options: Box<Options>,
+    },
     /// Show the configuration: what applies and where it comes from, or the defaults as a file
     Config {
         /// What to show

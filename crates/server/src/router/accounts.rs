@@ -28,8 +28,10 @@ pub struct Device {
     pub id: DeviceId,
     /// Its own name for itself.
     pub dev: Nonce16,
-    /// Digest of its newest bundle.
+    /// Digest and number of its newest bundle.
     pub digest: Digest,
+    /// See `digest`.
+    pub seq: u32,
     /// Whether it is live, and what its newest bundle is compared by.
     pub mark: DeviceMark,
     /// Its newest signing key.
@@ -111,6 +113,7 @@ impl Account {
             id,
             dev: header.dev,
             digest: bundle.digest(),
+            seq: header.seq,
             mark,
             sk: line.sk,
             ek: line.ek,
@@ -201,7 +204,7 @@ impl Router {
             let reason = "this device has published another bundle meanwhile; sign in again";
             return Some(Decision::refuse(code::SIGN_IN, reason));
         }
-        if account.is_revoked(&request.sk) || bundle.header().rev.contains(&request.sk) {
+        if account.is_revoked(&request.sk) {
             return Some(Decision::refuse(code::SIGN_IN, "this signing key was revoked"));
         }
         pending.names.insert(folded);
@@ -292,6 +295,14 @@ impl Router {
         let logs =
             conversations.chain(left).chain([inbox]).filter(|(_, newest)| *newest > 0).collect();
         Plan { logs, target: self.position }
+    }
+
+    /// The last position of a log that a client means; 0 for none.
+    pub(super) fn newest_of(&self, account: &Account, log: &Log) -> u64 {
+        match log {
+            Log::Inbox => account.inbox,
+            Log::Conversation(cid) => self.conversations.get(cid).map_or(0, |c| c.newest),
+        }
     }
 
     /// The log that a client means, if it takes part in it.

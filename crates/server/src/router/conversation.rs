@@ -1,7 +1,7 @@
 //! A conversation: its membership, its newest epochs, and how far each sender is in them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -119,6 +119,8 @@ pub struct Conversation {
     pub membership: Option<Membership>,
     /// The digest of every link.
     links: Vec<Digest>,
+    /// Members whom an epoch may lack, because an admin has removed them in a chain that was lost.
+    pub(super) excused: BTreeSet<UserName>,
     /// The newest epoch first, then those it replaced.
     pub epochs: VecDeque<Epoch>,
     /// Its last position.
@@ -146,6 +148,7 @@ impl Conversation {
             log,
             membership,
             links: Vec::new(),
+            excused: BTreeSet::new(),
             epochs: VecDeque::new(),
             newest: 0,
             topic: String::new(),
@@ -163,6 +166,9 @@ impl Conversation {
         let was_in = membership.contains(&link.who);
         membership.apply(link, digest);
         self.links.push(digest);
+        if link.op == MemberOperation::Admit {
+            self.excused.remove(&link.who);
+        }
         match link.op {
             MemberOperation::Leave | MemberOperation::Remove if was_in => {
                 self.gone.insert(link.who.clone(), link.mg);

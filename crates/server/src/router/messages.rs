@@ -1,6 +1,11 @@
 //! Sealed messages: counters, resends, and epochs that are too old (rules R5, R6).
 
-use chat_protocol::{code, header::MessageHeader, name::ConversationId, tag::Tag};
+use chat_protocol::{
+    code,
+    header::MessageHeader,
+    name::{ConversationId, UserName},
+    tag::Tag,
+};
 
 use super::{Audience, Decision, Delivery, Effects, Payload, Pending, Router};
 use crate::{
@@ -28,7 +33,7 @@ impl Router {
         }
         let Some((conversation, log)) = self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
         else {
-            return self.no_epoch(cid);
+            return self.no_epoch(&request.peer.name, cid);
         };
         let probe = || {
             Decision::Propose(Proposal::Probe(Probe::Message {
@@ -93,9 +98,17 @@ impl Router {
             .is_some_and(super::Account::is_agent)
     }
 
-    fn no_epoch(&self, cid: &ConversationId) -> Decision {
-        let reason = "this epoch is unknown here; make or fetch the current one";
-        Decision::Refuse(Refusal::new(code::EPOCH, reason).with_head(self.head(cid)))
+    /// The epoch is not known here: the hub was restored from a backup, or the sender was. It is sealed
+    /// again in the current one (rule R36).
+    fn no_epoch(&self, name: &UserName, cid: &ConversationId) -> Decision {
+        let is_theirs = match self.conversations.get(cid) {
+            Some(conversation) => conversation.contains(name),
+            None => cid.other(name).is_some(),
+        };
+        if !is_theirs {
+            return Decision::refuse(code::NOT_A_MEMBER, format!("you are not a member of {cid}"));
+        }
+        Decision::Rekey(self.head(cid))
     }
 
     pub(super) fn resolve_message(&self, header: &MessageHeader, conflict: Conflict) -> Decision {
@@ -118,8 +131,7 @@ impl Router {
                 format!("the counter {} of this epoch was used before", header.n),
             ),
             Conflict::Missing { .. } if is_in_memory => Decision::Rekey(self.head(&header.cid)),
-            Conflict::Missing { is_epoch_known: true } => Decision::Rekey(self.head(&header.cid)),
-            Conflict::Missing { is_epoch_known: false } => self.no_epoch(&header.cid),
+            Conflict::Missing { .. } => Decision::Rekey(self.head(&header.cid)),
         }
     }
 

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use chat_protocol::{
     code,
-    file::catalogue::{Audience, CatalogueError, Found, Offer, Query},
+    file::{
+        catalogue::{Audience, CatalogueError, Found, Offer, Query},
+        offer::OfferError,
+    },
     hub::ClientToHub,
     id::MessageId,
     limits::OFFERS_PAGE_MAX,
@@ -37,9 +40,10 @@ pub(super) struct PendingOffers {
     put_off: HashSet<AccountId>,
 }
 
-/// Refuses a SHARE or FIND whose form is wrong, whatever is on the list. Folding words costs CPU, so
-/// this is for the reader and not for the worker.
-pub fn check_form(question: &ClientToHub) -> Result<(), Refusal> {
+/// Refuses a SHARE or FIND whose form is wrong, whatever is on the list, and an offer in clear that is
+/// not the asker's own. Its signature is for those who find it. Folding words costs CPU, so this is for
+/// the reader and not for the worker.
+pub fn check_form(peer: &Peer, question: &ClientToHub) -> Result<(), Refusal> {
     match question {
         ClientToHub::Share { offers, ended, .. } => {
             if offers.len() > OFFERS_PAGE_MAX || ended.len() > OFFERS_PAGE_MAX {
@@ -51,17 +55,27 @@ pub fn check_form(question: &ClientToHub) -> Result<(), Refusal> {
                 );
                 return Err(Refusal::new(code::TOO_MANY, reason));
             }
-            offers.iter().try_for_each(|offer| offer.check().map_err(|error| refused(&error)))
+            offers.iter().try_for_each(|offer| check_offer(peer, offer))
         }
         ClientToHub::Find { query, .. } => query.check().map_err(|error| refused(&error)),
         _ => Ok(()),
     }
 }
 
+fn check_offer(peer: &Peer, offer: &Offer) -> Result<(), Refusal> {
+    let Some(signed) = offer.check().map_err(|error| refused(&error))? else { return Ok(()) };
+    let header = signed.header();
+    if header.u == peer.name && header.sk == peer.sk {
+        return Ok(());
+    }
+    let reason = "an offer is signed by its owner, with the key of this session";
+    Err(Refusal::new(code::NOT_ALLOWED, reason))
+}
+
 fn refused(error: &CatalogueError) -> Refusal {
     let code = match error {
         CatalogueError::TooMany { .. } => code::TOO_MANY,
-        CatalogueError::Form => code::NOT_ALLOWED,
+        CatalogueError::Form | CatalogueError::Offer(OfferError::Elsewhere) => code::NOT_ALLOWED,
         _ => code::MALFORMED,
     };
     Refusal::new(code, error.to_string())

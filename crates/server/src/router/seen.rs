@@ -13,7 +13,11 @@ impl Router {
         let account = self.account(peer.account)?;
         let positions: Vec<_> = positions
             .iter()
-            .filter_map(|(log, position)| Some((self.log_of(account, log)?, *position)))
+            .filter_map(|(log, position)| {
+                // A device may know positions that a restored hub gives again to something else.
+                let newest = self.newest_of(account, log);
+                Some((self.log_of(account, log)?, newest.min(*position)))
+            })
             .collect();
         let device = peer.device;
         (!positions.is_empty()).then_some(Proposal::Cursors { device, positions })

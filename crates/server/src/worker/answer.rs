@@ -95,7 +95,8 @@ impl<S: Store> Worker<S> {
                 request.reply.send(Err(refusal)).ok();
             }
             Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
-            Request::Leave(_) | Request::GoLive(_) => {}
+            // Whoever knows it reminds again.
+            Request::Remind(_) | Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
 

@@ -77,7 +77,7 @@ impl<S: Store> Worker<S> {
                 }
             }
             // These have a way of their own.
-            ClientToHub::Share { .. } | ClientToHub::Find { .. } => {}
+            ClientToHub::Share { .. } | ClientToHub::Find { .. } | ClientToHub::Remind { .. } => {}
             ClientToHub::Auth { .. } => {
                 let refusal = Refusal::new(code::MALFORMED, "you are signed in already");
                 self.tell(peer, &refusal.to_message(HubStage::Request, None));

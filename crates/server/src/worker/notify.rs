@@ -51,6 +51,11 @@ impl Notify {
             .or_insert(Some(by));
     }
 
+    /// A link was brought back by somebody who need not be its signer: everybody is told.
+    pub(super) fn reminded(&mut self, cid: &ConversationId) {
+        self.rooms.insert(cid.clone(), None);
+    }
+
     /// Somebody was removed from a room by another one.
     pub(super) fn removed(&mut self, account: AccountId, head: Head) {
         self.removed.push((account, head));

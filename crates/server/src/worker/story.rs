@@ -11,7 +11,7 @@ use chat_protocol::{
 
 use crate::{
     queue::Queued,
-    request::{FrameRequest, Peer, Refusal, Request},
+    request::{FrameRequest, Peer, Refusal, Reminder, Request},
     router::Decision,
 };
 
@@ -122,7 +122,7 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         ClientToHub::Topic { id, .. } => ("request.topic", Some(id)),
         ClientToHub::Retention { id, .. } => ("request.retention", Some(id)),
         // Written down when their outcome is known.
-        ClientToHub::Share { .. } | ClientToHub::Find { .. } => return,
+        ClientToHub::Share { .. } | ClientToHub::Find { .. } | ClientToHub::Remind { .. } => return,
         ClientToHub::Seen { .. } => ("request.seen", None),
         ClientToHub::Auth { .. } => ("request.auth", None),
     };
@@ -133,6 +133,25 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         id: id.as_deref().map(Into::into),
         priority: Some(queued.lane.as_str().into()),
         outcome: Some(Outcome::Ok),
+        queue_us: Some(micros(queued.waited)),
+        ..Operation::new(op)
+    });
+}
+
+/// Writes down that something the hub had lost was brought back, or was not needed.
+pub(super) fn reminder(log: &OperationLog, queued: &Queued<Request>, is_kept: bool) {
+    let Request::Remind(reminder) = &queued.item else { return };
+    let (op, user, id) = match reminder {
+        Reminder::Bundle(bundle) => ("remind.bundle", bundle.header().u.clone(), None),
+        Reminder::Link(request) => {
+            ("remind.link", request.peer.name.clone(), Some(request.header.id().to_string()))
+        }
+    };
+    log.write(&Operation {
+        user: Some(user.as_str().into()),
+        id: id.as_deref().map(Into::into),
+        priority: Some(queued.lane.as_str().into()),
+        outcome: Some(if is_kept { Outcome::Ok } else { Outcome::Refused }),
         queue_us: Some(micros(queued.waited)),
         ..Operation::new(op)
     });

@@ -7,6 +7,7 @@ use chat_protocol::{
     hub::{self, ClientToHub, HubToClient},
     id::Nonce16,
     keys::{Bundle, BundleOptions, DeviceKeys, DeviceMark, Held},
+    vault::keep,
 };
 use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::Message;
@@ -166,7 +167,7 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     let mut watcher = register(&server, "watcher", 2).await;
     let device = Device::new("alice", 0);
     let mut entry = with_password(Mode::Reg, &device, 7, true);
-    entry.body.vault = Some(vec![9; 100]);
+    entry.body.vault = Some(keep(1, &[9; 100]));
     let alice = connect(server.address).await.enter(&device, entry).await.unwrap();
     let entry = with_password(Mode::Vault, &device, 8, false);
     assert_eq!(refusal(&server, &device, entry).await, "E_SIGN_IN");
@@ -175,7 +176,7 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     assert_eq!(refusal(&server, &nobody, entry).await, "E_NO_SUCH_USER");
     let entry = with_password(Mode::Vault, &device, 7, false);
     let mut vault = connect(server.address).await.enter(&device, entry).await.unwrap();
-    assert_eq!(vault.signed_in.vault, Some(vec![9; 100]));
+    assert_eq!(vault.signed_in.vault, Some(keep(1, &[9; 100])));
     assert_eq!(vault.closed().await.0, 1000);
 
     // A second machine: the same identity, its own signing and encryption key.
@@ -222,7 +223,7 @@ fn new_password(pw: u8, new_pw: u8, number: u32) -> Entry {
         purpose: Purpose::Task,
         pw: Some(vec![pw; 32]),
         bundle: None,
-        vault: Some(chat_protocol::vault::keep(number, &[9; 100])),
+        vault: Some(keep(number, &[9; 100])),
         new_pw: Some(vec![new_pw; 32]),
     };
     Entry { mode: Mode::Passwd, body }
@@ -233,26 +234,33 @@ async fn a_password_is_changed_by_a_known_device_that_knows_the_old_one() {
     let (server, _folder) = fresh().await;
     let device = Device::new("alice", 0);
     let mut entry = with_password(Mode::Reg, &device, 7, true);
-    entry.body.vault = Some(chat_protocol::vault::keep(1, &[8; 100]));
+    entry.body.vault = Some(keep(1, &[8; 100]));
     let alice = connect(server.address).await.enter(&device, entry).await.unwrap();
     let stranger = Device::new("alice", 1);
+    for no_vault in [vec![0, 0, 1], keep(0, &[8; 100])] {
+        let other = Device::new("bob", 2);
+        let mut entry = with_password(Mode::Reg, &other, 7, true);
+        entry.body.vault = Some(no_vault);
+        assert_eq!(refusal(&server, &other, entry).await, "E_MALFORMED");
+    }
     for (who, entry, code) in [
         (&stranger, new_password(7, 8, 2), "E_SIGN_IN"),
         (&device, new_password(6, 8, 2), "E_SIGN_IN"),
         (&device, new_password(7, 8, 1), "E_CONFLICT"),
+        (&device, new_password(7, 8, 0), "E_MALFORMED"),
         (&device, with_password(Mode::Passwd, &device, 7, false), "E_MALFORMED"),
     ] {
         assert_eq!(refusal(&server, who, entry).await, code);
     }
     let vault = |pw| with_password(Mode::Vault, &device, pw, false);
     let opened = connect(server.address).await.enter(&device, vault(7)).await.unwrap();
-    assert_eq!(opened.signed_in.vault, Some(chat_protocol::vault::keep(1, &[8; 100])));
+    assert_eq!(opened.signed_in.vault, Some(keep(1, &[8; 100])));
 
     let changed = connect(server.address).await.enter(&device, new_password(7, 8, 2)).await;
     assert_eq!(changed.unwrap().closed().await.0, 1000);
     assert_eq!(refusal(&server, &device, vault(7)).await, "E_SIGN_IN", "the old one is out");
     let opened = connect(server.address).await.enter(&device, vault(8)).await.unwrap();
-    assert_eq!(opened.signed_in.vault, Some(chat_protocol::vault::keep(2, &[9; 100])));
+    assert_eq!(opened.signed_in.vault, Some(keep(2, &[9; 100])));
     alice.bye().await;
     server.stop().await.unwrap();
 }

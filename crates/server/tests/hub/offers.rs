@@ -1,32 +1,55 @@
 //! The list of shared files over real sockets: who finds what, what is kept, and what is refused.
 
+use std::sync::LazyLock;
+
 use chat_protocol::{
+    b64::B64Vec,
     file::{
-        Manifest,
         catalogue::{Audience, Details, Found, IndexKey, Offer, Query},
+        offer::OfferHeader,
     },
-    header::MemberOperation,
+    header::{Canonical, MemberOperation},
     hub::{ClientToHub, HubToClient},
-    id::{Digest, MessageId},
+    id::{Digest, KeyId, MessageId},
     limits::OFFERS_PAGE_MAX,
     tag::Tag,
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, cid, config, fresh, name, new_id, register, sign_in, start};
+use crate::client::{Client, Device, cid, config, fresh, name, new_id, register, sign_in, start};
 use crate::slow::metrics;
 
-fn details(words: &[&str]) -> Details {
-    let file = Manifest { name: "plan.txt".into(), size: 9, root: Digest([7; 32]) };
-    Details { file, words: words.iter().map(|word| (*word).to_owned()).collect() }
+/// The signing key of alice's device.
+static ALICE: LazyLock<KeyId> = LazyLock::new(|| Device::new("alice", 0).keys.signing_id());
+
+/// An offer of alice in its form, with a signature that nobody made: the hub does not check it.
+fn details(id: MessageId, words: &[&str]) -> Details {
+    let header = OfferHeader {
+        v: 1,
+        t: Tag::Offer,
+        u: name("alice"),
+        sk: *ALICE,
+        cid: Audience::Everybody,
+        id,
+        name: "plan.txt".into(),
+        size: 9,
+        root: Digest([7; 32]),
+        ts: 1,
+    };
+    let bytes = header.to_bytes();
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    let signed = B64Vec([&[1, 1], length.as_slice(), &bytes, &[0; 4], &[0; 256]].concat());
+    Details { signed, words: words.iter().map(|word| (*word).to_owned()).collect() }
 }
 
 fn open(number: u8, words: &[&str]) -> Offer {
-    Offer::open(MessageId([number; 16]), details(words))
+    let id = MessageId([number; 16]);
+    Offer::open(id, details(id, words))
 }
 
 fn sealed(key: &IndexKey, number: u8, place: &str, words: &[&str]) -> Offer {
-    key.seal(MessageId([number; 16]), cid(place), &details(words), [1; 12])
+    let id = MessageId([number; 16]);
+    key.seal(id, cid(place), &details(id, words), [1; 12])
 }
 
 /// The number of own offers on the list, or the code of the refusal.
@@ -81,7 +104,7 @@ async fn what_is_shared_is_found_by_its_audience_and_after_a_restart() {
     assert_eq!(found(&mut carol, &by_token).await, [], "not hers, whatever she knows");
     let offers = found(&mut bob, &by_token).await;
     assert_eq!(offers, [listed(&for_bob, true)]);
-    assert_eq!(key.open(&offers[0].offer), Ok(details(&["hidden treasure"])));
+    assert_eq!(key.open(&offers[0].offer), Ok(details(for_bob.id, &["hidden treasure"])));
     let a = alice.bye().await;
     bob.notice(|notice| matches!(notice, HubToClient::Presence { left, .. } if left.contains(&name("alice")))).await;
     assert_eq!(
@@ -171,6 +194,7 @@ async fn what_does_not_belong_on_the_list_is_refused_and_nothing_of_the_request_
     let to = |place: &str| Audience::Conversation(cid(place));
     for (offer, code) in [
         (open(1, &["Unfolded"]), "E_MALFORMED"),
+        (Offer { id: MessageId([9; 16]), ..open(1, &["plan"]) }, "E_NOT_ALLOWED"),
         (Offer { audience: to("room:lobby"), ..open(1, &["plan"]) }, "E_NOT_ALLOWED"),
         (
             Offer { audience: Audience::Everybody, ..sealed(&key, 1, "dm:alice:bob", &[]) },
@@ -261,8 +285,7 @@ async fn ten_thousand_offers_are_told_and_listed_without_a_pause() {
         id[..4].copy_from_slice(&number.to_be_bytes());
         MessageId(id)
     };
-    let all: Vec<_> =
-        (0..10_000).map(|number| Offer::open(id(number), details(&["plan"]))).collect();
+    let all: Vec<_> = (0..10_000).map(|n| Offer::open(id(n), details(id(n), &["plan"]))).collect();
     for offers in all.chunks(OFFERS_PAGE_MAX) {
         share(&mut alice, offers, &[]).await.unwrap();
     }

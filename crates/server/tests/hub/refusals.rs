@@ -1,18 +1,22 @@
 //! What the hub refuses, with which code, and that nothing of it is delivered.
 
 use chat_protocol::{
-    frame::unsigned,
+    frame::{Unsigned, sign_all, unsigned},
     header::{Canonical, Recipient},
     hub::{ClientToHub, HubToClient},
     id::{Digest, MessageId},
     keys::Held,
     name::ConversationId,
     tag::{Tag, label},
+    vault,
 };
 use chat_server::config::{Config, Verify};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, Epoch, Server, cid, config, fresh, new_id, now_ms, register, start};
+use crate::client::{
+    Client, Device, Entry, Epoch, Server, cid, config, connect, fresh, new_id, now_ms, register,
+    start,
+};
 
 /// Alice and bob with an epoch between them.
 async fn pair(server: &Server) -> (Client, Client, Epoch) {
@@ -181,6 +185,19 @@ async fn what_cannot_be_read_is_answered_with_its_id_where_there_is_one() {
         ("[".repeat(50_000), "E_MALFORMED", None),
         (format!("{{\"tag\":\"SHOUT\",\"id\":\"{id}\"}}"), "E_UNKNOWN_TAG", Some(id)),
         (format!("{{\"tag\":\"WHO\",\"id\":\"{id}\",\"x\":1}}"), "E_MALFORMED", Some(id)),
+        (format!("{{\"tag\":\"WHO\",\"id\":\"{id}\",\"after\":null}}"), "E_MALFORMED", Some(id)),
+        (format!("{{\"tag\":\"RETENTION\",\"id\":\"{id}\"}}"), "E_MALFORMED", Some(id)),
+        (
+            format!("{{\"tag\":\"BUNDLES\",\"id\":\"{id}\",\"known\":{{\"bob\":0,\"bob\":9}}}}"),
+            "E_MALFORMED",
+            Some(id),
+        ),
+        ("{\"tag\":\"SEEN\",\"positions\":{\"inbox\":1,\"inbox\":2}}".into(), "E_MALFORMED", None),
+        (
+            "{\"tag\":\"SEEN\",\"positions\":{\"inbox\":9007199254740992}}".into(),
+            "E_MALFORMED",
+            None,
+        ),
     ] {
         alice.send_raw(Message::text(text)).await;
         let HubToClient::Noack { code: got, id: named, .. } = alice.answer().await else {
@@ -206,5 +223,52 @@ async fn what_breaks_the_bounds_of_the_socket_ends_the_connection() {
         client.send_raw(message).await;
         assert_eq!(client.closed().await.0, close, "{user}");
     }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_confirms_a_message_of_their_own() {
+    let (server, _folder) = fresh().await;
+    let (mut alice, _bob, _epoch) = pair(&server).await;
+    let me = alice.user();
+    for place in ["dm:alice:bob", "room:lobby"] {
+        alice.receipt(&cid(place), &me).await;
+        assert_eq!(alice.noack().await, "E_NOT_ALLOWED", "{place}");
+    }
+    server.stop().await.unwrap();
+}
+
+/// Nothing is made of such a sign-up: the name is free afterwards.
+#[tokio::test]
+async fn a_first_bundle_does_not_revoke_its_own_key() {
+    let (server, _folder) = fresh().await;
+    let device = Device::new("alice", 0);
+    let mut header = device.bundle.header().clone();
+    header.rev = vec![device.keys.signing_id()];
+    let json = serde_json::to_vec(&header).unwrap();
+    let signed = sign_all(&device.keys.identity, &[Unsigned::new(label::BUNDLE, json, Vec::new())]);
+    let mut entry = Entry::reg(&device);
+    entry.body.bundle = Some(signed[0].to_vec());
+    let refused = connect(server.address).await.enter(&device, entry).await.err().unwrap();
+    assert_eq!(refused.0, "E_MALFORMED", "{refused:?}");
+    register(&server, "alice", 0).await.settle().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vault_has_a_number_and_a_seal() {
+    let (server, _folder) = fresh().await;
+    let device = Device::new("alice", 0);
+    let reg = |vault| {
+        let mut entry = Entry::reg(&device);
+        (entry.body.pw, entry.body.vault) = (Some(vec![7; 32]), Some(vault));
+        entry
+    };
+    for bytes in [vec![], vec![0; 3], vault::keep(0, &[9; 100]), vault::keep(1, &[9; 27])] {
+        let entered = connect(server.address).await.enter(&device, reg(bytes)).await;
+        assert_eq!(entered.err().unwrap().0, "E_MALFORMED");
+    }
+    let right = reg(vault::keep(1, &[9; 100]));
+    connect(server.address).await.enter(&device, right).await.unwrap().settle().await;
     server.stop().await.unwrap();
 }

@@ -17,6 +17,8 @@ impl Journal {
         let operation = match event {
             Event::Message { .. }
             | Event::Command { .. }
+            | Event::CommandPassed { .. }
+            | Event::Disowned { .. }
             | Event::Unreadable { .. }
             | Event::Gap { .. }
             | Event::Healed { .. }
@@ -30,7 +32,7 @@ impl Journal {
                 outcome: Some(Outcome::Ok),
                 ..self.about("message.stored", id)
             },
-            Event::Refused { id, code, reason } => Operation {
+            Event::Refused { id, code, reason, .. } => Operation {
                 stage: Some("stored".into()),
                 outcome: Some(Outcome::Refused),
                 code: Some(code.as_str().into()),
@@ -43,9 +45,10 @@ impl Journal {
                 outcome: Some(if *readable { Outcome::Ok } else { Outcome::Refused }),
                 ..self.about("message.delivered", id)
             },
-            Event::Started { .. } | Event::Output { .. } | Event::Ended { .. } => {
-                self.about_command(event)
-            }
+            Event::Started { .. }
+            | Event::Output { .. }
+            | Event::OutputLost { .. }
+            | Event::Ended { .. } => self.about_command(event),
             Event::Joined { .. }
             | Event::Left { .. }
             | Event::MemberChanged { .. }
@@ -66,6 +69,7 @@ impl Journal {
             Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
             Event::Shared { .. }
             | Event::Found { .. }
+            | Event::OffersChecked { .. }
             | Event::Presence { .. }
             | Event::People { .. }
             | Event::Rooms { .. }
@@ -94,6 +98,18 @@ impl Journal {
                 id: Some(id.to_string().into()),
                 argv_sha256: Some(chat_agent::argv_digest(&command.argv).into()),
                 ..self.line("command.receive")
+            },
+            Event::CommandPassed { from, .. } => Operation {
+                peer: Some(from.as_str().into()),
+                tag: Some("CMD".into()),
+                outcome: Some(Outcome::Refused),
+                ..self.line("command.receive")
+            },
+            Event::Disowned { cid, from, id } => Operation {
+                peer: Some(from.as_str().into()),
+                id: Some(id.to_string().into()),
+                conversation: Some(conversation(cid).into()),
+                ..self.line("message.disowned")
             },
             Event::Unreadable { cid, from, id, reason } => Operation {
                 level: Level::Warn,
@@ -133,11 +149,14 @@ impl Journal {
                 reason: Some(format!("{} messages stay missing: {reason}", n.len()).into()),
                 ..self.line("message.healed")
             },
-            Event::Alarm { kind, user, detail } => Operation {
+            Event::Alarm { kind, user, detail, count } => Operation {
                 level: Level::Error,
                 peer: Some(user.as_str().into()),
                 code: Some(kind.as_str().into()),
-                reason: Some(detail.as_str().into()),
+                reason: Some(match count {
+                    0 | 1 => detail.as_str().into(),
+                    count => format!("{count} times in a minute: {detail}").into(),
+                }),
                 ..self.line("alarm")
             },
             _ => self.line("event"),
@@ -153,6 +172,11 @@ impl Journal {
             Event::Output { re, data, .. } => Operation {
                 bytes: u64::try_from(data.len()).ok(),
                 outcome: Some(Outcome::Ok),
+                ..self.about("command.output", re)
+            },
+            Event::OutputLost { re, pieces } => Operation {
+                reason: Some(format!("{pieces} pieces are missing").into()),
+                outcome: Some(Outcome::Failed),
                 ..self.about("command.output", re)
             },
             Event::Ended { re, ok, status, code, reason, .. } => Operation {

@@ -311,8 +311,9 @@ impl Emulated {
             Input::Broadcast { text } => {
                 ("BROADCAST", self.client.say(&RoomName::all(), &text).await)
             }
-            Input::Slash(SlashCommand::Run { target, argv }) => {
-                (CMD, self.client.run(&target, argv, CommandOptions::default()).await)
+            Input::Slash(SlashCommand::Run { target, argv, again }) => {
+                let options = CommandOptions { again, ..CommandOptions::default() };
+                (CMD, self.client.run(&target, argv, options).await)
             }
             // A script has no other lines.
             Input::Nothing | Input::Slash(_) => return,
@@ -440,9 +441,9 @@ impl Emulated {
     fn log(&self, event: &Event) {
         let client = self.number + 1;
         match event {
-            Event::Alarm { kind, user, detail } => {
+            Event::Alarm { kind, user, detail, count } => {
                 let kind = kind.as_str();
-                tracing::warn!(client, kind, %user, detail, "alarm");
+                tracing::warn!(client, kind, %user, detail, count, "alarm");
             }
             Event::Gap { from, missing, .. } => {
                 tracing::warn!(client, %from, ?missing, "gap");

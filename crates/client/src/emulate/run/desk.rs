@@ -10,6 +10,7 @@ use chat_protocol::name::UserName;
 use crate::client::{Account, Client, ClientOptions, Events};
 use crate::config::Common;
 use crate::connection::Connector;
+use crate::connection::pins::Pins;
 use crate::exit::ExitStatus;
 use crate::home::{KnownServers, OwnDevice};
 use crate::start::{Failure, crypto_trace};
@@ -25,8 +26,8 @@ pub(super) struct Desk {
 impl Desk {
     /// Finds the servers, and begins the logs of the run.
     pub(super) fn open(common: &Common) -> Result<Self, Failure> {
-        let known = KnownServers::in_memory();
-        let connector = Connector::new(common.servers.clone(), &common.trust, known)?;
+        let pins = Pins::new(KnownServers::in_memory(), common.accept_server.clone());
+        let connector = Connector::new(common.servers.clone(), &common.trust, pins)?;
         let logs = OperationLogs::start(&common.logs, Rotation::default())?;
         let trace = crypto_trace(common)?;
         Ok(Self { connector: Arc::new(connector), bundles: Arc::default(), logs, trace })

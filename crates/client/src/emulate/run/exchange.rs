@@ -266,9 +266,8 @@ impl Exchange {
             for _ in 0..FIND_TRIES {
                 let findings = transfers.find(std::slice::from_ref(&file.word), None).await;
                 let listed = findings.unwrap_or_default().files.into_iter();
-                let is_it = |listed: &Listed| {
-                    listed.owner == file.owner && listed.details.file.name == file.name
-                };
+                let is_it =
+                    |listed: &Listed| listed.owner == file.owner && listed.file.name == file.name;
                 found = listed.into_iter().find(is_it);
                 if found.is_some() {
                     break;

@@ -7,7 +7,7 @@
 //! Every byte counts: a reader writes what it has read again and demands the same bytes. `key` is
 //! left out of a proof that does not show the text.
 
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::ratchet::MessageKey;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ struct File {
     t: Kind,
     frame: B64Vec,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<B64Array<32>>,
+    key: Option<MessageKey>,
     receipts: Vec<B64Vec>,
     bundles: Vec<B64Vec>,
 }
@@ -44,7 +44,7 @@ pub fn write(material: &Material) -> Vec<u8> {
         v: VERSION,
         t: Kind::Proof,
         frame: B64Vec(material.frame.to_vec()),
-        key: material.key.as_ref().map(|key| B64Array(**key)),
+        key: material.key.clone(),
         receipts: all(&material.receipts),
         bundles: all(&material.bundles),
     };
@@ -64,7 +64,7 @@ pub fn read(bytes: &[u8]) -> Result<Material, ProofError> {
     let all = |list: Vec<B64Vec>| list.into_iter().map(|bytes| bytes.0.into()).collect();
     Ok(Material {
         frame: file.frame.0.into(),
-        key: file.key.map(|key| MessageKey::new(key.0)),
+        key: file.key,
         receipts: all(file.receipts),
         bundles: all(file.bundles),
     })

@@ -1,7 +1,8 @@
 use chat_endpoint::Event;
 use chat_endpoint::store::Change;
-use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::b64::B64Vec;
 use chat_protocol::id::{Digest, KeyId};
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 use zeroize::Zeroizing;
 
@@ -50,6 +51,7 @@ fn received(number: u64, from: &str, text: &str) -> Event {
         said_in: None,
         healed_by: None,
         granted_by: None,
+        gone: false,
         frame: Some(Box::new(frame(number))),
     }
 }
@@ -57,7 +59,7 @@ fn received(number: u64, from: &str, text: &str) -> Event {
 fn frame(number: u64) -> KeptFrame {
     let digest = Digest([u8::try_from(number % 256).unwrap(); 32]);
     let frame = B64Vec(vec![1, 2, 3]);
-    KeptFrame { e: digest, sk: KeyId([1; 16]), n: 0, digest, key: B64Array([2; 32]), frame }
+    KeptFrame { e: digest, sk: KeyId([1; 16]), n: 0, digest, key: MessageKey::new([2; 32]), frame }
 }
 
 fn typed(number: u64, text: &str) -> Record {
@@ -121,7 +123,8 @@ fn a_message_of_ours_is_queued_then_stored_then_confirmed_by_each() {
     for (by, readable) in [("bob", true), ("carol", false), ("bob", true)] {
         let receipt = Some(B64Vec(b"one frame of receipts".to_vec()));
         let by = name(by);
-        let delivered = Event::Delivered { id: id(1), cid: dm(), by, readable, receipt };
+        let delivered =
+            Event::Delivered { id: id(1), cid: dm(), by, readable, refused: false, receipt };
         step(&mut store, |store| record::learnt(store, &delivered));
     }
     let mut confirmed = own().confirmed;
@@ -142,11 +145,17 @@ fn what_could_not_be_read_and_what_was_refused_have_their_reasons() {
     step(&mut store, |store| record::shown(store, &unreadable));
     step(&mut store, |store| record::typed(store, &typed(6, "too late")));
     let code = "E_CLOCK".to_owned();
-    let refused = Event::Refused { id: id(6), code: code.clone(), reason: "why".to_owned() };
+    let refused = Event::Refused {
+        id: id(6),
+        code: code.clone(),
+        reason: "why".to_owned(),
+        by_hub: true,
+        may_start_until_ms: None,
+    };
     step(&mut store, |store| record::learnt(store, &refused));
     let entries = history(&home).page(&dm(), None, 10).unwrap();
     let states: Vec<_> = entries.iter().map(|entry| entry.state.clone()).collect();
-    let refused = State::Refused { code, reason: "why".to_owned() };
+    let refused = State::Refused { code, reason: "why".to_owned(), by_hub: true };
     assert_eq!(states, [State::Unreadable { reason }, refused]);
     assert_eq!((entries[0].is_own(), entries[1].is_own()), (false, true));
 }

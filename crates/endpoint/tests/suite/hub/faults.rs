@@ -21,7 +21,7 @@ use chat_protocol::header::{
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
-use chat_protocol::members::{MemberLine, MemberList, Place};
+use chat_protocol::members::{MemberLine, MemberList, Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::{Tag, label};
@@ -49,6 +49,18 @@ pub(crate) struct Faults {
     pub(crate) refuses_devices: Option<usize>,
     /// Frames in a closed epoch are delivered as well as answered with REKEY.
     pub(crate) deliver_closed: bool,
+    /// What it hides: links of a room from this number on, from a device.
+    pub(crate) hides: Vec<(usize, ConversationId, u32)>,
+    /// Messages and keys of any epoch are taken, whoever may speak.
+    pub(crate) takes_anything: bool,
+    /// What it is reminded of is thrown away.
+    pub(crate) forgets_reminders: bool,
+    /// Every message is answered with REKEY.
+    pub(crate) closes_all: bool,
+    /// So many times the wrap of a KEY is held back from everybody.
+    pub(crate) lose_wraps: usize,
+    /// Answers about bundles are given when [`TestHub::release_bundles`] is called.
+    pub(crate) hold_bundles: bool,
     /// Messages are answered as stored when [`TestHub::release`] is called.
     pub(crate) hold_answers: bool,
 }
@@ -73,6 +85,7 @@ pub(crate) type Rule = Box<dyn FnMut(usize, &[u8]) -> Fate>;
 /// What a hub had at some time.
 pub(crate) struct Snapshot {
     log: Vec<Entry>,
+    rooms: std::collections::HashMap<ConversationId, (Membership, Vec<Bytes>)>,
     epochs: std::collections::HashMap<ConversationId, (EpochHead, MemberList)>,
     stored: std::collections::HashMap<(UserName, ConversationId, MessageId), (u64, Digest)>,
 }
@@ -147,6 +160,14 @@ impl TestHub {
         }
     }
 
+    /// Gives the answers about bundles, and holds none from now on.
+    pub(crate) fn release_bundles(&mut self) {
+        self.faults.hold_bundles = false;
+        for (index, answer) in std::mem::take(&mut self.held_bundles) {
+            self.answer(index, &answer);
+        }
+    }
+
     /// The same, the newest first.
     pub(crate) fn release_backwards(&mut self) {
         self.held.reverse();
@@ -161,6 +182,22 @@ impl TestHub {
 
     /// Takes a user out of the lobby by the user's own signature, and tells nobody.
     pub(crate) fn leave(&mut self, index: usize) {
+        self.link_by(index, MemberOperation::Leave);
+    }
+
+    /// The same back into it.
+    pub(crate) fn come_back(&mut self, index: usize) {
+        self.link_by(index, MemberOperation::Join);
+    }
+
+    /// The frames of the log that are for a device.
+    pub(crate) fn frames_for(&self, index: usize) -> Vec<Bytes> {
+        let device = self.device_of(index);
+        let entries = self.log.iter().filter(|entry| entry.recipients.contains(&device));
+        entries.map(|entry| entry.frame.clone()).collect()
+    }
+
+    fn link_by(&mut self, index: usize, op: MemberOperation) {
         let device = self.peers[index].endpoint.device().clone();
         let cid = ConversationId::room(&lobby());
         let (room, links) = self.rooms.get_mut(&cid).unwrap();
@@ -170,7 +207,7 @@ impl TestHub {
             cid,
             from: device.user.clone(),
             sk: device.keys.signing_id(),
-            op: MemberOperation::Leave,
+            op,
             who: device.user,
             ik: device.bundle.identity(),
             arg: MemberArgument::None,
@@ -186,18 +223,58 @@ impl TestHub {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let (log, epochs) = (self.log.clone(), self.epochs.clone());
-        Snapshot { log, epochs, stored: self.stored.clone() }
+        Snapshot { log, rooms: self.rooms.clone(), epochs, stored: self.stored.clone() }
     }
 
     /// Puts the hub back to what it had; everybody connects anew.
     pub(crate) fn roll_back(&mut self, older: &Snapshot) {
+        self.put_back(older);
+        for index in 0..self.peers.len() {
+            self.connect(index);
+        }
+    }
+
+    /// The same; nobody has come back yet.
+    pub(crate) fn put_back(&mut self, older: &Snapshot) {
         self.log.clone_from(&older.log);
+        self.rooms.clone_from(&older.rooms);
         self.epochs.clone_from(&older.epochs);
         self.stored.clone_from(&older.stored);
         for index in 0..self.peers.len() {
             self.disconnect(index);
-            self.connect(index);
         }
+    }
+
+    /// Appends a link to a room's chain that a device's user signs, as if they had asked for it.
+    pub(crate) fn sign_link(
+        &mut self,
+        index: usize,
+        text: &str,
+        (op, arg): (MemberOperation, MemberArgument),
+        who: usize,
+    ) {
+        let device = self.peers[index].endpoint.device().clone();
+        let other = self.peers[who].endpoint.device().clone();
+        let cid = ConversationId::room(&super::room(text));
+        let (room, links) = self.rooms.get_mut(&cid).unwrap();
+        let link = MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid,
+            from: device.user,
+            sk: device.keys.signing_id(),
+            op,
+            who: other.user,
+            ik: other.bundle.identity(),
+            arg,
+            mg: room.next(),
+            pm: room.head(),
+            id: MessageId(crypto::random()),
+            ts: self.now,
+        };
+        let frame = Unsigned::new(label::MEMBER, link.to_bytes(), Vec::new());
+        room.apply(&link, frame.digest());
+        links.push(sign_all(&device.keys.signing, &[frame]).remove(0));
     }
 
     /// The newest epoch of the lobby and who it is for.
@@ -336,7 +413,7 @@ impl TestHub {
         let (cid, sk) = (ConversationId::room(&lobby()), keys.signing_id());
         let previous = self.epochs.get(&cid).map(|(head, _)| *head);
         let from = user.clone();
-        let place = Place::START;
+        let place = self.rooms.get(&cid).map_or(Place::START, |(room, _)| room.place());
         let parameters = EpochParameters { cid, from, sk, previous, place, ts: self.now };
         let key = zeroize::Zeroizing::new(crypto::random());
         let eid = Nonce16(crypto::random());

@@ -17,14 +17,16 @@ use chat_protocol::hub::{
 };
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::keys::{Bundle, DeviceMark, Held};
+use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::{MemberList, Membership};
+use chat_protocol::name::ConversationId;
 use chat_protocol::tag::{Tag, label};
 use chat_protocol::{code, envelope, epoch};
 
 use super::{Entry, Pending, TestHub};
 
 /// One less to come of a fault.
-fn take_one(left: &mut usize) -> bool {
+pub(super) fn take_one(left: &mut usize) -> bool {
     let due = *left > 0;
     *left = left.saturating_sub(1);
     due
@@ -80,15 +82,22 @@ impl TestHub {
                     let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec())).collect();
                     people.insert(user, PersonBundles { bundles });
                 }
-                self.answer(index, &HubToClient::Bundles { id, people, unknown, more });
+                let answer = HubToClient::Bundles { id, people, unknown, more };
+                if self.faults.hold_bundles {
+                    self.held_bundles.push((index, answer));
+                } else {
+                    self.answer(index, &answer);
+                }
             }
             ClientToHub::Members { id, cid, from } => {
                 let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
-                let links = links.unwrap_or_default()[usize::try_from(from).unwrap()..]
-                    .iter()
-                    .map(|link| B64Vec(link.to_vec()))
-                    .collect();
-                self.answer(index, &HubToClient::Members { id, cid, links, more: false });
+                let links = links.unwrap_or_default();
+                let links: Vec<_> = links.iter().take(self.shown_to(index, &cid)).collect();
+                let links = links.get(usize::try_from(from).unwrap()..).unwrap_or_default();
+                let more = links.len() > PAGE_ITEMS_MAX;
+                let links = links.iter().take(PAGE_ITEMS_MAX).map(|link| B64Vec(link.to_vec()));
+                let links = links.collect();
+                self.answer(index, &HubToClient::Members { id, cid, links, more });
             }
             ClientToHub::Find { id, .. } | ClientToHub::Share { id, .. }
                 if take_one(&mut self.faults.busy_questions) =>
@@ -103,8 +112,51 @@ impl TestHub {
                 self.answer(index, &HubToClient::Shared { id, offers: 0 });
             }
             ClientToHub::Seen { .. } => {}
+            ClientToHub::Remind { id, bundles, links } => self.reminded(index, id, bundles, links),
             other => panic!("not expected: {other:?}"),
         }
+    }
+
+    /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
+    fn reminded(&mut self, index: usize, id: MessageId, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
+        self.reminders += 1;
+        let answer = HubToClient::Reminded { id, bundles: 0, links: 0 };
+        self.answer(index, &answer);
+        if self.faults.forgets_reminders {
+            return;
+        }
+        for B64Vec(bytes) in bundles {
+            let bundle = chat_protocol::keys::Bundle::verify(bytes.into()).unwrap();
+            let known = self.people.entry(bundle.header().u.clone()).or_default();
+            if known.iter().all(|other| other.digest() != bundle.digest()) {
+                known.push(bundle);
+            }
+        }
+        for B64Vec(bytes) in links {
+            let frame = RawFrame::decode(bytes.into()).unwrap();
+            let Header::Member(link) = Header::parse(frame.header()).unwrap() else { continue };
+            let signer = self.people[&link.from][0].identity();
+            let make = || (Membership::new(link.cid.clone()), Vec::new());
+            let (room, links) = self.rooms.entry(link.cid.clone()).or_insert_with(make);
+            if room.check(&link, signer).is_err() {
+                continue;
+            }
+            room.apply(&link, frame.digest(label::MEMBER));
+            links.push(frame.bytes().clone());
+            let heads = vec![self.head(&link.cid)];
+            for other in 0..self.peers.len() {
+                if self.hears_of(other, &link) {
+                    self.answer(other, &HubToClient::Heads { heads: heads.clone() });
+                }
+            }
+        }
+    }
+
+    /// How many links of a room a device is shown.
+    fn shown_to(&self, index: usize, cid: &ConversationId) -> usize {
+        let hides = self.faults.hides.iter();
+        let ends = hides.filter(|(who, room, _)| *who == index && room == cid);
+        ends.map(|(.., end)| usize::try_from(*end).unwrap()).min().unwrap_or(usize::MAX)
     }
 
     pub(super) fn ack(&mut self, index: usize, id: MessageId) {
@@ -143,7 +195,8 @@ impl TestHub {
                     return;
                 }
                 for other in (0..self.peers.len()).filter(|other| *other != index) {
-                    if !self.hears_of(other, &link) {
+                    let end = self.shown_to(other, &cid);
+                    if !self.hears_of(other, &link) || end <= usize::try_from(link.mg).unwrap() {
                         continue;
                     }
                     self.answer(other, &HubToClient::Heads { heads: heads.clone() });
@@ -194,6 +247,7 @@ impl TestHub {
             self.closed = Some(header.e);
         }
         let closed = self.closed == Some(header.e) || current != Some(header.e);
+        let closed = closed && !self.faults.takes_anything || self.faults.closes_all;
         if !closed {
             self.stored.insert(key, (0, digest));
         }
@@ -250,7 +304,7 @@ impl TestHub {
         let current = self.epochs.get(&header.cid).map(|(head, _)| *head);
         let next = current.map_or((0, Digest::ZERO), |head| (head.g + 1, head.e));
         let id = MessageId(header.eid.0);
-        if (header.g, header.pe) != next {
+        if (header.g, header.pe) != next && !self.faults.takes_anything {
             let head = Some(self.head(&header.cid));
             return self.refuse(index, id, code::EPOCH, head);
         }

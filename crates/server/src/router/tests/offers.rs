@@ -7,20 +7,61 @@ use chat_protocol::{
     file::{
         Manifest,
         catalogue::{Audience as For, Details, IndexKey, Offer, Query},
+        offer::{OfferHeader, SignedOffer},
     },
+    header::Canonical,
     hub::{self, ClientToHub, HubToClient},
+    id::KeyId,
     limits::{
         FILE_NAME_BYTES_MAX, KEYWORD_BYTES_MAX, OFFER_SEALED_BYTES_MAX, OFFER_WORDS_MAX,
-        OFFERS_PAGE_MAX, TEXT_BYTES_MAX,
+        OFFERS_PAGE_MAX, SIGNATURE_BYTES_MAX, TEXT_BYTES_MAX,
     },
 };
 
 use super::*;
 use crate::limits::{OFFER_BYTES_PER_PERSON_MAX, OFFERS_PER_PERSON_MAX};
 
-fn details(words: &[&str]) -> Details {
-    let file = Manifest { name: "plan.txt".into(), size: 9, root: Digest([7; 32]) };
-    Details { file, words: words.iter().map(|word| (*word).to_owned()).collect() }
+fn plan() -> Manifest {
+    Manifest { name: "plan.txt".into(), size: 9, root: Digest([7; 32]) }
+}
+
+/// What stands where a signed offer should: in its form, with a signature that nobody made. The hub
+/// does not check it.
+fn framed(header: &OfferHeader) -> B64Vec {
+    let bytes = header.to_bytes();
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    let signature = [0; SIGNATURE_BYTES_MAX];
+    B64Vec([&[1, 1], length.as_slice(), &bytes, &[0; 4], &signature].concat())
+}
+
+fn details(number: u32, file: Manifest, words: &[&str]) -> Details {
+    let Manifest { name: file_name, size, root } = file;
+    let header = OfferHeader {
+        v: 1,
+        t: Tag::Offer,
+        u: name("nobody"),
+        sk: KeyId([0; 16]),
+        cid: For::Everybody,
+        id: id(number),
+        name: file_name,
+        size,
+        root,
+        ts: 1,
+    };
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    Details { signed: framed(&header), words }
+}
+
+/// The same offer in clear as `user` would sign it now.
+fn by(user: &User, offer: &Offer) -> Offer {
+    let mut offer = offer.clone();
+    if let Some(details) = &mut offer.open
+        && let Ok(signed) = SignedOffer::parse(&details.signed.0)
+    {
+        let (u, sk) = (user.peer.name.clone(), user.peer.sk);
+        details.signed = framed(&OfferHeader { u, sk, ..signed.header().clone() });
+    }
+    offer
 }
 
 fn id(number: u32) -> MessageId {
@@ -30,7 +71,7 @@ fn id(number: u32) -> MessageId {
 }
 
 fn open(number: u32, words: &[&str]) -> Offer {
-    Offer::open(id(number), details(words))
+    Offer::open(id(number), details(number, plan(), words))
 }
 
 fn key() -> IndexKey {
@@ -38,7 +79,7 @@ fn key() -> IndexKey {
 }
 
 fn sealed(number: u32, place: &str, words: &[&str]) -> Offer {
-    key().seal(id(number), cid(place), &details(words), [1; 12])
+    key().seal(id(number), cid(place), &details(number, plan(), words), [1; 12])
 }
 
 fn with_words(words: &[&str]) -> Query {
@@ -57,12 +98,13 @@ impl World {
         ended: &[MessageId],
         pending: &mut Pending,
     ) -> Came {
+        let offers: Vec<_> = offers.iter().map(|offer| by(user, offer)).collect();
         let question =
-            ClientToHub::Share { id: id(0), offers: offers.to_vec(), ended: ended.to_vec() };
-        if let Err(refusal) = check_form(&question) {
+            ClientToHub::Share { id: id(0), offers: offers.clone(), ended: ended.to_vec() };
+        if let Err(refusal) = check_form(&user.peer, &question) {
             return Came::Refused(refusal.code);
         }
-        match self.router.decide_share(&user.peer, offers, ended, pending) {
+        match self.router.decide_share(&user.peer, &offers, ended, pending) {
             Decision::Propose(proposal) => {
                 let committed = self.store.keep(proposal);
                 self.router.apply(self.now_ms, committed);
@@ -186,12 +228,17 @@ fn what_must_not_stand_on_the_list_is_refused() {
         sealed: Some(B64Vec(vec![0; OFFER_SEALED_BYTES_MAX + 1])),
         ..sealed(1, "dm:alice:bob", &[])
     };
-    let mut huge = open(1, &[]);
-    huge.open.as_mut().unwrap().file.size = u64::MAX;
+    let huge = Manifest { size: u64::MAX, ..plan() };
+    let huge = Offer::open(id(1), details(1, huge, &[]));
+    let of_another = Offer::open(id(1), details(2, plan(), &[]));
+    let mut unsigned = open(1, &[]);
+    unsigned.open.as_mut().unwrap().signed.0[1] = 0;
     for (offer, code) in [
         (open(1, &["Plan"]), code::MALFORMED),
         (open(1, &["a,b"]), code::MALFORMED),
         (huge, code::MALFORMED),
+        (unsigned, code::MALFORMED),
+        (of_another, code::NOT_ALLOWED),
         (open(1, &["plan"; OFFER_WORDS_MAX + 1]), code::TOO_MANY),
         (long, code::TOO_MANY),
         (leaking, code::NOT_ALLOWED),
@@ -218,8 +265,26 @@ fn what_must_not_stand_on_the_list_is_refused() {
     assert_eq!(asked.unwrap_err().code, code::NO_SUCH_USER);
     for words in [vec!["Plan".to_owned()], vec!["plan".to_owned(); 9]] {
         let query = Query { words, ..Query::default() };
-        assert!(check_form(&ClientToHub::Find { id: id(1), query }).is_err());
+        assert!(check_form(&alice.peer, &ClientToHub::Find { id: id(1), query }).is_err());
     }
+}
+
+/// Goal: nobody lists a file in clear that another person or device has signed.
+#[test]
+fn an_offer_in_clear_is_signed_by_this_session() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let share = |offer| ClientToHub::Share { id: id(0), offers: vec![offer], ended: Vec::new() };
+    let own = by(&alice, &open(1, &[]));
+    assert_eq!(check_form(&alice.peer, &share(own.clone())), Ok(()));
+    let refused = check_form(&bob.peer, &share(own)).unwrap_err();
+    assert_eq!(refused.code, code::NOT_ALLOWED);
+    let mut other_key = by(&alice, &open(1, &[]));
+    let details = other_key.open.as_mut().unwrap();
+    let signed = SignedOffer::parse(&details.signed.0).unwrap();
+    details.signed = framed(&OfferHeader { sk: bob.peer.sk, ..signed.header().clone() });
+    let refused = check_form(&alice.peer, &share(other_key)).unwrap_err();
+    assert_eq!(refused.code, code::NOT_ALLOWED);
 }
 
 #[test]
@@ -297,9 +362,8 @@ fn a_page_of_the_longest_offers_is_one_message() {
     let keyword = "\"".repeat(KEYWORD_BYTES_MAX);
     let words = [keyword.as_str(); OFFER_WORDS_MAX];
     for number in 0..40 {
-        let mut clear = open(number, &words);
-        let file = &mut clear.open.as_mut().unwrap().file;
-        file.name = "\u{1}".repeat(FILE_NAME_BYTES_MAX);
+        let file = Manifest { name: "\u{1}".repeat(FILE_NAME_BYTES_MAX), ..plan() };
+        let clear = Offer::open(id(number), details(number, file, &words));
         let longest = Offer {
             sealed: Some(B64Vec(vec![0xff; OFFER_SEALED_BYTES_MAX])),
             ..sealed(number + 100, &format!("dm:{owner}:b"), &words)

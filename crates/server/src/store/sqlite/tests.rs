@@ -7,10 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use chat_protocol::{
-    file::{
-        Manifest,
-        catalogue::{Details, IndexKey, Offer},
-    },
+    b64::B64Vec,
+    file::catalogue::{Details, IndexKey, Offer},
     id::{Digest, MessageId, Nonce16},
     keys::{Bundle, BundleOptions, DeviceKeys, KeySizes},
     name::{ConversationId, UserName},
@@ -259,8 +257,9 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
     let (mut store, _, _) = open_in(folder.path());
     commit(&mut store, vec![account("alice"), account("bob")]).await;
     let offer = |id: u8, word: &str| {
-        let file = Manifest { name: "a.txt".into(), size: 1, root: Digest([1; 32]) };
-        Offer::open(MessageId([id; 16]), Details { file, words: vec![word.to_owned()] })
+        // The store keeps what it is given.
+        let signed = B64Vec(vec![id; 9]);
+        Offer::open(MessageId([id; 16]), Details { signed, words: vec![word.to_owned()] })
     };
     let place = ConversationId::parse("dm:alice:bob").unwrap();
     let key = IndexKey::new([1; 32]);

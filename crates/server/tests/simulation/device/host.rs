@@ -3,12 +3,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chat_endpoint::{Endpoint, Event, EventKey, Notification, store::Change};
-use chat_protocol::{
-    content::{Outcome, OutputStream},
-    id::MessageId,
-    name::UserName,
-};
+use chat_endpoint::{CommandEnd, Endpoint, Event, EventKey, Notification, store::Change};
+use chat_protocol::{content::OutputStream, id::MessageId, name::UserName};
 use tokio::time::Instant;
 
 use crate::{facts::Fact, world::now_ms};
@@ -22,7 +18,7 @@ struct Running {
     ends_at: Instant,
     key: EventKey,
     to: UserName,
-    outcome: Outcome,
+    outcome: CommandEnd,
 }
 
 /// The host of one device.
@@ -82,7 +78,7 @@ impl Host {
         if let Event::Command { id, digest, from, command, .. } = event {
             // Commands are durable events, and have one.
             let key = key?;
-            let outcome = |code: &str| Outcome {
+            let outcome = |code: &str| CommandEnd {
                 re: id,
                 of: digest,
                 status: code.is_empty().then_some(0),
@@ -139,16 +135,22 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         Event::Dropped { cid, messages, .. } => {
             Some(Fact::Dropped { at: me, place: cid.to_string(), messages })
         }
-        Event::Alarm { kind, user, detail } => {
+        Event::Alarm { kind, user, detail, .. } => {
             trouble(me, format!("alarm {} about {user}: {detail}", kind.as_str()))
         }
         Event::Complaint { code, reason, .. } => {
             trouble(me, format!("the hub complains: {code}: {reason}"))
         }
+        Event::OutputLost { re, pieces } => {
+            trouble(me, format!("{pieces} pieces of {re} are lost"))
+        }
         Event::Command { .. }
+        | Event::CommandPassed { .. }
+        | Event::Disowned { .. }
         | Event::Started { .. }
         | Event::Output { .. }
         | Event::Presence { .. }
+        | Event::NewDevice { .. }
         | Event::People { .. }
         | Event::Refreshed { .. }
         | Event::Subscriptions { .. }
@@ -162,6 +164,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::File { .. }
         | Event::Shared { .. }
         | Event::Found { .. }
+        | Event::OffersChecked { .. }
         | Event::ListRefused { .. } => None,
     }
 }

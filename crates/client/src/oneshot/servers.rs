@@ -1,0 +1,50 @@
+//! The servers that the home knows, and how one is forgotten.
+
+use serde_json::json;
+
+use super::{note, print_json, print_line};
+use crate::config::{Common, ServerUrl, Verbosity};
+use crate::exit::ExitStatus;
+use crate::home::KnownServers;
+use crate::home::known_servers::hex;
+use crate::start::Failure;
+
+/// Prints them all, or forgets one: its certificate and its identity.
+pub fn servers(common: &Common, forget: Option<&ServerUrl>) -> Result<ExitStatus, Failure> {
+    let known = KnownServers::load(&common.home)?;
+    if let Some(url) = forget {
+        return forgotten(common, &known, url);
+    }
+    for (url, known) in known.all() {
+        let certificate = known.certificate.map(|digest| format!("sha256:{}", hex(&digest)));
+        if common.json {
+            let server = known.server.to_string();
+            print_json(vec![
+                json!({"event": "server", "url": url, "server": server, "certificate": certificate}),
+            ])?;
+        } else {
+            let certificate = certificate.map(|digest| format!("  certificate {digest}"));
+            print_line(&format!("{url}  {}{}", known.server, certificate.unwrap_or_default()))?;
+        }
+    }
+    Ok(ExitStatus::Ok)
+}
+
+fn forgotten(
+    common: &Common,
+    known: &KnownServers,
+    url: &ServerUrl,
+) -> Result<ExitStatus, Failure> {
+    if !known.forget(url)? {
+        return Err(Failure::Other {
+            status: ExitStatus::Failure,
+            reason: format!("{url} is not known here; `chat-client servers` shows what is"),
+        });
+    }
+    if common.json {
+        print_json(vec![json!({"event": "forgotten", "url": url.to_string()})])?;
+    } else if common.verbosity > Verbosity::Quiet {
+        note(&format!("{url} is forgotten; whoever answers there next is a new server"));
+    }
+    Ok(ExitStatus::Ok)
+}

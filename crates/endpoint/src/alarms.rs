@@ -1,0 +1,131 @@
+//! Alarms: the first of one kind about one person is told at once, those of the following minute
+//! together with their number (rule R39). Who can raise an alarm can raise a million of them.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::name::UserName;
+
+use crate::endpoint::Endpoint;
+use crate::event::{Alarm, Event};
+use crate::limits::ALARMS_MINUTE_MAX;
+
+/// How long alarms are counted together.
+const TOGETHER_MS: u64 = 60_000;
+
+/// What has been raised lately.
+#[derive(Debug, Default)]
+pub(crate) struct Alarms {
+    /// The host's clock, Unix time in milliseconds, as it was last told.
+    now_ms: u64,
+    raised: BTreeMap<(Alarm, UserName), Raised>,
+}
+
+/// Alarms of one kind about one person.
+#[derive(Debug)]
+struct Raised {
+    /// When the last one was told.
+    told_ms: u64,
+    /// How many came since.
+    count: u32,
+    /// What the last of them says.
+    detail: String,
+}
+
+impl Alarms {
+    /// Whether this one is told now.
+    fn raise(&mut self, kind: Alarm, user: &UserName, detail: &str) -> bool {
+        let key = (kind, user.clone());
+        if let Some(raised) = self.raised.get_mut(&key) {
+            raised.count = raised.count.saturating_add(1);
+            detail.clone_into(&mut raised.detail);
+            return false;
+        }
+        // Of more people than are told apart only the number counts.
+        if self.raised.len() >= ALARMS_MINUTE_MAX && !user.is_server() {
+            let detail = "alarms about more people than can be told apart";
+            return self.raise(kind, &UserName::server(), detail);
+        }
+        let raised = Raised { told_ms: self.now_ms, count: 0, detail: String::new() };
+        self.raised.insert(key, raised);
+        true
+    }
+
+    /// When the next ones are due.
+    fn deadline(&self) -> Option<u64> {
+        let raised = self.raised.values().filter(|raised| raised.count > 0);
+        raised.map(|raised| raised.told_ms.saturating_add(TOGETHER_MS)).min()
+    }
+
+    /// Takes what is due.
+    fn due(&mut self, now_ms: u64) -> Vec<Event> {
+        self.now_ms = now_ms;
+        let is_over = |raised: &Raised| raised.told_ms.saturating_add(TOGETHER_MS) <= self.now_ms;
+        let over = self.raised.extract_if(.., |_, raised| is_over(raised));
+        let over: Vec<_> = over.filter(|(_, raised)| raised.count > 0).collect();
+        let mut due = Vec::new();
+        for ((kind, user), Raised { count, detail, .. }) in over {
+            let raised = Raised { told_ms: now_ms, count: 0, detail: String::new() };
+            self.raised.insert((kind, user.clone()), raised);
+            due.push(Event::Alarm { kind, user, detail, count });
+        }
+        due
+    }
+}
+
+impl Endpoint {
+    /// Something that must not happen has happened.
+    pub(crate) fn alarm(&mut self, kind: Alarm, user: &UserName, detail: &str) {
+        if self.alarms.raise(kind, user, detail) {
+            let (user, detail) = (user.clone(), detail.to_owned());
+            self.tell(Event::Alarm { kind, user, detail, count: 1 });
+        }
+    }
+
+    pub(crate) fn alarm_deadline(&self) -> Option<u64> {
+        self.alarms.deadline()
+    }
+
+    /// Time has passed: tells of the alarms that were counted together.
+    pub(crate) fn tell_alarms(&mut self, now_ms: u64) {
+        for event in self.alarms.due(now_ms) {
+            self.tell(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_once_and_the_others_of_a_minute_together() {
+        let bob = UserName::new("bob").unwrap();
+        let mut alarms = Alarms::default();
+        assert!(alarms.due(1_000).is_empty());
+        assert!(alarms.raise(Alarm::Replay, &bob, "first"));
+        for _ in 0..1_000_000 {
+            assert!(!alarms.raise(Alarm::Replay, &bob, "again"));
+        }
+        assert!(alarms.raise(Alarm::BadChain, &bob, "of another kind"));
+        assert_eq!(alarms.deadline(), Some(61_000));
+        assert!(alarms.due(60_999).is_empty());
+        let due = alarms.due(61_000);
+        let [Event::Alarm { kind: Alarm::Replay, count: 1_000_000, detail, .. }] = &due[..] else {
+            panic!("{due:?}");
+        };
+        assert_eq!(detail, "again");
+        assert!(!alarms.raise(Alarm::Replay, &bob, "still"), "the minute begins anew");
+        assert_eq!(alarms.due(121_000).len(), 1);
+        assert!(alarms.due(181_000).is_empty());
+        assert!(alarms.raise(Alarm::Replay, &bob, "later"));
+    }
+
+    #[test]
+    fn alarms_about_invented_people_are_bounded() {
+        let mut alarms = Alarms::default();
+        let names = (0..100_000).map(|n| UserName::new(&format!("n{n}")).unwrap());
+        let told = names.filter(|name| alarms.raise(Alarm::BadChain, name, "x")).count();
+        assert_eq!(told, ALARMS_MINUTE_MAX + 1);
+        assert_eq!(alarms.raised.len(), ALARMS_MINUTE_MAX + 1);
+    }
+}

@@ -1,0 +1,67 @@
+//! When the hub says no (rule R35): its no is its word, and what contradicts it is shown.
+
+use chat_protocol::content::ChainNotes;
+use chat_protocol::header::MessageHeader;
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::{ConversationId, UserName};
+
+use crate::endpoint::Endpoint;
+use crate::event::{Alarm, Event};
+use crate::limits::DISOWNED_MAX;
+
+impl Endpoint {
+    /// Somebody has a message of ours: whether the hub had refused it. That is said once.
+    pub(crate) fn false_refusal(
+        &mut self,
+        id: &MessageId,
+        cid: &ConversationId,
+        by: &UserName,
+    ) -> bool {
+        let key = id.to_string();
+        if !self.state.sent.get(&key).is_some_and(|sent| sent.refused) {
+            return false;
+        }
+        if let Some(sent) = self.state.sent.get_mut(&key) {
+            sent.refused = false;
+        }
+        // A hub that lost what it had kept says no to what it has delivered, and is known for it.
+        if !self.link.went_back.contains(cid) {
+            let detail =
+                format!("the server said that it refused a message, and {by} has it [{id}]");
+            self.alarm(Alarm::FalseRefusal, &UserName::server(), &detail);
+        }
+        true
+    }
+
+    /// A sender says that the hub has refused what this device has shown. A member could invent that:
+    /// it is a note, and the sender gets its receipt again, once.
+    pub(crate) fn note_disowned(
+        &mut self,
+        now_ms: u64,
+        header: &MessageHeader,
+        notes: &ChainNotes,
+    ) {
+        if notes.void.is_empty() {
+            return;
+        }
+        let tail = format!("/{}/{}", header.from, header.cid);
+        let is_void = |digest: &[u8; 32]| notes.void.iter().any(|(_, void)| void.0 == *digest);
+        let received = self.state.received.iter().filter(|(key, _)| key.ends_with(&tail));
+        let shown = received.filter(|(_, digest)| is_void(&digest.0));
+        let shown: Vec<(String, Digest)> =
+            shown.map(|(key, digest)| (key.clone(), Digest(digest.0))).collect();
+        for (key, digest) in shown {
+            let id = key.split('/').next().and_then(|id| MessageId::parse(id).ok());
+            let Some(id) = id.filter(|_| self.state.disowned.get(&key).is_none()) else { continue };
+            self.state.disowned.put(&key, true);
+            if self.state.disowned.len() > DISOWNED_MAX
+                && let Some(oldest) = self.state.disowned.first_key()
+            {
+                self.state.disowned.remove(&oldest);
+            }
+            self.owe(now_ms, &MessageHeader { id, ..header.clone() }, digest, true);
+            let (cid, from) = (header.cid.clone(), header.from.clone());
+            self.tell(Event::Disowned { cid, from, id });
+        }
+    }
+}

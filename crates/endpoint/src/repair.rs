@@ -1,0 +1,202 @@
+//! Members who lack links of a room's chain are handed them by whoever has them (rule R33).
+//!
+//! Links that were handed over are never applied: the chain held here stays what the hub serves. They
+//! are verified on a copy, the hub is reminded of them, and what an admin takes away by them counts at
+//! once for what is sealed here. So a member that keeps a link from an honest hub forks nothing.
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::content::Content;
+use chat_protocol::content::healing::{Grant, LinkRequest, LinkRun};
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::{MemberHeader, MemberOperation};
+use chat_protocol::id::Digest;
+use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
+use chat_protocol::members::Place;
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::{Tag, label};
+
+use crate::endpoint::Endpoint;
+use crate::limits::{
+    REPAIR_AGAIN_MS, REPAIR_WAIT_MAX_MS, REPAIR_WAIT_MIN_MS, REPAIR_WAIT_PERSON_MS,
+};
+
+/// Links to be handed to a writer who lacks them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repair {
+    /// The first link that the writer lacks.
+    from: u32,
+    /// When it is done, Unix time in milliseconds.
+    due_ms: u64,
+    is_done: bool,
+}
+
+impl Endpoint {
+    /// A writer's epoch lacks links from this number on: whoever signed one of them hands them over at
+    /// once, every other device after a random wait, if it is still so.
+    pub(crate) fn plan_repair(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        writer: &UserName,
+        from: u32,
+    ) {
+        let people = self.people_of(cid);
+        if *writer == self.device.user || !people.contains(writer) {
+            return;
+        }
+        let key = (cid.clone(), writer.clone());
+        let again = |repair: &Repair| now_ms.saturating_sub(repair.due_ms) < REPAIR_AGAIN_MS;
+        if self.link.repairs.get(&key).is_some_and(again) {
+            return;
+        }
+        let next = self.place_of(cid).mg;
+        let is_own = (from..next)
+            .any(|n| self.kept_link(cid, n).is_some_and(|link| link.by == self.device.user));
+        let people = u64::try_from(people.len()).unwrap_or(u64::MAX);
+        let window = people.saturating_mul(REPAIR_WAIT_PERSON_MS);
+        let window = window.clamp(REPAIR_WAIT_MIN_MS, REPAIR_WAIT_MAX_MS);
+        let wait = if is_own { 0 } else { u64::from_be_bytes(self.random()) % window };
+        let repair = Repair { from, due_ms: now_ms.saturating_add(wait), is_done: false };
+        self.link.repairs.insert(key, repair);
+    }
+
+    /// When the next links are to be handed over.
+    pub(crate) fn repair_deadline(&self) -> Option<u64> {
+        let open = self.link.repairs.values().filter(|repair| !repair.is_done);
+        open.map(|repair| repair.due_ms).min()
+    }
+
+    /// Hands over what is due, to those who still lack it.
+    pub(crate) fn do_repairs(&mut self, now_ms: u64) {
+        let due = self.link.repairs.iter_mut();
+        let due = due.filter(|(_, repair)| !repair.is_done && repair.due_ms <= now_ms);
+        let due: Vec<_> = due
+            .map(|(key, repair)| {
+                repair.is_done = true;
+                (key.clone(), repair.from)
+            })
+            .collect();
+        for ((cid, writer), from) in due {
+            if self.link.warned.contains(&(cid.clone(), writer.clone())) {
+                self.hand_over_links(now_ms, &cid, &writer, from);
+            }
+        }
+    }
+
+    /// Hands a member the links from a number on, with the bundles that verify them.
+    fn hand_over_links(&mut self, now_ms: u64, cid: &ConversationId, to: &UserName, from: u32) {
+        let (mut frames, mut signers, mut room) = (Vec::new(), Vec::new(), GRANT_LINKS_BYTES_MAX);
+        for number in from..self.place_of(cid).mg {
+            let Some(link) = self.kept_link(cid, number) else { break };
+            let Some(frame) = link.frame.clone().filter(|frame| frame.0.len() <= room) else {
+                break;
+            };
+            room -= frame.0.len();
+            if !signers.contains(&link.by) {
+                signers.push(link.by.clone());
+            }
+            frames.push(frame);
+        }
+        if frames.is_empty() {
+            return;
+        }
+        let mut room = GRANT_BUNDLES_BYTES_MAX;
+        let bundles = signers.iter().flat_map(|name| self.people.devices(name));
+        let bundles = bundles.map(|bundle| B64Vec(bundle.bytes().to_vec()));
+        let bundles = bundles
+            .take_while(|bundle| {
+                let fits = bundle.0.len() <= room;
+                room = room.saturating_sub(bundle.0.len());
+                fits
+            })
+            .collect();
+        let links = vec![LinkRun { cid: cid.clone(), mg: from, frames }];
+        let content = Content::Grant(Grant { links, bundles, ..Grant::default() });
+        self.draft_quietly(now_ms, to, Tag::Grant, &content);
+    }
+
+    /// Asks a member for what they have behind the end of the chain held here.
+    pub(crate) fn ask_for_links(&mut self, now_ms: u64, cid: &ConversationId, of: &UserName) {
+        let place = self.place_of(cid);
+        let content = Content::LinkRequest(LinkRequest { cid: cid.clone(), place });
+        self.draft_quietly(now_ms, of, Tag::Keyreq, &content);
+    }
+
+    /// A member asks for what comes behind a place of the chain.
+    pub(crate) fn on_link_request(&mut self, now_ms: u64, by: &UserName, asked: &LinkRequest) {
+        let LinkRequest { cid, place } = asked;
+        let people = self.people_of(cid);
+        let both = people.contains(by) && people.contains(&self.device.user);
+        if !cid.is_direct() && both && self.has_place(cid, *place) {
+            self.hand_over_links(now_ms, cid, by, place.mg);
+        }
+    }
+
+    /// Takes links and bundles that a member has handed over.
+    pub(crate) fn on_links(&mut self, by: &UserName, runs: &[LinkRun], bundles: &[B64Vec]) {
+        for B64Vec(bytes) in bundles {
+            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else { continue };
+            let name = bundle.header().u.clone();
+            // Only of somebody whose identity is known: a member must not be the first to say whose
+            // key is whose.
+            if self.expected_identity(&name) == Some(bundle.identity()) {
+                self.accept_bundle(&name, &bundle);
+            }
+        }
+        for run in runs {
+            if self.people_of(&run.cid).contains(by) && !run.cid.is_direct() {
+                self.check_run(run);
+            }
+        }
+    }
+
+    /// Verifies handed links on a copy of the chain, from where they meet.
+    fn check_run(&mut self, run: &LinkRun) {
+        let cid = &run.cid;
+        let Some(mut copy) = self.state.rooms.get(cid.as_str()).cloned() else { return };
+        let frames = run.frames.iter().map(|frame| RawFrame::decode(frame.0.clone().into()));
+        let Ok(frames) = frames.collect::<Result<Vec<RawFrame>, _>>() else { return };
+        let (mut news, mut taken) = (Vec::new(), Vec::new());
+        for (at, frame) in frames.iter().enumerate() {
+            let digest = frame.digest(label::MEMBER);
+            if self.is_held(cid, run.mg, at, digest) {
+                continue;
+            }
+            let later = frames.get(at + 1..).unwrap_or_default();
+            let Ok((link, signer)) = self.check_link(&copy, frame, later) else { break };
+            if copy.check(&link, signer.identity).is_err() {
+                break;
+            }
+            copy.apply(&link, digest);
+            news.push(B64Vec(frame.bytes().to_vec()));
+            taken.push(link);
+        }
+        if news.is_empty() || !self.link.reminded.insert((cid.clone(), copy.head())) {
+            return;
+        }
+        for link in &taken {
+            if self.may_strike(cid, link) && !copy.contains(&link.who) {
+                self.strike(cid, link);
+            }
+        }
+        self.send_reminders(Vec::new(), news);
+        self.start_refresh(cid, false);
+    }
+
+    /// Whether a handed link is one of the chain held here.
+    fn is_held(&self, cid: &ConversationId, first: u32, at: usize, digest: Digest) -> bool {
+        let number = u32::try_from(at).ok().and_then(|at| first.checked_add(at));
+        let place = number.and_then(|n| n.checked_add(1)).map(|mg| Place { mg, pm: digest });
+        place.is_some_and(|place| self.has_place(cid, place))
+    }
+
+    /// Whether a handed link takes somebody out by the word of an admin of the chain held here. What
+    /// somebody does to themselves, or to this user, does not count so.
+    fn may_strike(&self, cid: &ConversationId, link: &MemberHeader) -> bool {
+        let room = self.state.rooms.get(cid.as_str());
+        let admin = room.and_then(|room| room.members().get(&link.from));
+        link.op == MemberOperation::Remove
+            && link.who != self.device.user
+            && admin.is_some_and(|member| member.admin)
+    }
+}

@@ -1,0 +1,220 @@
+//! A hub that went back to an older state, as after a restore from a backup, or pretends to (rule
+//! R36). That is no end: what the hub shows is where the conversation goes on, with a fresh key, and
+//! it is told again what it forgot.
+//!
+//! Nothing that the hub says here is kept: its heads live for one connection.
+
+use std::collections::BTreeSet;
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::hub::{ClientToHub, EpochHead, Head};
+use chat_protocol::id::Digest;
+use chat_protocol::limits::REMIND_BYTES_MAX;
+use chat_protocol::name::{ConversationId, UserName};
+
+use crate::connection::Request;
+use crate::endpoint::Endpoint;
+use crate::event::Alarm;
+use crate::limits::{BEHIND_GRACE_MS, REMIND_WAIT_MS};
+
+/// What is noted of a conversation in which the hub seems to have gone back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// It may only be late. Looked at again at this time, Unix time in milliseconds.
+    Suspected(u64),
+    /// The hub is reminded at this time, if nobody else has done it by then.
+    Remind(u64),
+    /// It was reminded. What it still lacks at this time it does not take.
+    Reminded(u64),
+}
+
+impl Behind {
+    pub(crate) fn due_ms(self) -> u64 {
+        let (Self::Suspected(at) | Self::Remind(at) | Self::Reminded(at)) = self;
+        at
+    }
+}
+
+/// The counter of times that the hub has gone back.
+const RESTORES: &str = "restores";
+
+impl Endpoint {
+    /// Notes which epoch the hub shows as current; `None` where it shows none.
+    pub(crate) fn note_hub_epoch(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        epoch: Option<EpochHead>,
+    ) {
+        self.link.epochs.insert(cid.clone(), epoch);
+        self.suspect(now_ms, cid);
+    }
+
+    /// Notes where the hub says that a conversation stands.
+    pub(crate) fn note_hub_head(&mut self, now_ms: u64, head: &Head) {
+        self.note_head(head);
+        self.note_hub_epoch(now_ms, &head.cid, head.epoch);
+    }
+
+    /// Whether the hub may have gone back in a conversation; if so, it is looked at again.
+    pub(crate) fn suspect(&mut self, now_ms: u64, cid: &ConversationId) {
+        if self.hub_is_behind(cid) {
+            let at = now_ms.saturating_add(BEHIND_GRACE_MS);
+            self.link.behind.entry(cid.clone()).or_insert(Behind::Suspected(at));
+        } else if self.link.behind.remove(cid).is_some() {
+            self.link.dirty.insert(cid.clone());
+        }
+    }
+
+    fn hub_is_behind(&self, cid: &ConversationId) -> bool {
+        self.epoch_is_behind(cid) || self.chain_is_behind(cid)
+    }
+
+    /// The hub shows an epoch as current that this device knows as replaced, or none.
+    fn epoch_is_behind(&self, cid: &ConversationId) -> bool {
+        let Some(shown) = self.link.epochs.get(cid) else { return false };
+        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let mut kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
+        match shown {
+            None => kept.next().is_some(),
+            Some(head) => kept.any(|epoch| epoch.pe == head.e),
+        }
+    }
+
+    /// The hub shows a chain whose end lies within the one held here, of a room that this user is in.
+    pub(crate) fn chain_is_behind(&self, cid: &ConversationId) -> bool {
+        let Some(room) = self.state.rooms.get(cid.as_str()) else { return false };
+        let Some(head) = self.link.heads.get(cid) else { return false };
+        head.mg < room.next()
+            && room.contains(&self.device.user)
+            && self.has_place(cid, chat_protocol::members::Place { mg: head.mg, pm: head.pm })
+    }
+
+    /// When the next conversation is to be looked at.
+    pub(crate) fn behind_deadline(&self) -> Option<u64> {
+        self.link.behind.values().map(|behind| behind.due_ms()).min()
+    }
+
+    /// Looks again at what was suspected, and reminds the hub of what it lacks.
+    pub(crate) fn look_behind(&mut self, now_ms: u64) {
+        let due = self.link.behind.iter().filter(|(_, behind)| behind.due_ms() <= now_ms);
+        let due: Vec<(ConversationId, Behind)> =
+            due.map(|(cid, behind)| (cid.clone(), *behind)).collect();
+        for (cid, behind) in due {
+            if !self.hub_is_behind(&cid) {
+                self.link.behind.remove(&cid);
+                self.link.dirty.insert(cid);
+                continue;
+            }
+            match behind {
+                Behind::Suspected(_) => self.went_back(now_ms, &cid),
+                Behind::Remind(_) => self.remind(now_ms, &cid),
+                Behind::Reminded(_) => {
+                    self.link.behind.remove(&cid);
+                    if self.chain_is_behind(&cid) {
+                        self.view_anew(&cid);
+                    }
+                    self.link.dirty.insert(cid);
+                }
+            }
+        }
+    }
+
+    /// The hub has gone back in a conversation. One alarm for each time that it does: what else was
+    /// seen before the last time is part of it.
+    fn went_back(&mut self, now_ms: u64, cid: &ConversationId) {
+        let restores = self.state.counters.get(RESTORES).copied().unwrap_or(0);
+        let seen = self.state.conversations.get(cid.as_str()).map_or(0, |c| c.era);
+        if seen >= restores {
+            self.state.counters.put(RESTORES, restores.saturating_add(1));
+            let detail = "the server shows an older state than it had, as after a restore from a \
+                backup; what it lost is told it again, and what is missing is asked for";
+            self.alarm(Alarm::RolledBack, &UserName::server(), detail);
+        }
+        self.link.went_back.insert(cid.clone());
+        let is_chain = self.chain_is_behind(cid);
+        if !is_chain && cid.is_direct() {
+            // Nothing to tell: the next key goes on from what the hub shows.
+            self.link.behind.remove(cid);
+            self.link.dirty.insert(cid.clone());
+            return;
+        }
+        let wait = u64::from_be_bytes(self.random()) % REMIND_WAIT_MS;
+        self.link.behind.insert(cid.clone(), Behind::Remind(now_ms.saturating_add(wait)));
+    }
+
+    /// What was seen of a conversation belongs to the time after the last alarm.
+    pub(crate) fn era(&self) -> u64 {
+        self.state.counters.get(RESTORES).copied().unwrap_or(0)
+    }
+
+    /// Tells the hub what it forgot of a room: links behind its own, and bundles of those who are in
+    /// it. Everything in it proves itself.
+    fn remind(&mut self, now_ms: u64, cid: &ConversationId) {
+        let until = now_ms.saturating_add(BEHIND_GRACE_MS);
+        self.link.behind.insert(cid.clone(), Behind::Reminded(until));
+        let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
+        let next = self.state.rooms.get(cid.as_str()).map_or(0, |room| room.next());
+        let links: Vec<B64Vec> =
+            (first..next).map_while(|n| self.kept_link(cid, n)?.frame.clone()).collect();
+        let people: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
+        let bundles = people.iter().flat_map(|name| self.people.devices(name));
+        let bundles: Vec<B64Vec> = bundles.map(|b| B64Vec(b.bytes().to_vec())).collect();
+        self.send_reminders(bundles, links);
+    }
+
+    /// Sends reminders in messages of a size that the hub takes; bundles first, because links are
+    /// verified with them.
+    pub(crate) fn send_reminders(&mut self, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
+        let mut room = REMIND_BYTES_MAX;
+        let mut page = (Vec::new(), Vec::new());
+        let items =
+            bundles.into_iter().map(|b| (true, b)).chain(links.into_iter().map(|l| (false, l)));
+        for (is_bundle, item) in items {
+            let bytes = item.0.len();
+            if bytes > room && room < REMIND_BYTES_MAX {
+                self.send_reminder(std::mem::take(&mut page));
+                room = REMIND_BYTES_MAX;
+            }
+            room = room.saturating_sub(bytes);
+            if is_bundle { page.0.push(item) } else { page.1.push(item) }
+        }
+        if !(page.0.is_empty() && page.1.is_empty()) {
+            self.send_reminder(page);
+        }
+    }
+
+    fn send_reminder(&mut self, (bundles, links): (Vec<B64Vec>, Vec<B64Vec>)) {
+        let id = self.request(Request::Remind);
+        self.text(&ClientToHub::Remind { id, bundles, links });
+    }
+
+    /// The next epoch's generation and the epoch before it: by the hub's word on this connection, or
+    /// by what was seen last.
+    pub(crate) fn known_head(&self, cid: &ConversationId) -> Option<EpochHead> {
+        match self.link.epochs.get(cid) {
+            Some(shown) => *shown,
+            None => self.state.conversations.get(cid.as_str()).and_then(|c| c.head),
+        }
+    }
+
+    /// A key has come, or one of ours was kept: whether it is newer than what is known decides the
+    /// order of the epochs, which is that of `pe`.
+    pub(crate) fn note_epoch(&mut self, cid: &ConversationId, head: EpochHead, pe: Digest) {
+        let newer = self
+            .known_head(cid)
+            .is_none_or(|known| known.e == pe || known.g < head.g || known.e == head.e);
+        if !newer {
+            return;
+        }
+        let era = self.era();
+        self.link.epochs.insert(cid.clone(), Some(head));
+        let conversation =
+            self.state.conversations.entry(cid.as_str(), crate::state::Conversation::default);
+        if conversation.head != Some(head) || conversation.era != era {
+            conversation.head = Some(head);
+            conversation.era = era;
+            self.race_is_over(cid);
+        }
+    }
+}

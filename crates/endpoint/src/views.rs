@@ -1,0 +1,311 @@
+//! What an epoch tells of the membership that it was made from, compared with the chain held here
+//! (rule R33): who made it, who may still speak, and for whom it is sealed.
+//!
+//! The order of the log decides, and no clock. An epoch that this device has opened, or made, and
+//! whose place counts a link is a mark in the log: behind it nobody honest speaks as if the link did
+//! not exist, because the hub has closed every older epoch that the link concerns.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::{KeyHeader, MemberHeader};
+use chat_protocol::id::Digest;
+use chat_protocol::members::{MemberList, Membership, Place};
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::label;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Endpoint;
+use crate::event::Alarm;
+use crate::limits::LINKS_KEPT_MAX;
+
+/// A link of a room's chain, as it was verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeptLink {
+    pub(crate) digest: Digest,
+    /// Who signed it.
+    pub(crate) by: UserName,
+    /// As signed; only of the newest [`LINKS_KEPT_MAX`], on a device that keeps anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) frame: Option<B64Vec>,
+}
+
+impl KeptLink {
+    pub(crate) fn of(link: &MemberHeader, frame: &RawFrame) -> Self {
+        Self {
+            digest: frame.digest(label::MEMBER),
+            by: link.from.clone(),
+            frame: Some(B64Vec(frame.bytes().to_vec())),
+        }
+    }
+}
+
+/// Where in each log the epochs stand that count so many links: position and number of links, both
+/// growing.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(BTreeMap<ConversationId, Vec<(u64, u32)>>);
+
+impl Marks {
+    /// Notes an epoch at a position whose place counts so many links.
+    fn add(&mut self, cid: &ConversationId, position: u64, links: u32) {
+        let marks = self.0.entry(cid.clone()).or_default();
+        let at = marks.partition_point(|(before, _)| *before <= position);
+        let counts_less = |mark: Option<&(u64, u32)>| mark.is_none_or(|(_, mg)| *mg < links);
+        if counts_less(at.checked_sub(1).and_then(|last| marks.get(last))) {
+            let later = marks.split_off(at);
+            marks.push((position, links));
+            marks.extend(later.into_iter().filter(|(_, mg)| *mg > links));
+        }
+    }
+
+    /// How many links are counted by epochs before a position.
+    fn counted(&self, cid: &ConversationId, position: u64) -> u32 {
+        let marks = self.0.get(cid).map(Vec::as_slice).unwrap_or_default();
+        let at = marks.partition_point(|(before, _)| *before < position);
+        at.checked_sub(1).and_then(|last| marks.get(last)).map_or(0, |(_, links)| *links)
+    }
+}
+
+/// What is done with the key of an epoch, by who made it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    /// It is opened.
+    Accepted,
+    /// The view is being fetched.
+    Unknown,
+    /// It is not opened.
+    NoMember,
+}
+
+/// Whether somebody may speak at a place of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// A member.
+    Member,
+    /// Gone by now; by the hub's word this was said before.
+    Gone,
+    /// Was gone by an epoch before this.
+    Silenced,
+}
+
+/// The row of a link.
+fn link_key(cid: &ConversationId, number: u32) -> String {
+    format!("{cid}/{number:010}")
+}
+
+impl Endpoint {
+    /// Keeps a link that was just applied, and forgets the bytes of one that is old.
+    pub(crate) fn keep_link(&mut self, cid: &ConversationId, number: u32, mut link: KeptLink) {
+        if !self.is_durable() {
+            link.frame = None;
+        }
+        self.state.links.put(&link_key(cid, number), link);
+        let old = number.checked_sub(LINKS_KEPT_MAX).map(|old| link_key(cid, old));
+        if let Some(old) = old
+            && self.state.links.get(&old).is_some_and(|link| link.frame.is_some())
+            && let Some(link) = self.state.links.get_mut(&old)
+        {
+            link.frame = None;
+        }
+    }
+
+    /// Forgets the links of a room whose chain is replaced.
+    pub(crate) fn forget_links(&mut self, cid: &ConversationId) {
+        for number in 0..self.place_of(cid).mg {
+            self.state.links.remove(&link_key(cid, number));
+        }
+    }
+
+    /// A link of the chain held here.
+    pub(crate) fn kept_link(&self, cid: &ConversationId, number: u32) -> Option<&KeptLink> {
+        self.state.links.get(&link_key(cid, number))
+    }
+
+    /// Whether a place is on the chain held here.
+    pub(crate) fn has_place(&self, cid: &ConversationId, place: Place) -> bool {
+        let Some(last) = place.mg.checked_sub(1) else { return place == Place::START };
+        self.kept_link(cid, last).is_some_and(|link| link.digest == place.pm)
+    }
+
+    /// An epoch stands at a position of the log.
+    pub(crate) fn mark_epoch(&mut self, cid: &ConversationId, place: Place, position: u64) {
+        if !cid.is_direct() && self.has_place(cid, place) {
+            self.marks.add(cid, position, place.mg);
+        }
+    }
+
+    /// The chain has changed, so other places are on it: the marks are made anew.
+    pub(crate) fn mark_epochs(&mut self, cid: &ConversationId) {
+        let epochs = self.state.epochs.iter().filter(|(_, epoch)| epoch.cid == *cid);
+        let placed = epochs.filter_map(|(_, epoch)| Some((epoch.place, epoch.position?)));
+        let placed: Vec<(Place, u64)> = placed.collect();
+        self.marks.0.remove(cid);
+        for (place, position) in placed {
+            self.mark_epoch(cid, place, position);
+        }
+    }
+
+    /// The same for every room, after the state was loaded.
+    pub(crate) fn mark_all_epochs(&mut self) {
+        self.marks = Marks::default();
+        let epochs = self.state.epochs.iter();
+        let placed = epochs.filter_map(|(_, e)| Some((e.cid.clone(), e.place, e.position?)));
+        for (cid, place, position) in placed.collect::<Vec<_>>() {
+            self.mark_epoch(&cid, place, position);
+        }
+    }
+
+    /// Whether the maker of a key may make it. A place that is not on the chain held here costs one
+    /// refresh for each key and connection.
+    pub(crate) fn judge_maker(&mut self, now_ms: u64, e: &Digest, header: &KeyHeader) -> Maker {
+        let KeyHeader { cid, from, mg, pm, .. } = header;
+        let place = Place { mg: *mg, pm: *pm };
+        if cid.is_direct() || cid.is_feed() {
+            // Of a feed that is its owner, whatever its chain.
+            let is_party = cid.is_feed_of(from) || (cid.is_direct() && self.has_known(cid, from));
+            return if is_party { Maker::Accepted } else { Maker::NoMember };
+        }
+        if self.has_place(cid, place) {
+            let was_in =
+                self.state.rooms.get(cid.as_str()).is_some_and(|r| r.was_in(from, place.mg));
+            return if was_in { Maker::Accepted } else { Maker::NoMember };
+        }
+        if self.link.questioned.insert(*e) {
+            self.start_refresh(cid, false);
+            return Maker::Unknown;
+        }
+        if self.link.refreshing.contains_key(cid) {
+            return Maker::Unknown;
+        }
+        if !self.people_of(cid).contains(from) {
+            return Maker::NoMember;
+        }
+        self.other_view(now_ms, cid, from);
+        Maker::Accepted
+    }
+
+    /// Somebody who is a member sees a membership that the hub does not show here.
+    fn other_view(&mut self, now_ms: u64, cid: &ConversationId, who: &UserName) {
+        if self.link.other_views.insert((cid.clone(), who.clone())) {
+            let detail = format!(
+                "{who} sees another membership of {cid} than the server shows here; compare /members \
+                 with {who}"
+            );
+            self.alarm(Alarm::OtherView, who, &detail);
+            self.ask_for_links(now_ms, cid, who);
+        }
+    }
+
+    /// Whether somebody may speak at a position, in an epoch with this place.
+    pub(crate) fn voice(
+        &self,
+        cid: &ConversationId,
+        from: &UserName,
+        place: Place,
+        position: u64,
+    ) -> Voice {
+        let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
+            return Voice::Member;
+        };
+        if let Some(went) = room.went_before(from, self.marks.counted(cid, position)) {
+            let is_back =
+                place.mg > went && self.has_place(cid, place) && room.was_in(from, place.mg);
+            if !is_back {
+                return Voice::Silenced;
+            }
+        }
+        if room.contains(from) { Voice::Member } else { Voice::Gone }
+    }
+
+    /// The names of a list who were no members at the place that its maker names.
+    pub(crate) fn strangers_in(&self, header: &KeyHeader, list: &MemberList) -> Vec<UserName> {
+        let cid = &header.cid;
+        let place = Place { mg: header.mg, pm: header.pm };
+        let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
+            return Vec::new();
+        };
+        if !self.has_place(cid, place) {
+            return Vec::new();
+        }
+        let names = list.lines().iter().map(|line| &line.name);
+        let mut strangers: Vec<UserName> =
+            names.filter(|name| !room.was_in(name, place.mg)).cloned().collect();
+        strangers.dedup();
+        strangers
+    }
+
+    /// Somebody who had gone by an epoch before speaks as if they were a member.
+    pub(crate) fn silenced(&mut self, cid: &ConversationId, from: &UserName) {
+        let detail = format!(
+            "{from} was no member of {cid} any more when this was said; the server let it through"
+        );
+        self.alarm(Alarm::NotAMember, from, &detail);
+    }
+
+    /// Looks for whom an epoch is sealed at a position behind an epoch that counts that they went.
+    pub(crate) fn check_audience(
+        &mut self,
+        now_ms: u64,
+        (e, writer): (&Digest, &UserName),
+        cid: &ConversationId,
+        position: u64,
+    ) {
+        let counted = self.marks.counted(cid, position);
+        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
+        let place = epoch.place;
+        if counted <= place.mg || cid.is_feed() || !self.has_place(cid, place) {
+            self.link.warned.remove(&(cid.clone(), writer.clone()));
+            return;
+        }
+        let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
+        let is_listed = |name: &UserName| epoch.list.lines().iter().any(|l| l.name == *name);
+        let gone = went_since(room, place.mg, counted).filter(|(name, _)| is_listed(name));
+        let gone: Vec<(UserName, u32)> = gone.map(|(name, link)| (name.clone(), link)).collect();
+        let Some((name, link)) = gone.first() else { return };
+        if !self.link.warned.insert((cid.clone(), writer.clone())) {
+            return;
+        }
+        let by = self.kept_link(cid, *link).map(|link| link.by.clone());
+        let how = match by.filter(|by| by != name) {
+            Some(by) => format!("whom {by} has removed"),
+            None => "who has left".to_owned(),
+        };
+        let detail = format!(
+            "{writer} still seals for {name}, {how}: the server does not show it to {writer}, so {name} \
+             can read what {writer} says in {cid}"
+        );
+        self.alarm(Alarm::SealsForRemoved, writer, &detail);
+        self.plan_repair(now_ms, cid, writer, place.mg);
+    }
+}
+
+/// Who went by a link from number `from` up to `to` and was not back then.
+fn went_since(room: &Membership, from: u32, to: u32) -> impl Iterator<Item = (&UserName, u32)> {
+    room.went_between(from, to).filter(move |(name, _)| !room.was_in(name, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the marks say how many links any epoch before a position counts. Method: all orders of
+    /// adding the same epochs, against a search through all of them.
+    #[test]
+    fn marks_are_the_most_links_counted_before_a_position() {
+        let cid = ConversationId::parse("room:ops").unwrap();
+        let epochs = [(5, 1), (9, 3), (7, 4), (12, 2), (20, 6), (20, 5)];
+        for turn in 0..epochs.len() {
+            let mut marks = Marks::default();
+            for at in 0..epochs.len() {
+                let (position, links) = epochs[(at * 5 + turn) % epochs.len()];
+                marks.add(&cid, position, links);
+            }
+            for position in 0..25 {
+                let before = epochs.iter().filter(|(at, _)| *at < position);
+                let most = before.map(|(_, links)| *links).max().unwrap_or(0);
+                assert_eq!(marks.counted(&cid, position), most, "turn {turn}, position {position}");
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Lies of a hub about who is in a room (rule R33): each was believed before epochs named the
+//! membership that they were made from.
+
+use chat_endpoint::{Alarm, Event, RoomAction};
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::{Header, MemberArgument, MemberOperation};
+use chat_protocol::name::ConversationId;
+
+use crate::hub::{Fate, TestHub, name, room};
+
+/// Where the others are.
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const MALLORY: usize = 2;
+
+/// Longer than an epoch is used.
+const DAY_MS: u64 = 25 * 3600 * 1000;
+
+fn crew() -> ConversationId {
+    ConversationId::room(&room("crew"))
+}
+
+/// Alice's private room with bob and mallory, and something said by each.
+fn met() -> TestHub {
+    let mut hub = TestHub::with(&["alice", "bob", "oliver"]);
+    hub.act(ALICE, "crew", RoomAction::Create { private: true });
+    for who in ["bob", "oliver"] {
+        hub.act(ALICE, "crew", RoomAction::Admit(name(who)));
+    }
+    for (index, text) in ["from alice", "from bob", "from oliver"].into_iter().enumerate() {
+        hub.say_in(index, "crew", text);
+    }
+    hub
+}
+
+fn ban() -> RoomAction {
+    RoomAction::Remove { who: name("oliver"), ban: true }
+}
+
+/// The alarms of a kind at a device, each with whom it is about.
+fn alarms(hub: &TestHub, index: usize, of: Alarm) -> Vec<String> {
+    let events = hub.peers[index].events.iter();
+    let users = events.filter_map(|event| match event {
+        Event::Alarm { kind, user, .. } if *kind == of => Some(user.to_string()),
+        _ => None,
+    });
+    users.collect()
+}
+
+fn all_alarms(hub: &TestHub) -> Vec<String> {
+    let events = hub.peers.iter().flat_map(|peer| &peer.events);
+    let alarms = events.filter_map(|event| match event {
+        Event::Alarm { kind, user, detail, .. } => Some(format!("{kind:?} {user}: {detail}")),
+        _ => None,
+    });
+    alarms.collect()
+}
+
+/// Withholds the keys that alice makes from a device.
+fn withhold_keys(hub: &mut TestHub, from: usize) {
+    hub.rule = Some(Box::new(move |index, bytes| {
+        let frame = RawFrame::decode(bytes.to_vec().into()).unwrap();
+        let is_key = matches!(Header::parse(frame.header()), Ok(Header::Key(key))
+            if key.from == name("alice") && key.cid == crew());
+        if index == from && is_key { Fate::Lost } else { Fate::Good }
+    }));
+}
+
+/// Goal: a withheld removal is seen by who made it, and mended through their device.
+/// Method: the hub shows bob neither the link nor alice's new key, and takes what bob says in the old
+/// epoch, which mallory can read.
+#[test]
+fn a_withheld_removal_is_seen_and_mended() {
+    let mut hub = met();
+    hub.faults.hides = vec![(BOB, crew(), 3), (MALLORY, crew(), 3)];
+    hub.faults.takes_anything = true;
+    withhold_keys(&mut hub, BOB);
+    hub.act(ALICE, "crew", ban());
+    hub.say_in(ALICE, "crew", "among two");
+    hub.say_in(BOB, "crew", "mallory reads this");
+    assert!(hub.texts(MALLORY).contains(&"bob: mallory reads this".to_owned()), "the hub's lie");
+    assert_eq!(alarms(&hub, ALICE, Alarm::SealsForRemoved), ["bob"]);
+    assert!(hub.texts(ALICE).contains(&"bob: mallory reads this".to_owned()), "shown all the same");
+    // Alice's device has handed bob's the link: it counts, though the hub still hides it.
+    hub.say_in(BOB, "crew", "mallory does not read this");
+    assert!(!hub.texts(MALLORY).contains(&"bob: mallory does not read this".to_owned()));
+    assert!(hub.texts(ALICE).contains(&"bob: mallory does not read this".to_owned()));
+    assert!(hub.reminders > 0, "the hub was told that it forgot a link");
+    assert_eq!(alarms(&hub, ALICE, Alarm::SealsForRemoved), ["bob"], "one line for one lie");
+}
+
+/// Goal: an honest race raises nothing. Method: bob speaks while alice removes mallory; what he said
+/// first is sealed for mallory, and what the hub sends back is not.
+#[test]
+fn a_message_beside_the_removal_is_no_alarm() {
+    for back in [false, true] {
+        let mut hub = met();
+        hub.lockstep = true;
+        hub.close_next = back;
+        let now = hub.now;
+        hub.peers[BOB].endpoint.say(now, &room("crew"), "at the same time").unwrap();
+        hub.act(ALICE, "crew", ban());
+        hub.say_in(ALICE, "crew", "after it");
+        assert!(hub.texts(ALICE).contains(&"bob: at the same time".to_owned()), "back: {back}");
+        assert_eq!(all_alarms(&hub), Vec::<String>::new(), "back: {back}");
+    }
+}
+
+/// Goal: who was banned does not speak, and the members go on. Method: the hub hides the ban from
+/// mallory's device and takes what it says, in the old epoch and in one that it makes.
+#[test]
+fn who_was_banned_does_not_speak() {
+    for makes_key in [false, true] {
+        let mut hub = met();
+        hub.faults.hides = vec![(MALLORY, crew(), 3)];
+        hub.act(ALICE, "crew", ban());
+        hub.say_in(ALICE, "crew", "among two");
+        if makes_key {
+            hub.now += DAY_MS;
+        }
+        hub.faults.takes_anything = true;
+        hub.say_in(MALLORY, "crew", "I am back");
+        for index in [ALICE, BOB] {
+            let texts = hub.texts(index);
+            assert!(!texts.iter().any(|text| text.contains("I am back")), "{makes_key}: {texts:?}");
+            assert!(!alarms(&hub, index, Alarm::NotAMember).is_empty(), "{makes_key}");
+        }
+        hub.faults.takes_anything = false;
+        for (index, other) in [(ALICE, BOB), (BOB, ALICE)] {
+            let text = format!("{index} goes on");
+            hub.say_in(index, "crew", &text);
+            let shown = hub.texts(other);
+            assert!(shown.iter().any(|line| line.ends_with(&text)), "{makes_key}: {shown:?}");
+        }
+    }
+}
+
+/// Everybody says something in the room and hears everybody else.
+fn all_talk(hub: &mut TestHub, people: &[usize], round: &str) {
+    for index in people {
+        hub.say_in(*index, "crew", &format!("{round} by {index}"));
+    }
+    for reader in people {
+        let texts = hub.texts(*reader);
+        for writer in people.iter().filter(|writer| *writer != reader) {
+            let said = format!("{round} by {writer}");
+            assert!(
+                texts.iter().any(|text| text.ends_with(&said)),
+                "{reader}: {said} in {texts:?}"
+            );
+        }
+    }
+}
+
+/// Goal: after a restore from a backup everybody talks, and who was removed reads nothing.
+/// Method: the backup is from before mallory was banned; what the devices know goes back to the hub.
+#[test]
+fn a_restored_hub_is_told_what_it_forgot() {
+    let mut hub = met();
+    let older = hub.snapshot();
+    hub.act(ALICE, "crew", ban());
+    hub.say_in(ALICE, "crew", "among two");
+    hub.say_in(BOB, "crew", "yes");
+    hub.roll_back(&older);
+    hub.run();
+    all_talk(&mut hub, &[ALICE, BOB], "after the restore");
+    assert_eq!(hub.chain_length("crew"), 4, "the ban is back");
+    let read = hub.texts(MALLORY);
+    assert!(!read.iter().any(|text| text.contains("after the restore")), "{read:?}");
+    for index in [ALICE, BOB] {
+        assert_eq!(alarms(&hub, index, Alarm::RolledBack), ["server"], "one line for one restore");
+    }
+    let others = all_alarms(&hub);
+    assert!(others.iter().all(|alarm| alarm.starts_with("RolledBack")), "{others:?}");
+}
+
+/// Goal: the same, where somebody joins the older chain before anybody else is back.
+/// Method: an open room; the newcomer's link stands where the ban stood.
+#[test]
+fn a_newcomer_to_a_restored_hub_forks_nothing() {
+    let mut hub = TestHub::with(&["alice", "bob", "oliver"]);
+    hub.act(ALICE, "crew", RoomAction::Create { private: false });
+    for index in [BOB, MALLORY] {
+        hub.act(index, "crew", RoomAction::Join { create: false });
+    }
+    all_talk(&mut hub, &[ALICE, BOB, MALLORY], "before");
+    let older = hub.snapshot();
+    hub.act(ALICE, "crew", ban());
+    all_talk(&mut hub, &[ALICE, BOB], "after the ban");
+    hub.put_back(&older);
+    let carol = hub.add("carol");
+    hub.act(carol, "crew", RoomAction::Join { create: false });
+    for index in [BOB, ALICE] {
+        hub.connect(index);
+        hub.run();
+    }
+    all_talk(&mut hub, &[ALICE, BOB, carol], "after the restore");
+    assert_eq!(
+        hub.roster(BOB, "crew"),
+        ["alice", "bob", "carol"],
+        "alice has banned mallory again"
+    );
+    hub.connect(MALLORY);
+    hub.run();
+    let read = hub.texts(MALLORY);
+    assert!(!read.iter().any(|text| text.contains("after the restore")), "{read:?}");
+}
+
+/// Goal: a chain that contradicts the one seen stops the room until a person decides.
+/// Method: the hub shows bob a chain in which mallory was admitted by an admin whom bob does not know.
+#[test]
+fn a_fork_stops_until_a_person_decides() {
+    let mut hub = met();
+    let older = hub.snapshot();
+    hub.act(ALICE, "crew", RoomAction::Role { who: name("oliver"), admin: true });
+    hub.act(ALICE, "crew", RoomAction::Remove { who: name("oliver"), ban: true });
+    hub.say_in(BOB, "crew", "before");
+    hub.put_back(&older);
+    // With the hub's help mallory, who was made an admin on the branch, bans alice.
+    let role = (MemberOperation::Role, MemberArgument::Admin);
+    hub.sign_link(ALICE, "crew", role, MALLORY);
+    hub.sign_link(MALLORY, "crew", (MemberOperation::Remove, MemberArgument::Ban), ALICE);
+    hub.connect(BOB);
+    hub.run();
+    assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
+    let id = hub.say_in(BOB, "crew", "to whom?");
+    assert!(hub.answer_to(BOB, id).contains("/room accept"), "{}", hub.answer_to(BOB, id));
+    hub.peers[BOB].endpoint.accept_room(&crew());
+    hub.run();
+    let id = hub.say_in(BOB, "crew", "to those whom the server shows");
+    assert!(hub.answer_to(BOB, id).starts_with("Stored"), "{}", hub.answer_to(BOB, id));
+}
