@@ -47,7 +47,7 @@ fn no_chain_or_message_key_and_no_text_is_told() {
                     .filter_map(|event| match event {
                         Event::Message { frame: Some(frame), .. }
                         | Event::Stored { frame: Some(frame), .. } => {
-                            Some(serde_json::to_value(frame.key).expect("a key"))
+                            Some(serde_json::to_value(&frame.key).expect("a key"))
                         }
                         _ => None,
                     })

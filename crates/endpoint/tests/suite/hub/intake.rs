@@ -126,7 +126,7 @@ impl TestHub {
             return;
         }
         for B64Vec(bytes) in bundles {
-            let bundle = chat_protocol::keys::Bundle::verify(bytes.into()).unwrap();
+            let bundle = Bundle::verify(bytes.into()).unwrap();
             let known = self.people.entry(bundle.header().u.clone()).or_default();
             if known.iter().all(|other| other.digest() != bundle.digest()) {
                 known.push(bundle);
