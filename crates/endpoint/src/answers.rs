@@ -139,6 +139,10 @@ impl Endpoint {
             }
         }
         for name in &names {
+            if !people.contains_key(name) {
+                // The hub has what is held, and it is of the pinned identity.
+                self.link.replaced.remove(name);
+            }
             if let Some(target) = self.link.targets.get_mut(name) {
                 *target = Some(now_ms);
             }
