@@ -306,6 +306,11 @@ impl Client {
         self.order(Order::Refresh(cid.clone())).await;
     }
 
+    /// Takes the membership of a room that the server shows, whatever was seen before.
+    pub async fn accept_room(&self, cid: &ConversationId) {
+        self.order(Order::AcceptRoom(cid.clone())).await;
+    }
+
     /// Hands messages of a room on to one of its members, whose view must be up to date.
     pub async fn grant(&self, to: UserName, entries: Vec<HistoryEntry>) -> Result<(), GrantFailed> {
         match self.ask(|reply| Order::Grant { to, entries, reply }).await {

@@ -102,6 +102,7 @@ pub(crate) enum Order {
     Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),
+    AcceptRoom(ConversationId),
     Consumed(EventKey),
     Flush {
         reply: oneshot::Sender<bool>,

@@ -135,11 +135,11 @@ impl Lines {
         let Event::Message { cid, tag, from, text, veiled, said_in, sent_ms, .. } = event else {
             return None;
         };
-        let Event::Message { healed_by, granted_by, peer, .. } = event else { return None };
+        let Event::Message { healed_by, granted_by, gone, peer, .. } = event else { return None };
         // The mark stands where no text can put one.
         let mark = if *veiled { "~ " } else { "" };
         let text = if *veiled { veil::unshift(text) } else { text.clone() };
-        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref());
+        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref(), *gone);
         let hand = format!("{}{hand}", identity::mark(*peer));
         if cid.is_feed() {
             let said_in = said_in.as_ref();

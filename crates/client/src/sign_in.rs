@@ -215,15 +215,21 @@ impl Door {
     pub(crate) async fn with_device(&self, device: &OwnDevice) -> Result<Session, ConnectError> {
         let signing = Some(&device.keys.signing);
         let attempt = |body| Attempt { user: &self.user, mode: Mode::Sig, signing, body };
-        if !device.published {
-            let body = AuthBody { bundle: Some(device.bundle.bytes().to_vec()), ..self.body() };
-            match self.connector.sign_in(attempt(body)).await {
-                // It was published by a start that never learnt of it.
-                Err(error) if error.code() == Some(code::SIGN_IN) => {}
-                other => return other,
+        let with_bundle =
+            || AuthBody { bundle: Some(device.bundle.bytes().to_vec()), ..self.body() };
+        // The other way second: a start that never learnt of it has published the bundle, or the
+        // server was restored from a backup and knows an older one (rule R36).
+        let (first, second) = if device.published {
+            (self.body(), with_bundle())
+        } else {
+            (with_bundle(), self.body())
+        };
+        match self.connector.sign_in(attempt(first)).await {
+            Err(error) if error.code() == Some(code::SIGN_IN) => {
+                self.connector.sign_in(attempt(second)).await
             }
+            other => other,
         }
-        self.connector.sign_in(attempt(self.body())).await
     }
 
     /// A new account; with a password the server keeps the vault.

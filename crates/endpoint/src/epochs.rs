@@ -197,8 +197,7 @@ impl Endpoint {
         self.install(now_ms, &header, head, list.clone(), &chains);
         let id = MessageId(header.eid.0);
         let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
-        let making =
-            Making { cid: cid.clone(), head, messages: uploads.clone() };
+        let making = Making { cid: cid.clone(), head, messages: uploads.clone() };
         self.link.making.insert(id, making);
         self.sign(Slot::Key(id), frame, uploads);
     }

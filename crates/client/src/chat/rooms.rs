@@ -126,6 +126,13 @@ impl Talk {
             RoomCommand::Deop(who) => {
                 self.act(&current, RoomAction::Role { who, admin: false }).await
             }
+            RoomCommand::Accept(room) => {
+                let cid = ConversationId::room(&self.rooms.known(room));
+                self.client.accept_room(&cid).await;
+                self.client.refresh(&cid).await;
+                self.rooms.rosters.insert(cid);
+                Said::default()
+            }
             RoomCommand::Members => {
                 let cid = ConversationId::room(&current);
                 self.client.refresh(&cid).await;

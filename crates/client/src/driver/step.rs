@@ -216,6 +216,7 @@ impl Driver {
             }
             Order::Who => endpoint.who(),
             Order::Refresh(cid) => endpoint.refresh(&cid),
+            Order::AcceptRoom(cid) => endpoint.accept_room(&cid),
             // Those wait in the recorder.
             Order::Consumed(_) => {}
             Order::Flush { reply } => {

@@ -36,10 +36,15 @@ pub(super) fn line(event: &Event) -> Option<String> {
 }
 
 /// What stands behind a sender's name when the message did not come from the server's log.
-pub(super) fn mark(healed_by: Option<&UserName>, granted_by: Option<&UserName>) -> String {
+pub(super) fn mark(
+    healed_by: Option<&UserName>,
+    granted_by: Option<&UserName>,
+    gone: bool,
+) -> String {
     match (healed_by, granted_by) {
         (_, Some(by)) => format!(" (granted by {by})"),
         (Some(_), None) => " (sent again)".to_owned(),
+        (None, None) if gone => " (has gone since; said before, says the server)".to_owned(),
         (None, None) => String::new(),
     }
 }
@@ -82,8 +87,8 @@ mod tests {
         let lost = line(&lost).unwrap();
         assert!(lost.starts_with("✗ #lobby 1 message of alice is missing for good (2): no"));
         assert!(!lost.contains('\u{1b}'), "{lost}");
-        assert_eq!(mark(None, Some(&from)), " (granted by alice)");
-        assert_eq!(mark(Some(&from), None), " (sent again)");
+        assert_eq!(mark(None, Some(&from), false), " (granted by alice)");
+        assert_eq!(mark(Some(&from), None, false), " (sent again)");
         assert_eq!(
             counters(&(0..12).collect::<Vec<_>>()),
             "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"

@@ -138,6 +138,7 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
         sent_ms,
         healed_by,
         granted_by,
+        gone,
         ..
     } = event
     else {
@@ -166,6 +167,10 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
             fields.insert(name.to_owned(), json!(by));
             fields.remove("seq");
         }
+    }
+    // By the server's word it was said before its sender went.
+    if *gone {
+        fields.insert("gone".to_owned(), true.into());
     }
     // A message that did not verify never becomes one: it is `unreadable`.
     fields.insert("verified".to_owned(), true.into());

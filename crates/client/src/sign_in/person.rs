@@ -207,16 +207,17 @@ impl Person<'_> {
         lock: Option<&Lock>,
     ) -> Result<Session, StartError> {
         match (error.code(), lock) {
+            // An account that the server had and lost signs up again without a question (rule R36).
             (Some(code::NO_SUCH_USER), None) => {
-                self.agree_to_register().await?;
+                self.agree_unless_known(device).await?;
                 Ok(self.door.register(device, None).await?)
             }
             (Some(code::NO_SUCH_USER), Some(Lock { keys, number })) => {
-                self.agree_to_register().await?;
+                self.agree_unless_known(device).await?;
                 let sealing = vault.seal(keys, &self.server, &self.door.user, *number);
                 Ok(self.door.register(device, Some((keys, &sealing))).await?)
             }
-            (Some(code::SIGN_IN), Some(Lock { keys, .. })) if !device.published => {
+            (Some(code::SIGN_IN), Some(Lock { keys, .. })) => {
                 Ok(self.as_new_machine(device, keys).await?)
             }
             _ => Err(error.into()),
@@ -305,6 +306,11 @@ impl Person<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Asks, unless this device had its account at the server before.
+    async fn agree_unless_known(&self, device: &OwnDevice) -> Result<(), StartError> {
+        if device.published { Ok(()) } else { self.agree_to_register().await }
     }
 
     async fn agree_to_register(&self) -> Result<(), StartError> {

@@ -25,6 +25,8 @@ pub enum RoomCommand {
     List,
     /// Go to a room that I am in; without one say where I am.
     Go(Option<RoomName>),
+    /// Take the membership of a room that the server shows, whatever was seen before.
+    Accept(RoomName),
     /// Set the topic, or show it.
     Topic(Option<String>),
     /// Say how long the server keeps messages: milliseconds, 0 for ever, nothing for its default; or
@@ -63,6 +65,16 @@ pub(super) fn perhaps_room(
     let (name, surplus) = first_word(rest);
     let room = if name.is_empty() { None } else { Some(room(name)?) };
     row.alone(surplus, asks(command(room)))
+}
+
+/// A room to go to, nothing, or `accept` and a room.
+pub(super) fn go(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (word, name) = first_word(rest);
+    if word != "accept" || name.is_empty() {
+        return perhaps_room(row, rest, RoomCommand::Go);
+    }
+    let (name, surplus) = first_word(name);
+    row.alone(surplus, asks(RoomCommand::Accept(room(name)?)))
 }
 
 /// A user, who must be named.

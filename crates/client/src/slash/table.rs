@@ -95,11 +95,12 @@ pub static TABLE: &[SlashRow] = &[
     SlashRow {
         name: "room",
         aliases: &[],
-        usage: "/room [ROOM]",
-        description: "go to another room that I am in, or say which is the current one",
+        usage: "/room [ROOM] | /room accept ROOM",
+        description: "go to a room that I am in, or say which is the current one; accept: take the members that the \
+                      server shows, where they contradict those seen before",
         example: "/room lobby",
         completion: Completion::Rooms,
-        parse: |row, rest| rooms::perhaps_room(row, rest, RoomCommand::Go),
+        parse: rooms::go,
     },
     SlashRow {
         name: "topic",

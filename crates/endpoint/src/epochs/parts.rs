@@ -140,7 +140,8 @@ impl Endpoint {
         if !self.link.parts.get(e).is_some_and(is_whole) {
             return false;
         }
-        let Some(Parts { header: Some((header, position)), members, wrap, .. }) = self.drop_parts(e)
+        let Some(Parts { header: Some((header, position)), members, wrap, .. }) =
+            self.drop_parts(e)
         else {
             return false;
         };
@@ -178,7 +179,9 @@ impl Endpoint {
                 return;
             }
             self.luck.lost.remove(&e);
-            let Some(Parts { header: Some((header, _)), .. }) = self.drop_parts(&e) else { continue };
+            let Some(Parts { header: Some((header, _)), .. }) = self.drop_parts(&e) else {
+                continue;
+            };
             self.key_is_closed(now_ms, &header, "its list or its wrap never came");
             self.pass_over_epoch(now_ms, &header, e);
             let log = Log::Conversation(header.cid);
