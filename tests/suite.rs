@@ -1,6 +1,7 @@
 //! One module per part of the product.
 
 mod accounts;
+mod attacks;
 mod chat;
 mod commands;
 mod emulate;

@@ -8,6 +8,7 @@
     reason = "a scenario that cannot go on ends here, with the reason"
 )]
 
+pub mod attacks;
 mod client;
 mod dice;
 mod false_hub;

@@ -200,6 +200,29 @@ impl Program {
         self.stdin = None;
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// When the system does not know.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Its exit code, if it ends in this time; none when it does not, or a signal ended it.
+    pub fn ends_within(&mut self, limit: Duration) -> Option<i32> {
+        for lines in [&self.stdout, &self.stderr] {
+            if !lines.wait_for_end(limit) {
+                return None;
+            }
+        }
+        self.child.wait().ok()?.code()
+    }
+
     /// Asks it to end, with SIGTERM.
     ///
     /// # Panics

@@ -1,25 +1,23 @@
 //! One raw connection: signs in, sends bytes, reads answers.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use chat_protocol::crypto::{random, sha256};
-use chat_protocol::handshake::{AuthBody, Credentials, Greeting, Mode, Purpose, SignedIn};
+use chat_protocol::crypto::sha256;
+use chat_protocol::handshake::SignedIn;
+use chat_protocol::header::MemberOperation;
 use chat_protocol::hub::{self, EpochHead, Head, HubToClient};
 use chat_protocol::id::{MessageId, Nonce16};
-use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys};
+use chat_protocol::keys::DeviceKeys;
 use chat_protocol::members::MemberList;
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::ConversationId;
+use chat_testkit::device::Device;
+use chat_testkit::wire::{Entry, Fresh, Socket};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config, tungstenite::protocol::WebSocketConfig,
-};
-
-use crate::frames;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 /// The library zero-fills this much at every read.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -30,17 +28,10 @@ const DATA_READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Receive buffer of a client that does not read.
 const SLEEPER_BUFFER_BYTES: u32 = 4 * 1024;
 
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// A signed-in client.
 pub(crate) struct LoadClient {
-    pub(crate) socket: WebSocketStream<TcpStream>,
-    pub(crate) user: UserName,
-    pub(crate) keys: Arc<DeviceKeys>,
-    pub(crate) bundle: Bundle,
+    pub(crate) socket: Socket,
+    pub(crate) device: Device,
     pub(crate) signed_in: SignedIn,
     /// Receipts that came while it was sending.
     receipts: usize,
@@ -75,34 +66,20 @@ impl LoadClient {
         name: &str,
         keys: Arc<DeviceKeys>,
     ) -> anyhow::Result<Self> {
-        let user = UserName::new(name)?;
         let dev = sha256(name.as_bytes());
         let dev = Nonce16(*dev.first_chunk().context("a digest has 32 bytes")?);
-        let bundle = keys.publish(&user, dev, None, now_ms(), BundleOptions::default())?;
-        stream.set_nodelay(true)?;
-        let body = AuthBody {
-            purpose: Purpose::Task,
-            pw: None,
-            bundle: Some(bundle.bytes().to_vec()),
-            vault: None,
-            new_pw: None,
-        };
-        let how = (Mode::Reg, &body, READ_BUFFER_BYTES);
-        let (socket, signed_in) = sign_in(stream, server, (&user, &keys), how).await?;
-        Ok(Self { socket, user, keys, bundle, signed_in, receipts: 0 })
+        let device = Device::with_keys(name, keys, dev);
+        let entry = Entry::reg(&device);
+        let (socket, signed_in) =
+            sign_in(stream, server, &device, (&entry, READ_BUFFER_BYTES)).await?;
+        Ok(Self { socket, device, signed_in, receipts: 0 })
     }
 
     /// Opens a connection for files.
-    pub(crate) async fn data_connection(
-        &self,
-        server: &str,
-    ) -> anyhow::Result<WebSocketStream<TcpStream>> {
+    pub(crate) async fn data_connection(&self, server: &str) -> anyhow::Result<Socket> {
         let stream = TcpStream::connect(server).await.context("connect")?;
-        stream.set_nodelay(true)?;
-        let body =
-            AuthBody { purpose: Purpose::Files, pw: None, bundle: None, vault: None, new_pw: None };
-        let how = (Mode::Sig, &body, DATA_READ_BUFFER_BYTES);
-        Ok(sign_in(stream, server, (&self.user, &self.keys), how).await?.0)
+        let how = (&Entry::files(), DATA_READ_BUFFER_BYTES);
+        Ok(sign_in(stream, server, &self.device, how).await?.0)
     }
 
     /// Joins a room, after whoever else joins it.
@@ -111,10 +88,10 @@ impl LoadClient {
         let mut head: Head =
             heads.clone().find(|head| head.cid == *cid).context("no such room")?.clone();
         loop {
-            let (id, frame) = frames::join(&self.keys, &self.bundle, cid, &head, now_ms())
-                .context("a frame was signed")?;
+            let place = (head.mg, head.pm);
+            let (header, frame) = self.device.link(cid, MemberOperation::Join, place);
             self.socket.send(Message::Binary(frame)).await?;
-            match self.answer(&id).await? {
+            match self.answer(&header.id).await? {
                 HubToClient::Ack { .. } => return Ok(()),
                 HubToClient::Noack { head: Some(newer), .. } => head = newer,
                 other => bail!("join: {other:?}"),
@@ -128,12 +105,12 @@ impl LoadClient {
         cid: &ConversationId,
         list: &MemberList,
     ) -> anyhow::Result<EpochHead> {
-        let (head, id, messages) = frames::epoch(&self.keys, &self.user, cid, list, None, now_ms());
-        for message in messages {
+        let epoch = self.device.epoch(cid, None, list);
+        for message in epoch.messages {
             self.socket.send(Message::Binary(message)).await?;
         }
-        match self.answer(&id).await? {
-            HubToClient::Ack { .. } => Ok(head),
+        match self.answer(&epoch.id).await? {
+            HubToClient::Ack { .. } => Ok(epoch.head),
             other => bail!("epoch: {other:?}"),
         }
     }
@@ -207,26 +184,15 @@ impl LoadClient {
     }
 }
 
-/// Opens a WebSocket and signs in on it.
+/// Opens a WebSocket with this read buffer and signs in on it.
 async fn sign_in(
     stream: TcpStream,
     server: &str,
-    (user, keys): (&UserName, &DeviceKeys),
-    (mode, body, read_buffer_bytes): (Mode, &AuthBody, usize),
-) -> anyhow::Result<(WebSocketStream<TcpStream>, SignedIn)> {
+    device: &Device,
+    (entry, read_buffer_bytes): (&Entry, usize),
+) -> anyhow::Result<(Socket, SignedIn)> {
     let config = WebSocketConfig::default().read_buffer_size(read_buffer_bytes);
-    let url = format!("ws://{server}/ws");
-    let (mut socket, _) = client_async_with_config(url, stream, Some(config)).await?;
-    let hello = text(&mut socket).await?;
-    let greeting = Greeting::read(&hello)?;
-    let credentials =
-        Credentials { user, mode, signing: Some(&keys.signing), body, exporter: None };
-    let (auth, sent) = greeting.auth(&credentials, &random().into())?;
-    socket.send(Message::text(auth)).await?;
-    match hub::read(&text(&mut socket).await?)? {
-        HubToClient::Ok { body } => Ok((socket, sent.open(&body)?)),
-        other => bail!("{user} is not signed in: {other:?}"),
-    }
+    Ok(Fresh::over(stream, server, Some(config)).await?.sign_in(device, entry).await?)
 }
 
 /// Whether this is the delivery of a receipt: the tag stands at the begin of its header.
@@ -237,7 +203,7 @@ fn is_receipt(bytes: &[u8]) -> bool {
         .is_some_and(|start| start.windows(MARK.len()).any(|w| w == MARK))
 }
 
-async fn text(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<String> {
+async fn text(socket: &mut Socket) -> anyhow::Result<String> {
     loop {
         match socket.next().await.context("the server closed the connection")?? {
             Message::Text(text) => return Ok(text.to_string()),

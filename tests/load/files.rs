@@ -17,14 +17,14 @@ use chat_protocol::keys::{DeviceKeys, KeySizes};
 use chat_protocol::limits::FILE_CHUNK_BYTES;
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
+use chat_testkit::now_ms;
+use chat_testkit::wire::Socket;
 use chat_tests::cpu_seconds;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::Arguments;
-use crate::client::{LoadClient, now_ms};
+use crate::client::LoadClient;
 use crate::scenario::Outcome;
 
 /// Chunks under way.
@@ -34,8 +34,6 @@ const CREDIT_STEP: u32 = 4;
 /// What a chunk has beside its data: ten hashes of path (a file of 64 MiB) and the tag.
 const SEALED_BYTES: usize = 32 * 10 + 16;
 
-type Socket = WebSocketStream<TcpStream>;
-
 /// Sends `messages` chunks from one data connection to another.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
@@ -44,16 +42,16 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let bob = LoadClient::register(server, &format!("{prefix}-take"), keys).await?;
     let (mut giver, mut taker) =
         (alice.data_connection(server).await?, bob.data_connection(server).await?);
-    let (tid, from, to) = (Nonce16(random()), alice.user.clone(), bob.user.clone());
+    let (tid, from, to) = (Nonce16(random()), alice.device.user.clone(), bob.device.user.clone());
     let take = RelayToHub::Take { tid, from, credit: WINDOW, parts: Vec::new() };
     say(&mut taker, &take).await?;
     say(&mut giver, &RelayToHub::Give { tid, to: to.clone() }).await?;
     let header = FileHeader {
         v: 1,
         t: Tag::File,
-        cid: ConversationId::direct(&alice.user, &bob.user)?,
-        from: alice.user.clone(),
-        sk: alice.keys.signing_id(),
+        cid: ConversationId::direct(&alice.device.user, &bob.device.user)?,
+        from: alice.device.user.clone(),
+        sk: alice.device.keys.signing_id(),
         to: Recipient::User(to),
         id: MessageId::new(now_ms(), random()),
         tid,

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 use chat_protocol::frame::{Binary, Delivery};
-use chat_protocol::header::Recipient;
 use chat_protocol::id::MessageId;
 use chat_protocol::keys::{DeviceKeys, KeySizes};
 use chat_protocol::limits::RECEIPTS_PER_FRAME_MAX;
 use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::Tag;
+use chat_testkit::now_ms;
 use chat_tests::cpu_seconds;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::Arguments;
-use crate::client::{LoadClient, now_ms};
+use crate::client::LoadClient;
 use crate::frames::{self, Target};
 
 /// Sign-ups under way at once.
@@ -65,7 +65,7 @@ async fn sign_up(arguments: &Arguments, keys: &Arc<DeviceKeys>) -> anyhow::Resul
 }
 
 fn line(client: &LoadClient) -> Option<MemberLine> {
-    client.bundle.member_line()
+    client.device.bundle.member_line()
 }
 
 /// The mark of a frame.
@@ -172,13 +172,14 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let list = MemberList::new(clients.iter().chain(&sleepers).filter_map(line));
     let head = clients.first_mut().context("no clients")?.make_epoch(&cid, &list).await?;
     let receivers = clients.split_off(arguments.publishers);
-    let target = Target { cid: &cid, to: Recipient::Everyone, tag: Tag::Text, head };
+    let target = Target { cid: &cid, tag: Tag::Text, head };
     let (mut sealed, start_ms) = (Vec::new(), now_ms());
     for client in &clients {
         let (count, batch) = (arguments.messages, arguments.batch);
-        sealed.push(frames::messages(&keys, &client.user, &target, count, batch, start_ms));
+        sealed.push(frames::messages(&client.device, &target, count, batch, start_ms));
     }
-    let published: Vec<_> = clients.iter().map(|client| client.user.clone()).zip(&sealed).collect();
+    let published: Vec<_> =
+        clients.iter().map(|client| client.device.user.clone()).zip(&sealed).collect();
     let published: Vec<_> = published
         .into_iter()
         .map(|(user, frames)| {
@@ -197,7 +198,7 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
         // The KEY is a delivery too.
         let sample = (index == 0).then(|| Arc::clone(&departures));
         let owed = if arguments.receipts {
-            frames::receipts(&keys, &client.user, &cid, &published, start_ms)
+            frames::receipts(&client.device, &cid, &published, start_ms)
         } else {
             Vec::new()
         };
@@ -226,13 +227,12 @@ pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let receivers = senders.split_off(arguments.clients / 2);
     let (mut sealed, start_ms) = (Vec::new(), now_ms());
     for (sender, receiver) in senders.iter_mut().zip(&receivers) {
-        let cid = ConversationId::direct(&sender.user, &receiver.user)?;
+        let cid = ConversationId::direct(&sender.device.user, &receiver.device.user)?;
         let list = MemberList::new([line(sender), line(receiver)].into_iter().flatten());
         let head = sender.make_epoch(&cid, &list).await?;
-        let to = Recipient::User(receiver.user.clone());
-        let target = Target { cid: &cid, to, tag: Tag::Dm, head };
+        let target = Target { cid: &cid, tag: Tag::Dm, head };
         let (count, batch) = (arguments.messages, arguments.batch);
-        sealed.push(frames::messages(&keys, &sender.user, &target, count, batch, start_ms));
+        sealed.push(frames::messages(&sender.device, &target, count, batch, start_ms));
     }
     let departures = Departures::default();
     let sent = arguments.messages * senders.len();
@@ -266,18 +266,17 @@ pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcom
     let mut producers = sign_up(arguments, &keys).await?;
     let sink_name = format!("{}-sink", arguments.prefix);
     let sink = LoadClient::register(&arguments.server, &sink_name, Arc::clone(&keys)).await?;
-    let (sink_user, sink_line) = (sink.user.clone(), line(&sink));
+    let (sink_user, sink_line) = (sink.device.user.clone(), line(&sink));
     drop(sink);
     let mut sealed: Vec<Vec<(MessageId, Bytes)>> = Vec::new();
     let start_ms = now_ms();
     for producer in &mut producers {
-        let cid = ConversationId::direct(&producer.user, &sink_user)?;
+        let cid = ConversationId::direct(&producer.device.user, &sink_user)?;
         let list = MemberList::new([line(producer), sink_line.clone()].into_iter().flatten());
         let head = producer.make_epoch(&cid, &list).await?;
-        let to = Recipient::User(sink_user.clone());
-        let target = Target { cid: &cid, to, tag: Tag::Dm, head };
+        let target = Target { cid: &cid, tag: Tag::Dm, head };
         let (count, batch) = (arguments.messages, arguments.batch);
-        sealed.push(frames::messages(&keys, &producer.user, &target, count, batch, start_ms));
+        sealed.push(frames::messages(&producer.device, &target, count, batch, start_ms));
     }
     let sent = arguments.messages * producers.len();
     let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());

@@ -1,7 +1,10 @@
 //! Nobody but sender and recipients sees a text or a password.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -128,6 +131,123 @@ fn no_text_and_no_password_is_on_the_wire_in_the_data_or_in_the_logs() {
     }
     let from_clients = places.first().map(|(_, bytes)| bytes.as_slice()).unwrap();
     assert!(contains(from_clients, b"emu-001"), "the frames of clients are not read");
+}
+
+/// Texts, names of files, commands and what they print, each of its own and unlike anything else.
+struct Canaries {
+    salt: String,
+    next: usize,
+    all: Vec<String>,
+}
+
+/// Marked messages, if the environment asks for no other number (`CHAT_CANARIES`).
+const CANARIES: usize = 60;
+
+impl Canaries {
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Self { salt: format!("{:08x}", now.subsec_nanos()), next: 0, all: Vec::new() }
+    }
+
+    /// One more: its first bytes alone tell it from all others.
+    fn hatch(&mut self) -> String {
+        self.next += 1;
+        let canary = format!("{:05}kanarie{}gelb", self.next, self.salt);
+        self.all.push(canary.clone());
+        canary
+    }
+
+    fn search(&self) -> Search {
+        let mut search = Search::default();
+        for canary in &self.all {
+            search.add(canary.as_bytes(), canary);
+        }
+        search
+    }
+}
+
+/// What a process holds in memory that it can write.
+fn memory(pid: u32) -> Vec<u8> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let file = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut all = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
+        let (start, end) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|place| u64::from_str_radix(place, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
+        // A page may go while this reads.
+        if file.read_exact_at(&mut bytes, start).is_ok() {
+            all.extend(bytes);
+        }
+    }
+    all
+}
+
+/// What alice and bob do with each other, all of it marked: messages, a file, a command on his
+/// machine.
+fn marked_talk(rig: &Rig, url: &str, canaries: &mut Canaries) {
+    let count = std::env::var("CHAT_CANARIES").map_or(CANARIES, |count| count.parse().unwrap());
+    let (alice, bob) = (rig.client("alice", url), rig.client("bob", url));
+    let said = alice.pipe(&["/fingerprint"], &[]).expect_code(0).stdout;
+    let key = said.lines().find_map(|line| line.trim().strip_prefix("in a policy: ")).unwrap();
+    let command = canaries.hatch();
+    let rule = format!(
+        "[[rule]]\nwho = [{{ name = \"alice\", key = \"{}\" }}]\nargv = [[\"echo\", \"{command}\"]]\n",
+        key.trim()
+    );
+    let policy = rig.write("policy.toml", &rule).display().to_string();
+    let agent = bob.start(&["agent", "--policy", &policy]);
+    agent.stderr.wait_for_part("accepting commands");
+    let ran = alice.run(&["run", "bob", "--", "echo", &command]).expect_code(0);
+    assert!(ran.stdout.contains(&command), "{ran:?}");
+    drop(agent);
+
+    let (file, content) = (canaries.hatch(), canaries.hatch());
+    let name = format!("{file}.txt");
+    let folder = super::files::folder(
+        rig,
+        "marked",
+        &format!("plan, {name}"),
+        &[(name.as_str(), content.as_bytes())],
+    );
+    let sharing = super::files::share(&alice, &folder, "bob");
+    let target = rig.path("fetched");
+    std::fs::create_dir_all(&target).unwrap();
+    bob.run(&["get", "alice", &name, "-o", target.to_str().unwrap()]).assert_code(0);
+    drop(sharing);
+
+    let texts: Vec<String> = (0..count).map(|_| canaries.hatch()).collect();
+    let lines: Vec<String> = texts.iter().map(|text| format!("bob*{text}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    alice.pipe(&lines, &[]).assert_code(0);
+    let count = count.to_string();
+    let heard = bob.run(&["listen", "--count", &count, "--for", "60s", "--json"]).expect_code(0);
+    assert_eq!(heard.texts(), texts);
+}
+
+#[test]
+fn the_hub_holds_no_canary_on_its_disk_in_its_logs_in_its_memory_or_on_the_wire() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let proxy = Proxy::start(server.address());
+    let mut canaries = Canaries::new();
+    marked_talk(&rig, &proxy.url(), &mut canaries);
+    let memory = memory(server.program().pid());
+    server.terminate().assert_code(0);
+    let search = canaries.search();
+    let places = [
+        ("the memory of the server", memory),
+        ("the data folder", all_files(&rig.data())),
+        ("the logs", all_files(&rig.logs())),
+        ("sent by clients", proxy.sent_by_clients()),
+        ("sent by the server", proxy.sent_by_server()),
+    ];
+    for (place, bytes) in &places {
+        assert!(contains(bytes, b"alice"), "{place} is not read");
+        assert_eq!(search.found_in(bytes), Vec::<&str>::new(), "in {place}");
+    }
+    let fetched = all_files(&rig.path("fetched"));
+    assert_eq!(search.found_in(&fetched).len(), 1, "the search finds what is there");
 }
 
 #[test]

@@ -51,7 +51,9 @@ fn nothing_is_left_for_later() {
 #[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
     let crates = std::fs::read_dir(workspace().join("crates")).unwrap();
-    let folders = crates.map(|entry| entry.unwrap().path()).chain([workspace().join("tests")]);
+    let folders = crates
+        .map(|entry| entry.unwrap().path())
+        .chain([workspace().join("tests"), workspace().join("tests").join("evil-hub")]);
     for folder in folders.filter(|folder| folder.is_dir()) {
         let path = folder.join("Cargo.toml");
         let manifest = std::fs::read_to_string(&path).unwrap();

@@ -72,6 +72,8 @@ pub(crate) async fn talk<I, O>(
         let mut writing = pin!(writer::run(receiver, sink, pulse, WriterTimes::default()));
         let reading = pin!(read(stream, &mut reader, drain));
         tokio::select! {
+            // In one order, so that a simulated run can be repeated; both go on all the time.
+            biased;
             _reason = &mut writing => {}
             reason = reading => {
                 if let Some(reason) = reason {

@@ -5,7 +5,7 @@
 //! nothing is missed and nothing comes twice.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -31,7 +31,7 @@ struct Session {
 
 /// The registry.
 pub struct Sessions {
-    by_account: HashMap<AccountId, Vec<Session>>,
+    by_account: BTreeMap<AccountId, Vec<Session>>,
     ring: VecDeque<Wire>,
     ring_bytes: usize,
     /// Every delivery after this position is in the ring.
@@ -43,7 +43,7 @@ impl Sessions {
     /// Nobody is here; the store ends at `position`.
     pub fn new(position: u64, metrics: Arc<Metrics>) -> Self {
         Self {
-            by_account: HashMap::new(),
+            by_account: BTreeMap::new(),
             ring: VecDeque::new(),
             ring_bytes: 0,
             ring_start: position,

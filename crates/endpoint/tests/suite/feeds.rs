@@ -8,7 +8,7 @@ use chat_protocol::header::{Header, MessageHeader, Recipient};
 use chat_protocol::hub::{self, HubStage, HubToClient};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::ConversationId;
-use chat_protocol::secret::SecretKey;
+use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Tag, label};
 
 use crate::hub::{Fate, TestHub, lobby, name};
@@ -287,7 +287,7 @@ fn what_others_say_in_a_feed_is_not_shown() {
         rb: None,
         tk: None,
     };
-    let key = SecretKey::new([1; 32]);
+    let key = MessageKey::new([1; 32]);
     let frame = envelope::seal(&header, &key, [2; 12], b"{\"x\":\"pay me\"}");
     let frame = sign_all(&carol.keys.signing, &[frame]).remove(0);
     assert!(RawFrame::decode(frame.clone()).unwrap().digest(label::MSG) != Digest::ZERO);

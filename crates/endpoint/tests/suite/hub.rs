@@ -8,11 +8,12 @@
 
 mod faults;
 mod intake;
+mod liar;
 mod rooms;
 mod siblings;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_endpoint::store::memory::MemoryStore;
@@ -21,26 +22,26 @@ use chat_protocol::frame::{Delivery, RawFrame, Upload};
 use chat_protocol::handshake::{Counter, SignedIn};
 use chat_protocol::hub::{EpochHead, Head, HubToClient};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
-use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
+use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys};
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_testkit::keys::keys;
+use chat_testkit::middle::Middle;
 
 pub(crate) use faults::{Fate, Faults, Rule};
 pub(crate) use rooms::{Forgery, room};
 
-/// Keys are slow to make and may be the same in every test.
-static KEYS: LazyLock<Vec<Arc<DeviceKeys>>> = LazyLock::new(|| {
-    (0..4).map(|_| Arc::new(DeviceKeys::generate(KeySizes::EMULATED).unwrap())).collect()
-});
+/// Sets of prepared keys that people have here; the hub has the next one.
+const SETS: usize = 3;
 
-/// The hub's own keys come last.
+/// The hub's own keys.
 fn hub_keys() -> Arc<DeviceKeys> {
-    Arc::clone(&KEYS[3])
+    keys(SETS)
 }
 
 /// Many people share keys: nothing here looks for that.
 fn keys_of(index: usize) -> Arc<DeviceKeys> {
-    Arc::clone(KEYS.get(index).unwrap_or(&KEYS[index % 3]))
+    if index <= SETS { keys(index) } else { keys(index % SETS) }
 }
 
 pub(crate) fn name(text: &str) -> UserName {
@@ -83,6 +84,8 @@ pub(crate) struct Peer {
     /// What it told of the encryption.
     pub(crate) trace: Vec<String>,
     pub(crate) inbox: VecDeque<Transmit>,
+    /// What a lie has sent to this device beside it.
+    smuggled: Vec<Transmit>,
     next: usize,
     /// Deliveries that are overtaken by the next one.
     late: Vec<Transmit>,
@@ -99,6 +102,7 @@ impl Peer {
             shows_nothing: false,
             trace: Vec::new(),
             inbox: VecDeque::new(),
+            smuggled: Vec::new(),
             next: 0,
             late: Vec::new(),
         }
@@ -144,6 +148,8 @@ pub(crate) struct TestHub {
     pub(crate) tamper: Option<Tamper>,
     /// What becomes of each delivery.
     pub(crate) rule: Option<Rule>,
+    /// A lie of the library.
+    pub(crate) liar: Option<Box<dyn Middle>>,
 }
 
 impl TestHub {
@@ -177,6 +183,7 @@ impl TestHub {
             held_bundles: Vec::new(),
             tamper: None,
             rule: None,
+            liar: None,
         }
     }
 
@@ -216,6 +223,7 @@ impl TestHub {
     pub(crate) fn sign_in(&mut self, index: usize, counters: Vec<Counter>) -> Result<(), Rollback> {
         let heads = self.heads_of(index);
         let signed_in = SignedIn { time: self.now, heads, counters, vault: None };
+        let signed_in = self.lie_at_sign_in(index, signed_in);
         let peer = &mut self.peers[index];
         peer.endpoint.connected(self.now, &signed_in, &self.bundle)?;
         peer.connected = true;
@@ -264,17 +272,20 @@ impl TestHub {
     /// Runs until nobody has anything to say and no deadline of the next minute is left.
     pub(crate) fn run(&mut self) {
         let end = self.now + MINUTE_MS;
-        for _ in 0..10_000 {
-            if self.turn() {
-                continue;
-            }
-            let deadlines = self.peers.iter().filter_map(|peer| peer.endpoint.next_deadline());
-            let Some(next) = deadlines.min().filter(|next| *next < end) else { return };
-            self.now = self.now.max(next);
-            let now = self.now;
-            self.peers.iter_mut().for_each(|peer| peer.endpoint.handle_timeout(now));
+        assert!(!(0..10_000).all(|_| self.step(end)), "the devices never come to rest");
+    }
+
+    /// One round, or what is due next before `end`; false when there is nothing left.
+    pub(crate) fn step(&mut self, end: u64) -> bool {
+        if self.turn() {
+            return true;
         }
-        panic!("the devices never come to rest");
+        let deadlines = self.peers.iter().filter_map(|peer| peer.endpoint.next_deadline());
+        let Some(next) = deadlines.min().filter(|next| *next < end) else { return false };
+        self.now = self.now.max(next);
+        let now = self.now;
+        self.peers.iter_mut().for_each(|peer| peer.endpoint.handle_timeout(now));
+        true
     }
 
     /// One round over all devices; whether anything happened.
@@ -284,8 +295,9 @@ impl TestHub {
         for index in 0..self.peers.len() {
             self.deliver(index);
             let now = self.now;
+            let arrived = self.arrived(index);
             let peer = &mut self.peers[index];
-            while let Some(message) = peer.inbox.pop_front() {
+            for message in arrived {
                 match message {
                     Transmit::Text(text) => peer.endpoint.handle_text(now, &text),
                     Transmit::Binary(bytes) => peer.endpoint.handle_binary(now, bytes),
@@ -307,12 +319,12 @@ impl TestHub {
             }
             if !self.lockstep {
                 for (index, transmit) in sent.drain(..) {
-                    self.take(index, transmit);
+                    self.hear(index, transmit);
                 }
             }
         }
         for (index, transmit) in sent {
-            self.take(index, transmit);
+            self.hear(index, transmit);
         }
         busy
     }

@@ -13,6 +13,7 @@ mod grants;
 #[cfg(test)]
 mod healing;
 mod hub;
+mod lies;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]

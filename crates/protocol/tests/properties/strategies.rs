@@ -236,11 +236,14 @@ fn grant() -> impl Strategy<Value = Grant> {
             frame,
         },
     );
-    let frames = || vec(any::<Vec<u8>>().prop_map(B64Vec), 1..3);
-    let links = (conversation(), any::<u32>(), frames());
-    let links = links.prop_map(|(cid, mg, frames)| LinkRun { cid, mg, frames });
+    let frames = || vec(vec(any::<u8>(), 0..40).prop_map(B64Vec), 1..3);
+    let run = (conversation(), any::<u32>(), frames()).prop_map(|(cid, mg, frames)| LinkRun {
+        cid,
+        mg,
+        frames,
+    });
     let lists = (vec(counters(), 0..3), vec(counters(), 0..3));
-    (vec(entry, 1..4), lists, vec(links, 0..3), frames()).prop_map(
+    (vec(entry, 1..4), lists, vec(run, 0..3), frames()).prop_map(
         |(entries, (burnt, none), links, bundles)| Grant { entries, burnt, none, links, bundles },
     )
 }

@@ -1,27 +1,29 @@
 //! Names, keys and passwords at the door.
 
+use std::sync::Arc;
+
 use chat_protocol::{
     b64::B64Vec,
-    crypto::{SigningKey, UnwrapKey, random},
+    crypto::random,
     handshake::{AuthBody, Credentials, Mode, Purpose},
     hub::{self, ClientToHub, HubToClient},
     id::Nonce16,
-    keys::{Bundle, BundleOptions, DeviceKeys, DeviceMark, Held},
+    keys::{Bundle, BundleOptions, DeviceMark, Held},
     vault::keep,
 };
 use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{
-    Client, Device, Entry, Got, Server, connect, fresh, got, keys, name, new_id, now_ms, register,
-    sign_in,
+    Client, Device, Entry, Got, Server, connect, enter, fresh, got, name, new_id, now_ms, register,
+    second_device, sign_in,
 };
 
 /// The refusal of a sign-in whose name is written into AUTH by hand.
 async fn refused_name(server: &Server, claimed: &str) -> (String, String) {
     let device = Device::new("alice", 0);
     let mut fresh = connect(server.address).await;
-    let (user, entry) = (device.user(), Entry::reg(&device));
+    let (user, entry) = (device.user.clone(), Entry::reg(&device));
     let credentials = Credentials {
         user: &user,
         mode: entry.mode,
@@ -66,7 +68,7 @@ async fn names_that_break_the_rules_are_refused_with_the_reason() {
 
 /// The code that a sign-in is refused with.
 async fn refusal(server: &Server, device: &Device, entry: Entry) -> String {
-    match connect(server.address).await.enter(device, entry).await {
+    match enter(server.address, device, entry).await {
         Ok(_) => panic!("let in"),
         Err((code, _)) => code,
     }
@@ -107,7 +109,7 @@ async fn of_many_who_claim_a_name_at_once_one_wins() {
         let address = server.address;
         tokio::spawn(async move {
             let device = Device::new(if index % 2 == 0 { "carol" } else { "Carol" }, index);
-            connect(address).await.enter(&device, Entry::reg(&device)).await.map(drop)
+            enter(address, &device, Entry::reg(&device)).await.map(drop)
         })
     });
     let mut won = 0;
@@ -128,16 +130,16 @@ async fn each_device_has_one_interactive_connection_and_many_tasks() {
     let mut entry = Entry::reg(&device);
     entry.body.purpose = Purpose::Interactive;
     entry.body.pw = Some(vec![7; 32]);
-    let mut first = connect(server.address).await.enter(&device, entry).await.unwrap();
+    let mut first = enter(server.address, &device, entry).await.unwrap();
     let mut second = sign_in(&server, &device).await;
     let mut entry = Entry::sig();
     entry.body.purpose = Purpose::Interactive;
     assert_eq!(refusal(&server, &device, entry).await, "E_NAME_IN_USE");
     // The same person on another machine is welcome.
-    let other = second_device("alice", 0, 3);
+    let other = another_device("alice", 0, 3);
     let mut entry = with_password(Mode::Pw, &other, 7, true);
     entry.body.purpose = Purpose::Interactive;
-    connect(server.address).await.enter(&other, entry).await.unwrap().bye().await;
+    enter(server.address, &other, entry).await.unwrap().bye().await;
     first.settle().await;
     second.settle().await;
     second.bye().await;
@@ -168,21 +170,21 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     let device = Device::new("alice", 0);
     let mut entry = with_password(Mode::Reg, &device, 7, true);
     entry.body.vault = Some(keep(1, &[9; 100]));
-    let alice = connect(server.address).await.enter(&device, entry).await.unwrap();
+    let alice = enter(server.address, &device, entry).await.unwrap();
     let entry = with_password(Mode::Vault, &device, 8, false);
     assert_eq!(refusal(&server, &device, entry).await, "E_SIGN_IN");
     let nobody = Device::new("nobody", 1);
     let entry = with_password(Mode::Vault, &nobody, 7, false);
     assert_eq!(refusal(&server, &nobody, entry).await, "E_NO_SUCH_USER");
     let entry = with_password(Mode::Vault, &device, 7, false);
-    let mut vault = connect(server.address).await.enter(&device, entry).await.unwrap();
+    let mut vault = enter(server.address, &device, entry).await.unwrap();
     assert_eq!(vault.signed_in.vault, Some(keep(1, &[9; 100])));
     assert_eq!(vault.closed().await.0, 1000);
 
     // A second machine: the same identity, its own signing and encryption key.
-    let second = second_device("alice", 0, 3);
+    let second = another_device("alice", 0, 3);
     let entry = || with_password(Mode::Pw, &second, 7, true);
-    let mut laptop = connect(server.address).await.enter(&second, entry()).await.unwrap();
+    let mut laptop = enter(server.address, &second, entry()).await.unwrap();
     let alices = name("alice");
     let has_keys = |notice: &HubToClient| matches!(notice, HubToClient::Keys { users } if *users == [alices.clone()]);
     watcher.notice(has_keys).await;
@@ -193,7 +195,7 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     let stranger = Device::new("alice", 1);
     let foreign = with_password(Mode::Pw, &stranger, 7, true);
     assert_eq!(refusal(&server, &stranger, foreign).await, "E_SIGN_IN");
-    connect(server.address).await.enter(&second, entry()).await.unwrap().bye().await;
+    enter(server.address, &second, entry()).await.unwrap().bye().await;
     until_gone(&mut watcher, "alice").await;
     for device in [&device, &second] {
         sign_in(&server, device).await.bye().await;
@@ -235,7 +237,7 @@ async fn a_password_is_changed_by_a_known_device_that_knows_the_old_one() {
     let device = Device::new("alice", 0);
     let mut entry = with_password(Mode::Reg, &device, 7, true);
     entry.body.vault = Some(keep(1, &[8; 100]));
-    let alice = connect(server.address).await.enter(&device, entry).await.unwrap();
+    let alice = enter(server.address, &device, entry).await.unwrap();
     let stranger = Device::new("alice", 1);
     for no_vault in [vec![0, 0, 1], keep(0, &[8; 100])] {
         let other = Device::new("bob", 2);
@@ -253,13 +255,13 @@ async fn a_password_is_changed_by_a_known_device_that_knows_the_old_one() {
         assert_eq!(refusal(&server, who, entry).await, code);
     }
     let vault = |pw| with_password(Mode::Vault, &device, pw, false);
-    let opened = connect(server.address).await.enter(&device, vault(7)).await.unwrap();
+    let opened = enter(server.address, &device, vault(7)).await.unwrap();
     assert_eq!(opened.signed_in.vault, Some(keep(1, &[8; 100])));
 
-    let changed = connect(server.address).await.enter(&device, new_password(7, 8, 2)).await;
+    let changed = enter(server.address, &device, new_password(7, 8, 2)).await;
     assert_eq!(changed.unwrap().closed().await.0, 1000);
     assert_eq!(refusal(&server, &device, vault(7)).await, "E_SIGN_IN", "the old one is out");
-    let opened = connect(server.address).await.enter(&device, vault(8)).await.unwrap();
+    let opened = enter(server.address, &device, vault(8)).await.unwrap();
     assert_eq!(opened.signed_in.vault, Some(keep(2, &[9; 100])));
     alice.bye().await;
     server.stop().await.unwrap();
@@ -270,37 +272,21 @@ async fn after_three_wrong_passwords_the_next_has_to_wait_and_is_told_how_long()
     let (server, _folder) = fresh().await;
     let device = Device::new("alice", 0);
     let entry = with_password(Mode::Reg, &device, 7, true);
-    connect(server.address).await.enter(&device, entry).await.unwrap().bye().await;
+    enter(server.address, &device, entry).await.unwrap().bye().await;
     let mut codes = Vec::new();
     for pw in [1, 2, 3, 4] {
         codes.push(refusal(&server, &device, with_password(Mode::Vault, &device, pw, false)).await);
     }
     assert_eq!(codes, ["E_SIGN_IN", "E_SIGN_IN", "E_SIGN_IN", "E_TOO_MANY"]);
     let right = with_password(Mode::Vault, &device, 7, false);
-    let Err((code, reason)) = connect(server.address).await.enter(&device, right).await else {
-        panic!("let in")
-    };
+    let Err((code, reason)) = enter(server.address, &device, right).await else { panic!("let in") };
     assert_eq!((code.as_str(), reason.ends_with("; wait 1 s")), ("E_TOO_MANY", true), "{reason}");
     sign_in(&server, &device).await.bye().await;
     server.stop().await.unwrap();
 }
 
-/// Keys of `identity` with signing and encryption key of `other`.
-fn mixed(identity: usize, other: usize) -> &'static DeviceKeys {
-    let (identity, other) = (keys(identity), keys(other));
-    Box::leak(Box::new(DeviceKeys {
-        identity: SigningKey::from_pkcs8(&identity.identity.to_pkcs8()).unwrap(),
-        signing: SigningKey::from_pkcs8(&other.signing.to_pkcs8()).unwrap(),
-        encryption: UnwrapKey::from_pkcs8(&other.encryption.to_pkcs8()).unwrap(),
-        former: Vec::new(),
-    }))
-}
-
-fn second_device(user: &str, identity: usize, other: usize) -> Device {
-    let (keys, dev) = (mixed(identity, other), Nonce16(random()));
-    let options = BundleOptions::default();
-    let bundle = keys.publish(&name(user), dev, None, now_ms(), options).unwrap();
-    Device { name: user.to_owned(), keys, dev, bundle }
+fn another_device(user: &str, identity: usize, other: usize) -> Device {
+    Device::with_keys(user, second_device(identity, other), Nonce16(random()))
 }
 
 #[tokio::test]
@@ -309,12 +295,12 @@ async fn a_device_changes_its_keys_with_a_bundle_that_follows() {
     let mut watcher = register(&server, "watcher", 2).await;
     let old = register(&server, "alice", 0).await.bye().await;
     until_gone(&mut watcher, "alice").await;
-    let new_keys = mixed(0, 3);
+    let new_keys = second_device(0, 3);
     let publish = |before| {
         let options = BundleOptions::default();
         new_keys.publish(&name("alice"), old.dev, before, now_ms(), options).unwrap()
     };
-    let device = |bundle| Device { bundle, keys: new_keys, ..old.clone() };
+    let device = |bundle| Device { bundle, keys: Arc::clone(&new_keys), ..old.clone() };
     let entry = |device: &Device| {
         let mut entry = Entry::sig();
         entry.body.bundle = Some(device.bundle.bytes().to_vec());
@@ -323,7 +309,7 @@ async fn a_device_changes_its_keys_with_a_bundle_that_follows() {
     let unlinked = device(publish(None));
     assert_eq!(refusal(&server, &unlinked, entry(&unlinked)).await, "E_SIGN_IN");
     let rotated = device(publish(Some(&old.bundle)));
-    connect(server.address).await.enter(&rotated, entry(&rotated)).await.unwrap().bye().await;
+    enter(server.address, &rotated, entry(&rotated)).await.unwrap().bye().await;
     until_gone(&mut watcher, "alice").await;
     assert_eq!(refusal(&server, &old, Entry::sig()).await, "E_SIGN_IN", "the old key is out");
     sign_in(&server, &rotated).await;

@@ -9,27 +9,22 @@ use chat_protocol::{
         relay::{HubToRelay, RelayToHub},
     },
     frame::RawFrame,
-    handshake::{Credentials, Mode, Purpose, SignedIn},
+    handshake::SignedIn,
     header::Recipient,
-    hub::{self, HubToClient},
+    hub,
     id::{Digest, Nonce16},
     limits::FILE_CHUNK_BYTES,
     merkle,
     tag::Tag,
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{
-    Device, Entry, Got, PATIENCE, Server, cid, connect, got, name, new_id, now_ms,
-};
+use crate::client::{Device, Entry, PATIENCE, Server, Socket, cid, connect, name, new_id, now_ms};
 
 /// A sign-in for files.
 pub(crate) fn entry() -> Entry {
-    let mut entry = Entry::sig();
-    entry.body.purpose = Purpose::Files;
-    entry
+    Entry::files()
 }
 
 /// What came on a data connection.
@@ -41,29 +36,16 @@ pub(crate) enum Came {
 }
 
 pub(crate) struct Data {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     pub(crate) device: Device,
     pub(crate) signed_in: SignedIn,
 }
 
 impl Data {
     pub(crate) async fn open(server: &Server, device: &Device) -> Self {
-        let mut fresh = connect(server.address).await;
-        let (user, entry) = (device.user(), entry());
-        let credentials = Credentials {
-            user: &user,
-            mode: Mode::Sig,
-            signing: Some(&device.keys.signing),
-            body: &entry.body,
-            exporter: None,
-        };
-        let (text, sent) = fresh.greeting.auth(&credentials, &random().into()).unwrap();
-        fresh.socket.send(Message::text(text)).await.unwrap();
-        let signed_in = match got(&mut fresh.socket).await {
-            Got::Hub(HubToClient::Ok { body }) => sent.open(&body).unwrap(),
-            other => panic!("{other:?}"),
-        };
-        Self { socket: fresh.socket, device: device.clone(), signed_in }
+        let fresh = connect(server.address).await;
+        let (socket, signed_in) = fresh.sign_in(device, &entry()).await.unwrap();
+        Self { socket, device: device.clone(), signed_in }
     }
 
     pub(crate) async fn say(&mut self, message: &RelayToHub) {
@@ -170,7 +152,7 @@ impl TestFile {
             v: 1,
             t: Tag::File,
             cid: cid("dm:alice:bob"),
-            from: device.user(),
+            from: device.user.clone(),
             sk: device.keys.signing_id(),
             to,
             id: new_id(),

@@ -11,7 +11,7 @@ use chat_protocol::{
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    client::{Client, Entry, Server, connect, fresh, name, new_id, now_ms, register},
+    client::{Client, Entry, Server, enter, fresh, name, new_id, now_ms, register},
     data::{Came, Data, TestFile, entry},
 };
 
@@ -83,16 +83,16 @@ async fn only_a_known_device_opens_a_data_connection_by_signature() {
     let alice = register(&server, "alice", 0).await;
     for mode in [Mode::Reg, Mode::Pw, Mode::Vault, Mode::Passwd] {
         let entry = Entry { mode, ..entry() };
-        let fresh = connect(server.address).await;
-        let Err((code, reason)) = fresh.enter(&alice.device, entry).await else {
+        let Err((code, reason)) = enter(server.address, &alice.device, entry).await else {
             panic!("{mode:?}")
         };
         assert_eq!(code, code::NOT_ALLOWED, "{mode:?}");
         assert!(reason.contains("signature"), "{reason}");
     }
     let stranger = crate::client::Device::new("alice", 2);
-    let fresh = connect(server.address).await;
-    let Err((code, _)) = fresh.enter(&stranger, entry()).await else { panic!("a stranger") };
+    let Err((code, _)) = enter(server.address, &stranger, entry()).await else {
+        panic!("a stranger")
+    };
     assert_eq!(code, code::SIGN_IN);
     server.stop().await.unwrap();
 }
@@ -105,14 +105,15 @@ async fn data_connections_of_a_person_are_bounded_and_freed() {
     for _ in 0..chat_server::limits::DATA_CONNECTIONS_PER_PERSON_MAX {
         open.push(Data::open(&server, &alice.device).await);
     }
-    let fresh = connect(server.address).await;
-    let Err((code, reason)) = fresh.enter(&alice.device, entry()).await else { panic!("one more") };
+    let Err((code, reason)) = enter(server.address, &alice.device, entry()).await else {
+        panic!("one more")
+    };
     assert_eq!(code, code::TOO_MANY);
     assert!(reason.contains("connections for files"), "{reason}");
     open.pop().unwrap().raw(Message::Close(None)).await;
     // The hub notices the end of the other connection in its own time.
     let deadline = tokio::time::Instant::now() + crate::client::PATIENCE;
-    while connect(server.address).await.enter(&alice.device, entry()).await.is_err() {
+    while enter(server.address, &alice.device, entry()).await.is_err() {
         assert!(tokio::time::Instant::now() < deadline, "its place was not freed");
     }
     server.stop().await.unwrap();
@@ -161,9 +162,13 @@ async fn what_does_not_belong_on_a_data_connection_closes_it() {
     let (server, _folder) = fresh().await;
     let mut alice = register(&server, "alice", 0).await;
     let place = crate::client::cid("dm:alice:bob");
-    let header =
-        alice.header(chat_protocol::tag::Tag::Dm, &place, chat_protocol::id::Digest::ZERO, 0);
-    let signed = alice.seal(&header);
+    let header = alice.device.message(
+        chat_protocol::tag::Tag::Dm,
+        &place,
+        chat_protocol::id::Digest::ZERO,
+        0,
+    );
+    let signed = alice.device.seal(&header);
     let who = ClientToHub::Who { id: new_id(), after: None };
     let wrong = [
         (Message::Binary(signed), "not signed"),

@@ -3,7 +3,7 @@
 use chat_protocol::{
     frame::{Unsigned, sign_all, unsigned},
     header::{Canonical, Recipient},
-    hub::{ClientToHub, HubToClient},
+    hub::{ClientToHub, EpochHead, HubToClient},
     id::{Digest, MessageId},
     keys::Held,
     name::ConversationId,
@@ -14,12 +14,11 @@ use chat_server::config::{Config, Verify};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{
-    Client, Device, Entry, Epoch, Server, cid, config, connect, fresh, new_id, now_ms, register,
-    start,
+    Client, Device, Entry, Server, cid, config, enter, fresh, new_id, now_ms, register, start,
 };
 
 /// Alice and bob with an epoch between them.
-async fn pair(server: &Server) -> (Client, Client, Epoch) {
+async fn pair(server: &Server) -> (Client, Client, EpochHead) {
     let mut alice = register(server, "alice", 0).await;
     let mut bob = register(server, "bob", 1).await;
     let devices = [&alice.device.clone(), &bob.device.clone()];
@@ -34,8 +33,8 @@ async fn a_resend_gets_the_same_ack_and_a_used_counter_or_id_is_refused() {
     let (server, _folder) = fresh().await;
     let (mut alice, mut bob, epoch) = pair(&server).await;
     let place = cid("dm:alice:bob");
-    let header = alice.header(Tag::Dm, &place, epoch.e, 0);
-    let frame = alice.seal(&header);
+    let header = alice.device.message(Tag::Dm, &place, epoch.e, 0);
+    let frame = alice.device.seal(&header);
     // At once, so that some meet in one batch.
     for _ in 0..3 {
         alice.send_frame(frame.clone()).await;
@@ -45,9 +44,9 @@ async fn a_resend_gets_the_same_ack_and_a_used_counter_or_id_is_refused() {
     assert_eq!(alice.ack().await.0, first.0);
     alice.say(Tag::Dm, &place, epoch.e, 0).await;
     assert_eq!(alice.noack().await, "E_REPLAY");
-    let mut same_id = alice.header(Tag::Dm, &place, epoch.e, 1);
+    let mut same_id = alice.device.message(Tag::Dm, &place, epoch.e, 1);
     same_id.id = header.id;
-    alice.send_frame(alice.seal(&same_id)).await;
+    alice.send_frame(alice.device.seal(&same_id)).await;
     assert_eq!(alice.noack().await, "E_CONFLICT");
     alice.say(Tag::Dm, &place, epoch.e, 2).await;
     alice.ack().await;
@@ -62,7 +61,8 @@ async fn a_tampered_frame_is_refused_and_three_end_the_connection() {
     let (mut alice, mut bob, epoch) = pair(&server).await;
     let place = cid("dm:alice:bob");
     for n in 0..3 {
-        let mut frame = alice.seal(&alice.header(Tag::Dm, &place, epoch.e, n)).to_vec();
+        let mut frame =
+            alice.device.seal(&alice.device.message(Tag::Dm, &place, epoch.e, n)).to_vec();
         // Inside of the body, which ends before a signature of 256 bytes.
         let at = frame.len() - 300;
         frame[at] ^= 1;
@@ -84,15 +84,15 @@ async fn without_the_signature_check_only_recipients_see_a_tampered_body() {
     let server = start(config).await;
     let (mut alice, mut bob, epoch) = pair(&server).await;
     let place = cid("dm:alice:bob");
-    let mut frame = alice.seal(&alice.header(Tag::Dm, &place, epoch.e, 0)).to_vec();
+    let mut frame = alice.device.seal(&alice.device.message(Tag::Dm, &place, epoch.e, 0)).to_vec();
     let at = frame.len() - 300;
     frame[at] ^= 1;
     alice.send_frame(frame.into()).await;
     alice.ack().await;
     assert_eq!(bob.message().await.1.n, 0, "for its recipient to refuse");
-    let mut foreign = alice.header(Tag::Dm, &place, epoch.e, 1);
+    let mut foreign = alice.device.message(Tag::Dm, &place, epoch.e, 1);
     foreign.from = crate::client::name("bob");
-    alice.send_frame(alice.seal(&foreign)).await;
+    alice.send_frame(alice.device.seal(&foreign)).await;
     assert_eq!(alice.noack().await, "E_NOT_ALLOWED");
     server.stop().await.unwrap();
 }
@@ -103,7 +103,7 @@ async fn addresses_that_do_not_go_together_are_refused() {
     let (mut alice, _bob, epoch) = pair(&server).await;
     let dm = cid("dm:alice:bob");
     let lobby = cid("room:lobby");
-    let base = |tag, place: &ConversationId| alice.header(tag, place, epoch.e, 0);
+    let base = |tag, place: &ConversationId| alice.device.message(tag, place, epoch.e, 0);
     let mut foreign = base(Tag::Dm, &dm);
     foreign.from = crate::client::name("bob");
     let mut other_key = base(Tag::Dm, &dm);
@@ -122,14 +122,14 @@ async fn addresses_that_do_not_go_together_are_refused() {
         base(Tag::Text, &cid("room:ALL")),
     ];
     for header in cases {
-        alice.send_frame(alice.seal(&header)).await;
+        alice.send_frame(alice.device.seal(&header)).await;
         assert_eq!(alice.noack().await, "E_NOT_ALLOWED", "{header:?}");
     }
-    let header = alice.header(Tag::Dm, &dm, epoch.e, 0).to_bytes();
+    let header = alice.device.message(Tag::Dm, &dm, epoch.e, 0).to_bytes();
     alice.send_frame(unsigned(header, b"body".to_vec())).await;
     assert_eq!(alice.noack().await, "E_NOT_ALLOWED", "unsigned");
-    let unknown = alice.header(Tag::Dm, &dm, Digest([9; 32]), 0);
-    alice.send_frame(alice.seal(&unknown)).await;
+    let unknown = alice.device.message(Tag::Dm, &dm, Digest([9; 32]), 0);
+    alice.send_frame(alice.device.seal(&unknown)).await;
     assert_eq!(alice.noack().await, "E_EPOCH");
     alice.say(Tag::Text, &lobby, epoch.e, 0).await;
     assert_eq!(alice.noack().await, "E_NOT_A_MEMBER");
@@ -140,15 +140,15 @@ async fn addresses_that_do_not_go_together_are_refused() {
 async fn a_command_needs_a_right_clock_and_an_agent() {
     let (server, _folder) = fresh().await;
     let (mut alice, _bob, epoch) = pair(&server).await;
-    let mut header = alice.header(Tag::Cmd, &cid("dm:alice:bob"), epoch.e, 0);
+    let mut header = alice.device.message(Tag::Cmd, &cid("dm:alice:bob"), epoch.e, 0);
     (header.nbf, header.exp) = (Some(0), Some(60_000));
     header.rb = Some(chat_protocol::id::Nonce16([1; 16]));
     header.tk = Some(chat_protocol::id::KeyId([1; 16]));
-    alice.send_frame(alice.seal(&header)).await;
+    alice.send_frame(alice.device.seal(&header)).await;
     assert_eq!(alice.noack().await, "E_NO_AGENT");
     header.ts = now_ms() - 301_000;
     header.id = new_id();
-    alice.send_frame(alice.seal(&header)).await;
+    alice.send_frame(alice.device.seal(&header)).await;
     let HubToClient::Noack { code, time, id, .. } = alice.answer().await else { panic!("NOACK") };
     assert_eq!((code.as_str(), id), ("E_CLOCK", Some(header.id)));
     assert!(time.unwrap().abs_diff(now_ms()) < 60_000);
@@ -159,7 +159,7 @@ async fn a_command_needs_a_right_clock_and_an_agent() {
 async fn what_cannot_be_read_is_answered_with_its_id_where_there_is_one() {
     let (server, _folder) = fresh().await;
     let (mut alice, _bob, epoch) = pair(&server).await;
-    let header = alice.header(Tag::Dm, &cid("dm:alice:bob"), epoch.e, 0);
+    let header = alice.device.message(Tag::Dm, &cid("dm:alice:bob"), epoch.e, 0);
     let text = String::from_utf8(header.to_bytes()).unwrap();
     let chunk = text.replacen("\"DM\"", "\"FILE\"", 1);
     for (header, code) in [
@@ -169,7 +169,7 @@ async fn what_cannot_be_read_is_answered_with_its_id_where_there_is_one() {
         (text.replacen(",\"n\":0", ", \"n\":0", 1), "E_MALFORMED"),
     ] {
         let readable = serde_json::from_str::<serde_json::Value>(&header).is_ok();
-        let frame = alice.sign(label::MSG, header.clone().into_bytes(), vec![1; 64]);
+        let frame = alice.device.sign(label::MSG, header.clone().into_bytes(), vec![1; 64]);
         alice.send_frame(frame).await;
         let HubToClient::Noack { code: got, id, .. } = alice.answer().await else { panic!() };
         assert_eq!(got, code, "{header}");
@@ -249,7 +249,7 @@ async fn a_first_bundle_does_not_revoke_its_own_key() {
     let signed = sign_all(&device.keys.identity, &[Unsigned::new(label::BUNDLE, json, Vec::new())]);
     let mut entry = Entry::reg(&device);
     entry.body.bundle = Some(signed[0].to_vec());
-    let refused = connect(server.address).await.enter(&device, entry).await.err().unwrap();
+    let refused = enter(server.address, &device, entry).await.err().unwrap();
     assert_eq!(refused.0, "E_MALFORMED", "{refused:?}");
     register(&server, "alice", 0).await.settle().await;
     server.stop().await.unwrap();
@@ -265,10 +265,10 @@ async fn a_vault_has_a_number_and_a_seal() {
         entry
     };
     for bytes in [vec![], vec![0; 3], vault::keep(0, &[9; 100]), vault::keep(1, &[9; 27])] {
-        let entered = connect(server.address).await.enter(&device, reg(bytes)).await;
+        let entered = enter(server.address, &device, reg(bytes)).await;
         assert_eq!(entered.err().unwrap().0, "E_MALFORMED");
     }
     let right = reg(vault::keep(1, &[9; 100]));
-    connect(server.address).await.enter(&device, right).await.unwrap().settle().await;
+    enter(server.address, &device, right).await.unwrap().settle().await;
     server.stop().await.unwrap();
 }

@@ -86,7 +86,7 @@ async fn a_full_disk_refuses_what_is_new_and_the_server_goes_on() {
     // Nobody would say a receipt again, so the device is asked to. A few still fit.
     let mut is_asked = false;
     for _ in 0..500 {
-        alice.receipt(&place, &bob.device.user()).await;
+        alice.receipt(&place, &bob.device.user.clone()).await;
         match alice.answer().await {
             HubToClient::Ack { .. } => {}
             HubToClient::Retry { after_ms, .. } => {

@@ -49,9 +49,9 @@ async fn a_reader_that_stands_still_is_cut_and_gets_everything_afterwards() {
     alice.ack().await;
     let frames: Vec<Bytes> = (0..MESSAGES)
         .map(|n| {
-            let header = alice.header(Tag::Text, &place, epoch.e, n);
+            let header = alice.device.message(Tag::Text, &place, epoch.e, n);
             let body = random::<64>().repeat(BODY_BYTES / 64);
-            alice.sign(label::MSG, header.to_bytes(), body)
+            alice.device.sign(label::MSG, header.to_bytes(), body)
         })
         .collect();
     let start = Instant::now();

@@ -26,6 +26,7 @@ mod facts;
 mod keys;
 mod network;
 mod plan;
+mod tape;
 mod world;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use futures_util::{Sink, Stream};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::dice::Dice;
+use crate::{dice::Dice, tape};
 
 /// Messages under way to a device before its hub is held back, as by a full TCP window.
 const WINDOW_MESSAGES: usize = 12;
@@ -70,6 +70,7 @@ impl Wire {
         if self.is_cut {
             return;
         }
+        tape::note(&message);
         let late = Duration::from_millis(self.dice.between(self.delay.min_ms, self.delay.max_ms));
         self.last = self.last.max(Instant::now() + late);
         self.under_way.push_back((self.last, message));

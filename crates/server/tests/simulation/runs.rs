@@ -31,6 +31,9 @@ const REGRESSIONS: &[(u64, &str)] = &[
 /// A mistake on purpose must be found in so many worlds.
 const MISTAKE_SEEDS_MAX: u64 = 50;
 
+/// Worlds that are run twice.
+const REPEATED_SEEDS: u64 = 40;
+
 const THREADS: usize = 2;
 
 fn number(variable: &str) -> Option<u64> {
@@ -94,6 +97,25 @@ fn worlds_with_faults_break_no_promise() {
         .chain(fresh..fresh + FRESH_SEEDS)
         .collect();
     run_all(&seeds);
+}
+
+/// The first place at which two runs differ, with what came just before it.
+fn difference<T: std::fmt::Debug + PartialEq>(first: &[T], second: &[T]) -> Option<String> {
+    let same = first.iter().zip(second).take_while(|(one, two)| one == two).count();
+    let from = same.saturating_sub(3);
+    let shown = |of: &[T]| of.get(from..of.len().min(same + 2)).map(|part| format!("{part:#?}"));
+    (first != second).then(|| format!("{:?}\n{:?}", shown(first), shown(second)))
+}
+
+#[test]
+fn a_seed_repeats_its_run() {
+    for seed in 0..REPEATED_SEEDS {
+        let (first, second) = (world::run(seed, None), world::run(seed, None));
+        let travelled = difference(&first.travelled, &second.travelled);
+        assert_eq!(travelled, None, "seed {seed}: what travelled");
+        let facts = difference(&first.facts, &second.facts);
+        assert_eq!(facts, None, "seed {seed}: what people saw");
+    }
 }
 
 /// The first world in which a mistake breaks a promise.

@@ -35,6 +35,7 @@ use crate::{
     keys,
     network::{self, Delay, Link},
     plan::{Happening, Plan, Planned},
+    tape,
 };
 
 /// When every world begins, Unix time in milliseconds.
@@ -95,6 +96,8 @@ pub(crate) struct World {
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     pub(crate) facts: Vec<Dated>,
+    /// What the wires carried.
+    pub(crate) travelled: Vec<String>,
 }
 
 impl World {
@@ -366,6 +369,6 @@ impl Director {
         if violations.iter().any(|violation| violation.rule == "rest") {
             violations.extend(checker::missing(&facts));
         }
-        Report { violations, facts }
+        Report { violations, facts, travelled: tape::take() }
     }
 }

@@ -25,8 +25,9 @@ use chat_protocol::members::{MemberLine, MemberList, Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::{Tag, label};
+use chat_testkit::keys::keys;
 
-use super::{Entry, KEYS, TestHub, lobby, name};
+use super::{Entry, TestHub, lobby, name};
 
 /// What the hub does wrong, and how often.
 #[derive(Debug, Default)]
@@ -287,7 +288,7 @@ impl TestHub {
     /// Offers keys of the hub's own for a user from now on.
     pub(crate) fn swap_identity(&mut self, text: &str) {
         let options = BundleOptions::default();
-        let bundle = KEYS[2].publish(&name(text), Nonce16([7; 16]), None, self.now, options);
+        let bundle = keys(2).publish(&name(text), Nonce16([7; 16]), None, self.now, options);
         self.people.entry(name(text)).or_default().push(bundle.unwrap());
     }
 
@@ -369,7 +370,7 @@ impl TestHub {
     /// Makes up an account with keys of the hub's own; returns its line.
     pub(super) fn make_up(&mut self, text: &str) -> MemberLine {
         let (user, options) = (name(text), BundleOptions::default());
-        let bundle = KEYS[2].publish(&user, Nonce16([8; 16]), None, self.now, options).unwrap();
+        let bundle = keys(2).publish(&user, Nonce16([8; 16]), None, self.now, options).unwrap();
         let line = bundle.member_line().unwrap();
         self.people.insert(user, vec![bundle]);
         line
@@ -382,7 +383,7 @@ impl TestHub {
         let user = self.peers[victim].endpoint.device().user.clone();
         let line = self.people[&user].first().and_then(Bundle::member_line).unwrap();
         let list = MemberList::new([ghost, line]);
-        let (_, entry) = self.forge(name(text), Arc::clone(&KEYS[2]), list);
+        let (_, entry) = self.forge(name(text), keys(2), list);
         self.log.push(Entry { recipients: vec![self.device_of(victim)], ..entry });
     }
 

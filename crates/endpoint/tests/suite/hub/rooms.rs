@@ -14,8 +14,9 @@ use chat_protocol::id::MessageId;
 use chat_protocol::members::MemberList;
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::{Tag, label};
+use chat_testkit::keys::keys;
 
-use super::{Entry, KEYS, TestHub, name};
+use super::{Entry, TestHub, name};
 
 /// Length of a signature by a key of 2,048 bits.
 const SIGNATURE_BYTES: usize = 256;
@@ -140,7 +141,7 @@ impl TestHub {
         let bytes = header.to_bytes();
         let signed = || {
             let frame = Unsigned::new(label::MEMBER, bytes.clone(), Vec::new());
-            sign_all(&KEYS[2].signing, &[frame]).remove(0)
+            sign_all(&keys(2).signing, &[frame]).remove(0)
         };
         let frame = match how {
             Forgery::Unsigned => with_end(&bytes, 0, &[]),

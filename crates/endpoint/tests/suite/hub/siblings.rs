@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use chat_endpoint::{Device, Endpoint, SystemRandom};
-use chat_protocol::crypto::{SigningKey, UnwrapKey};
 use chat_protocol::hub::HubToClient;
 use chat_protocol::id::Nonce16;
-use chat_protocol::keys::{BundleOptions, DeviceKeys};
+use chat_protocol::keys::BundleOptions;
+use chat_testkit::keys::second_device;
 
-use super::{KEYS, Peer, TestHub};
+use super::{Peer, TestHub};
 
 impl TestHub {
     /// Tells everybody that a person has published keys.
@@ -43,13 +43,7 @@ impl TestHub {
     pub(crate) fn add_sibling(&mut self, owner: usize, rb: Option<Nonce16>) -> usize {
         let index = self.peers.len();
         let user = self.peers[owner].endpoint.device().user.clone();
-        let (identity, other) = (&KEYS[owner], &KEYS[index]);
-        let keys = Arc::new(DeviceKeys {
-            identity: SigningKey::from_pkcs8(&identity.identity.to_pkcs8()).unwrap(),
-            signing: SigningKey::from_pkcs8(&other.signing.to_pkcs8()).unwrap(),
-            encryption: UnwrapKey::from_pkcs8(&other.encryption.to_pkcs8()).unwrap(),
-            former: Vec::new(),
-        });
+        let keys = second_device(owner, index);
         let dev = Nonce16([u8::try_from(index).unwrap(); 16]);
         let options = BundleOptions { rb, ..BundleOptions::default() };
         let bundle = keys.publish(&user, dev, None, self.now, options).unwrap();

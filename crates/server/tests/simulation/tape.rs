@@ -1,0 +1,72 @@
+//! What travelled in a world: the headers of all frames and what was said in clear. Left out is what
+//! a signature or a wrap changes, because a backend draws their salts itself: the signatures, the
+//! wraps, the bodies (a frame that is sent again travels inside of one, signature and all), and what
+//! names a body by its digest (`p`).
+
+use std::cell::RefCell;
+
+use chat_protocol::{
+    crypto::sha256,
+    frame::{Binary, RawFrame, Upload},
+    header::Header,
+    hub::{self, HubToClient},
+    id::Digest,
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::world::now_ms;
+
+thread_local! {
+    /// The tape of this thread's world.
+    static TAPE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes that a message was sent.
+pub(crate) fn note(message: &Message) {
+    let what = match message {
+        Message::Text(text) => of_text(text.as_str()),
+        Message::Binary(bytes) => match Binary::decode(bytes.clone()).unwrap() {
+            Binary::Frame(frame) => of_frame(&frame),
+            Binary::Delivery(delivery) => {
+                format!(
+                    "{} at {}: {}",
+                    delivery.position,
+                    delivery.hub_ms,
+                    of_frame(&delivery.frame)
+                )
+            }
+            Binary::Upload(Upload::Members { e, offset, bytes }) => {
+                format!("members {e} {offset} {}", Digest(sha256(&bytes)))
+            }
+            Binary::Upload(Upload::Wraps { e, first, wraps }) => {
+                format!("wraps {e} {first} {}", wraps.len())
+            }
+        },
+        other => format!("{other:?}"),
+    };
+    TAPE.with_borrow_mut(|tape| tape.push(format!("{} {what}", now_ms())));
+}
+
+/// The tape so far; the next world begins with an empty one.
+pub(crate) fn take() -> Vec<String> {
+    TAPE.take()
+}
+
+fn of_text(text: &str) -> String {
+    match hub::read(text) {
+        Ok(HubToClient::Members { id, cid, links, more }) => {
+            let links =
+                links.into_iter().map(|link| of_frame(&RawFrame::decode(link.0.into()).unwrap()));
+            format!("MEMBERS {id} {cid} {more} {:?}", links.collect::<Vec<_>>())
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn of_frame(frame: &RawFrame) -> String {
+    let mut header = Header::parse(frame.header()).unwrap();
+    if let Header::Message(message) = &mut header {
+        message.p = Digest::ZERO;
+    }
+    format!("{header:?} {}", frame.body().len())
+}

@@ -1,0 +1,196 @@
+//! A socket that was greeted, and every mode of signing in.
+
+use bytes::Bytes;
+use chat_protocol::crypto::random;
+use chat_protocol::frame::{Binary, Delivery, Upload};
+use chat_protocol::handshake::{
+    AuthBody, Credentials, Greeting, HandshakeError, Mode, Purpose, SignedIn,
+};
+use chat_protocol::hub::{self, HubToClient};
+use futures_util::{SinkExt as _, StreamExt as _};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::PATIENCE;
+use crate::client::Client;
+use crate::device::Device;
+
+/// A connection to a hub.
+pub type Socket = WebSocketStream<TcpStream>;
+
+/// Why there is no signed-in connection.
+#[derive(Debug, Error)]
+pub enum WireError {
+    /// No connection, or it broke.
+    #[error("no connection: {0}")]
+    Socket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
+    /// What came does not belong here.
+    #[error("{expected} expected: {got}")]
+    Unexpected {
+        /// What should have come.
+        expected: &'static str,
+        /// What came.
+        got: String,
+    },
+    /// The greeting or the answer is none of this protocol.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The hub says no, and has closed the connection.
+    #[error("refused with {code}: {reason}")]
+    Refused {
+        /// The code.
+        code: String,
+        /// The sentence.
+        reason: String,
+    },
+}
+
+/// What came from the hub.
+#[derive(Debug)]
+pub enum Got {
+    /// A text message.
+    Hub(HubToClient),
+    /// A frame with its place.
+    Delivery(Box<Delivery>),
+    /// A part of an epoch.
+    Upload(Upload),
+    /// The end: code and reason, or 0 when there were none.
+    Closed(u16, String),
+}
+
+/// How a sign-in is made.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The mode.
+    pub mode: Mode,
+    /// The sealed part.
+    pub body: AuthBody,
+}
+
+impl Entry {
+    /// A device that is known, by its signature.
+    pub fn sig() -> Self {
+        let body =
+            AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
+        Self { mode: Mode::Sig, body }
+    }
+
+    /// A new account without a password.
+    pub fn reg(device: &Device) -> Self {
+        let mut entry = Self::sig();
+        entry.mode = Mode::Reg;
+        entry.body.bundle = Some(device.bundle.bytes().to_vec());
+        entry
+    }
+
+    /// A connection that carries files.
+    pub fn files() -> Self {
+        let mut entry = Self::sig();
+        entry.body.purpose = Purpose::Files;
+        entry
+    }
+}
+
+/// A socket that has been greeted.
+#[derive(Debug)]
+pub struct Fresh {
+    /// The socket.
+    pub socket: Socket,
+    /// The greeting.
+    pub greeting: Greeting,
+}
+
+impl Fresh {
+    /// Opens a WebSocket over this connection to `server` (`ADDRESS:PORT`) and reads the greeting.
+    pub async fn over(
+        stream: TcpStream,
+        server: &str,
+        config: Option<WebSocketConfig>,
+    ) -> Result<Self, WireError> {
+        stream.set_nodelay(true).map_err(|error| Box::new(error.into()))?;
+        let url = format!("ws://{server}/ws");
+        let (mut socket, _) =
+            client_async_with_config(url, stream, config).await.map_err(Box::new)?;
+        match socket.next().await {
+            Some(Ok(Message::Text(hello))) => {
+                let greeting = Greeting::read(hello.as_str())?;
+                Ok(Self { socket, greeting })
+            }
+            other => Err(WireError::Unexpected { expected: "HELLO", got: format!("{other:?}") }),
+        }
+    }
+
+    /// Connects to `server` (`ADDRESS:PORT`).
+    pub async fn connect(server: &str) -> Result<Self, WireError> {
+        let stream = TcpStream::connect(server).await.map_err(|error| Box::new(error.into()))?;
+        Self::over(stream, server, None).await
+    }
+
+    /// Signs in.
+    pub async fn sign_in(
+        mut self,
+        device: &Device,
+        entry: &Entry,
+    ) -> Result<(Socket, SignedIn), WireError> {
+        let credentials = Credentials {
+            user: &device.user,
+            mode: entry.mode,
+            signing: (entry.mode != Mode::Vault).then_some(&device.keys.signing),
+            body: &entry.body,
+            exporter: None,
+        };
+        let (text, sent) = self.greeting.auth(&credentials, &random().into())?;
+        self.socket.send(Message::text(text)).await.map_err(Box::new)?;
+        match got(&mut self.socket).await {
+            Got::Hub(HubToClient::Ok { body }) => Ok((self.socket, sent.open(&body)?)),
+            Got::Hub(HubToClient::Noack { code, reason, .. }) => {
+                match got(&mut self.socket).await {
+                    Got::Closed(1008, _) => Err(WireError::Refused { code, reason }),
+                    other => Err(unexpected("the end with 1008", &other)),
+                }
+            }
+            other => Err(unexpected("OK", &other)),
+        }
+    }
+
+    /// Signs in and gives a raw client.
+    pub async fn enter(self, device: &Device, entry: &Entry) -> Result<Client, WireError> {
+        let (socket, signed_in) = self.sign_in(device, entry).await?;
+        Ok(Client::new(socket, device.clone(), signed_in))
+    }
+}
+
+fn unexpected(expected: &'static str, got: &Got) -> WireError {
+    WireError::Unexpected { expected, got: format!("{got:?}") }
+}
+
+/// The next message, or the end.
+///
+/// # Panics
+/// When nothing comes within [`PATIENCE`], or it is none of the hub's messages.
+pub async fn got(socket: &mut Socket) -> Got {
+    loop {
+        let next = tokio::time::timeout(PATIENCE, socket.next()).await.expect("nothing came");
+        match next {
+            Some(Ok(Message::Text(text))) => return Got::Hub(hub::read(text.as_str()).unwrap()),
+            Some(Ok(Message::Binary(bytes))) => return binary(bytes),
+            Some(Ok(Message::Close(frame))) => {
+                let frame = frame.expect("a reason");
+                return Got::Closed(frame.code.into(), frame.reason.to_string());
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Got::Closed(0, String::new()),
+        }
+    }
+}
+
+fn binary(bytes: Bytes) -> Got {
+    match Binary::decode(bytes).unwrap() {
+        Binary::Delivery(delivery) => Got::Delivery(Box::new(delivery)),
+        Binary::Upload(upload) => Got::Upload(upload),
+        Binary::Frame(_) => panic!("a bare frame from the hub"),
+    }
+}

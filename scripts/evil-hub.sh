@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The hub that tries: every attack that we know, against the real programs, through a proxy that holds
+# the hub's keys. One line each: REFUSED, DETECTED or BLIND, and what the person saw. Exit 0 only if
+# none has succeeded. BLIND is only what docs/SECURITY.md lists as possible. At most 15 minutes.
+#   scripts/evil-hub.sh            all attacks, then 1,000 marked messages that nothing may hold
+#   scripts/evil-hub.sh NAME...    only these attacks, by the names in the second column
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --quiet --package chat-server --package chat-client --package chat-tests \
+  --bin chat-server --bin chat-client --bin chat-attacks
+bin="${CARGO_TARGET_DIR:-target}/debug"
+if (($# > 0)); then
+  exec timeout 900 "$bin/chat-attacks" "$@"
+fi
+status=0
+timeout 900 "$bin/chat-attacks" || status=1
+CHAT_CANARIES=1000 cargo test --quiet --package chat-tests --test suite -- leak:: || status=1
+exit "$status"

@@ -1,0 +1,275 @@
+//! The lies of a hub. A lie is told between an honest hub and its devices, to `bob`, about what
+//! `alice` says; others are `carol` and `mallory`. It holds the hub's honest keys, keys of its own,
+//! and every frame that passes, and nobody else's keys.
+//!
+//! | module | lies about |
+//! |---|---|
+//! | [`deliveries`] | frames: altered, repeated, swapped, lost, made up, given to others |
+//! | [`words`] | what a hub says in clear: bundles, links, heads, answers, refusals |
+//! | [`detour`] | who is in a room: the news of it is held back, and frames go around the hub |
+//! | [`floods`] | how much there is of anything |
+//!
+//! [`LIES`] is the table of those that need nothing but a conversation.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a lie that cannot be told ends the test, with the reason"
+)]
+
+pub mod deliveries;
+pub mod detour;
+pub mod floods;
+pub mod read;
+pub mod words;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use chat_protocol::frame::Delivery;
+use chat_testkit::middle::{Message, Middle, Passing, Way};
+use chat_testkit::now_ms;
+
+/// The one who is lied to.
+pub const VICTIM: &str = "bob";
+/// Who says what is lied about.
+pub const WRITER: &str = "alice";
+
+/// A lie of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Lie {
+    /// What it is called.
+    pub name: &'static str,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+    /// What the hub does.
+    pub does: &'static str,
+    /// Makes it.
+    pub make: fn() -> Act,
+}
+
+/// What a lie does with one message, while it is told.
+pub type Act = Box<dyn FnMut(&mut Scene, Passing) -> Vec<Passing> + Send>;
+
+/// What every lie knows.
+#[derive(Debug, Default)]
+pub struct Scene {
+    /// The newest connection of each user.
+    lines: BTreeMap<String, usize>,
+    /// The highest position that was delivered, in all logs.
+    position: u64,
+}
+
+/// Positions that a lie makes up are so far behind the newest one.
+const POSITION_STEP: u64 = 1 << 12;
+
+impl Scene {
+    fn note(&mut self, passing: &Passing) {
+        if !passing.user.is_empty() {
+            self.lines.insert(passing.user.clone(), passing.line);
+        }
+        if let Some((_, delivery)) = read::delivery(passing) {
+            self.position = self.position.max(delivery.position);
+        }
+    }
+
+    /// A message to whoever this is, if they are here.
+    pub fn to(&self, user: &str, message: Message) -> Option<Passing> {
+        let line = *self.lines.get(user)?;
+        Some(Passing { line, user: user.to_owned(), way: Way::ToClient, message })
+    }
+
+    /// A frame delivered at a position behind all others.
+    pub fn deliver(&mut self, user: &str, frame: &Bytes) -> Option<Passing> {
+        self.position += POSITION_STEP;
+        let delivery = Delivery::encode(self.position, now_ms(), frame);
+        self.to(user, Message::Binary(delivery))
+    }
+}
+
+/// Whether a lie is told now.
+#[derive(Debug, Clone, Default)]
+pub struct Switch(Arc<AtomicBool>);
+
+impl Switch {
+    /// From now on it is told, or not any more.
+    pub fn set(&self, is_on: bool) {
+        self.0.store(is_on, Ordering::SeqCst);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A hub with a lie.
+pub struct Liar {
+    act: Act,
+    switch: Switch,
+    scene: Scene,
+}
+
+impl Liar {
+    /// It is honest until the switch is on.
+    pub fn new(act: Act, switch: &Switch) -> Self {
+        Self { act, switch: switch.clone(), scene: Scene::default() }
+    }
+}
+
+impl Middle for Liar {
+    fn pass(&mut self, passing: Passing) -> Vec<Passing> {
+        self.scene.note(&passing);
+        if self.switch.is_on() { (self.act)(&mut self.scene, passing) } else { vec![passing] }
+    }
+}
+
+/// Lies that are told in a conversation of alice and bob, and in the lobby.
+pub const LIES: &[Lie] = &[
+    Lie {
+        name: "altered",
+        rule: "a frame is as its sender signed it",
+        does: "changes one bit in a message",
+        make: deliveries::altered,
+    },
+    Lie {
+        name: "replayed",
+        rule: "a message is shown once",
+        does: "delivers a message again, at a later position",
+        make: deliveries::replayed,
+    },
+    Lie {
+        name: "dropped",
+        rule: "what is missing is seen",
+        does: "loses a message",
+        make: deliveries::dropped,
+    },
+    Lie {
+        name: "swapped",
+        rule: "messages have the order of their writer",
+        does: "delivers a message after the next one",
+        make: deliveries::swapped,
+    },
+    Lie {
+        name: "redirected",
+        rule: "a message is for whom it is addressed to",
+        does: "gives carol what alice says to bob, and its key",
+        make: deliveries::redirected,
+    },
+    Lie {
+        name: "withheld key",
+        rule: "R19",
+        does: "loses the KEY of an epoch",
+        make: deliveries::withheld_key,
+    },
+    Lie {
+        name: "withheld part",
+        rule: "R39",
+        does: "loses the wrapped key of an epoch, and delivers everything else",
+        make: deliveries::withheld_part,
+    },
+    Lie {
+        name: "forged receipt",
+        rule: "a receipt is signed by who gives it",
+        does: "confirms a message in the name of bob, who does not get it",
+        make: deliveries::forged_receipt,
+    },
+    Lie {
+        name: "made-up counters",
+        rule: "R39: nothing is shown because of a header that was not verified",
+        does: "makes up messages of alice with high counters, without her signature",
+        make: deliveries::made_up_counters,
+    },
+    Lie {
+        name: "ghost key",
+        rule: "R33: who made it",
+        does: "makes an epoch in the name of alice, with keys of its own",
+        make: deliveries::ghost_key,
+    },
+    Lie {
+        name: "huge generation",
+        rule: "R37",
+        does: "says that the newest epoch has the generation 2^32 - 2",
+        make: words::huge_generation,
+    },
+    Lie {
+        name: "huge version",
+        rule: "R37",
+        does: "says that bundles have the version 2^32 - 1",
+        make: words::huge_version,
+    },
+    Lie {
+        name: "false counters",
+        rule: "R37, R7",
+        does: "says that this device has used counters that it has not",
+        make: words::false_counters,
+    },
+    Lie {
+        name: "another's bundle",
+        rule: "R37: a bundle under a wrong name is rubbish",
+        does: "answers with the bundles of carol under the name of alice",
+        make: words::anothers_bundle,
+    },
+    Lie {
+        name: "ghost device",
+        rule: "a device is vouched for by the identity of its person",
+        does: "adds a device with keys of the hub's own to the bundles of alice",
+        make: words::ghost_device,
+    },
+    Lie {
+        name: "made-up link",
+        rule: "a link is signed by who may sign it",
+        does: "lets an account into a room by a link that the hub has signed",
+        make: words::made_up_link,
+    },
+    Lie {
+        name: "dropped by retention",
+        rule: "what a hub says that it has dropped is set against the counters",
+        does: "loses messages and says that they were too old",
+        make: words::dropped_by_retention,
+    },
+    Lie {
+        name: "refused",
+        rule: "R35",
+        does: "delivers a message and tells its sender that it was refused",
+        make: words::refused,
+    },
+    Lie {
+        name: "retry at once",
+        rule: "R39: RETRY waits at least 200 ms",
+        does: "answers every frame with RETRY after 0 ms",
+        make: floods::retry_at_once,
+    },
+    Lie {
+        name: "rekey storm",
+        rule: "R39: REKEY is acted on at once and then every 2 s",
+        does: "answers every message with REKEY",
+        make: floods::rekey_storm,
+    },
+    Lie {
+        name: "unasked parts",
+        rule: "R39: parts of an epoch without its KEY are dropped",
+        does: "sends 300 MiB of parts of epochs that nobody has made",
+        make: floods::unasked_parts,
+    },
+    Lie {
+        name: "first frames",
+        rule: "R39: what waits has one budget for all logs",
+        does: "sends the first frames of thousands of conversations that nobody has",
+        make: floods::first_frames,
+    },
+    Lie {
+        name: "pages without end",
+        rule: "R39: pages are asked for while each brings something new",
+        does: "says after each page that there are more",
+        make: floods::pages_without_end,
+    },
+];
+
+/// The lie with this name.
+///
+/// # Panics
+/// When there is none.
+pub fn lie(name: &str) -> &'static Lie {
+    LIES.iter().find(|lie| lie.name == name).unwrap()
+}

@@ -1,0 +1,34 @@
+//! Five attacks of a hub through the real programs; `scripts/evil-hub.sh` runs all of them.
+
+use chat_tests::attacks::attack;
+
+#[track_caller]
+fn comes_to_nothing(name: &str) {
+    let report = attack(name).run();
+    assert!(report.verdict.is_good(), "{name}: {report:?}");
+}
+
+#[test]
+fn a_bundle_under_another_name_is_not_taken() {
+    comes_to_nothing("another's bundle");
+}
+
+#[test]
+fn what_is_given_to_others_is_not_read_by_them() {
+    comes_to_nothing("redirected");
+}
+
+#[test]
+fn a_receipt_that_bob_has_not_given_confirms_nothing() {
+    comes_to_nothing("forged receipt");
+}
+
+#[test]
+fn a_link_that_the_hub_has_made_lets_nobody_in() {
+    comes_to_nothing("made-up link");
+}
+
+#[test]
+fn a_vault_in_clear_is_not_taken_from_a_hub() {
+    comes_to_nothing("vault in clear");
+}
