@@ -23,8 +23,8 @@ pub mod error;
 
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
 pub use error::ConfigError;
-use identity::IdentityVerb;
 pub use identity::IdentityMode;
+use identity::IdentityVerb;
 pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
 

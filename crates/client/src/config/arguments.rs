@@ -333,7 +333,11 @@ impl Arguments {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
         Self::try_parse_from(&words).or_else(|error| {
             match named_by_flag(words).map(Self::try_parse_from) {
-                Some(Ok(read)) if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) => Ok(read),
+                Some(Ok(read))
+                    if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) =>
+                {
+                    Ok(read)
+                }
                 _ => Err(error),
             }
         })
@@ -414,7 +418,9 @@ mod tests {
     fn the_server_is_verified_by_its_name_by_a_bare_flag_or_without() {
         let parse = |words: &[&str]| {
             let arguments = Arguments::read(["chat-client"].iter().chain(words).copied())?;
-            assert!(matches!(&arguments.verb, Some(Verb::Identity(IdentityVerb::Verify { name, .. })) if name == SERVER));
+            assert!(
+                matches!(&arguments.verb, Some(Verb::Identity(IdentityVerb::Verify { name, .. })) if name == SERVER)
+            );
             Ok::<_, clap::Error>(arguments.common.server)
         };
         let (here, there) = ("ws://127.0.0.1:9000", "wss://chat.example.org");

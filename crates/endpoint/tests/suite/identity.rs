@@ -41,7 +41,9 @@ fn ask(hub: &mut TestHub, from: usize, to: &str) -> MessageId {
 
 fn refusal(hub: &TestHub, index: usize, id: MessageId) -> Option<String> {
     hub.peers[index].events.iter().find_map(|event| match event {
-        Event::Refused { id: of, code, reason, .. } if *of == id => Some(format!("{code}: {reason}")),
+        Event::Refused { id: of, code, reason, .. } if *of == id => {
+            Some(format!("{code}: {reason}"))
+        }
         _ => None,
     })
 }

@@ -13,9 +13,9 @@ mod grants;
 #[cfg(test)]
 mod healing;
 mod hub;
-mod lies;
 #[cfg(test)]
 mod identity;
+mod lies;
 #[cfg(test)]
 mod offers;
 #[cfg(test)]
