@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chat_endpoint::store::Change;
 use chat_endpoint::{Event, Notification, SendError, Step, TrustError};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::ConversationId;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 
 use super::people::Decided;
@@ -164,20 +164,11 @@ impl Driver {
         let endpoint = &mut self.endpoint;
         match order {
             Order::Say { room, text, reply } => {
-                let sent = endpoint.say(now_ms, &room, &text);
-                self.answers.expect(&sent);
-                self.journal.say(&room, text.len(), &sent);
-                let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
-                let place = (Some(ConversationId::room(&room)), tag);
-                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+                let sent = self.say_in(now_ms, &room, text);
                 replies.sent.push((reply, sent));
             }
             Order::Tell { to, text, reply } => {
-                let sent = endpoint.tell_user(now_ms, &to, &text);
-                self.answers.expect(&sent);
-                self.journal.tell(&to, text.len(), &sent);
-                let place = (ConversationId::direct(&self.door.user, &to).ok(), Tag::Dm);
-                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+                let sent = self.tell_user(now_ms, &to, text);
                 replies.sent.push((reply, sent));
             }
             Order::Veiled { whom, shifted, reply } => {
@@ -235,6 +226,35 @@ impl Driver {
             Order::ComeBack => replies.comes_back = true,
             Order::Close { reply } => replies.close = Some(reply),
         }
+    }
+
+    fn say_in(
+        &mut self,
+        now_ms: u64,
+        room: &RoomName,
+        text: String,
+    ) -> Result<MessageId, SendError> {
+        let sent = self.endpoint.say(now_ms, room, &text);
+        self.answers.expect(&sent);
+        self.journal.say(room, text.len(), &sent);
+        let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
+        let place = (Some(ConversationId::room(room)), tag);
+        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+        sent
+    }
+
+    fn tell_user(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        text: String,
+    ) -> Result<MessageId, SendError> {
+        let sent = self.endpoint.tell_user(now_ms, to, &text);
+        self.answers.expect(&sent);
+        self.journal.tell(to, text.len(), &sent);
+        let place = (ConversationId::direct(&self.door.user, to).ok(), Tag::Dm);
+        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+        sent
     }
 
     fn act_on_feed(&mut self, now_ms: u64, action: FeedAction) -> MessageId {

@@ -33,42 +33,17 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             "code": code::UNREADABLE, "reason": "the recipient could not read it",
         })],
         Event::Refused { .. } => refused(event).into_iter().collect(),
-        Event::Disowned { cid, from, id } => {
-            let mut fields = place(cid);
-            fields.insert("id".to_owned(), json!(id));
-            vec![object("disowned", from, fields)]
-        }
-        Event::OutputLost { re, pieces } => {
-            vec![json!({"event": "output_lost", "id": re, "pieces": pieces})]
-        }
-        Event::Started { re, by } => {
-            vec![json!({"event": "command", "id": re, "state": "STARTED", "by": by})]
-        }
-        Event::Output { re, stderr, data } => {
-            let stream = if *stderr { "stderr" } else { "stdout" };
-            let data = String::from_utf8_lossy(data);
-            vec![json!({"event": "output", "id": re, "stream": stream, "data": data})]
+        Event::OutputLost { .. } | Event::Started { .. } | Event::Output { .. } => {
+            of_command(event).into_iter().collect()
         }
         Event::Ended { .. } => ended(event),
         Event::Presence { joined, left, followed } => presence(joined, left, followed),
-        Event::Gap { cid, from, missing } => {
-            let mut fields = place(cid);
-            fields.insert("missing".to_owned(), json!(missing));
-            vec![object("gap", from, fields)]
-        }
         Event::Dropped { .. } => super::retention::dropped(event).into_iter().collect(),
-        Event::Healed { cid, from, n } => {
-            let mut fields = place(cid);
-            fields.insert("n".to_owned(), json!(n));
-            vec![object("healed", from, fields)]
-        }
         Event::Unhealed { .. } => unhealed(event).into_iter().collect(),
-        Event::Unreadable { cid, from, id, reason } => {
-            let mut fields = place(cid);
-            fields.insert("id".to_owned(), json!(id));
-            fields.insert("reason".to_owned(), json!(reason));
-            vec![object("unreadable", from, fields)]
-        }
+        Event::Disowned { .. }
+        | Event::Gap { .. }
+        | Event::Healed { .. }
+        | Event::Unreadable { .. } => about_one(event).into_iter().collect(),
         Event::Alarm { kind, user, detail, count } => vec![json!({
             "event": "alarm", "kind": kind, "user": user, "reason": detail, "count": count,
         })],
@@ -83,7 +58,6 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Topic { .. }
         | Event::Retention { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
-        // Who asked for the list shows the half that was asked for.
         // What programs say to each other about files is told by what becomes of the files.
         // Who asked for a list shows the half that was asked for.
         Event::Subscriptions { .. }
@@ -95,6 +69,52 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Command { .. }
         | Event::CommandPassed { .. }
         | Event::Refreshed { .. } => Vec::new(),
+    }
+}
+
+/// What became of somebody's message, or of some of them.
+fn about_one(event: &Event) -> Option<Value> {
+    match event {
+        Event::Disowned { cid, from, id } => {
+            let mut fields = place(cid);
+            fields.insert("id".to_owned(), json!(id));
+            Some(object("disowned", from, fields))
+        }
+        Event::Gap { cid, from, missing } => {
+            let mut fields = place(cid);
+            fields.insert("missing".to_owned(), json!(missing));
+            Some(object("gap", from, fields))
+        }
+        Event::Healed { cid, from, n } => {
+            let mut fields = place(cid);
+            fields.insert("n".to_owned(), json!(n));
+            Some(object("healed", from, fields))
+        }
+        Event::Unreadable { cid, from, id, reason } => {
+            let mut fields = place(cid);
+            fields.insert("id".to_owned(), json!(id));
+            fields.insert("reason".to_owned(), json!(reason));
+            Some(object("unreadable", from, fields))
+        }
+        _ => None,
+    }
+}
+
+/// What a command says while it runs.
+fn of_command(event: &Event) -> Option<Value> {
+    match event {
+        Event::OutputLost { re, pieces } => {
+            Some(json!({"event": "output_lost", "id": re, "pieces": pieces}))
+        }
+        Event::Started { re, by } => {
+            Some(json!({"event": "command", "id": re, "state": "STARTED", "by": by}))
+        }
+        Event::Output { re, stderr, data } => {
+            let stream = if *stderr { "stderr" } else { "stdout" };
+            let data = String::from_utf8_lossy(data);
+            Some(json!({"event": "output", "id": re, "stream": stream, "data": data}))
+        }
+        _ => None,
     }
 }
 
