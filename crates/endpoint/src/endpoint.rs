@@ -296,7 +296,7 @@ impl Endpoint {
         drop(self.take_out());
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        self.link = Link { receipts_due, clock_ms, ..Link::default() };
+        self.link = Link { clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Sends again, byte-identical and in order, what has no answer.
