@@ -10,6 +10,7 @@ mod files;
 mod history;
 mod hostile_names;
 mod http;
+mod identity;
 mod leak;
 mod lifecycle;
 mod logs;

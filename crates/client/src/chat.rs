@@ -17,6 +17,7 @@ use crate::client::{Client, ClientEvent, SendError, Stopped};
 use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
+use crate::identity::Question;
 use crate::input::{self, Input};
 use crate::show::output::OutputLines;
 use crate::show::{self, Detail, Lines, claim};
@@ -31,6 +32,7 @@ mod feeds;
 mod files;
 mod grant;
 mod history;
+mod identity;
 mod line;
 mod outbox;
 mod password;
@@ -83,6 +85,10 @@ struct Talk {
     files: files::Files,
     /// History that is granted when the view of its room is up to date.
     grants: Vec<grant::Asked>,
+    /// What waits for the newest keys of a person.
+    looking: Vec<identity::Looking>,
+    /// What the next line is the answer to; for a person only.
+    question: Option<Question>,
 }
 
 /// What a line or an event comes to.
@@ -133,11 +139,17 @@ impl Talk {
             page: None,
             files: files::Files::new(files),
             grants: Vec::new(),
+            looking: Vec::new(),
+            question: None,
         }
     }
 
     /// Does what a line asks for.
     async fn read(&mut self, line: &str) -> Result<Said, Failure> {
+        // Another command says that there is no answer; words do not begin with a slash.
+        if let Some(question) = self.question.take().filter(|_| !line.starts_with('/')) {
+            return Ok(self.answer_question(&question, line).await);
+        }
         let sent = match input::parse(line) {
             Ok(Input::Nothing) => return Ok(Said::default()),
             Ok(input) if self.rooms.is_veiled && veiled::is_text(&input) => {
@@ -191,6 +203,7 @@ impl Talk {
                 if let Event::Refreshed { cid } = &notification.event {
                     said.lines.extend(self.roster_lines(cid).await);
                     said.lines.extend(self.grant_asked(cid).await);
+                    said.lines.extend(self.looked_up(cid).await);
                 }
                 Ok(said)
             }
@@ -208,12 +221,14 @@ impl Talk {
                 self.is_online = true;
                 self.files.transfers().online();
                 let (url, server) = (url.to_string(), server.to_string());
-                Ok(self.connection(
+                let mut said = self.connection(
                     &format!("· connected to {url} as {}", self.lines.me),
                     &json!({
                         "event": "connection", "state": "online", "url": url, "server": server,
                     }),
-                ))
+                );
+                said.lines.extend(self.undecided().await);
+                Ok(said)
             }
             Some(ClientEvent::Offline { reason }) => {
                 self.is_online = false;
@@ -221,6 +236,7 @@ impl Talk {
                 self.forget_questions();
                 self.lists.clear();
                 self.grants.clear();
+                self.looking.clear();
                 Ok(self.connection(
                     &format!("! offline: {reason}; what you type is sent later"),
                     &json!({"event": "connection", "state": "offline", "reason": reason}),

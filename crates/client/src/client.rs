@@ -31,6 +31,11 @@ use crate::sign_in::{self, FilesDoor, HomeAccount, StartError};
 use crate::transfer::keep::Keep;
 use crate::veil;
 
+mod people;
+
+pub use crate::driver::Decision;
+pub use people::{DecideError, RenewError};
+
 /// Orders that wait for the driver; whoever gives more waits too.
 const ORDERS_MAX: usize = 256;
 
@@ -118,6 +123,13 @@ pub enum Stopped {
     /// The home's database or another file of it failed.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The server claims too often that this device is older than what it has sent.
+    #[error(
+        "the server says once more that this device is older than what it has sent, and three new \
+         signing keys were made because of that within a day; no other is made. Ask its operator what \
+         happened, and start again later"
+    )]
+    Counters,
     /// A part of this program failed.
     #[error("internal error: {0}")]
     Internal(String),
@@ -129,6 +141,7 @@ impl Stopped {
         match self {
             Self::Connection(error) => error.exit_status(),
             Self::Home(_) => ExitStatus::Storage,
+            Self::Counters => ExitStatus::Integrity,
             Self::Internal(_) => ExitStatus::Failure,
         }
     }

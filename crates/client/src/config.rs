@@ -14,7 +14,7 @@ use clap_complete::Shell;
 use etcetera::BaseStrategy as _;
 
 pub mod arguments;
-
+pub mod identity;
 pub mod password;
 pub mod server_url;
 pub mod strength;
@@ -23,6 +23,8 @@ pub mod error;
 
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
 pub use error::ConfigError;
+pub use identity::IdentityMode;
+use identity::IdentityVerb;
 pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
 
@@ -154,6 +156,8 @@ pub enum Mode {
         /// The new one; `None` means ask.
         new: Option<Password>,
     },
+    /// Keys and devices.
+    Identity(IdentityMode),
     /// Accept commands.
     Agent {
         /// Who may run what.
@@ -340,7 +344,16 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Servers { action: Some(ServersAction::Forget { url }) }), None) => {
             Mode::Servers { forget: Some(url) }
         }
-        (Some(Verb::Verify { name: _ }), None) => Mode::VerifyServer,
+        // `verify server` compares with the machine, not with a person.
+        (Some(Verb::Identity(IdentityVerb::Verify { name, words, digits })), None)
+            if name == SERVER =>
+        {
+            if digits || !words.is_empty() {
+                return Err(ConfigError::VerifyServer);
+            }
+            Mode::VerifyServer
+        }
+        (Some(Verb::Identity(verb)), None) => Mode::Identity(IdentityMode::of(verb)?),
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
         (Some(Verb::History { place, count, before }), None) => {
             let lobby = Recipient::Room(RoomName::lobby());
@@ -498,6 +511,7 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Share { .. } => Some("share"),
         Mode::Get { .. } => Some("get"),
         Mode::Agent { .. } => Some("agent"),
+        Mode::Identity(identity) => Some(identity.verb()),
         Mode::Passwd { .. } => Some("passwd"),
         Mode::History { .. } => Some("history"),
         Mode::Search { .. } => Some("search"),

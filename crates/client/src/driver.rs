@@ -24,7 +24,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{ClientEvent, ClientOptions, Notes, Status, Stopped};
+use crate::client::{ClientEvent, ClientOptions, Notes, RenewError, Status, Stopped};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
@@ -34,6 +34,7 @@ mod answers;
 mod files;
 mod journal;
 mod link;
+mod people;
 mod recorder;
 mod step;
 
@@ -41,6 +42,8 @@ use answers::Answers;
 pub(crate) use files::FileOrder;
 use journal::Journal;
 use link::{Link, LinkEvent};
+pub use people::Decision;
+pub(crate) use people::PeopleOrder;
 use recorder::Recorder;
 
 /// What one step takes in at most: four times what one signature covers.
@@ -95,6 +98,7 @@ pub(crate) enum Order {
         reply: oneshot::Sender<Option<Roster>>,
     },
     Files(FileOrder),
+    People(PeopleOrder),
     Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),
@@ -172,6 +176,8 @@ struct Driver {
     pending: VecDeque<ClientEvent>,
     link: Link,
     flushes: Vec<oneshot::Sender<bool>>,
+    /// Who waits for new keys to be published.
+    renewals: Vec<oneshot::Sender<Result<(), RenewError>>>,
     /// What this process waits for.
     answers: Answers,
     recorder: Recorder,
@@ -216,6 +222,7 @@ pub(crate) fn spawn(
         pending: VecDeque::new(),
         link: Link::Down,
         flushes: Vec::new(),
+        renewals: Vec::new(),
         answers: Answers::default(),
         recorder: Recorder::default(),
         notes,
@@ -237,8 +244,8 @@ impl Driver {
         }
         self.journal.closed(matches!(end, End::Asked(_)));
         // Whoever waits for an answer learns that there will be none.
-        let Self { orders, events, mut pending, flushes, .. } = self;
-        drop((orders, flushes));
+        let Self { orders, events, mut pending, flushes, renewals, .. } = self;
+        drop((orders, flushes, renewals));
         match end {
             // The one that asked may be gone, as after Ctrl-C.
             End::Asked(reply) => drop(reply.map(|reply| reply.send(()))),
@@ -377,7 +384,9 @@ impl Driver {
             // Another process of this home has made a new key meanwhile.
             self.adopt(device)?;
         }
-        let fresh = crate::sign_in::up_to_date(self.device.clone(), &self.door.user, None);
+        let revoked = self.endpoint.revocations();
+        let kept = (None, &revoked[..]);
+        let fresh = crate::sign_in::up_to_date(self.device.clone(), &self.door.user, kept);
         match fresh {
             Ok(device) if !device.published && self.device.published => self.adopt(device)?,
             Ok(_) => {}

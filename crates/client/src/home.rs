@@ -9,10 +9,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chat_endpoint::Pinned;
 use chat_endpoint::store::sqlite::{SqliteStore, StoreError};
 use chat_protocol::crypto::KeyError;
 use chat_protocol::id::KeyId;
-use chat_protocol::keys::BundleError;
+use chat_protocol::keys::{Bundle, BundleError};
 use chat_protocol::name::UserName;
 use thiserror::Error;
 
@@ -21,7 +22,7 @@ pub mod file;
 pub mod known_servers;
 pub mod vault;
 
-pub use device::OwnDevice;
+pub use device::{KeyChange, OwnDevice, REVOKED_KEYS_MAX};
 pub use known_servers::KnownServers;
 pub use vault::{KeyFile, Sealing, Vault};
 
@@ -113,6 +114,16 @@ pub fn load_device(store: &SqliteStore, vault: &Vault) -> Result<Option<OwnDevic
         Some(row) => OwnDevice::from_row(&row, vault).map(Some),
         None => Ok(None),
     }
+}
+
+/// The signing keys that the account is known to have revoked.
+pub fn revocations(store: &SqliteStore, user: &UserName) -> Result<Vec<KeyId>, HomeError> {
+    let Some(row) = store.get(&Pinned::row(user))? else { return Ok(Vec::new()) };
+    let mut revoked = Vec::new();
+    for bytes in Pinned::read(&row)?.bundles {
+        revoked.extend_from_slice(&Bundle::verify(bytes)?.header().rev);
+    }
+    Ok(revoked)
 }
 
 /// Keeps the device's keys, durably.

@@ -7,6 +7,7 @@
 //! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
 //! - [`history`]: what was said, kept in the home; search and proof;
 //! - `driver` (the task that owns a device), [`client`]: the handle and the events of everything;
+//! - [`identity`]: deciding about people's keys, and about one's own devices;
 //! - [`show`]: what happened, for people and for programs;
 //! - [`start`], [`oneshot`], [`chat`], [`agent_host`]: the modes that sign a person in;
 //! - [`emulate`]: many clients that send random lines, and the report that nothing was lost;
@@ -32,6 +33,7 @@ pub mod sign_in;
 pub mod client;
 mod driver;
 
+pub mod identity;
 pub mod transfer;
 
 pub mod show;

@@ -17,6 +17,7 @@ use crate::start::{self, Failure};
 
 pub mod files;
 pub mod history;
+pub mod identity;
 mod list;
 pub mod listen;
 pub mod passwd;

@@ -18,6 +18,7 @@ mod claim;
 pub mod feeds;
 pub mod files;
 mod healing;
+pub mod identity;
 pub mod json;
 pub mod output;
 pub mod retention;
@@ -116,6 +117,7 @@ impl Lines {
             Event::Alarm { kind, user, detail, count } => {
                 banner(kind.as_str(), user, detail, *count)
             }
+            Event::NewDevice { user } => identity::new_device(&self.me, user),
             Event::Presence { joined, left, followed } => presence(joined, left, followed)?,
             event if feeds::is_about_one(event) => return feeds::line(&self.me, event),
             Event::Joined { id, cid, .. } if full || id.is_some() => {
@@ -133,11 +135,12 @@ impl Lines {
         let Event::Message { cid, tag, from, text, veiled, said_in, sent_ms, .. } = event else {
             return None;
         };
-        let Event::Message { healed_by, granted_by, gone, .. } = event else { return None };
+        let Event::Message { healed_by, granted_by, gone, peer, .. } = event else { return None };
         // The mark stands where no text can put one.
         let mark = if *veiled { "~ " } else { "" };
         let text = if *veiled { veil::unshift(text) } else { text.clone() };
         let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref(), *gone);
+        let hand = format!("{}{hand}", identity::mark(*peer));
         if cid.is_feed() {
             let said_in = said_in.as_ref();
             return Some(self.copied(from, said_in, &text, *sent_ms, (mark, &hand)));
@@ -289,7 +292,7 @@ fn banner(kind: &str, user: &UserName, detail: &str, count: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chat_endpoint::Alarm;
+    use chat_endpoint::{Alarm, Standing};
     use chat_protocol::id::MessageId;
 
     use super::*;
@@ -310,6 +313,7 @@ mod tests {
             from: name(from),
             text: text.to_owned(),
             veiled: false,
+            peer: Standing::Known,
             said_in: None,
             position: 7,
             sent_ms: 1_700_000_000_123,

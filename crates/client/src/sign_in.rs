@@ -33,6 +33,7 @@ mod person;
 pub mod prompt;
 
 pub use passwd::{NewPassword, change_password};
+pub use person::check_password;
 pub use prompt::{NoPrompt, Prompt, TerminalPrompt};
 
 /// A person's account.
@@ -340,12 +341,16 @@ pub(crate) async fn aside<T: Send + 'static>(
 
 /// The device with a bundle that is good for a while. `rb` is the restart nonce it must carry;
 /// without one it keeps the one it has, because another process of this home may be the agent.
+/// `revoked` is what the account is known to have revoked.
 pub(crate) fn up_to_date(
     device: OwnDevice,
     user: &UserName,
-    rb: Option<Nonce16>,
+    (rb, revoked): (Option<Nonce16>, &[KeyId]),
 ) -> Result<OwnDevice, BundleError> {
     let now_ms = now_ms();
     let rb = rb.or(device.bundle.header().rb);
-    if device.is_outdated(rb, now_ms) { device.republished(user, rb, now_ms) } else { Ok(device) }
+    if !device.is_outdated(rb, now_ms) {
+        return Ok(device);
+    }
+    device.republished(user, (rb, revoked), now_ms)
 }

@@ -14,11 +14,13 @@ use crate::words;
 mod feeds;
 mod files;
 mod history;
+mod identity;
 mod rooms;
 mod table;
 
 pub use feeds::FeedCommand;
 pub use files::FileCommand;
+pub use identity::IdentityCommand;
 pub use rooms::RoomCommand;
 pub use table::TABLE;
 
@@ -47,6 +49,8 @@ pub enum SlashCommand {
     Feed(FeedCommand),
     /// Something about files.
     File(FileCommand),
+    /// Something about keys and devices.
+    Identity(IdentityCommand),
     /// Show who I am.
     WhoAmI,
     /// Change the password.

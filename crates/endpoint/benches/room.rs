@@ -133,12 +133,13 @@ impl Hub {
     fn answer_text(&mut self, text: &str) -> Option<HubToClient> {
         match hub::read::<ClientToHub>(text).unwrap() {
             ClientToHub::Bundles { id, known } => {
-                let newer = known.into_iter().filter(|(_, version)| *version == 0);
+                let newer = known.into_iter().filter(|(_, held)| held.0.is_none());
                 let people = newer.filter_map(|(name, _)| {
                     let bundles = vec![B64Vec(self.people.get(&name)?.bytes().to_vec())];
-                    Some((name, PersonBundles { version: 1, bundles }))
+                    Some((name, PersonBundles { bundles }))
                 });
-                Some(HubToClient::Bundles { id, people: people.collect(), unknown: Vec::new() })
+                let people = people.collect();
+                Some(HubToClient::Bundles { id, people, unknown: Vec::new(), more: false })
             }
             ClientToHub::Members { id, cid, from } => {
                 let from = usize::try_from(from).unwrap();

@@ -71,8 +71,8 @@ impl Endpoint {
                 self.tell(Event::Rooms { rooms, more });
             }
             HubToClient::Keys { users } => self.on_keys(&users),
-            HubToClient::Bundles { id, people, unknown } => {
-                self.on_bundles(now_ms, &id, &people, &unknown);
+            HubToClient::Bundles { id, people, unknown, more } => {
+                self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
                 Some(Request::Members { cid: asked, .. }) if asked == cid => {
@@ -109,36 +109,40 @@ impl Endpoint {
         question
     }
 
+    /// An answer ends its question: what it brings nothing of is not there, but for people who did not
+    /// fit in the page.
     fn on_bundles(
         &mut self,
         now_ms: u64,
         id: &MessageId,
-        people: &BTreeMap<UserName, PersonBundles>,
-        unknown: &[UserName],
+        (people, unknown, more): (&BTreeMap<UserName, PersonBundles>, &[UserName], bool),
     ) {
-        let Some(Request::Bundles { names, view }) = self.take_question(id) else { return };
+        let Some(Request::Bundles { mut names, view }) = self.take_question(id) else { return };
+        let asked = names.len();
         // Of others than were asked for nothing is kept.
-        for (name, offered) in people.iter().filter(|(name, _)| names.contains(name)) {
-            self.accept_bundles(name, offered);
+        for name in &names {
+            if let Some(offered) = people.get(name) {
+                self.accept_bundles(name, offered);
+            }
         }
-        // A page holds at least one person; who did not fit is asked for again.
         let missing: Vec<UserName> = names
-            .iter()
-            .filter(|name| {
-                // Answered with bundles that were not accepted: asking again changes nothing.
-                let answered = unknown.contains(*name) || people.contains_key(*name);
-                self.known_version(name) == 0 && !answered
-            })
-            .cloned()
+            .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
             .collect();
-        if !missing.is_empty() && !people.is_empty() {
+        // A page that brings nobody ends the asking.
+        if !missing.is_empty() && missing.len() < asked {
             let again = self.request_bundles(&missing, view.clone());
+            self.ask_moved(id, again);
+            self.order_keys_moved(id, again);
             self.owners_moved(id, again);
             if let Some(cid) = &view {
                 self.refresh_waits_for(cid, again);
             }
         }
         for name in &names {
+            if !people.contains_key(name) {
+                // The hub has what is held, and it is of the pinned identity.
+                self.link.replaced.remove(name);
+            }
             if let Some(target) = self.link.targets.get_mut(name) {
                 *target = Some(now_ms);
             }

@@ -72,6 +72,10 @@ pub(crate) struct Link {
     /// Views that have just come up to date.
     pub(crate) viewed: Vec<ConversationId>,
     pub(crate) requests: BTreeMap<MessageId, Request>,
+    /// The newest time that this device was told, Unix time in milliseconds.
+    pub(crate) clock_ms: u64,
+    /// People of whom the hub offered another identity and nothing of the pinned one.
+    pub(crate) replaced: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
     /// Owners of offers whose newest bundles were asked for, and came.

@@ -3,6 +3,7 @@
 
 use chat_protocol::header::{MessageHeader, Recipient};
 use chat_protocol::id::Digest;
+use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 
@@ -15,6 +16,12 @@ impl Endpoint {
         for name in users {
             self.link.targets.remove(name);
             self.link.owners.remove(name);
+        }
+        // A new device of these is news, and a revoked one is refused at once.
+        let close = |name: &&UserName| **name == self.device.user || self.has_talked_with(name);
+        let close: Vec<UserName> = users.iter().filter(close).cloned().collect();
+        for page in close.chunks(PAGE_ITEMS_MAX) {
+            self.request_bundles(page, None);
         }
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
         let stale: Vec<ConversationId> =

@@ -260,8 +260,10 @@ impl Endpoint {
         }
         self.link.online = true;
         self.link.since_ms = now_ms;
+        self.link.clock_ms = now_ms;
         self.hold_rekeyed(now_ms);
         self.accept_bundle(&UserName::server(), hub);
+        self.keep_own_bundle();
         for head in &signed_in.heads {
             self.note_hub_head(now_ms, head);
         }
@@ -293,7 +295,8 @@ impl Endpoint {
         // What was sealed in this step and has not left is kept signed, as if it had been lost.
         drop(self.take_out());
         let receipts_due = self.link.receipts_due;
-        self.link = Link { receipts_due, ..Link::default() };
+        let clock_ms = self.link.clock_ms;
+        self.link = Link { clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Sends again, byte-identical and in order, what has no answer.

@@ -16,6 +16,7 @@ use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
 use crate::offers::OfferVerdict;
+use crate::trust::Standing;
 
 /// Names a durable event until the host has dealt with it; grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +68,9 @@ pub enum Event {
         /// The letters of the text are moved on by one: a spoiler.
         #[serde(default)]
         veiled: bool,
+        /// How well its writer's identity is known.
+        #[serde(default)]
+        peer: Standing,
         /// It came by the feed of who wrote it, who has said it in this open room.
         #[serde(default)]
         said_in: Option<RoomName>,
@@ -285,6 +289,11 @@ pub enum Event {
         #[serde(default = "one")]
         count: u32,
     },
+    /// Somebody whom this user talks to, or this user, has a device that was not known before.
+    NewDevice {
+        /// Who.
+        user: UserName,
+    },
     /// Who came and went.
     Presence {
         /// Came.
@@ -482,6 +491,7 @@ impl Event {
                 | Self::Healed { .. }
                 | Self::Unhealed { .. }
                 | Self::Alarm { .. }
+                | Self::NewDevice { .. }
         )
     }
 

@@ -19,6 +19,7 @@ mod feeds;
 pub mod limits;
 pub mod store;
 
+mod account;
 mod alarms;
 mod answers;
 mod asked;
@@ -50,9 +51,11 @@ mod rooms;
 mod state;
 mod table;
 mod trace;
+mod trust;
 mod veiled;
 mod views;
 
+pub use account::{DeviceState, KnownDevice};
 pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use grants::{GrantError, HistoryEntry};
@@ -62,3 +65,4 @@ pub use people::{BundleCache, Pinned};
 pub use random::{Random, SystemRandom};
 pub use rooms::{RoomAction, Roster};
 pub use state::Records;
+pub use trust::{Identity, Introduction, Standing, TrustError};

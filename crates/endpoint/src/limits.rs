@@ -79,6 +79,10 @@ pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 
+/// Identities that were refused for one name and are remembered, oldest forgotten first: somebody has
+/// decided on each of them.
+pub const REFUSED_IDENTITIES_MAX: usize = 8;
+
 /// Bundles of a command's target are asked for again after this long: its restart nonce may have
 /// changed.
 pub const TARGET_FRESH_MS: u64 = 10_000;

@@ -87,6 +87,11 @@ impl Outgoing {
         matches!(self.tag, Tag::Out | Tag::Ack | Tag::Noack)
     }
 
+    /// Whether it is one of the messages by which files are handed over.
+    pub(crate) fn is_about_files(&self) -> bool {
+        matches!(self.content(), Some(Content::File(_)))
+    }
+
     pub(crate) fn content(&self) -> Option<Content> {
         content::decode(self.tag, self.content.as_bytes()).ok().map(|(content, _)| content)
     }

@@ -39,6 +39,7 @@ fn retry_wait_ms(times: u32, after_ms: u64) -> u64 {
 impl Endpoint {
     /// Takes note of the host's clock.
     pub(crate) fn pass_time(&mut self, now_ms: u64) {
+        self.link.clock_ms = now_ms;
         self.tell_alarms(now_ms);
         self.turn_pages(now_ms);
     }

@@ -1,6 +1,6 @@
 //! People's keys: pinned on first use, kept with every bundle they have published.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{VerifyingKey, WrapKey, sha256};
 use chat_protocol::hub::PersonBundles;
 use chat_protocol::id::{Digest, KeyId, Nonce16};
-use chat_protocol::keys::Bundle;
+use chat_protocol::keys::{Bundle, DeviceMark, Held};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
@@ -34,17 +34,38 @@ impl BundleCache {
     }
 }
 
-/// What a device keeps about a person.
+/// What a device keeps about a person: all of it signed by that person's keys, or decided by this
+/// user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Pin {
-    /// The identity key seen first.
+    /// The identity key seen first, or trusted since.
     pub(crate) identity: KeyId,
-    /// Another identity was offered since.
-    pub(crate) changed: bool,
-    /// Version of the bundles held, by the hub's count.
-    pub(crate) version: u32,
+    /// This user has compared its words with the person.
+    #[serde(default)]
+    pub(crate) verified: bool,
+    /// Another identity that was offered for this very name, and that nobody has decided on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) other: Option<Stranger>,
+    /// Identities that this user has refused, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refused: Vec<Stranger>,
     /// Every bundle in the order of the hub.
-    bundles: Vec<B64Vec>,
+    pub(crate) bundles: Vec<B64Vec>,
+}
+
+/// An identity that is not the pinned one, by a bundle that it has signed for the same name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Stranger {
+    pub(crate) identity: KeyId,
+    pub(crate) bundle: B64Vec,
+}
+
+impl Pin {
+    /// Nothing but the identity.
+    pub(crate) fn new(identity: KeyId) -> Self {
+        let (other, refused, bundles) = (None, Vec::new(), Vec::new());
+        Self { identity, verified: false, other, refused, bundles }
+    }
 }
 
 /// What a home holds about a person, for whoever checks signatures without a connection.
@@ -68,6 +89,17 @@ impl Pinned {
         let bundles = bundles.into_iter().map(|B64Vec(bytes)| bytes.into()).collect();
         Ok(Self { identity, bundles })
     }
+}
+
+/// Whose a bundle is that was offered for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Of the known identity, or of the first one.
+    Pinned,
+    /// Of another identity that has signed it for this name.
+    Strangers,
+    /// For another name: rubbish.
+    Nobodys,
 }
 
 /// A signing key, parsed.
@@ -134,7 +166,8 @@ impl People {
         lines.filter(|line| !self.is_revoked(name, &line.sk)).collect()
     }
 
-    fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
+    /// Whether a device of a person has revoked a signing key.
+    pub(crate) fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
     }
 
@@ -186,14 +219,28 @@ impl Endpoint {
         self.people.insert(&own);
     }
 
-    /// The version of a person's bundles that is held; 0 if none were fetched.
-    pub(crate) fn known_version(&self, name: &UserName) -> u32 {
-        self.state.pins.get(name.as_str()).map_or(0, |pin| pin.version)
+    /// Keeps this device's newest bundle with the others of its user, once those were fetched: the hub
+    /// does not answer with what is held.
+    pub(crate) fn keep_own_bundle(&mut self) {
+        let user = self.device.user.clone();
+        if self.state.pins.get(user.as_str()).is_some() {
+            let own = Arc::clone(&self.device.bundle);
+            self.accept_bundle(&user, &own);
+        }
+    }
+
+    /// What is held of a person's bundles, to be compared by the hub (rule R37).
+    pub(crate) fn held_bundles(&self, name: &UserName) -> Held {
+        if self.state.pins.get(name.as_str()).is_none() {
+            return Held::default();
+        }
+        let marks = self.people.devices(name).filter_map(DeviceMark::of);
+        Held::of_live(self.link.clock_ms, marks, |sk| self.people.is_revoked(name, sk))
     }
 
     /// Whether the known key of this person was not contradicted.
     pub(crate) fn is_trusted(&self, name: &UserName) -> bool {
-        self.state.pins.get(name.as_str()).is_some_and(|pin| !pin.changed)
+        self.state.pins.get(name.as_str()).is_some_and(|pin| pin.other.is_none())
     }
 
     /// The identity that a person must have: one's own, the hub's, or the one pinned.
@@ -212,45 +259,57 @@ impl Endpoint {
     /// Takes what the hub says a person has published. The hub's word decides nothing: bundles
     /// prove themselves, and the identity must be the one known.
     pub(crate) fn accept_bundles(&mut self, name: &UserName, offered: &PersonBundles) {
+        let known = self.state.pins.get(name.as_str()).is_some();
+        let before: BTreeSet<Nonce16> =
+            self.people.devices(name).map(|bundle| bundle.header().dev).collect();
+        let (mut pinned, mut strange) = (false, false);
         for B64Vec(bytes) in &offered.bundles {
             let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
                 self.alarm(Alarm::BadSignature, name, "the hub offered a bundle that is not valid");
                 continue;
             };
-            self.accept_bundle(name, &bundle);
+            match self.accept_bundle(name, &bundle) {
+                Whose::Pinned => pinned = true,
+                Whose::Strangers => strange = true,
+                Whose::Nobodys => {}
+            }
         }
-        if let Some(pin) = self.state.pins.get_mut(name.as_str()) {
-            pin.version = offered.version.max(pin.version);
+        if strange && !pinned {
+            self.link.replaced.insert(name.clone());
+        } else {
+            self.link.replaced.remove(name);
+        }
+        if known {
+            self.tell_new_devices(name, &before);
         }
     }
 
     /// Takes one verified bundle if it is by the known identity.
-    pub(crate) fn accept_bundle(&mut self, name: &UserName, bundle: &Bundle) {
-        let expected = self.expected_identity(name);
-        if bundle.header().u != *name || expected.is_some_and(|known| known != bundle.identity()) {
-            let changed = self.state.pins.get_mut(name.as_str());
-            let first = changed.is_none_or(|pin| !std::mem::replace(&mut pin.changed, true));
-            if first {
-                let detail = "another identity key than the known one was offered; \
-                    commands and messages to this name are stopped";
-                self.alarm(Alarm::KeyChanged, name, detail);
-            }
-            return;
+    pub(crate) fn accept_bundle(&mut self, name: &UserName, bundle: &Bundle) -> Whose {
+        let named = &bundle.header().u;
+        if named != name {
+            let detail = format!("the server offered keys of {named} as those of {name}");
+            self.alarm(Alarm::BadSignature, name, &detail);
+            return Whose::Nobodys;
+        }
+        if self.expected_identity(name).is_some_and(|known| known != bundle.identity()) {
+            self.meet_stranger(name, bundle);
+            return Whose::Strangers;
         }
         let newest = self.people.devices(name).find(|b| b.header().dev == bundle.header().dev);
         let older = newest.is_some_and(|stored| stored.header().seq > bundle.header().seq);
         let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
         if conflicting || self.people.is_fork(bundle) {
             self.alarm(Alarm::BadChain, name, "two different bundles have the same number");
-            return;
+            return Whose::Pinned;
         }
-        let identity = bundle.identity();
-        let make = || Pin { identity, changed: false, version: 0, bundles: Vec::new() };
+        let make = || Pin::new(bundle.identity());
         let bytes = B64Vec(bundle.bytes().to_vec());
         let pin = self.state.pins.entry(name.as_str(), make);
         if !pin.bundles.contains(&bytes) {
             pin.bundles.push(bytes);
         }
         self.people.insert(bundle);
+        Whose::Pinned
     }
 }

@@ -126,9 +126,8 @@ impl Endpoint {
             if !other.is_server() && self.people.devices(&other).next().is_none() {
                 return Some((code::NO_SUCH_USER, format!("nobody is called {other}; try /who")));
             }
-            if !self.is_trusted(&other) {
-                let reason = format!("the key of {other} has changed; check it with them first");
-                return Some((code::UNTRUSTED, reason));
+            if let Some(refusal) = self.is_replaced(&other) {
+                return Some(refusal);
             }
             if self.lines_of(now_ms, &other).is_empty() {
                 let reason = format!(
@@ -169,6 +168,12 @@ impl Endpoint {
     fn seal(&mut self, now_ms: u64, key: &str) -> bool {
         let Some(outgoing) = self.state.outgoing.get(key) else { return true };
         let (tag, cid) = (outgoing.tag, outgoing.cid.clone());
+        if let Some(other) = self.other(&cid)
+            && let Some((code, reason)) = self.untrusted_draft(&other, key)
+        {
+            self.refuse(key, code, &reason);
+            return true;
+        }
         let target = match tag {
             Tag::Cmd => match self.target(now_ms, &cid) {
                 Target::Agent(rb, tk) => Some((rb, tk)),

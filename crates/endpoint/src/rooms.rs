@@ -10,6 +10,7 @@ use chat_protocol::header::{
 };
 use chat_protocol::hub::{ClientToHub, Head};
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::keys::Held;
 use chat_protocol::limits::{PAGE_ITEMS_MAX, VERSION};
 use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
@@ -170,7 +171,7 @@ impl Endpoint {
         known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX))
     }
 
-    /// Asks for the bundles of everybody in a conversation that the hub has newer ones of.
+    /// Asks for the bundles of everybody in a conversation as far as the hub has others than this device.
     fn request_people(&mut self, cid: &ConversationId) {
         let mut names: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
         if let Some(refresh) = self.link.refreshing.get(cid) {
@@ -194,8 +195,8 @@ impl Endpoint {
         names: &[UserName],
         view: Option<ConversationId>,
     ) -> MessageId {
-        let known: BTreeMap<UserName, u32> =
-            names.iter().map(|name| (name.clone(), self.known_version(name))).collect();
+        let known: BTreeMap<UserName, Held> =
+            names.iter().map(|name| (name.clone(), self.held_bundles(name))).collect();
         let id = self.request(Request::Bundles { names: names.to_vec(), view });
         self.text(&ClientToHub::Bundles { id, known });
         id

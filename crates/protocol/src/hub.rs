@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use crate::file::catalogue::Query;
     use crate::id::MessageId;
+    use crate::keys::Held;
     use crate::name::{ConversationId, RoomName, UserName};
 
     #[test]
@@ -87,7 +88,10 @@ mod tests {
         let id = MessageId([1; 16]);
         let log = Log::Conversation(ConversationId::parse("room:lobby").unwrap());
         let messages = [
-            ClientToHub::Bundles { id, known: [(UserName::new("bob").unwrap(), 3)].into() },
+            ClientToHub::Bundles {
+                id,
+                known: [(UserName::new("bob").unwrap(), Held::default())].into(),
+            },
             ClientToHub::Who { id, after: None },
             ClientToHub::Rooms { id, after: Some(RoomName::lobby()) },
             ClientToHub::Topic {

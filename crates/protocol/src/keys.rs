@@ -7,6 +7,7 @@
 //! empty body, signed by the IK.
 
 mod bundle;
+mod live;
 
 use crate::crypto::{KeyBits, KeyError, SigningKey, UnwrapKey, VerifyingKey, sha256};
 use crate::frame::{Unsigned, sign_all};
@@ -19,6 +20,7 @@ use bundle::possession_to_be_signed;
 pub use bundle::{
     Bundle, BundleError, BundleHeader, BundleTag, PublishedSigningKey, PublishedWrapKey,
 };
+pub use live::{DeviceMark, Held};
 
 /// A signing key is good for 90 days.
 pub const SIGNING_KEY_MS: u64 = 90 * 24 * 3600 * 1000;

@@ -35,7 +35,7 @@ impl fmt::Debug for SecretKey {
 
 impl Serialize for SecretKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        b64::array::serialize(&**self, serializer)
+        b64::array::serialize(self, serializer)
     }
 }
 

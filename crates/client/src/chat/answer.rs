@@ -25,6 +25,7 @@ impl Talk {
             SlashCommand::File(command) => self.about_files(command).await,
             SlashCommand::Room(command) => self.in_room(command).await,
             SlashCommand::Feed(command) => self.about_feeds(command).await,
+            SlashCommand::Identity(command) => self.about_identity(command).await,
             SlashCommand::WhoAmI => self.with_status(Self::who_am_i).await,
             SlashCommand::Veil { on } => self.veil(on),
             SlashCommand::Grant { to, last } => self.ask_grant(to, last).await,

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::ServerUrl;
+use super::identity::IdentityVerb;
 use crate::exit;
 
 /// Largest number that every JSON reader keeps exact; a seed is printed in the report.
@@ -134,13 +135,9 @@ pub enum Verb {
         #[command(subcommand)]
         action: Option<ServersAction>,
     },
-    /// Show the six words of the server's key and its certificate, to compare them with what the
-    /// server says at its start; `verify --server` is the same
-    Verify {
-        /// Whom
-        #[arg(default_value = SERVER, value_parser = [SERVER])]
-        name: String,
-    },
+    /// Keys and devices.
+    #[command(flatten)]
+    Identity(IdentityVerb),
     /// Let others run commands on this machine, as far as a policy allows
     Agent {
         /// Who may run what; without it everything is refused
@@ -336,7 +333,11 @@ impl Arguments {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
         Self::try_parse_from(&words).or_else(|error| {
             match named_by_flag(words).map(Self::try_parse_from) {
-                Some(Ok(read)) if matches!(read.verb, Some(Verb::Verify { .. })) => Ok(read),
+                Some(Ok(read))
+                    if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) =>
+                {
+                    Ok(read)
+                }
                 _ => Err(error),
             }
         })
@@ -417,7 +418,9 @@ mod tests {
     fn the_server_is_verified_by_its_name_by_a_bare_flag_or_without() {
         let parse = |words: &[&str]| {
             let arguments = Arguments::read(["chat-client"].iter().chain(words).copied())?;
-            assert!(matches!(arguments.verb, Some(Verb::Verify { .. })));
+            assert!(
+                matches!(&arguments.verb, Some(Verb::Identity(IdentityVerb::Verify { name, .. })) if name == SERVER)
+            );
             Ok::<_, clap::Error>(arguments.common.server)
         };
         let (here, there) = ("ws://127.0.0.1:9000", "wss://chat.example.org");

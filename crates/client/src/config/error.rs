@@ -17,6 +17,11 @@ pub enum ConfigError {
     /// Two things to do at once.
     #[error("--emulate takes no command; leave out one of the two")]
     EmulateWithVerb,
+    /// Words of the server are shown and compared by eye.
+    #[error(
+        "verify server shows six words and takes neither words nor --digits; compare them by eye"
+    )]
+    VerifyServer,
     /// Not a valid user name.
     #[error("{argument}: {name:?} is not the name of a user: {source}")]
     User {

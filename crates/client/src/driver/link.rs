@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use chat_protocol::crypto::random;
+use chat_protocol::id::KeyId;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::now_ms;
 use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Incoming, Session, Socket};
-use crate::home::{HomeError, OwnDevice};
+use crate::home::{HomeError, KeyChange, OwnDevice};
 use crate::sign_in::Door;
 
 /// The first try after a loss follows within this time.
@@ -34,8 +36,8 @@ pub(super) enum Link {
         attempts: u32,
         task: Task<Result<Session, ConnectError>>,
     },
-    /// A new signing key is made.
-    Renewing(Task<Result<OwnDevice, HomeError>>),
+    /// Other keys are made.
+    Renewing(Task<Result<Result<OwnDevice, HomeError>, JoinError>>),
     Waiting {
         attempts: u32,
         until: Instant,
@@ -77,9 +79,9 @@ impl Link {
                 }
             },
             Self::Renewing(task) => match task.await {
-                Ok(renewed) => LinkEvent::Renewed(renewed),
+                Ok(Ok(renewed)) => LinkEvent::Renewed(renewed),
                 // It was cut off; the next connection finds out again that it is needed.
-                Err(_) => LinkEvent::TryAgain,
+                Ok(Err(_)) | Err(_) => LinkEvent::TryAgain,
             },
             Self::Waiting { until, .. } => {
                 sleep_until(*until).await;
@@ -108,11 +110,22 @@ impl Link {
         Self::Connecting { attempts, task: AbortOnDropHandle::new(task) }
     }
 
-    /// A new signing key for this device.
-    pub(super) fn renewing(door: &Door, device: OwnDevice) -> Self {
+    /// Other keys for this device, and what its account has revoked.
+    pub(super) fn renewing(
+        door: &Door,
+        device: OwnDevice,
+        (change, revoked): (KeyChange, Vec<KeyId>),
+        closing: Option<Box<Socket>>,
+    ) -> Self {
         let user = door.user.clone();
-        let work = move || device.with_new_signing_key(&user, now_ms());
-        Self::Renewing(AbortOnDropHandle::new(tokio::task::spawn_blocking(work)))
+        let work = move || device.renewed(&user, change, &revoked, now_ms());
+        let task = async move {
+            if let Some(socket) = closing {
+                socket.close().await;
+            }
+            tokio::task::spawn_blocking(work).await
+        };
+        Self::Renewing(AbortOnDropHandle::new(tokio::spawn(task)))
     }
 
     /// The time until the next attempt after this one failed.

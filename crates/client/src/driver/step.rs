@@ -3,22 +3,25 @@
 use std::collections::HashSet;
 
 use chat_endpoint::store::Change;
-use chat_endpoint::{Event, Notification, SendError, Step};
+use chat_endpoint::{Event, Notification, SendError, Step, TrustError};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::ConversationId;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 
+use super::people::Decided;
 use super::{Driver, End, FeedAction, Input, Link, Order, Sent, Whom};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
-use crate::home::{HomeError, OwnDevice};
+use crate::home::{HomeError, KeyChange, OwnDevice};
 
 /// What is to be said once the step is durable.
 #[derive(Default)]
 pub(super) struct Replies {
     sent: Vec<(Sent, Result<MessageId, SendError>)>,
     pub(super) noted: Vec<(tokio::sync::oneshot::Sender<MessageId>, MessageId)>,
+    pub(super) decided: Vec<(Decided, Result<(), TrustError>)>,
+    pub(super) renewal: Option<KeyChange>,
     online: Option<Box<Session>>,
     rolled_back: bool,
     /// Go away, with a goodbye or without.
@@ -35,6 +38,9 @@ impl Replies {
         }
         for (reply, id) in self.noted.drain(..) {
             reply.send(id).ok();
+        }
+        for (reply, done) in self.decided.drain(..) {
+            reply.send(done).ok();
         }
     }
 }
@@ -97,7 +103,10 @@ impl Driver {
         self.tell_caught_up();
         if replies.rolled_back {
             self.journal.rolled_back();
-            self.link = Link::renewing(&self.door, self.device.clone());
+            self.counters_ask_for_key(now_ms)?;
+        }
+        if let Some(change) = replies.renewal {
+            self.renew(change);
         }
         if let Some(reason) = self.endpoint.reconnect_reason()
             && matches!(self.link, Link::Online { .. })
@@ -155,20 +164,11 @@ impl Driver {
         let endpoint = &mut self.endpoint;
         match order {
             Order::Say { room, text, reply } => {
-                let sent = endpoint.say(now_ms, &room, &text);
-                self.answers.expect(&sent);
-                self.journal.say(&room, text.len(), &sent);
-                let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
-                let place = (Some(ConversationId::room(&room)), tag);
-                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+                let sent = self.say_in(now_ms, &room, text);
                 replies.sent.push((reply, sent));
             }
             Order::Tell { to, text, reply } => {
-                let sent = endpoint.tell_user(now_ms, &to, &text);
-                self.answers.expect(&sent);
-                self.journal.tell(&to, text.len(), &sent);
-                let place = (ConversationId::direct(&self.door.user, &to).ok(), Tag::Dm);
-                self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+                let sent = self.tell_user(now_ms, &to, text);
                 replies.sent.push((reply, sent));
             }
             Order::Veiled { whom, shifted, reply } => {
@@ -183,6 +183,7 @@ impl Driver {
                 replies.sent.push((reply, sent));
             }
             Order::Files(order) => self.obey_about_files(now_ms, order, replies),
+            Order::People(order) => self.obey_about_people(now_ms, order, replies),
             Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
             Order::Room { room, action, reply } => {
                 let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
@@ -227,6 +228,35 @@ impl Driver {
         }
     }
 
+    fn say_in(
+        &mut self,
+        now_ms: u64,
+        room: &RoomName,
+        text: String,
+    ) -> Result<MessageId, SendError> {
+        let sent = self.endpoint.say(now_ms, room, &text);
+        self.answers.expect(&sent);
+        self.journal.say(room, text.len(), &sent);
+        let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
+        let place = (Some(ConversationId::room(room)), tag);
+        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+        sent
+    }
+
+    fn tell_user(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        text: String,
+    ) -> Result<MessageId, SendError> {
+        let sent = self.endpoint.tell_user(now_ms, to, &text);
+        self.answers.expect(&sent);
+        self.journal.tell(to, text.len(), &sent);
+        let place = (ConversationId::direct(&self.door.user, to).ok(), Tag::Dm);
+        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
+        sent
+    }
+
     fn act_on_feed(&mut self, now_ms: u64, action: FeedAction) -> MessageId {
         match action {
             FeedAction::Subscribe(to) => self.endpoint.subscribe(now_ms, &to),
@@ -269,6 +299,7 @@ impl Driver {
                 crate::home::save_device(&mut home.store, &self.device)?;
             }
         }
+        self.tell_renewed();
         let server = self.endpoint.device().server;
         self.journal.online(&url);
         self.pending.push_back(ClientEvent::Online { url: url.clone(), server });

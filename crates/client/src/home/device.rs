@@ -15,6 +15,28 @@ use super::{HomeError, Vault};
 /// device that signs in daily is never without a valid key.
 const RENEW_BEFORE_MS: u64 = 24 * 3600 * 1000;
 
+/// How often within [`FORCED_WINDOW_MS`] counters of the server may ask for a new signing key: an honest
+/// restore of a home needs one, and each costs everybody a new epoch.
+const FORCED_MAX: usize = 3;
+
+/// A day, in milliseconds.
+const FORCED_WINDOW_MS: u64 = 24 * 3600 * 1000;
+
+/// Revoked keys that a bundle repeats at most: with the largest keys, the longest name and all else that
+/// a device says they fit in a header.
+pub const REVOKED_KEYS_MAX: usize = 48;
+
+/// Which keys of a device are other ones from its next bundle on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyChange {
+    /// The signing key, because the server has seen counters that this device has not kept (rule R7).
+    Forced,
+    /// Signing and encryption key, because their owner wants it.
+    Rotated,
+    /// None; another device of the account is revoked, by its signing key.
+    Revokes(KeyId),
+}
+
 /// One device: keys, bundle, and whether the hub has the bundle.
 #[derive(Debug, Clone)]
 pub struct OwnDevice {
@@ -26,6 +48,8 @@ pub struct OwnDevice {
     pub bundle: Arc<Bundle>,
     /// Whether the hub is known to have it.
     pub published: bool,
+    /// When counters of the server have asked for new signing keys lately, Unix time in milliseconds.
+    pub forced: Vec<u64>,
 }
 
 /// The row in the home's database.
@@ -40,6 +64,9 @@ struct Row {
     former: Vec<(B64Vec, u64)>,
     bundle: B64Vec,
     published: bool,
+    /// When the server has forced new signing keys.
+    #[serde(default)]
+    forced: Vec<u64>,
 }
 
 impl OwnDevice {
@@ -53,15 +80,16 @@ impl OwnDevice {
         let dev = Nonce16(random());
         let options = BundleOptions { rb, ..BundleOptions::default() };
         let bundle = Arc::new(keys.publish(user, dev, None, now_ms, options)?);
-        Ok(Self { dev, keys: Arc::new(keys), bundle, published: false })
+        let forced = Vec::new();
+        Ok(Self { dev, keys: Arc::new(keys), bundle, published: false, forced })
     }
 
     /// The next bundle of this device. An encryption key that expires soon is replaced, which takes
-    /// a while; the others stay.
+    /// a while; the others stay. `revoked` is what the account is known to have revoked.
     pub fn republished(
         &self,
         user: &UserName,
-        rb: Option<Nonce16>,
+        (rb, revoked): (Option<Nonce16>, &[KeyId]),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
         let soon = now_ms.saturating_add(RENEW_BEFORE_MS);
@@ -71,26 +99,71 @@ impl OwnDevice {
         } else {
             Arc::clone(&self.keys)
         };
-        self.next(user, keys, rb, now_ms)
+        self.next(user, keys, (rb, &self.revoking(None, revoked)), now_ms)
     }
 
-    /// The same device with a new signing key (rule R7). Takes a while.
-    pub fn with_new_signing_key(&self, user: &UserName, now_ms: u64) -> Result<Self, HomeError> {
-        let keys = self.keys.with_signing_key(SigningKey::generate(KeySizes::PEOPLE.signing)?)?;
+    /// The same device with other keys, or revoking one, in its next bundle. Takes a while.
+    pub fn renewed(
+        &self,
+        user: &UserName,
+        change: KeyChange,
+        revoked: &[KeyId],
+        now_ms: u64,
+    ) -> Result<Self, HomeError> {
+        let signing = || SigningKey::generate(KeySizes::PEOPLE.signing);
+        let (mut now, mut forced) = (None, self.forced.clone());
+        let keys = match change {
+            KeyChange::Forced => {
+                forced.push(now_ms);
+                forced.drain(..forced.len().saturating_sub(FORCED_MAX));
+                Arc::new(self.keys.with_signing_key(signing()?)?)
+            }
+            KeyChange::Rotated => {
+                let keys = self.keys.with_new_encryption_key(now_ms)?;
+                Arc::new(keys.with_signing_key(signing()?)?)
+            }
+            KeyChange::Revokes(sk) => {
+                now = Some(sk);
+                Arc::clone(&self.keys)
+            }
+        };
         let rb = self.bundle.header().rb;
-        Ok(self.next(user, Arc::new(keys), rb, now_ms)?)
+        Ok(Self { forced, ..self.next(user, keys, (rb, &self.revoking(now, revoked)), now_ms)? })
+    }
+
+    /// Whether counters of the server may ask for one more signing key now.
+    pub fn may_be_forced(&self, now_ms: u64) -> bool {
+        let lately = |at: &&u64| now_ms.saturating_sub(**at) < FORCED_WINDOW_MS;
+        self.forced.iter().filter(lately).count() < FORCED_MAX
+    }
+
+    /// What the next bundle revokes, the most important first: a key that is revoked now, what this
+    /// device has revoked, and what others of the account have.
+    fn revoking(&self, now: Option<KeyId>, others: &[KeyId]) -> Vec<KeyId> {
+        let own = &self.bundle.header().rev;
+        let mut rev: Vec<KeyId> = Vec::new();
+        for sk in now.iter().chain(own).chain(others) {
+            if !rev.contains(sk) {
+                rev.push(*sk);
+            }
+        }
+        rev
     }
 
     fn next(
         &self,
         user: &UserName,
         keys: Arc<DeviceKeys>,
-        rb: Option<Nonce16>,
+        (rb, revoked): (Option<Nonce16>, &[KeyId]),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
-        let options = BundleOptions { rb, ..BundleOptions::default() };
-        let bundle = keys.publish(user, self.dev, Some(&self.bundle), now_ms, options)?;
-        Ok(Self { dev: self.dev, keys, bundle: Arc::new(bundle), published: false })
+        // Every bundle repeats what its account has revoked, but never what it publishes itself. A key
+        // that finds no room is still revoked by the bundle of another device.
+        let own = keys.signing_id();
+        let rev = revoked.iter().copied().filter(|sk| *sk != own).take(REVOKED_KEYS_MAX).collect();
+        let options = BundleOptions { rb, rev, ..BundleOptions::default() };
+        let bundle = Arc::new(keys.publish(user, self.dev, Some(&self.bundle), now_ms, options)?);
+        Ok(Self { dev: self.dev, keys, bundle, published: false, forced: self.forced.clone() })
     }
 
     /// Whether the bundle must be published again: it says something else about the agent, or a
@@ -125,12 +198,13 @@ impl OwnDevice {
             former: former.collect(),
             bundle: B64Vec(self.bundle.bytes().to_vec()),
             published: self.published,
+            forced: self.forced.clone(),
         };
         Ok(serde_json::to_vec(&row)?)
     }
 
     pub(super) fn from_row(row: &[u8], vault: &Vault) -> Result<Self, HomeError> {
-        let Row { dev, sk, ek, former, bundle, published } = serde_json::from_slice(row)?;
+        let Row { dev, sk, ek, former, bundle, published, forced } = serde_json::from_slice(row)?;
         let former = former.into_iter().map(|(key, retired_ms)| {
             Ok(FormerKey { key: UnwrapKey::from_pkcs8(&key.0)?, retired_ms })
         });
@@ -141,11 +215,76 @@ impl OwnDevice {
             former: former.collect::<Result<_, HomeError>>()?,
         };
         let bundle = Arc::new(Bundle::verify(bundle.0.into())?);
-        Ok(Self { dev, keys: Arc::new(keys), bundle, published })
+        Ok(Self { dev, keys: Arc::new(keys), bundle, published, forced })
     }
 }
 
 /// The sizes for `--key-bits`: signing keys stay small, because they sign every message.
 pub fn key_sizes(bits: u32) -> Result<KeySizes, chat_protocol::crypto::KeyError> {
     Ok(KeySizes { long: KeyBits::from_bits(bits)?, signing: KeySizes::PEOPLE.signing })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device() -> (UserName, OwnDevice) {
+        let user = UserName::new("alice").unwrap();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let device = OwnDevice::first(&user, keys, None, 5).unwrap();
+        (user, device)
+    }
+
+    #[test]
+    fn counters_may_force_three_keys_a_day() {
+        let (user, mut device) = device();
+        for now_ms in 10..13 {
+            assert!(device.may_be_forced(now_ms));
+            let before = device.keys.signing_id();
+            device = device.renewed(&user, KeyChange::Forced, &[], now_ms).unwrap();
+            assert_ne!(device.keys.signing_id(), before);
+        }
+        let vault = Vault::new(&device.keys.identity);
+        let device = OwnDevice::from_row(&device.to_row().unwrap(), &vault).unwrap();
+        assert!(!device.may_be_forced(13), "also after a restart");
+        assert!(device.may_be_forced(10 + FORCED_WINDOW_MS), "a day after the first");
+        let rotated = device.renewed(&user, KeyChange::Rotated, &[], 13).unwrap();
+        assert!(!rotated.may_be_forced(13), "one's own keys change nothing about it");
+    }
+
+    #[test]
+    fn each_bundle_repeats_what_the_account_has_revoked() {
+        let (user, device) = device();
+        let (mine, theirs) = (KeyId([1; 16]), KeyId([2; 16]));
+        let revoking = device.renewed(&user, KeyChange::Revokes(mine), &[], 6).unwrap();
+        assert_eq!(revoking.bundle.header().rev, [mine]);
+        assert_eq!(revoking.keys.signing_id(), device.keys.signing_id());
+        let own = revoking.keys.signing_id();
+        let known = [theirs, own];
+        let next = revoking.renewed(&user, KeyChange::Rotated, &known, 7).unwrap();
+        assert_eq!(next.bundle.header().rev, [mine, theirs, own]);
+        let again = revoking.republished(&user, (None, &known), 8).unwrap();
+        assert_eq!(again.bundle.header().rev, [mine, theirs], "never the key that it publishes");
+    }
+
+    #[test]
+    fn what_is_revoked_fits_a_bundle_of_any_device() {
+        let user = UserName::new(&"a".repeat(32)).unwrap();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let device = OwnDevice::first(&user, keys, Some(Nonce16([1; 16])), now_of_2100()).unwrap();
+        let many: Vec<KeyId> = (0..100).map(|byte| KeyId([byte; 16])).collect();
+        let now = KeyId([200; 16]);
+        let next = device.renewed(&user, KeyChange::Revokes(now), &many, now_of_2100()).unwrap();
+        let header = next.bundle.header();
+        assert_eq!((header.rev.len(), header.rev.first()), (REVOKED_KEYS_MAX, Some(&now)));
+        // Two keys of 4,096 bits instead of 2,048 are each 256 bytes longer, in base64; `seq` may have
+        // nine digits more.
+        let longest = serde_json::to_vec(header).unwrap().len() + 2 * 344 + 9;
+        assert!(longest <= chat_protocol::limits::HEADER_BYTES_MAX, "{longest}");
+    }
+
+    /// Early in the year 2100, Unix time in milliseconds.
+    fn now_of_2100() -> u64 {
+        4_102_444_800_000
+    }
 }

@@ -1,7 +1,7 @@
 //! What happened as JSON objects, one per line. The names of fields are fixed: scripts rely on
 //! them.
 
-use chat_endpoint::Event;
+use chat_endpoint::{Event, Standing};
 use chat_protocol::code;
 use chat_protocol::hub::Person;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
@@ -33,45 +33,21 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             "code": code::UNREADABLE, "reason": "the recipient could not read it",
         })],
         Event::Refused { .. } => refused(event).into_iter().collect(),
-        Event::Disowned { cid, from, id } => {
-            let mut fields = place(cid);
-            fields.insert("id".to_owned(), json!(id));
-            vec![object("disowned", from, fields)]
-        }
-        Event::OutputLost { re, pieces } => {
-            vec![json!({"event": "output_lost", "id": re, "pieces": pieces})]
-        }
-        Event::Started { re, by } => {
-            vec![json!({"event": "command", "id": re, "state": "STARTED", "by": by})]
-        }
-        Event::Output { re, stderr, data } => {
-            let stream = if *stderr { "stderr" } else { "stdout" };
-            let data = String::from_utf8_lossy(data);
-            vec![json!({"event": "output", "id": re, "stream": stream, "data": data})]
+        Event::OutputLost { .. } | Event::Started { .. } | Event::Output { .. } => {
+            of_command(event).into_iter().collect()
         }
         Event::Ended { .. } => ended(event),
         Event::Presence { joined, left, followed } => presence(joined, left, followed),
-        Event::Gap { cid, from, missing } => {
-            let mut fields = place(cid);
-            fields.insert("missing".to_owned(), json!(missing));
-            vec![object("gap", from, fields)]
-        }
         Event::Dropped { .. } => super::retention::dropped(event).into_iter().collect(),
-        Event::Healed { cid, from, n } => {
-            let mut fields = place(cid);
-            fields.insert("n".to_owned(), json!(n));
-            vec![object("healed", from, fields)]
-        }
         Event::Unhealed { .. } => unhealed(event).into_iter().collect(),
-        Event::Unreadable { cid, from, id, reason } => {
-            let mut fields = place(cid);
-            fields.insert("id".to_owned(), json!(id));
-            fields.insert("reason".to_owned(), json!(reason));
-            vec![object("unreadable", from, fields)]
-        }
+        Event::Disowned { .. }
+        | Event::Gap { .. }
+        | Event::Healed { .. }
+        | Event::Unreadable { .. } => about_one(event).into_iter().collect(),
         Event::Alarm { kind, user, detail, count } => vec![json!({
             "event": "alarm", "kind": kind, "user": user, "reason": detail, "count": count,
         })],
+        Event::NewDevice { user } => vec![json!({"event": "new_device", "user": user})],
         Event::Complaint { code, reason, .. } => vec![json!({
             "event": "noack", "stage": "request", "code": code, "reason": reason,
         })],
@@ -82,7 +58,6 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Topic { .. }
         | Event::Retention { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
-        // Who asked for the list shows the half that was asked for.
         // What programs say to each other about files is told by what becomes of the files.
         // Who asked for a list shows the half that was asked for.
         Event::Subscriptions { .. }
@@ -94,6 +69,52 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Command { .. }
         | Event::CommandPassed { .. }
         | Event::Refreshed { .. } => Vec::new(),
+    }
+}
+
+/// What became of somebody's message, or of some of them.
+fn about_one(event: &Event) -> Option<Value> {
+    match event {
+        Event::Disowned { cid, from, id } => {
+            let mut fields = place(cid);
+            fields.insert("id".to_owned(), json!(id));
+            Some(object("disowned", from, fields))
+        }
+        Event::Gap { cid, from, missing } => {
+            let mut fields = place(cid);
+            fields.insert("missing".to_owned(), json!(missing));
+            Some(object("gap", from, fields))
+        }
+        Event::Healed { cid, from, n } => {
+            let mut fields = place(cid);
+            fields.insert("n".to_owned(), json!(n));
+            Some(object("healed", from, fields))
+        }
+        Event::Unreadable { cid, from, id, reason } => {
+            let mut fields = place(cid);
+            fields.insert("id".to_owned(), json!(id));
+            fields.insert("reason".to_owned(), json!(reason));
+            Some(object("unreadable", from, fields))
+        }
+        _ => None,
+    }
+}
+
+/// What a command says while it runs.
+fn of_command(event: &Event) -> Option<Value> {
+    match event {
+        Event::OutputLost { re, pieces } => {
+            Some(json!({"event": "output_lost", "id": re, "pieces": pieces}))
+        }
+        Event::Started { re, by } => {
+            Some(json!({"event": "command", "id": re, "state": "STARTED", "by": by}))
+        }
+        Event::Output { re, stderr, data } => {
+            let stream = if *stderr { "stderr" } else { "stdout" };
+            let data = String::from_utf8_lossy(data);
+            Some(json!({"event": "output", "id": re, "stream": stream, "data": data}))
+        }
+        _ => None,
     }
 }
 
@@ -131,6 +152,7 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
         from,
         text,
         veiled,
+        peer,
         said_in,
         position,
         sent_ms,
@@ -172,6 +194,11 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
     }
     // A message that did not verify never becomes one: it is `unreadable`.
     fields.insert("verified".to_owned(), true.into());
+    // Whether this user has compared the writer's key; another one may be offered since.
+    fields.insert("peer_verified".to_owned(), (*peer == Standing::Verified).into());
+    if *peer == Standing::Changed {
+        fields.insert("peer_changed".to_owned(), true.into());
+    }
     Some(object("message", from, fields))
 }
 
@@ -269,6 +296,7 @@ mod tests {
             from: name("alice"),
             text: "a\u{1b}[2J\n\"b\"".to_owned(),
             veiled: false,
+            peer: Standing::Known,
             said_in: None,
             position: 7,
             sent_ms: 1_700_000_000_123,
@@ -282,7 +310,7 @@ mod tests {
         let expected = json!({
             "event": "message", "id": "AQEBAQEBAQEBAQEBAQEBAQ", "conversation": "dm",
             "from": "alice", "to": "bob", "text": "a\u{1b}[2J\n\"b\"", "seq": 7,
-            "sent_at": "2023-11-14T22:13:20.123Z", "verified": true,
+            "sent_at": "2023-11-14T22:13:20.123Z", "verified": true, "peer_verified": false,
         });
         assert_eq!(objects, [expected]);
         let text = objects[0].to_string();

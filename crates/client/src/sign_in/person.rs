@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use chat_protocol::code;
-use chat_protocol::handshake::PasswordKeys;
+use chat_protocol::handshake::{PasswordKeys, Purpose};
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::DeviceKeys;
+use chat_protocol::name::UserName;
 
 use super::{Door, HomeAccount, OpenHome, StartError, Started, aside, first_contact, up_to_date};
 use crate::client::ClientOptions;
 use crate::clock::now_ms;
 use crate::config::Password;
 use crate::config::strength::{self, WeakPassword, offered};
-use crate::connection::{ConnectError, Session};
+use crate::connection::{ConnectError, Connector, Session};
 use crate::home::device::key_sizes;
 use crate::home::vault::{FIRST_NUMBER, HubVault, VaultError};
 use crate::home::{self, HomeFolder, KeyFile, OwnDevice, Vault};
@@ -56,6 +57,20 @@ pub(super) async fn sign_in(
         Some(key_file) => Box::pin(person.with_home(key_file)).await,
         None => Box::pin(person.without_home()).await,
     }
+}
+
+/// Asks for the password of this account and opens its key file with it; an account without one needs
+/// none.
+pub async fn check_password(
+    connector: Arc<Connector>,
+    user: &UserName,
+    account: &HomeAccount,
+) -> Result<(), StartError> {
+    let server = connector.server().await?;
+    let folder = HomeFolder::new(&account.root, &server, user);
+    let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
+    let door = Door { connector, user: user.clone(), purpose: Purpose::Task };
+    Person { door, account, server, folder }.unlock(key_file).await.map(drop)
 }
 
 impl Person<'_> {
@@ -141,8 +156,8 @@ impl Person<'_> {
         let is_new = known.is_none();
         let device = match known {
             Some(device) => {
-                let rb = self.account.rb;
-                up_to_date(device, &self.door.user, rb)?
+                let revoked = home::revocations(&store, &self.door.user)?;
+                up_to_date(device, &self.door.user, (self.account.rb, &revoked))?
             }
             None => self.new_device(&vault).await?,
         };

@@ -2,7 +2,7 @@
 
 use super::{
     Completion, FeedCommand, FileCommand, RoomCommand, SlashCommand, SlashRow, feeds, files,
-    first_word, history, parse_help, parse_run, parse_veil, rooms,
+    first_word, history, identity, parse_help, parse_run, parse_veil, rooms,
 };
 use crate::input;
 
@@ -356,6 +356,51 @@ pub static TABLE: &[SlashRow] = &[
             let user = if name.is_empty() { None } else { Some(input::user(name)?) };
             row.alone(surplus, SlashCommand::Fingerprint { user })
         },
+    },
+    SlashRow {
+        name: "verify",
+        aliases: &[],
+        usage: "/verify USER [WORDS]",
+        description: "compare keys: twelve words, the same on both screens; or --digits",
+        example: "/verify bob",
+        completion: Completion::Users,
+        parse: identity::verify,
+    },
+    SlashRow {
+        name: "trust",
+        aliases: &[],
+        usage: "/trust USER [WORDS]",
+        description: "take another key for USER than the known one, after comparing its words",
+        example: "/trust bob",
+        completion: Completion::Users,
+        parse: identity::trust,
+    },
+    SlashRow {
+        name: "distrust",
+        aliases: &[],
+        usage: "/distrust USER [WORDS]",
+        description: "keep the known key of USER and refuse the other one from now on",
+        example: "/distrust bob",
+        completion: Completion::Users,
+        parse: identity::distrust,
+    },
+    SlashRow {
+        name: "devices",
+        aliases: &[],
+        usage: "/devices [USER|revoke N]",
+        description: "show devices, mine or USER's; or shut one of mine out, after the password",
+        example: "/devices revoke 2",
+        completion: Completion::Users,
+        parse: identity::devices,
+    },
+    SlashRow {
+        name: "key",
+        aliases: &[],
+        usage: "/key rotate",
+        description: "give this device a new signing and encryption key",
+        example: "/key rotate",
+        completion: Completion::Nothing,
+        parse: identity::key,
     },
     SlashRow {
         name: "status",

@@ -310,6 +310,7 @@ impl Endpoint {
             cid: header.cid.clone(),
             tag: header.t,
             from: header.from.clone(),
+            peer: self.standing(&header.from),
             text,
             veiled,
             said_in,

@@ -19,6 +19,7 @@ use super::refusal;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Event, MemberChange};
 use crate::limits::ORDER_FUTILE_MAX;
+use crate::trust::untrusted;
 use crate::views::KeptLink;
 
 /// What somebody can do in a room.
@@ -342,10 +343,7 @@ impl Endpoint {
             if ik.is_none() || (is_outside && self.people.devices(who).next().is_none()) {
                 return Some((code::NO_SUCH_USER, format!("nobody is called {who}; try /users")));
             }
-            (is_outside && !self.is_trusted(who)).then(|| {
-                let reason = format!("the key of {who} has changed; check it with them first");
-                (code::UNTRUSTED, reason)
-            })
+            (is_outside && !self.is_trusted(who)).then(|| (code::UNTRUSTED, untrusted(who)))
         })
     }
 

@@ -13,6 +13,8 @@ mod grants;
 #[cfg(test)]
 mod healing;
 mod hub;
+#[cfg(test)]
+mod identity;
 mod lies;
 #[cfg(test)]
 mod offers;
@@ -253,27 +255,6 @@ fn a_frame_with_one_bit_flipped_is_not_shown_and_its_sender_is_told() {
     hub.run();
     let told = |event: &Event| matches!(event, Event::Delivered { readable: false, .. });
     assert_eq!(hub.count(0, told), 1);
-}
-
-#[test]
-fn an_offered_identity_other_than_the_pinned_one_is_an_alarm_and_stops_messages() {
-    let mut hub = TestHub::with(&["alice", "bob"]);
-    let now = hub.now;
-    hub.peers[0].endpoint.tell_user(now, &name("bob"), "first").unwrap();
-    hub.run();
-    hub.swap_identity("bob");
-    let cid = chat_protocol::name::ConversationId::direct(&name("alice"), &name("bob")).unwrap();
-    hub.peers[0].endpoint.refresh(&cid);
-    hub.run();
-    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::KeyChanged, .. });
-    assert_eq!(hub.count(0, alarm), 1);
-    let now = hub.now;
-    hub.peers[0].endpoint.tell_user(now, &name("bob"), "secret").unwrap();
-    hub.run();
-    let refused =
-        |event: &Event| matches!(event, Event::Refused { code, .. } if code == code::UNTRUSTED);
-    assert_eq!(hub.count(0, refused), 1);
-    assert_eq!(hub.texts(1), ["alice: first"]);
 }
 
 #[test]

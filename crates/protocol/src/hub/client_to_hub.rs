@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::b64::{self, B64Vec};
 use crate::file::catalogue::{Offer, Query};
 use crate::id::MessageId;
+use crate::keys::Held;
 use crate::name::{ConversationId, RoomName, UserName};
 
 /// From a client to the hub.
@@ -29,8 +30,8 @@ pub enum ClientToHub {
     Bundles {
         /// Request id.
         id: MessageId,
-        /// Name, and the version already held; 0 for none.
-        known: BTreeMap<UserName, u32>,
+        /// Name, and what is held of it.
+        known: BTreeMap<UserName, Held>,
     },
     /// Asks for links of a membership chain.
     Members {

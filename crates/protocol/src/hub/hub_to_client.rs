@@ -83,12 +83,10 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// All bundles of one person: the newest of each device.
+/// All bundles of one person, those of the past first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersonBundles {
-    /// Grows with every new bundle of this person.
-    pub version: u32,
     /// The bundles as signed.
     pub bundles: Vec<B64Vec>,
 }
@@ -184,11 +182,14 @@ pub enum HubToClient {
     Bundles {
         /// The request.
         id: MessageId,
-        /// Those whose version is newer than the one held.
+        /// Those of whom something else is held than the newest bundles of all live devices.
         people: BTreeMap<UserName, PersonBundles>,
         /// Names nobody has.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unknown: Vec<UserName>,
+        /// Not everybody did fit: who is in neither list is to be asked for again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
     /// Answers `MEMBERS`.
     Members {

@@ -139,6 +139,7 @@ pub struct Bundle {
     digest: Digest,
     identity: KeyId,
     bytes: Bytes,
+    bytes_digest: Digest,
 }
 
 impl Bundle {
@@ -163,7 +164,8 @@ impl Bundle {
             WrapKey::from_spki(&key.spki)?;
         }
         let digest = Digest(sha256(frame.header()));
-        Ok(Self { identity: key_id(&header.ik), digest, bytes: frame.bytes().clone(), header })
+        let (bytes, bytes_digest) = (frame.bytes().clone(), Digest(sha256(frame.bytes())));
+        Ok(Self { identity: key_id(&header.ik), digest, bytes, bytes_digest, header })
     }
 
     /// Whether this bundle may replace `stored`, one of the same device (rule R14).
@@ -194,6 +196,11 @@ impl Bundle {
     /// SHA-256 of the bundle's JSON: what the next one names as `prev`.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// SHA-256 of the bundle as it travels: what names it where bundles are compared (rule R37).
+    pub fn bytes_digest(&self) -> Digest {
+        self.bytes_digest
     }
 
     /// The bundle as it travels.

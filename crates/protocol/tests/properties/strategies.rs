@@ -11,6 +11,7 @@ use chat_protocol::hub::{
     ClientToHub, EpochHead, Head, HubStage, HubToClient, Log, Person, PersonBundles,
 };
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
+use chat_protocol::keys::Held;
 use chat_protocol::limits::{INTEGER_MAX, KEYREQ_COUNTERS_MAX};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
@@ -262,7 +263,7 @@ pub(crate) fn client_to_hub() -> impl Strategy<Value = ClientToHub> {
             body,
             sig
         }),
-        (message_id(), btree_map(user(), any::<u32>(), 0..5))
+        (message_id(), btree_map(user(), option::of(digest()).prop_map(Held), 0..5))
             .prop_map(|(id, known)| ClientToHub::Bundles { id, known }),
         (message_id(), conversation(), any::<u32>())
             .prop_map(|(id, cid, from)| ClientToHub::Members { id, cid, from }),
@@ -288,8 +289,7 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         online,
         agent,
     });
-    let bundles =
-        (any::<u32>(), blobs()).prop_map(|(version, bundles)| PersonBundles { version, bundles });
+    let bundles = blobs().prop_map(|bundles| PersonBundles { bundles });
     prop_oneof![
         (any::<u8>(), digest(), key_id(), bytes())
             .prop_map(|(v, sid, srv, bundle)| HubToClient::Hello { v, sid, srv, bundle }),
@@ -308,8 +308,13 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         (vec(user(), 0..3), vec(user(), 0..3))
             .prop_map(|(joined, left)| HubToClient::Presence { joined, left }),
         vec(head(), 0..3).prop_map(|heads| HubToClient::Heads { heads }),
-        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3))
-            .prop_map(|(id, people, unknown)| HubToClient::Bundles { id, people, unknown }),
+        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3), any::<bool>())
+            .prop_map(|(id, people, unknown, more)| HubToClient::Bundles {
+                id,
+                people,
+                unknown,
+                more
+            }),
         (message_id(), conversation(), blobs(), any::<bool>())
             .prop_map(|(id, cid, links, more)| HubToClient::Members { id, cid, links, more }),
         (message_id(), vec(person, 0..3), any::<bool>())

@@ -10,7 +10,7 @@ use chat_protocol::{
     handshake::Counter,
     hub::{EpochHead, Head, Log},
     id::{Digest, KeyId, Nonce16},
-    keys::{Bundle, BundleError},
+    keys::{Bundle, BundleError, DeviceMark, Held},
     name::{ConversationId, RoomName, UserName},
 };
 
@@ -32,6 +32,8 @@ pub struct Device {
     pub digest: Digest,
     /// See `digest`.
     pub seq: u32,
+    /// Whether it is live, and what its newest bundle is compared by.
+    pub mark: DeviceMark,
     /// Its newest signing key.
     pub sk: KeyId,
     /// Its newest encryption key.
@@ -53,8 +55,6 @@ pub struct Account {
     pub name: UserName,
     /// Its identity key.
     pub identity: KeyId,
-    /// Grows with each bundle.
-    pub version: u32,
     /// Its devices.
     pub devices: Vec<Device>,
     /// Keys that count no more.
@@ -91,6 +91,12 @@ impl Account {
         self.devices.iter().filter(|device| !self.is_revoked(&device.sk))
     }
 
+    /// The newest bundles of its live devices, as clients compare them (rule R37).
+    pub fn held(&self, now_ms: u64) -> Held {
+        let marks = self.devices.iter().map(|device| device.mark);
+        Held::of_live(now_ms, marks, |sk| self.is_revoked(sk))
+    }
+
     /// Whether a device of it accepts commands.
     pub fn is_agent(&self) -> bool {
         self.live_devices().any(|device| device.is_agent)
@@ -100,12 +106,15 @@ impl Account {
     fn take_bundle(&mut self, id: DeviceId, bundle: &Bundle, since_ms: u64) {
         let header = bundle.header();
         self.revoked.extend(header.rev.iter().copied());
-        let Some(line) = bundle.member_line() else { return };
+        let (Some(line), Some(mark)) = (bundle.member_line(), DeviceMark::of(bundle)) else {
+            return;
+        };
         let device = Device {
             id,
             dev: header.dev,
             digest: bundle.digest(),
             seq: header.seq,
+            mark,
             sk: line.sk,
             ek: line.ek,
             is_agent: header.rb.is_some(),
@@ -133,7 +142,6 @@ impl Router {
             id: row.id,
             name: row.name.clone(),
             identity: row.identity,
-            version: row.version,
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
@@ -216,7 +224,6 @@ impl Router {
             id,
             name: new.name,
             identity: new.bundle.identity(),
-            version: 1,
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
@@ -237,7 +244,6 @@ impl Router {
         let Some(account) = self.accounts.get_mut(&new.account) else { return Effects::default() };
         let revoked_before = account.revoked.len();
         account.take_bundle(device, &new.bundle, now_ms);
-        account.version = account.version.saturating_add(1);
         let has_revoked = account.revoked.len() > revoked_before;
         let wanted: Vec<_> = account.live_devices().map(|device| (device.sk, device.ek)).collect();
         for cid in &account.conversations {

@@ -1,8 +1,8 @@
-//! Questions that the state answers: who is there, and whose bundles are newer.
+//! Questions that the state answers: who is there, and whose bundles somebody lacks.
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use chat_protocol::{hub::Person, name::UserName};
+use chat_protocol::{hub::Person, keys::Held, name::UserName};
 
 use super::Router;
 use crate::{limits::WHO_PAGE_MAX, store::AccountId};
@@ -19,8 +19,8 @@ pub struct WhoPage {
 /// Whose bundles are to be read.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// Name, account and version of those with newer bundles.
-    pub people: Vec<(UserName, AccountId, u32)>,
+    /// Name and account of those of whom something else is held.
+    pub people: Vec<(UserName, AccountId)>,
     /// Names nobody has.
     pub unknown: Vec<UserName>,
 }
@@ -45,13 +45,13 @@ impl Router {
     }
 
     /// Sorts the names of a BUNDLES request.
-    pub fn wanted(&self, known: &BTreeMap<UserName, u32>) -> Wanted {
+    pub fn wanted(&self, now_ms: u64, known: &BTreeMap<UserName, Held>) -> Wanted {
         let mut wanted = Wanted::default();
-        for (name, version) in known {
+        for (name, held) in known {
             match self.account_of(name) {
                 None => wanted.unknown.push(name.clone()),
-                Some(account) if account.version > *version => {
-                    wanted.people.push((name.clone(), account.id, account.version));
+                Some(account) if account.held(now_ms) != *held => {
+                    wanted.people.push((name.clone(), account.id));
                 }
                 Some(_) => {}
             }

@@ -49,8 +49,6 @@ pub struct AccountRow {
     pub name: UserName,
     /// Its identity key.
     pub identity: KeyId,
-    /// How many bundles it has published.
-    pub version: u32,
     /// Argon2 string of the login secret.
     pub password: Option<String>,
     /// Its devices.

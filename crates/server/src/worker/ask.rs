@@ -44,7 +44,7 @@ impl<S: Store> Worker<S> {
                 self.tell(peer, &answer);
             }
             ClientToHub::Bundles { id, known } => {
-                let wanted = self.router.wanted(known);
+                let wanted = self.router.wanted((self.clock)(), known);
                 let (reads, id) = (self.reads.clone(), *id);
                 self.read_for(peer, id, async move { bundles(&reads, id, wanted).await });
             }
@@ -160,21 +160,22 @@ async fn bundles(
     mut wanted: Wanted,
 ) -> Result<HubToClient, ReadError> {
     wanted.people.truncate(PAGE_ITEMS_MAX);
-    let accounts = wanted.people.iter().map(|(_, account, _)| *account).collect();
+    let accounts = wanted.people.iter().map(|(_, account)| *account).collect();
     let found = reads.bundles(accounts).await?;
     let mut people = BTreeMap::<UserName, PersonBundles>::new();
     let mut room = TEXT_BYTES_MAX.saturating_sub(PAGE_OVERHEAD_BYTES);
-    for ((name, _, version), (_, bundles)) in wanted.people.into_iter().zip(found) {
+    let mut more = false;
+    for ((name, _), (_, bundles)) in wanted.people.into_iter().zip(found) {
         let bytes: usize = bundles.iter().map(|bundle| bundle.len().div_ceil(3) * 4 + 3).sum();
-        // Who does not fit is asked for again: their version stays newer than the one held.
         if bytes > room && !people.is_empty() {
+            more = true;
             continue;
         }
         room = room.saturating_sub(bytes);
         let bundles = bundles.into_iter().map(B64Vec).collect();
-        people.insert(name, PersonBundles { version, bundles });
+        people.insert(name, PersonBundles { bundles });
     }
-    Ok(HubToClient::Bundles { id, people, unknown: wanted.unknown })
+    Ok(HubToClient::Bundles { id, people, unknown: wanted.unknown, more })
 }
 
 async fn links(

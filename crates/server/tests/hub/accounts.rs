@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use chat_protocol::{
+    b64::B64Vec,
     crypto::random,
     handshake::{AuthBody, Credentials, Mode, Purpose},
     hub::{self, ClientToHub, HubToClient},
     id::Nonce16,
-    keys::BundleOptions,
+    keys::{Bundle, BundleOptions, DeviceMark, Held},
     vault::keep,
 };
 use futures_util::SinkExt;
@@ -201,13 +202,21 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
         until_gone(&mut watcher, "alice").await;
     }
     let id = new_id();
-    watcher
-        .send_text(&ClientToHub::Bundles { id, known: [(name("alice"), 1), (name("x"), 0)].into() })
-        .await;
+    let known = [(name("alice"), Held::default()), (name("x"), Held::default())].into();
+    watcher.send_text(&ClientToHub::Bundles { id, known }).await;
     let HubToClient::Bundles { people, unknown, .. } = watcher.answer().await else { panic!() };
     let alice = &people[&name("alice")];
-    assert_eq!((alice.version, alice.bundles.len()), (2, 2));
+    assert_eq!(alice.bundles.len(), 2);
     assert_eq!(unknown, [name("x")]);
+    let bundles = alice.bundles.iter().map(|B64Vec(bytes)| Bundle::verify(bytes.clone().into()));
+    let marks: Vec<_> = bundles.map(|bundle| DeviceMark::of(&bundle.unwrap()).unwrap()).collect();
+    let held = Held::of_live(0, marks, |_| false);
+    let known = [(name("alice"), held)].into();
+    watcher.send_text(&ClientToHub::Bundles { id: new_id(), known }).await;
+    let HubToClient::Bundles { people, unknown, more, .. } = watcher.answer().await else {
+        panic!()
+    };
+    assert!(people.is_empty() && unknown.is_empty() && !more, "the same is held");
     server.stop().await.unwrap();
 }
 

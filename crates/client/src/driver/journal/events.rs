@@ -61,6 +61,11 @@ impl Journal {
                 reason: Some(reason.as_str().into()),
                 ..self.line("server.complaint")
             },
+            Event::NewDevice { user } => Operation {
+                level: Level::Warn,
+                peer: Some(user.as_str().into()),
+                ..self.line("device.new")
+            },
             Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
             Event::Shared { .. }
             | Event::Found { .. }

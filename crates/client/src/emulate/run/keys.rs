@@ -91,7 +91,8 @@ fn of_pair(path: &Path, bits: u32, names: &[UserName]) -> Result<Vec<OwnDevice>,
             let bundle = keys.publish(name, dev, previous.as_ref(), now_ms(), options);
             let bundle = Arc::new(bundle.map_err(StartError::from)?);
             bundles.insert(name.to_string(), B64Vec(bundle.bytes().to_vec()));
-            Ok(OwnDevice { dev, keys: Arc::clone(&keys), bundle, published: false })
+            let (keys, forced) = (Arc::clone(&keys), Vec::new());
+            Ok(OwnDevice { dev, keys, bundle, published: false, forced })
         })
         .collect::<Result<_, Failure>>()?;
     let file = PairFile {

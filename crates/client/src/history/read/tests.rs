@@ -47,6 +47,7 @@ fn received(number: u64, from: &str, text: &str) -> Event {
         sent_ms: 1_700_000_000_000 + number,
         hub_ms: 0,
         veiled: false,
+        peer: chat_endpoint::Standing::Known,
         said_in: None,
         healed_by: None,
         granted_by: None,

@@ -32,6 +32,10 @@ use super::{Entry, TestHub, lobby, name};
 /// What the hub does wrong, and how often.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
+    /// Every question for bundles is answered with all there are, whatever is held.
+    pub(crate) tells_all: bool,
+    /// So many people fit in an answer to a question for bundles; nothing for all.
+    pub(crate) people_in_page: Option<usize>,
     /// So many of the next messages are answered as stored and delivered to nobody.
     pub(crate) lose: usize,
     /// So many of the next messages are refused for good.
@@ -292,6 +296,16 @@ impl TestHub {
     pub(crate) fn replace_people(&mut self, text: &str) {
         self.people.remove(&name(text));
         self.swap_identity(text);
+    }
+
+    /// What is offered for a name.
+    pub(crate) fn offered(&self, text: &str) -> Vec<Bundle> {
+        self.people[&name(text)].clone()
+    }
+
+    /// Offers these bundles for a name from now on.
+    pub(crate) fn offer(&mut self, text: &str, bundles: Vec<Bundle>) {
+        self.people.insert(name(text), bundles);
     }
 
     /// Offers what one user has published for another name too.

@@ -15,7 +15,8 @@ use chat_protocol::header::{Header, MemberOperation, MessageHeader, ReceiptHeade
 use chat_protocol::hub::{
     self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
 };
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::keys::{Bundle, DeviceMark, Held};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::ConversationId;
@@ -29,6 +30,19 @@ pub(super) fn take_one(left: &mut usize) -> bool {
     let due = *left > 0;
     *left = left.saturating_sub(1);
     due
+}
+
+/// What somebody holds who has all of these bundles.
+fn held_of(now: u64, bundles: &[Bundle]) -> Held {
+    let mut newest = BTreeMap::new();
+    for bundle in bundles {
+        let known = newest.entry(bundle.header().dev).or_insert(bundle);
+        if known.header().seq <= bundle.header().seq {
+            *known = bundle;
+        }
+    }
+    let revoked = |sk: &KeyId| newest.values().any(|bundle| bundle.header().rev.contains(sk));
+    Held::of_live(now, newest.values().filter_map(|bundle| DeviceMark::of(bundle)), revoked)
 }
 
 impl TestHub {
@@ -52,20 +66,23 @@ impl TestHub {
             ClientToHub::Bundles { id, known } => {
                 let mut people = BTreeMap::new();
                 let mut unknown = Vec::new();
-                for (user, version) in known {
+                let mut more = false;
+                for (user, held) in known {
                     let Some(bundles) = self.people.get(&user) else {
                         unknown.push(user);
                         continue;
                     };
-                    let held = usize::try_from(version).unwrap();
-                    let newer: Vec<_> =
-                        bundles[held..].iter().map(|b| B64Vec(b.bytes().to_vec())).collect();
-                    if !newer.is_empty() {
-                        let version = u32::try_from(bundles.len()).unwrap();
-                        people.insert(user, PersonBundles { version, bundles: newer });
+                    if held == held_of(self.now, bundles) && !self.faults.tells_all {
+                        continue;
                     }
+                    more = people.len() == self.faults.people_in_page.unwrap_or(usize::MAX);
+                    if more {
+                        break;
+                    }
+                    let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec())).collect();
+                    people.insert(user, PersonBundles { bundles });
                 }
-                let answer = HubToClient::Bundles { id, people, unknown };
+                let answer = HubToClient::Bundles { id, people, unknown, more };
                 if self.faults.hold_bundles {
                     self.held_bundles.push((index, answer));
                 } else {
@@ -109,7 +126,7 @@ impl TestHub {
             return;
         }
         for B64Vec(bytes) in bundles {
-            let bundle = chat_protocol::keys::Bundle::verify(bytes.into()).unwrap();
+            let bundle = Bundle::verify(bytes.into()).unwrap();
             let known = self.people.entry(bundle.header().u.clone()).or_default();
             if known.iter().all(|other| other.digest() != bundle.digest()) {
                 known.push(bundle);

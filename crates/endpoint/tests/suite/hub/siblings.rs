@@ -16,6 +16,15 @@ use chat_testkit::keys::second_device;
 use super::{Peer, TestHub};
 
 impl TestHub {
+    /// Tells everybody that a person has published keys.
+    pub(crate) fn tell_of_keys(&mut self, text: &str) {
+        for other in 0..self.peers.len() {
+            if self.peers[other].connected {
+                self.answer(other, &HubToClient::Keys { users: vec![super::name(text)] });
+            }
+        }
+    }
+
     /// A device signs in with a new encryption key, and everybody is told.
     pub(crate) fn renew(&mut self, index: usize) {
         self.disconnect(index);

@@ -35,7 +35,7 @@ const WRITER_CACHE_KIB: i64 = 6 * 1024;
 const SCHEMA: &str = "
 CREATE TABLE accounts (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE,
-  identity BLOB NOT NULL, version INTEGER NOT NULL, password TEXT, vault BLOB) STRICT;
+  identity BLOB NOT NULL, password TEXT, vault BLOB) STRICT;
 CREATE TABLE devices (
   id INTEGER PRIMARY KEY, account INTEGER NOT NULL, dev BLOB NOT NULL, start INTEGER NOT NULL,
   bundle BLOB NOT NULL, UNIQUE (account, dev)) STRICT;
@@ -116,6 +116,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
         _ => return Err(OpenError::Version { file: name, found, known: SCHEMA_VERSION }),
     }
     connection.execute_batch(TOPICS).map_err(failed)?;
+    drop_bundle_count(&connection).map_err(failed)?;
     copies::make(&connection).map_err(failed)?;
     offers::prepare(&connection).map_err(failed)?;
     Ok(connection)
@@ -165,6 +166,16 @@ fn add_retention(connection: &Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(RETENTION)?;
     transaction.pragma_update(None, "user_version", 3)?;
     transaction.commit()
+}
+
+/// Takes a column away that counted an account's bundles: clients compare what they hold.
+fn drop_bundle_count(connection: &Connection) -> rusqlite::Result<()> {
+    let counted = "SELECT count(*) FROM pragma_table_info('accounts') WHERE name = 'version'";
+    let columns: i64 = connection.query_row(counted, [], |row| row.get(0))?;
+    if columns > 0 {
+        connection.execute_batch("ALTER TABLE accounts DROP COLUMN version")?;
+    }
+    Ok(())
 }
 
 /// Opens a connection that only reads.
@@ -256,16 +267,16 @@ pub(super) fn account(
     connection: &Connection,
     id: AccountId,
 ) -> Result<Option<AccountRow>, Problem> {
-    let mut select = connection
-        .prepare_cached("SELECT name, identity, version, password FROM accounts WHERE id = ?1")?;
+    let mut select =
+        connection.prepare_cached("SELECT name, identity, password FROM accounts WHERE id = ?1")?;
     let row = select
         .query_row([id.0], |row| {
             let name: String = row.get(0)?;
             let identity: [u8; 16] = row.get(1)?;
-            Ok((name, KeyId(identity), small(row.get(2)?), row.get(3)?))
+            Ok((name, KeyId(identity), row.get(2)?))
         })
         .optional()?;
-    let Some((name, identity, version, password)) = row else { return Ok(None) };
+    let Some((name, identity, password)) = row else { return Ok(None) };
     let mut select = connection
         .prepare_cached("SELECT id, dev, bundle FROM devices WHERE account = ?1 ORDER BY id")?;
     let devices = select.query_map([id.0], |row| {
@@ -278,7 +289,7 @@ pub(super) fn account(
     })?;
     let devices = devices.collect::<Result<_, _>>()?;
     let name = intact("name", UserName::new(&name))?;
-    Ok(Some(AccountRow { id, name, identity, version, password, devices }))
+    Ok(Some(AccountRow { id, name, identity, password, devices }))
 }
 
 fn conversation(

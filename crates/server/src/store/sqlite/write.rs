@@ -121,8 +121,8 @@ impl Change<'_> {
 
     fn account(&mut self, new: &NewAccount) -> Outcome {
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO accounts (name, folded, identity, version, password, vault) \
-             VALUES (?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT (folded) DO NOTHING",
+            "INSERT INTO accounts (name, folded, identity, password, vault) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (folded) DO NOTHING",
         )?;
         let identity = new.bundle.identity();
         let values = params![
@@ -176,10 +176,6 @@ impl Change<'_> {
                 device
             }
         };
-        let mut update = self
-            .connection
-            .prepare_cached("UPDATE accounts SET version = version + 1 WHERE id = ?1")?;
-        update.execute([new.account.0])?;
         Ok(Ok(Stored::Device(device)))
     }
 

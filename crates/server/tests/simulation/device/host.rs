@@ -150,6 +150,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Started { .. }
         | Event::Output { .. }
         | Event::Presence { .. }
+        | Event::NewDevice { .. }
         | Event::People { .. }
         | Event::Refreshed { .. }
         | Event::Subscriptions { .. }

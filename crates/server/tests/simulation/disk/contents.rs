@@ -113,7 +113,6 @@ impl Contents {
                     id,
                     name: new.name.clone(),
                     identity: new.bundle.identity(),
-                    version: 1,
                     password: new.password.clone(),
                     devices: vec![row],
                 };
@@ -123,7 +122,6 @@ impl Contents {
             }
             (Proposal::Bundle(new), Stored::Device(device)) => {
                 let account = self.accounts.get_mut(&new.account).expect("an account");
-                account.version += 1;
                 let bundle = new.bundle.bytes().clone();
                 let known = account.devices.iter_mut().find(|row| row.id == device);
                 if let Some(row) = known {

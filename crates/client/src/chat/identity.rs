@@ -1,0 +1,156 @@
+//! `/verify`, `/trust`, `/distrust`, `/devices` and `/key`.
+
+use std::sync::Arc;
+
+use chat_protocol::name::{ConversationId, UserName};
+use serde_json::json;
+
+use super::{Said, Talk};
+use crate::home::KeyChange;
+use crate::identity::{self, Kind, Question};
+use crate::show::{self, Detail};
+use crate::sign_in::{TerminalPrompt, check_password};
+use crate::slash::IdentityCommand;
+use crate::start;
+
+/// What waits for the newest keys of a person.
+#[derive(Debug)]
+pub(super) struct Looking {
+    cid: ConversationId,
+    command: IdentityCommand,
+}
+
+impl Talk {
+    /// Does what was asked for about keys and devices; keys of others are fetched first.
+    pub(super) async fn about_identity(&mut self, command: IdentityCommand) -> Said {
+        let whom = match &command {
+            IdentityCommand::Decide { user, .. }
+            | IdentityCommand::Devices { user: Some(user) } => Some(user),
+            _ => None,
+        };
+        let cid = whom.and_then(|user| ConversationId::direct(&self.lines.me, user).ok());
+        match cid {
+            Some(cid) if self.is_online => {
+                self.client.refresh(&cid).await;
+                self.looking.push(Looking { cid, command });
+                Said::default()
+            }
+            _ => self.now_about_identity(command).await,
+        }
+    }
+
+    /// Goes on with what waited for these keys.
+    pub(super) async fn looked_up(&mut self, cid: &ConversationId) -> Vec<String> {
+        let (now, later) =
+            std::mem::take(&mut self.looking).into_iter().partition(|looking| looking.cid == *cid);
+        self.looking = later;
+        let mut lines = Vec::new();
+        for Looking { command, .. } in now {
+            lines.extend(self.now_about_identity(command).await.lines);
+        }
+        lines
+    }
+
+    async fn now_about_identity(&mut self, command: IdentityCommand) -> Said {
+        match command {
+            IdentityCommand::Decide { kind, user, words, digits } => {
+                self.decide((kind, user, digits), words).await
+            }
+            IdentityCommand::Devices { user } => {
+                let user = user.unwrap_or_else(|| self.lines.me.clone());
+                self.devices(&user).await
+            }
+            IdentityCommand::Revoke { number } => self.revoke(number).await,
+            IdentityCommand::Rotate => match self.client.renew(KeyChange::Rotated).await {
+                Ok(()) => {
+                    let done = "· this device has new keys; the next messages use them";
+                    self.say(done, &json!({"event": "key", "state": "rotated"}))
+                }
+                Err(error) => self.error(&error.to_string()),
+            },
+        }
+    }
+
+    /// Shows what is to be compared, and takes the words if they came with the command. A person at a
+    /// terminal answers with the next line.
+    async fn decide(&mut self, what: (Kind, UserName, bool), words: Option<String>) -> Said {
+        let question = match Question::look_up(&self.client, &self.lines.me, what).await {
+            Ok(question) => question,
+            Err(error) => return self.error(&error.to_string()),
+        };
+        let text = show::identity::question(&self.lines.me, &question);
+        let object = show::identity::question_object(&self.lines.me, &question);
+        let mut said = self.say(&text, &object);
+        if let Some(words) = words {
+            said.lines.extend(self.answer_question(&question, &words).await.lines);
+        } else if self.lines.detail == Detail::Brief {
+            let ask = question.kind.prompt(&question.user);
+            said.lines.push(format!("{ask}\n  (the next line is the answer; Enter leaves it)"));
+            self.question = Some(question);
+        }
+        said
+    }
+
+    /// What was typed is the answer to what was asked: it goes nowhere else.
+    pub(super) async fn answer_question(&self, question: &Question, answer: &str) -> Said {
+        if answer.trim().is_empty() {
+            return Said::line("· nothing is changed");
+        }
+        match question.answer(&self.client, answer).await {
+            Ok(done) => {
+                let (state, user) = (question.kind.verb(), &question.user);
+                let object = json!({"event": "decided", "user": user, "decision": state});
+                self.say(&format!("· {done}"), &object)
+            }
+            Err(error) => self.error(&error.to_string()),
+        }
+    }
+
+    async fn devices(&self, user: &UserName) -> Said {
+        let devices = self.client.known_devices(user).await;
+        if devices.is_empty() {
+            return self.error(&format!("no device of {user} is known yet"));
+        }
+        let lines = devices.iter().enumerate().map(|(at, device)| {
+            if self.is_json {
+                show::identity::device_object(user, at + 1, device).to_string()
+            } else {
+                show::identity::device(&self.lines, at + 1, device)
+            }
+        });
+        Said { lines: lines.collect(), ..Said::default() }
+    }
+
+    /// Whoever sits down at an unlocked screen must not shut the owner's other devices out.
+    async fn revoke(&self, number: usize) -> Said {
+        let Some(desk) = self.desk.as_ref().filter(|_| TerminalPrompt::is_possible()) else {
+            return self.error(
+                "a password is typed at a terminal; in a script: chat-client devices revoke N",
+            );
+        };
+        let account = start::account(&desk.common, None);
+        let account = crate::sign_in::HomeAccount { password: None, ..account };
+        let connector = Arc::clone(&desk.connector);
+        if let Err(error) = check_password(connector, &self.lines.me, &account).await {
+            return self.error(&error.to_string());
+        }
+        match identity::revoke(&self.client, &self.lines.me, number).await {
+            Ok(device) => self.say(
+                &format!("· device {number} ({}) is revoked", device.words),
+                &json!({"event": "revoked", "number": number, "key": device.sk}),
+            ),
+            Err(error) => self.error(&error.to_string()),
+        }
+    }
+
+    /// Lines for people whose keys wait for a decision.
+    pub(super) async fn undecided(&self) -> Vec<String> {
+        let line = |user: &UserName| {
+            if self.is_json {
+                return json!({"event": "key_in_question", "user": user}).to_string();
+            }
+            show::identity::undecided(user)
+        };
+        self.client.undecided().await.iter().map(line).collect()
+    }
+}

@@ -1,0 +1,135 @@
+//! The commands about keys and devices.
+
+use chat_protocol::name::{SERVER, UserName};
+use clap::Subcommand;
+
+use super::{ConfigError, user};
+use crate::identity::Kind;
+
+/// The commands about keys and devices, as clap reads them.
+#[derive(Debug, Subcommand)]
+pub enum IdentityVerb {
+    /// Compare keys with somebody: twelve words, the same on both screens. Without a name, with
+    /// `server` or with a bare `--server`: the words of the server's key and its certificate, as it
+    /// says them at its start
+    Verify {
+        /// With whom
+        #[arg(default_value = SERVER)]
+        name: String,
+        /// The six words that they read, or `yes`; asked for at a terminal
+        words: Vec<String>,
+        /// Show digits, too
+        #[arg(long)]
+        digits: bool,
+    },
+    /// Take another key for somebody than the known one, after comparing its words
+    Trust {
+        /// Whose key
+        name: String,
+        /// The six words of the other key; asked for at a terminal
+        #[arg(long)]
+        words: Option<String>,
+    },
+    /// Keep the known key of somebody and refuse the other one from now on
+    Distrust {
+        /// Whose key
+        name: String,
+        /// The six words of the other key; asked for at a terminal
+        #[arg(long)]
+        words: Option<String>,
+    },
+    /// Show devices, or shut one of mine out
+    #[command(args_conflicts_with_subcommands = true)]
+    Devices {
+        /// Whose; mine if absent
+        name: Option<String>,
+        /// What to do
+        #[command(subcommand)]
+        action: Option<DevicesVerb>,
+    },
+    /// The keys of this device
+    Key {
+        /// What to do
+        #[command(subcommand)]
+        action: KeyVerb,
+    },
+}
+
+/// What to do about devices.
+#[derive(Debug, Subcommand)]
+pub enum DevicesVerb {
+    /// Shut a device of mine out: it reads and says nothing any more
+    Revoke {
+        /// Its number in the list
+        number: usize,
+    },
+}
+
+/// What to do about the keys of this device.
+#[derive(Debug, Subcommand)]
+pub enum KeyVerb {
+    /// Replace the signing and the encryption key
+    Rotate,
+}
+
+/// What is done about keys and devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityMode {
+    /// Decide about somebody's key.
+    Decide {
+        /// What.
+        kind: Kind,
+        /// Whose.
+        user: UserName,
+        /// The words, or `yes`; `None` means ask.
+        words: Option<String>,
+        /// Show digits, too.
+        digits: bool,
+    },
+    /// Show devices.
+    Devices {
+        /// Whose; mine when absent.
+        user: Option<UserName>,
+    },
+    /// Shut a device of mine out.
+    Revoke {
+        /// Its number in the list.
+        number: usize,
+    },
+    /// New keys for this device.
+    Rotate,
+}
+
+impl IdentityMode {
+    /// The command's name.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Self::Decide { kind, .. } => kind.verb(),
+            Self::Devices { .. } | Self::Revoke { .. } => "devices",
+            Self::Rotate => "key",
+        }
+    }
+
+    /// What a command asks for.
+    pub(super) fn of(verb: IdentityVerb) -> Result<Self, ConfigError> {
+        let decide = |kind: Kind, name: &str, words, digits| {
+            Ok(Self::Decide { kind, user: user(kind.verb(), name)?, words, digits })
+        };
+        match verb {
+            IdentityVerb::Verify { name, words, digits } => {
+                let words = (!words.is_empty()).then(|| words.join(" "));
+                decide(Kind::Verify, &name, words, digits)
+            }
+            IdentityVerb::Trust { name, words } => decide(Kind::Trust, &name, words, false),
+            IdentityVerb::Distrust { name, words } => decide(Kind::Distrust, &name, words, false),
+            IdentityVerb::Devices { action: Some(DevicesVerb::Revoke { number }), .. } => {
+                Ok(Self::Revoke { number })
+            }
+            IdentityVerb::Devices { name, action: None } => {
+                let named = name.as_deref().map(|name| user("devices", name));
+                Ok(Self::Devices { user: named.transpose()? })
+            }
+            IdentityVerb::Key { action: KeyVerb::Rotate } => Ok(Self::Rotate),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Deciding about keys and devices: what the line mode and the commands of scripts share.
+
+use chat_endpoint::{DeviceState, Introduction, KnownDevice, Standing};
+use chat_protocol::name::UserName;
+use thiserror::Error;
+
+use crate::client::{Client, DecideError, Decision, RenewError};
+use crate::home::{KeyChange, REVOKED_KEYS_MAX};
+
+/// What is decided about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The known one was compared.
+    Verify,
+    /// Another one takes its place.
+    Trust,
+    /// Another one is refused.
+    Distrust,
+}
+
+impl Kind {
+    /// The command's name.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Verify => "verify",
+            Self::Trust => "trust",
+            Self::Distrust => "distrust",
+        }
+    }
+
+    /// What a person is asked.
+    pub fn prompt(self, user: &UserName) -> String {
+        match self {
+            Self::Verify => {
+                format!("Do the words agree? Type yes, or the six words that {user} reads: ")
+            }
+            Self::Trust => format!(
+                "Take the other key for {user}? Type yes, or the six words that {user} reads: "
+            ),
+            Self::Distrust => format!("Refuse the other key of {user} from now on? Type yes: "),
+        }
+    }
+}
+
+/// Keys as they are shown, and what is asked about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// What.
+    pub kind: Kind,
+    /// Whose.
+    pub user: UserName,
+    /// The keys.
+    pub known: Introduction,
+    /// Show digits, too.
+    pub digits: bool,
+}
+
+/// Why a key or a device was not decided on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// One's own name.
+    #[error("{0} is you; /devices shows your devices")]
+    Myself(UserName),
+    /// No keys.
+    #[error("nothing is known of {0} yet; look for them with /who, then try again")]
+    Unknown(UserName),
+    /// Nothing to choose between.
+    #[error("no other key was offered for {0}; there is nothing to decide")]
+    NothingNew(UserName),
+    /// A known key cannot be verified while another is offered.
+    #[error("the server offers another key for {0}: /trust {0} or /distrust {0} first")]
+    InQuestion(UserName),
+    /// Other words.
+    #[error("these are not the words of that key of {0}; nothing is changed")]
+    Words(UserName),
+    /// It does not fit what is known now.
+    #[error(transparent)]
+    Decide(#[from] DecideError),
+    /// No such device.
+    #[error("there is no device {0} in the list; `devices` shows it")]
+    NoDevice(usize),
+    /// The device itself.
+    #[error("device {0} is this one; another device of yours can revoke it")]
+    ThisDevice(usize),
+    /// It was done before.
+    #[error("device {0} is revoked already")]
+    Revoked(usize),
+    /// No room in a bundle.
+    #[error(
+        "{REVOKED_KEYS_MAX} devices are revoked already, and one bundle names no more; make a new account"
+    )]
+    TooMany,
+    /// The keys were not published.
+    #[error(transparent)]
+    Renew(#[from] RenewError),
+}
+
+impl Question {
+    /// Looks up what is asked about. Bundles must have been asked for before.
+    pub async fn look_up(
+        client: &Client,
+        me: &UserName,
+        (kind, user, digits): (Kind, UserName, bool),
+    ) -> Result<Self, IdentityError> {
+        if user == *me {
+            return Err(IdentityError::Myself(user));
+        }
+        let known = client.introduction(&user).await;
+        let known = known.ok_or_else(|| IdentityError::Unknown(user.clone()))?;
+        match kind {
+            Kind::Verify => {}
+            Kind::Trust if known.other.is_none() => return Err(IdentityError::NothingNew(user)),
+            Kind::Distrust if known.standing != Standing::Changed => {
+                return Err(IdentityError::NothingNew(user));
+            }
+            Kind::Trust | Kind::Distrust => {}
+        }
+        Ok(Self { kind, user, known, digits })
+    }
+
+    /// The decision that an answer comes to: `yes`, or the six words of the key in question.
+    pub fn judge(&self, answer: &str) -> Result<Decision, IdentityError> {
+        let wrong = || IdentityError::Words(self.user.clone());
+        let of = match (self.kind, self.known.other) {
+            (Kind::Verify, _) if self.known.standing == Standing::Changed => {
+                return Err(IdentityError::InQuestion(self.user.clone()));
+            }
+            (Kind::Verify, _) => self.known.pinned,
+            (Kind::Trust | Kind::Distrust, Some(other)) => other,
+            (Kind::Trust | Kind::Distrust, None) => return Err(wrong()),
+        };
+        if !answer.trim().eq_ignore_ascii_case("yes") && !of.words.is(answer) {
+            return Err(wrong());
+        }
+        Ok(match self.kind {
+            Kind::Verify => Decision::Verified(of.key),
+            Kind::Trust => Decision::Trust(of.key),
+            Kind::Distrust => Decision::Distrust(of.key),
+        })
+    }
+
+    /// Takes an answer, durably; says what is so now.
+    pub async fn answer(&self, client: &Client, answer: &str) -> Result<String, IdentityError> {
+        client.decide(&self.user, self.judge(answer)?).await?;
+        let user = &self.user;
+        Ok(match self.kind {
+            Kind::Verify => format!("{user} is verified"),
+            Kind::Trust => format!(
+                "the other key is the known one of {user} now; it is not verified, and private rooms \
+                 have to invite {user} anew"
+            ),
+            Kind::Distrust => {
+                format!("the known key of {user} stays; what the other one signs is refused")
+            }
+        })
+    }
+}
+
+/// Shuts a device of this user out, by its number in the list.
+pub async fn revoke(
+    client: &Client,
+    me: &UserName,
+    number: usize,
+) -> Result<KnownDevice, IdentityError> {
+    let devices = client.known_devices(me).await;
+    let gone = devices.iter().filter(|device| device.state == DeviceState::Revoked).count();
+    let device = number.checked_sub(1).and_then(|at| devices.into_iter().nth(at));
+    let device = device.ok_or(IdentityError::NoDevice(number))?;
+    if device.is_this {
+        return Err(IdentityError::ThisDevice(number));
+    }
+    if device.state == DeviceState::Revoked {
+        return Err(IdentityError::Revoked(number));
+    }
+    if gone >= REVOKED_KEYS_MAX {
+        return Err(IdentityError::TooMany);
+    }
+    client.renew(KeyChange::Revokes(device.sk)).await?;
+    Ok(device)
+}

@@ -1,0 +1,179 @@
+//! `verify`, `trust`, `distrust`, `devices` and `key`.
+
+use std::time::Duration;
+
+use chat_endpoint::Event;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Task, interrupted, note, print_json, print_line};
+use crate::client::ClientEvent;
+use crate::config::{Common, IdentityMode};
+use crate::exit::ExitStatus;
+use crate::home::KeyChange;
+use crate::identity::{self, IdentityError, Kind, Question};
+use crate::show;
+use crate::sign_in::TerminalPrompt;
+use crate::start::Failure;
+
+/// How long the server may take to hand keys over.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long new keys may take: they are made, and a new connection publishes them.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        let status = match &error {
+            IdentityError::Words(_) | IdentityError::InQuestion(_) => ExitStatus::Integrity,
+            IdentityError::Renew(_) => ExitStatus::CannotConnect,
+            _ => ExitStatus::Refused,
+        };
+        Self::Other { status, reason: error.to_string() }
+    }
+}
+
+/// Does it and leaves.
+pub async fn identity(common: &Common, what: &IdentityMode) -> Result<ExitStatus, Failure> {
+    let mut task = Box::pin(Task::start(common)).await?;
+    let done = tokio::select! {
+        done = Box::pin(act(&mut task, what)) => done,
+        () = interrupted() => Ok(ExitStatus::Interrupted),
+    };
+    task.end().await;
+    done
+}
+
+async fn act(task: &mut Task, what: &IdentityMode) -> Result<ExitStatus, Failure> {
+    match what {
+        IdentityMode::Decide { kind, user, words, digits } => {
+            fetch_keys(task, user).await?;
+            decide(task, (*kind, user.clone(), *digits), words.as_deref()).await
+        }
+        IdentityMode::Devices { user } => {
+            let user = user.clone().unwrap_or_else(|| task.user.clone());
+            fetch_keys(task, &user).await?;
+            let devices = task.client.known_devices(&user).await;
+            if devices.is_empty() {
+                return Err(IdentityError::Unknown(user).into());
+            }
+            for (at, device) in devices.iter().enumerate() {
+                let number = at + 1;
+                let object = || show::identity::device_object(&user, number, device);
+                tell(task, &show::identity::device(&task.lines, number, device), object)?;
+            }
+            Ok(ExitStatus::Ok)
+        }
+        IdentityMode::Revoke { number } => {
+            // The list as it is shown.
+            let me = task.user.clone();
+            fetch_keys(task, &me).await?;
+            let client = task.client.clone();
+            let revoking = identity::revoke(&client, &me, *number);
+            let device = published(task, revoking).await??;
+            let object = || json!({"event": "revoked", "number": number, "key": device.sk});
+            tell(task, &format!("device {number} ({}) is revoked", device.words), object)?;
+            Ok(ExitStatus::Ok)
+        }
+        IdentityMode::Rotate => {
+            let client = task.client.clone();
+            let renewed = published(task, client.renew(KeyChange::Rotated)).await?;
+            renewed.map_err(IdentityError::from)?;
+            let object = || json!({"event": "key", "state": "rotated"});
+            tell(task, "this device has new keys", object)?;
+            Ok(ExitStatus::Ok)
+        }
+    }
+}
+
+async fn decide(
+    task: &Task,
+    what: (Kind, UserName, bool),
+    words: Option<&str>,
+) -> Result<ExitStatus, Failure> {
+    let question = Question::look_up(&task.client, &task.user, what).await?;
+    let object = || show::identity::question_object(&task.user, &question);
+    tell(task, &show::identity::question(&task.user, &question), object)?;
+    let answer = match words {
+        Some(words) => words.to_owned(),
+        None if TerminalPrompt::is_possible() => {
+            let prompt = question.kind.prompt(&question.user);
+            tokio::task::spawn_blocking(move || TerminalPrompt::line(&prompt).unwrap_or_default())
+                .await
+                .unwrap_or_default()
+        }
+        None if question.kind == Kind::Verify => return Ok(ExitStatus::Ok),
+        None => {
+            let verb = question.kind.verb();
+            let reason = format!("{verb} needs --words WORDS where nobody can be asked");
+            return Err(Failure::Other { status: ExitStatus::Usage, reason });
+        }
+    };
+    if answer.trim().is_empty() {
+        note("nothing is changed");
+        return Ok(ExitStatus::Ok);
+    }
+    let done = question.answer(&task.client, &answer).await?;
+    let (user, kind) = (&question.user, question.kind.verb());
+    tell(task, &done, || json!({"event": "decided", "user": user, "decision": kind}))?;
+    Ok(ExitStatus::Ok)
+}
+
+fn tell(task: &Task, line: &str, object: impl FnOnce() -> Value) -> Result<(), Failure> {
+    if task.is_json {
+        print_json(vec![object()])?
+    } else {
+        print_line(line)?
+    }
+    Ok(())
+}
+
+/// Brings the keys of a person up to date.
+async fn fetch_keys(task: &mut Task, user: &UserName) -> Result<(), Failure> {
+    let with = ConversationId::direct(&task.user, user);
+    // One's own come with any room.
+    let cid = with.unwrap_or_else(|_| ConversationId::room(&RoomName::lobby()));
+    task.client.refresh(&cid).await;
+    let until = Instant::now() + KEYS_TIMEOUT;
+    loop {
+        let Ok(event) = timeout_at(until, task.events.next()).await else {
+            let reason = "the server did not hand the keys over in time".to_owned();
+            return Err(Failure::Other { status: ExitStatus::TimedOut, reason });
+        };
+        let is_lost = matches!(event, Some(ClientEvent::Offline { .. }));
+        let Some(notification) = task.notification(event)? else {
+            if is_lost {
+                let reason = "the connection was lost before the keys had come".to_owned();
+                return Err(Failure::Other { status: ExitStatus::CannotConnect, reason });
+            }
+            continue;
+        };
+        if let Event::Alarm { .. } = &notification.event {
+            task.mention(&notification.event);
+        }
+        if matches!(&notification.event, Event::Refreshed { cid: of } if *of == cid) {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for new keys while the connection goes and comes; what happens meanwhile is told again.
+async fn published<T>(task: &mut Task, renewal: impl Future<Output = T>) -> Result<T, Failure> {
+    let renewal = timeout(RENEW_TIMEOUT, renewal);
+    tokio::pin!(renewal);
+    loop {
+        tokio::select! {
+            done = &mut renewal => return done.map_err(|_| Failure::Other {
+                status: ExitStatus::TimedOut,
+                reason: "the new keys were not published in time; they are at the next start"
+                    .to_owned(),
+            }),
+            event = task.events.next() => match event {
+                // It is meant to go.
+                Some(ClientEvent::Offline { .. }) => {}
+                event => drop(task.notification(event)?),
+            },
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The devices of an account, as far as a device knows them.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::fingerprint::Fingerprint;
+use chat_protocol::id::{KeyId, Nonce16};
+use chat_protocol::keys::{Bundle, DeviceMark};
+use chat_protocol::name::UserName;
+
+use crate::endpoint::Endpoint;
+
+/// Whether a device counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceState {
+    /// It is written to.
+    Live,
+    /// Its keys have expired: nothing is sealed for it until it comes back.
+    Away,
+    /// Another device has revoked it.
+    Revoked,
+}
+
+/// One device of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownDevice {
+    /// Its signing key.
+    pub sk: KeyId,
+    /// The words of that key under the person's name.
+    pub words: Fingerprint,
+    /// When its first known bundle was signed, by its own clock, Unix time in milliseconds.
+    pub since_ms: u64,
+    /// When its newest one was signed: it has been used since.
+    pub renewed_ms: u64,
+    /// Whether it says that it accepts commands.
+    pub is_agent: bool,
+    /// Whether it is this one.
+    pub is_this: bool,
+    /// Whether it counts.
+    pub state: DeviceState,
+}
+
+impl Endpoint {
+    /// The signing keys that this user's devices have revoked: each next bundle repeats them.
+    pub fn revocations(&self) -> Vec<KeyId> {
+        let own = self.people.devices(&self.device.user);
+        let mut revoked: Vec<KeyId> =
+            own.flat_map(|bundle| bundle.header().rev.iter().copied()).collect();
+        revoked.sort_unstable();
+        revoked.dedup();
+        revoked
+    }
+
+    /// The known devices of a person, oldest first: so a device keeps its number in the list.
+    pub fn known_devices(&self, now_ms: u64, name: &UserName) -> Vec<KnownDevice> {
+        let pin = self.state.pins.get(name.as_str());
+        let rows = pin.into_iter().flat_map(|pin| &pin.bundles);
+        let held = rows.filter_map(|B64Vec(bytes)| self.bundles.verify(bytes.clone().into()));
+        let mut since = BTreeMap::<Nonce16, u64>::new();
+        for bundle in held {
+            let first = since.entry(bundle.header().dev).or_insert(u64::MAX);
+            *first = bundle.header().ts.min(*first);
+        }
+        let newest = self.people.devices(name);
+        let mut devices: Vec<(u64, Nonce16, KnownDevice)> = newest
+            .filter_map(|bundle| {
+                let dev = bundle.header().dev;
+                let since_ms = since.get(&dev).copied().unwrap_or(bundle.header().ts);
+                Some((since_ms, dev, self.known_device(now_ms, bundle, since_ms)?))
+            })
+            .collect();
+        devices.sort_by_key(|(since_ms, dev, _)| (*since_ms, *dev));
+        devices.into_iter().map(|(_, _, device)| device).collect()
+    }
+
+    fn known_device(&self, now_ms: u64, bundle: &Bundle, since_ms: u64) -> Option<KnownDevice> {
+        let header = bundle.header();
+        let mark = DeviceMark::of(bundle)?;
+        let state = if self.people.is_revoked(&header.u, &mark.sk) {
+            DeviceState::Revoked
+        } else if mark.is_live(now_ms, |_| false) {
+            DeviceState::Live
+        } else {
+            DeviceState::Away
+        };
+        Some(KnownDevice {
+            sk: mark.sk,
+            words: Fingerprint::of(&header.u, &header.sk.first()?.spki),
+            since_ms,
+            renewed_ms: header.ts,
+            is_agent: header.rb.is_some(),
+            is_this: header.u == self.device.user && header.dev == self.device.dev,
+            state,
+        })
+    }
+}
