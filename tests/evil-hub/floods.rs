@@ -28,7 +28,7 @@ const STRANGE_LOGS: usize = 2_000;
 fn answered(answer: impl Fn(&str, &str) -> serde_json::Value + Send + 'static) -> Act {
     Box::new(move |_, passing: Passing| match read::frame(&passing) {
         Some((Header::Message(header), _)) if passing.user == WRITER => {
-            let answer = answer(&header.id.to_string(), &header.cid.to_string());
+            let answer = answer(&header.id.to_string(), header.cid.as_ref());
             vec![passing.with(Way::ToClient, Message::Text(answer.to_string()))]
         }
         _ => vec![passing],

@@ -100,7 +100,12 @@ impl Proxy {
                 }
                 if let Ok(server) = TcpStream::connect(&target) {
                     // A connection that breaks at once is one that the client makes again.
-                    drop(connect(&client, &server, (new_tape(&up), new_tape(&down)), &lines));
+                    drop(connect(
+                        &client,
+                        &server,
+                        (new_tape(&up), new_tape(&down)),
+                        lines.as_ref(),
+                    ));
                 }
             }
         });
@@ -154,7 +159,7 @@ fn connect(
     client: &TcpStream,
     server: &TcpStream,
     (up, down): (Tape, Tape),
-    lines: &Option<Shared>,
+    lines: Option<&Shared>,
 ) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;

@@ -29,7 +29,6 @@ fn rewrite(lie: Lie, text: &str) -> Option<String> {
     }
     for found in message["offers"].as_array_mut()? {
         match lie {
-            Lie::None => {}
             Lie::Owner => found["owner"] = "alice".into(),
             Lie::RootAndSize if found["owner"] == "alice" => {
                 let root = format!("\"root\":\"{}\"", b64::encode(&[7; 32]));
@@ -43,7 +42,7 @@ fn rewrite(lie: Lie, text: &str) -> Option<String> {
                 let (from, to) = (b64::encode(b"plan.txt"), b64::encode(b"evil.txt"));
                 resign(found, |header| header.replace(&from, &to));
             }
-            Lie::RootAndSize | Lie::Name => {}
+            Lie::None | Lie::RootAndSize | Lie::Name => {}
         }
     }
     Some(message.to_string())

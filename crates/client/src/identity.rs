@@ -109,12 +109,11 @@ impl Question {
         let known = client.introduction(&user).await;
         let known = known.ok_or_else(|| IdentityError::Unknown(user.clone()))?;
         match kind {
-            Kind::Verify => {}
             Kind::Trust if known.other.is_none() => return Err(IdentityError::NothingNew(user)),
             Kind::Distrust if known.standing != Standing::Changed => {
                 return Err(IdentityError::NothingNew(user));
             }
-            Kind::Trust | Kind::Distrust => {}
+            Kind::Verify | Kind::Trust | Kind::Distrust => {}
         }
         Ok(Self { kind, user, known, digits })
     }

@@ -6,7 +6,7 @@ use chat_protocol::code;
 use chat_protocol::content::LastMessage;
 use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, PersonBundles};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::UserName;
+use chat_protocol::name::{ConversationId, UserName};
 
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
@@ -146,7 +146,7 @@ impl Endpoint {
             if let Some(target) = self.link.targets.get_mut(name) {
                 *target = Some(now_ms);
             }
-            if let Ok(cid) = chat_protocol::name::ConversationId::direct(&self.device.user, name) {
+            if let Ok(cid) = ConversationId::direct(&self.device.user, name) {
                 self.link.dirty.insert(cid);
             }
         }
@@ -215,6 +215,20 @@ impl Endpoint {
         self.tell(Event::Stored { id, position, kept, recipients, frame });
     }
 
+    /// A join of this device was refused.
+    fn join_refused(&mut self, now_ms: u64, id: MessageId, cid: ConversationId, refusal: Refusal) {
+        self.link.dirty.insert(cid.clone());
+        if refusal.code == code::MEMBERS {
+            self.join_later(now_ms, id, cid);
+        } else if refusal.code == code::NOT_ALLOWED {
+            // Already inside: a device that forgot, or another device of this user.
+            self.state.joined.put(cid.as_str(), true);
+            self.tell(Event::Joined { id: None, cid, position: None });
+        } else {
+            self.tell(refusal.into_complaint());
+        }
+    }
+
     fn on_noack(
         &mut self,
         now_ms: u64,
@@ -239,17 +253,7 @@ impl Endpoint {
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {
-            self.link.dirty.insert(cid.clone());
-            if stale_view {
-                self.join_later(now_ms, id, cid);
-            } else if refusal.code == code::NOT_ALLOWED {
-                // Already inside: a device that forgot, or another device of this user.
-                self.state.joined.put(cid.as_str(), true);
-                self.tell(Event::Joined { id: None, cid, position: None });
-            } else {
-                self.tell(refusal.into_complaint());
-            }
-            return;
+            return self.join_refused(now_ms, id, cid, refusal);
         }
         let receipt = self.state.receipts.remove(&id.to_string()).is_some();
         if receipt || self.link.requests.remove(&id).is_some() {

@@ -41,6 +41,7 @@ impl Request {
 
 /// What belongs to one connection, or can be asked for again.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a connection")]
 pub(crate) struct Link {
     pub(crate) online: bool,
     /// When it was made, and whether this device's encryption key has expired on it.

@@ -287,7 +287,7 @@ impl Endpoint {
         &mut self,
         now_ms: u64,
         delivery: &Delivery,
-        header: KeyHeader,
+        header: &KeyHeader,
         asked: bool,
     ) -> Received {
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
@@ -309,7 +309,7 @@ impl Endpoint {
             self.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
-        match self.judge_maker(now_ms, &e, &header) {
+        match self.judge_maker(now_ms, &e, header) {
             Maker::Accepted => {}
             Maker::Unknown => return Received::NeedsView,
             Maker::NoMember => {

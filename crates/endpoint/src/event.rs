@@ -448,13 +448,14 @@ impl Event {
     /// The message, or what was asked for in a room, that this is the answer to.
     pub fn answers(&self) -> Option<MessageId> {
         match self {
-            Self::Stored { id, .. } | Self::Refused { id, .. } => Some(*id),
             Self::Joined { id, .. }
             | Self::Left { id, .. }
             | Self::MemberChanged { id, .. }
             | Self::Topic { id, .. }
             | Self::Retention { id, .. } => *id,
-            Self::Shared { id, .. }
+            Self::Stored { id, .. }
+            | Self::Refused { id, .. }
+            | Self::Shared { id, .. }
             | Self::Found { id, .. }
             | Self::OffersChecked { id, .. }
             | Self::ListRefused { id, .. } => Some(*id),

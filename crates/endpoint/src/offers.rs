@@ -183,12 +183,11 @@ impl Endpoint {
         let is_here =
             header.u == listed.owner && signed.check_place(&listed.audience, &listed.id).is_ok();
         let identity = self.expected_identity(&listed.owner);
-        let signer = self.people.signer_of_any_time(&listed.owner, &header.sk);
-        let Some(signer) = signer.filter(|signer| is_here && Some(signer.identity) == identity)
-        else {
+        let key = self.people.signer_of_any_time(&listed.owner, &header.sk);
+        let Some(key) = key.filter(|key| is_here && Some(key.identity) == identity) else {
             return false;
         };
-        signed.verify(&signer.key, &signer.digest, &mut self.verified).is_ok()
+        signed.verify(&key.key, &key.digest, &mut self.verified).is_ok()
     }
 
     /// Remembers when an offer was signed; `false` if a newer one was seen.

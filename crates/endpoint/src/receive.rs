@@ -115,7 +115,7 @@ impl Endpoint {
                 (Header::Message(message), _) => {
                     self.on_message(now_ms, &delivery, message, answered)
                 }
-                (Header::Key(key), _) => self.on_key(now_ms, &delivery, key.clone(), answered),
+                (Header::Key(key), _) => self.on_key(now_ms, &delivery, key, answered),
                 (Header::Receipt(receipt), _) => self.on_receipt(&delivery, receipt, answered),
                 (Header::Member(_), _) => Received::Done,
             };

@@ -10,6 +10,7 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::hub::{ClientToHub, EpochHead, Head};
 use chat_protocol::id::Digest;
 use chat_protocol::limits::REMIND_BYTES_MAX;
+use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::connection::Request;
@@ -87,7 +88,7 @@ impl Endpoint {
         let Some(head) = self.link.heads.get(cid) else { return false };
         head.mg < room.next()
             && room.contains(&self.device.user)
-            && self.has_place(cid, chat_protocol::members::Place { mg: head.mg, pm: head.pm })
+            && self.has_place(cid, Place { mg: head.mg, pm: head.pm })
     }
 
     /// When the next conversation is to be looked at.
@@ -154,7 +155,7 @@ impl Endpoint {
         let until = now_ms.saturating_add(BEHIND_GRACE_MS);
         self.link.behind.insert(cid.clone(), Behind::Reminded(until));
         let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
-        let next = self.state.rooms.get(cid.as_str()).map_or(0, |room| room.next());
+        let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let links: Vec<B64Vec> =
             (first..next).map_while(|n| self.kept_link(cid, n)?.frame.clone()).collect();
         let people: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();

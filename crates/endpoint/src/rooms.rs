@@ -39,6 +39,7 @@ pub(crate) use orders::RoomOrder;
 
 /// A view that is being brought up to date.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a refresh")]
 pub(crate) struct Refresh {
     /// Links that wait for their signers' bundles.
     links: Vec<RawFrame>,
@@ -268,25 +269,7 @@ impl Endpoint {
         let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let known = *refresh.known.get_or_insert(known);
         let before = self.people_of(cid);
-        let mut news = Vec::new();
-        let mut rest = None;
-        for (at, link) in links.iter().enumerate() {
-            let later = links.get(at + 1..).unwrap_or_default();
-            match self.apply_link(cid, link, later) {
-                Ok(event) => news.extend(event),
-                // Whoever has built on it may be among those that have not come.
-                Err(_) if more && at > 0 => {
-                    rest = Some(at);
-                    break;
-                }
-                Err(reason) => {
-                    let user = header(link).map_or_else(UserName::server, |link| link.from);
-                    self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
-                    self.end_pages(cid);
-                    break;
-                }
-            }
-        }
+        let (news, rest) = self.apply_links(cid, &links, more);
         if !links.is_empty() {
             self.mark_epochs(cid);
             self.hub_has_shown(cid);
@@ -327,6 +310,32 @@ impl Endpoint {
         if asked {
             self.tell(Event::Refreshed { cid: cid.clone() });
         }
+    }
+
+    /// Applies links until one does not verify. Says what is news, and from which one on they wait for
+    /// more.
+    fn apply_links(
+        &mut self,
+        cid: &ConversationId,
+        links: &[RawFrame],
+        more: bool,
+    ) -> (Vec<Event>, Option<usize>) {
+        let mut news = Vec::new();
+        for (at, link) in links.iter().enumerate() {
+            let later = links.get(at + 1..).unwrap_or_default();
+            match self.apply_link(cid, link, later) {
+                Ok(event) => news.extend(event),
+                // Whoever has built on it may be among those that have not come.
+                Err(_) if more && at > 0 => return (news, Some(at)),
+                Err(reason) => {
+                    let user = header(link).map_or_else(UserName::server, |link| link.from);
+                    self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
+                    self.end_pages(cid);
+                    break;
+                }
+            }
+        }
+        (news, None)
     }
 
     /// What is left of a chain is not worth asking for.

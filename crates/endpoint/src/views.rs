@@ -95,7 +95,6 @@ fn link_key(cid: &ConversationId, number: u32) -> String {
 }
 
 impl Endpoint {
-    pub fn dbg(&self) -> String { format!("{:?} {:?} {:?} {:?} {:?} {:?}", self.link.waiting_for_epoch, self.link.held, self.link.retries, self.link.behind, self.link.receipts_due, self.heal_deadline()) }
     /// Keeps a link that was just applied, and forgets the bytes of one that is old.
     pub(crate) fn keep_link(&mut self, cid: &ConversationId, number: u32, mut link: KeptLink) {
         if !self.is_durable() {

@@ -105,8 +105,9 @@ fn reception() -> (Reception, UnwrapKey) {
         let text = at.as_str().expect("bytes are written as text");
         chat_protocol::b64::decode(text).expect("the vectors hold base64url")
     };
-    let link = UnwrapKey::from_pkcs8(&bytes(&file["keys"]["hub.lk"])).expect("a key");
-    let vectors = file["vectors"].as_array().expect("a list");
+    let link =
+        UnwrapKey::from_pkcs8(&bytes(file.pointer("/keys/hub.lk").expect("a key"))).expect("a key");
+    let vectors = file.get("vectors").and_then(Value::as_array).expect("a list");
     let hub = vectors.iter().find(|vector| vector["name"] == "bundle/hub").expect("a hub");
     let bundle = Bundle::verify(bytes(&hub["bundle"]).into()).expect("a bundle");
     (Reception::new(&bundle, [0x51; 32]), link)

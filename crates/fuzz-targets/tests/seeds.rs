@@ -1,5 +1,11 @@
 //! Writes the corpora anew from the vectors, the examples of the protocol and the lists below:
 //! `cargo test -p chat-fuzz-targets --test seeds -- --ignored`. What a fuzzer has found stays.
+#![expect(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    clippy::needless_for_each,
+    reason = "a test may panic: that is how it says what went wrong"
+)]
 
 use std::path::{Path, PathBuf};
 

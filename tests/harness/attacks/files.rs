@@ -1,4 +1,8 @@
 //! Attacks on files that are shared.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test may panic: that is how it says what went wrong"
+)]
 
 use chat_evil_hub::{Act, read};
 use chat_testkit::middle::{Passing, Way};

@@ -1,4 +1,8 @@
 //! A server, and a lie between it and everybody.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test may panic: that is how it says what went wrong"
+)]
 
 use std::path::Path;
 

@@ -15,7 +15,7 @@ pub(super) struct Lines {
     middle: Box<dyn Middle>,
     /// Opens sign-ins.
     link: Option<UnwrapKey>,
-    lines: Vec<Line>,
+    all: Vec<Line>,
 }
 
 /// What the threads share.
@@ -58,19 +58,19 @@ impl Direction {
 
 impl Lines {
     pub(super) fn shared(middle: Box<dyn Middle>, link: Option<UnwrapKey>) -> Shared {
-        Arc::new(Mutex::new(Self { middle, link, lines: Vec::new() }))
+        Arc::new(Mutex::new(Self { middle, link, all: Vec::new() }))
     }
 
     /// A new connection; its number.
     pub(super) fn open(&mut self, client: TcpStream, server: TcpStream) -> usize {
         let (to_hub, to_client) = (Direction::new(server), Direction::new(client));
-        self.lines.push(Line { to_hub, to_client, sign_in: SignIn::default() });
-        self.lines.len() - 1
+        self.all.push(Line { to_hub, to_client, sign_in: SignIn::default() });
+        self.all.len() - 1
     }
 
     /// Bytes of one side.
     pub(super) fn take(&mut self, number: usize, way: Way, bytes: &[u8]) {
-        let Some(line) = self.lines.get_mut(number) else { return };
+        let Some(line) = self.all.get_mut(number) else { return };
         for piece in line.direction(way).cutter.push(bytes) {
             match piece {
                 Piece::Raw(bytes) => self.direction(number, way, |out| out.send(bytes)),
@@ -81,26 +81,26 @@ impl Lines {
 
     /// One side has ended.
     pub(super) fn end(&mut self, number: usize, way: Way) {
-        if let Some(line) = self.lines.get_mut(number) {
+        if let Some(line) = self.all.get_mut(number) {
             line.direction(way).out = None;
         }
     }
 
     /// Ends all connections.
     pub(super) fn cut(&mut self) {
-        for line in &mut self.lines {
+        for line in &mut self.all {
             (line.to_hub.out, line.to_client.out) = (None, None);
         }
     }
 
     fn direction(&mut self, number: usize, way: Way, send: impl FnOnce(&Direction)) {
-        if let Some(line) = self.lines.get_mut(number) {
+        if let Some(line) = self.all.get_mut(number) {
             send(line.direction(way));
         }
     }
 
     fn pass(&mut self, number: usize, way: Way, message: Message) {
-        let Some(line) = self.lines.get_mut(number) else { return };
+        let Some(line) = self.all.get_mut(number) else { return };
         let message = match (way, message) {
             (Way::ToClient, Message::Text(text)) => line.sign_in.from_hub(text),
             (Way::ToHub, Message::Text(text)) => {
@@ -111,7 +111,7 @@ impl Lines {
         };
         let user = line.sign_in.user().to_owned();
         for out in self.middle.pass(Passing { line: number, user, way, message }) {
-            let Some(line) = self.lines.get_mut(out.line) else { continue };
+            let Some(line) = self.all.get_mut(out.line) else { continue };
             let masked = out.way == Way::ToHub;
             let bytes = match out.message {
                 Message::Text(text) => encode(true, text.as_bytes(), masked),

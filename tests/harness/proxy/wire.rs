@@ -54,11 +54,11 @@ impl Cutter {
 /// One frame. Those to a server carry a mask, here of zeros.
 pub(super) fn encode(is_text: bool, payload: &[u8], masked: bool) -> Vec<u8> {
     let mut out = vec![if is_text { TEXT } else { BINARY }];
-    let mask_bit = if masked { 0x80 } else { 0 };
+    let mask_bit: u8 = if masked { 0x80 } else { 0 };
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(short), _) if short < 126 => out.push(mask_bit | short),
         (_, Ok(length)) => {
-            out.push(mask_bit | 126);
+            out.push(mask_bit | 0x7E);
             out.extend(length.to_be_bytes());
         }
         _ => {

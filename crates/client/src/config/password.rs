@@ -119,6 +119,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unwrap_in_result, reason = "a test may panic: a folder and a file of its own")]
     fn read(content: &[u8]) -> Result<String, PasswordError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");

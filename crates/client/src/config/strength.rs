@@ -83,6 +83,7 @@ pub fn offered() -> Zeroizing<String> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unwrap_in_result, reason = "a test may panic: both are written here")]
     fn judge(password: &str) -> Result<u8, WeakPassword> {
         of_new(&Password::new(password).unwrap(), &UserName::new("alice").unwrap())
     }

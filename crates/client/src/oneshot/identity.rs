@@ -21,7 +21,7 @@ use crate::start::Failure;
 const KEYS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long new keys may take: they are made, and a new connection publishes them.
-const RENEW_TIMEOUT: Duration = Duration::from_secs(60);
+const RENEW_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
@@ -122,9 +122,9 @@ async fn decide(
 
 fn tell(task: &Task, line: &str, object: impl FnOnce() -> Value) -> Result<(), Failure> {
     if task.is_json {
-        print_json(vec![object()])?
+        print_json(vec![object()])?;
     } else {
-        print_line(line)?
+        print_line(line)?;
     }
     Ok(())
 }

@@ -64,14 +64,15 @@ pub fn question(me: &UserName, question: &Question) -> String {
         Standing::Verified => "verified",
         Standing::Changed => "the server offers another key than the known one",
     };
-    let _ = write!(text, "  {user}: {state}");
+    // Writing to a string cannot fail.
+    write!(text, "  {user}: {state}").ok();
     text
 }
 
 fn push_half(text: &mut String, whose: &str, half: Fingerprint, digits: bool) {
-    let _ = writeln!(text, "  {whose:<16} {half}");
+    writeln!(text, "  {whose:<16} {half}").ok();
     if digits {
-        let _ = writeln!(text, "  {:<16} {}", "", half.digits().join(" "));
+        writeln!(text, "  {:<16} {}", "", half.digits().join(" ")).ok();
     }
 }
 

@@ -366,13 +366,12 @@ async fn tell_hub(
     let wanted = wanted(shared, &now.listing).await?;
     let keep = shared.keep.clone();
     let mut on_list: OnList = aside(move || keep.get(LISTED_ROW)).await??.unwrap_or_default();
-    let listed = match now.listed.take() {
-        Some(listed) => listed,
-        None => {
-            let listed = shared.listed_at_hub().await?;
-            now.made = shared.take_over(&wanted, &listed, &on_list).await?;
-            listed
-        }
+    let listed = if let Some(listed) = now.listed.take() {
+        listed
+    } else {
+        let listed = shared.listed_at_hub().await?;
+        now.made = shared.take_over(&wanted, &listed, &on_list).await?;
+        listed
     };
     let unmade = now.made.missing(&wanted);
     let ended = on_list.ended(&wanted);

@@ -75,7 +75,7 @@ impl Endpoint {
         let link = &self.link;
         let waiting = link.waiting.values().flatten().map(Waiting::bytes).sum::<usize>();
         let parts = link.parts.values().map(Parts::bytes).sum::<usize>();
-        let links = link.refreshing.values().map(|refresh| refresh.bytes()).sum::<usize>();
+        let links = link.refreshing.values().map(crate::rooms::Refresh::bytes).sum::<usize>();
         let drops = link.drops.values().map(Vec::len).sum::<usize>();
         let small = link.requests.len() + link.heads.len() + link.overflowed.len() + drops;
         let small = small + link.retries.len() + link.waiting.len() + self.state.owed.len();

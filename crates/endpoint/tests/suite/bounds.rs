@@ -234,7 +234,7 @@ fn a_receipt_for_another_conversation_does_not_count() {
         tell(&mut hub, 0, "bob", "did you get this?");
         let frame = RawFrame::decode(hub.seen.last().expect("said").clone()).expect("a frame");
         let Ok(Header::Message(said)) = Header::parse(frame.header()) else { unreachable!() };
-        let keys = hub.peers[1].endpoint.device().keys.clone();
+        let keys = std::sync::Arc::clone(&hub.peers[1].endpoint.device().keys);
         let header = ReceiptHeader {
             v: 1,
             t: Tag::Ack,

@@ -1,5 +1,11 @@
 //! Commands before a hub that swaps, withholds and denies: numbered by who asks, answered in order, and
 //! a refusal is only the hub's word (rules R34, R35).
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test may panic: that is how it says what went wrong"
+)]
 
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, SendError};
 use chat_protocol::content::OutputStream;

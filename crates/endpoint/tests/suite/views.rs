@@ -1,5 +1,10 @@
 //! Lies of a hub about who is in a room (rule R33): each was believed before epochs named the
 //! membership that they were made from.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic: that is how it says what went wrong"
+)]
 
 use chat_endpoint::{Alarm, Event, RoomAction};
 use chat_protocol::frame::RawFrame;

@@ -80,6 +80,7 @@ impl Journal {
     }
 
     /// The line for what came from somebody else.
+    #[expect(clippy::too_many_lines, reason = "one arm for each event, and nothing beside it")]
     fn received<'a>(&'a self, event: &'a Event) -> Operation<'a> {
         match event {
             Event::Message { id, cid, tag, from, text, position, .. } => Operation {

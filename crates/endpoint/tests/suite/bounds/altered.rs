@@ -101,7 +101,8 @@ fn no_replayed_and_no_altered_frame_is_taken() {
         // Altered ones meet a device that has the keys and has not seen the originals: bob's next.
         hub.close_next = false;
         say(&mut hub, 0, "the key of this epoch is known");
-        let (before, seen) = (before + 1, hub.frames_for(1).len());
+        let before = before + 1;
+        let known = hub.frames_for(1).len();
         hub.rule = Some(Box::new(|index, _| if index == 1 { Fate::Lost } else { Fate::Good }));
         let now = hub.now;
         for number in 0..3 {
@@ -109,7 +110,7 @@ fn no_replayed_and_no_altered_frame_is_taken() {
             alice.say(now, &lobby(), &format!("unseen {number}")).expect("a text");
         }
         hub.run();
-        let unseen = hub.frames_for(1).split_off(seen);
+        let unseen = hub.frames_for(1).split_off(known);
         let targets: Vec<Bytes> = frames.iter().cloned().chain(unseen.clone()).collect();
         for number in 0..ALTERED / 4 {
             position += 1;

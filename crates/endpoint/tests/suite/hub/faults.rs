@@ -31,6 +31,7 @@ use super::{Entry, TestHub, lobby, name};
 
 /// What the hub does wrong, and how often.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub(crate) struct Faults {
     /// Every question for bundles is answered with all there are, whatever is held.
     pub(crate) tells_all: bool,
