@@ -1,5 +1,7 @@
 //! The state machine: what belongs to one connection, the entry points, and the end of a step.
 
+mod again;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -299,26 +301,6 @@ impl Endpoint {
         self.link = Link { clock_ms, receipts_due, ..Link::default() };
     }
 
-    /// Sends again, byte-identical and in order, what has no answer.
-    fn resend(&mut self) {
-        let frames: Vec<(String, ConversationId, Vec<u8>)> = self
-            .state
-            .outgoing
-            .iter()
-            .filter_map(|(key, outgoing)| {
-                let sealed = outgoing.sealed.as_ref()?;
-                Some((key.clone(), outgoing.cid.clone(), sealed.frame.0.clone()))
-            })
-            .collect();
-        for (key, cid, frame) in frames {
-            self.link.flying.insert(key, cid);
-            self.out.push(Out::Ready(Transmit::Binary(frame.into())));
-        }
-        for (_, receipt) in self.state.receipts.iter() {
-            self.out.push(Out::Ready(Transmit::Binary(receipt.0.clone().into())));
-        }
-    }
-
     /// Takes a text message of the hub.
     pub fn handle_text(&mut self, now_ms: u64, text: &str) {
         self.pass_time(now_ms);
@@ -398,54 +380,6 @@ impl Endpoint {
             }
         }
         self.pump(now_ms);
-    }
-
-    /// Sends one id again; of a message, everything of its conversation from it on (rule R6).
-    fn send_again(&mut self, now_ms: u64, id: &MessageId) {
-        if let Some(cid) = self.link.joining.remove(id) {
-            return self.join(&cid, now_ms);
-        }
-        match self.link.requests.remove(id) {
-            Some(Request::Bundles { names, view }) => {
-                let again = self.request_bundles(&names, view.clone());
-                self.retry_moved(id, again);
-                self.ask_moved(id, again);
-                self.order_keys_moved(id, again);
-                self.owners_moved(id, again);
-                if let Some(cid) = view {
-                    self.refresh_moved(&cid, id, again);
-                }
-                return;
-            }
-            Some(
-                page @ (Request::Members { .. } | Request::Who { .. } | Request::Rooms { .. }),
-            ) => {
-                let again = self.ask_page(page);
-                return self.retry_moved(id, again);
-            }
-            Some(Request::Remind) => return,
-            Some(Request::Files(question)) => return self.ask_of_files(*id, *question),
-            None => {}
-        }
-        self.order_again(id);
-        let mut frames: Vec<Bytes> = Vec::new();
-        if let Some(receipt) = self.state.receipts.get(&id.to_string()) {
-            frames.push(receipt.0.clone().into());
-        }
-        if let Some(making) = self.link.making.get(id) {
-            frames.extend(making.messages.iter().cloned());
-        }
-        if let Some(first) = self.index.get(id)
-            && let Some(cid) = self.state.outgoing.get(first).map(|o| o.cid.clone())
-        {
-            let later = self.state.outgoing.iter().filter(|(key, o)| *key >= first && o.cid == cid);
-            for outgoing in later.map(|(_, outgoing)| outgoing) {
-                let Some(sealed) = &outgoing.sealed else { continue };
-                self.link.retries.remove(&outgoing.id);
-                frames.push(Bytes::from(sealed.frame.0.clone()));
-            }
-        }
-        self.out.extend(frames.into_iter().map(|frame| Out::Ready(Transmit::Binary(frame))));
     }
 
     /// The host has dealt with a durable event. Returns it, for what the host keeps of it in the
