@@ -364,7 +364,7 @@ mod tests {
             let expected = Input::Slash(SlashCommand::Help { about: Some(row.name) });
             assert_eq!(input::parse(&line), Ok(expected));
         }
-        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+        assert!(help.lines().all(|line| line.len() <= 110), "{help}");
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub const OFFER_WORDS_MAX: usize = 16;
 pub const OFFER_FRAME_BYTES_MAX: usize = 1536;
 
 /// Longest sealed details of an offer: the signed offer and the keywords at their limits, escaped.
-pub const OFFER_SEALED_BYTES_MAX: usize = 4 * 1024;
+pub const OFFER_SEALED_BYTES_MAX: usize = 4 * 1024 + 256;
 
 /// Offers in one announcement and in one page of an answer: a page stays under [`TEXT_BYTES_MAX`].
 pub const OFFERS_PAGE_MAX: usize = 32;

@@ -171,8 +171,9 @@ async fn a_flood_of_one_requester_leaves_room_for_others() {
             let mut command = request(0, &["sleep", "300"]);
             command.id = u128::try_from(number).expect("small").to_be_bytes();
             let number = u64::try_from(number).expect("small");
-            // Without one before it, each has its turn at once.
-            command.order = order(number, None);
+            // Each by another device, so that none waits for another one.
+            command.order = order(0, None);
+            command.order.signing_key = format!("{number:022}");
             ask(&agent, command)
         });
         let mut sleeps: Vec<_> = sleeps.map(Box::pin).collect();

@@ -200,7 +200,7 @@ mod tests {
             ("/msg al", 5, &["alice "]),
             ("/msg alice al", 13, &[]),
             ("/run ser", 5, &["server "]),
-            ("/help ver", 6, &["version"]),
+            ("/help vers", 6, &["version"]),
             ("/join o", 6, &["ops "]),
             ("/join #L", 6, &["#lobby "]),
             ("", 0, &[]),
