@@ -70,7 +70,7 @@ fn about_bundles(mut change: impl FnMut(&mut Value) + Send + 'static) -> Act {
 pub(crate) fn huge_version() -> Act {
     about_bundles(|value| {
         let people = value["people"].as_object_mut().into_iter().flat_map(|map| map.values_mut());
-        for person in people.filter(|person| person.get("version").is_some()) {
+        for person in people {
             person["version"] = u32::MAX.into();
         }
     })
@@ -171,7 +171,7 @@ pub(crate) fn made_up_link() -> Act {
 pub(crate) fn dropped_by_retention() -> Act {
     let mut lost = 0u64;
     Box::new(move |scene, passing| {
-        let Some((Header::Message(header), delivery)) = read::writer_to_victim(&passing) else {
+        let Some((Header::Message(header), delivery)) = scene.news(&passing) else {
             return vec![passing];
         };
         if header.cid.is_direct() || lost > 0 {

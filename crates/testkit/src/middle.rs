@@ -32,7 +32,7 @@ pub enum Message {
 }
 
 /// A message on its way over one connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passing {
     /// Number of the connection.
     pub line: usize,

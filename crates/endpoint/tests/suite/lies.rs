@@ -64,9 +64,9 @@ fn was_told(hub: &TestHub, index: usize) -> bool {
 /// Tells the lie; what it broke.
 fn broken(lie: &Lie) -> Vec<String> {
     let mut hub = TestHub::with(&["alice", "bob", "carol"]);
-    say(&mut hub, "before", "to all");
     let switch = Switch::default();
     hub.liar = Some(Box::new(Liar::new((lie.make)(), &switch)));
+    say(&mut hub, "before", "to all");
     switch.set(true);
     hub.disconnect(BOB);
     // A device that refuses such a hub has seen through it.
@@ -90,6 +90,9 @@ fn broken(lie: &Lie) -> Vec<String> {
     }
     let (texts, carols) = (hub.texts(BOB), hub.texts(CAROL));
     let mut broken = Vec::new();
+    if switch.told() == 0 {
+        broken.push("it was never told".to_owned());
+    }
     let said = |text: &str| format!("alice: {text}");
     for text in DIRECT.into_iter().chain(IN_THE_LOBBY) {
         match texts.iter().filter(|shown| **shown == said(text)).count() {
