@@ -135,9 +135,8 @@ pub(crate) struct Link {
     pub(crate) busy: BTreeMap<ConversationId, u32>,
     /// Pages that are asked for when the minute is over.
     pub(crate) pages: Vec<MessageId>,
-    /// Conversations that need a new epoch before anything is said, and when they last did.
+    /// Conversations that need a new epoch before anything is said.
     pub(crate) renew: BTreeSet<ConversationId>,
-    pub(crate) renewed: BTreeMap<ConversationId, u64>,
     pub(crate) grants: GrantQuestions,
     /// Times that whom one follows was asked for, without an answer yet.
     pub(crate) subscriptions_asked: u32,

@@ -343,6 +343,7 @@ impl Endpoint {
             self.alarm_deadline(),
             self.behind_deadline(),
             self.repair_deadline(),
+            self.luck_deadline(),
         ];
         due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }
@@ -358,6 +359,7 @@ impl Endpoint {
             self.ask_for_missing(now_ms);
             self.look_behind(now_ms);
             self.do_repairs(now_ms);
+            self.try_again(now_ms);
         }
         let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);
         let over: Vec<ConversationId> =

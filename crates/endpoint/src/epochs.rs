@@ -1,6 +1,7 @@
 //! Making, installing and receiving epochs (section 9, rules R1, R2, R3, R4, R11, R13).
 
 mod futile;
+mod luck;
 mod parts;
 mod race;
 
@@ -20,12 +21,13 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::Alarm;
-use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS, RENEW_MIN_MS};
+use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::{Maker, Voice};
 
-pub(crate) use parts::{KeyLuck, Parts};
+pub(crate) use luck::KeyLuck;
+pub(crate) use parts::Parts;
 
 /// An epoch of ours that the hub has not answered yet.
 #[derive(Debug)]
@@ -52,10 +54,10 @@ impl Endpoint {
             return false;
         }
         let list = self.current_list(now_ms, cid);
-        if self.can_send_in_current(now_ms, cid, &list) {
+        let head = self.sending_head(cid);
+        if self.can_send_in(now_ms, cid, head, &list) {
             return true;
         }
-        let head = self.known_head(cid);
         if let Some(head) = head
             && self.enter(now_ms, cid, head, &list)
         {
@@ -72,7 +74,7 @@ impl Endpoint {
             self.link.waiting_for_epoch.insert(cid.clone(), until);
             return false;
         }
-        self.make_epoch(now_ms, cid, head, &list);
+        self.make_epoch(now_ms, cid, self.known_head(cid), &list);
         false
     }
 
@@ -103,8 +105,13 @@ impl Endpoint {
         self.known_head(cid).is_some()
     }
 
-    fn can_send_in_current(&self, now_ms: u64, cid: &ConversationId, list: &MemberList) -> bool {
-        let head = self.known_head(cid);
+    fn can_send_in(
+        &self,
+        now_ms: u64,
+        cid: &ConversationId,
+        head: Option<EpochHead>,
+        list: &MemberList,
+    ) -> bool {
         let conversation = self.state.conversations.get(cid.as_str());
         let Some(sending) = conversation.and_then(|c| c.sending.as_ref()) else { return false };
         !sending.closed
@@ -332,16 +339,6 @@ impl Endpoint {
         Received::NeedsParts(e)
     }
 
-    /// A key did not open: the next epoch is made at once and not with the next message, so that
-    /// this device misses as little as possible (rule R19).
-    fn renew(&mut self, now_ms: u64, cid: &ConversationId) {
-        let last = self.link.renewed.get(cid);
-        if last.is_none_or(|last| now_ms.saturating_sub(*last) >= RENEW_MIN_MS) {
-            self.link.renewed.insert(cid.clone(), now_ms);
-            self.link.renew.insert(cid.clone());
-        }
-    }
-
     fn open_epoch(&mut self, now_ms: u64, e: Digest, arriving: &Arriving, wrap: Option<&Bytes>) {
         let Arriving { header, members, .. } = arriving;
         let opened =
@@ -374,7 +371,7 @@ impl Endpoint {
                 self.install(now_ms, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.position);
                 self.check_audience(now_ms, (&e, &header.from), &header.cid, arriving.position);
-                self.key_is_open(&header.sk);
+                self.key_is_open(now_ms, header);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.read_held(now_ms, &e);
             }
@@ -385,6 +382,7 @@ impl Endpoint {
 
     /// An epoch of somebody else is the newest one, whether this device can open it or not.
     fn pass_over_epoch(&mut self, now_ms: u64, header: &KeyHeader, e: Digest) {
+        self.note_luck(&header.cid, e);
         self.note_epoch(&header.cid, EpochHead { g: header.g, e }, header.pe);
         self.suspect(now_ms, &header.cid);
         self.link.dirty.insert(header.cid.clone());

@@ -156,6 +156,7 @@ impl Endpoint {
     /// A GRANT was opened.
     pub(crate) fn on_grant(&mut self, now_ms: u64, by: &UserName, hub_ms: u64, grant: Grant) {
         let Grant { entries, burnt, none, links, bundles } = grant;
+        self.has_answered(by);
         self.on_links(by, &links, &bundles);
         for entry in entries {
             self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry }, None);

@@ -203,6 +203,15 @@ pub const GRANTS_PARKED_MAX: usize = 256;
 /// damages every key must not make its clients work for it.
 pub const RENEW_MIN_MS: u64 = 10_000;
 
+/// The wait is doubled up to this, until a key of somebody opens there: then each maker of keys that do
+/// not open is given its next try, too.
+pub const RENEW_MAX_MS: u64 = MAKER_PAUSE_MS;
+
+/// Requests to one person that may be without an answer within a minute, whatever is missing: one chain
+/// is asked for four times in its first minute. Who does not answer often cannot, and what two devices
+/// cannot open of each other would make them ask for ever.
+pub const HEAL_UNANSWERED_MAX: u32 = 8;
+
 /// A connection lasts at least this long before an expired key of this device ends it.
 pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 

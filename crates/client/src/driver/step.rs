@@ -303,7 +303,7 @@ impl Driver {
         let server = self.endpoint.device().server;
         self.journal.online(&url);
         self.pending.push_back(ClientEvent::Online { url: url.clone(), server });
-        self.link = Link::Online { socket: Box::new(socket), url, caught_up: false };
+        self.link = self.link.online(socket, url);
         Ok(())
     }
 
