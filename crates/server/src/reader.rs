@@ -264,22 +264,15 @@ impl Reader {
             let reason = format!("{BAD_SIGNATURES_MAX} frames with bad signatures");
             return Err(CloseReason::Policy(reason.into()));
         }
-        let refusal = match self.allow(&header).await {
-            Allowance::Taken => None,
-            Allowance::Later(after_ms, why) => {
-                self.put_off(id, after_ms, why);
-                Some(None)
+        match self.allow(&header).await {
+            Allowance::Taken => {}
+            not_now => {
+                self.not_taken(id, &header, not_now);
+                if let Header::Key(_) = header {
+                    self.upload.ignore(Digest(sha256(frame.header())));
+                }
+                return Ok(());
             }
-            Allowance::Refused(refusal) => Some(Some(refusal)),
-        };
-        if let Some(refusal) = refusal {
-            if let Some(refusal) = refusal {
-                self.refuse(HubStage::Stored, Some(id), &refusal, Some(&header));
-            }
-            if let Header::Key(_) = header {
-                self.upload.ignore(Digest(sha256(frame.header())));
-            }
-            return Ok(());
         }
         let digest = frame.digest(header.shape().label());
         let is_key = header.shape() == Shape::Key;

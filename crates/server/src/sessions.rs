@@ -287,3 +287,6 @@ fn push_to(metrics: &Metrics, session: &Session, wire: &Wire, line: u32) -> bool
         Err(Overflow::Closed) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

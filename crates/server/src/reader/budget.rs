@@ -4,7 +4,7 @@
 use chat_protocol::{
     code,
     header::{Header, MemberOperation},
-    hub::{self, HubToClient},
+    hub::{self, HubStage, HubToClient},
     id::MessageId,
     tag::Tag,
 };
@@ -78,6 +78,17 @@ impl Reader {
                 }
             }
             Header::Receipt(_) => Allowance::Taken,
+        }
+    }
+
+    /// Tells what becomes of a frame that is not taken now.
+    pub(super) fn not_taken(&self, id: MessageId, header: &Header, allowance: Allowance) {
+        match allowance {
+            Allowance::Taken => {}
+            Allowance::Later(after_ms, why) => self.put_off(id, after_ms, why),
+            Allowance::Refused(refusal) => {
+                self.refuse(HubStage::Stored, Some(id), &refusal, Some(header));
+            }
         }
     }
 

@@ -66,9 +66,9 @@ pub(super) async fn register(
         hub.budgets.hit(Budget::Disk);
         return Err(Problem::Refused(Refusal::storage_full()));
     }
+    let source = source(visitor.peer.addr.ip());
     if !is_taken {
-        let source = source(visitor.peer.addr.ip());
-        hub.budgets.sources.sign_up(source, Instant::now()).map_err(|wait| {
+        hub.budgets.sources.may_sign_up(source, Instant::now()).map_err(|wait| {
             let minutes = wait.as_secs().div_ceil(60);
             let reason = format!(
                 "your address has made as many accounts as it may for now; wait {minutes} minutes, or \
@@ -81,6 +81,9 @@ pub(super) async fn register(
         Some(secret) if !is_taken => Some(hash(hub, secret.clone(), visitor).await?),
         _ => None,
     };
+    if !is_taken {
+        hub.budgets.sources.signed_up(source, Instant::now());
+    }
     Ok((Proof::New { bundle, password, vault: received.body.vault.clone() }, spki))
 }
 
