@@ -23,10 +23,11 @@ pub mod error;
 
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
 pub use error::ConfigError;
-pub use identity::IdentityMode;
 use identity::IdentityVerb;
 pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
+
+use crate::identity::IdentityCommand;
 
 /// Key sizes that the protocol accepts and people want.
 const KEY_BITS: [u32; 3] = [2048, 3072, 4096];
@@ -157,7 +158,7 @@ pub enum Mode {
         new: Option<Password>,
     },
     /// Keys and devices.
-    Identity(IdentityMode),
+    Identity(IdentityCommand),
     /// Accept commands.
     Agent {
         /// Who may run what.
@@ -353,7 +354,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             }
             Mode::VerifyServer
         }
-        (Some(Verb::Identity(verb)), None) => Mode::Identity(IdentityMode::of(verb)?),
+        (Some(Verb::Identity(verb)), None) => Mode::Identity(verb.read()?),
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
         (Some(Verb::History { place, count, before }), None) => {
             let lobby = Recipient::Room(RoomName::lobby());
