@@ -103,10 +103,8 @@ pub(super) fn banned_writer() -> Report {
     alice.type_line("without mallory");
     bob.stdout.wait_for_part("#crew alice: without mallory");
     mallory.type_line("I am still here");
-    let report = alarm(
-        [("alice", &alice.stdout), ("bob", &bob.stdout)],
-        "dropped, and nobody is told",
-    );
+    let report =
+        alarm([("alice", &alice.stdout), ("bob", &bob.stdout)], "dropped, and nobody is told");
     // And the members go on.
     alice.type_line("go on");
     bob.stdout.wait_for_part("#crew alice: go on");
