@@ -59,7 +59,7 @@ impl Endpoint {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
-            HubToClient::Live {} => self.link.live = true,
+            HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),
             HubToClient::Rooms { id, rooms, more } => {
                 let Some(Request::Rooms { after }) = self.take_question(&id) else { return };
                 let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);

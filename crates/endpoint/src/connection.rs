@@ -6,13 +6,14 @@ use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
+use crate::audience::Audience;
 use crate::endpoint::Endpoint;
 use crate::epochs::{Making, Parts};
 use crate::grants::GrantQuestions;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
 use crate::receive::WaitingQueue;
-use crate::repair::Repair;
+use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
 use crate::rooms::Refresh;
 
@@ -49,6 +50,7 @@ pub(crate) struct Link {
     pub(crate) keys_are_old: bool,
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
+    pub(crate) live_ms: u64,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
@@ -59,9 +61,9 @@ pub(crate) struct Link {
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
     pub(crate) forked: BTreeSet<ConversationId>,
-    /// Links to be handed to writers who lack them, by room and writer; and the ends of chains that the
+    /// What is to be handed to writers who lack it, by conversation and writer; and the ends of chains that the
     /// hub was reminded of because a member had them.
-    pub(crate) repairs: BTreeMap<(ConversationId, UserName), Repair>,
+    pub(crate) repairs: BTreeMap<(ConversationId, UserName, Lack), Repair>,
     pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
     /// Views that are up to date.
     pub(crate) views: BTreeSet<ConversationId>,
@@ -144,6 +146,13 @@ pub(crate) struct Link {
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
     /// Rooms and writers who still seal for somebody who has gone, as the host was told.
     pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
+    /// The same of those who still seal for a revoked key, and of those who leave somebody out.
+    pub(crate) warned_of_keys: BTreeSet<(ConversationId, UserName)>,
+    pub(crate) left_out: BTreeSet<(ConversationId, UserName)>,
+    /// How the lists of epochs differ from what is held here.
+    pub(crate) audiences: BTreeMap<Digest, Audience>,
+    /// From which link on chains have grown lately, and when.
+    pub(crate) grown: BTreeMap<ConversationId, Vec<(u32, u64)>>,
 }
 
 impl Endpoint {

@@ -13,9 +13,7 @@ use chat_protocol::name::ConversationId;
 
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::{
-    MAKER_FAILURES_MAX, MAKER_PAUSE_MS, MAKERS_MAX, RENEW_MAX_MS, RENEW_MIN_MS,
-};
+use crate::limits::{MAKER_FAILURES_MAX, MAKER_PAUSE_MS, MAKERS_MAX, RENEW_MAX_MS, RENEW_MIN_MS};
 
 /// How the keys of others have turned out: it outlives a connection, or a hub would begin anew by
 /// ending it.

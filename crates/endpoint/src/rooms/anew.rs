@@ -8,34 +8,53 @@
 
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::members::{Membership, Place};
+use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, UserName};
-use chat_protocol::tag::label;
-use serde::{Deserialize, Serialize};
 
+use super::struck::is_admin;
 use super::{RoomAction, header};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
+use crate::limits::LINKS_KEPT_MAX;
 use crate::views::KeptLink;
 
-/// Somebody whom the chain held before had taken out, and the one of the hub has not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Struck {
-    /// Number of links of the hub's chain when it was taken. An admit behind it takes them in again.
-    links: u32,
-    /// Who took them out.
-    by: UserName,
-}
-
 /// A chain that was verified from its beginning.
-struct Fresh {
+#[derive(Debug)]
+pub(super) struct Fresh {
     room: Membership,
     links: Vec<(MemberHeader, KeptLink)>,
 }
 
-/// The row of who was struck.
-fn struck_key(cid: &ConversationId, name: &UserName) -> String {
-    format!("{cid}/{name}")
+impl Fresh {
+    fn new(cid: ConversationId) -> Self {
+        Self { room: Membership::new(cid), links: Vec::new() }
+    }
+
+    /// How many links have come.
+    pub(super) fn len(&self) -> u32 {
+        self.room.next()
+    }
+
+    fn push(&mut self, link: MemberHeader, frame: &RawFrame) {
+        let kept = KeptLink::of(&link, frame);
+        self.room.apply(&link, kept.digest);
+        self.links.push((link, kept));
+        // As of any chain, the bytes of the newest ones are kept.
+        let old = self.len().checked_sub(LINKS_KEPT_MAX + 1);
+        let old = old.and_then(|old| self.links.get_mut(usize::try_from(old).ok()?));
+        if let Some((_, old)) = old {
+            old.frame = None;
+        }
+    }
+
+    /// The room as it was after its first links.
+    fn first(&self, count: usize) -> Membership {
+        let mut room = Membership::new(self.room.conversation().clone());
+        for (link, kept) in self.links.iter().take(count) {
+            room.apply(link, kept.digest);
+        }
+        room
+    }
 }
 
 impl Endpoint {
@@ -57,23 +76,48 @@ impl Endpoint {
         header(link).is_some_and(|link| link.mg == place.mg && link.pm != place.pm)
     }
 
-    /// All of the hub's chain has come: it is taken, or it is not.
-    pub(super) fn compare_anew(&mut self, cid: &ConversationId, links: &[RawFrame]) {
-        let fresh = match self.verify_anew(cid, links) {
-            Ok(fresh) => fresh,
-            Err(reason) => {
+    /// Takes what has come of the hub's chain; when that is all of it, it is compared with the one held
+    /// here. `false` if more is asked for.
+    pub(super) fn gather_anew(
+        &mut self,
+        cid: &ConversationId,
+        mut links: Vec<RawFrame>,
+        more: bool,
+    ) -> bool {
+        let refresh = self.link.refreshing.get_mut(cid);
+        let fresh = refresh.and_then(|refresh| refresh.fresh.take());
+        let mut fresh = fresh.unwrap_or_else(|| Box::new(Fresh::new(cid.clone())));
+        let (taken, problem) = self.verify_anew(&mut fresh, &links);
+        links.drain(..taken);
+        if more && (problem.is_none() || taken > 0) {
+            // Whoever has built on the first one left may be among those that have not come.
+            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+                (refresh.links, refresh.fresh) = (links, Some(fresh));
+            }
+            return false;
+        }
+        match problem {
+            Some(reason) => {
                 let server = UserName::server();
                 self.alarm(Alarm::BadChain, &server, &format!("membership of {cid}: {reason}"));
-                return;
+                self.end_pages(cid);
             }
-        };
+            None => self.compare_anew(cid, *fresh),
+        }
+        true
+    }
+
+    /// The hub's chain is taken, or it is not.
+    fn compare_anew(&mut self, cid: &ConversationId, fresh: Fresh) {
         let held = self.place_of(cid);
         let fork = self.fork_of(cid, &fresh);
-        if fork == usize::try_from(held.mg).unwrap_or(usize::MAX) && fork == fresh.links.len() {
+        // All of it may be there, and more: then it has only grown.
+        let is_fork = fork < usize::try_from(held.mg).unwrap_or(usize::MAX);
+        if !is_fork && fork == fresh.links.len() {
             return;
         }
         let is_decided = self.state.accepted.remove(cid.as_str()).is_some();
-        if !is_decided && !self.is_harmless(cid, &fresh, fork) {
+        if !is_decided && is_fork && !self.is_harmless(cid, &fresh, fork) {
             self.link.forked.insert(cid.clone());
             let detail = format!(
                 "the server shows another membership of {cid} than the one seen before; nothing is \
@@ -82,7 +126,7 @@ impl Endpoint {
             self.alarm(Alarm::Fork, &UserName::server(), &detail);
             return;
         }
-        if !is_decided && fork < fresh.links.len() {
+        if !is_decided && is_fork && fork < fresh.links.len() {
             let detail = format!(
                 "the server's membership of {cid} goes on from an older one than was seen; it is \
                  taken, and who was removed since stays out"
@@ -92,17 +136,20 @@ impl Endpoint {
         self.take_anew(cid, fresh, fork, is_decided);
     }
 
-    fn verify_anew(&mut self, cid: &ConversationId, links: &[RawFrame]) -> Result<Fresh, String> {
-        let mut fresh = Fresh { room: Membership::new(cid.clone()), links: Vec::new() };
+    /// Verifies links on their own and takes them. Says how many, and what is wrong with the next one.
+    fn verify_anew(&mut self, fresh: &mut Fresh, links: &[RawFrame]) -> (usize, Option<String>) {
         for (at, frame) in links.iter().enumerate() {
             let later = links.get(at + 1..).unwrap_or_default();
-            let (link, signer) = self.check_link(&fresh.room, frame, later)?;
-            fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-            let kept = KeptLink::of(&link, frame);
-            fresh.room.apply(&link, frame.digest(label::MEMBER));
-            fresh.links.push((link, kept));
+            let checked = self.check_link(&fresh.room, frame, later).and_then(|(link, signer)| {
+                fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
+                Ok(link)
+            });
+            match checked {
+                Ok(link) => fresh.push(link, frame),
+                Err(reason) => return (at, Some(reason)),
+            }
         }
-        Ok(fresh)
+        (links.len(), None)
     }
 
     /// How many links from the beginning both chains share.
@@ -117,12 +164,11 @@ impl Endpoint {
     /// the end of both.
     fn is_harmless(&self, cid: &ConversationId, fresh: &Fresh, fork: usize) -> bool {
         let Some(held) = self.state.rooms.get(cid.as_str()) else { return true };
-        let is_admin = |room: &Membership, name: &UserName| {
-            room.members().get(name).is_some_and(|member| member.admin)
-        };
         let by_both = |link: &MemberHeader| match link.op {
             MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => {
-                is_admin(held, &link.from) && is_admin(&fresh.room, &link.from)
+                is_admin(held, &link.from)
+                    && is_admin(&fresh.room, &link.from)
+                    && self.is_untouched(cid, &link.from)
             }
             MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
         };
@@ -135,21 +181,9 @@ impl Endpoint {
     /// unless a person decided otherwise, and this device says its own lost links again.
     fn take_anew(&mut self, cid: &ConversationId, fresh: Fresh, fork: usize, is_decided: bool) {
         let lost = self.lost_links(cid, fork);
-        let held = self.state.rooms.get(cid.as_str()).cloned();
-        let count = self.place_of(cid).mg;
-        let struck: Vec<(UserName, UserName)> = held
-            .iter()
-            .flat_map(|held| {
-                let stayed = fresh.room.members().keys().filter(|name| !held.contains(name));
-                stayed.filter_map(|name| {
-                    let by = self.kept_link(cid, held.went_before(name, count)?)?.by.clone();
-                    (by != *name).then(|| (name.clone(), by))
-                })
-            })
-            .collect();
+        let struck = self.lost_by_fork(cid, &fresh.first(fork), &fresh.room);
         self.forget_links(cid);
         let Fresh { room, links } = fresh;
-        let next = room.next();
         self.state.rooms.put(cid.as_str(), room);
         for (link, kept) in links {
             self.keep_link(cid, link.mg, kept);
@@ -157,8 +191,8 @@ impl Endpoint {
         if is_decided {
             self.unstrike_all(cid);
         } else {
-            for (name, by) in struck {
-                self.state.struck.put(&struck_key(cid, &name), Struck { links: next, by });
+            for (name, lost) in struck {
+                self.strike(cid, &name, lost);
             }
         }
         self.mark_epochs(cid);
@@ -198,40 +232,6 @@ impl Endpoint {
         }
     }
 
-    /// Whether somebody is left out of what is sealed, because a chain that was seen took them out.
-    pub(crate) fn is_struck(&self, cid: &ConversationId, name: &UserName) -> bool {
-        self.state.struck.get(&struck_key(cid, name)).is_some()
-    }
-
-    /// Takes back what the hub's chain has settled by now: it has taken them out too, or an admin of
-    /// it, who is not struck, has let them in again.
-    pub(super) fn settle_struck(&mut self, cid: &ConversationId) {
-        let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
-        let prefix = struck_key(cid, &UserName::server());
-        let prefix = prefix.strip_suffix("server").unwrap_or_default();
-        let settled = self.state.struck.iter().filter_map(|(key, struck)| {
-            let name = UserName::new(key.strip_prefix(prefix)?).ok()?;
-            let is_again = room.members().get(&name).is_none_or(|member| {
-                let link = self.kept_link(cid, member.since);
-                member.since >= struck.links
-                    && link.is_some_and(|link| link.by != name && !self.is_struck(cid, &link.by))
-            });
-            is_again.then(|| key.clone())
-        });
-        for key in settled.collect::<Vec<_>>() {
-            self.state.struck.remove(&key);
-        }
-    }
-
-    fn unstrike_all(&mut self, cid: &ConversationId) {
-        let prefix = format!("{cid}/");
-        let keys = self.state.struck.iter().map(|(key, _)| key);
-        let keys: Vec<String> = keys.filter(|key| key.starts_with(&prefix)).cloned().collect();
-        for key in keys {
-            self.state.struck.remove(&key);
-        }
-    }
-
     /// A person takes the membership that the hub shows, whatever was seen before.
     pub fn accept_room(&mut self, cid: &ConversationId) {
         self.state.accepted.put(cid.as_str(), true);
@@ -239,15 +239,6 @@ impl Endpoint {
         self.link.forked.remove(cid);
         self.link.fetched_anew.remove(cid);
         self.view_anew(cid);
-        self.link.dirty.insert(cid.clone());
-    }
-
-    /// Somebody handed over a link by which an admin of the chain held here takes somebody out: it
-    /// counts at once for what is sealed here.
-    pub(crate) fn strike(&mut self, cid: &ConversationId, link: &MemberHeader) {
-        let Place { mg, .. } = self.place_of(cid);
-        let struck = Struck { links: mg, by: link.from.clone() };
-        self.state.struck.put(&struck_key(cid, &link.who), struck);
         self.link.dirty.insert(cid.clone());
     }
 }

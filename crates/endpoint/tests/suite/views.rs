@@ -235,3 +235,72 @@ fn a_fork_stops_until_a_person_decides() {
     let id = hub.say_in(BOB, "crew", "to those whom the server shows");
     assert!(hub.answer_to(BOB, id).starts_with("Stored"), "{}", hub.answer_to(BOB, id));
 }
+
+/// Goal: the rights of an admin are gone at once for whom a member has told so. Before: only removals
+/// counted, and who was let in by the former admin read along.
+/// Method: the hub hides from bob that oliver is no admin any more; alice's device hands him the link.
+/// Then the hub shows bob an older chain on which oliver lets somebody in.
+#[test]
+fn rights_that_were_taken_away_are_gone_at_once() {
+    let mut hub = met();
+    hub.act(ALICE, "crew", RoomAction::Role { who: name("oliver"), admin: true });
+    let eve = hub.add("eve");
+    hub.run();
+    let older = hub.snapshot();
+    hub.faults.hides = vec![(BOB, crew(), 4)];
+    hub.act(ALICE, "crew", RoomAction::Role { who: name("oliver"), admin: false });
+    hub.now += DAY_MS;
+    hub.say_in(ALICE, "crew", "in an epoch that counts it");
+    assert_eq!(alarms(&hub, BOB, Alarm::OtherView), ["alice"]);
+    hub.faults.hides.clear();
+    hub.put_back(&older);
+    hub.sign_link(MALLORY, "crew", (MemberOperation::Admit, MemberArgument::None), eve);
+    hub.connect(BOB);
+    hub.run();
+    hub.say_in(BOB, "crew", "not for eve");
+    assert_eq!(hub.roster(BOB, "crew"), ["alice", "bob", "eve", "oliver"], "by the hub's chain");
+    let (_, people) = hub.epoch_of("crew");
+    assert_eq!(people, ["alice", "bob", "oliver"]);
+    // An admin of whom nothing was seen lets her in; for alice it is a fork, on which she decides.
+    hub.connect(ALICE);
+    hub.run();
+    hub.peers[ALICE].endpoint.accept_room(&crew());
+    hub.run();
+    hub.act(ALICE, "crew", RoomAction::Remove { who: name("eve"), ban: false });
+    hub.act(ALICE, "crew", RoomAction::Admit(name("eve")));
+    hub.say_in(BOB, "crew", "for eve too");
+    let (_, people) = hub.epoch_of("crew");
+    assert_eq!(people, ["alice", "bob", "eve", "oliver"]);
+}
+
+/// Goal: a chain that is longer than what may wait at a time is compared whole. Before: its first 1,024
+/// links were, and a fork behind them was taken without a word.
+#[test]
+fn a_fork_far_behind_is_seen() {
+    let mut hub = met();
+    for turn in 0..1_030 {
+        let arg = [MemberArgument::Admin, MemberArgument::Member][turn % 2];
+        hub.sign_link(ALICE, "crew", (MemberOperation::Role, arg), BOB);
+    }
+    hub.disconnect(BOB);
+    hub.connect(BOB);
+    hub.run();
+    let older = hub.snapshot();
+    hub.disconnect(ALICE);
+    hub.connect(ALICE);
+    hub.act(ALICE, "crew", ban());
+    hub.say_in(BOB, "crew", "before");
+    assert_eq!(hub.chain_length("crew"), 1_034);
+    hub.put_back(&older);
+    let role = (MemberOperation::Role, MemberArgument::Admin);
+    hub.sign_link(ALICE, "crew", role, MALLORY);
+    hub.sign_link(MALLORY, "crew", (MemberOperation::Remove, MemberArgument::Ban), ALICE);
+    hub.connect(BOB);
+    hub.run();
+    assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
+    let id = hub.say_in(BOB, "crew", "to whom?");
+    assert!(hub.answer_to(BOB, id).contains("/room accept"), "{}", hub.answer_to(BOB, id));
+    hub.peers[BOB].endpoint.accept_room(&crew());
+    hub.run();
+    assert_eq!(hub.roster(BOB, "crew"), ["bob", "oliver"], "all of the hub's chain is taken");
+}

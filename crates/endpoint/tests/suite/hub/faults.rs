@@ -53,6 +53,8 @@ pub(crate) struct Faults {
     pub(crate) deliver_closed: bool,
     /// What it hides: links of a room from this number on, from a device.
     pub(crate) hides: Vec<(usize, ConversationId, u32)>,
+    /// Whose newest bundles it hides from a device.
+    pub(crate) hides_keys: Vec<(usize, UserName)>,
     /// Messages and keys of any epoch are taken, whoever may speak.
     pub(crate) takes_anything: bool,
     /// What it is reminded of is thrown away.

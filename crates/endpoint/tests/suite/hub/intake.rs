@@ -72,7 +72,8 @@ impl TestHub {
                         unknown.push(user);
                         continue;
                     };
-                    if held == held_of(self.now, bundles) && !self.faults.tells_all {
+                    let hides = self.faults.hides_keys.contains(&(index, user.clone()));
+                    if hides || (held == held_of(self.now, bundles) && !self.faults.tells_all) {
                         continue;
                     }
                     more = people.len() == self.faults.people_in_page.unwrap_or(usize::MAX);
