@@ -67,7 +67,7 @@ impl Endpoint {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
-            HubToClient::Live {} => self.link.live = true,
+            HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),
             HubToClient::Rooms { id, rooms, more } => {
                 let Some(Request::Rooms { after }) = self.take_question(&id) else { return };
                 let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
@@ -83,8 +83,8 @@ impl Endpoint {
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
-                Some(Request::Members { cid: asked, .. }) if asked == cid => {
-                    self.on_members(&cid, links, more);
+                Some(Request::Members { cid: asked, from }) if asked == cid => {
+                    self.on_members(&cid, from, links, more);
                     self.link.dirty.insert(cid);
                 }
                 _ => {}

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::LINKS_KEPT_MAX;
+use crate::repair::Lack;
 
 /// A link of a room's chain, as it was verified.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -277,7 +278,7 @@ impl Endpoint {
              can read what {writer} says in {cid}"
         );
         self.alarm(Alarm::SealsForRemoved, writer, &detail);
-        self.plan_repair(now_ms, cid, writer, place.mg);
+        self.plan_repair(now_ms, cid, writer, Lack::Links(place.mg));
     }
 }
 
