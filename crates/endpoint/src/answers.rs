@@ -53,7 +53,11 @@ impl Endpoint {
                 self.tell(Event::Presence { joined, left, followed });
             }
             HubToClient::Heads { heads } => self.on_heads(now_ms, heads),
-            HubToClient::Reminded { id, .. } => drop(self.link.requests.remove(&id)),
+            HubToClient::Reminded { id, .. } => {
+                if self.link.requests.remove(&id).is_some() {
+                    self.devices_are_known_again();
+                }
+            }
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);

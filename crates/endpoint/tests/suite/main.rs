@@ -29,6 +29,7 @@ mod random;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod restored;
 mod retention;
 #[cfg(test)]
 mod rooms;
