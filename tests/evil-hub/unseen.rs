@@ -10,7 +10,9 @@ use crate::{Act, VICTIM, WRITER, read};
 
 /// Keeps from the victim whatever the writer says from now on.
 pub fn withheld_tail() -> Act {
-    Box::new(|scene, passing| if scene.news(&passing).is_some() { Vec::new() } else { vec![passing] })
+    Box::new(
+        |scene, passing| if scene.news(&passing).is_some() { Vec::new() } else { vec![passing] },
+    )
 }
 
 /// The next message of the writer comes to the victim behind the next one of somebody else.

@@ -151,7 +151,12 @@ const MESSAGES_PER_FILE: usize = 20;
 impl Canaries {
     fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Self { salt: format!("{:08x}", now.subsec_nanos()), next: 0, all: Vec::new(), commands: Vec::new() }
+        Self {
+            salt: format!("{:08x}", now.subsec_nanos()),
+            next: 0,
+            all: Vec::new(),
+            commands: Vec::new(),
+        }
     }
 
     /// A command with a marked word that prints something else that is marked.

@@ -137,7 +137,7 @@ impl Hub {
 
     fn answer_text(&mut self, text: &str) -> Option<HubToClient> {
         match hub::read::<ClientToHub>(text).unwrap() {
-            ClientToHub::Bundles { id, known } => {
+            ClientToHub::Bundles { id, known, .. } => {
                 let newer = known.into_iter().filter(|(_, held)| held.0.is_none());
                 let people = newer.filter_map(|(name, _)| {
                     let bundles = vec![B64Vec(self.people.get(&name)?.bytes().to_vec())];
@@ -152,6 +152,9 @@ impl Hub {
                 let more = from + links.len() < self.links.len();
                 let links = links.into_iter().map(|link| B64Vec(link.to_vec())).collect();
                 Some(HubToClient::Members { id, cid, links, more })
+            }
+            ClientToHub::Counters { id, .. } => {
+                Some(HubToClient::Counters { id, counters: Vec::new() })
             }
             _ => None,
         }
@@ -214,8 +217,8 @@ fn main() {
     };
     let mut alice = Endpoint::in_memory(device, Arc::default(), Box::new(SystemRandom));
     let heads = vec![hub.next_head()];
-    let signed_in = SignedIn { time: NOW, heads, counters: Vec::new(), vault: None };
-    alice.connected(NOW, &signed_in, &hub.bundle).unwrap();
+    let signed_in = SignedIn { heads, ..SignedIn::at(NOW) };
+    alice.connected(NOW, &signed_in, &hub.bundle);
     settle(&mut hub, &mut alice);
     let lobby = RoomName::lobby();
     alice.refresh(&hub.cid.clone());

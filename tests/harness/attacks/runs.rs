@@ -93,7 +93,8 @@ pub(super) fn refused() -> Report {
     let said = again.stderr.trim();
     if said.contains("--again") {
         let words = first.stderr.lines().chain(said.lines());
-        let words = words.filter(|line| line.contains("the server says") || line.contains("--again"));
+        let words =
+            words.filter(|line| line.contains("the server says") || line.contains("--again"));
         return Report::new(Verdict::Refused, screen::quote("alice", words).unwrap_or_default());
     }
     let told = first.stderr.trim().lines().next_back().unwrap_or_default().to_owned();

@@ -225,9 +225,8 @@ fn judge(seen: &Seen) -> Report {
     }
     let (bobs, carols) = (seen.bob.screen(), seen.carol.screen());
     let (bob, carol) = (texts(&bobs), texts(&carols));
-    let known = |text: &&&str| {
-        DIRECT.contains(text) || IN_THE_LOBBY.contains(text) || ***text == *AFTER
-    };
+    let known =
+        |text: &&&str| DIRECT.contains(text) || IN_THE_LOBBY.contains(text) || ***text == *AFTER;
     if let Some(strange) = bob.iter().chain(&carol).find(|text| !known(text)) {
         return succeeded(format!("shown, and nobody has said it: {strange}"));
     }
@@ -275,7 +274,8 @@ fn told(seen: &Seen, shown: &[&str]) -> Report {
         (true, true) => {
             let last = screen::last_message(&screens[0].1).unwrap_or_default();
             let all = DIRECT.len() + IN_THE_LOBBY.len();
-            let saw = format!("bob: {all} of {all} messages once, the last \"{last}\", nothing else");
+            let saw =
+                format!("bob: {all} of {all} messages once, the last \"{last}\", nothing else");
             Report::new(Verdict::Refused, saw)
         }
         (false, true) => Report::new(Verdict::Succeeded, format!("{missing:?} missing, no word")),

@@ -43,7 +43,11 @@ pub(super) fn withheld_tail() -> Report {
     alice.type_line("bob*bring the papers");
     let later = bob.stdout.wait_for("what is missing", |line| line.starts_with("! "));
     let last = line("bob", &before, "are you there?");
-    blind("bob", &before, format!("{last}, nothing of alice; {receipts}; with her next: \"{later}\""))
+    blind(
+        "bob",
+        &before,
+        format!("{last}, nothing of alice; {receipts}; with her next: \"{later}\""),
+    )
 }
 
 pub(super) fn order_of_two() -> Report {
