@@ -160,10 +160,8 @@ impl Endpoint {
                 self.note_era(&other);
             }
         }
-        self.link.went_back.insert(cid.clone());
-        let is_chain = self.chain_is_behind(cid);
-        if !is_chain && cid.is_direct() {
-            // Nothing to tell: the next key goes on from what the hub shows.
+        if !self.link.went_back.insert(cid.clone()) && !self.chain_is_behind(cid) {
+            // It was reminded on this connection: the next key goes on from what the hub shows.
             self.link.behind.remove(cid);
             self.link.dirty.insert(cid.clone());
             return;
@@ -177,8 +175,8 @@ impl Endpoint {
         self.state.counters.get(RESTORES).copied().unwrap_or(0)
     }
 
-    /// Tells the hub what it forgot of a room: links behind its own, and bundles of those who are in
-    /// it. Everything in it proves itself.
+    /// Tells the hub what it forgot of a conversation: links behind its own, and bundles of those who
+    /// are in it. Everything in it proves itself.
     fn remind(&mut self, now_ms: u64, cid: &ConversationId) {
         let until = now_ms.saturating_add(BEHIND_GRACE_MS);
         self.link.behind.insert(cid.clone(), Behind::Reminded(until));

@@ -57,6 +57,8 @@ pub(crate) struct Faults {
     pub(crate) busy_links: usize,
     /// The devices of every epoch are refused; counts how often.
     pub(crate) refuses_devices: Option<usize>,
+    /// They are refused no more when the hub was reminded of a bundle.
+    pub(crate) learns_devices: bool,
     /// Frames in a closed epoch are delivered as well as answered with REKEY.
     pub(crate) deliver_closed: bool,
     /// What it hides: links of a room from this number on, from a device.

@@ -188,6 +188,9 @@ impl TestHub {
         if self.faults.forgets_reminders {
             return;
         }
+        if self.faults.learns_devices && !bundles.is_empty() {
+            self.faults.refuses_devices = None;
+        }
         for B64Vec(bytes) in bundles {
             let bundle = Bundle::verify(bytes.into()).unwrap();
             let known = self.people.entry(bundle.header().u.clone()).or_default();
