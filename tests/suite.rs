@@ -19,6 +19,7 @@ mod machines;
 mod mailbox;
 mod offers;
 mod passwords;
+mod private_files;
 mod programs;
 mod resume;
 mod retention;

@@ -36,6 +36,9 @@ use crate::{
     worker::{Clock, Worker, now_ms},
 };
 
+/// The name of the log of operations, before its ending.
+pub(crate) const LOG_STEM: &str = "server";
+
 /// The folder of copies of files, in the data folder.
 const FILES_FOLDER: &str = "files";
 
@@ -188,7 +191,7 @@ pub(crate) struct Started {
 /// Opens folder, keys, database and log, and starts the worker.
 pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Started, RunError> {
     let lock = DataLock::take(&config.data)?;
-    let log = OperationLog::open(&config.logs, "server")?;
+    let log = OperationLog::open(&config.logs, LOG_STEM)?;
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let helper = config.helper.as_deref();
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;

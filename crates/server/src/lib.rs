@@ -51,6 +51,7 @@ pub mod builtin_agent;
 pub mod catch_up;
 pub mod config;
 pub mod console;
+pub mod folder;
 pub mod hub;
 pub mod identity;
 pub mod local;
@@ -102,6 +103,9 @@ pub enum RunError {
     /// The folder of `--www` cannot be served.
     #[error("--www: {0}; give a folder that this process may enter")]
     Www(#[from] chat_beneath::FolderError),
+    /// Others on this machine can change the data or the logs.
+    #[error(transparent)]
+    Folder(#[from] folder::FolderError),
     /// The data folder is not ours.
     #[error(transparent)]
     Lock(#[from] lock::LockError),
@@ -155,6 +159,8 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
+    folder::secure_data(&config.data)?;
+    folder::secure_logs(&config.logs, hub::LOG_STEM)?;
     let acceptor = tls_acceptor(&config)?;
     let scheme = if acceptor.is_some() { "wss" } else { "ws" };
     let site = config.www.as_deref().map(Site::open).transpose()?;

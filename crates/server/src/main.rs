@@ -9,6 +9,7 @@ use std::{
 
 use chat_server::{
     config::{self, Action, Cli, Config, ConfigView, LogFormat, Tls},
+    folder,
     identity::{self, Identity},
     tls,
 };
@@ -122,6 +123,7 @@ fn make_certificate(folder: &Path, mut names: Vec<String>) -> Result<String, Fai
 }
 
 fn serve(config: Config) -> Result<ExitCode, Failure> {
+    folder::private_umask();
     start_log(config.log_format);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
