@@ -18,6 +18,7 @@ mod lying_hub;
 mod machines;
 mod mailbox;
 mod offers;
+mod operator;
 mod passwords;
 mod private_files;
 mod programs;

@@ -57,6 +57,8 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
+    /// A code for a new account.
+    pub invite: Option<String>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,
     /// Folder for keys, known servers and what waits to be sent.
@@ -460,6 +462,7 @@ fn checked(
         user: name,
         password: Password::given(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
+        invite: arguments.invite,
         weak_password: arguments.weak_password,
         home: home(arguments.home)?,
         logs: arguments.logs,

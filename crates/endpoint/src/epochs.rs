@@ -91,6 +91,9 @@ impl Endpoint {
 
     /// The devices of a person that are wrapped for. This one is not away, nor is the hub.
     pub(crate) fn lines_of(&self, now_ms: u64, name: &UserName) -> Vec<MemberLine> {
+        if self.link.gone.contains(name) {
+            return Vec::new();
+        }
         let is_own = *name == self.device.user;
         let is_here = |bundle: &Bundle| {
             name.is_server() || (is_own && bundle.header().dev == self.device.dev)

@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RunError,
+    admin::{gate::Gate, socket::AdminSocket},
     builtin_agent::BuiltInAgent,
-    config::{Config, Verify},
+    config::{Config, Registration, Verify},
     connection::ConnectionId,
     console::Console,
+    http::Readiness,
     identity::Identity,
     local::{LocalConnection, LocalDevice, LocalError},
     lock::DataLock,
@@ -30,7 +32,7 @@ use crate::{
     router::{MailboxLimits, Router},
     sign_in::Passwords,
     store::{
-        CommitError, NewAccount, NewBundle, Proposal, Snapshot, Store,
+        Banned, CommitError, NewAccount, NewBundle, Proposal, Snapshot, Store,
         sqlite::{self, Reads, SqliteOptions},
     },
     worker::{Clock, Worker, now_ms},
@@ -54,6 +56,7 @@ pub struct Shared {
     pub(crate) clock: Clock,
     pub(crate) trace: Option<CryptoTrace>,
     pub(crate) relay: Arc<Relay>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// The hub, for those who live in it.
@@ -93,6 +96,17 @@ impl Hub {
     }
 }
 
+/// Who may come in, as far as a configuration says, and where it is told that nobody can.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Whom the configuration keeps out.
+    pub bans: Vec<Banned>,
+    /// What `/readyz` says.
+    pub readiness: Arc<Readiness>,
+}
+
 /// What a hub is made of.
 pub struct Parts<S> {
     /// Where batches go.
@@ -109,6 +123,8 @@ pub struct Parts<S> {
     pub mailbox: MailboxLimits,
     /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
+    /// Who comes in.
+    pub doors: Doors,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The log of operations.
@@ -142,6 +158,7 @@ impl<S: Store + 'static> Parts<S> {
         let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
         router.keep_for(self.retention_ms);
+        router.let_in(self.doors.registration, self.doors.bans);
         own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
@@ -158,6 +175,8 @@ impl<S: Store + 'static> Parts<S> {
         let (counted, written) = (Arc::clone(&metrics), log.clone());
         let worker =
             Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
+        let gate = Arc::new(Gate::default());
+        let worker = worker.with_gate(Arc::clone(&gate)).with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
         let passwords = Passwords::default();
@@ -172,6 +191,7 @@ impl<S: Store + 'static> Parts<S> {
             clock,
             trace,
             relay,
+            gate,
         };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
     }
@@ -186,12 +206,18 @@ pub(crate) struct Started {
     pub(crate) lock: DataLock,
     /// The built-in agent, where commands can run at all.
     pub(crate) agent: Option<BuiltInAgent>,
+    /// Where the operator asks.
+    pub(crate) admin: AdminSocket,
 }
 
 /// Opens folder, keys, database and log, and starts the worker.
-pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Started, RunError> {
+pub(crate) async fn start(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> Result<Started, RunError> {
     let lock = DataLock::take(&config.data)?;
-    let log = OperationLog::open(&config.logs, LOG_STEM)?;
+    let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let helper = config.helper.as_deref();
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
@@ -199,8 +225,13 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
     let identity = open_identity(config, rb).await?;
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
+    let admin = AdminSocket::open(&config.data, &config.logs)?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());
+    let stalled = log.clone();
+    readiness.watch(config.data.clone(), move || stalled.is_stalled());
+    let (registration, bans) = (config.registration, config.bans.clone());
+    let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
     let parts = Parts {
@@ -211,6 +242,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         verify,
         mailbox,
         retention_ms: config.retention_ms,
+        doors,
         metrics,
         log,
         console,
@@ -219,7 +251,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
-    Ok(Started { hub, worker, stop, lock, agent })
+    Ok(Started { hub, worker, stop, lock, agent, admin })
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.
@@ -245,6 +277,7 @@ async fn own_account(
             bundle: shared,
             password: None,
             vault: None,
+            invite: None,
         })),
         Some(account) if account.identity != bundle.identity() => {
             return Err(RunError::ForeignKeys);

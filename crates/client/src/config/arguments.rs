@@ -229,6 +229,9 @@ pub struct CommonArguments {
     /// Make the account if the name is new, without asking
     #[arg(long, global = true)]
     pub register: bool,
+    /// Code for a new account, where the server asks for one
+    #[arg(long, global = true, value_name = "CODE", env = "CHAT_INVITE", hide_env_values = true)]
+    pub invite: Option<String>,
     /// Take a new password that is easy to guess: for tests
     #[arg(long, global = true, env = "CHAT_WEAK_PASSWORD")]
     pub weak_password: bool,

@@ -308,13 +308,15 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         (vec(user(), 0..3), vec(user(), 0..3))
             .prop_map(|(joined, left)| HubToClient::Presence { joined, left }),
         vec(head(), 0..3).prop_map(|heads| HubToClient::Heads { heads }),
-        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3), any::<bool>())
-            .prop_map(|(id, people, unknown, more)| HubToClient::Bundles {
+        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3), vec(user(), 0..3))
+            .prop_map(|(id, people, unknown, gone)| HubToClient::Bundles {
                 id,
                 people,
                 unknown,
-                more
+                more: gone.len() == 1,
+                gone,
             }),
+        any::<String>().prop_map(|text| HubToClient::Announce { text }),
         (message_id(), conversation(), blobs(), any::<bool>())
             .prop_map(|(id, cid, links, more)| HubToClient::Members { id, cid, links, more }),
         (message_id(), vec(person, 0..3), any::<bool>())

@@ -23,6 +23,8 @@ pub struct Wanted {
     pub people: Vec<(UserName, AccountId)>,
     /// Names nobody has.
     pub unknown: Vec<UserName>,
+    /// Names of accounts that were deleted.
+    pub gone: Vec<UserName>,
 }
 
 impl Router {
@@ -48,7 +50,10 @@ impl Router {
     pub fn wanted(&self, now_ms: u64, known: &BTreeMap<UserName, Held>) -> Wanted {
         let mut wanted = Wanted::default();
         for (name, held) in known {
-            match self.account_of(name) {
+            if self.is_gone(name) {
+                wanted.gone.push(name.clone());
+            }
+            match self.account_of_any_time(name) {
                 None => wanted.unknown.push(name.clone()),
                 Some(account) if account.held(now_ms) != *held => {
                     wanted.people.push((name.clone(), account.id));

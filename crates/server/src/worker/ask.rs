@@ -175,7 +175,8 @@ async fn bundles(
         let bundles = bundles.into_iter().map(B64Vec).collect();
         people.insert(name, PersonBundles { bundles });
     }
-    Ok(HubToClient::Bundles { id, people, unknown: wanted.unknown, more })
+    let (unknown, gone) = (wanted.unknown, wanted.gone);
+    Ok(HubToClient::Bundles { id, people, unknown, gone, more })
 }
 
 async fn links(

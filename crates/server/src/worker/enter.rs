@@ -13,7 +13,7 @@ use crate::{
     queue::Queued,
     request::{Admitted, Peer, Proof, Refusal, Request, SignIn},
     router::{Decision, Pending},
-    store::{AccountId, Committed, DeviceId, Store, Stored},
+    store::{AccountId, Committed, Conflict, DeviceId, Store, Stored},
 };
 
 impl<S: Store> Worker<S> {
@@ -24,7 +24,7 @@ impl<S: Store> Worker<S> {
         pending: &mut Pending,
     ) -> Next {
         let Request::SignIn(request) = &queued.item else { return Next::Done };
-        let decision = match self.router.decide_sign_in(request, pending) {
+        let decision = match self.router.decide_sign_in(now_ms, request, pending) {
             Some(Decision::Defer) => return Next::Defer(queued),
             decision => match self.in_use(request) {
                 Err(refusal) => Some(Decision::Refuse(refusal)),
@@ -95,6 +95,10 @@ impl<S: Store> Worker<S> {
                     self.notify.keys(&account.name);
                 }
                 self.open_session(now_ms, queued, id, device, false);
+            }
+            Err(Conflict::Missing { .. }) => {
+                let reason = "this code was used up a moment ago; ask for another one";
+                turn_away(queued, Refusal::new(code::INVITE, reason));
             }
             _ => {
                 let reason = "this name was taken a moment ago; choose another one";

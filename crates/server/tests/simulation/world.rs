@@ -173,6 +173,7 @@ impl World {
             verify: Verify::Signature,
             mailbox: chat_server::router::MailboxLimits::default(),
             retention_ms: self.retention_ms,
+            doors: chat_server::hub::Doors::default(),
             metrics: Arc::new(Metrics::default()),
             log: OperationLog::disabled(),
             console: Console::none(),

@@ -82,7 +82,7 @@ impl TestHub {
                     let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec())).collect();
                     people.insert(user, PersonBundles { bundles });
                 }
-                let answer = HubToClient::Bundles { id, people, unknown, more };
+                let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
                 if self.faults.hold_bundles {
                     self.held_bundles.push((index, answer));
                 } else {

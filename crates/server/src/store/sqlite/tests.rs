@@ -32,7 +32,8 @@ fn account(name: &str) -> Proposal {
     let bundle = bundle(name);
     let name = UserName::new(name).unwrap();
     let vault = Some(vec![1, 2, 3]);
-    Proposal::Account(Box::new(NewAccount { name, bundle, password: None, vault }))
+    let (password, invite) = (None, None);
+    Proposal::Account(Box::new(NewAccount { name, bundle, password, vault, invite }))
 }
 
 fn entry(id: u8, digest: u8, bytes: usize) -> Proposal {
