@@ -30,4 +30,5 @@ mod subscriptions;
 mod tidy;
 mod tls;
 mod trace;
+mod upkeep;
 mod veil;

@@ -162,6 +162,7 @@ impl<S: Store + 'static> Parts<S> {
         own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
+        let gate = Arc::new(Gate::default());
         let open = |options| {
             let queue = requests.for_connection(ConnectionId::HUB);
             Copies::open(options, rows, queue, Arc::clone(&metrics))
@@ -170,12 +171,11 @@ impl<S: Store + 'static> Parts<S> {
         let keeps_copies = copies.is_some();
         let relay = Arc::new(Relay::new(Arc::clone(&metrics), log.clone(), copies));
         if keeps_copies {
-            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock));
+            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate)));
         }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
         let worker =
             Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
-        let gate = Arc::new(Gate::default());
         let worker = worker.with_gate(Arc::clone(&gate)).with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));

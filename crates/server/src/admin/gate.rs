@@ -50,6 +50,11 @@ impl Admittance {
         !self.networks.iter().any(|network| network.contains(address))
     }
 
+    /// Whether the account of this name was deleted.
+    pub fn is_deleted(&self, name: &UserName) -> bool {
+        self.standings.get(&name.folded()) == Some(&Standing::Deleted)
+    }
+
     /// Whether this name may come in with these keys, or why not. The account `server` always may: it
     /// is this process.
     pub fn check(&self, name: &UserName, keys: &[KeyId]) -> Result<(), Refusal> {
@@ -100,6 +105,11 @@ impl Gate {
     /// What holds now.
     pub fn now(&self) -> Arc<Admittance> {
         Arc::clone(&self.0.borrow())
+    }
+
+    /// Tells when something else holds.
+    pub fn changes(&self) -> watch::Receiver<Arc<Admittance>> {
+        self.0.subscribe()
     }
 
     /// Waits until a connection must end, and says why.

@@ -296,4 +296,5 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
     assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
 }
 
+mod operator;
 mod retention;
