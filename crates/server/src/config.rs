@@ -17,6 +17,7 @@ use chat_protocol::keys::KeySizes;
 use thiserror::Error;
 
 use crate::{
+    budgets::{LimitError, Limits},
     limits::{
         COPIES_DAYS_DEFAULT, COPIES_QUOTA_DEFAULT, DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX,
         MAILBOX_MESSAGES_MAX,
@@ -26,7 +27,9 @@ use crate::{
     store::Banned,
 };
 
-pub use arguments::{Action, Cli, ConfigView, LogFormat, Options, Registration, TlsMode, Verify};
+pub use arguments::{
+    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify,
+};
 pub use file::FileError;
 use file::FileOptions;
 pub use show::show;
@@ -75,6 +78,10 @@ pub struct Config {
     pub drain_time_max: Duration,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How much one account or address may use.
+    pub limits: Limits,
+    /// Proxies whose word about addresses is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// How long messages of rooms are kept where the room says nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
     /// Who may make an account.
@@ -99,6 +106,9 @@ pub enum ConfigError {
     /// The configuration file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A budget.
+    #[error("--limit: {0}")]
+    Limit(#[from] LimitError),
     /// One of the two TLS files without the other.
     #[error("{given} without {missing}: a certificate and its key go together; give both")]
     HalfCertificate {
@@ -127,8 +137,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// The defaults with these folders, on a free port of this machine: for programs that run the
-    /// server inside of themselves.
+    /// The defaults with these folders, on a free port of this machine, and without budgets: for programs
+    /// that run the server inside of themselves.
     pub fn local(data: &Path, logs: &Path) -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -144,6 +154,8 @@ impl Config {
             trace_crypto: None,
             drain_time_max: DRAIN_TIME_DEFAULT,
             mailbox: MailboxLimits::default(),
+            limits: Limits::off(),
+            trusted_proxies: Vec::new(),
             retention_ms: 0,
             registration: Registration::Open,
             bans: Vec::new(),
@@ -166,6 +178,7 @@ impl Config {
     fn validate(options: Options, bans: Vec<Banned>) -> Result<Self, ConfigError> {
         let bind = options.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tls = tls(&options)?;
+        let limits = limits(&options)?;
         let is_exposed = !bind.to_canonical().is_loopback();
         let is_plaintext_exposed = tls == Tls::Off && is_exposed;
         if is_plaintext_exposed && options.insecure_plaintext != Some(true) {
@@ -188,6 +201,8 @@ impl Config {
                 messages_max: options.mailbox_messages.unwrap_or(MAILBOX_MESSAGES_MAX),
                 bytes_max: options.mailbox_bytes.unwrap_or(MAILBOX_BYTES_MAX),
             },
+            limits,
+            trusted_proxies: options.trusted_proxy,
             retention_ms: options.retention.unwrap_or(0),
             registration: options.registration.unwrap_or(if is_exposed {
                 Registration::Invite
@@ -205,6 +220,15 @@ impl Config {
             said: None,
         })
     }
+}
+
+fn limits(options: &Options) -> Result<Limits, LimitError> {
+    let mut limits = match options.limits {
+        Some(Switch::Off) => Limits::off(),
+        Some(Switch::On) | None => Limits::default(),
+    };
+    options.limit.iter().try_for_each(|set| limits.set(set))?;
+    Ok(limits)
 }
 
 fn tls(options: &Options) -> Result<Tls, ConfigError> {
@@ -251,6 +275,13 @@ fn merge(given: Options, file: FileOptions) -> Options {
         retention: given.retention.or(file.retention.map(|time| time.0)),
         copies_quota: given.copies_quota.or(file.copies_quota.map(|size| size.0)),
         copies_days: given.copies_days.or(file.copies_days),
+        limits: given.limits.or(file.limits),
+        // Those of the command line come last and win.
+        limit: file.limit.into_iter().chain(given.limit).collect(),
+        trusted_proxy: match given.trusted_proxy.is_empty() {
+            true => file.trusted_proxy,
+            false => given.trusted_proxy,
+        },
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     RunError,
     admin::{gate::Gate, socket::AdminSocket},
+    budgets::{Budgets, Limits, disk},
     builtin_agent::BuiltInAgent,
     config::{Config, Registration, Verify},
     connection::ConnectionId,
@@ -50,6 +51,7 @@ pub struct Shared {
     pub(crate) reads: Reads,
     pub(crate) identity: Identity,
     pub(crate) passwords: Passwords,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: OperationLog,
     pub(crate) verify: Verify,
@@ -121,6 +123,8 @@ pub struct Parts<S> {
     pub verify: Verify,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How much one account or address may use.
+    pub limits: Limits,
     /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
     /// Who comes in.
@@ -174,17 +178,21 @@ impl<S: Store + 'static> Parts<S> {
             tokio::spawn(copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate)));
         }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
-        let worker =
-            Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
-        let worker = worker.with_gate(Arc::clone(&gate)).with_readiness(self.doors.readiness);
+        let passwords = Passwords::new(&self.limits);
+        let budgets = Arc::new(Budgets::new(self.limits, &metrics));
+        let worker = Worker::new(router, store, reads.clone(), counted, written, console)
+            .with_clock(clock)
+            .with_budgets(Arc::clone(&budgets))
+            .with_gate(Arc::clone(&gate))
+            .with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
-        let passwords = Passwords::default();
         let shared = Shared {
             requests,
             reads,
             identity,
             passwords,
+            budgets,
             metrics,
             log,
             verify,
@@ -241,6 +249,7 @@ pub(crate) async fn start(
         identity,
         verify,
         mailbox,
+        limits: config.limits.clone(),
         retention_ms: config.retention_ms,
         doors,
         metrics,
@@ -251,6 +260,7 @@ pub(crate) async fn start(
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
+    tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
     Ok(Started { hub, worker, stop, lock, agent, admin })
 }
 

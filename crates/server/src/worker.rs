@@ -6,6 +6,7 @@
 mod admin;
 mod answer;
 mod ask;
+mod bundles;
 mod enter;
 mod erase;
 mod notify;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::gate::Gate,
+    budgets::{Budget, Budgets, Limits},
     close::CloseReason,
     console::Console,
     delivery::Wire,
@@ -77,6 +79,7 @@ pub struct Worker<S> {
     erasing: Erasing,
     gate: Arc<Gate>,
     readiness: Arc<Readiness>,
+    budgets: Arc<Budgets>,
 }
 
 /// A request whose outcome the store decides.
@@ -97,6 +100,7 @@ impl<S: Store> Worker<S> {
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
         let notify = Notify::default();
         let clock = now_ms;
+        let budgets = Arc::new(Budgets::new(Limits::off(), &metrics));
         offers::count(&metrics, &router);
         Self {
             router,
@@ -114,6 +118,7 @@ impl<S: Store> Worker<S> {
             erasing: Erasing::default(),
             gate: Arc::default(),
             readiness: Arc::default(),
+            budgets,
         }
     }
 
@@ -128,6 +133,13 @@ impl<S: Store> Worker<S> {
     #[must_use]
     pub fn with_readiness(self, readiness: Arc<Readiness>) -> Self {
         Self { readiness, ..self }
+    }
+
+    /// The same worker with budgets; without them there are none.
+    #[must_use]
+    pub fn with_budgets(mut self, budgets: Arc<Budgets>) -> Self {
+        self.router.set_limits(budgets.limits());
+        Self { budgets, ..self }
     }
 
     /// The same worker with another clock.
@@ -253,7 +265,7 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
-            Request::Remind(_) => self.decide_reminder(queued, pending),
+            Request::Remind(_) => self.decide_reminder(now_ms, queued, pending),
             Request::Admin(_) => self.decide_admin(now_ms, queued),
             Request::Settings(_) => {
                 self.settle(queued);
@@ -320,6 +332,10 @@ impl<S: Store> Worker<S> {
                     ) => return,
                 };
                 let effects = self.router.apply(now_ms, committed);
+                if effects.has_made_room {
+                    let now = tokio::time::Instant::now();
+                    request.peer.budgets.spend(Budget::RoomsMade, now, 1);
+                }
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
                     // Who left the room offers nothing to it any more.

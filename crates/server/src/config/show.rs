@@ -6,6 +6,7 @@ use chat_protocol::retention;
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::{Config, ConfigError, FileOptions, LogFormat, Options, Registration, Tls, Verify, merge};
+use crate::budgets::{Limits, TABLE};
 
 /// One line of `config show`.
 struct Shown {
@@ -18,6 +19,11 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<20} {:<24} {}", self.key, self.value, self.source)
     }
+}
+
+fn list(addresses: &[std::net::IpAddr]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") }
 }
 
 /// What applies and where each value comes from, for `config show`. `matches` are those of the
@@ -33,9 +39,17 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         _ if in_file.contains(&key) => "file",
         _ => "default",
     };
-    let values = values(&config);
-    let lines = values.into_iter().map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
-    Ok(lines.collect())
+    let shown = |(key, value)| Shown { key, value, source: source(key) }.to_string();
+    let lines: String = values(&config).into_iter().map(shown).collect();
+    let defaults = Limits::default();
+    let budgets = TABLE.iter().map(|row| {
+        let amount = config.limits.amount(row.budget);
+        let is_default = amount == defaults.amount(row.budget);
+        let amount = amount.map_or_else(|| "off".to_owned(), |amount| amount.to_string());
+        let source = if is_default { "default" } else { "limits" };
+        format!("  {:<18} {:<14} per {}: {}; {source}\n", row.name, amount, row.per, row.why)
+    });
+    Ok(format!("{lines}budgets (--limit NAME=AMOUNT):\n{}", budgets.collect::<String>()))
 }
 
 /// Every value that applies, by its key.
@@ -77,6 +91,8 @@ pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
         ("retention", retention::format(config.retention_ms)),
         ("registration", registration.to_owned()),
         ("bans", config.bans.len().to_string()),
+        ("limits", if config.limits == Limits::off() { "off" } else { "on" }.to_owned()),
+        ("trusted_proxy", list(&config.trusted_proxies)),
         ("copies_quota", config.copies.quota.to_string()),
         ("copies_days", (config.copies.time_max.as_secs() / (24 * 60 * 60)).to_string()),
     ]

@@ -5,6 +5,7 @@ mod offers;
 mod open;
 mod operator;
 mod reads;
+mod signers;
 mod write;
 
 use std::{
