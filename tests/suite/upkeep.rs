@@ -70,7 +70,8 @@ fn the_doctor_and_health_tell_a_well_server_from_one_that_is_not() {
     Program::start(command).finish().assert_code(0);
     let doctor = operator(&rig, &["doctor", "--json", "--logs", rig.logs().to_str().unwrap()]);
     assert_eq!(doctor.code, Some(1), "{doctor:?}");
-    let bad: Vec<_> = doctor.events().into_iter().filter(|finding| finding["ok"] == false).collect();
+    let bad: Vec<_> =
+        doctor.events().into_iter().filter(|finding| finding["ok"] == false).collect();
     assert!(bad.iter().any(|finding| finding["check"] == "audit log"), "{bad:?}");
 }
 
@@ -97,7 +98,8 @@ fn a_standard_error_that_takes_nothing_ends_neither_program() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = Server::command(&rig, &address.port().to_string(), &[]);
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(30);
     while std::net::TcpStream::connect(address).is_err() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(50));

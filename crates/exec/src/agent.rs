@@ -404,12 +404,7 @@ impl Agent {
         Ok((turn, grant, user))
     }
 
-    fn launch(
-        &self,
-        request: &CommandRequest,
-        grant: &Grant,
-        user: Option<Credentials>,
-    ) -> Launch {
+    fn launch(&self, request: &CommandRequest, grant: &Grant, user: Option<Credentials>) -> Launch {
         let asked = &request.limits;
         let wall_ms = grant.wall_ms_max.min(asked.wall_ms.unwrap_or(u64::MAX)).max(1);
         let spec = LaunchSpec {

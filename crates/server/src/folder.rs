@@ -118,8 +118,7 @@ pub fn inspect_logs(path: &Path) -> Result<bool, FolderError> {
 fn inspect(what: &'static str, path: &Path, refused: u32) -> Result<bool, FolderError> {
     let failed = |source| FolderError::Io { what, path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(failed)?;
-    let (mode, owner, own) =
-        (exposure(&metadata), metadata.uid(), process::geteuid().as_raw());
+    let (mode, owner, own) = (exposure(&metadata), metadata.uid(), process::geteuid().as_raw());
     if owner != own && owner != 0 {
         return Err(FolderError::Foreign { what, path: path.to_owned(), owner, own });
     }
@@ -156,7 +155,9 @@ fn close_files(folder: &Path, is_ours: impl Fn(&str) -> bool) {
         }
         let path = entry.path();
         match fs::set_permissions(&path, Permissions::from_mode(FILE_MODE)) {
-            Ok(()) => tracing::warn!("others could open {}; now only its owner can", path.display()),
+            Ok(()) => {
+                tracing::warn!("others could open {}; now only its owner can", path.display())
+            }
             Err(error) => tracing::warn!(%error, "others can open {}", path.display()),
         }
     }

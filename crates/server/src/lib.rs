@@ -192,9 +192,9 @@ fn say_registration(config: &Config) {
     let data = config.data.display();
     match config.registration {
         Registration::Open => {}
-        Registration::Invite => tracing::info!(
-            "new accounts need a code; make one: chat-server invite --data {data}"
-        ),
+        Registration::Invite => {
+            tracing::info!("new accounts need a code; make one: chat-server invite --data {data}")
+        }
         Registration::Closed => tracing::info!("no new accounts are made (--registration closed)"),
     }
 }

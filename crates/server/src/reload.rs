@@ -14,11 +14,11 @@ use tokio::{
 use crate::{
     builtin_agent::{self, BuiltInAgent},
     config::{self, Config, Tls},
+    connection::ConnectionId,
     hub::{Hub, Shared},
     listener::Front,
     queue::Lane,
     request::{Request, Settings},
-    connection::ConnectionId,
     tls::{self, CertificateFiles},
 };
 
@@ -135,7 +135,9 @@ impl Reloader {
             && days < EXPIRY_WARNING_DAYS
         {
             if days < 0 {
-                tracing::error!("the certificate has ended: new connections are refused by clients");
+                tracing::error!(
+                    "the certificate has ended: new connections are refused by clients"
+                );
             } else {
                 tracing::warn!(
                     days,

@@ -23,8 +23,8 @@ use tokio::{
 
 use crate::{
     admin::request::{AdminAnswer, AdminRequest},
-    config::Registration,
     budgets::AccountBudgets,
+    config::Registration,
     connection::ConnectionId,
     outbox::Outbox,
     queue::{ConnectionSender, QueueSender},

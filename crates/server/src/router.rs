@@ -42,7 +42,8 @@ use crate::{
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{
-        AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Standing, Stored, Waiting,
+        AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Standing, Stored,
+        Waiting,
     },
 };
 

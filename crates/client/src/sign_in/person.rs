@@ -73,7 +73,7 @@ pub async fn check_password(
     let server = connector.server().await?;
     let folder = HomeFolder::new(&account.root, &server, user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
-    let door = Door { connector, user: user.clone(), purpose: Purpose::Task };
+    let door = Door { connector, user: user.clone(), purpose: Purpose::Task, invite: None };
     Person { door, account, server, folder }.unlock(key_file).await.map(drop)
 }
 

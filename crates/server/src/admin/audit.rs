@@ -180,8 +180,8 @@ fn cut_torn(file: &mut File) -> io::Result<()> {
 
 /// Follows the chain of a file from its first line to its last.
 pub fn check(path: &Path) -> Result<Checked, AuditError> {
-    let file = File::open(path)
-        .map_err(|source| AuditError::File { path: path.to_owned(), source })?;
+    let file =
+        File::open(path).map_err(|source| AuditError::File { path: path.to_owned(), source })?;
     check_file(path, &file)
 }
 

@@ -245,9 +245,7 @@ fn meant(command: AdminCommand) -> Result<Asking, String> {
         AdminCommand::User(command) => user(command)?,
         AdminCommand::Room(command) => room(command)?,
         AdminCommand::Ban { what: None, at } => Asking::new(at, AdminRequest::Bans),
-        AdminCommand::Ban { what: Some(what), at } => {
-            Asking::new(at, AdminRequest::Ban { what })
-        }
+        AdminCommand::Ban { what: Some(what), at } => Asking::new(at, AdminRequest::Ban { what }),
         AdminCommand::Unban { what, at } => Asking::new(at, AdminRequest::Unban { what }),
         AdminCommand::Invite { uses, time, at } => {
             let code = invite::make(random());

@@ -10,7 +10,9 @@ const PATTERN_BYTES_MAX: usize = 64;
 
 /// Neither a name nor a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is neither a name nor a pattern: letters, digits, '_', '-', '.', and '*' for anything")]
+#[error(
+    "{0:?} is neither a name nor a pattern: letters, digits, '_', '-', '.', and '*' for anything"
+)]
 pub struct PatternError(pub String);
 
 /// Names in any case of their letters; `*` stands for anything.

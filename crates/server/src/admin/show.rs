@@ -4,9 +4,7 @@ use chat_protocol::{retention, sanitise};
 use serde::Serialize;
 use serde_json::json;
 
-use super::request::{
-    AdminAnswer, AdminRequest, RoomLine, StatsLine, UserDetail, UserLine,
-};
+use super::request::{AdminAnswer, AdminRequest, RoomLine, StatsLine, UserDetail, UserLine};
 use crate::store::Standing;
 
 /// What is printed, page after page.
@@ -36,7 +34,9 @@ impl Output {
         match answer {
             AdminAnswer::Users { users, .. } => each(users),
             AdminAnswer::Rooms { rooms, .. } => each(rooms),
-            AdminAnswer::Bans { bans } => bans.iter().map(|b| json!({"ban": b}).to_string()).collect(),
+            AdminAnswer::Bans { bans } => {
+                bans.iter().map(|b| json!({"ban": b}).to_string()).collect()
+            }
             AdminAnswer::User(user) => each(std::slice::from_ref(user.as_ref())),
             AdminAnswer::Stats(stats) => each(std::slice::from_ref(stats)),
             AdminAnswer::Done { what } => {
@@ -55,7 +55,8 @@ impl Output {
         let head = |text: &str| is_first.then(|| text.to_owned());
         match answer {
             AdminAnswer::Users { users, .. } => {
-                let head = head("NAME                             STATE     HERE  DEVICES  WAITING");
+                let head =
+                    head("NAME                             STATE     HERE  DEVICES  WAITING");
                 head.into_iter().chain(users.iter().map(user)).collect()
             }
             AdminAnswer::Rooms { rooms, .. } => {
@@ -124,7 +125,9 @@ fn stats(figures: &StatsLine) -> Vec<String> {
     let StatsLine { version, accounts, disabled, online, sessions, rooms, .. } = figures;
     vec![
         format!("version   {version}"),
-        format!("accounts  {accounts}, {disabled} disabled, {online} here with {sessions} sessions"),
+        format!(
+            "accounts  {accounts}, {disabled} disabled, {online} here with {sessions} sessions"
+        ),
         format!("rooms     {rooms}"),
         format!("mailboxes {} messages, {} bytes", figures.waiting, figures.waiting_bytes),
         format!("offers    {} files", figures.offers),
@@ -139,7 +142,9 @@ fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<Stri
         let time = retention::format(*for_ms);
         return vec![
             code.to_owned(),
-            format!("good for {uses} new accounts and {time}: chat-client --user NAME --invite {code}"),
+            format!(
+                "good for {uses} new accounts and {time}: chat-client --user NAME --invite {code}"
+            ),
         ];
     }
     let doing = match request {

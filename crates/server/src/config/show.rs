@@ -5,7 +5,9 @@ use std::{fmt, path::PathBuf};
 use chat_protocol::retention;
 use clap::{ArgMatches, parser::ValueSource};
 
-use super::{Config, ConfigError, FileOptions, LogFormat, Options, Registration, Tls, Verify, merge};
+use super::{
+    Config, ConfigError, FileOptions, LogFormat, Options, Registration, Tls, Verify, merge,
+};
 use crate::budgets::{Limits, TABLE};
 
 /// One line of `config show`.

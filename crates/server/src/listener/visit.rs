@@ -74,8 +74,7 @@ impl<'a> Visit<'a> {
         } else {
             let stays = !front.readiness.is_draining() && self.stay();
             let shown = front.shows_metrics.then_some(front.metrics.as_ref());
-            let answer =
-                http::respond(head, &front.readiness, shown, front.site.as_ref()).await;
+            let answer = http::respond(head, &front.readiness, shown, front.site.as_ref()).await;
             let is_sound = !matches!(
                 answer.status(),
                 StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED

@@ -179,7 +179,9 @@ impl Router {
                 AdminAnswer::Bans { bans: bans.cloned().collect() }
             }
             AdminRequest::Stats => AdminAnswer::Stats(self.stats(now_ms, is_online)),
-            AdminRequest::Standing { who, standing } => return self.decide_standing(who, *standing),
+            AdminRequest::Standing { who, standing } => {
+                return self.decide_standing(who, *standing);
+            }
             AdminRequest::CloseRoom { room } => return self.decide_closing(room),
             AdminRequest::Retention { room, keep_ms } => {
                 return self.decide_room_retention(room, *keep_ms);
@@ -188,7 +190,8 @@ impl Router {
             AdminRequest::Unban { what } => return self.decide_unban(what),
             AdminRequest::Invite { digest, uses, for_ms } => {
                 let until_ms = now_ms.saturating_add(*for_ms);
-                return self.decide_invite(now_ms, Invite { digest: *digest, uses: *uses, until_ms });
+                return self
+                    .decide_invite(now_ms, Invite { digest: *digest, uses: *uses, until_ms });
             }
             AdminRequest::Announce { text } => return decide_announcement(text),
             // These are no business of the state.
@@ -313,7 +316,9 @@ impl Router {
             return AdminDecision::Answer(AdminAnswer::done(format!("{what} was banned before")));
         }
         if self.operator.bans.len() >= BANS_MAX {
-            return refuse(format!("the ban list has {BANS_MAX} entries, which is the most; unban some"));
+            return refuse(format!(
+                "the ban list has {BANS_MAX} entries, which is the most; unban some"
+            ));
         }
         propose(NewOrder::Ban(what.clone()), vec![what.to_string()])
     }

@@ -262,8 +262,7 @@ impl Router {
         cid: &ConversationId,
         text: &str,
     ) -> Result<Proposal, Refusal> {
-        let is_room =
-            !cid.is_feed() && self.sees(&peer.name, cid) && self.closed(cid).is_none();
+        let is_room = !cid.is_feed() && self.sees(&peer.name, cid) && self.closed(cid).is_none();
         let conversation = self.conversations.get(cid).filter(|_| is_room);
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))

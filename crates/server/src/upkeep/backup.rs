@@ -149,7 +149,8 @@ fn fill(data: &Path, part: &Path) -> Result<Manifest, BackupError> {
         let digest = manifest::digest(&to).map_err(failed("read", &to))?;
         files.insert(name.to_owned(), digest);
     }
-    let (version, made_at) = (env!("CARGO_PKG_VERSION").to_owned(), jiff::Timestamp::now().to_string());
+    let (version, made_at) =
+        (env!("CARGO_PKG_VERSION").to_owned(), jiff::Timestamp::now().to_string());
     Ok(Manifest { layout: LAYOUT, version, made_at, files })
 }
 

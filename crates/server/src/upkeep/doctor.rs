@@ -160,7 +160,9 @@ fn certificate(config: &Config) -> Verdict {
     let now = i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX);
     let days = (ends - now).div_euclid(24 * 60 * 60);
     if days < EXPIRY_DAYS {
-        return Err(format!("ends in {days} days; put a new one in its place, then: chat-server reload"));
+        return Err(format!(
+            "ends in {days} days; put a new one in its place, then: chat-server reload"
+        ));
     }
     Ok(format!("is good for {days} days"))
 }
@@ -191,9 +193,7 @@ fn audit_log(logs: &Path) -> Verdict {
             let short = checked.hash.get(..16).unwrap_or_default();
             Ok(format!("{} lines in one chain, the last is {short}…", checked.lines))
         }
-        Err(AuditError::File { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
+        Err(AuditError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Ok("is made at the first start".to_owned())
         }
         Err(error) => Err(words(error)),
@@ -208,7 +208,8 @@ fn disk(data: &Path) -> Verdict {
         return Err(format!("{} MiB are free, which is soon nothing; make room", room >> 20));
     }
     let sync = sync_time(folder).map_err(|error| format!("cannot be written: {error}"))?;
-    let found = format!("{} MiB are free, a sync takes {:.1} ms", room >> 20, sync.as_secs_f64() * 1e3);
+    let found =
+        format!("{} MiB are free, a sync takes {:.1} ms", room >> 20, sync.as_secs_f64() * 1e3);
     if sync > SYNC_MAX {
         return Err(format!("{found}, and every message waits for one; use another disk"));
     }
@@ -252,7 +253,9 @@ fn clock(data: &Path) -> Verdict {
     let newest = newest.and_then(|newest| u64::try_from(newest).ok()).unwrap_or(0);
     let time = jiff::Timestamp::now();
     if newest > now.saturating_add(CLOCK_SLACK_MS) {
-        return Err(format!("it is {time} here, and the newest message came later than that; set the clock"));
+        return Err(format!(
+            "it is {time} here, and the newest message came later than that; set the clock"
+        ));
     }
     Ok(format!("it is {time}"))
 }
@@ -270,7 +273,8 @@ fn descriptors() -> Verdict {
 
 /// What this kernel offers to hold commands in. None of it is needed; each is one more wall.
 fn sandbox() -> String {
-    let has = |path: &str, part: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(part));
+    let has =
+        |path: &str, part: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(part));
     let yes_no = |is: bool| if is { "yes" } else { "no" };
     let landlock = has("/sys/kernel/security/lsm", "landlock");
     let seccomp = has("/proc/self/status", "Seccomp:");

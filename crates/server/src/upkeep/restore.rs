@@ -12,7 +12,8 @@ use std::{
 
 use super::{
     backup::{
-        BackupError, beside, check_database, copy_file, failed, is_archive, make_folder, sync_folder,
+        BackupError, beside, check_database, copy_file, failed, is_archive, make_folder,
+        sync_folder,
     },
     manifest::{self, LAYOUT, Manifest},
 };

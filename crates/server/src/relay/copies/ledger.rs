@@ -151,11 +151,7 @@ impl Ledger {
     }
 
     /// Kept copies whose time is over, and those of owners who are gone.
-    pub(super) fn expired(
-        &self,
-        now_ms: u64,
-        is_gone: impl Fn(&UserName) -> bool,
-    ) -> Vec<CopyRow> {
+    pub(super) fn expired(&self, now_ms: u64, is_gone: impl Fn(&UserName) -> bool) -> Vec<CopyRow> {
         let is_over = |entry: &&Entry| {
             entry.is_kept && (entry.row.until <= now_ms || is_gone(&entry.row.owner))
         };

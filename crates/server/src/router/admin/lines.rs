@@ -49,7 +49,11 @@ impl Router {
         AdminAnswer::Users { users, more }
     }
 
-    pub(super) fn user(&self, name: &UserName, is_online: impl Fn(AccountId) -> bool) -> AdminAnswer {
+    pub(super) fn user(
+        &self,
+        name: &UserName,
+        is_online: impl Fn(AccountId) -> bool,
+    ) -> AdminAnswer {
         let Some(account) = self.account_folded(name) else {
             return AdminAnswer::refused(format!("nobody is named {name}; `user list` shows them"));
         };
@@ -108,7 +112,12 @@ impl Router {
             disabled: accounts().filter(|a| a.standing == Standing::Disabled).count(),
             online: accounts().filter(|account| is_online(account.id)).count(),
             sessions: 0,
-            rooms: self.rooms.values().filter_map(|c| self.room_line(c)).filter(|r| !r.closed).count(),
+            rooms: self
+                .rooms
+                .values()
+                .filter_map(|c| self.room_line(c))
+                .filter(|r| !r.closed)
+                .count(),
             waiting: sum(|account| account.waiting.messages),
             waiting_bytes: sum(|account| account.waiting.bytes),
             offers: self.offers().offers,

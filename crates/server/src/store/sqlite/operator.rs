@@ -54,8 +54,7 @@ pub(super) fn read(connection: &Connection) -> Result<OperatorRows, Problem> {
     let logs = select.query_map([], |row| row.get(0).map(LogId))?;
     rows.closed_rooms = logs.collect::<Result<_, _>>()?;
     let mut select = connection.prepare("SELECT what FROM bans")?;
-    let bans: Vec<String> =
-        select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let bans: Vec<String> = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for what in bans {
         rows.bans.push(intact("ban", what.parse())?);
     }
@@ -122,10 +121,8 @@ fn stand(connection: &Connection, account: AccountId, standing: Standing) -> rus
         }
     };
     let values = [account.0, number];
-    connection.execute(
-        "INSERT OR REPLACE INTO standings (account, standing) VALUES (?1, ?2)",
-        values,
-    )?;
+    connection
+        .execute("INSERT OR REPLACE INTO standings (account, standing) VALUES (?1, ?2)", values)?;
     Ok(())
 }
 
