@@ -58,6 +58,8 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
+    /// A code for a new account.
+    pub invite: Option<String>,
     /// A device of the account to put out while coming in with a new one.
     pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
@@ -463,6 +465,7 @@ fn checked(
         user: name,
         password: Password::given(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
+        invite: arguments.invite,
         revoke: arguments.revoke,
         weak_password: arguments.weak_password,
         home: home(arguments.home)?,

@@ -345,6 +345,10 @@ fn entry(
         .query_row([to_sql(position)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })?;
+    // Erased, with the account that it was for.
+    if frame.is_empty() {
+        return Ok(None);
+    }
     let mut found =
         PageEntry { log, position, hub_ms: from_sql(hub_ms), frame: frame.into(), epoch: None };
     let kind = kind_of(kind)?;
