@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RunError,
-    budgets::{Budgets, Limits, disk},
+    budgets::{Budgets, Limits, disk, kept},
     builtin_agent::BuiltInAgent,
     config::{Config, Verify},
     connection::ConnectionId,
@@ -224,6 +224,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
+    tokio::spawn(kept::count(Arc::downgrade(&hub.0.budgets), hub.0.reads.clone()));
     tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
     Ok(Started { hub, worker, stop, lock, agent })
 }
