@@ -60,7 +60,7 @@ pub struct Common {
     pub register: bool,
     /// A code for a new account.
     pub invite: Option<String>,
-    /// A device of the account to put out while coming in with a new one.
+    /// A device that a new machine puts out, by its signing key.
     pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     RunError,
     admin::{gate::Gate, socket::AdminSocket},
-    budgets::{Budgets, Limits, disk},
+    budgets::{Budgets, Limits, disk, kept},
     builtin_agent::BuiltInAgent,
     config::{Config, Registration, Verify},
     connection::ConnectionId,
@@ -260,6 +260,7 @@ pub(crate) async fn start(
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
+    tokio::spawn(kept::count(Arc::downgrade(&hub.0.budgets), hub.0.reads.clone()));
     tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
     Ok(Started { hub, worker, stop, lock, agent, admin })
 }

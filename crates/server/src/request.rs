@@ -127,6 +127,16 @@ pub struct FrameRequest {
     pub arrived: Instant,
 }
 
+impl FrameRequest {
+    /// How much there is of it, with what came with a KEY.
+    pub fn bytes(&self) -> usize {
+        let parts = self.epoch.as_ref().map_or(0, |epoch| {
+            epoch.members.as_bytes().len() + epoch.wraps.iter().map(Bytes::len).sum::<usize>()
+        });
+        self.frame.len().saturating_add(parts)
+    }
+}
+
 /// The parts of an epoch beside its KEY frame.
 pub struct EpochUpload {
     /// Digest of the KEY header.

@@ -331,6 +331,7 @@ impl<S: Store> Worker<S> {
                         | Stored::Done,
                     ) => return,
                 };
+                self.budgets.kept.add(request.peer.account, request.bytes());
                 let effects = self.router.apply(now_ms, committed);
                 if effects.has_made_room {
                     let now = tokio::time::Instant::now();
