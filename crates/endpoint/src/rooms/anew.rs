@@ -127,7 +127,8 @@ impl Endpoint {
         if !is_fork && fork == fresh.links.len() {
             return;
         }
-        if is_fork && !is_decided && fork == fresh.links.len() && !self.link.went_back.contains(cid) {
+        if is_fork && !is_decided && fork == fresh.links.len() && !self.link.went_back.contains(cid)
+        {
             self.hub_serves_less(cid, fresh.room.place());
             return;
         }

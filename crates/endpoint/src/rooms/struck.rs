@@ -159,7 +159,8 @@ impl Endpoint {
         });
         let settled = rows.filter(|(_, name, struck)| {
             let Some(member) = room.members().get(name) else {
-                return struck.lost != Lost::Banned || self.was_put_out(cid, room, name, struck.links);
+                return struck.lost != Lost::Banned
+                    || self.was_put_out(cid, room, name, struck.links);
             };
             match struck.lost {
                 Lost::Banned | Lost::Place => {
@@ -200,7 +201,10 @@ impl Endpoint {
             let Some(link) = frame.as_ref().and_then(header) else { continue };
             let gives = (link.op, link.arg) == (MemberOperation::Role, MemberArgument::Admin);
             let by_no_right = self.struck(cid, &link.from).is_some_and(|by| by.void <= number);
-            if gives && by_no_right && link.who != self.device.user && self.is_untouched(cid, &link.who)
+            if gives
+                && by_no_right
+                && link.who != self.device.user
+                && self.is_untouched(cid, &link.who)
             {
                 let links = number.saturating_add(1);
                 self.strike(cid, &link.who, Struck { lost: Lost::Rights, void: links, links });

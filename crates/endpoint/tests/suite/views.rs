@@ -235,7 +235,11 @@ fn a_fork_stops_until_a_person_decides() {
         _ => None,
     });
     let told = told.unwrap();
-    for part in ["not in by the server: alice", "in only by the server: oliver", "admins by the server: oliver"] {
+    for part in [
+        "not in by the server: alice",
+        "in only by the server: oliver",
+        "admins by the server: oliver",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(hub.peers[BOB].endpoint.accept_room(&crew()));
