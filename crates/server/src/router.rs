@@ -21,7 +21,7 @@ mod rooms;
 mod seen;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -157,6 +157,8 @@ pub struct Router {
     by_folded: HashMap<String, AccountId>,
     conversations: HashMap<ConversationId, Conversation>,
     by_log: HashMap<LogId, ConversationId>,
+    /// Conversations in which a member by the chain has no account, by their names.
+    absent: HashMap<UserName, BTreeSet<ConversationId>>,
     /// Rooms that exist, by their names in lower case.
     rooms: BTreeMap<String, ConversationId>,
     /// Shared files.
@@ -255,6 +257,10 @@ impl Router {
             (Proposal::Link(new), Stored::Link { log, position }) => {
                 self.advance(position);
                 self.apply_link(now_ms, &new, (log, position))
+            }
+            (Proposal::Excuse(new), Stored::Done) => {
+                self.apply_excuse(new);
+                Effects::default()
             }
             (Proposal::Share(new), Stored::Done) => {
                 self.apply_share(*new);

@@ -17,8 +17,8 @@ pub mod sqlite;
 use thiserror::Error;
 
 pub use proposal::{
-    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewLink, NewOffer, NewPassword,
-    NewRetention, NewShare, NewTopic, Probe, Proposal,
+    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewLink, NewOffer,
+    NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
 };
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,

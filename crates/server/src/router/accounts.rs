@@ -233,6 +233,7 @@ impl Router {
         };
         account.take_bundle(device, &new.bundle, now_ms);
         self.insert_account(account);
+        self.comes_back(now_ms, id);
     }
 
     pub(super) fn apply_bundle(

@@ -113,9 +113,14 @@ impl Router {
             .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
+        if !self.note_presence(&new.header) {
+            let changed = Some(cid.clone()).filter(|cid| !cid.is_feed());
+            return Effects { changed, ..Effects::default() };
+        }
         if cid.is_feed() {
             return self.apply_feed_link(now_ms, new);
         }
+        let Some(conversation) = self.conversations.get_mut(cid) else { return Effects::default() };
         let (mut removed, mut gone) = (None, None);
         let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {
