@@ -28,4 +28,5 @@ mod subscriptions;
 mod tidy;
 mod tls;
 mod trace;
+mod unshown;
 mod veil;
