@@ -15,7 +15,7 @@ const LEFT_MAX: usize = 64;
 
 /// What was left so far.
 #[derive(Debug)]
-pub struct Unshown {
+pub(crate) struct Unshown {
     left: VecDeque<EventKey>,
     /// Whether this home is one that people read in, or a machine's.
     is_read: bool,
@@ -24,17 +24,17 @@ pub struct Unshown {
 impl Unshown {
     /// For a home that people may read in with another program: the newest events are left for it, and
     /// what was said before them is in the history.
-    pub fn of_person() -> Self {
+    pub(crate) fn of_person() -> Self {
         Self { left: VecDeque::new(), is_read: true }
     }
 
     /// For a home that nobody reads in: only the newest about files are left.
-    pub fn of_machine() -> Self {
+    pub(crate) fn of_machine() -> Self {
         Self { left: VecDeque::new(), is_read: false }
     }
 
     /// Takes an event that this program has nothing to do with.
-    pub async fn take(&mut self, client: &Client, notification: &Notification) {
+    pub(crate) async fn take(&mut self, client: &Client, notification: &Notification) {
         let Some(key) = notification.key else { return };
         // What a command says is for the program that asked for it.
         if !claim(&notification.event, |_| false, now_ms()) {

@@ -2,10 +2,12 @@
 
 mod futile;
 mod luck;
+mod newest;
 mod parts;
 mod race;
 
 use bytes::Bytes;
+use chat_protocol::code;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
@@ -13,7 +15,7 @@ use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
-use chat_protocol::members::{MemberLine, MemberList, Place};
+use chat_protocol::members::{Candidate, MemberLine, MemberList, Place, fitting};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
@@ -90,16 +92,31 @@ impl Endpoint {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
         let people = people.filter(|name| !self.is_struck(cid, name));
-        MemberList::new(people.flat_map(|name| self.lines_of(now_ms, name)))
+        let people = people.filter(|name| !self.is_unproved(cid, name));
+        let room = self.state.rooms.get(cid.as_str());
+        let since =
+            |name: &UserName| room.and_then(|room| room.members().get(name)).map(|m| m.since);
+        let devices = people.flat_map(|name| {
+            let since = since(name).unwrap_or(0);
+            self.wrapped_for(now_ms, name).filter_map(move |bundle| {
+                let (ts, dev) = (bundle.header().ts, bundle.header().dev);
+                Some(Candidate { name, since, ts, dev, line: bundle.member_line()? })
+            })
+        });
+        MemberList::new(fitting(devices.collect()))
     }
 
     /// The devices of a person that are wrapped for. This one is not away, nor is the hub.
     pub(crate) fn lines_of(&self, now_ms: u64, name: &UserName) -> Vec<MemberLine> {
+        self.wrapped_for(now_ms, name).filter_map(Bundle::member_line).collect()
+    }
+
+    /// Their newest bundles.
+    fn wrapped_for(&self, now_ms: u64, name: &UserName) -> impl Iterator<Item = &Bundle> {
         let is_own = *name == self.device.user;
-        let is_here = |bundle: &Bundle| {
-            name.is_server() || (is_own && bundle.header().dev == self.device.dev)
-        };
-        self.people.lines(now_ms, name, is_here)
+        let (is_server, dev) = (name.is_server(), self.device.dev);
+        let is_here = move |bundle: &Bundle| is_server || (is_own && bundle.header().dev == dev);
+        self.people.wrapped_for(now_ms, name, is_here)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -169,6 +186,11 @@ impl Endpoint {
         previous: Option<EpochHead>,
         list: &MemberList,
     ) {
+        if list.position(&self.device.user, &self.device.keys.signing_id()).is_none() {
+            let reason = "there are more devices here than one key can be made for, and this one is left \
+                          out: others of yours were renewed later";
+            return self.refuse_drafts(cid, code::TOO_MANY, reason);
+        }
         let parameters = EpochParameters {
             cid: cid.clone(),
             from: self.device.user.clone(),
@@ -283,6 +305,7 @@ impl Endpoint {
         epoch.position = Some(position);
         let (cid, place) = (epoch.cid.clone(), epoch.place);
         self.mark_epoch(&cid, place, position);
+        self.keep_newest_epochs(&cid);
     }
 
     fn note_own_epoch(&mut self, cid: &ConversationId, head: EpochHead) {

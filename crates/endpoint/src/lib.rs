@@ -26,6 +26,7 @@ mod asked;
 mod audience;
 mod commands;
 mod connection;
+mod counted;
 mod devices;
 mod disowned;
 mod endpoint;
@@ -57,7 +58,7 @@ mod veiled;
 mod views;
 
 pub use account::{DeviceState, KnownDevice};
-pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
+pub use endpoint::{Device, Endpoint, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use grants::{GrantError, HistoryEntry};
 pub use offers::{ListedOffer, OfferVerdict};

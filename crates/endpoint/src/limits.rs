@@ -256,3 +256,11 @@ pub const OFFERS_REMEMBERED_MAX: usize = 4_096;
 
 /// Forged offers of which the host was told; after so many they are told again.
 pub const OFFERS_TOLD_MAX: usize = 1_024;
+
+/// Links of one chain that may count although their signers cannot be verified (rule R40): a hub that
+/// invents names fills nobody's memory with them.
+pub const UNPROVED_LINKS_MAX: usize = 256;
+
+/// Epochs of a conversation that a device keeps which accepts commands: those under way when one is
+/// replaced, and one more for whoever is late.
+pub const AGENT_EPOCHS_MAX: usize = 4;

@@ -93,7 +93,7 @@ impl Endpoint {
                     self.hand_over_links(now_ms, &cid, &writer, from);
                 }
                 Lack::Keys(name) if self.link.warned_of_keys.contains(&key) => {
-                    let bundles = self.bundles_to_hand_over(&[name]);
+                    let bundles = self.bundles_to_hand_over(Vec::new(), &[name]);
                     let content = Content::Grant(Grant { bundles, ..Grant::default() });
                     self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
                 }
@@ -102,17 +102,21 @@ impl Endpoint {
         }
     }
 
-    /// The newest bundles of these people, as far as one message carries them.
-    fn bundles_to_hand_over(&self, names: &[UserName]) -> Vec<B64Vec> {
+    /// These bundles and the newest ones of these people, as far as one message carries them.
+    fn bundles_to_hand_over(&self, mut bundles: Vec<B64Vec>, names: &[UserName]) -> Vec<B64Vec> {
+        let newest = names.iter().flat_map(|name| self.people.devices(name));
+        for bundle in newest.map(|bundle| B64Vec(bundle.bytes().to_vec())) {
+            if !bundles.contains(&bundle) {
+                bundles.push(bundle);
+            }
+        }
         let mut room = GRANT_BUNDLES_BYTES_MAX;
-        let bundles = names.iter().flat_map(|name| self.people.devices(name));
-        let bundles = bundles.map(|bundle| B64Vec(bundle.bytes().to_vec()));
-        let bundles = bundles.take_while(|bundle| {
+        let fits = |bundle: &B64Vec| {
             let fits = bundle.0.len() <= room;
             room = room.saturating_sub(bundle.0.len());
             fits
-        });
-        bundles.collect()
+        };
+        bundles.into_iter().take_while(fits).collect()
     }
 
     /// Hands a member the links from a number on, with the bundles that verify them.
@@ -132,7 +136,9 @@ impl Endpoint {
         if frames.is_empty() {
             return;
         }
-        let bundles = self.bundles_to_hand_over(&signers);
+        let signed = frames.iter().map(|frame| RawFrame::decode(frame.0.clone().into()));
+        let old = signed.filter_map(|frame| self.bundle_behind(&frame.ok()?)).collect();
+        let bundles = self.bundles_to_hand_over(old, &signers);
         let links = vec![LinkRun { cid: cid.clone(), mg: from, frames }];
         let content = Content::Grant(Grant { links, bundles, ..Grant::default() });
         self.draft_quietly(now_ms, to, Tag::Grant, &content);

@@ -30,6 +30,7 @@ mod news;
 mod orders;
 mod refusal;
 mod struck;
+mod unproved;
 mod vouched;
 
 use anew::Fresh;
@@ -38,6 +39,7 @@ pub use news::Roster;
 pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;
 pub(crate) use struck::Struck;
+pub(crate) use unproved::{Kids, Unproved};
 
 /// A view that is being brought up to date.
 #[derive(Debug, Default)]
@@ -49,6 +51,8 @@ pub(crate) struct Refresh {
     complete: bool,
     /// Bundles of everybody were asked for and have come.
     people: bool,
+    /// Keys of the links' signers that were not known were asked for.
+    signers: bool,
     /// Requests without an answer.
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
@@ -202,10 +206,21 @@ impl Endpoint {
         names: &[UserName],
         view: Option<ConversationId>,
     ) -> MessageId {
+        self.ask_bundles(names, Kids::new(), view)
+    }
+
+    /// The same, and for older bundles by the signing keys in them.
+    pub(crate) fn ask_bundles(
+        &mut self,
+        names: &[UserName],
+        kids: Kids,
+        view: Option<ConversationId>,
+    ) -> MessageId {
         let known: BTreeMap<UserName, Held> =
             names.iter().map(|name| (name.clone(), self.held_bundles(name))).collect();
-        let id = self.request(Request::Bundles { names: names.to_vec(), view });
-        self.text(&ClientToHub::Bundles { id, known });
+        let (names, asked) = (names.to_vec(), kids.clone());
+        let id = self.request(Request::Bundles { names, kids, view });
+        self.text(&ClientToHub::Bundles { id, known, kids: asked });
         id
     }
 
@@ -257,14 +272,21 @@ impl Endpoint {
         self.advance_refresh(cid);
     }
 
-    /// Ends a refresh when everything has come.
+    /// Goes on with a refresh when everything has come that was asked for.
     fn advance_refresh(&mut self, cid: &ConversationId) {
         let ready =
             |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
         let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
         let mut links = std::mem::take(&mut refresh.links);
         let (more, is_anew) = (refresh.more, refresh.anew);
-        let (place, before) = (self.place_of(cid), self.people_of(cid));
+        if !std::mem::replace(&mut refresh.signers, true) && self.ask_for_signers(cid, &links) {
+            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+                refresh.links = links;
+            }
+            return;
+        }
+        self.prove_links(cid);
+        let before = (self.place_of(cid), self.people_of(cid));
         if is_anew && !self.gather_anew(cid, std::mem::take(&mut links), more) {
             self.ask_on(cid);
             return;
@@ -274,12 +296,24 @@ impl Endpoint {
             self.view_anew(cid);
             return;
         }
-        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
-        refresh.anew = false;
-        let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
-        let known = *refresh.known.get_or_insert(known);
+        if self.take_links(cid, links, &before) {
+            self.end_refresh(cid);
+        }
+    }
+
+    /// Takes what has come; `before` is what the view was. `false` if more is asked for.
+    fn take_links(
+        &mut self,
+        cid: &ConversationId,
+        mut links: Vec<RawFrame>,
+        (place, people): &(Place, Vec<UserName>),
+    ) -> bool {
+        let known = self.place_of(cid).mg;
+        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return false };
+        let is_anew = std::mem::take(&mut refresh.anew);
+        let (more, is_first) = (refresh.more, *refresh.known.get_or_insert(known) == 0);
         let (news, rest) = self.apply_links(cid, &links, more);
-        if self.place_of(cid) != place {
+        if self.place_of(cid) != *place {
             self.note_growth(cid, if is_anew { 0 } else { place.mg });
         }
         if !links.is_empty() {
@@ -291,21 +325,25 @@ impl Endpoint {
         if let (Some(at), Some(refresh)) = (rest, self.link.refreshing.get_mut(cid)) {
             refresh.links = links.split_off(at);
         }
-        self.tell_news(cid, news, known == 0);
+        self.tell_news(cid, news, is_first);
         // People who were admitted by others signed no link themselves: theirs are still missing.
-        let members = self.people_of(cid);
-        let missing = members
-            .iter()
-            .any(|name| !before.contains(name) && self.people.devices(name).next().is_none());
-        if missing {
+        let mut members = self.people_of(cid).into_iter();
+        let is_missing =
+            |name: UserName| !people.contains(&name) && self.people.devices(&name).next().is_none();
+        if members.any(is_missing) {
             self.request_people(cid);
-            return;
+            return false;
         }
-        if self.link.refreshing.get(cid).is_some_and(|refresh| refresh.more) {
+        let more = self.link.refreshing.get(cid).is_some_and(|refresh| refresh.more);
+        if more {
             self.ask_on(cid);
-            return;
         }
-        let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
+        !more
+    }
+
+    /// All has come: the view is up to date.
+    fn end_refresh(&mut self, cid: &ConversationId) {
+        let Some(Refresh { asked, known, .. }) = self.link.refreshing.remove(cid) else { return };
         if self.link.overtaken.contains(cid) {
             // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
             self.start_refresh(cid, asked);
@@ -316,8 +354,8 @@ impl Endpoint {
         self.link.viewed.push(cid.clone());
         self.epoch_is_contested(cid);
         // The chain may have grown meanwhile; one that does not verify is not asked for again.
-        let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
-        if next > known && self.link.heads.get(cid).is_some_and(|head| head.mg > next) {
+        let next = self.place_of(cid).mg;
+        if Some(next) > known && self.link.heads.get(cid).is_some_and(|head| head.mg > next) {
             self.start_refresh(cid, false);
         }
         if asked {
@@ -329,6 +367,7 @@ impl Endpoint {
     fn ask_on(&mut self, cid: &ConversationId) {
         if let Some(refresh) = self.link.refreshing.get_mut(cid) {
             (refresh.complete, refresh.people, refresh.more) = (false, false, false);
+            refresh.signers = false;
         }
         self.request_links(cid);
     }
@@ -383,13 +422,22 @@ impl Endpoint {
         let mut room = held.unwrap_or_else(|| Membership::new(cid.clone()));
         let checked = self.check_link(&room, frame, later).and_then(|(link, signer)| {
             room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-            room.apply(&link, frame.digest(label::MEMBER));
-            Ok(link)
+            Ok((link, true))
         });
+        let checked = checked.or_else(|reason| {
+            let unproved = self.unproved(&room, frame, self.unproved_links(cid));
+            unproved.map(|link| (link, false)).ok_or(reason)
+        });
+        if let Ok((link, _)) = &checked {
+            room.apply(link, frame.digest(label::MEMBER));
+        }
         if is_held || checked.is_ok() {
             self.state.rooms.put(cid.as_str(), room);
         }
-        let link = checked?;
+        let (link, is_proved) = checked?;
+        if !is_proved {
+            self.keep_unproved(cid, link.mg, frame);
+        }
         self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
         self.link.dirty.insert(cid.clone());
         Ok(self.news(&link))

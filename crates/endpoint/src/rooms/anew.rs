@@ -23,11 +23,13 @@ use crate::views::KeptLink;
 pub(super) struct Fresh {
     room: Membership,
     links: Vec<(MemberHeader, KeptLink)>,
+    /// Numbers and frames of those whose signers cannot be verified.
+    unproved: Vec<(u32, RawFrame)>,
 }
 
 impl Fresh {
     fn new(cid: ConversationId) -> Self {
-        Self { room: Membership::new(cid), links: Vec::new() }
+        Self { room: Membership::new(cid), links: Vec::new(), unproved: Vec::new() }
     }
 
     /// How many links have come.
@@ -111,12 +113,23 @@ impl Endpoint {
     fn compare_anew(&mut self, cid: &ConversationId, fresh: Fresh) {
         let held = self.place_of(cid);
         let fork = self.fork_of(cid, &fresh);
+        // What was held by the hub's word gives way to what its signer has signed, and never the other
+        // way round.
+        let at = u32::try_from(fork).unwrap_or(u32::MAX);
+        let is_fresh_proved = fresh.unproved.iter().all(|(number, _)| *number != at);
         // All of it may be there, and more: then it has only grown.
-        let is_fork = fork < usize::try_from(held.mg).unwrap_or(usize::MAX);
+        let is_fork = at < held.mg;
+        if !is_fresh_proved && is_fork && !self.is_unproved_link(cid, at) {
+            let server = UserName::server();
+            let detail = format!("membership of {cid}: a link that nobody can verify replaces one");
+            self.alarm(Alarm::BadChain, &server, &detail);
+            return;
+        }
+        let gives_way = is_fresh_proved && is_fork && self.is_unproved_link(cid, at);
         if !is_fork && fork == fresh.links.len() {
             return;
         }
-        let is_decided = self.state.accepted.remove(cid.as_str()).is_some();
+        let is_decided = self.state.accepted.remove(cid.as_str()).is_some() || gives_way;
         if !is_decided && is_fork && !self.is_harmless(cid, &fresh, fork) {
             self.link.forked.insert(cid.clone());
             let detail = format!(
@@ -144,10 +157,16 @@ impl Endpoint {
                 fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
                 Ok(link)
             });
-            match checked {
-                Ok(link) => fresh.push(link, frame),
-                Err(reason) => return (at, Some(reason)),
-            }
+            let link = match checked {
+                Ok(link) => link,
+                Err(reason) => {
+                    let unproved = self.unproved(&fresh.room, frame, fresh.unproved.len());
+                    let Some(link) = unproved else { return (at, Some(reason)) };
+                    fresh.unproved.push((link.mg, frame.clone()));
+                    link
+                }
+            };
+            fresh.push(link, frame);
         }
         (links.len(), None)
     }
@@ -183,10 +202,13 @@ impl Endpoint {
         let lost = self.lost_links(cid, fork);
         let struck = self.lost_by_fork(cid, &fresh.first(fork), &fresh.room);
         self.forget_links(cid);
-        let Fresh { room, links } = fresh;
+        let Fresh { room, links, unproved } = fresh;
         self.state.rooms.put(cid.as_str(), room);
         for (link, kept) in links {
             self.keep_link(cid, link.mg, kept);
+        }
+        for (number, frame) in unproved {
+            self.keep_unproved(cid, number, &frame);
         }
         if is_decided {
             self.unstrike_all(cid);

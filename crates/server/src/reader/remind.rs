@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::{
     hub::Shared,
     request::{FrameRequest, Peer, Reminder},
-    store::sqlite::ReadError,
+    store::{AccountId, BundleName, sqlite::ReadError},
 };
 
 /// Everything in a reminder that proves itself and is news here.
@@ -30,10 +30,12 @@ pub(super) struct Proved {
     pub(super) reminders: Vec<Reminder>,
 }
 
-/// The bundles of a name: those that are stored, and those that the same reminder has brought.
+/// The bundles of a name: the newest of its devices, those that links needed, and those that the same
+/// reminder has brought.
 struct Known {
-    /// Of the account; nothing where nobody has the name. Then every identity proves itself.
-    account: Option<KeyId>,
+    /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
+    /// itself.
+    account: Option<(AccountId, KeyId)>,
     bundles: Vec<Bundle>,
 }
 
@@ -57,7 +59,7 @@ pub(super) async fn prove(
         }
         known.bundles.push(bundle.clone());
         // What the hub cannot keep yet still verifies links.
-        if known.account == Some(bundle.identity()) {
+        if known.is_of_account(&bundle.identity()) {
             proved.bundles += 1;
             proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
         }
@@ -66,6 +68,7 @@ pub(super) async fn prove(
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
         let known = account(hub, &mut accounts, &link.from).await?;
+        known.find(hub, &link.sk).await?;
         if let Some(signer) = signer(&link, &frame, known) {
             proved.links += 1;
             let request = Box::new(request(peer, link, &frame));
@@ -73,6 +76,25 @@ pub(super) async fn prove(
         }
     }
     Ok(proved)
+}
+
+impl Known {
+    /// Whether this is the identity of the account.
+    fn is_of_account(&self, identity: &KeyId) -> bool {
+        self.account.is_some_and(|(_, own)| own == *identity)
+    }
+
+    /// Fetches the bundle with a signing key, if it is none of those here.
+    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
+        let Some((id, _)) = self.account else { return Ok(()) };
+        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.header().sk);
+        if !published.any(|key| key.kid == *sk) {
+            let found = hub.reads.bundles(vec![BundleName::Key(id, *sk)]).await?;
+            let found = found.into_iter().flatten().map(Bytes::from);
+            self.bundles.extend(found.filter_map(|bytes| Bundle::verify(bytes).ok()));
+        }
+        Ok(())
+    }
 }
 
 /// What is known of a name.
@@ -85,10 +107,9 @@ async fn account<'a>(
         let row = hub.reads.account(name).await?.filter(|row| row.name == *name);
         let mut known = Known { account: None, bundles: Vec::new() };
         if let Some(row) = row {
-            let stored = hub.reads.bundles(vec![row.id]).await?;
-            let stored = stored.into_iter().flat_map(|(_, bundles)| bundles);
-            known.bundles = stored.filter_map(|b| Bundle::verify(Bytes::from(b)).ok()).collect();
-            known.account = Some(row.identity);
+            let stored = row.devices.into_iter().map(|device| device.bundle);
+            known.bundles = stored.filter_map(|bytes| Bundle::verify(bytes).ok()).collect();
+            known.account = Some((row.id, row.identity));
         }
         accounts.insert(name.clone(), known);
     }
@@ -100,7 +121,7 @@ async fn account<'a>(
 fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId> {
     let counts = |bundle: &&Bundle| {
         let identity = bundle.identity();
-        known.account == Some(identity) || (link.who == link.from && link.ik == identity)
+        known.is_of_account(&identity) || (link.who == link.from && link.ik == identity)
     };
     let published = known.bundles.iter().filter(counts);
     let mut published =

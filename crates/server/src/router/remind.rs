@@ -21,6 +21,7 @@ impl Router {
     /// A bundle of an account, by its identity: of a device that is not known, or newer.
     pub fn decide_reminded_bundle(
         &self,
+        now_ms: u64,
         bundle: &Arc<Bundle>,
         pending: &mut Pending,
     ) -> Option<Decision> {
@@ -31,7 +32,8 @@ impl Router {
         }
         let device = account.devices.iter().find(|device| device.dev == header.dev);
         let is_newer = device.is_none_or(|device| device.seq < header.seq);
-        if bundle.identity() != account.identity || !is_newer {
+        let is_foreign = bundle.identity() != account.identity;
+        if is_foreign || !is_newer || account.device_problem(now_ms, bundle).is_some() {
             return None;
         }
         let device = device.map(|device| device.id);
@@ -43,6 +45,7 @@ impl Router {
     /// has lost, or the link is about them, the chain goes on all the same.
     pub fn decide_reminded_link(
         &self,
+        now_ms: u64,
         request: &FrameRequest,
         signer: KeyId,
         pending: &mut Pending,
@@ -57,7 +60,7 @@ impl Router {
         let account = self.account_of(&link.from).filter(|account| account.identity == signer);
         let decision = match account {
             Some(account) if self.is_present(&link.who, &link.ik) => {
-                self.decide_member(account, request, link, pending)
+                self.decide_member(now_ms, account, request, link, pending)
             }
             _ => self.decide_absent(request, link, signer, pending)?,
         };

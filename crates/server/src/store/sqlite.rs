@@ -5,6 +5,7 @@ mod excused;
 mod offers;
 mod open;
 mod reads;
+mod signers;
 mod write;
 
 use std::{

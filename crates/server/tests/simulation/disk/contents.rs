@@ -1,15 +1,19 @@
 //! What is on the disk.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::dropped::Dropped;
 use bytes::Bytes;
 use chat_protocol::{
     file::catalogue::{Audience, Offer},
     header::{MemberHeader, MemberOperation},
-    id::{Digest, MessageId},
+    id::{Digest, KeyId, MessageId},
+    keys::Bundle,
     members::MemberList,
-    name::{ConversationId, RoomName},
+    name::{ConversationId, RoomName, UserName},
 };
 use chat_server::store::{
     AccountId, AccountRow, Committed, ConversationRow, DeviceId, DeviceRow, EntryKind, EpochId,
@@ -57,12 +61,15 @@ pub(crate) struct Contents {
     pub(super) accounts: BTreeMap<AccountId, AccountRow>,
     pub(super) vaults: BTreeMap<AccountId, Vec<u8>>,
     pub(super) starts: BTreeMap<DeviceId, u64>,
-    pub(super) old_bundles: BTreeMap<AccountId, Vec<Bytes>>,
+    /// The first bundle with each signing key.
+    pub(super) signers: BTreeMap<(AccountId, KeyId), Bytes>,
     pub(super) cursors: BTreeMap<(DeviceId, LogId), u64>,
     pub(super) conversations: BTreeMap<LogId, ConversationId>,
     pub(super) entries: BTreeMap<u64, Arc<Entry>>,
     pub(super) epochs: BTreeMap<EpochId, Arc<Epoch>>,
     pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
+    /// Whom epochs of a room may lack.
+    excused: BTreeSet<(LogId, UserName)>,
     /// What rooms keep no longer.
     pub(super) dropped: Dropped,
     offers: BTreeMap<(AccountId, MessageId), Offer>,
@@ -77,13 +84,14 @@ impl Default for Contents {
             accounts: BTreeMap::new(),
             vaults: BTreeMap::new(),
             starts: BTreeMap::new(),
-            old_bundles: BTreeMap::new(),
+            signers: BTreeMap::new(),
             cursors: BTreeMap::new(),
             // The numbers that the double of the store gives them.
             conversations: (1..).map(LogId).zip(rooms).collect(),
             entries: BTreeMap::new(),
             epochs: BTreeMap::new(),
             links: BTreeMap::new(),
+            excused: BTreeSet::new(),
             dropped: Dropped::default(),
             offers: BTreeMap::new(),
         }
@@ -104,9 +112,17 @@ impl Contents {
         committed
     }
 
+    fn keep_signers(&mut self, account: AccountId, bundle: &Bundle) {
+        for key in &bundle.header().sk {
+            let kept = self.signers.entry((account, key.kid));
+            kept.or_insert_with(|| bundle.bytes().clone());
+        }
+    }
+
     fn write(&mut self, proposal: &Proposal, stored: Stored) {
         match (proposal, stored) {
             (Proposal::Account(new), Stored::Account(id, device)) => {
+                self.keep_signers(id, &new.bundle);
                 let dev = new.bundle.header().dev;
                 let row = DeviceRow { id: device, dev, bundle: new.bundle.bytes().clone() };
                 let account = AccountRow {
@@ -121,12 +137,12 @@ impl Contents {
                 self.starts.insert(device, self.position);
             }
             (Proposal::Bundle(new), Stored::Device(device)) => {
+                self.keep_signers(new.account, &new.bundle);
                 let account = self.accounts.get_mut(&new.account).expect("an account");
                 let bundle = new.bundle.bytes().clone();
                 let known = account.devices.iter_mut().find(|row| row.id == device);
                 if let Some(row) = known {
-                    let old = std::mem::replace(&mut row.bundle, bundle);
-                    self.old_bundles.entry(new.account).or_default().push(old);
+                    row.bundle = bundle;
                 } else {
                     let dev = new.bundle.header().dev;
                     account.devices.push(DeviceRow { id: device, dev, bundle });
@@ -144,14 +160,22 @@ impl Contents {
                 let number = (log, header.mg);
                 self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
                 if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
+                    // Whose account the hub has lost has no offers.
                     let owner = self.accounts.values().find(|row| row.name == new.header.who);
-                    let owner = owner.expect("an account").id;
+                    let owner = owner.map(|row| row.id);
                     let place = Audience::Conversation(new.header.cid.clone());
-                    self.offers.retain(|(who, _), offer| *who != owner || offer.audience != place);
+                    self.offers
+                        .retain(|(who, _), offer| Some(*who) != owner || offer.audience != place);
+                }
+                if new.header.op == MemberOperation::Admit {
+                    self.excused.remove(&(log, new.header.who.clone()));
                 }
                 for device in &new.newcomers {
                     self.cursors.entry((*device, log)).or_insert(position);
                 }
+            }
+            (Proposal::Excuse(new), Stored::Done) => {
+                self.excused.insert((new.log, new.who.clone()));
             }
             (Proposal::Cursors { device, positions }, Stored::Done) => {
                 for (log, position) in positions {
@@ -236,6 +260,12 @@ impl Contents {
                     .links
                     .range((*log, 0)..=(*log, u32::MAX))
                     .map(|(_, link)| (link.header.clone(), link.digest, link.position))
+                    .collect(),
+                excused: self
+                    .excused
+                    .iter()
+                    .filter(|(room, _)| room == log)
+                    .map(|(_, name)| name.clone())
                     .collect(),
                 epoch: self.newest_epoch(*log),
                 newest: self.newest(*log),
