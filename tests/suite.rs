@@ -24,6 +24,7 @@ mod programs;
 mod resume;
 mod retention;
 mod rooms;
+mod security;
 mod sequence;
 mod subscriptions;
 mod tidy;

@@ -61,7 +61,11 @@ impl Endpoint {
                 let Some(Request::Counters { cids }) = self.take_question(&id) else { return };
                 self.on_counters(cids, &counters);
             }
-            HubToClient::Reminded { id, .. } => drop(self.link.requests.remove(&id)),
+            HubToClient::Reminded { id, .. } => {
+                if self.link.requests.remove(&id).is_some() {
+                    self.devices_are_known_again();
+                }
+            }
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);
@@ -83,8 +87,8 @@ impl Endpoint {
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
-                Some(Request::Members { cid: asked, .. }) if asked == cid => {
-                    self.on_members(&cid, links, more);
+                Some(Request::Members { cid: asked, from }) if asked == cid => {
+                    self.on_members(&cid, from, links, more);
                     self.link.dirty.insert(cid);
                 }
                 _ => {}

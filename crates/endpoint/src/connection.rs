@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use crate::audience::Audience;
@@ -38,12 +39,6 @@ pub(crate) enum Request {
     Files(Box<ClientToHub>),
 }
 
-impl Request {
-    pub(crate) fn is_about_links_of(&self, cid: &ConversationId) -> bool {
-        matches!(self, Self::Members { cid: asked, .. } if asked == cid)
-    }
-}
-
 /// What belongs to one connection, or can be asked for again.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a connection")]
@@ -68,7 +63,9 @@ pub(crate) struct Link {
     pub(crate) went_back: BTreeSet<ConversationId>,
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
-    pub(crate) forked: BTreeSet<ConversationId>,
+    pub(crate) forked: BTreeMap<ConversationId, Place>,
+    /// Ends of chains that a person has decided to take, on this connection.
+    pub(crate) accepted: BTreeMap<ConversationId, Place>,
     /// What is to be handed to writers who lack it, by conversation and writer; and the ends of chains that the
     /// hub was reminded of because a member had them.
     pub(crate) repairs: BTreeMap<(ConversationId, UserName, Lack), Repair>,

@@ -264,3 +264,7 @@ pub const UNPROVED_LINKS_MAX: usize = 256;
 /// Epochs of a conversation that a device keeps which accepts commands: those under way when one is
 /// replaced, and one more for whoever is late.
 pub const AGENT_EPOCHS_MAX: usize = 4;
+
+/// Names in one line of what differs between two memberships: a person looks at them, the rest is
+/// counted.
+pub const NAMES_SHOWN_MAX: usize = 8;

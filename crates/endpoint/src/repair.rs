@@ -93,7 +93,7 @@ impl Endpoint {
                     self.hand_over_links(now_ms, &cid, &writer, from);
                 }
                 Lack::Keys(name) if self.link.warned_of_keys.contains(&key) => {
-                    let bundles = self.bundles_to_hand_over(Vec::new(), &[name]);
+                    let bundles = self.bundles_to_hand_over(&[], &[name]);
                     let content = Content::Grant(Grant { bundles, ..Grant::default() });
                     self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
                 }
@@ -102,21 +102,23 @@ impl Endpoint {
         }
     }
 
-    /// These bundles and the newest ones of these people, as far as one message carries them.
-    fn bundles_to_hand_over(&self, mut bundles: Vec<B64Vec>, names: &[UserName]) -> Vec<B64Vec> {
+    /// The bundles that verify these links and the newest of these people, as far as one message carries
+    /// them.
+    fn bundles_to_hand_over(&self, links: &[B64Vec], names: &[UserName]) -> Vec<B64Vec> {
+        let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
+        let old = signed.filter_map(|link| self.bundle_behind(&link));
         let newest = names.iter().flat_map(|name| self.people.devices(name));
-        for bundle in newest.map(|bundle| B64Vec(bundle.bytes().to_vec())) {
-            if !bundles.contains(&bundle) {
-                bundles.push(bundle);
+        let newest = newest.map(|bundle| B64Vec(bundle.bytes().to_vec()));
+        let (mut bundles, mut room) = (Vec::new(), GRANT_BUNDLES_BYTES_MAX);
+        for bundle in old.chain(newest) {
+            if bundles.contains(&bundle) {
+                continue;
             }
+            let Some(rest) = room.checked_sub(bundle.0.len()) else { break };
+            room = rest;
+            bundles.push(bundle);
         }
-        let mut room = GRANT_BUNDLES_BYTES_MAX;
-        let fits = |bundle: &B64Vec| {
-            let fits = bundle.0.len() <= room;
-            room = room.saturating_sub(bundle.0.len());
-            fits
-        };
-        bundles.into_iter().take_while(fits).collect()
+        bundles
     }
 
     /// Hands a member the links from a number on, with the bundles that verify them.
@@ -136,9 +138,7 @@ impl Endpoint {
         if frames.is_empty() {
             return;
         }
-        let signed = frames.iter().map(|frame| RawFrame::decode(frame.0.clone().into()));
-        let old = signed.filter_map(|frame| self.bundle_behind(&frame.ok()?)).collect();
-        let bundles = self.bundles_to_hand_over(old, &signers);
+        let bundles = self.bundles_to_hand_over(&frames, &signers);
         let links = vec![LinkRun { cid: cid.clone(), mg: from, frames }];
         let content = Content::Grant(Grant { links, bundles, ..Grant::default() });
         self.draft_quietly(now_ms, to, Tag::Grant, &content);

@@ -152,12 +152,19 @@ impl Endpoint {
         self.link.views.contains(cid)
     }
 
-    /// Brings a view up to date even if nothing says that it is stale.
+    /// Brings a view up to date even if nothing says that it is stale. One that is fetched from its
+    /// beginning is fetched so again.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
+        let anew = self.link.refreshing.get(cid).is_some_and(|refresh| refresh.anew);
+        self.refresh_from(cid, asked, anew);
+    }
+
+    fn refresh_from(&mut self, cid: &ConversationId, asked: bool, anew: bool) {
         self.link.views.remove(cid);
         self.link.overtaken.remove(cid);
         let until = self.link.heads.get(cid).map(|head| head.mg);
-        let refresh = Refresh { asked, complete: cid.is_direct(), until, ..Refresh::default() };
+        let complete = cid.is_direct();
+        let refresh = Refresh { asked, anew, complete, until, ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
             self.request_people(cid);
@@ -224,8 +231,18 @@ impl Endpoint {
         id
     }
 
-    /// Takes links of a chain that were asked for.
-    pub(crate) fn on_members(&mut self, cid: &ConversationId, links: Vec<B64Vec>, more: bool) {
+    /// Takes links of a chain that were asked for, from this number on. What another page answers than
+    /// the next one was asked before the refresh began anew.
+    pub(crate) fn on_members(
+        &mut self,
+        cid: &ConversationId,
+        from: u32,
+        links: Vec<B64Vec>,
+        more: bool,
+    ) {
+        if from != self.next_link(cid) {
+            return;
+        }
         let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
         let before = refresh.links.len();
         let more = more || links.len() > LINKS_WAITING_MAX.saturating_sub(before);
@@ -272,7 +289,7 @@ impl Endpoint {
         self.advance_refresh(cid);
     }
 
-    /// Goes on with a refresh when everything has come that was asked for.
+    /// Ends a refresh when everything has come.
     fn advance_refresh(&mut self, cid: &ConversationId) {
         let ready =
             |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
@@ -286,7 +303,7 @@ impl Endpoint {
             return;
         }
         self.prove_links(cid);
-        let before = (self.place_of(cid), self.people_of(cid));
+        let (place, before) = (self.place_of(cid), self.people_of(cid));
         if is_anew && !self.gather_anew(cid, std::mem::take(&mut links), more) {
             self.ask_on(cid);
             return;
@@ -296,54 +313,38 @@ impl Endpoint {
             self.view_anew(cid);
             return;
         }
-        if self.take_links(cid, links, &before) {
-            self.end_refresh(cid);
-        }
-    }
-
-    /// Takes what has come; `before` is what the view was. `false` if more is asked for.
-    fn take_links(
-        &mut self,
-        cid: &ConversationId,
-        mut links: Vec<RawFrame>,
-        (place, people): &(Place, Vec<UserName>),
-    ) -> bool {
-        let known = self.place_of(cid).mg;
-        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return false };
-        let is_anew = std::mem::take(&mut refresh.anew);
-        let (more, is_first) = (refresh.more, *refresh.known.get_or_insert(known) == 0);
+        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
+        refresh.anew = false;
+        let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
+        let known = *refresh.known.get_or_insert(known);
         let (news, rest) = self.apply_links(cid, &links, more);
-        if self.place_of(cid) != *place {
+        if self.place_of(cid) != place {
             self.note_growth(cid, if is_anew { 0 } else { place.mg });
         }
         if !links.is_empty() {
             self.mark_epochs(cid);
         }
-        if !links.is_empty() || (is_anew && !self.link.forked.contains(cid)) {
+        if !links.is_empty() || (is_anew && self.is_taken(cid)) {
             self.hub_has_shown(cid);
         }
         if let (Some(at), Some(refresh)) = (rest, self.link.refreshing.get_mut(cid)) {
             refresh.links = links.split_off(at);
         }
-        self.tell_news(cid, news, is_first);
+        self.tell_news(cid, news, known == 0);
         // People who were admitted by others signed no link themselves: theirs are still missing.
-        let mut members = self.people_of(cid).into_iter();
-        let is_missing =
-            |name: UserName| !people.contains(&name) && self.people.devices(&name).next().is_none();
-        if members.any(is_missing) {
+        let members = self.people_of(cid);
+        let missing = members
+            .iter()
+            .any(|name| !before.contains(name) && self.people.devices(name).next().is_none());
+        if missing {
             self.request_people(cid);
-            return false;
+            return;
         }
-        let more = self.link.refreshing.get(cid).is_some_and(|refresh| refresh.more);
-        if more {
+        if self.link.refreshing.get(cid).is_some_and(|refresh| refresh.more) {
             self.ask_on(cid);
+            return;
         }
-        !more
-    }
-
-    /// All has come: the view is up to date.
-    fn end_refresh(&mut self, cid: &ConversationId) {
-        let Some(Refresh { asked, known, .. }) = self.link.refreshing.remove(cid) else { return };
+        let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         if self.link.overtaken.contains(cid) {
             // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
             self.start_refresh(cid, asked);
@@ -354,8 +355,8 @@ impl Endpoint {
         self.link.viewed.push(cid.clone());
         self.epoch_is_contested(cid);
         // The chain may have grown meanwhile; one that does not verify is not asked for again.
-        let next = self.place_of(cid).mg;
-        if Some(next) > known && self.link.heads.get(cid).is_some_and(|head| head.mg > next) {
+        let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
+        if next > known && self.link.heads.get(cid).is_some_and(|head| head.mg > next) {
             self.start_refresh(cid, false);
         }
         if asked {

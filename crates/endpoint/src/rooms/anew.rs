@@ -8,14 +8,16 @@
 
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::members::Membership;
+use chat_protocol::hub::Head;
+use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 
 use super::struck::is_admin;
 use super::{RoomAction, header};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::LINKS_KEPT_MAX;
+use crate::limits::{LINKS_KEPT_MAX, NAMES_SHOWN_MAX};
+use crate::rollback::Behind;
 use crate::views::KeptLink;
 
 /// A chain that was verified from its beginning.
@@ -49,6 +51,15 @@ impl Fresh {
         }
     }
 
+    /// Whether it has this end, or goes on from it.
+    fn has_place(&self, place: Place) -> bool {
+        let last = place.mg.checked_sub(1).and_then(|last| usize::try_from(last).ok());
+        match last {
+            None => place == Place::START,
+            Some(last) => self.links.get(last).is_some_and(|(_, link)| link.digest == place.pm),
+        }
+    }
+
     /// The room as it was after its first links.
     fn first(&self, count: usize) -> Membership {
         let mut room = Membership::new(self.room.conversation().clone());
@@ -63,12 +74,7 @@ impl Endpoint {
     /// Fetches the chain of a room from its beginning.
     pub(crate) fn view_anew(&mut self, cid: &ConversationId) {
         if self.link.fetched_anew.insert(cid.clone()) {
-            self.start_refresh(cid, false);
-            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-                refresh.anew = true;
-            }
-            self.link.requests.retain(|_, request| !request.is_about_links_of(cid));
-            self.request_links(cid);
+            self.refresh_from(cid, false, true);
         }
     }
 
@@ -100,6 +106,7 @@ impl Endpoint {
         }
         match problem {
             Some(reason) => {
+                self.link.accepted.remove(cid);
                 let server = UserName::server();
                 self.alarm(Alarm::BadChain, &server, &format!("membership of {cid}: {reason}"));
                 self.end_pages(cid);
@@ -111,35 +118,37 @@ impl Endpoint {
 
     /// The hub's chain is taken, or it is not.
     fn compare_anew(&mut self, cid: &ConversationId, fresh: Fresh) {
+        let accepted = self.link.accepted.remove(cid);
+        let is_decided = accepted.is_some_and(|place| fresh.has_place(place));
         let held = self.place_of(cid);
         let fork = self.fork_of(cid, &fresh);
+        // All of it may be there, and more: then it has only grown.
+        let is_fork = fork < usize::try_from(held.mg).unwrap_or(usize::MAX);
+        if !is_fork && fork == fresh.links.len() {
+            return;
+        }
+        if is_fork && !is_decided && fork == fresh.links.len() && !self.link.went_back.contains(cid)
+        {
+            self.hub_serves_less(cid, fresh.room.place());
+            return;
+        }
         // What was held by the hub's word gives way to what its signer has signed, and never the other
         // way round.
         let at = u32::try_from(fork).unwrap_or(u32::MAX);
         let is_fresh_proved = fresh.unproved.iter().all(|(number, _)| *number != at);
-        // All of it may be there, and more: then it has only grown.
-        let is_fork = at < held.mg;
-        if !is_fresh_proved && is_fork && !self.is_unproved_link(cid, at) {
+        let is_held_proved = at >= held.mg || !self.is_unproved_link(cid, at);
+        if is_fork && !is_fresh_proved && is_held_proved {
             let server = UserName::server();
             let detail = format!("membership of {cid}: a link that nobody can verify replaces one");
             self.alarm(Alarm::BadChain, &server, &detail);
             return;
         }
-        let gives_way = is_fresh_proved && is_fork && self.is_unproved_link(cid, at);
-        if !is_fork && fork == fresh.links.len() {
+        let is_decided = is_decided || (is_fork && is_fresh_proved && !is_held_proved);
+        if is_fork && !is_decided && !self.is_harmless(cid, &fresh, fork) {
+            self.fork_is_open(cid, &fresh);
             return;
         }
-        let is_decided = self.state.accepted.remove(cid.as_str()).is_some() || gives_way;
-        if !is_decided && is_fork && !self.is_harmless(cid, &fresh, fork) {
-            self.link.forked.insert(cid.clone());
-            let detail = format!(
-                "the server shows another membership of {cid} than the one seen before; nothing is \
-                 said there until you take it with /room accept, or leave the room"
-            );
-            self.alarm(Alarm::Fork, &UserName::server(), &detail);
-            return;
-        }
-        if !is_decided && is_fork && fork < fresh.links.len() {
+        if is_fork && !is_decided && fork < fresh.links.len() {
             let detail = format!(
                 "the server's membership of {cid} goes on from an older one than was seen; it is \
                  taken, and who was removed since stays out"
@@ -147,6 +156,33 @@ impl Endpoint {
             self.alarm(Alarm::Fork, &UserName::server(), &detail);
         }
         self.take_anew(cid, fresh, fork, is_decided);
+    }
+
+    /// The hub's chain ends within the one held here: what is done then is that of a hub that went back
+    /// (rule R36). It is taken only after the hub was reminded and still shows no more.
+    fn hub_serves_less(&mut self, cid: &ConversationId, end: Place) {
+        let epoch = self.link.epochs.get(cid).copied().flatten();
+        let head = Head { cid: cid.clone(), mg: end.mg, pm: end.pm, epoch };
+        self.link.heads.insert(cid.clone(), head);
+        self.link.fetched_anew.remove(cid);
+        self.link.behind.entry(cid.clone()).or_insert(Behind::Noticed);
+    }
+
+    /// Whether the view is what the hub's chain, fetched anew, has shown.
+    pub(super) fn is_taken(&self, cid: &ConversationId) -> bool {
+        !self.link.forked.contains_key(cid) && !self.link.behind.contains_key(cid)
+    }
+
+    /// Nothing is sealed in the room until a person has decided which membership is right.
+    fn fork_is_open(&mut self, cid: &ConversationId, fresh: &Fresh) {
+        self.link.forked.insert(cid.clone(), fresh.room.place());
+        let held = self.state.rooms.get(cid.as_str());
+        let differs = held.map_or_else(String::new, |held| difference(held, &fresh.room));
+        let detail = format!(
+            "the server shows another membership of {cid} than the one seen before: {differs}; nothing \
+             is said there until you take it with /room accept, or leave the room"
+        );
+        self.alarm(Alarm::Fork, &UserName::server(), &detail);
     }
 
     /// Verifies links on their own and takes them. Says how many, and what is wrong with the next one.
@@ -157,16 +193,16 @@ impl Endpoint {
                 fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
                 Ok(link)
             });
-            let link = match checked {
-                Ok(link) => link,
-                Err(reason) => {
-                    let unproved = self.unproved(&fresh.room, frame, fresh.unproved.len());
-                    let Some(link) = unproved else { return (at, Some(reason)) };
-                    fresh.unproved.push((link.mg, frame.clone()));
-                    link
-                }
-            };
-            fresh.push(link, frame);
+            match checked {
+                Ok(link) => fresh.push(link, frame),
+                Err(reason) => match self.unproved(&fresh.room, frame, fresh.unproved.len()) {
+                    Some(link) => {
+                        fresh.unproved.push((link.mg, frame.clone()));
+                        fresh.push(link, frame);
+                    }
+                    None => return (at, Some(reason)),
+                },
+            }
         }
         (links.len(), None)
     }
@@ -254,13 +290,53 @@ impl Endpoint {
         }
     }
 
-    /// A person takes the membership that the hub shows, whatever was seen before.
-    pub fn accept_room(&mut self, cid: &ConversationId) {
-        self.state.accepted.put(cid.as_str(), true);
-        self.unstrike_all(cid);
-        self.link.forked.remove(cid);
+    /// A person takes the membership that the hub has shown, whatever was seen before. Only the chain
+    /// that the alarm was about, and what goes on from it, is taken. `false` if there is nothing to
+    /// decide.
+    pub fn accept_room(&mut self, cid: &ConversationId) -> bool {
+        let Some(place) = self.link.forked.remove(cid) else { return false };
+        self.link.accepted.insert(cid.clone(), place);
         self.link.fetched_anew.remove(cid);
         self.view_anew(cid);
         self.link.dirty.insert(cid.clone());
+        true
+    }
+}
+
+/// What a person compares before taking the hub's membership in the place of the one held.
+fn difference(held: &Membership, fresh: &Membership) -> String {
+    let missing = |from: &Membership, of: &Membership| {
+        let names = of.members().keys().filter(|name| !from.contains(name));
+        listed(names.collect())
+    };
+    let admins = |of: &Membership| {
+        let admins = of.members().iter().filter(|(_, member)| member.admin);
+        admins.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let mut parts = Vec::new();
+    if let Some(names) = missing(held, fresh) {
+        parts.push(format!("in only by the server: {names}"));
+    }
+    if let Some(names) = missing(fresh, held) {
+        parts.push(format!("not in by the server: {names}"));
+    }
+    if admins(held) != admins(fresh) {
+        let names = listed(admins(fresh).iter().collect()).unwrap_or_else(|| "nobody".to_owned());
+        parts.push(format!("admins by the server: {names}"));
+    }
+    if parts.is_empty() {
+        parts.push("the same people by other signatures".to_owned());
+    }
+    parts.join("; ")
+}
+
+/// Names in a row, the first of many; `None` for none.
+fn listed(names: Vec<&UserName>) -> Option<String> {
+    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(|name| name.as_str()).collect();
+    let more = names.len().saturating_sub(shown.len());
+    match (shown.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(shown.join(", ")),
+        (false, more) => Some(format!("{} and {more} more", shown.join(", "))),
     }
 }

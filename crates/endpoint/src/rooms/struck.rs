@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::header;
 use crate::endpoint::Endpoint;
 
-/// What somebody has lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What somebody has lost, the most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Lost {
+    /// Their place among the members, and that of coming back by themselves.
+    Banned,
     /// Their place among the members.
     Place,
     /// The rights of an admin.
@@ -25,6 +27,8 @@ pub(crate) enum Lost {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Struck {
     lost: Lost,
+    /// Number of the first link of a chain that they could not sign as an admin any more.
+    void: u32,
     /// Number of links of the hub's chain when it was seen. What an admin gives behind it counts.
     links: u32,
 }
@@ -51,7 +55,7 @@ impl Endpoint {
     /// no right to any more.
     pub(crate) fn is_struck(&self, cid: &ConversationId, name: &UserName) -> bool {
         match self.struck(cid, name) {
-            Some(Struck { lost: Lost::Place, .. }) => true,
+            Some(Struck { lost: Lost::Banned | Lost::Place, .. }) => true,
             _ => self.state.struck.len() > 0 && self.came_by_no_right(cid, name),
         }
     }
@@ -62,7 +66,7 @@ impl Endpoint {
         let since = room.and_then(|room| room.members().get(name)).map(|member| member.since);
         let link = since.and_then(|since| Some((since, self.kept_link(cid, since)?)));
         link.is_some_and(|(since, link)| {
-            link.by != *name && self.struck(cid, &link.by).is_some_and(|by| by.links <= since)
+            link.by != *name && self.struck(cid, &link.by).is_some_and(|by| by.void <= since)
         })
     }
 
@@ -81,6 +85,9 @@ impl Endpoint {
     ) {
         for link in links {
             let lost = match (link.op, link.arg) {
+                (MemberOperation::Remove, MemberArgument::Ban) if !end.contains(&link.who) => {
+                    Lost::Banned
+                }
                 (MemberOperation::Remove, _) if !end.contains(&link.who) => Lost::Place,
                 (MemberOperation::Role, MemberArgument::Member) if !is_admin(end, &link.who) => {
                     Lost::Rights
@@ -89,10 +96,11 @@ impl Endpoint {
             };
             if self.may_strike(cid, link) {
                 let Place { mg, .. } = self.place_of(cid);
-                self.strike(cid, &link.who, Struck { lost, links: mg });
+                self.strike(cid, &link.who, Struck { lost, void: link.mg, links: mg });
                 self.link.dirty.insert(cid.clone());
             }
         }
+        self.spread_struck(cid);
     }
 
     /// Whether a handed link takes something away by the word of an admin of the chain held here. What
@@ -107,8 +115,7 @@ impl Endpoint {
 
     /// Notes what somebody has lost; who is out has no rights either.
     pub(super) fn strike(&mut self, cid: &ConversationId, name: &UserName, struck: Struck) {
-        let is_out = self.struck(cid, name).is_some_and(|known| known.lost == Lost::Place);
-        if !is_out || struck.lost == Lost::Place {
+        if self.struck(cid, name).is_none_or(|known| struck.lost <= known.lost) {
             self.state.struck.put(&struck_key(cid, name), struck);
         }
     }
@@ -129,9 +136,11 @@ impl Endpoint {
                 Some(Lost::Rights).filter(|_| had && !is_admin(held, name))
             } else {
                 let by = &self.kept_link(cid, held.went_before(name, count)?)?.by;
-                Some(Lost::Place).filter(|_| by != name)
+                let is_banned = fresh.members().get(name).is_some_and(|m| held.is_banned(&m.ik));
+                let lost = if is_banned { Lost::Banned } else { Lost::Place };
+                Some(lost).filter(|_| by != name)
             };
-            Some((name.clone(), Struck { lost: lost?, links }))
+            Some((name.clone(), Struck { lost: lost?, void: before.next(), links }))
         });
         lost.collect()
     }
@@ -139,15 +148,22 @@ impl Endpoint {
     /// Takes back what the hub's chain has settled by now: it has taken that away too, or an admin of
     /// it, of whom nothing else was seen, has given it again.
     pub(super) fn settle_struck(&mut self, cid: &ConversationId) {
+        if self.state.struck.len() == 0 {
+            return;
+        }
+        self.spread_struck(cid);
         let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
         let prefix = format!("{cid}/");
         let rows = self.state.struck.iter().filter_map(|(key, struck)| {
             Some((key, UserName::new(key.strip_prefix(&prefix)?).ok()?, struck))
         });
         let settled = rows.filter(|(_, name, struck)| {
-            let Some(member) = room.members().get(name) else { return true };
+            let Some(member) = room.members().get(name) else {
+                return struck.lost != Lost::Banned
+                    || self.was_put_out(cid, room, name, struck.links);
+            };
             match struck.lost {
-                Lost::Place => {
+                Lost::Banned | Lost::Place => {
                     member.since >= struck.links
                         && self.kept_link(cid, member.since).is_some_and(|link| {
                             link.by != *name && self.is_untouched(cid, &link.by)
@@ -158,6 +174,41 @@ impl Endpoint {
         });
         for key in settled.map(|(key, ..)| key.clone()).collect::<Vec<_>>() {
             self.state.struck.remove(&key);
+        }
+    }
+
+    /// Whether somebody else has put them out by a link of the hub's chain from this number on: who has
+    /// left, comes back to an open room by themselves.
+    fn was_put_out(
+        &self,
+        cid: &ConversationId,
+        room: &Membership,
+        name: &UserName,
+        from: u32,
+    ) -> bool {
+        let went = room.went_before(name, room.next()).filter(|went| *went >= from);
+        went.and_then(|went| self.kept_link(cid, went)).is_some_and(|link| link.by != *name)
+    }
+
+    /// Who was made an admin by somebody without the right to has none either.
+    fn spread_struck(&mut self, cid: &ConversationId) {
+        let rows = self.state.struck.keys_with(&format!("{cid}/"));
+        let rows = rows.iter().filter_map(|key| self.state.struck.get(key));
+        let Some(first) = rows.map(|struck| struck.void).min() else { return };
+        for number in first..self.place_of(cid).mg {
+            let link = self.kept_link(cid, number).and_then(|link| link.frame.clone());
+            let frame = link.and_then(|frame| RawFrame::decode(frame.0.into()).ok());
+            let Some(link) = frame.as_ref().and_then(header) else { continue };
+            let gives = (link.op, link.arg) == (MemberOperation::Role, MemberArgument::Admin);
+            let by_no_right = self.struck(cid, &link.from).is_some_and(|by| by.void <= number);
+            if gives
+                && by_no_right
+                && link.who != self.device.user
+                && self.is_untouched(cid, &link.who)
+            {
+                let links = number.saturating_add(1);
+                self.strike(cid, &link.who, Struck { lost: Lost::Rights, void: links, links });
+            }
         }
     }
 

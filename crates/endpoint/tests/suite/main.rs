@@ -35,6 +35,7 @@ mod random;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod restored;
 mod retention;
 #[cfg(test)]
 mod rooms;

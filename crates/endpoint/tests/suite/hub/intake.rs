@@ -72,7 +72,7 @@ impl TestHub {
             };
             let found: Vec<_> =
                 kids.iter().filter_map(find).map(|b| B64Vec(b.bytes().to_vec())).collect();
-            if !found.is_empty() && !self.faults.hides_keys {
+            if !found.is_empty() && !self.faults.hides_kids {
                 people.insert(user.clone(), PersonBundles { bundles: found });
             }
         }
@@ -187,6 +187,9 @@ impl TestHub {
         self.answer(index, &answer);
         if self.faults.forgets_reminders {
             return;
+        }
+        if self.faults.learns_devices && !bundles.is_empty() {
+            self.faults.refuses_devices = None;
         }
         for B64Vec(bytes) in bundles {
             let bundle = Bundle::verify(bytes.into()).unwrap();
