@@ -57,6 +57,8 @@ pub struct ClientOptions {
     pub bundles: Arc<BundleCache>,
     /// The log of this client.
     pub log: OperationLog,
+    /// A code for a new account.
+    pub invite: Option<String>,
     /// Where the story of the encryption goes, if it is wanted.
     pub trace: Option<CryptoTrace>,
 }

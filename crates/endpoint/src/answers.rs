@@ -71,6 +71,7 @@ impl Endpoint {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
+            HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
             HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),
             HubToClient::Rooms { id, rooms, more } => {
                 let Some(Request::Rooms { after }) = self.take_question(&id) else { return };
@@ -83,7 +84,8 @@ impl Endpoint {
                 self.tell(Event::Rooms { rooms, more });
             }
             HubToClient::Keys { users } => self.on_keys(&users),
-            HubToClient::Bundles { id, people, unknown, more } => {
+            HubToClient::Bundles { id, people, unknown, gone, more } => {
+                self.note_gone(&id, &gone);
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {

@@ -84,6 +84,8 @@ pub(crate) struct Link {
     pub(crate) clock_ms: u64,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
+    /// People whose accounts were deleted, by the hub's word: no key is made for them.
+    pub(crate) gone: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
     /// Owners of offers whose newest bundles were asked for, and came.

@@ -4,6 +4,7 @@ mod copies;
 mod excused;
 mod offers;
 mod open;
+mod operator;
 mod reads;
 mod signers;
 mod write;

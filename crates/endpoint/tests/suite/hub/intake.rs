@@ -137,7 +137,7 @@ impl TestHub {
                     let person = person.or_insert_with(|| PersonBundles { bundles: vec![] });
                     person.bundles.extend(bundles);
                 }
-                let answer = HubToClient::Bundles { id, people, unknown, more };
+                let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
                 if self.faults.hold_bundles {
                     self.held_bundles.push((index, answer));
                 } else {

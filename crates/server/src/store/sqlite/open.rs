@@ -12,7 +12,8 @@ use chat_protocol::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    OpenError, SqliteOptions, configure, copies, excused, from_sql, offers, signers, small,
+    OpenError, SqliteOptions, configure, copies, excused, from_sql, offers, operator, signers,
+    small,
 };
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
@@ -119,6 +120,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     copies::make(&connection).map_err(failed)?;
     excused::make(&connection).map_err(failed)?;
     offers::prepare(&connection).map_err(failed)?;
+    operator::prepare(&connection).map_err(failed)?;
     signers::prepare(&connection).map_err(failed)?;
     Ok(connection)
 }
@@ -247,6 +249,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.conversations.push(row);
     }
     snapshot.offers = offers::read(connection)?;
+    snapshot.operator = operator::read(connection)?;
     Ok(snapshot)
 }
 
