@@ -475,6 +475,17 @@ impl Event {
         }
     }
 
+    /// Whether a command of ours has said this.
+    pub(crate) fn is_said_by_command(&self, of: &MessageId) -> bool {
+        match self {
+            Self::Started { re, .. }
+            | Self::Output { re, .. }
+            | Self::OutputLost { re, .. }
+            | Self::Ended { re, .. } => re == of,
+            _ => false,
+        }
+    }
+
     /// Whether it must survive a restart until the host has dealt with it. What others did to `me`
     /// must not be missed.
     pub(crate) fn is_durable(&self, me: &UserName) -> bool {

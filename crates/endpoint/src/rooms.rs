@@ -455,7 +455,9 @@ impl Endpoint {
         let signer = self.link_signer(room, &link, frame, later)?;
         let known =
             self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
-        if known.is_some_and(|identity| identity != link.ik) {
+        let is_other = known.is_some_and(|identity| identity != link.ik);
+        // Whom this user knows by another key by now has to be admitted anew.
+        if is_other && !self.was_identity(&link.who, &link.ik) {
             return Err("a link names another identity than the known one".to_owned());
         }
         Ok((link, signer))

@@ -16,8 +16,8 @@ use thiserror::Error;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
-use crate::limits::REFUSED_IDENTITIES_MAX;
-use crate::people::{Pin, Stranger};
+use crate::limits::{FORMER_IDENTITIES_MAX, REFUSED_IDENTITIES_MAX};
+use crate::people::{Former, Pin, Stranger};
 
 /// How well a person's identity is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -121,7 +121,14 @@ impl Endpoint {
             return Err(if known { TrustError::Outdated } else { TrustError::NothingNew });
         };
         let refused = std::mem::take(&mut pin.refused);
-        *pin = Pin { refused, bundles: vec![bundle], ..Pin::new(identity) };
+        let mut former = std::mem::take(&mut pin.former);
+        former.retain(|known| known.identity != identity);
+        let bundles = std::mem::take(&mut pin.bundles);
+        former.push(Former { identity: pin.identity, bundles });
+        if former.len() > FORMER_IDENTITIES_MAX {
+            former.remove(0);
+        }
+        *pin = Pin { refused, former, bundles: vec![bundle], ..Pin::new(identity) };
         self.people_decided(name);
         Ok(())
     }

@@ -217,6 +217,9 @@ impl Endpoint {
                 return Voice::Silenced;
             }
         }
+        if !self.is_member_by_key(cid, from) {
+            return Voice::Silenced;
+        }
         if room.contains(from) { Voice::Member } else { Voice::Gone }
     }
 

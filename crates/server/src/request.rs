@@ -151,8 +151,8 @@ pub struct EpochUpload {
 pub enum Reminder {
     /// A bundle of an account.
     Bundle(Arc<Bundle>),
-    /// A link of a room's chain, with the connection that brings it.
-    Link(Box<FrameRequest>),
+    /// A link of a room's chain, with the connection that brings it, and the identity of its signer.
+    Link(Box<FrameRequest>, KeyId),
 }
 
 /// A sign-in of which everything but the state of the hub has been checked.

@@ -1,7 +1,7 @@
 //! Whose keys are whose: what a hub claims leaves nothing behind, and what a person decides counts
 //! (rules R24, R37). Each lie is followed by an honest hub.
 
-use chat_endpoint::{Alarm, CommandOptions, Event, Standing, TrustError};
+use chat_endpoint::{Alarm, CommandOptions, Event, RoomAction, Standing, TrustError};
 use chat_protocol::code;
 use chat_protocol::fingerprint::ordered;
 use chat_protocol::id::{KeyId, MessageId};
@@ -11,6 +11,7 @@ use crate::hub::{TestHub, lobby, name};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
+const CAROL: usize = 2;
 
 fn alarms(hub: &TestHub, index: usize, wanted: Alarm) -> usize {
     hub.count(index, |event| matches!(event, Event::Alarm { kind, .. } if *kind == wanted))
@@ -188,6 +189,32 @@ fn r37_who_is_trusted_anew_is_pinned_not_verified_and_admitted_anew() {
     hub.run();
     let (_, list) = hub.newest_epoch();
     assert!(list.lines().iter().all(|line| line.name != name("bob")), "the room names the old key");
+}
+
+/// Goal: a chain in which somebody stands with the key that they had before is read, and they are admitted
+/// anew. Before: its links were those of an unknown key, and nobody could come into such a room.
+/// Method: bob is in carol's room, and is trusted with another key before alice has seen that room.
+#[test]
+fn r37_chains_with_the_former_key_of_somebody_are_read() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    tell(&mut hub, ALICE, "bob", "first");
+    hub.act(CAROL, "den", RoomAction::Create { private: false });
+    hub.act(BOB, "den", RoomAction::Join { create: false });
+    hub.act(CAROL, "den", RoomAction::Role { who: name("bob"), admin: true });
+    hub.disconnect(BOB);
+    hub.replace_people("bob");
+    look(&mut hub, ALICE, "bob");
+    let other = other_of(&hub, ALICE, "bob");
+    hub.peers[ALICE].endpoint.trust(&name("bob"), other).unwrap();
+    hub.restart(ALICE);
+    hub.run();
+    let join = hub.act(ALICE, "den", RoomAction::Join { create: false });
+    assert_eq!(hub.answer_to(ALICE, join), "joined");
+    assert_eq!(hub.roster(ALICE, "den"), ["alice", "bob", "carol"]);
+    hub.say_in(ALICE, "den", "to carol");
+    assert!(hub.texts(CAROL).contains(&"alice: to carol".to_owned()));
+    assert_eq!(hub.epoch_of("den").1, ["alice", "carol"], "bob has to be admitted anew");
+    assert_eq!(alarms(&hub, ALICE, Alarm::BadChain), 0);
 }
 
 #[test]

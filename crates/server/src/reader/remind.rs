@@ -30,11 +30,12 @@ pub(super) struct Proved {
     pub(super) reminders: Vec<Reminder>,
 }
 
-/// The bundles of an account: the newest of its devices, those that links needed, and those that the
-/// same reminder has brought.
+/// The bundles of a name: the newest of its devices, those that links needed, and those that the same
+/// reminder has brought.
 struct Known {
-    id: AccountId,
-    identity: KeyId,
+    /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
+    /// itself.
+    account: Option<(AccountId, KeyId)>,
     bundles: Vec<Bundle>,
 }
 
@@ -45,16 +46,20 @@ pub(super) async fn prove(
     links: Vec<B64Vec>,
 ) -> Result<Proved, ReadError> {
     let mut proved = Proved::default();
-    let mut accounts: HashMap<UserName, Option<Known>> = HashMap::new();
+    let mut accounts: HashMap<UserName, Known> = HashMap::new();
     for B64Vec(bytes) in bundles {
         let Ok(bundle) = Bundle::verify(bytes.into()) else { continue };
         let name = bundle.header().u.clone();
-        let Some(known) = account(hub, &mut accounts, &name).await? else { continue };
+        let known = account(hub, &mut accounts, &name).await?;
         let (dev, seq) = (bundle.header().dev, bundle.header().seq);
-        let is_known = known.bundles.iter().map(Bundle::header);
-        let is_known = is_known.into_iter().any(|old| old.dev == dev && old.seq >= seq);
-        if bundle.identity() == known.identity && !is_known {
-            known.bundles.push(bundle.clone());
+        let is_other = |old: &Bundle| old.identity() != bundle.identity();
+        let is_newer = |old: &Bundle| old.header().dev != dev || old.header().seq < seq;
+        if !known.bundles.iter().all(|old| is_other(old) || is_newer(old)) {
+            continue;
+        }
+        known.bundles.push(bundle.clone());
+        // What the hub cannot keep yet still verifies links.
+        if known.is_of_account(&bundle.identity()) {
             proved.bundles += 1;
             proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
         }
@@ -62,22 +67,29 @@ pub(super) async fn prove(
     for B64Vec(bytes) in links {
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
-        let Some(known) = account(hub, &mut accounts, &link.from).await? else { continue };
+        let known = account(hub, &mut accounts, &link.from).await?;
         known.find(hub, &link.sk).await?;
-        if verify(&link, &frame, known) {
+        if let Some(signer) = signer(&link, &frame, known) {
             proved.links += 1;
-            proved.reminders.push(Reminder::Link(Box::new(request(peer, link, &frame))));
+            let request = Box::new(request(peer, link, &frame));
+            proved.reminders.push(Reminder::Link(request, signer));
         }
     }
     Ok(proved)
 }
 
 impl Known {
+    /// Whether this is the identity of the account.
+    fn is_of_account(&self, identity: &KeyId) -> bool {
+        self.account.is_some_and(|(_, own)| own == *identity)
+    }
+
     /// Fetches the bundle with a signing key, if it is none of those here.
     async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
+        let Some((id, _)) = self.account else { return Ok(()) };
         let mut published = self.bundles.iter().flat_map(|bundle| &bundle.header().sk);
         if !published.any(|key| key.kid == *sk) {
-            let found = hub.reads.bundles(vec![BundleName::Key(self.id, *sk)]).await?;
+            let found = hub.reads.bundles(vec![BundleName::Key(id, *sk)]).await?;
             let found = found.into_iter().flatten().map(Bytes::from);
             self.bundles.extend(found.filter_map(|bytes| Bundle::verify(bytes).ok()));
         }
@@ -85,35 +97,41 @@ impl Known {
     }
 }
 
-/// The account of a name with its newest bundles; nothing where nobody has the name.
+/// What is known of a name.
 async fn account<'a>(
     hub: &Shared,
-    accounts: &'a mut HashMap<UserName, Option<Known>>,
+    accounts: &'a mut HashMap<UserName, Known>,
     name: &UserName,
-) -> Result<Option<&'a mut Known>, ReadError> {
+) -> Result<&'a mut Known, ReadError> {
     if !accounts.contains_key(name) {
         let row = hub.reads.account(name).await?.filter(|row| row.name == *name);
-        let known = match row {
-            Some(row) => {
-                let stored = row.devices.into_iter().map(|device| device.bundle);
-                let bundles = stored.filter_map(|bytes| Bundle::verify(bytes).ok()).collect();
-                Some(Known { id: row.id, identity: row.identity, bundles })
-            }
-            None => None,
-        };
+        let mut known = Known { account: None, bundles: Vec::new() };
+        if let Some(row) = row {
+            let stored = row.devices.into_iter().map(|device| device.bundle);
+            known.bundles = stored.filter_map(|bytes| Bundle::verify(bytes).ok()).collect();
+            known.account = Some((row.id, row.identity));
+        }
         accounts.insert(name.clone(), known);
     }
-    Ok(accounts.get_mut(name).and_then(Option::as_mut))
+    Ok(accounts.entry(name.clone()).or_insert_with(|| Known { account: None, bundles: Vec::new() }))
 }
 
-/// Whether a link is signed by a key that its signer has published.
-fn verify(link: &MemberHeader, frame: &RawFrame, known: &Known) -> bool {
-    let published = known.bundles.iter().flat_map(|bundle| &bundle.header().sk);
-    let key = published.into_iter().find(|key| key.kid == link.sk);
-    let Some(spki) = key.map(|key| &key.spki) else { return false };
-    let Ok(key) = VerifyingKey::from_spki(spki) else { return false };
+/// The identity behind the key that has signed a link: of the account that has the name, or of whoever
+/// the link itself is about.
+fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId> {
+    let counts = |bundle: &&Bundle| {
+        let identity = bundle.identity();
+        known.is_of_account(&identity) || (link.who == link.from && link.ik == identity)
+    };
+    let published = known.bundles.iter().filter(counts);
+    let mut published =
+        published.flat_map(|bundle| bundle.header().sk.iter().map(|key| (bundle.identity(), key)));
+    let (identity, key) = published.find(|(_, key)| key.kid == link.sk)?;
+    let spki = &key.spki;
+    let key = VerifyingKey::from_spki(spki).ok()?;
     let digest = Digest(sha256(spki));
-    frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default()).is_ok()
+    let verified = frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default());
+    verified.is_ok().then_some(identity)
 }
 
 fn request(peer: &Arc<Peer>, link: MemberHeader, frame: &RawFrame) -> FrameRequest {

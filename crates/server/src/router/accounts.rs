@@ -307,6 +307,7 @@ impl Router {
         };
         account.take_bundle(device, &new.bundle, now_ms);
         self.insert_account(account);
+        self.comes_back(now_ms, id);
         if let Some(code) = &new.invite {
             self.use_invite(code);
         }
