@@ -36,7 +36,7 @@ use crate::{
         VERIFIED_FRAMES_MAX,
     },
     queue::Lane,
-    request::{EpochUpload, FrameRequest, Peer, Refusal, Request, Sender},
+    request::{FrameRequest, Peer, Refusal, Request, Sender},
     router::check_form,
     sessions::push_text,
 };
