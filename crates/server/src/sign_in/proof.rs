@@ -13,7 +13,11 @@ use super::{
     guesses::{self, Attempt},
 };
 use crate::{
-    close::CloseReason, connection::PeerInfo, hub::Shared, listener::source, request::Proof,
+    close::CloseReason,
+    connection::PeerInfo,
+    hub::Shared,
+    listener::source,
+    request::{Proof, REVOKED},
     store::AccountRow,
 };
 
@@ -80,6 +84,9 @@ pub(super) async fn by_signature(
     let name = &received.header.u;
     let account = account(hub, name).await?.ok_or_else(|| nobody(name))?;
     let stored = stored_bundles(&account)?;
+    if stored.iter().any(|bundle| bundle.header().rev.contains(&received.header.sk)) {
+        return Err(Problem::refuse(code::SIGN_IN, REVOKED));
+    }
     if let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? {
         let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
         let Some(known) = known else {
