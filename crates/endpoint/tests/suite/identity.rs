@@ -158,6 +158,27 @@ fn r37_nothing_is_sealed_for_a_key_that_nobody_has_trusted() {
     assert_eq!(standing(&hub, ALICE, "mbob"), Standing::Changed, "until somebody decides");
 }
 
+/// Goal: what is written to somebody whose only offered key was refused says so, and does not wait for
+/// a later decision.
+#[test]
+fn r37_nothing_is_kept_for_a_key_that_was_refused() {
+    let mut hub = TestHub::with(&["alice", "mbob"]);
+    tell(&mut hub, ALICE, "mbob", "first");
+    hub.replace_people("mbob");
+    look(&mut hub, ALICE, "mbob");
+    let other = other_of(&hub, ALICE, "mbob");
+    hub.peers[ALICE].endpoint.distrust(&name("mbob"), other).unwrap();
+    hub.run();
+    look(&mut hub, ALICE, "mbob");
+    let id = tell(&mut hub, ALICE, "mbob", "secret");
+    let refused = refusal(&hub, ALICE, id).unwrap();
+    assert!(refused.contains("you refuse") && refused.contains("/trust mbob"), "{refused}");
+    assert_eq!(hub.peers[ALICE].endpoint.unanswered(), 0);
+    hub.peers[ALICE].endpoint.trust(&name("mbob"), other).unwrap();
+    let id = tell(&mut hub, ALICE, "mbob", "after the decision");
+    assert_eq!(refusal(&hub, ALICE, id), None);
+}
+
 #[test]
 fn r37_who_is_trusted_anew_is_pinned_not_verified_and_admitted_anew() {
     let mut hub = TestHub::with(&["alice", "bob"]);
@@ -227,7 +248,7 @@ fn a_new_device_is_told_to_its_user_and_to_whom_the_user_talks_to() {
     tell(&mut hub, BOB, "alice", "hello");
     hub.add_sibling(ALICE, None);
     hub.run();
-    let new = |event: &Event| matches!(event, Event::NewDevice { user } if *user == name("alice"));
+    let new = |event: &Event| matches!(event, Event::NewDevice { user, number: 2, words } if *user == name("alice") && words.split(' ').count() == 6);
     assert_eq!([0, 1, 2, 3].map(|index| hub.count(index, new)), [1, 1, 0, 0]);
     let now = hub.now;
     let devices = hub.peers[BOB].endpoint.known_devices(now, &name("alice"));

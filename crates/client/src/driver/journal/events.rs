@@ -61,7 +61,7 @@ impl Journal {
                 reason: Some(reason.as_str().into()),
                 ..self.line("server.complaint")
             },
-            Event::NewDevice { user } => Operation {
+            Event::NewDevice { user, .. } => Operation {
                 level: Level::Warn,
                 peer: Some(user.as_str().into()),
                 ..self.line("device.new")
