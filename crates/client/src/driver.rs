@@ -43,7 +43,7 @@ pub(crate) use files::FileOrder;
 use journal::Journal;
 use link::{Link, LinkEvent};
 pub use people::Decision;
-pub(crate) use people::PeopleOrder;
+pub(crate) use people::{PeopleOrder, RENEWING};
 use recorder::Recorder;
 
 /// What one step takes in at most: four times what one signature covers.

@@ -297,6 +297,10 @@ pub enum Event {
     NewDevice {
         /// Who.
         user: UserName,
+        /// Its number in the list of that person's devices.
+        number: usize,
+        /// The words of its key.
+        words: String,
     },
     /// Who came and went.
     Presence {

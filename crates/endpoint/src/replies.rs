@@ -38,8 +38,8 @@ impl Endpoint {
             _ => return,
         };
         if !self.state.recipients(&re).contains(&by) {
-            // Another device of this person may have asked.
-            if !self.has_sibling_in(&header.e) {
+            // Another device of this person may have asked, also one that was revoked since.
+            if !self.has_had_sibling() {
                 let detail = "an answer to a command that was not asked of them";
                 self.alarm(Alarm::Replay, &by, detail);
             }

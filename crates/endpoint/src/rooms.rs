@@ -390,7 +390,8 @@ impl Endpoint {
                 Err(_) if more && at > 0 => return (news, Some(at)),
                 Err(reason) => {
                     let user = header(link).map_or_else(UserName::server, |link| link.from);
-                    self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
+                    let detail = format!("membership of {}: {reason}", cid.spoken());
+                    self.alarm(Alarm::BadChain, &user, &detail);
                     self.end_pages(cid);
                     break;
                 }

@@ -32,6 +32,10 @@ use crate::{
     store::{AccountId, Banned, CopyChange, DeviceId, LogId, NewPassword},
 };
 
+/// What a device is told that another one of its account has shut out.
+pub const REVOKED: &str = "another device of your account has revoked this one: nothing is sent or read \
+                           here any more";
+
 /// The queue of the hub, as readers see it.
 pub type Requests = QueueSender<Request, ConversationId>;
 

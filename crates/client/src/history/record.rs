@@ -44,8 +44,9 @@ pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError>
 }
 
 fn received(store: &SqliteStore, record: &Record, event: &Event) -> Result<(), HomeError> {
-    let Event::Message { position, frame, .. } = event else { return Ok(()) };
-    insert(store, record, &State::Received { position: *position }, frame.as_deref())
+    let Event::Message { position, frame, peer, .. } = event else { return Ok(()) };
+    let state = State::Received { position: *position, peer: *peer };
+    insert(store, record, &state, frame.as_deref())
 }
 
 /// Keeps what an event says about a message of ours. An event that comes again after a restart
