@@ -3,21 +3,21 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use bytes::Bytes;
 use chat_protocol::{
     b64::B64Vec,
     crypto::{VerifyingKey, sha256},
     frame::{RawFrame, VerifiedBatches},
     header::{Header, MemberHeader},
-    id::Digest,
-    keys::Bundle,
+    id::{Digest, KeyId},
+    keys::{Bundle, BundleHeader, key_id},
     name::UserName,
     tag::label,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     hub::Shared,
+    limits::REMIND_ITEM_PAUSE,
     request::{FrameRequest, Peer, Reminder},
     store::sqlite::ReadError,
 };
@@ -30,10 +30,27 @@ pub(super) struct Proved {
     pub(super) reminders: Vec<Reminder>,
 }
 
-/// The bundles of an account: those that are stored, and those that the same reminder has brought.
+/// What an account has published: what is stored, and what the same reminder has brought. It was
+/// verified before it was kept.
 struct Known {
-    identity: chat_protocol::id::KeyId,
-    bundles: Vec<Bundle>,
+    identity: KeyId,
+    bundles: Vec<BundleHeader>,
+}
+
+impl Known {
+    /// Whether a bundle could be news here, before its signatures are checked.
+    fn lacks(&self, new: &BundleHeader) -> bool {
+        key_id(&new.ik) == self.identity
+            && !self.bundles.iter().any(|old| old.dev == new.dev && old.seq >= new.seq)
+    }
+}
+
+/// The accounts that a reminder names, and how much work it has made.
+struct Accounts<'a> {
+    hub: &'a Shared,
+    known: HashMap<UserName, Option<Known>>,
+    /// Accounts read and signatures checked.
+    work: u32,
 }
 
 pub(super) async fn prove(
@@ -43,57 +60,60 @@ pub(super) async fn prove(
     links: Vec<B64Vec>,
 ) -> Result<Proved, ReadError> {
     let mut proved = Proved::default();
-    let mut accounts: HashMap<UserName, Option<Known>> = HashMap::new();
+    let mut accounts = Accounts { hub, known: HashMap::new(), work: 0 };
     for B64Vec(bytes) in bundles {
-        let Ok(bundle) = Bundle::verify(bytes.into()) else { continue };
-        let name = bundle.header().u.clone();
-        let Some(known) = account(hub, &mut accounts, &name).await? else { continue };
-        let (dev, seq) = (bundle.header().dev, bundle.header().seq);
-        let is_known = known.bundles.iter().map(Bundle::header);
-        let is_known = is_known.into_iter().any(|old| old.dev == dev && old.seq >= seq);
-        if bundle.identity() == known.identity && !is_known {
-            known.bundles.push(bundle.clone());
+        let Some(header) = BundleHeader::peek(&bytes) else { continue };
+        let Some(known) = accounts.of(&header.u).await?.filter(|known| known.lacks(&header)) else {
+            continue;
+        };
+        let bundle = Bundle::verify(bytes.into());
+        if let Ok(bundle) = bundle {
+            known.bundles.push(header);
             proved.bundles += 1;
             proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
         }
+        accounts.work += 1;
     }
     for B64Vec(bytes) in links {
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
-        let Some(known) = account(hub, &mut accounts, &link.from).await? else { continue };
+        let Some(known) = accounts.of(&link.from).await? else { continue };
         if verify(&link, &frame, known) {
             proved.links += 1;
             proved.reminders.push(Reminder::Link(Box::new(request(peer, link, &frame))));
         }
+        accounts.work += 1;
     }
+    // Only who sends reminders waits, and loses nothing.
+    sleep(REMIND_ITEM_PAUSE * accounts.work).await;
     Ok(proved)
 }
 
-/// The account of a name with all of its bundles; nothing where nobody has the name.
-async fn account<'a>(
-    hub: &Shared,
-    accounts: &'a mut HashMap<UserName, Option<Known>>,
-    name: &UserName,
-) -> Result<Option<&'a mut Known>, ReadError> {
-    if !accounts.contains_key(name) {
-        let row = hub.reads.account(name).await?.filter(|row| row.name == *name);
-        let known = match row {
-            Some(row) => {
-                let stored = hub.reads.bundles(vec![row.id]).await?;
-                let stored = stored.into_iter().flat_map(|(_, bundles)| bundles);
-                let bundles = stored.filter_map(|b| Bundle::verify(Bytes::from(b)).ok()).collect();
-                Some(Known { identity: row.identity, bundles })
-            }
-            None => None,
-        };
-        accounts.insert(name.clone(), known);
+impl Accounts<'_> {
+    /// The account of a name with all that it has published; nothing where nobody has the name.
+    async fn of(&mut self, name: &UserName) -> Result<Option<&mut Known>, ReadError> {
+        if !self.known.contains_key(name) {
+            self.work += 1;
+            let reads = &self.hub.reads;
+            let row = reads.account(name).await?.filter(|row| row.name == *name);
+            let known = match row {
+                Some(row) => {
+                    let stored = reads.bundles(vec![row.id]).await?;
+                    let stored = stored.iter().flat_map(|(_, bundles)| bundles);
+                    let bundles = stored.filter_map(|bytes| BundleHeader::peek(bytes)).collect();
+                    Some(Known { identity: row.identity, bundles })
+                }
+                None => None,
+            };
+            self.known.insert(name.clone(), known);
+        }
+        Ok(self.known.get_mut(name).and_then(Option::as_mut))
     }
-    Ok(accounts.get_mut(name).and_then(Option::as_mut))
 }
 
 /// Whether a link is signed by a key that its signer has published.
 fn verify(link: &MemberHeader, frame: &RawFrame, known: &Known) -> bool {
-    let published = known.bundles.iter().flat_map(|bundle| &bundle.header().sk);
+    let published = known.bundles.iter().flat_map(|bundle| &bundle.sk);
     let key = published.into_iter().find(|key| key.kid == link.sk);
     let Some(spki) = key.map(|key| &key.spki) else { return false };
     let Ok(key) = VerifyingKey::from_spki(spki) else { return false };

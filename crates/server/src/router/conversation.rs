@@ -183,8 +183,12 @@ impl Conversation {
     /// Whether a place is on its chain (rule R33).
     pub(super) fn has_place(&self, place: Place) -> bool {
         let Some(before) = place.mg.checked_sub(1) else { return place == Place::START };
-        let link = usize::try_from(before).ok().and_then(|at| self.links.get(at));
-        link == Some(&place.pm)
+        self.link_at(before) == Some(place.pm)
+    }
+
+    /// The digest of the link with this number, if its chain is that long.
+    pub(super) fn link_at(&self, mg: u32) -> Option<Digest> {
+        usize::try_from(mg).ok().and_then(|at| self.links.get(at)).copied()
     }
 
     /// The newest epoch.

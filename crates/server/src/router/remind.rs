@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use chat_protocol::{
-    header::{Header, MemberOperation},
+    header::{Header, MemberHeader, MemberOperation},
+    id::KeyId,
     keys::Bundle,
+    members::Place,
+    name::UserName,
 };
 
 use super::{Decision, Pending, Router};
@@ -35,7 +38,9 @@ impl Router {
         Some(Decision::Propose(Proposal::Bundle(Box::new(new))))
     }
 
-    /// A link that its signer has signed, whoever brings it.
+    /// A link that its signer has signed, whoever brings it. `None`: it does not go on from the chain
+    /// here, or its key was revoked since and it concerns others: whoever stole that key may have made
+    /// it, and no device would take it (rule R14).
     pub fn decide_reminded_link(
         &self,
         request: &FrameRequest,
@@ -43,6 +48,14 @@ impl Router {
     ) -> Option<Decision> {
         let Header::Member(link) = &request.header else { return None };
         let signer = self.account_of(&link.from)?;
+        if pending.names.contains(&signer.folded()) {
+            return Some(Decision::Defer);
+        }
+        let conversation = self.conversations.get(&link.cid);
+        let is_behind = conversation.is_some_and(|c| c.link_at(link.mg).is_some());
+        if is_behind || signer.is_revoked(&link.sk) && !concerns_signer_only(link) {
+            return None;
+        }
         Some(self.decide_member(signer, request, link, pending))
     }
 
@@ -51,14 +64,27 @@ impl Router {
     /// it reminds again.
     pub fn excuse_removed(&mut self, request: &FrameRequest) {
         let Header::Member(link) = &request.header else { return };
-        let Some(signer) = self.account_of(&link.from).map(|account| account.identity) else {
-            return;
-        };
+        let Some(signer) = self.account_of(&link.from) else { return };
+        let (identity, is_revoked) = (signer.identity, signer.is_revoked(&link.sk));
         let Some(conversation) = self.conversations.get_mut(&link.cid) else { return };
-        let member = conversation.membership.as_ref().and_then(|m| m.members().get(&link.from));
-        let is_admin = member.is_some_and(|member| member.admin && member.ik == signer);
-        if is_admin && link.op == MemberOperation::Remove {
+        let Some(room) = &conversation.membership else { return };
+        let of = |name: &UserName, ik: KeyId| room.members().get(name).filter(|m| m.ik == ik);
+        let is_admin = of(&link.from, identity).is_some_and(|member| member.admin);
+        let is_about_member = of(&link.who, link.ik).is_some();
+        let is_fork = room.place() != Place { mg: link.mg, pm: link.pm }
+            && conversation.link_at(link.mg) != Some(request.digest);
+        if link.op == MemberOperation::Remove && is_about_member && is_admin && is_fork && !is_revoked
+        {
             conversation.excused.insert(link.who.clone());
         }
+    }
+}
+
+/// Whether a link changes nothing for others: nothing is wrapped for a revoked key, so who creates,
+/// joins or leaves gives no key to anybody.
+fn concerns_signer_only(link: &MemberHeader) -> bool {
+    match link.op {
+        MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
+        MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => false,
     }
 }
