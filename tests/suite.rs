@@ -1,5 +1,6 @@
 //! One module per part of the product.
 
+mod abuse;
 mod accounts;
 mod attacks;
 mod chat;

@@ -39,10 +39,12 @@ pub use terminal::Terminal;
 /// The longest that anything may take. Long, because test machines may be slow and shared.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
-/// One of the two programs, built beside this test binary.
+/// One of the two programs, built beside this program or above this test binary.
 fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let folder = own.parent().and_then(Path::parent).unwrap();
+    let folder = own.parent().unwrap();
+    // Cargo puts tests one folder lower than programs.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
     let path = folder.join(name);
     assert!(
         path.exists(),

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chat_protocol::id::MessageId;
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
 use clap_complete::Shell;
@@ -58,6 +58,8 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
+    /// A device of the account to put out while coming in with a new one.
+    pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,
     /// Folder for keys, known servers and what waits to be sent.
@@ -461,6 +463,7 @@ fn checked(
         user: name,
         password: Password::given(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
+        revoke: arguments.revoke,
         weak_password: arguments.weak_password,
         home: home(arguments.home)?,
         logs: arguments.logs,

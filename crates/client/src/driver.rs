@@ -409,7 +409,7 @@ impl Driver {
 
     fn lose(&mut self, error: &ConnectError) {
         self.endpoint.disconnected();
-        self.link = Link::first_wait();
+        self.link = self.link.lost();
         self.fail_flushes();
         let reason = error.to_string();
         self.journal.lost(&reason);

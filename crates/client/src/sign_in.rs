@@ -45,6 +45,8 @@ pub struct HomeAccount {
     pub password: Option<Password>,
     /// Make the account if the name is new, without asking.
     pub register: bool,
+    /// Another device of the account that a new machine puts out, by its signing key.
+    pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,
     /// Size of new keys.

@@ -132,6 +132,7 @@ pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
         root: common.home.clone(),
         password: common.password.clone(),
         register: common.register,
+        revoke: common.revoke,
         weak_password: common.weak_password,
         key_bits: common.key_bits,
         rb,

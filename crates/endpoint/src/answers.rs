@@ -1,6 +1,6 @@
 //! What the hub answers: kept, refused, again later, again in a newer epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
 use chat_protocol::content::LastMessage;
@@ -52,7 +52,15 @@ impl Endpoint {
                 let followed = self.followed_among(joined.iter().chain(&left));
                 self.tell(Event::Presence { joined, left, followed });
             }
-            HubToClient::Heads { heads } => self.on_heads(now_ms, heads),
+            HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
+            HubToClient::Heads { id: Some(id), heads, more } => {
+                let Some(Request::Heads { after }) = self.take_question(&id) else { return };
+                self.on_heads_page(now_ms, &after, &heads, more);
+            }
+            HubToClient::Counters { id, counters } => {
+                let Some(Request::Counters { cids }) = self.take_question(&id) else { return };
+                self.on_counters(cids, &counters);
+            }
             HubToClient::Reminded { id, .. } => drop(self.link.requests.remove(&id)),
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
             HubToClient::Retention { id, cid, keep_ms, by } => {
@@ -117,10 +125,12 @@ impl Endpoint {
         id: &MessageId,
         (people, unknown, more): (&BTreeMap<UserName, PersonBundles>, &[UserName], bool),
     ) {
-        let Some(Request::Bundles { mut names, view }) = self.take_question(id) else { return };
-        let asked = names.len();
+        let question = self.take_question(id);
+        let Some(Request::Bundles { mut names, mut kids, view }) = question else { return };
+        let asked = names.len() + kids.values().map(Vec::len).sum::<usize>();
         // Of others than were asked for nothing is kept.
-        for name in &names {
+        let whose: BTreeSet<&UserName> = names.iter().chain(kids.keys()).collect();
+        for name in whose {
             if let Some(offered) = people.get(name) {
                 self.accept_bundles(name, offered);
             }
@@ -128,9 +138,14 @@ impl Endpoint {
         let missing: Vec<UserName> = names
             .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
             .collect();
+        for (name, kids) in &mut kids {
+            kids.retain(|sk| more && self.people.signer_of_any_time(name, sk).is_none());
+        }
+        kids.retain(|_, kids| !kids.is_empty());
+        let left = missing.len() + kids.values().map(Vec::len).sum::<usize>();
         // A page that brings nobody ends the asking.
-        if !missing.is_empty() && missing.len() < asked {
-            let again = self.request_bundles(&missing, view.clone());
+        if left > 0 && left < asked {
+            let again = self.ask_bundles(&missing, kids, view.clone());
             self.ask_moved(id, again);
             self.order_keys_moved(id, again);
             self.owners_moved(id, again);
@@ -225,6 +240,10 @@ impl Endpoint {
             self.state.joined.put(cid.as_str(), true);
             self.tell(Event::Joined { id: None, cid, position: None });
         } else {
+            // A room that is full is told once; a person may try again with /join.
+            if refusal.code == code::TOO_MANY {
+                self.state.joined.put(cid.as_str(), false);
+            }
             self.tell(refusal.into_complaint());
         }
     }
@@ -256,6 +275,10 @@ impl Endpoint {
             return self.join_refused(now_ms, id, cid, refusal);
         }
         let receipt = self.state.receipts.remove(&id.to_string()).is_some();
+        if receipt && refusal.code == code::MAILBOX_FULL {
+            // Who said it is away and learns it another way, or not at all.
+            return;
+        }
         if receipt || self.link.requests.remove(&id).is_some() {
             self.tell(refusal.into_complaint());
             return;

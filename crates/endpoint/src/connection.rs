@@ -14,19 +14,23 @@ use crate::offers::Checking;
 use crate::receive::WaitingQueue;
 use crate::repair::Repair;
 use crate::rollback::Behind;
-use crate::rooms::Refresh;
+use crate::rooms::{Kids, Refresh};
 
 /// A question to the hub that waits for its answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
     /// Bundles of these people, perhaps on behalf of a view.
-    Bundles { names: Vec<UserName>, view: Option<ConversationId> },
+    Bundles { names: Vec<UserName>, kids: Kids, view: Option<ConversationId> },
     /// Links of a room's chain from this number on.
     Members { cid: ConversationId, from: u32 },
     /// Who is here, behind this name.
     Who { after: Option<UserName> },
     /// Which rooms there are, behind this one.
     Rooms { after: Option<RoomName> },
+    /// The rooms that did not fit into OK, behind this one.
+    Heads { after: ConversationId },
+    /// How far the hub has seen this device's key in these.
+    Counters { cids: Vec<ConversationId> },
     /// What the hub forgot was told it again.
     Remind,
     /// About the list of shared files; asked again as it was.
@@ -47,6 +51,10 @@ pub(crate) struct Link {
     /// When it was made, and whether this device's encryption key has expired on it.
     pub(crate) since_ms: u64,
     pub(crate) keys_are_old: bool,
+    /// The hub has seen counters of this device's key that it has not used.
+    pub(crate) rolled_back: bool,
+    /// Conversations for which the hub is to be asked how far it has seen this device's key.
+    pub(crate) uncounted: BTreeSet<ConversationId>,
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
     /// What the hub says about conversations.
@@ -135,9 +143,8 @@ pub(crate) struct Link {
     pub(crate) busy: BTreeMap<ConversationId, u32>,
     /// Pages that are asked for when the minute is over.
     pub(crate) pages: Vec<MessageId>,
-    /// Conversations that need a new epoch before anything is said, and when they last did.
+    /// Conversations that need a new epoch before anything is said.
     pub(crate) renew: BTreeSet<ConversationId>,
-    pub(crate) renewed: BTreeMap<ConversationId, u64>,
     pub(crate) grants: GrantQuestions,
     /// Times that whom one follows was asked for, without an answer yet.
     pub(crate) subscriptions_asked: u32,

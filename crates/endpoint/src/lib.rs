@@ -25,6 +25,7 @@ mod answers;
 mod asked;
 mod commands;
 mod connection;
+mod counted;
 mod devices;
 mod disowned;
 mod endpoint;
@@ -56,7 +57,7 @@ mod veiled;
 mod views;
 
 pub use account::{DeviceState, KnownDevice};
-pub use endpoint::{Device, Endpoint, Rollback, Step, Transmit};
+pub use endpoint::{Device, Endpoint, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use grants::{GrantError, HistoryEntry};
 pub use offers::{ListedOffer, OfferVerdict};

@@ -203,6 +203,15 @@ pub const GRANTS_PARKED_MAX: usize = 256;
 /// damages every key must not make its clients work for it.
 pub const RENEW_MIN_MS: u64 = 10_000;
 
+/// The wait is doubled up to this, until a key of somebody opens there: then each maker of keys that do
+/// not open is given its next try, too.
+pub const RENEW_MAX_MS: u64 = MAKER_PAUSE_MS;
+
+/// Requests to one person that may be without an answer within a minute, whatever is missing: one chain
+/// is asked for four times in its first minute. Who does not answer often cannot, and what two devices
+/// cannot open of each other would make them ask for ever.
+pub const HEAL_UNANSWERED_MAX: u32 = 8;
+
 /// A connection lasts at least this long before an expired key of this device ends it.
 pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 
@@ -231,3 +240,11 @@ pub const OFFERS_REMEMBERED_MAX: usize = 4_096;
 
 /// Forged offers of which the host was told; after so many they are told again.
 pub const OFFERS_TOLD_MAX: usize = 1_024;
+
+/// Links of one chain that may count although their signers cannot be verified (rule R40): a hub that
+/// invents names fills nobody's memory with them.
+pub const UNPROVED_LINKS_MAX: usize = 256;
+
+/// Epochs of a conversation that a device keeps which accepts commands: those under way when one is
+/// replaced, and one more for whoever is late.
+pub const AGENT_EPOCHS_MAX: usize = 4;

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{VerifyingKey, WrapKey, sha256};
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::Header;
 use chat_protocol::hub::PersonBundles;
 use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark, Held};
@@ -151,19 +153,21 @@ impl People {
         self.newest.get(name).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// The lines of a person's devices that none of the person's devices has revoked, those that
-    /// were away for too long left out unless `is_here` (rule R12).
-    pub(crate) fn lines(
+    /// The newest bundles of a person's devices that none of the person's devices has revoked, those
+    /// that were away for too long left out unless `is_here` (rule R12).
+    pub(crate) fn wrapped_for(
         &self,
         now_ms: u64,
         name: &UserName,
         is_here: impl Fn(&Bundle) -> bool,
-    ) -> Vec<MemberLine> {
-        let devices = self.devices(name);
-        let devices =
-            devices.filter(|bundle| bundle.wrapped_until_ms() > now_ms || is_here(bundle));
-        let lines = devices.filter_map(Bundle::member_line);
-        lines.filter(|line| !self.is_revoked(name, &line.sk)).collect()
+    ) -> impl Iterator<Item = &Bundle> {
+        let revoked: Vec<KeyId> =
+            self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied()).collect();
+        self.devices(name).filter(move |bundle| {
+            let sk = bundle.header().sk.first();
+            let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
+            !is_revoked && (bundle.wrapped_until_ms() > now_ms || is_here(bundle))
+        })
     }
 
     /// Whether a device of a person has revoked a signing key.
@@ -217,6 +221,23 @@ impl Endpoint {
         }
         let own = Arc::clone(&self.device.bundle);
         self.people.insert(&own);
+    }
+
+    /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
+    /// device: as it was signed.
+    pub(crate) fn bundle_behind(&self, frame: &RawFrame) -> Option<B64Vec> {
+        let Ok(Header::Member(link)) = Header::parse(frame.header()) else { return None };
+        let publishes =
+            |bundle: &Bundle| bundle.header().sk.iter().any(|published| published.kid == link.sk);
+        if self.people.devices(&link.from).any(publishes) {
+            return None;
+        }
+        let held = &self.state.pins.get(link.from.as_str())?.bundles;
+        let held = held.iter().find(|B64Vec(bytes)| {
+            let bundle = self.bundles.verify(bytes.clone().into());
+            bundle.is_some_and(|bundle| publishes(&bundle))
+        });
+        held.cloned()
     }
 
     /// Keeps this device's newest bundle with the others of its user, once those were fetched: the hub

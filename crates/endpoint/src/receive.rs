@@ -119,12 +119,8 @@ impl Endpoint {
                 (Header::Receipt(receipt), _) => self.on_receipt(&delivery, receipt, answered),
                 (Header::Member(_), _) => Received::Done,
             };
-            let sender = match &header {
-                Header::Message(h) => h.from.clone(),
-                Header::Key(h) => h.from.clone(),
-                Header::Receipt(h) => h.from.clone(),
-                Header::Member(h) => h.from.clone(),
-            };
+            let (sender, sk) = header.signer();
+            let (sender, sk) = (sender.clone(), sk);
             let mut waiting = Waiting { delivery, header, asked, answered };
             match received {
                 Received::Done => {
@@ -136,7 +132,8 @@ impl Endpoint {
                 Received::NeedsSender => {
                     if waiting.asked.is_none() {
                         let own = self.device.user.clone();
-                        waiting.asked = Some(self.request_bundles(&[sender, own], None));
+                        let kids = [(sender.clone(), vec![sk])].into();
+                        waiting.asked = Some(self.ask_bundles(&[sender, own], kids, None));
                     }
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;

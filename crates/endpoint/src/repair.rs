@@ -101,9 +101,19 @@ impl Endpoint {
             return;
         }
         let mut room = GRANT_BUNDLES_BYTES_MAX;
-        let bundles = signers.iter().flat_map(|name| self.people.devices(name));
-        let bundles = bundles.map(|bundle| B64Vec(bundle.bytes().to_vec()));
+        let signed =
+            frames.iter().filter_map(|frame| RawFrame::decode(frame.0.clone().into()).ok());
+        let old = signed.filter_map(|frame| self.bundle_behind(&frame));
+        let newest = signers.iter().flat_map(|name| self.people.devices(name));
+        let newest = newest.map(|bundle| B64Vec(bundle.bytes().to_vec()));
+        let mut bundles: Vec<B64Vec> = Vec::new();
+        for bundle in old.chain(newest) {
+            if !bundles.contains(&bundle) {
+                bundles.push(bundle);
+            }
+        }
         let bundles = bundles
+            .into_iter()
             .take_while(|bundle| {
                 let fits = bundle.0.len() <= room;
                 room = room.saturating_sub(bundle.0.len());

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use chat_protocol::b64::B64Vec;
+use chat_protocol::frame::RawFrame;
 use chat_protocol::hub::{ClientToHub, EpochHead, Head};
 use chat_protocol::id::Digest;
 use chat_protocol::limits::REMIND_BYTES_MAX;
@@ -159,8 +160,12 @@ impl Endpoint {
         let links: Vec<B64Vec> =
             (first..next).map_while(|n| self.kept_link(cid, n)?.frame.clone()).collect();
         let people: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
-        let bundles = people.iter().flat_map(|name| self.people.devices(name));
-        let bundles: Vec<B64Vec> = bundles.map(|b| B64Vec(b.bytes().to_vec())).collect();
+        // Those of the keys that signed the links come first: the hub takes only newer ones behind.
+        let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
+        let mut bundles: Vec<B64Vec> =
+            signed.filter_map(|frame| self.bundle_behind(&frame)).collect();
+        let newest = people.iter().flat_map(|name| self.people.devices(name));
+        bundles.extend(newest.map(|bundle| B64Vec(bundle.bytes().to_vec())));
         self.send_reminders(bundles, links);
     }
 

@@ -29,6 +29,7 @@ mod late;
 mod news;
 mod orders;
 mod refusal;
+mod unproved;
 mod vouched;
 
 pub(crate) use anew::Struck;
@@ -36,6 +37,7 @@ pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;
+pub(crate) use unproved::{Kids, Unproved};
 
 /// A view that is being brought up to date.
 #[derive(Debug, Default)]
@@ -47,6 +49,8 @@ pub(crate) struct Refresh {
     complete: bool,
     /// Bundles of everybody were asked for and have come.
     people: bool,
+    /// Keys of the links' signers that were not known were asked for.
+    signers: bool,
     /// Requests without an answer.
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
@@ -196,10 +200,21 @@ impl Endpoint {
         names: &[UserName],
         view: Option<ConversationId>,
     ) -> MessageId {
+        self.ask_bundles(names, Kids::new(), view)
+    }
+
+    /// The same, and for older bundles by the signing keys in them.
+    pub(crate) fn ask_bundles(
+        &mut self,
+        names: &[UserName],
+        kids: Kids,
+        view: Option<ConversationId>,
+    ) -> MessageId {
         let known: BTreeMap<UserName, Held> =
             names.iter().map(|name| (name.clone(), self.held_bundles(name))).collect();
-        let id = self.request(Request::Bundles { names: names.to_vec(), view });
-        self.text(&ClientToHub::Bundles { id, known });
+        let (names, asked) = (names.to_vec(), kids.clone());
+        let id = self.request(Request::Bundles { names, kids, view });
+        self.text(&ClientToHub::Bundles { id, known, kids: asked });
         id
     }
 
@@ -258,6 +273,14 @@ impl Endpoint {
         let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
         let mut links = std::mem::take(&mut refresh.links);
         let more = refresh.more;
+        if !std::mem::replace(&mut refresh.signers, true) && self.ask_for_signers(cid, &links) {
+            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+                refresh.links = links;
+            }
+            return;
+        }
+        self.prove_links(cid);
+        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
         if std::mem::take(&mut refresh.anew) {
             self.compare_anew(cid, &links);
         } else if links.first().is_some_and(|link| self.is_fork(cid, link)) {
@@ -289,6 +312,7 @@ impl Endpoint {
         }
         if let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|refresh| refresh.more) {
             (refresh.complete, refresh.people, refresh.more) = (false, false, false);
+            refresh.signers = false;
             self.request_links(cid);
             return;
         }
@@ -362,13 +386,22 @@ impl Endpoint {
         let mut room = held.unwrap_or_else(|| Membership::new(cid.clone()));
         let checked = self.check_link(&room, frame, later).and_then(|(link, signer)| {
             room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-            room.apply(&link, frame.digest(label::MEMBER));
-            Ok(link)
+            Ok((link, true))
         });
+        let checked = checked.or_else(|reason| {
+            let unproved = self.unproved(&room, frame, self.unproved_links(cid));
+            unproved.map(|link| (link, false)).ok_or(reason)
+        });
+        if let Ok((link, _)) = &checked {
+            room.apply(link, frame.digest(label::MEMBER));
+        }
         if is_held || checked.is_ok() {
             self.state.rooms.put(cid.as_str(), room);
         }
-        let link = checked?;
+        let (link, is_proved) = checked?;
+        if !is_proved {
+            self.keep_unproved(cid, link.mg, frame);
+        }
         self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
         self.link.dirty.insert(cid.clone());
         Ok(self.news(&link))

@@ -90,7 +90,7 @@ pub(crate) enum Voice {
 }
 
 /// The row of a link.
-fn link_key(cid: &ConversationId, number: u32) -> String {
+pub(crate) fn link_key(cid: &ConversationId, number: u32) -> String {
     format!("{cid}/{number:010}")
 }
 
@@ -115,6 +115,7 @@ impl Endpoint {
         for number in 0..self.place_of(cid).mg {
             self.state.links.remove(&link_key(cid, number));
         }
+        self.forget_unproved(cid);
     }
 
     /// A link of the chain held here.

@@ -19,9 +19,7 @@ use crate::keys::BundleError;
 use crate::tag::label;
 
 pub use greeting::{Credentials, Greeting, SentAuth};
-pub use message::{
-    AuthBody, AuthHeader, AuthTag, ChannelBinding, Counter, Mode, Purpose, SignedIn,
-};
+pub use message::{AuthBody, AuthHeader, AuthTag, ChannelBinding, Mode, Purpose, SignedIn};
 pub use password::{PASSWORD_ROUNDS, PasswordKeys};
 pub use reception::{ReceivedAuth, Reception};
 
@@ -149,7 +147,7 @@ mod tests {
         assert_eq!(received.body, body);
         let key = VerifyingKey::from_spki(alice.signing.spki()).unwrap();
         assert_eq!(received.verify(&key), Ok(()));
-        let signed_in = SignedIn { time: 5, heads: vec![], counters: vec![], vault: None };
+        let signed_in = SignedIn::at(5);
         let HubToClient::Ok { body } = hub::read(&received.ok(&signed_in)).unwrap() else {
             panic!("OK expected")
         };

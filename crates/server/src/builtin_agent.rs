@@ -50,6 +50,11 @@ enum Stopped {
     Connection(#[from] LocalError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(
+        "the agent's state is older than what it has sent; restore the folder agent and the database \
+         as they were at one time"
+    )]
+    RolledBack,
     #[error("the agent's state is damaged: {0}")]
     State(#[from] serde_json::Error),
 }
@@ -113,10 +118,8 @@ impl BuiltInAgent {
         let mut store = SqliteStore::open(&self.folder.join("home.db"), state_key(&keys))?;
         let (rows, random) = (store.rows()?, Box::new(SystemRandom));
         let mut endpoint = Endpoint::new(device(hub, keys), &rows, Arc::default(), random)?;
-        let signed_in = SignedIn { time: now_ms(), heads: vec![], counters: vec![], vault: None };
-        if endpoint.connected(now_ms(), &signed_in, hub.bundle()).is_err() {
-            tracing::error!("the built-in agent's state is older than what it has sent");
-        }
+        let signed_in = SignedIn::at(now_ms());
+        endpoint.connected(now_ms(), &signed_in, hub.bundle());
         loop {
             let step = step(&mut endpoint, &mut store)?;
             for notification in &step.events {
@@ -127,6 +130,9 @@ impl BuiltInAgent {
                 }
             }
             send(&mut connection, step.transmits).await?;
+            if endpoint.is_rolled_back() {
+                return Err(Stopped::RolledBack);
+            }
             if let Some(reason) = endpoint.reconnect_reason() {
                 return Err(Stopped::Connection(LocalError::Closed(reason.to_owned())));
             }

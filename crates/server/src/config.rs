@@ -17,6 +17,7 @@ use chat_protocol::keys::KeySizes;
 use thiserror::Error;
 
 use crate::{
+    budgets::{LimitError, Limits},
     limits::{
         COPIES_DAYS_DEFAULT, COPIES_QUOTA_DEFAULT, DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX,
         MAILBOX_MESSAGES_MAX,
@@ -25,7 +26,7 @@ use crate::{
     router::MailboxLimits,
 };
 
-pub use arguments::{Action, Cli, ConfigView, LogFormat, Options, TlsMode, Verify};
+pub use arguments::{Action, Cli, ConfigView, LogFormat, Options, Switch, TlsMode, Verify};
 pub use file::FileError;
 use file::FileOptions;
 pub use show::show;
@@ -71,6 +72,10 @@ pub struct Config {
     pub drain_time_max: Duration,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How much one account or address may use.
+    pub limits: Limits,
+    /// Proxies whose word about addresses is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// How long messages of rooms are kept where the room says nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
     /// How much of copies of files one person may leave, and for how long.
@@ -89,6 +94,9 @@ pub enum ConfigError {
     /// The configuration file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A budget.
+    #[error("--limit: {0}")]
+    Limit(#[from] LimitError),
     /// One of the two TLS files without the other.
     #[error("{given} without {missing}: a certificate and its key go together; give both")]
     HalfCertificate {
@@ -117,8 +125,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// The defaults with these folders, on a free port of this machine: for programs that run the
-    /// server inside of themselves.
+    /// The defaults with these folders, on a free port of this machine, and without budgets: for programs
+    /// that run the server inside of themselves.
     pub fn local(data: &Path, logs: &Path) -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -133,6 +141,8 @@ impl Config {
             trace_crypto: None,
             drain_time_max: DRAIN_TIME_DEFAULT,
             mailbox: MailboxLimits::default(),
+            limits: Limits::off(),
+            trusted_proxies: Vec::new(),
             retention_ms: 0,
             copies: CopyLimits::default(),
             key_sizes: KeySizes::PEOPLE,
@@ -150,6 +160,7 @@ impl Config {
     fn validate(options: Options) -> Result<Self, ConfigError> {
         let bind = options.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tls = tls(&options)?;
+        let limits = limits(&options)?;
         let is_plaintext_exposed = tls == Tls::Off && !bind.to_canonical().is_loopback();
         if is_plaintext_exposed && options.insecure_plaintext != Some(true) {
             return Err(ConfigError::ExposedPlaintext { bind });
@@ -170,6 +181,8 @@ impl Config {
                 messages_max: options.mailbox_messages.unwrap_or(MAILBOX_MESSAGES_MAX),
                 bytes_max: options.mailbox_bytes.unwrap_or(MAILBOX_BYTES_MAX),
             },
+            limits,
+            trusted_proxies: options.trusted_proxy,
             retention_ms: options.retention.unwrap_or(0),
             copies: CopyLimits::new(
                 options.copies_quota.unwrap_or(COPIES_QUOTA_DEFAULT),
@@ -180,6 +193,15 @@ impl Config {
             helper: None,
         })
     }
+}
+
+fn limits(options: &Options) -> Result<Limits, LimitError> {
+    let mut limits = match options.limits {
+        Some(Switch::Off) => Limits::off(),
+        Some(Switch::On) | None => Limits::default(),
+    };
+    options.limit.iter().try_for_each(|set| limits.set(set))?;
+    Ok(limits)
 }
 
 fn tls(options: &Options) -> Result<Tls, ConfigError> {
@@ -224,6 +246,13 @@ fn merge(given: Options, file: FileOptions) -> Options {
         retention: given.retention.or(file.retention.map(|time| time.0)),
         copies_quota: given.copies_quota.or(file.copies_quota.map(|size| size.0)),
         copies_days: given.copies_days.or(file.copies_days),
+        limits: given.limits.or(file.limits),
+        // Those of the command line come last and win.
+        limit: file.limit.into_iter().chain(given.limit).collect(),
+        trusted_proxy: match given.trusted_proxy.is_empty() {
+            true => file.trusted_proxy,
+            false => given.trusted_proxy,
+        },
     }
 }
 

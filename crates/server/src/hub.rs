@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RunError,
+    budgets::{Budgets, Limits, disk},
     builtin_agent::BuiltInAgent,
     config::{Config, Verify},
     connection::ConnectionId,
@@ -45,6 +46,7 @@ pub struct Shared {
     pub(crate) reads: Reads,
     pub(crate) identity: Identity,
     pub(crate) passwords: Passwords,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: OperationLog,
     pub(crate) verify: Verify,
@@ -104,6 +106,8 @@ pub struct Parts<S> {
     pub verify: Verify,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How much one account or address may use.
+    pub limits: Limits,
     /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
     /// What is counted.
@@ -153,16 +157,19 @@ impl<S: Store + 'static> Parts<S> {
             tokio::spawn(copies::tend(Arc::downgrade(&relay), clock));
         }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
-        let worker =
-            Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
+        let passwords = Passwords::new(&self.limits);
+        let budgets = Arc::new(Budgets::new(self.limits, &metrics));
+        let worker = Worker::new(router, store, reads.clone(), counted, written, console)
+            .with_clock(clock)
+            .with_budgets(Arc::clone(&budgets));
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
-        let passwords = Passwords::default();
         let shared = Shared {
             requests,
             reads,
             identity,
             passwords,
+            budgets,
             metrics,
             log,
             verify,
@@ -207,6 +214,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         identity,
         verify,
         mailbox,
+        limits: config.limits.clone(),
         retention_ms: config.retention_ms,
         metrics,
         log,
@@ -216,6 +224,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
+    tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
     Ok(Started { hub, worker, stop, lock, agent })
 }
 

@@ -16,13 +16,14 @@
 //! | 8 | [`outbox`] | [`outbox::Outbox::push`] | frames for one connection | never |
 //! | 9 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
 //!
-//! Around it: [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
+//! Around it: [`budgets`] says how much of all this one account may use, [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
 //! store, [`relay`] carries files, [`local`] is a connection without a socket, [`hub`] puts the parts together.
 //!
 //! **Architecture Invariant:** arrows go one way. Nothing that the worker calls waits for a client.
 
 pub mod limits;
 
+pub mod budgets;
 pub mod close;
 pub mod connection;
 
@@ -86,7 +87,7 @@ use crate::{
     http::Site,
     hub::Started,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
-    listener::{Admission, AdmissionLimits, Front, Opened},
+    listener::{Admission, AdmissionLimits, Front, Opened, Proxies},
     store::CommitError,
 };
 
@@ -161,7 +162,8 @@ pub async fn run(
     let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
     let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
-    let front = Front { site, ..Front::new(acceptor, admission) };
+    let proxies = Proxies::new(config.trusted_proxies.clone());
+    let front = Front { site, proxies, ..Front::new(acceptor, admission) };
     let Started { hub, mut worker, stop, lock, agent } =
         hub::start(&config, Arc::clone(&front.metrics)).await?;
     let front = Arc::new(Front { log: hub.log(), ..front });

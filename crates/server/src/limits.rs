@@ -109,6 +109,12 @@ pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
 /// A waiting request rises one lane in this time, so the lowest is at the top after 400 ms.
 pub const QUEUE_AGEING_STEP: Duration = Duration::from_millis(100);
 
+/// A connection that has said nothing for so long gives way where its account has too many.
+pub const CONNECTION_IDLE_MIN: Duration = Duration::from_secs(60);
+
+/// When somebody may come again who found no idle connection of the same account.
+pub const CONNECTION_RETRY: Duration = Duration::from_secs(2);
+
 // The outbox -------------------------------------------------------------------------------------
 
 /// Frames that may wait for one connection. A client that is this far behind catches up from its
@@ -195,6 +201,9 @@ pub const COMMAND_CLOCK_MAX: Duration = Duration::from_mins(5);
 /// An epoch's lines and wraps must have arrived this long after its KEY frame (rule R11).
 pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Longest body of a receipt: 64 messages with their digests need under 5 KiB.
+pub const RECEIPT_BODY_BYTES_MAX: usize = 8 * KIB;
+
 /// Bad signatures that end a connection. An honest client makes none.
 pub const BAD_SIGNATURES_MAX: u32 = 3;
 
@@ -202,11 +211,10 @@ pub const BAD_SIGNATURES_MAX: u32 = 3;
 /// so that thousands of connections do not each keep thousands of roots.
 pub const VERIFIED_FRAMES_MAX: u32 = 256;
 
-/// Rooms that one account may be in, the lobby and ALL included: each is a log to catch up with at
-/// every sign-in.
-pub const ROOMS_PER_USER_MAX: usize = 100;
+/// People whom one account may follow: each is a log to catch up with at every sign-in.
+pub const FOLLOWED_MAX: usize = 100;
 
-/// Rooms of one hub. Each stays in memory, and a room is never taken away.
+/// Rooms of one hub that have members. Each stays in memory.
 pub const ROOMS_MAX: usize = 10_000;
 
 /// Files that one person may share: a large collection, and a page by page listing that ends.
@@ -220,15 +228,7 @@ pub const OFFER_BYTES_PER_PERSON_MAX: usize = 32 * MIB;
 /// memory, so it has to fit there.
 pub const OFFER_BYTES_MAX: usize = 512 * MIB;
 
-/// Questions about the list of shared files that one connection may ask at once. Whoever lists
-/// [`OFFERS_PER_PERSON_MAX`] files and tells them all asks 630 times, in pages.
-pub const LIST_QUESTIONS_BURST: u32 = 1_024;
-
-/// … and in each second after that. Of the worst kind they take a tenth of the worker's time, of the
-/// usual kind a hundredth of that.
-pub const LIST_QUESTIONS_PER_SECOND: u32 = 64;
-
-/// When a question beyond that may come again, in milliseconds: then as many go through as one
+/// When a question about the list of shared files beyond its budget may come again, in milliseconds: then as many go through as one
 /// connection may have in the queue, so whoever obeys is put off once.
 pub const LIST_RETRY_MS: u64 = 1_000;
 
@@ -275,9 +275,6 @@ pub const GUESSING_ADDRESSES_MAX: usize = 10_000;
 pub const GUESSED_NAMES_MAX: usize = 10_000;
 
 // Files ------------------------------------------------------------------------------------------
-
-/// Data connections of one person: a few devices, each with a client and an agent.
-pub const DATA_CONNECTIONS_PER_PERSON_MAX: usize = 8;
 
 /// Transfers of one data connection, halves that wait for the other side included.
 pub const TRANSFERS_PER_CONNECTION_MAX: usize = 16;

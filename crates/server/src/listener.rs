@@ -12,11 +12,12 @@
 //! needed for the handshake is gone by then.
 
 mod admission;
+mod proxies;
 mod visit;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -39,6 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
+pub use proxies::Proxies;
 pub(crate) use visit::Deadline;
 use visit::Visit;
 
@@ -85,6 +87,8 @@ pub struct Front {
     pub log: OperationLog,
     /// The files that are served, if any.
     pub site: Option<Site>,
+    /// Proxies whose word about addresses is believed.
+    pub proxies: Proxies,
 }
 
 impl Front {
@@ -99,6 +103,7 @@ impl Front {
             metrics: Arc::default(),
             log: OperationLog::disabled(),
             site: None,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -154,7 +159,12 @@ pub async fn run<S, F>(
 
 fn admit(front: &Front, addr: SocketAddr) -> Option<Permit> {
     let refusals = &front.metrics.refusals;
-    match front.admission.admit(addr.ip()) {
+    // Many come by way of a proxy: none of them counts against its address.
+    let address = match front.proxies.is_trusted(addr.ip()) {
+        true => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        false => addr.ip(),
+    };
+    match front.admission.admit(address) {
         Ok(permit) => return Some(permit),
         Err(AdmissionError::Full(_)) => refusals.full.inc(),
         Err(AdmissionError::Strangers(_) | AdmissionError::StrangersOfAddress(_)) => {
@@ -248,9 +258,10 @@ async fn open(
         Transport::Plain(stream)
     };
     let visit = Visit::new(&peer, front, &mut permit, deadline);
-    let Some(upgrade) = speak_http(transport, visit, stop).await? else {
+    let Some((upgrade, address)) = speak_http(transport, visit, stop).await? else {
         return Ok(None);
     };
+    peer.addr.set_ip(address);
     let parts = upgrade
         .await?
         .downcast::<TokioIo<Transport>>()
@@ -267,7 +278,7 @@ async fn speak_http(
     transport: Transport,
     visit: Visit<'_>,
     stop: &CancellationToken,
-) -> Result<Option<OnUpgrade>, HandshakeError> {
+) -> Result<Option<(OnUpgrade, IpAddr)>, HandshakeError> {
     let service = service_fn(|request: Request<Body>| {
         let answer = visit.answer(request);
         async move { Ok::<_, std::convert::Infallible>(answer.await) }

@@ -74,6 +74,7 @@ pub struct Metrics {
     pub http: HttpMetrics,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
+    budgets: Family<BudgetLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
     log_lines_dropped: Counter,
     lost_lines: OnceLock<LostLines>,
@@ -91,6 +92,11 @@ impl fmt::Debug for LostLines {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
     direction: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -176,6 +182,7 @@ impl Metrics {
             http: HttpMetrics::new(chat),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
+            budgets: family(chat, "budget_exhausted", "Times that a budget was used up"),
             commands: family(chat, "commands", "Commands run by the server's agent"),
             log_lines_dropped: register(
                 chat,
@@ -197,6 +204,11 @@ impl Metrics {
     /// request; `outcome` is ack, noack or retry.
     pub fn acks(&self, stage: &'static str, outcome: &'static str) -> Counter {
         self.acks.get_or_create_owned(&AckLabels { stage, outcome })
+    }
+
+    /// How often a budget was used up.
+    pub fn budget(&self, budget: &'static str) -> Counter {
+        self.budgets.get_or_create_owned(&BudgetLabels { budget })
     }
 
     /// Counts a command of the server's own agent by how it ended.

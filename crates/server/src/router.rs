@@ -6,6 +6,7 @@
 //! their outcome is put off to the next batch.
 
 mod accounts;
+mod answers;
 mod conversation;
 mod feeds;
 mod keys;
@@ -21,7 +22,7 @@ mod rooms;
 mod seen;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -30,10 +31,13 @@ use chat_protocol::{
     header::Header,
     hub::Head,
     id::{Digest, KeyId},
+    limits::{EPOCH_DEVICES_MAX, ROOM_PEOPLE_MAX},
+    members::{Candidate, fitting},
     name::{ConversationId, RoomName, UserName},
 };
 
 use crate::{
+    budgets::Limits,
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored, Waiting},
@@ -81,8 +85,12 @@ pub struct Pending {
     joining: HashSet<AccountId>,
     /// Last counter proposed, by epoch and line.
     counters: HashMap<(EpochId, u32), u32>,
-    /// What is proposed for mailboxes.
+    /// What is proposed for mailboxes: by recipient, and of each sender.
     mailboxes: HashMap<AccountId, Waiting>,
+    /// See `mailboxes`.
+    senders: HashMap<(AccountId, LogId), Waiting>,
+    /// Bytes of receipts that are proposed for inboxes.
+    receipts: HashMap<AccountId, u64>,
     /// What becomes of the list of shared files.
     offers: offers::PendingOffers,
 }
@@ -147,6 +155,8 @@ pub struct Effects {
     pub removed: Option<(AccountId, Head)>,
     /// An account whose revoked keys must not stay connected.
     pub revoked: Option<AccountId>,
+    /// A room was made.
+    pub has_made_room: bool,
 }
 
 /// The state.
@@ -159,14 +169,22 @@ pub struct Router {
     by_log: HashMap<LogId, ConversationId>,
     /// Rooms that exist, by their names in lower case.
     rooms: BTreeMap<String, ConversationId>,
+    /// Those of them that have no members.
+    empty_rooms: BTreeSet<ConversationId>,
     /// Shared files.
     catalogue: Catalogue,
     position: u64,
     mailbox: MailboxLimits,
+    limits: Limits,
     retention: Retention,
 }
 
 impl Router {
+    /// How much one account may use.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.limits = limits.clone();
+    }
+
     /// The state that a store describes.
     pub fn restore(
         snapshot: Snapshot,
@@ -214,9 +232,9 @@ impl Router {
         }
         match &request.header {
             Header::Message(header) => self.decide_message(now_ms, request, header, pending),
-            Header::Receipt(header) => self.decide_receipt(now_ms, request, header),
+            Header::Receipt(header) => self.decide_receipt(now_ms, request, header, pending),
             Header::Key(header) => self.decide_key(now_ms, request, header, pending),
-            Header::Member(header) => self.decide_member(account, request, header, pending),
+            Header::Member(header) => self.decide_member(now_ms, account, request, header, pending),
         }
     }
 
@@ -305,9 +323,10 @@ impl Router {
         }
     }
 
-    /// The newest key pair of every device that a conversation's key is for, with when it came and
-    /// until when a key must be for it.
-    fn wanted_lines(&self, conversation: &Conversation) -> Vec<(Line, u64, u64)> {
+    /// The newest key pair of every device that a conversation's key may be for, with when it came and
+    /// until when a key must be for it. Where there are more than fit, a key needs those alone that all
+    /// compute to fit (rule R42).
+    fn wanted_lines(&self, now_ms: u64, conversation: &Conversation) -> Vec<(Line, u64, u64)> {
         let mut wanted = Vec::new();
         for name in conversation.names() {
             let Some(account) = self.account_of(&name) else { continue };
@@ -319,7 +338,45 @@ impl Router {
                 wanted.push((line, device.since_ms.max(joined), away_ms));
             }
         }
+        if wanted.len() > EPOCH_DEVICES_MAX {
+            let fitting = self.fitting(now_ms, conversation);
+            for (line, _, away_ms) in &mut wanted {
+                *away_ms = if fitting.contains(line) { *away_ms } else { 0 };
+            }
+        }
         wanted
+    }
+
+    /// The lines of a conversation's live devices, as many as fit into one epoch.
+    fn fitting(&self, now_ms: u64, conversation: &Conversation) -> HashSet<Line> {
+        let names = conversation.names();
+        let since = |name: &UserName| {
+            let membership = conversation.membership.as_ref();
+            membership.and_then(|m| m.members().get(name)).map_or(0, |member| member.since)
+        };
+        let accounts = names.iter().filter_map(|name| Some((name, self.account_of(name)?)));
+        let candidates = accounts.flat_map(|(name, account)| {
+            let since = since(name);
+            account.counted_devices(now_ms).map(move |device| Candidate {
+                name,
+                since,
+                ts: device.made_ms,
+                dev: device.dev,
+                line: Line { account: account.id, sk: device.sk, ek: device.ek },
+            })
+        });
+        fitting(candidates.collect()).into_iter().collect()
+    }
+
+    /// Whether one more person does not fit into a room: it has as many with a live device as one key
+    /// can be made for.
+    fn is_crowded(&self, now_ms: u64, conversation: &Conversation) -> bool {
+        let names = conversation.names();
+        let is_live = |name: &&UserName| {
+            self.account_of(name).is_some_and(|a| a.counted_devices(now_ms).next().is_some())
+        };
+        // Nearly always there are fewer people at all.
+        names.len() >= ROOM_PEOPLE_MAX && names.iter().filter(is_live).count() >= ROOM_PEOPLE_MAX
     }
 }
 

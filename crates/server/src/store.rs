@@ -14,6 +14,7 @@ mod snapshot;
 pub mod source;
 pub mod sqlite;
 
+use chat_protocol::id::KeyId;
 use thiserror::Error;
 
 pub use proposal::{
@@ -55,6 +56,15 @@ impl LogId {
     pub fn inbox(account: AccountId) -> Self {
         Self(account.0.saturating_neg())
     }
+}
+
+/// Names one bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleName {
+    /// The newest of a device.
+    Newest(DeviceId),
+    /// The first one of an account with this signing key.
+    Key(AccountId, KeyId),
 }
 
 /// What an entry of a log is.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod bundles;
 mod enter;
 mod notify;
 mod offers;
@@ -28,6 +29,7 @@ use tokio::{sync::Semaphore, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    budgets::{Budget, Budgets, Limits},
     close::CloseReason,
     console::Console,
     delivery::Wire,
@@ -69,6 +71,7 @@ pub struct Worker<S> {
     log: OperationLog,
     clock: Clock,
     dropping: Dropping,
+    budgets: Arc<Budgets>,
 }
 
 /// A request whose outcome the store decides.
@@ -89,6 +92,7 @@ impl<S: Store> Worker<S> {
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
         let notify = Notify::default();
         let clock = now_ms;
+        let budgets = Arc::new(Budgets::new(Limits::off(), &metrics));
         offers::count(&metrics, &router);
         Self {
             router,
@@ -103,7 +107,15 @@ impl<S: Store> Worker<S> {
             log,
             clock,
             dropping: Dropping::default(),
+            budgets,
         }
+    }
+
+    /// The same worker with budgets; without them there are none.
+    #[must_use]
+    pub fn with_budgets(mut self, budgets: Arc<Budgets>) -> Self {
+        self.router.set_limits(budgets.limits());
+        Self { budgets, ..self }
     }
 
     /// The same worker with another clock.
@@ -218,7 +230,7 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
-            Request::Remind(_) => self.decide_reminder(queued, pending),
+            Request::Remind(_) => self.decide_reminder(now_ms, queued, pending),
             Request::Copy(request) => {
                 let proposal = Proposal::Copies(request.change.clone());
                 Next::Commit(queued, proposal)
@@ -275,6 +287,10 @@ impl<S: Store> Worker<S> {
                     ) => return,
                 };
                 let effects = self.router.apply(now_ms, committed);
+                if effects.has_made_room {
+                    let now = tokio::time::Instant::now();
+                    request.peer.budgets.spend(Budget::RoomsMade, now, 1);
+                }
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
                     // Who left the room offers nothing to it any more.

@@ -1,15 +1,23 @@
 //! Attacks on who is in a room.
 
+use std::time::{Duration, Instant};
+
 use chat_evil_hub::detour;
 
-use super::{Report, Stage, Verdict};
-use crate::program::Program;
+use super::{Report, Stage, Verdict, screen};
+use crate::program::{Lines, Program};
 use crate::types;
 
 const ROOM: &str = "room:crew";
 
 /// What tells a person of it.
-const TOLD: [&str; 3] = ["ALARM", "still seals", "not_a_member"];
+const TOLD: [&str; 3] = ["ALARM seals_for_removed", "ALARM not_a_member", "ALARM other_view"];
+
+/// Who was kept in the dark must have been told by the others by then.
+const REPAIRED: Duration = Duration::from_secs(40);
+
+/// How often it is tried meanwhile.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// Alice, bob and mallory in a private room; each has heard alice there.
 fn crew(stage: &Stage) -> [Program; 3] {
@@ -33,20 +41,57 @@ fn crew(stage: &Stage) -> [Program; 3] {
     [alice, bob, mallory]
 }
 
+/// Waits for an alarm about the membership on one of these screens.
+fn alarm(screens: [(&str, &Lines); 2], otherwise: &str) -> Report {
+    let told = |lines: &[String]| lines.iter().any(|line| TOLD.iter().any(|t| line.contains(t)));
+    let begun = Instant::now();
+    while begun.elapsed() < REPAIRED {
+        if screens.iter().any(|(_, screen)| screen.within(AGAIN / 10, told)) {
+            break;
+        }
+    }
+    Report::detected(&screens.map(|(who, lines)| (who, lines.text())), &TOLD, otherwise)
+}
+
+/// Bob says something again and again, until alice hears it and mallory gets it and cannot read it.
+fn repaired(alice: &Program, bob: &mut Program, mallory: &Program) -> bool {
+    let begun = Instant::now();
+    for number in 1.. {
+        let text = format!("only for the two of us, {number}");
+        bob.type_line(&text);
+        let heard = |lines: &[String]| lines.iter().any(|line| line.contains(&text));
+        if alice.stdout.within(AGAIN, heard) && !mallory.stdout.within(AGAIN / 3, heard) {
+            return true;
+        }
+        if begun.elapsed() > REPAIRED {
+            break;
+        }
+    }
+    false
+}
+
 pub(super) fn withheld_removal() -> Report {
     let stage = Stage::new(detour::around(ROOM, "bob", &["alice", "mallory"]));
     let [mut alice, mut bob, mallory] = crew(&stage);
     stage.switch.set(true);
     types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");
     bob.type_line("our plan, part one");
-    bob.type_line("our plan, part two");
-    alice.stdout.wait_for_part("our plan, part two");
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let reads = mallory.stdout.text().contains("our plan");
-    if !reads {
-        return Report::new(Verdict::Failed, "mallory got nothing: the lie was not told");
+    alice.stdout.wait_for_part("our plan, part one");
+    mallory.stdout.wait_for_part("our plan, part one");
+    let mut report = alarm(
+        [("alice", &alice.stdout), ("bob", &bob.stdout)],
+        "mallory reads on, and nobody is told",
+    );
+    if report.verdict == Verdict::Detected {
+        if repaired(&alice, &mut bob, &mallory) {
+            let words = screen::words(&bob.stdout.text());
+            let bobs = screen::quote("bob", words.iter().map(String::as_str)).unwrap_or_default();
+            report.saw = format!("{}; {bobs}; then bob seals for alice alone", report.saw);
+        } else {
+            report = Report::new(Verdict::Succeeded, "bob seals for mallory on and on");
+        }
     }
-    Report::detected(&alice.stdout.text(), &TOLD, "mallory reads on, and alice is not told")
+    report
 }
 
 pub(super) fn banned_writer() -> Report {
@@ -58,16 +103,16 @@ pub(super) fn banned_writer() -> Report {
     alice.type_line("without mallory");
     bob.stdout.wait_for_part("#crew alice: without mallory");
     mallory.type_line("I am still here");
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let shown = "#crew mallory: I am still here";
-    if bob.stdout.text().contains(shown) || alice.stdout.text().contains(shown) {
-        return Report::new(Verdict::Succeeded, "shown as an ordinary line");
-    }
+    let report =
+        alarm([("alice", &alice.stdout), ("bob", &bob.stdout)], "dropped, and nobody is told");
     // And the members go on.
     alice.type_line("go on");
     bob.stdout.wait_for_part("#crew alice: go on");
     bob.type_line("yes, go on");
     alice.stdout.wait_for_part("#crew bob: yes, go on");
-    let said = bob.stdout.text() + &alice.stdout.text();
-    Report::detected(&said, &TOLD, "dropped, and nobody is told")
+    let shown = "#crew mallory: I am still here";
+    if bob.stdout.text().contains(shown) || alice.stdout.text().contains(shown) {
+        return Report::new(Verdict::Succeeded, "shown as an ordinary line");
+    }
+    report
 }

@@ -16,7 +16,7 @@ use crate::config::strength::{self, WeakPassword, offered};
 use crate::connection::{ConnectError, Connector, Session};
 use crate::home::device::key_sizes;
 use crate::home::vault::{FIRST_NUMBER, HubVault, VaultError};
-use crate::home::{self, HomeFolder, KeyFile, OwnDevice, Vault};
+use crate::home::{self, HomeFolder, KeyChange, KeyFile, OwnDevice, Vault};
 use crate::show::fingerprint;
 
 /// How often a person may mistype a password.
@@ -161,6 +161,7 @@ impl Person<'_> {
             }
             None => self.new_device(&vault).await?,
         };
+        let device = self.revoking(device)?;
         if !device.published {
             home::save_device(&mut store, &device)?;
         }
@@ -259,7 +260,7 @@ impl Person<'_> {
             Found::Vault { lock, vault } => {
                 let Lock { keys, number } = lock;
                 self.account.prompt.say("This machine is new to the account; its keys are made.");
-                let device = self.new_device(&vault).await?;
+                let device = self.revoking(self.new_device(&vault).await?)?;
                 // What was opened, sealed here. Under the same number: the server never got a
                 // higher one, and its vault would look old (rule R31).
                 let sealing = vault.seal(&keys, &self.server, &self.door.user, number);
@@ -366,6 +367,17 @@ impl Person<'_> {
         let made = self.new_keys().await?;
         let keys = DeviceKeys { identity, ..made };
         Ok(OwnDevice::first(&self.door.user, keys, self.account.rb, now_ms())?)
+    }
+
+    /// The same device, putting another one out where that was asked for: only before the server has it.
+    /// What comes later is asked for with /devices.
+    fn revoking(&self, device: OwnDevice) -> Result<OwnDevice, StartError> {
+        match self.account.revoke {
+            Some(sk) if !device.published => {
+                Ok(device.renewed(&self.door.user, KeyChange::Revokes(sk), &[], now_ms())?)
+            }
+            _ => Ok(device),
+        }
     }
 
     /// Notes that the server has the bundle, and says whom this sign-in has pinned.

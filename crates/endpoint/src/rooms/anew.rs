@@ -31,6 +31,8 @@ pub(crate) struct Struck {
 struct Fresh {
     room: Membership,
     links: Vec<(MemberHeader, KeptLink)>,
+    /// Numbers and frames of those whose signers cannot be verified.
+    unproved: Vec<(u32, RawFrame)>,
 }
 
 /// The row of who was struck.
@@ -69,10 +71,21 @@ impl Endpoint {
         };
         let held = self.place_of(cid);
         let fork = self.fork_of(cid, &fresh);
+        // What was held by the hub's word gives way to what its signer has signed, and never the other
+        // way round.
+        let at = u32::try_from(fork).unwrap_or(u32::MAX);
+        let is_fresh_proved = fresh.unproved.iter().all(|(number, _)| *number != at);
+        if !is_fresh_proved && at < held.mg && !self.is_unproved_link(cid, at) {
+            let server = UserName::server();
+            let detail = format!("membership of {cid}: a link that nobody can verify replaces one");
+            self.alarm(Alarm::BadChain, &server, &detail);
+            return;
+        }
+        let gives_way = is_fresh_proved && at < held.mg && self.is_unproved_link(cid, at);
         if fork == usize::try_from(held.mg).unwrap_or(usize::MAX) && fork == fresh.links.len() {
             return;
         }
-        let is_decided = self.state.accepted.remove(cid.as_str()).is_some();
+        let is_decided = self.state.accepted.remove(cid.as_str()).is_some() || gives_way;
         if !is_decided && !self.is_harmless(cid, &fresh, fork) {
             self.link.forked.insert(cid.clone());
             let detail = format!(
@@ -93,11 +106,23 @@ impl Endpoint {
     }
 
     fn verify_anew(&mut self, cid: &ConversationId, links: &[RawFrame]) -> Result<Fresh, String> {
-        let mut fresh = Fresh { room: Membership::new(cid.clone()), links: Vec::new() };
+        let room = Membership::new(cid.clone());
+        let mut fresh = Fresh { room, links: Vec::new(), unproved: Vec::new() };
         for (at, frame) in links.iter().enumerate() {
             let later = links.get(at + 1..).unwrap_or_default();
-            let (link, signer) = self.check_link(&fresh.room, frame, later)?;
-            fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
+            let checked = self.check_link(&fresh.room, frame, later).and_then(|(link, signer)| {
+                fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
+                Ok(link)
+            });
+            let link = match checked {
+                Ok(link) => link,
+                Err(reason) => {
+                    let unproved = self.unproved(&fresh.room, frame, fresh.unproved.len());
+                    let link = unproved.ok_or(reason)?;
+                    fresh.unproved.push((link.mg, frame.clone()));
+                    link
+                }
+            };
             let kept = KeptLink::of(&link, frame);
             fresh.room.apply(&link, frame.digest(label::MEMBER));
             fresh.links.push((link, kept));
@@ -148,11 +173,14 @@ impl Endpoint {
             })
             .collect();
         self.forget_links(cid);
-        let Fresh { room, links } = fresh;
+        let Fresh { room, links, unproved } = fresh;
         let next = room.next();
         self.state.rooms.put(cid.as_str(), room);
         for (link, kept) in links {
             self.keep_link(cid, link.mg, kept);
+        }
+        for (number, frame) in unproved {
+            self.keep_unproved(cid, number, &frame);
         }
         if is_decided {
             self.unstrike_all(cid);

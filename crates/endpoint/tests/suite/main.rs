@@ -9,6 +9,8 @@ mod feeds;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod fits;
+#[cfg(test)]
 mod grants;
 #[cfg(test)]
 mod healing;
@@ -16,6 +18,8 @@ mod hub;
 #[cfg(test)]
 mod identity;
 mod lies;
+#[cfg(test)]
+mod newest;
 #[cfg(test)]
 mod offers;
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     };
     let greeting = Greeting::read(RECEPTION.text()).unwrap();
     let (auth, _) = greeting.auth(&credentials, &Zeroizing::new([1; 32])).unwrap();
-    let answer = SignedIn { time: 1, heads: vec![], counters: vec![], vault: None };
+    let answer = SignedIn::at(1);
     let ok = RECEPTION.open(&auth, &LINK, None).unwrap().ok(&answer);
     let mut good = vec![
         single.to_vec(),

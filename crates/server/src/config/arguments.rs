@@ -150,6 +150,18 @@ pub struct Options {
     /// [default: 1GiB]
     #[arg(long, env = "CHAT_SERVER_COPIES_QUOTA", value_name = "SIZE", value_parser = parse_size)]
     pub copies_quota: Option<u64>,
+    /// Whether there are budgets of accounts and addresses at all: off for load tests and benchmarks
+    /// [default: on]
+    #[arg(long, env = "CHAT_SERVER_LIMITS", value_enum, value_name = "SWITCH")]
+    pub limits: Option<Switch>,
+    /// Sets one budget, as messages=100/s+2000, places=500 or sign_ups_day=off; may be given again.
+    /// `chat-server config` lists them
+    #[arg(long, env = "CHAT_SERVER_LIMIT", value_name = "NAME=AMOUNT", value_delimiter = ' ')]
+    pub limit: Vec<String>,
+    /// Address of a proxy before this server whose last X-Forwarded-For is believed; may be given
+    /// again. Without it the budgets of addresses see the proxy's
+    #[arg(long, env = "CHAT_SERVER_TRUSTED_PROXY", value_name = "ADDRESS", value_delimiter = ',')]
+    pub trusted_proxy: Vec<IpAddr>,
     /// Days that a copy of a file is kept at most [default: 14]
     #[arg(long, env = "CHAT_SERVER_COPIES_DAYS", value_name = "N")]
     pub copies_days: Option<u32>,
@@ -163,6 +175,16 @@ pub enum TlsMode {
     Off,
     /// An own certificate, kept in the data folder
     Auto,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// As usual.
+    On,
+    /// Not at all.
+    Off,
 }
 
 /// Form of the log on standard error.

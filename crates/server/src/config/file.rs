@@ -10,7 +10,9 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
-use super::arguments::{LogFormat, TlsMode, Verify, parse_retention, parse_size, parse_time};
+use super::arguments::{
+    LogFormat, Switch, TlsMode, Verify, parse_retention, parse_size, parse_time,
+};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, Error)]
@@ -58,6 +60,11 @@ pub(super) struct FileOptions {
     pub(super) retention: Option<FileRetention>,
     pub(super) copies_quota: Option<FileSize>,
     pub(super) copies_days: Option<u32>,
+    pub(super) limits: Option<Switch>,
+    #[serde(default)]
+    pub(super) limit: Vec<String>,
+    #[serde(default)]
+    pub(super) trusted_proxy: Vec<IpAddr>,
 }
 
 /// A time as on the command line.
@@ -124,6 +131,9 @@ impl FileOptions {
             ("retention", self.retention.is_some()),
             ("copies_quota", self.copies_quota.is_some()),
             ("copies_days", self.copies_days.is_some()),
+            ("limits", self.limits.is_some()),
+            ("limit", !self.limit.is_empty()),
+            ("trusted_proxy", !self.trusted_proxy.is_empty()),
         ]
         .into_iter()
         .filter_map(|(key, is_set)| is_set.then_some(key))

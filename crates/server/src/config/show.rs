@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf};
 use chat_protocol::retention;
 use clap::{ArgMatches, parser::ValueSource};
 
+use crate::budgets::{Limits, TABLE};
+
 use super::{Config, ConfigError, FileOptions, LogFormat, Options, Tls, Verify, merge};
 
 /// One line of `config show`.
@@ -18,6 +20,11 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<20} {:<24} {}", self.key, self.value, self.source)
     }
+}
+
+fn list(addresses: &[std::net::IpAddr]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") }
 }
 
 /// What applies and where each value comes from, for `config show`. `matches` are those of the
@@ -61,9 +68,19 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
         ("retention", retention::format(config.retention_ms)),
+        ("limits", if config.limits == Limits::off() { "off" } else { "on" }.to_owned()),
+        ("trusted_proxy", list(&config.trusted_proxies)),
         ("copies_quota", config.copies.quota.to_string()),
         ("copies_days", (config.copies.time_max.as_secs() / (24 * 60 * 60)).to_string()),
     ];
     let lines = values.map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
-    Ok(lines.concat())
+    let defaults = Limits::default();
+    let budgets = TABLE.iter().map(|row| {
+        let amount = config.limits.amount(row.budget);
+        let is_default = amount == defaults.amount(row.budget);
+        let amount = amount.map_or_else(|| "off".to_owned(), |amount| amount.to_string());
+        let source = if is_default { "default" } else { "limits" };
+        format!("  {:<18} {:<14} per {}: {}; {source}\n", row.name, amount, row.per, row.why)
+    });
+    Ok(format!("{}budgets (--limit NAME=AMOUNT):\n{}", lines.concat(), budgets.collect::<String>()))
 }

@@ -19,7 +19,7 @@ use crate::{
     hub::Shared,
     limits::REMIND_ITEM_PAUSE,
     request::{FrameRequest, Peer, Reminder},
-    store::sqlite::ReadError,
+    store::{AccountId, BundleName, sqlite::ReadError},
 };
 
 /// Everything in a reminder that proves itself and is news here.
@@ -30,9 +30,10 @@ pub(super) struct Proved {
     pub(super) reminders: Vec<Reminder>,
 }
 
-/// What an account has published: what is stored, and what the same reminder has brought. It was
-/// verified before it was kept.
+/// What an account has published: the newest of its devices, what links needed, and what the same
+/// reminder has brought. It was verified before it was kept.
 struct Known {
+    id: AccountId,
     identity: KeyId,
     bundles: Vec<BundleHeader>,
 }
@@ -42,6 +43,17 @@ impl Known {
     fn lacks(&self, new: &BundleHeader) -> bool {
         key_id(&new.ik) == self.identity
             && !self.bundles.iter().any(|old| old.dev == new.dev && old.seq >= new.seq)
+    }
+
+    /// Fetches the bundle with a signing key, if it is none of those here.
+    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
+        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.sk);
+        if !published.any(|key| key.kid == *sk) {
+            let found = hub.reads.bundles(vec![BundleName::Key(self.id, *sk)]).await?;
+            let found = found.iter().flatten();
+            self.bundles.extend(found.filter_map(|bytes| BundleHeader::peek(bytes)));
+        }
+        Ok(())
     }
 }
 
@@ -78,6 +90,7 @@ pub(super) async fn prove(
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
         let Some(known) = accounts.of(&link.from).await? else { continue };
+        known.find(hub, &link.sk).await?;
         if verify(&link, &frame, known) {
             proved.links += 1;
             proved.reminders.push(Reminder::Link(Box::new(request(peer, link, &frame))));
@@ -90,21 +103,16 @@ pub(super) async fn prove(
 }
 
 impl Accounts<'_> {
-    /// The account of a name with all that it has published; nothing where nobody has the name.
+    /// The account of a name with its newest bundles; nothing where nobody has the name.
     async fn of(&mut self, name: &UserName) -> Result<Option<&mut Known>, ReadError> {
         if !self.known.contains_key(name) {
             self.work += 1;
-            let reads = &self.hub.reads;
-            let row = reads.account(name).await?.filter(|row| row.name == *name);
-            let known = match row {
-                Some(row) => {
-                    let stored = reads.bundles(vec![row.id]).await?;
-                    let stored = stored.iter().flat_map(|(_, bundles)| bundles);
-                    let bundles = stored.filter_map(|bytes| BundleHeader::peek(bytes)).collect();
-                    Some(Known { identity: row.identity, bundles })
-                }
-                None => None,
-            };
+            let row = self.hub.reads.account(name).await?.filter(|row| row.name == *name);
+            let known = row.map(|row| {
+                let stored = row.devices.iter();
+                let bundles = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
+                Known { id: row.id, identity: row.identity, bundles: bundles.collect() }
+            });
             self.known.insert(name.clone(), known);
         }
         Ok(self.known.get_mut(name).and_then(Option::as_mut))

@@ -71,7 +71,8 @@ impl Router {
             return Decision::Rekey(conversation.head());
         }
         if let Some(to) = header.to.user().and_then(|name| self.account_of(name))
-            && let Some(refusal) = self.take_mailbox(to.id, request.frame.len(), pending)
+            && let Some(refusal) =
+                self.take_mailbox((to.id, log), conversation, request.frame.len(), pending)
         {
             return refusal;
         }

@@ -8,12 +8,14 @@ use chat_protocol::{
     hub::{Head, RoomInfo},
     id::Digest,
     limits::{ROOMS_PAGE_MAX, TOPIC_BYTES_MAX},
+    members::Membership,
     name::{ConversationId, ConversationKind, RoomName, UserName},
 };
 
 use super::{Account, Decision, Pending, Router};
 use crate::{
-    limits::{ROOMS_MAX, ROOMS_PER_USER_MAX},
+    budgets::Budget,
+    limits::ROOMS_MAX,
     request::{Peer, Refusal},
     store::{AccountId, LogId, NewTopic, Proposal},
 };
@@ -49,15 +51,35 @@ impl Router {
         }
     }
 
+    /// Notes that a room has members, or has none: such a room keeps its name and its chain and counts
+    /// for nobody.
+    pub(super) fn note_members(&mut self, cid: &ConversationId) {
+        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        let is_empty = membership.is_some_and(Membership::is_abandoned);
+        if is_empty && !cid.is_feed() {
+            self.empty_rooms.insert(cid.clone());
+        } else {
+            self.empty_rooms.remove(cid);
+        }
+    }
+
     /// Whether somebody may know more of a room than its name: it is open, or they are in it.
     pub(super) fn sees(&self, name: &UserName, cid: &ConversationId) -> bool {
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
         membership.is_some_and(|m| m.exists() && (m.is_open() || m.contains(name)))
     }
 
+    /// Whether somebody may make a room again that everybody has left: an open one anybody, a private one
+    /// whoever was in it.
+    fn may_revive(&self, name: &UserName, cid: &ConversationId) -> bool {
+        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        membership.is_some_and(|m| m.is_abandoned() && (m.is_open() || m.has_known(name)))
+    }
+
     /// Where a conversation stands, for somebody who may not be allowed to know.
     pub(super) fn head_for(&self, name: &UserName, cid: &ConversationId) -> Head {
-        if cid.is_direct() || self.sees(name, cid) {
+        // Who makes a room again goes on from where it ended.
+        if cid.is_direct() || self.sees(name, cid) || self.may_revive(name, cid) {
             return self.head(cid);
         }
         Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None }
@@ -103,7 +125,10 @@ impl Router {
         let Some((conversation, log)) = conversation.and_then(|c| Some((c, c.log?))) else {
             return Ok(None);
         };
-        if conversation.membership.as_ref().is_none_or(|membership| !membership.exists()) {
+        if self.may_revive(name, cid) {
+            return Ok(Some(Chain { log, end: u32::MAX }));
+        }
+        if conversation.membership.as_ref().is_none_or(|membership| membership.next() == 0) {
             return Ok(None);
         }
         if self.sees(name, cid) {
@@ -126,7 +151,7 @@ impl Router {
     ) -> Option<Decision> {
         let (cid, op) = (&link.cid, link.op);
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
-        let exists = membership.is_some_and(chat_protocol::members::Membership::exists);
+        let exists = membership.is_some_and(Membership::exists);
         let was_in = membership.is_some_and(|m| m.has_known(&account.name));
         if exists && !was_in && !self.sees(&account.name, cid) {
             return Some(match op {
@@ -146,20 +171,44 @@ impl Router {
         {
             return Some(reason);
         }
-        let comes_in =
-            matches!(op, MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit);
-        let is_room = |cid: &&ConversationId| !cid.is_direct() && !cid.is_feed();
-        let rooms = who.conversations.iter().filter(is_room).count();
         // A link that is sent again is answered as before, whatever the limit.
         let is_new = membership.is_none_or(|m| link.mg >= m.next());
-        if comes_in && is_new && rooms >= ROOMS_PER_USER_MAX && !who.conversations.contains(cid) {
-            let reason = format!(
-                "{} is in {ROOMS_PER_USER_MAX} rooms, which is the most; leave one first",
-                who.name
-            );
-            return Some(Decision::refuse(code::TOO_MANY, reason));
+        if is_new && !who.conversations.contains(cid) {
+            return self.has_no_place(who, link);
         }
         None
+    }
+
+    /// Why somebody may not come into one room more.
+    fn has_no_place(&self, who: &Account, link: &MemberHeader) -> Option<Decision> {
+        let refuse = |reason| Some(Decision::refuse(code::TOO_MANY, reason));
+        let is_room = |cid: &&ConversationId| !cid.is_direct() && !cid.is_feed();
+        let places = who.conversations.iter().filter(is_room).count();
+        match link.op {
+            MemberOperation::Create | MemberOperation::Join => {
+                let own = places.saturating_sub(who.admitted.len());
+                let max = self.limits.count(Budget::Rooms);
+                (own >= max).then(|| {
+                    let reason = format!(
+                        "{} has made or joined {max} rooms, which is the most; leave one first",
+                        who.name
+                    );
+                    Decision::refuse(code::TOO_MANY, reason)
+                })
+            }
+            MemberOperation::Admit => {
+                let max = self.limits.count(Budget::PlacesByOne);
+                if who.admitted.values().filter(|by| **by == link.from).count() >= max {
+                    return refuse(format!("you have let {} into {max} rooms already", who.name));
+                }
+                let max = self.limits.count(Budget::Places);
+                if places >= max {
+                    return refuse(format!("{} is in {max} rooms, which is the most", who.name));
+                }
+                None
+            }
+            MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role => None,
+        }
     }
 
     fn cannot_create(
@@ -169,7 +218,10 @@ impl Router {
         pending: &Pending,
     ) -> Option<Decision> {
         let ConversationKind::Room(room) = cid.kind() else { return None };
-        if let Some(other) = self.rooms.get(&room.as_str().to_ascii_lowercase()) {
+        let other = self.rooms.get(&room.as_str().to_ascii_lowercase());
+        // In its own spelling a room without members is made again, as the next link of its chain.
+        let other = other.filter(|other| *other != cid || !self.may_revive(name, cid));
+        if let Some(other) = other {
             let reason = match other.kind() {
                 ConversationKind::Room(other_room) if self.sees(name, other) => {
                     format!(
@@ -180,7 +232,8 @@ impl Router {
             };
             return Some(Decision::refuse(code::NAME_TAKEN, reason));
         }
-        if self.rooms.len().saturating_add(pending.rooms.len()) >= ROOMS_MAX {
+        let rooms = self.rooms.len().saturating_sub(self.empty_rooms.len());
+        if rooms.saturating_add(pending.rooms.len()) >= ROOMS_MAX {
             let reason = format!("this server has {ROOMS_MAX} rooms, which is the most");
             return Some(Decision::refuse(code::TOO_MANY, reason));
         }

@@ -4,6 +4,7 @@ mod copies;
 mod offers;
 mod open;
 mod reads;
+mod signers;
 mod write;
 
 use std::{

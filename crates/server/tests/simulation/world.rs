@@ -172,6 +172,7 @@ impl World {
             identity: keys::hub_identity(),
             verify: Verify::Signature,
             mailbox: chat_server::router::MailboxLimits::default(),
+            limits: chat_server::budgets::Limits::default(),
             retention_ms: self.retention_ms,
             metrics: Arc::new(Metrics::default()),
             log: OperationLog::disabled(),

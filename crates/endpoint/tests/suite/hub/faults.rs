@@ -18,7 +18,7 @@ use chat_protocol::frame::{Unsigned, sign_all};
 use chat_protocol::header::{
     Canonical as _, MemberArgument, MemberHeader, MemberOperation, MessageHeader, Recipient,
 };
-use chat_protocol::hub::EpochHead;
+use chat_protocol::hub::{Counter, EpochHead};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::members::{MemberLine, MemberList, Membership, Place};
@@ -35,6 +35,12 @@ use super::{Entry, TestHub, lobby, name};
 pub(crate) struct Faults {
     /// Every question for bundles is answered with all there are, whatever is held.
     pub(crate) tells_all: bool,
+    /// What it says of counters.
+    pub(crate) counters: Vec<Counter>,
+    /// So many heads fit in an answer; nothing for all.
+    pub(crate) heads_in_page: Option<usize>,
+    /// Older bundles are not served by their keys.
+    pub(crate) hides_keys: bool,
     /// So many people fit in an answer to a question for bundles; nothing for all.
     pub(crate) people_in_page: Option<usize>,
     /// So many of the next messages are answered as stored and delivered to nobody.

@@ -157,7 +157,7 @@ impl TestHub {
         links.push(frame);
         let heads = vec![self.head(&cid)];
         for index in 0..self.peers.len() {
-            self.answer(index, &HubToClient::Heads { heads: heads.clone() });
+            self.answer(index, &HubToClient::Heads { id: None, heads: heads.clone(), more: false });
         }
     }
 

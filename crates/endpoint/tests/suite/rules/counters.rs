@@ -2,8 +2,7 @@
 
 use chat_endpoint::{Alarm, Event};
 use chat_protocol::content::{ChainNotes, LastMessage};
-use chat_protocol::handshake::Counter;
-use chat_protocol::hub::EpochHead;
+use chat_protocol::hub::{Counter, EpochHead};
 use chat_protocol::id::Digest;
 
 use super::{alarms, assert_untroubled, gaps, header, say};
@@ -145,20 +144,27 @@ fn r07_an_older_state_than_the_hub_has_seen_is_an_error() {
     let older = hub.peers[0].store.clone();
     say(&mut hub, 0, "one");
     let (epoch, _) = hub.newest_epoch();
-    let told = |n| vec![Counter { epoch, n }];
-    assert_eq!(hub.sign_in(0, told(1)), Ok(()), "the state is the newest");
-    hub.restore(0, older);
-    assert_eq!(hub.sign_in(0, told(0)), Ok(()), "the hub has seen no more than is kept");
-    let refused = hub.sign_in(0, told(1)).unwrap_err();
-    assert!(refused.to_string().contains("new signing key"), "{refused}");
-    let unknown = Counter { epoch: EpochHead { g: 7, e: Digest([7; 32]) }, n: 0 };
-    assert!(hub.sign_in(0, vec![unknown]).is_err(), "an epoch that it does not know of");
-    let before = hub.seen.len();
-    say(&mut hub, 0, "never with the old key");
-    assert_eq!(hub.seen.len(), before);
+    let cid = chat_protocol::name::ConversationId::room(&lobby());
+    let told = |n| vec![Counter { cid: cid.clone(), epoch, n }];
+    hub.faults.counters = told(0);
+    hub.restart(0);
+    say(&mut hub, 0, "two");
+    assert!(!hub.peers[0].endpoint.is_rolled_back(), "the hub has seen no more than is kept");
+    assert_eq!(hub.texts(1).pop().as_deref(), Some("alice: two"));
+    for (e, n) in [(epoch.e, 1), (Digest([7; 32]), 0)] {
+        hub.faults.counters = vec![Counter { cid: cid.clone(), epoch: EpochHead { g: 7, e }, n }];
+        hub.restore(0, older.clone());
+        hub.connect(0);
+        let before = hub.seen.len();
+        say(&mut hub, 0, "never with the old key");
+        assert!(hub.peers[0].endpoint.is_rolled_back(), "{e} {n}");
+        assert_eq!(hub.seen.len(), before, "nothing is sealed");
+        hub.disconnect(0);
+    }
 
+    hub.faults.counters = vec![];
     hub.replace_signing_key(0);
-    assert_eq!(hub.sign_in(0, vec![]), Ok(()));
+    hub.connect(0);
     hub.run();
     hub.peers[1].endpoint.refresh(&chat_protocol::name::ConversationId::room(&lobby()));
     hub.run();

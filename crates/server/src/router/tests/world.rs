@@ -18,9 +18,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
+    budgets::AccountBudgets,
     connection::ConnectionId,
     outbox::{OutboxLimits, bounded},
-    request::{EpochUpload, Peer},
+    request::{EpochUpload, Heard, Peer},
     store::{NewAccount, NewBundle, memory::MemoryStore},
 };
 
@@ -104,6 +105,9 @@ impl World {
             spki: Vec::new(),
             purpose: Purpose::Task,
             outbox: bounded(OutboxLimits::default()).0,
+            budgets: AccountBudgets::lifted(),
+            heard: Heard::default(),
+            page: tokio::sync::Semaphore::new(1),
         };
         User { peer: Arc::new(peer), bundle, keys }
     }
@@ -141,6 +145,9 @@ impl World {
             spki: Vec::new(),
             purpose: Purpose::Task,
             outbox,
+            budgets: AccountBudgets::lifted(),
+            heard: Heard::default(),
+            page: tokio::sync::Semaphore::new(1),
         };
         User { peer: Arc::new(peer), bundle, keys }
     }

@@ -17,10 +17,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::{from_sql, open, small, to_sql};
+use super::{from_sql, open, signers, small, to_sql};
 use crate::{
     limits::READERS_MAX,
-    store::{AccountId, AccountRow, DeviceId, EntryKind, LogId, source::ReadSource},
+    store::{
+        AccountId, AccountRow, BundleName, DeviceId, EntryKind, LogId,
+        source::{BundlesInOrder, ReadSource},
+    },
 };
 
 /// Why something could not be read.
@@ -138,16 +141,6 @@ enum Place {
     Elsewhere(Arc<dyn ReadSource>),
 }
 
-/// Bundles of the past that are handed out per account: years of rotations, and they fit a page.
-const OLD_BUNDLES_MAX: u32 = 24;
-
-const BUNDLES: &str = "
-SELECT bundle FROM (
-  SELECT bundle, device, seq FROM old_bundles
-  WHERE device IN (SELECT id FROM devices WHERE account = ?1)
-  ORDER BY rowid DESC LIMIT ?2) AS old
-UNION ALL SELECT bundle FROM devices WHERE account = ?1";
-
 impl Reads {
     pub(super) fn new(file: PathBuf) -> Self {
         let permits = Semaphore::new(READERS_MAX);
@@ -210,23 +203,23 @@ impl Reads {
         .await
     }
 
-    /// The bundles of some accounts: those of the past first, because links and messages signed by
-    /// a key that was replaced since are still to be checked; the newest of each device last.
-    pub async fn bundles(
-        &self,
-        accounts: Vec<AccountId>,
-    ) -> Result<Vec<(AccountId, Vec<Vec<u8>>)>, ReadError> {
+    /// Bundles by their names, in the order of these.
+    pub async fn bundles(&self, names: Vec<BundleName>) -> Result<BundlesInOrder, ReadError> {
         let pool = match &self.0 {
             Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.bundles(accounts).await,
+            Place::Elsewhere(source) => return source.bundles(names).await,
         };
         Self::query(pool, move |connection| {
-            let mut select = connection.prepare_cached(BUNDLES)?;
-            let mut found = Vec::with_capacity(accounts.len());
-            for account in accounts {
-                let values = params![account.0, OLD_BUNDLES_MAX];
-                let bundles = select.query_map(values, |row| row.get(0))?;
-                found.push((account, bundles.collect::<Result<_, _>>()?));
+            let mut newest =
+                connection.prepare_cached("SELECT bundle FROM devices WHERE id = ?1")?;
+            let mut found = Vec::with_capacity(names.len());
+            for name in names {
+                found.push(match name {
+                    BundleName::Newest(device) => {
+                        newest.query_row([device.0], |row| row.get(0)).optional()?
+                    }
+                    BundleName::Key(account, kid) => signers::find(connection, account, &kid)?,
+                });
             }
             Ok(found)
         })
