@@ -76,7 +76,11 @@ impl Router {
         let is_about_member = of(&link.who, link.ik).is_some();
         let is_fork = room.place() != Place { mg: link.mg, pm: link.pm }
             && conversation.link_at(link.mg) != Some(request.digest);
-        if link.op == MemberOperation::Remove && is_about_member && is_admin && is_fork && !is_revoked
+        if link.op == MemberOperation::Remove
+            && is_about_member
+            && is_admin
+            && is_fork
+            && !is_revoked
         {
             conversation.excused.insert(link.who.clone());
         }
