@@ -67,9 +67,9 @@ pub(crate) struct Link {
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
     pub(crate) forked: BTreeSet<ConversationId>,
-    /// Links to be handed to writers who lack them, by room and writer; and the ends of chains that the
-    /// hub was reminded of because a member had them.
-    pub(crate) repairs: BTreeMap<(ConversationId, UserName), Repair>,
+    /// Links to be handed to writers who lack them, by room, writer and the newest such link; and the
+    /// ends of chains that the hub was reminded of because a member had them.
+    pub(crate) repairs: BTreeMap<(ConversationId, UserName, u32), Repair>,
     pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
     /// Views that are up to date.
     pub(crate) views: BTreeSet<ConversationId>,
@@ -83,6 +83,10 @@ pub(crate) struct Link {
     pub(crate) requests: BTreeMap<MessageId, Request>,
     /// The newest time that this device was told, Unix time in milliseconds.
     pub(crate) clock_ms: u64,
+    /// Of whom bundles were asked for because the hub says that they have new keys; and of whom it has
+    /// said so again since.
+    pub(crate) keys_asked: BTreeMap<MessageId, Vec<UserName>>,
+    pub(crate) keys_again: BTreeSet<UserName>,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.
@@ -150,8 +154,8 @@ pub(crate) struct Link {
     pub(crate) subscriptions_asked: u32,
     /// Who was seen with a membership that the hub does not show here.
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
-    /// Rooms and writers who still seal for somebody who has gone, as the host was told.
-    pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
+    /// Rooms, writers who still seal for somebody who has gone, and by which link, as the host was told.
+    pub(crate) warned: BTreeSet<(ConversationId, UserName, u32)>,
 }
 
 impl Endpoint {

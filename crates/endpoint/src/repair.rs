@@ -4,12 +4,15 @@
 //! are verified on a copy, the hub is reminded of them, and what an admin takes away by them counts at
 //! once for what is sealed here. So a member that keeps a link from an honest hub forks nothing.
 
+use std::collections::BTreeSet;
+
 use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Grant, LinkRequest, LinkRun};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberHeader, MemberOperation};
 use chat_protocol::id::Digest;
+use chat_protocol::keys::{BundleHeader, key_id};
 use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
 use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, UserName};
@@ -31,20 +34,20 @@ pub(crate) struct Repair {
 }
 
 impl Endpoint {
-    /// A writer's epoch lacks links from this number on: whoever signed one of them hands them over at
-    /// once, every other device after a random wait, if it is still so.
+    /// A writer's epoch lacks links from this number on, the newest of them this one: whoever signed one
+    /// of them hands them over at once, every other device after a random wait, if it is still so.
     pub(crate) fn plan_repair(
         &mut self,
         now_ms: u64,
         cid: &ConversationId,
         writer: &UserName,
-        from: u32,
+        (from, newest): (u32, u32),
     ) {
         let people = self.people_of(cid);
         if *writer == self.device.user || !people.contains(writer) {
             return;
         }
-        let key = (cid.clone(), writer.clone());
+        let key = (cid.clone(), writer.clone(), newest);
         let again = |repair: &Repair| now_ms.saturating_sub(repair.due_ms) < REPAIR_AGAIN_MS;
         if self.link.repairs.get(&key).is_some_and(again) {
             return;
@@ -76,8 +79,9 @@ impl Endpoint {
                 (key.clone(), repair.from)
             })
             .collect();
-        for ((cid, writer), from) in due {
-            if self.link.warned.contains(&(cid.clone(), writer.clone())) {
+        for (key, from) in due {
+            if self.link.warned.contains(&key) {
+                let (cid, writer, _) = key;
                 self.hand_over_links(now_ms, &cid, &writer, from);
             }
         }
@@ -137,35 +141,54 @@ impl Endpoint {
         let LinkRequest { cid, place } = asked;
         let people = self.people_of(cid);
         let both = people.contains(by) && people.contains(&self.device.user);
-        if !cid.is_direct() && both && self.has_place(cid, *place) {
+        let is_behind = !cid.is_direct() && both && self.has_place(cid, *place);
+        if is_behind && self.place_of(cid) != *place && self.may_hand_over(now_ms, by, cid) {
             self.hand_over_links(now_ms, cid, by, place.mg);
         }
     }
 
     /// Takes links and bundles that a member has handed over.
-    pub(crate) fn on_links(&mut self, by: &UserName, runs: &[LinkRun], bundles: &[B64Vec]) {
-        for B64Vec(bytes) in bundles {
-            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else { continue };
-            let name = bundle.header().u.clone();
+    pub(crate) fn on_links(
+        &mut self,
+        now_ms: u64,
+        by: &UserName,
+        runs: &[LinkRun],
+        bundles: &[B64Vec],
+    ) {
+        let is_shared =
+            |run: &&LinkRun| !run.cid.is_direct() && self.people_of(&run.cid).contains(by);
+        let mut runs: Vec<&LinkRun> = runs.iter().filter(is_shared).collect();
+        // One of each room is all that anybody has.
+        let mut rooms = BTreeSet::new();
+        runs.retain(|run| rooms.insert(&run.cid));
+        for B64Vec(bytes) in bundles.iter().filter(|_| !runs.is_empty()) {
+            let Some(header) = BundleHeader::peek(bytes) else { continue };
             // Only of somebody whose identity is known: a member must not be the first to say whose
             // key is whose.
-            if self.expected_identity(&name) == Some(bundle.identity()) {
-                self.accept_bundle(&name, &bundle);
+            let is_known = self.expected_identity(&header.u) == Some(key_id(&header.ik));
+            if !is_known || !self.may_be_handed(now_ms, by, bytes.len()) {
+                continue;
+            }
+            if let Some(bundle) = self.bundles.verify(bytes.clone().into()) {
+                self.accept_bundle(&header.u, &bundle);
             }
         }
         for run in runs {
-            if self.people_of(&run.cid).contains(by) && !run.cid.is_direct() {
-                self.check_run(run);
-            }
+            self.check_run(run);
         }
     }
 
     /// Verifies handed links on a copy of the chain, from where they meet.
     fn check_run(&mut self, run: &LinkRun) {
         let cid = &run.cid;
-        let Some(mut copy) = self.state.rooms.get(cid.as_str()).cloned() else { return };
         let frames = run.frames.iter().map(|frame| RawFrame::decode(frame.0.clone().into()));
         let Ok(frames) = frames.collect::<Result<Vec<RawFrame>, _>>() else { return };
+        let is_held = |(at, frame): &(usize, &RawFrame)| {
+            self.is_held(cid, run.mg, *at, frame.digest(label::MEMBER))
+        };
+        let held = u32::try_from(frames.iter().enumerate().take_while(is_held).count());
+        let meets = held.ok().and_then(|held| run.mg.checked_add(held));
+        let Some(mut copy) = meets.and_then(|meets| self.room_after(cid, meets)) else { return };
         let (mut news, mut taken) = (Vec::new(), Vec::new());
         for (at, frame) in frames.iter().enumerate() {
             let digest = frame.digest(label::MEMBER);
