@@ -58,7 +58,9 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
-    /// A device of the account to put out while coming in with a new one.
+    /// A code for a new account.
+    pub invite: Option<String>,
+    /// A device that a new machine puts out, by its signing key.
     pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,
@@ -463,6 +465,7 @@ fn checked(
         user: name,
         password: Password::given(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
+        invite: arguments.invite,
         revoke: arguments.revoke,
         weak_password: arguments.weak_password,
         home: home(arguments.home)?,

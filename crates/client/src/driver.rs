@@ -102,7 +102,10 @@ pub(crate) enum Order {
     Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),
-    AcceptRoom(ConversationId),
+    AcceptRoom {
+        cid: ConversationId,
+        reply: oneshot::Sender<bool>,
+    },
     Consumed(EventKey),
     Flush {
         reply: oneshot::Sender<bool>,

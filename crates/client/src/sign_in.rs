@@ -198,6 +198,8 @@ pub(crate) struct Door {
     pub(crate) connector: Arc<Connector>,
     pub(crate) user: UserName,
     pub(crate) purpose: Purpose,
+    /// A code for a new account.
+    pub(crate) invite: Option<String>,
 }
 
 impl Door {
@@ -206,11 +208,19 @@ impl Door {
             connector: Arc::clone(&options.connector),
             user: options.user.clone(),
             purpose: options.purpose,
+            invite: options.invite.clone(),
         }
     }
 
     fn body(&self) -> AuthBody {
-        AuthBody { purpose: self.purpose, pw: None, bundle: None, vault: None, new_pw: None }
+        AuthBody {
+            purpose: self.purpose,
+            pw: None,
+            bundle: None,
+            vault: None,
+            new_pw: None,
+            invite: None,
+        }
     }
 
     /// A known device, with its signature; with its bundle where the hub may not have it yet.
@@ -244,6 +254,7 @@ impl Door {
             pw: password.map(|(keys, _)| keys.login.to_vec()),
             bundle: Some(device.bundle.bytes().to_vec()),
             vault: password.map(|(_, vault)| vault.as_bytes().to_vec()),
+            invite: self.invite.clone(),
             ..self.body()
         };
         let signing = Some(&device.keys.signing);

@@ -61,21 +61,27 @@ impl Endpoint {
                 let Some(Request::Counters { cids }) = self.take_question(&id) else { return };
                 self.on_counters(cids, &counters);
             }
-            HubToClient::Reminded { id, .. } => drop(self.take_question(&id)),
+            HubToClient::Reminded { id, .. } => {
+                if self.take_question(&id).is_some() {
+                    self.devices_are_known_again();
+                }
+            }
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
-            HubToClient::Live {} => self.link.live = true,
+            HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
+            HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),
             HubToClient::Rooms { id, rooms, more } => self.on_rooms(&id, rooms, more),
             HubToClient::Keys { users } => self.on_keys(&users),
-            HubToClient::Bundles { id, people, unknown, more } => {
+            HubToClient::Bundles { id, people, unknown, gone, more } => {
+                self.note_gone(&id, &gone);
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
-                Some(Request::Members { cid: asked, .. }) if asked == cid => {
-                    self.on_members(&cid, links, more);
+                Some(Request::Members { cid: asked, from }) if asked == cid => {
+                    self.on_members(&cid, from, links, more);
                     self.link.dirty.insert(cid);
                 }
                 _ => {}

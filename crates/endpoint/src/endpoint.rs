@@ -178,7 +178,7 @@ impl Endpoint {
     /// to this process's connection stays.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
         self.state = State::load(records, &self.device.user)?;
-        self.people = People::default();
+        self.people = self.people.emptied();
         self.orders_reloaded();
         self.loaded();
         Ok(())

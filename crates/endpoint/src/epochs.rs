@@ -47,6 +47,8 @@ pub(crate) struct Arriving {
     /// Where the hub has put it.
     position: u64,
     members: Vec<u8>,
+    /// When its KEY came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 impl Endpoint {
@@ -86,7 +88,7 @@ impl Endpoint {
     }
 
     /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
-    fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
+    pub(crate) fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
         let people = people.filter(|name| !self.is_struck(cid, name));
@@ -109,12 +111,13 @@ impl Endpoint {
         self.wrapped_for(now_ms, name).filter_map(Bundle::member_line).collect()
     }
 
-    /// Their newest bundles.
+    /// Their newest bundles; none of somebody whose account was deleted.
     fn wrapped_for(&self, now_ms: u64, name: &UserName) -> impl Iterator<Item = &Bundle> {
         let is_own = *name == self.device.user;
         let (is_server, dev) = (name.is_server(), self.device.dev);
         let is_here = move |bundle: &Bundle| is_server || (is_own && bundle.header().dev == dev);
-        self.people.wrapped_for(now_ms, name, is_here)
+        let is_gone = self.link.gone.contains(name);
+        self.people.wrapped_for(now_ms, name, is_here).filter(move |_| !is_gone)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -395,7 +398,9 @@ impl Endpoint {
                 self.install(now_ms, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.position);
                 self.state.forget_silent_epochs(&header.cid);
-                self.check_audience(now_ms, (&e, &header.from), &header.cid, arriving.position);
+                let made = (&e, &header.from);
+                self.check_audience(now_ms, made, &header.cid, arriving.position);
+                self.check_lines(now_ms, made, &header.cid, arriving.came_ms);
                 self.key_is_open(now_ms, header);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.read_held(now_ms, &e);

@@ -23,6 +23,7 @@ mod account;
 mod alarms;
 mod answers;
 mod asked;
+mod audience;
 mod commands;
 mod connection;
 mod counted;

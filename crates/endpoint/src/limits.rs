@@ -80,6 +80,18 @@ pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
 /// person with several devices. What is taken is kept for good.
 pub const HANDED_BUNDLES_BYTES_MAX: usize = 4 * 96 * 1024;
 
+/// A revocation must be held for so long before somebody who still seals for that key is named: what
+/// they said may have been under way.
+pub const REVOKED_HELD_MS: u64 = 10_000;
+
+/// The same for a device that belongs into an epoch and is not in it: the hub lets an epoch lack what
+/// has come in the last 10 s, and what is said in it may be under way for a while.
+pub const LINE_MISSING_MS: u64 = 15_000;
+
+/// Devices that are left out within this time because they were away for months are not missed: clocks
+/// differ.
+pub const AWAY_SOON_MS: u64 = 24 * 3600 * 1000;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 
@@ -264,3 +276,7 @@ pub const UNPROVED_LINKS_MAX: usize = 256;
 /// Epochs of a conversation that a device keeps which accepts commands: those under way when one is
 /// replaced, and one more for whoever is late.
 pub const AGENT_EPOCHS_MAX: usize = 4;
+
+/// Names in one line of what differs between two memberships: a person looks at them, the rest is
+/// counted.
+pub const NAMES_SHOWN_MAX: usize = 8;

@@ -129,12 +129,30 @@ pub(crate) struct People {
     numbers: HashMap<(UserName, Nonce16, u32), Digest>,
     /// Encryption keys, parsed when they are first wrapped for.
     wrap: HashMap<KeyId, Arc<WrapKey>>,
+    /// When this process first saw a signing key of somebody, and that it was revoked, Unix time in
+    /// milliseconds; not of what it found when it began.
+    seen: HashMap<(UserName, KeyId), u64>,
+    revoked: HashMap<(UserName, KeyId), u64>,
 }
 
 impl People {
+    /// Nobody, with the memory of when keys were seen.
+    pub(crate) fn emptied(&mut self) -> Self {
+        let (seen, revoked) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.revoked));
+        Self { seen, revoked, ..Self::default() }
+    }
+
     /// Puts a verified bundle in its place.
-    fn insert(&mut self, bundle: &Bundle) {
+    fn insert(&mut self, now_ms: u64, bundle: &Bundle) {
         let header = bundle.header();
+        if now_ms > 0 {
+            for key in &header.sk {
+                self.seen.entry((header.u.clone(), key.kid)).or_insert(now_ms);
+            }
+            for sk in &header.rev {
+                self.revoked.entry((header.u.clone(), *sk)).or_insert(now_ms);
+            }
+        }
         for published in &header.sk {
             if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
                 let digest = Digest(sha256(&published.spki));
@@ -180,6 +198,17 @@ impl People {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
     }
 
+    /// Since when it is held that a key was revoked, if it was; 0 for long ago.
+    pub(crate) fn revoked_since(&self, name: &UserName, sk: &KeyId) -> Option<u64> {
+        let since = || self.revoked.get(&(name.clone(), *sk)).copied().unwrap_or(0);
+        self.is_revoked(name, sk).then(since)
+    }
+
+    /// Since when a signing key is known; 0 for long ago.
+    pub(crate) fn known_since(&self, name: &UserName, sk: &KeyId) -> u64 {
+        self.seen.get(&(name.clone(), *sk)).copied().unwrap_or(0)
+    }
+
     /// Whether another bundle of the same device has the same number (rule R14).
     fn is_fork(&self, bundle: &Bundle) -> bool {
         let header = bundle.header();
@@ -218,14 +247,15 @@ impl People {
 impl Endpoint {
     /// Builds the memory of people from the pins.
     pub(crate) fn load_people(&mut self) {
+        let now_ms = self.link.clock_ms;
         let rows: Vec<_> = self.state.pins.iter().map(|(_, pin)| pin.bundles.clone()).collect();
         for B64Vec(bytes) in rows.into_iter().flatten() {
             if let Some(bundle) = self.bundles.verify(bytes.into()) {
-                self.people.insert(&bundle);
+                self.people.insert(now_ms, &bundle);
             }
         }
         let own = Arc::clone(&self.device.bundle);
-        self.people.insert(&own);
+        self.people.insert(now_ms, &own);
     }
 
     /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
@@ -335,7 +365,8 @@ impl Endpoint {
         if !pin.bundles.contains(&bytes) {
             pin.bundles.push(bytes);
         }
-        self.people.insert(bundle);
+        self.people.insert(self.link.clock_ms, bundle);
+        self.audiences_changed();
         Whose::Pinned
     }
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::LINKS_KEPT_MAX;
+use crate::repair::Lack;
 
 /// A link of a room's chain, as it was verified.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -281,7 +282,7 @@ impl Endpoint {
                 self.seals_for_removed(cid, writer, (&name, link));
             }
         }
-        self.plan_repair(now_ms, cid, writer, (place.mg, newest));
+        self.plan_repair(now_ms, cid, writer, Lack::Links { from: place.mg, newest });
     }
 
     /// Somebody seals for a name that has gone by this link.

@@ -11,6 +11,7 @@
 mod account;
 mod bucket;
 pub(crate) mod disk;
+pub(crate) mod kept;
 mod sources;
 mod table;
 pub(crate) mod uploads;
@@ -152,6 +153,8 @@ pub struct Budgets {
     pub uploads: Arc<Uploads>,
     /// The disk that everything is kept on.
     pub disk: disk::Disk,
+    /// What the hub keeps of each account.
+    pub kept: kept::Kept,
 }
 
 impl Budgets {
@@ -163,6 +166,7 @@ impl Budgets {
             sources: Sources::new(Arc::clone(&limits), Arc::clone(&hits)),
             accounts: Mutex::new(LruCache::new(ACCOUNTS_MAX)),
             disk: disk::Disk::default(),
+            kept: kept::Kept::default(),
             uploads,
             limits,
             hits,

@@ -115,6 +115,26 @@ pub const CONNECTION_IDLE_MIN: Duration = Duration::from_secs(60);
 /// When somebody may come again who found no idle connection of the same account.
 pub const CONNECTION_RETRY: Duration = Duration::from_secs(2);
 
+// The operator ----------------------------------------------------------------------------------
+
+/// Entries of the ban list. Each sign-in and each new connection looks at all of them.
+pub const BANS_MAX: usize = 1_024;
+
+/// Codes for new accounts that are good at the same time.
+pub const INVITES_MAX: usize = 1_024;
+
+/// Longest announcement: some lines on a screen.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 1_024;
+
+/// Longest line on the admin socket, either way: a page of accounts is under 256 KiB.
+pub const ADMIN_LINE_BYTES_MAX: usize = MIB;
+
+/// Connections to the admin socket at once: a person and some scripts.
+pub const ADMIN_CONNECTIONS_MAX: usize = 8;
+
+/// How long one side of the admin socket may take for a line.
+pub const ADMIN_TIME_MAX: Duration = Duration::from_secs(10);
+
 // The outbox -------------------------------------------------------------------------------------
 
 /// Frames that may wait for one connection. A client that is this far behind catches up from its
@@ -185,6 +205,9 @@ pub const DROP_STEP_MESSAGES_MAX: usize = 256;
 
 /// Wrapped keys that one such step deletes. A wrap is about as long as a short message.
 pub const DROP_STEP_WRAPS_MAX: usize = 512;
+
+/// Messages to a deleted account that one step empties: as many, for the same reason.
+pub const ERASE_STEP_MESSAGES_MAX: usize = 256;
 
 /// Pause between two such steps. Five thousand messages a second go, more than ever came.
 pub const DROP_STEP_PAUSE: Duration = Duration::from_millis(50);

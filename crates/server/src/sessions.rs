@@ -67,6 +67,11 @@ impl Sessions {
         self.by_account.contains_key(&account)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_account.values().map(Vec::len).sum()
+    }
+
     /// Whether a device may come in beside those that are here. Devices of one account do not
     /// disturb each other; a device has one interactive session.
     pub fn admit(

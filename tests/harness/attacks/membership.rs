@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use chat_evil_hub::detour;
 
 use super::{Report, Stage, Verdict, screen};
-use crate::program::{Lines, Program};
-use crate::types;
+use crate::program::Program;
+use crate::{LIMIT, types};
 
 const ROOM: &str = "room:crew";
 
@@ -16,7 +16,10 @@ const TOLD: [&str; 3] = ["ALARM seals_for_removed", "ALARM not_a_member", "ALARM
 /// Who was kept in the dark must have been told by the others by then.
 const REPAIRED: Duration = Duration::from_secs(40);
 
-/// How often it is tried meanwhile.
+/// Alice is told before bob has said more.
+const MESSAGES_MAX: usize = 3;
+
+/// How long it is waited for what each message does.
 const AGAIN: Duration = Duration::from_secs(3);
 
 /// Alice, bob and mallory in a private room; each has heard alice there.
@@ -41,16 +44,8 @@ fn crew(stage: &Stage) -> [Program; 3] {
     [alice, bob, mallory]
 }
 
-/// Waits for an alarm about the membership on one of these screens.
-fn alarm(screens: [(&str, &Lines); 2], otherwise: &str) -> Report {
-    let told = |lines: &[String]| lines.iter().any(|line| TOLD.iter().any(|t| line.contains(t)));
-    let begun = Instant::now();
-    while begun.elapsed() < REPAIRED {
-        if screens.iter().any(|(_, screen)| screen.within(AGAIN / 10, told)) {
-            break;
-        }
-    }
-    Report::detected(&screens.map(|(who, lines)| (who, lines.text())), &TOLD, otherwise)
+fn is_told(lines: &[String]) -> bool {
+    lines.iter().any(|line| TOLD.iter().any(|told| line.contains(told)))
 }
 
 /// Bob says something again and again, until alice hears it and mallory gets it and cannot read it.
@@ -75,23 +70,28 @@ pub(super) fn withheld_removal() -> Report {
     let [mut alice, mut bob, mallory] = crew(&stage);
     stage.switch.set(true);
     types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");
-    bob.type_line("our plan, part one");
-    alice.stdout.wait_for_part("our plan, part one");
-    mallory.stdout.wait_for_part("our plan, part one");
-    let mut report = alarm(
-        [("alice", &alice.stdout), ("bob", &bob.stdout)],
-        "mallory reads on, and nobody is told",
-    );
-    if report.verdict == Verdict::Detected {
-        if repaired(&alice, &mut bob, &mallory) {
-            let words = screen::words(&bob.stdout.text());
-            let bobs = screen::quote("bob", words.iter().map(String::as_str)).unwrap_or_default();
-            report.saw = format!("{}; {bobs}; then bob seals for alice alone", report.saw);
-        } else {
-            report = Report::new(Verdict::Succeeded, "bob seals for mallory on and on");
+    // What bob says before alice's device has the next key is no reason for an alarm.
+    for number in 1..=MESSAGES_MAX {
+        let text = format!("our plan, part {number}");
+        bob.type_line(&text);
+        alice.stdout.wait_for_part(&text);
+        mallory.stdout.wait_for_part(&text);
+        if alice.stdout.within(AGAIN, is_told) {
+            break;
         }
     }
-    report
+    let screens = [("alice", alice.stdout.text())];
+    let report = Report::detected(&screens, &TOLD, "mallory reads on, and alice is not told");
+    if report.verdict != Verdict::Detected {
+        return report;
+    }
+    if !repaired(&alice, &mut bob, &mallory) {
+        return Report::new(Verdict::Succeeded, "bob seals for mallory on and on");
+    }
+    let words = screen::words(&bob.stdout.text());
+    let bobs = screen::quote("bob", words.iter().map(String::as_str)).unwrap_or_default();
+    let saw = format!("{}; {bobs}; then bob seals for alice alone", report.saw);
+    Report::new(Verdict::Detected, saw)
 }
 
 pub(super) fn banned_writer() -> Report {
@@ -103,8 +103,9 @@ pub(super) fn banned_writer() -> Report {
     alice.type_line("without mallory");
     bob.stdout.wait_for_part("#crew alice: without mallory");
     mallory.type_line("I am still here");
-    let report =
-        alarm([("alice", &alice.stdout), ("bob", &bob.stdout)], "dropped, and nobody is told");
+    alice.stdout.within(LIMIT, is_told);
+    let screens = [("alice", alice.stdout.text()), ("bob", bob.stdout.text())];
+    let report = Report::detected(&screens, &TOLD, "dropped, and nobody is told");
     // And the members go on.
     alice.type_line("go on");
     bob.stdout.wait_for_part("#crew alice: go on");

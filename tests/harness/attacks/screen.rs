@@ -22,11 +22,19 @@ const MARKS: [&str; 7] = [
     "[KEY IN QUESTION]",
 ];
 
+/// What an honest hub's people are told, too.
+const HONEST: [&str; 2] = ["! offline: ", "! your account has a new device"];
+
 /// Who has said what, of a line that shows a message: `12:00:00 #lobby alice: hello`.
 pub(super) fn said(line: &str) -> Option<(&str, &str)> {
     let (time, rest) = line.split_at_checked("12:00:00 ".len())?;
     let is_time = time.bytes().all(|byte| byte.is_ascii_digit() || b": ".contains(&byte));
     if is_time { rest.split_once(": ") } else { None }
+}
+
+fn is_word(line: &str) -> bool {
+    let begins = |all: &[&str]| all.iter().any(|begin| line.starts_with(begin));
+    (begins(&BEGINNINGS) && !begins(&HONEST)) || MARKS.iter().any(|mark| line.contains(mark))
 }
 
 /// Every line that tells a person that something is not as it should be, each once, in their order.
@@ -38,9 +46,7 @@ pub(super) fn words(screen: &str) -> Vec<String> {
         let word = if let Some(alarm) = line.strip_prefix("!! ALARM ") {
             let sentence = lines.next_if(|next| next.starts_with("!! ")).unwrap_or_default();
             format!("ALARM {alarm}: {}", sentence.trim_start_matches('!').trim())
-        } else if BEGINNINGS.iter().any(|begin| line.starts_with(begin))
-            || MARKS.iter().any(|mark| line.contains(mark))
-        {
+        } else if is_word(line) {
             line.to_owned()
         } else {
             continue;
@@ -89,7 +95,7 @@ mod tests {
     #[test]
     fn an_alarm_and_its_sentence_are_one_word_and_messages_are_none() {
         let screen = "!!!!\n!! ALARM replay: alice\n!! a message came a second time\n!!!!\n\
-                      12:00:00 alice → you: one\n\
+                      12:00:00 alice → you: one\n! offline: the server hung up\n\
                       ! #lobby 1 message of alice is missing (2); asking alice's client\n\
                       12:00:01 #lobby alice (sent again): ! two\n✓ stored [x]\n";
         assert_eq!(

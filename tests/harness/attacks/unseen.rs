@@ -29,7 +29,7 @@ pub(super) fn withheld_tail() -> Report {
     let [mut alice, bob, mut carol] = ["alice", "bob", "carol"].map(|who| stage.person(who));
     types(&mut alice, "bob*where we meet", "delivered to bob");
     stage.switch.set(true);
-    types(&mut alice, "bob*and when", "where we meet");
+    alice.type_line("bob*and when");
     alice.stdout.wait_for_count(2, |line| line.starts_with("✓ stored"));
     carol.type_line("bob*are you there?");
     bob.stdout.wait_for_part("carol → you: are you there?");

@@ -127,8 +127,12 @@ impl Talk {
                 self.act(&current, RoomAction::Role { who, admin: false }).await
             }
             RoomCommand::Accept(room) => {
-                let cid = ConversationId::room(&self.rooms.known(room));
-                self.client.accept_room(&cid).await;
+                let room = self.rooms.known(room);
+                let cid = ConversationId::room(&room);
+                if !self.client.accept_room(&cid).await {
+                    let known = "the server shows the membership that is known";
+                    return Said::line(format!("· nothing to decide in #{room}: {known}"));
+                }
                 self.client.refresh(&cid).await;
                 self.rooms.rosters.insert(cid);
                 Said::default()

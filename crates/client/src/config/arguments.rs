@@ -229,6 +229,9 @@ pub struct CommonArguments {
     /// Make the account if the name is new, without asking
     #[arg(long, global = true)]
     pub register: bool,
+    /// Code for a new account, where the server asks for one
+    #[arg(long, global = true, value_name = "CODE", env = "CHAT_INVITE", hide_env_values = true)]
+    pub invite: Option<String>,
     /// Put another device of the account out, by its signing key: to come in with a new machine where the
     /// account has as many devices as it may
     #[arg(long, global = true, value_name = "KEY", value_parser = parse_key)]

@@ -209,7 +209,10 @@ impl Driver {
             }
             Order::Who => endpoint.who(),
             Order::Refresh(cid) => endpoint.refresh(&cid),
-            Order::AcceptRoom(cid) => endpoint.accept_room(&cid),
+            Order::AcceptRoom { cid, reply } => {
+                // Whoever asked may be gone.
+                reply.send(endpoint.accept_room(&cid)).ok();
+            }
             // Those wait in the recorder.
             Order::Consumed(_) => {}
             Order::Flush { reply } => {

@@ -99,7 +99,7 @@ async fn decide(
         Some(words) => words.to_owned(),
         None if TerminalPrompt::is_possible() => {
             let prompt = question.kind.prompt(&question.user);
-            tokio::task::spawn_blocking(move || TerminalPrompt::line(&prompt).unwrap_or_default())
+            tokio::task::spawn_blocking(move || TerminalPrompt::ask(&prompt).unwrap_or_default())
                 .await
                 .unwrap_or_default()
         }

@@ -29,6 +29,8 @@ pub(crate) struct Parts {
     is_cut: bool,
     /// When its KEY was verified, Unix time in milliseconds: what comes of it later gives no more time.
     since_ms: u64,
+    /// When its KEY came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 impl Parts {
@@ -72,6 +74,7 @@ impl Endpoint {
             wrap: None,
             is_cut: false,
             since_ms: now_ms,
+            came_ms: self.link.live.then_some(now_ms),
         };
         self.link.parked_bytes += parts.bytes();
         self.link.parts.insert(e, parts);
@@ -128,13 +131,14 @@ impl Endpoint {
         if !self.link.parts.get(e).is_some_and(is_whole) {
             return false;
         }
-        let Some(Parts { header: Some((header, position)), members, wrap, .. }) =
+        let Some(Parts { header: Some((header, position)), members, wrap, came_ms, .. }) =
             self.drop_parts(e)
         else {
             return false;
         };
         self.luck.lost.remove(e);
-        self.open_epoch(now_ms, *e, &Arriving { header, position, members }, wrap.as_ref());
+        let arriving = Arriving { header, position, members, came_ms };
+        self.open_epoch(now_ms, *e, &arriving, wrap.as_ref());
         true
     }
 

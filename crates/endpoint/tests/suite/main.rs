@@ -2,6 +2,8 @@
 //! survives races, crashes and a hub that cheats.
 
 #[cfg(test)]
+mod audience;
+#[cfg(test)]
 mod bounds;
 mod commands;
 #[cfg(test)]
@@ -33,6 +35,7 @@ mod random;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod restored;
 mod retention;
 #[cfg(test)]
 mod rooms;

@@ -134,6 +134,9 @@ budgets! {
     /// Receipts that wait for somebody who is away.
     ReceiptBytes = "receipt_bytes", Amount::Bytes(16 * MIB), per "recipient",
         MailboxFull, "a part of their own, so that they take no room from messages";
+    /// Bytes that are kept of what an account has sent.
+    KeptBytes = "kept_bytes", Amount::Bytes(2048 * MIB), per "account",
+        Refused, "years of letters; counted at the start and once a day";
     /// What of the disk may be used before new work is refused.
     Disk = "disk", Amount::Percent(95), per "server",
         StorageFull, "revocations, removals and keys go on to its end";

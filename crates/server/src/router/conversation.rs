@@ -129,6 +129,8 @@ pub struct Conversation {
     pub topic: String,
     /// How long a room keeps its messages, in milliseconds, 0 for ever; `None` for the default.
     pub keep_ms: Option<u64>,
+    /// The operator has closed it: nothing is said here any more.
+    pub is_closed: bool,
     /// When the oldest that a room may drop was accepted, Unix time in milliseconds; 0 when only
     /// the store knows.
     pub(super) oldest_ms: Option<u64>,
@@ -153,6 +155,7 @@ impl Conversation {
             newest: 0,
             topic: String::new(),
             keep_ms: None,
+            is_closed: false,
             oldest_ms: None,
             gone: HashMap::new(),
             joined: Vec::new(),
@@ -263,6 +266,7 @@ impl Router {
             conversation.backlogs.push((account, Backlog::restored(waiting, row.newest)));
             if let Some(account) = self.accounts.get_mut(&account) {
                 account.waiting = account.waiting.plus(waiting);
+                self.waiting = self.waiting.plus(waiting);
             }
         }
         conversation.topic = row.topic;

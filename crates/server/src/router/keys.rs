@@ -81,6 +81,9 @@ impl Router {
                 Some(Refusal::new(code::NO_SUCH_USER, format!("nobody is named {missing}")))
             }
             ConversationKind::Room(_) => {
+                if let Some(refusal) = self.closed(cid) {
+                    return Some(refusal);
+                }
                 let name = &request.peer.name;
                 let is_member = self.conversations.get(cid).is_some_and(|c| c.contains(name));
                 let reason = format!("you are not a member of {cid}");

@@ -31,7 +31,12 @@ impl Router {
         if pending.conversations.contains(cid) {
             return Decision::Defer;
         }
-        let Some(who) = self.account_of(&header.who) else {
+        // Who was deleted can still be taken out of the list of members.
+        let who = match header.op {
+            MemberOperation::Remove => self.account_of_any_time(&header.who),
+            _ => self.account_of(&header.who),
+        };
+        let Some(who) = who else {
             return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.who));
         };
         if who.identity != header.ik {

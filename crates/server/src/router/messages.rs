@@ -31,6 +31,9 @@ impl Router {
         {
             return Decision::Refuse(refusal);
         }
+        if let Some(refusal) = self.closed(cid).or_else(|| self.is_to_nobody(request, cid)) {
+            return Decision::Refuse(refusal);
+        }
         let Some((conversation, log)) = self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
         else {
             return self.no_epoch(&request.peer.name, cid);
@@ -99,6 +102,14 @@ impl Router {
             return Some(Decision::refuse(code::NO_AGENT, reason));
         }
         epoch.is_stale(now_ms).then(|| Decision::Rekey(conversation.head()))
+    }
+
+    /// Why nothing is sent to somebody who was deleted.
+    fn is_to_nobody(&self, request: &FrameRequest, cid: &ConversationId) -> Option<Refusal> {
+        let other = cid.other(&request.peer.name)?;
+        let is_gone = self.is_gone(&other);
+        let reason = format!("nobody is named {other} any more");
+        is_gone.then(|| Refusal::new(code::NO_SUCH_USER, reason))
     }
 
     fn has_agent(&self, header: &MessageHeader) -> bool {

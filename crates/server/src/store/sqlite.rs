@@ -3,6 +3,7 @@
 mod copies;
 mod offers;
 mod open;
+mod operator;
 mod reads;
 mod signers;
 mod write;

@@ -72,7 +72,7 @@ impl TestHub {
             };
             let found: Vec<_> =
                 kids.iter().filter_map(find).map(|b| B64Vec(b.bytes().to_vec())).collect();
-            if !found.is_empty() && !self.faults.hides_keys {
+            if !found.is_empty() && !self.faults.hides_kids {
                 people.insert(user.clone(), PersonBundles { bundles: found });
             }
         }
@@ -120,7 +120,8 @@ impl TestHub {
                         unknown.push(user);
                         continue;
                     };
-                    if held == held_of(self.now, bundles) && !self.faults.tells_all {
+                    let hides = self.faults.hides_keys.contains(&(index, user.clone()));
+                    if hides || (held == held_of(self.now, bundles) && !self.faults.tells_all) {
                         continue;
                     }
                     more = people.len() == self.faults.people_in_page.unwrap_or(usize::MAX);
@@ -136,7 +137,7 @@ impl TestHub {
                     let person = person.or_insert_with(|| PersonBundles { bundles: vec![] });
                     person.bundles.extend(bundles);
                 }
-                let answer = HubToClient::Bundles { id, people, unknown, more };
+                let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
                 if self.faults.hold_bundles {
                     self.held_bundles.push((index, answer));
                 } else {
@@ -187,6 +188,9 @@ impl TestHub {
         self.answer(index, &answer);
         if self.faults.forgets_reminders {
             return;
+        }
+        if self.faults.learns_devices && !bundles.is_empty() {
+            self.faults.refuses_devices = None;
         }
         for B64Vec(bytes) in bundles {
             let bundle = Bundle::verify(bytes.into()).unwrap();

@@ -34,6 +34,7 @@ fn sign_in(world: &World, alice: &User, bundle: Bundle) -> Option<Decision> {
         purpose: Purpose::Task,
         sk: bundle.header().sk[0].kid,
         spki: Vec::new(),
+        invite: None,
         received: None,
         outbox: alice.peer.outbox.clone(),
         proof: Proof::Bundle { after: known.map(|device| device.digest), bundle: Arc::new(bundle) },

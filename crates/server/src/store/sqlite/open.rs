@@ -11,7 +11,9 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{OpenError, SqliteOptions, configure, copies, from_sql, offers, signers, small};
+use super::{
+    OpenError, SqliteOptions, configure, copies, from_sql, offers, operator, signers, small,
+};
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
     Snapshot, Waiting,
@@ -116,6 +118,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     drop_bundle_count(&connection).map_err(failed)?;
     copies::make(&connection).map_err(failed)?;
     offers::prepare(&connection).map_err(failed)?;
+    operator::prepare(&connection).map_err(failed)?;
     signers::prepare(&connection).map_err(failed)?;
     Ok(connection)
 }
@@ -244,6 +247,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.conversations.push(row);
     }
     snapshot.offers = offers::read(connection)?;
+    snapshot.operator = operator::read(connection)?;
     Ok(snapshot)
 }
 

@@ -260,7 +260,8 @@ impl Contents {
             .map(|((owner, _), offer)| OfferRow { owner: *owner, offer: offer.clone() })
             .collect();
         let copies = Vec::new();
-        Snapshot { position: self.position, accounts, conversations, copies, offers }
+        let position = self.position;
+        Snapshot { position, accounts, conversations, copies, offers, ..Snapshot::default() }
     }
 
     fn newest_epoch(&self, log: LogId) -> Option<EpochRow> {
