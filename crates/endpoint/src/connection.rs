@@ -82,6 +82,10 @@ pub(crate) struct Link {
     pub(crate) requests: BTreeMap<MessageId, Request>,
     /// The newest time that this device was told, Unix time in milliseconds.
     pub(crate) clock_ms: u64,
+    /// Of whom bundles were asked for because the hub says that they have new keys; and of whom it has
+    /// said so again since.
+    pub(crate) keys_asked: BTreeMap<MessageId, Vec<UserName>>,
+    pub(crate) keys_again: BTreeSet<UserName>,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
     /// People whose accounts were deleted, by the hub's word: no key is made for them.
@@ -151,8 +155,8 @@ pub(crate) struct Link {
     pub(crate) subscriptions_asked: u32,
     /// Who was seen with a membership that the hub does not show here.
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
-    /// Rooms and writers who still seal for somebody who has gone, as the host was told.
-    pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
+    /// Rooms, writers who still seal for somebody who has gone, and by which link, as the host was told.
+    pub(crate) warned: BTreeSet<(ConversationId, UserName, u32)>,
     /// The same of those who still seal for a revoked key, and of those who leave somebody out.
     pub(crate) warned_of_keys: BTreeSet<(ConversationId, UserName)>,
     pub(crate) left_out: BTreeSet<(ConversationId, UserName)>,

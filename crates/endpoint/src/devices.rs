@@ -1,6 +1,8 @@
 //! Several devices of one person: what one says, the others show; a command is for the one that it
 //! names; and a device that is new is wrapped for from the next message on.
 
+use std::collections::BTreeSet;
+
 use chat_protocol::code;
 use chat_protocol::header::{MessageHeader, Recipient};
 use chat_protocol::hub::HubStage;
@@ -35,19 +37,41 @@ impl Endpoint {
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
         let stale: Vec<ConversationId> =
             self.link.views.iter().filter(|cid| concerns(cid)).cloned().collect();
-        // An answer that is on its way may be older than the notice.
-        let again: Vec<(ConversationId, bool)> = self
-            .link
-            .refreshing
-            .iter()
-            .filter(|(cid, _)| concerns(cid))
-            .map(|(cid, refresh)| (cid.clone(), refresh.asked))
-            .collect();
+        // An answer that is on its way may be older than the notice: it is asked for again then.
+        let late = self.link.refreshing.keys().filter(|cid| concerns(cid));
+        let late: Vec<ConversationId> = late.cloned().collect();
         for cid in stale {
             self.link.views.remove(&cid);
         }
-        for (cid, asked) in again {
-            self.start_refresh(&cid, asked);
+        self.link.overtaken.extend(late);
+    }
+
+    /// Asks for the newest bundles of these people, of each once: an answer that is on its way may be
+    /// older than what they have published since, so they are asked for again when it has come.
+    fn ask_once_for_keys(&mut self, mut names: BTreeSet<UserName>) {
+        let open = self.link.keys_asked.values().flatten();
+        let late: Vec<UserName> = open.filter(|name| names.contains(*name)).cloned().collect();
+        names.retain(|name| !late.contains(name));
+        self.link.keys_again.extend(late);
+        let names: Vec<UserName> = names.into_iter().collect();
+        for page in names.chunks(PAGE_ITEMS_MAX) {
+            let id = self.request_bundles(page, None);
+            self.link.keys_asked.insert(id, page.to_vec());
+        }
+    }
+
+    /// Bundles were answered that a notice had made this device ask for.
+    pub(crate) fn keys_answered(&mut self, id: &MessageId) {
+        let Some(names) = self.link.keys_asked.remove(id) else { return };
+        let again = names.into_iter().filter(|name| self.link.keys_again.remove(name));
+        let again = again.collect();
+        self.ask_once_for_keys(again);
+    }
+
+    /// Such a question was asked again under another id.
+    pub(crate) fn keys_moved(&mut self, old: &MessageId, new: MessageId) {
+        if let Some(names) = self.link.keys_asked.remove(old) {
+            self.link.keys_asked.insert(new, names);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
-use crate::views::{Maker, Voice};
+use crate::views::Maker;
 
 pub(crate) use luck::KeyLuck;
 pub(crate) use parts::Parts;
@@ -265,6 +265,7 @@ impl Endpoint {
         let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
         self.epoch_stands(&head.e, position);
         self.note_own_epoch(&cid, head);
+        self.state.forget_silent_epochs(&cid);
         self.link.futile_epochs.remove(&cid);
         self.link.dirty.insert(cid);
         true
@@ -355,7 +356,7 @@ impl Endpoint {
             }
         }
         let place = Place { mg: header.mg, pm: header.pm };
-        if self.voice(&header.cid, &header.from, place, delivery.position) == Voice::Silenced {
+        if !self.may_be_heard(&header.cid, &header.from, place, delivery.position) {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }
@@ -396,6 +397,7 @@ impl Endpoint {
                 }
                 self.install(now_ms, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.position);
+                self.state.forget_silent_epochs(&header.cid);
                 let made = (&e, &header.from);
                 self.check_audience(now_ms, made, &header.cid, arriving.position);
                 self.check_lines(now_ms, made, &header.cid, arriving.came_ms);

@@ -37,7 +37,7 @@ pub struct Notification {
 }
 
 /// A frame with the key that opens it: shows a message again, proves who signed it, and grants it
-/// to a newcomer (amendment 11). Hosts seal it at rest like everything else.
+/// to a newcomer (A11). Hosts seal it at rest like everything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFrame {
     /// Its epoch.
@@ -250,6 +250,8 @@ pub enum Event {
         id: MessageId,
         /// Why, for the log.
         reason: String,
+        /// Its sender has signed it. If not, its header is the hub's word, and nothing of it is kept.
+        signed: bool,
     },
     /// Messages of somebody are missing.
     Gap {
@@ -510,7 +512,7 @@ impl Event {
                 | Self::Stored { .. }
                 | Self::Refused { .. }
                 | Self::Disowned { .. }
-                | Self::Unreadable { .. }
+                | Self::Unreadable { signed: true, .. }
                 | Self::Gap { .. }
                 | Self::Dropped { .. }
                 | Self::Healed { .. }

@@ -1,5 +1,5 @@
 //! Messages that come by another way than the hub's log: what a sender sends again, and history
-//! that a member grants to a newcomer (amendment 11, rule R19).
+//! that a member grants to a newcomer (A11, rule R19).
 //!
 //! A granted frame is checked as a delivery is: its sender's signature by the sender's own pinned
 //! key, its conversation, its place in the tag table. Where this device has the chain of its sender
@@ -157,7 +157,7 @@ impl Endpoint {
     pub(crate) fn on_grant(&mut self, now_ms: u64, by: &UserName, hub_ms: u64, grant: Grant) {
         let Grant { entries, burnt, none, links, bundles } = grant;
         self.has_answered(by);
-        self.on_links(by, &links, &bundles);
+        self.on_links(now_ms, by, &links, &bundles);
         for entry in entries {
             self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry }, None);
         }

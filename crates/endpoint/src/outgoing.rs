@@ -76,7 +76,7 @@ pub(crate) struct Sealed {
     /// Burnt counters that it tells of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) void: Vec<(u32, Digest)>,
-    /// Opens it; kept with the message (amendment 11).
+    /// Opens it; kept with the message (A11).
     pub(crate) key: MessageKey,
     pub(crate) frame: B64Vec,
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
+use crate::limits::BUNDLES_CACHED_MAX;
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -31,7 +32,11 @@ impl BundleCache {
             return known;
         }
         let bundle = Bundle::verify(bytes).ok()?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, bundle.clone());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= BUNDLES_CACHED_MAX {
+            known.clear();
+        }
+        known.insert(key, bundle.clone());
         Some(bundle)
     }
 }

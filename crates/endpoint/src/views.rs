@@ -81,7 +81,7 @@ pub(crate) enum Maker {
 
 /// Whether somebody may speak at a place of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Voice {
+enum Voice {
     /// A member.
     Member,
     /// Gone by now; by the hub's word this was said before.
@@ -200,14 +200,26 @@ impl Endpoint {
         }
     }
 
-    /// Whether somebody may speak at a position, in an epoch with this place.
-    pub(crate) fn voice(
+    /// Whether what somebody says at a position, in an epoch with this place, counts. Where the log has
+    /// come further, and the hub has not gone back, an honest hub has nothing more to show there: who
+    /// has gone does not say it now under a number from before.
+    pub(crate) fn may_be_heard(
         &self,
         cid: &ConversationId,
         from: &UserName,
         place: Place,
         position: u64,
-    ) -> Voice {
+    ) -> bool {
+        let cursor = self.state.cursors.get(cid.as_str()).copied().unwrap_or(0);
+        match self.voice(cid, from, place, position) {
+            Voice::Member => true,
+            Voice::Gone => position > cursor || self.link.went_back.contains(cid),
+            Voice::Silenced => false,
+        }
+    }
+
+    /// Whether somebody may speak at a position, in an epoch with this place.
+    fn voice(&self, cid: &ConversationId, from: &UserName, place: Place, position: u64) -> Voice {
         let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
             return Voice::Member;
         };
@@ -262,18 +274,30 @@ impl Endpoint {
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
         let place = epoch.place;
         if counted <= place.mg || cid.is_feed() || !self.has_place(cid, place) {
-            self.link.warned.remove(&(cid.clone(), writer.clone()));
+            self.link.warned.retain(|(room, who, _)| (room, who) != (cid, writer));
             return;
         }
         let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
         let is_listed = |name: &UserName| epoch.list.lines().iter().any(|l| l.name == *name);
         let gone = went_since(room, place.mg, counted).filter(|(name, _)| is_listed(name));
         let gone: Vec<(UserName, u32)> = gone.map(|(name, link)| (name.clone(), link)).collect();
-        let Some((name, link)) = gone.first() else { return };
-        if !self.link.warned.insert((cid.clone(), writer.clone())) {
-            return;
+        let Some(newest) = gone.iter().map(|(_, link)| *link).max() else { return };
+        for (name, link) in gone {
+            if self.link.warned.insert((cid.clone(), writer.clone(), link)) {
+                self.seals_for_removed(cid, writer, (&name, link));
+            }
         }
-        let by = self.kept_link(cid, *link).map(|link| link.by.clone());
+        self.plan_repair(now_ms, cid, writer, Lack::Links { from: place.mg, newest });
+    }
+
+    /// Somebody seals for a name that has gone by this link.
+    fn seals_for_removed(
+        &mut self,
+        cid: &ConversationId,
+        writer: &UserName,
+        (name, link): (&UserName, u32),
+    ) {
+        let by = self.kept_link(cid, link).map(|link| link.by.clone());
         let how = match by.filter(|by| by != name) {
             Some(by) => format!("whom {by} has removed"),
             None => "who has left".to_owned(),
@@ -284,7 +308,6 @@ impl Endpoint {
             cid = cid.spoken()
         );
         self.alarm(Alarm::SealsForRemoved, writer, &detail);
-        self.plan_repair(now_ms, cid, writer, Lack::Links(place.mg));
     }
 }
 

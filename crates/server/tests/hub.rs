@@ -34,6 +34,9 @@ mod offers;
 #[path = "hub/refusals.rs"]
 mod refusals;
 #[cfg(test)]
+#[path = "hub/remind.rs"]
+mod remind;
+#[cfg(test)]
 #[path = "hub/restart.rs"]
 mod restart;
 #[cfg(test)]

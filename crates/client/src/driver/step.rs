@@ -107,11 +107,7 @@ impl Driver {
         if let Some(change) = replies.renewal {
             self.renew(change);
         }
-        if let Some(reason) = self.endpoint.reconnect_reason()
-            && matches!(self.link, Link::Online { .. })
-        {
-            self.lose(&ConnectError::Lost { reason: reason.to_owned() });
-        }
+        self.lose_if_asked();
         if let Some(goodbye) = replies.away {
             self.go_away(goodbye);
         }
@@ -122,6 +118,15 @@ impl Driver {
         match replies.close {
             Some(reply) => Err(End::Asked(Some(reply))),
             None => Ok(()),
+        }
+    }
+
+    /// Ends a connection in which nothing would go on.
+    fn lose_if_asked(&mut self) {
+        if let Some(reason) = self.endpoint.reconnect_reason()
+            && matches!(self.link, Link::Online { .. })
+        {
+            self.lose(&ConnectError::Lost { reason: reason.to_owned() });
         }
     }
 

@@ -93,7 +93,7 @@ fn about_one(event: &Event) -> Option<Value> {
             fields.insert("n".to_owned(), json!(n));
             Some(object("healed", from, fields))
         }
-        Event::Unreadable { cid, from, id, reason } => {
+        Event::Unreadable { cid, from, id, reason, .. } => {
             let mut fields = place(cid);
             fields.insert("id".to_owned(), json!(id));
             fields.insert("reason".to_owned(), json!(reason));

@@ -3,21 +3,21 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use bytes::Bytes;
 use chat_protocol::{
     b64::B64Vec,
     crypto::{VerifyingKey, sha256},
     frame::{RawFrame, VerifiedBatches},
     header::{Header, MemberHeader},
     id::{Digest, KeyId},
-    keys::Bundle,
+    keys::{Bundle, BundleHeader, key_id},
     name::UserName,
     tag::label,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     hub::Shared,
+    limits::REMIND_ITEM_PAUSE,
     request::{FrameRequest, Peer, Reminder},
     store::{AccountId, BundleName, sqlite::ReadError},
 };
@@ -31,12 +31,49 @@ pub(super) struct Proved {
 }
 
 /// The bundles of a name: the newest of its devices, those that links needed, and those that the same
-/// reminder has brought.
+/// reminder has brought. Each was verified before it was kept.
+#[derive(Default)]
 struct Known {
     /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
     /// itself.
     account: Option<(AccountId, KeyId)>,
-    bundles: Vec<Bundle>,
+    bundles: Vec<BundleHeader>,
+}
+
+impl Known {
+    /// Whether this is the identity of the account.
+    fn is_of_account(&self, identity: &KeyId) -> bool {
+        self.account.is_some_and(|(_, own)| own == *identity)
+    }
+
+    /// Whether a bundle could be news here, before its signatures are checked.
+    fn lacks(&self, new: &BundleHeader) -> bool {
+        let identity = key_id(&new.ik);
+        let is_known = |old: &BundleHeader| {
+            key_id(&old.ik) == identity && old.dev == new.dev && old.seq >= new.seq
+        };
+        !self.bundles.iter().any(is_known)
+    }
+
+    /// Fetches the bundle with a signing key, if it is none of those here.
+    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
+        let Some((id, _)) = self.account else { return Ok(()) };
+        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.sk);
+        if !published.any(|key| key.kid == *sk) {
+            let found = hub.reads.bundles(vec![BundleName::Key(id, *sk)]).await?;
+            let found = found.iter().flatten();
+            self.bundles.extend(found.filter_map(|bytes| BundleHeader::peek(bytes)));
+        }
+        Ok(())
+    }
+}
+
+/// The accounts that a reminder names, and how much work it has made.
+struct Accounts<'a> {
+    hub: &'a Shared,
+    known: HashMap<UserName, Known>,
+    /// Accounts read and signatures checked.
+    work: u32,
 }
 
 pub(super) async fn prove(
@@ -46,87 +83,67 @@ pub(super) async fn prove(
     links: Vec<B64Vec>,
 ) -> Result<Proved, ReadError> {
     let mut proved = Proved::default();
-    let mut accounts: HashMap<UserName, Known> = HashMap::new();
+    let mut accounts = Accounts { hub, known: HashMap::new(), work: 0 };
     for B64Vec(bytes) in bundles {
-        let Ok(bundle) = Bundle::verify(bytes.into()) else { continue };
-        let name = bundle.header().u.clone();
-        let known = account(hub, &mut accounts, &name).await?;
-        let (dev, seq) = (bundle.header().dev, bundle.header().seq);
-        let is_other = |old: &Bundle| old.identity() != bundle.identity();
-        let is_newer = |old: &Bundle| old.header().dev != dev || old.header().seq < seq;
-        if !known.bundles.iter().all(|old| is_other(old) || is_newer(old)) {
+        let Some(header) = BundleHeader::peek(&bytes) else { continue };
+        let known = accounts.of(&header.u).await?;
+        if !known.lacks(&header) {
             continue;
         }
-        known.bundles.push(bundle.clone());
-        // What the hub cannot keep yet still verifies links.
-        if known.is_of_account(&bundle.identity()) {
-            proved.bundles += 1;
-            proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+        if let Ok(bundle) = Bundle::verify(bytes.into()) {
+            known.bundles.push(header);
+            // What the hub cannot keep yet still verifies links.
+            if known.is_of_account(&bundle.identity()) {
+                proved.bundles += 1;
+                proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+            }
         }
+        accounts.work += 1;
     }
     for B64Vec(bytes) in links {
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
-        let known = account(hub, &mut accounts, &link.from).await?;
+        let known = accounts.of(&link.from).await?;
         known.find(hub, &link.sk).await?;
         if let Some(signer) = signer(&link, &frame, known) {
             proved.links += 1;
             let request = Box::new(request(peer, link, &frame));
             proved.reminders.push(Reminder::Link(request, signer));
         }
+        accounts.work += 1;
     }
+    // Only who sends reminders waits, and loses nothing.
+    sleep(REMIND_ITEM_PAUSE * accounts.work).await;
     Ok(proved)
 }
 
-impl Known {
-    /// Whether this is the identity of the account.
-    fn is_of_account(&self, identity: &KeyId) -> bool {
-        self.account.is_some_and(|(_, own)| own == *identity)
-    }
-
-    /// Fetches the bundle with a signing key, if it is none of those here.
-    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
-        let Some((id, _)) = self.account else { return Ok(()) };
-        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.header().sk);
-        if !published.any(|key| key.kid == *sk) {
-            let found = hub.reads.bundles(vec![BundleName::Key(id, *sk)]).await?;
-            let found = found.into_iter().flatten().map(Bytes::from);
-            self.bundles.extend(found.filter_map(|bytes| Bundle::verify(bytes).ok()));
+impl Accounts<'_> {
+    /// What is known of a name, with the newest bundles of its account.
+    async fn of(&mut self, name: &UserName) -> Result<&mut Known, ReadError> {
+        if !self.known.contains_key(name) {
+            self.work += 1;
+            let row = self.hub.reads.account(name).await?.filter(|row| row.name == *name);
+            let known = row.map(|row| {
+                let stored = row.devices.iter();
+                let bundles = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
+                Known { account: Some((row.id, row.identity)), bundles: bundles.collect() }
+            });
+            self.known.insert(name.clone(), known.unwrap_or_default());
         }
-        Ok(())
+        Ok(self.known.entry(name.clone()).or_default())
     }
-}
-
-/// What is known of a name.
-async fn account<'a>(
-    hub: &Shared,
-    accounts: &'a mut HashMap<UserName, Known>,
-    name: &UserName,
-) -> Result<&'a mut Known, ReadError> {
-    if !accounts.contains_key(name) {
-        let row = hub.reads.account(name).await?.filter(|row| row.name == *name);
-        let mut known = Known { account: None, bundles: Vec::new() };
-        if let Some(row) = row {
-            let stored = row.devices.into_iter().map(|device| device.bundle);
-            known.bundles = stored.filter_map(|bytes| Bundle::verify(bytes).ok()).collect();
-            known.account = Some((row.id, row.identity));
-        }
-        accounts.insert(name.clone(), known);
-    }
-    Ok(accounts.entry(name.clone()).or_insert_with(|| Known { account: None, bundles: Vec::new() }))
 }
 
 /// The identity behind the key that has signed a link: of the account that has the name, or of whoever
 /// the link itself is about.
 fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId> {
-    let counts = |bundle: &&Bundle| {
-        let identity = bundle.identity();
-        known.is_of_account(&identity) || (link.who == link.from && link.ik == identity)
-    };
-    let published = known.bundles.iter().filter(counts);
-    let mut published =
-        published.flat_map(|bundle| bundle.header().sk.iter().map(|key| (bundle.identity(), key)));
-    let (identity, key) = published.find(|(_, key)| key.kid == link.sk)?;
+    let published = known.bundles.iter().map(|bundle| (key_id(&bundle.ik), bundle));
+    let mut counting = published.filter(|(identity, _)| {
+        known.is_of_account(identity) || (link.who == link.from && link.ik == *identity)
+    });
+    let (identity, key) = counting.find_map(|(identity, bundle)| {
+        Some((identity, bundle.sk.iter().find(|key| key.kid == link.sk)?))
+    })?;
     let spki = &key.spki;
     let key = VerifyingKey::from_spki(spki).ok()?;
     let digest = Digest(sha256(spki));

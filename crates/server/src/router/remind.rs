@@ -42,7 +42,9 @@ impl Router {
     }
 
     /// A link that its signer has signed, whoever brings it. Where that is somebody whose account the hub
-    /// has lost, or the link is about them, the chain goes on all the same.
+    /// has lost, or the link is about them, the chain goes on all the same. `None`: it is known, or its
+    /// key was revoked since and it concerns others: whoever stole that key may have made it, and no
+    /// device would take it (rule R14).
     pub fn decide_reminded_link(
         &self,
         now_ms: u64,
@@ -51,13 +53,20 @@ impl Router {
         pending: &mut Pending,
     ) -> Option<Decision> {
         let Header::Member(link) = &request.header else { return None };
+        let account = self.account_of(&link.from).filter(|account| account.identity == signer);
+        if account.is_some_and(|account| pending.names.contains(&account.folded())) {
+            return Some(Decision::Defer);
+        }
+        let is_revoked = account.is_some_and(|account| account.is_revoked(&link.sk));
+        if is_revoked && !concerns_signer_only(link) {
+            return None;
+        }
         let conversation = self.conversations.get(&link.cid);
         if let Some(known) = conversation.and_then(|c| c.link(link.mg)) {
             // A removal that does not go on from the chain spares others to wait for the remover.
             let is_fork = known != request.digest;
             return if is_fork { self.excuse_removed(link, signer, pending) } else { None };
         }
-        let account = self.account_of(&link.from).filter(|account| account.identity == signer);
         let decision = match account {
             Some(account) if self.is_present(&link.who, &link.ik) => {
                 self.decide_member(now_ms, account, request, link, pending)
@@ -178,5 +187,14 @@ impl Router {
             conversation.gone.remove(&link.who);
         }
         is_present
+    }
+}
+
+/// Whether a link changes nothing for others: nothing is wrapped for a revoked key, so who creates,
+/// joins or leaves gives no key to anybody.
+fn concerns_signer_only(link: &MemberHeader) -> bool {
+    match link.op {
+        MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
+        MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => false,
     }
 }

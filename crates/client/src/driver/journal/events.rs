@@ -113,7 +113,7 @@ impl Journal {
                 conversation: Some(conversation(cid).into()),
                 ..self.line("message.disowned")
             },
-            Event::Unreadable { cid, from, id, reason } => Operation {
+            Event::Unreadable { cid, from, id, reason, .. } => Operation {
                 level: Level::Warn,
                 peer: Some(from.as_str().into()),
                 id: Some(id.to_string().into()),
