@@ -180,7 +180,7 @@ fn a_message_that_is_read_takes_the_place_of_its_damaged_copy() {
     let entries = history.page(&dm(), None, 10).unwrap();
     assert_eq!(texts(&entries), ["the true words"]);
     assert_eq!(entries.len(), 1);
-    assert!(matches!(entries[0].state, State::Received { position: 5 }));
+    assert!(matches!(entries[0].state, State::Received { position: 5, .. }));
     assert_eq!(history.frame(&entries[0]).unwrap(), Some(frame(5)));
 }
 
