@@ -167,6 +167,11 @@ impl Endpoint {
             }
         }
         for name in &names {
+            // A later question may be the one that brings what is new. The many of a view are not
+            // remembered.
+            if view.is_none() && !self.are_keys_asked_for(name) {
+                self.link.newest.insert(name.clone());
+            }
             if !people.contains_key(name) {
                 // The hub has what is held, and it is of the pinned identity.
                 self.link.replaced.remove(name);

@@ -92,8 +92,8 @@ pub(crate) struct Link {
     pub(crate) gone: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
-    /// Owners of offers whose newest bundles were asked for, and came.
-    pub(crate) owners: BTreeSet<UserName>,
+    /// People whose newest bundles were asked for, and came; nobody has said since that they have others.
+    pub(crate) newest: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Epochs of ours without an answer, by `eid`.

@@ -21,10 +21,14 @@ impl Endpoint {
     pub(crate) fn on_keys(&mut self, users: &[UserName]) {
         for name in users {
             self.link.targets.remove(name);
-            self.link.owners.remove(name);
+            self.link.newest.remove(name);
         }
         // A new device of these is news, and a revoked one is refused at once.
-        let close = |name: &&UserName| **name == self.device.user || self.has_talked_with(name);
+        let close = |name: &&UserName| {
+            **name == self.device.user
+                || self.has_talked_with(name)
+                || self.are_keys_asked_for(name)
+        };
         let close: BTreeSet<UserName> = users.iter().filter(close).cloned().collect();
         self.ask_once_for_keys(close);
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
@@ -49,6 +53,7 @@ impl Endpoint {
         let names: Vec<UserName> = names.into_iter().collect();
         for page in names.chunks(PAGE_ITEMS_MAX) {
             let id = self.request_bundles(page, None);
+            self.senders_ask_again(page, id);
             self.link.keys_asked.insert(id, page.to_vec());
         }
     }
@@ -57,7 +62,11 @@ impl Endpoint {
     pub(crate) fn keys_answered(&mut self, id: &MessageId) {
         let Some(names) = self.link.keys_asked.remove(id) else { return };
         let again = names.into_iter().filter(|name| self.link.keys_again.remove(name));
-        let again = again.collect();
+        let again: BTreeSet<UserName> = again.collect();
+        for name in &again {
+            self.link.targets.remove(name);
+            self.link.newest.remove(name);
+        }
         self.ask_once_for_keys(again);
     }
 
@@ -82,6 +91,26 @@ impl Endpoint {
                 self.tell(Event::Complaint { stage, code, reason, by_hub: true });
             }
         }
+    }
+
+    /// Whether somebody's bundles are on their way.
+    pub(crate) fn are_keys_asked_for(&self, name: &UserName) -> bool {
+        self.link.requests.values().any(
+            |request| matches!(request, Request::Bundles { names, .. } if names.contains(name)),
+        )
+    }
+
+    /// Whether a command waits for its sender's newest bundles: a device that was revoked while this
+    /// machine was away must not be obeyed. Without an answer of the hub it never starts.
+    pub(crate) fn needs_newest(&self, header: &MessageHeader) -> bool {
+        let accepts = self.device.bundle.header().rb.is_some();
+        header.t == Tag::Cmd && accepts && !self.link.newest.contains(&header.from)
+    }
+
+    /// Whether this person has, or had, another device.
+    pub(crate) fn has_had_sibling(&self) -> bool {
+        let own = self.device.dev;
+        self.people.devices(&self.device.user).any(|bundle| bundle.header().dev != own)
     }
 
     /// Whether a message is by this person, on whatever device.

@@ -213,7 +213,7 @@ impl Endpoint {
             Ok(new) => self.upload_epoch(now_ms, cid, list, new),
             Err(reason) => {
                 let me = self.device.user.clone();
-                self.alarm(Alarm::BadChain, &me, &format!("no key for {cid}: {reason}"));
+                self.alarm(Alarm::BadChain, &me, &format!("no key for {}: {reason}", cid.spoken()));
             }
         }
     }
@@ -339,7 +339,7 @@ impl Endpoint {
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
-            let detail = format!("a key for {} was made by somebody else", header.cid);
+            let detail = format!("a key for {} was made by somebody else", header.cid.spoken());
             self.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
@@ -391,7 +391,7 @@ impl Endpoint {
                     self.link.views.remove(&header.cid);
                 }
                 for stranger in self.strangers_in(header, &list) {
-                    let (by, cid) = (&header.from, &header.cid);
+                    let (by, cid) = (&header.from, header.cid.spoken());
                     let detail = format!("{by} seals for {stranger}, who is no member of {cid}");
                     self.alarm(Alarm::NotAMember, &stranger, &detail);
                 }

@@ -299,6 +299,10 @@ pub enum Event {
     NewDevice {
         /// Who.
         user: UserName,
+        /// Its number in the list of that person's devices.
+        number: usize,
+        /// The words of its key.
+        words: String,
     },
     /// Who came and went.
     Presence {
@@ -474,6 +478,17 @@ impl Event {
                 note: FileNote::Give { re, .. } | FileNote::Refuse { re, .. }, ..
             } => Some(*re),
             _ => None,
+        }
+    }
+
+    /// Whether a command of ours has said this.
+    pub(crate) fn is_said_by_command(&self, of: &MessageId) -> bool {
+        match self {
+            Self::Started { re, .. }
+            | Self::Output { re, .. }
+            | Self::OutputLost { re, .. }
+            | Self::Ended { re, .. } => re == of,
+            _ => false,
         }
     }
 

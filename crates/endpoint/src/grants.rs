@@ -55,10 +55,10 @@ pub enum GrantError {
     #[error("you have these messages yourself; name somebody else")]
     ToOneself,
     /// A conversation of two has no newcomers.
-    #[error("{0} is between two people; only what was said in a room can be granted")]
+    #[error("{} is not in a room; only what was said in a room can be granted", .0.spoken())]
     NotARoom(ConversationId),
     /// One of the two is not in the room.
-    #[error("{user} is not in {cid}; only members grant, and only to members")]
+    #[error("{user} is not in {}; only members grant, and only to members", .cid.spoken())]
     NotAMember {
         /// Who is not.
         user: UserName,
@@ -196,8 +196,8 @@ impl Endpoint {
             }
             Verdict::Known => {}
             Verdict::Refuse(why) => {
-                let detail =
-                    format!("a message of {} was granted that is not shown: {why}", entry.cid);
+                let place = entry.cid.spoken();
+                let detail = format!("a message of {place} was granted that is not shown: {why}");
                 let by = by.clone();
                 self.alarm(Alarm::BadGrant, &by, &detail);
             }

@@ -99,6 +99,10 @@ pub const EPOCH_WAIT_MS: u64 = 2_000;
 /// decided on each of them.
 pub const REFUSED_IDENTITIES_MAX: usize = 8;
 
+/// Identities that a person was known by before another one was trusted, oldest forgotten first: a person
+/// has decided on each of them, and what they have signed in rooms is verified with them.
+pub const FORMER_IDENTITIES_MAX: usize = 4;
+
 /// Bundles of a command's target are asked for again after this long: its restart nonce may have
 /// changed.
 pub const TARGET_FRESH_MS: u64 = 10_000;

@@ -409,7 +409,8 @@ impl Endpoint {
                 Err(_) if more && at > 0 => return (news, Some(at)),
                 Err(reason) => {
                     let user = header(link).map_or_else(UserName::server, |link| link.from);
-                    self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
+                    let detail = format!("membership of {}: {reason}", cid.spoken());
+                    self.alarm(Alarm::BadChain, &user, &detail);
                     self.end_pages(cid);
                     break;
                 }
@@ -474,7 +475,9 @@ impl Endpoint {
         let signer = self.link_signer(room, &link, frame, later)?;
         let known =
             self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
-        if known.is_some_and(|identity| identity != link.ik) {
+        let is_other = known.is_some_and(|identity| identity != link.ik);
+        // Whom this user knows by another key by now has to be admitted anew.
+        if is_other && !self.was_identity(&link.who, &link.ik) {
             return Err("a link names another identity than the known one".to_owned());
         }
         Ok((link, signer))

@@ -192,7 +192,8 @@ impl Endpoint {
         if self.link.other_views.insert((cid.clone(), who.clone())) {
             let detail = format!(
                 "{who} sees another membership of {cid} than the server shows here; compare /members \
-                 with {who}"
+                 with {who}",
+                cid = cid.spoken()
             );
             self.alarm(Alarm::OtherView, who, &detail);
             self.ask_for_links(now_ms, cid, who);
@@ -229,6 +230,9 @@ impl Endpoint {
                 return Voice::Silenced;
             }
         }
+        if !self.is_member_by_key(cid, from) {
+            return Voice::Silenced;
+        }
         if room.contains(from) { Voice::Member } else { Voice::Gone }
     }
 
@@ -252,7 +256,8 @@ impl Endpoint {
     /// Somebody who had gone by an epoch before speaks as if they were a member.
     pub(crate) fn silenced(&mut self, cid: &ConversationId, from: &UserName) {
         let detail = format!(
-            "{from} was no member of {cid} any more when this was said; the server let it through"
+            "{from} was no member of {cid} any more when this was said; the server let it through",
+            cid = cid.spoken()
         );
         self.alarm(Alarm::NotAMember, from, &detail);
     }
@@ -299,7 +304,8 @@ impl Endpoint {
         };
         let detail = format!(
             "{writer} still seals for {name}, {how}: the server does not show it to {writer}, so {name} \
-             can read what {writer} says in {cid}"
+             can read what {writer} says in {cid}",
+            cid = cid.spoken()
         );
         self.alarm(Alarm::SealsForRemoved, writer, &detail);
     }

@@ -73,6 +73,8 @@ codes! {
     NO_SUCH_FILE = "E_NO_SUCH_FILE";
     /// The message could not be sealed or opened.
     UNREADABLE = "E_UNREADABLE";
+    /// What came is not what it should be, and is not used.
+    INTEGRITY = "E_INTEGRITY";
 }
 
 /// The code of a receipt for a message that could not be read, whatever the cause (rule R8).

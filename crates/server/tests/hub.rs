@@ -25,6 +25,9 @@ mod epochs;
 #[path = "hub/files.rs"]
 mod files;
 #[cfg(test)]
+#[path = "hub/forgotten.rs"]
+mod forgotten;
+#[cfg(test)]
 #[path = "hub/offers.rs"]
 mod offers;
 #[cfg(test)]

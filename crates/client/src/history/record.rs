@@ -44,8 +44,9 @@ pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError>
 }
 
 fn received(store: &SqliteStore, record: &Record, event: &Event) -> Result<(), HomeError> {
-    let Event::Message { position, frame, .. } = event else { return Ok(()) };
-    let (state, frame) = (State::Received { position: *position }, frame.as_deref());
+    let Event::Message { position, frame, peer, .. } = event else { return Ok(()) };
+    let state = State::Received { position: *position, peer: *peer };
+    let frame = frame.as_deref();
     if is_unreadable(store, record)? {
         return replace(store, record, &state, frame);
     }

@@ -94,7 +94,7 @@ impl Endpoint {
             }
             return self.unverified(now_ms, delivery, header, "its sender's key is not to be had");
         };
-        if !asked && self.needs_siblings(header) {
+        if !asked && (self.needs_siblings(header) || self.needs_newest(header)) {
             return Received::NeedsSender;
         }
         let digest = delivery.frame.digest(label::MSG);

@@ -30,38 +30,20 @@ pub(super) struct Proved {
     pub(super) reminders: Vec<Reminder>,
 }
 
-/// What an account has published: the newest of its devices, what links needed, and what the same
-/// reminder has brought. It was verified before it was kept.
+/// The bundles of a name: the newest of its devices, those that links needed, and those that the same
+/// reminder has brought. They were verified before they were kept.
 struct Known {
-    id: AccountId,
-    identity: KeyId,
+    /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
+    /// itself.
+    account: Option<(AccountId, KeyId)>,
     bundles: Vec<BundleHeader>,
 }
 
-impl Known {
-    /// Whether a bundle could be news here, before its signatures are checked.
-    fn lacks(&self, new: &BundleHeader) -> bool {
-        key_id(&new.ik) == self.identity
-            && !self.bundles.iter().any(|old| old.dev == new.dev && old.seq >= new.seq)
-    }
-
-    /// Fetches the bundle with a signing key, if it is none of those here.
-    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
-        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.sk);
-        if !published.any(|key| key.kid == *sk) {
-            let found = hub.reads.bundles(vec![BundleName::Key(self.id, *sk)]).await?;
-            let found = found.iter().flatten();
-            self.bundles.extend(found.filter_map(|bytes| BundleHeader::peek(bytes)));
-        }
-        Ok(())
-    }
-}
-
-/// The accounts that a reminder names, and how much work it has made.
-struct Accounts<'a> {
+/// What is known of names, and how much work that has made.
+struct Names<'a> {
     hub: &'a Shared,
-    known: HashMap<UserName, Option<Known>>,
-    /// Accounts read and signatures checked.
+    known: HashMap<UserName, Known>,
+    /// Names read and signatures checked.
     work: u32,
 }
 
@@ -72,61 +54,99 @@ pub(super) async fn prove(
     links: Vec<B64Vec>,
 ) -> Result<Proved, ReadError> {
     let mut proved = Proved::default();
-    let mut accounts = Accounts { hub, known: HashMap::new(), work: 0 };
+    let mut names = Names { hub, known: HashMap::new(), work: 0 };
     for B64Vec(bytes) in bundles {
         let Some(header) = BundleHeader::peek(&bytes) else { continue };
-        let Some(known) = accounts.of(&header.u).await?.filter(|known| known.lacks(&header)) else {
+        let known = names.of(&header.u).await?;
+        let (dev, seq) = (header.dev, header.seq);
+        let is_other = |old: &BundleHeader| old.ik != header.ik;
+        let is_newer = |old: &BundleHeader| old.dev != dev || old.seq < seq;
+        // What is no news is not verified.
+        if !known.bundles.iter().all(|old| is_other(old) || is_newer(old)) {
+            continue;
+        }
+        let Ok(bundle) = Bundle::verify(bytes.into()) else {
+            names.work += 1;
             continue;
         };
-        let bundle = Bundle::verify(bytes.into());
-        if let Ok(bundle) = bundle {
-            known.bundles.push(header);
+        known.bundles.push(header);
+        // What the hub cannot keep yet still verifies links.
+        if known.is_of_account(&bundle.identity()) {
             proved.bundles += 1;
             proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
         }
-        accounts.work += 1;
+        names.work += 1;
     }
     for B64Vec(bytes) in links {
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
-        let Some(known) = accounts.of(&link.from).await? else { continue };
+        let known = names.of(&link.from).await?;
         known.find(hub, &link.sk).await?;
-        if verify(&link, &frame, known) {
+        if let Some(signer) = signer(&link, &frame, known) {
             proved.links += 1;
-            proved.reminders.push(Reminder::Link(Box::new(request(peer, link, &frame))));
+            let request = Box::new(request(peer, link, &frame));
+            proved.reminders.push(Reminder::Link(request, signer));
         }
-        accounts.work += 1;
+        names.work += 1;
     }
     // Only who sends reminders waits, and loses nothing.
-    sleep(REMIND_ITEM_PAUSE * accounts.work).await;
+    sleep(REMIND_ITEM_PAUSE * names.work).await;
     Ok(proved)
 }
 
-impl Accounts<'_> {
-    /// The account of a name with its newest bundles; nothing where nobody has the name.
-    async fn of(&mut self, name: &UserName) -> Result<Option<&mut Known>, ReadError> {
-        if !self.known.contains_key(name) {
-            self.work += 1;
-            let row = self.hub.reads.account(name).await?.filter(|row| row.name == *name);
-            let known = row.map(|row| {
-                let stored = row.devices.iter();
-                let bundles = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
-                Known { id: row.id, identity: row.identity, bundles: bundles.collect() }
-            });
-            self.known.insert(name.clone(), known);
+impl Known {
+    /// Whether this is the identity of the account.
+    fn is_of_account(&self, identity: &KeyId) -> bool {
+        self.account.is_some_and(|(_, own)| own == *identity)
+    }
+
+    /// Fetches the bundle with a signing key, if it is none of those here.
+    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
+        let Some((id, _)) = self.account else { return Ok(()) };
+        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.sk);
+        if !published.any(|key| key.kid == *sk) {
+            let found = hub.reads.bundles(vec![BundleName::Key(id, *sk)]).await?;
+            let found = found.iter().flatten();
+            self.bundles.extend(found.filter_map(|bytes| BundleHeader::peek(bytes)));
         }
-        Ok(self.known.get_mut(name).and_then(Option::as_mut))
+        Ok(())
     }
 }
 
-/// Whether a link is signed by a key that its signer has published.
-fn verify(link: &MemberHeader, frame: &RawFrame, known: &Known) -> bool {
-    let published = known.bundles.iter().flat_map(|bundle| &bundle.sk);
-    let key = published.into_iter().find(|key| key.kid == link.sk);
-    let Some(spki) = key.map(|key| &key.spki) else { return false };
-    let Ok(key) = VerifyingKey::from_spki(spki) else { return false };
+impl Names<'_> {
+    /// What is known of a name.
+    async fn of(&mut self, name: &UserName) -> Result<&mut Known, ReadError> {
+        let mut known = Known { account: None, bundles: Vec::new() };
+        if !self.known.contains_key(name) {
+            self.work += 1;
+            let row = self.hub.reads.account(name).await?.filter(|row| row.name == *name);
+            if let Some(row) = row {
+                let stored = row.devices.iter();
+                let stored = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
+                known.bundles = stored.collect();
+                known.account = Some((row.id, row.identity));
+            }
+        }
+        Ok(self.known.entry(name.clone()).or_insert(known))
+    }
+}
+
+/// The identity behind the key that has signed a link: of the account that has the name, or of whoever
+/// the link itself is about.
+fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId> {
+    let counts = |bundle: &&BundleHeader| {
+        let identity = key_id(&bundle.ik);
+        known.is_of_account(&identity) || (link.who == link.from && link.ik == identity)
+    };
+    let published = known.bundles.iter().filter(counts);
+    let mut published =
+        published.flat_map(|bundle| bundle.sk.iter().map(|key| (key_id(&bundle.ik), key)));
+    let (identity, key) = published.find(|(_, key)| key.kid == link.sk)?;
+    let spki = &key.spki;
+    let key = VerifyingKey::from_spki(spki).ok()?;
     let digest = Digest(sha256(spki));
-    frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default()).is_ok()
+    let verified = frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default());
+    verified.is_ok().then_some(identity)
 }
 
 fn request(peer: &Arc<Peer>, link: MemberHeader, frame: &RawFrame) -> FrameRequest {

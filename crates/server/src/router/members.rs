@@ -129,6 +129,10 @@ impl Router {
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
         self.note_members(cid);
+        if !self.note_presence(&new.header) {
+            let changed = Some(cid.clone()).filter(|cid| !cid.is_feed());
+            return Effects { changed, ..Effects::default() };
+        }
         if cid.is_feed() {
             return self.apply_feed_link(now_ms, new);
         }

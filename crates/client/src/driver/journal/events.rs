@@ -62,7 +62,7 @@ impl Journal {
                 ..self.line("server.complaint")
             },
             Event::Announcement { .. } => self.line("server.announcement"),
-            Event::NewDevice { user } => Operation {
+            Event::NewDevice { user, .. } => Operation {
                 level: Level::Warn,
                 peer: Some(user.as_str().into()),
                 ..self.line("device.new")
