@@ -46,11 +46,10 @@ pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError>
 fn received(store: &SqliteStore, record: &Record, event: &Event) -> Result<(), HomeError> {
     let Event::Message { position, frame, peer, .. } = event else { return Ok(()) };
     let state = State::Received { position: *position, peer: *peer };
-    let frame = frame.as_deref();
     if is_unreadable(store, record)? {
-        return replace(store, record, &state, frame);
+        return replace(store, record, &state, frame.as_deref());
     }
-    insert(store, record, &state, frame)
+    insert(store, record, &state, frame.as_deref())
 }
 
 /// Whether a message has a row that says it could not be read: a damaged copy came first.

@@ -31,7 +31,8 @@ pub(super) struct Proved {
 }
 
 /// The bundles of a name: the newest of its devices, those that links needed, and those that the same
-/// reminder has brought. They were verified before they were kept.
+/// reminder has brought. Each was verified before it was kept.
+#[derive(Default)]
 struct Known {
     /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
     /// itself.
@@ -39,65 +40,19 @@ struct Known {
     bundles: Vec<BundleHeader>,
 }
 
-/// What is known of names, and how much work that has made.
-struct Names<'a> {
-    hub: &'a Shared,
-    known: HashMap<UserName, Known>,
-    /// Names read and signatures checked.
-    work: u32,
-}
-
-pub(super) async fn prove(
-    hub: &Shared,
-    peer: &Arc<Peer>,
-    bundles: Vec<B64Vec>,
-    links: Vec<B64Vec>,
-) -> Result<Proved, ReadError> {
-    let mut proved = Proved::default();
-    let mut names = Names { hub, known: HashMap::new(), work: 0 };
-    for B64Vec(bytes) in bundles {
-        let Some(header) = BundleHeader::peek(&bytes) else { continue };
-        let known = names.of(&header.u).await?;
-        let (dev, seq) = (header.dev, header.seq);
-        let is_other = |old: &BundleHeader| old.ik != header.ik;
-        let is_newer = |old: &BundleHeader| old.dev != dev || old.seq < seq;
-        // What is no news is not verified.
-        if !known.bundles.iter().all(|old| is_other(old) || is_newer(old)) {
-            continue;
-        }
-        let Ok(bundle) = Bundle::verify(bytes.into()) else {
-            names.work += 1;
-            continue;
-        };
-        known.bundles.push(header);
-        // What the hub cannot keep yet still verifies links.
-        if known.is_of_account(&bundle.identity()) {
-            proved.bundles += 1;
-            proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
-        }
-        names.work += 1;
-    }
-    for B64Vec(bytes) in links {
-        let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
-        let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
-        let known = names.of(&link.from).await?;
-        known.find(hub, &link.sk).await?;
-        if let Some(signer) = signer(&link, &frame, known) {
-            proved.links += 1;
-            let request = Box::new(request(peer, link, &frame));
-            proved.reminders.push(Reminder::Link(request, signer));
-        }
-        names.work += 1;
-    }
-    // Only who sends reminders waits, and loses nothing.
-    sleep(REMIND_ITEM_PAUSE * names.work).await;
-    Ok(proved)
-}
-
 impl Known {
     /// Whether this is the identity of the account.
     fn is_of_account(&self, identity: &KeyId) -> bool {
         self.account.is_some_and(|(_, own)| own == *identity)
+    }
+
+    /// Whether a bundle could be news here, before its signatures are checked.
+    fn lacks(&self, new: &BundleHeader) -> bool {
+        let identity = key_id(&new.ik);
+        let is_known = |old: &BundleHeader| {
+            key_id(&old.ik) == identity && old.dev == new.dev && old.seq >= new.seq
+        };
+        !self.bundles.iter().any(is_known)
     }
 
     /// Fetches the bundle with a signing key, if it is none of those here.
@@ -113,35 +68,82 @@ impl Known {
     }
 }
 
-impl Names<'_> {
-    /// What is known of a name.
+/// The accounts that a reminder names, and how much work it has made.
+struct Accounts<'a> {
+    hub: &'a Shared,
+    known: HashMap<UserName, Known>,
+    /// Accounts read and signatures checked.
+    work: u32,
+}
+
+pub(super) async fn prove(
+    hub: &Shared,
+    peer: &Arc<Peer>,
+    bundles: Vec<B64Vec>,
+    links: Vec<B64Vec>,
+) -> Result<Proved, ReadError> {
+    let mut proved = Proved::default();
+    let mut accounts = Accounts { hub, known: HashMap::new(), work: 0 };
+    for B64Vec(bytes) in bundles {
+        let Some(header) = BundleHeader::peek(&bytes) else { continue };
+        let known = accounts.of(&header.u).await?;
+        if !known.lacks(&header) {
+            continue;
+        }
+        if let Ok(bundle) = Bundle::verify(bytes.into()) {
+            known.bundles.push(header);
+            // What the hub cannot keep yet still verifies links.
+            if known.is_of_account(&bundle.identity()) {
+                proved.bundles += 1;
+                proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+            }
+        }
+        names.work += 1;
+    }
+    for B64Vec(bytes) in links {
+        let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
+        let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
+        let known = accounts.of(&link.from).await?;
+        known.find(hub, &link.sk).await?;
+        if let Some(signer) = signer(&link, &frame, known) {
+            proved.links += 1;
+            let request = Box::new(request(peer, link, &frame));
+            proved.reminders.push(Reminder::Link(request, signer));
+        }
+        names.work += 1;
+    }
+    // Only who sends reminders waits, and loses nothing.
+    sleep(REMIND_ITEM_PAUSE * names.work).await;
+    Ok(proved)
+}
+
+impl Accounts<'_> {
+    /// What is known of a name, with the newest bundles of its account.
     async fn of(&mut self, name: &UserName) -> Result<&mut Known, ReadError> {
-        let mut known = Known { account: None, bundles: Vec::new() };
         if !self.known.contains_key(name) {
             self.work += 1;
             let row = self.hub.reads.account(name).await?.filter(|row| row.name == *name);
-            if let Some(row) = row {
+            let known = row.map(|row| {
                 let stored = row.devices.iter();
-                let stored = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
-                known.bundles = stored.collect();
-                known.account = Some((row.id, row.identity));
-            }
+                let bundles = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
+                Known { account: Some((row.id, row.identity)), bundles: bundles.collect() }
+            });
+            self.known.insert(name.clone(), known.unwrap_or_default());
         }
-        Ok(self.known.entry(name.clone()).or_insert(known))
+        Ok(self.known.entry(name.clone()).or_default())
     }
 }
 
 /// The identity behind the key that has signed a link: of the account that has the name, or of whoever
 /// the link itself is about.
 fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId> {
-    let counts = |bundle: &&BundleHeader| {
-        let identity = key_id(&bundle.ik);
-        known.is_of_account(&identity) || (link.who == link.from && link.ik == identity)
-    };
-    let published = known.bundles.iter().filter(counts);
-    let mut published =
-        published.flat_map(|bundle| bundle.sk.iter().map(|key| (key_id(&bundle.ik), key)));
-    let (identity, key) = published.find(|(_, key)| key.kid == link.sk)?;
+    let published = known.bundles.iter().map(|bundle| (key_id(&bundle.ik), bundle));
+    let mut counting = published.filter(|(identity, _)| {
+        known.is_of_account(identity) || (link.who == link.from && link.ik == *identity)
+    });
+    let (identity, key) = counting.find_map(|(identity, bundle)| {
+        Some((identity, bundle.sk.iter().find(|key| key.kid == link.sk)?))
+    })?;
     let spki = &key.spki;
     let key = VerifyingKey::from_spki(spki).ok()?;
     let digest = Digest(sha256(spki));

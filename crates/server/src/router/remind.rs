@@ -42,8 +42,9 @@ impl Router {
     }
 
     /// A link that its signer has signed, whoever brings it. Where that is somebody whose account the hub
-    /// has lost, or the link is about them, the chain goes on all the same. A link for others by a key that was revoked since is not taken: whoever has stolen that key may have
-    /// made it, and no device would take it (rule R14).
+    /// has lost, or the link is about them, the chain goes on all the same. `None`: it is known, or its
+    /// key was revoked since and it concerns others: whoever stole that key may have made it, and no
+    /// device would take it (rule R14).
     pub fn decide_reminded_link(
         &self,
         now_ms: u64,
@@ -52,12 +53,11 @@ impl Router {
         pending: &mut Pending,
     ) -> Option<Decision> {
         let Header::Member(link) = &request.header else { return None };
-        if pending.names.contains(&link.from.folded()) {
-            // A bundle that revokes may be on its way to the disk.
+        let account = self.account_of(&link.from).filter(|account| account.identity == signer);
+        if account.is_some_and(|account| pending.names.contains(&account.folded())) {
             return Some(Decision::Defer);
         }
-        let of_name = self.account_of(&link.from);
-        let is_revoked = of_name.is_some_and(|account| account.is_revoked(&link.sk));
+        let is_revoked = account.is_some_and(|account| account.is_revoked(&link.sk));
         if is_revoked && !concerns_signer_only(link) {
             return None;
         }
@@ -67,7 +67,6 @@ impl Router {
             let is_fork = known != request.digest;
             return if is_fork { self.excuse_removed(link, signer, pending) } else { None };
         }
-        let account = self.account_of(&link.from).filter(|account| account.identity == signer);
         let decision = match account {
             Some(account) if self.is_present(&link.who, &link.ik) => {
                 self.decide_member(now_ms, account, request, link, pending)

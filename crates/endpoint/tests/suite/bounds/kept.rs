@@ -43,7 +43,7 @@ fn notices_of_new_keys_make_one_question_at_a_time() {
     assert_eq!(asked.len(), 1);
     let (people, unknown, more) = (std::collections::BTreeMap::new(), Vec::new(), false);
     let id = *asked.first().expect("one");
-    let answer = HubToClient::Bundles { id, people, unknown, more };
+    let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
     hub.peers[1].endpoint.handle_text(now, &hub::write(&answer));
     let again = questions(&mut hub);
     assert!(matches!(&again[..], [ClientToHub::Bundles { .. }]), "{again:?}");
