@@ -29,11 +29,8 @@ impl Endpoint {
                 || self.has_talked_with(name)
                 || self.are_keys_asked_for(name)
         };
-        let close: Vec<UserName> = users.iter().filter(close).cloned().collect();
-        for page in close.chunks(PAGE_ITEMS_MAX) {
-            let newest = self.request_bundles(page, None);
-            self.senders_ask_again(page, newest);
-        }
+        let close: BTreeSet<UserName> = users.iter().filter(close).cloned().collect();
+        self.ask_once_for_keys(close);
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
         let stale: Vec<ConversationId> =
             self.link.views.iter().filter(|cid| concerns(cid)).cloned().collect();

@@ -98,7 +98,7 @@ pub(super) async fn prove(
                 proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
             }
         }
-        names.work += 1;
+        accounts.work += 1;
     }
     for B64Vec(bytes) in links {
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
@@ -110,10 +110,10 @@ pub(super) async fn prove(
             let request = Box::new(request(peer, link, &frame));
             proved.reminders.push(Reminder::Link(request, signer));
         }
-        names.work += 1;
+        accounts.work += 1;
     }
     // Only who sends reminders waits, and loses nothing.
-    sleep(REMIND_ITEM_PAUSE * names.work).await;
+    sleep(REMIND_ITEM_PAUSE * accounts.work).await;
     Ok(proved)
 }
 
