@@ -29,11 +29,8 @@ impl Endpoint {
                 || self.has_talked_with(name)
                 || self.are_keys_asked_for(name)
         };
-        let close: Vec<UserName> = users.iter().filter(close).cloned().collect();
-        for page in close.chunks(PAGE_ITEMS_MAX) {
-            let newest = self.request_bundles(page, None);
-            self.senders_ask_again(page, newest);
-        }
+        let close: BTreeSet<UserName> = users.iter().filter(close).cloned().collect();
+        self.ask_once_for_keys(close);
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
         let stale: Vec<ConversationId> =
             self.link.views.iter().filter(|cid| concerns(cid)).cloned().collect();
@@ -56,6 +53,7 @@ impl Endpoint {
         let names: Vec<UserName> = names.into_iter().collect();
         for page in names.chunks(PAGE_ITEMS_MAX) {
             let id = self.request_bundles(page, None);
+            self.senders_ask_again(page, id);
             self.link.keys_asked.insert(id, page.to_vec());
         }
     }
@@ -64,7 +62,11 @@ impl Endpoint {
     pub(crate) fn keys_answered(&mut self, id: &MessageId) {
         let Some(names) = self.link.keys_asked.remove(id) else { return };
         let again = names.into_iter().filter(|name| self.link.keys_again.remove(name));
-        let again = again.collect();
+        let again: BTreeSet<UserName> = again.collect();
+        for name in &again {
+            self.link.targets.remove(name);
+            self.link.newest.remove(name);
+        }
         self.ask_once_for_keys(again);
     }
 
