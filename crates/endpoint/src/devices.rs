@@ -71,7 +71,7 @@ impl Endpoint {
     pub(crate) fn are_keys_asked_for(&self, name: &UserName) -> bool {
         let mut requests = self.link.requests.values();
         requests.any(|request| match request {
-            Request::Bundles { names, view: None } => names.contains(name),
+            Request::Bundles { names, view: None, .. } => names.contains(name),
             _ => false,
         })
     }
