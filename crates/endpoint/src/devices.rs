@@ -93,11 +93,13 @@ impl Endpoint {
         }
     }
 
-    /// Whether somebody's bundles are on their way.
+    /// Whether somebody's bundles are on their way, on behalf of no view: a view is fetched anew itself.
     pub(crate) fn are_keys_asked_for(&self, name: &UserName) -> bool {
-        self.link.requests.values().any(
-            |request| matches!(request, Request::Bundles { names, .. } if names.contains(name)),
-        )
+        let mut requests = self.link.requests.values();
+        requests.any(|request| match request {
+            Request::Bundles { names, view: None, .. } => names.contains(name),
+            _ => false,
+        })
     }
 
     /// Whether a command waits for its sender's newest bundles: a device that was revoked while this

@@ -5,8 +5,8 @@ mod command_text;
 use std::sync::Arc;
 
 use chat_protocol::b64::B64Vec;
+use chat_protocol::content::Command;
 use chat_protocol::content::files::FileNote;
-use chat_protocol::content::{Command, Outcome, OutputStream};
 use chat_protocol::file::catalogue::Found;
 use chat_protocol::hub::{HubStage, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
@@ -16,6 +16,7 @@ use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
 mod alarm;
+mod made;
 
 pub use alarm::Alarm;
 
@@ -520,23 +521,6 @@ impl Event {
                 | Self::Alarm { .. }
                 | Self::NewDevice { .. }
         )
-    }
-
-    /// The event for a message that this device itself does not send.
-    pub(crate) fn refused(id: MessageId, code: &str, reason: &str) -> Self {
-        let (code, reason) = (code.to_owned(), reason.to_owned());
-        Self::Refused { id, code, reason, by_hub: false, may_start_until_ms: None }
-    }
-
-    /// The event for what an agent said about a command of ours.
-    pub(crate) fn ended(outcome: Outcome, by: UserName, ok: bool) -> Self {
-        let Outcome { re, of: _, outs: _, status, code, reason } = outcome;
-        Self::Ended { re, by, ok, status, code, reason }
-    }
-
-    /// The event for a piece of output.
-    pub(crate) fn output(re: MessageId, stream: OutputStream, data: Vec<u8>) -> Self {
-        Self::Output { re, stderr: stream == OutputStream::Stderr, data }
     }
 }
 
