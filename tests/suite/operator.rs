@@ -93,7 +93,7 @@ fn a_deleted_room_is_closed_and_not_listed() {
     here.type_line("/create ops");
     here.stdout.wait_for_part("you are in #ops");
     here.type_line("one");
-    here.stdout.wait_for_part("you: one");
+    here.stdout.wait_for_part("✓ stored");
     let listed = operator(&rig, &["room", "list", "--json"]).expect_code(0);
     assert!(listed.stdout.contains("\"room\":\"ops\""), "{listed:?}");
     operator(&rig, &["room", "retention", "#ops", "12h"]).assert_code(0);
@@ -210,7 +210,8 @@ fn sighup_reads_everything_again_or_nothing_and_cuts_nobody() {
     let alice = rig.client("alice", server.url()).chat();
     let pid = Pid::from_raw(i32::try_from(server.program().pid()).unwrap()).unwrap();
 
-    fs::write(&config, "retention = \"12h\"\nregistration = \"closed\"\nport = 9\n").unwrap();
+    fs::write(&config, "retention = \"12h\"\nregistration = \"closed\"\nverify = \"transport\"\n")
+        .unwrap();
     kill_process(pid, Signal::HUP).unwrap();
     server.program().stderr.wait_for_part("retention off -> 12h");
     server.program().stderr.wait_for_part("needs a restart");

@@ -22,7 +22,7 @@ fn a_backup_under_load_is_put_back_and_everybody_talks() {
     let target = rig.path("kept.tar");
     let made = operator(&rig, &["backup", target.to_str().unwrap()]).expect_code(0);
     assert!(made.stdout.contains("sha256:"), "{made:?}");
-    here.stdout.wait_for_part("load 200");
+    here.stdout.wait_for_count(200, |line| line.contains("✓ stored"));
     here.type_line("bob*after the backup");
     here.stdout.wait_for_part("kept for bob");
 

@@ -240,7 +240,7 @@ impl Router {
         };
         if account.standing != Standing::Active {
             let reason = "the operator of this server has closed this account";
-            return Decision::refuse(chat_protocol::code::SIGN_IN, reason);
+            return Decision::refuse(chat_protocol::code::BARRED, reason);
         }
         if pending.names.contains(&account.folded()) {
             return Decision::Defer;

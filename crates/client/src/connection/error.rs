@@ -196,7 +196,11 @@ impl ConnectError {
             Self::TlsSetup { .. } => ExitStatus::Failure,
             Self::Refused { code, .. } => match code.as_str() {
                 code::NAME_TAKEN | code::NAME_IN_USE => ExitStatus::NameTaken,
-                code::SIGN_IN | code::NO_SUCH_USER | code::TOO_MANY => ExitStatus::SignInRefused,
+                code::SIGN_IN
+                | code::NO_SUCH_USER
+                | code::TOO_MANY
+                | code::INVITE
+                | code::BARRED => ExitStatus::SignInRefused,
                 code::STORAGE_FULL => ExitStatus::Storage,
                 _ => ExitStatus::Refused,
             },
