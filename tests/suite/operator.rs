@@ -107,7 +107,7 @@ fn a_deleted_room_is_closed_and_not_listed() {
     let rooms = alice.run(&["rooms"]).expect_code(0);
     assert!(!rooms.stdout.contains("ops"), "{rooms:?}");
     let again = rig.client("bob", server.url()).pipe(&["/create ops"], &[]);
-    assert!(format!("{again:?}").contains("deleted this room"), "{again:?}");
+    assert!(format!("{again:?}").contains("E_NAME_TAKEN"), "{again:?}");
 }
 
 #[test]
@@ -134,8 +134,7 @@ fn bans_keep_out_names_keys_and_addresses_and_everybody_is_told_what_is_announce
 
     operator(&rig, &["ban", "127.0.0.0/8"]).assert_code(0);
     bob.run(&["users"]).assert_code(3);
-    let mut here = here;
-    assert_ne!(here.wait().code, None, "cut by the ban of the address");
+    here.stdout.wait_for_part("banned this address");
     let listed = operator(&rig, &["ban"]).expect_code(0);
     assert!(listed.stdout.contains("127.0.0.0/8") && listed.stdout.contains("key:"), "{listed:?}");
     operator(&rig, &["unban", "127.0.0.0/8"]).assert_code(0);
