@@ -185,8 +185,9 @@ pub fn check(path: &Path) -> Result<Checked, AuditError> {
     check_file(path, &file)
 }
 
-fn check_file(path: &Path, file: &File) -> Result<Checked, AuditError> {
+fn check_file(path: &Path, mut file: &File) -> Result<Checked, AuditError> {
     let failed = |source| AuditError::File { path: path.to_owned(), source };
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut lines = BufReader::new(file);
     let mut checked = Checked { lines: 0, hash: START.to_owned() };
     loop {
