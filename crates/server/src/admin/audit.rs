@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::request::{AdminAnswer, AdminRequest};
+use crate::upkeep::manifest::hex;
 
 /// The file in the log folder.
 pub const FILE: &str = "audit.jsonl";
@@ -94,7 +95,7 @@ pub struct Checked {
 
 fn bind(before: &str, line: &str) -> String {
     let digest = Sha256::new().chain_update(before).chain_update(line).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest)
 }
 
 /// The line with its hash as its last field.
