@@ -128,5 +128,6 @@ pub(super) fn banned_writer() -> Report {
 
 pub(super) fn said_before() -> Report {
     let screens = banned(Place::Back);
-    Report::detected(&screens, &["has gone since"], "shown as an ordinary line")
+    let told = [&TOLD[..], &["has gone since"]].concat();
+    Report::detected(&screens, &told, "shown as an ordinary line")
 }
