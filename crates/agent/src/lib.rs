@@ -37,6 +37,18 @@ pub struct AgentReport {
     report: Report,
 }
 
+impl AgentReport {
+    /// How the command ended, in a word for figures; nothing while it runs.
+    pub fn outcome(&self) -> Option<&'static str> {
+        match &self.report {
+            Report::Refused { .. } => Some("refused"),
+            Report::Exit(exit) if exit.code().is_none() => Some("ok"),
+            Report::Exit(_) => Some("failed"),
+            Report::Started | Report::Output { .. } | Report::OutputNotKept { .. } => None,
+        }
+    }
+}
+
 /// Starts the commands that the endpoint has verified.
 #[derive(Clone)]
 pub struct AgentHost {
@@ -157,9 +169,9 @@ struct Carried {
     key: Option<EventKey>,
 }
 
-/// Gives a report to the endpoint as a message to the requester. With the last one the command's
-/// event is done: both are in the same step, so a crash in between loses neither.
-pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
+/// Gives a report to the endpoint as a message to the requester, and returns its id. With the last one
+/// the command's event is done: both are in the same step, so a crash in between loses neither.
+pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) -> Option<MessageId> {
     let AgentReport { to, re, of, key, report } = report;
     let end = match report {
         Report::Started => return endpoint.report_started(now_ms, &to, re),
@@ -183,10 +195,11 @@ pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
             CommandEnd { re, of, status: Some(exit.status()), code, reason }
         }
     };
-    endpoint.report_outcome(now_ms, &to, end);
+    let id = endpoint.report_outcome(now_ms, &to, end);
     if let Some(key) = key {
         endpoint.consumed(key);
     }
+    id
 }
 
 /// SHA-256 of an argument vector in hexadecimal, as `sha256sum` prints it. The words are ended by

@@ -57,6 +57,8 @@ pub struct ClientOptions {
     pub bundles: Arc<BundleCache>,
     /// The log of this client.
     pub log: OperationLog,
+    /// A code for a new account.
+    pub invite: Option<String>,
     /// Where the story of the encryption goes, if it is wanted.
     pub trace: Option<CryptoTrace>,
 }
@@ -306,9 +308,10 @@ impl Client {
         self.order(Order::Refresh(cid.clone())).await;
     }
 
-    /// Takes the membership of a room that the server shows, whatever was seen before.
-    pub async fn accept_room(&self, cid: &ConversationId) {
-        self.order(Order::AcceptRoom(cid.clone())).await;
+    /// Takes the membership of a room that the server shows, whatever was seen before; `false` if it
+    /// shows no other one.
+    pub async fn accept_room(&self, cid: &ConversationId) -> bool {
+        self.ask(|reply| Order::AcceptRoom { cid: cid.clone(), reply }).await.unwrap_or(false)
     }
 
     /// Hands messages of a room on to one of its members, whose view must be up to date.
@@ -371,6 +374,16 @@ impl Client {
     /// A durable event was dealt with and need not be told again.
     pub async fn consumed(&self, key: EventKey) {
         self.order(Order::Consumed(key)).await;
+    }
+
+    /// A durable event that nobody is shown, nor will be: nothing of it is kept.
+    pub async fn pass_over(&self, key: EventKey) {
+        self.order(Order::PassOver(key)).await;
+    }
+
+    /// Nobody waits for a command any more: what it has said and will say is dropped.
+    pub async fn forget_command(&self, id: MessageId) {
+        self.order(Order::ForgetCommand(id)).await;
     }
 
     /// Passes on what the agent of this device reports about a command.

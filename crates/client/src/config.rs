@@ -58,7 +58,9 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
-    /// A device of the account to put out while coming in with a new one.
+    /// A code for a new account.
+    pub invite: Option<String>,
+    /// A device that a new machine puts out, by its signing key.
     pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,
@@ -463,6 +465,7 @@ fn checked(
         user: name,
         password: Password::given(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
+        invite: arguments.invite,
         revoke: arguments.revoke,
         weak_password: arguments.weak_password,
         home: home(arguments.home)?,
@@ -535,11 +538,14 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
 fn home(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     match given {
         Some(folder) => Ok(folder),
-        None => match etcetera::choose_base_strategy() {
-            Ok(folders) => Ok(folders.data_dir().join("chat")),
-            Err(_) => Err(ConfigError::NoHome),
-        },
+        None => default_home().ok_or(ConfigError::NoHome),
     }
+}
+
+/// The home of whoever names none; nothing where the system has no place for one.
+pub fn default_home() -> Option<PathBuf> {
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.data_dir().join("chat"))
 }
 
 #[cfg(test)]

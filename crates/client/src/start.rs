@@ -89,7 +89,7 @@ impl From<HomeError> for Failure {
 /// Addresses, pins and trust of this home.
 pub fn connector(common: &Common) -> Result<Arc<Connector>, Failure> {
     let known = KnownServers::load(&common.home)?;
-    let pins = Pins::new(known, common.accept_server.clone());
+    let pins = Pins::new(known, common.accept_server.clone()).with_trust(&common.trust);
     Ok(Arc::new(Connector::new(common.servers.clone(), &common.trust, pins)?))
 }
 
@@ -102,7 +102,7 @@ pub fn user(common: &Common) -> Result<UserName, Failure> {
         return Err(Failure::NoUser);
     }
     loop {
-        let name = TerminalPrompt::line("Your name: ")?;
+        let name = TerminalPrompt::ask("Your name: ")?;
         match UserName::for_account(&name) {
             Ok(user) => return Ok(user),
             Err(error) => TerminalPrompt.say(&format!("This cannot be your name: {error}.")),
@@ -179,7 +179,8 @@ pub async fn sign_in(
     let account = Account::Home(account);
     let bundles = Arc::default();
     let trace = crypto_trace(common)?;
-    let options = ClientOptions { connector, user, purpose, account, bundles, log, trace };
+    let invite = common.invite.clone();
+    let options = ClientOptions { connector, user, purpose, account, bundles, log, invite, trace };
     tokio::select! {
         started = Box::pin(Client::start(options)) => Ok(started?),
         () = interrupted() => Err(Failure::Interrupted),

@@ -144,7 +144,8 @@ impl Hub {
                     Some((name, PersonBundles { bundles }))
                 });
                 let people = people.collect();
-                Some(HubToClient::Bundles { id, people, unknown: Vec::new(), more: false })
+                let (unknown, gone) = (Vec::new(), Vec::new());
+                Some(HubToClient::Bundles { id, people, unknown, gone, more: false })
             }
             ClientToHub::Members { id, cid, from } => {
                 let from = usize::try_from(from).unwrap();

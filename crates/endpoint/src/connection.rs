@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
+use crate::audience::Audience;
 use crate::endpoint::Endpoint;
 use crate::epochs::{Making, Parts};
 use crate::grants::GrantQuestions;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
 use crate::receive::WaitingQueue;
-use crate::repair::Repair;
+use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
 use crate::rooms::{Kids, Refresh};
 
@@ -37,12 +39,6 @@ pub(crate) enum Request {
     Files(Box<ClientToHub>),
 }
 
-impl Request {
-    pub(crate) fn is_about_links_of(&self, cid: &ConversationId) -> bool {
-        matches!(self, Self::Members { cid: asked, .. } if asked == cid)
-    }
-}
-
 /// What belongs to one connection, or can be asked for again.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a connection")]
@@ -57,6 +53,7 @@ pub(crate) struct Link {
     pub(crate) uncounted: BTreeSet<ConversationId>,
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
+    pub(crate) live_ms: u64,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
@@ -66,10 +63,14 @@ pub(crate) struct Link {
     pub(crate) went_back: BTreeSet<ConversationId>,
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
-    pub(crate) forked: BTreeSet<ConversationId>,
-    /// Links to be handed to writers who lack them, by room and writer; and the ends of chains that the
+    /// Rooms whose chain the hub was reminded of on this connection, and still shows less of.
+    pub(crate) reminded_in_vain: BTreeSet<ConversationId>,
+    pub(crate) forked: BTreeMap<ConversationId, Place>,
+    /// Ends of chains that a person has decided to take, on this connection.
+    pub(crate) accepted: BTreeMap<ConversationId, Place>,
+    /// What is to be handed to writers who lack it, by conversation and writer; and the ends of chains that the
     /// hub was reminded of because a member had them.
-    pub(crate) repairs: BTreeMap<(ConversationId, UserName), Repair>,
+    pub(crate) repairs: BTreeMap<(ConversationId, UserName, Lack), Repair>,
     pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
     /// Views that are up to date.
     pub(crate) views: BTreeSet<ConversationId>,
@@ -83,12 +84,18 @@ pub(crate) struct Link {
     pub(crate) requests: BTreeMap<MessageId, Request>,
     /// The newest time that this device was told, Unix time in milliseconds.
     pub(crate) clock_ms: u64,
+    /// Of whom bundles were asked for because the hub says that they have new keys; and of whom it has
+    /// said so again since.
+    pub(crate) keys_asked: BTreeMap<MessageId, Vec<UserName>>,
+    pub(crate) keys_again: BTreeSet<UserName>,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
+    /// People whose accounts were deleted, by the hub's word: no key is made for them.
+    pub(crate) gone: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
-    /// Owners of offers whose newest bundles were asked for, and came.
-    pub(crate) owners: BTreeSet<UserName>,
+    /// People whose newest bundles were asked for, and came; nobody has said since that they have others.
+    pub(crate) newest: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Epochs of ours without an answer, by `eid`.
@@ -150,8 +157,15 @@ pub(crate) struct Link {
     pub(crate) subscriptions_asked: u32,
     /// Who was seen with a membership that the hub does not show here.
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
-    /// Rooms and writers who still seal for somebody who has gone, as the host was told.
-    pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
+    /// Rooms, writers who still seal for somebody who has gone, and by which link, as the host was told.
+    pub(crate) warned: BTreeSet<(ConversationId, UserName, u32)>,
+    /// The same of those who still seal for a revoked key, and of those who leave somebody out.
+    pub(crate) warned_of_keys: BTreeSet<(ConversationId, UserName)>,
+    pub(crate) left_out: BTreeSet<(ConversationId, UserName)>,
+    /// How the lists of epochs differ from what is held here.
+    pub(crate) audiences: BTreeMap<Digest, Audience>,
+    /// From which link on chains have grown lately, and when.
+    pub(crate) grown: BTreeMap<ConversationId, Vec<(u32, u64)>>,
 }
 
 impl Endpoint {

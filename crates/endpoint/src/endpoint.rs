@@ -178,7 +178,7 @@ impl Endpoint {
     /// to this process's connection stays.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
         self.state = State::load(records, &self.device.user)?;
-        self.people = People::default();
+        self.people = self.people.emptied();
         self.orders_reloaded();
         self.loaded();
         Ok(())
@@ -278,7 +278,9 @@ impl Endpoint {
         drop(self.take_out());
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        self.link = Link { clock_ms, receipts_due, ..Link::default() };
+        // What was refused before may be answered after.
+        let went_back = std::mem::take(&mut self.link.went_back);
+        self.link = Link { went_back, clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

@@ -26,7 +26,7 @@ use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
-use crate::views::{Maker, Voice};
+use crate::views::Maker;
 
 pub(crate) use luck::KeyLuck;
 pub(crate) use parts::Parts;
@@ -47,6 +47,8 @@ pub(crate) struct Arriving {
     /// Where the hub has put it.
     position: u64,
     members: Vec<u8>,
+    /// When its KEY came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 impl Endpoint {
@@ -86,7 +88,7 @@ impl Endpoint {
     }
 
     /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
-    fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
+    pub(crate) fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
         let people = people.filter(|name| !self.is_struck(cid, name));
@@ -109,12 +111,13 @@ impl Endpoint {
         self.wrapped_for(now_ms, name).filter_map(Bundle::member_line).collect()
     }
 
-    /// Their newest bundles.
+    /// Their newest bundles; none of somebody whose account was deleted.
     fn wrapped_for(&self, now_ms: u64, name: &UserName) -> impl Iterator<Item = &Bundle> {
         let is_own = *name == self.device.user;
         let (is_server, dev) = (name.is_server(), self.device.dev);
         let is_here = move |bundle: &Bundle| is_server || (is_own && bundle.header().dev == dev);
-        self.people.wrapped_for(now_ms, name, is_here)
+        let is_gone = self.link.gone.contains(name);
+        self.people.wrapped_for(now_ms, name, is_here).filter(move |_| !is_gone)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -210,7 +213,7 @@ impl Endpoint {
             Ok(new) => self.upload_epoch(now_ms, cid, list, new),
             Err(reason) => {
                 let me = self.device.user.clone();
-                self.alarm(Alarm::BadChain, &me, &format!("no key for {cid}: {reason}"));
+                self.alarm(Alarm::BadChain, &me, &format!("no key for {}: {reason}", cid.spoken()));
             }
         }
     }
@@ -262,6 +265,7 @@ impl Endpoint {
         let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
         self.epoch_stands(&head.e, position);
         self.note_own_epoch(&cid, head);
+        self.state.forget_silent_epochs(&cid);
         self.link.futile_epochs.remove(&cid);
         self.link.dirty.insert(cid);
         true
@@ -335,7 +339,7 @@ impl Endpoint {
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
-            let detail = format!("a key for {} was made by somebody else", header.cid);
+            let detail = format!("a key for {} was made by somebody else", header.cid.spoken());
             self.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
@@ -352,7 +356,7 @@ impl Endpoint {
             }
         }
         let place = Place { mg: header.mg, pm: header.pm };
-        if self.voice(&header.cid, &header.from, place, delivery.position) == Voice::Silenced {
+        if !self.may_be_heard(&header.cid, &header.from, place, delivery.position) {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }
@@ -387,13 +391,16 @@ impl Endpoint {
                     self.link.views.remove(&header.cid);
                 }
                 for stranger in self.strangers_in(header, &list) {
-                    let (by, cid) = (&header.from, &header.cid);
+                    let (by, cid) = (&header.from, header.cid.spoken());
                     let detail = format!("{by} seals for {stranger}, who is no member of {cid}");
                     self.alarm(Alarm::NotAMember, &stranger, &detail);
                 }
                 self.install(now_ms, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.position);
-                self.check_audience(now_ms, (&e, &header.from), &header.cid, arriving.position);
+                self.state.forget_silent_epochs(&header.cid);
+                let made = (&e, &header.from);
+                self.check_audience(now_ms, made, &header.cid, arriving.position);
+                self.check_lines(now_ms, made, &header.cid, arriving.came_ms);
                 self.key_is_open(now_ms, header);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.read_held(now_ms, &e);

@@ -262,7 +262,7 @@ impl Endpoint {
             let Ok(frame) = RawFrame::decode(frame.0.into()) else { continue };
             let Ok(Header::Message(header)) = Header::parse(frame.header()) else { continue };
             let delivery = Delivery { position: 0, hub_ms, frame };
-            self.on_message(now_ms, &delivery, &header, true);
+            self.on_message(now_ms, (&delivery, None), &header, true);
         }
     }
 

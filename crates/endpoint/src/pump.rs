@@ -147,7 +147,7 @@ impl Endpoint {
         if cid.is_feed() {
             return self.cannot_copy(cid);
         }
-        if self.link.forked.contains(cid) {
+        if self.link.forked.contains_key(cid) {
             let reason = "the server shows another membership of this room than was seen before; take \
                 it with /room accept, or leave the room";
             return Some((code::MEMBERS, reason.to_owned()));

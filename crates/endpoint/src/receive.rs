@@ -10,6 +10,7 @@ use chat_protocol::frame::Delivery;
 use chat_protocol::header::Header;
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::UserName;
 use chat_protocol::tag::Tag;
 use chat_protocol::{code, epoch};
 
@@ -44,6 +45,8 @@ pub(crate) struct Waiting {
     asked: Option<MessageId>,
     /// That request was answered.
     answered: bool,
+    /// When it came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 /// Deliveries of one log in order.
@@ -81,7 +84,8 @@ impl Endpoint {
         if is_queued || self.is_overflowed(&log) || (kept && !is_news) {
             return;
         }
-        let waiting = Waiting { delivery, header, asked: None, answered: false };
+        let came_ms = self.link.live.then_some(now_ms);
+        let waiting = Waiting { delivery, header, asked: None, answered: false, came_ms };
         if !self.has_room(&log, waiting.bytes()) {
             return;
         }
@@ -102,7 +106,7 @@ impl Endpoint {
                 self.link.waiting.remove(log);
                 return;
             };
-            let Waiting { delivery, header, asked, answered } = front;
+            let Waiting { delivery, header, asked, answered, came_ms } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
                 (Header::Message(message), _)
@@ -113,7 +117,7 @@ impl Endpoint {
                 // What was said in the room came before its copy, and is the one to be shown.
                 (Header::Message(copy), _) if self.original_waits(copy) => Received::NeedsOriginal,
                 (Header::Message(message), _) => {
-                    self.on_message(now_ms, &delivery, message, answered)
+                    self.on_message(now_ms, (&delivery, came_ms), message, answered)
                 }
                 (Header::Key(key), _) => self.on_key(now_ms, &delivery, key, answered),
                 (Header::Receipt(receipt), _) => self.on_receipt(&delivery, receipt, answered),
@@ -121,7 +125,7 @@ impl Endpoint {
             };
             let (sender, sk) = header.signer();
             let (sender, sk) = (sender.clone(), sk);
-            let mut waiting = Waiting { delivery, header, asked, answered };
+            let mut waiting = Waiting { delivery, header, asked, answered, came_ms };
             match received {
                 Received::Done => {
                     self.kept(&waiting, log);
@@ -202,6 +206,16 @@ impl Endpoint {
         self.grants_answered(now_ms, request);
     }
 
+    /// What waits for the bundles of these people waits for the answer to this later question.
+    pub(crate) fn senders_ask_again(&mut self, people: &[UserName], request: MessageId) {
+        let fronts = self.link.waiting.values_mut().filter_map(VecDeque::front_mut);
+        for front in fronts.filter(|front| front.asked.is_some() && !front.answered) {
+            if people.contains(sender(&front.header)) {
+                front.asked = Some(request);
+            }
+        }
+    }
+
     /// Goes on with deliveries that waited for a view.
     pub(crate) fn views_answered(&mut self, now_ms: u64) {
         let viewed = std::mem::take(&mut self.link.viewed);
@@ -254,6 +268,16 @@ impl Endpoint {
             Header::Receipt(_) => true,
             Header::Member(_) => false,
         }
+    }
+}
+
+/// Who has signed a frame, by its header.
+fn sender(header: &Header) -> &UserName {
+    match header {
+        Header::Message(h) => &h.from,
+        Header::Key(h) => &h.from,
+        Header::Receipt(h) => &h.from,
+        Header::Member(h) => &h.from,
     }
 }
 

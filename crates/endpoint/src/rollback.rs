@@ -17,11 +17,13 @@ use chat_protocol::name::{ConversationId, UserName};
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::{BEHIND_GRACE_MS, REMIND_WAIT_MS};
+use crate::limits::{BEHIND_GRACE_MS, HEADS_MAX, REMIND_WAIT_MS};
 
 /// What is noted of a conversation in which the hub seems to have gone back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behind {
+    /// It has served less than is held here, a moment ago.
+    Noticed,
     /// It may only be late. Looked at again at this time, Unix time in milliseconds.
     Suspected(u64),
     /// The hub is reminded at this time, if nobody else has done it by then.
@@ -32,8 +34,10 @@ pub(crate) enum Behind {
 
 impl Behind {
     pub(crate) fn due_ms(self) -> u64 {
-        let (Self::Suspected(at) | Self::Remind(at) | Self::Reminded(at)) = self;
-        at
+        match self {
+            Self::Noticed => 0,
+            Self::Suspected(at) | Self::Remind(at) | Self::Reminded(at) => at,
+        }
     }
 }
 
@@ -48,7 +52,9 @@ impl Endpoint {
         cid: &ConversationId,
         epoch: Option<EpochHead>,
     ) {
-        self.link.epochs.insert(cid.clone(), epoch);
+        if self.link.epochs.len() < HEADS_MAX || self.link.epochs.contains_key(cid) {
+            self.link.epochs.insert(cid.clone(), epoch);
+        }
         self.suspect(now_ms, cid);
     }
 
@@ -63,8 +69,23 @@ impl Endpoint {
         if self.hub_is_behind(cid) {
             let at = now_ms.saturating_add(BEHIND_GRACE_MS);
             self.link.behind.entry(cid.clone()).or_insert(Behind::Suspected(at));
-        } else if self.link.behind.remove(cid).is_some() {
+            return;
+        }
+        if self.link.behind.remove(cid).is_some() {
             self.link.dirty.insert(cid.clone());
+        }
+        self.note_era(cid);
+    }
+
+    /// The hub shows of a conversation what this device knows as the newest: that belongs to the time
+    /// after the last alarm, so going back behind it is another restore.
+    fn note_era(&mut self, cid: &ConversationId) {
+        let era = self.era();
+        let Some(conversation) = self.state.conversations.get(cid.as_str()) else { return };
+        let is_shown = self.link.epochs.get(cid).is_some_and(|shown| *shown == conversation.head);
+        if is_shown && conversation.era < era {
+            let make = crate::state::Conversation::default;
+            self.state.conversations.entry(cid.as_str(), make).era = era;
         }
     }
 
@@ -109,11 +130,16 @@ impl Endpoint {
                 continue;
             }
             match behind {
+                Behind::Noticed => {
+                    let at = now_ms.saturating_add(BEHIND_GRACE_MS);
+                    self.link.behind.insert(cid, Behind::Suspected(at));
+                }
                 Behind::Suspected(_) => self.went_back(now_ms, &cid),
                 Behind::Remind(_) => self.remind(now_ms, &cid),
                 Behind::Reminded(_) => {
                     self.link.behind.remove(&cid);
                     if self.chain_is_behind(&cid) {
+                        self.link.reminded_in_vain.insert(cid.clone());
                         self.view_anew(&cid);
                     }
                     self.link.dirty.insert(cid);
@@ -132,6 +158,10 @@ impl Endpoint {
             let detail = "the server shows an older state than it had, as after a restore from a \
                 backup; what it lost is told it again, and what is missing is asked for";
             self.alarm(Alarm::RolledBack, &UserName::server(), detail);
+            let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
+            for other in shown.cloned().collect::<Vec<_>>() {
+                self.note_era(&other);
+            }
         }
         if !self.link.went_back.insert(cid.clone()) && !self.chain_is_behind(cid) {
             // It was reminded on this connection: the next key goes on from what the hub shows.
@@ -156,7 +186,7 @@ impl Endpoint {
         let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
         let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let links: Vec<B64Vec> =
-            (first..next).map_while(|n| self.kept_link(cid, n)?.frame.clone()).collect();
+            (first..next).filter_map(|n| self.kept_link(cid, n)?.frame.clone()).collect();
         let people: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
         // Those of the keys that signed the links come first: the hub takes only newer ones behind.
         let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
@@ -202,13 +232,31 @@ impl Endpoint {
         }
     }
 
+    /// Whether an epoch comes behind the known one, or is it. That is by `pe`; the number tells only where
+    /// a key between them is not held.
+    fn is_newer(&self, head: EpochHead, pe: Digest, known: EpochHead) -> bool {
+        known.e == head.e
+            || self.comes_from(pe, &known.e)
+            || (known.g < head.g && !self.comes_from(known.e, &head.e))
+    }
+
+    /// Whether an epoch is another one, or has it before itself, by the keys that are held.
+    fn comes_from(&self, mut e: Digest, other: &Digest) -> bool {
+        for _ in 0..=self.state.epochs.len() {
+            if e == *other {
+                return true;
+            }
+            let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return false };
+            e = epoch.pe;
+        }
+        false
+    }
+
     /// A key has come, or one of ours was kept: whether it is newer than what is known decides the
     /// order of the epochs, which is that of `pe`.
     pub(crate) fn note_epoch(&mut self, cid: &ConversationId, head: EpochHead, pe: Digest) {
-        let newer = self
-            .known_head(cid)
-            .is_none_or(|known| known.e == pe || known.g < head.g || known.e == head.e);
-        if !newer {
+        let known = self.known_head(cid);
+        if known.is_some_and(|known| !self.is_newer(head, pe, known)) {
             return;
         }
         let era = self.era();

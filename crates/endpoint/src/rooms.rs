@@ -19,7 +19,7 @@ use chat_protocol::tag::{Tag, label};
 use crate::connection::Request;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
-use crate::limits::{HEADS_MAX, LINKS_WAITING_MAX};
+use crate::limits::{HEADS_MAX, LINK_BYTES_MAX, LINKS_WAITING_MAX, PARKED_BYTES_MAX};
 use crate::people::Signer;
 use crate::views::KeptLink;
 
@@ -29,14 +29,16 @@ mod late;
 mod news;
 mod orders;
 mod refusal;
+mod struck;
 mod unproved;
 mod vouched;
 
-pub(crate) use anew::Struck;
+use anew::Fresh;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;
+pub(crate) use struck::Struck;
 pub(crate) use unproved::{Kids, Unproved};
 
 /// A view that is being brought up to date.
@@ -59,6 +61,8 @@ pub(crate) struct Refresh {
     known: Option<u32>,
     /// The chain is fetched from its beginning, because it does not go on from the one held here.
     anew: bool,
+    /// What has come of it.
+    fresh: Option<Box<Fresh>>,
     /// How many links the chain had by the hub's word when this began: no more are asked for.
     until: Option<u32>,
     /// There are more than may wait: they are asked for when those here are applied.
@@ -113,7 +117,9 @@ impl Endpoint {
         }
         // The end of the hub's chain should lie on the one held here, or behind it.
         let place = Place { mg: head.mg, pm: head.pm };
-        if head.mg <= known && !head.cid.is_direct() && !self.has_place(&head.cid, place) {
+        // Of a room of which nothing is held nothing can differ.
+        let is_within = known > 0 && head.mg <= known;
+        if is_within && !head.cid.is_direct() && !self.has_place(&head.cid, place) {
             self.view_anew(&head.cid);
         }
     }
@@ -148,12 +154,19 @@ impl Endpoint {
         self.link.views.contains(cid)
     }
 
-    /// Brings a view up to date even if nothing says that it is stale.
+    /// Brings a view up to date even if nothing says that it is stale. One that is fetched from its
+    /// beginning is fetched so again.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
+        let anew = self.link.refreshing.get(cid).is_some_and(|refresh| refresh.anew);
+        self.refresh_from(cid, asked, anew);
+    }
+
+    fn refresh_from(&mut self, cid: &ConversationId, asked: bool, anew: bool) {
         self.link.views.remove(cid);
         self.link.overtaken.remove(cid);
         let until = self.link.heads.get(cid).map(|head| head.mg);
-        let refresh = Refresh { asked, complete: cid.is_direct(), until, ..Refresh::default() };
+        let complete = cid.is_direct();
+        let refresh = Refresh { complete, asked, anew, until, ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
             self.request_people(cid);
@@ -171,8 +184,10 @@ impl Endpoint {
     fn next_link(&self, cid: &ConversationId) -> u32 {
         let refresh = self.link.refreshing.get(cid);
         let held = refresh.map_or(0, |refresh| refresh.links.len());
-        let is_anew = refresh.is_some_and(|refresh| refresh.anew);
-        let known = if is_anew { 0 } else { self.place_of(cid).mg };
+        let known = match refresh.filter(|refresh| refresh.anew) {
+            Some(refresh) => refresh.fresh.as_ref().map_or(0, |fresh| fresh.len()),
+            None => self.place_of(cid).mg,
+        };
         known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX))
     }
 
@@ -218,12 +233,39 @@ impl Endpoint {
         id
     }
 
-    /// Takes links of a chain that were asked for.
-    pub(crate) fn on_members(&mut self, cid: &ConversationId, links: Vec<B64Vec>, more: bool) {
+    /// Takes links of a chain that were asked for, from this number on. What another page answers than
+    /// the next one was asked before the refresh began anew.
+    pub(crate) fn on_members(
+        &mut self,
+        cid: &ConversationId,
+        from: u32,
+        links: &[B64Vec],
+        more: bool,
+    ) {
+        if from != self.next_link(cid) {
+            return;
+        }
+        let parked = self.link.parked_bytes.saturating_add(self.link_bytes());
         let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
         let before = refresh.links.len();
-        let more = more || links.len() > LINKS_WAITING_MAX.saturating_sub(before);
-        for B64Vec(bytes) in links.into_iter().take(LINKS_WAITING_MAX.saturating_sub(before)) {
+        // The budget is that of all that waits; one page always has room, so that each chain goes on.
+        let mut room =
+            if before == 0 { usize::MAX } else { PARKED_BYTES_MAX.saturating_sub(parked) };
+        let max = LINKS_WAITING_MAX.saturating_sub(before);
+        let is_small = |B64Vec(bytes): &B64Vec| bytes.len() <= LINK_BYTES_MAX;
+        let fitting: Vec<B64Vec> = links
+            .iter()
+            .take(max)
+            .take_while(|link| {
+                let fits = link.0.len() <= room;
+                room = room.saturating_sub(link.0.len());
+                fits && is_small(link)
+            })
+            .cloned()
+            .collect();
+        let is_full = fitting.len() < links.len() && links.iter().all(is_small);
+        let more = more || is_full;
+        for B64Vec(bytes) in fitting {
             if let Ok(link) = RawFrame::decode(Bytes::from(bytes)) {
                 refresh.links.push(link);
             }
@@ -231,7 +273,7 @@ impl Endpoint {
         // A page that brings nothing is the last, and so is one behind the end that was named; one link
         // behind it may be this device's own.
         let is_news = refresh.links.len() > before;
-        let (is_full, until) = (refresh.links.len() >= LINKS_WAITING_MAX, refresh.until);
+        let (is_full, until) = (is_full || refresh.links.len() >= LINKS_WAITING_MAX, refresh.until);
         let next = self.next_link(cid);
         let more = more && is_news && until.is_none_or(|until| next <= until);
         if more && !is_full {
@@ -272,7 +314,7 @@ impl Endpoint {
             |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
         let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
         let mut links = std::mem::take(&mut refresh.links);
-        let more = refresh.more;
+        let (more, is_anew) = (refresh.more, refresh.anew);
         if !std::mem::replace(&mut refresh.signers, true) && self.ask_for_signers(cid, &links) {
             if let Some(refresh) = self.link.refreshing.get_mut(cid) {
                 refresh.links = links;
@@ -280,21 +322,28 @@ impl Endpoint {
             return;
         }
         self.prove_links(cid);
-        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
-        if std::mem::take(&mut refresh.anew) {
-            self.compare_anew(cid, &links);
-        } else if links.first().is_some_and(|link| self.is_fork(cid, link)) {
+        let (place, before) = (self.place_of(cid), self.people_of(cid));
+        if is_anew && !self.gather_anew(cid, std::mem::take(&mut links), more) {
+            self.ask_on(cid);
+            return;
+        }
+        if !is_anew && links.first().is_some_and(|link| self.is_fork(cid, link)) {
             self.link.refreshing.remove(cid);
             self.view_anew(cid);
             return;
         }
         let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
+        refresh.anew = false;
         let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let known = *refresh.known.get_or_insert(known);
-        let before = self.people_of(cid);
         let (news, rest) = self.apply_links(cid, &links, more);
+        if self.place_of(cid) != place {
+            self.note_growth(cid, if is_anew { 0 } else { place.mg });
+        }
         if !links.is_empty() {
             self.mark_epochs(cid);
+        }
+        if !links.is_empty() || (is_anew && self.is_taken(cid)) {
             self.hub_has_shown(cid);
         }
         if let (Some(at), Some(refresh)) = (rest, self.link.refreshing.get_mut(cid)) {
@@ -310,10 +359,8 @@ impl Endpoint {
             self.request_people(cid);
             return;
         }
-        if let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|refresh| refresh.more) {
-            (refresh.complete, refresh.people, refresh.more) = (false, false, false);
-            refresh.signers = false;
-            self.request_links(cid);
+        if self.link.refreshing.get(cid).is_some_and(|refresh| refresh.more) {
+            self.ask_on(cid);
             return;
         }
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
@@ -336,6 +383,15 @@ impl Endpoint {
         }
     }
 
+    /// Asks for the links behind those that were dealt with.
+    fn ask_on(&mut self, cid: &ConversationId) {
+        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+            (refresh.complete, refresh.people, refresh.more) = (false, false, false);
+            refresh.signers = false;
+        }
+        self.request_links(cid);
+    }
+
     /// Applies links until one does not verify. Says what is news, and from which one on they wait for
     /// more.
     fn apply_links(
@@ -353,7 +409,8 @@ impl Endpoint {
                 Err(_) if more && at > 0 => return (news, Some(at)),
                 Err(reason) => {
                     let user = header(link).map_or_else(UserName::server, |link| link.from);
-                    self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
+                    let detail = format!("membership of {}: {reason}", cid.spoken());
+                    self.alarm(Alarm::BadChain, &user, &detail);
                     self.end_pages(cid);
                     break;
                 }
@@ -418,7 +475,9 @@ impl Endpoint {
         let signer = self.link_signer(room, &link, frame, later)?;
         let known =
             self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
-        if known.is_some_and(|identity| identity != link.ik) {
+        let is_other = known.is_some_and(|identity| identity != link.ik);
+        // Whom this user knows by another key by now has to be admitted anew.
+        if is_other && !self.was_identity(&link.who, &link.ik) {
             return Err("a link names another identity than the known one".to_owned());
         }
         Ok((link, signer))
@@ -450,7 +509,7 @@ impl Endpoint {
 }
 
 /// The header of a MEMBER frame.
-fn header(frame: &RawFrame) -> Option<MemberHeader> {
+pub(crate) fn header(frame: &RawFrame) -> Option<MemberHeader> {
     match Header::parse(frame.header()) {
         Ok(Header::Member(link)) => Some(link),
         _ => None,

@@ -178,8 +178,6 @@ pub(crate) struct State {
     pub(crate) unproved: Table<Unproved>,
     /// Who is left out of what is sealed, by room and name.
     pub(crate) struck: Table<Struck>,
-    /// Rooms of which a person takes the membership that the hub shows.
-    pub(crate) accepted: Table<bool>,
     /// Rooms this user has joined, or was told that they are full, by conversation.
     pub(crate) joined: Table<bool>,
     /// By conversation.
@@ -243,7 +241,7 @@ const EVENTS: &str = "events";
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
-            pins rooms links unproved struck accepted joined conversations epochs chains outgoing receipts orders
+            pins rooms links unproved struck joined conversations epochs chains outgoing receipts orders
             owed sent received received_in gone cursors events missing dropped excused kept parked
             offers asking doubtful pieces reported disowned counters);
     }};
@@ -261,7 +259,6 @@ impl State {
             links: Table::new("link"),
             unproved: Table::new("unproved"),
             struck: Table::new("struck"),
-            accepted: Table::new("accepted"),
             joined: Table::new("joined"),
             conversations: Table::new("conversation"),
             epochs: Table::new("epoch"),

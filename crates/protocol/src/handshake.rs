@@ -133,6 +133,7 @@ mod tests {
             bundle: None,
             vault: None,
             new_pw: None,
+            invite: None,
         };
         let exporter = Some([4; 32]);
         let credentials = Credentials {

@@ -11,6 +11,7 @@
 mod account;
 mod bucket;
 pub(crate) mod disk;
+pub(crate) mod kept;
 mod sources;
 mod table;
 pub(crate) mod uploads;
@@ -85,7 +86,7 @@ impl Limits {
                 })?)
             }
         };
-        if let Some(place) = self.amounts.get_mut(row.budget as usize) {
+        if let Some(place) = self.amounts.get_mut(row.budget.place()) {
             *place = amount;
         }
         Ok(())
@@ -93,7 +94,7 @@ impl Limits {
 
     /// How much a budget is.
     pub fn amount(&self, budget: Budget) -> Option<Amount> {
-        self.amounts.get(budget as usize).copied().flatten()
+        self.amounts.get(budget.place()).copied().flatten()
     }
 
     /// The rate of a budget that is one.
@@ -134,7 +135,7 @@ impl Hits {
 
     /// One more.
     pub fn count(&self, budget: Budget) {
-        if let Some(counter) = self.0.get(budget as usize) {
+        if let Some(counter) = self.0.get(budget.place()) {
             counter.inc();
         }
     }
@@ -152,6 +153,8 @@ pub struct Budgets {
     pub uploads: Arc<Uploads>,
     /// The disk that everything is kept on.
     pub disk: disk::Disk,
+    /// What the hub keeps of each account.
+    pub kept: kept::Kept,
 }
 
 impl Budgets {
@@ -163,6 +166,7 @@ impl Budgets {
             sources: Sources::new(Arc::clone(&limits), Arc::clone(&hits)),
             accounts: Mutex::new(LruCache::new(ACCOUNTS_MAX)),
             disk: disk::Disk::default(),
+            kept: kept::Kept::default(),
             uploads,
             limits,
             hits,

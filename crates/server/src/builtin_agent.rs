@@ -59,6 +59,11 @@ enum Stopped {
     State(#[from] serde_json::Error),
 }
 
+/// The rules of this machine: those of a file, or the harmless list.
+pub(crate) fn policy(path: Option<&Path>) -> Result<Policy, PolicyError> {
+    path.map_or_else(|| Ok(Policy::builtin()), Policy::load)
+}
+
 /// The agent before its hub runs.
 pub struct BuiltInAgent {
     agent: Arc<Agent>,
@@ -68,10 +73,7 @@ pub struct BuiltInAgent {
 impl BuiltInAgent {
     /// Reads the policy and opens the journal. `helper` is the program that commands are run by.
     pub fn open(config: &Config, helper: &Path) -> Result<Self, BuiltInError> {
-        let policy = match &config.policy {
-            Some(path) => Policy::load(path)?,
-            None => Policy::builtin(),
-        };
+        let policy = policy(config.policy.as_deref())?;
         let folder = config.data.join("agent");
         let agent = Agent::open(AgentConfig {
             policy,
@@ -81,6 +83,11 @@ impl BuiltInAgent {
             namespaces: Namespaces::default(),
         })?;
         Ok(Self { agent: Arc::new(agent), folder })
+    }
+
+    /// What runs the commands.
+    pub(crate) fn agent(&self) -> Arc<Agent> {
+        Arc::clone(&self.agent)
     }
 
     /// The restart nonce, for the hub's bundle.
@@ -139,15 +146,23 @@ impl BuiltInAgent {
             tokio::select! {
                 batch = connection.recv() => take(&mut endpoint, batch?),
                 Some(report) = reports.recv() => {
-                    answer(&mut endpoint, now_ms(), report);
+                    tell(hub, &mut endpoint, report);
                     while let Ok(report) = reports.try_recv() {
-                        answer(&mut endpoint, now_ms(), report);
+                        tell(hub, &mut endpoint, report);
                     }
                 }
                 () = until(endpoint.next_deadline()) => endpoint.handle_timeout(now_ms()),
             }
         }
     }
+}
+
+/// Hands a report to the endpoint, and counts it if it is the last of its command.
+fn tell(hub: &Hub, endpoint: &mut Endpoint, report: AgentReport) {
+    if let Some(outcome) = report.outcome() {
+        hub.metrics().count_command(outcome);
+    }
+    answer(endpoint, now_ms(), report);
 }
 
 /// Commits what the endpoint decided; only then may anything leave.

@@ -24,12 +24,16 @@ use crate::{
     },
     relay::copies::CopyLimits,
     router::MailboxLimits,
+    store::Banned,
 };
 
-pub use arguments::{Action, Cli, ConfigView, LogFormat, Options, Switch, TlsMode, Verify};
+pub use arguments::{
+    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify,
+};
 pub use file::FileError;
 use file::FileOptions;
 pub use show::show;
+pub(crate) use show::values;
 
 /// Where clients look when they are told nothing.
 const PORT_DEFAULT: u16 = 9_000;
@@ -50,6 +54,8 @@ pub enum Tls {
 pub struct Config {
     /// Where to listen. Port 0 takes a free one.
     pub address: SocketAddr,
+    /// Where `/metrics` is answered, if not on the same port.
+    pub metrics_address: Option<SocketAddr>,
     /// Folder of the store and the own certificate.
     pub data: PathBuf,
     /// Folder of the log of operations.
@@ -78,6 +84,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// How long messages of rooms are kept where the room says nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Whom the configuration keeps out, beside the ban list.
+    pub bans: Vec<Banned>,
     /// How much of copies of files one person may leave, and for how long.
     pub copies: CopyLimits,
     /// Sizes of the hub's own keys, when they are made.
@@ -86,6 +96,8 @@ pub struct Config {
     pub database_pages_max: Option<u32>,
     /// The program that commands are run by; without it the hub runs none.
     pub helper: Option<PathBuf>,
+    /// What was said when the program was started, to read the rest again by.
+    pub said: Option<Box<Options>>,
 }
 
 /// Why the options make no configuration. All of them are usage errors (exit code 2).
@@ -130,6 +142,7 @@ impl Config {
     pub fn local(data: &Path, logs: &Path) -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            metrics_address: None,
             data: data.to_owned(),
             logs: logs.to_owned(),
             www: None,
@@ -144,29 +157,36 @@ impl Config {
             limits: Limits::off(),
             trusted_proxies: Vec::new(),
             retention_ms: 0,
+            registration: Registration::Open,
+            bans: Vec::new(),
             copies: CopyLimits::default(),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
+            said: None,
         }
     }
 
     /// Reads the configuration file, if one is named, and checks everything together.
     pub fn resolve(options: &Options) -> Result<Self, ConfigError> {
         let file = FileOptions::read(options.config.as_deref())?;
-        Self::validate(merge(options.clone(), file))
+        let bans = file.bans.clone().unwrap_or_default();
+        let config = Self::validate(merge(options.clone(), file), bans)?;
+        Ok(Self { said: Some(Box::new(options.clone())), ..config })
     }
 
-    fn validate(options: Options) -> Result<Self, ConfigError> {
+    fn validate(options: Options, bans: Vec<Banned>) -> Result<Self, ConfigError> {
         let bind = options.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tls = tls(&options)?;
         let limits = limits(&options)?;
-        let is_plaintext_exposed = tls == Tls::Off && !bind.to_canonical().is_loopback();
+        let is_exposed = !bind.to_canonical().is_loopback();
+        let is_plaintext_exposed = tls == Tls::Off && is_exposed;
         if is_plaintext_exposed && options.insecure_plaintext != Some(true) {
             return Err(ConfigError::ExposedPlaintext { bind });
         }
         Ok(Self {
             address: SocketAddr::new(bind, options.port.unwrap_or(PORT_DEFAULT)),
+            metrics_address: options.metrics_bind,
             data: options.data.unwrap_or_else(|| "data".into()),
             logs: options.logs.unwrap_or_else(|| "logs".into()),
             www: options.www,
@@ -184,6 +204,12 @@ impl Config {
             limits,
             trusted_proxies: options.trusted_proxy,
             retention_ms: options.retention.unwrap_or(0),
+            registration: options.registration.unwrap_or(if is_exposed {
+                Registration::Invite
+            } else {
+                Registration::Open
+            }),
+            bans,
             copies: CopyLimits::new(
                 options.copies_quota.unwrap_or(COPIES_QUOTA_DEFAULT),
                 options.copies_days.unwrap_or(COPIES_DAYS_DEFAULT),
@@ -191,6 +217,7 @@ impl Config {
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
+            said: None,
         })
     }
 }
@@ -228,6 +255,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
     Options {
         port: given.port.or(file.port),
         bind: given.bind.or(file.bind),
+        metrics_bind: given.metrics_bind.or(file.metrics_bind),
         data: given.data.or(file.data),
         logs: given.logs.or(file.logs),
         www: given.www.or(file.www),
@@ -243,15 +271,17 @@ fn merge(given: Options, file: FileOptions) -> Options {
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),
+        registration: given.registration.or(file.registration),
         retention: given.retention.or(file.retention.map(|time| time.0)),
         copies_quota: given.copies_quota.or(file.copies_quota.map(|size| size.0)),
         copies_days: given.copies_days.or(file.copies_days),
         limits: given.limits.or(file.limits),
         // Those of the command line come last and win.
         limit: file.limit.into_iter().chain(given.limit).collect(),
-        trusted_proxy: match given.trusted_proxy.is_empty() {
-            true => file.trusted_proxy,
-            false => given.trusted_proxy,
+        trusted_proxy: if given.trusted_proxy.is_empty() {
+            file.trusted_proxy
+        } else {
+            given.trusted_proxy
         },
     }
 }

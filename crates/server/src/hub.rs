@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RunError,
-    budgets::{Budgets, Limits, disk},
+    admin::{gate::Gate, socket::AdminSocket},
+    budgets::{Budgets, Limits, disk, kept},
     builtin_agent::BuiltInAgent,
-    config::{Config, Verify},
+    config::{Config, Registration, Verify},
     connection::ConnectionId,
     console::Console,
+    http::Readiness,
     identity::Identity,
     local::{LocalConnection, LocalDevice, LocalError},
     lock::DataLock,
@@ -31,11 +33,14 @@ use crate::{
     router::{MailboxLimits, Router},
     sign_in::Passwords,
     store::{
-        CommitError, NewAccount, NewBundle, Proposal, Snapshot, Store,
+        Banned, CommitError, NewAccount, NewBundle, Proposal, Snapshot, Store,
         sqlite::{self, Reads, SqliteOptions},
     },
     worker::{Clock, Worker, now_ms},
 };
+
+/// The name of the log of operations, before its ending.
+pub(crate) const LOG_STEM: &str = "server";
 
 /// The folder of copies of files, in the data folder.
 const FILES_FOLDER: &str = "files";
@@ -53,6 +58,7 @@ pub struct Shared {
     pub(crate) clock: Clock,
     pub(crate) trace: Option<CryptoTrace>,
     pub(crate) relay: Arc<Relay>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// The hub, for those who live in it.
@@ -92,6 +98,17 @@ impl Hub {
     }
 }
 
+/// Who may come in, as far as a configuration says, and where it is told that nobody can.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Whom the configuration keeps out.
+    pub bans: Vec<Banned>,
+    /// What `/readyz` says.
+    pub readiness: Arc<Readiness>,
+}
+
 /// What a hub is made of.
 pub struct Parts<S> {
     /// Where batches go.
@@ -110,6 +127,8 @@ pub struct Parts<S> {
     pub limits: Limits,
     /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
+    /// Who comes in.
+    pub doors: Doors,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The log of operations.
@@ -143,9 +162,11 @@ impl<S: Store + 'static> Parts<S> {
         let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
         router.keep_for(self.retention_ms);
+        router.let_in(self.doors.registration, self.doors.bans);
         own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
+        let gate = Arc::new(Gate::default());
         let open = |options| {
             let queue = requests.for_connection(ConnectionId::HUB);
             Copies::open(options, rows, queue, Arc::clone(&metrics))
@@ -154,14 +175,16 @@ impl<S: Store + 'static> Parts<S> {
         let keeps_copies = copies.is_some();
         let relay = Arc::new(Relay::new(Arc::clone(&metrics), log.clone(), copies));
         if keeps_copies {
-            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock));
+            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate)));
         }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
         let passwords = Passwords::new(&self.limits);
         let budgets = Arc::new(Budgets::new(self.limits, &metrics));
         let worker = Worker::new(router, store, reads.clone(), counted, written, console)
             .with_clock(clock)
-            .with_budgets(Arc::clone(&budgets));
+            .with_budgets(Arc::clone(&budgets))
+            .with_gate(Arc::clone(&gate))
+            .with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
         let shared = Shared {
@@ -176,6 +199,7 @@ impl<S: Store + 'static> Parts<S> {
             clock,
             trace,
             relay,
+            gate,
         };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
     }
@@ -190,12 +214,18 @@ pub(crate) struct Started {
     pub(crate) lock: DataLock,
     /// The built-in agent, where commands can run at all.
     pub(crate) agent: Option<BuiltInAgent>,
+    /// Where the operator asks.
+    pub(crate) admin: AdminSocket,
 }
 
 /// Opens folder, keys, database and log, and starts the worker.
-pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Started, RunError> {
+pub(crate) async fn start(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> Result<Started, RunError> {
     let lock = DataLock::take(&config.data)?;
-    let log = OperationLog::open(&config.logs, "server")?;
+    let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let helper = config.helper.as_deref();
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
@@ -203,8 +233,13 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
     let identity = open_identity(config, rb).await?;
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
+    let admin = AdminSocket::open(&config.data, &config.logs)?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());
+    let stalled = log.clone();
+    readiness.watch(config.data.clone(), move || stalled.is_stalled());
+    let (registration, bans) = (config.registration, config.bans.clone());
+    let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
     let parts = Parts {
@@ -216,6 +251,7 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         mailbox,
         limits: config.limits.clone(),
         retention_ms: config.retention_ms,
+        doors,
         metrics,
         log,
         console,
@@ -224,8 +260,9 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
+    tokio::spawn(kept::count(Arc::downgrade(&hub.0.budgets), hub.0.reads.clone()));
     tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
-    Ok(Started { hub, worker, stop, lock, agent })
+    Ok(Started { hub, worker, stop, lock, agent, admin })
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.
@@ -251,6 +288,7 @@ async fn own_account(
             bundle: shared,
             password: None,
             vault: None,
+            invite: None,
         })),
         Some(account) if account.identity != bundle.identity() => {
             return Err(RunError::ForeignKeys);

@@ -48,15 +48,18 @@ pub mod outbox;
 pub mod writer;
 
 // Around the path.
+pub mod admin;
 pub mod builtin_agent;
 pub mod catch_up;
 pub mod config;
 pub mod console;
+pub mod folder;
 pub mod hub;
 pub mod identity;
 pub mod local;
 pub mod lock;
 pub mod relay;
+pub mod reload;
 pub mod session;
 
 pub mod http;
@@ -66,13 +69,15 @@ pub mod socket;
 pub mod tls;
 mod trace;
 pub mod upgrade;
+pub mod upkeep;
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
+    sync::mpsc,
     task::JoinError,
     time::{Instant, timeout_at},
 };
@@ -83,11 +88,13 @@ use tokio_util::{
 };
 
 use crate::{
-    config::{Config, Tls},
+    admin::socket::Hand,
+    config::{Config, Registration, Tls},
     http::Site,
     hub::Started,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
     listener::{Admission, AdmissionLimits, Front, Opened, Proxies},
+    reload::Reloader,
     store::CommitError,
 };
 
@@ -100,9 +107,20 @@ pub enum RunError {
     /// The address cannot be asked for; the listener is broken.
     #[error("the listening socket is unusable: {0}")]
     Listener(io::Error),
+    /// The port for figures is not to be had.
+    #[error("--metrics-bind: cannot listen on {address}: {source}; choose another port")]
+    MetricsBind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The folder of `--www` cannot be served.
     #[error("--www: {0}; give a folder that this process may enter")]
     Www(#[from] chat_beneath::FolderError),
+    /// Others on this machine can change the data or the logs.
+    #[error(transparent)]
+    Folder(#[from] folder::FolderError),
     /// The data folder is not ours.
     #[error(transparent)]
     Lock(#[from] lock::LockError),
@@ -127,6 +145,9 @@ pub enum RunError {
          with an empty data folder"
     )]
     ForeignKeys,
+    /// The operator cannot ask.
+    #[error(transparent)]
+    Admin(#[from] admin::socket::AdminError),
     /// The built-in agent cannot run commands.
     #[error(transparent)]
     Agent(#[from] builtin_agent::BuiltInError),
@@ -148,14 +169,47 @@ impl RunError {
     }
 }
 
+/// Answers `/metrics` on an address of its own.
+async fn figures(
+    address: SocketAddr,
+    front: Arc<Front>,
+) -> Result<AbortOnDropHandle<()>, RunError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|source| RunError::MetricsBind { address, source })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+    Ok(spawn(http::port::run(listener, front)))
+}
+
+/// A task that ends with this function, however it ends.
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// Says who may make an account, where that is not everybody.
+fn say_registration(config: &Config) {
+    let data = config.data.display();
+    match config.registration {
+        Registration::Open => {}
+        Registration::Invite => {
+            tracing::info!("new accounts need a code; make one: chat-server invite --data {data}");
+        }
+        Registration::Closed => tracing::info!("no new accounts are made (--registration closed)"),
+    }
+}
+
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
-/// what is queued is finished and those that are open end, and last the port is closed.
+/// what is queued is finished and those that are open end, and last the port is closed. At
+/// SIGHUP what can be read again is read again.
 pub async fn run(
     listener: TcpListener,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
+    folder::secure_data(&config.data)?;
+    folder::secure_logs(&config.logs, hub::LOG_STEM)?;
     let acceptor = tls_acceptor(&config)?;
     let scheme = if acceptor.is_some() { "wss" } else { "ws" };
     let site = config.www.as_deref().map(Site::open).transpose()?;
@@ -164,10 +218,21 @@ pub async fn run(
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, lock, agent } =
-        hub::start(&config, Arc::clone(&front.metrics)).await?;
-    let front = Arc::new(Front { log: hub.log(), ..front });
-    let hosted = agent.map(|agent| AbortOnDropHandle::new(tokio::spawn(agent.run(hub.clone()))));
+    let Started { hub, mut worker, stop, lock, agent, admin } =
+        hub::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
+    let shows_metrics = config.metrics_address.is_none();
+    let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
+    let front = Arc::new(Front { gate, shows_metrics, log, ..front });
+    let figures = match config.metrics_address {
+        Some(address) => Some(figures(address, Arc::clone(&front)).await?),
+        None => None,
+    };
+    let reloader = Reloader::new(&config, &hub, Arc::clone(&front), agent.as_ref());
+    let (reload, asks) = mpsc::channel(1);
+    let hand = CancellationToken::new();
+    let asked = admin.serve(Arc::clone(&hub.0), Hand { stop: hand.clone(), reload });
+    let tasks = [spawn(asked), spawn(reloader.run(asks))];
+    let hosted = agent.map(|agent| spawn(agent.run(hub.clone())));
 
     let (sessions, drain, close) =
         (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
@@ -185,9 +250,11 @@ pub async fn run(
     tracing::info!("words: {words}");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data.display(),
         "listening on {scheme}://{address}");
+    say_registration(&config);
 
     let failed = tokio::select! {
         () = shutdown => None,
+        () = hand.cancelled() => None,
         result = &mut worker => Some(worker_result(result)),
     };
     front.readiness.set_store_ready(failed.is_none());
@@ -208,7 +275,7 @@ pub async fn run(
     if let Err(error) = accepting.await {
         tracing::error!(%error, "the listener failed");
     }
-    drop((hosted, lock));
+    drop((hosted, tasks, figures, lock));
     result
 }
 

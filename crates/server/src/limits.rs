@@ -110,10 +110,30 @@ pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
 pub const QUEUE_AGEING_STEP: Duration = Duration::from_millis(100);
 
 /// A connection that has said nothing for so long gives way where its account has too many.
-pub const CONNECTION_IDLE_MIN: Duration = Duration::from_secs(60);
+pub const CONNECTION_IDLE_MIN: Duration = Duration::from_mins(1);
 
 /// When somebody may come again who found no idle connection of the same account.
 pub const CONNECTION_RETRY: Duration = Duration::from_secs(2);
+
+// The operator ----------------------------------------------------------------------------------
+
+/// Entries of the ban list. Each sign-in and each new connection looks at all of them.
+pub const BANS_MAX: usize = 1_024;
+
+/// Codes for new accounts that are good at the same time.
+pub const INVITES_MAX: usize = 1_024;
+
+/// Longest announcement: some lines on a screen.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 1_024;
+
+/// Longest line on the admin socket, either way: a page of accounts is under 256 KiB.
+pub const ADMIN_LINE_BYTES_MAX: usize = MIB;
+
+/// Connections to the admin socket at once: a person and some scripts.
+pub const ADMIN_CONNECTIONS_MAX: usize = 8;
+
+/// How long one side of the admin socket may take for a line.
+pub const ADMIN_TIME_MAX: Duration = Duration::from_secs(10);
 
 // The outbox -------------------------------------------------------------------------------------
 
@@ -185,6 +205,9 @@ pub const DROP_STEP_MESSAGES_MAX: usize = 256;
 
 /// Wrapped keys that one such step deletes. A wrap is about as long as a short message.
 pub const DROP_STEP_WRAPS_MAX: usize = 512;
+
+/// Messages to a deleted account that one step empties: as many, for the same reason.
+pub const ERASE_STEP_MESSAGES_MAX: usize = 256;
 
 /// Pause between two such steps. Five thousand messages a second go, more than ever came.
 pub const DROP_STEP_PAUSE: Duration = Duration::from_millis(50);
@@ -350,3 +373,8 @@ const _: () = assert!(WRITE_BACKLOG_BYTES_MAX > WRITE_BUFFER_BYTES + WS_FRAME_BY
 const _: () = assert!(NOTICE_NAMES_MAX * 64 < WS_FRAME_BYTES_MAX);
 const _: () = assert!(FILE_FRAME_BYTES_MAX + 4 == 66 * KIB && COPY_STRIDE_BYTES == 66 * 1024);
 const _: () = assert!(FILE_FRAME_BYTES_MAX < WS_FRAME_BYTES_MAX);
+
+/// How long a connection that reminds the hub of what it has lost waits for each account that had to
+/// be read and each signature that had to be checked: 200 of them a second are a few hundredths of
+/// one processor, and a full reminder waits a second.
+pub const REMIND_ITEM_PAUSE: Duration = Duration::from_millis(5);

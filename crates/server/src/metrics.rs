@@ -66,6 +66,10 @@ pub struct Metrics {
     pub retention_dropped: Counter,
     /// Files.
     pub relay: RelayMetrics,
+    /// Bytes of direct messages that wait, all mailboxes together.
+    pub mailbox_bytes: Gauge,
+    /// When the server's certificate ends, Unix time in seconds; 0 without TLS.
+    pub tls_not_after: Gauge,
     /// Offers on the list of shared files.
     pub offers: Gauge,
     /// Seconds the worker took to find one page of shared files.
@@ -123,6 +127,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Registers everything.
+    #[expect(clippy::too_many_lines, reason = "a list: one entry for each metric")]
     pub fn new() -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::ProcessCollector));
@@ -165,6 +170,18 @@ impl Metrics {
                 "retention_dropped_messages",
                 "Messages deleted because they were older than their room keeps",
                 Counter::default(),
+            ),
+            mailbox_bytes: register(
+                chat,
+                "mailbox_bytes",
+                "Bytes of direct messages that wait for somebody who is away",
+                Gauge::default(),
+            ),
+            tls_not_after: register(
+                chat,
+                "tls_not_after_seconds",
+                "When the certificate ends, in Unix time; 0 without TLS",
+                Gauge::default(),
             ),
             relay: RelayMetrics::new(chat),
             offers: register(
@@ -277,6 +294,8 @@ mod tests {
         metrics.auth_attempts.refused.inc();
         metrics.refusals.strangers.inc();
         metrics.offers.set(3);
+        metrics.mailbox_bytes.set(17);
+        metrics.tls_not_after.set(1_900_000_000);
         metrics.find_duration.observe(0.001);
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
@@ -305,6 +324,8 @@ mod tests {
             "chat_connections_refused_total{reason=\"strangers\"} 1",
             "chat_rejected_frames_total{reason=\"E_BAD_SIGNATURE\"} 1",
             "chat_offers 3",
+            "chat_mailbox_bytes 17",
+            "chat_tls_not_after_seconds 1900000000",
             "chat_find_seconds_count 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
@@ -335,5 +356,7 @@ mod tests {
         assert!(value("process_resident_memory_bytes ") > 1e6);
         assert!(value("process_cpu_seconds_total ") >= 0.0);
         assert!(value("process_open_fds ") >= 3.0);
+        assert!(value("process_max_fds ") >= 3.0);
+        assert!(value("process_start_time_seconds ") > 1.6e9);
     }
 }

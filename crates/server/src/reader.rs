@@ -36,7 +36,7 @@ use crate::{
         VERIFIED_FRAMES_MAX,
     },
     queue::Lane,
-    request::{EpochUpload, FrameRequest, Peer, Refusal, Request, Sender},
+    request::{FrameRequest, Peer, Refusal, Request, Sender},
     router::check_form,
     sessions::push_text,
 };
@@ -342,10 +342,7 @@ impl Reader {
 
     async fn send_frame(&self, request: FrameRequest) -> Result<(), CloseReason> {
         let (lane, chain) = place(&request.header);
-        let wraps = request.epoch.as_ref().map_or(0, |epoch: &EpochUpload| {
-            epoch.members.as_bytes().len() + epoch.wraps.iter().map(Bytes::len).sum::<usize>()
-        });
-        let bytes = request.frame.len().saturating_add(wraps);
+        let bytes = request.bytes();
         self.send(lane, chain, bytes, Request::Frame(Box::new(request))).await
     }
 

@@ -271,6 +271,13 @@ pub struct Seat {
     peer: DataPeer,
 }
 
+impl Seat {
+    /// Whose it is.
+    pub fn name(&self) -> &UserName {
+        &self.peer.name
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let id = self.peer.connection;

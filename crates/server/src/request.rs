@@ -22,12 +22,19 @@ use tokio::{
 };
 
 use crate::{
+    admin::request::{AdminAnswer, AdminRequest},
     budgets::AccountBudgets,
+    config::Registration,
     connection::ConnectionId,
     outbox::Outbox,
     queue::{ConnectionSender, QueueSender},
-    store::{AccountId, CopyChange, DeviceId, LogId, NewPassword},
+    router::MailboxLimits,
+    store::{AccountId, Banned, CopyChange, DeviceId, LogId, NewPassword},
 };
+
+/// What a device is told that another one of its account has shut out.
+pub const REVOKED: &str = "another device of your account has revoked this one: nothing is sent or read \
+                           here any more";
 
 /// The queue of the hub, as readers see it.
 pub type Requests = QueueSender<Request, ConversationId>;
@@ -96,6 +103,10 @@ pub enum Request {
     Password(Box<PasswordChange>),
     /// What the hub had lost, proved.
     Remind(Reminder),
+    /// The operator asks for something.
+    Admin(Box<AdminOrder>),
+    /// The configuration was read again.
+    Settings(Box<Settings>),
     /// The list of copies changes.
     Copy(Box<CopyRequest>),
     /// A session has caught up.
@@ -120,6 +131,16 @@ pub struct FrameRequest {
     pub arrived: Instant,
 }
 
+impl FrameRequest {
+    /// How much there is of it, with what came with a KEY.
+    pub fn bytes(&self) -> usize {
+        let parts = self.epoch.as_ref().map_or(0, |epoch| {
+            epoch.members.as_bytes().len() + epoch.wraps.iter().map(Bytes::len).sum::<usize>()
+        });
+        self.frame.len().saturating_add(parts)
+    }
+}
+
 /// The parts of an epoch beside its KEY frame.
 pub struct EpochUpload {
     /// Digest of the KEY header.
@@ -134,8 +155,8 @@ pub struct EpochUpload {
 pub enum Reminder {
     /// A bundle of an account.
     Bundle(Arc<Bundle>),
-    /// A link of a room's chain, with the connection that brings it.
-    Link(Box<FrameRequest>),
+    /// A link of a room's chain, with the connection that brings it, and the identity of its signer.
+    Link(Box<FrameRequest>, KeyId),
 }
 
 /// A sign-in of which everything but the state of the hub has been checked.
@@ -152,6 +173,8 @@ pub struct SignIn {
     pub spki: Vec<u8>,
     /// Its id.
     pub sk: KeyId,
+    /// SHA-256 of the code for a new account, if one was given.
+    pub invite: Option<Digest>,
     /// Seals the OK; none for a connection inside of this process.
     pub received: Option<Box<ReceivedAuth>>,
     /// Where OK goes.
@@ -166,6 +189,28 @@ pub struct PasswordChange {
     pub new: NewPassword,
     /// How it ended.
     pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// What of the configuration the worker decides by.
+pub struct Settings {
+    /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
+    pub retention_ms: u64,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Who is kept out, beside the ban list.
+    pub bans: Vec<Banned>,
+    /// How much may wait for somebody.
+    pub mailbox: MailboxLimits,
+}
+
+/// What the operator asks for.
+pub struct AdminOrder {
+    /// What.
+    pub request: AdminRequest,
+    /// What is answered when it is kept; filled in when it is decided.
+    pub what: Vec<String>,
+    /// How it ended.
+    pub reply: oneshot::Sender<AdminAnswer>,
 }
 
 /// A change of the list of copies.

@@ -6,6 +6,7 @@
 //! their outcome is put off to the next batch.
 
 mod accounts;
+mod admin;
 mod answers;
 mod conversation;
 mod feeds;
@@ -40,10 +41,14 @@ use crate::{
     budgets::Limits,
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
-    store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored, Waiting},
+    store::{
+        AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Standing, Stored,
+        Waiting,
+    },
 };
 
 pub use accounts::{Account, Device};
+pub use admin::AdminDecision;
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
 pub use offers::{OffersPage, check_form};
@@ -93,6 +98,8 @@ pub struct Pending {
     receipts: HashMap<AccountId, u64>,
     /// What becomes of the list of shared files.
     offers: offers::PendingOffers,
+    /// How often a code is used.
+    invites: HashMap<Digest, u32>,
 }
 
 /// Who gets what was committed.
@@ -167,6 +174,8 @@ pub struct Router {
     by_folded: HashMap<String, AccountId>,
     conversations: HashMap<ConversationId, Conversation>,
     by_log: HashMap<LogId, ConversationId>,
+    /// Conversations in which a member by the chain has no account, by their names.
+    absent: HashMap<UserName, BTreeSet<ConversationId>>,
     /// Rooms that exist, by their names in lower case.
     rooms: BTreeMap<String, ConversationId>,
     /// Those of them that have no members.
@@ -175,8 +184,11 @@ pub struct Router {
     catalogue: Catalogue,
     position: u64,
     mailbox: MailboxLimits,
+    /// What waits in all mailboxes.
+    waiting: Waiting,
     limits: Limits,
     retention: Retention,
+    operator: admin::Operator,
 }
 
 impl Router {
@@ -194,6 +206,10 @@ impl Router {
         for (row, inbox) in snapshot.accounts {
             router.restore_account(row, inbox)?;
         }
+        let mut operator = snapshot.operator;
+        let closed = std::mem::take(&mut operator.closed_rooms);
+        let to_erase = std::mem::take(&mut operator.to_erase);
+        router.restore_operator(operator);
         for row in snapshot.conversations {
             router.restore_conversation(row);
         }
@@ -205,6 +221,7 @@ impl Router {
                 .entry(cid)
                 .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
         }
+        router.restore_closed(closed, to_erase);
         for row in snapshot.offers {
             router.restore_offer(row);
         }
@@ -221,6 +238,10 @@ impl Router {
         let Some(account) = self.accounts.get(&request.peer.account) else {
             return Decision::refuse(chat_protocol::code::SIGN_IN, "this account is gone");
         };
+        if account.standing != Standing::Active {
+            let reason = "the operator of this server has closed this account";
+            return Decision::refuse(chat_protocol::code::BARRED, reason);
+        }
         if pending.names.contains(&account.folded()) {
             return Decision::Defer;
         }
@@ -274,6 +295,11 @@ impl Router {
                 self.advance(position);
                 self.apply_link(now_ms, &new, (log, position))
             }
+            (Proposal::Excuse(new), Stored::Done) => {
+                self.apply_excuse(new);
+                Effects::default()
+            }
+            (Proposal::Order(order), Stored::Done) => self.apply_order(*order),
             (Proposal::Share(new), Stored::Done) => {
                 self.apply_share(*new);
                 Effects::default()

@@ -15,6 +15,7 @@ use chat_protocol::{
     crypto::random,
     handshake::{HandshakeError, Mode, Purpose, ReceivedAuth, Reception, SignedIn},
     hub::{self, ClientToHub, HubStage},
+    invite,
     name::UserName,
     vault,
 };
@@ -200,6 +201,8 @@ async fn enter(
     let name = received.header.u.clone();
     UserName::for_account(name.as_str())
         .map_err(|error| Problem::refuse(code::NAME_INVALID, error.to_string()))?;
+    // The worker looks again: this is for those who come in without it, and spares the slow hash.
+    hub.gate.now().check(&name, &[received.header.sk]).map_err(Problem::Refused)?;
     if received.body.vault.as_ref().is_some_and(|vault| vault.len() > VAULT_BYTES_MAX) {
         let reason = format!("a vault has at most {VAULT_BYTES_MAX} bytes");
         return Err(Problem::refuse(code::MALFORMED, reason));
@@ -237,6 +240,7 @@ async fn enter(
         purpose: received.body.purpose,
         sk: received.header.sk,
         spki,
+        invite: received.body.invite.as_deref().map(invite::digest),
         received: Some(Box::new(received)),
         outbox: outbox.clone(),
         reply,

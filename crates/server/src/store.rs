@@ -9,6 +9,7 @@
 //!    [`Stored::Again`] when it is the same frame.
 
 pub mod memory;
+mod operator;
 mod proposal;
 mod snapshot;
 pub mod source;
@@ -17,9 +18,10 @@ pub mod sqlite;
 use chat_protocol::id::KeyId;
 use thiserror::Error;
 
+pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, Standing};
 pub use proposal::{
-    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewLink, NewOffer, NewPassword,
-    NewRetention, NewShare, NewTopic, Probe, Proposal,
+    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewLink, NewOffer,
+    NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
 };
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,
@@ -118,6 +120,8 @@ pub enum Stored {
     Again(u64),
     /// So much was deleted.
     Dropped(Dropped),
+    /// A step of erasing is done: where the next one begins, if there is more in this log.
+    Erased(Option<u64>),
     /// Nothing that needs a number.
     Done,
 }

@@ -81,8 +81,14 @@ pub struct Entry {
 impl Entry {
     /// A device that is known, by its signature.
     pub fn sig() -> Self {
-        let body =
-            AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
+        let body = AuthBody {
+            purpose: Purpose::Task,
+            pw: None,
+            bundle: None,
+            vault: None,
+            new_pw: None,
+            invite: None,
+        };
         Self { mode: Mode::Sig, body }
     }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Said, Talk};
 use crate::client::SendError;
+use crate::identity::Question;
 use crate::show::{retention, rooms as show};
 use crate::slash::RoomCommand;
 
@@ -81,6 +82,12 @@ impl Rooms {
         *prompt = format!("{me} {mark}#{}> ", self.current);
     }
 
+    /// The prompt is what is asked, until the next line is typed.
+    pub(super) fn show_question(&self, question: &Question) {
+        let mut prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+        *prompt = format!("{} {}? yes, or the six words: ", question.kind.verb(), question.user);
+    }
+
     /// The room in the spelling under which it is known.
     fn known(&self, room: RoomName) -> RoomName {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,8 +134,12 @@ impl Talk {
                 self.act(&current, RoomAction::Role { who, admin: false }).await
             }
             RoomCommand::Accept(room) => {
-                let cid = ConversationId::room(&self.rooms.known(room));
-                self.client.accept_room(&cid).await;
+                let room = self.rooms.known(room);
+                let cid = ConversationId::room(&room);
+                if !self.client.accept_room(&cid).await {
+                    let known = "the server shows the membership that is known";
+                    return Said::line(format!("· nothing to decide in #{room}: {known}"));
+                }
                 self.client.refresh(&cid).await;
                 self.rooms.rosters.insert(cid);
                 Said::default()

@@ -7,6 +7,7 @@ use chat_protocol::handshake::{PasswordKeys, Purpose};
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::DeviceKeys;
 use chat_protocol::name::UserName;
+use chat_protocol::sanitise;
 
 use super::{Door, HomeAccount, OpenHome, StartError, Started, aside, first_contact, up_to_date};
 use crate::client::ClientOptions;
@@ -16,11 +17,14 @@ use crate::config::strength::{self, WeakPassword, offered};
 use crate::connection::{ConnectError, Connector, Session};
 use crate::home::device::key_sizes;
 use crate::home::vault::{FIRST_NUMBER, HubVault, VaultError};
-use crate::home::{self, HomeFolder, KeyChange, KeyFile, OwnDevice, Vault};
+use crate::home::{self, HomeFolder, KeyChange, KeyFile, OwnDevice, Sealing, Vault};
 use crate::show::fingerprint;
 
 /// How often a person may mistype a password.
 const PASSWORD_TRIES_MAX: u32 = 3;
+
+/// How often a person may mistype a code for a new account.
+const CODE_TRIES_MAX: u32 = 2;
 
 /// One start of one person's client.
 pub(super) struct Person<'a> {
@@ -59,8 +63,8 @@ pub(super) async fn sign_in(
     }
 }
 
-/// Asks for the password of this account and opens its key file with it; an account without one needs
-/// none.
+/// Asks for the password of this account, and the server whether it is the account's: the key file of
+/// this machine may have an older one. An account without one needs none.
 pub async fn check_password(
     connector: Arc<Connector>,
     user: &UserName,
@@ -69,8 +73,11 @@ pub async fn check_password(
     let server = connector.server().await?;
     let folder = HomeFolder::new(&account.root, &server, user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
-    let door = Door { connector, user: user.clone(), purpose: Purpose::Task };
-    Person { door, account, server, folder }.unlock(key_file).await.map(drop)
+    if let KeyFile::Clear(_) = key_file {
+        return Ok(());
+    }
+    let door = Door { connector, user: user.clone(), purpose: Purpose::Task, invite: None };
+    Person { door, account, server, folder }.newest_vault().await.map(drop)
 }
 
 impl Person<'_> {
@@ -211,12 +218,12 @@ impl Person<'_> {
             // An account that the server had and lost signs up again without a question (rule R36).
             (Some(code::NO_SUCH_USER), None) => {
                 self.agree_unless_known(device).await?;
-                Ok(self.door.register(device, None).await?)
+                Ok(self.register(device, None).await?)
             }
             (Some(code::NO_SUCH_USER), Some(Lock { keys, number })) => {
                 self.agree_unless_known(device).await?;
                 let sealing = vault.seal(keys, &self.server, &self.door.user, *number);
-                Ok(self.door.register(device, Some((keys, &sealing))).await?)
+                Ok(self.register(device, Some((keys, &sealing))).await?)
             }
             (Some(code::SIGN_IN), Some(Lock { keys, .. })) => {
                 Ok(self.as_new_machine(device, keys).await?)
@@ -339,7 +346,7 @@ impl Person<'_> {
         self.folder.write_key_file(&sealed)?;
         let mut store = self.folder.open(&vault)?;
         home::save_device(&mut store, &device)?;
-        match self.door.register(&device, Some((&keys, &sealed))).await {
+        match self.register(&device, Some((&keys, &sealed))).await {
             Ok(session) => {
                 let key = fingerprint(&device.bundle.identity());
                 self.account.prompt.say(&format!("Your key: {key}"));
@@ -353,6 +360,27 @@ impl Person<'_> {
                 Err(error.into())
             }
         }
+    }
+
+    /// Makes the account. A person whom the server asks for a code is asked for it here.
+    async fn register(
+        &self,
+        device: &OwnDevice,
+        password: Option<(&PasswordKeys, &Sealing)>,
+    ) -> Result<Session, ConnectError> {
+        let mut door = self.door.clone();
+        for _ in 0..CODE_TRIES_MAX {
+            let refused = match door.register(device, password).await {
+                Err(error) if error.code() == Some(code::INVITE) => error,
+                other => return other,
+            };
+            let prompt = Arc::clone(&self.account.prompt);
+            prompt.say(&sanitise::line(&refused.to_string()));
+            let typed = aside(move || prompt.line("Code: ")).await;
+            let Some(typed) = typed.ok().flatten() else { return Err(refused) };
+            door.invite = Some(typed);
+        }
+        door.register(device, password).await
     }
 
     async fn new_keys(&self) -> Result<DeviceKeys, StartError> {

@@ -27,8 +27,10 @@ pub(crate) struct Parts {
     wrap: Option<Bytes>,
     /// Something found no room: it comes with the next connection.
     is_cut: bool,
-    /// When anything of it last came, Unix time in milliseconds.
+    /// When its KEY was verified, Unix time in milliseconds: what comes of it later gives no more time.
     since_ms: u64,
+    /// When its KEY came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 impl Parts {
@@ -72,6 +74,7 @@ impl Endpoint {
             wrap: None,
             is_cut: false,
             since_ms: now_ms,
+            came_ms: self.link.live.then_some(now_ms),
         };
         self.link.parked_bytes += parts.bytes();
         self.link.parts.insert(e, parts);
@@ -99,8 +102,10 @@ impl Endpoint {
         }
         self.expect_parts(now_ms, e, &header.cid);
         let Some(parts) = self.link.parts.get_mut(&e) else { return false };
-        parts.header = Some((header.clone(), position));
-        parts.since_ms = now_ms;
+        if parts.header.is_none() {
+            parts.header = Some((header.clone(), position));
+            parts.since_ms = now_ms;
+        }
         self.open_whole(now_ms, &e)
     }
 
@@ -112,7 +117,6 @@ impl Endpoint {
         let Some(parts) = self.link.parts.get_mut(&e) else { return };
         let before = parts.bytes();
         parts.take(upload, room);
-        parts.since_ms = now_ms;
         let (after, log) = (parts.bytes(), Log::Conversation(parts.cid.clone()));
         self.link.parked_bytes = (self.link.parked_bytes + after).saturating_sub(before);
         if self.open_whole(now_ms, &e) {
@@ -127,13 +131,14 @@ impl Endpoint {
         if !self.link.parts.get(e).is_some_and(is_whole) {
             return false;
         }
-        let Some(Parts { header: Some((header, position)), members, wrap, .. }) =
+        let Some(Parts { header: Some((header, position)), members, wrap, came_ms, .. }) =
             self.drop_parts(e)
         else {
             return false;
         };
         self.luck.lost.remove(e);
-        self.open_epoch(now_ms, *e, &Arriving { header, position, members }, wrap.as_ref());
+        let arriving = Arriving { header, position, members, came_ms };
+        self.open_epoch(now_ms, *e, &arriving, wrap.as_ref());
         true
     }
 

@@ -45,7 +45,7 @@ fn r40_links_by_keys_of_the_past_are_verified() {
 fn r40_a_join_that_cannot_be_verified_voids_nothing_else() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     many_keys(&mut hub, 1);
-    hub.faults.hides_keys = true;
+    hub.faults.hides_kids = true;
     let carol = hub.add("carol");
     hub.run();
     say(&mut hub, carol, "not for bob");
@@ -54,7 +54,7 @@ fn r40_a_join_that_cannot_be_verified_voids_nothing_else() {
     assert_eq!(alarms(&hub, carol), []);
     assert_eq!(unproved(&hub, carol), [name("bob")]);
 
-    hub.faults.hides_keys = false;
+    hub.faults.hides_kids = false;
     hub.restart(carol);
     hub.run();
     say(&mut hub, carol, "for all");

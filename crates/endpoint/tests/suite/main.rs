@@ -2,6 +2,8 @@
 //! survives races, crashes and a hub that cheats.
 
 #[cfg(test)]
+mod audience;
+#[cfg(test)]
 mod bounds;
 mod commands;
 #[cfg(test)]

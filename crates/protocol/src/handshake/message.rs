@@ -98,6 +98,9 @@ pub struct AuthBody {
     /// The login secret from now on.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
     pub new_pw: Option<Vec<u8>>,
+    /// A code that lets a new account in ([`crate::invite`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
 }
 
 impl AuthBody {

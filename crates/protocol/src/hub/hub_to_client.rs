@@ -213,6 +213,10 @@ pub enum HubToClient {
         /// Names nobody has.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unknown: Vec<UserName>,
+        /// Of the names asked for, those whose accounts were deleted: no key is made for them. Their
+        /// bundles are answered like others, for what they have signed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<UserName>,
         /// Not everybody did fit: who is in neither list is to be asked for again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
@@ -300,6 +304,11 @@ pub enum HubToClient {
     /// Messages of a room were dropped before this device has fetched them, because they were older
     /// than the room keeps. Stands among the deliveries, where they would have been.
     Dropped(DropClaim),
+    /// What who runs the hub says to everybody who is connected. Ephemeral, and signed by nobody.
+    Announce {
+        /// What.
+        text: String,
+    },
     /// All that waited for this device when it signed in has been sent, and what is new follows as it
     /// comes. Stands among the deliveries, once in a connection.
     Live {},

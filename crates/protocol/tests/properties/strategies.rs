@@ -321,13 +321,15 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
             .prop_map(|(id, heads, more)| HubToClient::Heads { id, heads, more }),
         (message_id(), vec(counter, 0..3))
             .prop_map(|(id, counters)| HubToClient::Counters { id, counters }),
-        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3), any::<bool>())
-            .prop_map(|(id, people, unknown, more)| HubToClient::Bundles {
+        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3), vec(user(), 0..3))
+            .prop_map(|(id, people, unknown, gone)| HubToClient::Bundles {
                 id,
                 people,
                 unknown,
-                more
+                more: gone.len() == 1,
+                gone,
             }),
+        any::<String>().prop_map(|text| HubToClient::Announce { text }),
         (message_id(), conversation(), blobs(), any::<bool>())
             .prop_map(|(id, cid, links, more)| HubToClient::Members { id, cid, links, more }),
         (message_id(), vec(person, 0..3), any::<bool>())

@@ -34,8 +34,14 @@ pub(crate) static RECEPTION: LazyLock<Reception> = LazyLock::new(|| {
 pub(crate) static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let (single, batch, _) = sealed();
     let new = epoch(parameters("room:lobby"));
-    let body =
-        AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
+    let body = AuthBody {
+        purpose: Purpose::Task,
+        pw: None,
+        bundle: None,
+        vault: None,
+        new_pw: None,
+        invite: None,
+    };
     let credentials = Credentials {
         user: &ALICE.user,
         mode: Mode::Sig,

@@ -26,8 +26,14 @@ fn hub_bundle() -> Bundle {
 }
 
 fn attempt(reception: &Reception, exporter: Option<[u8; 32]>) -> (String, SentAuth) {
-    let body =
-        AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
+    let body = AuthBody {
+        purpose: Purpose::Task,
+        pw: None,
+        bundle: None,
+        vault: None,
+        new_pw: None,
+        invite: None,
+    };
     let credentials = Credentials {
         user: &ALICE.user,
         mode: Mode::Sig,

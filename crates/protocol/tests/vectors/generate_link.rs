@@ -27,7 +27,7 @@ struct Attempt<'w> {
 }
 
 fn body(purpose: Purpose) -> AuthBody {
-    AuthBody { purpose, pw: None, bundle: None, vault: None, new_pw: None }
+    AuthBody { purpose, pw: None, bundle: None, vault: None, new_pw: None, invite: None }
 }
 
 fn signed_in(vault: Option<Vec<u8>>) -> SignedIn {

@@ -73,8 +73,8 @@ impl<'a> Visit<'a> {
             (self.try_upgrade(&head), false)
         } else {
             let stays = !front.readiness.is_draining() && self.stay();
-            let (readiness, metrics) = (&front.readiness, &front.metrics);
-            let answer = http::respond(head, readiness, metrics, front.site.as_ref()).await;
+            let shown = front.shows_metrics.then_some(front.metrics.as_ref());
+            let answer = http::respond(head, &front.readiness, shown, front.site.as_ref()).await;
             let is_sound = !matches!(
                 answer.status(),
                 StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED
@@ -82,6 +82,8 @@ impl<'a> Visit<'a> {
             (answer, stays && is_sound)
         };
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Its line and its count: nothing of it is left to follow.
+            drop(record.answered(answer.status()));
             *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some((on_upgrade, address));
             return answer;

@@ -55,6 +55,11 @@ impl Reader {
             return Allowance::Refused(Refusal::storage_full());
         }
         match header {
+            Header::Message(_) if self.keeps_too_much() => {
+                self.hub.budgets.hit(Budget::KeptBytes);
+                let reason = "the server keeps as much of what you have sent as it may";
+                Allowance::Refused(Refusal::new(code::TOO_MANY, reason))
+            }
             Header::Message(message) => {
                 let is_report = message.t == Tag::Out || message.stage.is_some();
                 let budget = if is_report { Budget::Reports } else { Budget::Messages };
@@ -79,6 +84,11 @@ impl Reader {
             }
             Header::Receipt(_) => Allowance::Taken,
         }
+    }
+
+    fn keeps_too_much(&self) -> bool {
+        let budgets = &self.hub.budgets;
+        budgets.kept.of(self.peer.account) >= budgets.limits().number(Budget::KeptBytes)
     }
 
     /// Tells what becomes of a frame that is not taken now.

@@ -18,8 +18,10 @@ use chat_protocol::{
 use super::{Decision, Effects, Pending, Router, is_any, mailbox::Backlog};
 use crate::{
     limits::AWAY_SLACK_MS,
-    request::{Plan, Proof, Refusal, SignIn},
-    store::{AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Waiting},
+    request::{Plan, Proof, REVOKED, Refusal, SignIn},
+    store::{
+        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Standing, Waiting,
+    },
 };
 
 /// One device, by its newest bundle.
@@ -58,6 +60,8 @@ pub struct Account {
     pub name: UserName,
     /// Its identity key.
     pub identity: KeyId,
+    /// What the operator lets it do.
+    pub standing: Standing,
     /// Its devices.
     pub devices: Vec<Device>,
     /// Keys that count no more.
@@ -190,6 +194,7 @@ impl Router {
             id: row.id,
             name: row.name.clone(),
             identity: row.identity,
+            standing: Standing::Active,
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
@@ -229,18 +234,26 @@ impl Router {
             return Some(Decision::Defer);
         }
         let known = self.by_folded.get(&folded).and_then(|id| self.accounts.get(id));
+        if let Err(refusal) = self.admits(request, known) {
+            return Some(Decision::Refuse(refusal));
+        }
         let (account, bundle, after) = match (&request.proof, known) {
             (Proof::New { .. }, Some(_)) => {
                 let reason = "this name belongs to somebody else; choose another one";
                 return Some(Decision::refuse(code::NAME_TAKEN, reason));
             }
             (Proof::New { bundle, password, vault }, None) => {
+                let invite = match self.check_invite(now_ms, request.invite, pending) {
+                    Ok(invite) => invite,
+                    Err(refusal) => return Some(Decision::Refuse(refusal)),
+                };
                 pending.names.insert(folded);
                 let new = NewAccount {
                     name: request.name.clone(),
                     bundle: Arc::clone(bundle),
                     password: password.clone(),
                     vault: vault.clone(),
+                    invite,
                 };
                 return Some(Decision::Propose(Proposal::Account(Box::new(new))));
             }
@@ -248,7 +261,12 @@ impl Router {
                 return Some(Decision::refuse(code::NO_SUCH_USER, "nobody has this name"));
             }
             (Proof::Known { .. }, Some(account)) => {
-                let reason = "this signing key was replaced or revoked";
+                let is_revoked = account.is_revoked(&request.sk);
+                let reason = if is_revoked {
+                    REVOKED
+                } else {
+                    "this signing key was replaced by a newer one"
+                };
                 let refusal = Decision::refuse(code::SIGN_IN, reason);
                 return (!account.is_live(&request.sk)).then_some(refusal);
             }
@@ -260,7 +278,7 @@ impl Router {
             return Some(Decision::refuse(code::SIGN_IN, reason));
         }
         if account.is_revoked(&request.sk) {
-            return Some(Decision::refuse(code::SIGN_IN, "this signing key was revoked"));
+            return Some(Decision::refuse(code::SIGN_IN, REVOKED));
         }
         if let Some(refusal) = account.device_problem(now_ms, bundle) {
             return Some(Decision::Refuse(refusal));
@@ -282,6 +300,7 @@ impl Router {
             id,
             name: new.name,
             identity: new.bundle.identity(),
+            standing: Standing::Active,
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
@@ -293,6 +312,10 @@ impl Router {
         };
         account.take_bundle(device, &new.bundle, now_ms);
         self.insert_account(account);
+        self.comes_back(now_ms, id);
+        if let Some(code) = &new.invite {
+            self.use_invite(code);
+        }
     }
 
     pub(super) fn apply_bundle(

@@ -40,7 +40,7 @@ impl Waiting {
         }
     }
 
-    fn minus(self, other: Self) -> Self {
+    pub(super) fn minus(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_sub(other.messages),
             bytes: self.bytes.saturating_sub(other.bytes),
@@ -137,6 +137,16 @@ impl Router {
         Some(Decision::refuse(code::MAILBOX_FULL, reason))
     }
 
+    /// What waits in all mailboxes.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// From now on so much may wait for somebody.
+    pub fn limit_mailboxes(&mut self, limits: MailboxLimits) {
+        self.mailbox = limits;
+    }
+
     /// Takes room in the inbox of who is told that messages came: receipts have a part of their own.
     pub(super) fn take_inbox(
         &self,
@@ -163,6 +173,7 @@ impl Router {
         let Some(conversation) = self.conversations.get_mut(cid) else { return };
         let Some(account) = self.accounts.get_mut(&to) else { return };
         account.waiting = account.waiting.plus(one);
+        self.waiting = self.waiting.plus(one);
         if conversation.backlogs.iter().all(|(of, _)| *of != to) {
             conversation.backlogs.push((to, Backlog::default()));
         }
@@ -187,7 +198,9 @@ impl Router {
             let newest = conversation.newest;
             let backlog = conversation.backlogs.iter_mut().find(|(of, _)| *of == account.id);
             if let Some((_, backlog)) = backlog {
-                account.waiting = account.waiting.minus(backlog.fetched(*position, newest));
+                let fetched = backlog.fetched(*position, newest);
+                account.waiting = account.waiting.minus(fetched);
+                self.waiting = self.waiting.minus(fetched);
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Wanted {
     pub people: Vec<(UserName, Vec<DeviceId>)>,
     /// Names nobody has.
     pub unknown: Vec<UserName>,
+    /// Names of accounts that were deleted.
+    pub gone: Vec<UserName>,
     /// Signing keys whose first bundle is wanted, and whose they are said to be.
     pub keys: Vec<(UserName, AccountId, KeyId)>,
 }
@@ -58,7 +60,10 @@ impl Router {
     ) -> Wanted {
         let mut wanted = Wanted::default();
         for (name, held) in known {
-            match self.account_of(name) {
+            if self.is_gone(name) {
+                wanted.gone.push(name.clone());
+            }
+            match self.account_of_any_time(name) {
                 None => wanted.unknown.push(name.clone()),
                 Some(account) if account.held(now_ms) != *held => {
                     let devices = account.counted_devices(now_ms).map(|device| device.id);
@@ -74,7 +79,7 @@ impl Router {
             }
         }
         for (name, kids) in kids {
-            let Some(account) = self.account_of(name) else { continue };
+            let Some(account) = self.account_of_any_time(name) else { continue };
             wanted.keys.extend(kids.iter().map(|kid| (name.clone(), account.id, *kid)));
         }
         wanted

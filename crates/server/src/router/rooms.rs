@@ -38,6 +38,9 @@ pub struct Chain {
     pub end: u32,
 }
 
+/// What is said to who wants to say something in a room that the operator has closed.
+const CLOSED: &str = "the operator of this server has deleted this room; /leave it";
+
 /// What outsiders are told about a private room.
 const PRIVATE: &str = "this room is private; ask an admin of it to /invite you";
 
@@ -65,8 +68,9 @@ impl Router {
 
     /// Whether somebody may know more of a room than its name: it is open, or they are in it.
     pub(super) fn sees(&self, name: &UserName, cid: &ConversationId) -> bool {
-        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
-        membership.is_some_and(|m| m.exists() && (m.is_open() || m.contains(name)))
+        let Some(conversation) = self.conversations.get(cid) else { return false };
+        let membership = conversation.membership.as_ref();
+        membership.is_some_and(|m| m.exists() && (m.is_open() || conversation.contains(name)))
     }
 
     /// Whether somebody may make a room again that everybody has left: an open one anybody, a private one
@@ -103,14 +107,14 @@ impl Router {
 
     fn room_info(&self, name: &UserName, cid: &ConversationId) -> Option<RoomInfo> {
         let ConversationKind::Room(room) = cid.kind() else { return None };
-        let conversation = self.conversations.get(cid)?;
+        let conversation = self.conversations.get(cid).filter(|c| !c.is_closed)?;
         let membership = conversation.membership.as_ref()?;
         Some(RoomInfo {
             room,
             open: membership.is_open(),
             users: u32::try_from(membership.members().len()).unwrap_or(u32::MAX),
             topic: conversation.topic.clone(),
-            member: membership.contains(name),
+            member: conversation.contains(name),
             keep_ms: self.keep_ms(conversation),
         })
     }
@@ -140,6 +144,12 @@ impl Router {
         }
     }
 
+    /// Why nothing can be said in a room, if the operator has closed it.
+    pub(super) fn closed(&self, cid: &ConversationId) -> Option<Refusal> {
+        let is_closed = self.conversations.get(cid).is_some_and(|c| c.is_closed);
+        is_closed.then(|| Refusal::new(code::NO_SUCH_ROOM, CLOSED))
+    }
+
     /// What speaks against a link before its place in the chain is looked at: who may not know of
     /// the room, a name that is taken in another spelling, and the limits.
     pub(super) fn link_problem(
@@ -151,6 +161,11 @@ impl Router {
     ) -> Option<Decision> {
         let (cid, op) = (&link.cid, link.op);
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        if op != MemberOperation::Leave
+            && let Some(refusal) = self.closed(cid)
+        {
+            return Some(Decision::Refuse(refusal));
+        }
         let exists = membership.is_some_and(Membership::exists);
         let was_in = membership.is_some_and(|m| m.has_known(&account.name));
         if exists && !was_in && !self.sees(&account.name, cid) {
@@ -211,7 +226,7 @@ impl Router {
         }
     }
 
-    fn cannot_create(
+    pub(super) fn cannot_create(
         &self,
         name: &UserName,
         cid: &ConversationId,
@@ -248,7 +263,7 @@ impl Router {
         cid: &ConversationId,
         text: &str,
     ) -> Result<Proposal, Refusal> {
-        let is_room = !cid.is_feed() && self.sees(&peer.name, cid);
+        let is_room = !cid.is_feed() && self.sees(&peer.name, cid) && self.closed(cid).is_none();
         let conversation = self.conversations.get(cid).filter(|_| is_room);
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))
@@ -258,7 +273,7 @@ impl Router {
                 "there is no such room; /rooms lists them",
             ));
         };
-        if !membership.contains(&peer.name) {
+        if !conversation.contains(&peer.name) {
             let reason = "only members set the topic; /join the room first";
             return Err(Refusal::new(code::NOT_A_MEMBER, reason));
         }

@@ -13,7 +13,7 @@ use chat_protocol::{
     name::UserName,
 };
 
-use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId};
+use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder};
 
 /// An account with its first device.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub struct NewAccount {
     pub password: Option<String>,
     /// The sealed vault.
     pub vault: Option<Vec<u8>>,
+    /// SHA-256 of the code that lets it in, where one is needed. It loses one use; without one left
+    /// the account is a [`Conflict`](super::Conflict).
+    pub invite: Option<Digest>,
 }
 
 /// A bundle of a new or a known device.
@@ -146,6 +149,15 @@ pub struct NewTopic {
     pub text: String,
 }
 
+/// Whom the epochs of a room may lack, until an admin lets them in again.
+#[derive(Debug)]
+pub struct NewExcuse {
+    /// The room.
+    pub log: LogId,
+    /// Who.
+    pub who: UserName,
+}
+
 /// How long a room keeps its messages; the newest replaces the one before.
 #[derive(Debug)]
 pub struct NewRetention {
@@ -214,6 +226,8 @@ pub enum Proposal {
     Link(Box<NewLink>),
     /// Sets a topic.
     Topic(NewTopic),
+    /// Notes whom the epochs of a room may lack.
+    Excuse(NewExcuse),
     /// Sets how long a room keeps its messages.
     Retention(NewRetention),
     /// Deletes what a room keeps no longer.
@@ -222,6 +236,10 @@ pub enum Proposal {
     Copies(CopyChange),
     /// Changes the list of shared files.
     Share(Box<NewShare>),
+    /// Keeps a decision of the operator.
+    Order(Box<NewOrder>),
+    /// Erases what was sent to an account that was deleted.
+    Erase(NewErase),
     /// Moves cursors of a device, never back.
     Cursors {
         /// Whose.

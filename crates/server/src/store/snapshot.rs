@@ -10,7 +10,7 @@ use chat_protocol::{
     name::{ConversationId, UserName},
 };
 
-use super::{AccountId, DeviceId, EpochId, LogId};
+use super::{AccountId, DeviceId, EpochId, LogId, OperatorRows};
 
 /// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct ConversationRow {
     pub cid: ConversationId,
     /// Frames, digests and positions of its membership chain.
     pub links: Vec<(MemberHeader, Digest, u64)>,
+    /// Whom its epochs may lack.
+    pub excused: Vec<UserName>,
     /// What an open room is about.
     pub topic: String,
     /// How long it keeps its messages, in milliseconds, 0 for ever; `None` for the default.
@@ -124,4 +126,6 @@ pub struct Snapshot {
     pub copies: Vec<CopyRow>,
     /// The list of shared files.
     pub offers: Vec<OfferRow>,
+    /// What the operator has decided.
+    pub operator: OperatorRows,
 }

@@ -1,8 +1,10 @@
 //! The store in one SQLite file: a thread that writes, and connections that read.
 
 mod copies;
+mod excused;
 mod offers;
 mod open;
+mod operator;
 mod reads;
 mod signers;
 mod write;

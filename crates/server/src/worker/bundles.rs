@@ -30,7 +30,7 @@ pub(super) async fn answer(
     id: MessageId,
     wanted: Wanted,
 ) -> Result<HubToClient, ReadError> {
-    let Wanted { people: wanted_people, unknown, keys } = wanted;
+    let Wanted { people: wanted_people, unknown, gone, keys } = wanted;
     let newest = wanted_people.iter().flat_map(|(_, devices)| devices);
     let names = newest.map(|device| BundleName::Newest(*device));
     let by_key = keys.iter().map(|(_, account, kid)| BundleName::Key(*account, *kid));
@@ -47,7 +47,7 @@ pub(super) async fn answer(
         }
     }
     let Page { people, more, .. } = page;
-    Ok(HubToClient::Bundles { id, people, unknown, more })
+    Ok(HubToClient::Bundles { id, people, unknown, gone, more })
 }
 
 struct Page {
@@ -94,11 +94,12 @@ mod tests {
         assert!(page.more);
         assert_eq!(page.people.len(), 1, "one person always fits");
         let unknown = (0..PAGE_ITEMS_MAX).map(|n| UserName::new(&format!("x{n:031}")).unwrap());
-        let unknown = unknown.collect();
+        let unknown: Vec<_> = unknown.collect();
         let id = MessageId([1; 16]);
         let text = chat_protocol::hub::write(&HubToClient::Bundles {
             id,
             people: page.people,
+            gone: unknown.clone(),
             unknown,
             more: true,
         });

@@ -14,7 +14,7 @@ use crate::{
     queue::Queued,
     request::{Admitted, Heard, Peer, Proof, Refusal, Request, SignIn},
     router::{Decision, Pending},
-    store::{AccountId, Committed, DeviceId, Store, Stored},
+    store::{AccountId, Committed, Conflict, DeviceId, Store, Stored},
 };
 
 impl<S: Store> Worker<S> {
@@ -106,6 +106,10 @@ impl<S: Store> Worker<S> {
                     self.notify.keys(&account.name);
                 }
                 self.open_session(now_ms, queued, id, device, false);
+            }
+            Err(Conflict::Missing { .. }) => {
+                let reason = "this code was used up a moment ago; ask for another one";
+                turn_away(queued, Refusal::new(code::INVITE, reason));
             }
             _ => {
                 let reason = "this name was taken a moment ago; choose another one";

@@ -159,6 +159,7 @@ fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
         bundle,
         vault: None,
         new_pw: None,
+        invite: None,
     };
     Entry { mode, body }
 }
@@ -227,6 +228,7 @@ fn new_password(pw: u8, new_pw: u8, number: u32) -> Entry {
         bundle: None,
         vault: Some(keep(number, &[9; 100])),
         new_pw: Some(vec![new_pw; 32]),
+        invite: None,
     };
     Entry { mode: Mode::Passwd, body }
 }

@@ -265,3 +265,42 @@ async fn a_receipt_that_is_none_is_refused_and_no_refusal_is_long() {
     assert!(reason.len() <= 1_024, "{}", reason.len());
     server.stop().await.unwrap();
 }
+
+/// Goal: nobody fills the disk of all. Method: what is kept of alice counts, also over a restart; bob goes on.
+#[tokio::test]
+async fn what_is_kept_of_one_account_has_a_bound() {
+    let (server, folder) = with_limits(&["kept_bytes=20000B"]).await;
+    let (mut alice, _bob, place, e) = pair(&server, ["alice", "bob"], [0, 1]).await;
+    let (mut carol, _dave, other, f) = pair(&server, ["carol", "dave"], [2, 3]).await;
+    let mut stored = 0;
+    loop {
+        alice.say(Tag::Dm, &place, e, stored).await;
+        match alice.answer().await {
+            HubToClient::Ack { .. } => stored += 1,
+            HubToClient::Noack { code, .. } => {
+                assert_eq!(code, "E_TOO_MANY");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(stored > 10, "{stored}");
+    carol.say(Tag::Dm, &other, f, 0).await;
+    carol.ack().await;
+    let device = alice.device.clone();
+    server.stop().await.unwrap();
+    let mut config = config(folder.path());
+    config.limits.set("kept_bytes=10000B").unwrap();
+    let server = start(config).await;
+    let mut alice = sign_in(&server, &device).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        stored += 1;
+        alice.say(Tag::Dm, &place, e, stored).await;
+        if matches!(alice.answer().await, HubToClient::Noack { .. }) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "what was kept before was not counted");
+    }
+    server.stop().await.unwrap();
+}

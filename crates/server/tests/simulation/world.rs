@@ -174,6 +174,7 @@ impl World {
             mailbox: chat_server::router::MailboxLimits::default(),
             limits: chat_server::budgets::Limits::default(),
             retention_ms: self.retention_ms,
+            doors: chat_server::hub::Doors::default(),
             metrics: Arc::new(Metrics::default()),
             log: OperationLog::disabled(),
             console: Console::none(),

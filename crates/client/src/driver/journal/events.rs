@@ -61,7 +61,8 @@ impl Journal {
                 reason: Some(reason.as_str().into()),
                 ..self.line("server.complaint")
             },
-            Event::NewDevice { user } => Operation {
+            Event::Announcement { .. } => self.line("server.announcement"),
+            Event::NewDevice { user, .. } => Operation {
                 level: Level::Warn,
                 peer: Some(user.as_str().into()),
                 ..self.line("device.new")
@@ -112,7 +113,7 @@ impl Journal {
                 conversation: Some(conversation(cid).into()),
                 ..self.line("message.disowned")
             },
-            Event::Unreadable { cid, from, id, reason } => Operation {
+            Event::Unreadable { cid, from, id, reason, .. } => Operation {
                 level: Level::Warn,
                 peer: Some(from.as_str().into()),
                 id: Some(id.to_string().into()),

@@ -37,10 +37,12 @@ pub(crate) struct Faults {
     pub(crate) tells_all: bool,
     /// What it says of counters.
     pub(crate) counters: Vec<Counter>,
+    /// The heads of rooms name a last link that nobody has signed.
+    pub(crate) garbles_heads: bool,
     /// So many heads fit in an answer; nothing for all.
     pub(crate) heads_in_page: Option<usize>,
     /// Older bundles are not served by their keys.
-    pub(crate) hides_keys: bool,
+    pub(crate) hides_kids: bool,
     /// So many people fit in an answer to a question for bundles; nothing for all.
     pub(crate) people_in_page: Option<usize>,
     /// So many of the next messages are answered as stored and delivered to nobody.
@@ -61,6 +63,8 @@ pub(crate) struct Faults {
     pub(crate) deliver_closed: bool,
     /// What it hides: links of a room from this number on, from a device.
     pub(crate) hides: Vec<(usize, ConversationId, u32)>,
+    /// Whose newest bundles it hides from a device.
+    pub(crate) hides_keys: Vec<(usize, UserName)>,
     /// Messages and keys of any epoch are taken, whoever may speak.
     pub(crate) takes_anything: bool,
     /// What it is reminded of is thrown away.
@@ -244,7 +248,16 @@ impl TestHub {
         }
     }
 
-    /// The same; nobody has come back yet.
+    /// Puts back what the hub had of one conversation's epochs; everybody connects anew.
+    pub(crate) fn roll_back_epoch(&mut self, older: &Snapshot, cid: &ConversationId) {
+        self.epochs.insert(cid.clone(), older.epochs[cid].clone());
+        for index in 0..self.peers.len() {
+            self.disconnect(index);
+            self.connect(index);
+        }
+    }
+
+    /// Puts the hub back; nobody has come back yet.
     pub(crate) fn put_back(&mut self, older: &Snapshot) {
         self.log.clone_from(&older.log);
         self.rooms.clone_from(&older.rooms);

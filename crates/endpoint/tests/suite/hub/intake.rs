@@ -72,7 +72,7 @@ impl TestHub {
             };
             let found: Vec<_> =
                 kids.iter().filter_map(find).map(|b| B64Vec(b.bytes().to_vec())).collect();
-            if !found.is_empty() && !self.faults.hides_keys {
+            if !found.is_empty() && !self.faults.hides_kids {
                 people.insert(user.clone(), PersonBundles { bundles: found });
             }
         }
@@ -120,23 +120,25 @@ impl TestHub {
                         unknown.push(user);
                         continue;
                     };
-                    if held == held_of(self.now, bundles) && !self.faults.tells_all {
+                    let hides = self.faults.hides_keys.contains(&(index, user.clone()));
+                    if hides || (held == held_of(self.now, bundles) && !self.faults.tells_all) {
                         continue;
                     }
                     more = people.len() == self.faults.people_in_page.unwrap_or(usize::MAX);
                     if more {
                         break;
                     }
-                    let bundles = match self.faults.tells_all {
-                        true => bundles.iter().collect(),
-                        false => live_of(self.now, bundles),
+                    let bundles = if self.faults.tells_all {
+                        bundles.iter().collect()
+                    } else {
+                        live_of(self.now, bundles)
                     };
                     let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec()));
                     let person = people.entry(user);
                     let person = person.or_insert_with(|| PersonBundles { bundles: vec![] });
                     person.bundles.extend(bundles);
                 }
-                let answer = HubToClient::Bundles { id, people, unknown, more };
+                let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
                 if self.faults.hold_bundles {
                     self.held_bundles.push((index, answer));
                 } else {
@@ -182,6 +184,7 @@ impl TestHub {
     /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
     fn reminded(&mut self, index: usize, id: MessageId, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
         self.reminders += 1;
+        self.links_reminded += links.len();
         let answer = HubToClient::Reminded { id, bundles: 0, links: 0 };
         self.answer(index, &answer);
         if self.faults.forgets_reminders {

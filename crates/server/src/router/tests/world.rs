@@ -91,6 +91,7 @@ impl World {
             bundle: Arc::clone(&bundle),
             password: None,
             vault: None,
+            invite: None,
         };
         let committed = self.store.keep(Proposal::Account(Box::new(new)));
         let Ok(Stored::Account(account, device)) = committed.outcome else { panic!("taken") };

@@ -11,7 +11,10 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{OpenError, SqliteOptions, configure, copies, from_sql, offers, signers, small};
+use super::{
+    OpenError, SqliteOptions, configure, copies, excused, from_sql, offers, operator, signers,
+    small,
+};
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
     Snapshot, Waiting,
@@ -115,7 +118,9 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     connection.execute_batch(TOPICS).map_err(failed)?;
     drop_bundle_count(&connection).map_err(failed)?;
     copies::make(&connection).map_err(failed)?;
+    excused::make(&connection).map_err(failed)?;
     offers::prepare(&connection).map_err(failed)?;
+    operator::prepare(&connection).map_err(failed)?;
     signers::prepare(&connection).map_err(failed)?;
     Ok(connection)
 }
@@ -244,6 +249,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.conversations.push(row);
     }
     snapshot.offers = offers::read(connection)?;
+    snapshot.operator = operator::read(connection)?;
     Ok(snapshot)
 }
 
@@ -313,7 +319,8 @@ fn conversation(
     let epoch = newest_epoch(connection, log)?;
     let waiting = waiting(connection, log, &cid)?;
     let newest = newest(connection, log)?;
-    Ok(ConversationRow { log, cid, links, topic, keep_ms, epoch, newest, waiting })
+    let excused = excused::of_room(connection, log)?;
+    Ok(ConversationRow { log, cid, links, excused, topic, keep_ms, epoch, newest, waiting })
 }
 
 /// What no device of the two in a direct conversation has fetched yet.

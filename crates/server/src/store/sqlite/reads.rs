@@ -226,6 +226,21 @@ impl Reads {
         .await
     }
 
+    /// Bytes of the frames that are kept, by who sent them. Looks at every entry.
+    pub async fn kept_bytes(&self) -> Result<HashMap<AccountId, u64>, ReadError> {
+        // Other stores are a simulation's, which nobody fills.
+        let Place::File(pool) = &self.0 else { return Ok(HashMap::new()) };
+        Self::query(pool, move |connection| {
+            let mut select = connection
+                .prepare_cached("SELECT sender, sum(length(frame)) FROM entries GROUP BY sender")?;
+            let rows = select.query_map([], |row| {
+                Ok((AccountId(row.get(0)?), from_sql(row.get::<_, i64>(1)?)))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// MEMBER frames of a room from number `from` on, and whether there are more.
     pub async fn links(
         &self,
@@ -345,6 +360,10 @@ fn entry(
         .query_row([to_sql(position)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })?;
+    // Erased, with the account that it was for.
+    if frame.is_empty() {
+        return Ok(None);
+    }
     let mut found =
         PageEntry { log, position, hub_ms: from_sql(hub_ms), frame: frame.into(), epoch: None };
     let kind = kind_of(kind)?;

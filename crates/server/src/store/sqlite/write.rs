@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{copies, from_sql, offers, signers, to_sql};
+use super::{copies, excused, from_sql, offers, operator, signers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
     NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewRetention, NewTopic, Probe, Proposal,
@@ -100,6 +100,7 @@ impl Change<'_> {
             Proposal::Epoch(epoch) => self.epoch(epoch),
             Proposal::Link(link) => self.link(link),
             Proposal::Topic(topic) => self.topic(topic),
+            Proposal::Excuse(new) => excused::excuse(self.connection, new),
             Proposal::Retention(retention) => self.retention(retention),
             Proposal::Drop(step) => {
                 // Rows of the newest segment are remembered as written, so they stay.
@@ -109,6 +110,8 @@ impl Change<'_> {
             }
             Proposal::Copies(change) => copies::change(self.connection, change),
             Proposal::Share(share) => offers::share(self.connection, share),
+            Proposal::Order(order) => operator::order(self.connection, order),
+            Proposal::Erase(step) => operator::erase(self.connection, step),
             Proposal::Cursors { device, positions } => self.cursors(*device, positions),
             Proposal::Probe(probe) => self.probe(probe),
         }
@@ -136,6 +139,12 @@ impl Change<'_> {
             return Ok(Err(Conflict::Taken));
         }
         let account = AccountId(self.connection.last_insert_rowid());
+        if let Some(code) = &new.invite
+            && let Err(conflict) = operator::use_invite(self.connection, code)?
+        {
+            self.connection.execute("DELETE FROM accounts WHERE id = ?1", [account.0])?;
+            return Ok(Err(conflict));
+        }
         let device = self.new_device(account, &new.bundle)?;
         Ok(Ok(Stored::Account(account, device)))
     }
@@ -282,6 +291,7 @@ impl Change<'_> {
             return Ok(Err(Conflict::Taken));
         }
         offers::follow_link(self.connection, &new.header)?;
+        excused::follow_link(self.connection, log, &new.header)?;
         let position = self.next_position();
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",

@@ -165,6 +165,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Shared { .. }
         | Event::Found { .. }
         | Event::OffersChecked { .. }
-        | Event::ListRefused { .. } => None,
+        | Event::ListRefused { .. }
+        | Event::Announcement { .. } => None,
     }
 }

@@ -1,6 +1,9 @@
 //! What is on the disk.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::dropped::Dropped;
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use chat_protocol::{
     id::{Digest, KeyId, MessageId},
     keys::Bundle,
     members::MemberList,
-    name::{ConversationId, RoomName},
+    name::{ConversationId, RoomName, UserName},
 };
 use chat_server::store::{
     AccountId, AccountRow, Committed, ConversationRow, DeviceId, DeviceRow, EntryKind, EpochId,
@@ -65,6 +68,8 @@ pub(crate) struct Contents {
     pub(super) entries: BTreeMap<u64, Arc<Entry>>,
     pub(super) epochs: BTreeMap<EpochId, Arc<Epoch>>,
     pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
+    /// Whom epochs of a room may lack.
+    excused: BTreeSet<(LogId, UserName)>,
     /// What rooms keep no longer.
     pub(super) dropped: Dropped,
     offers: BTreeMap<(AccountId, MessageId), Offer>,
@@ -86,6 +91,7 @@ impl Default for Contents {
             entries: BTreeMap::new(),
             epochs: BTreeMap::new(),
             links: BTreeMap::new(),
+            excused: BTreeSet::new(),
             dropped: Dropped::default(),
             offers: BTreeMap::new(),
         }
@@ -154,14 +160,22 @@ impl Contents {
                 let number = (log, header.mg);
                 self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
                 if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
+                    // Whose account the hub has lost has no offers.
                     let owner = self.accounts.values().find(|row| row.name == new.header.who);
-                    let owner = owner.expect("an account").id;
+                    let owner = owner.map(|row| row.id);
                     let place = Audience::Conversation(new.header.cid.clone());
-                    self.offers.retain(|(who, _), offer| *who != owner || offer.audience != place);
+                    self.offers
+                        .retain(|(who, _), offer| Some(*who) != owner || offer.audience != place);
+                }
+                if new.header.op == MemberOperation::Admit {
+                    self.excused.remove(&(log, new.header.who.clone()));
                 }
                 for device in &new.newcomers {
                     self.cursors.entry((*device, log)).or_insert(position);
                 }
+            }
+            (Proposal::Excuse(new), Stored::Done) => {
+                self.excused.insert((new.log, new.who.clone()));
             }
             (Proposal::Cursors { device, positions }, Stored::Done) => {
                 for (log, position) in positions {
@@ -247,6 +261,12 @@ impl Contents {
                     .range((*log, 0)..=(*log, u32::MAX))
                     .map(|(_, link)| (link.header.clone(), link.digest, link.position))
                     .collect(),
+                excused: self
+                    .excused
+                    .iter()
+                    .filter(|(room, _)| room == log)
+                    .map(|(_, name)| name.clone())
+                    .collect(),
                 epoch: self.newest_epoch(*log),
                 newest: self.newest(*log),
                 // Nobody sets a topic in these worlds, and no mailbox comes near its quota.
@@ -260,7 +280,8 @@ impl Contents {
             .map(|((owner, _), offer)| OfferRow { owner: *owner, offer: offer.clone() })
             .collect();
         let copies = Vec::new();
-        Snapshot { position: self.position, accounts, conversations, copies, offers }
+        let position = self.position;
+        Snapshot { position, accounts, conversations, copies, offers, ..Snapshot::default() }
     }
 
     fn newest_epoch(&self, log: LogId) -> Option<EpochRow> {
