@@ -91,9 +91,10 @@ pub(super) fn withheld_removal() -> Report {
     if !repaired(&alice, &mut bob, &mallory) {
         return Report::new(Verdict::Succeeded, "bob seals for mallory on and on");
     }
-    let words = screen::words(&bob.stdout.text());
-    let bobs = screen::quote("bob", words.iter().map(String::as_str)).unwrap_or_default();
-    let saw = format!("{}; {bobs}; then bob seals for alice alone", report.saw);
+    let words = screen::words(&mallory.stdout.text());
+    let unread = screen::quote("mallory", words.iter().map(String::as_str));
+    let unread = unread.map(|unread| format!("; {unread}")).unwrap_or_default();
+    let saw = format!("{}; then bob seals for alice alone{unread}", report.saw);
     Report::new(Verdict::Detected, saw)
 }
 

@@ -31,6 +31,8 @@ const MEMORY_MAX: u64 = 64 << 20;
 const FRAMES_MAX: usize = 200;
 /// More questions of bob's are one: a device turns so many pages in a minute.
 const QUESTIONS_MAX: usize = 1_024;
+/// More lines about one lie are no help to anybody.
+const LINES_MAX: usize = 100;
 /// What bob says to alice must be answered in this time, one way or another.
 const ANSWER: Duration = Duration::from_secs(20);
 /// Nobody has said so many messages: a gap that names a higher one is made up.
@@ -259,6 +261,10 @@ fn judge(seen: &Seen) -> Report {
     }
     if let Some(gap) = made_up_gap(&seen.bob.since()) {
         return succeeded(format!("a gap that is none: {gap}"));
+    }
+    let lines = screen::words(&seen.bob.since()).len();
+    if lines > LINES_MAX {
+        return succeeded(format!("bob's screen is full of {lines} lines of it"));
     }
     if seen.grown > MEMORY_MAX {
         return succeeded(format!("bob's program has grown by {} MiB", seen.grown >> 20));
