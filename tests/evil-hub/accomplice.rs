@@ -18,7 +18,7 @@ pub enum FalseReceipt {
     /// Its conversation is another one.
     OtherPlace(&'static str),
     /// Its signature is that of somebody else, who calls itself like the recipient.
-    OtherKey(Device),
+    OtherKey(Box<Device>),
 }
 
 /// The writer's first message to this device is confirmed by a false receipt, the next ones by the device's
@@ -39,7 +39,7 @@ pub fn false_receipt(device: Device, lie: FalseReceipt) -> Act {
             let is_first = !std::mem::replace(&mut is_told, true);
             let (signer, place) = match &lie {
                 FalseReceipt::OtherPlace(other) if is_first => (&device, cid(other)),
-                FalseReceipt::OtherKey(other) if is_first => (other, place),
+                FalseReceipt::OtherKey(other) if is_first => (&**other, place),
                 _ => (&device, place),
             };
             let header = signer.receipt(&place, &chat_testkit::name(WRITER));

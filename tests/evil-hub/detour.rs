@@ -44,8 +44,8 @@ pub fn around(
         detour.begun.get_or_insert(scene.position);
         match passing.way {
             _ if passing.user != kept => vec![passing],
-            Way::ToClient => detour.to_kept(passing).into_iter().collect(),
-            Way::ToHub => detour.from_kept(scene, passing),
+            Way::ToClient => detour.told(passing),
+            Way::ToHub => detour.said(scene, passing),
         }
     })
 }
@@ -74,14 +74,14 @@ struct Key {
 
 impl Detour {
     /// What `kept` is told, if anything.
-    fn to_kept(&mut self, passing: Passing) -> Option<Passing> {
+    fn told(&mut self, passing: Passing) -> Vec<Passing> {
         if let Some(heads) = read::text(&passing, Way::ToClient, "HEADS") {
             let all = heads["heads"].as_array();
             let head = all.into_iter().flatten().find(|head| head["cid"] == self.room);
-            let Some(head) = head else { return Some(passing) };
+            let Some(head) = head else { return vec![passing] };
             // The first news is of the link that is withheld.
             self.links.get_or_insert(head["mg"].as_u64().unwrap() - 1);
-            return None;
+            return Vec::new();
         }
         if let Some(mut answer) = read::text(&passing, Way::ToClient, "MEMBERS")
             && let Some(from) = self.questions.remove(answer["id"].as_str().unwrap())
@@ -89,18 +89,18 @@ impl Detour {
         {
             let shown = usize::try_from(links.saturating_sub(from)).unwrap();
             answer["links"].as_array_mut().unwrap().truncate(shown);
-            return Some(read::with_text(&passing, &answer));
+            return vec![read::with_text(&passing, &answer)];
         }
         let is_hidden = match read::delivery(&passing) {
             Some((Header::Message(header), _)) => header.cid.to_string() == self.room,
             Some((Header::Key(header), _)) => header.cid.to_string() == self.room,
             _ => false,
         };
-        (!is_hidden).then_some(passing)
+        if is_hidden { Vec::new() } else { vec![passing] }
     }
 
     /// What becomes of what `kept` sends.
-    fn from_kept(&mut self, scene: &mut Scene, passing: Passing) -> Vec<Passing> {
+    fn said(&mut self, scene: &mut Scene, passing: Passing) -> Vec<Passing> {
         if let Some(question) = read::text(&passing, Way::ToHub, "MEMBERS")
             && question["cid"] == self.room
         {

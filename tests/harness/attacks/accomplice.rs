@@ -56,7 +56,7 @@ pub(super) fn receipt_of_another_place() -> Report {
 }
 
 pub(super) fn receipt_of_another_key() -> Report {
-    confirmed(FalseReceipt::OtherKey(Device::new("bob", KEYS + 1)))
+    confirmed(FalseReceipt::OtherKey(Box::new(Device::new("bob", KEYS + 1))))
 }
 
 pub(super) fn ids_pushed_out() -> Report {
