@@ -23,6 +23,7 @@ mod operator;
 mod passwords;
 mod private_files;
 mod programs;
+mod restored;
 mod resume;
 mod retention;
 mod rooms;

@@ -307,6 +307,7 @@ impl Endpoint {
         let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
         epoch.position = Some(position);
         let (cid, place) = (epoch.cid.clone(), epoch.place);
+        self.is_put_twice(e);
         self.mark_epoch(&cid, place, position);
         self.keep_newest_epochs(&cid);
     }
