@@ -7,6 +7,7 @@ mod admin;
 mod answer;
 mod ask;
 mod bundles;
+mod deletion;
 mod enter;
 mod erase;
 mod notify;
@@ -265,6 +266,7 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
+            Request::Delete(_) => self.decide_deletion(queued),
             Request::Remind(_) => self.decide_reminder(now_ms, queued, pending),
             Request::Admin(_) => self.decide_admin(now_ms, queued),
             Request::Settings(_) => {
@@ -304,6 +306,7 @@ impl<S: Store> Worker<S> {
         match &queued.item {
             Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed, story),
             Request::Password(_) => password::finish(queued, &committed),
+            Request::Delete(_) => self.finish_deletion(now_ms, queued, committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Admin(_) => self.finish_admin(now_ms, queued, committed),
             Request::Frame(request) => {

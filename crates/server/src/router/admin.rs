@@ -9,7 +9,7 @@ use std::{
 
 use chat_protocol::{
     code,
-    id::Digest,
+    id::{Digest, KeyId},
     name::{ConversationId, RoomName, UserName},
     retention,
 };
@@ -23,7 +23,7 @@ use crate::{
     },
     config::Registration,
     limits::{ANNOUNCEMENT_BYTES_MAX, BANS_MAX, INVITES_MAX},
-    request::{Proof, Refusal, SignIn},
+    request::{Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, Banned, Invite, LogId, NewErase, NewOrder, NewRetention, OperatorRows, Proposal,
         Standing,
@@ -297,6 +297,18 @@ impl Router {
         }
         let accounts = changed.iter().map(|account| account.id).collect();
         propose(NewOrder::Standing { accounts, standing }, what)
+    }
+
+    /// An account ends because its owner, here with this signing key, wants it.
+    pub fn decide_deletion(&self, id: AccountId, sk: KeyId) -> Result<Proposal, Refusal> {
+        let refusal = |reason: &str| Refusal::new(code::SIGN_IN, reason);
+        let account = self.account(id).ok_or_else(|| refusal("nobody has this account"))?;
+        self.operator.admittance.check(&account.name, &[account.identity, sk])?;
+        if account.is_revoked(&sk) {
+            return Err(refusal(REVOKED));
+        }
+        let order = NewOrder::Standing { accounts: vec![id], standing: Standing::Deleted };
+        Ok(Proposal::Order(Box::new(order)))
     }
 
     fn nobody(&self, who: &Pattern) -> String {
