@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chat_tests::Rig;
+use chat_tests::{Rig, get};
 use serde_json::Value;
 
 fn operations(path: &Path) -> Vec<Value> {
@@ -63,4 +63,47 @@ fn one_message_can_be_followed_through_all_logs() {
         assert!(story.contains(who), "no {who} in\n{story}");
     }
     assert!(!story.contains("follow me"), "{story}");
+}
+
+/// Goal: a disk under the operation log that stands still stops nobody. Method: hold the lock of its
+/// file, as a disk that hangs would, and ask until more lines wait than may.
+#[test]
+fn an_operation_log_that_stands_still_stops_nobody_and_is_told() {
+    /// Lines of this length fill the 8 MiB that may wait.
+    const LINE_BYTES: usize = 14_000;
+    const REQUESTS: usize = 700;
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut here = alice.chat();
+    let there = bob.chat();
+    let held = std::fs::File::options().append(true).open(rig.logs().join("server.jsonl")).unwrap();
+    held.lock().unwrap();
+    let path = format!("/{}", "x".repeat(LINE_BYTES));
+    for _ in 0..REQUESTS {
+        assert_eq!(get(server.address(), &path, &[]).status, 404);
+    }
+    let ready = get(server.address(), "/readyz?verbose", &[]);
+    assert!(ready.status == 503 && ready.body.contains("log"), "{ready:?}");
+    let lost = || {
+        let page = get(server.address(), "/metrics", &[]).body;
+        let line = page.lines().find_map(|line| line.strip_prefix("chat_log_lines_dropped_total "));
+        line.and_then(|number| number.parse::<u64>().ok()).unwrap()
+    };
+    assert!(lost() > 0);
+    here.type_line("does the server still work?");
+    there.stdout.wait_for_part("does the server still work?");
+    here.type_line("bob*yes");
+    there.stdout.wait_for_part("yes");
+    alice.run(&["send", "bob", "a new sign-in, too"]).assert_code(0);
+    there.stdout.wait_for_part("a new sign-in, too");
+
+    held.unlock().unwrap();
+    let until = std::time::Instant::now() + chat_tests::LIMIT;
+    while get(server.address(), "/readyz", &[]).status != 200 {
+        assert!(std::time::Instant::now() < until, "it goes on when the disk does");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    server.terminate().assert_code(0);
+    assert!(operations(&rig.logs().join("server.jsonl")).len() > 500, "what waited is written");
 }
