@@ -2,7 +2,9 @@
 
 mod abuse;
 mod accounts;
+mod alerts;
 mod attacks;
+mod certificates;
 mod chat;
 mod commands;
 mod emulate;
