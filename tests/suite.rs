@@ -21,6 +21,7 @@ mod lying_hub;
 mod machines;
 mod mailbox;
 mod offers;
+mod operations;
 mod operator;
 mod passwords;
 mod private_files;
