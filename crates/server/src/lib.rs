@@ -237,7 +237,7 @@ pub async fn run(
     front.readiness.set_store_ready(true);
     // Scripts wait for this line and read the address from it.
     tracing::info!("listening on {}", start::address(certificate.as_ref(), address));
-    for line in start::lines(&config, address, certificate.as_ref(), &words) {
+    for line in start::lines(&config, address, certificate.as_ref(), &words.to_string()) {
         tracing::info!("{line}");
     }
 
