@@ -20,6 +20,7 @@ mod logs;
 mod lying_hub;
 mod machines;
 mod mailbox;
+mod moderators;
 mod offers;
 mod operations;
 mod operator;

@@ -10,6 +10,7 @@ mod bundles;
 mod deletion;
 mod enter;
 mod erase;
+mod lobby;
 mod notify;
 mod offers;
 mod password;
@@ -278,6 +279,10 @@ impl<S: Store> Worker<S> {
                 Next::Commit(queued, proposal)
             }
             Request::Ask(_, ClientToHub::Share { .. }) => self.decide_share(queued, pending),
+            Request::Ask(_, ClientToHub::Moderate { .. }) => {
+                story::ask(&self.log, &queued);
+                self.decide_moderation(now_ms, queued)
+            }
             Request::Ask(_, ClientToHub::Find { .. }) => {
                 self.find(&queued);
                 Next::Done
@@ -360,6 +365,9 @@ impl<S: Store> Worker<S> {
             }
             Request::Ask(peer, ClientToHub::Seen { positions }) => {
                 self.router.apply_seen(peer.account, positions);
+            }
+            Request::Ask(_, ClientToHub::Moderate { .. }) => {
+                self.finish_moderation(now_ms, &queued, committed);
             }
             Request::Ask(_, ClientToHub::Share { .. }) => {
                 self.finish_share(now_ms, &queued, committed, story);

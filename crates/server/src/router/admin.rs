@@ -193,6 +193,9 @@ impl Router {
                 return self
                     .decide_invite(now_ms, Invite { digest: *digest, uses: *uses, until_ms });
             }
+            AdminRequest::Moderator { name, is_one } => {
+                return self.decide_moderator(name, *is_one);
+            }
             AdminRequest::Announce { text } => return decide_announcement(text),
             // These are no business of the state.
             AdminRequest::Drain | AdminRequest::Reload => {
@@ -215,6 +218,9 @@ impl Router {
             NewOrder::Invite(invite) => {
                 self.operator.invites.insert(invite.digest, invite);
             }
+            NewOrder::Moderator { account, is_one } => self.set_moderator(account, is_one),
+            NewOrder::PutOut(put_out) => self.apply_put_out(put_out),
+            NewOrder::LetIn(who) => self.apply_let_in(who),
             NewOrder::Announce(_) => {}
         }
         self.renew_admittance();
@@ -343,6 +349,17 @@ impl Router {
             return refuse(format!("{what} is banned by the configuration file; change it there"));
         }
         refuse(format!("{what} is not banned; `ban` without a name lists who is"))
+    }
+
+    fn decide_moderator(&self, name: &UserName, is_one: bool) -> AdminDecision {
+        let Some(account) = self.account_of(name).filter(|account| !account.name.is_server())
+        else {
+            return refuse(self.nobody(&name.into()));
+        };
+        if self.is_moderator(account.id) == is_one {
+            return AdminDecision::Answer(AdminAnswer::Done { what: Vec::new() });
+        }
+        propose(NewOrder::Moderator { account: account.id, is_one }, vec![name.to_string()])
     }
 
     fn decide_invite(&self, now_ms: u64, invite: Invite) -> AdminDecision {
