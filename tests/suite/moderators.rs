@@ -64,6 +64,7 @@ fn a_ban_from_the_lobby_outlives_a_restart_and_is_taken_back() {
     chat.stdout.wait_for_part("mallory was banned from the lobby by alice");
     chat.type_line("/ban nobody");
     chat.stdout.wait_for_part("nobody is named nobody");
+    chat.finish().assert_code(0);
 
     server.restart(&rig, &[]);
     let refused = mallory.run(&["send", "#lobby", "I am back"]).expect_code(6);
