@@ -33,6 +33,7 @@ mod rooms;
 mod security;
 mod sequence;
 mod subscriptions;
+mod taken_name;
 mod tidy;
 mod tls;
 mod trace;

@@ -96,7 +96,10 @@ fn an_operation_log_that_stands_still_stops_nobody_and_is_told() {
         }
     }
     let ready = get(server.address(), "/readyz?verbose", &[]);
-    assert!(ready.status == 503 && ready.body.contains("log"), "{ready:?}");
+    assert!(
+        ready.status == 503 && ready.body.contains("the operation log stands still"),
+        "{ready:?}"
+    );
     let lost = || {
         let page = get(server.address(), "/metrics", &[]).body;
         let line = page.lines().find_map(|line| line.strip_prefix("chat_log_lines_dropped_total "));

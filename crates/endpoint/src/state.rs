@@ -51,6 +51,9 @@ pub(crate) struct Epoch {
     /// Where the hub has put it; nothing while it has not answered.
     pub(crate) position: Option<u64>,
     members: String,
+    /// Members whom its maker leaves out, and says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<UserName>,
     #[serde(skip)]
     pub(crate) list: MemberList,
     /// Its people but this user, shared by everything that was sent in it.
@@ -76,8 +79,9 @@ impl Epoch {
         let members = String::from_utf8_lossy(list.as_bytes()).into_owned();
         let others = others(&list, me);
         let place = Place { mg: header.mg, pm: header.pm };
-        let (cid, pe) = (header.cid.clone(), header.pe);
-        Self { cid, head, pe, place, position: None, members, list, others, seen_ms }
+        let (cid, pe, left_out) = (header.cid.clone(), header.pe, header.wo.clone());
+        let position = None;
+        Self { cid, head, pe, place, position, members, left_out, list, others, seen_ms }
     }
 }
 

@@ -160,7 +160,7 @@ budgets! {
         Refused, "years of letters; counted at the start and once a day";
     /// What of the disk may be used before new work is refused.
     Disk = "disk", Amount::Percent(95), per "server",
-        StorageFull, "revocations, removals and keys go on to its end";
+        StorageFull, "revocations, removals and keys go on to its end. With 2 GiB free it does not count";
     /// New accounts in an hour.
     SignUpsHour = "sign_ups_hour", Amount::Rate(Rate::each(10, HOUR)), per "address (/64)",
         Refused, "an office; a /48 has ten times that. Loopback is exempt";
