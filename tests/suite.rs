@@ -2,7 +2,9 @@
 
 mod abuse;
 mod accounts;
+mod alerts;
 mod attacks;
+mod certificates;
 mod chat;
 mod commands;
 mod emulate;
@@ -18,7 +20,9 @@ mod logs;
 mod lying_hub;
 mod machines;
 mod mailbox;
+mod moderators;
 mod offers;
+mod operations;
 mod operator;
 mod passwords;
 mod private_files;

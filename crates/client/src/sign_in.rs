@@ -28,11 +28,13 @@ use crate::exit::ExitStatus;
 use crate::home::vault::{HubVault, VaultError};
 use crate::home::{HomeError, OwnDevice, Sealing};
 
+mod deletion;
 pub mod first_contact;
 mod passwd;
 mod person;
 pub mod prompt;
 
+pub use deletion::{Deletion, delete_account};
 pub use passwd::{NewPassword, change_password};
 pub use person::check_password;
 pub use prompt::{NoPrompt, Prompt, TerminalPrompt};
@@ -104,6 +106,18 @@ pub enum StartError {
         /// The name.
         user: UserName,
     },
+    /// The name typed again is not the one of the account.
+    #[error("the name of the account is {user}; nothing was deleted")]
+    OtherName {
+        /// The name.
+        user: UserName,
+    },
+    /// The name was not typed again, and nobody can be asked.
+    #[error("deleting takes the name once more: account delete {user}")]
+    NotTypedAgain {
+        /// The name.
+        user: UserName,
+    },
     /// The account was made without a password.
     #[error("this account has no password that could be changed")]
     Clear,
@@ -160,7 +174,10 @@ impl StartError {
             | Self::OldVault { .. }
             | Self::OtherIdentity
             | Self::NotAccepted { .. } => ExitStatus::Integrity,
-            Self::NoPassword | Self::WeakPassword(_) => ExitStatus::Usage,
+            Self::NoPassword
+            | Self::WeakPassword(_)
+            | Self::OtherName { .. }
+            | Self::NotTypedAgain { .. } => ExitStatus::Usage,
             Self::NotAnswered => ExitStatus::Interrupted,
             Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,
         }
@@ -352,6 +369,18 @@ impl Door {
         };
         let signing = Some(&device.keys.signing);
         let attempt = Attempt { user: &self.user, mode: Mode::Passwd, signing, body };
+        self.connector.sign_in(attempt).await.map(drop)
+    }
+
+    /// The end of the account, for good. One without a password needs no login secret.
+    pub(crate) async fn delete(
+        &self,
+        device: &OwnDevice,
+        keys: Option<&PasswordKeys>,
+    ) -> Result<(), ConnectError> {
+        let body = AuthBody { pw: keys.map(|keys| keys.login.to_vec()), ..self.body() };
+        let signing = Some(&device.keys.signing);
+        let attempt = Attempt { user: &self.user, mode: Mode::Delete, signing, body };
         self.connector.sign_in(attempt).await.map(drop)
     }
 

@@ -379,6 +379,9 @@ impl Person<'_> {
                 other => return other,
             };
             let prompt = Arc::clone(&self.account.prompt);
+            if !prompt.is_interactive() {
+                return Err(refused);
+            }
             prompt.say(&sanitise::line(&refused.to_string()));
             let typed = aside(move || prompt.line("Code: ")).await;
             let Some(typed) = typed.ok().flatten() else { return Err(refused) };

@@ -1,6 +1,6 @@
 //! Epochs: one newest, made by compare-and-set, for exactly those who belong (rules R1, R3, R4).
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use chat_protocol::{
     code,
@@ -11,7 +11,7 @@ use chat_protocol::{
 };
 
 use super::{
-    Audience, Conversation, Decision, Delivery, Effects, Epoch, Line, Payload, Pending, Router,
+    Conversation, Decision, Delivery, Effects, Epoch, Line, Payload, Pending, Router,
     conversation::grace_ms,
 };
 use crate::{
@@ -84,7 +84,8 @@ impl Router {
                 Some(Refusal::new(code::NO_SUCH_USER, format!("nobody is named {missing}")))
             }
             ConversationKind::Room(_) => {
-                if let Some(refusal) = self.closed(cid) {
+                let account = request.peer.account;
+                if let Some(refusal) = self.closed(cid).or_else(|| self.is_put_out(cid, account)) {
                     return Some(refusal);
                 }
                 let name = &request.peer.name;
@@ -196,7 +197,7 @@ impl Router {
             });
             epoch.lacking_ms = missing.map(|(_, since, _)| *since).min();
         }
-        let audience = Audience::Devices { lines: Arc::clone(&epoch.lines), sender: new.line };
+        let audience = self.audience(cid, &epoch.lines, new.line);
         if let Some(conversation) = self.conversations.get_mut(cid) {
             conversation.push_epoch(epoch, now_ms);
             // The key that this one replaces will go, too.

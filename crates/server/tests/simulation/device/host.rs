@@ -160,6 +160,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::MemberChanged { .. }
         | Event::Topic { .. }
         | Event::Retention { .. }
+        | Event::Moderated { .. }
         | Event::Rooms { .. }
         | Event::File { .. }
         | Event::Shared { .. }
