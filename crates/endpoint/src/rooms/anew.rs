@@ -135,17 +135,11 @@ impl Endpoint {
             self.hub_serves_less(cid, fresh.room.place());
             return;
         }
-        // What was held by the hub's word gives way to what its signer has signed, and never the other
-        // way round.
+        // What was held by the hub's word gives way to what its signer has signed. The other way round it
+        // is a fork as any other: a hub that was restored may know another person by a name.
         let at = u32::try_from(fork).unwrap_or(u32::MAX);
         let is_fresh_proved = fresh.unproved.iter().all(|(number, _)| *number != at);
         let is_held_proved = at >= held.mg || !self.is_unproved_link(cid, at);
-        if is_fork && !is_fresh_proved && is_held_proved {
-            let server = UserName::server();
-            let detail = format!("membership of {cid}: a link that nobody can verify replaces one");
-            self.alarm(Alarm::BadChain, &server, &detail);
-            return;
-        }
         let is_decided = is_decided || (is_fork && is_fresh_proved && !is_held_proved);
         if is_fork && !is_decided && !self.is_harmless(cid, &fresh, fork) {
             self.fork_is_open(cid, &fresh);

@@ -79,6 +79,13 @@ impl TestHub {
         people
     }
 
+    /// What a device is shown of somebody's bundles.
+    fn shown_of(&self, index: usize, user: &UserName) -> Option<&Vec<Bundle>> {
+        let mut shown = self.faults.shows.iter();
+        let shown = shown.find(|(to, who, _)| *to == index && who == user);
+        shown.map(|(_, _, bundles)| bundles).or_else(|| self.people.get(user))
+    }
+
     /// Heads of the rooms of a device behind one, as many as fit, and whether there are more.
     pub(super) fn heads_page(
         &self,
@@ -116,10 +123,7 @@ impl TestHub {
                 let mut unknown = Vec::new();
                 let mut more = false;
                 for (user, held) in known {
-                    let shown = self.faults.shows.iter();
-                    let shown = shown.filter(|(to, who, _)| *to == index && *who == user);
-                    let shown = shown.map(|(_, _, bundles)| bundles).next();
-                    let Some(bundles) = shown.or(self.people.get(&user)) else {
+                    let Some(bundles) = self.shown_of(index, &user) else {
                         unknown.push(user);
                         continue;
                     };
