@@ -65,7 +65,7 @@ async fn a_code_lets_in_as_many_as_it_says_and_a_taken_name_uses_none() {
     let digest = Digest([7; 32]);
     let with_code = |name: &str| {
         let (bundle, invite) = (bundle(name), Some(digest));
-        let name = chat_protocol::name::UserName::new(name).unwrap();
+        let name = UserName::new(name).unwrap();
         let (password, vault) = (None, None);
         Proposal::Account(Box::new(NewAccount { name, bundle, password, vault, invite }))
     };
@@ -92,7 +92,7 @@ async fn what_was_sent_to_a_deleted_account_is_emptied_and_answers_as_before() {
     let outcomes = commit(&mut store, vec![Proposal::Erase(step), entry(1, 1, 9)]).await;
     assert_eq!(outcomes, [Ok(Stored::Erased(None)), Ok(Stored::Again(1))]);
     let request = PageRequest {
-        name: chat_protocol::name::UserName::new("alice").unwrap(),
+        name: UserName::new("alice").unwrap(),
         sk: chat_protocol::id::KeyId([0; 16]),
         logs: vec![(log, 0)],
         after: 0,
