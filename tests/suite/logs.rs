@@ -85,7 +85,7 @@ fn an_operation_log_that_stands_still_stops_nobody_and_is_told() {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let request = format!("HEAD /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(300));
-    let (batch, mut answers) = (request.repeat(BATCH), [0; 64 * 1024]);
+    let (batch, mut answers) = (request.repeat(BATCH), vec![0; 64 * 1024]);
     for _ in 0..BATCHES {
         stream.write_all(batch.as_bytes()).unwrap();
         let mut ended = String::new();

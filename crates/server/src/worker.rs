@@ -373,12 +373,7 @@ impl<S: Store> Worker<S> {
                 self.finish_share(now_ms, &queued, committed, story);
             }
             Request::Ask(peer, question) => self.finish_question(peer, question),
-            Request::Copy(_) => {
-                if let Request::Copy(request) = queued.item {
-                    // Whoever waited for it may be gone; what is kept is kept.
-                    request.reply.send(Ok(())).ok();
-                }
-            }
+            Request::Copy(_) => copied(queued),
             Request::Settings(_) | Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
@@ -393,6 +388,13 @@ impl<S: Store> Worker<S> {
             self.router.account(peer.account).map(|account| self.router.plan(account))
         };
         reply.send(plan).ok();
+    }
+}
+
+/// The list of copies has changed. Whoever waited for it may be gone; what is kept is kept.
+fn copied(queued: Open) {
+    if let Request::Copy(request) = queued.item {
+        request.reply.send(Ok(())).ok();
     }
 }
 
