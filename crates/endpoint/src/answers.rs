@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chat_protocol::code;
-use chat_protocol::content::LastMessage;
+use chat_protocol::content::{LastMessage, LineSet};
 use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, PersonBundles};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
@@ -49,11 +49,16 @@ impl Endpoint {
             HubToClient::Rekey { id, head } => self.on_rekey(now_ms, id, &head),
             HubToClient::Presence { joined, left } => {
                 self.came(now_ms, Some(&joined));
+                self.unknown_came(&joined);
                 let followed = self.followed_among(joined.iter().chain(&left));
                 self.tell(Event::Presence { joined, left, followed });
             }
             HubToClient::Heads { heads } => self.on_heads(now_ms, heads),
-            HubToClient::Reminded { id, .. } => drop(self.link.requests.remove(&id)),
+            HubToClient::Reminded { id, .. } => {
+                if self.link.requests.remove(&id).is_some() {
+                    self.has_reminded();
+                }
+            }
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);
@@ -119,11 +124,14 @@ impl Endpoint {
     ) {
         let Some(Request::Bundles { mut names, view }) = self.take_question(id) else { return };
         let asked = names.len();
+        self.note_unknown(&names, unknown);
         // Of others than were asked for nothing is kept.
         for name in &names {
-            if let Some(offered) = people.get(name) {
+            let offered = people.get(name);
+            if let Some(offered) = offered {
                 self.accept_bundles(name, offered);
             }
+            self.compare_bundles(now_ms, name, offered);
         }
         let missing: Vec<UserName> = names
             .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
@@ -191,10 +199,12 @@ impl Endpoint {
             let cid = outgoing.cid.as_str();
             let conversation = self.state.conversations.entry(cid, Conversation::default);
             // The order of the answers is the hub's word: an earlier frame is not the last one.
-            let later =
-                conversation.last.is_some_and(|(at, _)| at.e == sealed.e && at.n > sealed.n);
+            let later = conversation
+                .last
+                .as_ref()
+                .is_some_and(|(at, _)| at.e == sealed.e && at.n > sealed.n);
             if !later {
-                let last = LastMessage { e: sealed.e, n: sealed.n };
+                let last = LastMessage { e: sealed.e, n: sealed.n, new: LineSet::default() };
                 conversation.last = Some((last, sealed.digest));
             }
             frame = self.is_durable().then(|| {
@@ -256,6 +266,10 @@ impl Endpoint {
             return self.join_refused(now_ms, id, cid, refusal);
         }
         let receipt = self.state.receipts.remove(&id.to_string()).is_some();
+        // A hub that lost a conversation knows nobody who waits for a receipt there, nor does its user.
+        if receipt && matches!(refusal.code.as_str(), code::NOT_A_MEMBER | code::NO_SUCH_USER) {
+            return;
+        }
         if receipt || self.link.requests.remove(&id).is_some() {
             self.tell(refusal.into_complaint());
             return;

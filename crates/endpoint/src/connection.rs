@@ -9,6 +9,7 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 use crate::endpoint::Endpoint;
 use crate::epochs::{Making, Parts};
 use crate::grants::GrantQuestions;
+use crate::lacks::Lacks;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
 use crate::receive::WaitingQueue;
@@ -56,6 +57,10 @@ pub(crate) struct Link {
     /// Conversations in which the hub seems to have gone back, and those in which it has.
     pub(crate) behind: BTreeMap<ConversationId, Behind>,
     pub(crate) went_back: BTreeSet<ConversationId>,
+    /// Rooms that the hub does not list although this user is in them: its answer tells why.
+    pub(crate) unlisted: BTreeSet<ConversationId>,
+    /// Bundles and accounts that the hub has lost.
+    pub(crate) lacks: Lacks,
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
     pub(crate) forked: BTreeSet<ConversationId>,

@@ -16,6 +16,7 @@ impl Endpoint {
         for name in users {
             self.link.targets.remove(name);
             self.link.owners.remove(name);
+            self.lacks_no_more(name);
         }
         // A new device of these is news, and a revoked one is refused at once.
         let close = |name: &&UserName| **name == self.device.user || self.has_talked_with(name);

@@ -247,18 +247,8 @@ impl Endpoint {
     ) -> Result<(), Rollback> {
         self.disconnected();
         self.pass_time(now_ms);
-        for counter in &signed_in.counters {
-            let e = counter.epoch.e;
-            let next = self
-                .state
-                .conversations
-                .iter()
-                .filter_map(|(_, conversation)| conversation.sending.as_ref())
-                .find(|sending| sending.head.e == e)
-                .map_or(0, |sending| sending.chain.next());
-            if counter.n >= next {
-                return Err(Rollback);
-            }
+        if signed_in.counters.iter().any(|counter| self.would_use_again(counter)) {
+            return Err(Rollback);
         }
         self.link.online = true;
         self.link.since_ms = now_ms;
@@ -278,7 +268,7 @@ impl Endpoint {
             }
         }
         self.restart_orders();
-        self.follow_all(now_ms);
+        self.follow_all();
         self.resend();
         if self.state.owed.len() > 0 {
             self.link.receipts_due = Some(now_ms);
@@ -342,6 +332,7 @@ impl Endpoint {
             self.parts_deadline(),
             self.alarm_deadline(),
             self.behind_deadline(),
+            self.lacks_deadline(),
             self.repair_deadline(),
         ];
         due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
@@ -357,6 +348,7 @@ impl Endpoint {
         if self.link.online {
             self.ask_for_missing(now_ms);
             self.look_behind(now_ms);
+            self.tell_lacks(now_ms);
             self.do_repairs(now_ms);
         }
         let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);

@@ -72,7 +72,9 @@ impl Endpoint {
             self.link.waiting_for_epoch.insert(cid.clone(), until);
             return false;
         }
-        self.make_epoch(now_ms, cid, head, &list);
+        if !self.hub_lacks_keys_for(cid) {
+            self.make_epoch(now_ms, cid, head, &list);
+        }
         false
     }
 
@@ -86,6 +88,7 @@ impl Endpoint {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
         let people = people.filter(|name| !self.is_struck(cid, name));
+        let people = people.filter(|name| cid.is_direct() || !self.is_unknown_to_hub(name));
         MemberList::new(people.flat_map(|name| self.lines_of(now_ms, name)))
     }
 

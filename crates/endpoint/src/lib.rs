@@ -32,6 +32,7 @@ mod epochs;
 mod files;
 mod grants;
 mod heal;
+mod lacks;
 mod links;
 mod offers;
 mod outgoing;
@@ -52,6 +53,7 @@ mod state;
 mod table;
 mod trace;
 mod trust;
+mod used;
 mod veiled;
 mod views;
 

@@ -300,6 +300,8 @@ impl Endpoint {
         }
         self.settle_struck(cid);
         self.link.views.insert(cid.clone());
+        self.is_forgotten(cid);
+        self.join_if_lost(cid);
         self.link.viewed.push(cid.clone());
         self.epoch_is_contested(cid);
         // The chain may have grown meanwhile; one that does not verify is not asked for again.

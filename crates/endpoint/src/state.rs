@@ -61,11 +61,6 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    /// The epoch before it; nothing for one of ours that the hub has not answered.
-    pub(crate) fn before(&self) -> Option<Digest> {
-        self.position.map(|_| self.pe)
-    }
-
     pub(crate) fn new(
         header: &KeyHeader,
         head: EpochHead,

@@ -452,6 +452,9 @@ impl Endpoint {
         if asked {
             self.complain(code, reason);
         }
+        if self.is_forgotten(cid) {
+            return;
+        }
         let ids: Vec<MessageId> =
             self.orders.iter().filter(|(_, order)| order.cid == *cid).map(|(id, _)| *id).collect();
         for id in ids {

@@ -354,6 +354,15 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
             &in_room,
             format!("{{\"x\":\"a\",\"last\":{{\"e\":\"{}\",\"n\":1,\"z\":1}}}}", Digest::ZERO),
         ),
+        (
+            "new-lines",
+            "a set of lines with a zero at its end",
+            &in_room,
+            format!(
+                "{{\"x\":\"a\",\"last\":{{\"e\":\"{}\",\"n\":1,\"new\":\"AQA\"}}}}",
+                Digest::ZERO
+            ),
+        ),
         ("no-salt", "a command without salt", &command, "{\"argv\":[\"id\"],\"no\":3}".into()),
         (
             "no-number",

@@ -132,3 +132,48 @@ fn an_ack_before_the_sync_is_found() {
 fn a_cursor_that_moves_before_the_delivery_is_found() {
     assert!(first_found(Mistake::CursorBeforeDelivery).is_some());
 }
+
+#[test]
+#[ignore = "survey"]
+fn survey() {
+    let first = number("CHAT_SIM_FIRST").unwrap_or(0);
+    let count = number("CHAT_SIM_SEEDS").unwrap_or(200);
+    let next = AtomicU64::new(first);
+    let worker = || {
+        let mut found = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + count {
+                return found;
+            }
+            let began = std::time::Instant::now();
+            let report = std::panic::catch_unwind(|| world::run(seed, None));
+            let took = began.elapsed().as_millis();
+            match report {
+                Ok(report) => {
+                    if took > 1500 {
+                        found.push((seed, "slow", format!("{took} ms")));
+                    }
+                    for violation in report.violations {
+                        found.push((seed, violation.rule, violation.what));
+                    }
+                }
+                Err(error) => {
+                    let text = error.downcast_ref::<String>().cloned().unwrap_or_default();
+                    found.push((seed, "panic", text));
+                }
+            }
+        }
+    };
+    let mut found: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    found.sort();
+    let mut seeds: Vec<u64> = found.iter().map(|(seed, ..)| *seed).collect();
+    seeds.dedup();
+    for (seed, rule, what) in &found {
+        println!("{seed} {rule}: {what}");
+    }
+    println!("{} of {count} seeds", seeds.len());
+}

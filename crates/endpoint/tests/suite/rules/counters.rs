@@ -1,7 +1,7 @@
 //! Counters, gaps and the hash chain of one sender (rules R6, R7, R15, R30).
 
 use chat_endpoint::{Alarm, Event};
-use chat_protocol::content::{ChainNotes, LastMessage};
+use chat_protocol::content::{ChainNotes, LastMessage, LineSet};
 use chat_protocol::handshake::Counter;
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::Digest;
@@ -229,7 +229,7 @@ fn r15_the_first_frame_links_to_the_epoch_before() {
         let mut hub = TestHub::with(&["alice", "bob"]);
         let mut before = hub.forge_epoch(0, None);
         let zero = before.text("zero");
-        let last = Some(LastMessage { e: before.head.e, n: 0 });
+        let last = Some(LastMessage { e: before.head.e, n: 0, new: LineSet::default() });
         let mut after = hub.forge_epoch(0, None);
         after.p = if honest { before.p } else { Digest([7; 32]) };
         let next = after.seal("next", &ChainNotes { void: vec![], last });
@@ -247,7 +247,7 @@ fn r15_the_first_frame_links_to_the_epoch_before() {
 fn r15_what_is_shown_as_missing_is_bounded() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     let before = hub.forge_epoch(0, None);
-    let last = Some(LastMessage { e: before.head.e, n: u32::MAX });
+    let last = Some(LastMessage { e: before.head.e, n: u32::MAX, new: LineSet::default() });
     let frame = hub.forge_epoch(0, None).seal("next", &ChainNotes { void: vec![], last });
     hub.hand(1, &frame);
     hub.run();

@@ -37,9 +37,41 @@ fn shown(to: &str, number: u8) -> Fact {
         from: "alice".into(),
         id: id(number),
         place: PLACE.into(),
-        position: u64::from(number),
+        position: Some(u64::from(number)),
         text: format!("text {number}"),
     }
+}
+
+/// The hub's disk has a message of alice for these devices.
+fn accepted(number: u8, readers: &[&str]) -> Fact {
+    let (position, readers) = (u64::from(number), people(readers));
+    Fact::Accepted { id: id(number), place: PLACE.into(), from: "alice".into(), position, readers }
+}
+
+fn members(names: &[&str]) -> Fact {
+    Fact::Members { place: PLACE.into(), people: people(names) }
+}
+
+fn entered(seat: &str) -> Fact {
+    Fact::Entered { seat: seat.into() }
+}
+
+fn restored(seats: &[&str]) -> Fact {
+    Fact::Restored { seats: people(seats) }
+}
+
+fn taken(number: u8) -> Fact {
+    let (place, from, position) = (PLACE.into(), "alice".into(), u64::from(number));
+    Fact::Taken { id: id(number), place, from, position }
+}
+
+fn gap(at: &str, missing: &[u32]) -> Fact {
+    let (at, from, place) = (at.to_owned(), "alice".to_owned(), PLACE.to_owned());
+    Fact::Gap { at, from, place, missing: missing.to_vec() }
+}
+
+fn alarm(at: &str, kind: &'static str) -> Fact {
+    Fact::Alarm { at: at.into(), kind, detail: String::new(), count: 1 }
 }
 
 fn confirmed(by: &str, number: u8) -> Fact {
