@@ -47,7 +47,7 @@ measure() {
   mkdir "$work/www"
   head -c 10240 /dev/urandom >"$work/www/file.bin"
   taskset -c 0 "$bin/chat-server" --port 0 --data "$work/data" --logs "$work/logs" \
-    --verify "$verify" --log-format text ${www:+--www "$work/www"} >/dev/null 2>"$work/server.log" &
+    --verify "$verify" --limits off --log-format text ${www:+--www "$work/www"} >/dev/null 2>"$work/server.log" &
   server=$!
   local address=""
   for _ in $(seq 300); do

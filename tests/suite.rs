@@ -1,5 +1,6 @@
 //! One module per part of the product.
 
+mod abuse;
 mod accounts;
 mod attacks;
 mod chat;
@@ -18,14 +19,18 @@ mod lying_hub;
 mod machines;
 mod mailbox;
 mod offers;
+mod operator;
 mod passwords;
+mod private_files;
 mod programs;
 mod resume;
 mod retention;
 mod rooms;
+mod security;
 mod sequence;
 mod subscriptions;
 mod tidy;
 mod tls;
 mod trace;
+mod upkeep;
 mod veil;

@@ -24,7 +24,8 @@ impl Programs {
     /// Starts a server on the folder's data.
     pub(crate) fn server(&self, port: &str) -> anyhow::Result<Server> {
         let mut command = Command::new(self.bin.join("chat-server"));
-        command.args(["--port", port, "--log-format", "text"]).stdout(Stdio::null());
+        command.args(["--port", port, "--log-format", "text", "--limits", "off"]);
+        command.stdout(Stdio::null());
         command.arg("--data").arg(self.folder.join("data"));
         command.arg("--logs").arg(self.folder.join("logs"));
         let mut child = command.stderr(Stdio::piped()).spawn().context("start chat-server")?;

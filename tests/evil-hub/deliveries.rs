@@ -1,5 +1,7 @@
 //! Lies about frames.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use chat_protocol::crypto::sha256;
 use chat_protocol::envelope::{self, ReceiptBody};
@@ -14,7 +16,7 @@ use chat_testkit::keys::keys;
 use chat_testkit::middle::{Message, Passing, Way};
 use chat_testkit::new_id;
 
-use crate::{Act, VICTIM, WRITER, read};
+use crate::{Act, Scene, VICTIM, WRITER, read};
 
 /// Number of the prepared keys that the hub uses in the names of others.
 pub(crate) const OWN_KEYS: usize = chat_testkit::keys::SETS - 1;
@@ -28,23 +30,19 @@ const AHEAD: u32 = 1_000;
 /// So many messages are made up after each real one.
 const MADE_UP: u32 = 5;
 
-/// Takes the second message of the writer to the victim, once.
-fn second_message() -> impl FnMut(&Passing) -> bool + Send {
-    let mut seen = 0;
-    move |passing| {
-        seen += u32::from(read::writer_to_victim(passing).is_some());
-        if seen == 2 {
-            seen += 1;
-            return true;
-        }
-        false
+/// Says yes to the second new message of the writer to the victim, the first time that it comes.
+fn second_message() -> impl FnMut(&Scene, &Passing) -> bool + Send {
+    let mut seen = BTreeSet::new();
+    move |scene, passing| match scene.news(passing) {
+        Some((Header::Message(header), _)) => seen.insert(header.id) && seen.len() == 2,
+        _ => false,
     }
 }
 
 pub(crate) fn altered() -> Act {
     let mut is_it = second_message();
-    Box::new(move |_, mut passing| {
-        if is_it(&passing)
+    Box::new(move |scene, mut passing| {
+        if is_it(scene, &passing)
             && let Message::Binary(bytes) = &passing.message
         {
             let mut bytes = bytes.to_vec();
@@ -66,17 +64,17 @@ pub(crate) fn replayed() -> Act {
 
 pub(crate) fn dropped() -> Act {
     let mut is_it = second_message();
-    Box::new(move |_, passing| if is_it(&passing) { Vec::new() } else { vec![passing] })
+    Box::new(move |scene, passing| if is_it(scene, &passing) { Vec::new() } else { vec![passing] })
 }
 
 pub(crate) fn swapped() -> Act {
     let (mut is_it, mut late) = (second_message(), None);
-    Box::new(move |_, passing| {
-        if is_it(&passing) {
+    Box::new(move |scene, passing| {
+        if is_it(scene, &passing) {
             late = Some(passing);
             return Vec::new();
         }
-        let is_next = read::writer_to_victim(&passing).is_some();
+        let is_next = scene.news(&passing).is_some();
         let late = if is_next { late.take() } else { None };
         [passing].into_iter().chain(late).collect()
     })
@@ -100,12 +98,13 @@ pub(crate) fn redirected() -> Act {
 }
 
 pub(crate) fn withheld_key() -> Act {
-    let mut left = 1;
-    Box::new(move |_, passing| {
-        let is_key =
-            passing.user == VICTIM && matches!(read::delivery(&passing), Some((Header::Key(_), _)));
-        if is_key && left > 0 {
-            left -= 1;
+    let mut is_told = false;
+    Box::new(move |scene, passing| {
+        let key = read::delivery(&passing).filter(|(header, delivery)| {
+            let e = Digest(sha256(delivery.frame.header()));
+            matches!(header, Header::Key(_)) && passing.user == VICTIM && !scene.is_old(&e)
+        });
+        if key.is_some() && !std::mem::replace(&mut is_told, true) {
             return Vec::new();
         }
         vec![passing]
@@ -113,17 +112,18 @@ pub(crate) fn withheld_key() -> Act {
 }
 
 pub(crate) fn withheld_part() -> Act {
-    let mut left = 1;
-    Box::new(move |_, passing| {
+    let mut is_told = false;
+    Box::new(move |scene, passing| {
         let is_part = match &passing.message {
             Message::Binary(bytes) if passing.user == VICTIM && passing.way == Way::ToClient => {
-                let decoded = Binary::decode(bytes.clone());
-                matches!(decoded, Ok(Binary::Upload(Upload::Wraps { .. })))
+                match Binary::decode(bytes.clone()) {
+                    Ok(Binary::Upload(Upload::Wraps { e, .. })) => !scene.is_old(&e),
+                    _ => false,
+                }
             }
             _ => false,
         };
-        if is_part && left > 0 {
-            left -= 1;
+        if is_part && !std::mem::replace(&mut is_told, true) {
             return Vec::new();
         }
         vec![passing]
@@ -139,7 +139,7 @@ pub(crate) fn forged_receipt() -> Act {
     let bob = impostor(VICTIM);
     let mut is_it = second_message();
     Box::new(move |scene, passing| {
-        if !is_it(&passing) {
+        if !is_it(scene, &passing) {
             return vec![passing];
         }
         let Some((Header::Message(header), delivery)) = read::delivery(&passing) else {
@@ -164,7 +164,7 @@ pub(crate) fn made_up_counters() -> Act {
     // What is sent because of the lie is not lied about again: the storm, if any, is the device's.
     let mut left = 3;
     Box::new(move |scene, passing| {
-        let Some((Header::Message(header), _)) = read::writer_to_victim(&passing) else {
+        let Some((Header::Message(header), _)) = scene.news(&passing) else {
             return vec![passing];
         };
         if left == 0 {
@@ -185,7 +185,7 @@ pub(crate) fn ghost_key() -> Act {
     let alice = impostor(WRITER);
     let mut is_told = false;
     Box::new(move |scene, passing| {
-        let Some((Header::Message(header), _)) = read::writer_to_victim(&passing) else {
+        let Some((Header::Message(header), _)) = scene.news(&passing) else {
             return vec![passing];
         };
         let mut out = vec![passing];

@@ -50,7 +50,7 @@ pub(crate) fn rekey_storm() -> Act {
 fn once(mut flood: impl FnMut(&mut crate::Scene) -> Vec<Passing> + Send + 'static) -> Act {
     let mut is_told = false;
     Box::new(move |scene, passing| {
-        let is_due = read::writer_to_victim(&passing).is_some() && !is_told;
+        let is_due = scene.news(&passing).is_some() && !is_told;
         let mut out = vec![passing];
         if is_due {
             is_told = true;

@@ -8,6 +8,9 @@
 //! | [`words`] | what a hub says in clear: bundles, links, heads, answers, refusals |
 //! | [`detour`] | who is in a room: the news of it is held back, and frames go around the hub |
 //! | [`floods`] | how much there is of anything |
+//! | [`offers`] | files that are shared |
+//! | [`accomplice`] | anything, with an account of its own |
+//! | [`unseen`] | what nobody can check |
 //!
 //! [`LIES`] is the table of those that need nothing but a conversation.
 #![expect(
@@ -16,18 +19,24 @@
     reason = "a lie that cannot be told ends the test, with the reason"
 )]
 
+pub mod accomplice;
 pub mod deliveries;
 pub mod detour;
 pub mod floods;
+pub mod offers;
 pub mod read;
+pub mod unseen;
 pub mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use chat_protocol::crypto::sha256;
 use chat_protocol::frame::Delivery;
+use chat_protocol::header::Header;
+use chat_protocol::id::Digest;
 use chat_testkit::middle::{Message, Middle, Passing, Way};
 use chat_testkit::now_ms;
 
@@ -59,6 +68,8 @@ pub struct Scene {
     lines: BTreeMap<String, usize>,
     /// The highest position that was delivered, in all logs.
     position: u64,
+    /// Frames that the victim was given before the lie, by the digest of their header.
+    old: BTreeSet<Digest>,
 }
 
 /// Positions that a lie makes up are so far behind the newest one.
@@ -72,6 +83,27 @@ impl Scene {
         if let Some((_, delivery)) = read::delivery(passing) {
             self.position = self.position.max(delivery.position);
         }
+    }
+
+    /// Takes note of what the victim is given by an honest hub.
+    fn note_old(&mut self, passing: &Passing) {
+        if let Some((_, delivery)) = read::delivery(passing)
+            && passing.user == VICTIM
+        {
+            self.old.insert(Digest(sha256(delivery.frame.header())));
+        }
+    }
+
+    /// Whether the victim was given the frame with this digest of its header before the lie. A hub
+    /// sends it again after a connection that broke, and a lie about it has no effect.
+    fn is_old(&self, header: &Digest) -> bool {
+        self.old.contains(header)
+    }
+
+    /// A message of the writer on its way to the victim, if it is a new one.
+    pub fn news(&self, passing: &Passing) -> Option<(Header, Delivery)> {
+        read::writer_to_victim(passing)
+            .filter(|(_, delivery)| !self.is_old(&Digest(sha256(delivery.frame.header()))))
     }
 
     /// A message to whoever this is, if they are here.
@@ -88,18 +120,27 @@ impl Scene {
     }
 }
 
-/// Whether a lie is told now.
+/// Whether a lie is told now, and how often it was.
 #[derive(Debug, Clone, Default)]
-pub struct Switch(Arc<AtomicBool>);
+pub struct Switch {
+    on: Arc<AtomicBool>,
+    told: Arc<AtomicUsize>,
+}
 
 impl Switch {
     /// From now on it is told, or not any more.
     pub fn set(&self, is_on: bool) {
-        self.0.store(is_on, Ordering::SeqCst);
+        self.on.store(is_on, Ordering::SeqCst);
     }
 
-    fn is_on(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+    /// Whether it is told now.
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::SeqCst)
+    }
+
+    /// How many messages an honest hub would have handled in another way. A lie without any is none.
+    pub fn told(&self) -> usize {
+        self.told.load(Ordering::SeqCst)
     }
 }
 
@@ -120,7 +161,16 @@ impl Liar {
 impl Middle for Liar {
     fn pass(&mut self, passing: Passing) -> Vec<Passing> {
         self.scene.note(&passing);
-        if self.switch.is_on() { (self.act)(&mut self.scene, passing) } else { vec![passing] }
+        if !self.switch.is_on() {
+            self.scene.note_old(&passing);
+            return vec![passing];
+        }
+        let honest = [passing.clone()];
+        let out = (self.act)(&mut self.scene, passing);
+        if out != honest {
+            self.switch.told.fetch_add(1, Ordering::SeqCst);
+        }
+        out
     }
 }
 
@@ -195,7 +245,7 @@ pub const LIES: &[Lie] = &[
     Lie {
         name: "huge version",
         rule: "R37",
-        does: "says that bundles have the version 2^32 - 1",
+        does: "gives bundles the version 2^32 - 1, a number that no message has",
         make: words::huge_version,
     },
     Lie {

@@ -2,11 +2,10 @@
 
 use chat_protocol::b64;
 use chat_protocol::frame::RawFrame;
-use chat_protocol::handshake::Counter;
 use chat_protocol::header::{
     Canonical as _, Header, MemberArgument, MemberHeader, MemberOperation,
 };
-use chat_protocol::hub::EpochHead;
+use chat_protocol::hub::{self, Counter, EpochHead, Head, HubToClient};
 use chat_protocol::id::Digest;
 use chat_protocol::tag::{Tag, label};
 use chat_testkit::device::Device;
@@ -70,7 +69,7 @@ fn about_bundles(mut change: impl FnMut(&mut Value) + Send + 'static) -> Act {
 pub(crate) fn huge_version() -> Act {
     about_bundles(|value| {
         let people = value["people"].as_object_mut().into_iter().flat_map(|map| map.values_mut());
-        for person in people.filter(|person| person.get("version").is_some()) {
+        for person in people {
             person["version"] = u32::MAX.into();
         }
     })
@@ -108,16 +107,23 @@ pub(crate) fn ghost_device() -> Act {
 }
 
 pub(crate) fn false_counters() -> Act {
-    Box::new(|_, mut passing| {
-        if let Message::SignedIn(signed_in) = &mut passing.message
-            && passing.user == VICTIM
-        {
-            for counter in &mut signed_in.counters {
-                counter.n += 1_000;
+    let mut heads: Vec<Head> = Vec::new();
+    Box::new(move |_, mut passing| {
+        if passing.user != VICTIM || passing.way == Way::ToHub {
+            return vec![passing];
+        }
+        match &mut passing.message {
+            Message::SignedIn(signed_in) => heads.clone_from(&signed_in.heads),
+            Message::Text(text) => {
+                if let Ok(HubToClient::Counters { id, .. }) = hub::read(text) {
+                    let claim = |head: &Head| {
+                        Some(Counter { cid: head.cid.clone(), epoch: head.epoch?, n: 1_000 })
+                    };
+                    let counters = heads.iter().filter_map(claim).collect();
+                    *text = hub::write(&HubToClient::Counters { id, counters });
+                }
             }
-            let epochs = signed_in.heads.iter().filter_map(|head| head.epoch);
-            let claimed: Vec<_> = epochs.map(|epoch| Counter { epoch, n: 1_000 }).collect();
-            signed_in.counters.extend(claimed);
+            Message::Binary(_) => {}
         }
         vec![passing]
     })
@@ -171,7 +177,7 @@ pub(crate) fn made_up_link() -> Act {
 pub(crate) fn dropped_by_retention() -> Act {
     let mut lost = 0u64;
     Box::new(move |scene, passing| {
-        let Some((Header::Message(header), delivery)) = read::writer_to_victim(&passing) else {
+        let Some((Header::Message(header), delivery)) = scene.news(&passing) else {
             return vec![passing];
         };
         if header.cid.is_direct() || lost > 0 {

@@ -1,14 +1,17 @@
 //! Every attack of a hub, run against the real programs through a proxy that holds the hub's keys.
 //! Each says what is wanted of it, and what the person saw.
 
+mod accomplice;
 mod files;
 mod identity;
 mod membership;
 mod memory;
 mod restore;
 mod runs;
+mod screen;
 mod stage;
 mod talk;
+mod unseen;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,15 +68,6 @@ impl Report {
     fn new(verdict: Verdict, saw: impl Into<String>) -> Self {
         Self { verdict, saw: saw.into() }
     }
-
-    /// Detected, if any of these lines has one of these parts; else what was seen is a success.
-    fn detected(said: &str, parts: &[&str], otherwise: &str) -> Self {
-        let told = said.lines().find(|line| parts.iter().any(|part| line.contains(part)));
-        told.map_or_else(
-            || Self::new(Verdict::Succeeded, otherwise),
-            |line| Self::new(Verdict::Detected, line.trim()),
-        )
-    }
 }
 
 /// One attack.
@@ -103,11 +97,24 @@ impl Attack {
             Run::Talk(lie) => talk::run(lie),
             Run::Story(story) => story(),
         };
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let report = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().map_or("it panicked", String::as_str);
             Report::new(Verdict::Failed, said.lines().next().unwrap_or_default())
-        })
+        });
+        if report.verdict == Verdict::Blind && !is_listed(self.name) {
+            let saw = format!("docs/SECURITY.md does not list it as possible; {}", report.saw);
+            return Report::new(Verdict::Succeeded, saw);
+        }
+        report
     }
+}
+
+/// Whether `docs/SECURITY.md` says of what this attack does that a hub can do it.
+fn is_listed(name: &str) -> bool {
+    let security = include_str!("../../docs/SECURITY.md");
+    let can = security.split_once("### What the hub can do").map_or("", |(_, can)| can);
+    let can = can.split_once("\n## ").map_or(can, |(can, _)| can);
+    can.contains(&format!("`{name}`"))
 }
 
 const fn story(
@@ -172,6 +179,68 @@ const STORIES: &[Attack] = &[
     ),
 ];
 
+/// Those of a hub with an account of its own.
+const WITH_HELP: &[Attack] = &[
+    story(
+        "foreign receipt",
+        "R39: a receipt counts for the conversation that it names",
+        "confirms a message by a receipt of its recipient for another conversation",
+        accomplice::receipt_of_another_place,
+    ),
+    story(
+        "ids pushed out",
+        "R39: what was received is remembered by epoch",
+        "repeats a message of alice behind 2,000 messages of an account of its own",
+        accomplice::ids_pushed_out,
+    ),
+];
+
+/// Those that nobody sees. `docs/SECURITY.md` names each.
+const UNSEEN: &[Attack] = &[
+    story(
+        "withheld tail",
+        "R30",
+        "keeps alice's newest message from bob until she writes again",
+        unseen::withheld_tail,
+    ),
+    story(
+        "order of two",
+        "R30",
+        "delivers carol's answer before alice's question",
+        unseen::order_of_two,
+    ),
+    story(
+        "made-up presence",
+        "who is online is the hub's word",
+        "says that carol is online, who is not",
+        unseen::made_up_presence,
+    ),
+    story(
+        "made-up topic",
+        "a topic is the hub's word",
+        "tells bob a topic in the name of alice",
+        unseen::made_up_topic,
+    ),
+    story(
+        "offer taken back",
+        "R32",
+        "shows a file that its owner has taken off the list",
+        unseen::offer_taken_back,
+    ),
+    story(
+        "older offer",
+        "R32",
+        "shows an old copy of an offer to carol, who never saw the newer one",
+        unseen::older_offer,
+    ),
+    story(
+        "two worlds",
+        "R24",
+        "shows bob another alice from the first contact on, and reads what he writes to her",
+        unseen::two_worlds,
+    ),
+];
+
 /// All attacks, in the order in which the script runs them.
 pub fn attacks() -> Vec<Attack> {
     let talks = LIES.iter().map(|lie| Attack {
@@ -180,7 +249,7 @@ pub fn attacks() -> Vec<Attack> {
         does: lie.does,
         run: Run::Talk(lie),
     });
-    STORIES.iter().copied().chain(talks).collect()
+    [STORIES, WITH_HELP].concat().into_iter().chain(talks).chain(UNSEEN.iter().copied()).collect()
 }
 
 /// The attack with this name.

@@ -72,6 +72,13 @@ impl Client {
         command
     }
 
+    /// The command itself, for who starts it with streams of their own. A new account is made.
+    pub fn plain(&self, arguments: &[&str]) -> Command {
+        let mut all = vec!["--register"];
+        all.extend(arguments);
+        self.command(&all)
+    }
+
     /// Starts it at a terminal, where a person is asked for what is missing: the password too.
     ///
     /// # Panics

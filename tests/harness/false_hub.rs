@@ -126,7 +126,7 @@ impl HubKeys {
     fn answer(&self, received: &ReceivedAuth, vault: &VaultOf) -> String {
         if received.header.m == Mode::Vault && received.body.pw.is_some() {
             let vault = Some(vault(self.bundle.identity(), &received.header.u));
-            let signed_in = SignedIn { time: 0, heads: Vec::new(), counters: Vec::new(), vault };
+            let signed_in = SignedIn { vault, ..SignedIn::at(0) };
             return received.ok(&signed_in);
         }
         hub::write(&HubToClient::Noack {

@@ -13,6 +13,7 @@ mod client;
 mod dice;
 mod false_hub;
 mod http;
+mod operator;
 mod person;
 mod process;
 mod program;
@@ -28,6 +29,7 @@ pub use client::{Client, PASSWORD};
 pub use dice::Dice;
 pub use false_hub::{FalseHub, VaultOf};
 pub use http::{Response, get};
+pub use operator::operator;
 pub use person::{person, types};
 pub use process::cpu_seconds;
 pub use program::{Finished, Lines, Program};
@@ -39,10 +41,12 @@ pub use terminal::Terminal;
 /// The longest that anything may take. Long, because test machines may be slow and shared.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
-/// One of the two programs, built beside this test binary.
+/// One of the two programs, built beside this program or above this test binary.
 fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let folder = own.parent().and_then(Path::parent).unwrap();
+    let folder = own.parent().unwrap();
+    // Cargo puts tests one folder lower than programs.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
     let path = folder.join(name);
     assert!(
         path.exists(),

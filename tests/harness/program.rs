@@ -89,6 +89,12 @@ impl Lines {
         assert!(self.wait(LIMIT, enough), "fewer than {count} lines came:\n{}", self.text());
     }
 
+    /// Waits until `done` says yes to the lines that came, the stream has ended, or the time is over;
+    /// whether `done` says yes then.
+    pub fn within(&self, limit: Duration, done: impl Fn(&[String]) -> bool) -> bool {
+        self.wait(limit, |heard| done(&heard.lines))
+    }
+
     fn wait_for_end(&self, limit: Duration) -> bool {
         self.wait(limit, |heard| heard.is_ended)
     }

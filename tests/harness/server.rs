@@ -64,6 +64,11 @@ impl Server {
         self.program.as_ref().unwrap()
     }
 
+    /// Its exit code, if it ends in this time.
+    pub fn ends_within(&mut self, limit: std::time::Duration) -> Option<i32> {
+        self.program.as_mut()?.ends_within(limit)
+    }
+
     /// SIGKILL: no chance to save anything.
     pub fn kill_hard(&mut self) {
         if let Some(mut program) = self.program.take() {

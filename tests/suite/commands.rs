@@ -253,3 +253,36 @@ fn commands_that_the_hub_swaps_start_in_their_order() {
     let ended = alice.pipe(&lines, &["--json"]).expect_code(0);
     assert_eq!(started(&ended), ["first", "second"], "{ended:?}");
 }
+
+#[test]
+fn a_rule_that_was_removed_works_no_more_after_sighup_on_server_and_agent() {
+    let rig = Rig::new();
+    let (server, alice) = server_for_alice(&rig, "[[\"uname\"]]", "");
+    let path = rig.path("policy.toml").display().to_string();
+    let web = rig.client("web1", server.url());
+    let agent = start_agent(&web, &["--policy", &path]);
+    wait_until_accepting(&alice, "web1");
+    for machine in ["server", "web1"] {
+        alice.run(&["run", machine, "--", "uname"]).assert_code(0);
+    }
+    let hang_up = |pid: u32| {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    };
+    // One that cannot be used changes nothing.
+    let good = std::fs::read_to_string(&path).unwrap();
+    rig.write("policy.toml", "[[rule]]\nwho = 7\n");
+    hang_up(server.program().pid());
+    hang_up(agent.pid());
+    server.program().stderr.wait_for_part("nothing was changed");
+    agent.stderr.wait_for_part("stays as it was");
+    rig.write("policy.toml", &good.replace("uname", "uptime"));
+    hang_up(server.program().pid());
+    hang_up(agent.pid());
+    server.program().stderr.wait_for_part("policy: other rules");
+    agent.stderr.wait_for_part("read again");
+    for machine in ["server", "web1"] {
+        let refused = alice.run(&["run", machine, "--", "uname"]).expect_code(6);
+        assert!(refused.stderr.contains("E_POLICY"), "{refused:?}");
+    }
+}

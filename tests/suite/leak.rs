@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use chat_tests::{PASSWORD, Proxy, Rig, messages};
+use chat_tests::{Client, PASSWORD, Proxy, Rig, messages};
 
 /// Bytes of a text that are searched for: enough that chance finds none.
 const TELLING: usize = 16;
@@ -138,15 +138,31 @@ struct Canaries {
     salt: String,
     next: usize,
     all: Vec<String>,
+    /// Words of commands, and what the commands print.
+    commands: Vec<(String, String)>,
 }
 
 /// Marked messages, if the environment asks for no other number (`CHAT_CANARIES`).
 const CANARIES: usize = 60;
 
+/// For so many marked messages there is one marked file, and one marked command with its output.
+const MESSAGES_PER_FILE: usize = 20;
+
 impl Canaries {
     fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Self { salt: format!("{:08x}", now.subsec_nanos()), next: 0, all: Vec::new() }
+        Self {
+            salt: format!("{:08x}", now.subsec_nanos()),
+            next: 0,
+            all: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// A command with a marked word that prints something else that is marked.
+    fn marked_command(&mut self) {
+        let pair = (self.hatch(), self.hatch());
+        self.commands.push(pair);
     }
 
     /// One more: its first bytes alone tell it from all others.
@@ -183,38 +199,16 @@ fn memory(pid: u32) -> Vec<u8> {
     all
 }
 
-/// What alice and bob do with each other, all of it marked: messages, a file, a command on his
-/// machine.
+/// What alice and bob do with each other, all of it marked: commands on his machine and what they print,
+/// files with their names, messages.
 fn marked_talk(rig: &Rig, url: &str, canaries: &mut Canaries) {
     let count = std::env::var("CHAT_CANARIES").map_or(CANARIES, |count| count.parse().unwrap());
     let (alice, bob) = (rig.client("alice", url), rig.client("bob", url));
-    let said = alice.pipe(&["/fingerprint"], &[]).expect_code(0).stdout;
-    let key = said.lines().find_map(|line| line.trim().strip_prefix("in a policy: ")).unwrap();
-    let command = canaries.hatch();
-    let rule = format!(
-        "[[rule]]\nwho = [{{ name = \"alice\", key = \"{}\" }}]\nargv = [[\"echo\", \"{command}\"]]\n",
-        key.trim()
-    );
-    let policy = rig.write("policy.toml", &rule).display().to_string();
-    let agent = bob.start(&["agent", "--policy", &policy]);
-    agent.stderr.wait_for_part("accepting commands");
-    let ran = alice.run(&["run", "bob", "--", "echo", &command]).expect_code(0);
-    assert!(ran.stdout.contains(&command), "{ran:?}");
-    drop(agent);
-
-    let (file, content) = (canaries.hatch(), canaries.hatch());
-    let name = format!("{file}.txt");
-    let folder = super::files::folder(
-        rig,
-        "marked",
-        &format!("plan, {name}"),
-        &[(name.as_str(), content.as_bytes())],
-    );
-    let sharing = super::files::share(&alice, &folder, "bob");
-    let target = rig.path("fetched");
-    std::fs::create_dir_all(&target).unwrap();
-    bob.run(&["get", "alice", &name, "-o", target.to_str().unwrap()]).assert_code(0);
-    drop(sharing);
+    for _ in 0..count.div_ceil(MESSAGES_PER_FILE) {
+        canaries.marked_command();
+    }
+    run_marked(rig, (&alice, &bob), canaries);
+    share_marked(rig, (&alice, &bob), canaries, count.div_ceil(MESSAGES_PER_FILE));
 
     let texts: Vec<String> = (0..count).map(|_| canaries.hatch()).collect();
     let lines: Vec<String> = texts.iter().map(|text| format!("bob*{text}")).collect();
@@ -223,6 +217,51 @@ fn marked_talk(rig: &Rig, url: &str, canaries: &mut Canaries) {
     let count = count.to_string();
     let heard = bob.run(&["listen", "--count", &count, "--for", "60s", "--json"]).expect_code(0);
     assert_eq!(heard.texts(), texts);
+}
+
+/// Alice runs the marked commands on bob's machine, and reads what they print.
+fn run_marked(rig: &Rig, (alice, bob): (&Client, &Client), canaries: &Canaries) {
+    let said = alice.pipe(&["/fingerprint"], &[]).expect_code(0).stdout;
+    let key = said.lines().find_map(|line| line.trim().strip_prefix("in a policy: ")).unwrap();
+    let key = key.trim();
+    let rule = format!(
+        "[[rule]]\nwho = [{{ name = \"alice\", key = \"{key}\" }}]\nargv = [[\"printf\", \"**\"]]\n"
+    );
+    let policy = rig.write("policy.toml", &rule).display().to_string();
+    let agent = bob.start(&["agent", "--policy", &policy]);
+    agent.stderr.wait_for_part("accepting commands");
+    let mut person = alice.chat();
+    for (argument, output) in &canaries.commands {
+        let (front, back) = output.split_at(output.len() / 2);
+        person.type_line(&format!("/run bob -- printf %s%s%.0s {front} {back} {argument}"));
+        person.stdout.wait_for_part(output);
+    }
+}
+
+/// Alice shares marked files with bob, who fetches them.
+fn share_marked(
+    rig: &Rig,
+    (alice, bob): (&Client, &Client),
+    canaries: &mut Canaries,
+    count: usize,
+) {
+    let files: Vec<(String, String)> =
+        (0..count).map(|_| (format!("{}.txt", canaries.hatch()), canaries.hatch())).collect();
+    let keywords: Vec<String> = files.iter().map(|(name, _)| format!("plan, {name}")).collect();
+    let content: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, content)| (name.as_str(), content.as_bytes())).collect();
+    let folder = super::files::folder(rig, "marked", &keywords.join("; "), &content);
+    let _sharing = super::files::share(alice, &folder, "bob");
+    let target = rig.path("fetched");
+    std::fs::create_dir_all(&target).unwrap();
+    let mut person = bob.chat();
+    person.type_line("/find plan");
+    for number in 1..=files.len() {
+        person.stdout.wait_for_part(&format!("{number}  alice"));
+        person.type_line(&format!("/get {number} {}", target.display()));
+    }
+    let is_fetched = |line: &str| line.contains("is here, checked");
+    person.stdout.wait_for_count(files.len(), is_fetched);
 }
 
 #[test]
@@ -247,7 +286,8 @@ fn the_hub_holds_no_canary_on_its_disk_in_its_logs_in_its_memory_or_on_the_wire(
         assert_eq!(search.found_in(bytes), Vec::<&str>::new(), "in {place}");
     }
     let fetched = all_files(&rig.path("fetched"));
-    assert_eq!(search.found_in(&fetched).len(), 1, "the search finds what is there");
+    let files = canaries.commands.len();
+    assert_eq!(search.found_in(&fetched).len(), files, "the search finds what is there");
 }
 
 #[test]

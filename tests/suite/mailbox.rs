@@ -15,7 +15,7 @@ fn outcome(sent: &Finished) -> String {
 #[test]
 fn a_full_mailbox_refuses_the_next_message_and_keeps_all_before_it() {
     let rig = Rig::new();
-    let quota = ["--mailbox-messages", "5"];
+    let quota = ["--mailbox-messages", "5", "--limit", "mailbox_part=off"];
     let mut server = rig.server_with(&quota);
     let (alice, carol) = (rig.client("alice", server.url()), rig.client("carol", server.url()));
     let bob = rig.client("bob", server.url());

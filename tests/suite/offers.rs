@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chat_evil_hub::offers::change_header;
 use chat_protocol::b64;
 use chat_tests::{Client, Finished, Program, Proxy, Rig, Server, TextRule};
 use serde_json::Value;
@@ -32,7 +33,7 @@ fn rewrite(lie: Lie, text: &str) -> Option<String> {
             Lie::Owner => found["owner"] = "alice".into(),
             Lie::RootAndSize if found["owner"] == "alice" => {
                 let root = format!("\"root\":\"{}\"", b64::encode(&[7; 32]));
-                resign(found, |header| {
+                change_header(found, |header| {
                     let at = header.find("\"root\":").unwrap_or_default();
                     let end = at + root.len();
                     header.replace(&header[at..end], &root).replace("\"size\":8", "\"size\":9")
@@ -40,23 +41,12 @@ fn rewrite(lie: Lie, text: &str) -> Option<String> {
             }
             Lie::Name if found["owner"] == "alice" => {
                 let (from, to) = (b64::encode(b"plan.txt"), b64::encode(b"evil.txt"));
-                resign(found, |header| header.replace(&from, &to));
+                change_header(found, |header| header.replace(&from, &to));
             }
             Lie::None | Lie::RootAndSize | Lie::Name => {}
         }
     }
     Some(message.to_string())
-}
-
-/// Changes the header of an open offer and keeps its signature.
-fn resign(found: &mut Value, edit: impl FnOnce(&str) -> String) {
-    let signed = &mut found["offer"]["open"]["signed"];
-    let bytes = b64::decode(signed.as_str().unwrap_or_default()).unwrap_or_default();
-    let length = usize::try_from(u32::from_be_bytes(bytes[2..6].try_into().unwrap())).unwrap();
-    let header = edit(std::str::from_utf8(&bytes[6..6 + length]).unwrap());
-    let length_after = u32::try_from(header.len()).unwrap().to_be_bytes();
-    let parts = [&bytes[..2], &length_after, header.as_bytes(), &bytes[6 + length..]];
-    *signed = b64::encode(&parts.concat()).into();
 }
 
 /// Alice and mallory share with everybody, directly at the server; bob looks through the proxy.

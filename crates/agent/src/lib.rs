@@ -37,6 +37,18 @@ pub struct AgentReport {
     report: Report,
 }
 
+impl AgentReport {
+    /// How the command ended, in a word for figures; nothing while it runs.
+    pub fn outcome(&self) -> Option<&'static str> {
+        match &self.report {
+            Report::Refused { .. } => Some("refused"),
+            Report::Exit(exit) if exit.code().is_none() => Some("ok"),
+            Report::Exit(_) => Some("failed"),
+            Report::Started | Report::Output { .. } | Report::OutputNotKept { .. } => None,
+        }
+    }
+}
+
 /// Starts the commands that the endpoint has verified.
 #[derive(Clone)]
 pub struct AgentHost {

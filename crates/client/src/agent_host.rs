@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chat_agent::AgentHost;
 use chat_endpoint::Event;
-use chat_exec::{Agent, AgentConfig, Namespaces, Policy};
+use chat_exec::{Agent, AgentConfig, Namespaces, Policy, PolicyError, Rules};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::Nonce16;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +27,10 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
     let connector = start::connector(common)?;
     let server = first_contact::server(&connector, &start::prompt(common)).await?;
     let folder = HomeFolder::new(&common.home, &server, &user);
+    // From here on a closed terminal ends nothing.
+    let mut hangup = signal(SignalKind::hangup())?;
     let agent = Arc::new(open(&folder, policy)?);
+    let follower = Arc::clone(&agent);
     let rb = Some(Nonce16(agent.restart_nonce()));
     let (host, mut reports) = AgentHost::new(agent, start::operation_log(common, &user)?);
     let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Task, rb);
@@ -63,6 +66,10 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                 None => break ExitStatus::Failure,
             },
             Some(report) = reports.recv() => client.report(report).await,
+            _ = hangup.recv() => says(&match follow(&follower, policy) {
+                Ok(()) => "the policy was read again".to_owned(),
+                Err(error) => format!("the policy stays as it was: {error}"),
+            }),
             _ = terminate.recv() => break ExitStatus::Ok,
             () = &mut interrupt => break ExitStatus::Interrupted,
         }
@@ -81,13 +88,22 @@ fn is_for_people(host: &AgentHost, event: &Event) -> bool {
     }
 }
 
+/// The policy of this machine. Without a file everything is refused.
+fn rules(path: Option<&Path>) -> Result<Policy, PolicyError> {
+    path.map_or_else(|| Ok(Policy::deny_all()), Policy::load)
+}
+
+/// Reads the policy again; one that cannot be used changes nothing.
+fn follow(agent: &Agent, policy: Option<&Path>) -> Result<(), String> {
+    let policy = rules(policy).map_err(|error| error.to_string())?;
+    agent.follow(Rules::new(policy).map_err(|error| error.to_string())?);
+    Ok(())
+}
+
 /// Opens journal, work directory and policy. Without a policy everything is refused.
 fn open(folder: &HomeFolder, policy: Option<&Path>) -> Result<Agent, Failure> {
     let failed = |reason: String| Failure::Other { status: ExitStatus::Failure, reason };
-    let policy = match policy {
-        Some(path) => Policy::load(path).map_err(|error| failed(error.to_string()))?,
-        None => Policy::deny_all(),
-    };
+    let policy = rules(policy).map_err(|error| failed(error.to_string()))?;
     let path = folder.path();
     file::make_private_folder(path)
         .map_err(|source| HomeError::Io { path: path.to_owned(), source })?;

@@ -57,6 +57,8 @@ pub struct ClientOptions {
     pub bundles: Arc<BundleCache>,
     /// The log of this client.
     pub log: OperationLog,
+    /// A code for a new account.
+    pub invite: Option<String>,
     /// Where the story of the encryption goes, if it is wanted.
     pub trace: Option<CryptoTrace>,
 }
@@ -306,9 +308,10 @@ impl Client {
         self.order(Order::Refresh(cid.clone())).await;
     }
 
-    /// Takes the membership of a room that the server shows, whatever was seen before.
-    pub async fn accept_room(&self, cid: &ConversationId) {
-        self.order(Order::AcceptRoom(cid.clone())).await;
+    /// Takes the membership of a room that the server shows, whatever was seen before; `false` if it
+    /// shows no other one.
+    pub async fn accept_room(&self, cid: &ConversationId) -> bool {
+        self.ask(|reply| Order::AcceptRoom { cid: cid.clone(), reply }).await.unwrap_or(false)
     }
 
     /// Hands messages of a room on to one of its members, whose view must be up to date.

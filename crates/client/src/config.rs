@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chat_protocol::id::MessageId;
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
 use clap_complete::Shell;
@@ -23,10 +23,11 @@ pub mod error;
 
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
 pub use error::ConfigError;
-pub use identity::IdentityMode;
 use identity::IdentityVerb;
 pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
+
+use crate::identity::IdentityCommand;
 
 /// Key sizes that the protocol accepts and people want.
 const KEY_BITS: [u32; 3] = [2048, 3072, 4096];
@@ -57,6 +58,10 @@ pub struct Common {
     pub password: Option<Password>,
     /// Make the account without asking.
     pub register: bool,
+    /// A code for a new account.
+    pub invite: Option<String>,
+    /// A device that a new machine puts out, by its signing key.
+    pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,
     /// Folder for keys, known servers and what waits to be sent.
@@ -157,7 +162,7 @@ pub enum Mode {
         new: Option<Password>,
     },
     /// Keys and devices.
-    Identity(IdentityMode),
+    Identity(IdentityCommand),
     /// Accept commands.
     Agent {
         /// Who may run what.
@@ -353,7 +358,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             }
             Mode::VerifyServer
         }
-        (Some(Verb::Identity(verb)), None) => Mode::Identity(IdentityMode::of(verb)?),
+        (Some(Verb::Identity(verb)), None) => Mode::Identity(verb.read()?),
         (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
         (Some(Verb::History { place, count, before }), None) => {
             let lobby = Recipient::Room(RoomName::lobby());
@@ -460,6 +465,8 @@ fn checked(
         user: name,
         password: Password::given(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
+        invite: arguments.invite,
+        revoke: arguments.revoke,
         weak_password: arguments.weak_password,
         home: home(arguments.home)?,
         logs: arguments.logs,

@@ -17,7 +17,7 @@ use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
 use futures_util::{FutureExt as _, Sink as _, Stream as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -40,6 +40,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The answer to a sign-in: the server may have to wait for its disk and stretch a password.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a sign-in that was put off is tried again, and how long each such wait may be: some five
+/// minutes, in which a server checks ten thousand passwords.
+const BUSY_TRIES_MAX: u32 = 60;
+/// See [`BUSY_TRIES_MAX`].
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The server pings a quiet client after 15 s at most; after three silent periods it is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -167,14 +173,30 @@ impl Connector {
         Ok(Greeted { socket, greeting, exporter, shown, certificate })
     }
 
-    /// Signs in on a fresh connection.
+    /// Signs in on a fresh connection. Whoever is told to come again does so, after that time and as
+    /// much again by chance.
     pub async fn sign_in(&self, attempt: Attempt<'_>) -> Result<Session, ConnectError> {
+        let mut tries = 0;
+        loop {
+            match Box::pin(self.try_sign_in(&attempt)).await {
+                Err(ConnectError::Busy { after, .. }) if tries < BUSY_TRIES_MAX => {
+                    tries += 1;
+                    let share = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
+                    sleep(after.min(BUSY_WAIT_MAX).mul_f64(1.0 + share)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_sign_in(&self, attempt: &Attempt<'_>) -> Result<Session, ConnectError> {
         let Attempt { user, mode, signing, body } = attempt;
+        let (mode, signing) = (*mode, *signing);
         let is_files = body.purpose == Purpose::Files;
         let read_buffer = if is_files { FILES_READ_BUFFER_BYTES } else { READ_BUFFER_BYTES };
         let Greeted { mut socket, greeting, exporter, shown, .. } = self.greet(read_buffer).await?;
         let url = shown.url.clone();
-        let credentials = Credentials { user, mode, signing, body: &body, exporter };
+        let credentials = Credentials { user, mode, signing, body, exporter };
         let (text, sent) = greeting.auth(&credentials, &Zeroizing::new(random()))?;
         socket.queue(Transmit::Text(text));
         let answer = timeout(SIGN_IN_TIMEOUT, socket.next()).await;

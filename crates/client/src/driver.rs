@@ -102,7 +102,10 @@ pub(crate) enum Order {
     Report(Box<AgentReport>),
     Who,
     Refresh(ConversationId),
-    AcceptRoom(ConversationId),
+    AcceptRoom {
+        cid: ConversationId,
+        reply: oneshot::Sender<bool>,
+    },
     Consumed(EventKey),
     Flush {
         reply: oneshot::Sender<bool>,
@@ -409,7 +412,7 @@ impl Driver {
 
     fn lose(&mut self, error: &ConnectError) {
         self.endpoint.disconnected();
-        self.link = Link::first_wait();
+        self.link = self.link.lost();
         self.fail_flushes();
         let reason = error.to_string();
         self.journal.lost(&reason);

@@ -18,6 +18,45 @@ pub enum Kind {
     Distrust,
 }
 
+/// What is done about keys and devices, by a subcommand or a slash command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityCommand {
+    /// Decide about somebody's key.
+    Decide {
+        /// Verify, trust or distrust.
+        kind: Kind,
+        /// The owner of the key.
+        user: UserName,
+        /// The words that the other has read out, or `yes`; asked for when absent.
+        words: Option<String>,
+        /// Show digits beside the words.
+        digits: bool,
+    },
+    /// Show the devices of an account.
+    Devices {
+        /// The account; mine when absent.
+        user: Option<UserName>,
+    },
+    /// Shut a device of mine out.
+    Revoke {
+        /// Its number in the list.
+        number: usize,
+    },
+    /// New keys for this device.
+    Rotate,
+}
+
+impl IdentityCommand {
+    /// The subcommand's name.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Decide { kind, .. } => kind.verb(),
+            Self::Devices { .. } | Self::Revoke { .. } => "devices",
+            Self::Rotate => "key",
+        }
+    }
+}
+
 impl Kind {
     /// The command's name.
     pub fn verb(self) -> &'static str {

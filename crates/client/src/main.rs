@@ -129,5 +129,7 @@ fn start_log(verbosity: Verbosity) {
     // A certificate that no authority knows is no error here: it is pinned.
     let own = format!("{level},rustls_platform_verifier=off");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(own));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // A line that standard error does not take is lost; saying so there would end the process.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.log_internal_errors(false).init();
 }

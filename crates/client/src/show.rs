@@ -117,6 +117,7 @@ impl Lines {
             Event::Alarm { kind, user, detail, count } => {
                 banner(kind.as_str(), user, detail, *count)
             }
+            Event::Announcement { text } => format!("* {SERVER_SAYS}{}", line(text)),
             Event::NewDevice { user } => identity::new_device(&self.me, user),
             Event::Presence { joined, left, followed } => presence(joined, left, followed)?,
             event if feeds::is_about_one(event) => return feeds::line(&self.me, event),

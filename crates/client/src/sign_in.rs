@@ -45,6 +45,8 @@ pub struct HomeAccount {
     pub password: Option<Password>,
     /// Make the account if the name is new, without asking.
     pub register: bool,
+    /// Another device of the account that a new machine puts out, by its signing key.
+    pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess.
     pub weak_password: bool,
     /// Size of new keys.
@@ -196,6 +198,8 @@ pub(crate) struct Door {
     pub(crate) connector: Arc<Connector>,
     pub(crate) user: UserName,
     pub(crate) purpose: Purpose,
+    /// A code for a new account.
+    pub(crate) invite: Option<String>,
 }
 
 impl Door {
@@ -204,11 +208,19 @@ impl Door {
             connector: Arc::clone(&options.connector),
             user: options.user.clone(),
             purpose: options.purpose,
+            invite: options.invite.clone(),
         }
     }
 
     fn body(&self) -> AuthBody {
-        AuthBody { purpose: self.purpose, pw: None, bundle: None, vault: None, new_pw: None }
+        AuthBody {
+            purpose: self.purpose,
+            pw: None,
+            bundle: None,
+            vault: None,
+            new_pw: None,
+            invite: None,
+        }
     }
 
     /// A known device, with its signature; with its bundle where the hub may not have it yet.
@@ -242,6 +254,7 @@ impl Door {
             pw: password.map(|(keys, _)| keys.login.to_vec()),
             bundle: Some(device.bundle.bytes().to_vec()),
             vault: password.map(|(_, vault)| vault.as_bytes().to_vec()),
+            invite: self.invite.clone(),
             ..self.body()
         };
         let signing = Some(&device.keys.signing);

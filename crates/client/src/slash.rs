@@ -8,6 +8,7 @@ use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{SERVER, UserName};
 
 use crate::config::Recipient;
+use crate::identity::IdentityCommand;
 use crate::input::{self, Input, InputError};
 use crate::words;
 
@@ -20,7 +21,6 @@ mod table;
 
 pub use feeds::FeedCommand;
 pub use files::FileCommand;
-pub use identity::IdentityCommand;
 pub use rooms::RoomCommand;
 pub use table::TABLE;
 

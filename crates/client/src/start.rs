@@ -102,7 +102,7 @@ pub fn user(common: &Common) -> Result<UserName, Failure> {
         return Err(Failure::NoUser);
     }
     loop {
-        let name = TerminalPrompt::line("Your name: ")?;
+        let name = TerminalPrompt::ask("Your name: ")?;
         match UserName::for_account(&name) {
             Ok(user) => return Ok(user),
             Err(error) => TerminalPrompt.say(&format!("This cannot be your name: {error}.")),
@@ -132,6 +132,7 @@ pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
         root: common.home.clone(),
         password: common.password.clone(),
         register: common.register,
+        revoke: common.revoke,
         weak_password: common.weak_password,
         key_bits: common.key_bits,
         rb,
@@ -178,7 +179,8 @@ pub async fn sign_in(
     let account = Account::Home(account);
     let bundles = Arc::default();
     let trace = crypto_trace(common)?;
-    let options = ClientOptions { connector, user, purpose, account, bundles, log, trace };
+    let invite = common.invite.clone();
+    let options = ClientOptions { connector, user, purpose, account, invite, bundles, log, trace };
     tokio::select! {
         started = Box::pin(Client::start(options)) => Ok(started?),
         () = interrupted() => Err(Failure::Interrupted),

@@ -29,6 +29,8 @@ use chat_protocol::tag::{Tag, label};
 const NOW: u64 = 1_790_000_000_000;
 const MEMBERS: usize = 500;
 const BURST: usize = 1_000;
+/// The longest wait before a device makes an epoch that others may be making, with room to spare.
+const WAIT_MAX_MS: u64 = 2_000;
 /// Links in one page of a chain.
 const PAGE: usize = 128;
 
@@ -40,6 +42,8 @@ struct Hub {
     head: Digest,
     cid: ConversationId,
     position: u64,
+    /// The time, Unix milliseconds. It passes only where the device waits for it.
+    now_ms: u64,
     /// A KEY whose parts are coming.
     making: Option<MessageId>,
 }
@@ -82,6 +86,7 @@ impl Hub {
             head: Digest::ZERO,
             cid: ConversationId::room(&RoomName::lobby()),
             position: 0,
+            now_ms: NOW,
             making: None,
         };
         for index in 1..MEMBERS {
@@ -132,14 +137,15 @@ impl Hub {
 
     fn answer_text(&mut self, text: &str) -> Option<HubToClient> {
         match hub::read::<ClientToHub>(text).unwrap() {
-            ClientToHub::Bundles { id, known } => {
+            ClientToHub::Bundles { id, known, .. } => {
                 let newer = known.into_iter().filter(|(_, held)| held.0.is_none());
                 let people = newer.filter_map(|(name, _)| {
                     let bundles = vec![B64Vec(self.people.get(&name)?.bytes().to_vec())];
                     Some((name, PersonBundles { bundles }))
                 });
                 let people = people.collect();
-                Some(HubToClient::Bundles { id, people, unknown: Vec::new(), more: false })
+                let (unknown, gone) = (Vec::new(), Vec::new());
+                Some(HubToClient::Bundles { id, people, unknown, gone, more: false })
             }
             ClientToHub::Members { id, cid, from } => {
                 let from = usize::try_from(from).unwrap();
@@ -148,22 +154,33 @@ impl Hub {
                 let links = links.into_iter().map(|link| B64Vec(link.to_vec())).collect();
                 Some(HubToClient::Members { id, cid, links, more })
             }
+            ClientToHub::Counters { id, .. } => {
+                Some(HubToClient::Counters { id, counters: Vec::new() })
+            }
             _ => None,
         }
     }
 }
 
-/// Plays on until the device has nothing more to say. Returns the device's own time, what it sent,
-/// and its events.
+/// Plays on until the device has nothing more to say and waits for no time that is near. Returns the
+/// device's own time, what it sent, and its events.
 fn settle(hub: &mut Hub, device: &mut Endpoint) -> (Duration, usize, Vec<Event>) {
     let (mut spent, mut frames, mut events) = (Duration::ZERO, 0, Vec::new());
     loop {
         let start = Instant::now();
-        let step = device.finish(NOW);
+        let step = device.finish(hub.now_ms);
         spent += start.elapsed();
         events.extend(step.events.into_iter().map(|notification| notification.event));
         if step.transmits.is_empty() {
-            return (spent, frames, events);
+            let soon = hub.now_ms + WAIT_MAX_MS;
+            let Some(due) = device.next_deadline().filter(|due| *due <= soon) else {
+                return (spent, frames, events);
+            };
+            hub.now_ms = hub.now_ms.max(due);
+            let start = Instant::now();
+            device.handle_timeout(hub.now_ms);
+            spent += start.elapsed();
+            continue;
         }
         frames += step.transmits.len();
         let mut answers: Vec<_> =
@@ -174,7 +191,7 @@ fn settle(hub: &mut Hub, device: &mut Endpoint) -> (Duration, usize, Vec<Event>)
         for answer in answers {
             let text = hub::write(&answer);
             let start = Instant::now();
-            device.handle_text(NOW, &text);
+            device.handle_text(hub.now_ms, &text);
             spent += start.elapsed();
         }
     }
@@ -201,25 +218,25 @@ fn main() {
     };
     let mut alice = Endpoint::in_memory(device, Arc::default(), Box::new(SystemRandom));
     let heads = vec![hub.next_head()];
-    let signed_in = SignedIn { time: NOW, heads, counters: Vec::new(), vault: None };
-    alice.connected(NOW, &signed_in, &hub.bundle).unwrap();
+    let signed_in = SignedIn { heads, ..SignedIn::at(NOW) };
+    alice.connected(NOW, &signed_in, &hub.bundle);
     settle(&mut hub, &mut alice);
     let lobby = RoomName::lobby();
     alice.refresh(&hub.cid.clone());
     let (view, _, _) = settle(&mut hub, &mut alice);
     println!("first view of {MEMBERS} members, chain and keys verified: {view:?}");
 
-    alice.say(NOW, &lobby, "hello").unwrap();
+    alice.say(hub.now_ms, &lobby, "hello").unwrap();
     let (epoch, _, events) = settle(&mut hub, &mut alice);
     assert_eq!(stored(&events), 1);
-    alice.say(NOW, &lobby, "hello again").unwrap();
+    alice.say(hub.now_ms, &lobby, "hello again").unwrap();
     let (one, _, events) = settle(&mut hub, &mut alice);
     assert_eq!(stored(&events), 1);
     println!("a new epoch, its {MEMBERS} wraps and the first message: {epoch:?}");
     println!("one more message: {one:?}");
 
     for number in 0..BURST {
-        alice.say(NOW, &lobby, &format!("message {number} of a burst")).unwrap();
+        alice.say(hub.now_ms, &lobby, &format!("message {number} of a burst")).unwrap();
     }
     let (burst, sent, events) = settle(&mut hub, &mut alice);
     assert_eq!(stored(&events), BURST);

@@ -1,6 +1,6 @@
 //! What the hub answers: kept, refused, again later, again in a newer epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
 use chat_protocol::content::{LastMessage, LineSet};
@@ -15,6 +15,11 @@ use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
 use crate::pace::{is_further_person, is_further_room};
 use crate::state::Conversation;
+
+/// Whether a receipt was refused because nobody waits for it.
+fn is_for_nobody(code: &str) -> bool {
+    matches!(code, code::MAILBOX_FULL | code::NOT_A_MEMBER | code::NO_SUCH_USER)
+}
 
 /// A final refusal by the hub.
 struct Refusal {
@@ -53,9 +58,18 @@ impl Endpoint {
                 let followed = self.followed_among(joined.iter().chain(&left));
                 self.tell(Event::Presence { joined, left, followed });
             }
-            HubToClient::Heads { heads } => self.on_heads(now_ms, heads),
+            HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
+            HubToClient::Heads { id: Some(id), heads, more } => {
+                let Some(Request::Heads { after }) = self.take_question(&id) else { return };
+                self.on_heads_page(now_ms, &after, &heads, more);
+            }
+            HubToClient::Counters { id, counters } => {
+                let Some(Request::Counters { cids }) = self.take_question(&id) else { return };
+                self.on_counters(cids, &counters);
+            }
             HubToClient::Reminded { id, .. } => {
                 if self.link.requests.remove(&id).is_some() {
+                    self.devices_are_known_again();
                     self.has_reminded();
                 }
             }
@@ -64,7 +78,8 @@ impl Endpoint {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
-            HubToClient::Live {} => self.link.live = true,
+            HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
+            HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),
             HubToClient::Rooms { id, rooms, more } => {
                 let Some(Request::Rooms { after }) = self.take_question(&id) else { return };
                 let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
@@ -76,12 +91,13 @@ impl Endpoint {
                 self.tell(Event::Rooms { rooms, more });
             }
             HubToClient::Keys { users } => self.on_keys(&users),
-            HubToClient::Bundles { id, people, unknown, more } => {
+            HubToClient::Bundles { id, people, unknown, gone, more } => {
+                self.note_gone(&id, &gone);
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
-                Some(Request::Members { cid: asked, .. }) if asked == cid => {
-                    self.on_members(&cid, links, more);
+                Some(Request::Members { cid: asked, from }) if asked == cid => {
+                    self.on_members(&cid, from, links, more);
                     self.link.dirty.insert(cid);
                 }
                 _ => {}
@@ -122,11 +138,13 @@ impl Endpoint {
         id: &MessageId,
         (people, unknown, more): (&BTreeMap<UserName, PersonBundles>, &[UserName], bool),
     ) {
-        let Some(Request::Bundles { mut names, view }) = self.take_question(id) else { return };
-        let asked = names.len();
+        let question = self.take_question(id);
+        let Some(Request::Bundles { mut names, mut kids, view }) = question else { return };
+        let asked = names.len() + kids.values().map(Vec::len).sum::<usize>();
         self.note_unknown(&names, unknown);
         // Of others than were asked for nothing is kept.
-        for name in &names {
+        let whose: BTreeSet<&UserName> = names.iter().chain(kids.keys()).collect();
+        for name in whose {
             let offered = people.get(name);
             if let Some(offered) = offered {
                 self.accept_bundles(name, offered);
@@ -136,9 +154,14 @@ impl Endpoint {
         let missing: Vec<UserName> = names
             .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
             .collect();
+        for (name, kids) in &mut kids {
+            kids.retain(|sk| more && self.people.signer_of_any_time(name, sk).is_none());
+        }
+        kids.retain(|_, kids| !kids.is_empty());
+        let left = missing.len() + kids.values().map(Vec::len).sum::<usize>();
         // A page that brings nobody ends the asking.
-        if !missing.is_empty() && missing.len() < asked {
-            let again = self.request_bundles(&missing, view.clone());
+        if left > 0 && left < asked {
+            let again = self.ask_bundles(&missing, kids, view.clone());
             self.ask_moved(id, again);
             self.order_keys_moved(id, again);
             self.owners_moved(id, again);
@@ -235,6 +258,10 @@ impl Endpoint {
             self.state.joined.put(cid.as_str(), true);
             self.tell(Event::Joined { id: None, cid, position: None });
         } else {
+            // A room that is full is told once; a person may try again with /join.
+            if refusal.code == code::TOO_MANY {
+                self.state.joined.put(cid.as_str(), false);
+            }
             self.tell(refusal.into_complaint());
         }
     }
@@ -266,13 +293,16 @@ impl Endpoint {
             return self.join_refused(now_ms, id, cid, refusal);
         }
         let receipt = self.state.receipts.remove(&id.to_string()).is_some();
-        // A hub that lost a conversation knows nobody who waits for a receipt there, nor does its user.
-        if receipt && matches!(refusal.code.as_str(), code::NOT_A_MEMBER | code::NO_SUCH_USER) {
+        // Who said it is away and learns it another way or not at all, or the hub knows them no more.
+        if receipt && is_for_nobody(&refusal.code) {
             return;
         }
         if receipt || self.link.requests.remove(&id).is_some() {
             self.tell(refusal.into_complaint());
             return;
+        }
+        if let Some(cid) = self.is_lost_membership(&id, &refusal.code) {
+            return self.seal_again(now_ms, id, &cid);
         }
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
@@ -321,12 +351,28 @@ impl Endpoint {
         self.tell(Event::Refused { id, code, reason, by_hub: true, may_start_until_ms });
     }
 
+    fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
+        self.note_hub_head(now_ms, head);
+        self.seal_again(now_ms, id, &head.cid);
+    }
+
+    /// Whether the hub refuses a message because it has lost that this user is in a room: it is told
+    /// first (rule R36).
+    fn is_lost_membership(&self, id: &MessageId, code: &str) -> Option<ConversationId> {
+        let outgoing = self.index.get(id).and_then(|key| self.state.outgoing.get(key))?;
+        let cid = &outgoing.cid;
+        let room = self.state.rooms.get(cid.as_str())?;
+        let is_lost = code == code::NOT_A_MEMBER
+            && room.contains(&self.device.user)
+            && (self.chain_is_behind(cid) || self.link.unlisted.contains(cid));
+        is_lost.then(|| cid.clone())
+    }
+
     /// Seals again: everything of this conversation from this counter on goes back to a draft, and
     /// waits until the answers to the frames under way have come.
-    fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
+    fn seal_again(&mut self, now_ms: u64, id: MessageId, cid: &ConversationId) {
         self.put_off_no_more(&id);
-        self.note_hub_head(now_ms, head);
-        let cid = head.cid.clone();
+        let cid = cid.clone();
         if let Some(ids) = self.link.draining.get_mut(&cid) {
             ids.remove(&id);
         }

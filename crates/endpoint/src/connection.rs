@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
+use crate::audience::Audience;
 use crate::endpoint::Endpoint;
 use crate::epochs::{Making, Parts};
 use crate::grants::GrantQuestions;
@@ -13,31 +15,29 @@ use crate::lacks::Lacks;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
 use crate::receive::WaitingQueue;
-use crate::repair::Repair;
+use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
-use crate::rooms::Refresh;
+use crate::rooms::{Kids, Refresh};
 
 /// A question to the hub that waits for its answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
     /// Bundles of these people, perhaps on behalf of a view.
-    Bundles { names: Vec<UserName>, view: Option<ConversationId> },
+    Bundles { names: Vec<UserName>, kids: Kids, view: Option<ConversationId> },
     /// Links of a room's chain from this number on.
     Members { cid: ConversationId, from: u32 },
     /// Who is here, behind this name.
     Who { after: Option<UserName> },
     /// Which rooms there are, behind this one.
     Rooms { after: Option<RoomName> },
+    /// The rooms that did not fit into OK, behind this one.
+    Heads { after: ConversationId },
+    /// How far the hub has seen this device's key in these.
+    Counters { cids: Vec<ConversationId> },
     /// What the hub forgot was told it again.
     Remind,
     /// About the list of shared files; asked again as it was.
     Files(Box<ClientToHub>),
-}
-
-impl Request {
-    pub(crate) fn is_about_links_of(&self, cid: &ConversationId) -> bool {
-        matches!(self, Self::Members { cid: asked, .. } if asked == cid)
-    }
 }
 
 /// What belongs to one connection, or can be asked for again.
@@ -48,8 +48,13 @@ pub(crate) struct Link {
     /// When it was made, and whether this device's encryption key has expired on it.
     pub(crate) since_ms: u64,
     pub(crate) keys_are_old: bool,
+    /// The hub has seen counters of this device's key that it has not used.
+    pub(crate) rolled_back: bool,
+    /// Conversations for which the hub is to be asked how far it has seen this device's key.
+    pub(crate) uncounted: BTreeSet<ConversationId>,
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
+    pub(crate) live_ms: u64,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
@@ -63,10 +68,12 @@ pub(crate) struct Link {
     pub(crate) lacks: Lacks,
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
-    pub(crate) forked: BTreeSet<ConversationId>,
-    /// Links to be handed to writers who lack them, by room and writer; and the ends of chains that the
+    pub(crate) forked: BTreeMap<ConversationId, Place>,
+    /// Ends of chains that a person has decided to take, on this connection.
+    pub(crate) accepted: BTreeMap<ConversationId, Place>,
+    /// What is to be handed to writers who lack it, by conversation and writer; and the ends of chains that the
     /// hub was reminded of because a member had them.
-    pub(crate) repairs: BTreeMap<(ConversationId, UserName), Repair>,
+    pub(crate) repairs: BTreeMap<(ConversationId, UserName, Lack), Repair>,
     pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
     /// Views that are up to date.
     pub(crate) views: BTreeSet<ConversationId>,
@@ -82,6 +89,8 @@ pub(crate) struct Link {
     pub(crate) clock_ms: u64,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
+    /// People whose accounts were deleted, by the hub's word: no key is made for them.
+    pub(crate) gone: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
     /// Owners of offers whose newest bundles were asked for, and came.
@@ -140,9 +149,8 @@ pub(crate) struct Link {
     pub(crate) busy: BTreeMap<ConversationId, u32>,
     /// Pages that are asked for when the minute is over.
     pub(crate) pages: Vec<MessageId>,
-    /// Conversations that need a new epoch before anything is said, and when they last did.
+    /// Conversations that need a new epoch before anything is said.
     pub(crate) renew: BTreeSet<ConversationId>,
-    pub(crate) renewed: BTreeMap<ConversationId, u64>,
     pub(crate) grants: GrantQuestions,
     /// Times that whom one follows was asked for, without an answer yet.
     pub(crate) subscriptions_asked: u32,
@@ -150,6 +158,13 @@ pub(crate) struct Link {
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
     /// Rooms and writers who still seal for somebody who has gone, as the host was told.
     pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
+    /// The same of those who still seal for a revoked key, and of those who leave somebody out.
+    pub(crate) warned_of_keys: BTreeSet<(ConversationId, UserName)>,
+    pub(crate) left_out: BTreeSet<(ConversationId, UserName)>,
+    /// How the lists of epochs differ from what is held here.
+    pub(crate) audiences: BTreeMap<Digest, Audience>,
+    /// From which link on chains have grown lately, and when.
+    pub(crate) grown: BTreeMap<ConversationId, Vec<(u32, u64)>>,
 }
 
 impl Endpoint {

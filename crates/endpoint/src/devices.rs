@@ -1,13 +1,17 @@
 //! Several devices of one person: what one says, the others show; a command is for the one that it
 //! names; and a device that is new is wrapped for from the next message on.
 
+use chat_protocol::code;
 use chat_protocol::header::{MessageHeader, Recipient};
-use chat_protocol::id::Digest;
+use chat_protocol::hub::HubStage;
+use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 
+use crate::connection::Request;
 use crate::endpoint::Endpoint;
+use crate::event::Event;
 
 impl Endpoint {
     /// The hub says that these people have new keys. Views with them in it are fetched again
@@ -43,18 +47,37 @@ impl Endpoint {
         }
     }
 
+    /// The hub says whose accounts were deleted, of the people in this question. No key is made for them
+    /// as long as this connection lasts: the hub would hand it to nobody. It could leave them out without
+    /// a word, too; so its word is enough, and none of it is kept.
+    pub(crate) fn note_gone(&mut self, id: &MessageId, gone: &[UserName]) {
+        let Some(Request::Bundles { names, .. }) = self.link.requests.get(id) else { return };
+        for name in names.clone() {
+            if !gone.contains(&name) || name == self.device.user || name.is_server() {
+                self.link.gone.remove(&name);
+            } else if self.link.gone.insert(name.clone()) && self.has_talked_with(&name) {
+                let (code, stage) = (code::NO_SUCH_USER.to_owned(), HubStage::Request);
+                let reason = format!("the account of {name} was deleted");
+                self.tell(Event::Complaint { stage, code, reason, by_hub: true });
+            }
+        }
+    }
+
     /// Whether a message is by this person, on whatever device.
     pub(crate) fn is_own(&self, header: &MessageHeader) -> bool {
         header.from == self.device.user
     }
 
-    /// Whether this person had another device in an epoch.
+    /// Whether this person had another device in an epoch, or may have had one in an epoch that is not
+    /// held here.
     pub(crate) fn has_sibling_in(&self, e: &Digest) -> bool {
         let own = self.device.keys.signing_id();
-        self.state.epochs.get(&e.to_string()).is_some_and(|epoch| {
-            let mut lines = epoch.list.lines().iter();
-            lines.any(|line| line.name == self.device.user && line.sk != own)
-        })
+        let Some(epoch) = self.state.epochs.get(&e.to_string()) else {
+            let mut devices = self.people.devices(&self.device.user);
+            return devices.any(|bundle| bundle.header().dev != self.device.dev);
+        };
+        let mut lines = epoch.list.lines().iter();
+        lines.any(|line| line.name == self.device.user && line.sk != own)
     }
 
     /// Whether it takes the bundles of this person's other devices to tell which one a command is

@@ -2,7 +2,7 @@
 
 mod again;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +16,6 @@ use chat_protocol::keys::{Bundle, DeviceKeys};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 use indexmap::IndexMap;
-use thiserror::Error;
 
 use crate::alarms::Alarms;
 use crate::connection::{Link, Request};
@@ -46,12 +45,6 @@ pub struct Device {
     /// The newest bundle. With a restart nonce in it, the device accepts commands.
     pub bundle: Arc<Bundle>,
 }
-
-/// The hub has seen counters of this signing key that this device has not kept: it was restored or
-/// reset, and must make a new signing key before it seals anything (rule R7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("this device's state is older than what it has sent; it needs a new signing key")]
-pub struct Rollback;
 
 /// A message for the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +113,8 @@ pub struct Endpoint {
     /// Bytes of the frames kept for others.
     pub(crate) kept_bytes: usize,
     pub(crate) marks: Marks,
+    /// Conversations of which the hub has said how far it has seen this device's key.
+    pub(crate) counted: BTreeSet<ConversationId>,
     /// The host was told of every durable event before this one.
     heard_until: u64,
     out: Vec<Out>,
@@ -158,6 +153,7 @@ impl Endpoint {
             luck: KeyLuck::default(),
             kept_bytes: 0,
             marks: Marks::default(),
+            counted: BTreeSet::new(),
             heard_until: 0,
             out: Vec::new(),
             events: VecDeque::new(),
@@ -182,7 +178,7 @@ impl Endpoint {
     /// to this process's connection stays.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
         self.state = State::load(records, &self.device.user)?;
-        self.people = People::default();
+        self.people = self.people.emptied();
         self.orders_reloaded();
         self.loaded();
         Ok(())
@@ -220,8 +216,8 @@ impl Endpoint {
         &self.device
     }
 
-    /// Takes other keys of the same device over, such as a new signing key after [`Rollback`]. Only
-    /// while there is no connection.
+    /// Takes other keys of the same device over, such as a new signing key where
+    /// [`Endpoint::is_rolled_back`]. Only while there is no connection.
     pub fn replace_device(&mut self, device: Device) {
         self.device = device;
         self.load_people();
@@ -239,17 +235,9 @@ impl Endpoint {
     }
 
     /// A connection was signed in. `hub` is the hub's bundle from its greeting.
-    pub fn connected(
-        &mut self,
-        now_ms: u64,
-        signed_in: &SignedIn,
-        hub: &Bundle,
-    ) -> Result<(), Rollback> {
+    pub fn connected(&mut self, now_ms: u64, signed_in: &SignedIn, hub: &Bundle) {
         self.disconnected();
         self.pass_time(now_ms);
-        if signed_in.counters.iter().any(|counter| self.would_use_again(counter)) {
-            return Err(Rollback);
-        }
         self.link.online = true;
         self.link.since_ms = now_ms;
         self.link.clock_ms = now_ms;
@@ -268,7 +256,10 @@ impl Endpoint {
             }
         }
         self.restart_orders();
-        self.follow_all();
+        match signed_in.heads.last().filter(|_| signed_in.more) {
+            Some(last) => drop(self.ask_page(Request::Heads { after: last.cid.clone() })),
+            None => self.follow_all(),
+        }
         self.resend();
         if self.state.owed.len() > 0 {
             self.link.receipts_due = Some(now_ms);
@@ -279,7 +270,6 @@ impl Endpoint {
         self.judge_parked(now_ms);
         self.came(now_ms, None);
         self.pump(now_ms);
-        Ok(())
     }
 
     /// The connection is gone. What was under way is sent again on the next one.
@@ -334,6 +324,7 @@ impl Endpoint {
             self.behind_deadline(),
             self.lacks_deadline(),
             self.repair_deadline(),
+            self.luck_deadline(),
         ];
         due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }
@@ -350,6 +341,7 @@ impl Endpoint {
             self.look_behind(now_ms);
             self.tell_lacks(now_ms);
             self.do_repairs(now_ms);
+            self.try_again(now_ms);
         }
         let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);
         let over: Vec<ConversationId> =

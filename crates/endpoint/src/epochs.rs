@@ -1,10 +1,13 @@
 //! Making, installing and receiving epochs (section 9, rules R1, R2, R3, R4, R11, R13).
 
 mod futile;
+mod luck;
+mod newest;
 mod parts;
 mod race;
 
 use bytes::Bytes;
+use chat_protocol::code;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
@@ -12,7 +15,7 @@ use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
-use chat_protocol::members::{MemberLine, MemberList, Place};
+use chat_protocol::members::{Candidate, MemberLine, MemberList, Place, fitting};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
@@ -20,12 +23,13 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::Alarm;
-use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS, RENEW_MIN_MS};
+use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::{Maker, Voice};
 
-pub(crate) use parts::{KeyLuck, Parts};
+pub(crate) use luck::KeyLuck;
+pub(crate) use parts::Parts;
 
 /// An epoch of ours that the hub has not answered yet.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Arriving {
     /// Where the hub has put it.
     position: u64,
     members: Vec<u8>,
+    /// When its KEY came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 impl Endpoint {
@@ -52,10 +58,10 @@ impl Endpoint {
             return false;
         }
         let list = self.current_list(now_ms, cid);
-        if self.can_send_in_current(now_ms, cid, &list) {
+        let head = self.sending_head(cid);
+        if self.can_send_in(now_ms, cid, head, &list) {
             return true;
         }
-        let head = self.known_head(cid);
         if let Some(head) = head
             && self.enter(now_ms, cid, head, &list)
         {
@@ -73,7 +79,7 @@ impl Endpoint {
             return false;
         }
         if !self.hub_lacks_keys_for(cid) {
-            self.make_epoch(now_ms, cid, head, &list);
+            self.make_epoch(now_ms, cid, self.known_head(cid), &list);
         }
         false
     }
@@ -84,21 +90,37 @@ impl Endpoint {
     }
 
     /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
-    fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
+    pub(crate) fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
         let people = people.filter(|name| !self.is_struck(cid, name));
+        let people = people.filter(|name| !self.is_unproved(cid, name));
         let people = people.filter(|name| cid.is_direct() || !self.is_unknown_to_hub(name));
-        MemberList::new(people.flat_map(|name| self.lines_of(now_ms, name)))
+        let room = self.state.rooms.get(cid.as_str());
+        let since =
+            |name: &UserName| room.and_then(|room| room.members().get(name)).map(|m| m.since);
+        let devices = people.flat_map(|name| {
+            let since = since(name).unwrap_or(0);
+            self.wrapped_for(now_ms, name).filter_map(move |bundle| {
+                let (ts, dev) = (bundle.header().ts, bundle.header().dev);
+                Some(Candidate { name, since, ts, dev, line: bundle.member_line()? })
+            })
+        });
+        MemberList::new(fitting(devices.collect()))
     }
 
     /// The devices of a person that are wrapped for. This one is not away, nor is the hub.
     pub(crate) fn lines_of(&self, now_ms: u64, name: &UserName) -> Vec<MemberLine> {
+        self.wrapped_for(now_ms, name).filter_map(Bundle::member_line).collect()
+    }
+
+    /// Their newest bundles; none of somebody whose account was deleted.
+    fn wrapped_for(&self, now_ms: u64, name: &UserName) -> impl Iterator<Item = &Bundle> {
         let is_own = *name == self.device.user;
-        let is_here = |bundle: &Bundle| {
-            name.is_server() || (is_own && bundle.header().dev == self.device.dev)
-        };
-        self.people.lines(now_ms, name, is_here)
+        let (is_server, dev) = (name.is_server(), self.device.dev);
+        let is_here = move |bundle: &Bundle| is_server || (is_own && bundle.header().dev == dev);
+        let is_gone = self.link.gone.contains(name);
+        self.people.wrapped_for(now_ms, name, is_here).filter(move |_| !is_gone)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -106,8 +128,13 @@ impl Endpoint {
         self.known_head(cid).is_some()
     }
 
-    fn can_send_in_current(&self, now_ms: u64, cid: &ConversationId, list: &MemberList) -> bool {
-        let head = self.known_head(cid);
+    fn can_send_in(
+        &self,
+        now_ms: u64,
+        cid: &ConversationId,
+        head: Option<EpochHead>,
+        list: &MemberList,
+    ) -> bool {
         let conversation = self.state.conversations.get(cid.as_str());
         let Some(sending) = conversation.and_then(|c| c.sending.as_ref()) else { return false };
         !sending.closed
@@ -163,6 +190,11 @@ impl Endpoint {
         previous: Option<EpochHead>,
         list: &MemberList,
     ) {
+        if list.position(&self.device.user, &self.device.keys.signing_id()).is_none() {
+            let reason = "there are more devices here than one key can be made for, and this one is left \
+                          out: others of yours were renewed later";
+            return self.refuse_drafts(cid, code::TOO_MANY, reason);
+        }
         let parameters = EpochParameters {
             cid: cid.clone(),
             from: self.device.user.clone(),
@@ -277,6 +309,7 @@ impl Endpoint {
         epoch.position = Some(position);
         let (cid, place) = (epoch.cid.clone(), epoch.place);
         self.mark_epoch(&cid, place, position);
+        self.keep_newest_epochs(&cid);
     }
 
     fn note_own_epoch(&mut self, cid: &ConversationId, head: EpochHead) {
@@ -335,16 +368,6 @@ impl Endpoint {
         Received::NeedsParts(e)
     }
 
-    /// A key did not open: the next epoch is made at once and not with the next message, so that
-    /// this device misses as little as possible (rule R19).
-    fn renew(&mut self, now_ms: u64, cid: &ConversationId) {
-        let last = self.link.renewed.get(cid);
-        if last.is_none_or(|last| now_ms.saturating_sub(*last) >= RENEW_MIN_MS) {
-            self.link.renewed.insert(cid.clone(), now_ms);
-            self.link.renew.insert(cid.clone());
-        }
-    }
-
     fn open_epoch(&mut self, now_ms: u64, e: Digest, arriving: &Arriving, wrap: Option<&Bytes>) {
         let Arriving { header, members, .. } = arriving;
         let opened =
@@ -376,8 +399,10 @@ impl Endpoint {
                 }
                 self.install(now_ms, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.position);
-                self.check_audience(now_ms, (&e, &header.from), &header.cid, arriving.position);
-                self.key_is_open(&header.sk);
+                let made = (&e, &header.from);
+                self.check_audience(now_ms, made, &header.cid, arriving.position);
+                self.check_lines(now_ms, made, &header.cid, arriving.came_ms);
+                self.key_is_open(now_ms, header);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.read_held(now_ms, &e);
             }
@@ -388,6 +413,7 @@ impl Endpoint {
 
     /// An epoch of somebody else is the newest one, whether this device can open it or not.
     fn pass_over_epoch(&mut self, now_ms: u64, header: &KeyHeader, e: Digest) {
+        self.note_luck(&header.cid, e);
         self.note_epoch(&header.cid, EpochHead { g: header.g, e }, header.pe);
         self.suspect(now_ms, &header.cid);
         self.link.dirty.insert(header.cid.clone());

@@ -370,6 +370,11 @@ pub enum Event {
         /// Who set it.
         by: UserName,
     },
+    /// What who runs the hub says to everybody who is connected.
+    Announcement {
+        /// What.
+        text: String,
+    },
     /// How long the hub keeps the messages of a room was set. The hub's word, and so is who did it.
     Retention {
         /// What was asked for, if it was asked for here.

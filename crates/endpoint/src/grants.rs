@@ -14,7 +14,7 @@ use chat_protocol::content::{self, Content};
 use chat_protocol::envelope;
 use chat_protocol::frame::{Delivery, RawFrame};
 use chat_protocol::header::{Header, MessageHeader};
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::GRANT_ENTRIES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::MessageKey;
@@ -82,7 +82,7 @@ pub(crate) struct Parked {
 #[derive(Debug, Default)]
 pub(crate) struct GrantQuestions {
     /// Requests for senders' bundles; `None` once they are answered.
-    senders: BTreeMap<UserName, Option<MessageId>>,
+    senders: BTreeMap<(UserName, KeyId), Option<MessageId>>,
 }
 
 /// A granted frame whose signature was verified.
@@ -156,6 +156,7 @@ impl Endpoint {
     /// A GRANT was opened.
     pub(crate) fn on_grant(&mut self, now_ms: u64, by: &UserName, hub_ms: u64, grant: Grant) {
         let Grant { entries, burnt, none, links, bundles } = grant;
+        self.has_answered(by);
         self.on_links(by, &links, &bundles);
         for entry in entries {
             self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry }, None);
@@ -269,7 +270,7 @@ impl Endpoint {
             return verdict;
         }
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
-            return self.ask_for_sender(&header.from);
+            return self.ask_for_sender(&header.from, header.sk);
         };
         let verified = frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
         if verified.is_err() {
@@ -350,14 +351,16 @@ impl Endpoint {
         (self.receiving(header) == Some(false)).then_some(Verdict::Known)
     }
 
-    fn ask_for_sender(&mut self, sender: &UserName) -> Verdict {
-        match self.link.grants.senders.get(sender) {
+    fn ask_for_sender(&mut self, sender: &UserName, sk: KeyId) -> Verdict {
+        let signer = (sender.clone(), sk);
+        match self.link.grants.senders.get(&signer) {
             Some(None) => Verdict::Refuse("its sender's key is not to be had"),
             Some(Some(_)) => Verdict::Wait,
             None => {
                 if self.link.online {
-                    let id = self.request_bundles(std::slice::from_ref(sender), None);
-                    self.link.grants.senders.insert(sender.clone(), Some(id));
+                    let kids = [(sender.clone(), vec![sk])].into();
+                    let id = self.ask_bundles(std::slice::from_ref(sender), kids, None);
+                    self.link.grants.senders.insert(signer, Some(id));
                 }
                 Verdict::Wait
             }

@@ -25,9 +25,12 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::{
-    HEAL_AWAY_MS, HEAL_DELAY_MS, HEAL_RETRY_MS, HEAL_TRIES_MAX, HELD_FRAMES_MAX,
-    MISSING_CHAINS_MAX, MISSING_COUNTERS_MAX,
+    HEAL_AWAY_MS, HEAL_DELAY_MS, HEAL_RETRY_MS, HEAL_TRIES_MAX, HEAL_UNANSWERED_MAX,
+    HELD_FRAMES_MAX, MISSING_CHAINS_MAX, MISSING_COUNTERS_MAX,
 };
+
+/// In which requests without an answer are counted.
+const MINUTE_MS: u64 = 60_000;
 
 /// Names one sender's chain in one epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +99,8 @@ pub(crate) struct Healing {
     closed: BTreeMap<(ConversationId, UserName), BTreeSet<u32>>,
     /// Frames granted to each person in the current minute, and when it began.
     pub(crate) answered: BTreeMap<UserName, (u64, usize)>,
+    /// Requests to each person since they last answered, and when the minute of counting began.
+    unanswered: BTreeMap<UserName, (u64, u32)>,
 }
 
 impl Endpoint {
@@ -130,22 +135,7 @@ impl Endpoint {
         if counters.is_empty() || chain.from == self.device.user {
             return counters;
         }
-        let key = chain.key();
-        if self.state.missing.get(&key).is_none() && !self.make_room_for_wanted() {
-            return counters;
-        }
-        let make = || Wanted {
-            chain,
-            counters: BTreeMap::new(),
-            top: None,
-            request: None,
-            tries: 0,
-            next_ms: u64::MAX,
-            given_up: false,
-            told: false,
-            quiet,
-        };
-        let wanted = self.state.missing.entry(&key, make);
+        let Some(wanted) = self.wanted(chain, quiet) else { return counters };
         let mut news = Vec::new();
         for n in counters {
             let known = wanted.counters.contains_key(&n) || wanted.top.is_some_and(|top| n <= top);
@@ -162,6 +152,26 @@ impl Endpoint {
             }
         }
         news
+    }
+
+    /// What is missing of a chain; nothing where too much is.
+    fn wanted(&mut self, chain: ChainName, quiet: bool) -> Option<&mut Wanted> {
+        let key = chain.key();
+        if self.state.missing.get(&key).is_none() && !self.make_room_for_wanted() {
+            return None;
+        }
+        let make = || Wanted {
+            chain,
+            counters: BTreeMap::new(),
+            top: None,
+            request: None,
+            tries: 0,
+            next_ms: u64::MAX,
+            given_up: false,
+            told: false,
+            quiet,
+        };
+        Some(self.state.missing.entry(&key, make))
     }
 
     /// Whether one more chain may be asked for: what is over makes room.
@@ -198,7 +208,12 @@ impl Endpoint {
         // The counter is its sender's word, and may be any.
         let reach = u32::try_from(MISSING_COUNTERS_MAX).unwrap_or(u32::MAX);
         let before = if header.n.saturating_sub(next) < reach { next..header.n } else { 0..0 };
-        let news = self.want(now_ms, chain, before.clone().chain([header.n]).collect(), false);
+        // What asks is said again by itself.
+        let said = Some(header.n).filter(|_| header.t != Tag::Keyreq);
+        if self.wanted(chain.clone(), false).is_none() {
+            return;
+        }
+        let news = self.want(now_ms, chain, before.clone().chain(said).collect(), false);
         let held = self.state.missing.iter();
         let held: usize = held.map(|(_, w)| w.counters.values().flatten().count()).sum();
         if let Some(wanted) = self.state.missing.get_mut(&key) {
@@ -247,7 +262,7 @@ impl Endpoint {
             let Ok(frame) = RawFrame::decode(frame.0.into()) else { continue };
             let Ok(Header::Message(header)) = Header::parse(frame.header()) else { continue };
             let delivery = Delivery { position: 0, hub_ms, frame };
-            self.on_message(now_ms, &delivery, &header, true);
+            self.on_message(now_ms, (&delivery, None), &header, true);
         }
     }
 
@@ -356,6 +371,24 @@ impl Endpoint {
         wanted.any(|w| w.is_open() && w.chain.cid == *cid && w.chain.from == *from)
     }
 
+    /// Somebody has answered.
+    pub(crate) fn has_answered(&mut self, who: &UserName) {
+        self.healing.unanswered.remove(who);
+    }
+
+    /// Counts a request to a person who may be asked now; otherwise says when.
+    fn count_request(&mut self, now_ms: u64, who: &UserName) -> Result<(), u64> {
+        let over = |began: u64| began.saturating_add(MINUTE_MS);
+        let unanswered = &mut self.healing.unanswered;
+        unanswered.retain(|_, (began, _)| over(*began) > now_ms);
+        let (began, count) = unanswered.entry(who.clone()).or_insert((now_ms, 0));
+        if *count >= HEAL_UNANSWERED_MAX {
+            return Err(over(*began));
+        }
+        *count += 1;
+        Ok(())
+    }
+
     /// When the next request is due.
     pub(crate) fn heal_deadline(&self) -> Option<u64> {
         let open = self.state.missing.iter().filter(|(_, wanted)| wanted.is_open());
@@ -370,34 +403,47 @@ impl Endpoint {
             .map(|(key, _)| key.clone())
             .collect();
         for key in due {
-            let under_way = self.state.missing.get(&key).and_then(|wanted| wanted.request);
-            let under_way = under_way.is_some_and(|id| self.index.contains_key(&id));
-            let Some(wanted) = self.state.missing.get_mut(&key) else { continue };
-            if under_way {
-                wanted.next_ms = now_ms.saturating_add(HEAL_RETRY_MS);
-            } else if wanted.tries >= HEAL_TRIES_MAX {
-                wanted.given_up = true;
-                let told = std::mem::replace(&mut wanted.told, true);
-                let n: Vec<u32> = wanted.counters.keys().copied().collect();
-                let (cid, from) = (wanted.chain.cid.clone(), wanted.chain.from.clone());
-                if !wanted.quiet && !told {
-                    let reason = format!(
-                        "the device of {from} did not answer; what it answers later is still taken"
-                    );
-                    self.tell(Event::Unhealed { cid, from, n, reason });
-                }
-            } else {
-                let wait = HEAL_RETRY_MS.saturating_mul(1 << wanted.tries);
-                wanted.tries += 1;
-                wanted.next_ms = now_ms.saturating_add(wait);
-                let n = wanted.counters.keys().copied().take(KEYREQ_COUNTERS_MAX).collect();
-                let ChainName { cid, e, from, sk } = wanted.chain.clone();
-                let content = Content::KeyRequest(Counters { cid, e, sk, n });
-                let request = self.draft_quietly(now_ms, &from, Tag::Keyreq, &content);
-                if let Some(wanted) = self.state.missing.get_mut(&key) {
-                    wanted.request = request;
-                }
+            self.ask_for_chain(now_ms, &key);
+        }
+    }
+
+    /// Asks for what is missing of one chain, or gives it up.
+    fn ask_for_chain(&mut self, now_ms: u64, key: &str) {
+        let Some(wanted) = self.state.missing.get(key) else { return };
+        let under_way = wanted.request.is_some_and(|id| self.index.contains_key(&id));
+        let (tries, from) = (wanted.tries, wanted.chain.from.clone());
+        let is_over = !under_way && tries >= HEAL_TRIES_MAX;
+        let asks = !under_way && !is_over;
+        let late = if asks { self.count_request(now_ms, &from).err() } else { None };
+        let Some(wanted) = self.state.missing.get_mut(key) else { return };
+        if is_over {
+            wanted.given_up = true;
+            let told = std::mem::replace(&mut wanted.told, true);
+            let n: Vec<u32> = wanted.counters.keys().copied().collect();
+            let cid = wanted.chain.cid.clone();
+            if !wanted.quiet && !told {
+                let reason = format!(
+                    "the device of {from} did not answer; what it answers later is still taken"
+                );
+                self.tell(Event::Unhealed { cid, from, n, reason });
             }
+            return;
+        }
+        wanted.next_ms = match late {
+            Some(until) => until,
+            None if under_way => now_ms.saturating_add(HEAL_RETRY_MS),
+            None => now_ms.saturating_add(HEAL_RETRY_MS.saturating_mul(1 << tries)),
+        };
+        if !asks || late.is_some() {
+            return;
+        }
+        wanted.tries += 1;
+        let n = wanted.counters.keys().copied().take(KEYREQ_COUNTERS_MAX).collect();
+        let ChainName { cid, e, from, sk } = wanted.chain.clone();
+        let content = Content::KeyRequest(Counters { cid, e, sk, n });
+        let request = self.draft_quietly(now_ms, &from, Tag::Keyreq, &content);
+        if let Some(wanted) = self.state.missing.get_mut(key) {
+            wanted.request = request;
         }
     }
 }

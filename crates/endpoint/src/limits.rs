@@ -76,6 +76,18 @@ pub const REPAIR_WAIT_MAX_MS: u64 = 60_000;
 /// Links are handed to one writer of a room once in this time.
 pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
 
+/// A revocation must be held for so long before somebody who still seals for that key is named: what
+/// they said may have been under way.
+pub const REVOKED_HELD_MS: u64 = 10_000;
+
+/// The same for a device that belongs into an epoch and is not in it: the hub lets an epoch lack what
+/// has come in the last 10 s, and what is said in it may be under way for a while.
+pub const LINE_MISSING_MS: u64 = 15_000;
+
+/// Devices that are left out within this time because they were away for months are not missed: clocks
+/// differ.
+pub const AWAY_SOON_MS: u64 = 24 * 3600 * 1000;
+
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 
@@ -203,6 +215,15 @@ pub const GRANTS_PARKED_MAX: usize = 256;
 /// damages every key must not make its clients work for it.
 pub const RENEW_MIN_MS: u64 = 10_000;
 
+/// The wait is doubled up to this, until a key of somebody opens there: then each maker of keys that do
+/// not open is given its next try, too.
+pub const RENEW_MAX_MS: u64 = MAKER_PAUSE_MS;
+
+/// Requests to one person that may be without an answer within a minute, whatever is missing: one chain
+/// is asked for four times in its first minute. Who does not answer often cannot, and what two devices
+/// cannot open of each other would make them ask for ever.
+pub const HEAL_UNANSWERED_MAX: u32 = 8;
+
 /// A connection lasts at least this long before an expired key of this device ends it.
 pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 
@@ -231,3 +252,15 @@ pub const OFFERS_REMEMBERED_MAX: usize = 4_096;
 
 /// Forged offers of which the host was told; after so many they are told again.
 pub const OFFERS_TOLD_MAX: usize = 1_024;
+
+/// Links of one chain that may count although their signers cannot be verified (rule R40): a hub that
+/// invents names fills nobody's memory with them.
+pub const UNPROVED_LINKS_MAX: usize = 256;
+
+/// Epochs of a conversation that a device keeps which accepts commands: those under way when one is
+/// replaced, and one more for whoever is late.
+pub const AGENT_EPOCHS_MAX: usize = 4;
+
+/// Names in one line of what differs between two memberships: a person looks at them, the rest is
+/// counted.
+pub const NAMES_SHOWN_MAX: usize = 8;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chat_protocol::b64::B64Vec;
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::file::offer::{self, OfferDraft, OfferHeader, SignedOffer};
-use chat_protocol::id::MessageId;
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::{OFFERS_REMEMBERED_MAX, OFFERS_TOLD_MAX};
+use crate::rooms::Kids;
 use crate::state::{next_order, order_key};
 
 /// An offer as the hub lists it.
@@ -132,7 +133,7 @@ impl Endpoint {
             let unknown = self.unknown_signers(&checking.listed);
             if !unknown.is_empty() && unknown.len() < checking.unknown {
                 checking.unknown = unknown.len();
-                checking.waiting = self.ask_for_owners(&unknown);
+                checking.waiting = self.ask_for_keys(&unknown);
                 self.link.checking.insert(id, checking);
                 continue;
             }
@@ -145,17 +146,29 @@ impl Endpoint {
         }
     }
 
-    /// Owners by whose name something is listed that is signed with a key nobody has shown here.
-    fn unknown_signers(&self, listed: &[ListedOffer]) -> Vec<UserName> {
-        let is_unknown = |listed: &&ListedOffer| {
-            let signed = SignedOffer::parse(&listed.signed.0);
-            signed.is_ok_and(|signed| {
-                self.people.signer_of_any_time(&listed.owner, &signed.header().sk).is_none()
+    /// Keys by which something is listed and that nobody has shown here, and whose they should be.
+    fn unknown_signers(&self, listed: &[ListedOffer]) -> Vec<(UserName, KeyId)> {
+        let unknown: BTreeSet<(&UserName, KeyId)> = listed
+            .iter()
+            .filter_map(|listed| {
+                let sk = SignedOffer::parse(&listed.signed.0).ok()?.header().sk;
+                let is_known = self.people.signer_of_any_time(&listed.owner, &sk).is_some();
+                (!is_known).then_some((&listed.owner, sk))
             })
-        };
-        let unknown: BTreeSet<&UserName> =
-            listed.iter().filter(is_unknown).map(|listed| &listed.owner).collect();
-        unknown.into_iter().cloned().collect()
+            .collect();
+        unknown.into_iter().map(|(owner, sk)| (owner.clone(), sk)).collect()
+    }
+
+    fn ask_for_keys(&mut self, keys: &[(UserName, KeyId)]) -> BTreeSet<MessageId> {
+        let mut asked = BTreeSet::new();
+        for page in keys.chunks(PAGE_ITEMS_MAX) {
+            let mut kids = Kids::new();
+            for (owner, sk) in page {
+                kids.entry(owner.clone()).or_default().push(*sk);
+            }
+            asked.insert(self.ask_bundles(&[], kids, None));
+        }
+        asked
     }
 
     fn judge_offer(&mut self, listed: &ListedOffer) -> OfferVerdict {

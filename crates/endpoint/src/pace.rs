@@ -150,7 +150,14 @@ impl Endpoint {
             Some(Request::Members { cid, from }) => {
                 self.text(&ClientToHub::Members { id, cid, from });
             }
-            Some(Request::Bundles { .. } | Request::Remind | Request::Files(_)) | None => {}
+            Some(Request::Heads { after }) => self.text(&ClientToHub::Heads { id, after }),
+            Some(
+                Request::Bundles { .. }
+                | Request::Counters { .. }
+                | Request::Remind
+                | Request::Files(_),
+            )
+            | None => {}
         }
     }
 

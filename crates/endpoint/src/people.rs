@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{VerifyingKey, WrapKey, sha256};
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::Header;
 use chat_protocol::hub::PersonBundles;
 use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark, Held};
@@ -122,12 +124,30 @@ pub(crate) struct People {
     numbers: HashMap<(UserName, Nonce16, u32), Digest>,
     /// Encryption keys, parsed when they are first wrapped for.
     wrap: HashMap<KeyId, Arc<WrapKey>>,
+    /// When this process first saw a signing key of somebody, and that it was revoked, Unix time in
+    /// milliseconds; not of what it found when it began.
+    seen: HashMap<(UserName, KeyId), u64>,
+    revoked: HashMap<(UserName, KeyId), u64>,
 }
 
 impl People {
+    /// Nobody, with the memory of when keys were seen.
+    pub(crate) fn emptied(&mut self) -> Self {
+        let (seen, revoked) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.revoked));
+        Self { seen, revoked, ..Self::default() }
+    }
+
     /// Puts a verified bundle in its place.
-    fn insert(&mut self, bundle: &Bundle) {
+    fn insert(&mut self, now_ms: u64, bundle: &Bundle) {
         let header = bundle.header();
+        if now_ms > 0 {
+            for key in &header.sk {
+                self.seen.entry((header.u.clone(), key.kid)).or_insert(now_ms);
+            }
+            for sk in &header.rev {
+                self.revoked.entry((header.u.clone(), *sk)).or_insert(now_ms);
+            }
+        }
         for published in &header.sk {
             if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
                 let digest = Digest(sha256(&published.spki));
@@ -151,24 +171,37 @@ impl People {
         self.newest.get(name).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// The lines of a person's devices that none of the person's devices has revoked, those that
-    /// were away for too long left out unless `is_here` (rule R12).
-    pub(crate) fn lines(
+    /// The newest bundles of a person's devices that none of the person's devices has revoked, those
+    /// that were away for too long left out unless `is_here` (rule R12).
+    pub(crate) fn wrapped_for(
         &self,
         now_ms: u64,
         name: &UserName,
         is_here: impl Fn(&Bundle) -> bool,
-    ) -> Vec<MemberLine> {
-        let devices = self.devices(name);
-        let devices =
-            devices.filter(|bundle| bundle.wrapped_until_ms() > now_ms || is_here(bundle));
-        let lines = devices.filter_map(Bundle::member_line);
-        lines.filter(|line| !self.is_revoked(name, &line.sk)).collect()
+    ) -> impl Iterator<Item = &Bundle> {
+        let revoked: Vec<KeyId> =
+            self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied()).collect();
+        self.devices(name).filter(move |bundle| {
+            let sk = bundle.header().sk.first();
+            let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
+            !is_revoked && (bundle.wrapped_until_ms() > now_ms || is_here(bundle))
+        })
     }
 
     /// Whether a device of a person has revoked a signing key.
     pub(crate) fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
+    }
+
+    /// Since when it is held that a key was revoked, if it was; 0 for long ago.
+    pub(crate) fn revoked_since(&self, name: &UserName, sk: &KeyId) -> Option<u64> {
+        let since = || self.revoked.get(&(name.clone(), *sk)).copied().unwrap_or(0);
+        self.is_revoked(name, sk).then(since)
+    }
+
+    /// Since when a signing key is known; 0 for long ago.
+    pub(crate) fn known_since(&self, name: &UserName, sk: &KeyId) -> u64 {
+        self.seen.get(&(name.clone(), *sk)).copied().unwrap_or(0)
     }
 
     /// Whether another bundle of the same device has the same number (rule R14).
@@ -209,14 +242,32 @@ impl People {
 impl Endpoint {
     /// Builds the memory of people from the pins.
     pub(crate) fn load_people(&mut self) {
+        let now_ms = self.link.clock_ms;
         let rows: Vec<_> = self.state.pins.iter().map(|(_, pin)| pin.bundles.clone()).collect();
         for B64Vec(bytes) in rows.into_iter().flatten() {
             if let Some(bundle) = self.bundles.verify(bytes.into()) {
-                self.people.insert(&bundle);
+                self.people.insert(now_ms, &bundle);
             }
         }
         let own = Arc::clone(&self.device.bundle);
-        self.people.insert(&own);
+        self.people.insert(now_ms, &own);
+    }
+
+    /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
+    /// device: as it was signed.
+    pub(crate) fn bundle_behind(&self, frame: &RawFrame) -> Option<B64Vec> {
+        let Ok(Header::Member(link)) = Header::parse(frame.header()) else { return None };
+        let publishes =
+            |bundle: &Bundle| bundle.header().sk.iter().any(|published| published.kid == link.sk);
+        if self.people.devices(&link.from).any(publishes) {
+            return None;
+        }
+        let held = &self.state.pins.get(link.from.as_str())?.bundles;
+        let held = held.iter().find(|B64Vec(bytes)| {
+            let bundle = self.bundles.verify(bytes.clone().into());
+            bundle.is_some_and(|bundle| publishes(&bundle))
+        });
+        held.cloned()
     }
 
     /// Keeps this device's newest bundle with the others of its user, once those were fetched: the hub
@@ -309,7 +360,8 @@ impl Endpoint {
         if !pin.bundles.contains(&bytes) {
             pin.bundles.push(bytes);
         }
-        self.people.insert(bundle);
+        self.people.insert(self.link.clock_ms, bundle);
+        self.audiences_changed();
         Whose::Pinned
     }
 }

@@ -22,7 +22,7 @@ use chat_protocol::b64::B64Vec;
 impl Endpoint {
     /// Seals what can be sealed, in every conversation that may have moved.
     pub(crate) fn pump(&mut self, now_ms: u64) {
-        if !self.link.online {
+        if !self.link.online || self.link.rolled_back {
             return;
         }
         self.advance_orders(now_ms);
@@ -32,6 +32,7 @@ impl Endpoint {
                 self.pump_conversation(now_ms, &cid);
             }
         }
+        self.ask_counters();
     }
 
     /// Messages of a conversation that are not sealed yet, in their order.
@@ -55,6 +56,8 @@ impl Endpoint {
         if self.link.draining.get(cid).is_some_and(|ids| !ids.is_empty()) {
             return;
         }
+        // Asked together with the view.
+        let is_counted = drafts.is_empty() || self.is_counted(cid);
         // Whether this user may speak there is not known before the hub has answered.
         if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
@@ -70,6 +73,9 @@ impl Endpoint {
                 // They may have an account, or new keys, the next time.
                 self.link.views.remove(cid);
             }
+            return;
+        }
+        if !is_counted {
             return;
         }
         let is_ready = self.ensure_epoch(now_ms, cid);
@@ -144,7 +150,7 @@ impl Endpoint {
         if cid.is_feed() {
             return self.cannot_copy(cid);
         }
-        if self.link.forked.contains(cid) {
+        if self.link.forked.contains_key(cid) {
             let reason = "the server shows another membership of this room than was seen before; take \
                 it with /room accept, or leave the room";
             return Some((code::MEMBERS, reason.to_owned()));

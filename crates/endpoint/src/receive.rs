@@ -44,6 +44,8 @@ pub(crate) struct Waiting {
     asked: Option<MessageId>,
     /// That request was answered.
     answered: bool,
+    /// When it came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 /// Deliveries of one log in order.
@@ -81,7 +83,8 @@ impl Endpoint {
         if is_queued || self.is_overflowed(&log) || (kept && !is_news) {
             return;
         }
-        let waiting = Waiting { delivery, header, asked: None, answered: false };
+        let came_ms = self.link.live.then_some(now_ms);
+        let waiting = Waiting { delivery, header, asked: None, answered: false, came_ms };
         if !self.has_room(&log, waiting.bytes()) {
             return;
         }
@@ -102,7 +105,7 @@ impl Endpoint {
                 self.link.waiting.remove(log);
                 return;
             };
-            let Waiting { delivery, header, asked, answered } = front;
+            let Waiting { delivery, header, asked, answered, came_ms } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
                 (Header::Message(message), _)
@@ -113,19 +116,15 @@ impl Endpoint {
                 // What was said in the room came before its copy, and is the one to be shown.
                 (Header::Message(copy), _) if self.original_waits(copy) => Received::NeedsOriginal,
                 (Header::Message(message), _) => {
-                    self.on_message(now_ms, &delivery, message, answered)
+                    self.on_message(now_ms, (&delivery, came_ms), message, answered)
                 }
                 (Header::Key(key), _) => self.on_key(now_ms, &delivery, key, answered),
                 (Header::Receipt(receipt), _) => self.on_receipt(&delivery, receipt, answered),
                 (Header::Member(_), _) => Received::Done,
             };
-            let sender = match &header {
-                Header::Message(h) => h.from.clone(),
-                Header::Key(h) => h.from.clone(),
-                Header::Receipt(h) => h.from.clone(),
-                Header::Member(h) => h.from.clone(),
-            };
-            let mut waiting = Waiting { delivery, header, asked, answered };
+            let (sender, sk) = header.signer();
+            let (sender, sk) = (sender.clone(), sk);
+            let mut waiting = Waiting { delivery, header, asked, answered, came_ms };
             match received {
                 Received::Done => {
                     self.kept(&waiting, log);
@@ -136,7 +135,8 @@ impl Endpoint {
                 Received::NeedsSender => {
                     if waiting.asked.is_none() {
                         let own = self.device.user.clone();
-                        waiting.asked = Some(self.request_bundles(&[sender, own], None));
+                        let kids = [(sender.clone(), vec![sk])].into();
+                        waiting.asked = Some(self.ask_bundles(&[sender, own], kids, None));
                     }
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
                     return;

@@ -107,6 +107,14 @@ impl State {
         Some((key.parse().ok()?, of.clone()))
     }
 
+    /// Forgets an epoch of a conversation, and all that was received in it.
+    pub(crate) fn forget_epoch(&mut self, e: &Digest, cid: &ConversationId) {
+        let of = ReceivedIn { e: *e, cid: cid.clone() };
+        // One in which nothing was received has no number; none begins with this one.
+        let number = self.received_index.numbers.get(&of).copied().unwrap_or(u64::MAX);
+        self.forget_received(number, &of);
+    }
+
     /// Forgets an epoch with all that was received in it.
     fn forget_received(&mut self, number: u64, of: &ReceivedIn) {
         for key in self.received.keys_with(&format!("{}/", order_key(number))) {

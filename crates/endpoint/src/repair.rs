@@ -8,7 +8,6 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Grant, LinkRequest, LinkRun};
 use chat_protocol::frame::RawFrame;
-use chat_protocol::header::{MemberHeader, MemberOperation};
 use chat_protocol::id::Digest;
 use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
 use chat_protocol::members::Place;
@@ -20,47 +19,58 @@ use crate::limits::{
     REPAIR_AGAIN_MS, REPAIR_WAIT_MAX_MS, REPAIR_WAIT_MIN_MS, REPAIR_WAIT_PERSON_MS,
 };
 
-/// Links to be handed to a writer who lacks them.
+/// What a writer lacks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lack {
+    /// Links of the room from this number on.
+    Links(u32),
+    /// The newest keys of this person, which revoke one.
+    Keys(UserName),
+}
+
+/// Something that is to be handed to a writer who lacks it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Repair {
-    /// The first link that the writer lacks.
-    from: u32,
     /// When it is done, Unix time in milliseconds.
     due_ms: u64,
     is_done: bool,
 }
 
 impl Endpoint {
-    /// A writer's epoch lacks links from this number on: whoever signed one of them hands them over at
-    /// once, every other device after a random wait, if it is still so.
+    /// A writer lacks something: whoever signed it hands it over at once, every other device after a
+    /// random wait, if it is still so.
     pub(crate) fn plan_repair(
         &mut self,
         now_ms: u64,
         cid: &ConversationId,
         writer: &UserName,
-        from: u32,
+        lack: Lack,
     ) {
         let people = self.people_of(cid);
         if *writer == self.device.user || !people.contains(writer) {
             return;
         }
-        let key = (cid.clone(), writer.clone());
+        let key = (cid.clone(), writer.clone(), lack);
         let again = |repair: &Repair| now_ms.saturating_sub(repair.due_ms) < REPAIR_AGAIN_MS;
         if self.link.repairs.get(&key).is_some_and(again) {
             return;
         }
         let next = self.place_of(cid).mg;
-        let is_own = (from..next)
-            .any(|n| self.kept_link(cid, n).is_some_and(|link| link.by == self.device.user));
+        let is_by_me =
+            |n: u32| self.kept_link(cid, n).is_some_and(|link| link.by == self.device.user);
+        let is_own = match &key.2 {
+            Lack::Links(from) => (*from..next).any(is_by_me),
+            Lack::Keys(name) => *name == self.device.user,
+        };
         let people = u64::try_from(people.len()).unwrap_or(u64::MAX);
         let window = people.saturating_mul(REPAIR_WAIT_PERSON_MS);
         let window = window.clamp(REPAIR_WAIT_MIN_MS, REPAIR_WAIT_MAX_MS);
         let wait = if is_own { 0 } else { u64::from_be_bytes(self.random()) % window };
-        let repair = Repair { from, due_ms: now_ms.saturating_add(wait), is_done: false };
+        let repair = Repair { due_ms: now_ms.saturating_add(wait), is_done: false };
         self.link.repairs.insert(key, repair);
     }
 
-    /// When the next links are to be handed over.
+    /// When the next is to be handed over.
     pub(crate) fn repair_deadline(&self) -> Option<u64> {
         let open = self.link.repairs.values().filter(|repair| !repair.is_done);
         open.map(|repair| repair.due_ms).min()
@@ -73,14 +83,42 @@ impl Endpoint {
         let due: Vec<_> = due
             .map(|(key, repair)| {
                 repair.is_done = true;
-                (key.clone(), repair.from)
+                key.clone()
             })
             .collect();
-        for ((cid, writer), from) in due {
-            if self.link.warned.contains(&(cid.clone(), writer.clone())) {
-                self.hand_over_links(now_ms, &cid, &writer, from);
+        for (cid, writer, lack) in due {
+            let key = (cid.clone(), writer.clone());
+            match lack {
+                Lack::Links(from) if self.link.warned.contains(&key) => {
+                    self.hand_over_links(now_ms, &cid, &writer, from);
+                }
+                Lack::Keys(name) if self.link.warned_of_keys.contains(&key) => {
+                    let bundles = self.bundles_to_hand_over(&[], &[name]);
+                    let content = Content::Grant(Grant { bundles, ..Grant::default() });
+                    self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
+                }
+                Lack::Links(_) | Lack::Keys(_) => {}
             }
         }
+    }
+
+    /// The bundles that verify these links and the newest of these people, as far as one message carries
+    /// them.
+    fn bundles_to_hand_over(&self, links: &[B64Vec], names: &[UserName]) -> Vec<B64Vec> {
+        let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
+        let old = signed.filter_map(|link| self.bundle_behind(&link));
+        let newest = names.iter().flat_map(|name| self.people.devices(name));
+        let newest = newest.map(|bundle| B64Vec(bundle.bytes().to_vec()));
+        let (mut bundles, mut room) = (Vec::new(), GRANT_BUNDLES_BYTES_MAX);
+        for bundle in old.chain(newest) {
+            if bundles.contains(&bundle) {
+                continue;
+            }
+            let Some(rest) = room.checked_sub(bundle.0.len()) else { break };
+            room = rest;
+            bundles.push(bundle);
+        }
+        bundles
     }
 
     /// Hands a member the links from a number on, with the bundles that verify them.
@@ -100,16 +138,7 @@ impl Endpoint {
         if frames.is_empty() {
             return;
         }
-        let mut room = GRANT_BUNDLES_BYTES_MAX;
-        let bundles = signers.iter().flat_map(|name| self.people.devices(name));
-        let bundles = bundles.map(|bundle| B64Vec(bundle.bytes().to_vec()));
-        let bundles = bundles
-            .take_while(|bundle| {
-                let fits = bundle.0.len() <= room;
-                room = room.saturating_sub(bundle.0.len());
-                fits
-            })
-            .collect();
+        let bundles = self.bundles_to_hand_over(&frames, &signers);
         let links = vec![LinkRun { cid: cid.clone(), mg: from, frames }];
         let content = Content::Grant(Grant { links, bundles, ..Grant::default() });
         self.draft_quietly(now_ms, to, Tag::Grant, &content);
@@ -174,11 +203,7 @@ impl Endpoint {
         if news.is_empty() || !self.link.reminded.insert((cid.clone(), copy.head())) {
             return;
         }
-        for link in &taken {
-            if self.may_strike(cid, link) && !copy.contains(&link.who) {
-                self.strike(cid, link);
-            }
-        }
+        self.strike_by(cid, &taken, &copy);
         self.send_reminders(Vec::new(), news);
         self.start_refresh(cid, false);
     }
@@ -188,15 +213,5 @@ impl Endpoint {
         let number = u32::try_from(at).ok().and_then(|at| first.checked_add(at));
         let place = number.and_then(|n| n.checked_add(1)).map(|mg| Place { mg, pm: digest });
         place.is_some_and(|place| self.has_place(cid, place))
-    }
-
-    /// Whether a handed link takes somebody out by the word of an admin of the chain held here. What
-    /// somebody does to themselves, or to this user, does not count so.
-    fn may_strike(&self, cid: &ConversationId, link: &MemberHeader) -> bool {
-        let room = self.state.rooms.get(cid.as_str());
-        let admin = room.and_then(|room| room.members().get(&link.from));
-        link.op == MemberOperation::Remove
-            && link.who != self.device.user
-            && admin.is_some_and(|member| member.admin)
     }
 }

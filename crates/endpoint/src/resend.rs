@@ -74,6 +74,8 @@ impl Endpoint {
     /// for what never was, so that the asking ends and says nothing (rule R19).
     pub(crate) fn on_key_request(&mut self, now_ms: u64, by: &MessageHeader, asked: &Counters) {
         let to = &by.from;
+        // Who can ask can be asked: the way between the two may not have been there before.
+        self.came(now_ms, Some(std::slice::from_ref(to)));
         let people = self.people_of(&asked.cid);
         let is_both = people.contains(to) && people.contains(&self.device.user);
         // Who came lately is not in an older view; the request comes again.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use chat_protocol::b64::B64Vec;
+use chat_protocol::frame::RawFrame;
 use chat_protocol::hub::{ClientToHub, EpochHead, Head};
 use chat_protocol::id::Digest;
 use chat_protocol::limits::REMIND_BYTES_MAX;
@@ -21,6 +22,8 @@ use crate::limits::{BEHIND_GRACE_MS, REMIND_WAIT_MS};
 /// What is noted of a conversation in which the hub seems to have gone back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behind {
+    /// It has served less than is held here, a moment ago.
+    Noticed,
     /// It may only be late. Looked at again at this time, Unix time in milliseconds.
     Suspected(u64),
     /// The hub is reminded at this time, if nobody else has done it by then.
@@ -31,8 +34,10 @@ pub(crate) enum Behind {
 
 impl Behind {
     pub(crate) fn due_ms(self) -> u64 {
-        let (Self::Suspected(at) | Self::Remind(at) | Self::Reminded(at)) = self;
-        at
+        match self {
+            Self::Noticed => 0,
+            Self::Suspected(at) | Self::Remind(at) | Self::Reminded(at) => at,
+        }
     }
 }
 
@@ -62,8 +67,23 @@ impl Endpoint {
         if self.hub_is_behind(cid) {
             let at = now_ms.saturating_add(BEHIND_GRACE_MS);
             self.link.behind.entry(cid.clone()).or_insert(Behind::Suspected(at));
-        } else if self.link.behind.remove(cid).is_some() {
+            return;
+        }
+        if self.link.behind.remove(cid).is_some() {
             self.link.dirty.insert(cid.clone());
+        }
+        self.note_era(cid);
+    }
+
+    /// The hub shows of a conversation what this device knows as the newest: that belongs to the time
+    /// after the last alarm, so going back behind it is another restore.
+    fn note_era(&mut self, cid: &ConversationId) {
+        let era = self.era();
+        let Some(conversation) = self.state.conversations.get(cid.as_str()) else { return };
+        let is_shown = self.link.epochs.get(cid).is_some_and(|shown| *shown == conversation.head);
+        if is_shown && conversation.era < era {
+            let make = crate::state::Conversation::default;
+            self.state.conversations.entry(cid.as_str(), make).era = era;
         }
     }
 
@@ -108,6 +128,10 @@ impl Endpoint {
                 continue;
             }
             match behind {
+                Behind::Noticed => {
+                    let at = now_ms.saturating_add(BEHIND_GRACE_MS);
+                    self.link.behind.insert(cid, Behind::Suspected(at));
+                }
                 Behind::Suspected(_) => self.went_back(now_ms, &cid),
                 Behind::Remind(_) => self.remind(now_ms, &cid),
                 Behind::Reminded(_) => {
@@ -131,11 +155,13 @@ impl Endpoint {
             let detail = "the server shows an older state than it had, as after a restore from a \
                 backup; what it lost is told it again, and what is missing is asked for";
             self.alarm(Alarm::RolledBack, &UserName::server(), detail);
+            let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
+            for other in shown.cloned().collect::<Vec<_>>() {
+                self.note_era(&other);
+            }
         }
-        self.link.went_back.insert(cid.clone());
-        let is_chain = self.chain_is_behind(cid);
-        if !is_chain && cid.is_direct() {
-            // Nothing to tell: the next key goes on from what the hub shows.
+        if !self.link.went_back.insert(cid.clone()) && !self.chain_is_behind(cid) {
+            // It was reminded on this connection: the next key goes on from what the hub shows.
             self.link.behind.remove(cid);
             self.link.dirty.insert(cid.clone());
             return;
@@ -149,8 +175,8 @@ impl Endpoint {
         self.state.counters.get(RESTORES).copied().unwrap_or(0)
     }
 
-    /// Tells the hub what it forgot of a room: links behind its own, and bundles of those who are in
-    /// it. Everything in it proves itself.
+    /// Tells the hub what it forgot of a conversation: links behind its own, and bundles of those who
+    /// are in it. Everything in it proves itself.
     fn remind(&mut self, now_ms: u64, cid: &ConversationId) {
         let until = now_ms.saturating_add(BEHIND_GRACE_MS);
         self.link.behind.insert(cid.clone(), Behind::Reminded(until));
@@ -159,8 +185,12 @@ impl Endpoint {
         let links: Vec<B64Vec> =
             (first..next).map_while(|n| self.kept_link(cid, n)?.frame.clone()).collect();
         let people: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
-        let bundles = people.iter().flat_map(|name| self.people.devices(name));
-        let bundles: Vec<B64Vec> = bundles.map(|b| B64Vec(b.bytes().to_vec())).collect();
+        // Those of the keys that signed the links come first: the hub takes only newer ones behind.
+        let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
+        let mut bundles: Vec<B64Vec> =
+            signed.filter_map(|frame| self.bundle_behind(&frame)).collect();
+        let newest = people.iter().flat_map(|name| self.people.devices(name));
+        bundles.extend(newest.map(|bundle| B64Vec(bundle.bytes().to_vec())));
         self.send_reminders(bundles, links);
     }
 

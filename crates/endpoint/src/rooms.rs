@@ -29,13 +29,17 @@ mod late;
 mod news;
 mod orders;
 mod refusal;
+mod struck;
+mod unproved;
 mod vouched;
 
-pub(crate) use anew::Struck;
+use anew::Fresh;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;
+pub(crate) use struck::Struck;
+pub(crate) use unproved::{Kids, Unproved};
 
 /// A view that is being brought up to date.
 #[derive(Debug, Default)]
@@ -47,6 +51,8 @@ pub(crate) struct Refresh {
     complete: bool,
     /// Bundles of everybody were asked for and have come.
     people: bool,
+    /// Keys of the links' signers that were not known were asked for.
+    signers: bool,
     /// Requests without an answer.
     waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
@@ -55,6 +61,8 @@ pub(crate) struct Refresh {
     known: Option<u32>,
     /// The chain is fetched from its beginning, because it does not go on from the one held here.
     anew: bool,
+    /// What has come of it.
+    fresh: Option<Box<Fresh>>,
     /// How many links the chain had by the hub's word when this began: no more are asked for.
     until: Option<u32>,
     /// There are more than may wait: they are asked for when those here are applied.
@@ -144,12 +152,19 @@ impl Endpoint {
         self.link.views.contains(cid)
     }
 
-    /// Brings a view up to date even if nothing says that it is stale.
+    /// Brings a view up to date even if nothing says that it is stale. One that is fetched from its
+    /// beginning is fetched so again.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
+        let anew = self.link.refreshing.get(cid).is_some_and(|refresh| refresh.anew);
+        self.refresh_from(cid, asked, anew);
+    }
+
+    fn refresh_from(&mut self, cid: &ConversationId, asked: bool, anew: bool) {
         self.link.views.remove(cid);
         self.link.overtaken.remove(cid);
         let until = self.link.heads.get(cid).map(|head| head.mg);
-        let refresh = Refresh { asked, complete: cid.is_direct(), until, ..Refresh::default() };
+        let complete = cid.is_direct();
+        let refresh = Refresh { asked, anew, complete, until, ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
             self.request_people(cid);
@@ -167,8 +182,10 @@ impl Endpoint {
     fn next_link(&self, cid: &ConversationId) -> u32 {
         let refresh = self.link.refreshing.get(cid);
         let held = refresh.map_or(0, |refresh| refresh.links.len());
-        let is_anew = refresh.is_some_and(|refresh| refresh.anew);
-        let known = if is_anew { 0 } else { self.place_of(cid).mg };
+        let known = match refresh.filter(|refresh| refresh.anew) {
+            Some(refresh) => refresh.fresh.as_ref().map_or(0, |fresh| fresh.len()),
+            None => self.place_of(cid).mg,
+        };
         known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX))
     }
 
@@ -196,15 +213,36 @@ impl Endpoint {
         names: &[UserName],
         view: Option<ConversationId>,
     ) -> MessageId {
+        self.ask_bundles(names, Kids::new(), view)
+    }
+
+    /// The same, and for older bundles by the signing keys in them.
+    pub(crate) fn ask_bundles(
+        &mut self,
+        names: &[UserName],
+        kids: Kids,
+        view: Option<ConversationId>,
+    ) -> MessageId {
         let known: BTreeMap<UserName, Held> =
             names.iter().map(|name| (name.clone(), self.held_bundles(name))).collect();
-        let id = self.request(Request::Bundles { names: names.to_vec(), view });
-        self.text(&ClientToHub::Bundles { id, known });
+        let (names, asked) = (names.to_vec(), kids.clone());
+        let id = self.request(Request::Bundles { names, kids, view });
+        self.text(&ClientToHub::Bundles { id, known, kids: asked });
         id
     }
 
-    /// Takes links of a chain that were asked for.
-    pub(crate) fn on_members(&mut self, cid: &ConversationId, links: Vec<B64Vec>, more: bool) {
+    /// Takes links of a chain that were asked for, from this number on. What another page answers than
+    /// the next one was asked before the refresh began anew.
+    pub(crate) fn on_members(
+        &mut self,
+        cid: &ConversationId,
+        from: u32,
+        links: Vec<B64Vec>,
+        more: bool,
+    ) {
+        if from != self.next_link(cid) {
+            return;
+        }
         let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
         let before = refresh.links.len();
         let more = more || links.len() > LINKS_WAITING_MAX.saturating_sub(before);
@@ -257,21 +295,36 @@ impl Endpoint {
             |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
         let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
         let mut links = std::mem::take(&mut refresh.links);
-        let more = refresh.more;
-        if std::mem::take(&mut refresh.anew) {
-            self.compare_anew(cid, &links);
-        } else if links.first().is_some_and(|link| self.is_fork(cid, link)) {
+        let (more, is_anew) = (refresh.more, refresh.anew);
+        if !std::mem::replace(&mut refresh.signers, true) && self.ask_for_signers(cid, &links) {
+            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+                refresh.links = links;
+            }
+            return;
+        }
+        self.prove_links(cid);
+        let (place, before) = (self.place_of(cid), self.people_of(cid));
+        if is_anew && !self.gather_anew(cid, std::mem::take(&mut links), more) {
+            self.ask_on(cid);
+            return;
+        }
+        if !is_anew && links.first().is_some_and(|link| self.is_fork(cid, link)) {
             self.link.refreshing.remove(cid);
             self.view_anew(cid);
             return;
         }
         let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
+        refresh.anew = false;
         let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let known = *refresh.known.get_or_insert(known);
-        let before = self.people_of(cid);
         let (news, rest) = self.apply_links(cid, &links, more);
+        if self.place_of(cid) != place {
+            self.note_growth(cid, if is_anew { 0 } else { place.mg });
+        }
         if !links.is_empty() {
             self.mark_epochs(cid);
+        }
+        if !links.is_empty() || (is_anew && self.is_taken(cid)) {
             self.hub_has_shown(cid);
         }
         if let (Some(at), Some(refresh)) = (rest, self.link.refreshing.get_mut(cid)) {
@@ -287,9 +340,8 @@ impl Endpoint {
             self.request_people(cid);
             return;
         }
-        if let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|refresh| refresh.more) {
-            (refresh.complete, refresh.people, refresh.more) = (false, false, false);
-            self.request_links(cid);
+        if self.link.refreshing.get(cid).is_some_and(|refresh| refresh.more) {
+            self.ask_on(cid);
             return;
         }
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
@@ -312,6 +364,15 @@ impl Endpoint {
         if asked {
             self.tell(Event::Refreshed { cid: cid.clone() });
         }
+    }
+
+    /// Asks for the links behind those that were dealt with.
+    fn ask_on(&mut self, cid: &ConversationId) {
+        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+            (refresh.complete, refresh.people, refresh.more) = (false, false, false);
+            refresh.signers = false;
+        }
+        self.request_links(cid);
     }
 
     /// Applies links until one does not verify. Says what is news, and from which one on they wait for
@@ -364,13 +425,22 @@ impl Endpoint {
         let mut room = held.unwrap_or_else(|| Membership::new(cid.clone()));
         let checked = self.check_link(&room, frame, later).and_then(|(link, signer)| {
             room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-            room.apply(&link, frame.digest(label::MEMBER));
-            Ok(link)
+            Ok((link, true))
         });
+        let checked = checked.or_else(|reason| {
+            let unproved = self.unproved(&room, frame, self.unproved_links(cid));
+            unproved.map(|link| (link, false)).ok_or(reason)
+        });
+        if let Ok((link, _)) = &checked {
+            room.apply(link, frame.digest(label::MEMBER));
+        }
         if is_held || checked.is_ok() {
             self.state.rooms.put(cid.as_str(), room);
         }
-        let link = checked?;
+        let (link, is_proved) = checked?;
+        if !is_proved {
+            self.keep_unproved(cid, link.mg, frame);
+        }
         self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
         self.link.dirty.insert(cid.clone());
         Ok(self.news(&link))

@@ -23,7 +23,7 @@ use crate::people::Pin;
 use crate::received::{ReceivedIn, ReceivedIndex};
 use crate::resend::KeptSent;
 use crate::retention::Claimed;
-use crate::rooms::{KeptOrder, Struck};
+use crate::rooms::{KeptOrder, Struck, Unproved};
 use crate::store::Change;
 use crate::table::Table;
 use crate::views::KeptLink;
@@ -169,11 +169,11 @@ pub(crate) struct State {
     pub(crate) rooms: Table<Membership>,
     /// Verified links, by room and number.
     pub(crate) links: Table<KeptLink>,
+    /// Links of those chains that count by the hub's word, with the same keys as `links`.
+    pub(crate) unproved: Table<Unproved>,
     /// Who is left out of what is sealed, by room and name.
     pub(crate) struck: Table<Struck>,
-    /// Rooms of which a person takes the membership that the hub shows.
-    pub(crate) accepted: Table<bool>,
-    /// Rooms this user has joined, by conversation.
+    /// Rooms this user has joined, or was told that they are full, by conversation.
     pub(crate) joined: Table<bool>,
     /// By conversation.
     pub(crate) conversations: Table<Conversation>,
@@ -236,7 +236,7 @@ const EVENTS: &str = "events";
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
-            pins rooms links struck accepted joined conversations epochs chains outgoing receipts orders
+            pins rooms links unproved struck joined conversations epochs chains outgoing receipts orders
             owed sent received received_in gone cursors events missing dropped excused kept parked
             offers asking doubtful pieces reported disowned counters);
     }};
@@ -252,8 +252,8 @@ impl State {
             pins: Table::new("pin"),
             rooms: Table::new("room"),
             links: Table::new("link"),
+            unproved: Table::new("unproved"),
             struck: Table::new("struck"),
-            accepted: Table::new("accepted"),
             joined: Table::new("joined"),
             conversations: Table::new("conversation"),
             epochs: Table::new("epoch"),

@@ -143,7 +143,7 @@ impl Endpoint {
 
     /// What was derived from the pins is derived anew, and views with this person are fetched anew.
     fn people_decided(&mut self, name: &UserName) {
-        self.people = crate::people::People::default();
+        self.people = self.people.emptied();
         self.load_people();
         self.on_keys(std::slice::from_ref(name));
     }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::LINKS_KEPT_MAX;
+use crate::repair::Lack;
 
 /// A link of a room's chain, as it was verified.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -90,7 +91,7 @@ pub(crate) enum Voice {
 }
 
 /// The row of a link.
-fn link_key(cid: &ConversationId, number: u32) -> String {
+pub(crate) fn link_key(cid: &ConversationId, number: u32) -> String {
     format!("{cid}/{number:010}")
 }
 
@@ -115,6 +116,7 @@ impl Endpoint {
         for number in 0..self.place_of(cid).mg {
             self.state.links.remove(&link_key(cid, number));
         }
+        self.forget_unproved(cid);
     }
 
     /// A link of the chain held here.
@@ -276,7 +278,7 @@ impl Endpoint {
              can read what {writer} says in {cid}"
         );
         self.alarm(Alarm::SealsForRemoved, writer, &detail);
-        self.plan_repair(now_ms, cid, writer, place.mg);
+        self.plan_repair(now_ms, cid, writer, Lack::Links(place.mg));
     }
 }
 

@@ -6,7 +6,7 @@ mod under_way;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
@@ -78,16 +78,31 @@ pub struct AgentConfig {
 /// Runs verified commands on this machine. Share it with an `Arc`; any number of [`run`](Self::run)
 /// may be under way.
 pub struct Agent {
-    policy: Policy,
+    /// Replaced as a whole; each command keeps those that it was decided by.
+    rules: RwLock<Arc<Rules>>,
     work_dir: PathBuf,
     helper: PathBuf,
     namespaces: Namespaces,
-    /// Whom commands become, by `run_as`; `None` is everybody else's. Empty unless root.
-    users: HashMap<Option<String>, Credentials>,
     nonce: [u8; 16],
     journal: Arc<Mutex<Journal>>,
     under_way: UnderWay,
     line: Line,
+}
+
+/// A policy that this machine can follow.
+#[derive(Debug)]
+pub struct Rules {
+    policy: Policy,
+    /// Whom commands become, by `run_as`; `None` is everybody else's. Empty unless root.
+    users: HashMap<Option<String>, Credentials>,
+}
+
+impl Rules {
+    /// Looks up the users that a policy names, or says which of them commands cannot become.
+    pub fn new(policy: Policy) -> Result<Self, AgentError> {
+        let users = find_users(&policy)?;
+        Ok(Self { policy, users })
+    }
 }
 
 /// What of a command is needed to record it.
@@ -150,21 +165,29 @@ impl Agent {
         if !helper.is_file() {
             return Err(AgentError::Helper { path: helper.display().to_string() });
         }
-        let users = find_users(&policy)?;
+        let rules = Rules::new(policy)?;
         let work_dir = absolute(&work_dir)?;
-        prepare_work_dir(&work_dir, users.get(&None))?;
+        prepare_work_dir(&work_dir, rules.users.get(&None))?;
         let journal = Journal::open(&journal_path)?;
         Ok(Self {
-            policy,
+            rules: RwLock::new(Arc::new(rules)),
             work_dir,
             helper,
             namespaces,
-            users,
             nonce: journal.nonce(),
             journal: Arc::new(Mutex::new(journal)),
             under_way: UnderWay::new(),
             line: Line::default(),
         })
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these decide. What runs goes on; what waits for its turn was decided before.
+    pub fn follow(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// The `rb` of the agent's bundle: 16 random bytes that change only when the journal is lost. A
@@ -185,7 +208,7 @@ impl Agent {
             // An error is the expected answer: the sender is dropped, never used.
             let _dropped = ended.changed().await;
         }
-        let asked = Asked::new(now_ms, &request, self.policy.names(&request.requester));
+        let asked = Asked::new(now_ms, &request, self.rules().policy.names(&request.requester));
         let outcome = match (self.recorded(&key).await, &arrival) {
             (Err(error), _) => Err(error.into()),
             (Ok(Some(recorded)), _) => Ok(repeat(recorded)),
@@ -216,7 +239,7 @@ impl Agent {
     /// A command that the caller has refused itself, for its time or its sender's keys: its number is
     /// dealt with. `now_ms` is Unix time.
     pub async fn pass_over(&self, now_ms: u64, requester: &Requester, order: Order) {
-        if !self.policy.names(requester) {
+        if !self.rules().policy.names(requester) {
             return;
         }
         let number = order.clone();
@@ -229,7 +252,7 @@ impl Agent {
 
     /// Whether a rule of the policy names this account, with whatever key.
     pub fn knows(&self, name: &str) -> bool {
-        self.policy.knows(name)
+        self.rules().policy.knows(name)
     }
 
     /// The reports that remain to be sent when the outcome is recorded.
@@ -247,7 +270,7 @@ impl Agent {
             Ok(()) => self.start(asked, arrived, &request, place, reports).await,
             Err(refusal) => Err(refusal),
         };
-        let (turn, grant) = match start {
+        let (turn, grant, user) = match start {
             Ok(start) => start,
             // Nothing can be recorded when recording is what failed.
             Err(refusal) if refusal.code == code::STORAGE => return Err(refusal),
@@ -255,7 +278,7 @@ impl Agent {
         };
         // It is recorded: the next one's turn.
         drop(ticket);
-        let launch = self.launch(&request, &grant);
+        let launch = self.launch(&request, &grant, user);
         let Ended { exit, kept, mut untaken } = runner::run(launch, reports).await;
         let (recorded_key, recorded_exit) = (key.clone(), exit.clone());
         let finished = self
@@ -338,7 +361,7 @@ impl Agent {
         Ok(())
     }
 
-    /// From the policy to STARTED on disk. Returns the turn it holds while it runs.
+    /// From the policy to STARTED on disk. Returns the turn it holds while it runs, and whom it becomes.
     async fn start<'a>(
         &'a self,
         asked: &Asked,
@@ -346,8 +369,9 @@ impl Agent {
         request: &CommandRequest,
         place: &Place<'a>,
         reports: &Sender<Report>,
-    ) -> Result<(Turn<'a>, Grant), Refusal> {
-        let decided = self.policy.decide(&request.requester, &request.argv, &self.work_dir);
+    ) -> Result<(Turn<'a>, Grant, Option<Credentials>), Refusal> {
+        let rules = self.rules();
+        let decided = rules.policy.decide(&request.requester, &request.argv, &self.work_dir);
         let grant = decided.map_err(|reason| Refusal::new(code::POLICY, reason))?;
         let busy = || Refusal::new(code::BUSY, "too many commands wait on this machine");
         let turn = place.take_turn().await.ok_or_else(busy)?;
@@ -376,10 +400,11 @@ impl Agent {
         if reports.send(Report::Started).await.is_err() {
             tracing::debug!("nobody waits for the output");
         }
-        Ok((turn, grant))
+        let user = rules.users.get(&grant.run_as).cloned();
+        Ok((turn, grant, user))
     }
 
-    fn launch(&self, request: &CommandRequest, grant: &Grant) -> Launch {
+    fn launch(&self, request: &CommandRequest, grant: &Grant, user: Option<Credentials>) -> Launch {
         let asked = &request.limits;
         let wall_ms = grant.wall_ms_max.min(asked.wall_ms.unwrap_or(u64::MAX)).max(1);
         let spec = LaunchSpec {
@@ -388,7 +413,7 @@ impl Agent {
             namespaces: self.namespaces == Namespaces::WhenAllowed,
             // Half of the time on the wall, for each process: work waits more than it computes.
             cpu_s: (wall_ms / 2_000).max(1),
-            user: self.users.get(&grant.run_as).cloned(),
+            user,
         };
         Launch {
             helper: self.helper.clone(),

@@ -46,7 +46,9 @@ mod runner;
 
 pub mod agent;
 
-pub use agent::{Agent, AgentConfig, AgentError, CommandRequest, Namespaces, RequestedLimits};
+pub use agent::{
+    Agent, AgentConfig, AgentError, CommandRequest, Namespaces, RequestedLimits, Rules,
+};
 pub use journal::JournalError;
 pub use order::Order;
 pub use policy::{Policy, PolicyError, Requester};

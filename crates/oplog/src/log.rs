@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,6 +15,15 @@ use crate::operation::Operation;
 /// Bytes that may wait for the disk, all files of one writer together. About 20,000 lines: more
 /// than a second at the highest load, so that a caller waits only when the disk stands still.
 pub const PENDING_BYTES_MAX: usize = 8 << 20;
+
+/// What a log does when its disk is too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Full {
+    /// Its caller waits.
+    Wait,
+    /// The line is lost, and counted.
+    Drop,
+}
 
 /// How long the first line waits for others: waking a thread costs more than writing a line.
 const COMPANY_TIME: Duration = Duration::from_millis(5);
@@ -36,12 +45,23 @@ pub struct OperationLog {
 struct Target {
     writer: Arc<Writer>,
     file: usize,
+    full: Full,
 }
 
 impl OperationLog {
     /// Opens `folder/file_stem.jsonl` for appending, with a writer thread of its own.
     pub fn open(folder: &Path, file_stem: &str) -> Result<Self, OpenError> {
         OperationLogs::start(folder, Rotation::default())?.open(file_stem)
+    }
+
+    /// The same log for somebody who must never wait: when [`PENDING_BYTES_MAX`] bytes are ahead, lines
+    /// are lost and counted.
+    #[must_use]
+    pub fn dropping(mut self) -> Self {
+        if let Some(target) = &mut self.target {
+            target.full = Full::Drop;
+        }
+        self
     }
 
     /// A log that takes everything and keeps nothing; for tests.
@@ -52,13 +72,13 @@ impl OperationLog {
     /// Writes one line, soon. Costs one serialisation and one short lock.
     ///
     /// 1. MUST NOT wait for the disk, but for space when [`PENDING_BYTES_MAX`] bytes are ahead.
-    /// 2. MUST NOT drop the line; a line that the disk refused is counted by
-    ///    [`OperationLog::lines_failed`].
+    /// 2. MUST NOT drop the line, but where it must not wait ([`OperationLog::dropping`]); a line that was
+    ///    dropped or that the disk refused is counted by [`OperationLog::lines_failed`].
     /// 3. MUST NOT reorder lines of one caller.
     pub fn write(&self, operation: &Operation<'_>) {
         let Some(target) = &self.target else { return };
         match encode::line(operation) {
-            Ok(line) => target.writer.shared.push(target.file, &line),
+            Ok(line) => target.writer.shared.push(target.file, &line, target.full),
             Err(_) => target.writer.shared.count_failed(1),
         }
     }
@@ -71,7 +91,13 @@ impl OperationLog {
         }
     }
 
-    /// Lines that the disk refused, all files of this writer together.
+    /// Whether the last line was lost because the disk stands still.
+    pub fn is_stalled(&self) -> bool {
+        let shared = self.target.as_ref().map(|target| &target.writer.shared);
+        shared.is_some_and(|shared| shared.is_stalled.load(Ordering::Relaxed))
+    }
+
+    /// Lines that the disk refused or that were dropped, all files of this writer together.
     pub fn lines_failed(&self) -> u64 {
         self.count(|shared| &shared.lines_failed)
     }
@@ -114,7 +140,8 @@ impl OperationLogs {
         let file = LogFile::open(&self.folder, file_stem, self.rotation)?;
         let file = self.writer.shared.add(file);
         let writer = Arc::clone(&self.writer);
-        Ok(OperationLog { target: Some(Target { writer, file }) })
+        let full = Full::Wait;
+        Ok(OperationLog { target: Some(Target { writer, file, full }) })
     }
 }
 
@@ -160,6 +187,8 @@ struct Shared {
     lines_written: AtomicU64,
     lines_failed: AtomicU64,
     waits: AtomicU64,
+    /// The last line found no room.
+    is_stalled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -211,8 +240,14 @@ impl Shared {
         queue.files.len() - 1
     }
 
-    fn push(&self, index: usize, line: &[u8]) {
+    fn push(&self, index: usize, line: &[u8], full: Full) {
         let mut queue = self.lock();
+        let is_full = queue.bytes > 0 && queue.bytes + line.len() > PENDING_BYTES_MAX;
+        self.is_stalled.store(is_full, Ordering::Relaxed);
+        if is_full && full == Full::Drop {
+            drop(queue);
+            return self.count_failed(1);
+        }
         let mut waited = false;
         while queue.bytes > 0 && queue.bytes + line.len() > PENDING_BYTES_MAX && !queue.closed {
             waited = true;
@@ -296,6 +331,7 @@ impl Shared {
 
     /// Gives the file back and tells who waits for the disk.
     fn settle(&self, batch: Batch, written: bool) {
+        self.is_stalled.store(false, Ordering::Relaxed);
         let counter = if written { &self.lines_written } else { &self.lines_failed };
         counter.fetch_add(batch.count, Ordering::Relaxed);
         let mut queue = self.lock();
@@ -333,6 +369,27 @@ mod tests {
 
     fn numbered(number: u64) -> Operation<'static> {
         Operation { seq: Some(number), outcome: Some(Outcome::Ok), ..Operation::new("test.line") }
+    }
+
+    /// Goal: whoever must not wait does not, and what is lost is counted. Method: a pipe that nobody
+    /// reads stands for a disk that stands still.
+    #[test]
+    fn a_disk_that_stands_still_costs_lines_and_no_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.jsonl");
+        std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        // Without a reader the pipe could not be opened.
+        let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let log = OperationLog::open(folder.path(), "server").unwrap().dropping();
+        let began = std::time::Instant::now();
+        let text = "x".repeat(300);
+        let line = Operation { reason: Some(text.as_str().into()), ..numbered(1) };
+        let lines = u64::try_from(PENDING_BYTES_MAX / 300 + 1_000).unwrap();
+        (0..lines).for_each(|_| log.write(&line));
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(log.lines_failed() > 0 && log.is_stalled(), "{}", log.lines_failed());
+        // The end waits for the disk; let it go.
+        thread::spawn(move || std::io::copy(&mut &reader, &mut std::io::sink()));
     }
 
     /// Goal: nothing is lost and each caller's order is kept. Method: four threads with clones of

@@ -21,6 +21,8 @@ codes! {
     NO_SUCH_USER = "E_NO_SUCH_USER";
     /// The sign-in was refused: unknown name, wrong password or wrong key.
     SIGN_IN = "E_SIGN_IN";
+    /// A new account needs a code, and none or no good one was given; or no account is made here.
+    INVITE = "E_INVITE";
     /// The message is malformed; the reason says where.
     MALFORMED = "E_MALFORMED";
     /// The tag is none that the hub knows.

@@ -23,13 +23,13 @@ compile_error!("chat-protocol needs a backend: enable the feature `aws-lc` or `r
 
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::{
-    SigningKey, UnwrapKey, VerifyingKey, WrapKey, constant_time_eq, gcm_open, gcm_seal,
-    hkdf_expand, hkdf_extract, hmac_sha256, pbkdf2_sha256, random, sha256, sha256_parts,
+    Sha256Stream, SigningKey, UnwrapKey, VerifyingKey, WrapKey, constant_time_eq, gcm_open,
+    gcm_seal, hkdf_expand, hkdf_extract, hmac_sha256, pbkdf2_sha256, random, sha256, sha256_parts,
 };
 #[cfg(all(feature = "rustcrypto", not(feature = "aws-lc")))]
 pub use rustcrypto::{
-    SigningKey, UnwrapKey, VerifyingKey, WrapKey, constant_time_eq, gcm_open, gcm_seal,
-    hkdf_expand, hkdf_extract, hmac_sha256, pbkdf2_sha256, random, sha256, sha256_parts,
+    Sha256Stream, SigningKey, UnwrapKey, VerifyingKey, WrapKey, constant_time_eq, gcm_open,
+    gcm_seal, hkdf_expand, hkdf_extract, hmac_sha256, pbkdf2_sha256, random, sha256, sha256_parts,
 };
 
 /// Smallest modulus accepted anywhere, in bits: 112-bit strength, the least still recommended.
@@ -146,6 +146,11 @@ mod tests {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hex(&sha256(b"abc")), expected);
         assert_eq!(hex(&sha256_parts(&[b"a", b"", b"bc"])), expected);
+        let mut stream = Sha256Stream::default();
+        stream.update(b"a");
+        assert_eq!(stream.so_far(), sha256(b"a"));
+        stream.update(b"bc");
+        assert_eq!(hex(&stream.so_far()), expected);
     }
 
     #[test]

@@ -19,9 +19,7 @@ use crate::keys::BundleError;
 use crate::tag::label;
 
 pub use greeting::{Credentials, Greeting, SentAuth};
-pub use message::{
-    AuthBody, AuthHeader, AuthTag, ChannelBinding, Counter, Mode, Purpose, SignedIn,
-};
+pub use message::{AuthBody, AuthHeader, AuthTag, ChannelBinding, Mode, Purpose, SignedIn};
 pub use password::{PASSWORD_ROUNDS, PasswordKeys};
 pub use reception::{ReceivedAuth, Reception};
 
@@ -135,6 +133,7 @@ mod tests {
             bundle: None,
             vault: None,
             new_pw: None,
+            invite: None,
         };
         let exporter = Some([4; 32]);
         let credentials = Credentials {
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(received.body, body);
         let key = VerifyingKey::from_spki(alice.signing.spki()).unwrap();
         assert_eq!(received.verify(&key), Ok(()));
-        let signed_in = SignedIn { time: 5, heads: vec![], counters: vec![], vault: None };
+        let signed_in = SignedIn::at(5);
         let HubToClient::Ok { body } = hub::read(&received.ok(&signed_in)).unwrap() else {
             panic!("OK expected")
         };

@@ -13,7 +13,7 @@ use crate::strict;
 
 pub use client_to_hub::{ClientToHub, Log};
 pub use hub_to_client::{
-    DropClaim, EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo,
+    Counter, DropClaim, EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo,
 };
 
 /// Why a text message was refused.
@@ -79,7 +79,7 @@ fn check_depth(text: &str) -> Result<(), TextError> {
 mod tests {
     use super::*;
     use crate::file::catalogue::Query;
-    use crate::id::MessageId;
+    use crate::id::{KeyId, MessageId};
     use crate::keys::Held;
     use crate::name::{ConversationId, RoomName, UserName};
 
@@ -91,7 +91,10 @@ mod tests {
             ClientToHub::Bundles {
                 id,
                 known: [(UserName::new("bob").unwrap(), Held::default())].into(),
+                kids: [(UserName::new("bob").unwrap(), vec![KeyId([7; 16])])].into(),
             },
+            ClientToHub::Heads { id, after: ConversationId::parse("room:ops").unwrap() },
+            ClientToHub::Counters { id, cids: vec![ConversationId::parse("room:ops").unwrap()] },
             ClientToHub::Who { id, after: None },
             ClientToHub::Rooms { id, after: Some(RoomName::lobby()) },
             ClientToHub::Topic {

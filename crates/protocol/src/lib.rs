@@ -55,4 +55,5 @@ pub mod file;
 pub mod code;
 pub mod handshake;
 pub mod hub;
+pub mod invite;
 pub mod retention;

@@ -40,6 +40,9 @@ pub const UPLOAD_CHUNK_BYTES_MAX: usize = 128 * 1024;
 /// Most devices one epoch can be wrapped for. Above it a broadcast is refused (rule R18).
 pub const EPOCH_DEVICES_MAX: usize = 5_000;
 
+/// Most people with a live device in a room: each needs at least one line (rule R42).
+pub const ROOM_PEOPLE_MAX: usize = EPOCH_DEVICES_MAX;
+
 /// How far a receiving chain may skip ahead at once: 2,000 HMACs are 2 ms, the worst a peer can cost.
 pub const CHAIN_SKIP_MAX: u32 = 2_000;
 
@@ -130,6 +133,18 @@ pub const GRANT_LINKS_BYTES_MAX: usize = 36 * 1024;
 /// See [`GRANT_LINKS_BYTES_MAX`].
 pub const GRANT_BUNDLES_BYTES_MAX: usize = 72 * 1024;
 
+/// Most live devices of one account: a household of machines, and their newest bundles fit one answer.
+pub const ACCOUNT_DEVICES_MAX: usize = 32;
+
+/// Room in an answer with bundles for everything but the bundles.
+pub const BUNDLES_OVERHEAD_BYTES: usize = 16 * 1024;
+
+/// Most rooms in OK, and in one page of `HEADS`.
+pub const HEADS_PAGE_MAX: usize = 256;
+
+/// Most conversations of one `COUNTERS`.
+pub const COUNTERS_PAGE_MAX: usize = 256;
+
 /// Items in one page of an answer (bundles, members): a page stays under [`TEXT_BYTES_MAX`].
 pub const PAGE_ITEMS_MAX: usize = 48;
 
@@ -153,6 +168,15 @@ const _: () =
 const _: () =
     assert!(FILE_CHUNK_BYTES + 32 * 18 + 16 <= BODY_BYTES_MAX, "a chunk must fit a frame");
 const _: () = assert!(REMIND_BYTES_MAX / 3 * 4 + 32 * 1024 <= TEXT_BYTES_MAX);
+const _: () = assert!(
+    ACCOUNT_DEVICES_MAX * ((HEADER_BYTES_MAX + SIGNATURE_BYTES_MAX + 16).div_ceil(3) * 4 + 3)
+        + BUNDLES_OVERHEAD_BYTES
+        <= TEXT_BYTES_MAX,
+    "the newest bundles of one person fit one answer"
+);
+const _: () =
+    assert!(HEADS_PAGE_MAX * 512 <= TEXT_BYTES_MAX / 2, "sealed and in b64 they fit, too");
+const _: () = assert!(COUNTERS_PAGE_MAX * 512 <= TEXT_BYTES_MAX);
 const _: () = assert!(PAGE_ITEMS_MAX * 4 * HEADER_BYTES_MAX / 3 <= TEXT_BYTES_MAX);
 const _: () = assert!(
     OFFERS_PAGE_MAX

@@ -1,6 +1,7 @@
 //! Who belongs to a conversation: the signed membership chain of a room (rule R2), and the member
 //! lines that an epoch is wrapped for (section 9).
 
+mod cut;
 mod feed;
 mod list;
 
@@ -13,6 +14,7 @@ use crate::header::{MemberArgument, MemberHeader, MemberOperation};
 use crate::id::{Digest, KeyId};
 use crate::name::{ConversationId, RoomName, UserName};
 
+pub use cut::{Candidate, fitting};
 pub use list::{MemberLine, MemberList, MemberListError};
 
 /// How much of a membership chain somebody has: the number of its links and the digest of the last
@@ -190,9 +192,14 @@ impl Membership {
         self.banned.contains(ik)
     }
 
-    /// Whether there is such a room: it was created, or needs no creation.
+    /// Whether there is such a room: it was created and has members, or needs no creation.
     pub fn exists(&self) -> bool {
-        self.next > 0 || self.is_implicit() || self.cid.is_feed()
+        !self.members.is_empty() || self.is_implicit() || self.cid.is_feed()
+    }
+
+    /// Whether everybody has gone: its chain goes on with a `create` (rule R41).
+    pub fn is_abandoned(&self) -> bool {
+        self.next > 0 && !self.exists()
     }
 
     /// Whether the room exists without being created: the lobby and ALL.
@@ -274,6 +281,8 @@ impl Membership {
         match link.op {
             MemberOperation::Create => {
                 self.open = link.arg == MemberArgument::Open;
+                // Who made it before has no say any more.
+                self.banned.clear();
                 self.members.insert(who, Member { ik: link.ik, admin: true, since: link.mg });
             }
             MemberOperation::Join | MemberOperation::Admit => {

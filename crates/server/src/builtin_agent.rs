@@ -50,8 +50,18 @@ enum Stopped {
     Connection(#[from] LocalError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(
+        "the agent's state is older than what it has sent; restore the folder agent and the database \
+         as they were at one time"
+    )]
+    RolledBack,
     #[error("the agent's state is damaged: {0}")]
     State(#[from] serde_json::Error),
+}
+
+/// The rules of this machine: those of a file, or the harmless list.
+pub(crate) fn policy(path: Option<&Path>) -> Result<Policy, PolicyError> {
+    path.map_or_else(|| Ok(Policy::builtin()), Policy::load)
 }
 
 /// The agent before its hub runs.
@@ -63,10 +73,7 @@ pub struct BuiltInAgent {
 impl BuiltInAgent {
     /// Reads the policy and opens the journal. `helper` is the program that commands are run by.
     pub fn open(config: &Config, helper: &Path) -> Result<Self, BuiltInError> {
-        let policy = match &config.policy {
-            Some(path) => Policy::load(path)?,
-            None => Policy::builtin(),
-        };
+        let policy = policy(config.policy.as_deref())?;
         let folder = config.data.join("agent");
         let agent = Agent::open(AgentConfig {
             policy,
@@ -76,6 +83,11 @@ impl BuiltInAgent {
             namespaces: Namespaces::default(),
         })?;
         Ok(Self { agent: Arc::new(agent), folder })
+    }
+
+    /// What runs the commands.
+    pub(crate) fn agent(&self) -> Arc<Agent> {
+        Arc::clone(&self.agent)
     }
 
     /// The restart nonce, for the hub's bundle.
@@ -113,10 +125,8 @@ impl BuiltInAgent {
         let mut store = SqliteStore::open(&self.folder.join("home.db"), state_key(&keys))?;
         let (rows, random) = (store.rows()?, Box::new(SystemRandom));
         let mut endpoint = Endpoint::new(device(hub, keys), &rows, Arc::default(), random)?;
-        let signed_in = SignedIn { time: now_ms(), heads: vec![], counters: vec![], vault: None };
-        if endpoint.connected(now_ms(), &signed_in, hub.bundle()).is_err() {
-            tracing::error!("the built-in agent's state is older than what it has sent");
-        }
+        let signed_in = SignedIn::at(now_ms());
+        endpoint.connected(now_ms(), &signed_in, hub.bundle());
         loop {
             let step = step(&mut endpoint, &mut store)?;
             for notification in &step.events {
@@ -127,21 +137,32 @@ impl BuiltInAgent {
                 }
             }
             send(&mut connection, step.transmits).await?;
+            if endpoint.is_rolled_back() {
+                return Err(Stopped::RolledBack);
+            }
             if let Some(reason) = endpoint.reconnect_reason() {
                 return Err(Stopped::Connection(LocalError::Closed(reason.to_owned())));
             }
             tokio::select! {
                 batch = connection.recv() => take(&mut endpoint, batch?),
                 Some(report) = reports.recv() => {
-                    answer(&mut endpoint, now_ms(), report);
+                    tell(hub, &mut endpoint, report);
                     while let Ok(report) = reports.try_recv() {
-                        answer(&mut endpoint, now_ms(), report);
+                        tell(hub, &mut endpoint, report);
                     }
                 }
                 () = until(endpoint.next_deadline()) => endpoint.handle_timeout(now_ms()),
             }
         }
     }
+}
+
+/// Hands a report to the endpoint, and counts it if it is the last of its command.
+fn tell(hub: &Hub, endpoint: &mut Endpoint, report: AgentReport) {
+    if let Some(outcome) = report.outcome() {
+        hub.metrics().count_command(outcome);
+    }
+    answer(endpoint, now_ms(), report);
 }
 
 /// Commits what the endpoint decided; only then may anything leave.

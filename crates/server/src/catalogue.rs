@@ -219,6 +219,25 @@ impl Catalogue {
         }
     }
 
+    /// Takes everything off the list that somebody offers.
+    pub fn end_owner(&mut self, owner: AccountId) {
+        let first = (owner, MessageId([0; 16]));
+        let theirs = self.offers.range(first..).map(|(key, _)| *key);
+        let theirs: Vec<OfferKey> = theirs.take_while(|(who, _)| *who == owner).collect();
+        for key in theirs {
+            self.end(key);
+        }
+    }
+
+    /// Takes everything off the list that is offered to a room.
+    pub fn end_room(&mut self, room: &ConversationId) {
+        let Some(index) = self.sealed.get(&Shelf::Room(room.clone())) else { return };
+        let keys: Vec<OfferKey> = index.all.from((AccountId(0), MessageId([0; 16]))).collect();
+        for key in keys {
+            self.end(key);
+        }
+    }
+
     /// Takes everything off the list that somebody offers to a room.
     pub fn end_all(&mut self, owner: AccountId, room: &ConversationId) {
         let Some(index) = self.sealed.get(&Shelf::Room(room.clone())) else { return };

@@ -17,18 +17,23 @@ use chat_protocol::keys::KeySizes;
 use thiserror::Error;
 
 use crate::{
+    budgets::{LimitError, Limits},
     limits::{
         COPIES_DAYS_DEFAULT, COPIES_QUOTA_DEFAULT, DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX,
         MAILBOX_MESSAGES_MAX,
     },
     relay::copies::CopyLimits,
     router::MailboxLimits,
+    store::Banned,
 };
 
-pub use arguments::{Action, Cli, ConfigView, LogFormat, Options, TlsMode, Verify};
+pub use arguments::{
+    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify,
+};
 pub use file::FileError;
 use file::FileOptions;
 pub use show::show;
+pub(crate) use show::values;
 
 /// Where clients look when they are told nothing.
 const PORT_DEFAULT: u16 = 9_000;
@@ -49,6 +54,8 @@ pub enum Tls {
 pub struct Config {
     /// Where to listen. Port 0 takes a free one.
     pub address: SocketAddr,
+    /// Where `/metrics` is answered, if not on the same port.
+    pub metrics_address: Option<SocketAddr>,
     /// Folder of the store and the own certificate.
     pub data: PathBuf,
     /// Folder of the log of operations.
@@ -71,8 +78,16 @@ pub struct Config {
     pub drain_time_max: Duration,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How much one account or address may use.
+    pub limits: Limits,
+    /// Proxies whose word about addresses is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// How long messages of rooms are kept where the room says nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Whom the configuration keeps out, beside the ban list.
+    pub bans: Vec<Banned>,
     /// How much of copies of files one person may leave, and for how long.
     pub copies: CopyLimits,
     /// Sizes of the hub's own keys, when they are made.
@@ -81,6 +96,8 @@ pub struct Config {
     pub database_pages_max: Option<u32>,
     /// The program that commands are run by; without it the hub runs none.
     pub helper: Option<PathBuf>,
+    /// What was said when the program was started, to read the rest again by.
+    pub said: Option<Box<Options>>,
 }
 
 /// Why the options make no configuration. All of them are usage errors (exit code 2).
@@ -89,6 +106,9 @@ pub enum ConfigError {
     /// The configuration file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A budget.
+    #[error("--limit: {0}")]
+    Limit(#[from] LimitError),
     /// One of the two TLS files without the other.
     #[error("{given} without {missing}: a certificate and its key go together; give both")]
     HalfCertificate {
@@ -117,11 +137,12 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// The defaults with these folders, on a free port of this machine: for programs that run the
-    /// server inside of themselves.
+    /// The defaults with these folders, on a free port of this machine, and without budgets: for programs
+    /// that run the server inside of themselves.
     pub fn local(data: &Path, logs: &Path) -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            metrics_address: None,
             data: data.to_owned(),
             logs: logs.to_owned(),
             www: None,
@@ -133,29 +154,39 @@ impl Config {
             trace_crypto: None,
             drain_time_max: DRAIN_TIME_DEFAULT,
             mailbox: MailboxLimits::default(),
+            limits: Limits::off(),
+            trusted_proxies: Vec::new(),
             retention_ms: 0,
+            registration: Registration::Open,
+            bans: Vec::new(),
             copies: CopyLimits::default(),
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
+            said: None,
         }
     }
 
     /// Reads the configuration file, if one is named, and checks everything together.
     pub fn resolve(options: &Options) -> Result<Self, ConfigError> {
         let file = FileOptions::read(options.config.as_deref())?;
-        Self::validate(merge(options.clone(), file))
+        let bans = file.bans.clone().unwrap_or_default();
+        let config = Self::validate(merge(options.clone(), file), bans)?;
+        Ok(Self { said: Some(Box::new(options.clone())), ..config })
     }
 
-    fn validate(options: Options) -> Result<Self, ConfigError> {
+    fn validate(options: Options, bans: Vec<Banned>) -> Result<Self, ConfigError> {
         let bind = options.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tls = tls(&options)?;
-        let is_plaintext_exposed = tls == Tls::Off && !bind.to_canonical().is_loopback();
+        let limits = limits(&options)?;
+        let is_exposed = !bind.to_canonical().is_loopback();
+        let is_plaintext_exposed = tls == Tls::Off && is_exposed;
         if is_plaintext_exposed && options.insecure_plaintext != Some(true) {
             return Err(ConfigError::ExposedPlaintext { bind });
         }
         Ok(Self {
             address: SocketAddr::new(bind, options.port.unwrap_or(PORT_DEFAULT)),
+            metrics_address: options.metrics_bind,
             data: options.data.unwrap_or_else(|| "data".into()),
             logs: options.logs.unwrap_or_else(|| "logs".into()),
             www: options.www,
@@ -170,7 +201,15 @@ impl Config {
                 messages_max: options.mailbox_messages.unwrap_or(MAILBOX_MESSAGES_MAX),
                 bytes_max: options.mailbox_bytes.unwrap_or(MAILBOX_BYTES_MAX),
             },
+            limits,
+            trusted_proxies: options.trusted_proxy,
             retention_ms: options.retention.unwrap_or(0),
+            registration: options.registration.unwrap_or(if is_exposed {
+                Registration::Invite
+            } else {
+                Registration::Open
+            }),
+            bans,
             copies: CopyLimits::new(
                 options.copies_quota.unwrap_or(COPIES_QUOTA_DEFAULT),
                 options.copies_days.unwrap_or(COPIES_DAYS_DEFAULT),
@@ -178,8 +217,18 @@ impl Config {
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
+            said: None,
         })
     }
+}
+
+fn limits(options: &Options) -> Result<Limits, LimitError> {
+    let mut limits = match options.limits {
+        Some(Switch::Off) => Limits::off(),
+        Some(Switch::On) | None => Limits::default(),
+    };
+    options.limit.iter().try_for_each(|set| limits.set(set))?;
+    Ok(limits)
 }
 
 fn tls(options: &Options) -> Result<Tls, ConfigError> {
@@ -206,6 +255,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
     Options {
         port: given.port.or(file.port),
         bind: given.bind.or(file.bind),
+        metrics_bind: given.metrics_bind.or(file.metrics_bind),
         data: given.data.or(file.data),
         logs: given.logs.or(file.logs),
         www: given.www.or(file.www),
@@ -221,9 +271,17 @@ fn merge(given: Options, file: FileOptions) -> Options {
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),
+        registration: given.registration.or(file.registration),
         retention: given.retention.or(file.retention.map(|time| time.0)),
         copies_quota: given.copies_quota.or(file.copies_quota.map(|size| size.0)),
         copies_days: given.copies_days.or(file.copies_days),
+        limits: given.limits.or(file.limits),
+        // Those of the command line come last and win.
+        limit: file.limit.into_iter().chain(given.limit).collect(),
+        trusted_proxy: match given.trusted_proxy.is_empty() {
+            true => file.trusted_proxy,
+            false => given.trusted_proxy,
+        },
     }
 }
 

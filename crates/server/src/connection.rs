@@ -9,8 +9,10 @@ use tokio::time::Instant;
 pub struct ConnectionId(pub u64);
 
 impl ConnectionId {
-    /// The hub itself, for requests that no connection made. Connections count from 1.
+    /// The hub itself, for requests that no connection made.
     pub const HUB: Self = Self(0);
+    /// The hub's own agent. Connections from outside count from 2.
+    pub const AGENT: Self = Self(1);
 }
 
 impl fmt::Display for ConnectionId {

@@ -3,7 +3,8 @@
 //! | path       | answer                                                        |
 //! |------------|---------------------------------------------------------------|
 //! | `/livez`   | 200 while the process serves requests                         |
-//! | `/readyz`  | 200, or 503 with the reason while starting or draining        |
+//! | `/readyz`  | 200, or 503 with the reason; `?verbose` for all that is asked |
+//! | `/healthz` | the same                                                      |
 //! | `/metrics` | OpenMetrics text                                              |
 //! | others     | a file of `--www`, or 404                                     |
 
@@ -11,10 +12,10 @@ mod body;
 mod conditions;
 mod pages;
 mod path;
+pub mod port;
+mod readiness;
 mod record;
 mod site;
-
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use hyper::{
@@ -27,6 +28,7 @@ use hyper::{
 };
 
 pub use body::AnswerBody;
+pub use readiness::Readiness;
 pub(crate) use record::Record;
 pub use site::Site;
 
@@ -34,41 +36,6 @@ use crate::{metrics::Metrics, upgrade};
 
 /// An answer; hyper leaves the body out for `HEAD`.
 pub type Answer = Response<AnswerBody>;
-
-/// Whether the hub can take work, as `/readyz` tells it.
-#[derive(Debug, Default)]
-pub struct Readiness {
-    is_store_ready: AtomicBool,
-    is_draining: AtomicBool,
-}
-
-impl Readiness {
-    /// The store can be written (or, after a failure, cannot any more).
-    pub fn set_store_ready(&self, is_ready: bool) {
-        self.is_store_ready.store(is_ready, Ordering::Release);
-    }
-
-    /// The hub is stopping. There is no way back.
-    pub fn start_draining(&self) {
-        self.is_draining.store(true, Ordering::Release);
-    }
-
-    /// Whether the hub is stopping.
-    pub fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Acquire)
-    }
-
-    /// What keeps the hub from taking work, `None` when nothing does.
-    pub fn obstacle(&self) -> Option<&'static str> {
-        if self.is_draining() {
-            Some("draining")
-        } else if self.is_store_ready.load(Ordering::Acquire) {
-            None
-        } else {
-            Some("store not ready")
-        }
-    }
-}
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -78,7 +45,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub async fn respond(
     head: request::Parts,
     readiness: &Readiness,
-    metrics: &Metrics,
+    metrics: Option<&Metrics>,
     site: Option<&Site>,
 ) -> Answer {
     match (of_the_hub(&head, readiness, metrics), site) {
@@ -89,7 +56,11 @@ pub async fn respond(
 }
 
 /// What is answered without a look at files; no file takes the place of these paths.
-fn of_the_hub(head: &request::Parts, readiness: &Readiness, metrics: &Metrics) -> Option<Answer> {
+fn of_the_hub(
+    head: &request::Parts,
+    readiness: &Readiness,
+    metrics: Option<&Metrics>,
+) -> Option<Answer> {
     if upgrade::host(head).is_err() {
         return Some(text(StatusCode::BAD_REQUEST, "the request names no valid host"));
     }
@@ -100,13 +71,23 @@ fn of_the_hub(head: &request::Parts, readiness: &Readiness, metrics: &Metrics) -
     }
     Some(match head.uri.path() {
         "/livez" => text(StatusCode::OK, "alive"),
-        "/readyz" => match readiness.obstacle() {
-            None => text(StatusCode::OK, "ready"),
-            Some(obstacle) => text(StatusCode::SERVICE_UNAVAILABLE, obstacle),
-        },
-        "/metrics" => complete(StatusCode::OK, OPEN_METRICS, metrics.encode()),
+        "/readyz" | "/healthz" => ready(readiness, head.uri.query()),
+        "/metrics" => complete(StatusCode::OK, OPEN_METRICS, metrics?.encode()),
         _ => return None,
     })
+}
+
+/// Whether the hub takes work: a word, or with `?verbose` a line for each thing that is looked at.
+fn ready(readiness: &Readiness, query: Option<&str>) -> Answer {
+    let obstacle = readiness.obstacle();
+    let status = match obstacle {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    if query.is_some_and(|query| query.split('&').any(|word| word == "verbose")) {
+        return complete(status, TEXT, readiness.lines());
+    }
+    text(status, obstacle.unwrap_or("ready"))
 }
 
 fn not_found() -> Answer {
@@ -160,13 +141,13 @@ mod tests {
     fn get(path: &str, readiness: &Readiness) -> Answer {
         let request = Request::builder().uri(path).header("host", "localhost");
         let head = request.body(()).unwrap().into_parts().0;
-        of_the_hub(&head, readiness, &Metrics::new()).unwrap_or_else(not_found)
+        of_the_hub(&head, readiness, Some(&Metrics::new())).unwrap_or_else(not_found)
     }
 
     #[test]
     fn readiness_follows_the_store_and_the_drain() {
         let readiness = Readiness::default();
-        assert_eq!(readiness.obstacle(), Some("store not ready"));
+        assert_eq!(readiness.obstacle(), Some("starting"));
         assert_eq!(get("/readyz", &readiness).status(), StatusCode::SERVICE_UNAVAILABLE);
         readiness.set_store_ready(true);
         assert_eq!(get("/readyz?verbose", &readiness).status(), StatusCode::OK);
@@ -174,6 +155,13 @@ mod tests {
         assert_eq!(readiness.obstacle(), Some("draining"));
         assert_eq!(get("/readyz", &readiness).status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(get("/livez", &readiness).status(), StatusCode::OK, "alive to the end");
+    }
+
+    #[test]
+    fn metrics_are_not_answered_where_they_have_a_port_of_their_own() {
+        let request = Request::builder().uri("/metrics").header("host", "localhost");
+        let head = request.body(()).unwrap().into_parts().0;
+        assert!(of_the_hub(&head, &Readiness::default(), None).is_none());
     }
 
     #[test]

@@ -13,10 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RunError,
+    admin::{gate::Gate, socket::AdminSocket},
+    budgets::{Budgets, Limits, disk, kept},
     builtin_agent::BuiltInAgent,
-    config::{Config, Verify},
+    config::{Config, Registration, Verify},
     connection::ConnectionId,
     console::Console,
+    http::Readiness,
     identity::Identity,
     local::{LocalConnection, LocalDevice, LocalError},
     lock::DataLock,
@@ -30,11 +33,14 @@ use crate::{
     router::{MailboxLimits, Router},
     sign_in::Passwords,
     store::{
-        CommitError, NewAccount, NewBundle, Proposal, Snapshot, Store,
+        Banned, CommitError, NewAccount, NewBundle, Proposal, Snapshot, Store,
         sqlite::{self, Reads, SqliteOptions},
     },
     worker::{Clock, Worker, now_ms},
 };
+
+/// The name of the log of operations, before its ending.
+pub(crate) const LOG_STEM: &str = "server";
 
 /// The folder of copies of files, in the data folder.
 const FILES_FOLDER: &str = "files";
@@ -45,12 +51,14 @@ pub struct Shared {
     pub(crate) reads: Reads,
     pub(crate) identity: Identity,
     pub(crate) passwords: Passwords,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: OperationLog,
     pub(crate) verify: Verify,
     pub(crate) clock: Clock,
     pub(crate) trace: Option<CryptoTrace>,
     pub(crate) relay: Arc<Relay>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// The hub, for those who live in it.
@@ -90,6 +98,17 @@ impl Hub {
     }
 }
 
+/// Who may come in, as far as a configuration says, and where it is told that nobody can.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Whom the configuration keeps out.
+    pub bans: Vec<Banned>,
+    /// What `/readyz` says.
+    pub readiness: Arc<Readiness>,
+}
+
 /// What a hub is made of.
 pub struct Parts<S> {
     /// Where batches go.
@@ -104,8 +123,12 @@ pub struct Parts<S> {
     pub verify: Verify,
     /// How much may wait for somebody who is away.
     pub mailbox: MailboxLimits,
+    /// How much one account or address may use.
+    pub limits: Limits,
     /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
     pub retention_ms: u64,
+    /// Who comes in.
+    pub doors: Doors,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The log of operations.
@@ -139,9 +162,11 @@ impl<S: Store + 'static> Parts<S> {
         let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
         router.keep_for(self.retention_ms);
+        router.let_in(self.doors.registration, self.doors.bans);
         own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
+        let gate = Arc::new(Gate::default());
         let open = |options| {
             let queue = requests.for_connection(ConnectionId::HUB);
             Copies::open(options, rows, queue, Arc::clone(&metrics))
@@ -150,25 +175,31 @@ impl<S: Store + 'static> Parts<S> {
         let keeps_copies = copies.is_some();
         let relay = Arc::new(Relay::new(Arc::clone(&metrics), log.clone(), copies));
         if keeps_copies {
-            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock));
+            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate)));
         }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
-        let worker =
-            Worker::new(router, store, reads.clone(), counted, written, console).with_clock(clock);
+        let passwords = Passwords::new(&self.limits);
+        let budgets = Arc::new(Budgets::new(self.limits, &metrics));
+        let worker = Worker::new(router, store, reads.clone(), counted, written, console)
+            .with_clock(clock)
+            .with_budgets(Arc::clone(&budgets))
+            .with_gate(Arc::clone(&gate))
+            .with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
         let worker = tokio::spawn(worker.run(receiver, stop.clone()));
-        let passwords = Passwords::default();
         let shared = Shared {
             requests,
             reads,
             identity,
             passwords,
+            budgets,
             metrics,
             log,
             verify,
             clock,
             trace,
             relay,
+            gate,
         };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
     }
@@ -183,12 +214,18 @@ pub(crate) struct Started {
     pub(crate) lock: DataLock,
     /// The built-in agent, where commands can run at all.
     pub(crate) agent: Option<BuiltInAgent>,
+    /// Where the operator asks.
+    pub(crate) admin: AdminSocket,
 }
 
 /// Opens folder, keys, database and log, and starts the worker.
-pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Started, RunError> {
+pub(crate) async fn start(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> Result<Started, RunError> {
     let lock = DataLock::take(&config.data)?;
-    let log = OperationLog::open(&config.logs, "server")?;
+    let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let helper = config.helper.as_deref();
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
@@ -196,8 +233,13 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
     let identity = open_identity(config, rb).await?;
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
+    let admin = AdminSocket::open(&config.data, &config.logs)?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());
+    let stalled = log.clone();
+    readiness.watch(config.data.clone(), move || stalled.is_stalled());
+    let (registration, bans) = (config.registration, config.bans.clone());
+    let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
     let parts = Parts {
@@ -207,7 +249,9 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         identity,
         verify,
         mailbox,
+        limits: config.limits.clone(),
         retention_ms: config.retention_ms,
+        doors,
         metrics,
         log,
         console,
@@ -216,7 +260,9 @@ pub(crate) async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Star
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
     let Assembled { hub, worker, stop } = parts.assemble().await?;
-    Ok(Started { hub, worker, stop, lock, agent })
+    tokio::spawn(kept::count(Arc::downgrade(&hub.0.budgets), hub.0.reads.clone()));
+    tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
+    Ok(Started { hub, worker, stop, lock, agent, admin })
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.
@@ -242,6 +288,7 @@ async fn own_account(
             bundle: shared,
             password: None,
             vault: None,
+            invite: None,
         })),
         Some(account) if account.identity != bundle.identity() => {
             return Err(RunError::ForeignKeys);

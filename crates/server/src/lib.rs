@@ -16,13 +16,14 @@
 //! | 8 | [`outbox`] | [`outbox::Outbox::push`] | frames for one connection | never |
 //! | 9 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
 //!
-//! Around it: [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
+//! Around it: [`budgets`] says how much of all this one account may use, [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
 //! store, [`relay`] carries files, [`local`] is a connection without a socket, [`hub`] puts the parts together.
 //!
 //! **Architecture Invariant:** arrows go one way. Nothing that the worker calls waits for a client.
 
 pub mod limits;
 
+pub mod budgets;
 pub mod close;
 pub mod connection;
 
@@ -47,15 +48,18 @@ pub mod outbox;
 pub mod writer;
 
 // Around the path.
+pub mod admin;
 pub mod builtin_agent;
 pub mod catch_up;
 pub mod config;
 pub mod console;
+pub mod folder;
 pub mod hub;
 pub mod identity;
 pub mod local;
 pub mod lock;
 pub mod relay;
+pub mod reload;
 pub mod session;
 
 pub mod http;
@@ -65,13 +69,15 @@ pub mod socket;
 pub mod tls;
 mod trace;
 pub mod upgrade;
+pub mod upkeep;
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
+    sync::mpsc,
     task::JoinError,
     time::{Instant, timeout_at},
 };
@@ -82,11 +88,13 @@ use tokio_util::{
 };
 
 use crate::{
-    config::{Config, Tls},
+    admin::socket::Hand,
+    config::{Config, Registration, Tls},
     http::Site,
     hub::Started,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
-    listener::{Admission, AdmissionLimits, Front, Opened},
+    listener::{Admission, AdmissionLimits, Front, Opened, Proxies},
+    reload::Reloader,
     store::CommitError,
 };
 
@@ -99,9 +107,20 @@ pub enum RunError {
     /// The address cannot be asked for; the listener is broken.
     #[error("the listening socket is unusable: {0}")]
     Listener(io::Error),
+    /// The port for figures is not to be had.
+    #[error("--metrics-bind: cannot listen on {address}: {source}; choose another port")]
+    MetricsBind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The folder of `--www` cannot be served.
     #[error("--www: {0}; give a folder that this process may enter")]
     Www(#[from] chat_beneath::FolderError),
+    /// Others on this machine can change the data or the logs.
+    #[error(transparent)]
+    Folder(#[from] folder::FolderError),
     /// The data folder is not ours.
     #[error(transparent)]
     Lock(#[from] lock::LockError),
@@ -126,6 +145,9 @@ pub enum RunError {
          with an empty data folder"
     )]
     ForeignKeys,
+    /// The operator cannot ask.
+    #[error(transparent)]
+    Admin(#[from] admin::socket::AdminError),
     /// The built-in agent cannot run commands.
     #[error(transparent)]
     Agent(#[from] builtin_agent::BuiltInError),
@@ -147,25 +169,70 @@ impl RunError {
     }
 }
 
+/// Answers `/metrics` on an address of its own.
+async fn figures(
+    address: SocketAddr,
+    front: Arc<Front>,
+) -> Result<AbortOnDropHandle<()>, RunError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|source| RunError::MetricsBind { address, source })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+    Ok(spawn(http::port::run(listener, front)))
+}
+
+/// A task that ends with this function, however it ends.
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// Says who may make an account, where that is not everybody.
+fn say_registration(config: &Config) {
+    let data = config.data.display();
+    match config.registration {
+        Registration::Open => {}
+        Registration::Invite => {
+            tracing::info!("new accounts need a code; make one: chat-server invite --data {data}")
+        }
+        Registration::Closed => tracing::info!("no new accounts are made (--registration closed)"),
+    }
+}
+
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
-/// what is queued is finished and those that are open end, and last the port is closed.
+/// what is queued is finished and those that are open end, and last the port is closed. At
+/// SIGHUP what can be read again is read again.
 pub async fn run(
     listener: TcpListener,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
+    folder::secure_data(&config.data)?;
+    folder::secure_logs(&config.logs, hub::LOG_STEM)?;
     let acceptor = tls_acceptor(&config)?;
     let scheme = if acceptor.is_some() { "wss" } else { "ws" };
     let site = config.www.as_deref().map(Site::open).transpose()?;
     let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
     let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
-    let front = Front { site, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, lock, agent } =
-        hub::start(&config, Arc::clone(&front.metrics)).await?;
-    let front = Arc::new(Front { log: hub.log(), ..front });
-    let hosted = agent.map(|agent| AbortOnDropHandle::new(tokio::spawn(agent.run(hub.clone()))));
+    let proxies = Proxies::new(config.trusted_proxies.clone());
+    let front = Front { site, proxies, ..Front::new(acceptor, admission) };
+    let Started { hub, mut worker, stop, lock, agent, admin } =
+        hub::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
+    let shows_metrics = config.metrics_address.is_none();
+    let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
+    let front = Arc::new(Front { log, gate, shows_metrics, ..front });
+    let figures = match config.metrics_address {
+        Some(address) => Some(figures(address, Arc::clone(&front)).await?),
+        None => None,
+    };
+    let reloader = Reloader::new(&config, &hub, Arc::clone(&front), agent.as_ref());
+    let (reload, asks) = mpsc::channel(1);
+    let hand = CancellationToken::new();
+    let asked = admin.serve(Arc::clone(&hub.0), Hand { stop: hand.clone(), reload });
+    let tasks = [spawn(asked), spawn(reloader.run(asks))];
+    let hosted = agent.map(|agent| spawn(agent.run(hub.clone())));
 
     let (sessions, drain, close) =
         (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
@@ -183,9 +250,11 @@ pub async fn run(
     tracing::info!("words: {words}");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data.display(),
         "listening on {scheme}://{address}");
+    say_registration(&config);
 
     let failed = tokio::select! {
         () = shutdown => None,
+        () = hand.cancelled() => None,
         result = &mut worker => Some(worker_result(result)),
     };
     front.readiness.set_store_ready(failed.is_none());
@@ -206,7 +275,7 @@ pub async fn run(
     if let Err(error) = accepting.await {
         tracing::error!(%error, "the listener failed");
     }
-    drop((hosted, lock));
+    drop((hosted, tasks, figures, lock));
     result
 }
 

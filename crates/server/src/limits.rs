@@ -109,6 +109,32 @@ pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
 /// A waiting request rises one lane in this time, so the lowest is at the top after 400 ms.
 pub const QUEUE_AGEING_STEP: Duration = Duration::from_millis(100);
 
+/// A connection that has said nothing for so long gives way where its account has too many.
+pub const CONNECTION_IDLE_MIN: Duration = Duration::from_secs(60);
+
+/// When somebody may come again who found no idle connection of the same account.
+pub const CONNECTION_RETRY: Duration = Duration::from_secs(2);
+
+// The operator ----------------------------------------------------------------------------------
+
+/// Entries of the ban list. Each sign-in and each new connection looks at all of them.
+pub const BANS_MAX: usize = 1_024;
+
+/// Codes for new accounts that are good at the same time.
+pub const INVITES_MAX: usize = 1_024;
+
+/// Longest announcement: some lines on a screen.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 1_024;
+
+/// Longest line on the admin socket, either way: a page of accounts is under 256 KiB.
+pub const ADMIN_LINE_BYTES_MAX: usize = MIB;
+
+/// Connections to the admin socket at once: a person and some scripts.
+pub const ADMIN_CONNECTIONS_MAX: usize = 8;
+
+/// How long one side of the admin socket may take for a line.
+pub const ADMIN_TIME_MAX: Duration = Duration::from_secs(10);
+
 // The outbox -------------------------------------------------------------------------------------
 
 /// Frames that may wait for one connection. A client that is this far behind catches up from its
@@ -180,6 +206,9 @@ pub const DROP_STEP_MESSAGES_MAX: usize = 256;
 /// Wrapped keys that one such step deletes. A wrap is about as long as a short message.
 pub const DROP_STEP_WRAPS_MAX: usize = 512;
 
+/// Messages to a deleted account that one step empties: as many, for the same reason.
+pub const ERASE_STEP_MESSAGES_MAX: usize = 256;
+
 /// Pause between two such steps. Five thousand messages a second go, more than ever came.
 pub const DROP_STEP_PAUSE: Duration = Duration::from_millis(50);
 
@@ -195,6 +224,9 @@ pub const COMMAND_CLOCK_MAX: Duration = Duration::from_mins(5);
 /// An epoch's lines and wraps must have arrived this long after its KEY frame (rule R11).
 pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Longest body of a receipt: 64 messages with their digests need under 5 KiB.
+pub const RECEIPT_BODY_BYTES_MAX: usize = 8 * KIB;
+
 /// Bad signatures that end a connection. An honest client makes none.
 pub const BAD_SIGNATURES_MAX: u32 = 3;
 
@@ -202,11 +234,10 @@ pub const BAD_SIGNATURES_MAX: u32 = 3;
 /// so that thousands of connections do not each keep thousands of roots.
 pub const VERIFIED_FRAMES_MAX: u32 = 256;
 
-/// Rooms that one account may be in, the lobby and ALL included: each is a log to catch up with at
-/// every sign-in.
-pub const ROOMS_PER_USER_MAX: usize = 100;
+/// People whom one account may follow: each is a log to catch up with at every sign-in.
+pub const FOLLOWED_MAX: usize = 100;
 
-/// Rooms of one hub. Each stays in memory, and a room is never taken away.
+/// Rooms of one hub that have members. Each stays in memory.
 pub const ROOMS_MAX: usize = 10_000;
 
 /// Files that one person may share: a large collection, and a page by page listing that ends.
@@ -220,15 +251,7 @@ pub const OFFER_BYTES_PER_PERSON_MAX: usize = 32 * MIB;
 /// memory, so it has to fit there.
 pub const OFFER_BYTES_MAX: usize = 512 * MIB;
 
-/// Questions about the list of shared files that one connection may ask at once. Whoever lists
-/// [`OFFERS_PER_PERSON_MAX`] files and tells them all asks 630 times, in pages.
-pub const LIST_QUESTIONS_BURST: u32 = 1_024;
-
-/// … and in each second after that. Of the worst kind they take a tenth of the worker's time, of the
-/// usual kind a hundredth of that.
-pub const LIST_QUESTIONS_PER_SECOND: u32 = 64;
-
-/// When a question beyond that may come again, in milliseconds: then as many go through as one
+/// When a question about the list of shared files beyond its budget may come again, in milliseconds: then as many go through as one
 /// connection may have in the queue, so whoever obeys is put off once.
 pub const LIST_RETRY_MS: u64 = 1_000;
 
@@ -275,9 +298,6 @@ pub const GUESSING_ADDRESSES_MAX: usize = 10_000;
 pub const GUESSED_NAMES_MAX: usize = 10_000;
 
 // Files ------------------------------------------------------------------------------------------
-
-/// Data connections of one person: a few devices, each with a client and an agent.
-pub const DATA_CONNECTIONS_PER_PERSON_MAX: usize = 8;
 
 /// Transfers of one data connection, halves that wait for the other side included.
 pub const TRANSFERS_PER_CONNECTION_MAX: usize = 16;

@@ -12,11 +12,12 @@
 //! needed for the handshake is gone by then.
 
 mod admission;
+mod proxies;
 mod visit;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -39,10 +40,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
+pub use proxies::Proxies;
 pub(crate) use visit::Deadline;
 use visit::Visit;
 
 use crate::{
+    admin::gate::Gate,
     connection::{ConnectionId, PeerInfo},
     http::{Readiness, Site},
     limits::{
@@ -51,6 +54,7 @@ use crate::{
     },
     metrics::Metrics,
     socket::{Socket, Transport},
+    tls::Switch,
 };
 
 /// First byte of a TLS record that carries a handshake.
@@ -70,35 +74,44 @@ pub struct Opened {
 /// What the listener works with.
 pub struct Front {
     /// TLS, if it is offered.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Switch>,
     /// From accept to signed in.
     pub handshake_time_max: Duration,
     /// For each step of a visitor.
     pub step_time_max: Duration,
-    /// Who may come in.
+    /// Whom the operator keeps out.
+    pub gate: Arc<Gate>,
+    /// How many may come in.
     pub admission: Arc<Admission>,
     /// What `/readyz` says.
     pub readiness: Arc<Readiness>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// `/metrics` is answered on this port.
+    pub shows_metrics: bool,
     /// Where requests for pages are logged.
     pub log: OperationLog,
     /// The files that are served, if any.
     pub site: Option<Site>,
+    /// Proxies whose word about addresses is believed.
+    pub proxies: Proxies,
 }
 
 impl Front {
     /// With the limits of `limits.rs`.
     pub fn new(tls: Option<TlsAcceptor>, admission: Arc<Admission>) -> Self {
         Self {
-            tls,
+            tls: tls.map(Switch::new),
+            gate: Arc::default(),
             handshake_time_max: HANDSHAKE_TIME_MAX,
             step_time_max: HTTP_STEP_TIME_MAX,
             admission,
             readiness: Arc::default(),
             metrics: Arc::default(),
+            shows_metrics: true,
             log: OperationLog::disabled(),
             site: None,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -118,7 +131,7 @@ pub async fn run<S, F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let handshakes = TaskTracker::new();
-    let last_id = AtomicU64::new(ConnectionId::HUB.0);
+    let last_id = AtomicU64::new(ConnectionId::AGENT.0);
     loop {
         let accepted = tokio::select! {
             // Stopping first: a busy port must not keep the server alive.
@@ -154,7 +167,17 @@ pub async fn run<S, F>(
 
 fn admit(front: &Front, addr: SocketAddr) -> Option<Permit> {
     let refusals = &front.metrics.refusals;
-    match front.admission.admit(addr.ip()) {
+    // Many come by way of a proxy: none of them counts against its address, and who of them is banned is
+    // seen when they say where they come from.
+    let address = match front.proxies.is_trusted(addr.ip()) {
+        true => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        false => addr.ip(),
+    };
+    if address == addr.ip() && !front.gate.now().admits_address(address) {
+        refusals.banned.inc();
+        return None;
+    }
+    match front.admission.admit(address) {
         Ok(permit) => return Some(permit),
         Err(AdmissionError::Full(_)) => refusals.full.inc(),
         Err(AdmissionError::Strangers(_) | AdmissionError::StrangersOfAddress(_)) => {
@@ -241,16 +264,17 @@ async fn open(
     let length = stream.peek(&mut first).await?;
     let transport = if length == 1 && first == [TLS_HANDSHAKE] {
         let acceptor = front.tls.as_ref().ok_or(HandshakeError::NoTls)?;
-        let stream = acceptor.accept(stream).await?;
+        let stream = acceptor.current().accept(stream).await?;
         peer.tls_exporter = crate::tls::exporter(stream.get_ref().1);
         Transport::Tls(Box::new(stream))
     } else {
         Transport::Plain(stream)
     };
     let visit = Visit::new(&peer, front, &mut permit, deadline);
-    let Some(upgrade) = speak_http(transport, visit, stop).await? else {
+    let Some((upgrade, address)) = speak_http(transport, visit, stop).await? else {
         return Ok(None);
     };
+    peer.addr.set_ip(address);
     let parts = upgrade
         .await?
         .downcast::<TokioIo<Transport>>()
@@ -267,7 +291,7 @@ async fn speak_http(
     transport: Transport,
     visit: Visit<'_>,
     stop: &CancellationToken,
-) -> Result<Option<OnUpgrade>, HandshakeError> {
+) -> Result<Option<(OnUpgrade, IpAddr)>, HandshakeError> {
     let service = service_fn(|request: Request<Body>| {
         let answer = visit.answer(request);
         async move { Ok::<_, std::convert::Infallible>(answer.await) }

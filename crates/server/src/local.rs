@@ -29,9 +29,6 @@ use crate::{
     socket::Pulse,
 };
 
-/// The built-in agent has one connection; those from outside count from 1 upwards.
-const LOCAL: ConnectionId = ConnectionId(u64::MAX);
-
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LocalError {
@@ -77,7 +74,7 @@ impl LocalDevice {
     /// The hub's own.
     pub(crate) fn of_the_hub(identity: &Identity) -> Self {
         Self {
-            connection: LOCAL,
+            connection: ConnectionId::AGENT,
             name: UserName::server(),
             proof: Proof::Known { dev: identity.bundle.header().dev },
             sk: identity.keys.signing_id(),
@@ -103,9 +100,9 @@ impl LocalConnection {
         let queue = hub.requests.for_connection(connection);
         let (outbox, waiting) = outbox::bounded(limits);
         let (reply, answer) = oneshot::channel();
-        let (purpose, received) = (Purpose::Task, None);
+        let (purpose, received, invite) = (Purpose::Task, None, None);
         let sign_in =
-            SignIn { connection, name, proof, purpose, spki, sk, received, outbox, reply };
+            SignIn { connection, name, proof, purpose, spki, sk, invite, received, outbox, reply };
         let request = Request::SignIn(Box::new(sign_in));
         queue
             .send(Lane::Control, None, 0, request)

@@ -7,10 +7,14 @@ use std::{
     process::ExitCode,
 };
 
+use chat_protocol::sanitise;
 use chat_server::{
-    config::{self, Action, Cli, Config, ConfigView, LogFormat, Tls},
+    admin::command::{self, AdminCommand, Ended, Where},
+    config::{self, Action, Cli, Config, ConfigView, LogFormat, Options, Tls},
+    folder,
     identity::{self, Identity},
     tls,
+    upkeep::{backup, doctor, health, restore},
 };
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use tokio::{
@@ -35,7 +39,8 @@ fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let result = match Cli::from_arg_matches(&matches) {
         Ok(Cli { subcommand: Some(action), .. }) => act(action, &matches),
-        Ok(Cli { subcommand: None, options }) => match Config::resolve(&options) {
+        Ok(Cli { check_config: true, options, .. }) => check(&options),
+        Ok(Cli { options, .. }) => match Config::resolve(&options) {
             Ok(config) => serve(config),
             Err(error) => Err(Failure::usage(error)),
         },
@@ -77,6 +82,12 @@ fn act(action: Action, matches: &ArgMatches) -> Result<ExitCode, Failure> {
             let matches = matches.subcommand_matches("config").unwrap_or(matches);
             page = config::show(&options, matches).map_err(Failure::usage)?.into();
         }
+        Action::Admin(command) => return ask(command),
+        Action::Backup { target, at } => page = keep(&target, &at)?.into(),
+        Action::Restore { source, at } => page = put_back(&source, &at)?.into(),
+        Action::Doctor { json, options } => return examine(&options, json),
+        Action::Health { options } => return health(&options),
+        Action::Version { json } => page = version(json).into(),
         Action::Man => {
             clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::new)?;
         }
@@ -86,6 +97,98 @@ fn act(action: Action, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     }
     io::stdout().write_all(&page).map_err(Failure::new)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says whether the configuration, its certificate and its policy can be used.
+fn check(options: &Options) -> Result<ExitCode, Failure> {
+    let config = Config::resolve(options).map_err(Failure::usage)?;
+    if let Tls::Files(files) = &config.tls {
+        files.acceptor().map_err(Failure::new)?;
+    }
+    if let Some(path) = &config.policy {
+        chat_exec::Policy::load(path).map_err(Failure::new)?;
+    }
+    print("the configuration can be used\n")
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::new)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn version(json: bool) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    if json {
+        return format!("{}\n", serde_json::json!({"name": "chat-server", "version": version}));
+    }
+    format!("chat-server {version}\n")
+}
+
+fn keep(target: &Path, at: &Where) -> Result<String, Failure> {
+    let made = backup::make(&at.data, target).map_err(Failure::new)?;
+    let (path, files) = (made.path.display(), made.manifest.files.len());
+    if at.json {
+        let object = serde_json::json!({
+            "backup": made.path, "sha256": made.digest, "files": made.manifest.files,
+        });
+        return Ok(format!("{object}\n"));
+    }
+    Ok(format!("{path}: {files} files, every database is in order\nsha256:{}\n", made.digest))
+}
+
+fn put_back(source: &Path, at: &Where) -> Result<String, Failure> {
+    let restored = restore::restore(source, &at.data).map_err(Failure::new)?;
+    if at.json {
+        let object = serde_json::json!({
+            "restored": at.data, "made_at": restored.manifest.made_at, "replaced": restored.replaced,
+        });
+        return Ok(format!("{object}\n"));
+    }
+    let data = at.data.display();
+    let made_at = sanitise::line(&restored.manifest.made_at).into_owned();
+    let mut lines = format!("{data} is as it was at {made_at}\n");
+    if let Some(old) = restored.replaced {
+        lines += &format!("what was there is now in {}\n", old.display());
+    }
+    Ok(lines + "clients tell the server again what it has forgotten, and say so once\n")
+}
+
+fn examine(options: &Options, json: bool) -> Result<ExitCode, Failure> {
+    let config = Config::resolve(options).map_err(Failure::usage)?;
+    let findings = doctor::examine(&config);
+    let mut out = io::stdout().lock();
+    for finding in &findings {
+        let line = match serde_json::to_string(finding) {
+            Ok(object) if json => object,
+            _ => sanitise::line(&finding.line()).into_owned(),
+        };
+        writeln!(out, "{line}").map_err(Failure::new)?;
+    }
+    let is_well = findings.iter().all(|finding| finding.ok);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
+}
+
+fn health(options: &Options) -> Result<ExitCode, Failure> {
+    let config = Config::resolve(options).map_err(Failure::usage)?;
+    let address = config.metrics_address.unwrap_or(config.address);
+    let (is_ready, lines) = health::ask(address).map_err(|error| {
+        Failure::new(anyhow::anyhow!("the server on {address} does not answer: {error}"))
+    })?;
+    print(&sanitise::text(&lines))?;
+    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
+}
+
+/// Asks a running server. A reader that has enough of the answer, as `head`, ends it without an error.
+fn ask(command: AdminCommand) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    let ended = command::run(command, |line| drop(writeln!(out, "{line}")));
+    let words = |reason: String| anyhow::anyhow!(sanitise::line(&reason).into_owned());
+    match ended {
+        Ended::Done => Ok(ExitCode::SUCCESS),
+        Ended::Usage(reason) => Err(Failure::usage(words(reason))),
+        Ended::Failed(error) => Err(Failure::new(error)),
+        Ended::Refused(reason) => Err(Failure::new(words(reason))),
+    }
 }
 
 /// What people compare: the words of the key, and the certificate if there is one.
@@ -122,11 +225,14 @@ fn make_certificate(folder: &Path, mut names: Vec<String>) -> Result<String, Fai
 }
 
 fn serve(config: Config) -> Result<ExitCode, Failure> {
+    folder::private_umask();
     start_log(config.log_format);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
     runtime.block_on(async {
-        // Before anything is said or done: from here on a signal means a graceful end.
+        // Before anything is said or done: from here on a signal means a graceful end, and that a terminal
+        // was closed means nothing more than to read everything again.
+        let _hangup = signal(SignalKind::hangup()).map_err(Failure::new)?;
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate()).map_err(Failure::new)?,
             signal(SignalKind::interrupt()).map_err(Failure::new)?,
@@ -195,7 +301,11 @@ async fn second_signal(first: &mut tokio::sync::oneshot::Receiver<(Signal, Signa
 /// operations.
 fn start_log(format: Option<LogFormat>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // A line that standard error does not take is lost; saying so there would end the process.
+        .log_internal_errors(false);
     let is_terminal = io::stderr().is_terminal();
     match format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }) {
         LogFormat::Json => builder.json().init(),

@@ -66,6 +66,10 @@ pub struct Metrics {
     pub retention_dropped: Counter,
     /// Files.
     pub relay: RelayMetrics,
+    /// Bytes of direct messages that wait, all mailboxes together.
+    pub mailbox_bytes: Gauge,
+    /// When the server's certificate ends, Unix time in seconds; 0 without TLS.
+    pub tls_not_after: Gauge,
     /// Offers on the list of shared files.
     pub offers: Gauge,
     /// Seconds the worker took to find one page of shared files.
@@ -74,6 +78,7 @@ pub struct Metrics {
     pub http: HttpMetrics,
     rejected_frames: Family<ReasonLabels, Counter>,
     acks: Family<AckLabels, Counter>,
+    budgets: Family<BudgetLabels, Counter>,
     commands: Family<OutcomeLabels, Counter>,
     log_lines_dropped: Counter,
     lost_lines: OnceLock<LostLines>,
@@ -91,6 +96,11 @@ impl fmt::Debug for LostLines {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabels {
     direction: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -160,6 +170,18 @@ impl Metrics {
                 "Messages deleted because they were older than their room keeps",
                 Counter::default(),
             ),
+            mailbox_bytes: register(
+                chat,
+                "mailbox_bytes",
+                "Bytes of direct messages that wait for somebody who is away",
+                Gauge::default(),
+            ),
+            tls_not_after: register(
+                chat,
+                "tls_not_after_seconds",
+                "When the certificate ends, in Unix time; 0 without TLS",
+                Gauge::default(),
+            ),
             relay: RelayMetrics::new(chat),
             offers: register(
                 chat,
@@ -176,6 +198,7 @@ impl Metrics {
             http: HttpMetrics::new(chat),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),
+            budgets: family(chat, "budget_exhausted", "Times that a budget was used up"),
             commands: family(chat, "commands", "Commands run by the server's agent"),
             log_lines_dropped: register(
                 chat,
@@ -197,6 +220,11 @@ impl Metrics {
     /// request; `outcome` is ack, noack or retry.
     pub fn acks(&self, stage: &'static str, outcome: &'static str) -> Counter {
         self.acks.get_or_create_owned(&AckLabels { stage, outcome })
+    }
+
+    /// How often a budget was used up.
+    pub fn budget(&self, budget: &'static str) -> Counter {
+        self.budgets.get_or_create_owned(&BudgetLabels { budget })
     }
 
     /// Counts a command of the server's own agent by how it ended.
@@ -265,6 +293,8 @@ mod tests {
         metrics.auth_attempts.refused.inc();
         metrics.refusals.strangers.inc();
         metrics.offers.set(3);
+        metrics.mailbox_bytes.set(17);
+        metrics.tls_not_after.set(1_900_000_000);
         metrics.find_duration.observe(0.001);
         metrics.reject_frame("E_BAD_SIGNATURE");
         metrics.acks("stored", "ack").inc_by(5);
@@ -293,6 +323,8 @@ mod tests {
             "chat_connections_refused_total{reason=\"strangers\"} 1",
             "chat_rejected_frames_total{reason=\"E_BAD_SIGNATURE\"} 1",
             "chat_offers 3",
+            "chat_mailbox_bytes 17",
+            "chat_tls_not_after_seconds 1900000000",
             "chat_find_seconds_count 1",
             "chat_acks_total{stage=\"stored\",outcome=\"ack\"} 5",
             "chat_commands_total{outcome=\"noack\"} 1",
@@ -323,5 +355,7 @@ mod tests {
         assert!(value("process_resident_memory_bytes ") > 1e6);
         assert!(value("process_cpu_seconds_total ") >= 0.0);
         assert!(value("process_open_fds ") >= 3.0);
+        assert!(value("process_max_fds ") >= 3.0);
+        assert!(value("process_start_time_seconds ") > 1.6e9);
     }
 }

@@ -100,8 +100,8 @@ struct State {
     ending: Option<CloseReason>,
     is_reader_gone: bool,
     writer: Option<Waker>,
-    /// Somebody who waits for room.
-    waiting: Option<Waker>,
+    /// Those who wait for room: the one that reads the store for this connection, and its reader.
+    waiting: Vec<Waker>,
 }
 
 struct Shared {
@@ -152,9 +152,10 @@ impl Outbox {
             state.bytes = bytes;
             Ok(())
         };
-        let wakers = [state.writer.take(), state.waiting.take_if(|_| result.is_err())];
+        let waiting = if result.is_err() { std::mem::take(&mut state.waiting) } else { Vec::new() };
+        let writer = state.writer.take();
         drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        writer.into_iter().chain(waiting).for_each(Waker::wake);
         result
     }
 
@@ -162,13 +163,13 @@ impl Outbox {
     pub fn close(&self, reason: CloseReason) {
         let mut state = self.0.state();
         state.ending.get_or_insert(reason);
-        let wakers = [state.writer.take(), state.waiting.take()];
+        let (writer, waiting) = (state.writer.take(), std::mem::take(&mut state.waiting));
         drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        writer.into_iter().chain(waiting).for_each(Waker::wake);
     }
 
-    /// Waits until less than half of the bound is used. For one task at a time: who reads the store
-    /// for this connection waits here, so that the worker's answers still fit.
+    /// Waits until less than half of the bound is used. Who reads the store for this connection waits
+    /// here, so that the worker's answers still fit.
     pub async fn wait_for_room(&self) -> Result<(), Overflow> {
         poll_fn(|context| {
             let mut state = self.0.state();
@@ -179,7 +180,9 @@ impl Outbox {
             if state.frames.len() <= limits.frames_max / 2 && state.bytes <= limits.bytes_max / 2 {
                 return Poll::Ready(Ok(()));
             }
-            state.waiting = Some(context.waker().clone());
+            if !state.waiting.iter().any(|waiting| waiting.will_wake(context.waker())) {
+                state.waiting.push(context.waker().clone());
+            }
             Poll::Pending
         })
         .await
@@ -246,9 +249,7 @@ fn take_batch(state: &mut State, batch: &mut Vec<Outgoing>) {
         batch.push(frame);
     }
     state.bytes = state.bytes.saturating_sub(bytes);
-    if let Some(waiting) = state.waiting.take() {
-        waiting.wake();
-    }
+    std::mem::take(&mut state.waiting).into_iter().for_each(Waker::wake);
 }
 
 impl Drop for OutboxReceiver {
@@ -258,12 +259,10 @@ impl Drop for OutboxReceiver {
         state.is_reader_gone = true;
         state.bytes = 0;
         let frames = std::mem::take(&mut state.frames);
-        let waiting = state.waiting.take();
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         drop(frames);
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 

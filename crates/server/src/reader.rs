@@ -3,7 +3,7 @@
 //! Everything that costs CPU happens here and never in the worker. What is refused here is answered
 //! here; what is asked of the worker is answered there. Each request gets one answer.
 
-mod questions;
+mod budget;
 mod remind;
 mod upload;
 
@@ -15,28 +15,33 @@ use chat_protocol::{
     b64::B64Vec,
     code,
     crypto::{VerifyingKey, sha256},
+    envelope,
     frame::{Binary, RawFrame, VerifiedBatches},
     header::{Header, HeaderError, MessageHeader, Recipient},
     hub::{self, ClientToHub, HubStage, HubToClient},
     id::{Digest, MessageId},
-    limits::PAGE_ITEMS_MAX,
+    limits::{COUNTERS_PAGE_MAX, PAGE_ITEMS_MAX},
     name::{ConversationId, UserName},
     tag::{Address, Shape, Tag},
 };
 use tokio::time::Instant;
 
 use crate::{
+    budgets::Budget,
     close::CloseReason,
     config::Verify,
     hub::Shared,
-    limits::{BAD_SIGNATURES_MAX, COMMAND_CLOCK_MAX, LIST_RETRY_MS, VERIFIED_FRAMES_MAX},
+    limits::{
+        BAD_SIGNATURES_MAX, COMMAND_CLOCK_MAX, LIST_RETRY_MS, RECEIPT_BODY_BYTES_MAX,
+        VERIFIED_FRAMES_MAX,
+    },
     queue::Lane,
-    request::{EpochUpload, FrameRequest, Peer, Refusal, Request, Sender},
+    request::{FrameRequest, Peer, Refusal, Request, Sender},
     router::check_form,
     sessions::push_text,
 };
 
-use questions::Budget;
+use budget::Allowance;
 use upload::{Assembly, Step};
 
 /// A message as it came.
@@ -59,12 +64,12 @@ pub struct Reader {
     verified_frames: u32,
     bad_signatures: u32,
     upload: Assembly,
-    questions: Budget,
 }
 
 impl Reader {
     /// A reader for a session.
     pub fn new(hub: Arc<Shared>, peer: Arc<Peer>, queue: Sender) -> Self {
+        let uploads = Arc::clone(&hub.budgets.uploads);
         Self {
             hub,
             peer,
@@ -73,8 +78,7 @@ impl Reader {
             verified: VerifiedBatches::default(),
             verified_frames: 0,
             bad_signatures: 0,
-            upload: Assembly::default(),
-            questions: Budget::default(),
+            upload: Assembly::new(uploads),
         }
     }
 
@@ -93,6 +97,7 @@ impl Reader {
 
     /// Takes one message. An error ends the connection.
     pub async fn handle(&mut self, message: Incoming) -> Result<(), CloseReason> {
+        self.peer.heard.now();
         match message {
             Incoming::Text(text) => self.text(&text).await,
             Incoming::Binary(bytes) => self.binary(bytes).await,
@@ -121,17 +126,28 @@ impl Reader {
         if let ClientToHub::Share { id, .. }
         | ClientToHub::Find { id, .. }
         | ClientToHub::Remind { id, .. } = &question
-            && !self.questions.allow(Instant::now())
+            && self.peer.budgets.take(Budget::ListQuestions, Instant::now()).is_err()
         {
-            self.put_off(*id);
+            let why = "you ask for more of the list than others can be kept waiting for";
+            self.put_off(*id, LIST_RETRY_MS, why);
             return Ok(());
+        }
+        if !matches!(question, ClientToHub::Seen { .. }) {
+            self.peer.budgets.wait_for(Budget::AnswerBytes).await;
         }
         let problem = match &question {
             ClientToHub::Auth { .. } => {
                 Some((None, Refusal::new(code::MALFORMED, "you are signed in already")))
             }
-            ClientToHub::Bundles { id, known } if known.len() > PAGE_ITEMS_MAX => {
-                let reason = format!("ask for at most {PAGE_ITEMS_MAX} names at once");
+            ClientToHub::Bundles { id, known, kids }
+                if known.len() > PAGE_ITEMS_MAX
+                    || kids.values().map(Vec::len).sum::<usize>() > PAGE_ITEMS_MAX =>
+            {
+                let reason = format!("ask for at most {PAGE_ITEMS_MAX} names and keys at once");
+                Some((Some(*id), Refusal::new(code::TOO_MANY, reason)))
+            }
+            ClientToHub::Counters { id, cids } if cids.len() > COUNTERS_PAGE_MAX => {
+                let reason = format!("ask for at most {COUNTERS_PAGE_MAX} conversations at once");
                 Some((Some(*id), Refusal::new(code::TOO_MANY, reason)))
             }
             ClientToHub::Share { id, .. } | ClientToHub::Find { id, .. } => {
@@ -145,6 +161,9 @@ impl Reader {
         }
         if let ClientToHub::Remind { id, bundles, links } = question {
             return self.remind(id, bundles, links).await;
+        }
+        if let ClientToHub::Bundles { .. } | ClientToHub::Members { .. } = question {
+            self.await_page().await;
         }
         // A search takes longer than other questions, so it waits its turn behind them.
         let lane = match &question {
@@ -163,7 +182,7 @@ impl Reader {
         links: Vec<B64Vec>,
     ) -> Result<(), CloseReason> {
         let Ok(proved) = remind::prove(&self.hub, &self.peer, bundles, links).await else {
-            self.put_off(id);
+            self.put_off(id, LIST_RETRY_MS, "the hub cannot read its store now");
             return Ok(());
         };
         for reminder in proved.reminders {
@@ -186,6 +205,10 @@ impl Reader {
                     self.hub.trace_wraps(&epoch);
                     let request = FrameRequest { epoch: Some(epoch), ..*request };
                     self.send_frame(request).await
+                }
+                Step::NoRoom(id, no_room) => {
+                    self.upload_has_no_room(id, no_room);
+                    Ok(())
                 }
                 Step::Bad(id, reason) => {
                     let refusal = Refusal::new(code::MALFORMED, reason);
@@ -241,6 +264,16 @@ impl Reader {
             let reason = format!("{BAD_SIGNATURES_MAX} frames with bad signatures");
             return Err(CloseReason::Policy(reason.into()));
         }
+        match self.allow(&header).await {
+            Allowance::Taken => {}
+            not_now => {
+                self.not_taken(id, &header, not_now);
+                if let Header::Key(_) = header {
+                    self.upload.ignore(Digest(sha256(frame.header())));
+                }
+                return Ok(());
+            }
+        }
         let digest = frame.digest(header.shape().label());
         let is_key = header.shape() == Shape::Key;
         let e = is_key.then(|| Digest(sha256(frame.header())));
@@ -275,6 +308,12 @@ impl Reader {
         {
             return Err(Refusal::new(code::MALFORMED, "the body of this frame must be empty"));
         }
+        if let Header::Receipt(receipt) = header {
+            let is_short = frame.body().len() <= RECEIPT_BODY_BYTES_MAX;
+            if !is_short || envelope::read_receipt(receipt, frame.body()).is_none() {
+                return Err(Refusal::new(code::MALFORMED, "this is no receipt"));
+            }
+        }
         if self.hub.verify == Verify::Transport {
             return Ok(());
         }
@@ -303,10 +342,7 @@ impl Reader {
 
     async fn send_frame(&self, request: FrameRequest) -> Result<(), CloseReason> {
         let (lane, chain) = place(&request.header);
-        let wraps = request.epoch.as_ref().map_or(0, |epoch: &EpochUpload| {
-            epoch.members.as_bytes().len() + epoch.wraps.iter().map(Bytes::len).sum::<usize>()
-        });
-        let bytes = request.frame.len().saturating_add(wraps);
+        let bytes = request.bytes();
         self.send(lane, chain, bytes, Request::Frame(Box::new(request))).await
     }
 
@@ -318,15 +354,6 @@ impl Reader {
         request: Request,
     ) -> Result<(), CloseReason> {
         self.queue.send(lane, chain, bytes, request).await.map_err(|_| CloseReason::Restart)
-    }
-
-    /// Tells who asks too much to ask again later.
-    fn put_off(&self, id: MessageId) {
-        let metrics = &self.hub.metrics;
-        metrics.acks("request", "retry").inc();
-        let why = "you ask for more of the list than others can be kept waiting for".to_owned();
-        let answer = HubToClient::Retry { id, after_ms: LIST_RETRY_MS, why };
-        push_text(metrics, &self.peer, hub::write(&answer).into());
     }
 
     /// Answers a refusal and writes it down.
@@ -418,9 +445,12 @@ fn bad_header(error: &HeaderError) -> Refusal {
 
 /// The code of a text that was refused, and its id, as far as they can be read.
 fn bad_text(text: &str) -> (&'static str, Option<MessageId>) {
-    const TAGS: [&str; 10] = [
+    const TAGS: [&str; 13] = [
         "AUTH",
         "BUNDLES",
+        "HEADS",
+        "COUNTERS",
+        "REMIND",
         "MEMBERS",
         "WHO",
         "ROOMS",

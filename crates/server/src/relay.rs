@@ -99,10 +99,15 @@ impl Relay {
     }
 
     /// Lets a data connection in, or says why not.
-    pub fn enter(self: &Arc<Self>, peer: DataPeer, outbox: &Outbox) -> Result<Seat, Refusal> {
+    pub fn enter(
+        self: &Arc<Self>,
+        peer: DataPeer,
+        max: usize,
+        outbox: &Outbox,
+    ) -> Result<Seat, Refusal> {
         let mut state = self.state();
         let (id, name) = (peer.connection, peer.name.clone());
-        state.transfers.enter(Instant::now(), id, name, peer.sk)?;
+        state.transfers.enter(Instant::now(), id, (name, max), peer.sk)?;
         state.outboxes.insert(id, outbox.clone());
         drop(state);
         Ok(Seat { relay: Arc::clone(self), peer })
@@ -264,6 +269,13 @@ fn length(bytes: usize) -> u64 {
 pub struct Seat {
     relay: Arc<Relay>,
     peer: DataPeer,
+}
+
+impl Seat {
+    /// Whose it is.
+    pub fn name(&self) -> &UserName {
+        &self.peer.name
+    }
 }
 
 impl Drop for Seat {

@@ -1,6 +1,9 @@
 //! What reaches the worker: verified by the reader, and carrying what an answer needs.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chat_protocol::{
@@ -13,13 +16,20 @@ use chat_protocol::{
     members::MemberList,
     name::{ConversationId, UserName},
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 use crate::{
+    admin::request::{AdminAnswer, AdminRequest},
+    budgets::AccountBudgets,
+    config::Registration,
     connection::ConnectionId,
     outbox::Outbox,
     queue::{ConnectionSender, QueueSender},
-    store::{AccountId, CopyChange, DeviceId, LogId, NewPassword},
+    router::MailboxLimits,
+    store::{AccountId, Banned, CopyChange, DeviceId, LogId, NewPassword},
 };
 
 /// The queue of the hub, as readers see it.
@@ -46,6 +56,35 @@ pub struct Peer {
     pub purpose: Purpose,
     /// Where answers and deliveries go.
     pub outbox: Outbox,
+    /// What its account may use, shared by all of its connections.
+    pub budgets: Arc<AccountBudgets>,
+    /// When it last said anything.
+    pub heard: Heard,
+    /// The right to ask for a large page: there is one, and it comes back with the answer. So no more is
+    /// read for a connection than it takes.
+    pub page: Semaphore,
+}
+
+/// When a connection last said anything.
+#[derive(Debug)]
+pub struct Heard(Mutex<Instant>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+}
+
+impl Heard {
+    /// It says something now.
+    pub fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// When that was.
+    pub fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One thing for the worker to do.
@@ -60,6 +99,10 @@ pub enum Request {
     Password(Box<PasswordChange>),
     /// What the hub had lost, proved.
     Remind(Reminder),
+    /// The operator asks for something.
+    Admin(Box<AdminOrder>),
+    /// The configuration was read again.
+    Settings(Box<Settings>),
     /// The list of copies changes.
     Copy(Box<CopyRequest>),
     /// A session has caught up.
@@ -82,6 +125,16 @@ pub struct FrameRequest {
     pub epoch: Option<EpochUpload>,
     /// When it arrived.
     pub arrived: Instant,
+}
+
+impl FrameRequest {
+    /// How much there is of it, with what came with a KEY.
+    pub fn bytes(&self) -> usize {
+        let parts = self.epoch.as_ref().map_or(0, |epoch| {
+            epoch.members.as_bytes().len() + epoch.wraps.iter().map(Bytes::len).sum::<usize>()
+        });
+        self.frame.len().saturating_add(parts)
+    }
 }
 
 /// The parts of an epoch beside its KEY frame.
@@ -116,6 +169,8 @@ pub struct SignIn {
     pub spki: Vec<u8>,
     /// Its id.
     pub sk: KeyId,
+    /// SHA-256 of the code for a new account, if one was given.
+    pub invite: Option<Digest>,
     /// Seals the OK; none for a connection inside of this process.
     pub received: Option<Box<ReceivedAuth>>,
     /// Where OK goes.
@@ -130,6 +185,28 @@ pub struct PasswordChange {
     pub new: NewPassword,
     /// How it ended.
     pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// What of the configuration the worker decides by.
+pub struct Settings {
+    /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
+    pub retention_ms: u64,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Who is kept out, beside the ban list.
+    pub bans: Vec<Banned>,
+    /// How much may wait for somebody.
+    pub mailbox: MailboxLimits,
+}
+
+/// What the operator asks for.
+pub struct AdminOrder {
+    /// What.
+    pub request: AdminRequest,
+    /// What is answered when it is kept; filled in when it is decided.
+    pub what: Vec<String>,
+    /// How it ended.
+    pub reply: oneshot::Sender<AdminAnswer>,
 }
 
 /// A change of the list of copies.
@@ -207,12 +284,28 @@ pub struct Refusal {
     pub head: Option<Box<Head>>,
     /// The hub's time.
     pub time: Option<u64>,
+    /// The same may come again after so many milliseconds.
+    pub retry_ms: Option<u64>,
 }
+
+/// Longest reason that is told: it may quote what the client has sent.
+const REASON_BYTES_MAX: usize = 1024;
 
 impl Refusal {
     /// A refusal with a code and a sentence.
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), head: None, time: None }
+        let mut reason: String = reason.into();
+        if reason.len() > REASON_BYTES_MAX {
+            reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        }
+        Self { code, reason, head: None, time: None, retry_ms: None }
+    }
+
+    /// The same may come again after this time.
+    #[must_use]
+    pub fn with_retry(self, after: Duration) -> Self {
+        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        Self { retry_ms: Some(after_ms), ..self }
     }
 
     /// Tells where the conversation stands, too.
@@ -228,6 +321,10 @@ impl Refusal {
 
     /// The message for the client.
     pub fn to_message(&self, stage: HubStage, id: Option<MessageId>) -> HubToClient {
+        if let Some(after_ms) = self.retry_ms {
+            let id = id.unwrap_or(MessageId([0; 16]));
+            return HubToClient::Retry { id, after_ms, why: self.reason.clone() };
+        }
         HubToClient::Noack {
             stage,
             id,

@@ -6,6 +6,8 @@
 //! their outcome is put off to the next batch.
 
 mod accounts;
+mod admin;
+mod answers;
 mod conversation;
 mod feeds;
 mod keys;
@@ -21,7 +23,7 @@ mod rooms;
 mod seen;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -30,16 +32,23 @@ use chat_protocol::{
     header::Header,
     hub::Head,
     id::{Digest, KeyId},
+    limits::{EPOCH_DEVICES_MAX, ROOM_PEOPLE_MAX},
+    members::{Candidate, fitting},
     name::{ConversationId, RoomName, UserName},
 };
 
 use crate::{
+    budgets::Limits,
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
-    store::{AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Stored, Waiting},
+    store::{
+        AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Standing, Stored,
+        Waiting,
+    },
 };
 
 pub use accounts::{Account, Device};
+pub use admin::AdminDecision;
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
 pub use offers::{OffersPage, check_form};
@@ -81,10 +90,16 @@ pub struct Pending {
     joining: HashSet<AccountId>,
     /// Last counter proposed, by epoch and line.
     counters: HashMap<(EpochId, u32), u32>,
-    /// What is proposed for mailboxes.
+    /// What is proposed for mailboxes: by recipient, and of each sender.
     mailboxes: HashMap<AccountId, Waiting>,
+    /// See `mailboxes`.
+    senders: HashMap<(AccountId, LogId), Waiting>,
+    /// Bytes of receipts that are proposed for inboxes.
+    receipts: HashMap<AccountId, u64>,
     /// What becomes of the list of shared files.
     offers: offers::PendingOffers,
+    /// How often a code is used.
+    invites: HashMap<Digest, u32>,
 }
 
 /// Who gets what was committed.
@@ -147,6 +162,8 @@ pub struct Effects {
     pub removed: Option<(AccountId, Head)>,
     /// An account whose revoked keys must not stay connected.
     pub revoked: Option<AccountId>,
+    /// A room was made.
+    pub has_made_room: bool,
 }
 
 /// The state.
@@ -159,14 +176,25 @@ pub struct Router {
     by_log: HashMap<LogId, ConversationId>,
     /// Rooms that exist, by their names in lower case.
     rooms: BTreeMap<String, ConversationId>,
+    /// Those of them that have no members.
+    empty_rooms: BTreeSet<ConversationId>,
     /// Shared files.
     catalogue: Catalogue,
     position: u64,
     mailbox: MailboxLimits,
+    /// What waits in all mailboxes.
+    waiting: Waiting,
+    limits: Limits,
     retention: Retention,
+    operator: admin::Operator,
 }
 
 impl Router {
+    /// How much one account may use.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.limits = limits.clone();
+    }
+
     /// The state that a store describes.
     pub fn restore(
         snapshot: Snapshot,
@@ -176,6 +204,10 @@ impl Router {
         for (row, inbox) in snapshot.accounts {
             router.restore_account(row, inbox)?;
         }
+        let mut operator = snapshot.operator;
+        let closed = std::mem::take(&mut operator.closed_rooms);
+        let to_erase = std::mem::take(&mut operator.to_erase);
+        router.restore_operator(operator);
         for row in snapshot.conversations {
             router.restore_conversation(row);
         }
@@ -187,6 +219,7 @@ impl Router {
                 .entry(cid)
                 .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
         }
+        router.restore_closed(closed, to_erase);
         for row in snapshot.offers {
             router.restore_offer(row);
         }
@@ -203,6 +236,10 @@ impl Router {
         let Some(account) = self.accounts.get(&request.peer.account) else {
             return Decision::refuse(chat_protocol::code::SIGN_IN, "this account is gone");
         };
+        if account.standing != Standing::Active {
+            let reason = "the operator of this server has closed this account";
+            return Decision::refuse(chat_protocol::code::SIGN_IN, reason);
+        }
         if pending.names.contains(&account.folded()) {
             return Decision::Defer;
         }
@@ -214,9 +251,9 @@ impl Router {
         }
         match &request.header {
             Header::Message(header) => self.decide_message(now_ms, request, header, pending),
-            Header::Receipt(header) => self.decide_receipt(now_ms, request, header),
+            Header::Receipt(header) => self.decide_receipt(now_ms, request, header, pending),
             Header::Key(header) => self.decide_key(now_ms, request, header, pending),
-            Header::Member(header) => self.decide_member(account, request, header, pending),
+            Header::Member(header) => self.decide_member(now_ms, account, request, header, pending),
         }
     }
 
@@ -256,6 +293,7 @@ impl Router {
                 self.advance(position);
                 self.apply_link(now_ms, &new, (log, position))
             }
+            (Proposal::Order(order), Stored::Done) => self.apply_order(*order),
             (Proposal::Share(new), Stored::Done) => {
                 self.apply_share(*new);
                 Effects::default()
@@ -305,9 +343,10 @@ impl Router {
         }
     }
 
-    /// The newest key pair of every device that a conversation's key is for, with when it came and
-    /// until when a key must be for it.
-    fn wanted_lines(&self, conversation: &Conversation) -> Vec<(Line, u64, u64)> {
+    /// The newest key pair of every device that a conversation's key may be for, with when it came and
+    /// until when a key must be for it. Where there are more than fit, a key needs those alone that all
+    /// compute to fit (rule R42).
+    fn wanted_lines(&self, now_ms: u64, conversation: &Conversation) -> Vec<(Line, u64, u64)> {
         let mut wanted = Vec::new();
         for name in conversation.names() {
             let Some(account) = self.account_of(&name) else { continue };
@@ -319,7 +358,45 @@ impl Router {
                 wanted.push((line, device.since_ms.max(joined), away_ms));
             }
         }
+        if wanted.len() > EPOCH_DEVICES_MAX {
+            let fitting = self.fitting(now_ms, conversation);
+            for (line, _, away_ms) in &mut wanted {
+                *away_ms = if fitting.contains(line) { *away_ms } else { 0 };
+            }
+        }
         wanted
+    }
+
+    /// The lines of a conversation's live devices, as many as fit into one epoch.
+    fn fitting(&self, now_ms: u64, conversation: &Conversation) -> HashSet<Line> {
+        let names = conversation.names();
+        let since = |name: &UserName| {
+            let membership = conversation.membership.as_ref();
+            membership.and_then(|m| m.members().get(name)).map_or(0, |member| member.since)
+        };
+        let accounts = names.iter().filter_map(|name| Some((name, self.account_of(name)?)));
+        let candidates = accounts.flat_map(|(name, account)| {
+            let since = since(name);
+            account.counted_devices(now_ms).map(move |device| Candidate {
+                name,
+                since,
+                ts: device.made_ms,
+                dev: device.dev,
+                line: Line { account: account.id, sk: device.sk, ek: device.ek },
+            })
+        });
+        fitting(candidates.collect()).into_iter().collect()
+    }
+
+    /// Whether one more person does not fit into a room: it has as many with a live device as one key
+    /// can be made for.
+    fn is_crowded(&self, now_ms: u64, conversation: &Conversation) -> bool {
+        let names = conversation.names();
+        let is_live = |name: &&UserName| {
+            self.account_of(name).is_some_and(|a| a.counted_devices(now_ms).next().is_some())
+        };
+        // Nearly always there are fewer people at all.
+        names.len() >= ROOM_PEOPLE_MAX && names.iter().filter(is_live).count() >= ROOM_PEOPLE_MAX
     }
 }
 

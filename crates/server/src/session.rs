@@ -2,6 +2,7 @@
 
 use std::{pin::pin, sync::Arc};
 
+use chat_protocol::{id::KeyId, name::UserName};
 use futures_util::{Sink, Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catch_up,
     close::CloseReason,
+    connection::PeerInfo,
     hub::Shared,
     listener::Opened,
     outbox::{self, Outbox, OutboxLimits, OutboxReceiver},
@@ -38,8 +40,14 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
         Ok(Entered::Files(seat)) => {
             permit.signed_in();
             let socket = socket.renew_for_files().await;
-            let ends = (&outbox, receiver);
-            return Box::pin(relay::connection::serve(&hub, &drain, socket, seat, ends)).await;
+            let (ends, name) = ((&outbox, receiver), seat.name().clone());
+            let closing = until_closed(&hub, &name, &[], &peer, &outbox);
+            let served = Box::pin(relay::connection::serve(&hub, &drain, socket, seat, ends));
+            return tokio::select! {
+                biased;
+                () = served => {}
+                () = closing => {}
+            };
         }
         Err(Ended::Gone) => return,
         Err(Ended::Close(reason)) => {
@@ -49,12 +57,33 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
     };
     permit.signed_in();
     let socket = socket.renew().await;
+    let from = peer;
     let peer = admitted.peer;
     let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
-    tokio::spawn(catch_up::run(hub, peer, queue, admitted.plan));
+    tokio::spawn(catch_up::run(Arc::clone(&hub), Arc::clone(&peer), queue, admitted.plan));
     let pulse = socket.pulse();
     let (sink, stream) = socket.split();
-    talk((stream, sink, &pulse), (reader, receiver), &outbox, &drain).await;
+    let keys = [peer.sk];
+    let closing = until_closed(&hub, &peer.name, &keys, &from, &outbox);
+    tokio::select! {
+        biased;
+        () = talk((stream, sink, &pulse), (reader, receiver), &outbox, &drain) => {}
+        () = closing => {}
+    }
+}
+
+/// Ends a connection when the operator keeps its owner out. Never returns: what the connection waits for
+/// ends it.
+async fn until_closed(
+    hub: &Shared,
+    name: &UserName,
+    keys: &[KeyId],
+    from: &PeerInfo,
+    outbox: &Outbox,
+) {
+    let refusal = hub.gate.closes(name, keys, from.addr.ip()).await;
+    outbox.close(CloseReason::Policy(refusal.reason.into()));
+    std::future::pending::<()>().await;
 }
 
 /// Reads and writes until one of the two ends, then tells the worker. `outbox` is the end that this

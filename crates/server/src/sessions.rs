@@ -9,14 +9,25 @@ use std::{
     sync::Arc,
 };
 
-use chat_protocol::{code, handshake::Purpose, name::UserName};
+use chat_protocol::{
+    code,
+    handshake::Purpose,
+    hub::{self, HubToClient},
+    limits::TEXT_BYTES_MAX,
+    name::UserName,
+};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::{
+    budgets::Budget,
     close::CloseReason,
     connection::ConnectionId,
     delivery::Wire,
-    limits::{GO_LIVE_ENTRIES_MAX, RING_BYTES_MAX, RING_ENTRIES_MAX},
+    limits::{
+        CONNECTION_IDLE_MIN, CONNECTION_RETRY, GO_LIVE_ENTRIES_MAX, RING_BYTES_MAX,
+        RING_ENTRIES_MAX,
+    },
     metrics::Metrics,
     outbox::{Outgoing, Overflow},
     request::{Peer, Refusal},
@@ -56,6 +67,11 @@ impl Sessions {
         self.by_account.contains_key(&account)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_account.values().map(Vec::len).sum()
+    }
+
     /// Whether a device may come in beside those that are here. Devices of one account do not
     /// disturb each other; a device has one interactive session.
     pub fn admit(
@@ -70,6 +86,38 @@ impl Sessions {
             let reason = "this name is signed in already on this device";
             return Err(Refusal::new(code::NAME_IN_USE, reason));
         }
+        Ok(())
+    }
+
+    /// Makes room for one more session of an account, of which there may be `max` at once that are
+    /// `same`: the one that was idle longest gives way, and comes back when it has something to say. A
+    /// person's chat never gives way to a task.
+    pub fn make_room(
+        &self,
+        account: AccountId,
+        purpose: Purpose,
+        max: usize,
+        same: impl Fn(&Peer) -> bool,
+    ) -> Result<(), Refusal> {
+        let sessions = self.by_account.get(&account).into_iter().flatten();
+        let open = sessions.map(|session| &session.peer);
+        let open: Vec<&Arc<Peer>> =
+            open.filter(|peer| same(peer) && !peer.outbox.is_closed()).collect();
+        if open.len() < max {
+            return Ok(());
+        }
+        let may_go = |peer: &&&Arc<Peer>| {
+            let is_chat = peer.purpose == Purpose::Interactive;
+            peer.heard.at().elapsed() >= CONNECTION_IDLE_MIN
+                && (!is_chat || purpose == Purpose::Interactive)
+        };
+        let Some(idle) = open.iter().filter(may_go).min_by_key(|peer| peer.heard.at()) else {
+            let reason = format!("this account has {max} connections, which is the most");
+            return Err(Refusal::new(code::TOO_MANY, reason).with_retry(CONNECTION_RETRY));
+        };
+        let reason = "another connection of this account needs the place; come back when there is \
+                      something to say";
+        idle.outbox.close(CloseReason::TryLater(reason.into()));
         Ok(())
     }
 
@@ -202,6 +250,11 @@ impl Sessions {
 
 /// Pushes a text and counts it. An overflow ends that connection and nothing else.
 pub fn push_text(metrics: &Metrics, peer: &Peer, text: Utf8Bytes) {
+    if text.len() > TEXT_BYTES_MAX {
+        // Whoever makes one cuts it into pages; a client would refuse it and come again without end.
+        tracing::error!(bytes = text.len(), "a message that is too long was not sent");
+        return;
+    }
     let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
     match peer.outbox.push(Outgoing::Text(text)) {
         Ok(()) => {
@@ -213,6 +266,14 @@ pub fn push_text(metrics: &Metrics, peer: &Peer, text: Utf8Bytes) {
         }
         Err(Overflow::Closed) => {}
     }
+}
+
+/// Pushes the answer to a question, and takes its bytes from the budget of who asked.
+pub fn push_answer(metrics: &Metrics, peer: &Peer, answer: &HubToClient) {
+    let text = hub::write(answer);
+    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    peer.budgets.spend(Budget::AnswerBytes, Instant::now(), bytes);
+    push_text(metrics, peer, text.into());
 }
 
 fn push_to(metrics: &Metrics, session: &Session, wire: &Wire, line: u32) -> bool {
@@ -231,3 +292,6 @@ fn push_to(metrics: &Metrics, session: &Session, wire: &Wire, line: u32) -> bool
         Err(Overflow::Closed) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 mod change;
 mod files;
 mod guesses;
+mod hashers;
 mod password;
+mod patience;
 mod proof;
 
 use chat_oplog::{Operation, Outcome};
@@ -13,14 +15,16 @@ use chat_protocol::{
     crypto::random,
     handshake::{HandshakeError, Mode, Purpose, ReceivedAuth, Reception, SignedIn},
     hub::{self, ClientToHub, HubStage},
+    invite,
     name::UserName,
     vault,
 };
 use futures_util::{SinkExt, StreamExt};
-use tokio::{sync::oneshot, time::timeout_at};
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
+    budgets::Budget,
     close::CloseReason,
     connection::PeerInfo,
     hub::Shared,
@@ -34,7 +38,14 @@ use crate::{
 
 pub use password::Passwords;
 use password::Unavailable;
+use patience::Patience;
 use proof::{by_password, by_signature, check_password, register};
+
+/// Who is at the door, and how long there is time for them.
+struct Visitor<'a> {
+    peer: &'a PeerInfo,
+    patience: &'a Patience,
+}
 
 /// How a sign-in ended well.
 pub enum Entered {
@@ -69,9 +80,26 @@ impl Problem {
     }
 }
 
-impl From<Unavailable> for Problem {
-    fn from(_: Unavailable) -> Self {
-        Self::Failed(CloseReason::TryLater("passwords cannot be checked now".into()))
+/// Too many passwords wait. Nothing was hashed.
+fn queue_is_full(hub: &Shared, full: &hashers::Full) -> Refusal {
+    let (budget, whose) = if full.is_of_one {
+        (Budget::HashQueueByOne, "many passwords from your address wait to be checked")
+    } else {
+        (Budget::HashQueue, "many people are signing in")
+    };
+    hub.budgets.hit(budget);
+    let reason = format!("{whose}; come again in {} s", full.after.as_millis().div_ceil(1000));
+    Refusal::new(code::TOO_MANY, reason).with_retry(full.after)
+}
+
+impl Problem {
+    fn unavailable(hub: &Shared, unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Later(full) => Self::Refused(queue_is_full(hub, &full)),
+            Unavailable::Failed => {
+                Self::Failed(CloseReason::TryLater("passwords cannot be checked now".into()))
+            }
+        }
     }
 }
 
@@ -91,26 +119,35 @@ pub async fn run(
     queue: &Sender,
 ) -> Result<Entered, Ended> {
     let reception = Reception::new(&hub.identity.bundle, random());
+    let patience = Patience::new(peer.deadline);
+    let visitor = Visitor { peer, patience: &patience };
     let steps = async {
         socket.greet(reception.text()).await.map_err(|_| Ended::Gone)?;
         let text = first_text(socket).await?;
-        match enter(hub, &reception, &text, peer, outbox, queue, socket).await {
+        match enter(hub, &reception, &text, &visitor, outbox, queue, socket).await {
             Ok(entered) => Ok(entered),
             Err(Problem::Answered) => Err(Ended::Close(CloseReason::Done)),
             Err(Problem::Failed(reason)) => Err(Ended::Close(reason)),
             Err(Problem::Refused(refusal)) => {
                 hub.metrics.auth_attempts.refused.inc();
                 write_down(hub, peer, claimed_name(&text).as_deref(), &refusal);
-                let noack = refusal.to_message(HubStage::SignIn, None);
-                socket.send(Message::text(hub::write(&noack))).await.map_err(|_| Ended::Gone)?;
-                Err(Ended::Close(CloseReason::Policy(refusal.reason.into())))
+                let answer = refusal.to_message(HubStage::SignIn, None);
+                socket.send(Message::text(hub::write(&answer))).await.map_err(|_| Ended::Gone)?;
+                Err(Ended::Close(match refusal.retry_ms {
+                    Some(_) => CloseReason::TryLater(refusal.reason.into()),
+                    None => CloseReason::Policy(refusal.reason.into()),
+                }))
             }
         }
     };
-    timeout_at(peer.deadline, steps).await.unwrap_or_else(|_late| {
-        hub.metrics.auth_attempts.timed_out.inc();
-        Err(Ended::Close(CloseReason::Policy("not signed in within the time allowed".into())))
-    })
+    tokio::select! {
+        biased;
+        ended = steps => ended,
+        () = patience.over() => {
+            hub.metrics.auth_attempts.timed_out.inc();
+            Err(Ended::Close(CloseReason::Policy("not signed in within the time allowed".into())))
+        }
+    }
 }
 
 /// One line in the log of operations for a sign-in that was refused.
@@ -152,17 +189,20 @@ async fn enter(
     hub: &Shared,
     reception: &Reception,
     text: &str,
-    peer: &PeerInfo,
+    visitor: &Visitor<'_>,
     outbox: &Outbox,
     queue: &Sender,
     socket: &mut Socket,
 ) -> Result<Entered, Problem> {
+    let peer = visitor.peer;
     let received = reception
         .open(text, &hub.identity.link, peer.tls_exporter)
         .map_err(|error| unreadable(text, &error))?;
     let name = received.header.u.clone();
     UserName::for_account(name.as_str())
         .map_err(|error| Problem::refuse(code::NAME_INVALID, error.to_string()))?;
+    // The worker looks again: this is for those who come in without it, and spares the slow hash.
+    hub.gate.now().check(&name, &[received.header.sk]).map_err(Problem::Refused)?;
     if received.body.vault.as_ref().is_some_and(|vault| vault.len() > VAULT_BYTES_MAX) {
         let reason = format!("a vault has at most {VAULT_BYTES_MAX} bytes");
         return Err(Problem::refuse(code::MALFORMED, reason));
@@ -180,15 +220,15 @@ async fn enter(
         return files::enter(hub, &received, peer, outbox).await.map(Entered::Files);
     }
     let (proof, spki) = match received.header.m {
-        Mode::Reg => register(hub, &received).await?,
+        Mode::Reg => register(hub, &received, visitor).await?,
         Mode::Sig => by_signature(hub, &received).await?,
-        Mode::Pw => by_password(hub, &received, peer).await?,
+        Mode::Pw => by_password(hub, &received, visitor).await?,
         Mode::Vault => {
-            send_vault(hub, &received, peer, socket).await?;
+            send_vault(hub, &received, visitor, socket).await?;
             return Err(Problem::Answered);
         }
         Mode::Passwd => {
-            change::password(hub, &received, peer, queue).await?;
+            change::password(hub, &received, visitor, queue).await?;
             return Err(change::answer(hub, &received, socket).await);
         }
     };
@@ -200,6 +240,7 @@ async fn enter(
         purpose: received.body.purpose,
         sk: received.header.sk,
         spki,
+        invite: received.body.invite.as_deref().map(invite::digest),
         received: Some(Box::new(received)),
         outbox: outbox.clone(),
         reply,
@@ -242,13 +283,12 @@ fn claimed_name(text: &str) -> Option<String> {
 async fn send_vault(
     hub: &Shared,
     received: &ReceivedAuth,
-    peer: &PeerInfo,
+    visitor: &Visitor<'_>,
     socket: &mut Socket,
 ) -> Result<(), Problem> {
-    let account = check_password(hub, received, peer).await?;
+    let account = check_password(hub, received, visitor).await?;
     let vault = hub.reads.vault(account.id).await?;
-    let signed_in =
-        SignedIn { time: (hub.clock)(), heads: Vec::new(), counters: Vec::new(), vault };
+    let signed_in = SignedIn { vault, ..SignedIn::at((hub.clock)()) };
     let ok = Message::text(received.ok(&signed_in));
     hub.metrics.auth_attempts.signed_in.inc();
     socket.send(ok).await.map_err(|_gone| Problem::Failed(CloseReason::Done))

@@ -9,13 +9,16 @@
 //!    [`Stored::Again`] when it is the same frame.
 
 pub mod memory;
+mod operator;
 mod proposal;
 mod snapshot;
 pub mod source;
 pub mod sqlite;
 
+use chat_protocol::id::KeyId;
 use thiserror::Error;
 
+pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, Standing};
 pub use proposal::{
     CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewLink, NewOffer, NewPassword,
     NewRetention, NewShare, NewTopic, Probe, Proposal,
@@ -55,6 +58,15 @@ impl LogId {
     pub fn inbox(account: AccountId) -> Self {
         Self(account.0.saturating_neg())
     }
+}
+
+/// Names one bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleName {
+    /// The newest of a device.
+    Newest(DeviceId),
+    /// The first one of an account with this signing key.
+    Key(AccountId, KeyId),
 }
 
 /// What an entry of a log is.
@@ -108,6 +120,8 @@ pub enum Stored {
     Again(u64),
     /// So much was deleted.
     Dropped(Dropped),
+    /// A step of erasing is done: where the next one begins, if there is more in this log.
+    Erased(Option<u64>),
     /// Nothing that needs a number.
     Done,
 }

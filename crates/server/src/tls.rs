@@ -3,13 +3,15 @@
 //! A made certificate is kept in the data folder, so that clients which have pinned it on first use
 //! recognise the hub after a restart. Its fingerprint is what people compare.
 
+mod expiry;
+
 use std::{
     fmt, fs, io,
     io::Write as _,
     net::IpAddr,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
@@ -71,6 +73,26 @@ pub enum TlsError {
     Making(#[from] rcgen::Error),
 }
 
+/// The acceptor of new connections, which can be replaced while others are open.
+pub struct Switch(RwLock<TlsAcceptor>);
+
+impl Switch {
+    /// Begins with this one.
+    pub fn new(acceptor: TlsAcceptor) -> Self {
+        Self(RwLock::new(acceptor))
+    }
+
+    /// The one to use now.
+    pub fn current(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// New connections meet this one.
+    pub fn replace(&self, acceptor: TlsAcceptor) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+    }
+}
+
 /// SHA-256 of a certificate, as people compare it and clients pin it and write it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
@@ -122,6 +144,11 @@ impl CertificateFiles {
     /// The fingerprint of the certificate.
     pub fn fingerprint(&self) -> Result<Fingerprint, TlsError> {
         self.chain()?.first().map(Fingerprint::of).ok_or_else(|| self.no_certificate())
+    }
+
+    /// When the certificate ends, Unix time in seconds; nothing where that cannot be read.
+    pub fn not_after(&self) -> Option<i64> {
+        expiry::not_after(self.chain().ok()?.first()?)
     }
 
     /// The acceptor for these files.

@@ -3,9 +3,12 @@
 //! **Architecture Invariant:** nothing leaves (an answer that says stored, or a delivery) before
 //! the commit that covers it. The next batch collects in the queue while a commit runs.
 
+mod admin;
 mod answer;
 mod ask;
+mod bundles;
 mod enter;
+mod erase;
 mod notify;
 mod offers;
 mod password;
@@ -28,9 +31,12 @@ use tokio::{sync::Semaphore, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::gate::Gate,
+    budgets::{Budget, Budgets, Limits},
     close::CloseReason,
     console::Console,
     delivery::Wire,
+    http::Readiness,
     limits::BATCH_REQUESTS_MAX,
     metrics::Metrics,
     queue::{QueueReceiver, Queued},
@@ -41,6 +47,7 @@ use crate::{
 };
 
 use answer::Answers;
+use erase::Erasing;
 use notify::Notify;
 use retention::Dropping;
 use story::Batch;
@@ -69,6 +76,10 @@ pub struct Worker<S> {
     log: OperationLog,
     clock: Clock,
     dropping: Dropping,
+    erasing: Erasing,
+    gate: Arc<Gate>,
+    readiness: Arc<Readiness>,
+    budgets: Arc<Budgets>,
 }
 
 /// A request whose outcome the store decides.
@@ -89,6 +100,7 @@ impl<S: Store> Worker<S> {
         let questions = Arc::new(Semaphore::new(ask::QUESTIONS_MAX));
         let notify = Notify::default();
         let clock = now_ms;
+        let budgets = Arc::new(Budgets::new(Limits::off(), &metrics));
         offers::count(&metrics, &router);
         Self {
             router,
@@ -103,7 +115,31 @@ impl<S: Store> Worker<S> {
             log,
             clock,
             dropping: Dropping::default(),
+            erasing: Erasing::default(),
+            gate: Arc::default(),
+            readiness: Arc::default(),
+            budgets,
         }
+    }
+
+    /// The same worker, which tells this gate who may come in.
+    #[must_use]
+    pub fn with_gate(self, gate: Arc<Gate>) -> Self {
+        gate.publish(self.router.admittance());
+        Self { gate, ..self }
+    }
+
+    /// The same worker, which says here whether the disk is full.
+    #[must_use]
+    pub fn with_readiness(self, readiness: Arc<Readiness>) -> Self {
+        Self { readiness, ..self }
+    }
+
+    /// The same worker with budgets; without them there are none.
+    #[must_use]
+    pub fn with_budgets(mut self, budgets: Arc<Budgets>) -> Self {
+        self.router.set_limits(budgets.limits());
+        Self { budgets, ..self }
     }
 
     /// The same worker with another clock.
@@ -151,8 +187,10 @@ impl<S: Store> Worker<S> {
             if !batch.is_empty() {
                 deferred = self.step((self.clock)(), batch).await?;
             }
+            self.count_mailboxes();
             self.notify.flush(&self.router, &self.sessions);
             self.drop_old().await?;
+            self.erase_deleted().await?;
         }
         self.sessions.close_all(&CloseReason::Restart);
         Ok(())
@@ -185,12 +223,16 @@ impl<S: Store> Worker<S> {
         match self.store.commit(proposals).await {
             Ok(committed) => {
                 let story = story.committed();
+                if probes.contains(&false) {
+                    self.readiness.set_store_full(false);
+                }
                 for (queued, committed) in open.into_iter().zip(committed) {
                     self.finish(now_ms, queued, committed, &story);
                 }
             }
             Err(CommitError::Full) => {
                 tracing::error!("the disk is full; nothing is stored until there is room");
+                self.readiness.set_store_full(true);
                 for (queued, is_probe) in open.into_iter().zip(probes) {
                     self.refuse_full(queued, is_probe);
                 }
@@ -201,6 +243,11 @@ impl<S: Store> Worker<S> {
             }
         }
         Ok(deferred)
+    }
+
+    fn count_mailboxes(&self) {
+        let bytes = i64::try_from(self.router.waiting().bytes).unwrap_or(i64::MAX);
+        self.metrics.mailbox_bytes.set(bytes);
     }
 
     fn decide(&mut self, now_ms: u64, queued: Open, pending: &mut Pending) -> Next {
@@ -218,7 +265,12 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
-            Request::Remind(_) => self.decide_reminder(queued, pending),
+            Request::Remind(_) => self.decide_reminder(now_ms, queued, pending),
+            Request::Admin(_) => self.decide_admin(now_ms, queued),
+            Request::Settings(_) => {
+                self.settle(queued);
+                Next::Done
+            }
             Request::Copy(request) => {
                 let proposal = Proposal::Copies(request.change.clone());
                 Next::Commit(queued, proposal)
@@ -253,6 +305,7 @@ impl<S: Store> Worker<S> {
             Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed, story),
             Request::Password(_) => password::finish(queued, &committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
+            Request::Admin(_) => self.finish_admin(now_ms, queued, committed),
             Request::Frame(request) => {
                 let position = match committed.outcome {
                     Err(conflict) => {
@@ -271,10 +324,19 @@ impl<S: Store> Worker<S> {
                         | Stored::Link { position, .. },
                     ) => position,
                     Ok(
-                        Stored::Account(..) | Stored::Device(_) | Stored::Dropped(_) | Stored::Done,
+                        Stored::Account(..)
+                        | Stored::Device(_)
+                        | Stored::Dropped(_)
+                        | Stored::Erased(_)
+                        | Stored::Done,
                     ) => return,
                 };
+                self.budgets.kept.add(request.peer.account, request.bytes());
                 let effects = self.router.apply(now_ms, committed);
+                if effects.has_made_room {
+                    let now = tokio::time::Instant::now();
+                    request.peer.budgets.spend(Budget::RoomsMade, now, 1);
+                }
                 if let Some(cid) = &effects.changed {
                     self.notify.changed(cid, request.peer.connection);
                     // Who left the room offers nothing to it any more.
@@ -306,7 +368,7 @@ impl<S: Store> Worker<S> {
                     request.reply.send(Ok(())).ok();
                 }
             }
-            Request::Leave(_) | Request::GoLive(_) => {}
+            Request::Settings(_) | Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
 

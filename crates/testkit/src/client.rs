@@ -200,10 +200,11 @@ impl Client {
         epoch.head
     }
 
-    /// Sends a receipt that names nothing; its frame.
+    /// Sends a receipt for something; its frame.
     pub async fn receipt(&mut self, place: &ConversationId, to: &UserName) -> Bytes {
         let header = self.device.receipt(place, to).to_bytes();
-        let frame = self.device.sign(label::RECEIPT, header, b"{\"re\":[]}".to_vec());
+        let body = format!("{{\"re\":[[\"{}\",\"{}\"]]}}", new_id(), Digest::ZERO).into_bytes();
+        let frame = self.device.sign(label::RECEIPT, header, body);
         self.send_frame(frame.clone()).await;
         frame
     }

@@ -32,7 +32,7 @@ pub enum Message {
 }
 
 /// A message on its way over one connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passing {
     /// Number of the connection.
     pub line: usize,
@@ -171,7 +171,7 @@ mod tests {
         let (auth, sent) = greeting.auth(&credentials, &[2; 32].into()).unwrap();
         sign_in.from_client(&auth, Some(link));
         assert_eq!(sign_in.user(), "alice");
-        let told = SignedIn { time: 5, heads: vec![], counters: vec![], vault: None };
+        let told = SignedIn::at(5);
         let received = reception.open(&auth, link, None).unwrap();
         let Message::SignedIn(mut heard) = sign_in.from_hub(received.ok(&told)) else {
             panic!("not opened")

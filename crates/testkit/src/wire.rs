@@ -38,6 +38,14 @@ pub enum WireError {
     /// The greeting or the answer is none of this protocol.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// The hub says that the same may come again later, and has closed the connection.
+    #[error("put off for {after_ms} ms: {why}")]
+    Later {
+        /// After so many milliseconds.
+        after_ms: u64,
+        /// The sentence.
+        why: String,
+    },
     /// The hub says no, and has closed the connection.
     #[error("refused with {code}: {reason}")]
     Refused {
@@ -73,8 +81,14 @@ pub struct Entry {
 impl Entry {
     /// A device that is known, by its signature.
     pub fn sig() -> Self {
-        let body =
-            AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
+        let body = AuthBody {
+            purpose: Purpose::Task,
+            pw: None,
+            bundle: None,
+            vault: None,
+            new_pw: None,
+            invite: None,
+        };
         Self { mode: Mode::Sig, body }
     }
 
@@ -150,6 +164,12 @@ impl Fresh {
                 match got(&mut self.socket).await {
                     Got::Closed(1008, _) => Err(WireError::Refused { code, reason }),
                     other => Err(unexpected("the end with 1008", &other)),
+                }
+            }
+            Got::Hub(HubToClient::Retry { after_ms, why, .. }) => {
+                match got(&mut self.socket).await {
+                    Got::Closed(1013, _) => Err(WireError::Later { after_ms, why }),
+                    other => Err(unexpected("the end with 1013", &other)),
                 }
             }
             other => Err(unexpected("OK", &other)),

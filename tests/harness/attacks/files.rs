@@ -4,26 +4,15 @@
     reason = "a test may panic: that is how it says what went wrong"
 )]
 
-use chat_evil_hub::{Act, read};
-use chat_testkit::middle::{Passing, Way};
+use chat_evil_hub::Act;
+use chat_evil_hub::offers::{change_header, header, list};
 use serde_json::Value;
 
-use super::{Report, Stage, Verdict};
+use super::{Report, Stage, Verdict, screen};
 use crate::program::Program;
 
-/// Changes the list that bob is given.
-fn list(change: impl Fn(&mut Vec<Value>) + Send + 'static) -> Act {
-    Box::new(move |_, passing: Passing| match read::text(&passing, Way::ToClient, "FOUND") {
-        Some(mut found) if passing.user == "bob" => {
-            change(found["offers"].as_array_mut().unwrap());
-            vec![read::with_text(&passing, &found)]
-        }
-        _ => vec![passing],
-    })
-}
-
 /// Shares one file with everybody until the program is dropped.
-fn share(stage: &Stage, user: &str, content: &str) -> Program {
+pub(super) fn share(stage: &Stage, user: &str, content: &str) -> Program {
     let folder = stage.rig.path(&format!("shared-{user}"));
     std::fs::create_dir_all(&folder).unwrap();
     let name = format!("{user}.txt");
@@ -35,8 +24,9 @@ fn share(stage: &Stage, user: &str, content: &str) -> Program {
     program
 }
 
-/// What bob is shown of the list, and what he gets for `get alice NAME`.
-fn look(act: Act, name: &str) -> (String, Option<String>, String) {
+/// Bob looks for this file under alice's name, and fetches it, while alice and mallory share theirs and
+/// the hub lies about the list.
+fn look(act: Act, name: &str) -> Report {
     let stage = Stage::new(act);
     let _sharing = [
         share(&stage, "alice", "what alice has written"),
@@ -48,54 +38,44 @@ fn look(act: Act, name: &str) -> (String, Option<String>, String) {
     let target = stage.rig.path("fetched");
     std::fs::create_dir_all(&target).unwrap();
     let got = bob.run(&["get", "alice", name, "-o", target.to_str().unwrap()]);
-    let content = std::fs::read_to_string(target.join(name)).ok();
-    (found.stdout + &found.stderr, content, got.stderr)
-}
-
-fn judge(listed: bool, (found, content, said): (String, Option<String>, String)) -> Report {
-    if content.is_some_and(|content| content.contains("mallory")) {
-        return Report::new(Verdict::Succeeded, "fetched as alice's, and it is mallory's");
+    if stage.switch.told() == 0 {
+        return Report::new(Verdict::Failed, "the list was not changed");
     }
-    if listed {
-        return Report::new(Verdict::Succeeded, "bob's list shows mallory's file as alice's");
+    if target.join(name).exists() {
+        return Report::new(Verdict::Succeeded, "fetched as alice's");
     }
-    let told = found.lines().chain(said.lines()).find(|line| line.contains("signature"));
-    let saw = told.or(said.lines().next_back()).unwrap_or("nothing of it is shown").trim();
-    Report::new(Verdict::Refused, saw)
+    let mut files = found.stdout.lines().filter_map(|line| serde_json::from_str(line).ok());
+    if files.any(|file: Value| file["owner"] == "alice" && file["name"] == name) {
+        return Report::new(Verdict::Succeeded, "bob's list shows it as alice's");
+    }
+    let words = screen::words(&(found.stderr + &got.stderr));
+    let quoted = screen::quote("bob", words.iter().map(String::as_str));
+    quoted.map_or_else(
+        || Report::new(Verdict::Succeeded, "it is not shown, and bob is not told why"),
+        |quoted| Report::new(Verdict::Refused, quoted),
+    )
 }
 
 pub(super) fn anothers_file() -> Report {
-    let seen = look(
-        list(|offers| {
-            for offer in offers.iter_mut().filter(|offer| offer["owner"] == "mallory") {
-                offer["owner"] = "alice".into();
-            }
-        }),
-        "mallory.txt",
-    );
-    let listed =
-        lines(&seen.0).any(|file| file["owner"] == "alice" && file["name"] == "mallory.txt");
-    judge(listed, seen)
+    let act = list(|offers| {
+        for offer in offers.iter_mut().filter(|offer| offer["owner"] == "mallory") {
+            offer["owner"] = "alice".into();
+        }
+    });
+    look(act, "mallory.txt")
 }
 
 pub(super) fn other_content() -> Report {
-    let seen = look(
-        list(|offers| {
-            let hers = offers.iter().find(|offer| offer["owner"] == "mallory");
-            let hers = hers.map(|offer| offer["offer"]["open"].clone());
-            for offer in offers.iter_mut().filter(|offer| offer["owner"] == "alice") {
-                if let Some(hers) = &hers {
-                    offer["offer"]["open"] = hers.clone();
-                }
-            }
-        }),
-        "mallory.txt",
-    );
-    let listed =
-        lines(&seen.0).any(|file| file["owner"] == "alice" && file["name"] == "mallory.txt");
-    judge(listed, seen)
-}
-
-fn lines(said: &str) -> impl Iterator<Item = Value> {
-    said.lines().filter_map(|line| serde_json::from_str(line).ok())
+    let act = list(|offers| {
+        let find = |owner: &str| offers.iter().position(|offer| offer["owner"] == owner);
+        let (Some(hers), Some(others)) = (find("alice"), find("mallory")) else { return };
+        let (from, to) = (header(&offers[hers]), header(&offers[others]));
+        change_header(&mut offers[hers], |header| {
+            ["root", "size"].iter().fold(header.to_owned(), |header, field| {
+                let part = |value: &Value| format!("\"{field}\":{}", value[field]);
+                header.replace(&part(&from), &part(&to))
+            })
+        });
+    });
+    look(act, "alice.txt")
 }

@@ -1,15 +1,26 @@
 //! Attacks on who is in a room.
 
+use std::time::{Duration, Instant};
+
 use chat_evil_hub::detour;
 
-use super::{Report, Stage, Verdict};
+use super::{Report, Stage, Verdict, screen};
 use crate::program::Program;
-use crate::types;
+use crate::{LIMIT, types};
 
 const ROOM: &str = "room:crew";
 
 /// What tells a person of it.
-const TOLD: [&str; 3] = ["ALARM", "still seals", "not_a_member"];
+const TOLD: [&str; 3] = ["ALARM seals_for_removed", "ALARM not_a_member", "ALARM other_view"];
+
+/// Who was kept in the dark must have been told by the others by then.
+const REPAIRED: Duration = Duration::from_secs(40);
+
+/// Alice is told before bob has said more.
+const MESSAGES_MAX: usize = 3;
+
+/// How long it is waited for what each message does.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// Alice, bob and mallory in a private room; each has heard alice there.
 fn crew(stage: &Stage) -> [Program; 3] {
@@ -33,20 +44,54 @@ fn crew(stage: &Stage) -> [Program; 3] {
     [alice, bob, mallory]
 }
 
+fn is_told(lines: &[String]) -> bool {
+    lines.iter().any(|line| TOLD.iter().any(|told| line.contains(told)))
+}
+
+/// Bob says something again and again, until alice hears it and mallory gets it and cannot read it.
+fn repaired(alice: &Program, bob: &mut Program, mallory: &Program) -> bool {
+    let begun = Instant::now();
+    for number in 1.. {
+        let text = format!("only for the two of us, {number}");
+        bob.type_line(&text);
+        let heard = |lines: &[String]| lines.iter().any(|line| line.contains(&text));
+        if alice.stdout.within(AGAIN, heard) && !mallory.stdout.within(AGAIN / 3, heard) {
+            return true;
+        }
+        if begun.elapsed() > REPAIRED {
+            break;
+        }
+    }
+    false
+}
+
 pub(super) fn withheld_removal() -> Report {
     let stage = Stage::new(detour::around(ROOM, "bob", &["alice", "mallory"]));
     let [mut alice, mut bob, mallory] = crew(&stage);
     stage.switch.set(true);
     types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");
-    bob.type_line("our plan, part one");
-    bob.type_line("our plan, part two");
-    alice.stdout.wait_for_part("our plan, part two");
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let reads = mallory.stdout.text().contains("our plan");
-    if !reads {
-        return Report::new(Verdict::Failed, "mallory got nothing: the lie was not told");
+    // What bob says before alice's device has the next key is no reason for an alarm.
+    for number in 1..=MESSAGES_MAX {
+        let text = format!("our plan, part {number}");
+        bob.type_line(&text);
+        alice.stdout.wait_for_part(&text);
+        mallory.stdout.wait_for_part(&text);
+        if alice.stdout.within(AGAIN, is_told) {
+            break;
+        }
     }
-    Report::detected(&alice.stdout.text(), &TOLD, "mallory reads on, and alice is not told")
+    let screens = [("alice", alice.stdout.text())];
+    let report = Report::detected(&screens, &TOLD, "mallory reads on, and alice is not told");
+    if report.verdict != Verdict::Detected {
+        return report;
+    }
+    if !repaired(&alice, &mut bob, &mallory) {
+        return Report::new(Verdict::Succeeded, "bob seals for mallory on and on");
+    }
+    let words = screen::words(&bob.stdout.text());
+    let bobs = screen::quote("bob", words.iter().map(String::as_str)).unwrap_or_default();
+    let saw = format!("{}; {bobs}; then bob seals for alice alone", report.saw);
+    Report::new(Verdict::Detected, saw)
 }
 
 pub(super) fn banned_writer() -> Report {
@@ -58,16 +103,17 @@ pub(super) fn banned_writer() -> Report {
     alice.type_line("without mallory");
     bob.stdout.wait_for_part("#crew alice: without mallory");
     mallory.type_line("I am still here");
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let shown = "#crew mallory: I am still here";
-    if bob.stdout.text().contains(shown) || alice.stdout.text().contains(shown) {
-        return Report::new(Verdict::Succeeded, "shown as an ordinary line");
-    }
+    alice.stdout.within(LIMIT, is_told);
+    let screens = [("alice", alice.stdout.text()), ("bob", bob.stdout.text())];
+    let report = Report::detected(&screens, &TOLD, "dropped, and nobody is told");
     // And the members go on.
     alice.type_line("go on");
     bob.stdout.wait_for_part("#crew alice: go on");
     bob.type_line("yes, go on");
     alice.stdout.wait_for_part("#crew bob: yes, go on");
-    let said = bob.stdout.text() + &alice.stdout.text();
-    Report::detected(&said, &TOLD, "dropped, and nobody is told")
+    let shown = "#crew mallory: I am still here";
+    if bob.stdout.text().contains(shown) || alice.stdout.text().contains(shown) {
+        return Report::new(Verdict::Succeeded, "shown as an ordinary line");
+    }
+    report
 }

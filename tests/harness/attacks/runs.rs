@@ -5,8 +5,8 @@ use chat_protocol::header::Header;
 use chat_protocol::tag::Tag;
 use chat_testkit::middle::Passing;
 
-use super::{Report, Stage, Verdict};
-use crate::{Client, Program, types};
+use super::{Report, Stage, Verdict, screen};
+use crate::{Client, Program};
 
 /// Ends of two commands that say when they ran.
 const FIRST: &str = "+%s%N-first";
@@ -49,12 +49,10 @@ fn swap() -> Act {
     })
 }
 
-/// When a command ran, by its output.
-fn time(said: &str, end: &str) -> Option<u128> {
-    let end = end.strip_prefix("+%s%N")?;
-    let line = said.lines().find(|line| line.trim_end().ends_with(end) && !line.contains('%'))?;
-    let digits = line.trim_end().strip_suffix(end)?;
-    digits.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+/// The ids at the end of lines that begin in this way: `· bob runs it [ID]`.
+fn ids(screen: &str, begin: &str) -> Vec<String> {
+    let lines = screen.lines().filter(|line| line.starts_with(begin));
+    lines.filter_map(|line| Some(line.rsplit_once('[')?.1.to_owned())).collect()
 }
 
 pub(super) fn swapped() -> Report {
@@ -65,28 +63,39 @@ pub(super) fn swapped() -> Report {
     for command in [FIRST, SECOND] {
         alice.type_line(&format!("/run bob -- date {command}"));
     }
-    std::thread::sleep(std::time::Duration::from_secs(15));
-    types(&mut alice, "/help run", "/run");
-    let said = alice.stdout.text();
-    match (time(&said, FIRST), time(&said, SECOND)) {
-        (Some(first), Some(second)) if first < second => {
-            Report::new(Verdict::Refused, "run in the order of their writer")
-        }
-        (Some(_), Some(_)) => Report::new(Verdict::Succeeded, "the second ran before the first"),
-        _ => Report::detected(&said, &["E_ORDER"], "one of them is missing, and no word"),
+    let has_ended =
+        |line: &str| line.starts_with("✓ bob: done") || line.starts_with("✗ bob: NOACK");
+    alice.stdout.wait_for_count(2, has_ended);
+    let screen = alice.stdout.text();
+    let (asked, started) = (ids(&screen, "✓ stored"), ids(&screen, "· bob runs it"));
+    if stage.switch.told() == 0 {
+        return Report::new(Verdict::Failed, "the commands were not swapped");
     }
+    if started == asked {
+        let lines = screen.lines().filter(|line| line.starts_with("· bob runs it"));
+        let quoted = screen::quote("alice", lines).unwrap_or_default();
+        return Report::new(Verdict::Refused, format!("{quoted}, in the order of what she typed"));
+    }
+    if started.len() == asked.len() {
+        return Report::new(Verdict::Succeeded, "the second was started before the first");
+    }
+    Report::detected(&[("alice", screen)], &["E_ORDER"], "one of them is missing, and no word")
 }
 
 pub(super) fn refused() -> Report {
     let stage = Stage::new((lie("refused").make)());
-    let (alice, _agent) = machine(&stage);
+    let (alice, agent) = machine(&stage);
     stage.switch.set(true);
     let run = || alice.run(&["run", "bob", "--", "date", FIRST]);
     let first = run();
+    agent.stderr.wait_for_part("alice asks to run");
     let again = run();
     let said = again.stderr.trim();
     if said.contains("--again") {
-        return Report::new(Verdict::Refused, said.lines().next_back().unwrap_or_default());
+        let words = first.stderr.lines().chain(said.lines());
+        let words =
+            words.filter(|line| line.contains("the server says") || line.contains("--again"));
+        return Report::new(Verdict::Refused, screen::quote("alice", words).unwrap_or_default());
     }
     let told = first.stderr.trim().lines().next_back().unwrap_or_default().to_owned();
     Report::new(Verdict::Succeeded, format!("typed again, it runs twice; the first said: {told}"))

@@ -7,43 +7,50 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use chat_evil_hub::{Liar, Lie, Switch, WRITER, read};
-use chat_testkit::middle::{Middle, Passing};
-use serde_json::Value;
+use chat_evil_hub::{Liar, Lie, Switch, VICTIM, WRITER, read};
+use chat_testkit::middle::{Message, Middle, Passing, Way};
 
-use super::{Report, Stage, Verdict, memory};
+use super::{Report, Stage, Verdict, memory, screen};
 use crate::program::{Finished, Program};
 use crate::{Client, types};
 
-/// How long the lie is told.
+/// How long the lie is told at most; it ends sooner where bob and carol have heard everything.
 const LIE: Duration = Duration::from_secs(6);
+/// How long a flood or a storm lasts at least: one that does not stop shows in this time.
+const STORM: Duration = Duration::from_secs(2);
 /// What is said with an honest hub must come by then.
 const AFTERWARDS: Duration = Duration::from_secs(30);
+/// A message is said again with an honest hub after this time, where the first was refused.
+const AGAIN: Duration = Duration::from_secs(3);
 /// A flood may cost a client no more.
 const MEMORY_MAX: u64 = 64 << 20;
-/// More frames than this in the time of a lie are a storm.
-const FRAMES_MAX: usize = 60;
+/// More frames of alice's, or more questions of bob's, in the time of a lie are a storm.
+const SENT_MAX: usize = 60;
 /// Nobody has said so many messages: a gap that names a higher one is made up.
 const COUNTER_MAX: u64 = 100;
 
-/// What alice says to bob directly, and in the lobby.
+/// What alice says to bob directly, and in the lobby. The first is said before the lie.
 const DIRECT: [&str; 4] = ["before", "one", "two", "three"];
 const IN_THE_LOBBY: [&str; 4] = ["to all", "first", "second", "third"];
 const AFTER: &str = "honest again";
 
-/// Counts what the writer's device sends.
+/// Counts what the writer's device sends, and what the victim's asks.
 struct Counting {
     liar: Liar,
     frames: Arc<AtomicUsize>,
+    questions: Arc<AtomicUsize>,
 }
 
 impl Middle for Counting {
     fn pass(&mut self, passing: Passing) -> Vec<Passing> {
         if passing.user == WRITER && read::frame(&passing).is_some() {
             self.frames.fetch_add(1, Ordering::Relaxed);
+        }
+        let is_text = matches!(passing.message, Message::Text(_));
+        if passing.user == VICTIM && passing.way == Way::ToHub && is_text {
+            self.questions.fetch_add(1, Ordering::Relaxed);
         }
         self.liar.pass(passing)
     }
@@ -55,17 +62,19 @@ struct Listener {
     program: Program,
     /// What earlier programs said.
     said: Vec<Finished>,
+    /// Bytes that were on the screen when the lie began.
+    before: usize,
 }
 
 impl Listener {
     fn new(client: Client) -> Self {
         client.run(&["users"]).assert_code(0);
         let program = Self::start(&client);
-        Self { client, program, said: Vec::new() }
+        Self { client, program, said: Vec::new(), before: 0 }
     }
 
     fn start(client: &Client) -> Program {
-        client.start(&["listen", "--for", "300s", "--json"])
+        client.start(&["listen", "--for", "300s"])
     }
 
     /// Starts again if the program has ended.
@@ -76,44 +85,36 @@ impl Listener {
         }
     }
 
-    fn events(&self) -> Vec<Value> {
-        let earlier = self.said.iter().map(|ended| ended.stdout.clone());
-        let all: String = earlier.chain([self.program.stdout.text()]).collect();
-        all.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    fn screen(&self) -> String {
+        let earlier = self.said.iter().map(|ended| ended.stdout.clone() + &ended.stderr);
+        earlier.chain([self.program.stdout.text()]).collect()
     }
 
-    fn has_heard(&self, text: &str) -> bool {
-        self.events().iter().any(|event| event["event"] == "message" && event["text"] == text)
+    /// What stands there since the lie began.
+    fn since(&self) -> String {
+        self.screen().split_off(self.before)
     }
 
-    fn texts(&self) -> Vec<String> {
-        let events = self.events();
-        let messages = events.iter().filter(|event| event["event"] == "message");
-        messages.filter_map(|event| event["text"].as_str().map(str::to_owned)).collect()
-    }
-
-    /// What the person was told beside messages.
-    fn warnings(&self) -> Vec<String> {
-        let is_one = |event: &Value| {
-            ["alarm", "gap", "unreadable", "dropped", "unhealed"]
-                .iter()
-                .any(|name| event["event"] == *name)
-        };
-        let events = self.events().into_iter().filter(is_one).map(|event| event.to_string());
-        let errors = self.said.iter().flat_map(|ended| ended.stderr.lines().map(str::to_owned));
-        events.chain(errors).collect()
-    }
-}
-
-fn until(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < limit {
-        if is_so() {
-            return true;
+    /// Waits until all of these were heard; whether they were. A program that ends starts again.
+    fn hears(&mut self, texts: &[&str], limit: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            self.revive();
+            let earlier: String = self.said.iter().map(|ended| ended.stdout.clone()).collect();
+            let all = |lines: &[String]| {
+                let shown = earlier.lines().chain(lines.iter().map(String::as_str));
+                let shown: Vec<_> = shown.filter_map(screen::said).map(|(_, text)| text).collect();
+                texts.iter().all(|text| shown.contains(text))
+            };
+            let left = limit.saturating_sub(begun.elapsed());
+            if self.program.stdout.within(left, all) {
+                return true;
+            }
+            if left.is_zero() || begun.elapsed() >= limit {
+                return false;
+            }
         }
-        sleep(Duration::from_millis(100));
     }
-    is_so()
 }
 
 /// What happened.
@@ -121,7 +122,9 @@ struct Seen {
     bob: Listener,
     carol: Listener,
     alice: String,
+    told: usize,
     frames: usize,
+    questions: usize,
     grown: u64,
     talks_again: bool,
 }
@@ -131,119 +134,150 @@ pub(super) fn run(lie: &Lie) -> Report {
 }
 
 fn play(lie: &Lie) -> Seen {
-    let (switch, frames) = (Switch::default(), Arc::new(AtomicUsize::new(0)));
+    let (switch, frames, questions) = (Switch::default(), Arc::default(), Arc::default());
     let liar = Liar::new((lie.make)(), &switch);
-    let middle = Box::new(Counting { liar, frames: Arc::clone(&frames) });
-    let stage = Stage::with(middle, switch);
+    let counting =
+        Counting { liar, frames: Arc::clone(&frames), questions: Arc::clone(&questions) };
+    let stage = Stage::with(Box::new(counting), switch);
     let mut bob = Listener::new(stage.client("bob"));
-    let carol = Listener::new(stage.client("carol"));
+    let mut carol = Listener::new(stage.client("carol"));
     let mut alice = stage.person("alice");
-    let [direct, lobby] = [DIRECT, IN_THE_LOBBY].map(|texts| texts.map(str::to_owned));
     let say = |alice: &mut Program, number: usize| {
-        alice.type_line(&format!("bob*{}", direct[number]));
-        alice.type_line(&lobby[number]);
+        alice.type_line(&format!("bob*{}", DIRECT[number]));
+        alice.type_line(IN_THE_LOBBY[number]);
     };
     say(&mut alice, 0);
-    assert!(until(AFTERWARDS, || bob.has_heard(DIRECT[0])), "bob hears nothing at all");
-    assert!(until(AFTERWARDS, || carol.has_heard(IN_THE_LOBBY[0])), "carol hears nothing at all");
-    let (_, before) = memory(bob.program.pid());
+    assert!(bob.hears(&[DIRECT[0], IN_THE_LOBBY[0]], AFTERWARDS), "bob hears nothing at all");
+    assert!(carol.hears(&[IN_THE_LOBBY[0]], AFTERWARDS), "carol hears nothing at all");
+    (bob.before, carol.before) = (bob.screen().len(), carol.screen().len());
+    let alice_before = alice.stdout.text().len();
+    let (_, memory_before) = memory(bob.program.pid());
     stage.switch.set(true);
     stage.proxy.cut();
-    frames.store(0, Ordering::Relaxed);
+    for count in [&frames, &questions] {
+        AtomicUsize::store(count, 0, Ordering::Relaxed);
+    }
     // A new device of alice's and a newcomer: some lies are about bundles, links and new epochs.
     stage.client("alice").with_home(stage.rig.path("alice-2")).run(&["users"]).assert_code(0);
     stage.client("dave").run(&["users"]).assert_code(0);
+    let begun = Instant::now();
+    let mut until = Duration::ZERO;
     for number in 1..DIRECT.len() {
         say(&mut alice, number);
-        sleep(LIE / 4);
+        until += LIE / 3;
+        bob.hears(&[DIRECT[number], IN_THE_LOBBY[number]], until.saturating_sub(begun.elapsed()));
+        carol.hears(&[IN_THE_LOBBY[number]], until.saturating_sub(begun.elapsed()));
     }
-    sleep(LIE / 4);
-    let frames = frames.load(Ordering::Relaxed);
-    let most = if bob.program.has_ended() { before } else { memory(bob.program.pid()).1 };
+    // No event ends a storm: only time shows that there is none.
+    std::thread::sleep(STORM.saturating_sub(begun.elapsed()));
+    let (frames, questions) =
+        (AtomicUsize::load(&frames, Ordering::Relaxed), questions.load(Ordering::Relaxed));
+    let has_ended = bob.program.has_ended();
+    let most = if has_ended { memory_before } else { memory(bob.program.pid()).1 };
     stage.switch.set(false);
     stage.proxy.cut();
-    bob.revive();
-    let talks_again = until(AFTERWARDS, || {
-        bob.revive();
-        bob.has_heard(AFTER) || {
-            // Once is not enough where the first one is refused, and says so.
-            alice.type_line(&format!("bob*{AFTER}"));
-            until(Duration::from_secs(3), || bob.has_heard(AFTER))
-        }
-    });
+    let talks_again = talk_again(&mut alice, &mut bob);
+    let all: Vec<&str> = DIRECT.into_iter().chain(IN_THE_LOBBY).collect();
+    // What is missing for good is told of, and is no reason to wait.
+    if !bob.hears(&all, AGAIN) && screen::words(&bob.since()).is_empty() {
+        bob.hears(&all, AFTERWARDS);
+    }
     types(&mut alice, "/help run", "/run");
-    let alice = alice.stdout.text();
-    Seen { bob, carol, alice, frames, grown: most.saturating_sub(before), talks_again }
+    let alice = alice.stdout.text().split_off(alice_before);
+    let grown = most.saturating_sub(memory_before);
+    let told = stage.switch.told();
+    Seen { bob, carol, alice, told, frames, questions, grown, talks_again }
+}
+
+/// Once is not enough where the first one is refused, and says so.
+fn talk_again(alice: &mut Program, bob: &mut Listener) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < AFTERWARDS {
+        alice.type_line(&format!("bob*{AFTER}"));
+        if bob.hears(&[AFTER], AGAIN) {
+            return true;
+        }
+    }
+    false
 }
 
 /// A gap that names messages which nobody can have written.
-fn made_up_gap(events: &[Value]) -> Option<String> {
-    let is_made_up = |event: &&Value| {
-        let missing = event["missing"].as_array();
-        missing.is_some_and(|all| all.iter().any(|n| n.as_u64() > Some(COUNTER_MAX)))
+fn made_up_gap(screen: &str) -> Option<&str> {
+    let is_made_up = |line: &&str| {
+        let numbers = line.split_once('(').filter(|_| line.contains("missing"));
+        let numbers = numbers.map_or("", |(_, numbers)| numbers);
+        numbers
+            .split(|c: char| !c.is_ascii_digit())
+            .any(|number| number.parse::<u64>().is_ok_and(|number| number > COUNTER_MAX))
     };
-    events.iter().find(is_made_up).map(|event| event.to_string().chars().take(160).collect())
+    screen.lines().find(|line| line.starts_with("! ") && is_made_up(line))
 }
 
+fn texts(screen: &str) -> Vec<&str> {
+    screen.lines().filter_map(screen::said).map(|(_, text)| text).collect()
+}
+
+/// Whether anybody was deceived by what was shown.
 fn judge(seen: &Seen) -> Report {
     let succeeded = |saw: String| Report::new(Verdict::Succeeded, saw);
-    let (texts, carols) = (seen.bob.texts(), seen.carol.texts());
-    let known = |text: &&String| {
-        let text = text.as_str();
-        DIRECT.contains(&text) || IN_THE_LOBBY.contains(&text) || text == AFTER
-    };
-    if let Some(strange) = texts.iter().chain(&carols).find(|text| !known(text)) {
+    if seen.told == 0 {
+        return Report::new(Verdict::Failed, "the lie was never told");
+    }
+    let (bobs, carols) = (seen.bob.screen(), seen.carol.screen());
+    let (bob, carol) = (texts(&bobs), texts(&carols));
+    let known =
+        |text: &&&str| DIRECT.contains(text) || IN_THE_LOBBY.contains(text) || ***text == *AFTER;
+    if let Some(strange) = bob.iter().chain(&carol).find(|text| !known(text)) {
         return succeeded(format!("shown, and nobody has said it: {strange}"));
     }
     for text in DIRECT.iter().chain(&IN_THE_LOBBY) {
-        if texts.iter().filter(|shown| shown == text).count() > 1 {
+        if bob.iter().filter(|shown| *shown == text).count() > 1 {
             return succeeded(format!("shown twice: {text}"));
         }
     }
-    if let Some(private) = carols.iter().find(|text| DIRECT.contains(&text.as_str())) {
+    if let Some(private) = carol.iter().find(|text| DIRECT.contains(text)) {
         return succeeded(format!("carol reads what is for bob: {private}"));
     }
     if !seen.talks_again {
-        let last = seen.bob.warnings().pop().unwrap_or_default();
+        let last = screen::words(&seen.bob.since()).pop().unwrap_or_default();
         return succeeded(format!("bob hears nothing any more, with an honest hub too; {last}"));
     }
-    if let Some(gap) = made_up_gap(&seen.bob.events()) {
+    if let Some(gap) = made_up_gap(&seen.bob.since()) {
         return succeeded(format!("a gap that is none: {gap}"));
     }
     if seen.grown > MEMORY_MAX {
         return succeeded(format!("bob's program has grown by {} MiB", seen.grown >> 20));
     }
-    if seen.frames > FRAMES_MAX {
-        return succeeded(format!("alice's program has sent {} frames", seen.frames));
+    if seen.frames > SENT_MAX || seen.questions > SENT_MAX {
+        let Seen { frames, questions, .. } = seen;
+        return succeeded(format!("alice has sent {frames} frames, bob {questions} questions"));
     }
-    told(seen, &texts)
+    told(seen, &bob)
 }
 
 /// Nobody was deceived by what was shown; were they told of what was not?
-fn told(seen: &Seen, texts: &[String]) -> Report {
-    let mut warnings = seen.bob.warnings();
-    warnings.extend(seen.carol.warnings());
-    let alices =
-        seen.alice.lines().filter(|line| line.contains("ALARM") || line.contains("although"));
-    warnings.extend(alices.map(|line| line.trim().to_owned()));
-    let refusals = seen.alice.lines().filter(|line| line.contains("NOACK")).count();
-    let missing: Vec<&str> = DIRECT
-        .into_iter()
-        .chain(IN_THE_LOBBY)
-        .filter(|text| !texts.iter().any(|shown| shown == text))
-        .collect();
-    let waits = seen.alice.contains("waits") || refusals > 0;
-    match (missing.is_empty(), warnings.first()) {
-        (_, Some(warning)) => Report::new(Verdict::Detected, warning.as_str()),
-        (true, None) if refusals > 0 => {
-            Report::new(Verdict::Succeeded, "alice is told that it was not sent, and bob has it")
+fn told(seen: &Seen, shown: &[&str]) -> Report {
+    let screens =
+        [("bob", seen.bob.since()), ("carol", seen.carol.since()), ("alice", seen.alice.clone())];
+    let quotes = screens.iter().filter_map(|(who, screen)| {
+        screen::quote(who, screen::words(screen).iter().map(String::as_str))
+    });
+    let quotes: Vec<String> = quotes.collect();
+    let missing: Vec<&&str> =
+        DIRECT.iter().chain(&IN_THE_LOBBY).filter(|text| !shown.contains(text)).collect();
+    let is_refused = seen.alice.contains("NOACK");
+    if missing.is_empty() && is_refused && !seen.alice.contains("although") {
+        return Report::new(Verdict::Succeeded, "alice is told that it was refused; bob has it");
+    }
+    match (missing.is_empty(), quotes.is_empty()) {
+        (_, false) => Report::new(Verdict::Detected, quotes.join("; ")),
+        (true, true) => {
+            let last = screen::last_message(&screens[0].1).unwrap_or_default();
+            let all = DIRECT.len() + IN_THE_LOBBY.len();
+            let saw =
+                format!("bob: {all} of {all} messages once, the last \"{last}\", nothing else");
+            Report::new(Verdict::Refused, saw)
         }
-        (true, None) => Report::new(Verdict::Refused, "everything was shown once, and no more"),
-        (false, None) if waits => {
-            Report::new(Verdict::Detected, format!("alice knows that {missing:?} did not go out"))
-        }
-        (false, None) => {
-            Report::new(Verdict::Succeeded, format!("{missing:?} missing, and no word"))
-        }
+        (false, true) => Report::new(Verdict::Succeeded, format!("{missing:?} missing, no word")),
     }
 }

@@ -7,10 +7,9 @@ use serde_json::json;
 
 use super::{Said, Talk};
 use crate::home::KeyChange;
-use crate::identity::{self, Kind, Question};
+use crate::identity::{self, IdentityCommand, Kind, Question};
 use crate::show::{self, Detail};
 use crate::sign_in::{TerminalPrompt, check_password};
-use crate::slash::IdentityCommand;
 use crate::start;
 
 /// What waits for the newest keys of a person.

@@ -127,8 +127,12 @@ impl Talk {
                 self.act(&current, RoomAction::Role { who, admin: false }).await
             }
             RoomCommand::Accept(room) => {
-                let cid = ConversationId::room(&self.rooms.known(room));
-                self.client.accept_room(&cid).await;
+                let room = self.rooms.known(room);
+                let cid = ConversationId::room(&room);
+                if !self.client.accept_room(&cid).await {
+                    let known = "the server shows the membership that is known";
+                    return Said::line(format!("· nothing to decide in #{room}: {known}"));
+                }
                 self.client.refresh(&cid).await;
                 self.rooms.rosters.insert(cid);
                 Said::default()
@@ -320,10 +324,13 @@ impl Talk {
             return Vec::new();
         }
         let roster = self.client.roster(&room).await;
-        let Roster { open, members } = roster.unwrap_or(Roster { open: true, members: Vec::new() });
+        let nobody = || Roster { open: true, members: Vec::new(), unproved: Vec::new() };
+        let Roster { open, members, unproved } = roster.unwrap_or_else(nobody);
         if self.is_json {
             let object = |(user, admin): &(UserName, bool)| {
-                json!({"event": "member", "room": room, "user": user, "admin": admin}).to_string()
+                let proved = !unproved.contains(user);
+                json!({"event": "member", "room": room, "user": user, "admin": admin, "proved": proved})
+                    .to_string()
             };
             return members.iter().map(object).collect();
         }
@@ -331,7 +338,12 @@ impl Talk {
         let mut lines = vec![format!("· #{room} is {kind}; members: {}", members.len())];
         lines.extend(members.iter().map(|(user, admin)| {
             let admin = if *admin { " (admin)" } else { "" };
-            format!("  {user}{admin}")
+            let unproved = if unproved.contains(user) {
+                " (by the server's word only: nothing is sealed for them)"
+            } else {
+                ""
+            };
+            format!("  {user}{admin}{unproved}")
         }));
         lines
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chat_protocol::id::MessageId;
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::SERVER;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -229,6 +229,13 @@ pub struct CommonArguments {
     /// Make the account if the name is new, without asking
     #[arg(long, global = true)]
     pub register: bool,
+    /// Code for a new account, where the server asks for one
+    #[arg(long, global = true, value_name = "CODE", env = "CHAT_INVITE", hide_env_values = true)]
+    pub invite: Option<String>,
+    /// Put another device of the account out, by its signing key: to come in with a new machine where the
+    /// account has as many devices as it may
+    #[arg(long, global = true, value_name = "KEY", value_parser = parse_key)]
+    pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess: for tests
     #[arg(long, global = true, env = "CHAT_WEAK_PASSWORD")]
     pub weak_password: bool,
@@ -460,4 +467,9 @@ mod tests {
         write_completions(Shell::Bash, &mut script);
         assert!(String::from_utf8(script).unwrap().contains("listen"));
     }
+}
+
+/// Reads the id of a key.
+fn parse_key(text: &str) -> Result<KeyId, String> {
+    KeyId::parse(text).map_err(|_| format!("a key has 22 characters, as in /devices; got {text:?}"))
 }

@@ -1,10 +1,10 @@
 //! The commands about keys and devices.
 
-use chat_protocol::name::{SERVER, UserName};
+use chat_protocol::name::SERVER;
 use clap::Subcommand;
 
 use super::{ConfigError, user};
-use crate::identity::Kind;
+use crate::identity::{IdentityCommand, Kind};
 
 /// The commands about keys and devices, as clap reads them.
 #[derive(Debug, Subcommand)]
@@ -72,64 +72,28 @@ pub enum KeyVerb {
     Rotate,
 }
 
-/// What is done about keys and devices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentityMode {
-    /// Decide about somebody's key.
-    Decide {
-        /// What.
-        kind: Kind,
-        /// Whose.
-        user: UserName,
-        /// The words, or `yes`; `None` means ask.
-        words: Option<String>,
-        /// Show digits, too.
-        digits: bool,
-    },
-    /// Show devices.
-    Devices {
-        /// Whose; mine when absent.
-        user: Option<UserName>,
-    },
-    /// Shut a device of mine out.
-    Revoke {
-        /// Its number in the list.
-        number: usize,
-    },
-    /// New keys for this device.
-    Rotate,
-}
-
-impl IdentityMode {
-    /// The command's name.
-    pub(super) fn verb(&self) -> &'static str {
-        match self {
-            Self::Decide { kind, .. } => kind.verb(),
-            Self::Devices { .. } | Self::Revoke { .. } => "devices",
-            Self::Rotate => "key",
-        }
-    }
-
+impl IdentityVerb {
     /// What a command asks for.
-    pub(super) fn of(verb: IdentityVerb) -> Result<Self, ConfigError> {
+    pub(super) fn read(self) -> Result<IdentityCommand, ConfigError> {
         let decide = |kind: Kind, name: &str, words, digits| {
-            Ok(Self::Decide { kind, user: user(kind.verb(), name)?, words, digits })
+            let user = user(kind.verb(), name)?;
+            Ok(IdentityCommand::Decide { kind, user, words, digits })
         };
-        match verb {
-            IdentityVerb::Verify { name, words, digits } => {
+        match self {
+            Self::Verify { name, words, digits } => {
                 let words = (!words.is_empty()).then(|| words.join(" "));
                 decide(Kind::Verify, &name, words, digits)
             }
-            IdentityVerb::Trust { name, words } => decide(Kind::Trust, &name, words, false),
-            IdentityVerb::Distrust { name, words } => decide(Kind::Distrust, &name, words, false),
-            IdentityVerb::Devices { action: Some(DevicesVerb::Revoke { number }), .. } => {
-                Ok(Self::Revoke { number })
+            Self::Trust { name, words } => decide(Kind::Trust, &name, words, false),
+            Self::Distrust { name, words } => decide(Kind::Distrust, &name, words, false),
+            Self::Devices { action: Some(DevicesVerb::Revoke { number }), .. } => {
+                Ok(IdentityCommand::Revoke { number })
             }
-            IdentityVerb::Devices { name, action: None } => {
+            Self::Devices { name, action: None } => {
                 let named = name.as_deref().map(|name| user("devices", name));
-                Ok(Self::Devices { user: named.transpose()? })
+                Ok(IdentityCommand::Devices { user: named.transpose()? })
             }
-            IdentityVerb::Key { action: KeyVerb::Rotate } => Ok(Self::Rotate),
+            Self::Key { action: KeyVerb::Rotate } => Ok(IdentityCommand::Rotate),
         }
     }
 }

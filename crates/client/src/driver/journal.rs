@@ -100,7 +100,7 @@ impl Journal {
     pub(super) fn rolled_back(&self) {
         self.log.write(&Operation {
             level: Level::Warn,
-            reason: Some(chat_endpoint::Rollback.to_string().into()),
+            reason: Some("this device's state is older than what it has sent".into()),
             ..self.line("key.renew")
         });
     }

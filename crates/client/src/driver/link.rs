@@ -20,7 +20,11 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// A server that was away for long is asked about once in this time, by each client.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// A connection, or what is done about it. Numbers count the attempts since the last one.
+/// A connection that lasts this long begins the waits anew. One that is cut sooner counts as a try that
+/// failed: a server that lets a client in and drops it at once would make it sign in without end.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// A connection, or what is done about it. Numbers count the attempts since the last steady one.
 #[derive(Default)]
 pub(super) enum Link {
     /// Nothing is done.
@@ -31,6 +35,8 @@ pub(super) enum Link {
         url: ServerUrl,
         /// The host was told that this connection has caught up.
         caught_up: bool,
+        since: Instant,
+        attempts: u32,
     },
     Connecting {
         attempts: u32,
@@ -98,9 +104,20 @@ impl Link {
         }
     }
 
+    /// A connection is up.
+    pub(super) fn online(&self, socket: Socket, url: ServerUrl) -> Self {
+        let (attempts, since) = (self.attempts(), Instant::now());
+        Self::Online { socket: Box::new(socket), url, caught_up: false, since, attempts }
+    }
+
     /// The state after a loss.
-    pub(super) fn first_wait() -> Self {
-        Self::Waiting { attempts: 0, until: Instant::now() + backoff(0, random()) }
+    pub(super) fn lost(&self) -> Self {
+        let lasted = match self {
+            Self::Online { since, .. } => since.elapsed(),
+            _ => STEADY,
+        };
+        let attempts = attempts_after(lasted, self.attempts());
+        Self::Waiting { attempts, until: Instant::now() + backoff(attempts, random()) }
     }
 
     /// An attempt with these keys.
@@ -142,10 +159,17 @@ impl Link {
 
     fn attempts(&self) -> u32 {
         match self {
-            Self::Connecting { attempts, .. } | Self::Waiting { attempts, .. } => *attempts,
+            Self::Connecting { attempts, .. }
+            | Self::Waiting { attempts, .. }
+            | Self::Online { attempts, .. } => *attempts,
             _ => 0,
         }
     }
+}
+
+/// How many attempts count after a connection that lasted so long.
+fn attempts_after(lasted: Duration, attempts: u32) -> u32 {
+    if lasted < STEADY { attempts } else { 0 }
 }
 
 /// Doubles with each attempt up to a bound; any moment of that time is as likely (full jitter), so
@@ -159,6 +183,12 @@ fn backoff(attempts: u32, chance: [u8; 4]) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_steady_connection_begins_the_waits_anew() {
+        assert_eq!(attempts_after(STEADY, 7), 0);
+        assert_eq!(attempts_after(Duration::from_millis(3), 7), 7);
+    }
 
     #[test]
     fn waits_double_up_to_a_bound_and_any_part_of_them_is_possible() {

@@ -23,7 +23,6 @@ pub(super) struct Replies {
     pub(super) decided: Vec<(Decided, Result<(), TrustError>)>,
     pub(super) renewal: Option<KeyChange>,
     online: Option<Box<Session>>,
-    rolled_back: bool,
     /// Go away, with a goodbye or without.
     away: Option<bool>,
     comes_back: bool,
@@ -101,7 +100,7 @@ impl Driver {
             self.pending.push_back(ClientEvent::Notification(notification));
         }
         self.tell_caught_up();
-        if replies.rolled_back {
+        if self.endpoint.is_rolled_back() && matches!(self.link, Link::Online { .. }) {
             self.journal.rolled_back();
             self.counters_ask_for_key(now_ms)?;
         }
@@ -152,10 +151,8 @@ impl Driver {
             Input::Incoming(Incoming::Binary(bytes)) => self.endpoint.handle_binary(now_ms, bytes),
             Input::Due => self.endpoint.handle_timeout(now_ms),
             Input::Connected(session) => {
-                match self.endpoint.connected(now_ms, &session.signed_in, &session.hub) {
-                    Ok(()) => replies.online = Some(session),
-                    Err(chat_endpoint::Rollback) => replies.rolled_back = true,
-                }
+                self.endpoint.connected(now_ms, &session.signed_in, &session.hub);
+                replies.online = Some(session);
             }
         }
     }
@@ -207,7 +204,10 @@ impl Driver {
             }
             Order::Who => endpoint.who(),
             Order::Refresh(cid) => endpoint.refresh(&cid),
-            Order::AcceptRoom(cid) => endpoint.accept_room(&cid),
+            Order::AcceptRoom { cid, reply } => {
+                // Whoever asked may be gone.
+                reply.send(endpoint.accept_room(&cid)).ok();
+            }
             // Those wait in the recorder.
             Order::Consumed(_) => {}
             Order::Flush { reply } => {
@@ -303,7 +303,7 @@ impl Driver {
         let server = self.endpoint.device().server;
         self.journal.online(&url);
         self.pending.push_back(ClientEvent::Online { url: url.clone(), server });
-        self.link = Link::Online { socket: Box::new(socket), url, caught_up: false };
+        self.link = self.link.online(socket, url);
         Ok(())
     }
 

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Task, interrupted, note, print_json, print_line};
 use crate::client::ClientEvent;
-use crate::config::{Common, IdentityMode};
+use crate::config::Common;
 use crate::exit::ExitStatus;
 use crate::home::KeyChange;
-use crate::identity::{self, IdentityError, Kind, Question};
+use crate::identity::{self, IdentityCommand, IdentityError, Kind, Question};
 use crate::show;
 use crate::sign_in::TerminalPrompt;
 use crate::start::Failure;
@@ -35,7 +35,7 @@ impl From<IdentityError> for Failure {
 }
 
 /// Does it and leaves.
-pub async fn identity(common: &Common, what: &IdentityMode) -> Result<ExitStatus, Failure> {
+pub async fn identity(common: &Common, what: &IdentityCommand) -> Result<ExitStatus, Failure> {
     let mut task = Box::pin(Task::start(common)).await?;
     let done = tokio::select! {
         done = Box::pin(act(&mut task, what)) => done,
@@ -45,13 +45,13 @@ pub async fn identity(common: &Common, what: &IdentityMode) -> Result<ExitStatus
     done
 }
 
-async fn act(task: &mut Task, what: &IdentityMode) -> Result<ExitStatus, Failure> {
+async fn act(task: &mut Task, what: &IdentityCommand) -> Result<ExitStatus, Failure> {
     match what {
-        IdentityMode::Decide { kind, user, words, digits } => {
+        IdentityCommand::Decide { kind, user, words, digits } => {
             fetch_keys(task, user).await?;
             decide(task, (*kind, user.clone(), *digits), words.as_deref()).await
         }
-        IdentityMode::Devices { user } => {
+        IdentityCommand::Devices { user } => {
             let user = user.clone().unwrap_or_else(|| task.user.clone());
             fetch_keys(task, &user).await?;
             let devices = task.client.known_devices(&user).await;
@@ -65,7 +65,7 @@ async fn act(task: &mut Task, what: &IdentityMode) -> Result<ExitStatus, Failure
             }
             Ok(ExitStatus::Ok)
         }
-        IdentityMode::Revoke { number } => {
+        IdentityCommand::Revoke { number } => {
             // The list as it is shown.
             let me = task.user.clone();
             fetch_keys(task, &me).await?;
@@ -76,7 +76,7 @@ async fn act(task: &mut Task, what: &IdentityMode) -> Result<ExitStatus, Failure
             tell(task, &format!("device {number} ({}) is revoked", device.words), object)?;
             Ok(ExitStatus::Ok)
         }
-        IdentityMode::Rotate => {
+        IdentityCommand::Rotate => {
             let client = task.client.clone();
             let renewed = published(task, client.renew(KeyChange::Rotated)).await?;
             renewed.map_err(IdentityError::from)?;
@@ -99,7 +99,7 @@ async fn decide(
         Some(words) => words.to_owned(),
         None if TerminalPrompt::is_possible() => {
             let prompt = question.kind.prompt(&question.user);
-            tokio::task::spawn_blocking(move || TerminalPrompt::line(&prompt).unwrap_or_default())
+            tokio::task::spawn_blocking(move || TerminalPrompt::ask(&prompt).unwrap_or_default())
                 .await
                 .unwrap_or_default()
         }

@@ -47,6 +47,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         Event::Alarm { kind, user, detail, count } => vec![json!({
             "event": "alarm", "kind": kind, "user": user, "reason": detail, "count": count,
         })],
+        Event::Announcement { text } => vec![json!({"event": "announcement", "text": text})],
         Event::NewDevice { user } => vec![json!({"event": "new_device", "user": user})],
         Event::Complaint { code, reason, .. } => vec![json!({
             "event": "noack", "stage": "request", "code": code, "reason": reason,

@@ -7,6 +7,7 @@ use chat_protocol::handshake::{PasswordKeys, Purpose};
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::DeviceKeys;
 use chat_protocol::name::UserName;
+use chat_protocol::sanitise;
 
 use super::{Door, HomeAccount, OpenHome, StartError, Started, aside, first_contact, up_to_date};
 use crate::client::ClientOptions;
@@ -16,11 +17,14 @@ use crate::config::strength::{self, WeakPassword, offered};
 use crate::connection::{ConnectError, Connector, Session};
 use crate::home::device::key_sizes;
 use crate::home::vault::{FIRST_NUMBER, HubVault, VaultError};
-use crate::home::{self, HomeFolder, KeyFile, OwnDevice, Vault};
+use crate::home::{self, HomeFolder, KeyChange, KeyFile, OwnDevice, Sealing, Vault};
 use crate::show::fingerprint;
 
 /// How often a person may mistype a password.
 const PASSWORD_TRIES_MAX: u32 = 3;
+
+/// How often a person may mistype a code for a new account.
+const CODE_TRIES_MAX: u32 = 2;
 
 /// One start of one person's client.
 pub(super) struct Person<'a> {
@@ -69,7 +73,7 @@ pub async fn check_password(
     let server = connector.server().await?;
     let folder = HomeFolder::new(&account.root, &server, user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
-    let door = Door { connector, user: user.clone(), purpose: Purpose::Task };
+    let door = Door { connector, user: user.clone(), purpose: Purpose::Task, invite: None };
     Person { door, account, server, folder }.unlock(key_file).await.map(drop)
 }
 
@@ -161,6 +165,7 @@ impl Person<'_> {
             }
             None => self.new_device(&vault).await?,
         };
+        let device = self.revoking(device)?;
         if !device.published {
             home::save_device(&mut store, &device)?;
         }
@@ -210,12 +215,12 @@ impl Person<'_> {
             // An account that the server had and lost signs up again without a question (rule R36).
             (Some(code::NO_SUCH_USER), None) => {
                 self.agree_unless_known(device).await?;
-                Ok(self.door.register(device, None).await?)
+                Ok(self.register(device, None).await?)
             }
             (Some(code::NO_SUCH_USER), Some(Lock { keys, number })) => {
                 self.agree_unless_known(device).await?;
                 let sealing = vault.seal(keys, &self.server, &self.door.user, *number);
-                Ok(self.door.register(device, Some((keys, &sealing))).await?)
+                Ok(self.register(device, Some((keys, &sealing))).await?)
             }
             (Some(code::SIGN_IN), Some(Lock { keys, .. })) => {
                 Ok(self.as_new_machine(device, keys).await?)
@@ -259,7 +264,7 @@ impl Person<'_> {
             Found::Vault { lock, vault } => {
                 let Lock { keys, number } = lock;
                 self.account.prompt.say("This machine is new to the account; its keys are made.");
-                let device = self.new_device(&vault).await?;
+                let device = self.revoking(self.new_device(&vault).await?)?;
                 // What was opened, sealed here. Under the same number: the server never got a
                 // higher one, and its vault would look old (rule R31).
                 let sealing = vault.seal(&keys, &self.server, &self.door.user, number);
@@ -338,7 +343,7 @@ impl Person<'_> {
         self.folder.write_key_file(&sealed)?;
         let mut store = self.folder.open(&vault)?;
         home::save_device(&mut store, &device)?;
-        match self.door.register(&device, Some((&keys, &sealed))).await {
+        match self.register(&device, Some((&keys, &sealed))).await {
             Ok(session) => {
                 let key = fingerprint(&device.bundle.identity());
                 self.account.prompt.say(&format!("Your key: {key}"));
@@ -354,6 +359,27 @@ impl Person<'_> {
         }
     }
 
+    /// Makes the account. A person whom the server asks for a code is asked for it here.
+    async fn register(
+        &self,
+        device: &OwnDevice,
+        password: Option<(&PasswordKeys, &Sealing)>,
+    ) -> Result<Session, ConnectError> {
+        let mut door = self.door.clone();
+        for _ in 0..CODE_TRIES_MAX {
+            let refused = match door.register(device, password).await {
+                Err(error) if error.code() == Some(code::INVITE) => error,
+                other => return other,
+            };
+            let prompt = Arc::clone(&self.account.prompt);
+            prompt.say(&sanitise::line(&refused.to_string()));
+            let typed = aside(move || prompt.line("Code: ")).await;
+            let Some(typed) = typed.ok().flatten() else { return Err(refused) };
+            door.invite = Some(typed);
+        }
+        door.register(device, password).await
+    }
+
     async fn new_keys(&self) -> Result<DeviceKeys, StartError> {
         let sizes = key_sizes(self.account.key_bits)?;
         self.account.prompt.say("Making your keys; this takes a moment …");
@@ -366,6 +392,17 @@ impl Person<'_> {
         let made = self.new_keys().await?;
         let keys = DeviceKeys { identity, ..made };
         Ok(OwnDevice::first(&self.door.user, keys, self.account.rb, now_ms())?)
+    }
+
+    /// The same device, putting another one out where that was asked for: only before the server has it.
+    /// What comes later is asked for with /devices.
+    fn revoking(&self, device: OwnDevice) -> Result<OwnDevice, StartError> {
+        match self.account.revoke {
+            Some(sk) if !device.published => {
+                Ok(device.renewed(&self.door.user, KeyChange::Revokes(sk), &[], now_ms())?)
+            }
+            _ => Ok(device),
+        }
     }
 
     /// Notes that the server has the bundle, and says whom this sign-in has pinned.

@@ -18,6 +18,10 @@ pub trait Prompt: Send + Sync + fmt::Debug {
     fn confirm(&self, question: &str) -> bool;
     /// Asks for a yes that nobody types in passing: the whole word.
     fn confirm_in_full(&self, question: &str) -> bool;
+    /// Asks for a line that may be seen; nothing if nobody answers.
+    fn line(&self, _question: &str) -> Option<String> {
+        None
+    }
     /// Says what goes on.
     fn say(&self, text: &str);
 }
@@ -93,7 +97,7 @@ impl TerminalPrompt {
     }
 
     /// Asks for one line.
-    pub fn line(question: &str) -> io::Result<String> {
+    pub fn ask(question: &str) -> io::Result<String> {
         let mut error = io::stderr();
         write!(error, "{question}")?;
         error.flush()?;
@@ -121,13 +125,17 @@ impl Prompt for TerminalPrompt {
         }
     }
 
+    fn line(&self, question: &str) -> Option<String> {
+        Self::ask(question).ok().filter(|answer| !answer.is_empty())
+    }
+
     fn confirm(&self, question: &str) -> bool {
-        Self::line(question)
+        Self::ask(question)
             .is_ok_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     fn confirm_in_full(&self, question: &str) -> bool {
-        Self::line(question).is_ok_and(|answer| answer.eq_ignore_ascii_case("yes"))
+        Self::ask(question).is_ok_and(|answer| answer.eq_ignore_ascii_case("yes"))
     }
 
     fn say(&self, text: &str) {

@@ -1,38 +1,8 @@
 //! How the commands about keys and devices are written.
 
-use chat_protocol::name::UserName;
-
 use super::{SlashCommand, SlashRow, first_word};
-use crate::identity::Kind;
+use crate::identity::{IdentityCommand, Kind};
 use crate::input::{self, Input, InputError};
-
-/// What a slash command asks for about keys and devices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentityCommand {
-    /// Decide about somebody's key.
-    Decide {
-        /// What.
-        kind: Kind,
-        /// Whose.
-        user: UserName,
-        /// The words that were read by the other; asked for when absent.
-        words: Option<String>,
-        /// Show digits, too.
-        digits: bool,
-    },
-    /// Show devices.
-    Devices {
-        /// Whose; mine when absent.
-        user: Option<UserName>,
-    },
-    /// Shut a device of mine out.
-    Revoke {
-        /// Its number in the list.
-        number: usize,
-    },
-    /// New keys for this device.
-    Rotate,
-}
 
 pub(super) fn verify(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     decide(row, rest, Kind::Verify)
@@ -76,6 +46,8 @@ pub(super) fn key(row: &'static SlashRow, rest: &str) -> Result<Input, InputErro
 
 #[cfg(test)]
 mod tests {
+    use chat_protocol::name::UserName;
+
     use super::*;
 
     #[test]

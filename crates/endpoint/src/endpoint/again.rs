@@ -35,8 +35,8 @@ impl Endpoint {
             return self.join(&cid, now_ms);
         }
         match self.link.requests.remove(id) {
-            Some(Request::Bundles { names, view }) => {
-                let again = self.request_bundles(&names, view.clone());
+            Some(Request::Bundles { names, kids, view }) => {
+                let again = self.ask_bundles(&names, kids, view.clone());
                 self.retry_moved(id, again);
                 self.ask_moved(id, again);
                 self.order_keys_moved(id, again);
@@ -47,10 +47,17 @@ impl Endpoint {
                 return;
             }
             Some(
-                page @ (Request::Members { .. } | Request::Who { .. } | Request::Rooms { .. }),
+                page @ (Request::Members { .. }
+                | Request::Who { .. }
+                | Request::Rooms { .. }
+                | Request::Heads { .. }),
             ) => {
                 let again = self.ask_page(page);
                 return self.retry_moved(id, again);
+            }
+            Some(Request::Counters { cids }) => {
+                self.link.requests.insert(*id, Request::Counters { cids: cids.clone() });
+                return self.ask_counters_of(*id, cids);
             }
             Some(Request::Remind) => return,
             Some(Request::Files(question)) => return self.ask_of_files(*id, *question),

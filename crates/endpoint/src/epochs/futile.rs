@@ -4,7 +4,7 @@ use chat_protocol::code;
 use chat_protocol::name::ConversationId;
 
 use crate::endpoint::Endpoint;
-use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS};
+use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS};
 
 impl Endpoint {
     /// The hub says that the devices of our epoch are not those of the conversation. The view is
@@ -16,6 +16,11 @@ impl Endpoint {
         *futile = futile.saturating_add(1);
         let futile = *futile;
         if futile < EPOCH_FUTILE_MAX {
+            if !self.link.behind.is_empty() {
+                // The hub has gone back, and may have forgotten devices: it is reminded first.
+                let until = now_ms.saturating_add(EPOCH_WAIT_MS);
+                self.link.waiting_for_epoch.insert(cid.clone(), until);
+            }
             return;
         }
         let until = now_ms.saturating_add(EPOCH_FUTILE_WAIT_MS);
@@ -26,6 +31,15 @@ impl Endpoint {
                  sealed there; see whether the key of a member has changed"
             );
             self.complain(code::MEMBERS, &reason);
+        }
+    }
+
+    /// The hub was reminded of devices that it had forgotten: an epoch that it refused because of them
+    /// is made anew at once.
+    pub(crate) fn devices_are_known_again(&mut self) {
+        for cid in self.link.futile_epochs.keys() {
+            self.link.waiting_for_epoch.remove(cid);
+            self.link.dirty.insert(cid.clone());
         }
     }
 }

@@ -1,21 +1,18 @@
 //! The list and the wrap of an epoch that somebody else has made, until both are here. Only those of
 //! a KEY that came on this connection are kept; what a hub sends beside them is dropped (rule R39).
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use chat_protocol::frame::Upload;
 use chat_protocol::header::KeyHeader;
 use chat_protocol::hub::Log;
-use chat_protocol::id::{Digest, KeyId};
+use chat_protocol::id::Digest;
 use chat_protocol::name::ConversationId;
 
 use super::Arriving;
 use crate::endpoint::Endpoint;
-use crate::event::Alarm;
 use crate::limits::{
-    LOST_PARTS_MAX, MAKER_FAILURES_MAX, MAKER_PAUSE_MS, MAKERS_MAX, MEMBER_LIST_BYTES_MAX,
-    PARKED_BYTES_MAX, PARTS_CONNECTIONS_MAX, PARTS_WAIT_MS, WAITING_OVERHEAD_BYTES,
+    LOST_PARTS_MAX, MEMBER_LIST_BYTES_MAX, PARKED_BYTES_MAX, PARTS_CONNECTIONS_MAX, PARTS_WAIT_MS,
+    WAITING_OVERHEAD_BYTES,
 };
 
 /// What has come of one epoch.
@@ -32,6 +29,8 @@ pub(crate) struct Parts {
     is_cut: bool,
     /// When anything of it last came, Unix time in milliseconds.
     since_ms: u64,
+    /// When its KEY came, if that was after all that waited.
+    came_ms: Option<u64>,
 }
 
 impl Parts {
@@ -61,16 +60,6 @@ impl Parts {
     }
 }
 
-/// How the keys of others have turned out: it outlives a connection, or a hub would begin anew by
-/// ending it.
-#[derive(Debug, Default)]
-pub(crate) struct KeyLuck {
-    /// How often the parts of an epoch were asked for on a new connection.
-    lost: BTreeMap<Digest, u32>,
-    /// How many keys of a signing key did not open in a row, and when the last one.
-    failed: BTreeMap<KeyId, (u32, u64)>,
-}
-
 impl Endpoint {
     /// A KEY is among what waits: its parts are kept from now on.
     pub(crate) fn expect_parts(&mut self, now_ms: u64, e: Digest, cid: &ConversationId) {
@@ -85,6 +74,7 @@ impl Endpoint {
             wrap: None,
             is_cut: false,
             since_ms: now_ms,
+            came_ms: self.link.live.then_some(now_ms),
         };
         self.link.parked_bytes += parts.bytes();
         self.link.parts.insert(e, parts);
@@ -105,7 +95,7 @@ impl Endpoint {
         e: Digest,
         (header, position): (&KeyHeader, u64),
     ) -> bool {
-        if self.is_unlucky_maker(now_ms, &header.sk) {
+        if self.is_unlucky_maker(now_ms, header) {
             self.drop_parts(&e);
             self.pass_over_epoch(now_ms, header, e);
             return true;
@@ -140,13 +130,14 @@ impl Endpoint {
         if !self.link.parts.get(e).is_some_and(is_whole) {
             return false;
         }
-        let Some(Parts { header: Some((header, position)), members, wrap, .. }) =
+        let Some(Parts { header: Some((header, position)), members, wrap, came_ms, .. }) =
             self.drop_parts(e)
         else {
             return false;
         };
         self.luck.lost.remove(e);
-        self.open_epoch(now_ms, *e, &Arriving { header, position, members }, wrap.as_ref());
+        let arriving = Arriving { header, position, members, came_ms };
+        self.open_epoch(now_ms, *e, &arriving, wrap.as_ref());
         true
     }
 
@@ -182,52 +173,11 @@ impl Endpoint {
             let Some(Parts { header: Some((header, _)), .. }) = self.drop_parts(&e) else {
                 continue;
             };
-            self.key_is_closed(now_ms, &header, "its list or its wrap never came");
+            self.key_failed(now_ms, &header, "its list or its wrap never came");
             self.pass_over_epoch(now_ms, &header, e);
             let log = Log::Conversation(header.cid);
             self.front_done(&log);
             self.receive_waiting(now_ms, &log);
         }
-    }
-
-    /// A key opened: its maker's keys are good.
-    pub(super) fn key_is_open(&mut self, maker: &KeyId) {
-        self.luck.failed.remove(maker);
-    }
-
-    /// A key was tried and did not open.
-    pub(super) fn key_failed(&mut self, now_ms: u64, header: &KeyHeader, reason: &str) {
-        let failed = &mut self.luck.failed;
-        failed.retain(|_, (_, last)| now_ms.saturating_sub(*last) < MAKER_PAUSE_MS);
-        let in_row = if failed.contains_key(&header.sk) || failed.len() < MAKERS_MAX {
-            let (in_row, last) = failed.entry(header.sk).or_default();
-            *in_row = in_row.saturating_add(1);
-            *last = now_ms;
-            *in_row
-        } else {
-            0
-        };
-        if in_row == MAKER_FAILURES_MAX {
-            let reason = format!(
-                "{reason}; the last {MAKER_FAILURES_MAX} did not, and the next ones are not tried \
-                 for {} minutes",
-                MAKER_PAUSE_MS / 60_000
-            );
-            self.key_is_closed(now_ms, header, &reason);
-        } else {
-            self.key_is_closed(now_ms, header, reason);
-        }
-    }
-
-    fn key_is_closed(&mut self, now_ms: u64, header: &KeyHeader, reason: &str) {
-        let detail = format!("a key for {} does not open: {reason}", header.cid);
-        self.alarm(Alarm::BadChain, &header.from, &detail);
-        self.renew(now_ms, &header.cid);
-    }
-
-    fn is_unlucky_maker(&self, now_ms: u64, maker: &KeyId) -> bool {
-        self.luck.failed.get(maker).is_some_and(|(in_row, last)| {
-            *in_row >= MAKER_FAILURES_MAX && now_ms.saturating_sub(*last) < MAKER_PAUSE_MS
-        })
     }
 }

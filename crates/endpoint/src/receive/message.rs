@@ -53,7 +53,7 @@ impl Endpoint {
     pub(crate) fn on_message(
         &mut self,
         now_ms: u64,
-        delivery: &Delivery,
+        (delivery, came_ms): (&Delivery, Option<u64>),
         header: &MessageHeader,
         asked: bool,
     ) -> Received {
@@ -112,6 +112,7 @@ impl Endpoint {
             return self.unreadable(now_ms, delivery, header, "its sender was no member any more");
         }
         self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
+        self.check_lines(now_ms, (&header.e, from), cid, came_ms);
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
     }

@@ -8,46 +8,73 @@
 
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
+use chat_protocol::hub::Head;
 use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
-use chat_protocol::tag::label;
-use serde::{Deserialize, Serialize};
 
+use super::struck::is_admin;
 use super::{RoomAction, header};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
+use crate::limits::{LINKS_KEPT_MAX, NAMES_SHOWN_MAX};
+use crate::rollback::Behind;
 use crate::views::KeptLink;
 
-/// Somebody whom the chain held before had taken out, and the one of the hub has not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Struck {
-    /// Number of links of the hub's chain when it was taken. An admit behind it takes them in again.
-    links: u32,
-    /// Who took them out.
-    by: UserName,
-}
-
 /// A chain that was verified from its beginning.
-struct Fresh {
+#[derive(Debug)]
+pub(super) struct Fresh {
     room: Membership,
     links: Vec<(MemberHeader, KeptLink)>,
+    /// Numbers and frames of those whose signers cannot be verified.
+    unproved: Vec<(u32, RawFrame)>,
 }
 
-/// The row of who was struck.
-fn struck_key(cid: &ConversationId, name: &UserName) -> String {
-    format!("{cid}/{name}")
+impl Fresh {
+    fn new(cid: ConversationId) -> Self {
+        Self { room: Membership::new(cid), links: Vec::new(), unproved: Vec::new() }
+    }
+
+    /// How many links have come.
+    pub(super) fn len(&self) -> u32 {
+        self.room.next()
+    }
+
+    fn push(&mut self, link: MemberHeader, frame: &RawFrame) {
+        let kept = KeptLink::of(&link, frame);
+        self.room.apply(&link, kept.digest);
+        self.links.push((link, kept));
+        // As of any chain, the bytes of the newest ones are kept.
+        let old = self.len().checked_sub(LINKS_KEPT_MAX + 1);
+        let old = old.and_then(|old| self.links.get_mut(usize::try_from(old).ok()?));
+        if let Some((_, old)) = old {
+            old.frame = None;
+        }
+    }
+
+    /// Whether it has this end, or goes on from it.
+    fn has_place(&self, place: Place) -> bool {
+        let last = place.mg.checked_sub(1).and_then(|last| usize::try_from(last).ok());
+        match last {
+            None => place == Place::START,
+            Some(last) => self.links.get(last).is_some_and(|(_, link)| link.digest == place.pm),
+        }
+    }
+
+    /// The room as it was after its first links.
+    fn first(&self, count: usize) -> Membership {
+        let mut room = Membership::new(self.room.conversation().clone());
+        for (link, kept) in self.links.iter().take(count) {
+            room.apply(link, kept.digest);
+        }
+        room
+    }
 }
 
 impl Endpoint {
     /// Fetches the chain of a room from its beginning.
     pub(crate) fn view_anew(&mut self, cid: &ConversationId) {
         if self.link.fetched_anew.insert(cid.clone()) {
-            self.start_refresh(cid, false);
-            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-                refresh.anew = true;
-            }
-            self.link.requests.retain(|_, request| !request.is_about_links_of(cid));
-            self.request_links(cid);
+            self.refresh_from(cid, false, true);
         }
     }
 
@@ -57,32 +84,71 @@ impl Endpoint {
         header(link).is_some_and(|link| link.mg == place.mg && link.pm != place.pm)
     }
 
-    /// All of the hub's chain has come: it is taken, or it is not.
-    pub(super) fn compare_anew(&mut self, cid: &ConversationId, links: &[RawFrame]) {
-        let fresh = match self.verify_anew(cid, links) {
-            Ok(fresh) => fresh,
-            Err(reason) => {
+    /// Takes what has come of the hub's chain; when that is all of it, it is compared with the one held
+    /// here. `false` if more is asked for.
+    pub(super) fn gather_anew(
+        &mut self,
+        cid: &ConversationId,
+        mut links: Vec<RawFrame>,
+        more: bool,
+    ) -> bool {
+        let refresh = self.link.refreshing.get_mut(cid);
+        let fresh = refresh.and_then(|refresh| refresh.fresh.take());
+        let mut fresh = fresh.unwrap_or_else(|| Box::new(Fresh::new(cid.clone())));
+        let (taken, problem) = self.verify_anew(&mut fresh, &links);
+        links.drain(..taken);
+        if more && (problem.is_none() || taken > 0) {
+            // Whoever has built on the first one left may be among those that have not come.
+            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+                (refresh.links, refresh.fresh) = (links, Some(fresh));
+            }
+            return false;
+        }
+        match problem {
+            Some(reason) => {
+                self.link.accepted.remove(cid);
                 let server = UserName::server();
                 self.alarm(Alarm::BadChain, &server, &format!("membership of {cid}: {reason}"));
-                return;
+                self.end_pages(cid);
             }
-        };
+            None => self.compare_anew(cid, *fresh),
+        }
+        true
+    }
+
+    /// The hub's chain is taken, or it is not.
+    fn compare_anew(&mut self, cid: &ConversationId, fresh: Fresh) {
+        let accepted = self.link.accepted.remove(cid);
+        let is_decided = accepted.is_some_and(|place| fresh.has_place(place));
         let held = self.place_of(cid);
         let fork = self.fork_of(cid, &fresh);
-        if fork == usize::try_from(held.mg).unwrap_or(usize::MAX) && fork == fresh.links.len() {
+        // All of it may be there, and more: then it has only grown.
+        let is_fork = fork < usize::try_from(held.mg).unwrap_or(usize::MAX);
+        if !is_fork && fork == fresh.links.len() {
             return;
         }
-        let is_decided = self.state.accepted.remove(cid.as_str()).is_some();
-        if !is_decided && !self.is_harmless(cid, &fresh, fork) {
-            self.link.forked.insert(cid.clone());
-            let detail = format!(
-                "the server shows another membership of {cid} than the one seen before; nothing is \
-                 said there until you take it with /room accept, or leave the room"
-            );
-            self.alarm(Alarm::Fork, &UserName::server(), &detail);
+        if is_fork && !is_decided && fork == fresh.links.len() && !self.link.went_back.contains(cid)
+        {
+            self.hub_serves_less(cid, fresh.room.place());
             return;
         }
-        if !is_decided && fork < fresh.links.len() {
+        // What was held by the hub's word gives way to what its signer has signed, and never the other
+        // way round.
+        let at = u32::try_from(fork).unwrap_or(u32::MAX);
+        let is_fresh_proved = fresh.unproved.iter().all(|(number, _)| *number != at);
+        let is_held_proved = at >= held.mg || !self.is_unproved_link(cid, at);
+        if is_fork && !is_fresh_proved && is_held_proved {
+            let server = UserName::server();
+            let detail = format!("membership of {cid}: a link that nobody can verify replaces one");
+            self.alarm(Alarm::BadChain, &server, &detail);
+            return;
+        }
+        let is_decided = is_decided || (is_fork && is_fresh_proved && !is_held_proved);
+        if is_fork && !is_decided && !self.is_harmless(cid, &fresh, fork) {
+            self.fork_is_open(cid, &fresh);
+            return;
+        }
+        if is_fork && !is_decided && fork < fresh.links.len() {
             let detail = format!(
                 "the server's membership of {cid} goes on from an older one than was seen; it is \
                  taken, and who was removed since stays out"
@@ -92,17 +158,53 @@ impl Endpoint {
         self.take_anew(cid, fresh, fork, is_decided);
     }
 
-    fn verify_anew(&mut self, cid: &ConversationId, links: &[RawFrame]) -> Result<Fresh, String> {
-        let mut fresh = Fresh { room: Membership::new(cid.clone()), links: Vec::new() };
+    /// The hub's chain ends within the one held here: what is done then is that of a hub that went back
+    /// (rule R36). It is taken only after the hub was reminded and still shows no more.
+    fn hub_serves_less(&mut self, cid: &ConversationId, end: Place) {
+        let epoch = self.link.epochs.get(cid).copied().flatten();
+        let head = Head { cid: cid.clone(), mg: end.mg, pm: end.pm, epoch };
+        self.link.heads.insert(cid.clone(), head);
+        self.link.fetched_anew.remove(cid);
+        self.link.behind.entry(cid.clone()).or_insert(Behind::Noticed);
+    }
+
+    /// Whether the view is what the hub's chain, fetched anew, has shown.
+    pub(super) fn is_taken(&self, cid: &ConversationId) -> bool {
+        !self.link.forked.contains_key(cid) && !self.link.behind.contains_key(cid)
+    }
+
+    /// Nothing is sealed in the room until a person has decided which membership is right.
+    fn fork_is_open(&mut self, cid: &ConversationId, fresh: &Fresh) {
+        self.link.forked.insert(cid.clone(), fresh.room.place());
+        let held = self.state.rooms.get(cid.as_str());
+        let differs = held.map_or_else(String::new, |held| difference(held, &fresh.room));
+        let detail = format!(
+            "the server shows another membership of {cid} than the one seen before: {differs}; nothing \
+             is said there until you take it with /room accept, or leave the room"
+        );
+        self.alarm(Alarm::Fork, &UserName::server(), &detail);
+    }
+
+    /// Verifies links on their own and takes them. Says how many, and what is wrong with the next one.
+    fn verify_anew(&mut self, fresh: &mut Fresh, links: &[RawFrame]) -> (usize, Option<String>) {
         for (at, frame) in links.iter().enumerate() {
             let later = links.get(at + 1..).unwrap_or_default();
-            let (link, signer) = self.check_link(&fresh.room, frame, later)?;
-            fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-            let kept = KeptLink::of(&link, frame);
-            fresh.room.apply(&link, frame.digest(label::MEMBER));
-            fresh.links.push((link, kept));
+            let checked = self.check_link(&fresh.room, frame, later).and_then(|(link, signer)| {
+                fresh.room.check(&link, signer.identity).map_err(|error| error.to_string())?;
+                Ok(link)
+            });
+            match checked {
+                Ok(link) => fresh.push(link, frame),
+                Err(reason) => match self.unproved(&fresh.room, frame, fresh.unproved.len()) {
+                    Some(link) => {
+                        fresh.unproved.push((link.mg, frame.clone()));
+                        fresh.push(link, frame);
+                    }
+                    None => return (at, Some(reason)),
+                },
+            }
         }
-        Ok(fresh)
+        (links.len(), None)
     }
 
     /// How many links from the beginning both chains share.
@@ -117,12 +219,11 @@ impl Endpoint {
     /// the end of both.
     fn is_harmless(&self, cid: &ConversationId, fresh: &Fresh, fork: usize) -> bool {
         let Some(held) = self.state.rooms.get(cid.as_str()) else { return true };
-        let is_admin = |room: &Membership, name: &UserName| {
-            room.members().get(name).is_some_and(|member| member.admin)
-        };
         let by_both = |link: &MemberHeader| match link.op {
             MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => {
-                is_admin(held, &link.from) && is_admin(&fresh.room, &link.from)
+                is_admin(held, &link.from)
+                    && is_admin(&fresh.room, &link.from)
+                    && self.is_untouched(cid, &link.from)
             }
             MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
         };
@@ -135,30 +236,21 @@ impl Endpoint {
     /// unless a person decided otherwise, and this device says its own lost links again.
     fn take_anew(&mut self, cid: &ConversationId, fresh: Fresh, fork: usize, is_decided: bool) {
         let lost = self.lost_links(cid, fork);
-        let held = self.state.rooms.get(cid.as_str()).cloned();
-        let count = self.place_of(cid).mg;
-        let struck: Vec<(UserName, UserName)> = held
-            .iter()
-            .flat_map(|held| {
-                let stayed = fresh.room.members().keys().filter(|name| !held.contains(name));
-                stayed.filter_map(|name| {
-                    let by = self.kept_link(cid, held.went_before(name, count)?)?.by.clone();
-                    (by != *name).then(|| (name.clone(), by))
-                })
-            })
-            .collect();
+        let struck = self.lost_by_fork(cid, &fresh.first(fork), &fresh.room);
         self.forget_links(cid);
-        let Fresh { room, links } = fresh;
-        let next = room.next();
+        let Fresh { room, links, unproved } = fresh;
         self.state.rooms.put(cid.as_str(), room);
         for (link, kept) in links {
             self.keep_link(cid, link.mg, kept);
         }
+        for (number, frame) in unproved {
+            self.keep_unproved(cid, number, &frame);
+        }
         if is_decided {
             self.unstrike_all(cid);
         } else {
-            for (name, by) in struck {
-                self.state.struck.put(&struck_key(cid, &name), Struck { links: next, by });
+            for (name, lost) in struck {
+                self.strike(cid, &name, lost);
             }
         }
         self.mark_epochs(cid);
@@ -198,56 +290,53 @@ impl Endpoint {
         }
     }
 
-    /// Whether somebody is left out of what is sealed, because a chain that was seen took them out.
-    pub(crate) fn is_struck(&self, cid: &ConversationId, name: &UserName) -> bool {
-        self.state.struck.get(&struck_key(cid, name)).is_some()
-    }
-
-    /// Takes back what the hub's chain has settled by now: it has taken them out too, or an admin of
-    /// it, who is not struck, has let them in again.
-    pub(super) fn settle_struck(&mut self, cid: &ConversationId) {
-        let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
-        let prefix = struck_key(cid, &UserName::server());
-        let prefix = prefix.strip_suffix("server").unwrap_or_default();
-        let settled = self.state.struck.iter().filter_map(|(key, struck)| {
-            let name = UserName::new(key.strip_prefix(prefix)?).ok()?;
-            let is_again = room.members().get(&name).is_none_or(|member| {
-                let link = self.kept_link(cid, member.since);
-                member.since >= struck.links
-                    && link.is_some_and(|link| link.by != name && !self.is_struck(cid, &link.by))
-            });
-            is_again.then(|| key.clone())
-        });
-        for key in settled.collect::<Vec<_>>() {
-            self.state.struck.remove(&key);
-        }
-    }
-
-    fn unstrike_all(&mut self, cid: &ConversationId) {
-        let prefix = format!("{cid}/");
-        let keys = self.state.struck.iter().map(|(key, _)| key);
-        let keys: Vec<String> = keys.filter(|key| key.starts_with(&prefix)).cloned().collect();
-        for key in keys {
-            self.state.struck.remove(&key);
-        }
-    }
-
-    /// A person takes the membership that the hub shows, whatever was seen before.
-    pub fn accept_room(&mut self, cid: &ConversationId) {
-        self.state.accepted.put(cid.as_str(), true);
-        self.unstrike_all(cid);
-        self.link.forked.remove(cid);
+    /// A person takes the membership that the hub has shown, whatever was seen before. Only the chain
+    /// that the alarm was about, and what goes on from it, is taken. `false` if there is nothing to
+    /// decide.
+    pub fn accept_room(&mut self, cid: &ConversationId) -> bool {
+        let Some(place) = self.link.forked.remove(cid) else { return false };
+        self.link.accepted.insert(cid.clone(), place);
         self.link.fetched_anew.remove(cid);
         self.view_anew(cid);
         self.link.dirty.insert(cid.clone());
+        true
     }
+}
 
-    /// Somebody handed over a link by which an admin of the chain held here takes somebody out: it
-    /// counts at once for what is sealed here.
-    pub(crate) fn strike(&mut self, cid: &ConversationId, link: &MemberHeader) {
-        let Place { mg, .. } = self.place_of(cid);
-        let struck = Struck { links: mg, by: link.from.clone() };
-        self.state.struck.put(&struck_key(cid, &link.who), struck);
-        self.link.dirty.insert(cid.clone());
+/// What a person compares before taking the hub's membership in the place of the one held.
+fn difference(held: &Membership, fresh: &Membership) -> String {
+    let missing = |from: &Membership, of: &Membership| {
+        let names = of.members().keys().filter(|name| !from.contains(name));
+        listed(names.collect())
+    };
+    let admins = |of: &Membership| {
+        let admins = of.members().iter().filter(|(_, member)| member.admin);
+        admins.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let mut parts = Vec::new();
+    if let Some(names) = missing(held, fresh) {
+        parts.push(format!("in only by the server: {names}"));
+    }
+    if let Some(names) = missing(fresh, held) {
+        parts.push(format!("not in by the server: {names}"));
+    }
+    if admins(held) != admins(fresh) {
+        let names = listed(admins(fresh).iter().collect()).unwrap_or_else(|| "nobody".to_owned());
+        parts.push(format!("admins by the server: {names}"));
+    }
+    if parts.is_empty() {
+        parts.push("the same people by other signatures".to_owned());
+    }
+    parts.join("; ")
+}
+
+/// Names in a row, the first of many; `None` for none.
+fn listed(names: Vec<&UserName>) -> Option<String> {
+    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(|name| name.as_str()).collect();
+    let more = names.len().saturating_sub(shown.len());
+    match (shown.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(shown.join(", ")),
+        (false, more) => Some(format!("{} and {more} more", shown.join(", "))),
     }
 }

@@ -18,6 +18,8 @@ pub struct Roster {
     pub open: bool,
     /// Names, and whether they are admins.
     pub members: Vec<(UserName, bool)>,
+    /// Members by the server's word only: nothing is sealed for them until their signature is seen.
+    pub unproved: Vec<UserName>,
 }
 
 impl Endpoint {
@@ -28,14 +30,21 @@ impl Endpoint {
 
     /// Who is in a room by the verified view; nothing where no view was ever fetched.
     pub fn roster(&self, room: &RoomName) -> Option<Roster> {
-        let room = self.state.rooms.get(ConversationId::room(room).as_str())?;
+        let cid = ConversationId::room(room);
+        let room = self.state.rooms.get(cid.as_str())?;
         let members = room.members().iter().map(|(name, member)| (name.clone(), member.admin));
-        Some(Roster { open: room.is_open(), members: members.collect() })
+        let unproved = room.members().keys().filter(|name| self.is_unproved(&cid, name));
+        let (members, unproved) = (members.collect(), unproved.cloned().collect());
+        Some(Roster { open: room.is_open(), members, unproved })
     }
 
     /// The identity key that a verified link names for somebody whose keys were never seen.
     pub(crate) fn identity_by_link(&self, name: &UserName) -> Option<KeyId> {
-        self.state.rooms.iter().find_map(|(_, room)| room.members().get(name).map(|m| m.ik))
+        self.state.rooms.iter().find_map(|(_, room)| {
+            let member = room.members().get(name)?;
+            let is_proved = !self.is_unproved_link(room.conversation(), member.since);
+            is_proved.then_some(member.ik)
+        })
     }
 
     /// Whether a member's known identity is the one that the chain names.
@@ -56,6 +65,25 @@ impl Endpoint {
             self.suspect(now_ms, &head.cid);
             self.follow(&head.cid);
             self.link.dirty.insert(head.cid);
+        }
+    }
+
+    /// A page of the rooms that did not fit into OK.
+    pub(crate) fn on_heads_page(
+        &mut self,
+        now_ms: u64,
+        after: &ConversationId,
+        heads: &[Head],
+        more: bool,
+    ) {
+        for head in heads {
+            self.note_hub_head(now_ms, head);
+            self.link.dirty.insert(head.cid.clone());
+        }
+        let last = heads.last().map(|head| &head.cid).filter(|last| more && *last > after);
+        match last.cloned() {
+            Some(after) => drop(self.ask_page(Request::Heads { after })),
+            None => self.follow_all(),
         }
     }
 

@@ -360,6 +360,7 @@ impl Endpoint {
             let frame = signed.map(|frame| B64Vec(frame.to_vec()));
             let link = KeptLink { digest, by: header.from.clone(), frame };
             self.keep_link(&header.cid, header.mg, link);
+            self.note_growth(&header.cid, header.mg);
             self.hub_has_shown(&header.cid);
         }
         self.link.links_lost.remove(&header.cid);

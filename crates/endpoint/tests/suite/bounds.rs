@@ -3,6 +3,7 @@
 mod altered;
 mod honest;
 mod pace;
+mod storm;
 
 use bytes::Bytes;
 use chat_endpoint::{Alarm, Event, RoomAction, Step};

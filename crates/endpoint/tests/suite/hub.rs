@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_endpoint::store::memory::MemoryStore;
-use chat_endpoint::{Device, Endpoint, Event, Rollback, Step, SystemRandom, Transmit};
+use chat_endpoint::{Device, Endpoint, Event, Step, SystemRandom, Transmit};
 use chat_protocol::frame::{Delivery, RawFrame, Upload};
-use chat_protocol::handshake::{Counter, SignedIn};
+use chat_protocol::handshake::SignedIn;
 use chat_protocol::hub::{EpochHead, Head, HubToClient};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys};
@@ -215,19 +215,13 @@ impl TestHub {
     }
 
     pub(crate) fn connect(&mut self, index: usize) {
-        self.sign_in(index, vec![]).unwrap();
-    }
-
-    /// Signs a device in that was told these counters.
-    pub(crate) fn sign_in(&mut self, index: usize, counters: Vec<Counter>) -> Result<(), Rollback> {
-        let heads = self.heads_of(index);
-        let signed_in = SignedIn { time: self.now, heads, counters, vault: None };
+        let (heads, more) = self.heads_page(index, None);
+        let signed_in = SignedIn { heads, more, ..SignedIn::at(self.now) };
         let signed_in = self.lie_at_sign_in(index, signed_in);
         let peer = &mut self.peers[index];
-        peer.endpoint.connected(self.now, &signed_in, &self.bundle)?;
+        peer.endpoint.connected(self.now, &signed_in, &self.bundle);
         peer.connected = true;
         self.redeliver(index);
-        Ok(())
     }
 
     pub(crate) fn disconnect(&mut self, index: usize) {

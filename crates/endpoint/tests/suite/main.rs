@@ -2,12 +2,18 @@
 //! survives races, crashes and a hub that cheats.
 
 #[cfg(test)]
+mod audience;
+#[cfg(test)]
 mod bounds;
 mod commands;
+#[cfg(test)]
+mod dark;
 #[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod fits;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
@@ -16,6 +22,8 @@ mod hub;
 #[cfg(test)]
 mod identity;
 mod lies;
+#[cfg(test)]
+mod newest;
 #[cfg(test)]
 mod offers;
 #[cfg(test)]
@@ -29,6 +37,7 @@ mod random;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod restored;
 mod retention;
 #[cfg(test)]
 mod rooms;

@@ -14,7 +14,7 @@ use chat_protocol::id::MessageId;
 use crate::hub::{TestHub, lobby};
 
 /// Says something in the lobby and waits until everybody is at rest.
-fn say(hub: &mut TestHub, index: usize, text: &str) -> MessageId {
+pub(crate) fn say(hub: &mut TestHub, index: usize, text: &str) -> MessageId {
     let now = hub.now;
     let id = hub.peers[index].endpoint.say(now, &lobby(), text).expect("a text that can be said");
     hub.run();
@@ -30,7 +30,7 @@ fn gaps(hub: &TestHub, index: usize) -> Vec<Vec<u32>> {
     hub.peers[index].events.iter().filter_map(gap).collect()
 }
 
-fn alarms(hub: &TestHub, index: usize) -> Vec<Alarm> {
+pub(crate) fn alarms(hub: &TestHub, index: usize) -> Vec<Alarm> {
     let alarm = |event: &Event| match event {
         Event::Alarm { kind, .. } => Some(*kind),
         _ => None,

@@ -2,6 +2,7 @@
 
 mod at_most_once;
 mod harness;
+mod held;
 mod limits;
 mod order;
 mod sandbox;

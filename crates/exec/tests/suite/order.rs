@@ -1,12 +1,12 @@
 //! Commands start in the order of their sender, whatever order they come in (rule R34).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chat_exec::{CommandRequest, Order};
 use tokio::sync::mpsc;
 
 use crate::harness::{Machine, NOW_MS, alice, anything, ask, order, request};
+use crate::held::Held;
 
 /// A command that writes its number down. It names the one before it.
 fn numbered(no: u8) -> CommandRequest {
@@ -30,9 +30,9 @@ fn runs(machine: &Machine) -> Vec<String> {
 async fn a_command_that_came_too_early_waits_its_turn() {
     let machine = Machine::new();
     let agent = Arc::new(machine.agent(anything("")));
-    let early = Arc::clone(&agent);
+    let (early, held) = (Arc::clone(&agent), Held::new());
     let early = tokio::spawn(async move { ask(&early, numbered(1)).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    held.wait().await;
     assert!(runs(&machine).is_empty(), "it waits");
     assert_eq!(ask(&agent, numbered(0)).await.code(), Some(0));
     assert_eq!(early.await.expect("an answer").code(), Some(0));
@@ -72,9 +72,9 @@ async fn a_command_that_is_missing_closes_the_door_behind_it() {
 async fn a_restart_ends_the_waiting() {
     let machine = Machine::new();
     let agent = Arc::new(machine.agent(anything("")));
-    let early = Arc::clone(&agent);
+    let (early, held) = (Arc::clone(&agent), Held::new());
     let early = tokio::spawn(async move { ask(&early, numbered(1)).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    held.wait().await;
     early.abort();
     assert!(early.await.is_err(), "it still waited");
     drop(agent);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::HandshakeError;
 use crate::b64;
-use crate::hub::{EpochHead, Head};
+use crate::hub::Head;
 use crate::id::KeyId;
 use crate::name::UserName;
 use crate::strict;
@@ -98,6 +98,9 @@ pub struct AuthBody {
     /// The login secret from now on.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
     pub new_pw: Option<Vec<u8>>,
+    /// A code that lets a new account in ([`crate::invite`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
 }
 
 impl AuthBody {
@@ -141,28 +144,25 @@ mod optional {
 pub struct SignedIn {
     /// The hub's clock, Unix time in milliseconds.
     pub time: u64,
-    /// Heads of the rooms this user is in, and of the rooms that exist from the start.
+    /// Heads of the rooms this user is in, and of the rooms that exist from the start, in the order of
+    /// their names; at most [`crate::limits::HEADS_PAGE_MAX`].
     pub heads: Vec<Head>,
-    /// The last counter of this signing key in each current epoch it was used in (rule R7).
-    pub counters: Vec<Counter>,
+    /// There are more of them: `HEADS` asks for the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// The vault, when it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional")]
     pub vault: Option<Vec<u8>>,
 }
 
 impl SignedIn {
+    /// Signed in at this time by the hub's clock, in no room.
+    pub fn at(time: u64) -> Self {
+        Self { time, heads: Vec::new(), more: false, vault: None }
+    }
+
     /// Reads what was sealed.
     pub fn read(json: &[u8]) -> Result<Self, HandshakeError> {
         strict::from_slice(json).map_err(|error| HandshakeError::Field(error.to_string()))
     }
-}
-
-/// The last counter that the hub has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Counter {
-    /// The epoch.
-    pub epoch: EpochHead,
-    /// The counter.
-    pub n: u32,
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::b64::{self, B64Vec};
 use crate::file::catalogue::{Offer, Query};
-use crate::id::MessageId;
+use crate::id::{KeyId, MessageId};
 use crate::keys::Held;
 use crate::name::{ConversationId, RoomName, UserName};
 
@@ -26,12 +26,31 @@ pub enum ClientToHub {
         #[serde(with = "b64::vec")]
         sig: Vec<u8>,
     },
-    /// Asks for the bundles of people; at most [`crate::limits::PAGE_ITEMS_MAX`] names.
+    /// Asks for the newest bundles of people's live devices, at most
+    /// [`crate::limits::PAGE_ITEMS_MAX`] names, and for older ones by the keys in them.
     Bundles {
         /// Request id.
         id: MessageId,
         /// Name, and what is held of it.
         known: BTreeMap<UserName, Held>,
+        /// Name, and signing keys whose bundles are wanted: at most
+        /// [`crate::limits::PAGE_ITEMS_MAX`] in all.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        kids: BTreeMap<UserName, Vec<KeyId>>,
+    },
+    /// Asks for the heads of this user's rooms that did not fit into OK, in the order of their names.
+    Heads {
+        /// Request id.
+        id: MessageId,
+        /// The page begins after this room.
+        after: ConversationId,
+    },
+    /// Asks which counter of this device's signing key was the last one in conversations.
+    Counters {
+        /// Request id.
+        id: MessageId,
+        /// At most [`crate::limits::COUNTERS_PAGE_MAX`].
+        cids: Vec<ConversationId>,
     },
     /// Asks for links of a membership chain.
     Members {

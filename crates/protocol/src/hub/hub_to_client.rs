@@ -36,6 +36,18 @@ pub struct Head {
     pub epoch: Option<EpochHead>,
 }
 
+/// The last counter of a signing key that the hub has seen in a conversation's current epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// The conversation.
+    pub cid: ConversationId,
+    /// Its current epoch.
+    pub epoch: EpochHead,
+    /// The counter.
+    pub n: u32,
+}
+
 /// The current epoch of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +95,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// All bundles of one person, those of the past first.
+/// Bundles of one person: the newest of each live device, and those that were asked for by their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersonBundles {
@@ -168,10 +180,24 @@ pub enum HubToClient {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<UserName>,
     },
-    /// Conversations whose membership changed. Ephemeral.
+    /// Conversations whose membership changed; ephemeral. Or, with an id, a page of this user's rooms.
     Heads {
-        /// Their new heads.
+        /// The request, where it is an answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        /// Their heads; of a page at most [`crate::limits::HEADS_PAGE_MAX`].
         heads: Vec<Head>,
+        /// There are more behind the last one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
+    },
+    /// Answers `COUNTERS`: conversations in whose current epoch this signing key was used.
+    Counters {
+        /// The request.
+        id: MessageId,
+        /// The last counter in each; the others are left out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        counters: Vec<Counter>,
     },
     /// People who have published new keys: a new device, or other keys of a known one. Ephemeral.
     Keys {
@@ -187,6 +213,10 @@ pub enum HubToClient {
         /// Names nobody has.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unknown: Vec<UserName>,
+        /// Of the names asked for, those whose accounts were deleted: no key is made for them. Their
+        /// bundles are answered like others, for what they have signed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<UserName>,
         /// Not everybody did fit: who is in neither list is to be asked for again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
@@ -274,6 +304,11 @@ pub enum HubToClient {
     /// Messages of a room were dropped before this device has fetched them, because they were older
     /// than the room keeps. Stands among the deliveries, where they would have been.
     Dropped(DropClaim),
+    /// What who runs the hub says to everybody who is connected. Ephemeral, and signed by nobody.
+    Announce {
+        /// What.
+        text: String,
+    },
     /// All that waited for this device when it signed in has been sent, and what is new follows as it
     /// comes. Stands among the deliveries, once in a connection.
     Live {},

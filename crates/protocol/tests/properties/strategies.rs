@@ -8,7 +8,7 @@ use chat_protocol::header::{
     Recipient,
 };
 use chat_protocol::hub::{
-    ClientToHub, EpochHead, Head, HubStage, HubToClient, Log, Person, PersonBundles,
+    ClientToHub, Counter, EpochHead, Head, HubStage, HubToClient, Log, Person, PersonBundles,
 };
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::Held;
@@ -264,8 +264,15 @@ pub(crate) fn client_to_hub() -> impl Strategy<Value = ClientToHub> {
             body,
             sig
         }),
-        (message_id(), btree_map(user(), option::of(digest()).prop_map(Held), 0..5))
-            .prop_map(|(id, known)| ClientToHub::Bundles { id, known }),
+        (
+            message_id(),
+            btree_map(user(), option::of(digest()).prop_map(Held), 0..5),
+            btree_map(user(), vec(key_id(), 1..3), 0..3)
+        )
+            .prop_map(|(id, known, kids)| ClientToHub::Bundles { id, known, kids }),
+        (message_id(), conversation()).prop_map(|(id, after)| ClientToHub::Heads { id, after }),
+        (message_id(), vec(conversation(), 0..3))
+            .prop_map(|(id, cids)| ClientToHub::Counters { id, cids }),
         (message_id(), conversation(), any::<u32>())
             .prop_map(|(id, cid, from)| ClientToHub::Members { id, cid, from }),
         (message_id(), option::of(user())).prop_map(|(id, after)| ClientToHub::Who { id, after }),
@@ -290,6 +297,9 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         online,
         agent,
     });
+    let epoch = (any::<u32>(), digest()).prop_map(|(g, e)| EpochHead { g, e });
+    let counter =
+        (conversation(), epoch, any::<u32>()).prop_map(|(cid, epoch, n)| Counter { cid, epoch, n });
     let bundles = blobs().prop_map(|bundles| PersonBundles { bundles });
     prop_oneof![
         (any::<u8>(), digest(), key_id(), bytes())
@@ -308,14 +318,19 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
         (message_id(), head()).prop_map(|(id, head)| HubToClient::Rekey { id, head }),
         (vec(user(), 0..3), vec(user(), 0..3))
             .prop_map(|(joined, left)| HubToClient::Presence { joined, left }),
-        vec(head(), 0..3).prop_map(|heads| HubToClient::Heads { heads }),
-        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3), any::<bool>())
-            .prop_map(|(id, people, unknown, more)| HubToClient::Bundles {
+        (option::of(message_id()), vec(head(), 0..3), any::<bool>())
+            .prop_map(|(id, heads, more)| HubToClient::Heads { id, heads, more }),
+        (message_id(), vec(counter, 0..3))
+            .prop_map(|(id, counters)| HubToClient::Counters { id, counters }),
+        (message_id(), btree_map(user(), bundles, 0..3), vec(user(), 0..3), vec(user(), 0..3))
+            .prop_map(|(id, people, unknown, gone)| HubToClient::Bundles {
                 id,
                 people,
                 unknown,
-                more
+                more: gone.len() == 1,
+                gone,
             }),
+        any::<String>().prop_map(|text| HubToClient::Announce { text }),
         (message_id(), conversation(), blobs(), any::<bool>())
             .prop_map(|(id, cid, links, more)| HubToClient::Members { id, cid, links, more }),
         (message_id(), vec(person, 0..3), any::<bool>())

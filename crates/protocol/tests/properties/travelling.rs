@@ -34,8 +34,14 @@ pub(crate) static RECEPTION: LazyLock<Reception> = LazyLock::new(|| {
 pub(crate) static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let (single, batch, _) = sealed();
     let new = epoch(parameters("room:lobby"));
-    let body =
-        AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
+    let body = AuthBody {
+        purpose: Purpose::Task,
+        pw: None,
+        bundle: None,
+        vault: None,
+        new_pw: None,
+        invite: None,
+    };
     let credentials = Credentials {
         user: &ALICE.user,
         mode: Mode::Sig,
@@ -45,7 +51,7 @@ pub(crate) static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     };
     let greeting = Greeting::read(RECEPTION.text()).unwrap();
     let (auth, _) = greeting.auth(&credentials, &Zeroizing::new([1; 32])).unwrap();
-    let answer = SignedIn { time: 1, heads: vec![], counters: vec![], vault: None };
+    let answer = SignedIn::at(1);
     let ok = RECEPTION.open(&auth, &LINK, None).unwrap().ok(&answer);
     let mut good = vec![
         single.to_vec(),

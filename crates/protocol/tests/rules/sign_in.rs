@@ -26,8 +26,14 @@ fn hub_bundle() -> Bundle {
 }
 
 fn attempt(reception: &Reception, exporter: Option<[u8; 32]>) -> (String, SentAuth) {
-    let body =
-        AuthBody { purpose: Purpose::Task, pw: None, bundle: None, vault: None, new_pw: None };
+    let body = AuthBody {
+        purpose: Purpose::Task,
+        pw: None,
+        bundle: None,
+        vault: None,
+        new_pw: None,
+        invite: None,
+    };
     let credentials = Credentials {
         user: &ALICE.user,
         mode: Mode::Sig,
@@ -129,7 +135,7 @@ fn r21_no_part_of_auth_can_be_exchanged() {
 #[test]
 fn r21_only_the_hub_that_opened_auth_can_answer() {
     let reception = Reception::new(&hub_bundle(), [1; 32]);
-    let answer = SignedIn { time: 7, heads: vec![], counters: vec![], vault: None };
+    let answer = SignedIn::at(7);
     let (text, sent) = attempt(&reception, None);
     let (other_text, other_sent) = attempt(&reception, None);
     let ok = received(&reception, &text, None).unwrap().ok(&answer);

@@ -2,8 +2,7 @@
 
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::handshake::{
-    AuthBody, AuthHeader, Counter, Credentials, Greeting, Mode, PasswordKeys, Purpose, Reception,
-    SignedIn,
+    AuthBody, AuthHeader, Credentials, Greeting, Mode, PasswordKeys, Purpose, Reception, SignedIn,
 };
 use chat_protocol::hub::{self, ClientToHub, EpochHead, Head};
 use chat_protocol::id::{Digest, KeyId};
@@ -28,14 +27,14 @@ struct Attempt<'w> {
 }
 
 fn body(purpose: Purpose) -> AuthBody {
-    AuthBody { purpose, pw: None, bundle: None, vault: None, new_pw: None }
+    AuthBody { purpose, pw: None, bundle: None, vault: None, new_pw: None, invite: None }
 }
 
 fn signed_in(vault: Option<Vec<u8>>) -> SignedIn {
     let epoch = EpochHead { g: 3, e: Digest([3; 32]) };
     let cid = ConversationId::parse("room:lobby").unwrap();
     let heads = vec![Head { cid, mg: 2, pm: Digest([2; 32]), epoch: Some(epoch) }];
-    SignedIn { time: NOW, heads, counters: vec![Counter { epoch, n: 7 }], vault }
+    SignedIn { time: NOW, heads, more: false, vault }
 }
 
 fn attempt(world: &World, attempt: &Attempt<'_>) -> SignInCase {

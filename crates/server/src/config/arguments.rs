@@ -1,10 +1,16 @@
 //! The command line: flags with their environment, subcommands, and the forms of their values.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use chat_protocol::retention;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
+
+use crate::admin::command::{AdminCommand, Where};
 
 /// Talk to people and to machines over a hub you do not have to trust: this is the hub.
 #[derive(Debug, Parser)]
@@ -19,6 +25,9 @@ Examples:
 
 Exit codes: 0 stopped as asked, 1 failure, 2 usage, 70 storage failure")]
 pub struct Cli {
+    /// Only see whether the configuration can be used
+    #[arg(long)]
+    pub check_config: bool,
     /// What to do instead of serving.
     #[command(subcommand)]
     pub subcommand: Option<Action>,
@@ -56,6 +65,48 @@ pub enum Action {
         #[command(flatten)]
         options: Box<Options>,
     },
+    /// Copy everything that a server needs into a new folder, or into one file if its name ends with
+    /// .tar, also while it runs; then check the copy and print its digest. Copies of files that people
+    /// left (data/files) are not in it
+    Backup {
+        /// Where
+        target: PathBuf,
+        /// Data folder of the server
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Put a backup back while no server runs; what was there is kept beside it
+    Restore {
+        /// A folder or file that `backup` has made
+        source: PathBuf,
+        /// Data folder of the server
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Look at everything that usually goes wrong: a line for each, [+] in order, [-] not
+    Doctor {
+        /// Print JSON, one object per line
+        #[arg(long)]
+        json: bool,
+        /// The options of the server, as for serving
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Ask the running server whether it is ready: exit code 0 or 1, for containers
+    Health {
+        /// The options of the server, as for serving
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Print the version
+    Version {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is asked of a running server.
+    #[command(flatten)]
+    Admin(AdminCommand),
     /// Print the manual page (for: man -l -)
     Man,
     /// Print completions for a shell
@@ -83,6 +134,10 @@ pub struct Options {
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long, env = "CHAT_SERVER_BIND", value_name = "ADDRESS")]
     pub bind: Option<IpAddr>,
+    /// Address and port for /metrics and health, which are then not answered to everybody [default:
+    /// none, they are on the same port]
+    #[arg(long, env = "CHAT_SERVER_METRICS_BIND", value_name = "ADDRESS:PORT")]
+    pub metrics_bind: Option<SocketAddr>,
     /// Folder for accounts, messages and the own certificate [default: data]
     #[arg(long, env = "CHAT_SERVER_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -146,13 +201,42 @@ pub struct Options {
     /// [default: off]
     #[arg(long, env = "CHAT_SERVER_RETENTION", value_name = "TIME", value_parser = parse_retention)]
     pub retention: Option<u64>,
+    /// Who may make an account: everybody, who has a code from `chat-server invite`, or nobody
+    /// [default: open on a loopback address, else invite]
+    #[arg(long, env = "CHAT_SERVER_REGISTRATION", value_enum, value_name = "WHO")]
+    pub registration: Option<Registration>,
     /// Copies of files that one person may leave here for others, as 500MiB or 2GiB; 0 keeps none
     /// [default: 1GiB]
     #[arg(long, env = "CHAT_SERVER_COPIES_QUOTA", value_name = "SIZE", value_parser = parse_size)]
     pub copies_quota: Option<u64>,
+    /// Whether there are budgets of accounts and addresses at all: off for load tests and benchmarks
+    /// [default: on]
+    #[arg(long, env = "CHAT_SERVER_LIMITS", value_enum, value_name = "SWITCH")]
+    pub limits: Option<Switch>,
+    /// Sets one budget, as messages=100/s+2000, places=500 or sign_ups_day=off; may be given again.
+    /// `chat-server config` lists them
+    #[arg(long, env = "CHAT_SERVER_LIMIT", value_name = "NAME=AMOUNT", value_delimiter = ' ')]
+    pub limit: Vec<String>,
+    /// Address of a proxy before this server whose last X-Forwarded-For is believed; may be given
+    /// again. Without it the budgets of addresses see the proxy's
+    #[arg(long, env = "CHAT_SERVER_TRUSTED_PROXY", value_name = "ADDRESS", value_delimiter = ',')]
+    pub trusted_proxy: Vec<IpAddr>,
     /// Days that a copy of a file is kept at most [default: 14]
     #[arg(long, env = "CHAT_SERVER_COPIES_DAYS", value_name = "N")]
     pub copies_days: Option<u32>,
+}
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Everybody
+    #[default]
+    Open,
+    /// Who has a code
+    Invite,
+    /// Nobody
+    Closed,
 }
 
 /// TLS without files.
@@ -163,6 +247,16 @@ pub enum TlsMode {
     Off,
     /// An own certificate, kept in the data folder
     Auto,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// As usual.
+    On,
+    /// Not at all.
+    Off,
 }
 
 /// Form of the log on standard error.

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,7 +10,10 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
-use super::arguments::{LogFormat, TlsMode, Verify, parse_retention, parse_size, parse_time};
+use super::arguments::{
+    LogFormat, Registration, Switch, TlsMode, Verify, parse_retention, parse_size, parse_time,
+};
+use crate::store::Banned;
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, Error)]
@@ -42,6 +45,7 @@ pub enum FileError {
 pub(super) struct FileOptions {
     pub(super) port: Option<u16>,
     pub(super) bind: Option<IpAddr>,
+    pub(super) metrics_bind: Option<SocketAddr>,
     pub(super) data: Option<PathBuf>,
     pub(super) logs: Option<PathBuf>,
     pub(super) www: Option<PathBuf>,
@@ -53,11 +57,18 @@ pub(super) struct FileOptions {
     pub(super) log_format: Option<LogFormat>,
     pub(super) verify: Option<Verify>,
     pub(super) drain_timeout: Option<FileTime>,
+    pub(super) registration: Option<Registration>,
+    pub(super) bans: Option<Vec<Banned>>,
     pub(super) mailbox_messages: Option<u64>,
     pub(super) mailbox_bytes: Option<u64>,
     pub(super) retention: Option<FileRetention>,
     pub(super) copies_quota: Option<FileSize>,
     pub(super) copies_days: Option<u32>,
+    pub(super) limits: Option<Switch>,
+    #[serde(default)]
+    pub(super) limit: Vec<String>,
+    #[serde(default)]
+    pub(super) trusted_proxy: Vec<IpAddr>,
 }
 
 /// A time as on the command line.
@@ -108,6 +119,7 @@ impl FileOptions {
         [
             ("port", self.port.is_some()),
             ("bind", self.bind.is_some()),
+            ("metrics_bind", self.metrics_bind.is_some()),
             ("data", self.data.is_some()),
             ("logs", self.logs.is_some()),
             ("www", self.www.is_some()),
@@ -122,8 +134,13 @@ impl FileOptions {
             ("mailbox_messages", self.mailbox_messages.is_some()),
             ("mailbox_bytes", self.mailbox_bytes.is_some()),
             ("retention", self.retention.is_some()),
+            ("registration", self.registration.is_some()),
+            ("bans", self.bans.is_some()),
             ("copies_quota", self.copies_quota.is_some()),
             ("copies_days", self.copies_days.is_some()),
+            ("limits", self.limits.is_some()),
+            ("limit", !self.limit.is_empty()),
+            ("trusted_proxy", !self.trusted_proxy.is_empty()),
         ]
         .into_iter()
         .filter_map(|(key, is_set)| is_set.then_some(key))

@@ -5,7 +5,10 @@ use std::{fmt, path::PathBuf};
 use chat_protocol::retention;
 use clap::{ArgMatches, parser::ValueSource};
 
-use super::{Config, ConfigError, FileOptions, LogFormat, Options, Tls, Verify, merge};
+use super::{
+    Config, ConfigError, FileOptions, LogFormat, Options, Registration, Tls, Verify, merge,
+};
+use crate::budgets::{Limits, TABLE};
 
 /// One line of `config show`.
 struct Shown {
@@ -20,18 +23,39 @@ impl fmt::Display for Shown {
     }
 }
 
+fn list(addresses: &[std::net::IpAddr]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") }
+}
+
 /// What applies and where each value comes from, for `config show`. `matches` are those of the
 /// `config` subcommand.
 pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigError> {
     let file = FileOptions::read(options.config.as_deref())?;
     let in_file = file.keys();
-    let config = Config::validate(merge(options.clone(), file))?;
+    let bans = file.bans.clone().unwrap_or_default();
+    let config = Config::validate(merge(options.clone(), file), bans)?;
     let source = |key: &'static str| match matches.value_source(key) {
         Some(ValueSource::CommandLine) => "flag",
         Some(ValueSource::EnvVariable) => "environment",
         _ if in_file.contains(&key) => "file",
         _ => "default",
     };
+    let shown = |(key, value)| Shown { key, value, source: source(key) }.to_string();
+    let lines: String = values(&config).into_iter().map(shown).collect();
+    let defaults = Limits::default();
+    let budgets = TABLE.iter().map(|row| {
+        let amount = config.limits.amount(row.budget);
+        let is_default = amount == defaults.amount(row.budget);
+        let amount = amount.map_or_else(|| "off".to_owned(), |amount| amount.to_string());
+        let source = if is_default { "default" } else { "limits" };
+        format!("  {:<18} {:<14} per {}: {}; {source}\n", row.name, amount, row.per, row.why)
+    });
+    Ok(format!("{lines}budgets (--limit NAME=AMOUNT):\n{}", budgets.collect::<String>()))
+}
+
+/// Every value that applies, by its key.
+pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
     let (certificate, key, mode) = match &config.tls {
         Tls::Off => (None, None, "off"),
         Tls::Auto => (None, None, "auto"),
@@ -44,9 +68,15 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         Some(LogFormat::Json) => "json",
     };
     let verify = if config.verify == Verify::Signature { "signature" } else { "transport" };
-    let values = [
+    let registration = match config.registration {
+        Registration::Open => "open",
+        Registration::Invite => "invite",
+        Registration::Closed => "closed",
+    };
+    vec![
         ("port", config.address.port().to_string()),
         ("bind", config.address.ip().to_string()),
+        ("metrics_bind", config.metrics_address.map_or("-".to_owned(), |a| a.to_string())),
         ("data", path(Some(&config.data))),
         ("logs", path(Some(&config.logs))),
         ("www", path(config.www.as_ref())),
@@ -61,9 +91,11 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
         ("retention", retention::format(config.retention_ms)),
+        ("registration", registration.to_owned()),
+        ("bans", config.bans.len().to_string()),
+        ("limits", if config.limits == Limits::off() { "off" } else { "on" }.to_owned()),
+        ("trusted_proxy", list(&config.trusted_proxies)),
         ("copies_quota", config.copies.quota.to_string()),
         ("copies_days", (config.copies.time_max.as_secs() / (24 * 60 * 60)).to_string()),
-    ];
-    let lines = values.map(|(key, value)| Shown { key, value, source: source(key) }.to_string());
-    Ok(lines.concat())
+    ]
 }

@@ -2,7 +2,10 @@
 
 mod deadline;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use hyper::{
     HeaderMap, Request, StatusCode,
@@ -30,7 +33,7 @@ pub(super) struct Visit<'a> {
     deadline: &'a Arc<Deadline>,
     permit: Mutex<&'a mut Permit>,
     /// At most one request of a connection is upgraded; it is left here.
-    upgraded: Mutex<Option<OnUpgrade>>,
+    upgraded: Mutex<Option<(OnUpgrade, IpAddr)>>,
 }
 
 impl<'a> Visit<'a> {
@@ -54,8 +57,8 @@ impl<'a> Visit<'a> {
         if self.deadline.is_visit() { at.min(Instant::now() + CLOSE_TIME_MAX) } else { at }
     }
 
-    /// The request that has become a WebSocket, if one has.
-    pub(super) fn take_upgrade(&self) -> Option<OnUpgrade> {
+    /// The request that has become a WebSocket, if one has, and where it comes from.
+    pub(super) fn take_upgrade(&self) -> Option<(OnUpgrade, IpAddr)> {
         self.upgraded.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -64,13 +67,14 @@ impl<'a> Visit<'a> {
         let (head, _body) = request.into_parts();
         let front = self.front;
         let (metrics, log) = (Arc::clone(&front.metrics), front.log.clone());
+        let address = front.proxies.address(self.peer.addr.ip(), &head.headers);
         let record = Record::new(&head, metrics, log, self.peer.id, self.peer.addr);
         let (mut answer, stays) = if upgrade::is_meant(&head) {
             (self.try_upgrade(&head), false)
         } else {
             let stays = !front.readiness.is_draining() && self.stay();
-            let (readiness, metrics) = (&front.readiness, &front.metrics);
-            let answer = http::respond(head, readiness, metrics, front.site.as_ref()).await;
+            let shown = front.shows_metrics.then_some(front.metrics.as_ref());
+            let answer = http::respond(head, &front.readiness, shown, front.site.as_ref()).await;
             let is_sound = !matches!(
                 answer.status(),
                 StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED
@@ -78,7 +82,10 @@ impl<'a> Visit<'a> {
             (answer, stays && is_sound)
         };
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(on_upgrade);
+            // Its line and its count: nothing of it is left to follow.
+            drop(record.answered(answer.status()));
+            *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((on_upgrade, address));
             return answer;
         }
         if !stays {

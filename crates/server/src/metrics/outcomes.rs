@@ -21,6 +21,8 @@ pub struct Refusals {
     pub origin: Counter,
     /// The hub is stopping.
     pub draining: Counter,
+    /// The operator keeps that address out.
+    pub banned: Counter,
 }
 
 impl Refusals {
@@ -34,6 +36,7 @@ impl Refusals {
             late: of("late"),
             origin: of("origin"),
             draining: of("draining"),
+            banned: of("banned"),
         }
     }
 }

@@ -49,6 +49,26 @@ impl Collector for ProcessCollector {
                 gauge.metric_type(),
             )?)?;
         }
+        if let Some(files) = max_files() {
+            let gauge = ConstGauge::new(files);
+            let name = "process_max_fds";
+            gauge.encode(encoder.encode_descriptor(
+                name,
+                "Most open file descriptors",
+                None,
+                gauge.metric_type(),
+            )?)?;
+        }
+        if let Some(seconds) = start_time() {
+            let gauge = ConstGauge::new(seconds);
+            let name = "process_start_time_seconds";
+            gauge.encode(encoder.encode_descriptor(
+                name,
+                "When the process was started, in Unix time",
+                None,
+                gauge.metric_type(),
+            )?)?;
+        }
         Ok(())
     }
 }
@@ -60,14 +80,31 @@ fn resident_bytes() -> Option<i64> {
     kibibytes.checked_mul(1024)
 }
 
-fn cpu_seconds() -> Option<f64> {
+/// A field of the process's status, counted behind the program's name, which is in brackets and may
+/// hold anything.
+fn stat_field(number: usize) -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in brackets and may hold anything; count from its end,
-    // where user time is the 12th field and system time the 13th.
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut times = fields.split_whitespace().skip(11).map(str::parse::<u32>);
-    let (user, system) = (times.next()?.ok()?, times.next()?.ok()?);
-    Some((f64::from(user) + f64::from(system)) / TICKS_PER_SECOND)
+    fields.split_whitespace().nth(number)?.parse().ok()
+}
+
+/// User time is the 12th field and system time the 13th.
+fn cpu_seconds() -> Option<f64> {
+    Some((stat_field(11)? + stat_field(12)?) / TICKS_PER_SECOND)
+}
+
+/// The 20th field counts from the start of the machine, which the kernel gives in seconds of Unix time.
+fn start_time() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    let machine: f64 = line.trim().parse().ok()?;
+    Some(machine + stat_field(19)? / TICKS_PER_SECOND)
+}
+
+/// The limit in force, which is raised at the start.
+fn max_files() -> Option<i64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    i64::try_from(limit?).ok()
 }
 
 fn open_files() -> Option<i64> {

@@ -9,7 +9,7 @@ use chat_protocol::{
     crypto::{VerifyingKey, sha256},
     frame::{RawFrame, VerifiedBatches},
     header::{Header, MemberHeader},
-    id::Digest,
+    id::{Digest, KeyId},
     keys::Bundle,
     name::UserName,
     tag::label,
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::{
     hub::Shared,
     request::{FrameRequest, Peer, Reminder},
-    store::sqlite::ReadError,
+    store::{AccountId, BundleName, sqlite::ReadError},
 };
 
 /// Everything in a reminder that proves itself and is news here.
@@ -30,9 +30,11 @@ pub(super) struct Proved {
     pub(super) reminders: Vec<Reminder>,
 }
 
-/// The bundles of an account: those that are stored, and those that the same reminder has brought.
+/// The bundles of an account: the newest of its devices, those that links needed, and those that the
+/// same reminder has brought.
 struct Known {
-    identity: chat_protocol::id::KeyId,
+    id: AccountId,
+    identity: KeyId,
     bundles: Vec<Bundle>,
 }
 
@@ -61,6 +63,7 @@ pub(super) async fn prove(
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
         let Some(known) = account(hub, &mut accounts, &link.from).await? else { continue };
+        known.find(hub, &link.sk).await?;
         if verify(&link, &frame, known) {
             proved.links += 1;
             proved.reminders.push(Reminder::Link(Box::new(request(peer, link, &frame))));
@@ -69,7 +72,20 @@ pub(super) async fn prove(
     Ok(proved)
 }
 
-/// The account of a name with all of its bundles; nothing where nobody has the name.
+impl Known {
+    /// Fetches the bundle with a signing key, if it is none of those here.
+    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
+        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.header().sk);
+        if !published.any(|key| key.kid == *sk) {
+            let found = hub.reads.bundles(vec![BundleName::Key(self.id, *sk)]).await?;
+            let found = found.into_iter().flatten().map(Bytes::from);
+            self.bundles.extend(found.filter_map(|bytes| Bundle::verify(bytes).ok()));
+        }
+        Ok(())
+    }
+}
+
+/// The account of a name with its newest bundles; nothing where nobody has the name.
 async fn account<'a>(
     hub: &Shared,
     accounts: &'a mut HashMap<UserName, Option<Known>>,
@@ -79,10 +95,9 @@ async fn account<'a>(
         let row = hub.reads.account(name).await?.filter(|row| row.name == *name);
         let known = match row {
             Some(row) => {
-                let stored = hub.reads.bundles(vec![row.id]).await?;
-                let stored = stored.into_iter().flat_map(|(_, bundles)| bundles);
-                let bundles = stored.filter_map(|b| Bundle::verify(Bytes::from(b)).ok()).collect();
-                Some(Known { identity: row.identity, bundles })
+                let stored = row.devices.into_iter().map(|device| device.bundle);
+                let bundles = stored.filter_map(|bytes| Bundle::verify(bytes).ok()).collect();
+                Some(Known { id: row.id, identity: row.identity, bundles })
             }
             None => None,
         };

@@ -1,9 +1,13 @@
-//! Puts an epoch together: KEY frame, member lines, wraps (rule R11). One at a time, in order.
+//! Puts an epoch together: KEY frame, member lines, wraps (rule R11). One at a time, in order. What is
+//! held of it counts in the budget of uploads, and may be cut for others (rule R41).
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use chat_protocol::{
+    crypto::Sha256Stream,
     frame::Upload,
-    header::Header,
+    header::{Header, KeyHeader},
     id::{Digest, MessageId},
     limits::EPOCH_DEVICES_MAX,
     members::MemberList,
@@ -11,12 +15,16 @@ use chat_protocol::{
 use tokio::time::Instant;
 
 use crate::{
+    budgets::uploads::{Held, NoRoom, Uploads},
     limits::UPLOAD_TIME_MAX,
     request::{EpochUpload, FrameRequest},
 };
 
 /// Longest member list: a name of 32, two keys of 22 characters, and what parts them.
 const MEMBERS_BYTES_MAX: usize = EPOCH_DEVICES_MAX * (32 + 22 + 22 + 3);
+
+/// What one wrap costs beside its bytes.
+const WRAP_OVERHEAD_BYTES: usize = 64;
 
 /// What a part did.
 pub(super) enum Step {
@@ -26,27 +34,58 @@ pub(super) enum Step {
     Complete(Box<FrameRequest>, EpochUpload),
     /// The epoch is given up, for this reason.
     Bad(Option<MessageId>, &'static str),
+    /// There is no room for it now.
+    NoRoom(MessageId, NoRoom),
+}
+
+/// Why a part is not taken.
+enum Problem {
+    Bad(&'static str),
+    NoRoom(NoRoom),
+}
+
+impl From<&'static str> for Problem {
+    fn from(reason: &'static str) -> Self {
+        Self::Bad(reason)
+    }
+}
+
+impl From<NoRoom> for Problem {
+    fn from(no_room: NoRoom) -> Self {
+        Self::NoRoom(no_room)
+    }
 }
 
 struct UnderWay {
     request: Box<FrameRequest>,
     e: Digest,
-    mh: Digest,
-    members: BytesMut,
-    list: Option<MemberList>,
-    wraps: Vec<Bytes>,
+    parts: Held<Parts>,
     deadline: Instant,
 }
 
-/// The epoch under way on one connection, if any.
+/// What has come of an epoch.
 #[derive(Default)]
+struct Parts {
+    members: BytesMut,
+    /// The hash of the lines so far: each byte is hashed once, however small the pieces are.
+    hash: Sha256Stream,
+    list: Option<MemberList>,
+    wraps: Vec<Bytes>,
+}
+
+/// The epoch under way on one connection, if any.
 pub(super) struct Assembly {
+    uploads: Arc<Uploads>,
     under_way: Option<Box<UnderWay>>,
     /// An epoch that was refused already: its parts are still on their way and mean nothing.
     ignored: Option<Digest>,
 }
 
 impl Assembly {
+    pub(super) fn new(uploads: Arc<Uploads>) -> Self {
+        Self { uploads, under_way: None, ignored: None }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.under_way.as_ref().map(|under_way| under_way.deadline)
     }
@@ -58,16 +97,10 @@ impl Assembly {
         e: Digest,
         now: Instant,
     ) -> Option<MessageId> {
-        let Header::Key(key) = &request.header else { return None };
-        let under_way = UnderWay {
-            mh: key.mh,
-            request: Box::new(request),
-            e,
-            members: BytesMut::new(),
-            list: None,
-            wraps: Vec::new(),
-            deadline: now + UPLOAD_TIME_MAX,
-        };
+        let peer = &request.peer;
+        let parts = self.uploads.begin(peer.account, &peer.budgets, Parts::default());
+        let deadline = now + UPLOAD_TIME_MAX;
+        let under_way = UnderWay { request: Box::new(request), e, parts, deadline };
         let before = self.under_way.replace(Box::new(under_way))?;
         Some(before.request.header.id())
     }
@@ -93,35 +126,56 @@ impl Assembly {
             }
             return Step::Bad(None, "a part of an epoch whose KEY did not come before it");
         };
-        if let Err(reason) = under_way.take(part, now) {
-            return self.give_up(reason);
+        match under_way.take(part, now) {
+            Ok(false) => Step::More,
+            Ok(true) => self.complete(),
+            Err(Problem::Bad(reason)) => {
+                self.give_up().map_or(Step::More, |id| Step::Bad(Some(id), reason))
+            }
+            Err(Problem::NoRoom(no_room)) => {
+                self.give_up().map_or(Step::More, |id| Step::NoRoom(id, no_room))
+            }
         }
-        let Some(list) = &under_way.list else { return Step::More };
-        if under_way.wraps.len() < list.lines().len() {
-            return Step::More;
-        }
-        self.complete()
     }
 
-    fn give_up(&mut self, reason: &'static str) -> Step {
-        let Some(bad) = self.under_way.take() else { return Step::More };
+    fn give_up(&mut self) -> Option<MessageId> {
+        let bad = self.under_way.take()?;
         self.ignored = Some(bad.e);
-        Step::Bad(Some(bad.request.header.id()), reason)
+        Some(bad.request.header.id())
     }
 
     fn complete(&mut self) -> Step {
         let Some(under_way) = self.under_way.take() else { return Step::More };
-        let UnderWay { request, e, list, wraps, .. } = *under_way;
-        let Some(members) = list else { return Step::More };
-        Step::Complete(request, EpochUpload { e, members, wraps })
+        let UnderWay { request, e, parts, .. } = *under_way;
+        match parts.take() {
+            Some(Parts { list: Some(members), wraps, .. }) => {
+                Step::Complete(request, EpochUpload { e, members, wraps })
+            }
+            _ => Step::NoRoom(request.header.id(), NoRoom::Cut),
+        }
     }
 }
 
 impl UnderWay {
-    fn take(&mut self, part: Upload, now: Instant) -> Result<(), &'static str> {
+    /// Whether it is complete with this part.
+    fn take(&mut self, part: Upload, now: Instant) -> Result<bool, Problem> {
         if now > self.deadline {
-            return Err("the parts of this epoch did not arrive in time");
+            return Err("the parts of this epoch did not arrive in time".into());
         }
+        let Header::Key(key) = &self.request.header else { return Ok(false) };
+        self.parts.grow(match &part {
+            Upload::Members { bytes, .. } => bytes.len(),
+            Upload::Wraps { wraps, .. } => {
+                wraps.iter().map(|wrap| wrap.len() + WRAP_OVERHEAD_BYTES).sum()
+            }
+        })?;
+        let added = self.parts.with(|parts| parts.add(key, part));
+        Ok(added.ok_or(NoRoom::Cut)??)
+    }
+}
+
+impl Parts {
+    fn add(&mut self, key: &KeyHeader, part: Upload) -> Result<bool, &'static str> {
         match part {
             Upload::Members { offset, bytes, .. } => {
                 let expected = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
@@ -132,7 +186,8 @@ impl UnderWay {
                     return Err("the member list is too long");
                 }
                 self.members.extend_from_slice(&bytes);
-                self.parse()
+                self.hash.update(&bytes);
+                self.parse(key)?;
             }
             Upload::Wraps { first, wraps, .. } => {
                 let list = self.list.as_ref().ok_or("the member list comes before the wraps")?;
@@ -144,18 +199,17 @@ impl UnderWay {
                 }
                 // Copied: a slice would keep the whole message alive as long as the wrap.
                 self.wraps.extend(wraps.iter().map(|wrap| Bytes::copy_from_slice(wrap)));
-                Ok(())
             }
         }
+        Ok(self.list.as_ref().is_some_and(|list| self.wraps.len() == list.lines().len()))
     }
 
     /// The list is complete when its hash is the one that the KEY names.
-    fn parse(&mut self) -> Result<(), &'static str> {
-        if Digest(chat_protocol::crypto::sha256(&self.members)) != self.mh {
+    fn parse(&mut self, key: &KeyHeader) -> Result<(), &'static str> {
+        if Digest(self.hash.so_far()) != key.mh {
             return Ok(());
         }
         let list = MemberList::parse(&self.members).map_err(|_| "the member list is malformed")?;
-        let Header::Key(key) = &self.request.header else { return Ok(()) };
         if !list.contains(&key.from, &key.sk) {
             return Err("the maker of an epoch must be in its member list");
         }

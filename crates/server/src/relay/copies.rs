@@ -29,6 +29,7 @@ use super::{
     transfers::{Effect, Fault, TransferId},
 };
 use crate::{
+    admin::gate::Gate,
     connection::ConnectionId,
     limits::{COPIES_SWEEP_PERIOD, TRANSFER_WINDOW_CHUNKS},
     metrics::Metrics,
@@ -210,13 +211,16 @@ pub(super) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16)
     relay.refuse(peer.connection, tid, &refusal);
 }
 
-/// Takes away copies whose time is over, as long as there is a hub.
-pub async fn tend(relay: Weak<Relay>, clock: Clock) {
+/// Takes away copies whose time is over or whose owner was deleted, as long as there is a hub.
+pub async fn tend(relay: Weak<Relay>, clock: Clock, gate: Arc<Gate>) {
+    let mut changes = gate.changes();
     while let Some(relay) = relay.upgrade() {
         if let Some(copies) = &relay.copies {
             let lost =
                 std::mem::take(&mut *copies.lost.lock().unwrap_or_else(PoisonError::into_inner));
-            let expired = copies.ledger().expired(clock());
+            let admittance = gate.now();
+            let is_gone = |owner: &UserName| admittance.is_deleted(owner);
+            let expired = copies.ledger().expired(clock(), is_gone);
             let result = async {
                 if !lost.is_empty() {
                     copies.store(CopyChange::Remove(lost)).await?;
@@ -231,7 +235,11 @@ pub async fn tend(relay: Weak<Relay>, clock: Clock) {
             }
         }
         drop(relay);
-        sleep(COPIES_SWEEP_PERIOD).await;
+        tokio::select! {
+            () = sleep(COPIES_SWEEP_PERIOD) => {}
+            // The gate lives as long as this task.
+            _ = changes.changed() => {}
+        }
     }
 }
 

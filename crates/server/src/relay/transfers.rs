@@ -26,8 +26,7 @@ use chat_protocol::{
 use tokio::time::Instant;
 
 use crate::{
-    close::CloseReason, connection::ConnectionId, limits::DATA_CONNECTIONS_PER_PERSON_MAX,
-    request::Refusal,
+    close::CloseReason, connection::ConnectionId, limits::CONNECTION_RETRY, request::Refusal,
 };
 
 use transfer::{Key, Transfer};
@@ -85,19 +84,19 @@ fn fault(reason: &'static str) -> Fault {
 const NOT_IN: &str = "a data connection is entered before it is used";
 
 impl Transfers {
-    /// A data connection has signed in.
+    /// A data connection has signed in, of which a person may have `max`.
     pub fn enter(
         &mut self,
         now: Instant,
         id: ConnectionId,
-        name: UserName,
+        (name, max): (UserName, usize),
         sk: KeyId,
     ) -> Result<(), Refusal> {
         let own = self.connections.values().filter(|connection| connection.name == name).count();
-        if own >= DATA_CONNECTIONS_PER_PERSON_MAX {
+        if own >= max {
             let reason =
                 format!("you have {own} connections for files; use one of them, or close one");
-            return Err(Refusal::new(code::TOO_MANY, reason));
+            return Err(Refusal::new(code::TOO_MANY, reason).with_retry(CONNECTION_RETRY));
         }
         let places = HashMap::new();
         let connection = Connection { name, sk, places, strays: 0, idle_since: now };

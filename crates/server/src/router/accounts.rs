@@ -7,18 +7,21 @@ use std::{
 
 use chat_protocol::{
     code,
-    handshake::Counter,
-    hub::{EpochHead, Head, Log},
+    header::{MemberHeader, MemberOperation},
+    hub::Log,
     id::{Digest, KeyId, Nonce16},
     keys::{Bundle, BundleError, DeviceMark, Held},
-    name::{ConversationId, RoomName, UserName},
+    limits::ACCOUNT_DEVICES_MAX,
+    name::{ConversationId, UserName},
 };
 
-use super::{Decision, Effects, Pending, Router, is_any};
+use super::{Decision, Effects, Pending, Router, is_any, mailbox::Backlog};
 use crate::{
     limits::AWAY_SLACK_MS,
-    request::{Plan, Proof, SignIn},
-    store::{AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Waiting},
+    request::{Plan, Proof, Refusal, SignIn},
+    store::{
+        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Standing, Waiting,
+    },
 };
 
 /// One device, by its newest bundle.
@@ -40,6 +43,8 @@ pub struct Device {
     pub ek: KeyId,
     /// Whether it says that it accepts commands.
     pub is_agent: bool,
+    /// When its newest bundle was signed, by its own clock.
+    pub made_ms: u64,
     /// When these keys came, Unix time in milliseconds; 0 for long ago.
     pub since_ms: u64,
     /// From when on epochs may lack it, because it was away for too long (rule R12).
@@ -55,6 +60,8 @@ pub struct Account {
     pub name: UserName,
     /// Its identity key.
     pub identity: KeyId,
+    /// What the operator lets it do.
+    pub standing: Standing,
     /// Its devices.
     pub devices: Vec<Device>,
     /// Keys that count no more.
@@ -68,6 +75,10 @@ pub struct Account {
     pub inbox: u64,
     /// Direct messages that wait for it.
     pub waiting: Waiting,
+    /// Receipts that wait for it.
+    pub(super) receipts: Backlog,
+    /// Who let it into rooms that it did not join by itself.
+    pub(super) admitted: BTreeMap<ConversationId, UserName>,
 }
 
 impl Account {
@@ -91,10 +102,50 @@ impl Account {
         self.devices.iter().filter(|device| !self.is_revoked(&device.sk))
     }
 
-    /// The newest bundles of its live devices, as clients compare them (rule R37).
+    /// Devices that count: in use in the last months, and not revoked (rule R40).
+    pub fn counted_devices(&self, now_ms: u64) -> impl Iterator<Item = &Device> {
+        let counts = move |d: &&Device| d.mark.is_live(now_ms, |sk| self.is_revoked(sk));
+        self.devices.iter().filter(counts)
+    }
+
+    /// Their newest bundles, as clients compare them (rule R37).
     pub fn held(&self, now_ms: u64) -> Held {
         let marks = self.devices.iter().map(|device| device.mark);
         Held::of_live(now_ms, marks, |sk| self.is_revoked(sk))
+    }
+
+    /// Why a bundle of it is not taken: it would make one live device too many. Those that it revokes
+    /// make room at once, so that who has the password always comes in.
+    pub(super) fn device_problem(&self, now_ms: u64, bundle: &Bundle) -> Option<Refusal> {
+        let new = DeviceMark::of(bundle)?;
+        let is_gone = |sk: &KeyId| self.is_revoked(sk) || bundle.header().rev.contains(sk);
+        let others = self.devices.iter().filter(|device| device.dev != bundle.header().dev);
+        let mut others: Vec<_> =
+            others.filter(|device| device.mark.is_live(now_ms, is_gone)).collect();
+        let known = self.devices.iter().find(|device| device.dev == bundle.header().dev);
+        let was_live = known.is_some_and(|device| device.mark.is_live(now_ms, is_gone));
+        let is_live = new.is_live(now_ms, is_gone);
+        if was_live || !is_live || others.len() < ACCOUNT_DEVICES_MAX {
+            return None;
+        }
+        others.sort_by_key(|device| (device.made_ms, device.dev));
+        let oldest = others.first()?.sk;
+        let reason = format!(
+            "{} has {ACCOUNT_DEVICES_MAX} devices, which is the most; sign in with --revoke {oldest} to \
+             put the one out that was renewed the longest time ago, by the server's word",
+            self.name
+        );
+        Some(Refusal::new(code::TOO_MANY, reason))
+    }
+
+    /// It came into a room by this link.
+    pub(super) fn came_into(&mut self, cid: &ConversationId, link: &MemberHeader) {
+        self.conversations.insert(cid.clone());
+        if link.op == MemberOperation::Admit {
+            self.admitted.insert(cid.clone(), link.from.clone());
+        } else {
+            self.admitted.remove(cid);
+        }
     }
 
     /// Whether a device of it accepts commands.
@@ -118,6 +169,7 @@ impl Account {
             sk: line.sk,
             ek: line.ek,
             is_agent: header.rb.is_some(),
+            made_ms: header.ts,
             since_ms,
             away_ms: bundle.wrapped_until_ms().saturating_sub(AWAY_SLACK_MS),
         };
@@ -142,12 +194,15 @@ impl Router {
             id: row.id,
             name: row.name.clone(),
             identity: row.identity,
+            standing: Standing::Active,
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
             left: BTreeMap::new(),
             inbox,
             waiting: Waiting::default(),
+            receipts: Backlog::default(),
+            admitted: BTreeMap::new(),
         };
         for device in row.devices {
             account.take_bundle(device.id, &Bundle::verify(device.bundle)?, 0);
@@ -168,24 +223,37 @@ impl Router {
     }
 
     /// Decides on a sign-in. `None`: nothing needs to be kept.
-    pub fn decide_sign_in(&self, request: &SignIn, pending: &mut Pending) -> Option<Decision> {
+    pub fn decide_sign_in(
+        &self,
+        now_ms: u64,
+        request: &SignIn,
+        pending: &mut Pending,
+    ) -> Option<Decision> {
         let folded = request.name.folded();
         if pending.names.contains(&folded) {
             return Some(Decision::Defer);
         }
         let known = self.by_folded.get(&folded).and_then(|id| self.accounts.get(id));
+        if let Err(refusal) = self.admits(request, known) {
+            return Some(Decision::Refuse(refusal));
+        }
         let (account, bundle, after) = match (&request.proof, known) {
             (Proof::New { .. }, Some(_)) => {
                 let reason = "this name belongs to somebody else; choose another one";
                 return Some(Decision::refuse(code::NAME_TAKEN, reason));
             }
             (Proof::New { bundle, password, vault }, None) => {
+                let invite = match self.check_invite(now_ms, request.invite, pending) {
+                    Ok(invite) => invite,
+                    Err(refusal) => return Some(Decision::Refuse(refusal)),
+                };
                 pending.names.insert(folded);
                 let new = NewAccount {
                     name: request.name.clone(),
                     bundle: Arc::clone(bundle),
                     password: password.clone(),
                     vault: vault.clone(),
+                    invite,
                 };
                 return Some(Decision::Propose(Proposal::Account(Box::new(new))));
             }
@@ -207,6 +275,9 @@ impl Router {
         if account.is_revoked(&request.sk) {
             return Some(Decision::refuse(code::SIGN_IN, "this signing key was revoked"));
         }
+        if let Some(refusal) = account.device_problem(now_ms, bundle) {
+            return Some(Decision::Refuse(refusal));
+        }
         pending.names.insert(folded);
         let device = device.map(|device| device.id);
         let new = NewBundle { account: account.id, device, bundle: Arc::clone(bundle) };
@@ -224,15 +295,21 @@ impl Router {
             id,
             name: new.name,
             identity: new.bundle.identity(),
+            standing: Standing::Active,
             devices: Vec::new(),
             revoked: HashSet::new(),
             conversations: BTreeSet::new(),
             left: BTreeMap::new(),
             inbox: 0,
             waiting: Waiting::default(),
+            receipts: Backlog::default(),
+            admitted: BTreeMap::new(),
         };
         account.take_bundle(device, &new.bundle, now_ms);
         self.insert_account(account);
+        if let Some(code) = &new.invite {
+            self.use_invite(code);
+        }
     }
 
     pub(super) fn apply_bundle(
@@ -260,25 +337,6 @@ impl Router {
             }
         }
         Effects { revoked: Some(new.account), ..Effects::default() }
-    }
-
-    /// What a device is told when it has signed in: heads and counters.
-    pub fn signed_in(&self, account: &Account, sk: &KeyId) -> (Vec<Head>, Vec<Counter>) {
-        let mut rooms: BTreeSet<_> =
-            account.conversations.iter().filter(|cid| !cid.is_direct()).cloned().collect();
-        rooms.extend([RoomName::lobby(), RoomName::all()].iter().map(ConversationId::room));
-        let heads = rooms.iter().map(|cid| self.head(cid)).collect();
-        let mut counters = Vec::new();
-        for cid in &account.conversations {
-            let Some(epoch) = self.conversations.get(cid).and_then(|c| c.current()) else {
-                continue;
-            };
-            let last = epoch.line(account.id, sk).and_then(|line| epoch.counter(line));
-            if let Some(n) = last {
-                counters.push(Counter { epoch: EpochHead { g: epoch.g, e: epoch.e }, n });
-            }
-        }
-        (heads, counters)
     }
 
     /// Logs that an account reads, with their last positions.

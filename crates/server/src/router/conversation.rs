@@ -129,6 +129,8 @@ pub struct Conversation {
     pub topic: String,
     /// How long a room keeps its messages, in milliseconds, 0 for ever; `None` for the default.
     pub keep_ms: Option<u64>,
+    /// The operator has closed it: nothing is said here any more.
+    pub is_closed: bool,
     /// When the oldest that a room may drop was accepted, Unix time in milliseconds; 0 when only
     /// the store knows.
     pub(super) oldest_ms: Option<u64>,
@@ -153,6 +155,7 @@ impl Conversation {
             newest: 0,
             topic: String::new(),
             keep_ms: None,
+            is_closed: false,
             oldest_ms: None,
             gone: HashMap::new(),
             joined: Vec::new(),
@@ -259,6 +262,7 @@ impl Router {
             conversation.backlogs.push((account, Backlog::restored(waiting, row.newest)));
             if let Some(account) = self.accounts.get_mut(&account) {
                 account.waiting = account.waiting.plus(waiting);
+                self.waiting = self.waiting.plus(waiting);
             }
         }
         conversation.topic = row.topic;
@@ -281,8 +285,15 @@ impl Router {
         }
         for name in conversation.names() {
             let account = self.by_name.get(&name).and_then(|id| self.accounts.get_mut(id));
-            if let Some(account) = account {
-                account.conversations.insert(row.cid.clone());
+            let Some(account) = account else { continue };
+            account.conversations.insert(row.cid.clone());
+            let members = conversation.membership.as_ref().map(Membership::members);
+            let since = members.and_then(|members| Some(members.get(&name)?.since));
+            let at = since.and_then(|since| {
+                row.links.binary_search_by_key(&since, |(header, ..)| header.mg).ok()
+            });
+            if let Some((link, ..)) = at.and_then(|at| row.links.get(at)) {
+                account.came_into(&row.cid, link);
             }
         }
         if let Some(epoch) = row.epoch {
@@ -290,7 +301,9 @@ impl Router {
             conversation.epochs.push_front(epoch);
         }
         self.note_log(row.log, &row.cid);
+        let cid = row.cid.clone();
         self.conversations.insert(row.cid, conversation);
+        self.note_members(&cid);
     }
 
     fn restore_epoch(&self, conversation: &Conversation, row: EpochRow) -> Epoch {
@@ -299,8 +312,10 @@ impl Router {
         for (line, n) in row.counters {
             epoch.count(line, n);
         }
-        let wanted = self.wanted_lines(conversation);
-        let lacks = wanted.iter().any(|(line, ..)| !epoch.lines.contains(line));
+        // Nobody's clock is known here, so of more than fit none is missing.
+        let wanted = self.wanted_lines(0, conversation);
+        let lacks =
+            wanted.iter().any(|(line, _, away_ms)| *away_ms > 0 && !epoch.lines.contains(line));
         epoch.lacking_ms = lacks.then_some(0);
         epoch.is_closed = epoch.lines.iter().any(|line| {
             self.accounts.get(&line.account).is_none_or(|account| {

@@ -7,7 +7,7 @@ use chat_protocol::{
 };
 
 use super::{Account, Decision, Effects, Router};
-use crate::{limits::ROOMS_PER_USER_MAX, request::Refusal, store::NewLink};
+use crate::{limits::FOLLOWED_MAX, request::Refusal, store::NewLink};
 
 impl Router {
     /// Why somebody may not speak in a feed, or make keys for it.
@@ -42,11 +42,11 @@ impl Router {
         let is_new = self.head(cid).mg <= link.mg;
         if link.op == MemberOperation::Join
             && is_new
-            && follows >= ROOMS_PER_USER_MAX
+            && follows >= FOLLOWED_MAX
             && !who.conversations.contains(cid)
         {
             let reason = format!(
-                "{} follows {ROOMS_PER_USER_MAX} people, which is the most; /unsubscribe from one \
+                "{} follows {FOLLOWED_MAX} people, which is the most; /unsubscribe from one \
                  first",
                 who.name
             );

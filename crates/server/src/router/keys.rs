@@ -81,6 +81,9 @@ impl Router {
                 Some(Refusal::new(code::NO_SUCH_USER, format!("nobody is named {missing}")))
             }
             ConversationKind::Room(_) => {
+                if let Some(refusal) = self.closed(cid) {
+                    return Some(refusal);
+                }
                 let name = &request.peer.name;
                 let is_member = self.conversations.get(cid).is_some_and(|c| c.contains(name));
                 let reason = format!("you are not a member of {cid}");
@@ -126,7 +129,7 @@ impl Router {
         lines: &[Line],
         upload: &EpochUpload,
     ) -> Option<String> {
-        let wanted = self.wanted_lines(conversation);
+        let wanted = self.wanted_lines(now_ms, conversation);
         let allowed: HashSet<Line> = wanted.iter().map(|(line, ..)| *line).collect();
         let listed = upload.members.lines().iter().zip(lines);
         if let Some((line, _)) = listed.into_iter().find(|(_, line)| !allowed.contains(*line)) {
@@ -174,7 +177,7 @@ impl Router {
         }
         if let Some(conversation) = self.conversations.get(cid) {
             let present: HashSet<Line> = epoch.lines.iter().copied().collect();
-            let missing = self.wanted_lines(conversation);
+            let missing = self.wanted_lines(now_ms, conversation);
             let missing = missing
                 .iter()
                 .filter(|(line, _, away_ms)| !present.contains(line) && now_ms < *away_ms);

@@ -5,8 +5,9 @@
 
 use chat_protocol::{code, hub::Log};
 
-use super::{Decision, Pending, Router};
+use super::{Account, Conversation, Decision, Pending, Router};
 use crate::{
+    budgets::Budget,
     limits::{MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX},
     store::{AccountId, LogId, Waiting},
 };
@@ -39,7 +40,7 @@ impl Waiting {
         }
     }
 
-    fn minus(self, other: Self) -> Self {
+    pub(super) fn minus(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_sub(other.messages),
             bytes: self.bytes.saturating_sub(other.bytes),
@@ -51,7 +52,7 @@ impl Waiting {
 /// cursor in the middle of a long log needs no count of the store: when the cursor has passed the
 /// mark, everything before the mark is fetched, and the rest is the part before a new mark.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Backlog {
+pub(crate) struct Backlog {
     before: Waiting,
     after: Waiting,
     /// A position of the log.
@@ -62,6 +63,16 @@ impl Backlog {
     /// Messages that no device had fetched when the hub started.
     pub(super) fn restored(waiting: Waiting, newest: u64) -> Self {
         Self { before: waiting, after: Waiting::default(), mark: newest }
+    }
+
+    /// All that waits.
+    pub(super) fn sum(&self) -> Waiting {
+        self.before.plus(self.after)
+    }
+
+    /// One more receipt of so many bytes.
+    pub(super) fn add_bytes(&mut self, bytes: usize) {
+        self.add(Waiting::of(bytes));
     }
 
     fn add(&mut self, one: Waiting) {
@@ -81,20 +92,40 @@ impl Backlog {
 }
 
 impl Router {
-    /// Takes room in the mailbox of a direct message's recipient, or refuses the message.
+    /// Takes room in the mailbox of a direct message's recipient, or refuses the message. One sender
+    /// takes at most a part of what the others leave of it.
     pub(super) fn take_mailbox(
         &self,
-        to: AccountId,
+        (to, log): (AccountId, LogId),
+        conversation: &Conversation,
         bytes: usize,
         pending: &mut Pending,
     ) -> Option<Decision> {
         let account = self.accounts.get(&to)?;
-        let proposed = pending.mailboxes.entry(to).or_default();
-        let more = proposed.plus(Waiting::of(bytes));
-        let sum = account.waiting.plus(more);
+        let one = Waiting::of(bytes);
+        let proposed = pending.mailboxes.get(&to).copied().unwrap_or_default();
+        let of_sender = pending.senders.get(&(to, log)).copied().unwrap_or_default();
+        let kept = conversation.backlogs.iter().find(|(of, _)| *of == to);
+        let of_sender = of_sender.plus(kept.map(|(_, backlog)| backlog.sum()).unwrap_or_default());
+        let all = account.waiting.plus(proposed).plus(one);
+        let (own, others) = (of_sender.plus(one), all.minus(of_sender.plus(one)));
         let MailboxLimits { messages_max, bytes_max } = self.mailbox;
-        if sum.messages <= messages_max && sum.bytes <= bytes_max {
-            *proposed = more;
+        let part = match self.limits.amount(Budget::MailboxPart) {
+            Some(_) => self.limits.number(Budget::MailboxPart),
+            None => 1,
+        };
+        // Somebody always may say something, however little is left.
+        let is_first = of_sender.messages == 0;
+        let may_take = |max: u64, others: u64, own: u64| {
+            let left = max.saturating_sub(others);
+            own <= left / part || (is_first && own <= left)
+        };
+        let has_room = may_take(messages_max, others.messages, own.messages)
+            && may_take(bytes_max, others.bytes, own.bytes);
+        if has_room {
+            pending.mailboxes.insert(to, proposed.plus(one));
+            let of_batch = pending.senders.entry((to, log)).or_default();
+            *of_batch = of_batch.plus(one);
             return None;
         }
         let Waiting { messages, bytes } = account.waiting;
@@ -106,6 +137,35 @@ impl Router {
         Some(Decision::refuse(code::MAILBOX_FULL, reason))
     }
 
+    /// What waits in all mailboxes.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// From now on so much may wait for somebody.
+    pub fn limit_mailboxes(&mut self, limits: MailboxLimits) {
+        self.mailbox = limits;
+    }
+
+    /// Takes room in the inbox of who is told that messages came: receipts have a part of their own.
+    pub(super) fn take_inbox(
+        &self,
+        to: &Account,
+        bytes: usize,
+        pending: &mut Pending,
+    ) -> Option<Decision> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let proposed = pending.receipts.entry(to.id).or_default();
+        let more = proposed.saturating_add(bytes);
+        let max = self.limits.number(Budget::ReceiptBytes);
+        if to.receipts.sum().bytes.saturating_add(more) <= max {
+            *proposed = more;
+            return None;
+        }
+        let reason = format!("too many receipts wait for {}, who is away", to.name);
+        Some(Decision::refuse(code::MAILBOX_FULL, reason))
+    }
+
     /// Counts a direct message that was kept for somebody.
     pub(super) fn count_waiting(&mut self, log: LogId, to: AccountId, bytes: usize) {
         let one = Waiting::of(bytes);
@@ -113,6 +173,7 @@ impl Router {
         let Some(conversation) = self.conversations.get_mut(cid) else { return };
         let Some(account) = self.accounts.get_mut(&to) else { return };
         account.waiting = account.waiting.plus(one);
+        self.waiting = self.waiting.plus(one);
         if conversation.backlogs.iter().all(|(of, _)| *of != to) {
             conversation.backlogs.push((to, Backlog::default()));
         }
@@ -129,12 +190,17 @@ impl Router {
     ) {
         let Some(account) = self.accounts.get_mut(&account) else { return };
         for (log, position) in positions {
-            let Log::Conversation(cid) = log else { continue };
+            let Log::Conversation(cid) = log else {
+                account.receipts.fetched(*position, account.inbox);
+                continue;
+            };
             let Some(conversation) = self.conversations.get_mut(cid) else { continue };
             let newest = conversation.newest;
             let backlog = conversation.backlogs.iter_mut().find(|(of, _)| *of == account.id);
             if let Some((_, backlog)) = backlog {
-                account.waiting = account.waiting.minus(backlog.fetched(*position, newest));
+                let fetched = backlog.fetched(*position, newest);
+                account.waiting = account.waiting.minus(fetched);
+                self.waiting = self.waiting.minus(fetched);
             }
         }
     }

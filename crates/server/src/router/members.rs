@@ -4,6 +4,7 @@ use chat_protocol::{
     code,
     header::{MemberArgument, MemberHeader, MemberOperation},
     hub::Head,
+    limits::ROOM_PEOPLE_MAX,
     members::{MemberError, Membership},
     name::{ConversationId, ConversationKind, UserName},
 };
@@ -17,6 +18,7 @@ use crate::{
 impl Router {
     pub(super) fn decide_member(
         &self,
+        now_ms: u64,
         account: &Account,
         request: &FrameRequest,
         header: &MemberHeader,
@@ -29,7 +31,12 @@ impl Router {
         if pending.conversations.contains(cid) {
             return Decision::Defer;
         }
-        let Some(who) = self.account_of(&header.who) else {
+        // Who was deleted can still be taken out of the list of members.
+        let who = match header.op {
+            MemberOperation::Remove => self.account_of_any_time(&header.who),
+            _ => self.account_of(&header.who),
+        };
+        let Some(who) = who else {
             return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.who));
         };
         if who.identity != header.ik {
@@ -73,6 +80,13 @@ impl Router {
             );
             return Decision::refuse(code::NOT_ALLOWED, reason);
         }
+        let comes_in = matches!(header.op, MemberOperation::Join | MemberOperation::Admit);
+        if comes_in && known.is_some_and(|known| self.is_crowded(now_ms, known)) {
+            let reason = format!(
+                "{cid} has {ROOM_PEOPLE_MAX} people, which is the most that one key can be made for"
+            );
+            return Decision::refuse(code::TOO_MANY, reason);
+        }
         pending.conversations.insert(cid.clone());
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (header.op, cid.kind()) {
             pending.rooms.insert(room.as_str().to_ascii_lowercase());
@@ -113,15 +127,17 @@ impl Router {
             .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
+        self.note_members(cid);
         if cid.is_feed() {
             return self.apply_feed_link(now_ms, new);
         }
         let (mut removed, mut gone) = (None, None);
+        let Some(conversation) = self.conversations.get_mut(cid) else { return Effects::default() };
         let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {
             match new.header.op {
                 MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit => {
-                    account.conversations.insert(cid.clone());
+                    account.came_into(cid, &new.header);
                     account.left.remove(cid);
                     conversation.note_joined(account.id, now_ms);
                 }
@@ -129,6 +145,7 @@ impl Router {
                     if account.conversations.remove(cid) {
                         account.left.insert(cid.clone(), position);
                     }
+                    account.admitted.remove(cid);
                     if new.header.op == MemberOperation::Remove {
                         removed = Some((account.id, Head { epoch: None, ..conversation.head() }));
                     }
@@ -141,6 +158,7 @@ impl Router {
         if let Some(account) = gone {
             self.end_offers(account, cid);
         }
-        Effects { changed: Some(cid.clone()), removed, ..Effects::default() }
+        let has_made_room = new.header.op == MemberOperation::Create;
+        Effects { changed: Some(cid.clone()), removed, has_made_room, ..Effects::default() }
     }
 }

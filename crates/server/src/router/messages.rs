@@ -31,6 +31,9 @@ impl Router {
         {
             return Decision::Refuse(refusal);
         }
+        if let Some(refusal) = self.closed(cid).or_else(|| self.is_to_nobody(request, cid)) {
+            return Decision::Refuse(refusal);
+        }
         let Some((conversation, log)) = self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
         else {
             return self.no_epoch(&request.peer.name, cid);
@@ -71,7 +74,8 @@ impl Router {
             return Decision::Rekey(conversation.head());
         }
         if let Some(to) = header.to.user().and_then(|name| self.account_of(name))
-            && let Some(refusal) = self.take_mailbox(to.id, request.frame.len(), pending)
+            && let Some(refusal) =
+                self.take_mailbox((to.id, log), conversation, request.frame.len(), pending)
         {
             return refusal;
         }
@@ -88,6 +92,14 @@ impl Router {
             hub_ms: now_ms,
             frame: request.frame.clone(),
         })))
+    }
+
+    /// Why nothing is sent to somebody who was deleted.
+    fn is_to_nobody(&self, request: &FrameRequest, cid: &ConversationId) -> Option<Refusal> {
+        let other = cid.other(&request.peer.name)?;
+        let is_gone = self.is_gone(&other);
+        let reason = format!("nobody is named {other} any more");
+        is_gone.then(|| Refusal::new(code::NO_SUCH_USER, reason))
     }
 
     fn has_agent(&self, header: &MessageHeader) -> bool {

@@ -166,7 +166,9 @@ impl Router {
                               nothing is offered to ALL";
                 Err(Refusal::new(code::NOT_ALLOWED, reason))
             }
-            ConversationKind::Room(_) if self.belongs(owner, cid) => Ok(Place::Room(cid.clone())),
+            ConversationKind::Room(_) if self.closed(cid).is_none() && self.belongs(owner, cid) => {
+                Ok(Place::Room(cid.clone()))
+            }
             ConversationKind::Room(room) => {
                 let reason = format!("you are not in #{room}; /join it before you share with it");
                 Err(Refusal::new(code::NOT_A_MEMBER, reason))

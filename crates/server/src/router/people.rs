@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use chat_protocol::{hub::Person, keys::Held, name::UserName};
+use chat_protocol::{hub::Person, id::KeyId, keys::Held, name::UserName};
 
 use super::Router;
-use crate::{limits::WHO_PAGE_MAX, store::AccountId};
+use crate::{
+    limits::WHO_PAGE_MAX,
+    store::{AccountId, DeviceId},
+};
 
 /// Accounts in the order of their names.
 #[derive(Debug)]
@@ -19,10 +22,14 @@ pub struct WhoPage {
 /// Whose bundles are to be read.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// Name and account of those of whom something else is held.
-    pub people: Vec<(UserName, AccountId)>,
+    /// Those of whom something else is held, with their live devices.
+    pub people: Vec<(UserName, Vec<DeviceId>)>,
     /// Names nobody has.
     pub unknown: Vec<UserName>,
+    /// Names of accounts that were deleted.
+    pub gone: Vec<UserName>,
+    /// Signing keys whose first bundle is wanted, and whose they are said to be.
+    pub keys: Vec<(UserName, AccountId, KeyId)>,
 }
 
 impl Router {
@@ -45,16 +52,35 @@ impl Router {
     }
 
     /// Sorts the names of a BUNDLES request.
-    pub fn wanted(&self, now_ms: u64, known: &BTreeMap<UserName, Held>) -> Wanted {
+    pub fn wanted(
+        &self,
+        now_ms: u64,
+        known: &BTreeMap<UserName, Held>,
+        kids: &BTreeMap<UserName, Vec<KeyId>>,
+    ) -> Wanted {
         let mut wanted = Wanted::default();
         for (name, held) in known {
-            match self.account_of(name) {
+            if self.is_gone(name) {
+                wanted.gone.push(name.clone());
+            }
+            match self.account_of_any_time(name) {
                 None => wanted.unknown.push(name.clone()),
                 Some(account) if account.held(now_ms) != *held => {
-                    wanted.people.push((name.clone(), account.id));
+                    let devices = account.counted_devices(now_ms).map(|device| device.id);
+                    let mut devices: Vec<DeviceId> = devices.collect();
+                    // Who holds nothing learns at least whose keys they are.
+                    if devices.is_empty() && held.0.is_none() {
+                        let last = account.devices.iter().max_by_key(|device| device.made_ms);
+                        devices.extend(last.map(|device| device.id));
+                    }
+                    wanted.people.push((name.clone(), devices));
                 }
                 Some(_) => {}
             }
+        }
+        for (name, kids) in kids {
+            let Some(account) = self.account_of_any_time(name) else { continue };
+            wanted.keys.extend(kids.iter().map(|kid| (name.clone(), account.id, *kid)));
         }
         wanted
     }

@@ -2,7 +2,7 @@
 
 use chat_protocol::{code, header::ReceiptHeader};
 
-use super::{Audience, Decision, Delivery, Effects, Payload, Router};
+use super::{Audience, Decision, Delivery, Effects, Payload, Pending, Router};
 use crate::{
     request::FrameRequest,
     store::{AccountId, EntryKind, LogId, NewEntry, Proposal},
@@ -14,6 +14,7 @@ impl Router {
         now_ms: u64,
         request: &FrameRequest,
         header: &ReceiptHeader,
+        pending: &mut Pending,
     ) -> Decision {
         let Some(to) = self.account_of(&header.to) else {
             return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.to));
@@ -36,6 +37,9 @@ impl Router {
             let reason = "a receipt goes between two people of the conversation it names";
             return Decision::refuse(code::NOT_A_MEMBER, reason);
         }
+        if let Some(refusal) = self.take_inbox(to, request.frame.len(), pending) {
+            return refusal;
+        }
         Decision::Propose(Proposal::Entry(Box::new(NewEntry {
             log: LogId::inbox(to.id),
             sender,
@@ -54,6 +58,7 @@ impl Router {
         let to = AccountId(new.log.0.saturating_neg());
         if let Some(account) = self.accounts.get_mut(&to) {
             account.inbox = position;
+            account.receipts.add_bytes(new.frame.len());
         }
         let delivery = Delivery {
             position,

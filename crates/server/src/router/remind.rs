@@ -17,6 +17,7 @@ impl Router {
     /// A bundle of an account, by its identity: of a device that is not known, or newer.
     pub fn decide_reminded_bundle(
         &self,
+        now_ms: u64,
         bundle: &Arc<Bundle>,
         pending: &mut Pending,
     ) -> Option<Decision> {
@@ -27,7 +28,8 @@ impl Router {
         }
         let device = account.devices.iter().find(|device| device.dev == header.dev);
         let is_newer = device.is_none_or(|device| device.seq < header.seq);
-        if bundle.identity() != account.identity || !is_newer {
+        let is_foreign = bundle.identity() != account.identity;
+        if is_foreign || !is_newer || account.device_problem(now_ms, bundle).is_some() {
             return None;
         }
         let device = device.map(|device| device.id);
@@ -38,12 +40,13 @@ impl Router {
     /// A link that its signer has signed, whoever brings it.
     pub fn decide_reminded_link(
         &self,
+        now_ms: u64,
         request: &FrameRequest,
         pending: &mut Pending,
     ) -> Option<Decision> {
         let Header::Member(link) = &request.header else { return None };
         let signer = self.account_of(&link.from)?;
-        Some(self.decide_member(signer, request, link, pending))
+        Some(self.decide_member(now_ms, signer, request, link, pending))
     }
 
     /// A removal that forks off a chain, by an admin at its end: from now on an epoch may lack whom it

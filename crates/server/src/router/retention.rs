@@ -12,6 +12,9 @@ use crate::{
     store::{AccountId, Dropped, LogId, NewDrop, NewRetention, Proposal},
 };
 
+/// How long a closed room keeps its messages, in milliseconds: as short as can be said.
+const CLOSED_KEEP_MS: u64 = 1;
+
 /// The default, and when each room has something to drop.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
@@ -59,6 +62,9 @@ impl Router {
 
     /// How long a room keeps its messages now, in milliseconds; 0 for ever.
     pub(super) fn keep_ms(&self, conversation: &Conversation) -> u64 {
+        if conversation.is_closed {
+            return CLOSED_KEEP_MS;
+        }
         conversation.keep_ms.unwrap_or(self.retention.default_ms)
     }
 
@@ -108,7 +114,8 @@ impl Router {
         cid: &ConversationId,
         keep_ms: Option<u64>,
     ) -> Result<Proposal, Refusal> {
-        let conversation = self.conversations.get(cid).filter(|_| self.sees(&peer.name, cid));
+        let conversation =
+            self.conversations.get(cid).filter(|c| !c.is_closed && self.sees(&peer.name, cid));
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))
         else {

@@ -8,12 +8,14 @@ use chat_protocol::{
     hub::{Head, RoomInfo},
     id::Digest,
     limits::{ROOMS_PAGE_MAX, TOPIC_BYTES_MAX},
+    members::Membership,
     name::{ConversationId, ConversationKind, RoomName, UserName},
 };
 
 use super::{Account, Decision, Pending, Router};
 use crate::{
-    limits::{ROOMS_MAX, ROOMS_PER_USER_MAX},
+    budgets::Budget,
+    limits::ROOMS_MAX,
     request::{Peer, Refusal},
     store::{AccountId, LogId, NewTopic, Proposal},
 };
@@ -36,6 +38,9 @@ pub struct Chain {
     pub end: u32,
 }
 
+/// What is said to who wants to say something in a room that the operator has closed.
+const CLOSED: &str = "the operator of this server has deleted this room; /leave it";
+
 /// What outsiders are told about a private room.
 const PRIVATE: &str = "this room is private; ask an admin of it to /invite you";
 
@@ -49,15 +54,35 @@ impl Router {
         }
     }
 
+    /// Notes that a room has members, or has none: such a room keeps its name and its chain and counts
+    /// for nobody.
+    pub(super) fn note_members(&mut self, cid: &ConversationId) {
+        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        let is_empty = membership.is_some_and(Membership::is_abandoned);
+        if is_empty && !cid.is_feed() {
+            self.empty_rooms.insert(cid.clone());
+        } else {
+            self.empty_rooms.remove(cid);
+        }
+    }
+
     /// Whether somebody may know more of a room than its name: it is open, or they are in it.
     pub(super) fn sees(&self, name: &UserName, cid: &ConversationId) -> bool {
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
         membership.is_some_and(|m| m.exists() && (m.is_open() || m.contains(name)))
     }
 
+    /// Whether somebody may make a room again that everybody has left: an open one anybody, a private one
+    /// whoever was in it.
+    fn may_revive(&self, name: &UserName, cid: &ConversationId) -> bool {
+        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        membership.is_some_and(|m| m.is_abandoned() && (m.is_open() || m.has_known(name)))
+    }
+
     /// Where a conversation stands, for somebody who may not be allowed to know.
     pub(super) fn head_for(&self, name: &UserName, cid: &ConversationId) -> Head {
-        if cid.is_direct() || self.sees(name, cid) {
+        // Who makes a room again goes on from where it ended.
+        if cid.is_direct() || self.sees(name, cid) || self.may_revive(name, cid) {
             return self.head(cid);
         }
         Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None }
@@ -81,7 +106,7 @@ impl Router {
 
     fn room_info(&self, name: &UserName, cid: &ConversationId) -> Option<RoomInfo> {
         let ConversationKind::Room(room) = cid.kind() else { return None };
-        let conversation = self.conversations.get(cid)?;
+        let conversation = self.conversations.get(cid).filter(|c| !c.is_closed)?;
         let membership = conversation.membership.as_ref()?;
         Some(RoomInfo {
             room,
@@ -103,7 +128,10 @@ impl Router {
         let Some((conversation, log)) = conversation.and_then(|c| Some((c, c.log?))) else {
             return Ok(None);
         };
-        if conversation.membership.as_ref().is_none_or(|membership| !membership.exists()) {
+        if self.may_revive(name, cid) {
+            return Ok(Some(Chain { log, end: u32::MAX }));
+        }
+        if conversation.membership.as_ref().is_none_or(|membership| membership.next() == 0) {
             return Ok(None);
         }
         if self.sees(name, cid) {
@@ -113,6 +141,12 @@ impl Router {
             Some(last) => Ok(Some(Chain { log, end: last.saturating_add(1) })),
             None => Err(Refusal::new(code::NOT_A_MEMBER, PRIVATE)),
         }
+    }
+
+    /// Why nothing can be said in a room, if the operator has closed it.
+    pub(super) fn closed(&self, cid: &ConversationId) -> Option<Refusal> {
+        let is_closed = self.conversations.get(cid).is_some_and(|c| c.is_closed);
+        is_closed.then(|| Refusal::new(code::NO_SUCH_ROOM, CLOSED))
     }
 
     /// What speaks against a link before its place in the chain is looked at: who may not know of
@@ -126,7 +160,12 @@ impl Router {
     ) -> Option<Decision> {
         let (cid, op) = (&link.cid, link.op);
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
-        let exists = membership.is_some_and(chat_protocol::members::Membership::exists);
+        if op != MemberOperation::Leave
+            && let Some(refusal) = self.closed(cid)
+        {
+            return Some(Decision::Refuse(refusal));
+        }
+        let exists = membership.is_some_and(Membership::exists);
         let was_in = membership.is_some_and(|m| m.has_known(&account.name));
         if exists && !was_in && !self.sees(&account.name, cid) {
             return Some(match op {
@@ -146,20 +185,44 @@ impl Router {
         {
             return Some(reason);
         }
-        let comes_in =
-            matches!(op, MemberOperation::Create | MemberOperation::Join | MemberOperation::Admit);
-        let is_room = |cid: &&ConversationId| !cid.is_direct() && !cid.is_feed();
-        let rooms = who.conversations.iter().filter(is_room).count();
         // A link that is sent again is answered as before, whatever the limit.
         let is_new = membership.is_none_or(|m| link.mg >= m.next());
-        if comes_in && is_new && rooms >= ROOMS_PER_USER_MAX && !who.conversations.contains(cid) {
-            let reason = format!(
-                "{} is in {ROOMS_PER_USER_MAX} rooms, which is the most; leave one first",
-                who.name
-            );
-            return Some(Decision::refuse(code::TOO_MANY, reason));
+        if is_new && !who.conversations.contains(cid) {
+            return self.has_no_place(who, link);
         }
         None
+    }
+
+    /// Why somebody may not come into one room more.
+    fn has_no_place(&self, who: &Account, link: &MemberHeader) -> Option<Decision> {
+        let refuse = |reason| Some(Decision::refuse(code::TOO_MANY, reason));
+        let is_room = |cid: &&ConversationId| !cid.is_direct() && !cid.is_feed();
+        let places = who.conversations.iter().filter(is_room).count();
+        match link.op {
+            MemberOperation::Create | MemberOperation::Join => {
+                let own = places.saturating_sub(who.admitted.len());
+                let max = self.limits.count(Budget::Rooms);
+                (own >= max).then(|| {
+                    let reason = format!(
+                        "{} has made or joined {max} rooms, which is the most; leave one first",
+                        who.name
+                    );
+                    Decision::refuse(code::TOO_MANY, reason)
+                })
+            }
+            MemberOperation::Admit => {
+                let max = self.limits.count(Budget::PlacesByOne);
+                if who.admitted.values().filter(|by| **by == link.from).count() >= max {
+                    return refuse(format!("you have let {} into {max} rooms already", who.name));
+                }
+                let max = self.limits.count(Budget::Places);
+                if places >= max {
+                    return refuse(format!("{} is in {max} rooms, which is the most", who.name));
+                }
+                None
+            }
+            MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role => None,
+        }
     }
 
     fn cannot_create(
@@ -169,7 +232,10 @@ impl Router {
         pending: &Pending,
     ) -> Option<Decision> {
         let ConversationKind::Room(room) = cid.kind() else { return None };
-        if let Some(other) = self.rooms.get(&room.as_str().to_ascii_lowercase()) {
+        let other = self.rooms.get(&room.as_str().to_ascii_lowercase());
+        // In its own spelling a room without members is made again, as the next link of its chain.
+        let other = other.filter(|other| *other != cid || !self.may_revive(name, cid));
+        if let Some(other) = other {
             let reason = match other.kind() {
                 ConversationKind::Room(other_room) if self.sees(name, other) => {
                     format!(
@@ -180,7 +246,8 @@ impl Router {
             };
             return Some(Decision::refuse(code::NAME_TAKEN, reason));
         }
-        if self.rooms.len().saturating_add(pending.rooms.len()) >= ROOMS_MAX {
+        let rooms = self.rooms.len().saturating_sub(self.empty_rooms.len());
+        if rooms.saturating_add(pending.rooms.len()) >= ROOMS_MAX {
             let reason = format!("this server has {ROOMS_MAX} rooms, which is the most");
             return Some(Decision::refuse(code::TOO_MANY, reason));
         }
@@ -195,7 +262,7 @@ impl Router {
         cid: &ConversationId,
         text: &str,
     ) -> Result<Proposal, Refusal> {
-        let is_room = !cid.is_feed() && self.sees(&peer.name, cid);
+        let is_room = !cid.is_feed() && self.sees(&peer.name, cid) && self.closed(cid).is_none();
         let conversation = self.conversations.get(cid).filter(|_| is_room);
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))

@@ -12,12 +12,11 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    Problem,
-    proof::{by_signature, check_password, nobody},
+    Problem, Visitor,
+    proof::{by_signature, check_password, hash, nobody},
 };
 use crate::{
     close::CloseReason,
-    connection::PeerInfo,
     hub::Shared,
     queue::Lane,
     request::{PasswordChange, Request, Sender},
@@ -30,7 +29,7 @@ use crate::{
 pub(super) async fn password(
     hub: &Shared,
     received: &ReceivedAuth,
-    peer: &PeerInfo,
+    visitor: &Visitor<'_>,
     queue: &Sender,
 ) -> Result<(), Problem> {
     let body = &received.body;
@@ -39,7 +38,7 @@ pub(super) async fn password(
         return Err(Problem::refuse(code::MALFORMED, reason));
     };
     by_signature(hub, received).await?;
-    let account = check_password(hub, received, peer).await?;
+    let account = check_password(hub, received, visitor).await?;
     let Some(before) = account.password else {
         return Err(Problem::refuse(code::SIGN_IN, "this account has no password"));
     };
@@ -49,7 +48,8 @@ pub(super) async fn password(
         let reason = "the number of the vault must be above that of the one kept";
         return Err(Problem::refuse(code::CONFLICT, reason));
     }
-    let password = hub.passwords.hash(secret.clone()).await?;
+    let password = hash(hub, secret.clone(), visitor).await?;
+    let peer = visitor.peer;
     let new = NewPassword { account: account.id, before, password, vault: sealed.clone() };
     let (reply, answer) = oneshot::channel();
     let request = Request::Password(Box::new(PasswordChange { new, reply }));
@@ -83,7 +83,7 @@ pub(super) async fn no_secret(hub: &Shared, name: &UserName) -> Result<Problem, 
 
 /// Says that it is kept. No session follows.
 pub(super) async fn answer(hub: &Shared, received: &ReceivedAuth, socket: &mut Socket) -> Problem {
-    let done = SignedIn { time: now_ms(), heads: Vec::new(), counters: Vec::new(), vault: None };
+    let done = SignedIn::at(now_ms());
     hub.metrics.auth_attempts.signed_in.inc();
     match socket.send(Message::text(received.ok(&done))).await {
         Ok(()) => Problem::Answered,

@@ -12,6 +12,7 @@ use super::{
     proof::{account, by_signature, nobody},
 };
 use crate::{
+    budgets::Budget,
     close::CloseReason,
     connection::PeerInfo,
     hub::Shared,
@@ -47,11 +48,14 @@ pub(super) async fn enter(
         outcome: Some(Outcome::Ok),
         ..Operation::new("files.open")
     };
-    let seat = hub.relay.enter(device.clone(), outbox).map_err(Problem::Refused)?;
+    let max = hub.budgets.limits().count(Budget::Connections);
+    let seat = hub.relay.enter(device.clone(), max, outbox).map_err(|refusal| {
+        hub.budgets.hit(Budget::Connections);
+        Problem::Refused(refusal)
+    })?;
     hub.log.write(&line);
     hub.metrics.auth_attempts.signed_in.inc();
-    let signed_in =
-        SignedIn { time: (hub.clock)(), heads: Vec::new(), counters: Vec::new(), vault: None };
+    let signed_in = SignedIn::at((hub.clock)());
     // The writer sends it, when the socket has its buffers for chunks.
     outbox
         .push(Outgoing::Text(received.ok(&signed_in).into()))

@@ -35,7 +35,7 @@ pub(super) enum Ended {
     Right,
     /// With a wrong one.
     Wrong,
-    /// Nothing was guessed: nobody has the name, or the check could not be made.
+    /// Nothing was guessed: the check could not be made.
     Void,
 }
 

@@ -1,76 +1,78 @@
 //! Login secrets: slow to check, slower to guess.
 
 use std::{
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    net::IpAddr,
+    sync::{Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use argon2::{
+    Algorithm, Argon2, Block, Params, PasswordHash, Version,
+    password_hash::phc::{Output, ParamsString, Salt},
+};
+use chat_protocol::crypto::{constant_time_eq, random};
 
-use super::guesses::{Attempt, Ended, Guesses, Wait};
+use super::{
+    guesses::{Attempt, Ended, Guesses, Wait},
+    hashers::{Full, Hashers, Memory, QueueBounds},
+};
+use crate::budgets::{Budget, Limits};
 
-/// Argon2id with 19 MiB, two passes and one lane, which are the defaults of the crate.
-fn argon() -> Argon2<'static> {
-    Argon2::default()
+/// Length of a salt in bytes.
+const SALT_BYTES: usize = 16;
+
+/// Why a password cannot be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unavailable {
+    /// The process is ending, or the stored string is damaged.
+    Failed,
+    /// Too many wait: come again.
+    Later(Full),
 }
 
-/// The answer to a check cannot be had: the process is ending, or out of memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("passwords cannot be checked now")]
-pub(super) struct Unavailable;
+impl From<Full> for Unavailable {
+    fn from(full: Full) -> Self {
+        Self::Later(full)
+    }
+}
 
 /// Checks and makes hashes, one at a time for each core, and remembers wrong guesses.
 #[derive(Debug)]
 pub struct Passwords {
-    permits: Arc<Semaphore>,
+    hashers: Hashers,
     guesses: Mutex<Guesses>,
 }
 
-impl Default for Passwords {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { permits: Arc::new(Semaphore::new(cores)), guesses: Mutex::default() }
-    }
-}
-
 impl Passwords {
-    /// The string to be stored for a secret.
-    pub(super) async fn hash(&self, secret: Vec<u8>) -> Result<String, Unavailable> {
-        self.run(move || argon().hash_password(&secret).map(|hash| hash.to_string()).ok())
-            .await?
-            .ok_or(Unavailable)
+    /// With a queue of this length.
+    pub fn new(limits: &Limits) -> Self {
+        let (all, of_one) = (limits.count(Budget::HashQueue), limits.count(Budget::HashQueueByOne));
+        Self { hashers: Hashers::new(QueueBounds { all, of_one }), guesses: Mutex::default() }
+    }
+
+    /// The string to be stored for a secret. `source` is where it comes from.
+    pub(super) async fn hash(
+        &self,
+        source: Option<IpAddr>,
+        secret: Vec<u8>,
+    ) -> Result<String, Unavailable> {
+        let made = self.hashers.submit(source, move |memory| make(memory, &secret))?;
+        made.await.ok().flatten().ok_or(Unavailable::Failed)
     }
 
     /// Whether a secret is the one that was stored. Costs the same when nothing was.
     pub(super) async fn check(
         &self,
+        source: Option<IpAddr>,
         secret: Vec<u8>,
         stored: Option<String>,
     ) -> Result<bool, Unavailable> {
-        self.run(move || {
+        let checked = self.hashers.submit(source, move |memory| {
             let is_known = stored.is_some();
-            let stored = stored.unwrap_or_else(|| dummy().to_owned());
-            argon().verify_password(&secret, stored.as_str()).is_ok() && is_known
-        })
-        .await
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Unavailable> {
-        let permit =
-            Arc::clone(&self.permits).acquire_owned().await.map_err(|_closed| Unavailable)?;
-        // The permit goes with the work: who hangs up does not make room for more.
-        spawn_blocking(move || {
-            let result = work();
-            drop(permit);
-            result
-        })
-        .await
-        .map_err(|_cut| Unavailable)
+            let stored = stored.unwrap_or_else(|| dummy(memory).to_owned());
+            is_right(memory, &secret, &stored).unwrap_or(false) && is_known
+        })?;
+        checked.await.map_err(|_cut| Unavailable::Failed)
     }
 
     /// Takes an attempt on, or says how long to wait. It counts as wrong until it is settled, so
@@ -89,13 +91,49 @@ impl Passwords {
     }
 }
 
+/// Argon2 with these parameters, in memory that is used again.
+fn hash_into(
+    memory: &mut Memory,
+    params: Params,
+    (secret, salt): (&[u8], &[u8]),
+    out: &mut [u8],
+) -> Option<()> {
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::new());
+    }
+    let blocks = memory.get_mut(..params.block_count())?;
+    let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon.hash_password_into_with_memory(secret, salt, out, blocks).ok()
+}
+
+/// Argon2id with 19 MiB, two passes and one lane, which are the defaults of the crate.
+fn make(memory: &mut Memory, secret: &[u8]) -> Option<String> {
+    let (params, salt) = (Params::default(), random::<SALT_BYTES>());
+    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+    hash_into(memory, params.clone(), (secret, &salt), &mut out)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).ok()?,
+        salt: Some(Salt::new(&salt).ok()?),
+        hash: Some(Output::new(&out).ok()?),
+    };
+    Some(hash.to_string())
+}
+
+/// Whether a secret has this hash; nothing where the string is none of ours.
+fn is_right(memory: &mut Memory, secret: &[u8], stored: &str) -> Option<bool> {
+    let stored = PasswordHash::new(stored).ok()?;
+    let (salt, hash) = (stored.salt?, stored.hash?);
+    let mut out = vec![0; hash.len()];
+    hash_into(memory, Params::try_from(&stored).ok()?, (secret, &salt), &mut out)?;
+    Some(constant_time_eq(&out, hash.as_bytes()))
+}
+
 /// A hash of nothing that anybody knows, so that an unknown name costs as much as a known one.
-fn dummy() -> &'static str {
+fn dummy(memory: &mut Memory) -> &'static str {
     static DUMMY: OnceLock<String> = OnceLock::new();
-    DUMMY.get_or_init(|| {
-        let secret = chat_protocol::crypto::random::<32>();
-        argon().hash_password(&secret).map(|hash| hash.to_string()).unwrap_or_default()
-    })
+    DUMMY.get_or_init(|| make(memory, &random::<32>()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -104,11 +142,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_is_known_again_and_nothing_else() {
-        let passwords = Passwords::default();
-        let stored = passwords.hash(vec![1; 32]).await.unwrap();
+        let passwords = Passwords::new(&Limits::default());
+        let stored = passwords.hash(None, vec![1; 32]).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert_eq!(passwords.check(vec![1; 32], Some(stored.clone())).await, Ok(true));
-        assert_eq!(passwords.check(vec![2; 32], Some(stored)).await, Ok(false));
-        assert_eq!(passwords.check(vec![1; 32], None).await, Ok(false));
+        assert_eq!(passwords.check(None, vec![1; 32], Some(stored.clone())).await, Ok(true));
+        assert_eq!(passwords.check(None, vec![2; 32], Some(stored.clone())).await, Ok(false));
+        assert_eq!(passwords.check(None, vec![1; 32], None).await, Ok(false));
+        // Strings of before are read by anybody who knows the format, and we read theirs.
+        use argon2::{PasswordHasher as _, PasswordVerifier as _};
+        let argon = Argon2::default();
+        assert!(argon.verify_password(&[1; 32], stored.as_str()).is_ok());
+        let theirs = argon.hash_password(&[3; 32]).unwrap().to_string();
+        assert_eq!(passwords.check(None, vec![3; 32], Some(theirs)).await, Ok(true));
     }
 }

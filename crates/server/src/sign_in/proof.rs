@@ -9,11 +9,15 @@ use chat_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Problem, change,
+    Problem, Visitor, change,
     guesses::{self, Attempt},
 };
 use crate::{
-    close::CloseReason, connection::PeerInfo, hub::Shared, listener::source, request::Proof,
+    budgets::Budget,
+    close::CloseReason,
+    hub::Shared,
+    listener::source,
+    request::{Proof, Refusal},
     store::AccountRow,
 };
 
@@ -50,6 +54,7 @@ fn wrong_key() -> Problem {
 pub(super) async fn register(
     hub: &Shared,
     received: &ReceivedAuth,
+    visitor: &Visitor<'_>,
 ) -> Result<(Proof, Vec<u8>), Problem> {
     let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? else {
         return Err(Problem::refuse(code::MALFORMED, "a new account needs a bundle"));
@@ -57,11 +62,70 @@ pub(super) async fn register(
     check_signature(received, &spki)?;
     // The worker decides; this saves the slow hash for a name that is gone already.
     let is_taken = hub.reads.account(&received.header.u).await?.is_some();
+    if !is_taken && hub.budgets.disk.is_full() {
+        hub.budgets.hit(Budget::Disk);
+        return Err(Problem::Refused(Refusal::storage_full()));
+    }
+    let source = source(visitor.peer.addr.ip());
+    if !is_taken {
+        hub.budgets.sources.may_sign_up(source, Instant::now()).map_err(|wait| {
+            let minutes = wait.as_secs().div_ceil(60);
+            let reason = format!(
+                "your address has made as many accounts as it may for now; wait {minutes} minutes, or \
+                 ask the operator of this server"
+            );
+            Problem::refuse(code::TOO_MANY, reason)
+        })?;
+    }
     let password = match &received.body.pw {
-        Some(secret) if !is_taken => Some(hub.passwords.hash(secret.clone()).await?),
+        Some(secret) if !is_taken => Some(hash(hub, secret.clone(), visitor).await?),
         _ => None,
     };
+    if !is_taken {
+        hub.budgets.sources.signed_up(source, Instant::now());
+    }
     Ok((Proof::New { bundle, password, vault: received.body.vault.clone() }, spki))
+}
+
+/// The hash of a login secret. The time that others take does not count against the sign-in.
+pub(super) async fn hash(
+    hub: &Shared,
+    secret: Vec<u8>,
+    visitor: &Visitor<'_>,
+) -> Result<String, Problem> {
+    let hashing = hub.passwords.hash(source(visitor.peer.addr.ip()), secret);
+    let hashed = visitor.patience.suspended(hashing).await;
+    hashed.map_err(|unavailable| Problem::unavailable(hub, unavailable))
+}
+
+/// Takes a sign-in of an account, and what it publishes, from its budgets. It has proved who it is.
+fn spend(
+    hub: &Shared,
+    account: &AccountRow,
+    stored: &[Bundle],
+    proof: &Proof,
+) -> Result<(), Problem> {
+    let (budgets, now) = (hub.budgets.of(account.id), Instant::now());
+    let too_fast = |what: &str, wait: std::time::Duration| {
+        let reason = format!("{what}; come again in {} s", wait.as_millis().div_ceil(1000));
+        Problem::Refused(Refusal::new(code::TOO_MANY, reason).with_retry(wait))
+    };
+    let taken = budgets.take(Budget::SignIns, now);
+    taken.map_err(|wait| too_fast("this account signs in too often", wait))?;
+    let Proof::Bundle { bundle, .. } = proof else { return Ok(()) };
+    let newest = bundle.header().sk.first().map(|key| key.kid);
+    let mut published = stored.iter().flat_map(|bundle| &bundle.header().sk);
+    let is_new_key = !published.any(|key| Some(key.kid) == newest);
+    if is_new_key && budgets.has(Budget::SigningKeys, now).is_err() {
+        let reason = "this account has published as many signing keys as it may in a month";
+        return Err(Problem::refuse(code::TOO_MANY, reason));
+    }
+    let taken = budgets.take(Budget::Bundles, now);
+    taken.map_err(|wait| too_fast("this account publishes keys too often", wait))?;
+    if is_new_key {
+        budgets.spend(Budget::SigningKeys, now, 1);
+    }
+    Ok(())
 }
 
 /// The account with exactly this name.
@@ -88,7 +152,9 @@ pub(super) async fn by_signature(
                 return Err(wrong_key());
             }
             check_signature(received, &spki)?;
-            return Ok((Proof::Bundle { bundle, after: None }, spki));
+            let proof = Proof::Bundle { bundle, after: None };
+            spend(hub, &account, &stored, &proof)?;
+            return Ok((proof, spki));
         };
         bundle.follows(known).map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
         check_signature(received, &spki)?;
@@ -96,6 +162,7 @@ pub(super) async fn by_signature(
         let is_same = bundle.digest() == known.digest();
         let after = Some(known.digest());
         let proof = if is_same { Proof::Known { dev } } else { Proof::Bundle { bundle, after } };
+        spend(hub, &account, &stored, &proof)?;
         return Ok((proof, spki));
     }
     let now = (hub.clock)();
@@ -109,6 +176,7 @@ pub(super) async fn by_signature(
         return Err(Problem::refuse(code::SIGN_IN, reason));
     }
     check_signature(received, &key.spki)?;
+    spend(hub, &account, &stored, &Proof::Known { dev })?;
     Ok((Proof::Known { dev }, key.spki.clone()))
 }
 
@@ -125,23 +193,24 @@ fn stored_bundles(account: &AccountRow) -> Result<Vec<Bundle>, Problem> {
 pub(super) async fn check_password(
     hub: &Shared,
     received: &ReceivedAuth,
-    peer: &PeerInfo,
+    visitor: &Visitor<'_>,
 ) -> Result<AccountRow, Problem> {
     let name = &received.header.u;
     let Some(secret) = received.body.pw.clone() else {
         return Err(change::no_secret(hub, name).await?);
     };
-    let attempt = Attempt { name: name.folded(), source: source(peer.addr.ip()) };
+    let attempt = Attempt { name: name.folded(), source: source(visitor.peer.addr.ip()) };
     hub.passwords
         .begin(&attempt, Instant::now().into_std())
         .map_err(|wait| Problem::refuse(code::TOO_MANY, wait.reason()))?;
-    let checked = compare(hub, name, secret).await;
+    let checked = compare(hub, name, secret, visitor).await;
     hub.passwords.settle(
         &attempt,
         match &checked {
             Ok((Some(_), true)) => guesses::Ended::Right,
-            Ok((Some(_), false)) => guesses::Ended::Wrong,
-            Ok((None, _)) | Err(_) => guesses::Ended::Void,
+            // Of an unknown name, too: who tries names costs as much.
+            Ok((_, false) | (None, true)) => guesses::Ended::Wrong,
+            Err(_) => guesses::Ended::Void,
         },
     );
     let (account, is_right) = checked?;
@@ -157,19 +226,22 @@ async fn compare(
     hub: &Shared,
     name: &UserName,
     secret: Vec<u8>,
+    visitor: &Visitor<'_>,
 ) -> Result<(Option<AccountRow>, bool), Problem> {
     let account = account(hub, name).await?;
     let stored = account.as_ref().and_then(|account| account.password.clone());
-    let is_right = hub.passwords.check(secret, stored).await?;
+    let checking = hub.passwords.check(source(visitor.peer.addr.ip()), secret, stored);
+    let checked = visitor.patience.suspended(checking).await;
+    let is_right = checked.map_err(|unavailable| Problem::unavailable(hub, unavailable))?;
     Ok((account, is_right))
 }
 
 pub(super) async fn by_password(
     hub: &Shared,
     received: &ReceivedAuth,
-    peer: &PeerInfo,
+    visitor: &Visitor<'_>,
 ) -> Result<(Proof, Vec<u8>), Problem> {
-    let account = check_password(hub, received, peer).await?;
+    let account = check_password(hub, received, visitor).await?;
     let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? else {
         return Err(Problem::refuse(code::MALFORMED, "a new device needs a bundle"));
     };
@@ -183,9 +255,12 @@ pub(super) async fn by_password(
     if let Some(known) = known {
         bundle.follows(known).map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
         if bundle.digest() == known.digest() {
-            return Ok((Proof::Known { dev: known.header().dev }, spki));
+            let proof = Proof::Known { dev: known.header().dev };
+            spend(hub, &account, &stored, &proof)?;
+            return Ok((proof, spki));
         }
     }
-    let after = known.map(Bundle::digest);
-    Ok((Proof::Bundle { bundle, after }, spki))
+    let proof = Proof::Bundle { bundle, after: known.map(Bundle::digest) };
+    spend(hub, &account, &stored, &proof)?;
+    Ok((proof, spki))
 }

@@ -93,9 +93,11 @@ impl MemoryStore {
             | Proposal::Topic(_)
             | Proposal::Retention(_)
             | Proposal::Copies(_)
-            | Proposal::Share(_) => Ok(Stored::Done),
+            | Proposal::Share(_)
+            | Proposal::Order(_) => Ok(Stored::Done),
             // What was said and when is not kept here.
             Proposal::Drop(_) => Ok(Stored::Dropped(Dropped::default())),
+            Proposal::Erase(_) => Ok(Stored::Erased(None)),
             Proposal::Probe(probe) => self.probe(probe),
         };
         Committed { proposal, outcome }

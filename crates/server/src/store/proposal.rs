@@ -13,7 +13,7 @@ use chat_protocol::{
     name::UserName,
 };
 
-use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId};
+use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder};
 
 /// An account with its first device.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub struct NewAccount {
     pub password: Option<String>,
     /// The sealed vault.
     pub vault: Option<Vec<u8>>,
+    /// SHA-256 of the code that lets it in, where one is needed. It loses one use; without one left
+    /// the account is a [`Conflict`](super::Conflict).
+    pub invite: Option<Digest>,
 }
 
 /// A bundle of a new or a known device.
@@ -222,6 +225,10 @@ pub enum Proposal {
     Copies(CopyChange),
     /// Changes the list of shared files.
     Share(Box<NewShare>),
+    /// Keeps a decision of the operator.
+    Order(Box<NewOrder>),
+    /// Erases what was sent to an account that was deleted.
+    Erase(NewErase),
     /// Moves cursors of a device, never back.
     Cursors {
         /// Whose.

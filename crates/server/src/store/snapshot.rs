@@ -10,7 +10,7 @@ use chat_protocol::{
     name::{ConversationId, UserName},
 };
 
-use super::{AccountId, DeviceId, EpochId, LogId};
+use super::{AccountId, DeviceId, EpochId, LogId, OperatorRows};
 
 /// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,4 +124,6 @@ pub struct Snapshot {
     pub copies: Vec<CopyRow>,
     /// The list of shared files.
     pub offers: Vec<OfferRow>,
+    /// What the operator has decided.
+    pub operator: OperatorRows,
 }

@@ -6,15 +6,15 @@ use chat_protocol::name::UserName;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AccountId, AccountRow, DeviceId, LogId,
+    AccountId, AccountRow, BundleName, DeviceId, LogId,
     sqlite::{Page, PageRequest, ReadError},
 };
 
 /// What comes of a question to a store.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, ReadError>>;
 
-/// The bundles of each account that was asked for.
-pub type BundlesByAccount = Vec<(AccountId, Vec<Vec<u8>>)>;
+/// Bundles in the order of a question; `None` where there is none.
+pub type BundlesInOrder = Vec<Option<Vec<u8>>>;
 
 /// The questions of [`Reads`](super::sqlite::Reads), which says what each of them means. An answer
 /// MUST come from what is durable.
@@ -23,8 +23,8 @@ pub trait ReadSource: fmt::Debug + Send + Sync {
     fn account<'a>(&'a self, name: &'a UserName) -> Answer<'a, Option<AccountRow>>;
     /// The vault of an account.
     fn vault(&self, account: AccountId) -> Answer<'_, Option<Vec<u8>>>;
-    /// The bundles of some accounts.
-    fn bundles(&self, accounts: Vec<AccountId>) -> Answer<'_, BundlesByAccount>;
+    /// The bundles that are named.
+    fn bundles(&self, names: Vec<BundleName>) -> Answer<'_, BundlesInOrder>;
     /// MEMBER frames of a room, and whether there are more.
     fn links(&self, log: LogId, from: u32, limit: usize) -> Answer<'_, (Vec<Vec<u8>>, bool)>;
     /// Where a device began, and its cursors.

@@ -3,7 +3,9 @@
 mod copies;
 mod offers;
 mod open;
+mod operator;
 mod reads;
+mod signers;
 mod write;
 
 use std::{

@@ -8,9 +8,11 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::{
     Open, Worker,
+    admin::reply,
     story::{self, Batch},
 };
 use crate::{
+    admin::request::AdminAnswer,
     limits::STORAGE_RETRY_MS,
     metrics::Metrics,
     queue::Queued,
@@ -94,9 +96,10 @@ impl<S: Store> Worker<S> {
                 // Whoever waited for it may be gone.
                 request.reply.send(Err(refusal)).ok();
             }
+            Request::Admin(_) => reply(queued, AdminAnswer::refused(refusal.reason)),
             Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
             // Whoever knows it reminds again.
-            Request::Remind(_) | Request::Leave(_) | Request::GoLive(_) => {}
+            Request::Remind(_) | Request::Settings(_) | Request::Leave(_) | Request::GoLive(_) => {}
         }
     }
 

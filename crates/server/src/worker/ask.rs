@@ -1,22 +1,22 @@
 //! Questions that keep nothing, and cursors.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use chat_protocol::{
     b64::B64Vec,
     code,
-    hub::{self, ClientToHub, HubStage, HubToClient, PersonBundles},
+    hub::{self, ClientToHub, HubStage, HubToClient},
     id::MessageId,
-    limits::{PAGE_ITEMS_MAX, TEXT_BYTES_MAX},
-    name::{ConversationId, UserName},
+    limits::PAGE_ITEMS_MAX,
+    name::ConversationId,
 };
 
-use super::Worker;
+use super::{Worker, bundles};
 use crate::{
     metrics::Metrics,
     request::{Peer, Refusal},
-    router::{Chain, Wanted},
-    sessions::push_text,
+    router::Chain,
+    sessions::push_answer,
     store::{
         Proposal, Store,
         sqlite::{ReadError, Reads},
@@ -29,9 +29,6 @@ pub(super) const QUESTIONS_MAX: usize = 256;
 /// When to ask again, in milliseconds.
 const RETRY_MS: u64 = 200;
 
-/// Room in a page of bundles for everything but the bundles.
-const PAGE_OVERHEAD_BYTES: usize = 16 * 1024;
-
 impl<S: Store> Worker<S> {
     /// Answers from the state, or hands over to a reader of the store. Cursors are to be committed.
     pub(super) fn ask(&mut self, peer: &Arc<Peer>, question: &ClientToHub) -> Option<Proposal> {
@@ -41,12 +38,22 @@ impl<S: Store> Worker<S> {
                 let page =
                     self.router.who(after.as_ref(), |account| self.sessions.is_online(account));
                 let answer = HubToClient::Who { id: *id, people: page.people, more: page.more };
-                self.tell(peer, &answer);
+                self.reply(peer, &answer);
             }
-            ClientToHub::Bundles { id, known } => {
-                let wanted = self.router.wanted((self.clock)(), known);
+            ClientToHub::Bundles { id, known, kids } => {
+                let wanted = self.router.wanted((self.clock)(), known, kids);
                 let (reads, id) = (self.reads.clone(), *id);
-                self.read_for(peer, id, async move { bundles(&reads, id, wanted).await });
+                self.read_for(peer, id, async move { bundles::answer(&reads, id, wanted).await });
+            }
+            ClientToHub::Heads { id, after } => {
+                let Some(account) = self.router.account(peer.account) else { return None };
+                let (heads, more) = self.router.heads_page(account, Some(after));
+                self.reply(peer, &HubToClient::Heads { id: Some(*id), heads, more });
+            }
+            ClientToHub::Counters { id, cids } => {
+                let Some(account) = self.router.account(peer.account) else { return None };
+                let counters = self.router.counters(account, &peer.sk, cids);
+                self.reply(peer, &HubToClient::Counters { id: *id, counters });
             }
             ClientToHub::Members { id, cid, from } => {
                 let (reads, id, from) = (self.reads.clone(), *id, *from);
@@ -56,13 +63,16 @@ impl<S: Store> Worker<S> {
                         let answer = async move { links(&reads, id, cid, chain, from).await };
                         self.read_for(peer, id, answer);
                     }
-                    Err(refusal) => self.tell(peer, &asked(&refusal, id)),
+                    Err(refusal) => {
+                        self.tell(peer, &asked(&refusal, id));
+                        peer.page.add_permits(1);
+                    }
                 }
             }
             ClientToHub::Rooms { id, after } => {
                 let page = self.router.rooms_page(&peer.name, after.as_ref());
                 let answer = HubToClient::Rooms { id: *id, rooms: page.rooms, more: page.more };
-                self.tell(peer, &answer);
+                self.reply(peer, &answer);
             }
             ClientToHub::Topic { id, cid, text } => {
                 match self.router.decide_topic(peer, cid, text) {
@@ -122,7 +132,13 @@ impl<S: Store> Worker<S> {
         }
     }
 
-    /// Runs a question beside the worker and pushes its answer.
+    /// Answers a question: its bytes count in the budget of who asks.
+    pub(super) fn reply(&self, peer: &Peer, answer: &HubToClient) {
+        push_answer(&self.metrics, peer, answer);
+    }
+
+    /// Runs a question beside the worker and pushes its answer. The right to ask for the next one comes
+    /// back with it.
     fn read_for(
         &self,
         peer: &Arc<Peer>,
@@ -132,12 +148,14 @@ impl<S: Store> Worker<S> {
         let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
             let why = "the hub is busy".to_owned();
             self.tell(peer, &HubToClient::Retry { id, after_ms: RETRY_MS, why });
+            peer.page.add_permits(1);
             return;
         };
         let (peer, metrics) = (Arc::clone(peer), Arc::clone(&self.metrics));
         tokio::spawn(async move {
             let answer = question.await.unwrap_or_else(|error| failed(&metrics, id, &error));
-            push_text(&metrics, &peer, hub::write(&answer).into());
+            push_answer(&metrics, &peer, &answer);
+            peer.page.add_permits(1);
             drop(permit);
         });
     }
@@ -152,30 +170,6 @@ fn failed(metrics: &Metrics, id: MessageId, error: &ReadError) -> HubToClient {
     metrics.reject_frame("read_failed");
     let why = "the hub cannot read its store now".to_owned();
     HubToClient::Retry { id, after_ms: RETRY_MS, why }
-}
-
-async fn bundles(
-    reads: &Reads,
-    id: MessageId,
-    mut wanted: Wanted,
-) -> Result<HubToClient, ReadError> {
-    wanted.people.truncate(PAGE_ITEMS_MAX);
-    let accounts = wanted.people.iter().map(|(_, account)| *account).collect();
-    let found = reads.bundles(accounts).await?;
-    let mut people = BTreeMap::<UserName, PersonBundles>::new();
-    let mut room = TEXT_BYTES_MAX.saturating_sub(PAGE_OVERHEAD_BYTES);
-    let mut more = false;
-    for ((name, _), (_, bundles)) in wanted.people.into_iter().zip(found) {
-        let bytes: usize = bundles.iter().map(|bundle| bundle.len().div_ceil(3) * 4 + 3).sum();
-        if bytes > room && !people.is_empty() {
-            more = true;
-            continue;
-        }
-        room = room.saturating_sub(bytes);
-        let bundles = bundles.into_iter().map(B64Vec).collect();
-        people.insert(name, PersonBundles { bundles });
-    }
-    Ok(HubToClient::Bundles { id, people, unknown: wanted.unknown, more })
 }
 
 async fn links(

@@ -9,11 +9,12 @@ use super::{
     story::{self, Batch},
 };
 use crate::{
+    budgets::Budget,
     outbox::Outgoing,
     queue::Queued,
-    request::{Admitted, Peer, Proof, Refusal, Request, SignIn},
+    request::{Admitted, Heard, Peer, Proof, Refusal, Request, SignIn},
     router::{Decision, Pending},
-    store::{AccountId, Committed, DeviceId, Store, Stored},
+    store::{AccountId, Committed, Conflict, DeviceId, Store, Stored},
 };
 
 impl<S: Store> Worker<S> {
@@ -24,7 +25,7 @@ impl<S: Store> Worker<S> {
         pending: &mut Pending,
     ) -> Next {
         let Request::SignIn(request) = &queued.item else { return Next::Done };
-        let decision = match self.router.decide_sign_in(request, pending) {
+        let decision = match self.router.decide_sign_in(now_ms, request, pending) {
             Some(Decision::Defer) => return Next::Defer(queued),
             decision => match self.in_use(request) {
                 Err(refusal) => Some(Decision::Refuse(refusal)),
@@ -62,7 +63,17 @@ impl<S: Store> Worker<S> {
             };
         }
         let device = self.known_device(request).map(|(_, device)| device);
-        self.sessions.admit(account.id, device, request.purpose)
+        self.sessions.admit(account.id, device, request.purpose)?;
+        // The hub's own agent never waits for anybody.
+        if account.name.is_server() {
+            return Ok(());
+        }
+        let is_agent = |id: DeviceId| account.devices.iter().any(|d| d.id == id && d.is_agent);
+        let max = self.budgets.limits().count(Budget::Connections);
+        let same = |peer: &Peer| is_agent(peer.device) == device.is_some_and(is_agent);
+        self.sessions.make_room(account.id, request.purpose, max, same).inspect_err(|_| {
+            self.budgets.hit(Budget::Connections);
+        })
     }
 
     fn known_device(&self, request: &SignIn) -> Option<(AccountId, DeviceId)> {
@@ -96,6 +107,10 @@ impl<S: Store> Worker<S> {
                 }
                 self.open_session(now_ms, queued, id, device, false);
             }
+            Err(Conflict::Missing { .. }) => {
+                let reason = "this code was used up a moment ago; ask for another one";
+                turn_away(queued, Refusal::new(code::INVITE, reason));
+            }
             _ => {
                 let reason = "this name was taken a moment ago; choose another one";
                 turn_away(queued, Refusal::new(code::NAME_TAKEN, reason));
@@ -115,10 +130,10 @@ impl<S: Store> Worker<S> {
         let Request::SignIn(request) = queued.item else { return };
         let SignIn { connection, purpose, spki, sk, received, outbox, reply, .. } = *request;
         let Some(known) = self.router.account(account) else { return };
-        let (heads, counters) = self.router.signed_in(known, &sk);
+        let (heads, more) = self.router.heads_page(known, None);
         let plan = self.router.plan(known);
         let name = known.name.clone();
-        let signed_in = SignedIn { time: now_ms, heads, counters, vault: None };
+        let signed_in = SignedIn { time: now_ms, heads, more, vault: None };
         let signed_in = match received {
             Some(received) => {
                 // The outbox is new and empty; if it is closed, the peer is gone and leaves below.
@@ -127,7 +142,22 @@ impl<S: Store> Worker<S> {
             }
             None => Some(signed_in),
         };
-        let peer = Arc::new(Peer { connection, account, device, name, sk, spki, purpose, outbox });
+        let budgets = self.budgets.of(account);
+        let heard = Heard::default();
+        let page = tokio::sync::Semaphore::new(1);
+        let peer = Arc::new(Peer {
+            connection,
+            account,
+            device,
+            name,
+            sk,
+            spki,
+            purpose,
+            outbox,
+            budgets,
+            heard,
+            page,
+        });
         let is_first = self.sessions.open(Arc::clone(&peer));
         if is_first {
             self.tell_of(&peer.name, true);

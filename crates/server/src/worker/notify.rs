@@ -96,12 +96,13 @@ impl Notify {
             self.rooms_told_at = Some(now);
             for (cid, maker) in std::mem::take(&mut self.rooms) {
                 // One text for each room, shared by everybody in it.
-                let message = HubToClient::Heads { heads: vec![router.head(&cid)] };
+                let message =
+                    HubToClient::Heads { id: None, heads: vec![router.head(&cid)], more: false };
                 let text = Utf8Bytes::from(hub::write(&message));
                 sessions.tell(&router.members(&cid), &text, maker);
             }
             for (account, head) in std::mem::take(&mut self.removed) {
-                let message = HubToClient::Heads { heads: vec![head] };
+                let message = HubToClient::Heads { id: None, heads: vec![head], more: false };
                 sessions.tell(&[account], &Utf8Bytes::from(hub::write(&message)), None);
             }
         }
@@ -112,7 +113,7 @@ impl<S: Store> Worker<S> {
     /// Tells of a feed that has other subscribers, at once and not with the other notices: what its
     /// owner is told to be stored after this is then sealed for exactly these.
     pub(super) fn tell_feed(&self, whom: &[AccountId], head: Head, by: ConnectionId) {
-        let message = HubToClient::Heads { heads: vec![head] };
+        let message = HubToClient::Heads { id: None, heads: vec![head], more: false };
         self.sessions.tell(whom, &Utf8Bytes::from(hub::write(&message)), Some(by));
     }
 }

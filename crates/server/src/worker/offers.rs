@@ -68,7 +68,7 @@ impl<S: Store> Worker<S> {
                     if page.more { ", more to come" } else { "" }
                 );
                 let answer = HubToClient::Found { id: *id, offers: page.offers, more: page.more };
-                self.tell(peer, &answer);
+                self.reply(peer, &answer);
                 story::files(&self.log, queued, None, &numbers, None);
             }
             Err(refusal) => {

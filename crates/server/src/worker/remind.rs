@@ -9,11 +9,16 @@ use crate::{
 };
 
 impl<S: Store> Worker<S> {
-    pub(super) fn decide_reminder(&mut self, queued: Open, pending: &mut Pending) -> Next {
+    pub(super) fn decide_reminder(
+        &mut self,
+        now_ms: u64,
+        queued: Open,
+        pending: &mut Pending,
+    ) -> Next {
         let Request::Remind(reminder) = &queued.item else { return Next::Done };
         let decision = match reminder {
-            Reminder::Bundle(bundle) => self.router.decide_reminded_bundle(bundle, pending),
-            Reminder::Link(request) => self.router.decide_reminded_link(request, pending),
+            Reminder::Bundle(bundle) => self.router.decide_reminded_bundle(now_ms, bundle, pending),
+            Reminder::Link(request) => self.router.decide_reminded_link(now_ms, request, pending),
         };
         match decision {
             Some(Decision::Propose(proposal)) => Next::Commit(queued, proposal),

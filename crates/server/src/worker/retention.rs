@@ -23,7 +23,8 @@ pub(super) struct Dropping {
 impl<S: Store> Worker<S> {
     /// When the worker has something to do that nobody has asked for.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.notify.next_due().into_iter().chain(self.drop_due()).min()
+        let due = [self.notify.next_due(), self.drop_due(), self.erase_due()];
+        due.into_iter().flatten().min()
     }
 
     fn drop_due(&self) -> Option<Instant> {

@@ -117,6 +117,8 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
     let (op, id) = match question {
         ClientToHub::Who { id, .. } => ("request.who", Some(id)),
         ClientToHub::Bundles { id, .. } => ("request.bundles", Some(id)),
+        ClientToHub::Heads { id, .. } => ("request.heads", Some(id)),
+        ClientToHub::Counters { id, .. } => ("request.counters", Some(id)),
         ClientToHub::Members { id, .. } => ("request.members", Some(id)),
         ClientToHub::Rooms { id, .. } => ("request.rooms", Some(id)),
         ClientToHub::Topic { id, .. } => ("request.topic", Some(id)),

@@ -159,6 +159,7 @@ fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
         bundle,
         vault: None,
         new_pw: None,
+        invite: None,
     };
     Entry { mode, body }
 }
@@ -203,7 +204,7 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     }
     let id = new_id();
     let known = [(name("alice"), Held::default()), (name("x"), Held::default())].into();
-    watcher.send_text(&ClientToHub::Bundles { id, known }).await;
+    watcher.send_text(&ClientToHub::Bundles { id, known, kids: [].into() }).await;
     let HubToClient::Bundles { people, unknown, .. } = watcher.answer().await else { panic!() };
     let alice = &people[&name("alice")];
     assert_eq!(alice.bundles.len(), 2);
@@ -212,7 +213,7 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     let marks: Vec<_> = bundles.map(|bundle| DeviceMark::of(&bundle.unwrap()).unwrap()).collect();
     let held = Held::of_live(0, marks, |_| false);
     let known = [(name("alice"), held)].into();
-    watcher.send_text(&ClientToHub::Bundles { id: new_id(), known }).await;
+    watcher.send_text(&ClientToHub::Bundles { id: new_id(), known, kids: [].into() }).await;
     let HubToClient::Bundles { people, unknown, more, .. } = watcher.answer().await else {
         panic!()
     };
@@ -227,6 +228,7 @@ fn new_password(pw: u8, new_pw: u8, number: u32) -> Entry {
         bundle: None,
         vault: Some(keep(number, &[9; 100])),
         new_pw: Some(vec![new_pw; 32]),
+        invite: None,
     };
     Entry { mode: Mode::Passwd, body }
 }

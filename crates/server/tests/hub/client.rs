@@ -68,6 +68,7 @@ pub(crate) async fn enter(
     match connect(address).await.enter(device, &entry).await {
         Ok(client) => Ok(client),
         Err(WireError::Refused { code, reason }) => Err((code, reason)),
+        Err(WireError::Later { why, .. }) => Err(("RETRY".to_owned(), why)),
         Err(other) => panic!("{other}"),
     }
 }

@@ -69,7 +69,7 @@ async fn who_leaves_closes_the_epoch_and_the_sender_is_told_to_seal_again() {
     alice.ack().await;
     let joined = bob.link(&den, MemberOperation::Join, (1, made)).await;
     bob.ack().await;
-    alice.notice(|n| matches!(n, HubToClient::Heads { heads } if heads[0].mg == 2)).await;
+    alice.notice(|n| matches!(n, HubToClient::Heads { heads, .. } if heads[0].mg == 2)).await;
     let (a, b) = (alice.device.clone(), bob.device.clone());
     let epoch = alice.key(&den, None, &[&a, &b]).await;
     alice.ack().await;

@@ -11,7 +11,7 @@ use chat_protocol::{
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    client::{Client, Entry, Server, enter, fresh, name, new_id, now_ms, register},
+    client::{Client, Entry, Server, config, enter, fresh, name, new_id, now_ms, register, start},
     data::{Came, Data, TestFile, entry},
 };
 
@@ -99,16 +99,19 @@ async fn only_a_known_device_opens_a_data_connection_by_signature() {
 
 #[tokio::test]
 async fn data_connections_of_a_person_are_bounded_and_freed() {
-    let (server, _folder) = fresh().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.limits.set("connections=8").unwrap();
+    let server = start(config).await;
     let alice = register(&server, "alice", 0).await;
     let mut open = Vec::new();
-    for _ in 0..chat_server::limits::DATA_CONNECTIONS_PER_PERSON_MAX {
+    for _ in 0..8 {
         open.push(Data::open(&server, &alice.device).await);
     }
     let Err((code, reason)) = enter(server.address, &alice.device, entry()).await else {
         panic!("one more")
     };
-    assert_eq!(code, code::TOO_MANY);
+    assert_eq!(code, "RETRY");
     assert!(reason.contains("connections for files"), "{reason}");
     open.pop().unwrap().raw(Message::Close(None)).await;
     // The hub notices the end of the other connection in its own time.

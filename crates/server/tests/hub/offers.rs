@@ -233,14 +233,17 @@ async fn what_does_not_belong_on_the_list_is_refused_and_nothing_of_the_request_
     server.stop().await.unwrap();
 }
 
-/// So many questions about the list a connection may ask at once.
+/// So many questions about the list an account may ask at once.
 const BURST: usize = 1_024;
 
 /// Goal: whoever asks without end is put off and nobody else is. Method: more questions than a burst in
 /// one go, then another question of theirs and one of somebody else.
 #[tokio::test]
 async fn whoever_asks_without_end_is_told_to_ask_later() {
-    let (server, _folder) = fresh().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.limits.set("list_questions=64/s+1024").unwrap();
+    let server = start(config).await;
     let mut alice = register(&server, "alice", 0).await;
     let mut bob = register(&server, "bob", 1).await;
     let (mut answered, mut put_off) = (0, Vec::new());

@@ -207,7 +207,7 @@ async fn what_cannot_be_read_is_answered_with_its_id_where_there_is_one() {
         assert_eq!((got.as_str(), named), (code, names));
     }
     let known = (0..49).map(|n| (crate::client::name(&format!("u{n}")), Held::default())).collect();
-    alice.send_text(&ClientToHub::Bundles { id: MessageId([1; 16]), known }).await;
+    alice.send_text(&ClientToHub::Bundles { id: MessageId([1; 16]), known, kids: [].into() }).await;
     assert_eq!(alice.noack().await, "E_TOO_MANY");
     alice.settle().await;
     server.stop().await.unwrap();

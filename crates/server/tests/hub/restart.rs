@@ -1,9 +1,14 @@
 //! What survives the end of the process, and what happens when the disk does not.
 
-use chat_protocol::{header::MemberOperation, hub::HubToClient, id::Digest, tag::Tag};
+use chat_protocol::{
+    header::MemberOperation,
+    hub::{ClientToHub, HubToClient},
+    id::Digest,
+    tag::Tag,
+};
 use chat_server::RunError;
 
-use crate::client::{cid, config, register, sign_in, start};
+use crate::client::{cid, config, new_id, register, sign_in, start};
 
 #[tokio::test]
 async fn a_restart_keeps_everything() {
@@ -27,7 +32,11 @@ async fn a_restart_keeps_everything() {
 
     let server = start(config(folder.path())).await;
     let mut alice = sign_in(&server, &a).await;
-    let [counter] = &alice.signed_in.counters[..] else { panic!("one counter") };
+    let (id, cids) = (new_id(), vec![place.clone(), lobby.clone()]);
+    alice.send_text(&ClientToHub::Counters { id, cids }).await;
+    let HubToClient::Counters { counters, .. } = alice.answer().await else { panic!() };
+    let [counter] = &counters[..] else { panic!("one counter") };
+    assert_eq!(counter.cid, place);
     assert_eq!((counter.epoch.e, counter.n), (epoch.e, 4));
     let head = alice.signed_in.heads.iter().find(|head| head.cid == lobby).unwrap();
     assert_eq!((head.mg, head.pm), (1, link));

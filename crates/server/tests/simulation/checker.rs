@@ -48,6 +48,8 @@ struct Message<'a> {
     stored: Vec<(u64, &'a BTreeSet<Person>)>,
     refused: Vec<(u64, &'a str)>,
     shown: BTreeMap<&'a Seat, usize>,
+    /// Other devices of its writer that read it in what the writer has handed to somebody.
+    read_along: BTreeSet<&'a Seat>,
     confirmed: BTreeMap<&'a Person, usize>,
     ran: usize,
     ended: usize,
@@ -224,8 +226,11 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> Messages<'a> {
 /// A message is shown, or a receipt has come.
 fn seen<'a>(fact: &'a Fact, messages: &mut Messages<'a>, findings: &mut Findings) {
     match fact {
-        Fact::Shown { to, from, id, place, text, .. } => {
+        Fact::Shown { to, from, id, place, text, position } => {
             let message = messages.entry(*id).or_default();
+            if position.is_none() && person(to) == from {
+                message.read_along.insert(to);
+            }
             *message.shown.entry(to).or_default() += 1;
             let is_true = message.submitted.is_some_and(|said| {
                 person(said.by) == from

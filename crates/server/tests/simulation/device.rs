@@ -81,6 +81,8 @@ pub(crate) struct DeviceActor {
     cut_at: Option<Instant>,
     wants_rotation: bool,
     is_small: bool,
+    /// It was told that its state is older than what it has sent.
+    is_rolled_back: bool,
 }
 
 /// The process has died, and starts again after so long.
@@ -114,6 +116,7 @@ impl DeviceActor {
             cut_at: None,
             wants_rotation: false,
             is_small: false,
+            is_rolled_back: false,
         }
     }
 
@@ -349,7 +352,10 @@ impl DeviceActor {
     }
 
     /// Tells the world whether this device has anything left to do.
-    fn report(&self, endpoint: &Endpoint) {
+    fn report(&mut self, endpoint: &Endpoint) {
+        if endpoint.is_rolled_back() && !std::mem::replace(&mut self.is_rolled_back, true) {
+            self.trouble("the hub has seen counters that this device has not used".to_owned());
+        }
         let is_quiet = self.link.is_some()
             && endpoint.unanswered() == 0
             && !endpoint.owes_receipts()

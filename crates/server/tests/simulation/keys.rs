@@ -47,12 +47,18 @@ static DEVICES: LazyLock<Vec<Generations>> = LazyLock::new(|| {
         let rb = (seat == MACHINE).then_some(Nonce16([5; 16]));
         let options = || BundleOptions { rb, ..BundleOptions::default() };
         let dev = Nonce16([number; 16]);
-        let mut first = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
-        if user.as_str() != seat {
-            let owner = NAMES.iter().position(|name| *name == user.as_str()).unwrap();
-            let identity = devices[owner].0[0].0.identity.to_pkcs8();
-            first.identity = SigningKey::from_pkcs8(&identity).unwrap();
-        }
+        let owner = NAMES.iter().position(|name| *name == user.as_str()).unwrap();
+        let identity = devices.get(owner).map(|first| first.0[0].0.identity.to_pkcs8());
+        let sizes = KeySizes::EMULATED;
+        let first = DeviceKeys {
+            identity: match identity {
+                Some(key) => SigningKey::from_pkcs8(&key).unwrap(),
+                None => SigningKey::generate(sizes.long).unwrap(),
+            },
+            signing: SigningKey::generate(sizes.signing).unwrap(),
+            encryption: UnwrapKey::generate(sizes.long).unwrap(),
+            former: Vec::new(),
+        };
         let bundle = first.publish(&user, dev, None, START_MS, options()).unwrap();
         let second = first.with_new_encryption_key(START_MS).unwrap();
         let next = second.publish(&user, dev, Some(&bundle), START_MS, options()).unwrap();

@@ -16,6 +16,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::world::now_ms;
 
+/// More messages in one millisecond than any world has to send.
+const STORM: usize = 5_000;
+
+/// The last of them, to tell what the storm is about.
+const STORM_SHOWN: usize = 12;
+
 thread_local! {
     /// The tape of this thread's world.
     static TAPE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -44,7 +50,17 @@ pub(crate) fn note(message: &Message) {
         },
         other => format!("{other:?}"),
     };
-    TAPE.with_borrow_mut(|tape| tape.push(format!("{} {what}", now_ms())));
+    TAPE.with_borrow_mut(|tape| {
+        tape.push(format!("{} {what}", now_ms()));
+        assert!(!is_storm(tape), "a storm: {:#?}", &tape[tape.len() - STORM_SHOWN..]);
+    });
+}
+
+/// Whether so much has just been sent that nobody can have meant it: without a word time stands still.
+fn is_storm(tape: &[String]) -> bool {
+    let moment = |line: &String| line.split(' ').next().map(str::to_owned);
+    let first = tape.len().checked_sub(STORM).and_then(|first| tape.get(first));
+    first.is_some_and(|first| moment(first) == tape.last().and_then(moment))
 }
 
 /// The tape so far; the next world begins with an empty one.

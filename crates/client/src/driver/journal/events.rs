@@ -61,6 +61,7 @@ impl Journal {
                 reason: Some(reason.as_str().into()),
                 ..self.line("server.complaint")
             },
+            Event::Announcement { .. } => self.line("server.announcement"),
             Event::NewDevice { user } => Operation {
                 level: Level::Warn,
                 peer: Some(user.as_str().into()),

@@ -21,6 +21,7 @@ pub(super) struct Desk {
     bundles: Arc<BundleCache>,
     logs: OperationLogs,
     trace: Option<CryptoTrace>,
+    invite: Option<String>,
 }
 
 impl Desk {
@@ -30,7 +31,9 @@ impl Desk {
         let connector = Connector::new(common.servers.clone(), &common.trust, pins)?;
         let logs = OperationLogs::start(&common.logs, Rotation::default())?;
         let trace = crypto_trace(common)?;
-        Ok(Self { connector: Arc::new(connector), bundles: Arc::default(), logs, trace })
+        let (connector, bundles, invite) =
+            (Arc::new(connector), Arc::default(), common.invite.clone());
+        Ok(Self { connector, bundles, logs, trace, invite })
     }
 
     pub(super) async fn sign_in(
@@ -45,6 +48,7 @@ impl Desk {
             user,
             purpose: Purpose::Interactive,
             account: Account::Memory(device),
+            invite: self.invite.clone(),
             bundles: Arc::clone(&self.bundles),
             log,
             trace: self.trace.clone(),

@@ -18,7 +18,7 @@ use chat_protocol::frame::{Unsigned, sign_all};
 use chat_protocol::header::{
     Canonical as _, MemberArgument, MemberHeader, MemberOperation, MessageHeader, Recipient,
 };
-use chat_protocol::hub::EpochHead;
+use chat_protocol::hub::{Counter, EpochHead};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::members::{MemberLine, MemberList, Membership, Place};
@@ -35,6 +35,14 @@ use super::{Entry, TestHub, lobby, name};
 pub(crate) struct Faults {
     /// Every question for bundles is answered with all there are, whatever is held.
     pub(crate) tells_all: bool,
+    /// What it says of counters.
+    pub(crate) counters: Vec<Counter>,
+    /// The heads of rooms name a last link that nobody has signed.
+    pub(crate) garbles_heads: bool,
+    /// So many heads fit in an answer; nothing for all.
+    pub(crate) heads_in_page: Option<usize>,
+    /// Older bundles are not served by their keys.
+    pub(crate) hides_kids: bool,
     /// So many people fit in an answer to a question for bundles; nothing for all.
     pub(crate) people_in_page: Option<usize>,
     /// So many of the next messages are answered as stored and delivered to nobody.
@@ -49,10 +57,16 @@ pub(crate) struct Faults {
     pub(crate) busy_links: usize,
     /// The devices of every epoch are refused; counts how often.
     pub(crate) refuses_devices: Option<usize>,
+    /// They are refused no more when the hub was reminded of a bundle.
+    pub(crate) learns_devices: bool,
     /// Frames in a closed epoch are delivered as well as answered with REKEY.
     pub(crate) deliver_closed: bool,
     /// What it hides: links of a room from this number on, from a device.
     pub(crate) hides: Vec<(usize, ConversationId, u32)>,
+    /// The link of a room with this number and the one behind it are swapped for a device.
+    pub(crate) swaps: Vec<(usize, ConversationId, u32)>,
+    /// Whose newest bundles it hides from a device.
+    pub(crate) hides_keys: Vec<(usize, UserName)>,
     /// Messages and keys of any epoch are taken, whoever may speak.
     pub(crate) takes_anything: bool,
     /// What it is reminded of is thrown away.
@@ -236,7 +250,16 @@ impl TestHub {
         }
     }
 
-    /// The same; nobody has come back yet.
+    /// Puts back what the hub had of one conversation's epochs; everybody connects anew.
+    pub(crate) fn roll_back_epoch(&mut self, older: &Snapshot, cid: &ConversationId) {
+        self.epochs.insert(cid.clone(), older.epochs[cid].clone());
+        for index in 0..self.peers.len() {
+            self.disconnect(index);
+            self.connect(index);
+        }
+    }
+
+    /// Puts the hub back; nobody has come back yet.
     pub(crate) fn put_back(&mut self, older: &Snapshot) {
         self.log.clone_from(&older.log);
         self.rooms.clone_from(&older.rooms);
@@ -297,6 +320,11 @@ impl TestHub {
     pub(crate) fn replace_people(&mut self, text: &str) {
         self.people.remove(&name(text));
         self.swap_identity(text);
+    }
+
+    /// Knows nobody of this name any more.
+    pub(crate) fn forget(&mut self, text: &str) {
+        self.people.remove(&name(text));
     }
 
     /// What is offered for a name.

@@ -15,11 +15,11 @@ use chat_protocol::header::{Header, MemberOperation, MessageHeader, ReceiptHeade
 use chat_protocol::hub::{
     self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
 };
-use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark, Held};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::{MemberList, Membership};
-use chat_protocol::name::ConversationId;
+use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::{Tag, label};
 use chat_protocol::{code, envelope, epoch};
 
@@ -32,8 +32,8 @@ pub(super) fn take_one(left: &mut usize) -> bool {
     due
 }
 
-/// What somebody holds who has all of these bundles.
-fn held_of(now: u64, bundles: &[Bundle]) -> Held {
+/// The newest bundle of each device.
+fn newest_of(bundles: &[Bundle]) -> BTreeMap<Nonce16, &Bundle> {
     let mut newest = BTreeMap::new();
     for bundle in bundles {
         let known = newest.entry(bundle.header().dev).or_insert(bundle);
@@ -41,11 +41,59 @@ fn held_of(now: u64, bundles: &[Bundle]) -> Held {
             *known = bundle;
         }
     }
+    newest
+}
+
+/// Those of live devices.
+fn live_of(now: u64, bundles: &[Bundle]) -> Vec<&Bundle> {
+    let newest = newest_of(bundles);
+    let revoked = |sk: &KeyId| newest.values().any(|bundle| bundle.header().rev.contains(sk));
+    let is_live =
+        |bundle: &&&Bundle| DeviceMark::of(bundle).is_some_and(|mark| mark.is_live(now, revoked));
+    newest.values().filter(is_live).copied().collect()
+}
+
+/// What somebody holds who has these bundles.
+fn held_of(now: u64, bundles: &[Bundle]) -> Held {
+    let newest = newest_of(bundles);
     let revoked = |sk: &KeyId| newest.values().any(|bundle| bundle.header().rev.contains(sk));
     Held::of_live(now, newest.values().filter_map(|bundle| DeviceMark::of(bundle)), revoked)
 }
 
 impl TestHub {
+    /// The first bundle with each of these keys.
+    fn by_key(&self, kids: &BTreeMap<UserName, Vec<KeyId>>) -> BTreeMap<UserName, PersonBundles> {
+        let mut people = BTreeMap::new();
+        for (user, kids) in kids {
+            let bundles = self.people.get(user).into_iter().flatten();
+            let find = |kid: &KeyId| {
+                let mut bundles = bundles.clone();
+                bundles.find(|bundle| bundle.header().sk.iter().any(|key| key.kid == *kid))
+            };
+            let found: Vec<_> =
+                kids.iter().filter_map(find).map(|b| B64Vec(b.bytes().to_vec())).collect();
+            if !found.is_empty() && !self.faults.hides_kids {
+                people.insert(user.clone(), PersonBundles { bundles: found });
+            }
+        }
+        people
+    }
+
+    /// Heads of the rooms of a device behind one, as many as fit, and whether there are more.
+    pub(super) fn heads_page(
+        &self,
+        index: usize,
+        after: Option<&ConversationId>,
+    ) -> (Vec<Head>, bool) {
+        let mut heads = self.heads_of(index);
+        heads.retain(|head| after.is_none_or(|after| head.cid > *after));
+        heads.sort_by(|a, b| a.cid.cmp(&b.cid));
+        let most = self.faults.heads_in_page.unwrap_or(usize::MAX);
+        let more = heads.len() > most;
+        heads.truncate(most);
+        (heads, more)
+    }
+
     pub(super) fn answer(&mut self, index: usize, message: &HubToClient) {
         self.peers[index].inbox.push_back(Transmit::Text(hub::write(message)));
     }
@@ -63,8 +111,8 @@ impl TestHub {
 
     fn take_text(&mut self, index: usize, message: ClientToHub) {
         match message {
-            ClientToHub::Bundles { id, known } => {
-                let mut people = BTreeMap::new();
+            ClientToHub::Bundles { id, known, kids } => {
+                let mut people = self.by_key(&kids);
                 let mut unknown = Vec::new();
                 let mut more = false;
                 for (user, held) in known {
@@ -72,26 +120,42 @@ impl TestHub {
                         unknown.push(user);
                         continue;
                     };
-                    if held == held_of(self.now, bundles) && !self.faults.tells_all {
+                    let hides = self.faults.hides_keys.contains(&(index, user.clone()));
+                    if hides || (held == held_of(self.now, bundles) && !self.faults.tells_all) {
                         continue;
                     }
                     more = people.len() == self.faults.people_in_page.unwrap_or(usize::MAX);
                     if more {
                         break;
                     }
-                    let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec())).collect();
-                    people.insert(user, PersonBundles { bundles });
+                    let bundles = match self.faults.tells_all {
+                        true => bundles.iter().collect(),
+                        false => live_of(self.now, bundles),
+                    };
+                    let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec()));
+                    let person = people.entry(user);
+                    let person = person.or_insert_with(|| PersonBundles { bundles: vec![] });
+                    person.bundles.extend(bundles);
                 }
-                let answer = HubToClient::Bundles { id, people, unknown, more };
+                let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
                 if self.faults.hold_bundles {
                     self.held_bundles.push((index, answer));
                 } else {
                     self.answer(index, &answer);
                 }
             }
+            ClientToHub::Heads { id, after } => {
+                let (heads, more) = self.heads_page(index, Some(&after));
+                self.answer(index, &HubToClient::Heads { id: Some(id), heads, more });
+            }
+            ClientToHub::Counters { id, .. } => {
+                let counters = self.faults.counters.clone();
+                self.answer(index, &HubToClient::Counters { id, counters });
+            }
             ClientToHub::Members { id, cid, from } => {
                 let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
-                let links = links.unwrap_or_default();
+                let mut links = links.unwrap_or_default();
+                self.swap_links(index, &cid, &mut links);
                 let links: Vec<_> = links.iter().take(self.shown_to(index, &cid)).collect();
                 let links = links.get(usize::try_from(from).unwrap()..).unwrap_or_default();
                 let more = links.len() > PAGE_ITEMS_MAX;
@@ -125,6 +189,9 @@ impl TestHub {
         if self.faults.forgets_reminders {
             return;
         }
+        if self.faults.learns_devices && !bundles.is_empty() {
+            self.faults.refuses_devices = None;
+        }
         for B64Vec(bytes) in bundles {
             let bundle = Bundle::verify(bytes.into()).unwrap();
             let known = self.people.entry(bundle.header().u.clone()).or_default();
@@ -146,8 +213,21 @@ impl TestHub {
             let heads = vec![self.head(&link.cid)];
             for other in 0..self.peers.len() {
                 if self.hears_of(other, &link) {
-                    self.answer(other, &HubToClient::Heads { heads: heads.clone() });
+                    self.answer(
+                        other,
+                        &HubToClient::Heads { id: None, heads: heads.clone(), more: false },
+                    );
                 }
+            }
+        }
+    }
+
+    /// Swaps what is to be swapped for a device.
+    fn swap_links(&self, index: usize, cid: &ConversationId, links: &mut [Bytes]) {
+        for (who, room, first) in &self.faults.swaps {
+            let first = usize::try_from(*first).unwrap();
+            if *who == index && room == cid && first + 1 < links.len() {
+                links.swap(first, first + 1);
             }
         }
     }
@@ -199,7 +279,10 @@ impl TestHub {
                     if !self.hears_of(other, &link) || end <= usize::try_from(link.mg).unwrap() {
                         continue;
                     }
-                    self.answer(other, &HubToClient::Heads { heads: heads.clone() });
+                    self.answer(
+                        other,
+                        &HubToClient::Heads { id: None, heads: heads.clone(), more: false },
+                    );
                 }
             }
             Header::Key(key) if self.faults.refuses_devices.is_some() => {

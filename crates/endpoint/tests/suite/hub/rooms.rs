@@ -10,7 +10,7 @@ use chat_endpoint::{Event, RoomAction};
 use chat_protocol::frame::{RawFrame, Unsigned, sign_all};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
 use chat_protocol::hub::{Head, HubToClient};
-use chat_protocol::id::MessageId;
+use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::members::MemberList;
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::{Tag, label};
@@ -49,7 +49,12 @@ impl TestHub {
         rooms.extend([RoomName::lobby(), RoomName::all()].iter().map(ConversationId::room));
         rooms.sort();
         rooms.dedup();
-        rooms.iter().map(|cid| self.head(cid)).collect()
+        let heads = rooms.iter().map(|cid| self.head(cid));
+        let garbled = |head: Head| match self.faults.garbles_heads && head.mg > 0 {
+            true => Head { pm: Digest([7; 32]), ..head },
+            false => head,
+        };
+        heads.map(garbled).collect()
     }
 
     /// Whether a device is told of a link: its user is in the room, or it is about them.
@@ -157,7 +162,7 @@ impl TestHub {
         links.push(frame);
         let heads = vec![self.head(&cid)];
         for index in 0..self.peers.len() {
-            self.answer(index, &HubToClient::Heads { heads: heads.clone() });
+            self.answer(index, &HubToClient::Heads { id: None, heads: heads.clone(), more: false });
         }
     }
 

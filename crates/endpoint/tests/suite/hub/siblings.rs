@@ -16,13 +16,18 @@ use chat_testkit::keys::second_device;
 use super::{Peer, TestHub};
 
 impl TestHub {
-    /// Tells everybody that a person has published keys.
-    pub(crate) fn tell_of_keys(&mut self, text: &str) {
+    /// Tells everybody something.
+    pub(crate) fn tell_all(&mut self, message: &HubToClient) {
         for other in 0..self.peers.len() {
             if self.peers[other].connected {
-                self.answer(other, &HubToClient::Keys { users: vec![super::name(text)] });
+                self.answer(other, message);
             }
         }
+    }
+
+    /// Tells everybody that a person has published keys.
+    pub(crate) fn tell_of_keys(&mut self, text: &str) {
+        self.tell_all(&HubToClient::Keys { users: vec![super::name(text)] });
     }
 
     /// A device signs in with a new encryption key, and everybody is told.

@@ -150,9 +150,11 @@ impl Ledger {
         (entry.is_kept && entry.row.until > now_ms).then(|| entry.row.clone())
     }
 
-    /// Kept copies whose time is over.
-    pub(super) fn expired(&self, now_ms: u64) -> Vec<CopyRow> {
-        let is_over = |entry: &&Entry| entry.is_kept && entry.row.until <= now_ms;
+    /// Kept copies whose time is over, and those of owners who are gone.
+    pub(super) fn expired(&self, now_ms: u64, is_gone: impl Fn(&UserName) -> bool) -> Vec<CopyRow> {
+        let is_over = |entry: &&Entry| {
+            entry.is_kept && (entry.row.until <= now_ms || is_gone(&entry.row.owner))
+        };
         self.copies.values().filter(is_over).map(|entry| entry.row.clone()).collect()
     }
 
@@ -239,8 +241,9 @@ mod tests {
         assert_eq!(ledger.find(&alice(), row.tid, NOW), Some(row.clone()));
         assert_eq!(ledger.find(&alice(), Nonce16([2; 16]), NOW), None);
         assert_eq!(ledger.find(&alice(), row.tid, row.until), None);
-        assert_eq!(ledger.expired(row.until - 1), Vec::new());
-        assert_eq!(ledger.expired(row.until), vec![row]);
+        assert_eq!(ledger.expired(row.until - 1, |_| false), Vec::new());
+        assert_eq!(ledger.expired(row.until - 1, |_| true), vec![row.clone()]);
+        assert_eq!(ledger.expired(row.until, |_| false), vec![row]);
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::limits::{
     TRANSFER_WINDOW_CHUNKS as WINDOW, TRANSFERS_PER_CONNECTION_MAX, TRANSFERS_RUNNING_MAX,
 };
 
+/// Data connections of a person.
+const CONNECTIONS_MAX: usize = 8;
+
 const ALICE: ConnectionId = ConnectionId(1);
 const BOB: ConnectionId = ConnectionId(2);
 const CAROL: ConnectionId = ConnectionId(3);
@@ -41,7 +44,7 @@ impl World {
     fn new() -> Self {
         let (mut table, now) = (Transfers::default(), Instant::now());
         for (id, user) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")] {
-            table.enter(now, id, name(user), key(id)).unwrap();
+            table.enter(now, id, (name(user), CONNECTIONS_MAX), key(id)).unwrap();
         }
         Self { table, now }
     }
@@ -299,13 +302,24 @@ fn transfers_of_a_connection_and_connections_of_a_person_are_bounded() {
     assert_eq!(ends(&more), vec![(ALICE, code::TOO_MANY.to_owned())]);
     assert!(world.table.give(world.now, ALICE, tid(0), name("bob")).is_err(), "twice the same");
 
-    for n in 1..u64::try_from(DATA_CONNECTIONS_PER_PERSON_MAX).unwrap() {
-        world.table.enter(world.now, ConnectionId(100 + n), name("alice"), key(ALICE)).unwrap();
+    for n in 1..u64::try_from(CONNECTIONS_MAX).unwrap() {
+        world
+            .table
+            .enter(world.now, ConnectionId(100 + n), (name("alice"), CONNECTIONS_MAX), key(ALICE))
+            .unwrap();
     }
-    let more = world.table.enter(world.now, ConnectionId(200), name("alice"), key(ALICE));
+    let more = world.table.enter(
+        world.now,
+        ConnectionId(200),
+        (name("alice"), CONNECTIONS_MAX),
+        key(ALICE),
+    );
     assert_eq!(more.unwrap_err().code, code::TOO_MANY);
     world.table.leave(world.now, ALICE);
-    world.table.enter(world.now, ConnectionId(200), name("alice"), key(ALICE)).unwrap();
+    world
+        .table
+        .enter(world.now, ConnectionId(200), (name("alice"), CONNECTIONS_MAX), key(ALICE))
+        .unwrap();
 }
 
 #[test]
@@ -324,7 +338,7 @@ fn transfers_that_run_are_bounded_and_both_sides_are_told() {
 fn a_second_half_of_the_same_side_is_refused() {
     let mut world = World::paired();
     let second = ConnectionId(4);
-    world.table.enter(world.now, second, name("bob"), key(second)).unwrap();
+    world.table.enter(world.now, second, (name("bob"), CONNECTIONS_MAX), key(second)).unwrap();
     let effects = world.table.take(world.now, second, TID, name("alice"), 1).unwrap();
     assert_eq!(ends(&effects), vec![(second, code::CONFLICT.to_owned())]);
     world.forward(0);

@@ -1,7 +1,7 @@
 //! Who follows whom, and who speaks to them (rule R18).
 
 use super::*;
-use crate::limits::ROOMS_PER_USER_MAX;
+use crate::limits::FOLLOWED_MAX;
 
 const FEED: &str = "feed:bob";
 
@@ -117,7 +117,7 @@ fn owner_and_subscribers_are_told_of_the_feed_when_they_sign_in() {
     let (world, [alice, bob, carol]) = followed();
     let heads = |user: &User| {
         let account = world.router.account(user.peer.account).unwrap();
-        let (heads, _) = world.router.signed_in(account, &user.peer.sk);
+        let (heads, _) = world.router.heads_page(account, None);
         heads.iter().filter(|head| head.cid == cid(FEED)).map(|head| head.mg).collect::<Vec<_>>()
     };
     assert_eq!((heads(&alice), heads(&bob), heads(&carol)), (vec![1], vec![1], vec![]));
@@ -127,7 +127,7 @@ fn owner_and_subscribers_are_told_of_the_feed_when_they_sign_in() {
 fn one_follows_so_many_people_and_is_in_as_many_rooms_besides() {
     let mut world = World::new();
     let (alice, bob) = world.pair();
-    for number in 0..ROOMS_PER_USER_MAX {
+    for number in 0..FOLLOWED_MAX {
         world.user(&format!("u{number}"), 2);
         world.do_link(&alice, &format!("feed:u{number}"), MemberOperation::Join, &alice);
         world.do_link(&alice, &format!("room:r{number}"), MemberOperation::Create, &alice);

@@ -18,9 +18,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
+    budgets::AccountBudgets,
     connection::ConnectionId,
     outbox::{OutboxLimits, bounded},
-    request::{EpochUpload, Peer},
+    request::{EpochUpload, Heard, Peer},
     store::{NewAccount, NewBundle, memory::MemoryStore},
 };
 
@@ -90,6 +91,7 @@ impl World {
             bundle: Arc::clone(&bundle),
             password: None,
             vault: None,
+            invite: None,
         };
         let committed = self.store.keep(Proposal::Account(Box::new(new)));
         let Ok(Stored::Account(account, device)) = committed.outcome else { panic!("taken") };
@@ -104,6 +106,9 @@ impl World {
             spki: Vec::new(),
             purpose: Purpose::Task,
             outbox: bounded(OutboxLimits::default()).0,
+            budgets: AccountBudgets::lifted(),
+            heard: Heard::default(),
+            page: tokio::sync::Semaphore::new(1),
         };
         User { peer: Arc::new(peer), bundle, keys }
     }
@@ -141,6 +146,9 @@ impl World {
             spki: Vec::new(),
             purpose: Purpose::Task,
             outbox,
+            budgets: AccountBudgets::lifted(),
+            heard: Heard::default(),
+            page: tokio::sync::Semaphore::new(1),
         };
         User { peer: Arc::new(peer), bundle, keys }
     }

@@ -11,7 +11,9 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{OpenError, SqliteOptions, configure, copies, from_sql, offers, small};
+use super::{
+    OpenError, SqliteOptions, configure, copies, from_sql, offers, operator, signers, small,
+};
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
     Snapshot, Waiting,
@@ -39,9 +41,6 @@ CREATE TABLE accounts (
 CREATE TABLE devices (
   id INTEGER PRIMARY KEY, account INTEGER NOT NULL, dev BLOB NOT NULL, start INTEGER NOT NULL,
   bundle BLOB NOT NULL, UNIQUE (account, dev)) STRICT;
-CREATE TABLE old_bundles (
-  device INTEGER NOT NULL, seq INTEGER NOT NULL, bundle BLOB NOT NULL,
-  PRIMARY KEY (device, seq)) STRICT;
 CREATE TABLE conversations (id INTEGER PRIMARY KEY, cid TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE entries (
   position INTEGER PRIMARY KEY, log INTEGER NOT NULL, kind INTEGER NOT NULL, sender INTEGER NOT NULL,
@@ -119,6 +118,8 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     drop_bundle_count(&connection).map_err(failed)?;
     copies::make(&connection).map_err(failed)?;
     offers::prepare(&connection).map_err(failed)?;
+    operator::prepare(&connection).map_err(failed)?;
+    signers::prepare(&connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -246,6 +247,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.conversations.push(row);
     }
     snapshot.offers = offers::read(connection)?;
+    snapshot.operator = operator::read(connection)?;
     Ok(snapshot)
 }
 

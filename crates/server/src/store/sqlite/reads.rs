@@ -17,10 +17,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use thiserror::Error;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::{from_sql, open, small, to_sql};
+use super::{from_sql, open, signers, small, to_sql};
 use crate::{
     limits::READERS_MAX,
-    store::{AccountId, AccountRow, DeviceId, EntryKind, LogId, source::ReadSource},
+    store::{
+        AccountId, AccountRow, BundleName, DeviceId, EntryKind, LogId,
+        source::{BundlesInOrder, ReadSource},
+    },
 };
 
 /// Why something could not be read.
@@ -138,16 +141,6 @@ enum Place {
     Elsewhere(Arc<dyn ReadSource>),
 }
 
-/// Bundles of the past that are handed out per account: years of rotations, and they fit a page.
-const OLD_BUNDLES_MAX: u32 = 24;
-
-const BUNDLES: &str = "
-SELECT bundle FROM (
-  SELECT bundle, device, seq FROM old_bundles
-  WHERE device IN (SELECT id FROM devices WHERE account = ?1)
-  ORDER BY rowid DESC LIMIT ?2) AS old
-UNION ALL SELECT bundle FROM devices WHERE account = ?1";
-
 impl Reads {
     pub(super) fn new(file: PathBuf) -> Self {
         let permits = Semaphore::new(READERS_MAX);
@@ -210,25 +203,40 @@ impl Reads {
         .await
     }
 
-    /// The bundles of some accounts: those of the past first, because links and messages signed by
-    /// a key that was replaced since are still to be checked; the newest of each device last.
-    pub async fn bundles(
-        &self,
-        accounts: Vec<AccountId>,
-    ) -> Result<Vec<(AccountId, Vec<Vec<u8>>)>, ReadError> {
+    /// Bundles by their names, in the order of these.
+    pub async fn bundles(&self, names: Vec<BundleName>) -> Result<BundlesInOrder, ReadError> {
         let pool = match &self.0 {
             Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.bundles(accounts).await,
+            Place::Elsewhere(source) => return source.bundles(names).await,
         };
         Self::query(pool, move |connection| {
-            let mut select = connection.prepare_cached(BUNDLES)?;
-            let mut found = Vec::with_capacity(accounts.len());
-            for account in accounts {
-                let values = params![account.0, OLD_BUNDLES_MAX];
-                let bundles = select.query_map(values, |row| row.get(0))?;
-                found.push((account, bundles.collect::<Result<_, _>>()?));
+            let mut newest =
+                connection.prepare_cached("SELECT bundle FROM devices WHERE id = ?1")?;
+            let mut found = Vec::with_capacity(names.len());
+            for name in names {
+                found.push(match name {
+                    BundleName::Newest(device) => {
+                        newest.query_row([device.0], |row| row.get(0)).optional()?
+                    }
+                    BundleName::Key(account, kid) => signers::find(connection, account, &kid)?,
+                });
             }
             Ok(found)
+        })
+        .await
+    }
+
+    /// Bytes of the frames that are kept, by who sent them. Looks at every entry.
+    pub async fn kept_bytes(&self) -> Result<HashMap<AccountId, u64>, ReadError> {
+        // Other stores are a simulation's, which nobody fills.
+        let Place::File(pool) = &self.0 else { return Ok(HashMap::new()) };
+        Self::query(pool, move |connection| {
+            let mut select = connection
+                .prepare_cached("SELECT sender, sum(length(frame)) FROM entries GROUP BY sender")?;
+            let rows = select.query_map([], |row| {
+                Ok((AccountId(row.get(0)?), from_sql(row.get::<_, i64>(1)?)))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
     }
@@ -352,6 +360,10 @@ fn entry(
         .query_row([to_sql(position)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })?;
+    // Erased, with the account that it was for.
+    if frame.is_empty() {
+        return Ok(None);
+    }
     let mut found =
         PageEntry { log, position, hub_ms: from_sql(hub_ms), frame: frame.into(), epoch: None };
     let kind = kind_of(kind)?;

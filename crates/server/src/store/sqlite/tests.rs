@@ -32,7 +32,8 @@ fn account(name: &str) -> Proposal {
     let bundle = bundle(name);
     let name = UserName::new(name).unwrap();
     let vault = Some(vec![1, 2, 3]);
-    Proposal::Account(Box::new(NewAccount { name, bundle, password: None, vault }))
+    let (password, invite) = (None, None);
+    Proposal::Account(Box::new(NewAccount { name, bundle, password, vault, invite }))
 }
 
 fn entry(id: u8, digest: u8, bytes: usize) -> Proposal {
@@ -295,4 +296,5 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
     assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
 }
 
+mod operator;
 mod retention;

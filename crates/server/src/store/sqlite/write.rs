@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{copies, from_sql, offers, to_sql};
+use super::{copies, from_sql, offers, operator, signers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
     NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewRetention, NewTopic, Probe, Proposal,
@@ -109,6 +109,8 @@ impl Change<'_> {
             }
             Proposal::Copies(change) => copies::change(self.connection, change),
             Proposal::Share(share) => offers::share(self.connection, share),
+            Proposal::Order(order) => operator::order(self.connection, order),
+            Proposal::Erase(step) => operator::erase(self.connection, step),
             Proposal::Cursors { device, positions } => self.cursors(*device, positions),
             Proposal::Probe(probe) => self.probe(probe),
         }
@@ -136,6 +138,12 @@ impl Change<'_> {
             return Ok(Err(Conflict::Taken));
         }
         let account = AccountId(self.connection.last_insert_rowid());
+        if let Some(code) = &new.invite
+            && let Err(conflict) = operator::use_invite(self.connection, code)?
+        {
+            self.connection.execute("DELETE FROM accounts WHERE id = ?1", [account.0])?;
+            return Ok(Err(conflict));
+        }
         let device = self.new_device(account, &new.bundle)?;
         Ok(Ok(Stored::Account(account, device)))
     }
@@ -156,23 +164,20 @@ impl Change<'_> {
         let dev = bundle.header().dev;
         let start = to_sql(*self.position);
         insert.execute(params![account.0, dev.as_bytes(), start, &bundle.bytes()[..]])?;
-        Ok(DeviceId(self.connection.last_insert_rowid()))
+        let device = DeviceId(self.connection.last_insert_rowid());
+        signers::keep(self.connection, account, bundle)?;
+        Ok(device)
     }
 
     fn bundle(&mut self, new: &NewBundle) -> Outcome {
         let device = match new.device {
             None => self.new_device(new.account, &new.bundle)?,
             Some(device) => {
-                let seq = new.bundle.header().seq;
-                let mut keep = self.connection.prepare_cached(
-                    "INSERT OR IGNORE INTO old_bundles (device, seq, bundle) \
-                     SELECT id, ?2 - 1, bundle FROM devices WHERE id = ?1",
-                )?;
-                keep.execute(params![device.0, seq])?;
                 let mut update = self
                     .connection
                     .prepare_cached("UPDATE devices SET bundle = ?2 WHERE id = ?1")?;
                 update.execute(params![device.0, &new.bundle.bytes()[..]])?;
+                signers::keep(self.connection, new.account, &new.bundle)?;
                 device
             }
         };

@@ -15,7 +15,8 @@ const NEWCOMER_MS: u64 = 11_000;
 pub(super) fn check(id: &MessageId, message: &Message<'_>, findings: &mut Findings) {
     for (seat, count) in &message.shown {
         findings.unless(*count == 1, "once", || format!("{seat} was shown {id} {count} times"));
-        let is_entitled = message.accepted.iter().any(|a| a.readers.contains(*seat));
+        let is_entitled = message.accepted.iter().any(|a| a.readers.contains(*seat))
+            || message.read_along.contains(seat);
         findings.unless(is_entitled, "entitled", || {
             format!("{seat} was shown {id}, which is for {:?}", message.last_accepted())
         });

@@ -191,7 +191,8 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Shared { .. }
         | Event::Found { .. }
         | Event::OffersChecked { .. }
-        | Event::ListRefused { .. } => None,
+        | Event::ListRefused { .. }
+        | Event::Announcement { .. } => None,
     }
 }
 

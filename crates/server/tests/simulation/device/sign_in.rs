@@ -67,6 +67,12 @@ impl DeviceActor {
                         error => error,
                     });
                 }
+                // Somebody has told the hub of this device in the same moment.
+                Err(NotConnected::Refused { code: code::SIGN_IN, reason })
+                    if reason.contains("meanwhile") =>
+                {
+                    return Err(NotConnected::Down);
+                }
                 Err(NotConnected::Refused { code, reason })
                     if code == code::SIGN_IN || is_taken(code) =>
                 {
@@ -113,9 +119,7 @@ impl DeviceActor {
     fn online(&mut self, endpoint: &mut Endpoint, signed_in: &SignedIn, link: Link) {
         self.disk.is_registered = true;
         self.disk.is_published = self.disk.generation == 1;
-        if endpoint.connected(crate::world::now_ms(), signed_in, keys::hub_bundle()).is_err() {
-            self.trouble("the hub has seen counters that this device has not used".to_owned());
-        }
+        endpoint.connected(now_ms(), signed_in, keys::hub_bundle());
         self.cut_at = self.lives.take().map(|lives| tokio::time::Instant::now() + lives);
         self.link = Some(link);
     }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use chat_protocol::{
     file::catalogue::{Audience, Offer},
     header::{MemberHeader, MemberOperation},
-    id::{Digest, MessageId},
+    id::{Digest, KeyId, MessageId},
+    keys::Bundle,
     members::{MemberList, Membership},
     name::{ConversationId, RoomName},
 };
@@ -57,7 +58,8 @@ pub(crate) struct Contents {
     pub(super) accounts: BTreeMap<AccountId, AccountRow>,
     pub(super) vaults: BTreeMap<AccountId, Vec<u8>>,
     pub(super) starts: BTreeMap<DeviceId, u64>,
-    pub(super) old_bundles: BTreeMap<AccountId, Vec<Bytes>>,
+    /// The first bundle with each signing key.
+    pub(super) signers: BTreeMap<(AccountId, KeyId), Bytes>,
     pub(super) cursors: BTreeMap<(DeviceId, LogId), u64>,
     pub(super) conversations: BTreeMap<LogId, ConversationId>,
     pub(super) entries: BTreeMap<u64, Arc<Entry>>,
@@ -79,7 +81,7 @@ impl Default for Contents {
             accounts: BTreeMap::new(),
             vaults: BTreeMap::new(),
             starts: BTreeMap::new(),
-            old_bundles: BTreeMap::new(),
+            signers: BTreeMap::new(),
             cursors: BTreeMap::new(),
             // The numbers that the double of the store gives them.
             conversations: (1..).map(LogId).zip(rooms).collect(),
@@ -107,9 +109,17 @@ impl Contents {
         committed
     }
 
+    fn keep_signers(&mut self, account: AccountId, bundle: &Bundle) {
+        for key in &bundle.header().sk {
+            let kept = self.signers.entry((account, key.kid));
+            kept.or_insert_with(|| bundle.bytes().clone());
+        }
+    }
+
     fn write(&mut self, proposal: &Proposal, stored: Stored) {
         match (proposal, stored) {
             (Proposal::Account(new), Stored::Account(id, device)) => {
+                self.keep_signers(id, &new.bundle);
                 let dev = new.bundle.header().dev;
                 let row = DeviceRow { id: device, dev, bundle: new.bundle.bytes().clone() };
                 let account = AccountRow {
@@ -124,12 +134,12 @@ impl Contents {
                 self.starts.insert(device, self.position);
             }
             (Proposal::Bundle(new), Stored::Device(device)) => {
+                self.keep_signers(new.account, &new.bundle);
                 let account = self.accounts.get_mut(&new.account).expect("an account");
                 let bundle = new.bundle.bytes().clone();
                 let known = account.devices.iter_mut().find(|row| row.id == device);
                 if let Some(row) = known {
-                    let old = std::mem::replace(&mut row.bundle, bundle);
-                    self.old_bundles.entry(new.account).or_default().push(old);
+                    row.bundle = bundle;
                 } else {
                     let dev = new.bundle.header().dev;
                     account.devices.push(DeviceRow { id: device, dev, bundle });
@@ -256,7 +266,8 @@ impl Contents {
             .map(|((owner, _), offer)| OfferRow { owner: *owner, offer: offer.clone() })
             .collect();
         let copies = Vec::new();
-        Snapshot { position: self.position, accounts, conversations, copies, offers }
+        let position = self.position;
+        Snapshot { position, accounts, conversations, copies, offers, ..Snapshot::default() }
     }
 
     fn newest_epoch(&self, log: LogId) -> Option<EpochRow> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chat_protocol::name::UserName;
 use chat_server::store::{
-    AccountId, AccountRow, DeviceId, EntryKind, LogId,
-    source::{Answer, BundlesByAccount, ReadSource},
+    AccountId, AccountRow, BundleName, DeviceId, EntryKind, LogId,
+    source::{Answer, BundlesInOrder, ReadSource},
     sqlite::{Page, PageEntry, PageEpoch, PageRequest},
 };
 
@@ -40,14 +40,19 @@ impl ReadSource for DiskReads {
         self.ask(move |disk| disk.vaults.get(&account).cloned())
     }
 
-    fn bundles(&self, accounts: Vec<AccountId>) -> Answer<'_, BundlesByAccount> {
+    fn bundles(&self, names: Vec<BundleName>) -> Answer<'_, BundlesInOrder> {
         self.ask(move |disk| {
-            let bundles = |account: &AccountId| {
-                let old = disk.old_bundles.get(account).into_iter().flatten();
-                let devices = disk.accounts.get(account).into_iter().flat_map(|row| &row.devices);
-                old.chain(devices.map(|row| &row.bundle)).map(|bundle| bundle.to_vec()).collect()
+            let find = |name: &BundleName| {
+                let bundle = match name {
+                    BundleName::Newest(device) => {
+                        let mut devices = disk.accounts.values().flat_map(|row| &row.devices);
+                        devices.find(|row| row.id == *device).map(|row| &row.bundle)
+                    }
+                    BundleName::Key(account, kid) => disk.signers.get(&(*account, *kid)),
+                };
+                bundle.map(|bundle| bundle.to_vec())
             };
-            accounts.iter().map(|account| (*account, bundles(account))).collect()
+            names.iter().map(find).collect()
         })
     }
 

@@ -1,0 +1,146 @@
+//! Who can read what others seal, by the keys that this device holds (rule R33): a key that was revoked
+//! should not, and whoever belongs there should.
+
+use chat_protocol::code;
+use chat_protocol::id::Digest;
+use chat_protocol::name::{ConversationId, UserName};
+
+use crate::endpoint::Endpoint;
+use crate::event::Alarm;
+use crate::limits::{AWAY_SOON_MS, LINE_MISSING_MS, REVOKED_HELD_MS};
+use crate::repair::Lack;
+
+/// How the list of an epoch differs from what is held here. Computed once, and anew when keys or members
+/// change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Audience {
+    /// Whose revoked key is in it, and since when the revocation is held, Unix time in milliseconds.
+    revoked: Option<(u64, UserName)>,
+    /// Who belongs there and is not in it, and since when that is known.
+    missing: Option<(u64, UserName)>,
+}
+
+impl Endpoint {
+    /// Keys or members have changed.
+    pub(crate) fn audiences_changed(&mut self) {
+        self.link.audiences.clear();
+    }
+
+    /// Looks for whom an epoch is sealed that came, or in which something came, after the hub had sent
+    /// all that waited: `came_ms` says when. What was under way then is no lie.
+    pub(crate) fn check_lines(
+        &mut self,
+        now_ms: u64,
+        (e, writer): (&Digest, &UserName),
+        cid: &ConversationId,
+        came_ms: Option<u64>,
+    ) {
+        let Some(came_ms) = came_ms else { return };
+        if cid.is_feed() || self.link.behind.contains_key(cid) {
+            return;
+        }
+        if !self.link.audiences.contains_key(e) {
+            let audience = self.audience_of(now_ms, e);
+            self.link.audiences.insert(*e, audience);
+        }
+        let Some(audience) = self.link.audiences.get(e) else { return };
+        let live_ms = self.link.live_ms;
+        let is_held =
+            |since: u64, for_ms: u64| came_ms >= since.max(live_ms).saturating_add(for_ms);
+        let revoked = audience.revoked.clone();
+        let missing = audience.missing.clone();
+        match revoked {
+            Some((since, name)) if is_held(since, REVOKED_HELD_MS) => {
+                self.seals_for_revoked(now_ms, (writer, &name), cid);
+            }
+            Some(_) => {}
+            None => self.seals_for_revoked_no_more(writer, cid),
+        }
+        match missing {
+            Some((since, name)) if is_held(since, LINE_MISSING_MS) => {
+                self.leaves_out((writer, &name), cid);
+            }
+            Some(_) => {}
+            None => self.leaves_out_no_more(writer, cid),
+        }
+    }
+
+    fn audience_of(&self, now_ms: u64, e: &Digest) -> Audience {
+        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return Audience::default() };
+        let lines = epoch.list.lines().iter();
+        let revoked = lines.filter_map(|line| {
+            let since = self.people.revoked_since(&line.name, &line.sk)?;
+            Some((since, line.name.clone()))
+        });
+        // Who is about to be left out, because they were away for so long, is not missed.
+        let wanted = self.current_list(now_ms.saturating_add(AWAY_SOON_MS), &epoch.cid);
+        let missing =
+            wanted.lines().iter().filter(|line| !epoch.list.contains(&line.name, &line.sk));
+        let missing = missing.map(|line| {
+            let since = self.people.known_since(&line.name, &line.sk);
+            (since.max(self.member_since(&epoch.cid, &line.name)), line.name.clone())
+        });
+        Audience { revoked: revoked.min(), missing: missing.min() }
+    }
+
+    /// When this device got the link by which somebody is in a room; 0 if that was before this connection.
+    fn member_since(&self, cid: &ConversationId, name: &UserName) -> u64 {
+        let room = self.state.rooms.get(cid.as_str());
+        let link = room.and_then(|room| room.members().get(name)).map(|member| member.since);
+        let grown = self.link.grown.get(cid).map(Vec::as_slice).unwrap_or_default();
+        let known = link.and_then(|link| grown.iter().rfind(|(first, _)| *first <= link));
+        known.map_or(0, |(_, at)| *at)
+    }
+
+    /// The chain of a room has grown from this link on.
+    pub(crate) fn note_growth(&mut self, cid: &ConversationId, first: u32) {
+        let now_ms = self.link.clock_ms;
+        let grown = self.link.grown.entry(cid.clone()).or_default();
+        grown.retain(|(_, at)| at.saturating_add(LINE_MISSING_MS) > now_ms);
+        grown.push((first, now_ms));
+        self.audiences_changed();
+    }
+
+    fn seals_for_revoked(
+        &mut self,
+        now_ms: u64,
+        (writer, name): (&UserName, &UserName),
+        cid: &ConversationId,
+    ) {
+        if !self.link.warned_of_keys.insert((cid.clone(), writer.clone())) {
+            return;
+        }
+        let detail = format!(
+            "{writer} still seals for a device that {name} has revoked: the server does not show it to \
+             {writer}, so whoever has that device can read what {writer} says in {cid}"
+        );
+        self.alarm(Alarm::SealsForRemoved, writer, &detail);
+        self.plan_repair(now_ms, cid, writer, Lack::Keys(name.clone()));
+    }
+
+    fn seals_for_revoked_no_more(&mut self, writer: &UserName, cid: &ConversationId) {
+        if !self.link.warned_of_keys.is_empty() {
+            self.link.warned_of_keys.remove(&(cid.clone(), writer.clone()));
+        }
+    }
+
+    /// A note, once: it may be the writer's device or the server. The next epoch made here has everybody.
+    fn leaves_out(&mut self, (writer, name): (&UserName, &UserName), cid: &ConversationId) {
+        // What the server says of these people is asked first.
+        if !self.ensure_view(cid) || self.link.left_out.contains(&(cid.clone(), writer.clone())) {
+            return;
+        }
+        self.link.left_out.insert((cid.clone(), writer.clone()));
+        let reason = format!(
+            "what {writer} says in {cid} does not reach every device of {name}, who belongs there: \
+             the server does not show it to {writer}, or {writer} leaves it out"
+        );
+        self.complain(code::MEMBERS, &reason);
+    }
+
+    fn leaves_out_no_more(&mut self, writer: &UserName, cid: &ConversationId) {
+        if !self.link.left_out.is_empty() {
+            self.link.left_out.remove(&(cid.clone(), writer.clone()));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Answers as lines: for people, or as JSON.
+
+use chat_protocol::{retention, sanitise};
+use serde::Serialize;
+use serde_json::json;
+
+use super::request::{AdminAnswer, AdminRequest, RoomLine, StatsLine, UserDetail, UserLine};
+use crate::store::Standing;
+
+/// What is printed, page after page.
+#[derive(Debug)]
+pub struct Output {
+    json: bool,
+    /// A code that was made with the request.
+    code: Option<String>,
+    has_head: bool,
+}
+
+impl Output {
+    /// For people, or as JSON.
+    pub fn new(json: bool, code: Option<String>) -> Self {
+        Self { json, code, has_head: false }
+    }
+
+    /// The lines of one answer.
+    pub fn lines(&mut self, request: &AdminRequest, answer: &AdminAnswer) -> Vec<String> {
+        if self.json { self.objects(answer) } else { self.words(request, answer) }
+    }
+
+    fn objects(&self, answer: &AdminAnswer) -> Vec<String> {
+        fn each<T: Serialize>(lines: &[T]) -> Vec<String> {
+            lines.iter().filter_map(|line| serde_json::to_string(line).ok()).collect()
+        }
+        match answer {
+            AdminAnswer::Users { users, .. } => each(users),
+            AdminAnswer::Rooms { rooms, .. } => each(rooms),
+            AdminAnswer::Bans { bans } => {
+                bans.iter().map(|b| json!({"ban": b}).to_string()).collect()
+            }
+            AdminAnswer::User(user) => each(std::slice::from_ref(user.as_ref())),
+            AdminAnswer::Stats(stats) => each(std::slice::from_ref(stats)),
+            AdminAnswer::Done { what } => {
+                let mut object = json!({"done": what});
+                if let (Some(code), Some(fields)) = (&self.code, object.as_object_mut()) {
+                    fields.insert("code".to_owned(), code.as_str().into());
+                }
+                vec![object.to_string()]
+            }
+            AdminAnswer::Refused { reason } => vec![json!({"refused": reason}).to_string()],
+        }
+    }
+
+    fn words(&mut self, request: &AdminRequest, answer: &AdminAnswer) -> Vec<String> {
+        let is_first = !std::mem::replace(&mut self.has_head, true);
+        let head = |text: &str| is_first.then(|| text.to_owned());
+        match answer {
+            AdminAnswer::Users { users, .. } => {
+                let head =
+                    head("NAME                             STATE     HERE  DEVICES  WAITING");
+                head.into_iter().chain(users.iter().map(user)).collect()
+            }
+            AdminAnswer::Rooms { rooms, .. } => {
+                let head = head("ROOM                             KIND     MEMBERS  KEEPS");
+                head.into_iter().chain(rooms.iter().map(room)).collect()
+            }
+            AdminAnswer::Bans { bans } if bans.is_empty() => vec!["nobody is banned".to_owned()],
+            AdminAnswer::Bans { bans } => bans.iter().map(ToString::to_string).collect(),
+            AdminAnswer::User(user) => detail(user),
+            AdminAnswer::Stats(figures) => stats(figures),
+            AdminAnswer::Done { what } => done(request, what, self.code.as_deref()),
+            AdminAnswer::Refused { reason } => vec![sanitise::line(reason).into_owned()],
+        }
+    }
+}
+
+fn state(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Disabled => "disabled",
+        Standing::Deleted => "deleted",
+    }
+}
+
+fn user(line: &UserLine) -> String {
+    let UserLine { name, standing, online, agent, devices, waiting } = line;
+    let (state, here) = (state(*standing), if *online { "yes" } else { "-" });
+    let agent = if *agent { "  accepts commands" } else { "" };
+    format!("{name:<32} {state:<9} {here:<5} {devices:>7}  {waiting:>7}{agent}")
+}
+
+fn kept(keep_ms: u64) -> String {
+    if keep_ms == 0 { "for ever".to_owned() } else { retention::format(keep_ms) }
+}
+
+fn room(line: &RoomLine) -> String {
+    let RoomLine { room, open, closed, members, keep_ms } = line;
+    let kind = match (closed, open) {
+        (true, _) => "deleted",
+        (false, true) => "open",
+        (false, false) => "private",
+    };
+    let keeps = if *closed { "-".to_owned() } else { kept(*keep_ms) };
+    format!("{:<32} {kind:<8} {members:>7}  {keeps}", room.to_string())
+}
+
+fn detail(user: &UserDetail) -> Vec<String> {
+    let line = &user.line;
+    let mut lines = vec![
+        format!("name      {}", line.name),
+        format!("state     {}{}", state(line.standing), if line.online { ", here" } else { "" }),
+        format!("identity  key:{}", user.identity),
+        format!("mailbox   {} messages, {} bytes", line.waiting, user.waiting_bytes),
+        format!("offers    {} files", user.offers),
+        format!("rooms     {}", user.rooms.join(", ")),
+    ];
+    for device in &user.devices_known {
+        let agent = if device.agent { ", accepts commands" } else { "" };
+        let live = if device.live { "" } else { ", revoked" };
+        lines.push(format!("device    key:{}{agent}{live}", device.key));
+    }
+    lines
+}
+
+fn stats(figures: &StatsLine) -> Vec<String> {
+    let StatsLine { version, accounts, disabled, online, sessions, rooms, .. } = figures;
+    vec![
+        format!("version   {version}"),
+        format!(
+            "accounts  {accounts}, {disabled} disabled, {online} here with {sessions} sessions"
+        ),
+        format!("rooms     {rooms}"),
+        format!("mailboxes {} messages, {} bytes", figures.waiting, figures.waiting_bytes),
+        format!("offers    {} files", figures.offers),
+        format!("position  {}", figures.position),
+        format!("invites   {} codes are good", figures.invites),
+        format!("bans      {}", figures.bans),
+    ]
+}
+
+fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<String> {
+    if let (AdminRequest::Invite { uses, for_ms, .. }, Some(code)) = (request, code) {
+        let time = retention::format(*for_ms);
+        return vec![
+            code.to_owned(),
+            format!(
+                "good for {uses} new accounts and {time}: chat-client --user NAME --invite {code}"
+            ),
+        ];
+    }
+    let doing = match request {
+        AdminRequest::Standing { standing: Standing::Active, .. } => "enabled",
+        AdminRequest::Standing { standing: Standing::Disabled, .. } => "disabled",
+        AdminRequest::Standing { standing: Standing::Deleted, .. }
+        | AdminRequest::CloseRoom { .. } => "deleted",
+        AdminRequest::Retention { .. } => "set",
+        AdminRequest::Ban { .. } => "banned",
+        AdminRequest::Unban { .. } => "unbanned",
+        AdminRequest::Announce { .. } => "told",
+        _ => "done:",
+    };
+    if what.is_empty() {
+        return vec!["nothing to change".to_owned()];
+    }
+    what.iter().map(|what| format!("{doing} {}", sanitise::line(what))).collect()
+}

@@ -1,0 +1,128 @@
+//! The buckets of one account, shared by all of its connections.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_protocol::name::ConversationId;
+use lru::LruCache;
+use tokio::time::{Instant, sleep};
+
+use super::{Bucket, Budget, Hits, Limits, TABLE};
+
+/// Conversations of an account whose epochs are counted: more than anybody makes keys for in ten seconds
+/// without being told to come again.
+const CONVERSATIONS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// What an account has used.
+#[derive(Debug)]
+pub struct AccountBudgets {
+    limits: Arc<Limits>,
+    hits: Arc<Hits>,
+    buckets: Mutex<Vec<Bucket>>,
+    keys: Mutex<LruCache<ConversationId, Bucket>>,
+    /// Bytes of its epochs that are coming in.
+    pub(super) upload_bytes: AtomicU64,
+}
+
+impl AccountBudgets {
+    pub(super) fn new(limits: Arc<Limits>, hits: Arc<Hits>) -> Self {
+        Self {
+            limits,
+            hits,
+            buckets: Mutex::new(vec![Bucket::default(); TABLE.len()]),
+            keys: Mutex::new(LruCache::new(CONVERSATIONS_MAX)),
+            upload_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Budgets that nobody shares, for what has none: tests, and the hub's own connection.
+    pub fn lifted() -> Arc<Self> {
+        let hits = Arc::new(Hits(Vec::new()));
+        Arc::new(Self::new(Arc::new(Limits::off()), hits))
+    }
+
+    /// How much each is.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, Vec<Bucket>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one, or says how long to wait for it.
+    pub fn take(&self, budget: Budget, now: Instant) -> Result<(), Duration> {
+        let Some(rate) = self.limits.rate(budget) else { return Ok(()) };
+        let mut buckets = self.buckets();
+        let Some(bucket) = buckets.get_mut(budget as usize) else { return Ok(()) };
+        bucket.take(&rate, now, 1).inspect_err(|_| self.hits.count(budget))
+    }
+
+    /// Whether there is one; otherwise how long to wait.
+    pub fn has(&self, budget: Budget, now: Instant) -> Result<(), Duration> {
+        let Some(rate) = self.limits.rate(budget) else { return Ok(()) };
+        let wait = self.buckets().get(budget as usize).map(|bucket| bucket.wait(&rate, now));
+        match wait.filter(|wait| !wait.is_zero()) {
+            Some(wait) => {
+                self.hits.count(budget);
+                Err(wait)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes what has been used already.
+    pub fn spend(&self, budget: Budget, now: Instant, tokens: u64) {
+        if let Some(rate) = self.limits.rate(budget)
+            && let Some(bucket) = self.buckets().get_mut(budget as usize)
+        {
+            bucket.spend(&rate, now, tokens);
+        }
+    }
+
+    /// Takes one, however long that is waited for.
+    pub async fn wait_to_take(&self, budget: Budget) {
+        while let Err(wait) = self.take(budget, Instant::now()) {
+            sleep(wait).await;
+        }
+    }
+
+    /// Waits until something is left of what others spend.
+    pub async fn wait_for(&self, budget: Budget) {
+        while let Err(wait) = self.has(budget, Instant::now()) {
+            sleep(wait).await;
+        }
+    }
+
+    /// Takes one epoch of a conversation.
+    pub fn take_key(&self, cid: &ConversationId, now: Instant) -> Result<(), Duration> {
+        let Some(rate) = self.limits.rate(Budget::Keys) else { return Ok(()) };
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = keys.get_mut(cid) {
+            return bucket.take(&rate, now, 1).inspect_err(|_| self.hits.count(Budget::Keys));
+        }
+        // Who makes keys for many conversations at once waits until one of them has rested.
+        if keys.len() == CONVERSATIONS_MAX.get()
+            && let Some((_, oldest)) = keys.peek_lru()
+            && !oldest.is_full(now)
+        {
+            self.hits.count(Budget::Keys);
+            return Err(rate.per);
+        }
+        let mut bucket = Bucket::default();
+        let taken = bucket.take(&rate, now, 1);
+        keys.put(cid.clone(), bucket);
+        taken
+    }
+
+    /// Bytes of its epochs that are coming in.
+    pub(super) fn upload_bytes(&self) -> u64 {
+        self.upload_bytes.load(Ordering::Relaxed)
+    }
+}

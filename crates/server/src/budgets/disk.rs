@@ -1,0 +1,77 @@
+//! How full the disk is: beyond a share of it new work is refused, so that what protects people still fits.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::{Budget, Budgets};
+
+/// How often the disk is looked at. At 100 MB/s half a gigabyte comes meanwhile.
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+
+/// Whether there is room for new work.
+#[derive(Debug, Default)]
+pub struct Disk {
+    is_full: AtomicBool,
+}
+
+impl Disk {
+    /// Whether new work is refused.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many of so many blocks are free for us.
+    fn note(&self, percent_max: u64, free: u64, all: u64) {
+        let used = all.saturating_sub(free);
+        let is_full = used.saturating_mul(100) > all.saturating_mul(percent_max);
+        if is_full != self.is_full.swap(is_full, Ordering::Relaxed) {
+            let percent = used.saturating_mul(100).checked_div(all).unwrap_or(0);
+            if is_full {
+                tracing::error!(
+                    "the disk is used to {percent} %: new messages and accounts are refused"
+                );
+            } else {
+                tracing::info!("the disk is used to {percent} %: there is room again");
+            }
+        }
+    }
+}
+
+/// Looks at the disk of a folder as long as the hub lives.
+pub(crate) async fn watch(budgets: Weak<Budgets>, folder: PathBuf) {
+    while let Some(budgets) = budgets.upgrade() {
+        let percent = budgets.limits().number(Budget::Disk);
+        // One call of the system; a disk that hangs would stop the store as well.
+        if let Ok(stat) = rustix::fs::statvfs(&folder) {
+            budgets.disk.note(percent, stat.f_bavail, stat.f_blocks);
+        }
+        drop(budgets);
+        sleep(LOOK_PERIOD).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_full_beyond_its_share_and_not_for_ever() {
+        let disk = Disk::default();
+        disk.note(95, 5, 100);
+        assert!(!disk.is_full());
+        disk.note(95, 4, 100);
+        assert!(disk.is_full());
+        disk.note(u64::MAX, 0, 100);
+        assert!(!disk.is_full(), "lifted");
+        disk.note(95, 50, 100);
+        assert!(!disk.is_full());
+    }
+}

@@ -1,0 +1,129 @@
+//! What an operator looks up: accounts, rooms and figures. Nothing of it is content.
+
+use std::ops::Bound;
+
+use chat_protocol::{
+    limits::ROOMS_PAGE_MAX,
+    name::{ConversationId, ConversationKind, UserName},
+};
+
+use crate::{
+    admin::{
+        pattern::Pattern,
+        request::{AdminAnswer, DeviceLine, RoomLine, StatsLine, UserDetail, UserLine},
+    },
+    limits::WHO_PAGE_MAX,
+    router::{Account, Router},
+    store::{AccountId, Invite, Standing},
+};
+
+impl Router {
+    fn line_of(&self, account: &Account, is_online: &impl Fn(AccountId) -> bool) -> UserLine {
+        UserLine {
+            name: account.name.clone(),
+            standing: account.standing,
+            online: is_online(account.id),
+            agent: account.is_agent(),
+            devices: account.live_devices().count(),
+            waiting: account.waiting.messages,
+        }
+    }
+
+    pub(super) fn users(
+        &self,
+        who: Option<&Pattern>,
+        after: Option<&UserName>,
+        is_online: impl Fn(AccountId) -> bool,
+    ) -> AdminAnswer {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut users: Vec<UserLine> = self
+            .by_name
+            .range::<UserName, _>((start, Bound::Unbounded))
+            .filter(|(name, _)| who.is_none_or(|who| who.matches(name.as_str())))
+            .filter_map(|(_, id)| self.account(*id))
+            .take(WHO_PAGE_MAX.saturating_add(1))
+            .map(|account| self.line_of(account, &is_online))
+            .collect();
+        let more = users.len() > WHO_PAGE_MAX;
+        users.truncate(WHO_PAGE_MAX);
+        AdminAnswer::Users { users, more }
+    }
+
+    pub(super) fn user(
+        &self,
+        name: &UserName,
+        is_online: impl Fn(AccountId) -> bool,
+    ) -> AdminAnswer {
+        let Some(account) = self.account_folded(name) else {
+            return AdminAnswer::refused(format!("nobody is named {name}; `user list` shows them"));
+        };
+        let rooms = account.conversations.iter().filter_map(|cid| match cid.kind() {
+            ConversationKind::Room(room) => Some(room.to_string()),
+            _ => None,
+        });
+        let devices = account.devices.iter().map(|device| DeviceLine {
+            key: device.sk,
+            agent: device.is_agent,
+            live: !account.is_revoked(&device.sk),
+        });
+        AdminAnswer::User(Box::new(UserDetail {
+            line: self.line_of(account, &is_online),
+            identity: account.identity,
+            devices_known: devices.collect(),
+            rooms: rooms.collect(),
+            waiting_bytes: account.waiting.bytes,
+            offers: self.offers_of(account.id),
+        }))
+    }
+
+    pub(super) fn room_lines(&self, after: Option<&str>) -> AdminAnswer {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rooms: Vec<RoomLine> = self
+            .rooms
+            .range::<str, _>((start, Bound::Unbounded))
+            .filter_map(|(_, cid)| self.room_line(cid))
+            .take(ROOMS_PAGE_MAX.saturating_add(1))
+            .collect();
+        let more = rooms.len() > ROOMS_PAGE_MAX;
+        rooms.truncate(ROOMS_PAGE_MAX);
+        AdminAnswer::Rooms { rooms, more }
+    }
+
+    fn room_line(&self, cid: &ConversationId) -> Option<RoomLine> {
+        let ConversationKind::Room(room) = cid.kind() else { return None };
+        let conversation = self.conversations.get(cid)?;
+        let membership = conversation.membership.as_ref()?;
+        Some(RoomLine {
+            room,
+            open: membership.is_open(),
+            closed: conversation.is_closed,
+            members: membership.members().len(),
+            keep_ms: self.keep_ms(conversation),
+        })
+    }
+
+    pub(super) fn stats(&self, now_ms: u64, is_online: impl Fn(AccountId) -> bool) -> StatsLine {
+        let accounts = || self.by_name.values().filter_map(|id| self.account(*id));
+        let sum = |count: fn(&Account) -> u64| accounts().map(count).sum();
+        let is_good = |invite: &&Invite| invite.uses > 0 && invite.until_ms >= now_ms;
+        StatsLine {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            accounts: self.by_name.len(),
+            disabled: accounts().filter(|a| a.standing == Standing::Disabled).count(),
+            online: accounts().filter(|account| is_online(account.id)).count(),
+            sessions: 0,
+            rooms: self
+                .rooms
+                .values()
+                .filter_map(|c| self.room_line(c))
+                .filter(|r| !r.closed)
+                .count(),
+            waiting: sum(|account| account.waiting.messages),
+            waiting_bytes: sum(|account| account.waiting.bytes),
+            offers: self.offers().offers,
+            position: self.position,
+            invites: self.operator.invites.values().filter(is_good).count(),
+            bans: self.operator.bans.union(&self.operator.fixed_bans).count(),
+        }
+    }
+}

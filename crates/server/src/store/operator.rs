@@ -1,0 +1,237 @@
+//! What the operator of a server decides, as records: the store keeps them, the router follows them.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use chat_protocol::{
+    id::{Digest, KeyId},
+    name::UserName,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{AccountId, LogId};
+use crate::admin::pattern::{Pattern, PatternError};
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Everything.
+    #[default]
+    Active,
+    /// It does not sign in. What is sent to it is kept.
+    Disabled,
+    /// Gone for good; its name stays reserved and its bundles are kept for what they have signed.
+    Deleted,
+}
+
+/// Addresses that begin with the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+fn bits_of(address: IpAddr) -> (u128, u8) {
+    match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    }
+}
+
+impl Network {
+    /// Whether an address is in it. An IPv4 address that came over IPv6 counts as what it is.
+    pub fn contains(self, address: IpAddr) -> bool {
+        let ((own, width), (other, other_width)) =
+            (bits_of(self.address), bits_of(address.to_canonical()));
+        let ignored = u32::from(width.saturating_sub(self.bits));
+        let top = |bits: u128| bits.checked_shr(ignored).unwrap_or(0);
+        width == other_width && top(own) == top(other)
+    }
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let address = address.parse::<IpAddr>().map_err(drop)?.to_canonical();
+        let width = bits_of(address).1;
+        let bits = bits.map_or(Ok(width), |bits| bits.parse().map_err(drop))?;
+        if bits > width {
+            return Err(());
+        }
+        Ok(Self { address, bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.bits == bits_of(self.address).1 {
+            return write!(f, "{}", self.address);
+        }
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+/// Who is kept out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Banned {
+    /// Everybody who comes from there.
+    Address(Network),
+    /// An identity key or a signing key.
+    Key(KeyId),
+    /// Names, in any case of their letters.
+    Name(Pattern),
+}
+
+/// Letters of a key's id, which no name may have.
+const KEY_CHARACTERS: usize = 22;
+
+impl FromStr for Banned {
+    type Err = PatternError;
+
+    /// An address or a network, a key's id of 22 characters after `key:`, or else a name or pattern.
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        if let Ok(network) = text.parse() {
+            return Ok(Self::Address(network));
+        }
+        if let Some(key) = text.strip_prefix("key:") {
+            let parsed = KeyId::parse(key).ok().filter(|_| key.len() == KEY_CHARACTERS);
+            return parsed.map(Self::Key).ok_or_else(|| PatternError(text.to_owned()));
+        }
+        text.parse().map(Self::Name)
+    }
+}
+
+impl fmt::Display for Banned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(network) => network.fmt(f),
+            Self::Key(key) => write!(f, "key:{key}"),
+            Self::Name(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Banned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Banned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A code that lets people make accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invite {
+    /// SHA-256 of the code.
+    pub digest: Digest,
+    /// How many accounts it is still good for.
+    pub uses: u32,
+    /// Until when, Unix time in milliseconds.
+    pub until_ms: u64,
+}
+
+/// One decision of the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewOrder {
+    /// What these accounts may do from now on.
+    Standing {
+        /// Which; none of them is deleted.
+        accounts: Vec<AccountId>,
+        /// What.
+        standing: Standing,
+    },
+    /// A room is closed for good: nothing is said in it any more and what was said goes.
+    CloseRoom(LogId),
+    /// Somebody is kept out.
+    Ban(Banned),
+    /// Somebody is not kept out any more.
+    Unban(Banned),
+    /// A code is made. An older one with the same digest is replaced.
+    Invite(Invite),
+    /// Everybody who is connected is told this.
+    Announce(String),
+}
+
+/// One bounded step of erasing what was sent to an account that was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewErase {
+    /// Whose mailbox.
+    pub account: AccountId,
+    /// The log of one of its direct conversations, or its inbox; `None` when all of them are done.
+    pub log: Option<LogId>,
+    /// What stands up to this position is done.
+    pub after: u64,
+}
+
+/// What the store knows of the operator's decisions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OperatorRows {
+    /// Accounts that are not active.
+    pub standings: Vec<(AccountId, Standing)>,
+    /// Deleted accounts whose mailbox is not erased yet.
+    pub to_erase: Vec<AccountId>,
+    /// Rooms that are closed.
+    pub closed_rooms: Vec<LogId>,
+    /// Who is kept out.
+    pub bans: Vec<Banned>,
+    /// Codes.
+    pub invites: Vec<Invite>,
+}
+
+/// The name of one account as a pattern that matches nobody else.
+impl From<&UserName> for Pattern {
+    fn from(name: &UserName) -> Self {
+        Self::exactly(name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_banned_is_told_apart_by_its_form() {
+        let key = KeyId([7; 16]);
+        let cases = [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("alice", "alice"),
+            ("emu-*", "emu-*"),
+            (&format!("key:{key}"), &format!("key:{key}")),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(text.parse::<Banned>().unwrap().to_string(), shown);
+        }
+        for text in ["", "a b", "192.0.2.0/33/1", "key:short", "../x", "ä"] {
+            assert!(text.parse::<Banned>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_exactly_its_addresses() {
+        let cases = [
+            ("192.0.2.0/24", "192.0.2.255", true),
+            ("192.0.2.0/24", "192.0.3.0", false),
+            ("192.0.2.0/24", "::ffff:192.0.2.9", true),
+            ("192.0.2.9", "192.0.2.9", true),
+            ("192.0.2.9", "192.0.2.8", false),
+            ("0.0.0.0/0", "198.51.100.1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+        ];
+        for (network, address, is_in) in cases {
+            let network: Network = network.parse().unwrap();
+            assert_eq!(network.contains(address.parse().unwrap()), is_in, "{network} {address}");
+        }
+        assert!("192.0.2.0/33".parse::<Network>().is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! The operator's decisions: what accounts may do, closed rooms, bans and codes.
+
+use chat_protocol::id::Digest;
+use rusqlite::{Connection, params};
+
+use super::{
+    from_sql,
+    open::{Problem, intact},
+    small, to_sql,
+    write::Outcome,
+};
+use crate::{
+    limits::ERASE_STEP_MESSAGES_MAX,
+    store::{
+        AccountId, Conflict, Invite, LogId, NewErase, NewOrder, OperatorRows, Standing, Stored,
+    },
+};
+
+/// Tables that came after the schema.
+///
+/// - `standings`: 1 disabled, 2 deleted and its mailbox still to be erased, 3 deleted.
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS standings (
+  account INTEGER PRIMARY KEY, standing INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS closed_rooms (log INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS bans (what TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS invites (
+  digest BLOB PRIMARY KEY, uses INTEGER NOT NULL, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+const DISABLED: i64 = 1;
+const TO_ERASE: i64 = 2;
+const DELETED: i64 = 3;
+
+/// Makes the tables in a file that has none.
+pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)
+}
+
+/// Everything that was decided.
+pub(super) fn read(connection: &Connection) -> Result<OperatorRows, Problem> {
+    let mut rows = OperatorRows::default();
+    let mut select = connection.prepare("SELECT account, standing FROM standings")?;
+    let standings = select.query_map([], |row| Ok((AccountId(row.get(0)?), row.get(1)?)))?;
+    for standing in standings {
+        let (account, number): (_, i64) = standing?;
+        let standing = if number == DISABLED { Standing::Disabled } else { Standing::Deleted };
+        rows.standings.push((account, standing));
+        if number == TO_ERASE {
+            rows.to_erase.push(account);
+        }
+    }
+    let mut select = connection.prepare("SELECT log FROM closed_rooms")?;
+    let logs = select.query_map([], |row| row.get(0).map(LogId))?;
+    rows.closed_rooms = logs.collect::<Result<_, _>>()?;
+    let mut select = connection.prepare("SELECT what FROM bans")?;
+    let bans: Vec<String> = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for what in bans {
+        rows.bans.push(intact("ban", what.parse())?);
+    }
+    let mut select = connection.prepare("SELECT digest, uses, until_ms FROM invites")?;
+    let invites = select.query_map([], |row| {
+        let (uses, until_ms): (i64, i64) = (row.get(1)?, row.get(2)?);
+        let digest = Digest(row.get(0)?);
+        Ok(Invite { digest, uses: small(uses), until_ms: from_sql(until_ms) })
+    })?;
+    rows.invites = invites.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Keeps one decision.
+pub(super) fn order(connection: &Connection, order: &NewOrder) -> Outcome {
+    match order {
+        NewOrder::Standing { accounts, standing } => {
+            for account in accounts {
+                stand(connection, *account, *standing)?;
+            }
+        }
+        NewOrder::CloseRoom(log) => {
+            connection.execute("INSERT OR IGNORE INTO closed_rooms (log) VALUES (?1)", [log.0])?;
+            // An offer to a room has the room's name as its audience.
+            connection.execute(
+                "DELETE FROM offers WHERE audience = (SELECT cid FROM conversations WHERE id = ?1)",
+                [log.0],
+            )?;
+            connection.execute("DELETE FROM topics WHERE log = ?1", [log.0])?;
+        }
+        NewOrder::Ban(what) => {
+            let what = what.to_string();
+            connection.execute("INSERT OR IGNORE INTO bans (what) VALUES (?1)", [what])?;
+        }
+        NewOrder::Unban(what) => {
+            connection.execute("DELETE FROM bans WHERE what = ?1", [what.to_string()])?;
+        }
+        NewOrder::Invite(invite) => {
+            let Invite { digest, uses, until_ms } = invite;
+            connection.execute(
+                "INSERT OR REPLACE INTO invites (digest, uses, until_ms) VALUES (?1, ?2, ?3)",
+                params![digest.as_bytes(), uses, to_sql(*until_ms)],
+            )?;
+        }
+        NewOrder::Announce(_) => {}
+    }
+    Ok(Ok(Stored::Done))
+}
+
+fn stand(connection: &Connection, account: AccountId, standing: Standing) -> rusqlite::Result<()> {
+    let number = match standing {
+        Standing::Active => {
+            connection.execute("DELETE FROM standings WHERE account = ?1", [account.0])?;
+            return Ok(());
+        }
+        Standing::Disabled => DISABLED,
+        Standing::Deleted => {
+            connection.execute(
+                "UPDATE accounts SET password = NULL, vault = NULL WHERE id = ?1",
+                [account.0],
+            )?;
+            connection.execute("DELETE FROM offers WHERE owner = ?1", [account.0])?;
+            TO_ERASE
+        }
+    };
+    let values = [account.0, number];
+    connection
+        .execute("INSERT OR REPLACE INTO standings (account, standing) VALUES (?1, ?2)", values)?;
+    Ok(())
+}
+
+/// Takes one use from a code, or says that there is none.
+pub(super) fn use_invite(
+    connection: &Connection,
+    digest: &Digest,
+) -> rusqlite::Result<Result<(), Conflict>> {
+    let mut update = connection
+        .prepare_cached("UPDATE invites SET uses = uses - 1 WHERE digest = ?1 AND uses > 0")?;
+    let used = update.execute([digest.as_bytes()])?;
+    Ok(if used == 1 { Ok(()) } else { Err(Conflict::Missing { is_epoch_known: false }) })
+}
+
+/// Empties at most a step's worth of frames. The rows stay: their ids and counters still say what was
+/// sent, so nothing that was answered is answered otherwise. The plus takes the column's type away, as
+/// where logs are read.
+pub(super) fn erase(connection: &Connection, step: &NewErase) -> Outcome {
+    let Some(log) = step.log else {
+        let values = [step.account.0, DELETED];
+        connection.execute("UPDATE standings SET standing = ?2 WHERE account = ?1", values)?;
+        return Ok(Ok(Stored::Erased(None)));
+    };
+    let mut select = connection.prepare_cached(
+        "SELECT position, sender FROM segments CROSS JOIN entries INDEXED BY entries_by_log \
+         ON position >> 12 = +segment AND entries.log = segments.log \
+         WHERE segments.log = ?1 AND segment >= ?2 >> 12 AND position > ?2 AND kind < 2 \
+         ORDER BY segment, position LIMIT ?3",
+    )?;
+    let limit = i64::try_from(ERASE_STEP_MESSAGES_MAX).unwrap_or(i64::MAX);
+    let values = params![log.0, to_sql(step.after), limit];
+    let rows = select.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows: Vec<(i64, i64)> = rows.collect::<Result<_, _>>()?;
+    let mut empty =
+        connection.prepare_cached("UPDATE entries SET frame = x'' WHERE position = ?1")?;
+    // What the account itself has said to others is theirs to fetch.
+    for (position, _) in rows.iter().filter(|(_, sender)| *sender != step.account.0 || log.0 < 0) {
+        empty.execute([position])?;
+    }
+    let is_full = rows.len() >= ERASE_STEP_MESSAGES_MAX;
+    let last = rows.last().map(|(position, _)| from_sql(*position));
+    Ok(Ok(Stored::Erased(last.filter(|_| is_full))))
+}

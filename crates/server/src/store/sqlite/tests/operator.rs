@@ -1,0 +1,92 @@
+//! The operator's decisions survive, and what was sent to a deleted account is emptied.
+
+use chat_protocol::id::Digest;
+
+use super::{account, bundle, commit, entry, open_in};
+use crate::store::{
+    AccountId, Conflict, Invite, LogId, NewAccount, NewErase, NewOrder, Proposal, Standing, Stored,
+    sqlite::PageRequest,
+};
+
+fn order(order: NewOrder) -> Proposal {
+    Proposal::Order(Box::new(order))
+}
+
+#[tokio::test]
+async fn decisions_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, reads, _) = open_in(folder.path());
+    commit(&mut store, vec![account("alice"), account("bob")]).await;
+    let (alice, bob) = (AccountId(1), AccountId(2));
+    let stand = |account, standing| order(NewOrder::Standing { accounts: vec![account], standing });
+    let invite = Invite { digest: Digest([7; 32]), uses: 2, until_ms: 99 };
+    let batch = vec![
+        stand(alice, Standing::Disabled),
+        stand(bob, Standing::Deleted),
+        order(NewOrder::Ban("emu-*".parse().unwrap())),
+        order(NewOrder::Ban("192.0.2.0/24".parse().unwrap())),
+        order(NewOrder::Unban("emu-*".parse().unwrap())),
+        order(NewOrder::CloseRoom(LogId(1))),
+        order(NewOrder::Invite(invite)),
+    ];
+    commit(&mut store, batch).await;
+    assert_eq!(reads.vault(alice).await.unwrap(), Some(vec![1, 2, 3]));
+    assert_eq!(reads.vault(bob).await.unwrap(), None, "erased at once");
+    drop(store);
+    let (mut store, _, snapshot) = open_in(folder.path());
+    let rows = snapshot.operator;
+    assert_eq!(rows.standings, [(alice, Standing::Disabled), (bob, Standing::Deleted)]);
+    assert_eq!((rows.to_erase, rows.closed_rooms), (vec![bob], vec![LogId(1)]));
+    assert_eq!((rows.bans, rows.invites), (vec!["192.0.2.0/24".parse().unwrap()], vec![invite]));
+    let done = NewErase { account: bob, log: None, after: 0 };
+    commit(&mut store, vec![stand(alice, Standing::Active), Proposal::Erase(done)]).await;
+    drop(store);
+    let (_store, _, snapshot) = open_in(folder.path());
+    assert_eq!(snapshot.operator.standings, [(bob, Standing::Deleted)]);
+    assert_eq!(snapshot.operator.to_erase, []);
+}
+
+#[tokio::test]
+async fn a_code_lets_in_as_many_as_it_says_and_a_taken_name_uses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _, _) = open_in(folder.path());
+    let digest = Digest([7; 32]);
+    let with_code = |name: &str| {
+        let (bundle, invite) = (bundle(name), Some(digest));
+        let name = chat_protocol::name::UserName::new(name).unwrap();
+        let (password, vault) = (None, None);
+        Proposal::Account(Box::new(NewAccount { name, bundle, password, vault, invite }))
+    };
+    let invite = Invite { digest, uses: 2, until_ms: 99 };
+    commit(&mut store, vec![account("alice"), order(NewOrder::Invite(invite))]).await;
+    let batch = ["alice", "bob", "carol", "dave"].map(with_code).into();
+    let outcomes = commit(&mut store, batch).await;
+    let no_code = Err(Conflict::Missing { is_epoch_known: false });
+    assert_eq!(outcomes[0], Err(Conflict::Taken));
+    assert!(matches!(outcomes[1..3], [Ok(Stored::Account(..)), Ok(Stored::Account(..))]));
+    assert_eq!(outcomes[3], no_code);
+    // Nothing of the one who was not let in is left: the name is free.
+    let free = commit(&mut store, vec![account("dave")]).await;
+    assert!(matches!(free[0], Ok(Stored::Account(..))), "{free:?}");
+}
+
+#[tokio::test]
+async fn what_was_sent_to_a_deleted_account_is_emptied_and_answers_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, reads, _) = open_in(folder.path());
+    commit(&mut store, vec![account("alice"), entry(1, 1, 9), entry(2, 2, 9)]).await;
+    let log = LogId::inbox(AccountId(1));
+    let step = NewErase { account: AccountId(1), log: Some(log), after: 0 };
+    let outcomes = commit(&mut store, vec![Proposal::Erase(step), entry(1, 1, 9)]).await;
+    assert_eq!(outcomes, [Ok(Stored::Erased(None)), Ok(Stored::Again(1))]);
+    let request = PageRequest {
+        name: chat_protocol::name::UserName::new("alice").unwrap(),
+        sk: chat_protocol::id::KeyId([0; 16]),
+        logs: vec![(log, 0)],
+        after: 0,
+        until: 9,
+        counted: std::collections::HashMap::new(),
+        limit: 9,
+    };
+    assert_eq!(reads.page(request).await.unwrap().entries.len(), 0);
+}

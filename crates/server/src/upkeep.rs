@@ -1,0 +1,8 @@
+//! What keeps a server alive over the years: copies of its data, and a look at everything that usually
+//! goes wrong.
+
+pub mod backup;
+pub mod doctor;
+pub mod health;
+mod manifest;
+pub mod restore;

@@ -1,0 +1,297 @@
+//! A copy of everything that a server needs, made while it runs.
+//!
+//! Databases are copied in one view each, whatever is written meanwhile; then the copies are checked, and
+//! each file gets its digest. What people left as copies of files (`data/files`) is not in it: it is
+//! large, encrypted, and its owners have it. A backup is a folder, or one file when its name ends with
+//! `.tar`.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OpenFlags, backup::Backup};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::manifest::{self, LAYOUT, Manifest};
+use crate::store::sqlite::DATABASE_FILE;
+
+/// Databases in the data folder. The first one must be there.
+pub(super) const DATABASES: [&str; 3] = [DATABASE_FILE, "agent/journal.db", "agent/home.db"];
+
+/// Other files, as far as they are there.
+pub(super) const FILES: [&str; 3] = ["server.key", "tls/cert.pem", "tls/key.pem"];
+
+/// Only the owner comes in.
+const FOLDER_MODE: u32 = 0o700;
+/// Only the owner reads.
+const FILE_MODE: u32 = 0o600;
+
+/// Why there is no backup, or why it cannot be put back.
+#[derive(Debug, Error)]
+pub enum BackupError {
+    /// No server has ever used this folder.
+    #[error("no server was started with --data {}; there is nothing to keep", .0.display())]
+    Nothing(PathBuf),
+    /// A backup never replaces anything.
+    #[error("{} exists already; choose another name", .0.display())]
+    Exists(PathBuf),
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// SQLite refuses.
+    #[error("cannot copy the database {}: {source}", path.display())]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The copy, and so the original, is not in order.
+    #[error("the database {} is damaged: {what}; look for an older backup", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite found.
+        what: String,
+    },
+    /// Not a backup, or not a whole one.
+    #[error("{} is no backup of this program: {what}", path.display())]
+    Strange {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A server runs on the folder.
+    #[error(transparent)]
+    Running(#[from] crate::lock::LockError),
+}
+
+pub(super) fn failed(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> BackupError + use<> {
+    let path = path.to_owned();
+    move |source| BackupError::File { action, path, source }
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Made {
+    /// Where.
+    pub path: PathBuf,
+    /// What is in it.
+    pub manifest: Manifest,
+    /// SHA-256 of the manifest, which names those of all files.
+    pub digest: String,
+}
+
+/// The same name with something behind it.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+pub(super) fn is_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "tar")
+}
+
+/// Makes a backup of `data` at `target`: all of it, or nothing.
+pub fn make(data: &Path, target: &Path) -> Result<Made, BackupError> {
+    if !data.join(DATABASE_FILE).exists() {
+        return Err(BackupError::Nothing(data.to_owned()));
+    }
+    let part = beside(target, ".part");
+    for path in [target, part.as_path()] {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(BackupError::Exists(path.to_owned()));
+        }
+    }
+    let made = fill(data, &part).and_then(|manifest| finish(&part, target, manifest));
+    if made.is_err() {
+        // What is half done helps nobody; that it cannot be taken away is said by the next try.
+        fs::remove_dir_all(&part).ok();
+    }
+    made
+}
+
+fn fill(data: &Path, part: &Path) -> Result<Manifest, BackupError> {
+    make_folder(part)?;
+    let mut files = BTreeMap::new();
+    for name in DATABASES.into_iter().chain(FILES) {
+        let (from, to) = (data.join(name), part.join(name));
+        if !from.exists() {
+            continue;
+        }
+        if let Some(folder) = to.parent().filter(|folder| *folder != part) {
+            make_folder(folder)?;
+        }
+        if DATABASES.contains(&name) {
+            copy_database(&from, &to)?;
+            check_database(&to)?;
+        } else {
+            copy_file(&from, &to)?;
+        }
+        let digest = manifest::digest(&to).map_err(failed("read", &to))?;
+        files.insert(name.to_owned(), digest);
+    }
+    let (version, made_at) =
+        (env!("CARGO_PKG_VERSION").to_owned(), jiff::Timestamp::now().to_string());
+    Ok(Manifest { layout: LAYOUT, version, made_at, files })
+}
+
+fn finish(part: &Path, target: &Path, manifest: Manifest) -> Result<Made, BackupError> {
+    let path = part.join(manifest::FILE);
+    let failed_to_write = failed("write", &path);
+    let text = serde_json::to_string_pretty(&manifest).map_err(|error| error.into());
+    let text = text.and_then(|text| {
+        write_new(&path, text.as_bytes())?;
+        Ok(text)
+    });
+    let text = text.map_err(failed_to_write)?;
+    if is_archive(target) {
+        pack(part, target)?;
+        fs::remove_dir_all(part).map_err(failed("remove", part))?;
+    } else {
+        sync_folder(part)?;
+        fs::rename(part, target).map_err(failed("rename", part))?;
+    }
+    if let Some(folder) = target.parent() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        sync_folder(folder)?;
+    }
+    let digest = manifest::hex(&Sha256::digest(text));
+    Ok(Made { path: target.to_owned(), manifest, digest })
+}
+
+pub(super) fn make_folder(path: &Path) -> Result<(), BackupError> {
+    let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);
+    made.map_err(failed("make", path))
+}
+
+pub(super) fn sync_folder(path: &Path) -> Result<(), BackupError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
+    let mut source = File::open(from).map_err(failed("read", from))?;
+    let mut target = create(to).map_err(failed("write", to))?;
+    io::copy(&mut source, &mut target).map_err(failed("write", to))?;
+    target.sync_all().map_err(failed("write", to))
+}
+
+/// One step copies all of it, in one view of the file: writers go on meanwhile, and nothing of theirs is
+/// in the copy by halves.
+fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
+    create(to).map_err(failed("write", to))?;
+    let copy = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let source = Connection::open_with_flags(from, flags)?;
+        source.busy_timeout(std::time::Duration::from_secs(30))?;
+        let mut target = Connection::open(to)?;
+        Backup::new(&source, &mut target)?.step(-1)?;
+        // One file: nothing of it stands in a log beside it.
+        target.pragma_update(None, "journal_mode", "DELETE")?;
+        target.close().map_err(|(_, error)| error)
+    };
+    copy().map_err(|source| BackupError::Database { path: from.to_owned(), source })?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(failed("sync", to))
+}
+
+/// Reads all of a database.
+pub(super) fn check_database(path: &Path) -> Result<(), BackupError> {
+    let check = || -> rusqlite::Result<String> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))
+    };
+    let path = path.to_owned();
+    match check() {
+        Ok(verdict) if verdict == "ok" => Ok(()),
+        Ok(what) => Err(BackupError::Damaged { path, what }),
+        Err(source) => Err(BackupError::Database { path, source }),
+    }
+}
+
+/// Puts a folder into one file.
+fn pack(folder: &Path, target: &Path) -> Result<(), BackupError> {
+    let file = create(target).map_err(failed("write", target))?;
+    let packed = || {
+        let mut archive = tar::Builder::new(&file);
+        archive.follow_symlinks(false);
+        archive.append_dir_all("", folder)?;
+        archive.finish()?;
+        file.sync_all()
+    };
+    packed().map_err(|source| {
+        fs::remove_file(target).ok();
+        failed("write", target)(source)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data() -> tempfile::TempDir {
+        let data = tempfile::tempdir().unwrap();
+        let database = Connection::open(data.path().join(DATABASE_FILE)).unwrap();
+        database.pragma_update(None, "journal_mode", "WAL").unwrap();
+        database.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1);").unwrap();
+        fs::write(data.path().join("server.key"), "secret").unwrap();
+        // The log of the database stays beside it, as with a server that runs.
+        std::mem::forget(database);
+        data
+    }
+
+    #[test]
+    fn a_backup_holds_what_was_committed_and_replaces_nothing() {
+        let (data, out) = (data(), tempfile::tempdir().unwrap());
+        let target = out.path().join("one");
+        let made = make(data.path(), &target).unwrap();
+        assert_eq!(made.manifest.files.len(), 2);
+        let copy = Connection::open(target.join(DATABASE_FILE)).unwrap();
+        let x: i64 = copy.query_row("SELECT x FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(x, 1);
+        assert!(matches!(make(data.path(), &target), Err(BackupError::Exists(_))));
+        let archive = out.path().join("two.tar");
+        make(data.path(), &archive).unwrap();
+        assert!(archive.is_file() && !beside(&archive, ".part").exists());
+    }
+
+    #[test]
+    fn a_damaged_database_is_said_and_leaves_no_backup() {
+        let (data, out) = (data(), tempfile::tempdir().unwrap());
+        let path = data.path().join("agent/home.db");
+        fs::create_dir(data.path().join("agent")).unwrap();
+        fs::write(&path, b"SQLite format 3\0 and then rubbish").unwrap();
+        let target = out.path().join("one");
+        let error = make(data.path(), &target).unwrap_err().to_string();
+        assert!(error.contains("home.db"), "{error}");
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,288 @@
+//! `chat-server doctor`: looks at everything that usually goes wrong, changes nothing, and says what to do.
+//! It works while the server runs and while it does not.
+
+use std::{
+    fs,
+    io::Write as _,
+    net::TcpListener,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use chat_exec::Policy;
+use rusqlite::{Connection, OpenFlags};
+use rustix::{
+    fs::statvfs,
+    process::{Resource, getrlimit},
+};
+use serde::Serialize;
+
+use super::{backup::check_database, health};
+use crate::{
+    admin::{
+        audit::{self, AuditError},
+        call::Call,
+        request::{AdminAnswer, AdminRequest},
+    },
+    config::{Config, Tls},
+    folder,
+    identity::Identity,
+    limits::{CONNECTIONS_MAX, FILES_RESERVED},
+    store::sqlite::DATABASE_FILE,
+    tls,
+    worker::now_ms,
+};
+
+/// Less room than this on the disk of the data folder is soon none.
+const ROOM_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+/// A sync above this makes every message wait as long: the disk is broken, busy, or a network's.
+const SYNC_MAX: Duration = Duration::from_millis(250);
+
+/// Syncs that are measured; the middle one counts.
+const SYNCS: usize = 9;
+
+/// Days before its end from which on a certificate is a finding.
+const EXPIRY_DAYS: i64 = 21;
+
+/// How far the clock may stand before the newest message, in milliseconds: what clients are allowed.
+const CLOCK_SLACK_MS: u64 = 5 * 60 * 1000;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub check: &'static str,
+    /// It is in order.
+    pub ok: bool,
+    /// What was found, and what to do.
+    pub detail: String,
+}
+
+impl Finding {
+    /// A line for people.
+    pub fn line(&self) -> String {
+        format!("[{}] {}: {}", if self.ok { '+' } else { '-' }, self.check, self.detail)
+    }
+}
+
+/// What a check comes to: in order, or not, each with words.
+type Verdict = Result<String, String>;
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Looks at everything.
+pub fn examine(config: &Config) -> Vec<Finding> {
+    let running = Call::open(&config.data).ok();
+    let is_running = running.is_some();
+    let checks: [(&'static str, Verdict); 13] = [
+        ("configuration", Ok(format!("listens on {}", config.address))),
+        ("server", server(running)),
+        ("port", port(config, is_running)),
+        ("data folder", owned(folder::inspect_data(&config.data), &config.data)),
+        ("log folder", owned(folder::inspect_logs(&config.logs), &config.logs)),
+        ("keys", keys(&config.data)),
+        ("certificate", certificate(config)),
+        ("policy", policy(config.policy.as_deref())),
+        ("store", store(&config.data)),
+        ("audit log", audit_log(&config.logs)),
+        ("disk", disk(&config.data)),
+        ("clock", clock(&config.data)),
+        ("descriptors", descriptors()),
+    ];
+    let finding = |(check, verdict): (&'static str, Verdict)| {
+        let ok = verdict.is_ok();
+        Finding { check, ok, detail: verdict.unwrap_or_else(|problem| problem) }
+    };
+    let mut findings: Vec<Finding> = checks.into_iter().map(finding).collect();
+    findings.push(finding(("sandbox", Ok(sandbox()))));
+    findings
+}
+
+fn server(running: Option<Call>) -> Verdict {
+    let Some(mut call) = running else { return Ok("does not run".to_owned()) };
+    match call.ask(&AdminRequest::Stats) {
+        Ok(AdminAnswer::Stats(stats)) => Ok(format!("runs, version {}", stats.version)),
+        Ok(_) => Err("runs and answers something else; is it of another version?".to_owned()),
+        Err(error) => Err(words(error)),
+    }
+}
+
+fn port(config: &Config, is_running: bool) -> Verdict {
+    let address = config.address;
+    if is_running {
+        let (is_ready, lines) =
+            health::ask(address).map_err(|error| format!("{address} does not answer: {error}"))?;
+        let lines = lines.trim().replace('\n', ", ");
+        return if is_ready { Ok(format!("{address} is ready")) } else { Err(lines) };
+    }
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(format!("{address} is free")),
+        Err(error) => Err(format!("{address} is not to be had: {error}; see --port and --bind")),
+    }
+}
+
+fn owned(inspected: Result<bool, folder::FolderError>, path: &Path) -> Verdict {
+    let path = path.display();
+    match inspected {
+        Ok(false) => Ok(format!("{path} is for its owner alone")),
+        Ok(true) => Err(format!("others can look into {path}; run: chmod 700 {path}")),
+        Err(folder::FolderError::Io { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(format!("{path} is made at the first start"))
+        }
+        Err(error) => Err(words(error)),
+    }
+}
+
+fn keys(data: &Path) -> Verdict {
+    match Identity::existing(data) {
+        Ok(Some(_)) => Ok("server.key is in order".to_owned()),
+        Ok(None) => Ok("are made at the first start".to_owned()),
+        Err(error) => Err(words(error)),
+    }
+}
+
+fn certificate(config: &Config) -> Verdict {
+    let files = match &config.tls {
+        Tls::Off => return Ok("none, no TLS is offered".to_owned()),
+        Tls::Auto => match tls::made_certificate(&config.data) {
+            Some(files) => files,
+            None => return Ok("is made at the first start".to_owned()),
+        },
+        Tls::Files(files) => files.clone(),
+    };
+    files.acceptor().map_err(words)?;
+    let ends = files.not_after().ok_or("its end cannot be read")?;
+    let now = i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX);
+    let days = (ends - now).div_euclid(24 * 60 * 60);
+    if days < EXPIRY_DAYS {
+        return Err(format!(
+            "ends in {days} days; put a new one in its place, then: chat-server reload"
+        ));
+    }
+    Ok(format!("is good for {days} days"))
+}
+
+fn policy(path: Option<&Path>) -> Verdict {
+    match path {
+        None => Ok("the list of harmless programs".to_owned()),
+        Some(path) => {
+            Policy::load(path).map_err(words)?;
+            Ok(format!("{} is in order", path.display()))
+        }
+    }
+}
+
+fn store(data: &Path) -> Verdict {
+    let path = data.join(DATABASE_FILE);
+    if !path.exists() {
+        return Ok("is made at the first start".to_owned());
+    }
+    check_database(&path).map_err(words)?;
+    let bytes = fs::metadata(&path).map_err(words)?.len();
+    Ok(format!("every page is in order, {} MiB", bytes >> 20))
+}
+
+fn audit_log(logs: &Path) -> Verdict {
+    match audit::check(&logs.join(audit::FILE)) {
+        Ok(checked) => {
+            let short = checked.hash.get(..16).unwrap_or_default();
+            Ok(format!("{} lines in one chain, the last is {short}…", checked.lines))
+        }
+        Err(AuditError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok("is made at the first start".to_owned())
+        }
+        Err(error) => Err(words(error)),
+    }
+}
+
+fn disk(data: &Path) -> Verdict {
+    let folder = if data.exists() { data } else { Path::new(".") };
+    let stat = statvfs(folder).map_err(words)?;
+    let room = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if room < ROOM_BYTES_MIN {
+        return Err(format!("{} MiB are free, which is soon nothing; make room", room >> 20));
+    }
+    let sync = sync_time(folder).map_err(|error| format!("cannot be written: {error}"))?;
+    let found =
+        format!("{} MiB are free, a sync takes {:.1} ms", room >> 20, sync.as_secs_f64() * 1e3);
+    if sync > SYNC_MAX {
+        return Err(format!("{found}, and every message waits for one; use another disk"));
+    }
+    Ok(found)
+}
+
+/// The middle one of some syncs of a small file that is gone afterwards.
+fn sync_time(folder: &Path) -> std::io::Result<Duration> {
+    let path = folder.join(format!(".doctor-{}", std::process::id()));
+    let measured = || {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let mut times = Vec::with_capacity(SYNCS);
+        for _ in 0..SYNCS {
+            let began = Instant::now();
+            file.write_all(&[0; 4096])?;
+            file.sync_data()?;
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        Ok(times.get(SYNCS / 2).copied().unwrap_or_default())
+    };
+    let measured = measured();
+    // It may never have been made.
+    fs::remove_file(&path).ok();
+    measured
+}
+
+/// Whether the clock stands behind what was stored, which makes clients refuse the server.
+fn clock(data: &Path) -> Verdict {
+    let path = data.join(DATABASE_FILE);
+    let now = now_ms();
+    let newest = || -> rusqlite::Result<Option<i64>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        let newest = "SELECT hub_ms FROM entries ORDER BY position DESC LIMIT 1";
+        let mut select = connection.prepare(newest)?;
+        let mut rows = select.query([])?;
+        rows.next()?.map(|row| row.get(0)).transpose()
+    };
+    let newest = if path.exists() { newest().map_err(words)? } else { None };
+    let newest = newest.and_then(|newest| u64::try_from(newest).ok()).unwrap_or(0);
+    let time = jiff::Timestamp::now();
+    if newest > now.saturating_add(CLOCK_SLACK_MS) {
+        return Err(format!(
+            "it is {time} here, and the newest message came later than that; set the clock"
+        ));
+    }
+    Ok(format!("it is {time}"))
+}
+
+fn descriptors() -> Verdict {
+    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let wanted = u64::try_from(CONNECTIONS_MAX + FILES_RESERVED).unwrap_or(u64::MAX);
+    if most < wanted {
+        let reserved = u64::try_from(FILES_RESERVED).unwrap_or(u64::MAX);
+        let left = most.saturating_sub(reserved);
+        return Err(format!("{most}, so {left} connections; raise the limit (LimitNOFILE=65536)"));
+    }
+    Ok(format!("{most}"))
+}
+
+/// What this kernel offers to hold commands in. None of it is needed; each is one more wall.
+fn sandbox() -> String {
+    let has =
+        |path: &str, part: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(part));
+    let yes_no = |is: bool| if is { "yes" } else { "no" };
+    let landlock = has("/sys/kernel/security/lsm", "landlock");
+    let seccomp = has("/proc/self/status", "Seccomp:");
+    let namespaces = Path::new("/proc/self/ns/pid").exists();
+    format!(
+        "landlock {}, seccomp {}, pid namespaces {}",
+        yes_no(landlock),
+        yes_no(seccomp),
+        yes_no(namespaces)
+    )
+}

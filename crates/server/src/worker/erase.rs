@@ -1,0 +1,50 @@
+//! Erases what was sent to accounts that were deleted: one bounded step at a time, as old messages go.
+
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::{
+    close::CloseReason,
+    limits::{DROP_FULL_PAUSE, DROP_STEP_PAUSE},
+    store::{CommitError, Proposal, Store, Stored},
+};
+
+/// When the next step may be.
+#[derive(Debug, Default)]
+pub(super) struct Erasing {
+    not_before: Option<Instant>,
+}
+
+impl<S: Store> Worker<S> {
+    pub(super) fn erase_due(&self) -> Option<Instant> {
+        self.router.decide_erase()?;
+        Some(self.erasing.not_before.unwrap_or_else(Instant::now))
+    }
+
+    /// One step, if there is one and it is time.
+    pub(super) async fn erase_deleted(&mut self) -> Result<(), CommitError> {
+        if self.erasing.not_before.is_some_and(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        let Some(step) = self.router.decide_erase() else { return Ok(()) };
+        self.erasing.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
+        match self.store.commit(vec![Proposal::Erase(step)]).await {
+            Ok(committed) => {
+                for committed in committed {
+                    if let Ok(Stored::Erased(next)) = committed.outcome {
+                        self.router.apply_erase(next);
+                    }
+                }
+                Ok(())
+            }
+            Err(CommitError::Full) => {
+                self.erasing.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
+                Ok(())
+            }
+            Err(error) => {
+                self.sessions.close_all(&CloseReason::Internal);
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Backup and restore, the doctor, health, and a standard error that nobody takes.
+
+use std::{
+    fs::File,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use chat_tests::{Program, Rig, Server, get, operator};
+
+#[test]
+fn a_backup_under_load_is_put_back_and_everybody_talks() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    bob.run(&["users"]).assert_code(0);
+    alice.run(&["send", "bob", "before the backup"]).assert_code(0);
+    let mut here = alice.chat();
+    for number in 1..=200 {
+        here.type_line(&format!("load {number}"));
+    }
+    let target = rig.path("kept.tar");
+    let made = operator(&rig, &["backup", target.to_str().unwrap()]).expect_code(0);
+    assert!(made.stdout.contains("sha256:"), "{made:?}");
+    here.stdout.wait_for_part("load 200");
+    here.type_line("bob*after the backup");
+    here.stdout.wait_for_part("kept for bob");
+
+    let running = operator(&rig, &["restore", target.to_str().unwrap()]).expect_code(1);
+    assert!(running.stderr.contains("another server uses"), "{running:?}");
+    server.kill_hard();
+    here.kill_hard();
+    let restored = operator(&rig, &["restore", target.to_str().unwrap()]).expect_code(0);
+    assert!(restored.stdout.contains("before-restore"), "{restored:?}");
+    server.restart(&rig, &[]);
+    let doctor = operator(&rig, &["doctor", "--port", server.port()]);
+    let lines = &doctor.stdout;
+    assert!(lines.contains("[+] store:") && lines.contains("[+] audit log:"), "{doctor:?}");
+
+    let heard = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
+    assert!(heard.texts().contains(&"before the backup".to_owned()), "{heard:?}");
+    let bob_here = bob.chat();
+    bob_here.stdout.wait_for_part("you are in #lobby");
+    let mut here = alice.chat();
+    here.type_line("does it go on?");
+    bob_here.stdout.wait_for_part("alice: does it go on?");
+    here.type_line("bob*and between us");
+    bob_here.stdout.wait_for_part("and between us");
+    let ran = rig.client("alice", server.url()).run(&["run", "server", "--", "echo", "works"]);
+    assert!(ran.stdout.contains("works"), "{ran:?}");
+}
+
+#[test]
+fn the_doctor_and_health_tell_a_well_server_from_one_that_is_not() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let port = server.port().to_owned();
+    operator(&rig, &["health", "--port", &port]).assert_code(0);
+    let ready = get(server.address(), "/readyz?verbose", &[]);
+    assert_eq!(ready.status, 200);
+    assert!(ready.body.contains("[+] disk: ok"), "{ready:?}");
+    assert_eq!(get(server.address(), "/healthz", &[]).status, 200);
+    server.terminate().assert_code(0);
+    operator(&rig, &["health", "--port", &port]).assert_code(1);
+    // A line that was altered.
+    let audit = rig.logs().join("audit.jsonl");
+    std::fs::write(&audit, "{\"ts\":\"now\",\"hash\":\"00\"}\n").unwrap();
+    let mut command = Server::command(&rig, "0", &[]);
+    command.arg("--check-config");
+    Program::start(command).finish().assert_code(0);
+    let doctor = operator(&rig, &["doctor", "--json", "--logs", rig.logs().to_str().unwrap()]);
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    let bad: Vec<_> =
+        doctor.events().into_iter().filter(|finding| finding["ok"] == false).collect();
+    assert!(bad.iter().any(|finding| finding["check"] == "audit log"), "{bad:?}");
+}
+
+#[test]
+fn a_websocket_is_counted_as_101_and_metrics_can_have_a_port_of_their_own() {
+    let rig = Rig::new();
+    let server = rig.server_with(&["--metrics-bind", "127.0.0.1:0"]);
+    let line = server.program().stderr.wait_for_part("metrics on http://");
+    let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let alice = rig.client("alice", server.url());
+    alice.run(&["run", "server", "--", "true"]).assert_code(0);
+    assert_eq!(get(server.address(), "/metrics", &[]).status, 404);
+    let page = get(&address, "/metrics", &[]).body;
+    assert!(page.contains("chat_http_requests_total{code=\"101\"}"), "{page}");
+    assert!(!page.contains("code=\"500\""), "{page}");
+    assert!(page.contains("chat_commands_total{outcome=\"ok\"} 1"), "{page}");
+    let log = std::fs::read_to_string(rig.logs().join("server.jsonl")).unwrap();
+    assert!(!log.contains("18446744073709551615"), "{log}");
+}
+
+#[test]
+fn a_standard_error_that_takes_nothing_ends_neither_program() {
+    let rig = Rig::new();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = Server::command(&rig, &address.port().to_string(), &[]);
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(address).is_err() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let url = format!("ws://{address}");
+    let alice = rig.client("alice", &url);
+    alice.run(&["users"]).assert_code(0);
+    let stats = operator(&rig, &["stats"]).expect_code(0);
+    assert!(stats.stdout.contains("accounts"), "{stats:?}");
+    let mut quiet: Command = alice.plain(&["-vv", "send", "server", "hello"]);
+    let status = quiet.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    operator(&rig, &["drain"]).assert_code(0);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
