@@ -32,5 +32,6 @@ mod subscriptions;
 mod tidy;
 mod tls;
 mod trace;
+mod unshown;
 mod upkeep;
 mod veil;

@@ -98,6 +98,15 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
+    /// Types Ctrl-C.
+    ///
+    /// # Panics
+    /// When the program is gone.
+    pub fn interrupt(&mut self) {
+        self.keys.write_all(b"\x03").unwrap();
+        self.keys.flush().unwrap();
+    }
+
     /// Waits for a question and types the answer.
     ///
     /// # Panics

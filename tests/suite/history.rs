@@ -86,7 +86,7 @@ fn what_was_typed_without_a_connection_survives_a_kill_and_is_sent_once() {
         chat.type_line(&format!("bob*{text}"));
     }
     chat.type_line("/pending");
-    chat.stdout.wait_for_count(10, |line| line.contains("dm:alice:bob"));
+    chat.stdout.wait_for_count(10, |line| line.contains("the talk between alice and bob"));
     chat.kill_hard();
     let kept = history(&alice, "bob");
     sent.insert(0, "hello".to_owned());

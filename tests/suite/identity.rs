@@ -54,6 +54,33 @@ fn both_screens_show_the_same_words_and_the_others_words_verify() {
     bob.run_known(&["send", "alice", "again"]).assert_code(0);
     let heard = alice.run_known(&["listen", "--count", "1"]).expect_code(0);
     assert!(heard.stdout.contains("bob → you [verified]: again"), "{heard:?}");
+    let kept = alice.run_known(&["history", "bob"]).expect_code(0);
+    assert!(kept.stdout.contains("bob → you [verified]: again"), "{kept:?}");
+    let kept = alice.run_known(&["history", "bob", "--json"]).expect_code(0);
+    assert!(kept.events_named("history").iter().all(|said| said["peer_verified"] == true));
+}
+
+#[test]
+fn ctrl_c_ends_a_question_and_the_prompt_says_what_is_asked() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let [alice, bob] = people(&rig, &server, ["alice", "bob"]);
+    verify(&alice, "bob", &[]).assert_code(0);
+    let mut chat = alice.at_terminal(&[]);
+    chat.answer("Password of alice: ", chat_tests::PASSWORD);
+    chat.wait_for("connected to");
+    chat.type_line("/verify bob");
+    chat.wait_for("verify bob? yes, or the six words: ");
+    chat.interrupt();
+    chat.wait_for("nothing is changed");
+    chat.type_line("yes");
+    chat.type_line("/devices revoke 9");
+    chat.wait_for("there is no device 9");
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0), "{}", chat.text());
+    assert_eq!(first(&verify(&alice, "bob", &[]), "verify")["peer_verified"], false);
+    let heard = bob.run_known(&["listen", "--count", "1", "--json"]).expect_code(0);
+    assert_eq!(heard.texts(), ["yes"], "it was a line for the room");
 }
 
 /// A server that has lost its accounts lets somebody else have bob's name.
@@ -85,6 +112,8 @@ fn another_key_stops_what_is_sent_until_it_is_trusted_and_a_refused_one_can_be_t
     alice.run_known(&["trust", "bob"]).assert_code(2);
     alice.run_known(&["distrust", "bob", "--words", &words]).assert_code(0);
     alice.run_known(&["trust", "bob", "--words", "a b c d e f"]).assert_code(7);
+    alice.run_known(&["trust", "bob", "--words", "yes"]).assert_code(7);
+    alice.run_known(&["trust", "alice", "--words", "yes"]).assert_code(6);
     alice.run_known(&["trust", "bob", "--words", &words]).assert_code(0);
 
     alice.run_known(&["send", "bob", "hello again"]).assert_code(0);
@@ -114,6 +143,15 @@ fn a_device_is_announced_listed_and_revoked_and_then_reads_and_says_nothing() {
     let listed = desk.run_known(&["devices", "--json"]).expect_code(0).events_named("device");
     let states: Vec<_> = listed.iter().map(|device| (&device["this"], &device["state"])).collect();
     let live = Value::from("live");
+    // The key file of the desk opens with a password that is the account's no more.
+    let new = rig.write("new-password", "another one that is long");
+    let new = new.to_str().expect("a path of this test");
+    laptop.run_known(&["passwd", "--new-password-file", new]).assert_code(0);
+    let refused = desk.run_known(&["devices", "revoke", "2"]).expect_code(4);
+    assert!(refused.stderr.contains("wrong password"), "{refused:?}");
+    let desk = desk.with_password("another one that is long");
+    desk.run_known(&["passwd", "--new-password-file", new]).assert_code(0);
+    let laptop = laptop.with_password("another one that is long");
     assert_eq!(states, [(&true.into(), &live), (&false.into(), &live)]);
     desk.run_known(&["devices", "revoke", "1"]).assert_code(6);
     desk.run_known(&["devices", "revoke", "3"]).assert_code(6);
@@ -122,7 +160,9 @@ fn a_device_is_announced_listed_and_revoked_and_then_reads_and_says_nothing() {
     assert_eq!(seen.events_named("device")[1]["state"], "revoked");
 
     let refused = laptop.run_known(&["send", "bob", "it is still me"]).expect_code(4);
-    assert!(refused.stderr.contains("revoked"), "{refused:?}");
+    assert!(refused.stderr.contains("another device of your account"), "{refused:?}");
+    let refused = laptop.run_known(&["passwd", "--new-password-file", new]).expect_code(4);
+    assert!(refused.stderr.contains("another device of your account"), "{refused:?}");
     bob.run_known(&["send", "alice", "for the desk only"]).assert_code(0);
     let heard = desk.run_known(&["listen", "--count", "1", "--json"]).expect_code(0);
     assert_eq!(heard.texts(), ["for the desk only"]);

@@ -1,11 +1,13 @@
 //! A hub that lies to one of its clients: every lie is shown, and what was withheld comes from its
 //! sender.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use chat_protocol::frame::Binary;
 use chat_protocol::header::Header;
 use chat_protocol::tag::Tag;
+use chat_testkit::middle::{Message, Passing};
 use chat_tests::{Fate, Program, Proxy, Rig, Rule, Server};
 use serde_json::Value;
 
@@ -166,4 +168,31 @@ fn an_epoch_whose_key_a_hub_withholds_is_read_all_the_same() {
     let mut texts = scene.end();
     texts.sort();
     assert_eq!(texts, ["one", "zero"], "each once");
+}
+
+/// Goal: a server that signs a client in and cuts it at once is tried more and more slowly. Before: twenty
+/// times a second, for ever.
+#[test]
+fn a_server_that_drops_its_clients_at_once_is_left_alone_longer_and_longer() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (told, heard) = mpsc::channel();
+    let middle = move |passing: Passing| {
+        let is_live = |text: &str| text.contains(r#""tag":"LIVE""#);
+        if matches!(&passing.message, Message::Text(text) if is_live(text)) {
+            told.send(()).ok();
+        }
+        vec![passing]
+    };
+    let proxy = Proxy::through(server.address(), Box::new(middle), None);
+    let mut bob = rig.client("bob", &proxy.url()).start(&["listen", "--for", "4s"]);
+    let (began, mut sign_ins) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(4) {
+        if heard.recv_timeout(Duration::from_millis(100)).is_ok() {
+            sign_ins += 1;
+            proxy.cut();
+        }
+    }
+    bob.kill_hard();
+    assert!((3..=15).contains(&sign_ins), "{sign_ins} sign-ins in 4 s");
 }

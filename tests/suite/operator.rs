@@ -93,7 +93,7 @@ fn a_deleted_room_is_closed_and_not_listed() {
     here.type_line("/create ops");
     here.stdout.wait_for_part("you are in #ops");
     here.type_line("one");
-    here.stdout.wait_for_part("you: one");
+    here.stdout.wait_for_part("✓ stored");
     let listed = operator(&rig, &["room", "list", "--json"]).expect_code(0);
     assert!(listed.stdout.contains("\"room\":\"ops\""), "{listed:?}");
     operator(&rig, &["room", "retention", "#ops", "12h"]).assert_code(0);
@@ -107,7 +107,7 @@ fn a_deleted_room_is_closed_and_not_listed() {
     let rooms = alice.run(&["rooms"]).expect_code(0);
     assert!(!rooms.stdout.contains("ops"), "{rooms:?}");
     let again = rig.client("bob", server.url()).pipe(&["/create ops"], &[]);
-    assert!(format!("{again:?}").contains("deleted this room"), "{again:?}");
+    assert!(format!("{again:?}").contains("E_NAME_TAKEN"), "{again:?}");
 }
 
 #[test]
@@ -134,8 +134,7 @@ fn bans_keep_out_names_keys_and_addresses_and_everybody_is_told_what_is_announce
 
     operator(&rig, &["ban", "127.0.0.0/8"]).assert_code(0);
     bob.run(&["users"]).assert_code(3);
-    let mut here = here;
-    assert_ne!(here.wait().code, None, "cut by the ban of the address");
+    here.stdout.wait_for_part("banned this address");
     let listed = operator(&rig, &["ban"]).expect_code(0);
     assert!(listed.stdout.contains("127.0.0.0/8") && listed.stdout.contains("key:"), "{listed:?}");
     operator(&rig, &["unban", "127.0.0.0/8"]).assert_code(0);
@@ -210,7 +209,8 @@ fn sighup_reads_everything_again_or_nothing_and_cuts_nobody() {
     let alice = rig.client("alice", server.url()).chat();
     let pid = Pid::from_raw(i32::try_from(server.program().pid()).unwrap()).unwrap();
 
-    fs::write(&config, "retention = \"12h\"\nregistration = \"closed\"\nport = 9\n").unwrap();
+    fs::write(&config, "retention = \"12h\"\nregistration = \"closed\"\nverify = \"transport\"\n")
+        .unwrap();
     kill_process(pid, Signal::HUP).unwrap();
     server.program().stderr.wait_for_part("retention off -> 12h");
     server.program().stderr.wait_for_part("needs a restart");

@@ -21,6 +21,17 @@ fn the_first_certificate_is_pinned_and_another_one_is_refused() {
     server.restart(&rig, &["--tls", "auto"]);
     let refused = alice.run(&["users"]).expect_code(7);
     assert!(refused.stderr.contains("HAS CHANGED"), "{refused:?}");
+    let (words, _) = fingerprint(&rig);
+    let words = words.strip_prefix("words: ").expect("the words");
+    assert!(refused.stderr.contains(words), "{refused:?}");
+    let forget = format!("--home '{}' servers forget", alice.home().display());
+    assert!(refused.stderr.contains(&forget), "{refused:?}");
+    // It is the same server: its words take the new certificate.
+    alice.run(&["--accept-server", words, "users"]).assert_code(0);
+    alice.run(&["users"]).assert_code(0);
+    assert!(alice.run(&["servers"]).expect_code(0).stdout.contains(words));
+    let other = "abandon ability able about above absent";
+    alice.run_known(&["verify", "server", "--accept-server", other]).assert_code(7);
 
     let url = server.url().to_owned();
     alice.run(&["servers", "forget", &url]).assert_code(0);
@@ -81,6 +92,8 @@ fn a_server_elsewhere_that_nobody_vouches_for_is_asked_about() {
     let refused = alice.run(&["--accept-server", other, "users"]).expect_code(7);
     assert!(refused.stderr.contains(words), "{refused:?}");
     assert!(!alice.home().exists(), "nothing is pinned");
+    alice.run(&["--insecure", "users"]).assert_code(0);
+    alice.run(&["users"]).assert_code(7);
     alice.run(&["--accept-server", words, "users"]).assert_code(0);
     alice.run(&["users"]).assert_code(0);
 
@@ -88,7 +101,7 @@ fn a_server_elsewhere_that_nobody_vouches_for_is_asked_about() {
         let bob = rig.client("bob", &url);
         let mut terminal = bob.at_terminal(&["--register", "users"]);
         terminal.wait_for(words);
-        terminal.answer("Type yes if they are the same: ", typed);
+        terminal.answer("Type yes if they are the same, or the six words: ", typed);
         if code == 0 {
             for question in ["New password for bob: ", "The same password again: "] {
                 terminal.answer(question, chat_tests::PASSWORD);

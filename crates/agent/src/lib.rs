@@ -169,9 +169,9 @@ struct Carried {
     key: Option<EventKey>,
 }
 
-/// Gives a report to the endpoint as a message to the requester. With the last one the command's
-/// event is done: both are in the same step, so a crash in between loses neither.
-pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
+/// Gives a report to the endpoint as a message to the requester, and returns its id. With the last one
+/// the command's event is done: both are in the same step, so a crash in between loses neither.
+pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) -> Option<MessageId> {
     let AgentReport { to, re, of, key, report } = report;
     let end = match report {
         Report::Started => return endpoint.report_started(now_ms, &to, re),
@@ -195,10 +195,11 @@ pub fn answer(endpoint: &mut Endpoint, now_ms: u64, report: AgentReport) {
             CommandEnd { re, of, status: Some(exit.status()), code, reason }
         }
     };
-    endpoint.report_outcome(now_ms, &to, end);
+    let id = endpoint.report_outcome(now_ms, &to, end);
     if let Some(key) = key {
         endpoint.consumed(key);
     }
+    id
 }
 
 /// SHA-256 of an argument vector in hexadecimal, as `sha256sum` prints it. The words are ended by

@@ -20,6 +20,7 @@ use crate::oneshot::{interrupted, note};
 use crate::show::{Detail, Lines};
 use crate::sign_in::first_contact;
 use crate::start::{self, Failure};
+use crate::unshown::Unshown;
 
 /// Serves until it is stopped.
 pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
@@ -41,6 +42,7 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
             note(line);
         }
     };
+    let mut unshown = Unshown::of_machine();
     let mut interrupt = pin!(interrupted());
     let mut terminate = signal(SignalKind::terminate())?;
     let status = loop {
@@ -50,8 +52,10 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                     let is_command = host.start(now_ms(), &notification);
                     let line = lines.event(&notification.event);
                     let is_for_people = is_for_people(&host, &notification.event);
-                    if let (Event::CommandPassed { .. }, Some(key)) = (&notification.event, notification.key) {
-                        client.consumed(key).await;
+                    match (&notification.event, notification.key) {
+                        (Event::CommandPassed { .. }, Some(key)) => client.pass_over(key).await,
+                        _ if is_command => {}
+                        _ => unshown.take(&client, &notification).await,
                     }
                     if let Some(line) = line.filter(|_| is_command || is_for_people) {
                         says(&line);

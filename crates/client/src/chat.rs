@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::client::{Client, ClientEvent, SendError, Stopped};
 use crate::clock::now_ms;
 use crate::config::Common;
+use crate::driver::RENEWING;
 use crate::exit::ExitStatus;
 use crate::identity::Question;
 use crate::input::{self, Input};
@@ -147,7 +148,9 @@ impl Talk {
     /// Does what a line asks for.
     async fn read(&mut self, line: &str) -> Result<Said, Failure> {
         // Another command says that there is no answer; words do not begin with a slash.
-        if let Some(question) = self.question.take().filter(|_| !line.starts_with('/')) {
+        let question = self.question.clone().filter(|_| !line.starts_with('/'));
+        self.leave_question();
+        if let Some(question) = question {
             return Ok(self.answer_question(&question, line).await);
         }
         let sent = match input::parse(line) {
@@ -237,8 +240,13 @@ impl Talk {
                 self.lists.clear();
                 self.grants.clear();
                 self.looking.clear();
+                let line = if reason == RENEWING {
+                    format!("· {reason}; the connection comes back by itself")
+                } else {
+                    format!("! offline: {reason}; what you type is sent later")
+                };
                 Ok(self.connection(
-                    &format!("! offline: {reason}; what you type is sent later"),
+                    &line,
                     &json!({"event": "connection", "state": "offline", "reason": reason}),
                 ))
             }

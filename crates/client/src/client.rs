@@ -376,6 +376,16 @@ impl Client {
         self.order(Order::Consumed(key)).await;
     }
 
+    /// A durable event that nobody is shown, nor will be: nothing of it is kept.
+    pub async fn pass_over(&self, key: EventKey) {
+        self.order(Order::PassOver(key)).await;
+    }
+
+    /// Nobody waits for a command any more: what it has said and will say is dropped.
+    pub async fn forget_command(&self, id: MessageId) {
+        self.order(Order::ForgetCommand(id)).await;
+    }
+
     /// Passes on what the agent of this device reports about a command.
     pub async fn report(&self, report: AgentReport) {
         self.order(Order::Report(Box::new(report))).await;

@@ -538,11 +538,14 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
 fn home(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     match given {
         Some(folder) => Ok(folder),
-        None => match etcetera::choose_base_strategy() {
-            Ok(folders) => Ok(folders.data_dir().join("chat")),
-            Err(_) => Err(ConfigError::NoHome),
-        },
+        None => default_home().ok_or(ConfigError::NoHome),
     }
+}
+
+/// The home of whoever names none; nothing where the system has no place for one.
+pub fn default_home() -> Option<PathBuf> {
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.data_dir().join("chat"))
 }
 
 #[cfg(test)]

@@ -167,7 +167,10 @@ impl Connector {
         }
         let greeting = Greeting::read(&hello)?;
         let own = certificate.filter(|certificate| certificate.is_own);
-        let shown = Shown::new(url, greeting.bundle(), own.map(|own| own.sha256));
+        let shown = Shown {
+            is_certificate_changed: own.is_some_and(|own| own.is_changed),
+            ..Shown::new(url, greeting.bundle(), own.map(|own| own.sha256))
+        };
         self.pins.check(&shown)?;
         let certificate = certificate.map(|certificate| certificate.sha256);
         Ok(Greeted { socket, greeting, exporter, shown, certificate })

@@ -43,7 +43,7 @@ pub(crate) use files::FileOrder;
 use journal::Journal;
 use link::{Link, LinkEvent};
 pub use people::Decision;
-pub(crate) use people::PeopleOrder;
+pub(crate) use people::{PeopleOrder, RENEWING};
 use recorder::Recorder;
 
 /// What one step takes in at most: four times what one signature covers.
@@ -107,6 +107,8 @@ pub(crate) enum Order {
         reply: oneshot::Sender<bool>,
     },
     Consumed(EventKey),
+    PassOver(EventKey),
+    ForgetCommand(MessageId),
     Flush {
         reply: oneshot::Sender<bool>,
     },
@@ -344,7 +346,12 @@ impl Driver {
     fn take_order(&mut self, order: Order, inputs: &mut Vec<Input>) {
         match order {
             Order::Consumed(key) => {
-                if self.recorder.consumed(key) {
+                if self.recorder.consumed(key, true) {
+                    inputs.push(Input::Due);
+                }
+            }
+            Order::PassOver(key) => {
+                if self.recorder.consumed(key, false) {
                     inputs.push(Input::Due);
                 }
             }

@@ -14,6 +14,7 @@
 //! **Architecture Invariant.** A row is found by a keyed token and everything in it is sealed under
 //! that token. Nothing here loads more than a page.
 
+use chat_endpoint::Standing;
 use chat_endpoint::store::sqlite::{SqliteStore, Token};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -77,6 +78,8 @@ pub enum State {
     Received {
         /// Its place in the hub's log.
         position: u64,
+        /// How well its writer's key was known when it was shown.
+        peer: Standing,
     },
     /// Somebody else's, and it could not be read.
     Unreadable {

@@ -168,7 +168,7 @@ impl Question {
             (Kind::Trust | Kind::Distrust, Some(other)) => other,
             (Kind::Trust | Kind::Distrust, None) => return Err(wrong()),
         };
-        if !answer.trim().eq_ignore_ascii_case("yes") && !of.words.is(answer) {
+        if !is_yes(answer) && !of.words.is(answer) {
             return Err(wrong());
         }
         Ok(match self.kind {
@@ -195,8 +195,13 @@ impl Question {
     }
 }
 
-/// Shuts a device of this user out, by its number in the list.
-pub async fn revoke(
+/// Whether an answer is the one word.
+pub fn is_yes(answer: &str) -> bool {
+    answer.trim().eq_ignore_ascii_case("yes")
+}
+
+/// The device of this user with this number in the list, if it can be shut out.
+pub async fn to_revoke(
     client: &Client,
     me: &UserName,
     number: usize,
@@ -214,6 +219,16 @@ pub async fn revoke(
     if gone >= REVOKED_KEYS_MAX {
         return Err(IdentityError::TooMany);
     }
+    Ok(device)
+}
+
+/// Shuts a device of this user out, by its number in the list.
+pub async fn revoke(
+    client: &Client,
+    me: &UserName,
+    number: usize,
+) -> Result<KnownDevice, IdentityError> {
+    let device = to_revoke(client, me, number).await?;
     client.renew(KeyChange::Revokes(device.sk)).await?;
     Ok(device)
 }

@@ -39,6 +39,7 @@ pub mod transfer;
 pub mod show;
 
 pub mod start;
+mod unshown;
 
 pub mod agent_host;
 pub mod chat;

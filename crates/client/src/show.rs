@@ -118,7 +118,9 @@ impl Lines {
                 banner(kind.as_str(), user, detail, *count)
             }
             Event::Announcement { text } => format!("* {SERVER_SAYS}{}", line(text)),
-            Event::NewDevice { user } => identity::new_device(&self.me, user),
+            Event::NewDevice { user, number, words } => {
+                identity::new_device(&self.me, user, (*number, words))
+            }
             Event::Presence { joined, left, followed } => presence(joined, left, followed)?,
             event if feeds::is_about_one(event) => return feeds::line(&self.me, event),
             Event::Joined { id, cid, .. } if full || id.is_some() => {
@@ -170,16 +172,17 @@ impl Lines {
         format!("{} {mark}[{who}{place}]{hand} {text}", self.time(sent_ms))
     }
 
-    /// The line for something that was said. `sent_ms` is Unix time in milliseconds.
+    /// The line for something that was said, with what stands behind its writer's name. `sent_ms` is
+    /// Unix time in milliseconds.
     pub fn said(
         &self,
-        cid: &ConversationId,
-        tag: Tag,
+        place: (&ConversationId, Tag),
         from: &UserName,
         text: &str,
         sent_ms: u64,
+        hand: &str,
     ) -> String {
-        self.marked((cid, tag), from, text, sent_ms, ("", ""))
+        self.marked(place, from, text, sent_ms, ("", hand))
     }
 
     /// The same with a mark before who said it, and one after.

@@ -20,8 +20,8 @@ use thiserror::Error;
 
 use crate::client::{Account, ClientOptions};
 use crate::clock::now_ms;
-use crate::config::Password;
 use crate::config::strength::WeakPassword;
+use crate::config::{Password, ServerUrl};
 use crate::connection::{Attempt, ConnectError, Connector, Session};
 use crate::exit::ExitStatus;
 use crate::home::vault::{HubVault, VaultError};
@@ -91,6 +91,12 @@ pub enum StartError {
     /// A person was asked whether the account should be made, and said no.
     #[error("no account was made")]
     Declined,
+    /// A person was asked whether a new server is the right one, and did not say so.
+    #[error("{url} is not taken; nothing was sent")]
+    NotAccepted {
+        /// Where.
+        url: ServerUrl,
+    },
     /// What can be done only where the account has its keys.
     #[error("{user} has no keys on this machine; sign in here first")]
     NoHome {
@@ -149,7 +155,10 @@ impl StartError {
             | Self::Declined
             | Self::NoHome { .. }
             | Self::Clear => ExitStatus::SignInRefused,
-            Self::FalseVault | Self::OldVault { .. } | Self::OtherIdentity => ExitStatus::Integrity,
+            Self::FalseVault
+            | Self::OldVault { .. }
+            | Self::OtherIdentity
+            | Self::NotAccepted { .. } => ExitStatus::Integrity,
             Self::NoPassword | Self::WeakPassword(_) => ExitStatus::Usage,
             Self::NotAnswered => ExitStatus::Interrupted,
             Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,

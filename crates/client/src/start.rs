@@ -89,7 +89,7 @@ impl From<HomeError> for Failure {
 /// Addresses, pins and trust of this home.
 pub fn connector(common: &Common) -> Result<Arc<Connector>, Failure> {
     let known = KnownServers::load(&common.home)?;
-    let pins = Pins::new(known, common.accept_server.clone());
+    let pins = Pins::new(known, common.accept_server.clone()).with_trust(&common.trust);
     Ok(Arc::new(Connector::new(common.servers.clone(), &common.trust, pins)?))
 }
 

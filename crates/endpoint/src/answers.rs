@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
 use chat_protocol::content::{LastMessage, LineSet};
-use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, PersonBundles};
+use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
@@ -68,7 +68,7 @@ impl Endpoint {
                 self.on_counters(cids, &counters);
             }
             HubToClient::Reminded { id, .. } => {
-                if self.link.requests.remove(&id).is_some() {
+                if self.take_question(&id).is_some() {
                     self.devices_are_known_again();
                     self.has_reminded();
                 }
@@ -80,16 +80,7 @@ impl Endpoint {
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
             HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),
-            HubToClient::Rooms { id, rooms, more } => {
-                let Some(Request::Rooms { after }) = self.take_question(&id) else { return };
-                let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
-                let last = last.filter(|last| is_further_room(after.as_ref(), last));
-                let more = last.is_some();
-                if let Some(last) = last {
-                    self.ask_page(Request::Rooms { after: Some(last) });
-                }
-                self.tell(Event::Rooms { rooms, more });
-            }
+            HubToClient::Rooms { id, rooms, more } => self.on_rooms(&id, rooms, more),
             HubToClient::Keys { users } => self.on_keys(&users),
             HubToClient::Bundles { id, people, unknown, gone, more } => {
                 self.note_gone(&id, &gone);
@@ -102,22 +93,37 @@ impl Endpoint {
                 }
                 _ => {}
             },
-            HubToClient::Who { id, people, more } => {
-                let Some(Request::Who { after }) = self.take_question(&id) else { return };
-                let last = people.last().map(|person| person.name.clone()).filter(|_| more);
-                let last = last.filter(|last| is_further_person(after.as_ref(), last));
-                let more = last.is_some();
-                if let Some(last) = last {
-                    self.ask_page(Request::Who { after: Some(last) });
-                }
-                self.tell(Event::People { people, more });
-            }
+            HubToClient::Who { id, people, more } => self.on_who(&id, people, more),
             HubToClient::Shared { id, offers } => self.on_shared(id, offers),
             HubToClient::Found { id, offers, more } => self.on_found(id, offers, more),
             HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
                 self.complain(code::MALFORMED, "the hub greeted in the middle of a session");
             }
         }
+    }
+
+    /// A page of the rooms has come.
+    fn on_rooms(&mut self, id: &MessageId, rooms: Vec<RoomInfo>, more: bool) {
+        let Some(Request::Rooms { after }) = self.take_question(id) else { return };
+        let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
+        let last = last.filter(|last| is_further_room(after.as_ref(), last));
+        let more = last.is_some();
+        if let Some(last) = last {
+            self.ask_page(Request::Rooms { after: Some(last) });
+        }
+        self.tell(Event::Rooms { rooms, more });
+    }
+
+    /// A page of the people has come.
+    fn on_who(&mut self, id: &MessageId, people: Vec<Person>, more: bool) {
+        let Some(Request::Who { after }) = self.take_question(id) else { return };
+        let last = people.last().map(|person| person.name.clone()).filter(|_| more);
+        let last = last.filter(|last| is_further_person(after.as_ref(), last));
+        let more = last.is_some();
+        if let Some(last) = last {
+            self.ask_page(Request::Who { after: Some(last) });
+        }
+        self.tell(Event::People { people, more });
     }
 
     /// The question that the hub answers; an answer without one is dropped.
@@ -165,11 +171,17 @@ impl Endpoint {
             self.ask_moved(id, again);
             self.order_keys_moved(id, again);
             self.owners_moved(id, again);
+            self.keys_moved(id, again);
             if let Some(cid) = &view {
                 self.refresh_waits_for(cid, again);
             }
         }
         for name in &names {
+            // A later question may be the one that brings what is new. The many of a view are not
+            // remembered.
+            if view.is_none() && !self.are_keys_asked_for(name) {
+                self.link.newest.insert(name.clone());
+            }
             if !people.contains_key(name) {
                 // The hub has what is held, and it is of the pinned identity.
                 self.link.replaced.remove(name);
@@ -186,6 +198,7 @@ impl Endpoint {
             self.link.dirty.insert(cid);
         }
         self.owners_answered(id);
+        self.keys_answered(id);
         self.senders_answered(now_ms, id);
     }
 
@@ -298,12 +311,18 @@ impl Endpoint {
             return;
         }
         if receipt || self.link.requests.remove(&id).is_some() {
+            self.keys_answered(&id);
             self.tell(refusal.into_complaint());
             return;
         }
         if let Some(cid) = self.is_lost_membership(&id, &refusal.code) {
             return self.seal_again(now_ms, id, &cid);
         }
+        self.message_refused(now_ms, id, refusal);
+    }
+
+    /// A message of ours was refused for good.
+    fn message_refused(&mut self, now_ms: u64, id: MessageId, refusal: Refusal) {
         let Some(key) = self.index.remove(&id) else { return };
         self.answered(&key);
         let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
@@ -352,6 +371,11 @@ impl Endpoint {
     }
 
     fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
+        let asked = self.index.get(&id).and_then(|key| self.state.outgoing.get(key));
+        if asked.is_some_and(|outgoing| outgoing.cid != head.cid) {
+            // Of a conversation in which nothing was said.
+            return self.unasked();
+        }
         self.note_hub_head(now_ms, head);
         self.seal_again(now_ms, id, &head.cid);
     }

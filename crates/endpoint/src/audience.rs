@@ -112,7 +112,8 @@ impl Endpoint {
         }
         let detail = format!(
             "{writer} still seals for a device that {name} has revoked: the server does not show it to \
-             {writer}, so whoever has that device can read what {writer} says in {cid}"
+             {writer}, so whoever has that device can read what {writer} says in {cid}",
+            cid = cid.spoken()
         );
         self.alarm(Alarm::SealsForRemoved, writer, &detail);
         self.plan_repair(now_ms, cid, writer, Lack::Keys(name.clone()));
@@ -133,7 +134,8 @@ impl Endpoint {
         self.link.left_out.insert((cid.clone(), writer.clone()));
         let reason = format!(
             "what {writer} says in {cid} does not reach every device of {name}, who belongs there: \
-             the server does not show it to {writer}, or {writer} leaves it out"
+             the server does not show it to {writer}, or {writer} leaves it out",
+            cid = cid.spoken()
         );
         self.complain(code::MEMBERS, &reason);
     }

@@ -87,14 +87,18 @@ pub(crate) struct Link {
     pub(crate) requests: BTreeMap<MessageId, Request>,
     /// The newest time that this device was told, Unix time in milliseconds.
     pub(crate) clock_ms: u64,
+    /// Of whom bundles were asked for because the hub says that they have new keys; and of whom it has
+    /// said so again since.
+    pub(crate) keys_asked: BTreeMap<MessageId, Vec<UserName>>,
+    pub(crate) keys_again: BTreeSet<UserName>,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
     /// People whose accounts were deleted, by the hub's word: no key is made for them.
     pub(crate) gone: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
-    /// Owners of offers whose newest bundles were asked for, and came.
-    pub(crate) owners: BTreeSet<UserName>,
+    /// People whose newest bundles were asked for, and came; nobody has said since that they have others.
+    pub(crate) newest: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Epochs of ours without an answer, by `eid`.
@@ -156,8 +160,8 @@ pub(crate) struct Link {
     pub(crate) subscriptions_asked: u32,
     /// Who was seen with a membership that the hub does not show here.
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
-    /// Rooms and writers who still seal for somebody who has gone, as the host was told.
-    pub(crate) warned: BTreeSet<(ConversationId, UserName)>,
+    /// Rooms, writers who still seal for somebody who has gone, and by which link, as the host was told.
+    pub(crate) warned: BTreeSet<(ConversationId, UserName, u32)>,
     /// The same of those who still seal for a revoked key, and of those who leave somebody out.
     pub(crate) warned_of_keys: BTreeSet<(ConversationId, UserName)>,
     pub(crate) left_out: BTreeSet<(ConversationId, UserName)>,

@@ -1,6 +1,8 @@
 //! Several devices of one person: what one says, the others show; a command is for the one that it
 //! names; and a device that is new is wrapped for from the next message on.
 
+use std::collections::BTreeSet;
+
 use chat_protocol::code;
 use chat_protocol::header::{MessageHeader, Recipient};
 use chat_protocol::hub::HubStage;
@@ -19,31 +21,60 @@ impl Endpoint {
     pub(crate) fn on_keys(&mut self, users: &[UserName]) {
         for name in users {
             self.link.targets.remove(name);
-            self.link.owners.remove(name);
             self.lacks_no_more(name);
+            self.link.newest.remove(name);
         }
         // A new device of these is news, and a revoked one is refused at once.
-        let close = |name: &&UserName| **name == self.device.user || self.has_talked_with(name);
-        let close: Vec<UserName> = users.iter().filter(close).cloned().collect();
-        for page in close.chunks(PAGE_ITEMS_MAX) {
-            self.request_bundles(page, None);
-        }
+        let close = |name: &&UserName| {
+            **name == self.device.user
+                || self.has_talked_with(name)
+                || self.are_keys_asked_for(name)
+        };
+        let close: BTreeSet<UserName> = users.iter().filter(close).cloned().collect();
+        self.ask_once_for_keys(close);
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
         let stale: Vec<ConversationId> =
             self.link.views.iter().filter(|cid| concerns(cid)).cloned().collect();
-        // An answer that is on its way may be older than the notice.
-        let again: Vec<(ConversationId, bool)> = self
-            .link
-            .refreshing
-            .iter()
-            .filter(|(cid, _)| concerns(cid))
-            .map(|(cid, refresh)| (cid.clone(), refresh.asked))
-            .collect();
+        // An answer that is on its way may be older than the notice: it is asked for again then.
+        let late = self.link.refreshing.keys().filter(|cid| concerns(cid));
+        let late: Vec<ConversationId> = late.cloned().collect();
         for cid in stale {
             self.link.views.remove(&cid);
         }
-        for (cid, asked) in again {
-            self.start_refresh(&cid, asked);
+        self.link.overtaken.extend(late);
+    }
+
+    /// Asks for the newest bundles of these people, of each once: an answer that is on its way may be
+    /// older than what they have published since, so they are asked for again when it has come.
+    fn ask_once_for_keys(&mut self, mut names: BTreeSet<UserName>) {
+        let open = self.link.keys_asked.values().flatten();
+        let late: Vec<UserName> = open.filter(|name| names.contains(*name)).cloned().collect();
+        names.retain(|name| !late.contains(name));
+        self.link.keys_again.extend(late);
+        let names: Vec<UserName> = names.into_iter().collect();
+        for page in names.chunks(PAGE_ITEMS_MAX) {
+            let id = self.request_bundles(page, None);
+            self.senders_ask_again(page, id);
+            self.link.keys_asked.insert(id, page.to_vec());
+        }
+    }
+
+    /// Bundles were answered that a notice had made this device ask for.
+    pub(crate) fn keys_answered(&mut self, id: &MessageId) {
+        let Some(names) = self.link.keys_asked.remove(id) else { return };
+        let again = names.into_iter().filter(|name| self.link.keys_again.remove(name));
+        let again: BTreeSet<UserName> = again.collect();
+        for name in &again {
+            self.link.targets.remove(name);
+            self.link.newest.remove(name);
+        }
+        self.ask_once_for_keys(again);
+    }
+
+    /// Such a question was asked again under another id.
+    pub(crate) fn keys_moved(&mut self, old: &MessageId, new: MessageId) {
+        if let Some(names) = self.link.keys_asked.remove(old) {
+            self.link.keys_asked.insert(new, names);
         }
     }
 
@@ -61,6 +92,28 @@ impl Endpoint {
                 self.tell(Event::Complaint { stage, code, reason, by_hub: true });
             }
         }
+    }
+
+    /// Whether somebody's bundles are on their way, on behalf of no view: a view is fetched anew itself.
+    pub(crate) fn are_keys_asked_for(&self, name: &UserName) -> bool {
+        let mut requests = self.link.requests.values();
+        requests.any(|request| match request {
+            Request::Bundles { names, view: None, .. } => names.contains(name),
+            _ => false,
+        })
+    }
+
+    /// Whether a command waits for its sender's newest bundles: a device that was revoked while this
+    /// machine was away must not be obeyed. Without an answer of the hub it never starts.
+    pub(crate) fn needs_newest(&self, header: &MessageHeader) -> bool {
+        let accepts = self.device.bundle.header().rb.is_some();
+        header.t == Tag::Cmd && accepts && !self.link.newest.contains(&header.from)
+    }
+
+    /// Whether this person has, or had, another device.
+    pub(crate) fn has_had_sibling(&self) -> bool {
+        let own = self.device.dev;
+        self.people.devices(&self.device.user).any(|bundle| bundle.header().dev != own)
     }
 
     /// Whether a message is by this person, on whatever device.

@@ -2,7 +2,7 @@
 
 use chat_protocol::content::ChainNotes;
 use chat_protocol::header::MessageHeader;
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
@@ -41,26 +41,19 @@ impl Endpoint {
         header: &MessageHeader,
         notes: &ChainNotes,
     ) {
-        if notes.void.is_empty() {
-            return;
-        }
-        // The digest names one frame, so the sender is all that the key has to tell.
-        let tail = format!("/{}", header.from);
-        let is_void = |digest: &[u8; 32]| notes.void.iter().any(|(_, void)| void.0 == *digest);
-        let received = self.state.received.iter().filter(|(key, _)| key.ends_with(&tail));
-        let shown = received.filter(|(_, digest)| is_void(&digest.0));
-        let shown: Vec<(String, Digest)> =
-            shown.map(|(key, digest)| (key.clone(), Digest(digest.0))).collect();
-        for (key, digest) in shown {
-            let id = key.split('/').nth(1).and_then(|id| MessageId::parse(id).ok());
-            let Some(id) = id.filter(|_| self.state.disowned.get(&key).is_none()) else { continue };
+        for (_, digest) in &notes.void {
+            let shown = self.state.received_frame(&header.from, *digest);
+            let Some((key, id)) = shown.filter(|(key, _)| self.state.disowned.get(key).is_none())
+            else {
+                continue;
+            };
             self.state.disowned.put(&key, true);
             if self.state.disowned.len() > DISOWNED_MAX
                 && let Some(oldest) = self.state.disowned.first_key()
             {
                 self.state.disowned.remove(&oldest);
             }
-            self.owe(now_ms, &MessageHeader { id, ..header.clone() }, digest, true);
+            self.owe(now_ms, &MessageHeader { id, ..header.clone() }, *digest, true);
             let (cid, from) = (header.cid.clone(), header.from.clone());
             self.tell(Event::Disowned { cid, from, id });
         }

@@ -278,7 +278,9 @@ impl Endpoint {
         drop(self.take_out());
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        self.link = Link { clock_ms, receipts_due, ..Link::default() };
+        // What was refused before may be answered after.
+        let went_back = std::mem::take(&mut self.link.went_back);
+        self.link = Link { clock_ms, receipts_due, went_back, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

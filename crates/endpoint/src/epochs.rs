@@ -26,7 +26,7 @@ use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
-use crate::views::{Maker, Voice};
+use crate::views::Maker;
 
 pub(crate) use luck::KeyLuck;
 pub(crate) use parts::Parts;
@@ -216,7 +216,7 @@ impl Endpoint {
             Ok(new) => self.upload_epoch(now_ms, cid, list, new),
             Err(reason) => {
                 let me = self.device.user.clone();
-                self.alarm(Alarm::BadChain, &me, &format!("no key for {cid}: {reason}"));
+                self.alarm(Alarm::BadChain, &me, &format!("no key for {}: {reason}", cid.spoken()));
             }
         }
     }
@@ -268,6 +268,7 @@ impl Endpoint {
         let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
         self.epoch_stands(&head.e, position);
         self.note_own_epoch(&cid, head);
+        self.state.forget_silent_epochs(&cid);
         self.link.futile_epochs.remove(&cid);
         self.link.dirty.insert(cid);
         true
@@ -341,7 +342,7 @@ impl Endpoint {
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
-            let detail = format!("a key for {} was made by somebody else", header.cid);
+            let detail = format!("a key for {} was made by somebody else", header.cid.spoken());
             self.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
@@ -358,7 +359,7 @@ impl Endpoint {
             }
         }
         let place = Place { mg: header.mg, pm: header.pm };
-        if self.voice(&header.cid, &header.from, place, delivery.position) == Voice::Silenced {
+        if !self.may_be_heard(&header.cid, &header.from, place, delivery.position) {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }
@@ -393,12 +394,13 @@ impl Endpoint {
                     self.link.views.remove(&header.cid);
                 }
                 for stranger in self.strangers_in(header, &list) {
-                    let (by, cid) = (&header.from, &header.cid);
+                    let (by, cid) = (&header.from, header.cid.spoken());
                     let detail = format!("{by} seals for {stranger}, who is no member of {cid}");
                     self.alarm(Alarm::NotAMember, &stranger, &detail);
                 }
                 self.install(now_ms, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.position);
+                self.state.forget_silent_epochs(&header.cid);
                 let made = (&e, &header.from);
                 self.check_audience(now_ms, made, &header.cid, arriving.position);
                 self.check_lines(now_ms, made, &header.cid, arriving.came_ms);

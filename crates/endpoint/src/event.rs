@@ -5,8 +5,8 @@ mod command_text;
 use std::sync::Arc;
 
 use chat_protocol::b64::B64Vec;
+use chat_protocol::content::Command;
 use chat_protocol::content::files::FileNote;
-use chat_protocol::content::{Command, Outcome, OutputStream};
 use chat_protocol::file::catalogue::Found;
 use chat_protocol::hub::{HubStage, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
@@ -16,6 +16,7 @@ use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
 mod alarm;
+mod made;
 
 pub use alarm::Alarm;
 
@@ -37,7 +38,7 @@ pub struct Notification {
 }
 
 /// A frame with the key that opens it: shows a message again, proves who signed it, and grants it
-/// to a newcomer (amendment 11). Hosts seal it at rest like everything else.
+/// to a newcomer (A11). Hosts seal it at rest like everything else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFrame {
     /// Its epoch.
@@ -250,6 +251,8 @@ pub enum Event {
         id: MessageId,
         /// Why, for the log.
         reason: String,
+        /// Its sender has signed it. If not, its header is the hub's word, and nothing of it is kept.
+        signed: bool,
     },
     /// Messages of somebody are missing.
     Gap {
@@ -297,6 +300,10 @@ pub enum Event {
     NewDevice {
         /// Who.
         user: UserName,
+        /// Its number in the list of that person's devices.
+        number: usize,
+        /// The words of its key.
+        words: String,
     },
     /// Who came and went.
     Presence {
@@ -475,6 +482,17 @@ impl Event {
         }
     }
 
+    /// Whether a command of ours has said this.
+    pub(crate) fn is_said_by_command(&self, of: &MessageId) -> bool {
+        match self {
+            Self::Started { re, .. }
+            | Self::Output { re, .. }
+            | Self::OutputLost { re, .. }
+            | Self::Ended { re, .. } => re == of,
+            _ => false,
+        }
+    }
+
     /// Whether it must survive a restart until the host has dealt with it. What others did to `me`
     /// must not be missed.
     pub(crate) fn is_durable(&self, me: &UserName) -> bool {
@@ -495,7 +513,7 @@ impl Event {
                 | Self::Stored { .. }
                 | Self::Refused { .. }
                 | Self::Disowned { .. }
-                | Self::Unreadable { .. }
+                | Self::Unreadable { signed: true, .. }
                 | Self::Gap { .. }
                 | Self::Dropped { .. }
                 | Self::Healed { .. }
@@ -503,23 +521,6 @@ impl Event {
                 | Self::Alarm { .. }
                 | Self::NewDevice { .. }
         )
-    }
-
-    /// The event for a message that this device itself does not send.
-    pub(crate) fn refused(id: MessageId, code: &str, reason: &str) -> Self {
-        let (code, reason) = (code.to_owned(), reason.to_owned());
-        Self::Refused { id, code, reason, by_hub: false, may_start_until_ms: None }
-    }
-
-    /// The event for what an agent said about a command of ours.
-    pub(crate) fn ended(outcome: Outcome, by: UserName, ok: bool) -> Self {
-        let Outcome { re, of: _, outs: _, status, code, reason } = outcome;
-        Self::Ended { re, by, ok, status, code, reason }
-    }
-
-    /// The event for a piece of output.
-    pub(crate) fn output(re: MessageId, stream: OutputStream, data: Vec<u8>) -> Self {
-        Self::Output { re, stderr: stream == OutputStream::Stderr, data }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Messages that come by another way than the hub's log: what a sender sends again, and history
-//! that a member grants to a newcomer (amendment 11, rule R19).
+//! that a member grants to a newcomer (A11, rule R19).
 //!
 //! A granted frame is checked as a delivery is: its sender's signature by the sender's own pinned
 //! key, its conversation, its place in the tag table. Where this device has the chain of its sender
@@ -55,10 +55,10 @@ pub enum GrantError {
     #[error("you have these messages yourself; name somebody else")]
     ToOneself,
     /// A conversation of two has no newcomers.
-    #[error("{0} is between two people; only what was said in a room can be granted")]
+    #[error("{} is not in a room; only what was said in a room can be granted", .0.spoken())]
     NotARoom(ConversationId),
     /// One of the two is not in the room.
-    #[error("{user} is not in {cid}; only members grant, and only to members")]
+    #[error("{user} is not in {}; only members grant, and only to members", .cid.spoken())]
     NotAMember {
         /// Who is not.
         user: UserName,
@@ -157,7 +157,7 @@ impl Endpoint {
     pub(crate) fn on_grant(&mut self, now_ms: u64, by: &UserName, hub_ms: u64, grant: Grant) {
         let Grant { entries, burnt, none, links, bundles } = grant;
         self.has_answered(by);
-        self.on_links(by, &links, &bundles);
+        self.on_links(now_ms, by, &links, &bundles);
         for entry in entries {
             self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry }, None);
         }
@@ -196,8 +196,8 @@ impl Endpoint {
             }
             Verdict::Known => {}
             Verdict::Refuse(why) => {
-                let detail =
-                    format!("a message of {} was granted that is not shown: {why}", entry.cid);
+                let place = entry.cid.spoken();
+                let detail = format!("a message of {place} was granted that is not shown: {why}");
                 let by = by.clone();
                 self.alarm(Alarm::BadGrant, &by, &detail);
             }

@@ -33,6 +33,7 @@ mod endpoint;
 mod epochs;
 mod files;
 mod grants;
+mod handed;
 mod heal;
 mod lacks;
 mod links;

@@ -76,6 +76,10 @@ pub const REPAIR_WAIT_MAX_MS: u64 = 60_000;
 /// Links are handed to one writer of a room once in this time.
 pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
 
+/// Bytes of bundles that one person may hand over within [`REPAIR_AGAIN_MS`]: four full answers, for a
+/// person with several devices. What is taken is kept for good.
+pub const HANDED_BUNDLES_BYTES_MAX: usize = 4 * 96 * 1024;
+
 /// A revocation must be held for so long before somebody who still seals for that key is named: what
 /// they said may have been under way.
 pub const REVOKED_HELD_MS: u64 = 10_000;
@@ -94,6 +98,10 @@ pub const EPOCH_WAIT_MS: u64 = 2_000;
 /// Identities that were refused for one name and are remembered, oldest forgotten first: somebody has
 /// decided on each of them.
 pub const REFUSED_IDENTITIES_MAX: usize = 8;
+
+/// Identities that a person was known by before another one was trusted, oldest forgotten first: a person
+/// has decided on each of them, and what they have signed in rooms is verified with them.
+pub const FORMER_IDENTITIES_MAX: usize = 4;
 
 /// Bundles of a command's target are asked for again after this long: its restart nonce may have
 /// changed.
@@ -123,6 +131,18 @@ pub const DROPS_WAITING_MAX: usize = 16;
 
 /// Conversations of which the hub's word is kept for a connection: many times what an account is in.
 pub const HEADS_MAX: usize = 16_384;
+
+/// Longest link of a chain that waits: a header below a kilobyte, and the signature of a large key.
+pub const LINK_BYTES_MAX: usize = 4 << 10;
+
+/// Verified bundles that a process remembers, so that each is checked once: more than the largest room
+/// has people. When there are more, it begins anew, and pays only the time.
+pub const BUNDLES_CACHED_MAX: usize = 8_192;
+
+/// Replaced epochs of one conversation that are kept although nothing was said in them, the newest ones:
+/// a member can make one a second for ever. A message in one of them that comes later still is asked
+/// for again.
+pub const SILENT_EPOCHS_MAX: usize = 64;
 
 /// Longest list of an epoch's devices: 5,000 lines of the longest names are below 400 KiB.
 pub const MEMBER_LIST_BYTES_MAX: usize = 512 << 10;

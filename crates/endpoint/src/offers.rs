@@ -91,7 +91,7 @@ impl Endpoint {
         // A key may have been revoked, or published, since they were heard of.
         let stale: Vec<UserName> = owners
             .into_iter()
-            .filter(|owner| !self.link.owners.contains(*owner))
+            .filter(|owner| !self.link.newest.contains(*owner))
             .cloned()
             .collect();
         let waiting = self.ask_for_owners(&stale);
@@ -137,8 +137,6 @@ impl Endpoint {
                 self.link.checking.insert(id, checking);
                 continue;
             }
-            let owners = checking.listed.iter().map(|listed| listed.owner.clone());
-            self.link.owners.extend(owners);
             let verdicts: Vec<OfferVerdict> =
                 checking.listed.iter().map(|listed| self.judge_offer(listed)).collect();
             self.tell_forged(&checking.listed, &verdicts);

@@ -76,7 +76,7 @@ pub(crate) struct Sealed {
     /// Burnt counters that it tells of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) void: Vec<(u32, Digest)>,
-    /// Opens it; kept with the message (amendment 11).
+    /// Opens it; kept with the message (A11).
     pub(crate) key: MessageKey,
     pub(crate) frame: B64Vec,
 }
@@ -182,13 +182,18 @@ impl Endpoint {
         Ok(self.draft(now_ms, cid, Tag::Cmd, None, &Content::Command(command)))
     }
 
-    /// Tells a requester that its command was started.
-    pub fn report_started(&mut self, now_ms: u64, to: &UserName, re: MessageId) {
+    /// Tells a requester that its command was started. Returns the message's id.
+    pub fn report_started(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        re: MessageId,
+    ) -> Option<MessageId> {
         let no = self.next_piece(to, &re);
-        self.report(now_ms, to, Tag::Out, None, &Content::Started { re, no });
+        self.report(now_ms, to, Tag::Out, None, &Content::Started { re, no })
     }
 
-    /// Sends a requester a piece of output.
+    /// Sends a requester a piece of output. Returns the message's id.
     pub fn report_output(
         &mut self,
         now_ms: u64,
@@ -196,18 +201,24 @@ impl Endpoint {
         re: MessageId,
         stream: OutputStream,
         data: Vec<u8>,
-    ) {
+    ) -> Option<MessageId> {
         let no = self.next_piece(to, &re);
-        self.report(now_ms, to, Tag::Out, None, &Content::Output { re, stream, no, data });
+        self.report(now_ms, to, Tag::Out, None, &Content::Output { re, stream, no, data })
     }
 
-    /// Tells a requester how its command ended: ACK if the code is empty, NOACK otherwise.
-    pub fn report_outcome(&mut self, now_ms: u64, to: &UserName, end: CommandEnd) {
+    /// Tells a requester how its command ended: ACK if the code is empty, NOACK otherwise. Returns the
+    /// message's id.
+    pub fn report_outcome(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        end: CommandEnd,
+    ) -> Option<MessageId> {
         let CommandEnd { re, of, status, code, reason } = end;
         let outs = self.pieces_said(to, &re);
         let outcome = Outcome { re, of, outs, status, code, reason };
         let tag = if outcome.code.is_empty() { Tag::Ack } else { Tag::Noack };
-        self.report(now_ms, to, tag, Some(Stage::Executed), &Content::Outcome(outcome));
+        self.report(now_ms, to, tag, Some(Stage::Executed), &Content::Outcome(outcome))
     }
 
     fn report(
@@ -217,10 +228,9 @@ impl Endpoint {
         tag: Tag,
         stage: Option<Stage>,
         content: &Content,
-    ) {
-        if let Ok(cid) = self.direct(to) {
-            self.draft(now_ms, cid, tag, stage, content);
-        }
+    ) -> Option<MessageId> {
+        let cid = self.direct(to).ok()?;
+        Some(self.draft(now_ms, cid, tag, stage, content))
     }
 
     /// Asks who has an account and who is here; answered by

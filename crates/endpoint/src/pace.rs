@@ -9,6 +9,7 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
+use crate::handed::Handed;
 use crate::limits::{PAGES_MINUTE_MAX, REKEY_MIN_MS, RETRY_MAX_MS, RETRY_MIN_MS};
 
 /// In which pages are counted.
@@ -22,6 +23,7 @@ pub(crate) struct Pace {
     /// When the minute began in which pages are counted, and how many were asked for.
     minute_ms: u64,
     pages: u32,
+    pub(crate) handed: Handed,
 }
 
 impl Pace {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
+use crate::limits::BUNDLES_CACHED_MAX;
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -31,7 +32,11 @@ impl BundleCache {
             return known;
         }
         let bundle = Bundle::verify(bytes).ok()?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, bundle.clone());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= BUNDLES_CACHED_MAX {
+            known.clear();
+        }
+        known.insert(key, bundle.clone());
         Some(bundle)
     }
 }
@@ -51,6 +56,9 @@ pub(crate) struct Pin {
     /// Identities that this user has refused, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) refused: Vec<Stranger>,
+    /// Identities that were pinned before this user has trusted another one, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) former: Vec<Former>,
     /// Every bundle in the order of the hub.
     pub(crate) bundles: Vec<B64Vec>,
 }
@@ -62,11 +70,19 @@ pub(crate) struct Stranger {
     pub(crate) bundle: B64Vec,
 }
 
+/// An identity that was pinned once. Nothing is sealed for it and nothing that it says is opened; what it
+/// has signed in the chains of rooms is still to be verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Former {
+    pub(crate) identity: KeyId,
+    pub(crate) bundles: Vec<B64Vec>,
+}
+
 impl Pin {
     /// Nothing but the identity.
     pub(crate) fn new(identity: KeyId) -> Self {
-        let (other, refused, bundles) = (None, Vec::new(), Vec::new());
-        Self { identity, verified: false, other, refused, bundles }
+        let (refused, former, bundles) = (Vec::new(), Vec::new(), Vec::new());
+        Self { identity, verified: false, other: None, refused, former, bundles }
     }
 }
 
@@ -120,6 +136,8 @@ pub(crate) struct People {
     newest: HashMap<UserName, BTreeMap<Nonce16, Bundle>>,
     /// Every signing key ever published, by its id; several names may show the same key.
     signers: HashMap<KeyId, Vec<Signer>>,
+    /// The same of identities that were pinned once.
+    former: HashMap<KeyId, Vec<Signer>>,
     /// Digest of every bundle held, by name, device and number.
     numbers: HashMap<(UserName, Nonce16, u32), Digest>,
     /// Encryption keys, parsed when they are first wrapped for.
@@ -148,22 +166,18 @@ impl People {
                 self.revoked.entry((header.u.clone(), *sk)).or_insert(now_ms);
             }
         }
-        for published in &header.sk {
-            if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
-                let digest = Digest(sha256(&published.spki));
-                let (name, identity) = (header.u.clone(), bundle.identity());
-                let known = self.signers.entry(published.kid).or_default();
-                if known.iter().all(|signer| signer.name != name) {
-                    known.push(Signer { name, identity, key, digest });
-                }
-            }
-        }
+        keep_signers(&mut self.signers, bundle);
         self.numbers.insert((header.u.clone(), header.dev, header.seq), bundle.digest());
         let devices = self.newest.entry(header.u.clone()).or_default();
         let newer = devices.get(&header.dev).is_none_or(|old| old.header().seq <= header.seq);
         if newer {
             devices.insert(header.dev, bundle.clone());
         }
+    }
+
+    /// Keeps the signing keys of an identity that was pinned once.
+    fn insert_former(&mut self, bundle: &Bundle) {
+        keep_signers(&mut self.former, bundle);
     }
 
     /// The newest bundles of a person.
@@ -216,6 +230,11 @@ impl People {
         self.signers.get(sk)?.iter().find(|signer| signer.name == *name)
     }
 
+    /// The same of an identity that this person was known by before.
+    pub(crate) fn former_signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
+        self.former.get(sk)?.iter().find(|signer| signer.name == *name)
+    }
+
     /// The owner and parsed form of a signing key that is not revoked.
     pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
         let known = self.signer_of_any_time(name, sk)?;
@@ -239,6 +258,21 @@ impl People {
     }
 }
 
+/// Keeps the signing keys of a bundle.
+fn keep_signers(signers: &mut HashMap<KeyId, Vec<Signer>>, bundle: &Bundle) {
+    let header = bundle.header();
+    for published in &header.sk {
+        if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
+            let digest = Digest(sha256(&published.spki));
+            let (name, identity) = (header.u.clone(), bundle.identity());
+            let known = signers.entry(published.kid).or_default();
+            if known.iter().all(|signer| signer.name != name) {
+                known.push(Signer { name, identity, key, digest });
+            }
+        }
+    }
+}
+
 impl Endpoint {
     /// Builds the memory of people from the pins.
     pub(crate) fn load_people(&mut self) {
@@ -249,8 +283,21 @@ impl Endpoint {
                 self.people.insert(now_ms, &bundle);
             }
         }
+        let former = self.state.pins.iter().flat_map(|(_, pin)| &pin.former);
+        let former: Vec<_> = former.flat_map(|former| former.bundles.clone()).collect();
+        for B64Vec(bytes) in former {
+            if let Some(bundle) = self.bundles.verify(bytes.into()) {
+                self.people.insert_former(&bundle);
+            }
+        }
         let own = Arc::clone(&self.device.bundle);
         self.people.insert(now_ms, &own);
+    }
+
+    /// Whether this is an identity that a person was known by before this user has trusted another one.
+    pub(crate) fn was_identity(&self, name: &UserName, identity: &KeyId) -> bool {
+        let pin = self.state.pins.get(name.as_str());
+        pin.is_some_and(|pin| pin.former.iter().any(|former| former.identity == *identity))
     }
 
     /// The bundle that publishes the key by which a link was signed, if it is not the newest of its

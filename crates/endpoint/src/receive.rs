@@ -10,6 +10,7 @@ use chat_protocol::frame::Delivery;
 use chat_protocol::header::Header;
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::UserName;
 use chat_protocol::tag::Tag;
 use chat_protocol::{code, epoch};
 
@@ -205,6 +206,16 @@ impl Endpoint {
         self.grants_answered(now_ms, request);
     }
 
+    /// What waits for the bundles of these people waits for the answer to this later question.
+    pub(crate) fn senders_ask_again(&mut self, people: &[UserName], request: MessageId) {
+        let fronts = self.link.waiting.values_mut().filter_map(VecDeque::front_mut);
+        for front in fronts.filter(|front| front.asked.is_some() && !front.answered) {
+            if people.contains(sender(&front.header)) {
+                front.asked = Some(request);
+            }
+        }
+    }
+
     /// Goes on with deliveries that waited for a view.
     pub(crate) fn views_answered(&mut self, now_ms: u64) {
         let viewed = std::mem::take(&mut self.link.viewed);
@@ -257,6 +268,16 @@ impl Endpoint {
             Header::Receipt(_) => true,
             Header::Member(_) => false,
         }
+    }
+}
+
+/// Who has signed a frame, by its header.
+fn sender(header: &Header) -> &UserName {
+    match header {
+        Header::Message(h) => &h.from,
+        Header::Key(h) => &h.from,
+        Header::Receipt(h) => &h.from,
+        Header::Member(h) => &h.from,
     }
 }
 

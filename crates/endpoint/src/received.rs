@@ -2,7 +2,7 @@
 //! order in which the epochs began, so that the oldest epoch goes whole: from then on nothing of it
 //! is opened, and a frame of it that comes again is none that could be shown again (rule R39).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chat_protocol::b64::B64Array;
 use chat_protocol::header::MessageHeader;
@@ -10,7 +10,7 @@ use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::{ConversationId, UserName};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::RECEIVED_REMEMBERED_MAX;
+use crate::limits::{RECEIVED_REMEMBERED_MAX, SILENT_EPOCHS_MAX};
 use crate::state::{State, chain_key, next_order, order_key};
 
 /// An epoch in which something was received.
@@ -27,6 +27,8 @@ pub(crate) struct ReceivedIndex {
     numbers: HashMap<ReceivedIn, u64>,
     /// In which epochs there is a message with an id.
     ids: BTreeSet<(MessageId, u64)>,
+    /// Which message, in which epoch, has a frame with a digest.
+    digests: HashMap<Digest, (MessageId, u64)>,
 }
 
 /// The key of a received message. The epoch comes first.
@@ -47,7 +49,25 @@ impl State {
         let epochs = self.received_in.iter();
         let numbers = epochs.filter_map(|(key, of)| Some((of.clone(), key.parse().ok()?)));
         let ids = self.received.iter().filter_map(|(key, _)| parse(key));
-        self.received_index = ReceivedIndex { numbers: numbers.collect(), ids: ids.collect() };
+        let digests = self.received.iter();
+        let digests = digests.filter_map(|(key, digest)| Some((Digest(digest.0), parse(key)?)));
+        self.received_index = ReceivedIndex {
+            numbers: numbers.collect(),
+            ids: ids.collect(),
+            digests: digests.collect(),
+        };
+    }
+
+    /// The row and the id of a sender's message whose frame has this digest, if it was received.
+    pub(crate) fn received_frame(
+        &self,
+        from: &UserName,
+        digest: Digest,
+    ) -> Option<(String, MessageId)> {
+        let (id, number) = self.received_index.digests.get(&digest)?;
+        let key = key(*number, id, from);
+        let is_it = self.received.get(&key).is_some_and(|received| received.0 == digest.0);
+        is_it.then_some((key, *id))
     }
 
     /// The digest under which a message was received, in whatever epoch.
@@ -93,6 +113,7 @@ impl State {
         });
         self.received.put(&key(number, &header.id, &header.from), B64Array(digest.0));
         self.received_index.ids.insert((header.id, number));
+        self.received_index.digests.insert(digest, (header.id, number));
     }
 
     /// The oldest epoch that is not the current one of its conversation. Those are short: their
@@ -118,7 +139,9 @@ impl State {
     /// Forgets an epoch with all that was received in it.
     fn forget_received(&mut self, number: u64, of: &ReceivedIn) {
         for key in self.received.keys_with(&format!("{}/", order_key(number))) {
-            self.received.remove(&key);
+            if let Some(digest) = self.received.remove(&key) {
+                self.received_index.digests.remove(&Digest(digest.0));
+            }
             if let Some(id) = parse(&key) {
                 self.received_index.ids.remove(&id);
             }
@@ -126,15 +149,42 @@ impl State {
         self.received_in.remove(&order_key(number));
         self.received_index.numbers.remove(of);
         let e = of.e.to_string();
-        if self.epochs.get(&e).is_some_and(|epoch| epoch.cid != of.cid) {
-            return;
+        if self.epochs.get(&e).is_none_or(|epoch| epoch.cid == of.cid) {
+            self.forget_keys(&of.e);
         }
-        if let Some(epoch) = self.epochs.remove(&e) {
+    }
+
+    /// Forgets the keys of an epoch, whose digest stays: nothing of it is opened any more.
+    fn forget_keys(&mut self, e: &Digest) {
+        if let Some(epoch) = self.epochs.remove(&e.to_string()) {
             for line in 0..epoch.list.lines().len() {
-                self.chains.remove(&chain_key(&of.e, line));
+                self.chains.remove(&chain_key(e, line));
             }
         }
-        self.gone.put(&e, true);
+        self.gone.put(&e.to_string(), true);
+    }
+
+    /// An epoch of this conversation has come: of those that were replaced, and in which this device
+    /// has received and said nothing, the oldest go.
+    pub(crate) fn forget_silent_epochs(&mut self, cid: &ConversationId) {
+        let of_cid = self.epochs.iter().filter(|(_, epoch)| epoch.cid == *cid);
+        let placed = of_cid.filter_map(|(_, epoch)| Some((epoch.position?, epoch.head.e)));
+        let mut silent: Vec<(u64, Digest)> = placed.collect();
+        if silent.len() <= SILENT_EPOCHS_MAX {
+            return;
+        }
+        let conversation = self.conversations.get(cid.as_str());
+        let sending = conversation.and_then(|c| Some(c.sending.as_ref()?.head.e));
+        let current = conversation.and_then(|c| Some(c.head?.e));
+        let received = self.received_in.iter().map(|(_, of)| of.e);
+        let said = self.sent.iter().map(|(_, sent)| sent.e);
+        let used: HashSet<Digest> = received.chain(said).chain(sending).chain(current).collect();
+        silent.retain(|(_, e)| !used.contains(e));
+        silent.sort_unstable();
+        let old = silent.len().saturating_sub(SILENT_EPOCHS_MAX);
+        for (_, e) in silent.into_iter().take(old) {
+            self.forget_keys(&e);
+        }
     }
 }
 

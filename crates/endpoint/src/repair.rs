@@ -4,11 +4,14 @@
 //! are verified on a copy, the hub is reminded of them, and what an admin takes away by them counts at
 //! once for what is sealed here. So a member that keeps a link from an honest hub forks nothing.
 
+use std::collections::BTreeSet;
+
 use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Grant, LinkRequest, LinkRun};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::id::Digest;
+use chat_protocol::keys::{BundleHeader, key_id};
 use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
 use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, UserName};
@@ -22,8 +25,8 @@ use crate::limits::{
 /// What a writer lacks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lack {
-    /// Links of the room from this number on.
-    Links(u32),
+    /// Links of the room from this number on; by the newest of them it is seen.
+    Links { from: u32, newest: u32 },
     /// The newest keys of this person, which revoke one.
     Keys(UserName),
 }
@@ -59,7 +62,7 @@ impl Endpoint {
         let is_by_me =
             |n: u32| self.kept_link(cid, n).is_some_and(|link| link.by == self.device.user);
         let is_own = match &key.2 {
-            Lack::Links(from) => (*from..next).any(is_by_me),
+            Lack::Links { from, .. } => (*from..next).any(is_by_me),
             Lack::Keys(name) => *name == self.device.user,
         };
         let people = u64::try_from(people.len()).unwrap_or(u64::MAX);
@@ -89,15 +92,17 @@ impl Endpoint {
         for (cid, writer, lack) in due {
             let key = (cid.clone(), writer.clone());
             match lack {
-                Lack::Links(from) if self.link.warned.contains(&key) => {
-                    self.hand_over_links(now_ms, &cid, &writer, from);
+                Lack::Links { from, newest } => {
+                    if self.link.warned.contains(&(cid.clone(), writer.clone(), newest)) {
+                        self.hand_over_links(now_ms, &cid, &writer, from);
+                    }
                 }
                 Lack::Keys(name) if self.link.warned_of_keys.contains(&key) => {
                     let bundles = self.bundles_to_hand_over(&[], &[name]);
                     let content = Content::Grant(Grant { bundles, ..Grant::default() });
                     self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
                 }
-                Lack::Links(_) | Lack::Keys(_) => {}
+                Lack::Keys(_) => {}
             }
         }
     }
@@ -156,35 +161,56 @@ impl Endpoint {
         let LinkRequest { cid, place } = asked;
         let people = self.people_of(cid);
         let both = people.contains(by) && people.contains(&self.device.user);
-        if !cid.is_direct() && both && self.has_place(cid, *place) {
+        let is_behind = !cid.is_direct() && both && self.has_place(cid, *place);
+        if is_behind && self.place_of(cid) != *place && self.may_hand_over(now_ms, by, cid) {
             self.hand_over_links(now_ms, cid, by, place.mg);
         }
     }
 
     /// Takes links and bundles that a member has handed over.
-    pub(crate) fn on_links(&mut self, by: &UserName, runs: &[LinkRun], bundles: &[B64Vec]) {
-        for B64Vec(bytes) in bundles {
-            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else { continue };
-            let name = bundle.header().u.clone();
+    pub(crate) fn on_links(
+        &mut self,
+        now_ms: u64,
+        by: &UserName,
+        runs: &[LinkRun],
+        bundles: &[B64Vec],
+    ) {
+        let is_shared =
+            |run: &&LinkRun| !run.cid.is_direct() && self.people_of(&run.cid).contains(by);
+        let mut runs: Vec<&LinkRun> = runs.iter().filter(is_shared).collect();
+        // One of each room is all that anybody has.
+        let mut rooms = BTreeSet::new();
+        runs.retain(|run| rooms.insert(&run.cid));
+        let is_met =
+            self.has_talked_with(by) || self.state.rooms.iter().any(|(_, room)| room.contains(by));
+        for B64Vec(bytes) in bundles.iter().filter(|_| is_met) {
+            let Some(header) = BundleHeader::peek(bytes) else { continue };
             // Only of somebody whose identity is known: a member must not be the first to say whose
             // key is whose.
-            if self.expected_identity(&name) == Some(bundle.identity()) {
-                self.accept_bundle(&name, &bundle);
+            let is_known = self.expected_identity(&header.u) == Some(key_id(&header.ik));
+            if !is_known || !self.may_be_handed(now_ms, by, bytes.len()) {
+                continue;
+            }
+            if let Some(bundle) = self.bundles.verify(bytes.clone().into()) {
+                self.accept_bundle(&header.u, &bundle);
             }
         }
         for run in runs {
-            if self.people_of(&run.cid).contains(by) && !run.cid.is_direct() {
-                self.check_run(run);
-            }
+            self.check_run(run);
         }
     }
 
     /// Verifies handed links on a copy of the chain, from where they meet.
     fn check_run(&mut self, run: &LinkRun) {
         let cid = &run.cid;
-        let Some(mut copy) = self.state.rooms.get(cid.as_str()).cloned() else { return };
         let frames = run.frames.iter().map(|frame| RawFrame::decode(frame.0.clone().into()));
         let Ok(frames) = frames.collect::<Result<Vec<RawFrame>, _>>() else { return };
+        let is_held = |(at, frame): &(usize, &RawFrame)| {
+            self.is_held(cid, run.mg, *at, frame.digest(label::MEMBER))
+        };
+        let held = u32::try_from(frames.iter().enumerate().take_while(is_held).count());
+        let meets = held.ok().and_then(|held| run.mg.checked_add(held));
+        let Some(mut copy) = meets.and_then(|meets| self.room_after(cid, meets)) else { return };
         let (mut news, mut taken) = (Vec::new(), Vec::new());
         for (at, frame) in frames.iter().enumerate() {
             let digest = frame.digest(label::MEMBER);

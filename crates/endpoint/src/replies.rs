@@ -38,8 +38,8 @@ impl Endpoint {
             _ => return,
         };
         if !self.state.recipients(&re).contains(&by) {
-            // Another device of this person may have asked.
-            if !self.has_sibling_in(&header.e) {
+            // Another device of this person may have asked, also one that was revoked since.
+            if !self.has_had_sibling() {
                 let detail = "an answer to a command that was not asked of them";
                 self.alarm(Alarm::Replay, &by, detail);
             }
@@ -51,6 +51,7 @@ impl Endpoint {
             let detail =
                 format!("a result that names another command than the one asked for [{re}]");
             self.alarm(Alarm::BadResult, &by, &detail);
+            self.decline_result(&re, by);
             return;
         }
         if self.false_refusal(&re, &header.cid, &by) {
@@ -72,6 +73,33 @@ impl Endpoint {
                 self.on_result(&re, outs, Event::ended(outcome, by, header.t == Tag::Ack));
             }
             _ => {}
+        }
+    }
+
+    /// A result that is none: the command has ended without one, and nothing more of it counts.
+    fn decline_result(&mut self, re: &MessageId, by: UserName) {
+        let Some(sent) = self.state.sent.get_mut(&re.to_string()).filter(|sent| !sent.ended) else {
+            return;
+        };
+        sent.ended = true;
+        self.undoubt(re);
+        self.drop_pieces(re);
+        let reason = "the result names another command than the one asked for, and is not used";
+        let (code, reason) = (code::INTEGRITY.to_owned(), reason.to_owned());
+        self.tell(Event::Ended { re: *re, by, ok: false, status: None, code, reason });
+    }
+
+    /// Nobody waits for a command of this device any more: what it says from now on is dropped, and so
+    /// is what it has said and nobody was shown.
+    pub fn forget_command(&mut self, re: &MessageId) {
+        if let Some(sent) = self.state.sent.get_mut(&re.to_string()) {
+            sent.ended = true;
+        }
+        self.drop_pieces(re);
+        let told = self.state.events.iter().filter(|(_, event)| event.is_said_by_command(re));
+        let told: Vec<String> = told.map(|(key, _)| key.clone()).collect();
+        for key in told {
+            self.state.events.remove(&key);
         }
     }
 

@@ -164,7 +164,11 @@ impl Endpoint {
         if !grant.is_valid() {
             return false;
         }
-        let count = grant.entries.len() + 1;
+        self.may_answer_more(now_ms, to, grant.entries.len() + 1)
+    }
+
+    /// The same of an answer that counts so much.
+    pub(crate) fn may_answer_more(&mut self, now_ms: u64, to: &UserName, count: usize) -> bool {
         let answered = &mut self.healing.answered;
         answered.retain(|_, (since, _)| now_ms.saturating_sub(*since) < ANSWER_WINDOW_MS);
         let (_, granted) = answered.entry(to.clone()).or_insert((now_ms, 0));

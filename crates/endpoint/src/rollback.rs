@@ -17,7 +17,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::{BEHIND_GRACE_MS, REMIND_WAIT_MS};
+use crate::limits::{BEHIND_GRACE_MS, HEADS_MAX, REMIND_WAIT_MS};
 
 /// What is noted of a conversation in which the hub seems to have gone back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,9 @@ impl Endpoint {
         cid: &ConversationId,
         epoch: Option<EpochHead>,
     ) {
-        self.link.epochs.insert(cid.clone(), epoch);
+        if self.link.epochs.len() < HEADS_MAX || self.link.epochs.contains_key(cid) {
+            self.link.epochs.insert(cid.clone(), epoch);
+        }
         self.suspect(now_ms, cid);
     }
 
@@ -183,7 +185,7 @@ impl Endpoint {
         let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
         let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let links: Vec<B64Vec> =
-            (first..next).map_while(|n| self.kept_link(cid, n)?.frame.clone()).collect();
+            (first..next).filter_map(|n| self.kept_link(cid, n)?.frame.clone()).collect();
         let people: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
         // Those of the keys that signed the links come first: the hub takes only newer ones behind.
         let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
@@ -229,13 +231,31 @@ impl Endpoint {
         }
     }
 
+    /// Whether an epoch comes behind the known one, or is it. That is by `pe`; the number tells only where
+    /// a key between them is not held.
+    fn is_newer(&self, head: EpochHead, pe: Digest, known: EpochHead) -> bool {
+        known.e == head.e
+            || self.comes_from(pe, &known.e)
+            || (known.g < head.g && !self.comes_from(known.e, &head.e))
+    }
+
+    /// Whether an epoch is another one, or has it before itself, by the keys that are held.
+    fn comes_from(&self, mut e: Digest, other: &Digest) -> bool {
+        for _ in 0..=self.state.epochs.len() {
+            if e == *other {
+                return true;
+            }
+            let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return false };
+            e = epoch.pe;
+        }
+        false
+    }
+
     /// A key has come, or one of ours was kept: whether it is newer than what is known decides the
     /// order of the epochs, which is that of `pe`.
     pub(crate) fn note_epoch(&mut self, cid: &ConversationId, head: EpochHead, pe: Digest) {
-        let newer = self
-            .known_head(cid)
-            .is_none_or(|known| known.e == pe || known.g < head.g || known.e == head.e);
-        if !newer {
+        let known = self.known_head(cid);
+        if known.is_some_and(|known| !self.is_newer(head, pe, known)) {
             return;
         }
         let era = self.era();

@@ -19,7 +19,7 @@ use chat_protocol::tag::{Tag, label};
 use crate::connection::Request;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Alarm, Event};
-use crate::limits::{HEADS_MAX, LINKS_WAITING_MAX};
+use crate::limits::{HEADS_MAX, LINK_BYTES_MAX, LINKS_WAITING_MAX, PARKED_BYTES_MAX};
 use crate::people::Signer;
 use crate::views::KeptLink;
 
@@ -117,7 +117,9 @@ impl Endpoint {
         }
         // The end of the hub's chain should lie on the one held here, or behind it.
         let place = Place { mg: head.mg, pm: head.pm };
-        if head.mg <= known && !head.cid.is_direct() && !self.has_place(&head.cid, place) {
+        // Of a room of which nothing is held nothing can differ.
+        let is_within = known > 0 && head.mg <= known;
+        if is_within && !head.cid.is_direct() && !self.has_place(&head.cid, place) {
             self.view_anew(&head.cid);
         }
     }
@@ -243,10 +245,27 @@ impl Endpoint {
         if from != self.next_link(cid) {
             return;
         }
+        let parked = self.link.parked_bytes.saturating_add(self.link_bytes());
         let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
         let before = refresh.links.len();
-        let more = more || links.len() > LINKS_WAITING_MAX.saturating_sub(before);
-        for B64Vec(bytes) in links.into_iter().take(LINKS_WAITING_MAX.saturating_sub(before)) {
+        // The budget is that of all that waits; one page always has room, so that each chain goes on.
+        let mut room =
+            if before == 0 { usize::MAX } else { PARKED_BYTES_MAX.saturating_sub(parked) };
+        let max = LINKS_WAITING_MAX.saturating_sub(before);
+        let is_small = |B64Vec(bytes): &B64Vec| bytes.len() <= LINK_BYTES_MAX;
+        let fitting: Vec<B64Vec> = links
+            .iter()
+            .take(max)
+            .take_while(|link| {
+                let fits = link.0.len() <= room;
+                room = room.saturating_sub(link.0.len());
+                fits && is_small(link)
+            })
+            .cloned()
+            .collect();
+        let is_full = fitting.len() < links.len() && links.iter().all(is_small);
+        let more = more || is_full;
+        for B64Vec(bytes) in fitting {
             if let Ok(link) = RawFrame::decode(Bytes::from(bytes)) {
                 refresh.links.push(link);
             }
@@ -254,7 +273,7 @@ impl Endpoint {
         // A page that brings nothing is the last, and so is one behind the end that was named; one link
         // behind it may be this device's own.
         let is_news = refresh.links.len() > before;
-        let (is_full, until) = (refresh.links.len() >= LINKS_WAITING_MAX, refresh.until);
+        let (is_full, until) = (is_full || refresh.links.len() >= LINKS_WAITING_MAX, refresh.until);
         let next = self.next_link(cid);
         let more = more && is_news && until.is_none_or(|until| next <= until);
         if more && !is_full {
@@ -392,7 +411,8 @@ impl Endpoint {
                 Err(_) if more && at > 0 => return (news, Some(at)),
                 Err(reason) => {
                     let user = header(link).map_or_else(UserName::server, |link| link.from);
-                    self.alarm(Alarm::BadChain, &user, &format!("membership of {cid}: {reason}"));
+                    let detail = format!("membership of {}: {reason}", cid.spoken());
+                    self.alarm(Alarm::BadChain, &user, &detail);
                     self.end_pages(cid);
                     break;
                 }
@@ -457,7 +477,9 @@ impl Endpoint {
         let signer = self.link_signer(room, &link, frame, later)?;
         let known =
             self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
-        if known.is_some_and(|identity| identity != link.ik) {
+        let is_other = known.is_some_and(|identity| identity != link.ik);
+        // Whom this user knows by another key by now has to be admitted anew.
+        if is_other && !self.was_identity(&link.who, &link.ik) {
             return Err("a link names another identity than the known one".to_owned());
         }
         Ok((link, signer))
@@ -489,7 +511,7 @@ impl Endpoint {
 }
 
 /// The header of a MEMBER frame.
-fn header(frame: &RawFrame) -> Option<MemberHeader> {
+pub(crate) fn header(frame: &RawFrame) -> Option<MemberHeader> {
     match Header::parse(frame.header()) {
         Ok(Header::Member(link)) => Some(link),
         _ => None,

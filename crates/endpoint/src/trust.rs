@@ -14,10 +14,11 @@ use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::account::DeviceState;
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
-use crate::limits::REFUSED_IDENTITIES_MAX;
-use crate::people::{Pin, Stranger};
+use crate::limits::{FORMER_IDENTITIES_MAX, REFUSED_IDENTITIES_MAX};
+use crate::people::{Former, Pin, Stranger};
 
 /// How well a person's identity is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -121,7 +122,15 @@ impl Endpoint {
             return Err(if known { TrustError::Outdated } else { TrustError::NothingNew });
         };
         let refused = std::mem::take(&mut pin.refused);
-        *pin = Pin { refused, bundles: vec![bundle], ..Pin::new(identity) };
+        let mut former = std::mem::take(&mut pin.former);
+        former.retain(|known| known.identity != identity);
+        let bundles = std::mem::take(&mut pin.bundles);
+        former.push(Former { identity: pin.identity, bundles });
+        if former.len() > FORMER_IDENTITIES_MAX {
+            former.remove(0);
+        }
+        *pin = Pin { refused, former, bundles: vec![bundle], ..Pin::new(identity) };
+        self.link.replaced.remove(name);
         self.people_decided(name);
         Ok(())
     }
@@ -190,14 +199,26 @@ impl Endpoint {
 
     /// Why nothing at all can be sealed for a person: the hub offers nothing of the pinned identity.
     pub(crate) fn is_replaced(&self, other: &UserName) -> Option<(&'static str, String)> {
-        let is_replaced = !self.is_trusted(other) && self.link.replaced.contains(other);
-        is_replaced.then(|| {
-            let reason = format!(
-                "the server has only another key of {other} than the known one, and nothing is sealed \
-                 for it unasked; compare the words with {other} and type /trust {other}"
-            );
+        self.link.replaced.contains(other).then(|| {
+            let reason = if self.is_refused(other) {
+                format!(
+                    "the server has only a key of {other} that you refuse, and nothing is sealed for \
+                     it; /trust {other} takes that back"
+                )
+            } else {
+                format!(
+                    "the server has only another key of {other} than the known one, and nothing is \
+                     sealed for it unasked; compare the words with {other} and type /trust {other}"
+                )
+            };
             (code::UNTRUSTED, reason)
         })
+    }
+
+    /// Whether this user has decided against the other keys of a person.
+    fn is_refused(&self, name: &UserName) -> bool {
+        let pin = self.state.pins.get(name.as_str());
+        pin.is_some_and(|pin| pin.other.is_none() && !pin.refused.is_empty())
     }
 
     fn bundle_of(&self, stranger: &Stranger) -> Option<Bundle> {
@@ -228,10 +249,16 @@ impl Endpoint {
         };
         let marks = self.people.devices(name).filter(is_new);
         let marks = marks.filter_map(chat_protocol::keys::DeviceMark::of);
-        let live = marks.filter(|mark| mark.is_live(now_ms, |sk| self.people.is_revoked(name, sk)));
-        let count = live.count();
-        for _ in 0..count {
-            self.tell(Event::NewDevice { user: name.clone() });
+        let new: Vec<KeyId> = marks.map(|mark| mark.sk).collect();
+        if new.is_empty() {
+            return;
+        }
+        let listed = self.known_devices(now_ms, name).into_iter().enumerate();
+        let live = listed
+            .filter(|(_, device)| device.state == DeviceState::Live && new.contains(&device.sk));
+        for (at, device) in live.collect::<Vec<_>>() {
+            let (user, number, words) = (name.clone(), at + 1, device.words.to_string());
+            self.tell(Event::NewDevice { user, number, words });
         }
     }
 }

@@ -81,7 +81,7 @@ pub(crate) enum Maker {
 
 /// Whether somebody may speak at a place of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Voice {
+enum Voice {
     /// A member.
     Member,
     /// Gone by now; by the hub's word this was said before.
@@ -192,21 +192,34 @@ impl Endpoint {
         if self.link.other_views.insert((cid.clone(), who.clone())) {
             let detail = format!(
                 "{who} sees another membership of {cid} than the server shows here; compare /members \
-                 with {who}"
+                 with {who}",
+                cid = cid.spoken()
             );
             self.alarm(Alarm::OtherView, who, &detail);
             self.ask_for_links(now_ms, cid, who);
         }
     }
 
-    /// Whether somebody may speak at a position, in an epoch with this place.
-    pub(crate) fn voice(
+    /// Whether what somebody says at a position, in an epoch with this place, counts. Where the log has
+    /// come further, and the hub has not gone back, an honest hub has nothing more to show there: who
+    /// has gone does not say it now under a number from before.
+    pub(crate) fn may_be_heard(
         &self,
         cid: &ConversationId,
         from: &UserName,
         place: Place,
         position: u64,
-    ) -> Voice {
+    ) -> bool {
+        let cursor = self.state.cursors.get(cid.as_str()).copied().unwrap_or(0);
+        match self.voice(cid, from, place, position) {
+            Voice::Member => true,
+            Voice::Gone => position > cursor || self.link.went_back.contains(cid),
+            Voice::Silenced => false,
+        }
+    }
+
+    /// Whether somebody may speak at a position, in an epoch with this place.
+    fn voice(&self, cid: &ConversationId, from: &UserName, place: Place, position: u64) -> Voice {
         let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
             return Voice::Member;
         };
@@ -216,6 +229,9 @@ impl Endpoint {
             if !is_back {
                 return Voice::Silenced;
             }
+        }
+        if !self.is_member_by_key(cid, from) {
+            return Voice::Silenced;
         }
         if room.contains(from) { Voice::Member } else { Voice::Gone }
     }
@@ -240,7 +256,8 @@ impl Endpoint {
     /// Somebody who had gone by an epoch before speaks as if they were a member.
     pub(crate) fn silenced(&mut self, cid: &ConversationId, from: &UserName) {
         let detail = format!(
-            "{from} was no member of {cid} any more when this was said; the server let it through"
+            "{from} was no member of {cid} any more when this was said; the server let it through",
+            cid = cid.spoken()
         );
         self.alarm(Alarm::NotAMember, from, &detail);
     }
@@ -257,28 +274,40 @@ impl Endpoint {
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
         let place = epoch.place;
         if counted <= place.mg || cid.is_feed() || !self.has_place(cid, place) {
-            self.link.warned.remove(&(cid.clone(), writer.clone()));
+            self.link.warned.retain(|(room, who, _)| (room, who) != (cid, writer));
             return;
         }
         let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
         let is_listed = |name: &UserName| epoch.list.lines().iter().any(|l| l.name == *name);
         let gone = went_since(room, place.mg, counted).filter(|(name, _)| is_listed(name));
         let gone: Vec<(UserName, u32)> = gone.map(|(name, link)| (name.clone(), link)).collect();
-        let Some((name, link)) = gone.first() else { return };
-        if !self.link.warned.insert((cid.clone(), writer.clone())) {
-            return;
+        let Some(newest) = gone.iter().map(|(_, link)| *link).max() else { return };
+        for (name, link) in gone {
+            if self.link.warned.insert((cid.clone(), writer.clone(), link)) {
+                self.seals_for_removed(cid, writer, (&name, link));
+            }
         }
-        let by = self.kept_link(cid, *link).map(|link| link.by.clone());
+        self.plan_repair(now_ms, cid, writer, Lack::Links { from: place.mg, newest });
+    }
+
+    /// Somebody seals for a name that has gone by this link.
+    fn seals_for_removed(
+        &mut self,
+        cid: &ConversationId,
+        writer: &UserName,
+        (name, link): (&UserName, u32),
+    ) {
+        let by = self.kept_link(cid, link).map(|link| link.by.clone());
         let how = match by.filter(|by| by != name) {
             Some(by) => format!("whom {by} has removed"),
             None => "who has left".to_owned(),
         };
         let detail = format!(
             "{writer} still seals for {name}, {how}: the server does not show it to {writer}, so {name} \
-             can read what {writer} says in {cid}"
+             can read what {writer} says in {cid}",
+            cid = cid.spoken()
         );
         self.alarm(Alarm::SealsForRemoved, writer, &detail);
-        self.plan_repair(now_ms, cid, writer, Lack::Links(place.mg));
     }
 }
 

@@ -389,7 +389,7 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         assert!(log.lines_failed() > 0 && log.is_stalled(), "{}", log.lines_failed());
         // The end waits for the disk; let it go.
-        thread::spawn(move || std::io::copy(&mut &reader, &mut std::io::sink()));
+        thread::spawn(move || io::copy(&mut &reader, &mut io::sink()));
     }
 
     /// Goal: nothing is lost and each caller's order is kept. Method: four threads with clones of

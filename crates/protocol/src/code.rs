@@ -23,6 +23,8 @@ codes! {
     SIGN_IN = "E_SIGN_IN";
     /// A new account needs a code, and none or no good one was given; or no account is made here.
     INVITE = "E_INVITE";
+    /// The operator of the hub keeps this account, name, key or address out.
+    BARRED = "E_BARRED";
     /// The message is malformed; the reason says where.
     MALFORMED = "E_MALFORMED";
     /// The tag is none that the hub knows.
@@ -73,6 +75,8 @@ codes! {
     NO_SUCH_FILE = "E_NO_SUCH_FILE";
     /// The message could not be sealed or opened.
     UNREADABLE = "E_UNREADABLE";
+    /// What came is not what it should be, and is not used.
+    INTEGRITY = "E_INTEGRITY";
 }
 
 /// The code of a receipt for a message that could not be read, whatever the cause (rule R8).

@@ -38,6 +38,9 @@ pub enum EpochError {
     /// The key is not the one that was committed to.
     #[error("epoch: the key is not the one that was committed to")]
     Commitment,
+    /// The epoch before has the last number that there is.
+    #[error("epoch: no number comes after the one before it")]
+    Generation,
     /// A key to wrap for is missing.
     #[error("epoch: there are {lines} devices and {keys} keys to wrap for")]
     WrapKeys {
@@ -124,13 +127,14 @@ pub fn create(
         return Err(EpochError::WrapKeys { lines, keys });
     }
     let EpochParameters { cid, from, sk, previous, place, ts } = parameters;
+    let g = previous.map_or(Some(0), |head| head.g.checked_add(1)).ok_or(EpochError::Generation)?;
     let prk = hkdf_extract(&eid.0, &**key);
     let header = KeyHeader {
         v: VERSION,
         t: Tag::Key,
         kc: commitment(&prk, &cid, &from),
         mh: members.hash(),
-        g: previous.map_or(0, |head| head.g.saturating_add(1)),
+        g,
         pe: previous.map_or(Digest::ZERO, |head| head.e),
         mg: place.mg,
         pm: place.pm,

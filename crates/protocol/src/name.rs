@@ -228,6 +228,16 @@ impl ConversationId {
         &self.0
     }
 
+    /// What people call it: `#lobby`, `ALL`, `the talk between alice and bob`, `the feed of alice`.
+    pub fn spoken(&self) -> String {
+        match self.kind() {
+            ConversationKind::Room(room) if room.is_all() => room.to_string(),
+            ConversationKind::Room(room) => format!("#{room}"),
+            ConversationKind::Direct(one, other) => format!("the talk between {one} and {other}"),
+            ConversationKind::Feed(owner) => format!("the feed of {owner}"),
+        }
+    }
+
     /// Whether this is a direct conversation; cheaper than [`Self::kind`].
     pub fn is_direct(&self) -> bool {
         self.0.starts_with("dm:")
@@ -354,5 +364,17 @@ mod tests {
         let feed = ConversationId::feed(&a);
         assert_eq!((feed.as_str(), feed.feed_owner()), ("feed:alice", Some(a.clone())));
         assert!(feed.is_feed_of(&a) && !ConversationId::all().is_feed());
+    }
+
+    #[test]
+    fn people_read_no_internal_names() {
+        for (cid, name) in [
+            ("room:lobby", "#lobby"),
+            ("room:ALL", "ALL"),
+            ("dm:Bob:alice", "the talk between Bob and alice"),
+            ("feed:alice", "the feed of alice"),
+        ] {
+            assert_eq!(ConversationId::parse(cid).unwrap().spoken(), name);
+        }
     }
 }

@@ -373,3 +373,8 @@ const _: () = assert!(WRITE_BACKLOG_BYTES_MAX > WRITE_BUFFER_BYTES + WS_FRAME_BY
 const _: () = assert!(NOTICE_NAMES_MAX * 64 < WS_FRAME_BYTES_MAX);
 const _: () = assert!(FILE_FRAME_BYTES_MAX + 4 == 66 * KIB && COPY_STRIDE_BYTES == 66 * 1024);
 const _: () = assert!(FILE_FRAME_BYTES_MAX < WS_FRAME_BYTES_MAX);
+
+/// How long a connection that reminds the hub of what it has lost waits for each account that had to
+/// be read and each signature that had to be checked: 200 of them a second are a few hundredths of
+/// one processor, and a full reminder waits a second.
+pub const REMIND_ITEM_PAUSE: Duration = Duration::from_millis(5);

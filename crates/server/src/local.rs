@@ -190,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::local(&folder.path().join("data"), &folder.path().join("logs"));
         config.key_sizes = KeySizes::EMULATED;
-        let started = start(&config, Arc::default()).await.unwrap();
+        let started = start(&config, Arc::default(), Arc::default()).await.unwrap();
         let hub = &started.hub;
         let mut local = hub.connect_local().await.unwrap();
         let id = MessageId([1; 16]);

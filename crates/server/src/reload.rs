@@ -32,7 +32,7 @@ const EXPIRY_LOOK_PERIOD: Duration = Duration::from_hours(24);
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// Keys of the configuration that apply at once. The others are looked at only at a start.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 8] = [
     "bans",
     "mailbox_bytes",
     "mailbox_messages",
@@ -41,7 +41,6 @@ const AT_ONCE: [&str; 9] = [
     "retention",
     "tls_cert",
     "tls_key",
-    "drain_timeout",
 ];
 
 /// What a reload came to: what is different now, or why nothing is.

@@ -32,6 +32,10 @@ use crate::{
     store::{AccountId, Banned, CopyChange, DeviceId, LogId, NewPassword},
 };
 
+/// What a device is told that another one of its account has shut out.
+pub const REVOKED: &str = "another device of your account has revoked this one: nothing is sent or read \
+                           here any more";
+
 /// The queue of the hub, as readers see it.
 pub type Requests = QueueSender<Request, ConversationId>;
 
@@ -151,8 +155,8 @@ pub struct EpochUpload {
 pub enum Reminder {
     /// A bundle of an account.
     Bundle(Arc<Bundle>),
-    /// A link of a room's chain, with the connection that brings it.
-    Link(Box<FrameRequest>),
+    /// A link of a room's chain, with the connection that brings it, and the identity of its signer.
+    Link(Box<FrameRequest>, KeyId),
 }
 
 /// A sign-in of which everything but the state of the hub has been checked.

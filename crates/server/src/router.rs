@@ -174,6 +174,8 @@ pub struct Router {
     by_folded: HashMap<String, AccountId>,
     conversations: HashMap<ConversationId, Conversation>,
     by_log: HashMap<LogId, ConversationId>,
+    /// Conversations in which a member by the chain has no account, by their names.
+    absent: HashMap<UserName, BTreeSet<ConversationId>>,
     /// Rooms that exist, by their names in lower case.
     rooms: BTreeMap<String, ConversationId>,
     /// Those of them that have no members.
@@ -238,7 +240,7 @@ impl Router {
         };
         if account.standing != Standing::Active {
             let reason = "the operator of this server has closed this account";
-            return Decision::refuse(chat_protocol::code::SIGN_IN, reason);
+            return Decision::refuse(chat_protocol::code::BARRED, reason);
         }
         if pending.names.contains(&account.folded()) {
             return Decision::Defer;
@@ -292,6 +294,10 @@ impl Router {
             (Proposal::Link(new), Stored::Link { log, position }) => {
                 self.advance(position);
                 self.apply_link(now_ms, &new, (log, position))
+            }
+            (Proposal::Excuse(new), Stored::Done) => {
+                self.apply_excuse(new);
+                Effects::default()
             }
             (Proposal::Order(order), Stored::Done) => self.apply_order(*order),
             (Proposal::Share(new), Stored::Done) => {

@@ -235,7 +235,8 @@ impl Sessions {
     pub fn close_replaced(&self, account: &Account) {
         let sessions = self.by_account.get(&account.id).into_iter().flatten();
         for session in sessions.filter(|session| !account.is_live(&session.peer.sk)) {
-            let reason = "this device has a new signing key; sign in with it";
+            // Whether its key was replaced or revoked, it is told when it signs in again.
+            let reason = "the keys of this device have changed; sign in again";
             session.peer.outbox.close(CloseReason::TryLater(reason.into()));
         }
     }

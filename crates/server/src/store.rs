@@ -20,8 +20,8 @@ use thiserror::Error;
 
 pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, Standing};
 pub use proposal::{
-    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewLink, NewOffer, NewPassword,
-    NewRetention, NewShare, NewTopic, Probe, Proposal,
+    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewLink, NewOffer,
+    NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
 };
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,

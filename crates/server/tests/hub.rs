@@ -25,11 +25,17 @@ mod epochs;
 #[path = "hub/files.rs"]
 mod files;
 #[cfg(test)]
+#[path = "hub/forgotten.rs"]
+mod forgotten;
+#[cfg(test)]
 #[path = "hub/offers.rs"]
 mod offers;
 #[cfg(test)]
 #[path = "hub/refusals.rs"]
 mod refusals;
+#[cfg(test)]
+#[path = "hub/remind.rs"]
+mod remind;
 #[cfg(test)]
 #[path = "hub/restart.rs"]
 mod restart;

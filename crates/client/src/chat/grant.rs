@@ -57,7 +57,7 @@ impl Talk {
         let count = entries.len();
         match self.client.grant(to.clone(), entries).await {
             Ok(()) => self.say(
-                &format!("· {to} is granted {count} messages of {cid}"),
+                &format!("· {to} is granted {count} messages of {}", cid.spoken()),
                 &json!({"event": "grant", "conversation": cid, "user": to, "messages": count}),
             ),
             Err(GrantFailed::Refused(error)) => self.error(&error.to_string()),

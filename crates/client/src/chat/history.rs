@@ -84,8 +84,10 @@ impl Talk {
             .filter_map(|entry| Some((entry.record.id, entry.record.text?)))
             .collect();
         let lines = pending.iter().map(|(id, cid, tag)| match texts.get(id) {
-            Some(text) => format!("  {id} {tag} in {cid}: {}", sanitise::line(text)),
-            None => format!("  {id} {tag} in {cid}"),
+            Some(text) => {
+                format!("  {id} {tag} in {}: {}", cid.spoken(), sanitise::line(text))
+            }
+            None => format!("  {id} {tag} in {}", cid.spoken()),
         });
         Said { lines: lines.collect(), ..Said::default() }
     }
@@ -122,7 +124,7 @@ impl Talk {
         };
         let Some(oldest) = entries.first().map(|entry| entry.place) else {
             let what = if before == i64::MAX { "nothing" } else { "nothing more" };
-            return self.nothing(&format!("{what} was said in {} yet", page.cid));
+            return self.nothing(&format!("{what} was said in {} yet", page.cid.spoken()));
         };
         self.page = Some(Page { before: oldest, ..page });
         Said { lines: self.entries(&entries), ..Said::default() }

@@ -12,6 +12,9 @@ use crate::show::{self, Detail};
 use crate::sign_in::{TerminalPrompt, check_password};
 use crate::start;
 
+/// What is said when a question got no answer.
+pub(super) const NOTHING_CHANGED: &str = "· nothing is changed";
+
 /// What waits for the newest keys of a person.
 #[derive(Debug)]
 pub(super) struct Looking {
@@ -85,15 +88,30 @@ impl Talk {
         } else if self.lines.detail == Detail::Brief {
             let ask = question.kind.prompt(&question.user);
             said.lines.push(format!("{ask}\n  (the next line is the answer; Enter leaves it)"));
+            self.rooms.show_question(&question);
             self.question = Some(question);
         }
         said
     }
 
+    /// Ends what was asked without an answer. Says whether something was.
+    pub(super) fn leave_question(&mut self) -> bool {
+        let question = self.question.take();
+        if question.is_some() {
+            self.rooms.show_prompt(&self.lines.me);
+        }
+        question.is_some()
+    }
+
+    /// Whether the next prompt waits: for the answer about a room, or for what is to be asked.
+    pub(super) fn holds_prompt(&self) -> bool {
+        self.rooms.is_going() || (self.lines.detail == Detail::Brief && !self.looking.is_empty())
+    }
+
     /// What was typed is the answer to what was asked: it goes nowhere else.
     pub(super) async fn answer_question(&self, question: &Question, answer: &str) -> Said {
         if answer.trim().is_empty() {
-            return Said::line("· nothing is changed");
+            return Said::line(NOTHING_CHANGED);
         }
         match question.answer(&self.client, answer).await {
             Ok(done) => {
@@ -127,6 +145,9 @@ impl Talk {
                 "a password is typed at a terminal; in a script: chat-client devices revoke N",
             );
         };
+        if let Err(error) = identity::to_revoke(&self.client, &self.lines.me, number).await {
+            return self.error(&error.to_string());
+        }
         let account = start::account(&desk.common, None);
         let account = crate::sign_in::HomeAccount { password: None, ..account };
         let connector = Arc::clone(&desk.connector);

@@ -1,15 +1,18 @@
 //! For a person at a terminal: what arrives is printed above the line that is being typed.
 
 use std::io::{self, Write as _};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::identity::NOTHING_CHANGED;
 use super::outbox::TOGETHER;
 use super::{Said, Talk};
 use crate::client::Events;
 use crate::exit::ExitStatus;
+use crate::oneshot::interrupted;
 use crate::start::Failure;
 
 mod keyboard;
@@ -22,7 +25,11 @@ const TWICE: Duration = Duration::from_secs(2);
 /// How long leaving may wait for answers.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the prompt waits for the answer about the room that was gone to.
+/// After so long it is said what leaving waits for.
+const LEAVE_SILENCE: Duration = Duration::from_secs(1);
+
+/// How long the prompt waits for the answer about the room that was gone to, or for what is to be
+/// compared.
 const GOING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Empties the screen and puts the cursor in its corner.
@@ -60,6 +67,7 @@ async fn converse(
     let mut waits_until: Option<Instant> = None;
     loop {
         let due = talk.outbox.due();
+        let mut is_late = false;
         let (said, is_typed) = tokio::select! {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 (Said { lines: talk.outbox.take(Instant::now()), ..Said::default() }, false)
@@ -71,6 +79,7 @@ async fn converse(
                     interrupted_at = None;
                     talk.read(&line).await?
                 }
+                Some(Typed::Interrupt) if talk.leave_question() => Said::line(NOTHING_CHANGED),
                 Some(Typed::Interrupt) => {
                     let is_twice = interrupted_at.is_some_and(|at| at.elapsed() < TWICE);
                     interrupted_at = Some(Instant::now());
@@ -80,6 +89,7 @@ async fn converse(
             }, true),
             () = sleep_until(waits_until.unwrap_or_else(Instant::now)), if waits_until.is_some() => {
                 talk.rooms.stop_waiting();
+                is_late = true;
                 (Said::default(), false)
             }
         };
@@ -88,10 +98,11 @@ async fn converse(
         if is_over {
             return Ok(());
         }
-        // The next prompt says where text goes: who was refused is not there.
-        if is_typed && talk.rooms.is_going() {
+        // The next prompt says where text goes, or what it is the answer to: who was refused is not
+        // there.
+        if is_typed && talk.holds_prompt() {
             waits_until = Some(Instant::now() + GOING_TIMEOUT);
-        } else if is_typed || (waits_until.is_some() && !talk.rooms.is_going()) {
+        } else if is_typed || is_late || (waits_until.is_some() && !talk.holds_prompt()) {
             waits_until = None;
             keyboard.go_on();
         }
@@ -105,7 +116,21 @@ async fn leave(
     mut screen: Screen,
 ) -> Result<ExitStatus, Failure> {
     let client = talk.client.clone();
-    let is_answered = timeout(LEAVE_TIMEOUT, client.flush()).await == Ok(true);
+    let waits = client.clone();
+    let mut flush = pin!(timeout(LEAVE_TIMEOUT, waits.flush()));
+    let is_answered = match timeout(LEAVE_SILENCE, &mut flush).await {
+        Ok(answered) => answered == Ok(true),
+        Err(_) => {
+            let seconds = LEAVE_TIMEOUT.as_secs();
+            screen.print(&format!(
+                "· waiting for the answers to what you wrote, {seconds} s at most; Ctrl-C leaves now"
+            ))?;
+            tokio::select! {
+                answered = &mut flush => answered == Ok(true),
+                () = interrupted() => false,
+            }
+        }
+    };
     while let Some(event) = events.try_next() {
         let said = talk.happened(Some(event)).await?;
         show(&talk, &mut screen, said).await?;

@@ -26,6 +26,8 @@ pub(super) struct Outbox {
     /// Typed while there was no connection.
     queued: BTreeSet<MessageId>,
     followed: BTreeMap<MessageId, Followed>,
+    /// Those that one other person is to confirm.
+    to_one: BTreeSet<MessageId>,
     /// Lines and how many messages each is about.
     said: BTreeMap<String, usize>,
     said_due: Option<Instant>,
@@ -53,6 +55,12 @@ impl Outbox {
                 if was_queued && !kept {
                     self.say(now, "✓ stored".to_owned());
                 }
+                if recipients.len() == 1 {
+                    self.to_one.insert(*id);
+                    if self.to_one.len() > FOLLOWED_MAX {
+                        self.to_one.pop_first();
+                    }
+                }
                 if recipients.len() > 1 {
                     let due = Some(now + PATIENCE);
                     let followed = Followed { recipients: recipients.len(), confirmed: 0, due };
@@ -73,7 +81,7 @@ impl Outbox {
                         self.followed.remove(id);
                         self.say(now, format!("✓✓ delivered {all} of {all}"));
                     }
-                } else if cid.is_direct() {
+                } else if self.to_one.remove(id) || cid.is_direct() {
                     self.say(now, format!("✓✓ delivered to {by}"));
                 }
             }
@@ -172,6 +180,16 @@ mod tests {
             outbox.note(now, &delivered(1, "room:lobby", by));
         }
         assert_eq!(outbox.take(now + TOGETHER), ["✓✓ delivered 3 of 3"], "the end is told of");
+    }
+
+    #[test]
+    fn a_room_of_two_is_told_who_has_confirmed() {
+        let (mut outbox, now) = (Outbox::default(), Instant::now());
+        outbox.note(now, &stored(1, &["bob"]));
+        for by in ["bob", "bob"] {
+            outbox.note(now, &delivered(1, "room:ops", by));
+        }
+        assert_eq!(outbox.take(now + TOGETHER), ["✓✓ delivered to bob"], "once");
     }
 
     #[test]

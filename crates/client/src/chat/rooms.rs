@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Said, Talk};
 use crate::client::SendError;
+use crate::identity::Question;
 use crate::show::{retention, rooms as show};
 use crate::slash::RoomCommand;
 
@@ -79,6 +80,12 @@ impl Rooms {
         let mut prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = if self.is_veiled { "~" } else { "" };
         *prompt = format!("{me} {mark}#{}> ", self.current);
+    }
+
+    /// The prompt is what is asked, until the next line is typed.
+    pub(super) fn show_question(&self, question: &Question) {
+        let mut prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+        *prompt = format!("{} {}? yes, or the six words: ", question.kind.verb(), question.user);
     }
 
     /// The room in the spelling under which it is known.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::SERVER;
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -237,7 +238,7 @@ pub struct CommonArguments {
     #[arg(long, global = true, value_name = "KEY", value_parser = parse_key)]
     pub revoke: Option<KeyId>,
     /// Take a new password that is easy to guess: for tests
-    #[arg(long, global = true, env = "CHAT_WEAK_PASSWORD")]
+    #[arg(long, global = true, env = "CHAT_WEAK_PASSWORD", value_parser = BoolishValueParser::new())]
     pub weak_password: bool,
     /// Folder for keys, known servers and unsent messages [default: ~/.local/share/chat, or as XDG says]
     #[arg(long, global = true, value_name = "DIR")]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chat_protocol::code;
 use chat_protocol::handshake::HandshakeError;
-use chat_protocol::id::KeyId;
 use chat_protocol::sanitise;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite;
@@ -53,14 +52,16 @@ pub enum ConnectError {
     },
     /// The certificate is not the one seen first.
     #[error(
-        "THE CERTIFICATE OF {url} HAS CHANGED. Somebody may be listening in. Its fingerprint is \
-         now sha256:{got}. Ask its operator; if the change is right: chat-client servers forget {url}"
+        "THE CERTIFICATE OF {} HAS CHANGED. Somebody may be listening in. {}; the words are those of \
+         the server known here. Compare the certificate with what the server says at its start; if it \
+         is the same: --accept-server \"{}\" once, or {forget}. Nothing was sent",
+        .shown.url, described(.shown), .shown.words
     )]
     CertificateChanged {
-        /// Where.
-        url: ServerUrl,
-        /// What was offered.
-        got: String,
+        /// What it shows now.
+        shown: Box<Shown>,
+        /// What to type to begin anew.
+        forget: String,
     },
     /// It is no chat server, or not at this path.
     #[error("{url} does not speak WebSocket: {source}")]
@@ -72,23 +73,23 @@ pub enum ConnectError {
     },
     /// Another server than the one known answers.
     #[error(
-        "ANOTHER SERVER ANSWERS AT {url} (server_changed). Known is {known}, it says {got}. Nothing \
-         was sent. {}", if *.is_of_home {
-            format!("If the server was set up anew: chat-client servers forget {url}")
-        } else {
-            "This program began with the other one, and has one server for as long as it runs"
-                .to_owned()
+        "ANOTHER SERVER ANSWERS AT {} (server_changed). The words of the known one: {known}. {}. \
+         Nothing was sent. {}", .shown.url, described(.shown), match .forget {
+            Some(forget) => format!("If the server was set up anew: {forget}"),
+            None => {
+                "This program began with the other one, and has one server for as long as it runs"
+                    .to_owned()
+            }
         }
     )]
     ServerChanged {
-        /// Where.
-        url: ServerUrl,
-        /// Who answered before.
-        known: KeyId,
+        /// The words of who answered before.
+        known: String,
         /// Who answers now.
-        got: KeyId,
-        /// Whether the home knows the other one at this address; if not, this process has met it.
-        is_of_home: bool,
+        shown: Box<Shown>,
+        /// What to type to begin anew, if the home knows the other one at this address; if not, this
+        /// process has met it.
+        forget: Option<String>,
     },
     /// The first contact with a server that no authority vouches for, and nobody has said yes.
     #[error(
@@ -195,7 +196,11 @@ impl ConnectError {
             Self::TlsSetup { .. } => ExitStatus::Failure,
             Self::Refused { code, .. } => match code.as_str() {
                 code::NAME_TAKEN | code::NAME_IN_USE => ExitStatus::NameTaken,
-                code::SIGN_IN | code::NO_SUCH_USER | code::TOO_MANY => ExitStatus::SignInRefused,
+                code::SIGN_IN
+                | code::NO_SUCH_USER
+                | code::TOO_MANY
+                | code::INVITE
+                | code::BARRED => ExitStatus::SignInRefused,
                 code::STORAGE_FULL => ExitStatus::Storage,
                 _ => ExitStatus::Refused,
             },

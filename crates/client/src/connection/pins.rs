@@ -12,7 +12,7 @@ use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
 
 use super::ConnectError;
-use crate::config::ServerUrl;
+use crate::config::{ServerUrl, Trust};
 use crate::home::known_servers::KnownServer;
 use crate::home::{HomeError, KnownServers};
 
@@ -27,13 +27,16 @@ pub struct Shown {
     pub words: Fingerprint,
     /// SHA-256 of its certificate, where no authority vouches for it.
     pub certificate: Option<[u8; 32]>,
+    /// Another certificate is pinned at this address.
+    pub is_certificate_changed: bool,
 }
 
 impl Shown {
     /// What the server with this bundle shows.
     pub fn new(url: &ServerUrl, hub: &Bundle, certificate: Option<[u8; 32]>) -> Self {
         let words = Fingerprint::of(&UserName::server(), &hub.header().ik);
-        Self { url: url.clone(), server: hub.identity(), words, certificate }
+        let (url, server) = (url.clone(), hub.identity());
+        Self { url, server, words, certificate, is_certificate_changed: false }
     }
 }
 
@@ -43,14 +46,17 @@ pub struct Pins {
     home: KnownServers,
     /// The six words that a script expects.
     words: Option<String>,
+    /// Whether what is met over TLS is kept. Not where anybody's certificate is taken: nobody has vouched
+    /// for that server, or will have when the next start asks.
+    keeps: bool,
     met: Mutex<Met>,
 }
 
 /// What this process has met.
 #[derive(Debug, Default)]
 struct Met {
-    /// Its one server.
-    server: Option<KeyId>,
+    /// Its one server, and the words of that.
+    server: Option<(KeyId, String)>,
     /// Certificates that only the words of that server vouch for.
     certificates: BTreeMap<String, [u8; 32]>,
 }
@@ -58,19 +64,26 @@ struct Met {
 impl Pins {
     /// The pins of a home; `words` are those that a script says the server has.
     pub fn new(home: KnownServers, words: Option<String>) -> Self {
-        Self { home, words, met: Mutex::default() }
+        Self { home, words, keeps: true, met: Mutex::default() }
+    }
+
+    /// The same; of servers met over TLS nothing is kept if anybody's certificate is taken.
+    #[must_use]
+    pub fn with_trust(self, trust: &Trust) -> Self {
+        Self { keeps: *trust != Trust::Anybody, ..self }
     }
 
     /// The server of this process, once it is known.
     pub fn server(&self) -> Option<KeyId> {
-        self.met().server
+        self.met().server.as_ref().map(|(server, _)| *server)
     }
 
     /// The server that is known at this address is that of this process from now on.
     pub fn begin(&self, url: &ServerUrl) -> Option<KeyId> {
         let mut met = self.met();
-        met.server = met.server.or_else(|| self.home.get(url).map(|known| known.server));
-        met.server
+        let known = || self.home.get(url).map(|known| (known.server, known.words));
+        met.server = met.server.take().or_else(known);
+        met.server.as_ref().map(|(server, _)| *server)
     }
 
     /// The certificate that must be shown at this address, unless an authority vouches for it.
@@ -84,42 +97,53 @@ impl Pins {
         self.home.get(url).is_some()
     }
 
-    /// Whether whoever shows this is the server expected; a first one is.
+    /// Whether whoever shows this is the server expected; a first one is. A certificate that has changed
+    /// is taken if somebody has named the words of the server that is known here.
     pub fn check(&self, shown: &Shown) -> Result<(), ConnectError> {
-        let changed = |known, is_of_home| ConnectError::ServerChanged {
-            url: shown.url.clone(),
+        let forget = || self.home.forget_command(&shown.url);
+        let changed = |known, forget| ConnectError::ServerChanged {
             known,
-            got: shown.server,
-            is_of_home,
+            shown: Box::new(shown.clone()),
+            forget,
         };
-        match (self.home.get(&shown.url), self.met().server) {
-            (Some(known), _) if known.server != shown.server => Err(changed(known.server, true)),
-            (_, Some(met)) if met != shown.server => Err(changed(met, false)),
-            _ => Ok(()),
+        let known = self.home.get(&shown.url);
+        match (&known, &self.met().server) {
+            (Some(known), _) if known.server != shown.server => {
+                return Err(changed(known.words.clone(), Some(forget())));
+            }
+            (_, Some((met, words))) if *met != shown.server => {
+                return Err(changed(words.clone(), None));
+            }
+            _ => {}
         }
+        let is_named = self.words.as_ref().map(|words| shown.words.is(words));
+        if is_named == Some(false) {
+            return Err(ConnectError::OtherWords { shown: Box::new(shown.clone()) });
+        }
+        if shown.is_certificate_changed && is_named.is_none() {
+            let (shown, forget) = (Box::new(shown.clone()), forget());
+            return Err(ConnectError::CertificateChanged { shown, forget });
+        }
+        Ok(())
     }
 
     /// Takes a server that is the one expected, or that nobody has to be asked about: an authority
     /// vouches for it, it is on this machine, or a script has named its words.
     pub fn admit(&self, shown: &Shown) -> Result<(), ConnectError> {
         self.check(shown)?;
-        let named = self.words.as_ref().map(|words| shown.words.is(words));
         let is_known = self.is_known(&shown.url) || self.server() == Some(shown.server);
         let needs_words = shown.certificate.is_some() && !shown.url.is_loopback() && !is_known;
-        match named {
-            Some(false) => Err(ConnectError::OtherWords { shown: Box::new(shown.clone()) }),
-            None if needs_words => Err(ConnectError::Unknown { shown: Box::new(shown.clone()) }),
-            _ => {
-                self.accept(shown);
-                Ok(())
-            }
+        if needs_words && self.words.is_none() {
+            return Err(ConnectError::Unknown { shown: Box::new(shown.clone()) });
         }
+        self.accept(shown);
+        Ok(())
     }
 
     /// Takes a server that a person has said yes to.
     pub fn accept(&self, shown: &Shown) {
         let mut met = self.met();
-        met.server = Some(shown.server);
+        met.server = Some((shown.server, shown.words.to_string()));
         if let Some(certificate) = shown.certificate {
             met.certificates.insert(shown.url.to_string(), certificate);
         }
@@ -127,10 +151,14 @@ impl Pins {
 
     /// Keeps a server that has proved its identity. Says whether its certificate is new to the home.
     pub fn keep(&self, shown: &Shown) -> Result<bool, HomeError> {
+        if !self.keeps && shown.url.is_secure() {
+            return Ok(false);
+        }
         let known = self.home.get(&shown.url);
         let before = known.and_then(|known| known.certificate);
         let certificate = shown.certificate.or(before);
-        self.home.pin(&shown.url, KnownServer { server: shown.server, certificate })?;
+        let (server, words) = (shown.server, shown.words.to_string());
+        self.home.pin(&shown.url, KnownServer { server, words, certificate })?;
         Ok(certificate.is_some() && certificate != before)
     }
 
@@ -148,7 +176,8 @@ mod tests {
 
     fn shown(url: &str, server: u8, certificate: Option<[u8; 32]>) -> Shown {
         let words = Fingerprint::of(&UserName::server(), &[server]);
-        Shown { url: url.parse().unwrap(), server: KeyId([server; 16]), words, certificate }
+        let (url, server) = (url.parse().unwrap(), KeyId([server; 16]));
+        Shown { url, server, words, certificate, is_certificate_changed: false }
     }
 
     fn pins(words: Option<&str>) -> Pins {
@@ -173,7 +202,8 @@ mod tests {
         let (first, second) =
             (shown("ws://127.0.0.1:1", 1, None), shown("ws://127.0.0.1:2", 2, None));
         for known in [&first, &second] {
-            let known_server = KnownServer { server: known.server, certificate: None };
+            let words = known.words.to_string();
+            let known_server = KnownServer { server: known.server, words, certificate: None };
             home.pin(&known.url, known_server).unwrap();
         }
         let pins = Pins::new(home, None);
@@ -212,5 +242,43 @@ mod tests {
         let known = pins(None);
         known.admit(&shown("wss://localhost:9", 1, None)).unwrap();
         known.admit(&shown(REMOTE, 1, Some([7; 32]))).unwrap();
+    }
+
+    #[test]
+    fn who_has_changed_is_shown_by_words_and_the_words_take_a_renewed_certificate() {
+        let old = shown(REMOTE, 1, Some([7; 32]));
+        let renewed = Shown { is_certificate_changed: true, ..shown(REMOTE, 1, Some([8; 32])) };
+        let home = || {
+            let home = KnownServers::in_memory();
+            let (server, words) = (old.server, old.words.to_string());
+            let known = KnownServer { server, words, certificate: old.certificate };
+            home.pin(&old.url, known).unwrap();
+            home
+        };
+        let refused = Pins::new(home(), None).admit(&renewed).unwrap_err();
+        assert!(matches!(refused, ConnectError::CertificateChanged { .. }), "{refused}");
+        assert!(refused.to_string().contains(&renewed.words.to_string()), "{refused}");
+
+        let other = shown(REMOTE, 2, Some([8; 32]));
+        let said = Pins::new(home(), None).admit(&other).unwrap_err().to_string();
+        let both = [&old, &other].map(|shown| shown.words.to_string());
+        assert!(both.iter().all(|words| said.contains(words)), "{said}");
+
+        let named = Pins::new(home(), Some(old.words.to_string()));
+        named.admit(&renewed).unwrap();
+        assert!(named.keep(&renewed).unwrap(), "its new certificate is pinned");
+        assert_eq!(named.certificate(&old.url), renewed.certificate);
+        let wrong = Pins::new(home(), Some(other.words.to_string()));
+        let refused = wrong.admit(&renewed).unwrap_err();
+        assert!(matches!(refused, ConnectError::OtherWords { .. }), "{refused}");
+    }
+
+    #[test]
+    fn where_anybody_is_trusted_nobody_is_remembered() {
+        let pins = pins(None).with_trust(&Trust::Anybody);
+        let vouched_by_nobody = shown(REMOTE, 1, None);
+        pins.admit(&vouched_by_nobody).unwrap();
+        assert!(!pins.keep(&vouched_by_nobody).unwrap());
+        assert!(!pins.is_known(&vouched_by_nobody.url));
     }
 }

@@ -18,7 +18,6 @@ use tokio_rustls::client::TlsStream;
 
 use super::ConnectError;
 use crate::config::{ServerUrl, Trust};
-use crate::home::known_servers::hex;
 
 /// RFC 9266: the label of `tls-exporter`.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
@@ -61,6 +60,8 @@ pub struct Certificate {
     pub sha256: [u8; 32],
     /// No authority vouches for it: it is good because it was seen first.
     pub is_own: bool,
+    /// Another one was seen first: only the words of the server can vouch for it.
+    pub is_changed: bool,
 }
 
 impl Tls {
@@ -104,21 +105,15 @@ impl Tls {
             .with_no_client_auth();
         let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
         let seen = *verifier.seen();
-        let stream = match (connected, seen) {
-            (Ok(stream), _) => stream,
-            (Err(_), Seen::Changed(got)) => {
-                let (url, got) = (url.clone(), hex(&got));
-                return Err(ConnectError::CertificateChanged { url, got });
-            }
-            (Err(source), _) => return Err(ConnectError::Tls { url: url.clone(), source }),
-        };
+        let stream = connected.map_err(|source| ConnectError::Tls { url: url.clone(), source })?;
         let (_, session) = stream.get_ref();
         let exporter =
             session.export_keying_material([0; 32], EXPORTER_LABEL, Some(b"")).map_err(setup)?;
         let shown = session.peer_certificates().and_then(<[_]>::first);
         let shown = shown.ok_or_else(|| setup(Error::NoCertificatesPresented))?;
-        let is_own = matches!(seen, Seen::Pinned);
-        let certificate = Certificate { sha256: sha256(shown), is_own };
+        let is_changed = seen == Seen::Changed;
+        let is_own = is_changed || seen == Seen::Pinned;
+        let certificate = Certificate { sha256: sha256(shown), is_own, is_changed };
         Ok(Secured { stream, exporter, certificate })
     }
 }
@@ -159,15 +154,16 @@ fn from_file(
 }
 
 /// What came of looking at a certificate.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     /// An authority vouches for it, or nobody needs to.
     #[default]
     Vouched,
     /// It is good because it was seen first.
     Pinned,
-    /// Another one was seen first.
-    Changed([u8; 32]),
+    /// Another one was seen first. The handshake goes on, so that it can be said whose words it has;
+    /// the caller refuses what nobody vouches for.
+    Changed,
 }
 
 /// Judges the certificate of one connection.
@@ -237,9 +233,9 @@ impl ServerCertVerifier for Verifier {
         match refused {
             // A server that had its own certificate and now has one of an authority.
             Ok(vouched) => Ok(vouched),
-            Err(error) if self.pinned.is_some() => {
-                *self.seen() = Seen::Changed(digest);
-                Err(error)
+            Err(_) if self.others == Others::PinFirst && self.pinned.is_some() => {
+                *self.seen() = Seen::Changed;
+                Ok(ServerCertVerified::assertion())
             }
             Err(error) if self.others == Others::PinFirst && is_own_certificate(&error) => {
                 *self.seen() = Seen::Pinned;
@@ -321,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_certificate_of_nobody_known_is_pinned_and_then_must_stay() {
+    async fn a_certificate_of_nobody_known_is_pinned_and_another_one_is_marked() {
         let (url, mut exporters) = server().await;
         let trust = Trust::SystemOrPinned;
         let first = connect(&trust, &url, None).await.unwrap();
@@ -330,9 +326,9 @@ mod tests {
         let again = connect(&trust, &url, Some(first.certificate.sha256)).await.unwrap();
         assert_eq!(again.certificate, first.certificate);
         assert_ne!(again.exporter, first.exporter);
-        let changed = connect(&trust, &url, Some([7; 32])).await.unwrap_err();
-        assert!(matches!(changed, ConnectError::CertificateChanged { .. }), "{changed}");
-        assert!(changed.is_integrity() && !changed.is_temporary());
+        assert!(!first.certificate.is_changed);
+        let changed = connect(&trust, &url, Some([7; 32])).await.unwrap();
+        assert!(changed.certificate.is_own && changed.certificate.is_changed);
     }
 
     #[tokio::test]

@@ -11,6 +11,9 @@ use crate::client::{ClientEvent, RenewError};
 use crate::connection::Socket;
 use crate::home::KeyChange;
 
+/// Why a connection ends that comes back by itself with other keys.
+pub(crate) const RENEWING: &str = "new keys are published";
+
 /// What somebody decides about a person's identity key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -82,7 +85,7 @@ impl Driver {
             _ => None,
         };
         self.fail_flushes();
-        let reason = "new keys are published".to_owned();
+        let reason = RENEWING.to_owned();
         self.journal.lost(&reason);
         self.pending.push_back(ClientEvent::Offline { reason });
         self.start_renewal(change, closing);

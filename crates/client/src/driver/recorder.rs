@@ -24,15 +24,15 @@ const SHOWN_MAX: usize = 256;
 pub(super) struct Recorder {
     typed: Vec<Record>,
     shown: Vec<Event>,
-    /// Events that the host has dealt with, for the next step.
-    consumed: Vec<EventKey>,
+    /// Events that the host has dealt with, for the next step, and whether they were shown.
+    consumed: Vec<(EventKey, bool)>,
     due: Option<Instant>,
 }
 
 impl Recorder {
-    /// The host has dealt with an event. Returns whether a step is due now.
-    pub(super) fn consumed(&mut self, key: EventKey) -> bool {
-        self.consumed.push(key);
+    /// The host has dealt with an event, which it has shown or not. Returns whether a step is due now.
+    pub(super) fn consumed(&mut self, key: EventKey, is_shown: bool) -> bool {
+        self.consumed.push((key, is_shown));
         self.due.get_or_insert_with(|| Instant::now() + SHOWN_DELAY);
         self.consumed.len() >= SHOWN_MAX
     }
@@ -43,7 +43,7 @@ impl Recorder {
     }
 
     /// What the host has dealt with since the last step.
-    pub(super) fn take_consumed(&mut self) -> Vec<EventKey> {
+    pub(super) fn take_consumed(&mut self) -> Vec<(EventKey, bool)> {
         self.due = None;
         std::mem::take(&mut self.consumed)
     }

@@ -64,8 +64,8 @@ impl Driver {
         }
         let now_ms = now_ms();
         let mut replies = Replies::default();
-        for key in self.recorder.take_consumed() {
-            if let Some(event) = self.endpoint.consumed(key) {
+        for (key, is_shown) in self.recorder.take_consumed() {
+            if let Some(event) = self.endpoint.consumed(key).filter(|_| is_shown) {
                 self.recorder.shown(event);
             }
         }
@@ -107,11 +107,7 @@ impl Driver {
         if let Some(change) = replies.renewal {
             self.renew(change);
         }
-        if let Some(reason) = self.endpoint.reconnect_reason()
-            && matches!(self.link, Link::Online { .. })
-        {
-            self.lose(&ConnectError::Lost { reason: reason.to_owned() });
-        }
+        self.lose_if_asked();
         if let Some(goodbye) = replies.away {
             self.go_away(goodbye);
         }
@@ -122,6 +118,15 @@ impl Driver {
         match replies.close {
             Some(reply) => Err(End::Asked(Some(reply))),
             None => Ok(()),
+        }
+    }
+
+    /// Ends a connection in which nothing would go on.
+    fn lose_if_asked(&mut self) {
+        if let Some(reason) = self.endpoint.reconnect_reason()
+            && matches!(self.link, Link::Online { .. })
+        {
+            self.lose(&ConnectError::Lost { reason: reason.to_owned() });
         }
     }
 
@@ -181,7 +186,13 @@ impl Driver {
             }
             Order::Files(order) => self.obey_about_files(now_ms, order, replies),
             Order::People(order) => self.obey_about_people(now_ms, order, replies),
-            Order::Report(report) => chat_agent::answer(endpoint, now_ms, *report),
+            Order::Report(report) => {
+                if let Some(id) = chat_agent::answer(endpoint, now_ms, *report) {
+                    // No other process of this home waits for the server's answer.
+                    self.answers.expect(&Ok(id));
+                }
+            }
+            Order::ForgetCommand(id) => endpoint.forget_command(&id),
             Order::Room { room, action, reply } => {
                 let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
                 self.answers.expect(&asked);
@@ -209,7 +220,7 @@ impl Driver {
                 reply.send(endpoint.accept_room(&cid)).ok();
             }
             // Those wait in the recorder.
-            Order::Consumed(_) => {}
+            Order::Consumed(_) | Order::PassOver(_) => {}
             Order::Flush { reply } => {
                 endpoint.flush_receipts(now_ms);
                 self.flushes.push(reply);

@@ -34,7 +34,7 @@ pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError>
             };
             received(store, &record, event)
         }
-        Event::Unreadable { cid, from, id, reason } => {
+        Event::Unreadable { cid, from, id, reason, signed: true } => {
             let (id, cid, from) = (*id, cid.clone(), from.clone());
             let record = Record { id, cid, tag: None, from, text: None, sent_ms: 0, said_in: None };
             insert(store, &record, &State::Unreadable { reason: reason.clone() }, None)
@@ -44,8 +44,43 @@ pub(crate) fn shown(store: &SqliteStore, event: &Event) -> Result<(), HomeError>
 }
 
 fn received(store: &SqliteStore, record: &Record, event: &Event) -> Result<(), HomeError> {
-    let Event::Message { position, frame, .. } = event else { return Ok(()) };
-    insert(store, record, &State::Received { position: *position }, frame.as_deref())
+    let Event::Message { position, frame, peer, .. } = event else { return Ok(()) };
+    let state = State::Received { position: *position, peer: *peer };
+    if is_unreadable(store, record)? {
+        return replace(store, record, &state, frame.as_deref());
+    }
+    insert(store, record, &state, frame.as_deref())
+}
+
+/// Whether a message has a row that says it could not be read: a damaged copy came first.
+fn is_unreadable(store: &SqliteStore, record: &Record) -> Result<bool, HomeError> {
+    let name = name_token(store, record);
+    let sealed: Option<Vec<u8>> = sql(store
+        .connection()
+        .prepare_cached("SELECT state FROM messages WHERE name = ?1")
+        .and_then(|mut select| select.query_row([name], |row| row.get(0)).optional()))?;
+    let Some(sealed) = sealed else { return Ok(false) };
+    let state = store.unseal(&bound("state", &name), &sealed)?;
+    let state: State = serde_json::from_slice(&state)?;
+    Ok(matches!(state, State::Unreadable { .. }))
+}
+
+/// Puts what was read in the place of what could not be.
+fn replace(
+    store: &SqliteStore,
+    record: &Record,
+    state: &State,
+    frame: Option<&KeptFrame>,
+) -> Result<(), HomeError> {
+    let name = name_token(store, record);
+    let part = |part, value: &[u8]| store.seal(&bound(part, &name), value);
+    let frame = frame.map(json).transpose()?.map(|frame| part("frame", &frame));
+    let (record, state) = (part("record", &json(record)?), part("state", &json(state)?));
+    sql(store
+        .connection()
+        .prepare_cached("UPDATE messages SET record = ?2, state = ?3, frame = ?4 WHERE name = ?1")
+        .and_then(|mut update| update.execute(params![name, record, state, frame])))?;
+    Ok(())
 }
 
 /// Keeps what an event says about a message of ours. An event that comes again after a restart

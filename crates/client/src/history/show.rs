@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::proof::{Proof, Verdict};
 use super::{Entry, State};
-use crate::show::{Lines, SERVER_SAYS, fingerprint, json as events};
+use crate::show::{Lines, SERVER_SAYS, fingerprint, identity, json as events};
 
 /// Names that a line lists; a number says how many more there are.
 const NAMES_SHOWN_MAX: usize = 20;
@@ -19,16 +19,25 @@ pub fn line(lines: &Lines, entry: &Entry) -> String {
         (State::Unreadable { reason }, ..) => Lines::unreadable(&record.cid, &record.from, reason),
         (_, Some(text), Some(_)) if record.cid.is_feed() => {
             let said_in = record.said_in.as_ref();
-            lines.copied(&record.from, said_in, text, record.sent_ms, ("", ""))
+            lines.copied(&record.from, said_in, text, record.sent_ms, ("", mark(entry)))
         }
         (_, Some(text), Some(tag)) => {
-            lines.said(&record.cid, tag, &record.from, text, record.sent_ms)
+            let place = (&record.cid, tag);
+            lines.said(place, &record.from, text, record.sent_ms, mark(entry))
         }
         _ => String::new(),
     };
     match outcome(entry) {
         Some(outcome) => format!("{said}  {outcome}"),
         None => said,
+    }
+}
+
+/// How well the writer's key was known when the message was shown.
+fn mark(entry: &Entry) -> &'static str {
+    match &entry.state {
+        State::Received { peer, .. } => identity::mark(*peer),
+        _ => "",
     }
 }
 
@@ -98,8 +107,9 @@ pub fn object(me: &UserName, entry: &Entry) -> Value {
                 _ => "delivered",
             }
         }
-        State::Received { position } => {
+        State::Received { position, peer } => {
             fields.insert("seq".to_owned(), json!(position));
+            events::standing(&mut fields, *peer);
             "received"
         }
         State::Unreadable { reason } => {
@@ -135,7 +145,7 @@ pub fn proof_lines(lines: &Lines, proof: &Proof) -> Vec<String> {
     let header = &proof.header;
     let place = match header.to.user() {
         Some(to) => format!("to {to}"),
-        None => format!("in {}", header.cid),
+        None => format!("in {}", header.cid.spoken()),
     };
     let mut shown = vec![
         format!("message {} from {} {place}", header.id, header.from),

@@ -35,11 +35,29 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.sync_all()?;
         fs::rename(&new, path)?;
         // The new name is durable only once the folder is.
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        File::open(folder_of(path))?.sync_all()
     })();
     if written.is_err() {
         // The first error is the one that counts; the rest of a file is only untidy.
         fs::remove_file(&new).ok();
     }
     written
+}
+
+/// The folder in which a name stands: of a bare one the folder where the program was started.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_stands_in_the_folder_of_the_start() {
+        for (path, folder) in [("proof.json", "."), ("a/proof.json", "a"), ("/proof.json", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder));
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Which server answers at which address: pinned on first use, one line each.
 //!
 //! ```text
-//! ws://127.0.0.1:9000 qrvM3e7_ABEiM0RVZneImQ
-//! wss://chat.example.org:443 qrvM3e7_ABEiM0RVZneImQ sha256:2c26b4…
+//! ws://127.0.0.1:9000 qrvM3e7_ABEiM0RVZneImQ able-…-zoo
+//! wss://chat.example.org:443 qrvM3e7_ABEiM0RVZneImQ able-…-zoo sha256:2c26b4…
 //! ```
+//!
+//! The words are those of the identity key: what people can compare with what the operator says.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use chat_protocol::fingerprint::WORDS;
 use chat_protocol::id::KeyId;
 
 use super::HomeError;
@@ -19,10 +22,12 @@ use super::file;
 use crate::config::ServerUrl;
 
 /// What is known about an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownServer {
     /// The server's identity.
     pub server: KeyId,
+    /// The six words of its identity key, with spaces between.
+    pub words: String,
     /// SHA-256 of its certificate, where no authority vouches for it.
     pub certificate: Option<[u8; 32]>,
 }
@@ -50,7 +55,7 @@ impl KnownServers {
 
     /// What is known about an address.
     pub fn get(&self, url: &ServerUrl) -> Option<KnownServer> {
-        self.lock().get(&url.to_string()).copied()
+        self.lock().get(&url.to_string()).cloned()
     }
 
     /// Remembers who answered at an address.
@@ -60,7 +65,7 @@ impl KnownServers {
         if known.get(&url) == Some(&server) {
             return Ok(());
         }
-        known.insert(url.clone(), server);
+        known.insert(url.clone(), server.clone());
         self.change(|all| {
             all.insert(url, server);
         })
@@ -68,7 +73,7 @@ impl KnownServers {
 
     /// All of them, by address.
     pub fn all(&self) -> Vec<(String, KnownServer)> {
-        self.lock().iter().map(|(url, known)| (url.clone(), *known)).collect()
+        self.lock().iter().map(|(url, known)| (url.clone(), known.clone())).collect()
     }
 
     /// Forgets who answers at an address, identity and certificate. Says whether it was known.
@@ -81,6 +86,17 @@ impl KnownServers {
             })?;
         }
         Ok(is_known)
+    }
+
+    /// What a person types to forget who answers at an address, in this home.
+    pub fn forget_command(&self, url: &ServerUrl) -> String {
+        let folder = self.path.as_deref().and_then(Path::parent);
+        let is_default = crate::config::default_home().as_deref() == folder;
+        let home = folder.filter(|_| !is_default);
+        // Quoted as a shell reads it: the folder may have spaces in its name.
+        let quoted = home.map(|home| home.to_string_lossy().replace('\'', r"'\''"));
+        let home = quoted.map(|home| format!("--home '{home}' "));
+        format!("chat-client {}servers forget {url}", home.unwrap_or_default())
     }
 
     /// Changes the file, as another process may have left it meanwhile.
@@ -116,7 +132,8 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, KnownServer>> {
     lines
         .map(|(index, line)| {
             parse(line).ok_or_else(|| {
-                let reason = format!("line {} is not: ADDRESS SERVER [sha256:HEX]", index + 1);
+                let reason =
+                    format!("line {} is not: ADDRESS SERVER WORDS [sha256:HEX]", index + 1);
                 io::Error::new(io::ErrorKind::InvalidData, reason)
             })
         })
@@ -124,21 +141,28 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, KnownServer>> {
 }
 
 fn parse(line: &str) -> Option<(String, KnownServer)> {
-    let mut words = line.split_whitespace();
-    let url = words.next()?.to_owned();
-    let server = KeyId::parse(words.next()?).ok()?;
-    let certificate = match words.next() {
-        Some(word) => Some(unhex(word.strip_prefix("sha256:")?)?),
+    let mut parts = line.split_whitespace();
+    let url = parts.next()?.to_owned();
+    let server = KeyId::parse(parts.next()?).ok()?;
+    let words: Vec<&str> = parts.next()?.split('-').collect();
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    if words.len() != WORDS || !words.iter().all(is_word) {
+        return None;
+    }
+    let certificate = match parts.next() {
+        Some(part) => Some(unhex(part.strip_prefix("sha256:")?)?),
         None => None,
     };
-    words.next().is_none().then_some((url, KnownServer { server, certificate }))
+    let known = KnownServer { server, words: words.join(" "), certificate };
+    parts.next().is_none().then_some((url, known))
 }
 
 fn write(known: &BTreeMap<String, KnownServer>) -> String {
     let mut text = String::new();
-    for (url, KnownServer { server, certificate }) in known {
+    for (url, KnownServer { server, words, certificate }) in known {
+        let words = words.replace(' ', "-");
         let certificate = certificate.map(|digest| format!(" sha256:{}", hex(&digest)));
-        writeln!(text, "{url} {server}{}", certificate.unwrap_or_default())
+        writeln!(text, "{url} {server} {words}{}", certificate.unwrap_or_default())
             .expect("writing to a String cannot fail");
     }
     text
@@ -167,16 +191,34 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
+    const WORDS_OF_ALL: &str = "able baby cabin daily eager fabric";
+
+    fn known(server: u8, certificate: Option<[u8; 32]>) -> KnownServer {
+        KnownServer { server: KeyId([server; 16]), words: WORDS_OF_ALL.to_owned(), certificate }
+    }
+
+    #[test]
+    fn what_is_to_be_typed_names_a_home_that_is_not_the_usual_one() {
+        let url: ServerUrl = "wss://chat.example.org".parse().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("it's mine");
+        let typed = KnownServers::load(&folder).unwrap().forget_command(&url);
+        let quoted = folder.display().to_string().replace('\'', r"'\''");
+        assert_eq!(typed, format!("chat-client --home '{quoted}' servers forget {url}"));
+        let usual = crate::config::default_home().unwrap();
+        let typed = KnownServers::load(&usual).map(|known| known.forget_command(&url));
+        assert!(typed.is_ok_and(|typed| typed == format!("chat-client servers forget {url}")));
+    }
+
     #[test]
     fn pins_survive_and_two_processes_keep_each_others() {
         let home = tempfile::tempdir().unwrap();
         let url = |text: &str| text.parse::<ServerUrl>().unwrap();
         let first = KnownServers::load(home.path()).unwrap();
         let second = KnownServers::load(home.path()).unwrap();
-        let plain = KnownServer { server: KeyId([1; 16]), certificate: None };
-        let tls = KnownServer { server: KeyId([2; 16]), certificate: Some([0xab; 32]) };
-        first.pin(&url("ws://127.0.0.1:9000"), plain).unwrap();
-        second.pin(&url("wss://chat.example.org"), tls).unwrap();
+        let (plain, tls) = (known(1, None), known(2, Some([0xab; 32])));
+        first.pin(&url("ws://127.0.0.1:9000"), plain.clone()).unwrap();
+        second.pin(&url("wss://chat.example.org"), tls.clone()).unwrap();
         let again = KnownServers::load(home.path()).unwrap();
         assert_eq!(again.get(&url("ws://127.0.0.1:9000")), Some(plain));
         assert_eq!(again.get(&url("wss://chat.example.org")), Some(tls));
@@ -187,20 +229,27 @@ mod tests {
     fn a_server_that_is_forgotten_is_as_if_never_met() {
         let home = tempfile::tempdir().unwrap();
         let (kept, gone) = ("ws://127.0.0.1:1".parse().unwrap(), "wss://x".parse().unwrap());
-        let known = KnownServer { server: KeyId([1; 16]), certificate: Some([2; 32]) };
+        let known = known(1, Some([2; 32]));
         let servers = KnownServers::load(home.path()).unwrap();
-        servers.pin(&kept, known).unwrap();
-        servers.pin(&gone, known).unwrap();
+        servers.pin(&kept, known.clone()).unwrap();
+        servers.pin(&gone, known.clone()).unwrap();
         assert!(servers.forget(&gone).unwrap() && !servers.forget(&gone).unwrap());
         let again = KnownServers::load(home.path()).unwrap();
-        assert_eq!((again.get(&gone), again.get(&kept)), (None, Some(known)));
+        assert_eq!((again.get(&gone), again.get(&kept)), (None, Some(known.clone())));
         assert_eq!(again.all(), [(kept.to_string(), known)]);
     }
 
     #[test]
     fn a_damaged_line_is_not_passed_over() {
         let home = tempfile::tempdir().unwrap();
-        for line in ["ws://x", "ws://x short", "ws://x AQEBAQEBAQEBAQEBAQEBAQ sha256:zz"] {
+        let id = "AQEBAQEBAQEBAQEBAQEBAQ";
+        for line in [
+            "ws://x".to_owned(),
+            "ws://x short".to_owned(),
+            format!("ws://x {id}"),
+            format!("ws://x {id} able-baby"),
+            format!("ws://x {id} able-baby-cabin-daily-eager-fabric sha256:zz"),
+        ] {
             fs::write(home.path().join("known_servers"), format!("\n{line}\n")).unwrap();
             let error = KnownServers::load(home.path()).unwrap_err().to_string();
             assert!(error.contains("line 2"), "{line}: {error}");

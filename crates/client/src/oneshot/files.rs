@@ -20,12 +20,14 @@ use crate::start::{self, Failure};
 use crate::transfer::{
     Findings, Forged, Listed, TransferError, TransferEvent, TransferOptions, Transfers,
 };
+use crate::unshown::Unshown;
 
 /// A task whose notifications about files go to its transfers.
 struct Desk {
     task: Task,
     transfers: Transfers,
     happened: mpsc::Receiver<TransferEvent>,
+    unshown: Unshown,
 }
 
 impl Desk {
@@ -34,7 +36,7 @@ impl Desk {
         let options = start::transfer_options(common, &task.user);
         let options = TransferOptions { waits, ..options };
         let (transfers, happened) = Transfers::new(task.user.clone(), task.client.clone(), options);
-        Ok(Self { task, transfers, happened })
+        Ok(Self { task, transfers, happened, unshown: Unshown::of_person() })
     }
 
     /// Waits for something while what happens is dealt with. Events of transfers go to `hear`.
@@ -47,7 +49,7 @@ impl Desk {
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                event = self.task.events.next() => self.happened(event)?,
+                event = self.task.events.next() => self.happened(event).await?,
                 Some(event) = self.happened.recv() => {
                     if let Some(done) = hear(event)? {
                         return Ok(done);
@@ -57,13 +59,13 @@ impl Desk {
         }
     }
 
-    fn happened(&mut self, event: Option<ClientEvent>) -> Result<(), Failure> {
+    async fn happened(&mut self, event: Option<ClientEvent>) -> Result<(), Failure> {
         let is_online = matches!(event, Some(ClientEvent::Online { .. }));
         let has_caught_up = matches!(event, Some(ClientEvent::CaughtUp));
         if let Some(notification) = self.task.notification(event)?
             && !self.transfers.take(&notification)
         {
-            // Messages and the rest stay in the home until somebody reads them.
+            self.unshown.take(&self.task.client, &notification).await;
             return Ok(());
         }
         if is_online {

@@ -12,10 +12,10 @@ use crate::client::ClientEvent;
 use crate::config::Common;
 use crate::exit::ExitStatus;
 use crate::home::KeyChange;
-use crate::identity::{self, IdentityCommand, IdentityError, Kind, Question};
+use crate::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
 use crate::show;
-use crate::sign_in::TerminalPrompt;
-use crate::start::Failure;
+use crate::sign_in::{TerminalPrompt, check_password};
+use crate::start::{self, Failure};
 
 /// How long the server may take to hand keys over.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,15 +38,22 @@ impl From<IdentityError> for Failure {
 pub async fn identity(common: &Common, what: &IdentityCommand) -> Result<ExitStatus, Failure> {
     let mut task = Box::pin(Task::start(common)).await?;
     let done = tokio::select! {
-        done = Box::pin(act(&mut task, what)) => done,
+        done = Box::pin(act(common, &mut task, what)) => done,
         () = interrupted() => Ok(ExitStatus::Interrupted),
     };
     task.end().await;
     done
 }
 
-async fn act(task: &mut Task, what: &IdentityCommand) -> Result<ExitStatus, Failure> {
+async fn act(
+    common: &Common,
+    task: &mut Task,
+    what: &IdentityCommand,
+) -> Result<ExitStatus, Failure> {
     match what {
+        IdentityCommand::Decide { user, .. } if *user == task.user => {
+            Err(IdentityError::Myself(user.clone()).into())
+        }
         IdentityCommand::Decide { kind, user, words, digits } => {
             fetch_keys(task, user).await?;
             decide(task, (*kind, user.clone(), *digits), words.as_deref()).await
@@ -69,6 +76,10 @@ async fn act(task: &mut Task, what: &IdentityCommand) -> Result<ExitStatus, Fail
             // The list as it is shown.
             let me = task.user.clone();
             fetch_keys(task, &me).await?;
+            identity::to_revoke(&task.client, &me, *number).await?;
+            // The key file of this machine may open with a password that is the account's no more.
+            let connector = start::connector(common)?;
+            check_password(connector, &me, &start::account(common, None)).await?;
             let client = task.client.clone();
             let revoking = identity::revoke(&client, &me, *number);
             let device = published(task, revoking).await??;
@@ -96,6 +107,11 @@ async fn decide(
     let object = || show::identity::question_object(&task.user, &question);
     tell(task, &show::identity::question(&task.user, &question), object)?;
     let answer = match words {
+        // A script that takes a key has its words from the person: a yes to whatever the server offers
+        // is none.
+        Some(words) if question.kind == Kind::Trust && is_yes(words) => {
+            return Err(IdentityError::Words(question.user).into());
+        }
         Some(words) => words.to_owned(),
         None if TerminalPrompt::is_possible() => {
             let prompt = question.kind.prompt(&question.user);

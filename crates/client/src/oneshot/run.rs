@@ -16,6 +16,7 @@ use crate::config::Common;
 use crate::exit::ExitStatus;
 use crate::show::output::Pieces;
 use crate::start::Failure;
+use crate::unshown::Unshown;
 
 /// A command may start within a minute of its signature; with some allowance for clocks, one that
 /// was not started by then never is.
@@ -34,6 +35,7 @@ pub async fn run(
     let target = target.clone();
     let mut command =
         Command { id, target, is_started: false, is_whole: true, pieces: Pieces::default() };
+    let mut unshown = Unshown::of_person();
     let unstarted_at = Instant::now() + START_TIMEOUT;
     let mut interrupt = pin!(interrupted());
     let status = loop {
@@ -41,16 +43,21 @@ pub async fn run(
             event = task.events.next() => event,
             () = sleep_until(unstarted_at), if !command.is_started => {
                 note(&format!("{} did not start the command in time", command.target));
+                task.client.forget_command(id).await;
                 break ExitStatus::TimedOut;
             }
             () = &mut interrupt => {
-                note("interrupted; the command may still be running over there");
+                note("interrupted; the command may still be running over there, and what it says is \
+                    not shown any more");
+                task.client.forget_command(id).await;
                 break ExitStatus::Interrupted;
             }
         };
         let Some(notification) = task.notification(event)? else { continue };
         let ended = command.take(&task, &notification.event)?;
-        if let Some(key) = notification.key.filter(|_| command.is_mine(&notification.event)) {
+        if !command.is_mine(&notification.event) {
+            unshown.take(&task.client, &notification).await;
+        } else if let Some(key) = notification.key {
             task.client.consumed(key).await;
         }
         if let Some(status) = ended {
@@ -199,6 +206,7 @@ fn not_run(code: &str) -> ExitStatus {
         | chat_exec::report::code::INTERRUPTED
         | chat_exec::report::code::BUSY
         | chat_exec::report::code::STORAGE => ExitStatus::NeverRan,
+        code::INTEGRITY => ExitStatus::Integrity,
         _ => ExitStatus::Refused,
     }
 }
@@ -214,5 +222,6 @@ mod tests {
         assert_eq!(not_run("E_ORDER"), ExitStatus::Refused);
         assert_eq!(not_run("E_NO_AGENT"), ExitStatus::NeverRan);
         assert_eq!(not_run("E_INTERRUPTED"), ExitStatus::NeverRan);
+        assert_eq!(not_run("E_INTEGRITY"), ExitStatus::Integrity);
     }
 }

@@ -19,12 +19,13 @@ pub fn servers(common: &Common, forget: Option<&ServerUrl>) -> Result<ExitStatus
         let certificate = known.certificate.map(|digest| format!("sha256:{}", hex(&digest)));
         if common.json {
             let server = known.server.to_string();
-            print_json(vec![
-                json!({"event": "server", "url": url, "server": server, "certificate": certificate}),
-            ])?;
+            print_json(vec![json!({
+                "event": "server", "url": url, "server": server, "words": known.words,
+                "certificate": certificate,
+            })])?;
         } else {
             let certificate = certificate.map(|digest| format!("  certificate {digest}"));
-            print_line(&format!("{url}  {}{}", known.server, certificate.unwrap_or_default()))?;
+            print_line(&format!("{url}  {}{}", known.words, certificate.unwrap_or_default()))?;
         }
     }
     Ok(ExitStatus::Ok)

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use chat_endpoint::{DeviceState, KnownDevice, Standing};
 use chat_protocol::fingerprint::{Fingerprint, ordered};
 use chat_protocol::name::UserName;
+use chat_protocol::sanitise;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -21,13 +22,15 @@ pub fn mark(peer: Standing) -> &'static str {
 }
 
 /// The line for a device that was not known before.
-pub(super) fn new_device(me: &UserName, user: &UserName) -> String {
+pub(super) fn new_device(me: &UserName, user: &UserName, (number, words): (usize, &str)) -> String {
+    let words = sanitise::line(words);
     if user == me {
-        let what = "your account has a new device. If it is not yours: /devices, then \
-                    /devices revoke N, and change the password";
-        return format!("! {what}");
+        return format!(
+            "! your account has a new device, number {number}: {words}. If it is not yours: /devices \
+             revoke {number}, and change the password"
+        );
     }
-    format!("· {user} has a new device")
+    format!("· {user} has a new device, number {number}: {words}")
 }
 
 /// The line for somebody whose key is in question.
@@ -93,7 +96,11 @@ pub fn question_object(me: &UserName, question: &Question) -> Value {
 
 /// One device of a list.
 pub fn device(lines: &Lines, number: usize, device: &KnownDevice) -> String {
-    let state = state(device);
+    let state = match device.state {
+        DeviceState::Live => "reads and writes",
+        DeviceState::Away => "away for months: left out until it signs in",
+        DeviceState::Revoked => "revoked",
+    };
     let this = if device.is_this { ", this one" } else { "" };
     let agent = if device.is_agent { ", accepts commands" } else { "" };
     format!(

@@ -48,7 +48,9 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             "event": "alarm", "kind": kind, "user": user, "reason": detail, "count": count,
         })],
         Event::Announcement { text } => vec![json!({"event": "announcement", "text": text})],
-        Event::NewDevice { user } => vec![json!({"event": "new_device", "user": user})],
+        Event::NewDevice { user, number, words } => vec![json!({
+            "event": "new_device", "user": user, "number": number, "words": words,
+        })],
         Event::Complaint { code, reason, .. } => vec![json!({
             "event": "noack", "stage": "request", "code": code, "reason": reason,
         })],
@@ -91,7 +93,7 @@ fn about_one(event: &Event) -> Option<Value> {
             fields.insert("n".to_owned(), json!(n));
             Some(object("healed", from, fields))
         }
-        Event::Unreadable { cid, from, id, reason } => {
+        Event::Unreadable { cid, from, id, reason, .. } => {
             let mut fields = place(cid);
             fields.insert("id".to_owned(), json!(id));
             fields.insert("reason".to_owned(), json!(reason));
@@ -195,11 +197,7 @@ fn message(me: &UserName, event: &Event) -> Option<Value> {
     }
     // A message that did not verify never becomes one: it is `unreadable`.
     fields.insert("verified".to_owned(), true.into());
-    // Whether this user has compared the writer's key; another one may be offered since.
-    fields.insert("peer_verified".to_owned(), (*peer == Standing::Verified).into());
-    if *peer == Standing::Changed {
-        fields.insert("peer_changed".to_owned(), true.into());
-    }
+    standing(&mut fields, *peer);
     Some(object("message", from, fields))
 }
 
@@ -253,6 +251,14 @@ fn ended(event: &Event) -> Vec<Value> {
         }
     }
     vec![command, answer]
+}
+
+/// Whether this user has compared the writer's key; another one may be offered since.
+pub(crate) fn standing(fields: &mut Map<String, Value>, peer: Standing) {
+    fields.insert("peer_verified".to_owned(), (peer == Standing::Verified).into());
+    if peer == Standing::Changed {
+        fields.insert("peer_changed".to_owned(), true.into());
+    }
 }
 
 /// `conversation`; `room` for a room, and `feed` for a feed.

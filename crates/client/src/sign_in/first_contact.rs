@@ -14,9 +14,9 @@ use crate::connection::{ConnectError, Connector};
 pub async fn server(connector: &Connector, prompt: &Arc<dyn Prompt>) -> Result<KeyId, StartError> {
     match connector.server().await {
         Err(ConnectError::Unknown { shown }) if prompt.is_interactive() => {
-            let (asks, question) = (Arc::clone(prompt), question(&shown));
-            if !aside(move || asks.confirm_in_full(&question)).await? {
-                return Err(ConnectError::Unknown { shown }.into());
+            let (asks, question, words) = (Arc::clone(prompt), question(&shown), shown.words);
+            if !aside(move || asks.confirm_in_full(&question, &words)).await? {
+                return Err(StartError::NotAccepted { url: shown.url });
             }
             connector.accept(&shown);
             Ok(shown.server)
@@ -29,7 +29,7 @@ fn question(shown: &Shown) -> String {
     format!(
         "{} is not known here, and no authority vouches for its certificate.\n{}.\n\
          The server says both at its start, and with `chat-server fingerprint`.\n\
-         Type yes if they are the same: ",
+         Type yes if they are the same, or the six words: ",
         shown.url,
         described(shown)
     )

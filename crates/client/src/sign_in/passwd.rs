@@ -20,6 +20,12 @@ use crate::config::Password;
 use crate::connection::Connector;
 use crate::home::{self, HomeFolder, KeyFile, Vault};
 
+/// What may be the matter with a password that opens this machine's key file and is refused.
+const OTHER_PASSWORD: &str = "The password of the account may have been changed on another machine, or \
+                              here by a change that was cut off: what is asked for is that newer one. \
+                              `chat-client passwd` with it, as the old and the new one, mends the key \
+                              file of this machine.";
+
 /// Whose password is changed, and to what.
 #[derive(Debug)]
 pub struct NewPassword {
@@ -70,7 +76,7 @@ pub async fn change_password(request: NewPassword) -> Result<(), StartError> {
 
 impl Person<'_> {
     /// The vault that the server keeps, its number, and the keys of the password that opens it.
-    async fn newest_vault(&self) -> Result<(PasswordKeys, u32, Vault), StartError> {
+    pub(super) async fn newest_vault(&self) -> Result<(PasswordKeys, u32, Vault), StartError> {
         let mut tries = 0;
         loop {
             let password = match &self.account.password {
@@ -87,7 +93,12 @@ impl Person<'_> {
                     let (number, vault) = self.open(sent, &keys)?;
                     return Ok((keys, number, vault));
                 }
-                Err(error) if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
+                Err(error) if error.code() == Some(code::SIGN_IN) => {
+                    if !self.may_try_again(tries) {
+                        self.account.prompt.say(OTHER_PASSWORD);
+                        return Err(error.into());
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
         }

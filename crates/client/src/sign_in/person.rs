@@ -63,8 +63,8 @@ pub(super) async fn sign_in(
     }
 }
 
-/// Asks for the password of this account and opens its key file with it; an account without one needs
-/// none.
+/// Asks for the password of this account, and the server whether it is the account's: the key file of
+/// this machine may have an older one. An account without one needs none.
 pub async fn check_password(
     connector: Arc<Connector>,
     user: &UserName,
@@ -73,8 +73,11 @@ pub async fn check_password(
     let server = connector.server().await?;
     let folder = HomeFolder::new(&account.root, &server, user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
+    if let KeyFile::Clear(_) = key_file {
+        return Ok(());
+    }
     let door = Door { connector, user: user.clone(), purpose: Purpose::Task, invite: None };
-    Person { door, account, server, folder }.unlock(key_file).await.map(drop)
+    Person { door, account, server, folder }.newest_vault().await.map(drop)
 }
 
 impl Person<'_> {

@@ -4,9 +4,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use chat_protocol::fingerprint::Fingerprint;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::config::Password;
+use crate::identity::is_yes;
 
 /// Answers questions. Called from a thread that may wait for a person.
 pub trait Prompt: Send + Sync + fmt::Debug {
@@ -16,8 +18,8 @@ pub trait Prompt: Send + Sync + fmt::Debug {
     fn password(&self, question: &str) -> Option<Password>;
     /// Asks for a yes.
     fn confirm(&self, question: &str) -> bool;
-    /// Asks for a yes that nobody types in passing: the whole word.
-    fn confirm_in_full(&self, question: &str) -> bool;
+    /// Asks for a yes that nobody types in passing: the whole word, or what it is about.
+    fn confirm_in_full(&self, question: &str, words: &Fingerprint) -> bool;
     /// Asks for a line that may be seen; nothing if nobody answers.
     fn line(&self, _question: &str) -> Option<String> {
         None
@@ -46,7 +48,7 @@ impl Prompt for NoPrompt {
         false
     }
 
-    fn confirm_in_full(&self, _question: &str) -> bool {
+    fn confirm_in_full(&self, _question: &str, _words: &Fingerprint) -> bool {
         false
     }
 
@@ -134,8 +136,8 @@ impl Prompt for TerminalPrompt {
             .is_ok_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
-    fn confirm_in_full(&self, question: &str) -> bool {
-        Self::ask(question).is_ok_and(|answer| answer.eq_ignore_ascii_case("yes"))
+    fn confirm_in_full(&self, question: &str, words: &Fingerprint) -> bool {
+        Self::ask(question).is_ok_and(|answer| is_yes(&answer) || words.is(&answer))
     }
 
     fn say(&self, text: &str) {

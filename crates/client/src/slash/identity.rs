@@ -27,9 +27,11 @@ fn decide(row: &'static SlashRow, rest: &str, kind: Kind) -> Result<Input, Input
 /// `/devices`, `/devices USER`, `/devices revoke N`.
 pub(super) fn devices(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let (word, after) = first_word(rest);
-    if word.eq_ignore_ascii_case("revoke")
-        && let Ok(number) = after.parse()
-    {
+    if word.eq_ignore_ascii_case("revoke") {
+        let Ok(number) = after.parse() else {
+            let (command, usage) = (row.name, row.usage);
+            return Err(InputError::Missing { command, what: "the number of a device", usage });
+        };
         return Ok(Input::Slash(SlashCommand::Identity(IdentityCommand::Revoke { number })));
     }
     let user = if word.is_empty() { None } else { Some(input::user(word)?) };
@@ -75,7 +77,8 @@ mod tests {
             ("/verify", "needs a user"),
             ("/trust b*b", "not allowed"),
             ("/devices bob carol", "takes nothing more"),
-            ("/devices revoke two", "takes nothing more"),
+            ("/devices revoke", "needs the number of a device"),
+            ("/devices revoke two", "needs the number of a device"),
             ("/key", "needs `rotate`"),
             ("/key delete", "needs `rotate`"),
         ] {

@@ -41,6 +41,7 @@ impl Endpoint {
                 self.ask_moved(id, again);
                 self.order_keys_moved(id, again);
                 self.owners_moved(id, again);
+                self.keys_moved(id, again);
                 if let Some(cid) = view {
                     self.refresh_moved(&cid, id, again);
                 }

@@ -28,7 +28,8 @@ impl Endpoint {
         if futile == EPOCH_FUTILE_MAX {
             let reason = format!(
                 "this device and the server do not agree on the devices in {cid}, so nothing can be \
-                 sealed there; see whether the key of a member has changed"
+                 sealed there; see whether the key of a member has changed",
+                cid = cid.spoken()
             );
             self.complain(code::MEMBERS, &reason);
         }

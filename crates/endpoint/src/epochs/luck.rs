@@ -59,7 +59,7 @@ impl Endpoint {
         } else {
             0
         };
-        let mut detail = format!("a key for {} does not open: {reason}", header.cid);
+        let mut detail = format!("a key for {} does not open: {reason}", header.cid.spoken());
         if in_row == MAKER_FAILURES_MAX {
             let minutes = MAKER_PAUSE_MS / 60_000;
             detail.push_str(&format!(

@@ -27,7 +27,7 @@ pub(crate) struct Parts {
     wrap: Option<Bytes>,
     /// Something found no room: it comes with the next connection.
     is_cut: bool,
-    /// When anything of it last came, Unix time in milliseconds.
+    /// When its KEY was verified, Unix time in milliseconds: what comes of it later gives no more time.
     since_ms: u64,
     /// When its KEY came, if that was after all that waited.
     came_ms: Option<u64>,
@@ -102,8 +102,10 @@ impl Endpoint {
         }
         self.expect_parts(now_ms, e, &header.cid);
         let Some(parts) = self.link.parts.get_mut(&e) else { return false };
-        parts.header = Some((header.clone(), position));
-        parts.since_ms = now_ms;
+        if parts.header.is_none() {
+            parts.header = Some((header.clone(), position));
+            parts.since_ms = now_ms;
+        }
         self.open_whole(now_ms, &e)
     }
 
@@ -115,7 +117,6 @@ impl Endpoint {
         let Some(parts) = self.link.parts.get_mut(&e) else { return };
         let before = parts.bytes();
         parts.take(upload, room);
-        parts.since_ms = now_ms;
         let (after, log) = (parts.bytes(), Log::Conversation(parts.cid.clone()));
         self.link.parked_bytes = (self.link.parked_bytes + after).saturating_sub(before);
         if self.open_whole(now_ms, &e) {

@@ -22,7 +22,8 @@ impl Endpoint {
     /// Whether one more delivery of this log may wait. Where not, nothing more of it is taken on
     /// this connection.
     pub(super) fn has_room(&mut self, log: &Log, bytes: usize) -> bool {
-        let has_room = self.link.parked_bytes.saturating_add(bytes) <= PARKED_BYTES_MAX;
+        let parked = self.link.parked_bytes.saturating_add(self.link_bytes());
+        let has_room = parked.saturating_add(bytes) <= PARKED_BYTES_MAX;
         if !has_room {
             if self.link.overflowed.len() < OVERFLOWED_LOGS_MAX {
                 self.link.overflowed.insert(log.clone());
@@ -31,6 +32,11 @@ impl Endpoint {
             }
         }
         has_room
+    }
+
+    /// Bytes of the links that wait for bundles.
+    pub(crate) fn link_bytes(&self) -> usize {
+        self.link.refreshing.values().map(crate::rooms::Refresh::bytes).sum()
     }
 
     /// Whether nothing more of this log is taken on this connection.
@@ -75,7 +81,7 @@ impl Endpoint {
         let link = &self.link;
         let waiting = link.waiting.values().flatten().map(Waiting::bytes).sum::<usize>();
         let parts = link.parts.values().map(Parts::bytes).sum::<usize>();
-        let links = link.refreshing.values().map(crate::rooms::Refresh::bytes).sum::<usize>();
+        let links = self.link_bytes();
         let drops = link.drops.values().map(Vec::len).sum::<usize>();
         let small = link.requests.len() + link.heads.len() + link.overflowed.len() + drops;
         let small = small + link.retries.len() + link.waiting.len() + self.state.owed.len();

@@ -17,7 +17,6 @@ use crate::event::{Alarm, Event, KeptFrame};
 use crate::heal::ChainName;
 use crate::people::Signer;
 use crate::state::chain_key;
-use crate::views::Voice;
 
 /// A message whose signature was verified and that was opened.
 pub(crate) struct Opened<'a> {
@@ -61,16 +60,12 @@ impl Endpoint {
             return Received::Done;
         }
         if !fits_address(header) {
-            return self.unreadable(
-                now_ms,
-                delivery,
-                header,
-                "tag, conversation and recipient differ",
-            );
+            let reason = "tag, conversation and recipient differ";
+            return self.unverified(now_ms, delivery, header, reason);
         }
         if !may_speak(header) {
             let reason = "only whose feed it is speaks there";
-            return self.unreadable(now_ms, delivery, header, reason);
+            return self.unverified(now_ms, delivery, header, reason);
         }
         let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
             if self.is_received(delivery, header) {
@@ -79,7 +74,7 @@ impl Endpoint {
             }
             if self.state.is_gone(&header.e) {
                 let reason = "its epoch is too long ago; this device does not open it any more";
-                return self.unreadable(now_ms, delivery, header, reason);
+                return self.unverified(now_ms, delivery, header, reason);
             }
             // Whose it is shows in the view, which a key would have brought up to date.
             if !self.has_known(&header.cid, &header.from) && self.view_is_on_its_way(&header.cid) {
@@ -91,23 +86,23 @@ impl Endpoint {
             epoch.list.position(&header.from, &header.sk).filter(|_| epoch.cid == header.cid);
         let place = epoch.place;
         let Some(line) = line else {
-            return self.unreadable(now_ms, delivery, header, "its sender is not in its epoch");
+            return self.unverified(now_ms, delivery, header, "its sender is not in its epoch");
         };
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
             if !asked {
                 return Received::NeedsSender;
             }
-            return self.unreadable(now_ms, delivery, header, "its sender's key is not to be had");
+            return self.unverified(now_ms, delivery, header, "its sender's key is not to be had");
         };
-        if !asked && self.needs_siblings(header) {
+        if !asked && (self.needs_siblings(header) || self.needs_newest(header)) {
             return Received::NeedsSender;
         }
         let digest = delivery.frame.digest(label::MSG);
         if !self.is_by_sender(delivery, header, &signer) {
-            return self.unreadable(now_ms, delivery, header, "its signature is not valid");
+            return self.unverified(now_ms, delivery, header, "its signature is not valid");
         }
         let (cid, from) = (&header.cid, &header.from);
-        if self.voice(cid, from, place, delivery.position) == Voice::Silenced {
+        if !self.may_be_heard(cid, from, place, delivery.position) {
             self.silenced(cid, from);
             return self.unreadable(now_ms, delivery, header, "its sender was no member any more");
         }
@@ -147,13 +142,14 @@ impl Endpoint {
             match self.people.signer(&header.from, &header.sk).cloned() {
                 Some(signer) if self.is_by_sender(delivery, header, &signer) => {
                     self.want_strange(now_ms, delivery, header);
+                    return self.unreadable(now_ms, delivery, header, reason);
                 }
                 Some(_) => reason = "its signature is not valid",
                 None if !asked => return Received::NeedsSender,
                 None => reason = "its sender's key is not to be had",
             }
         }
-        self.unreadable(now_ms, delivery, header, reason)
+        self.unverified(now_ms, delivery, header, reason)
     }
 
     /// From the chain on: whatever comes out, the chain has moved.
@@ -346,10 +342,31 @@ impl Endpoint {
         header: &MessageHeader,
         reason: &str,
     ) -> Received {
+        self.refuse_message(now_ms, delivery, header, (reason, true))
+    }
+
+    /// The same of one whose signature was not, or could not be, verified: the hub may have made it.
+    fn unverified(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        reason: &str,
+    ) -> Received {
+        self.refuse_message(now_ms, delivery, header, (reason, false))
+    }
+
+    fn refuse_message(
+        &mut self,
+        now_ms: u64,
+        delivery: &Delivery,
+        header: &MessageHeader,
+        (reason, signed): (&str, bool),
+    ) -> Received {
         self.trace_received(&delivery.frame, || format!("refused: {reason}"));
         let digest = delivery.frame.digest(label::MSG);
-        let (cid, from) = (header.cid.clone(), header.from.clone());
-        self.tell(Event::Unreadable { cid, from, id: header.id, reason: reason.to_owned() });
+        let (cid, from, reason) = (header.cid.clone(), header.from.clone(), reason.to_owned());
+        self.tell(Event::Unreadable { cid, from, id: header.id, reason, signed });
         self.owe_again(now_ms, header, digest, false);
         Received::Done
     }

@@ -2,28 +2,19 @@
 
 use chat_protocol::code;
 use chat_protocol::members::Membership;
-use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::name::{ConversationId, UserName};
 
 use super::orders::RoomAction;
 
 /// Code and sentence.
 type Refusal = (&'static str, String);
 
-/// `#name`, or `ALL`.
-fn place(cid: &ConversationId) -> String {
-    match cid.kind() {
-        ConversationKind::Room(room) if room.is_all() => room.to_string(),
-        ConversationKind::Room(room) => format!("#{room}"),
-        _ => cid.to_string(),
-    }
-}
-
 /// What the verified view says against it; [`Membership::check`] has the last word.
 pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> Option<Refusal> {
     if let Some(owner) = room.conversation().feed_owner() {
         return of_feed(room, &owner, me, action).map(|reason| (code::NOT_ALLOWED, reason));
     }
-    let place = place(room.conversation());
+    let place = room.conversation().spoken();
     match action {
         RoomAction::Create { .. } => room
             .exists()

@@ -107,6 +107,7 @@ impl Endpoint {
         let unknown: BTreeSet<(UserName, KeyId)> = signers
             .map(|link| (link.from, link.sk))
             .filter(|(name, sk)| self.people.signer_of_any_time(name, sk).is_none())
+            .filter(|(name, sk)| self.people.former_signer(name, sk).is_none())
             .collect();
         let unknown: Vec<(UserName, KeyId)> = unknown.into_iter().collect();
         for page in unknown.chunks(PAGE_ITEMS_MAX) {

@@ -6,6 +6,7 @@
 //!   anybody else, because nothing is wrapped for a revoked key.
 //! - A link that concerns others counts if a later link follows from it that its signer has made
 //!   with another key, or somebody who was an admin without it. They have seen it before.
+//! - A link of the chain that is held here was verified before.
 //! - Every other one is refused, as if its key were not known: whoever has stolen the key may have
 //!   made it, together with the hub.
 
@@ -33,12 +34,20 @@ impl Endpoint {
         later: &[RawFrame],
     ) -> Result<Signer, String> {
         let signer = self.people.signer_of_any_time(&link.from, &link.sk);
+        let signer = signer.or_else(|| self.people.former_signer(&link.from, &link.sk));
         let signer = signer.ok_or("a link by an unknown key")?.clone();
         frame
             .verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
             .map_err(|error| error.to_string())?;
+        // A key of an identity that is not known any more is as good as a revoked one.
         let is_revoked = self.people.signer(&link.from, &link.sk).is_none();
-        if is_revoked && !concerns_signer_only(link) && !self.is_vouched(room, link, frame, later) {
+        let was_held = self.kept_link(&link.cid, link.mg);
+        let was_held = was_held.is_some_and(|known| known.digest == frame.digest(label::MEMBER));
+        if is_revoked
+            && !was_held
+            && !concerns_signer_only(link)
+            && !self.is_vouched(room, (link, &signer), frame, later)
+        {
             let reason = "a link by a key that was revoked, on which no admin has built; \
                 they must say it again";
             return Err(reason.to_owned());
@@ -50,7 +59,7 @@ impl Endpoint {
     fn is_vouched(
         &mut self,
         room: &Membership,
-        link: &MemberHeader,
+        link: (&MemberHeader, &Signer),
         frame: &RawFrame,
         later: &[RawFrame],
     ) -> bool {
@@ -71,11 +80,16 @@ impl Endpoint {
         false
     }
 
-    fn may_vouch(&self, room: &Membership, link: &MemberHeader, next: &MemberHeader) -> bool {
+    fn may_vouch(
+        &self,
+        room: &Membership,
+        (link, by): (&MemberHeader, &Signer),
+        next: &MemberHeader,
+    ) -> bool {
         let Some(signer) = self.people.signer(&next.from, &next.sk) else { return false };
         let member = room.members().get(&next.from);
         let is_admin = member.is_some_and(|member| member.admin && member.ik == signer.identity);
-        is_admin || next.from == link.from
+        is_admin || (next.from == link.from && signer.identity == by.identity)
     }
 }
 

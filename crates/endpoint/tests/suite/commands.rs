@@ -87,20 +87,49 @@ fn commands_are_numbered_and_one_that_the_hub_refuses_is_not_waited_for() {
     assert_eq!(asked(&hub, 1), expected);
 }
 
+/// Goal: whoever waits for a result that is none is told at once, and never that it went well. Before: only
+/// the alarm was told, and the wait went on until its end.
 #[test]
-fn a_result_that_names_another_frame_is_an_alarm_and_ends_nothing() {
+fn a_result_that_names_another_frame_is_an_alarm_and_is_not_used() {
     let mut hub = TestHub::with(&["alice", "machine"]);
     let (first, second) = (ask(&mut hub, "first"), ask(&mut hub, "second"));
     hub.run();
     let (now, other) = (hub.now, digest_of(&hub, 1, first));
     hub.peers[1].endpoint.report_outcome(now, &name("alice"), end(second, other));
     hub.run();
-    assert_eq!(heard(&hub, second), [] as [&str; 0]);
+    assert_eq!(heard(&hub, second), ["ended false"]);
     assert_eq!(alarms(&hub, 0), [Alarm::BadResult]);
     let (now, of) = (hub.now, digest_of(&hub, 1, second));
     hub.peers[1].endpoint.report_outcome(now, &name("alice"), end(second, of));
     hub.run();
-    assert_eq!(heard(&hub, second), ["ended true"]);
+    assert_eq!(heard(&hub, second), ["ended false"], "its target is not believed any more");
+}
+
+/// Goal: what an interrupted program has asked for fills no home. Before: all that the command said later
+/// stayed for whoever came, for ever.
+#[test]
+fn what_a_forgotten_command_says_is_dropped() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let (first, second) = (ask(&mut hub, "first"), ask(&mut hub, "second"));
+    hub.run();
+    hub.peers[0].shows_nothing = true;
+    answer(&mut hub, second);
+    let (now, alice) = (hub.now, name("alice"));
+    hub.peers[1].endpoint.report_started(now, &alice, first);
+    hub.run();
+    hub.peers[0].endpoint.forget_command(&first);
+    answer(&mut hub, first);
+    hub.run();
+    let rows = hub.peers[0].store.rows();
+    let kept = rows.iter().filter(|(key, _)| key.starts_with("event/"));
+    let kept: Vec<&[u8]> = kept.map(|(_, row)| row.as_slice()).collect();
+    let named = |id: MessageId| {
+        let id = id.to_string();
+        kept.iter()
+            .filter(|row| String::from_utf8_lossy(row).contains(&format!("re\":\"{id}")))
+            .count()
+    };
+    assert_eq!((named(first), named(second)), (0, 4));
 }
 
 /// Delivers frames of output by a rule: the fate of the one with this place among them.

@@ -1,4 +1,4 @@
-//! History for newcomers (amendment 11): a member grants what was said before somebody came, and
+//! History for newcomers (A11): a member grants what was said before somebody came, and
 //! nobody else can, and nothing else.
 
 use chat_endpoint::{Alarm, Event, GrantError, HistoryEntry};

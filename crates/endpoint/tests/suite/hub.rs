@@ -134,6 +134,8 @@ pub(crate) struct TestHub {
     pub(crate) epochs_offered: usize,
     /// Times that it was told what it forgot.
     pub(crate) reminders: usize,
+    /// Links that it was told it forgot.
+    pub(crate) links_reminded: usize,
     /// What receipts have named.
     pub(crate) receipts: Vec<(MessageId, Digest)>,
     /// Messages that were lost or refused.
@@ -175,6 +177,7 @@ impl TestHub {
             links_offered: 0,
             epochs_offered: 0,
             reminders: 0,
+            links_reminded: 0,
             receipts: Vec::new(),
             withheld: Vec::new(),
             faults: Faults::default(),

@@ -1,7 +1,7 @@
 //! Whose keys are whose: what a hub claims leaves nothing behind, and what a person decides counts
 //! (rules R24, R37). Each lie is followed by an honest hub.
 
-use chat_endpoint::{Alarm, CommandOptions, Event, Standing, TrustError};
+use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, RoomAction, Standing, TrustError};
 use chat_protocol::code;
 use chat_protocol::fingerprint::ordered;
 use chat_protocol::id::{KeyId, MessageId};
@@ -11,6 +11,7 @@ use crate::hub::{TestHub, lobby, name};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
+const CAROL: usize = 2;
 
 fn alarms(hub: &TestHub, index: usize, wanted: Alarm) -> usize {
     hub.count(index, |event| matches!(event, Event::Alarm { kind, .. } if *kind == wanted))
@@ -158,6 +159,27 @@ fn r37_nothing_is_sealed_for_a_key_that_nobody_has_trusted() {
     assert_eq!(standing(&hub, ALICE, "mbob"), Standing::Changed, "until somebody decides");
 }
 
+/// Goal: what is written to somebody whose only offered key was refused says so, and does not wait for
+/// a later decision.
+#[test]
+fn r37_nothing_is_kept_for_a_key_that_was_refused() {
+    let mut hub = TestHub::with(&["alice", "mbob"]);
+    tell(&mut hub, ALICE, "mbob", "first");
+    hub.replace_people("mbob");
+    look(&mut hub, ALICE, "mbob");
+    let other = other_of(&hub, ALICE, "mbob");
+    hub.peers[ALICE].endpoint.distrust(&name("mbob"), other).unwrap();
+    hub.run();
+    look(&mut hub, ALICE, "mbob");
+    let id = tell(&mut hub, ALICE, "mbob", "secret");
+    let refused = refusal(&hub, ALICE, id).unwrap();
+    assert!(refused.contains("you refuse") && refused.contains("/trust mbob"), "{refused}");
+    assert_eq!(hub.peers[ALICE].endpoint.unanswered(), 0);
+    hub.peers[ALICE].endpoint.trust(&name("mbob"), other).unwrap();
+    let id = tell(&mut hub, ALICE, "mbob", "after the decision");
+    assert_eq!(refusal(&hub, ALICE, id), None);
+}
+
 #[test]
 fn r37_who_is_trusted_anew_is_pinned_not_verified_and_admitted_anew() {
     let mut hub = TestHub::with(&["alice", "bob"]);
@@ -188,6 +210,32 @@ fn r37_who_is_trusted_anew_is_pinned_not_verified_and_admitted_anew() {
     hub.run();
     let (_, list) = hub.newest_epoch();
     assert!(list.lines().iter().all(|line| line.name != name("bob")), "the room names the old key");
+}
+
+/// Goal: a chain in which somebody stands with the key that they had before is read, and they are admitted
+/// anew. Before: its links were those of an unknown key, and nobody could come into such a room.
+/// Method: bob is in carol's room, and is trusted with another key before alice has seen that room.
+#[test]
+fn r37_chains_with_the_former_key_of_somebody_are_read() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    tell(&mut hub, ALICE, "bob", "first");
+    hub.act(CAROL, "den", RoomAction::Create { private: false });
+    hub.act(BOB, "den", RoomAction::Join { create: false });
+    hub.act(CAROL, "den", RoomAction::Role { who: name("bob"), admin: true });
+    hub.disconnect(BOB);
+    hub.replace_people("bob");
+    look(&mut hub, ALICE, "bob");
+    let other = other_of(&hub, ALICE, "bob");
+    hub.peers[ALICE].endpoint.trust(&name("bob"), other).unwrap();
+    hub.restart(ALICE);
+    hub.run();
+    let join = hub.act(ALICE, "den", RoomAction::Join { create: false });
+    assert_eq!(hub.answer_to(ALICE, join), "joined");
+    assert_eq!(hub.roster(ALICE, "den"), ["alice", "bob", "carol"]);
+    hub.say_in(ALICE, "den", "to carol");
+    assert!(hub.texts(CAROL).contains(&"alice: to carol".to_owned()));
+    assert_eq!(hub.epoch_of("den").1, ["alice", "carol"], "bob has to be admitted anew");
+    assert_eq!(alarms(&hub, ALICE, Alarm::BadChain), 0);
 }
 
 #[test]
@@ -227,7 +275,7 @@ fn a_new_device_is_told_to_its_user_and_to_whom_the_user_talks_to() {
     tell(&mut hub, BOB, "alice", "hello");
     hub.add_sibling(ALICE, None);
     hub.run();
-    let new = |event: &Event| matches!(event, Event::NewDevice { user } if *user == name("alice"));
+    let new = |event: &Event| matches!(event, Event::NewDevice { user, number: 2, words } if *user == name("alice") && words.split(' ').count() == 6);
     assert_eq!([0, 1, 2, 3].map(|index| hub.count(index, new)), [1, 1, 0, 0]);
     let now = hub.now;
     let devices = hub.peers[BOB].endpoint.known_devices(now, &name("alice"));
@@ -253,4 +301,94 @@ fn an_agent_refuses_a_revoked_device_at_once() {
     assert_eq!(hub.peers[ALICE].endpoint.revocations(), [lost]);
     ask(&mut hub, ALICE, "mbob");
     assert_eq!(commands(&hub, BOB), 2);
+}
+
+/// Alice's laptop, which the machine knows, is revoked by her other device; the laptop is not told.
+fn revoke_laptop(hub: &mut TestHub, laptop: usize) {
+    let lost = hub.peers[laptop].endpoint.device().keys.signing_id();
+    hub.disconnect(ALICE);
+    hub.revoke(ALICE, lost);
+    hub.connect(ALICE);
+}
+
+/// A hub with a machine that has obeyed alice's laptop.
+fn with_laptop() -> (TestHub, usize) {
+    let mut hub = TestHub::with(&["alice", "mbob"]);
+    let laptop = hub.add_sibling(ALICE, None);
+    hub.run();
+    ask(&mut hub, laptop, "mbob");
+    assert_eq!(commands(&hub, BOB), 1);
+    (hub, laptop)
+}
+
+/// Goal: a command that waited for an agent is not started for a device that was revoked meanwhile.
+/// Method: the agent is away when the laptop asks and when it is revoked; it comes back.
+#[test]
+fn an_agent_that_was_away_refuses_a_device_that_was_revoked_meanwhile() {
+    let (mut hub, laptop) = with_laptop();
+    hub.disconnect(BOB);
+    ask(&mut hub, laptop, "mbob");
+    revoke_laptop(&mut hub, laptop);
+    hub.connect(BOB);
+    hub.run();
+    assert_eq!(commands(&hub, BOB), 1, "by a revoked key");
+    let refused = |event: &Event| matches!(event, Event::Delivered { readable: false, .. });
+    assert_eq!(hub.count(laptop, refused), 1);
+    ask(&mut hub, ALICE, "mbob");
+    assert_eq!(commands(&hub, BOB), 2);
+}
+
+/// Goal: the same for a command that comes between the word that there are new keys and the keys.
+#[test]
+fn an_agent_waits_for_keys_that_it_was_told_of() {
+    let (mut hub, laptop) = with_laptop();
+    revoke_laptop(&mut hub, laptop);
+    hub.faults.hold_bundles = true;
+    hub.tell_one_of_keys(BOB, "alice");
+    while hub.turn() {}
+    let (now, options) = (hub.now, CommandOptions::default());
+    let argv = vec!["date".to_owned()];
+    hub.peers[laptop].endpoint.run(now, &name("mbob"), argv, options).unwrap();
+    while hub.turn() {}
+    assert_eq!(commands(&hub, BOB), 1, "the answer has not come");
+    hub.release_bundles();
+    hub.run();
+    assert_eq!(commands(&hub, BOB), 1, "by a revoked key");
+}
+
+/// Goal: an agent that gets no answer starts nothing, and what has waited too long is expired.
+#[test]
+fn an_agent_without_an_answer_about_the_requester_starts_nothing() {
+    let (mut hub, _) = with_laptop();
+    hub.disconnect(BOB);
+    let id = ask(&mut hub, ALICE, "mbob");
+    hub.faults.hold_bundles = true;
+    hub.connect(BOB);
+    while hub.turn() {}
+    assert_eq!(commands(&hub, BOB), 1);
+    hub.now += 61_000;
+    hub.release_bundles();
+    hub.run();
+    assert_eq!(commands(&hub, BOB), 1);
+    let expired = |event: &Event| matches!(event, Event::Ended { re, code, .. } if *re == id && code == code::EXPIRED);
+    assert_eq!(hub.count(ALICE, expired), 1);
+}
+
+/// Goal: the answer to a command of one's own revoked device is no alarm on the one that is left.
+#[test]
+fn an_answer_to_a_revoked_device_is_no_alarm_on_the_others() {
+    let (mut hub, laptop) = with_laptop();
+    let command = hub.peers[BOB].events.iter().find_map(|event| match event {
+        Event::Command { id, digest, .. } => Some((*id, *digest)),
+        _ => None,
+    });
+    let (re, of) = command.unwrap();
+    revoke_laptop(&mut hub, laptop);
+    hub.tell_of_keys("alice");
+    hub.run();
+    let (now, code, reason) = (hub.now, String::new(), String::new());
+    let end = CommandEnd { re, of, status: Some(0), code, reason };
+    hub.peers[BOB].endpoint.report_outcome(now, &name("alice"), end);
+    hub.run();
+    assert_eq!(alarms(&hub, ALICE, Alarm::Replay), 0);
 }

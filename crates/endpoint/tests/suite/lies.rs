@@ -77,6 +77,10 @@ fn broken(lie: &Lie) -> Vec<String> {
     for (direct, room) in DIRECT.iter().zip(IN_THE_LOBBY) {
         say(&mut hub, direct, room);
     }
+    // Some are about the counters of who seals here for the first time on a connection.
+    let now = hub.now;
+    hub.peers[BOB].endpoint.tell_user(now, &name("alice"), "from bob").ok();
+    go_on(&mut hub);
     let sent = hub.seen.len() - sent_before;
     // A device that seals nothing for such a hub has seen through it.
     let seen_through = hub.peers[BOB].endpoint.is_rolled_back();

@@ -124,6 +124,15 @@ pub struct BundleHeader {
     pub ts: u64,
 }
 
+impl BundleHeader {
+    /// What bytes say that may be a bundle, before anything of it is verified: whose it is decides
+    /// whether verifying it is worth the time.
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        let frame = RawFrame::decode(Bytes::copy_from_slice(bytes)).ok()?;
+        serde_json::from_slice(frame.header()).ok()
+    }
+}
+
 /// The tag of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BundleTag {

@@ -61,7 +61,7 @@ impl Admittance {
         if name.is_server() {
             return Ok(());
         }
-        let refuse = |reason: &str| Err(Refusal::new(code::SIGN_IN, reason));
+        let refuse = |reason: &str| Err(Refusal::new(code::BARRED, reason));
         match self.standings.get(&name.folded()) {
             Some(Standing::Disabled) => {
                 return refuse("this account was disabled by the operator of this server");
@@ -122,7 +122,7 @@ impl Gate {
             }
             if !now.admits_address(address) {
                 let reason = "the operator of this server has banned this address";
-                return Refusal::new(code::SIGN_IN, reason);
+                return Refusal::new(code::BARRED, reason);
             }
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;

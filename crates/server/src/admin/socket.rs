@@ -167,16 +167,23 @@ impl Asked {
                 Ok(Ok(length)) if length > 0 => {}
                 _ => return,
             }
-            let answer = match serde_json::from_str(&line) {
+            let request = serde_json::from_str(&line);
+            let is_drain = matches!(request, Ok(AdminRequest::Drain));
+            let answer = match request {
                 Ok(request) => self.answer(uid, request).await,
                 Err(error) => AdminAnswer::refused(format!("not a request: {error}")),
             };
+            let is_drain = is_drain && matches!(answer, AdminAnswer::Done { .. });
             // Our own types: they can be written.
             let Ok(mut text) = serde_json::to_string(&answer) else { return };
             text.push('\n');
-            match timeout(ADMIN_TIME_MAX, write.write_all(text.as_bytes())).await {
-                Ok(Ok(())) => {}
-                _ => return,
+            let written = timeout(ADMIN_TIME_MAX, write.write_all(text.as_bytes())).await;
+            if is_drain {
+                // Not before: with the server its answer would be gone.
+                self.hand.stop.cancel();
+            }
+            if !matches!(written, Ok(Ok(()))) {
+                return;
             }
         }
     }
@@ -216,10 +223,8 @@ impl Asked {
 
     async fn carry_out(&self, request: AdminRequest) -> AdminAnswer {
         match request {
-            AdminRequest::Drain => {
-                self.hand.stop.cancel();
-                AdminAnswer::done("draining")
-            }
+            // Begun when the answer is on its way.
+            AdminRequest::Drain => AdminAnswer::done("draining"),
             AdminRequest::Reload => {
                 let (reply, answer) = oneshot::channel();
                 let sent = self.hand.reload.send(reply).await;

@@ -51,7 +51,9 @@ pub(crate) async fn watch(budgets: Weak<Budgets>, folder: PathBuf) {
         let percent = budgets.limits().number(Budget::Disk);
         // One call of the system; a disk that hangs would stop the store as well.
         if let Ok(stat) = rustix::fs::statvfs(&folder) {
-            budgets.disk.note(percent, stat.f_bavail, stat.f_blocks);
+            // As df counts: what is reserved for the system is neither used nor free.
+            let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+            budgets.disk.note(percent, stat.f_bavail, used.saturating_add(stat.f_bavail));
         }
         drop(budgets);
         sleep(LOOK_PERIOD).await;

@@ -3,21 +3,21 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use bytes::Bytes;
 use chat_protocol::{
     b64::B64Vec,
     crypto::{VerifyingKey, sha256},
     frame::{RawFrame, VerifiedBatches},
     header::{Header, MemberHeader},
     id::{Digest, KeyId},
-    keys::Bundle,
+    keys::{Bundle, BundleHeader, key_id},
     name::UserName,
     tag::label,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     hub::Shared,
+    limits::REMIND_ITEM_PAUSE,
     request::{FrameRequest, Peer, Reminder},
     store::{AccountId, BundleName, sqlite::ReadError},
 };
@@ -30,12 +30,50 @@ pub(super) struct Proved {
     pub(super) reminders: Vec<Reminder>,
 }
 
-/// The bundles of an account: the newest of its devices, those that links needed, and those that the
-/// same reminder has brought.
+/// The bundles of a name: the newest of its devices, those that links needed, and those that the same
+/// reminder has brought. Each was verified before it was kept.
+#[derive(Default)]
 struct Known {
-    id: AccountId,
-    identity: KeyId,
-    bundles: Vec<Bundle>,
+    /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
+    /// itself.
+    account: Option<(AccountId, KeyId)>,
+    bundles: Vec<BundleHeader>,
+}
+
+impl Known {
+    /// Whether this is the identity of the account.
+    fn is_of_account(&self, identity: &KeyId) -> bool {
+        self.account.is_some_and(|(_, own)| own == *identity)
+    }
+
+    /// Whether a bundle could be news here, before its signatures are checked.
+    fn lacks(&self, new: &BundleHeader) -> bool {
+        let identity = key_id(&new.ik);
+        let is_known = |old: &BundleHeader| {
+            key_id(&old.ik) == identity && old.dev == new.dev && old.seq >= new.seq
+        };
+        !self.bundles.iter().any(is_known)
+    }
+
+    /// Fetches the bundle with a signing key, if it is none of those here.
+    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
+        let Some((id, _)) = self.account else { return Ok(()) };
+        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.sk);
+        if !published.any(|key| key.kid == *sk) {
+            let found = hub.reads.bundles(vec![BundleName::Key(id, *sk)]).await?;
+            let found = found.iter().flatten();
+            self.bundles.extend(found.filter_map(|bytes| BundleHeader::peek(bytes)));
+        }
+        Ok(())
+    }
+}
+
+/// The accounts that a reminder names, and how much work it has made.
+struct Accounts<'a> {
+    hub: &'a Shared,
+    known: HashMap<UserName, Known>,
+    /// Accounts read and signatures checked.
+    work: u32,
 }
 
 pub(super) async fn prove(
@@ -45,75 +83,72 @@ pub(super) async fn prove(
     links: Vec<B64Vec>,
 ) -> Result<Proved, ReadError> {
     let mut proved = Proved::default();
-    let mut accounts: HashMap<UserName, Option<Known>> = HashMap::new();
+    let mut accounts = Accounts { hub, known: HashMap::new(), work: 0 };
     for B64Vec(bytes) in bundles {
-        let Ok(bundle) = Bundle::verify(bytes.into()) else { continue };
-        let name = bundle.header().u.clone();
-        let Some(known) = account(hub, &mut accounts, &name).await? else { continue };
-        let (dev, seq) = (bundle.header().dev, bundle.header().seq);
-        let is_known = known.bundles.iter().map(Bundle::header);
-        let is_known = is_known.into_iter().any(|old| old.dev == dev && old.seq >= seq);
-        if bundle.identity() == known.identity && !is_known {
-            known.bundles.push(bundle.clone());
-            proved.bundles += 1;
-            proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+        let Some(header) = BundleHeader::peek(&bytes) else { continue };
+        let known = accounts.of(&header.u).await?;
+        if !known.lacks(&header) {
+            continue;
         }
+        if let Ok(bundle) = Bundle::verify(bytes.into()) {
+            known.bundles.push(header);
+            // What the hub cannot keep yet still verifies links.
+            if known.is_of_account(&bundle.identity()) {
+                proved.bundles += 1;
+                proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+            }
+        }
+        accounts.work += 1;
     }
     for B64Vec(bytes) in links {
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
-        let Some(known) = account(hub, &mut accounts, &link.from).await? else { continue };
+        let known = accounts.of(&link.from).await?;
         known.find(hub, &link.sk).await?;
-        if verify(&link, &frame, known) {
+        if let Some(signer) = signer(&link, &frame, known) {
             proved.links += 1;
-            proved.reminders.push(Reminder::Link(Box::new(request(peer, link, &frame))));
+            let request = Box::new(request(peer, link, &frame));
+            proved.reminders.push(Reminder::Link(request, signer));
         }
+        accounts.work += 1;
     }
+    // Only who sends reminders waits, and loses nothing.
+    sleep(REMIND_ITEM_PAUSE * accounts.work).await;
     Ok(proved)
 }
 
-impl Known {
-    /// Fetches the bundle with a signing key, if it is none of those here.
-    async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
-        let mut published = self.bundles.iter().flat_map(|bundle| &bundle.header().sk);
-        if !published.any(|key| key.kid == *sk) {
-            let found = hub.reads.bundles(vec![BundleName::Key(self.id, *sk)]).await?;
-            let found = found.into_iter().flatten().map(Bytes::from);
-            self.bundles.extend(found.filter_map(|bytes| Bundle::verify(bytes).ok()));
+impl Accounts<'_> {
+    /// What is known of a name, with the newest bundles of its account.
+    async fn of(&mut self, name: &UserName) -> Result<&mut Known, ReadError> {
+        if !self.known.contains_key(name) {
+            self.work += 1;
+            let row = self.hub.reads.account(name).await?.filter(|row| row.name == *name);
+            let known = row.map(|row| {
+                let stored = row.devices.iter();
+                let bundles = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
+                Known { account: Some((row.id, row.identity)), bundles: bundles.collect() }
+            });
+            self.known.insert(name.clone(), known.unwrap_or_default());
         }
-        Ok(())
+        Ok(self.known.entry(name.clone()).or_default())
     }
 }
 
-/// The account of a name with its newest bundles; nothing where nobody has the name.
-async fn account<'a>(
-    hub: &Shared,
-    accounts: &'a mut HashMap<UserName, Option<Known>>,
-    name: &UserName,
-) -> Result<Option<&'a mut Known>, ReadError> {
-    if !accounts.contains_key(name) {
-        let row = hub.reads.account(name).await?.filter(|row| row.name == *name);
-        let known = match row {
-            Some(row) => {
-                let stored = row.devices.into_iter().map(|device| device.bundle);
-                let bundles = stored.filter_map(|bytes| Bundle::verify(bytes).ok()).collect();
-                Some(Known { id: row.id, identity: row.identity, bundles })
-            }
-            None => None,
-        };
-        accounts.insert(name.clone(), known);
-    }
-    Ok(accounts.get_mut(name).and_then(Option::as_mut))
-}
-
-/// Whether a link is signed by a key that its signer has published.
-fn verify(link: &MemberHeader, frame: &RawFrame, known: &Known) -> bool {
-    let published = known.bundles.iter().flat_map(|bundle| &bundle.header().sk);
-    let key = published.into_iter().find(|key| key.kid == link.sk);
-    let Some(spki) = key.map(|key| &key.spki) else { return false };
-    let Ok(key) = VerifyingKey::from_spki(spki) else { return false };
+/// The identity behind the key that has signed a link: of the account that has the name, or of whoever
+/// the link itself is about.
+fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId> {
+    let published = known.bundles.iter().map(|bundle| (key_id(&bundle.ik), bundle));
+    let mut counting = published.filter(|(identity, _)| {
+        known.is_of_account(identity) || (link.who == link.from && link.ik == *identity)
+    });
+    let (identity, key) = counting.find_map(|(identity, bundle)| {
+        Some((identity, bundle.sk.iter().find(|key| key.kid == link.sk)?))
+    })?;
+    let spki = &key.spki;
+    let key = VerifyingKey::from_spki(spki).ok()?;
     let digest = Digest(sha256(spki));
-    frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default()).is_ok()
+    let verified = frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default());
+    verified.is_ok().then_some(identity)
 }
 
 fn request(peer: &Arc<Peer>, link: MemberHeader, frame: &RawFrame) -> FrameRequest {

@@ -18,7 +18,7 @@ use chat_protocol::{
 use super::{Decision, Effects, Pending, Router, is_any, mailbox::Backlog};
 use crate::{
     limits::AWAY_SLACK_MS,
-    request::{Plan, Proof, Refusal, SignIn},
+    request::{Plan, Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Standing, Waiting,
     },
@@ -261,7 +261,12 @@ impl Router {
                 return Some(Decision::refuse(code::NO_SUCH_USER, "nobody has this name"));
             }
             (Proof::Known { .. }, Some(account)) => {
-                let reason = "this signing key was replaced or revoked";
+                let is_revoked = account.is_revoked(&request.sk);
+                let reason = if is_revoked {
+                    REVOKED
+                } else {
+                    "this signing key was replaced by a newer one"
+                };
                 let refusal = Decision::refuse(code::SIGN_IN, reason);
                 return (!account.is_live(&request.sk)).then_some(refusal);
             }
@@ -273,7 +278,7 @@ impl Router {
             return Some(Decision::refuse(code::SIGN_IN, reason));
         }
         if account.is_revoked(&request.sk) {
-            return Some(Decision::refuse(code::SIGN_IN, "this signing key was revoked"));
+            return Some(Decision::refuse(code::SIGN_IN, REVOKED));
         }
         if let Some(refusal) = account.device_problem(now_ms, bundle) {
             return Some(Decision::Refuse(refusal));
@@ -307,6 +312,7 @@ impl Router {
         };
         account.take_bundle(device, &new.bundle, now_ms);
         self.insert_account(account);
+        self.comes_back(now_ms, id);
         if let Some(code) = &new.invite {
             self.use_invite(code);
         }

@@ -121,6 +121,8 @@ pub struct Conversation {
     links: Vec<Digest>,
     /// Members whom an epoch may lack, because an admin has removed them in a chain that was lost.
     pub(super) excused: BTreeSet<UserName>,
+    /// Members by the chain of whose identity there is no account: they count for nothing.
+    pub(super) absent: BTreeSet<UserName>,
     /// The newest epoch first, then those it replaced.
     pub epochs: VecDeque<Epoch>,
     /// Its last position.
@@ -151,6 +153,7 @@ impl Conversation {
             membership,
             links: Vec::new(),
             excused: BTreeSet::new(),
+            absent: BTreeSet::new(),
             epochs: VecDeque::new(),
             newest: 0,
             topic: String::new(),
@@ -183,11 +186,15 @@ impl Conversation {
         }
     }
 
+    /// The digest of the link with this number.
+    pub(super) fn link(&self, number: u32) -> Option<Digest> {
+        self.links.get(usize::try_from(number).ok()?).copied()
+    }
+
     /// Whether a place is on its chain (rule R33).
     pub(super) fn has_place(&self, place: Place) -> bool {
         let Some(before) = place.mg.checked_sub(1) else { return place == Place::START };
-        let link = usize::try_from(before).ok().and_then(|at| self.links.get(at));
-        link == Some(&place.pm)
+        self.link(before) == Some(place.pm)
     }
 
     /// The newest epoch.
@@ -210,7 +217,11 @@ impl Conversation {
     /// Who belongs to it.
     pub(super) fn names(&self) -> Vec<UserName> {
         match (&self.membership, self.cid.kind()) {
-            (Some(membership), _) => membership.names(),
+            (Some(membership), _) => {
+                let mut names = membership.names();
+                names.retain(|name| !self.absent.contains(name));
+                names
+            }
             (None, ConversationKind::Direct(a, b)) => vec![a, b],
             (None, _) => Vec::new(),
         }
@@ -218,7 +229,7 @@ impl Conversation {
 
     pub(super) fn contains(&self, name: &UserName) -> bool {
         match &self.membership {
-            Some(membership) => membership.contains(name),
+            Some(membership) => membership.contains(name) && !self.absent.contains(name),
             None => self.cid.other(name).is_some(),
         }
     }
@@ -272,6 +283,8 @@ impl Router {
         for (link, digest, _) in &row.links {
             conversation.apply_link(link, *digest);
         }
+        conversation.excused.extend(row.excused);
+        self.restore_absent(&mut conversation, &row.links);
         for (name, link) in &conversation.gone {
             let at = row.links.binary_search_by_key(link, |(header, ..)| header.mg).ok();
             let account = self.by_name.get(name).and_then(|id| self.accounts.get_mut(id));
@@ -304,6 +317,25 @@ impl Router {
         let cid = row.cid.clone();
         self.conversations.insert(row.cid, conversation);
         self.note_members(&cid);
+    }
+
+    /// Finds the members who have no account, and forgets who went and has none.
+    fn restore_absent(
+        &mut self,
+        conversation: &mut Conversation,
+        links: &[(MemberHeader, Digest, u64)],
+    ) {
+        let members = conversation.membership.iter().flat_map(Membership::members);
+        let absent = members.filter(|(name, member)| !self.is_present(name, &member.ik));
+        conversation.absent = absent.map(|(name, _)| name.clone()).collect();
+        for name in &conversation.absent {
+            self.absent.entry(name.clone()).or_default().insert(conversation.cid.clone());
+        }
+        conversation.gone.retain(|name, link| {
+            let at = links.binary_search_by_key(link, |(header, ..)| header.mg).ok();
+            at.and_then(|at| links.get(at))
+                .is_some_and(|(link, ..)| self.is_present(name, &link.ik))
+        });
     }
 
     fn restore_epoch(&self, conversation: &Conversation, row: EpochRow) -> Epoch {

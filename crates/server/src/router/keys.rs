@@ -104,12 +104,12 @@ impl Router {
             return Some(Decision::Again(same.position));
         }
         let (next, previous) =
-            current.map_or((0, Digest::ZERO), |epoch| (epoch.g.saturating_add(1), epoch.e));
-        if header.g == next && header.pe == previous {
+            current.map_or((Some(0), Digest::ZERO), |epoch| (epoch.g.checked_add(1), epoch.e));
+        if next == Some(header.g) && header.pe == previous {
             return None;
         }
         Some(match conversation.log {
-            Some(log) if header.g < next => {
+            Some(log) if next.is_none_or(|next| header.g < next) => {
                 Decision::Propose(Proposal::Probe(Probe::Epoch { log, g: header.g, e }))
             }
             _ => self.lost_race(&conversation.cid),

@@ -58,39 +58,23 @@ impl Router {
         let empty = Membership::new(cid.clone());
         let membership = known.and_then(|c| c.membership.as_ref()).unwrap_or(&empty);
         let log = known.and_then(|conversation| conversation.log);
-        match membership.check(header, account.identity) {
-            Ok(()) => {}
-            Err(MemberError::Stale { .. }) => {
-                return match log {
-                    Some(log) if header.mg < membership.next() => {
-                        let (mg, digest) = (header.mg, request.digest);
-                        Decision::Propose(Proposal::Probe(Probe::Link { log, mg, digest }))
-                    }
-                    _ => self.stale_members(&header.from, cid),
-                };
-            }
-            Err(error) => return Decision::refuse(code::NOT_ALLOWED, error.to_string()),
+        if let Err(error) = membership.check(header, account.identity) {
+            return match (error, log) {
+                (MemberError::Stale { .. }, Some(log)) if header.mg < membership.next() => {
+                    let (mg, digest) = (header.mg, request.digest);
+                    Decision::Propose(Proposal::Probe(Probe::Link { log, mg, digest }))
+                }
+                (MemberError::Stale { .. }, _) => self.stale_members(&header.from, cid),
+                (error, _) => Decision::refuse(code::NOT_ALLOWED, error.to_string()),
+            };
         }
-        let is_no_admin = matches!(header.op, MemberOperation::Leave | MemberOperation::Remove)
-            || header.arg == MemberArgument::Member;
-        if is_no_admin && membership.needs_admin(&header.who) {
-            let reason = format!(
-                "{} is the last admin of {cid}; make somebody else an admin with /op NAME first",
-                header.who
-            );
-            return Decision::refuse(code::NOT_ALLOWED, reason);
+        if let Some(refusal) = leaves_no_admin(membership, header) {
+            return refusal;
         }
-        let comes_in = matches!(header.op, MemberOperation::Join | MemberOperation::Admit);
-        if comes_in && known.is_some_and(|known| self.is_crowded(now_ms, known)) {
-            let reason = format!(
-                "{cid} has {ROOM_PEOPLE_MAX} people, which is the most that one key can be made for"
-            );
-            return Decision::refuse(code::TOO_MANY, reason);
+        if let Some(refusal) = known.and_then(|known| self.full_for(now_ms, header, known)) {
+            return refusal;
         }
-        pending.conversations.insert(cid.clone());
-        if let (MemberOperation::Create, ConversationKind::Room(room)) = (header.op, cid.kind()) {
-            pending.rooms.insert(room.as_str().to_ascii_lowercase());
-        }
+        note_pending(header, pending);
         let newcomers =
             if header.op == MemberOperation::Leave || header.op == MemberOperation::Remove {
                 Vec::new()
@@ -105,6 +89,23 @@ impl Router {
             newcomers,
             frame: request.frame.clone(),
         })))
+    }
+
+    /// The refusal of who would come into a room that is full.
+    fn full_for(
+        &self,
+        now_ms: u64,
+        header: &MemberHeader,
+        known: &Conversation,
+    ) -> Option<Decision> {
+        let comes_in = matches!(header.op, MemberOperation::Join | MemberOperation::Admit);
+        (comes_in && self.is_crowded(now_ms, known)).then(|| {
+            let reason = format!(
+                "{} has {ROOM_PEOPLE_MAX} people, which is the most that one key can be made for",
+                header.cid
+            );
+            Decision::refuse(code::TOO_MANY, reason)
+        })
     }
 
     pub(super) fn stale_members(&self, name: &UserName, cid: &ConversationId) -> Decision {
@@ -128,6 +129,10 @@ impl Router {
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
         self.note_members(cid);
+        if !self.note_presence(&new.header) {
+            let changed = Some(cid.clone()).filter(|cid| !cid.is_feed());
+            return Effects { changed, ..Effects::default() };
+        }
         if cid.is_feed() {
             return self.apply_feed_link(now_ms, new);
         }
@@ -161,4 +166,26 @@ impl Router {
         let has_made_room = new.header.op == MemberOperation::Create;
         Effects { changed: Some(cid.clone()), removed, has_made_room, ..Effects::default() }
     }
+}
+
+/// Until the link is kept, nothing else is decided in its conversation, nor is its room made twice.
+fn note_pending(header: &MemberHeader, pending: &mut Pending) {
+    pending.conversations.insert(header.cid.clone());
+    if let (MemberOperation::Create, ConversationKind::Room(room)) = (header.op, header.cid.kind())
+    {
+        pending.rooms.insert(room.as_str().to_ascii_lowercase());
+    }
+}
+
+/// The refusal of a link behind which nobody could let anybody in or put anybody out.
+fn leaves_no_admin(membership: &Membership, header: &MemberHeader) -> Option<Decision> {
+    let is_no_admin = matches!(header.op, MemberOperation::Leave | MemberOperation::Remove)
+        || header.arg == MemberArgument::Member;
+    (is_no_admin && membership.needs_admin(&header.who)).then(|| {
+        let reason = format!(
+            "{} is the last admin of {}; make somebody else an admin with /op NAME first",
+            header.who, header.cid
+        );
+        Decision::refuse(code::NOT_ALLOWED, reason)
+    })
 }

@@ -62,16 +62,8 @@ impl Router {
         if pending_counter.is_some_and(|last| header.n <= last) {
             return Decision::Defer;
         }
-        if !conversation.contains(&request.peer.name) {
-            let reason = format!("you are not a member of {cid}");
-            return Decision::refuse(code::NOT_A_MEMBER, reason);
-        }
-        if header.t == Tag::Cmd && !self.has_agent(header) {
-            let reason = "this machine accepts no commands: no agent has signed in there";
-            return Decision::refuse(code::NO_AGENT, reason);
-        }
-        if epoch.is_stale(now_ms) {
-            return Decision::Rekey(conversation.head());
+        if let Some(decision) = self.may_not_say(now_ms, header, (conversation, epoch)) {
+            return decision;
         }
         if let Some(to) = header.to.user().and_then(|name| self.account_of(name))
             && let Some(refusal) =
@@ -92,6 +84,24 @@ impl Router {
             hub_ms: now_ms,
             frame: request.frame.clone(),
         })))
+    }
+
+    /// Why something that is said for the first time is not taken, if so.
+    fn may_not_say(
+        &self,
+        now_ms: u64,
+        header: &MessageHeader,
+        (conversation, epoch): (&super::Conversation, &super::Epoch),
+    ) -> Option<Decision> {
+        if !conversation.contains(&header.from) {
+            let reason = format!("you are not a member of {}", header.cid);
+            return Some(Decision::refuse(code::NOT_A_MEMBER, reason));
+        }
+        if header.t == Tag::Cmd && !self.has_agent(header) {
+            let reason = "this machine accepts no commands: no agent has signed in there";
+            return Some(Decision::refuse(code::NO_AGENT, reason));
+        }
+        epoch.is_stale(now_ms).then(|| Decision::Rekey(conversation.head()))
     }
 
     /// Why nothing is sent to somebody who was deleted.

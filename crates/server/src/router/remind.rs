@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use chat_protocol::{
-    header::{Header, MemberOperation},
+    code,
+    header::{Header, MemberHeader, MemberOperation},
+    id::KeyId,
     keys::Bundle,
+    members::Membership,
+    name::{ConversationKind, UserName},
 };
 
 use super::{Decision, Pending, Router};
 use crate::{
     request::FrameRequest,
-    store::{NewBundle, Proposal},
+    store::{AccountId, NewBundle, NewExcuse, NewLink, Proposal},
 };
 
 impl Router {
@@ -37,31 +41,160 @@ impl Router {
         Some(Decision::Propose(Proposal::Bundle(Box::new(new))))
     }
 
-    /// A link that its signer has signed, whoever brings it.
+    /// A link that its signer has signed, whoever brings it. Where that is somebody whose account the hub
+    /// has lost, or the link is about them, the chain goes on all the same. `None`: it is known, or its
+    /// key was revoked since and it concerns others: whoever stole that key may have made it, and no
+    /// device would take it (rule R14).
     pub fn decide_reminded_link(
         &self,
         now_ms: u64,
         request: &FrameRequest,
+        signer: KeyId,
         pending: &mut Pending,
     ) -> Option<Decision> {
         let Header::Member(link) = &request.header else { return None };
-        let signer = self.account_of(&link.from)?;
-        Some(self.decide_member(now_ms, signer, request, link, pending))
+        let account = self.account_of(&link.from).filter(|account| account.identity == signer);
+        if account.is_some_and(|account| pending.names.contains(&account.folded())) {
+            return Some(Decision::Defer);
+        }
+        let is_revoked = account.is_some_and(|account| account.is_revoked(&link.sk));
+        if is_revoked && !concerns_signer_only(link) {
+            return None;
+        }
+        let conversation = self.conversations.get(&link.cid);
+        if let Some(known) = conversation.and_then(|c| c.link(link.mg)) {
+            // A removal that does not go on from the chain spares others to wait for the remover.
+            let is_fork = known != request.digest;
+            return if is_fork { self.excuse_removed(link, signer, pending) } else { None };
+        }
+        let decision = match account {
+            Some(account) if self.is_present(&link.who, &link.ik) => {
+                self.decide_member(now_ms, account, request, link, pending)
+            }
+            _ => self.decide_absent(request, link, signer, pending)?,
+        };
+        match decision {
+            Decision::Refuse(_) => self.excuse_removed(link, signer, pending),
+            decision => Some(decision),
+        }
+    }
+
+    /// A link by somebody, or about somebody, who has no account: it counts for nothing until they have.
+    fn decide_absent(
+        &self,
+        request: &FrameRequest,
+        link: &MemberHeader,
+        signer: KeyId,
+        pending: &mut Pending,
+    ) -> Option<Decision> {
+        let cid = &link.cid;
+        let is_own = link.from == link.who;
+        let is_signed = is_own || self.is_present(&link.from, &signer);
+        if cid.is_direct() || !is_signed {
+            return None;
+        }
+        if pending.conversations.contains(cid) {
+            return Some(Decision::Defer);
+        }
+        let known = self.conversations.get(cid);
+        let empty = Membership::new(cid.clone());
+        let membership = known.and_then(|c| c.membership.as_ref()).unwrap_or(&empty);
+        if let Err(error) = membership.check(link, signer) {
+            return Some(Decision::refuse(code::MEMBERS, error.to_string()));
+        }
+        if let (MemberOperation::Create, ConversationKind::Room(room)) = (link.op, cid.kind()) {
+            if let Some(refusal) = self.cannot_create(&link.from, cid, pending) {
+                return Some(refusal);
+            }
+            pending.rooms.insert(room.as_str().to_ascii_lowercase());
+        }
+        pending.conversations.insert(cid.clone());
+        Some(Decision::Propose(Proposal::Link(Box::new(NewLink {
+            log: known.and_then(|conversation| conversation.log),
+            header: link.clone(),
+            digest: request.digest,
+            newcomers: Vec::new(),
+            frame: request.frame.clone(),
+        }))))
     }
 
     /// A removal that forks off a chain, by an admin at its end: from now on an epoch may lack whom it
-    /// is about, so nobody has to wait until the remover says it again. It is not kept: who knows of
-    /// it reminds again.
-    pub fn excuse_removed(&mut self, request: &FrameRequest) {
-        let Header::Member(link) = &request.header else { return };
-        let Some(signer) = self.account_of(&link.from).map(|account| account.identity) else {
-            return;
-        };
-        let Some(conversation) = self.conversations.get_mut(&link.cid) else { return };
-        let member = conversation.membership.as_ref().and_then(|m| m.members().get(&link.from));
-        let is_admin = member.is_some_and(|member| member.admin && member.ik == signer);
-        if is_admin && link.op == MemberOperation::Remove {
-            conversation.excused.insert(link.who.clone());
+    /// is about, so nobody has to wait until the remover says it again.
+    fn excuse_removed(
+        &self,
+        link: &MemberHeader,
+        signer: KeyId,
+        pending: &mut Pending,
+    ) -> Option<Decision> {
+        let conversation = self.conversations.get(&link.cid)?;
+        let members = conversation.membership.as_ref()?.members();
+        let is_admin = members.get(&link.from).is_some_and(|m| m.admin && m.ik == signer);
+        let is_news = members.contains_key(&link.who) && !conversation.excused.contains(&link.who);
+        if !is_admin || !is_news || link.op != MemberOperation::Remove {
+            return None;
         }
+        if !pending.conversations.insert(link.cid.clone()) {
+            return Some(Decision::Defer);
+        }
+        let (log, who) = (conversation.log?, link.who.clone());
+        Some(Decision::Propose(Proposal::Excuse(NewExcuse { log, who })))
+    }
+
+    /// It is kept: see [`Router::excuse_removed`].
+    pub(super) fn apply_excuse(&mut self, new: NewExcuse) {
+        let cid = self.by_log.get(&new.log);
+        if let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) {
+            conversation.excused.insert(new.who);
+        }
+    }
+
+    /// Whether there is an account of this name with this identity.
+    pub(super) fn is_present(&self, name: &UserName, identity: &KeyId) -> bool {
+        self.account_of(name).is_some_and(|account| account.identity == *identity)
+    }
+
+    /// Somebody has an account: links that were about nobody until now count.
+    pub(super) fn comes_back(&mut self, now_ms: u64, id: AccountId) {
+        let Some(account) = self.accounts.get_mut(&id) else { return };
+        for cid in self.absent.remove(&account.name).unwrap_or_default() {
+            let Some(conversation) = self.conversations.get_mut(&cid) else { continue };
+            let member =
+                conversation.membership.as_ref().and_then(|m| m.members().get(&account.name));
+            if member.is_some_and(|member| member.ik == account.identity) {
+                conversation.absent.remove(&account.name);
+                conversation.note_joined(id, now_ms);
+                account.conversations.insert(cid);
+            } else if member.is_some() {
+                // Somebody else has taken the name.
+                self.absent.entry(account.name.clone()).or_default().insert(cid);
+            }
+        }
+    }
+
+    /// Notes whether whom a link is about has an account.
+    pub(super) fn note_presence(&mut self, link: &MemberHeader) -> bool {
+        let is_present = self.is_present(&link.who, &link.ik);
+        let Some(conversation) = self.conversations.get_mut(&link.cid) else { return is_present };
+        let is_in = conversation.membership.as_ref().is_some_and(|m| m.contains(&link.who));
+        if is_in && !is_present {
+            conversation.absent.insert(link.who.clone());
+            self.absent.entry(link.who.clone()).or_default().insert(link.cid.clone());
+        } else {
+            conversation.absent.remove(&link.who);
+        }
+        if !is_present {
+            // The chain is not theirs to read who have the name now.
+            conversation.gone.remove(&link.who);
+        }
+        is_present
+    }
+}
+
+/// Whether a link changes nothing for others: nothing is wrapped for a revoked key, so who creates,
+/// joins or leaves gives no key to anybody.
+fn concerns_signer_only(link: &MemberHeader) -> bool {
+    match link.op {
+        MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
+        MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => false,
     }
 }

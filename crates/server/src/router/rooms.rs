@@ -68,8 +68,9 @@ impl Router {
 
     /// Whether somebody may know more of a room than its name: it is open, or they are in it.
     pub(super) fn sees(&self, name: &UserName, cid: &ConversationId) -> bool {
-        let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
-        membership.is_some_and(|m| m.exists() && (m.is_open() || m.contains(name)))
+        let Some(conversation) = self.conversations.get(cid) else { return false };
+        let membership = conversation.membership.as_ref();
+        membership.is_some_and(|m| m.exists() && (m.is_open() || conversation.contains(name)))
     }
 
     /// Whether somebody may make a room again that everybody has left: an open one anybody, a private one
@@ -113,7 +114,7 @@ impl Router {
             open: membership.is_open(),
             users: u32::try_from(membership.members().len()).unwrap_or(u32::MAX),
             topic: conversation.topic.clone(),
-            member: membership.contains(name),
+            member: conversation.contains(name),
             keep_ms: self.keep_ms(conversation),
         })
     }
@@ -225,7 +226,7 @@ impl Router {
         }
     }
 
-    fn cannot_create(
+    pub(super) fn cannot_create(
         &self,
         name: &UserName,
         cid: &ConversationId,
@@ -272,7 +273,7 @@ impl Router {
                 "there is no such room; /rooms lists them",
             ));
         };
-        if !membership.contains(&peer.name) {
+        if !conversation.contains(&peer.name) {
             let reason = "only members set the topic; /join the room first";
             return Err(Refusal::new(code::NOT_A_MEMBER, reason));
         }

@@ -17,7 +17,7 @@ use crate::{
     close::CloseReason,
     hub::Shared,
     listener::source,
-    request::{Proof, Refusal},
+    request::{Proof, REVOKED, Refusal},
     store::AccountRow,
 };
 
@@ -144,6 +144,9 @@ pub(super) async fn by_signature(
     let name = &received.header.u;
     let account = account(hub, name).await?.ok_or_else(|| nobody(name))?;
     let stored = stored_bundles(&account)?;
+    if stored.iter().any(|bundle| bundle.header().rev.contains(&received.header.sk)) {
+        return Err(Problem::refuse(code::SIGN_IN, REVOKED));
+    }
     if let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? {
         let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
         let Some(known) = known else {

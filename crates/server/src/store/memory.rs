@@ -91,6 +91,7 @@ impl MemoryStore {
             Proposal::Password(_)
             | Proposal::Cursors { .. }
             | Proposal::Topic(_)
+            | Proposal::Excuse(_)
             | Proposal::Retention(_)
             | Proposal::Copies(_)
             | Proposal::Share(_)

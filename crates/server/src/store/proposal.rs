@@ -149,6 +149,15 @@ pub struct NewTopic {
     pub text: String,
 }
 
+/// Whom the epochs of a room may lack, until an admin lets them in again.
+#[derive(Debug)]
+pub struct NewExcuse {
+    /// The room.
+    pub log: LogId,
+    /// Who.
+    pub who: UserName,
+}
+
 /// How long a room keeps its messages; the newest replaces the one before.
 #[derive(Debug)]
 pub struct NewRetention {
@@ -217,6 +226,8 @@ pub enum Proposal {
     Link(Box<NewLink>),
     /// Sets a topic.
     Topic(NewTopic),
+    /// Notes whom the epochs of a room may lack.
+    Excuse(NewExcuse),
     /// Sets how long a room keeps its messages.
     Retention(NewRetention),
     /// Deletes what a room keeps no longer.

@@ -81,6 +81,8 @@ pub struct ConversationRow {
     pub cid: ConversationId,
     /// Frames, digests and positions of its membership chain.
     pub links: Vec<(MemberHeader, Digest, u64)>,
+    /// Whom its epochs may lack.
+    pub excused: Vec<UserName>,
     /// What an open room is about.
     pub topic: String,
     /// How long it keeps its messages, in milliseconds, 0 for ever; `None` for the default.

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: a thread that writes, and connections that read.
 
 mod copies;
+mod excused;
 mod offers;
 mod open;
 mod operator;

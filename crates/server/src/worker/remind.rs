@@ -18,16 +18,14 @@ impl<S: Store> Worker<S> {
         let Request::Remind(reminder) = &queued.item else { return Next::Done };
         let decision = match reminder {
             Reminder::Bundle(bundle) => self.router.decide_reminded_bundle(now_ms, bundle, pending),
-            Reminder::Link(request) => self.router.decide_reminded_link(now_ms, request, pending),
+            Reminder::Link(request, signer) => {
+                self.router.decide_reminded_link(now_ms, request, *signer, pending)
+            }
         };
         match decision {
             Some(Decision::Propose(proposal)) => Next::Commit(queued, proposal),
             Some(Decision::Defer) => Next::Defer(queued),
             _ => {
-                // A removal that does not go on from the chain spares others to wait for the remover.
-                if let Reminder::Link(request) = reminder {
-                    self.router.excuse_removed(request);
-                }
                 story::reminder(&self.log, &queued, false);
                 Next::Done
             }
@@ -35,7 +33,8 @@ impl<S: Store> Worker<S> {
     }
 
     pub(super) fn finish_reminder(&mut self, now_ms: u64, queued: &Open, committed: Committed) {
-        let is_kept = matches!(committed.outcome, Ok(Stored::Device(_) | Stored::Link { .. }));
+        let is_kept =
+            matches!(committed.outcome, Ok(Stored::Device(_) | Stored::Link { .. } | Stored::Done));
         story::reminder(&self.log, queued, is_kept);
         let effects = self.router.apply(now_ms, committed);
         if !is_kept {

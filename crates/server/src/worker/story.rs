@@ -145,7 +145,7 @@ pub(super) fn reminder(log: &OperationLog, queued: &Queued<Request>, is_kept: bo
     let Request::Remind(reminder) = &queued.item else { return };
     let (op, user, id) = match reminder {
         Reminder::Bundle(bundle) => ("remind.bundle", bundle.header().u.clone(), None),
-        Reminder::Link(request) => {
+        Reminder::Link(request, _) => {
             ("remind.link", request.peer.name.clone(), Some(request.header.id().to_string()))
         }
     };

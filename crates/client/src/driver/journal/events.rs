@@ -62,7 +62,7 @@ impl Journal {
                 ..self.line("server.complaint")
             },
             Event::Announcement { .. } => self.line("server.announcement"),
-            Event::NewDevice { user } => Operation {
+            Event::NewDevice { user, .. } => Operation {
                 level: Level::Warn,
                 peer: Some(user.as_str().into()),
                 ..self.line("device.new")
@@ -113,7 +113,7 @@ impl Journal {
                 conversation: Some(conversation(cid).into()),
                 ..self.line("message.disowned")
             },
-            Event::Unreadable { cid, from, id, reason } => Operation {
+            Event::Unreadable { cid, from, id, reason, .. } => Operation {
                 level: Level::Warn,
                 peer: Some(from.as_str().into()),
                 id: Some(id.to_string().into()),

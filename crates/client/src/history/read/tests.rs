@@ -141,8 +141,13 @@ fn what_could_not_be_read_and_what_was_refused_have_their_reasons() {
     let home = tempfile::tempdir().unwrap();
     let mut store = open(&home);
     let (cid, from, reason) = (dm(), name("bob"), "its signature is not valid".to_owned());
-    let unreadable = Event::Unreadable { cid, from, id: id(5), reason: reason.clone() };
-    step(&mut store, |store| record::shown(store, &unreadable));
+    let unreadable = |number, signed| {
+        let (cid, from, reason) = (cid.clone(), from.clone(), reason.clone());
+        Event::Unreadable { cid, from, id: id(number), reason, signed }
+    };
+    step(&mut store, |store| record::shown(store, &unreadable(5, true)));
+    // Anybody can make a header that nobody has signed.
+    step(&mut store, |store| record::shown(store, &unreadable(7, false)));
     step(&mut store, |store| record::typed(store, &typed(6, "too late")));
     let code = "E_CLOCK".to_owned();
     let refused = Event::Refused {
@@ -158,6 +163,25 @@ fn what_could_not_be_read_and_what_was_refused_have_their_reasons() {
     let refused = State::Refused { code, reason: "why".to_owned(), by_hub: true };
     assert_eq!(states, [State::Unreadable { reason }, refused]);
     assert_eq!((entries[0].is_own(), entries[1].is_own()), (false, true));
+}
+
+#[test]
+fn a_message_that_is_read_takes_the_place_of_its_damaged_copy() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = open(&home);
+    let (cid, from, reason) = (dm(), name("bob"), "it does not open".to_owned());
+    let damaged = Event::Unreadable { cid, from, id: id(5), reason, signed: true };
+    step(&mut store, |store| record::shown(store, &damaged));
+    step(&mut store, |store| record::shown(store, &received(5, "bob", "the true words")));
+    // Neither a copy that is damaged again nor another text under its id changes that.
+    step(&mut store, |store| record::shown(store, &damaged));
+    step(&mut store, |store| record::shown(store, &received(5, "bob", "other words")));
+    let history = history(&home);
+    let entries = history.page(&dm(), None, 10).unwrap();
+    assert_eq!(texts(&entries), ["the true words"]);
+    assert_eq!(entries.len(), 1);
+    assert!(matches!(entries[0].state, State::Received { position: 5, .. }));
+    assert_eq!(history.frame(&entries[0]).unwrap(), Some(frame(5)));
 }
 
 #[test]

@@ -184,6 +184,7 @@ impl TestHub {
     /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
     fn reminded(&mut self, index: usize, id: MessageId, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
         self.reminders += 1;
+        self.links_reminded += links.len();
         let answer = HubToClient::Reminded { id, bundles: 0, links: 0 };
         self.answer(index, &answer);
         if self.faults.forgets_reminders {

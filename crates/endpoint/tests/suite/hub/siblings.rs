@@ -30,6 +30,11 @@ impl TestHub {
         self.tell_all(&HubToClient::Keys { users: vec![super::name(text)] });
     }
 
+    /// The same to one device.
+    pub(crate) fn tell_one_of_keys(&mut self, index: usize, text: &str) {
+        self.answer(index, &HubToClient::Keys { users: vec![super::name(text)] });
+    }
+
     /// A device signs in with a new encryption key, and everybody is told.
     pub(crate) fn renew(&mut self, index: usize) {
         self.disconnect(index);

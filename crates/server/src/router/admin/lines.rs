@@ -103,12 +103,15 @@ impl Router {
     }
 
     pub(super) fn stats(&self, now_ms: u64, is_online: impl Fn(AccountId) -> bool) -> StatsLine {
-        let accounts = || self.by_name.values().filter_map(|id| self.account(*id));
+        let accounts = || {
+            let people = self.by_name.iter().filter(|(name, _)| !name.is_server());
+            people.filter_map(|(_, id)| self.account(*id))
+        };
         let sum = |count: fn(&Account) -> u64| accounts().map(count).sum();
         let is_good = |invite: &&Invite| invite.uses > 0 && invite.until_ms >= now_ms;
         StatsLine {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            accounts: self.by_name.len(),
+            accounts: accounts().count(),
             disabled: accounts().filter(|a| a.standing == Standing::Disabled).count(),
             online: accounts().filter(|account| is_online(account.id)).count(),
             sessions: 0,

@@ -12,7 +12,8 @@ use chat_protocol::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    OpenError, SqliteOptions, configure, copies, from_sql, offers, operator, signers, small,
+    OpenError, SqliteOptions, configure, copies, excused, from_sql, offers, operator, signers,
+    small,
 };
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
@@ -117,6 +118,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     connection.execute_batch(TOPICS).map_err(failed)?;
     drop_bundle_count(&connection).map_err(failed)?;
     copies::make(&connection).map_err(failed)?;
+    excused::make(&connection).map_err(failed)?;
     offers::prepare(&connection).map_err(failed)?;
     operator::prepare(&connection).map_err(failed)?;
     signers::prepare(&connection).map_err(failed)?;
@@ -317,7 +319,8 @@ fn conversation(
     let epoch = newest_epoch(connection, log)?;
     let waiting = waiting(connection, log, &cid)?;
     let newest = newest(connection, log)?;
-    Ok(ConversationRow { log, cid, links, topic, keep_ms, epoch, newest, waiting })
+    let excused = excused::of_room(connection, log)?;
+    Ok(ConversationRow { log, cid, links, excused, topic, keep_ms, epoch, newest, waiting })
 }
 
 /// What no device of the two in a direct conversation has fetched yet.

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{copies, from_sql, offers, operator, signers, to_sql};
+use super::{copies, excused, from_sql, offers, operator, signers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
     NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewRetention, NewTopic, Probe, Proposal,
@@ -100,6 +100,7 @@ impl Change<'_> {
             Proposal::Epoch(epoch) => self.epoch(epoch),
             Proposal::Link(link) => self.link(link),
             Proposal::Topic(topic) => self.topic(topic),
+            Proposal::Excuse(new) => excused::excuse(self.connection, new),
             Proposal::Retention(retention) => self.retention(retention),
             Proposal::Drop(step) => {
                 // Rows of the newest segment are remembered as written, so they stay.
@@ -290,6 +291,7 @@ impl Change<'_> {
             return Ok(Err(Conflict::Taken));
         }
         offers::follow_link(self.connection, &new.header)?;
+        excused::follow_link(self.connection, log, &new.header)?;
         let position = self.next_position();
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",

@@ -1,6 +1,9 @@
 //! What is on the disk.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::dropped::Dropped;
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use chat_protocol::{
     id::{Digest, KeyId, MessageId},
     keys::Bundle,
     members::{MemberList, Membership},
-    name::{ConversationId, RoomName},
+    name::{ConversationId, RoomName, UserName},
 };
 use chat_server::store::{
     AccountId, AccountRow, Committed, ConversationRow, DeviceId, DeviceRow, EntryKind, EpochId,
@@ -67,6 +70,8 @@ pub(crate) struct Contents {
     pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
     /// What comes of the links.
     pub(super) rooms: BTreeMap<ConversationId, Arc<Membership>>,
+    /// Whom epochs of a room may lack.
+    excused: BTreeSet<(LogId, UserName)>,
     /// What rooms keep no longer.
     pub(super) dropped: Dropped,
     offers: BTreeMap<(AccountId, MessageId), Offer>,
@@ -89,6 +94,7 @@ impl Default for Contents {
             epochs: BTreeMap::new(),
             links: BTreeMap::new(),
             rooms: BTreeMap::new(),
+            excused: BTreeSet::new(),
             dropped: Dropped::default(),
             offers: BTreeMap::new(),
         }
@@ -160,14 +166,22 @@ impl Contents {
                 Arc::make_mut(room).apply(&header, digest);
                 self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
                 if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
+                    // Whose account the hub has lost has no offers.
                     let owner = self.accounts.values().find(|row| row.name == new.header.who);
-                    let owner = owner.expect("an account").id;
+                    let owner = owner.map(|row| row.id);
                     let place = Audience::Conversation(new.header.cid.clone());
-                    self.offers.retain(|(who, _), offer| *who != owner || offer.audience != place);
+                    self.offers
+                        .retain(|(who, _), offer| Some(*who) != owner || offer.audience != place);
+                }
+                if new.header.op == MemberOperation::Admit {
+                    self.excused.remove(&(log, new.header.who.clone()));
                 }
                 for device in &new.newcomers {
                     self.cursors.entry((*device, log)).or_insert(position);
                 }
+            }
+            (Proposal::Excuse(new), Stored::Done) => {
+                self.excused.insert((new.log, new.who.clone()));
             }
             (Proposal::Cursors { device, positions }, Stored::Done) => {
                 for (log, position) in positions {
@@ -252,6 +266,12 @@ impl Contents {
                     .links
                     .range((*log, 0)..=(*log, u32::MAX))
                     .map(|(_, link)| (link.header.clone(), link.digest, link.position))
+                    .collect(),
+                excused: self
+                    .excused
+                    .iter()
+                    .filter(|(room, _)| room == log)
+                    .map(|(_, name)| name.clone())
                     .collect(),
                 epoch: self.newest_epoch(*log),
                 newest: self.newest(*log),

@@ -138,10 +138,14 @@ impl Plan {
         }
     }
 
+    /// See [`Plan::kinds`].
+    #[cfg(test)]
+    pub(crate) const KINDS: usize = 4;
+
     /// Which kinds of events a world has beside the oldest ones: more devices, a room that people make,
     /// a night, a restore.
     #[cfg(test)]
-    pub(crate) fn kinds(&self) -> [bool; 4] {
+    pub(crate) fn kinds(&self) -> [bool; Self::KINDS] {
         let has = |is: fn(&Happening) -> bool| self.events.iter().any(|p| is(&p.event));
         [
             has(|event| matches!(event, Happening::Comes { .. })),
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn every_kind_of_event_is_drawn() {
         let plans: Vec<Plan> = (0..500).map(Plan::of).collect();
-        for kind in 0..4 {
+        for kind in 0..Plan::KINDS {
             let count = plans.iter().filter(|plan| plan.kinds()[kind]).count();
             assert!(count >= 10, "kind {kind}: {count}");
         }

@@ -1,0 +1,179 @@
+//! What a hub that was restored from a backup is told (rule R36).
+
+use chat_protocol::{
+    b64::B64Vec,
+    frame::RawFrame,
+    header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation},
+    hub::{ClientToHub, HubToClient},
+    id::{Digest, Nonce16},
+    keys::BundleOptions,
+    limits::PAGE_ITEMS_MAX,
+    name::ConversationId,
+    tag::label,
+};
+
+use crate::client::{
+    Client, Device, Entry, Server, cid, config, enter, new_id, now_ms, register, second_device,
+    sign_in, start,
+};
+
+/// Links as they are signed, to be brought by anybody.
+struct Chain {
+    room: ConversationId,
+    place: (u32, Digest),
+}
+
+impl Chain {
+    /// A link of `from` about `who` at the end of the chain; what it changes stays outside of it.
+    fn about(&self, from: &Device, op: MemberOperation, who: &Device) -> Vec<u8> {
+        let (header, _) = from.link(&self.room, op, self.place);
+        let arg = MemberArgument::None;
+        let (who, ik) = (who.user.clone(), who.bundle.identity());
+        let header = MemberHeader { who, ik, arg, ..header };
+        from.sign(label::MEMBER, header.to_bytes(), Vec::new()).to_vec()
+    }
+
+    fn goes_on(&mut self, link: &[u8]) {
+        let frame = RawFrame::decode(link.to_vec().into()).unwrap();
+        self.place = (self.place.0 + 1, frame.digest(label::MEMBER));
+    }
+
+    /// Sends a link of its signer about themselves, which is accepted.
+    async fn say(&mut self, client: &mut Client, op: MemberOperation) {
+        let digest = client.link(&self.room, op, self.place).await;
+        client.ack().await;
+        self.place = (self.place.0 + 1, digest);
+    }
+}
+
+/// Reminds the hub; how many links proved themselves. They are applied when the next question is
+/// answered.
+async fn remind(client: &mut Client, links: &[Vec<u8>]) -> u32 {
+    let links = links.iter().map(|link| B64Vec(link.clone())).collect();
+    let id = new_id();
+    client.send_text(&ClientToHub::Remind { id, bundles: Vec::new(), links }).await;
+    let HubToClient::Reminded { links, .. } = client.answer().await else { panic!("REMINDED") };
+    client.settle().await;
+    links
+}
+
+/// How many links the hub has.
+async fn length(client: &mut Client, room: &ConversationId) -> usize {
+    let id = new_id();
+    client.send_text(&ClientToHub::Members { id, cid: room.clone(), from: 0 }).await;
+    let HubToClient::Members { links, .. } = client.answer().await else { panic!("MEMBERS") };
+    links.len()
+}
+
+/// An open room of alice, with bob and carol.
+async fn den(alice: &mut Client, bob: &mut Client, carol: &mut Client) -> Chain {
+    let mut chain = Chain { room: cid("room:den"), place: (0, Digest::ZERO) };
+    chain.say(alice, MemberOperation::Create).await;
+    chain.say(bob, MemberOperation::Join).await;
+    chain.say(carol, MemberOperation::Join).await;
+    chain
+}
+
+/// Alice enters with another key in the same device; `revokes` says what becomes of the old one.
+async fn with_another_key(server: &Server, old: &Device, revokes: bool) -> Client {
+    let keys = second_device(0, 5);
+    let rev = if revokes { vec![old.keys.signing_id()] } else { Vec::new() };
+    let options = BundleOptions { rev, ..BundleOptions::default() };
+    let bundle = keys.publish(&old.user, old.dev, Some(&old.bundle), now_ms(), options).unwrap();
+    let device = Device { bundle, keys, ..old.clone() };
+    let mut entry = Entry::sig();
+    entry.body.bundle = Some(device.bundle.bytes().to_vec());
+    enter(server.address, &device, entry).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_revoked_key_changes_the_membership_of_nobody_else() {
+    for (revokes, expected) in [(true, 3), (false, 4)] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = start(config(folder.path())).await;
+        let mut alice = register(&server, "alice", 0).await;
+        let mut bob = register(&server, "bob", 1).await;
+        let mut carol = register(&server, "carol", 2).await;
+        let mut chain = den(&mut alice, &mut bob, &mut carol).await;
+        let old = alice.device.clone();
+        let removal = chain.about(&old, MemberOperation::Remove, &bob.device);
+        let mut alice = with_another_key(&server, &old, revokes).await;
+        remind(&mut bob, std::slice::from_ref(&removal)).await;
+        assert_eq!(length(&mut carol, &chain.room).await, expected, "revoked: {revokes}");
+        if !revokes {
+            chain.goes_on(&removal);
+        }
+        // A link that concerns only its signer counts: no key is wrapped for a revoked one.
+        let leave = chain.about(&old, MemberOperation::Leave, &old);
+        remind(&mut carol, &[leave]).await;
+        let left = if revokes { expected + 1 } else { expected };
+        let seen = length(&mut carol, &chain.room).await;
+        assert!(seen == left || !revokes, "{seen} links, revoked: {revokes}");
+        alice.settle().await;
+        server.stop().await.unwrap();
+    }
+}
+
+/// The remover is away and the removal is lost; a newcomer took its place in the chain. Nobody has to
+/// wait: the next epoch lacks who was removed, long after the grace of a new member.
+#[tokio::test]
+async fn a_removal_that_was_lost_and_forks_is_an_excuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(config(folder.path())).await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let mut carol = register(&server, "carol", 2).await;
+    let mut dave = register(&server, "dave", 3).await;
+    let mut chain = den(&mut alice, &mut bob, &mut carol).await;
+    let removal = chain.about(&alice.device, MemberOperation::Remove, &bob.device);
+    let by_bob = chain.about(&bob.device, MemberOperation::Remove, &alice.device);
+    chain.say(&mut dave, MemberOperation::Join).await;
+    let (a, b, c, d) =
+        (alice.device.clone(), bob.device.clone(), carol.device.clone(), dave.device.clone());
+    // After a restart nobody is new any more.
+    server.stop().await.unwrap();
+    let server = start(config(folder.path())).await;
+    let mut carol = sign_in(&server, &c).await;
+    carol.key(&chain.room, None, &[&a, &c, &d]).await;
+    assert_eq!(carol.noack().await, "E_MEMBERS", "bob is missing");
+    assert_eq!(remind(&mut carol, &[by_bob]).await, 1);
+    carol.key(&chain.room, None, &[&b, &c, &d]).await;
+    assert_eq!(carol.noack().await, "E_MEMBERS", "bob is no admin, so alice is missing");
+    assert_eq!(remind(&mut carol, &[removal]).await, 1);
+    let epoch = carol.key(&chain.room, None, &[&a, &c, &d]).await;
+    carol.ack().await;
+    carol.key(&chain.room, Some(epoch), &[&a, &b, &c, &d]).await;
+    carol.ack().await;
+    assert_eq!(length(&mut carol, &chain.room).await, 4, "the chain is as it was");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_reminds_of_much_waits_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(config(folder.path())).await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut chain = Chain { room: cid("room:lobby"), place: (0, Digest::ZERO) };
+    let mut links = Vec::new();
+    for n in 0..60 {
+        let op = if n % 2 == 0 { MemberOperation::Join } else { MemberOperation::Leave };
+        let link = chain.about(&alice.device, op, &alice.device);
+        chain.goes_on(&link);
+        links.push(link);
+    }
+    let before = tokio::time::Instant::now();
+    assert_eq!(remind(&mut alice, &links).await, 60);
+    assert!(before.elapsed() >= std::time::Duration::from_millis(300), "{:?}", before.elapsed());
+    // A bundle that the hub has is not looked at again, whatever is wrong with its signature.
+    let mut bytes = alice.device.bundle.bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let other = Device::with_keys("alice", second_device(0, 4), Nonce16([9; 16]));
+    let bundles = vec![B64Vec(bytes), B64Vec(other.bundle.bytes().to_vec())];
+    let id = new_id();
+    alice.send_text(&ClientToHub::Remind { id, bundles, links: Vec::new() }).await;
+    let answer = alice.answer().await;
+    assert!(matches!(answer, HubToClient::Reminded { bundles: 1, .. }), "{answer:?}");
+    // One link after the other is kept.
+    while length(&mut alice, &chain.room).await < PAGE_ITEMS_MAX {}
+    server.stop().await.unwrap();
+}
