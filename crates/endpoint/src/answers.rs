@@ -288,8 +288,8 @@ impl Endpoint {
     ) {
         self.put_off_no_more(&id);
         let stale_view = refusal.code == code::MEMBERS;
-        if self.epoch_refused(now_ms, &id, winner, stale_view) {
-            return;
+        if let Some(cid) = self.epoch_refused(now_ms, &id, winner, stale_view) {
+            return self.key_refused(now_ms, &cid, &refusal.code, &refusal.reason);
         }
         if self.order_refused(now_ms, &id, &refusal.code, &refusal.reason) {
             return;

@@ -281,9 +281,8 @@ impl Endpoint {
         id: &MessageId,
         winner: Option<EpochHead>,
         stale_view: bool,
-    ) -> bool {
-        let Some(making) = self.link.making.remove(id) else { return false };
-        let Making { cid, head, .. } = making;
+    ) -> Option<ConversationId> {
+        let Making { cid, head, .. } = self.link.making.remove(id)?;
         if winner.is_some_and(|winner| winner.e == head.e) {
             // Where it stands, only the next keys will tell.
             self.epoch_stands(&head.e, u64::MAX);
@@ -300,8 +299,8 @@ impl Endpoint {
         if stale_view {
             self.refused_devices(now_ms, &cid);
         }
-        self.link.dirty.insert(cid);
-        true
+        self.link.dirty.insert(cid.clone());
+        Some(cid)
     }
 
     /// The hub has put an epoch at a position of its log.
