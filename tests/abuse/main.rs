@@ -1,6 +1,12 @@
 //! Hostile accounts, and the pair of people who must not feel them. `scripts/abuse.sh` runs the hub and
 //! the pair on one core and an attack on another, and prints a line for each.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that says what it measured"
+)]
+
 mod attack;
 mod pair;
 

@@ -7,10 +7,26 @@ use serde_json::json;
 
 use crate::{Act, read};
 
+/// Where the hub says that frames stand which go around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Behind everything.
+    Now,
+    /// Where its log stood when the lie began.
+    Back,
+}
+
 /// `kept` is told nothing of the room any more. What `kept` says there never comes to the honest
 /// hub: it is called stored, and given to `others`.
-pub fn around(room: &'static str, kept: &'static str, others: &'static [&'static str]) -> Act {
+pub fn around(
+    room: &'static str,
+    kept: &'static str,
+    others: &'static [&'static str],
+    place: Place,
+) -> Act {
+    let mut begun = None;
     Box::new(move |scene, passing: Passing| {
+        let begun = *begun.get_or_insert(scene.position);
         if passing.user != kept {
             return vec![passing];
         }
@@ -23,8 +39,11 @@ pub fn around(room: &'static str, kept: &'static str, others: &'static [&'static
         if header.cid.to_string() != room {
             return vec![passing];
         }
-        let mut out: Vec<Passing> =
-            others.iter().filter_map(|other| scene.deliver(other, frame.bytes())).collect();
+        let deliver = |other: &&str| match place {
+            Place::Now => scene.deliver(other, frame.bytes()),
+            Place::Back => scene.deliver_at(begun, other, frame.bytes()),
+        };
+        let mut out: Vec<Passing> = others.iter().filter_map(deliver).collect();
         let position = scene.position;
         let ack = json!({"tag": "ACK", "stage": "stored", "id": header.id, "position": position});
         out.push(passing.with(Way::ToClient, Message::Text(ack.to_string())));

@@ -115,8 +115,12 @@ impl Scene {
     /// A frame delivered at a position behind all others.
     pub fn deliver(&mut self, user: &str, frame: &Bytes) -> Option<Passing> {
         self.position += POSITION_STEP;
-        let delivery = Delivery::encode(self.position, now_ms(), frame);
-        self.to(user, Message::Binary(delivery))
+        self.deliver_at(self.position, user, frame)
+    }
+
+    /// A frame delivered at a position.
+    pub fn deliver_at(&self, position: u64, user: &str, frame: &Bytes) -> Option<Passing> {
+        self.to(user, Message::Binary(Delivery::encode(position, now_ms(), frame)))
     }
 }
 

@@ -164,6 +164,12 @@ const STORIES: &[Attack] = &[
         "lets mallory write into a room that she is banned from",
         membership::banned_writer,
     ),
+    story(
+        "said before",
+        "R33",
+        "lets mallory write after her ban, and gives it a place before",
+        membership::said_before,
+    ),
     story("swapped commands", "R34", "delivers the second command before the first", runs::swapped),
     story(
         "refused command",

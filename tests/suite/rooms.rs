@@ -223,7 +223,7 @@ fn a_member_grants_a_newcomer_what_was_said_before() {
     alice.type_line("the third plan");
     carol.stdout.wait_for_part("#crew alice: the third plan");
 
-    types(&mut alice, "/grant bob all", "bob is not in room:crew");
+    types(&mut alice, "/grant bob all", "bob is not in #crew");
     types(&mut alice, "/invite bob", "bob");
     bob.stdout.wait_for_part("added you to #crew");
     types(&mut alice, "/grant bob last 2", "bob is granted 2 messages of room:crew");

@@ -52,6 +52,7 @@ fn a_share_leaves_the_newest_to_a_listener_and_the_others_to_the_history() {
     let folder = rig.path("shared");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("plan.txt"), "a plan").unwrap();
+    std::fs::write(folder.join("keyword.txt"), "plan, plan.txt\n").unwrap();
     let share = bob.start(&["share", folder.to_str().unwrap(), "--to", "ALL", "--json"]);
     share.stdout.wait_for("the list is at the server", |line| line.contains("\"shared\""));
     say_many(&rig, &server, "bob");

@@ -107,8 +107,8 @@ fn a_standard_error_that_takes_nothing_ends_neither_program() {
     let url = format!("ws://{address}");
     let alice = rig.client("alice", &url);
     alice.run(&["users"]).assert_code(0);
-    let stats = operator(&rig, &["stats"]).expect_code(0);
-    assert!(stats.stdout.contains("accounts"), "{stats:?}");
+    let counts = operator(&rig, &["stats"]).expect_code(0);
+    assert!(counts.stdout.contains("accounts"), "{counts:?}");
     let mut quiet: Command = alice.plain(&["-vv", "send", "server", "hello"]);
     let status = quiet.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(0));

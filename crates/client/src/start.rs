@@ -180,7 +180,7 @@ pub async fn sign_in(
     let bundles = Arc::default();
     let trace = crypto_trace(common)?;
     let invite = common.invite.clone();
-    let options = ClientOptions { connector, user, purpose, account, invite, bundles, log, trace };
+    let options = ClientOptions { connector, user, purpose, account, bundles, log, invite, trace };
     tokio::select! {
         started = Box::pin(Client::start(options)) => Ok(started?),
         () = interrupted() => Err(Failure::Interrupted),

@@ -88,7 +88,7 @@ impl Endpoint {
             }
             HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
                 Some(Request::Members { cid: asked, from }) if asked == cid => {
-                    self.on_members(&cid, from, links, more);
+                    self.on_members(&cid, from, &links, more);
                     self.link.dirty.insert(cid);
                 }
                 _ => {}

@@ -280,7 +280,7 @@ impl Endpoint {
         let clock_ms = self.link.clock_ms;
         // What was refused before may be answered after.
         let went_back = std::mem::take(&mut self.link.went_back);
-        self.link = Link { clock_ms, receipts_due, went_back, ..Link::default() };
+        self.link = Link { went_back, clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

@@ -139,6 +139,7 @@ impl Endpoint {
                 Behind::Reminded(_) => {
                     self.link.behind.remove(&cid);
                     if self.chain_is_behind(&cid) {
+                        self.link.reminded_in_vain.insert(cid.clone());
                         self.view_anew(&cid);
                     }
                     self.link.dirty.insert(cid);

@@ -166,7 +166,7 @@ impl Endpoint {
         self.link.overtaken.remove(cid);
         let until = self.link.heads.get(cid).map(|head| head.mg);
         let complete = cid.is_direct();
-        let refresh = Refresh { asked, anew, complete, until, ..Refresh::default() };
+        let refresh = Refresh { complete, asked, anew, until, ..Refresh::default() };
         self.link.refreshing.insert(cid.clone(), refresh);
         if cid.is_direct() {
             self.request_people(cid);
@@ -239,7 +239,7 @@ impl Endpoint {
         &mut self,
         cid: &ConversationId,
         from: u32,
-        links: Vec<B64Vec>,
+        links: &[B64Vec],
         more: bool,
     ) {
         if from != self.next_link(cid) {

@@ -86,7 +86,7 @@ impl Limits {
                 })?)
             }
         };
-        if let Some(place) = self.amounts.get_mut(row.budget as usize) {
+        if let Some(place) = self.amounts.get_mut(row.budget.place()) {
             *place = amount;
         }
         Ok(())
@@ -94,7 +94,7 @@ impl Limits {
 
     /// How much a budget is.
     pub fn amount(&self, budget: Budget) -> Option<Amount> {
-        self.amounts.get(budget as usize).copied().flatten()
+        self.amounts.get(budget.place()).copied().flatten()
     }
 
     /// The rate of a budget that is one.
@@ -135,7 +135,7 @@ impl Hits {
 
     /// One more.
     pub fn count(&self, budget: Budget) {
-        if let Some(counter) = self.0.get(budget as usize) {
+        if let Some(counter) = self.0.get(budget.place()) {
             counter.inc();
         }
     }

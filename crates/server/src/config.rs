@@ -278,9 +278,10 @@ fn merge(given: Options, file: FileOptions) -> Options {
         limits: given.limits.or(file.limits),
         // Those of the command line come last and win.
         limit: file.limit.into_iter().chain(given.limit).collect(),
-        trusted_proxy: match given.trusted_proxy.is_empty() {
-            true => file.trusted_proxy,
-            false => given.trusted_proxy,
+        trusted_proxy: if given.trusted_proxy.is_empty() {
+            file.trusted_proxy
+        } else {
+            given.trusted_proxy
         },
     }
 }

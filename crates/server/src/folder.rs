@@ -98,10 +98,14 @@ pub fn secure_data(path: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
+fn is_jsonl(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "jsonl")
+}
+
 /// The same for the log folder, which may hold logs of others, too: only `stem` is ours.
 pub fn secure_logs(path: &Path, stem: &str) -> Result<(), FolderError> {
     secure("log", path, LOGS_REFUSED)?;
-    close_files(path, |name| name.starts_with(stem) && name.ends_with(".jsonl"));
+    close_files(path, |name| name.starts_with(stem) && is_jsonl(name));
     Ok(())
 }
 
@@ -156,7 +160,7 @@ fn close_files(folder: &Path, is_ours: impl Fn(&str) -> bool) {
         let path = entry.path();
         match fs::set_permissions(&path, Permissions::from_mode(FILE_MODE)) {
             Ok(()) => {
-                tracing::warn!("others could open {}; now only its owner can", path.display())
+                tracing::warn!("others could open {}; now only its owner can", path.display());
             }
             Err(error) => tracing::warn!(%error, "others can open {}", path.display()),
         }

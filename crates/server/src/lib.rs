@@ -193,7 +193,7 @@ fn say_registration(config: &Config) {
     match config.registration {
         Registration::Open => {}
         Registration::Invite => {
-            tracing::info!("new accounts need a code; make one: chat-server invite --data {data}")
+            tracing::info!("new accounts need a code; make one: chat-server invite --data {data}");
         }
         Registration::Closed => tracing::info!("no new accounts are made (--registration closed)"),
     }
@@ -222,7 +222,7 @@ pub async fn run(
         hub::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
-    let front = Arc::new(Front { log, gate, shows_metrics, ..front });
+    let front = Arc::new(Front { gate, shows_metrics, log, ..front });
     let figures = match config.metrics_address {
         Some(address) => Some(figures(address, Arc::clone(&front)).await?),
         None => None,

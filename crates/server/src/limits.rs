@@ -110,7 +110,7 @@ pub const QUEUE_BYTES_MAX: usize = 64 * MIB;
 pub const QUEUE_AGEING_STEP: Duration = Duration::from_millis(100);
 
 /// A connection that has said nothing for so long gives way where its account has too many.
-pub const CONNECTION_IDLE_MIN: Duration = Duration::from_secs(60);
+pub const CONNECTION_IDLE_MIN: Duration = Duration::from_mins(1);
 
 /// When somebody may come again who found no idle connection of the same account.
 pub const CONNECTION_RETRY: Duration = Duration::from_secs(2);

@@ -169,9 +169,10 @@ fn admit(front: &Front, addr: SocketAddr) -> Option<Permit> {
     let refusals = &front.metrics.refusals;
     // Many come by way of a proxy: none of them counts against its address, and who of them is banned is
     // seen when they say where they come from.
-    let address = match front.proxies.is_trusted(addr.ip()) {
-        true => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        false => addr.ip(),
+    let address = if front.proxies.is_trusted(addr.ip()) {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        addr.ip()
     };
     if address == addr.ip() && !front.gate.now().admits_address(address) {
         refusals.banned.inc();

@@ -148,7 +148,7 @@ fn put_back(source: &Path, at: &Where) -> Result<String, Failure> {
     let made_at = sanitise::line(&restored.manifest.made_at).into_owned();
     let mut lines = format!("{data} is as it was at {made_at}\n");
     if let Some(old) = restored.replaced {
-        lines += &format!("what was there is now in {}\n", old.display());
+        lines = format!("{lines}what was there is now in {}\n", old.display());
     }
     Ok(lines + "clients tell the server again what it has forgotten, and say so once\n")
 }

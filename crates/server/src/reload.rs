@@ -203,7 +203,7 @@ impl Reloader {
             self.config.tls.clone()
         };
         let old = self.config.clone();
-        self.config = Config { bans, mailbox, policy, retention_ms, registration, tls, ..old };
+        self.config = Config { policy, tls, mailbox, retention_ms, registration, bans, ..old };
         Ok(changes)
     }
 

@@ -4,5 +4,5 @@
 pub mod backup;
 pub mod doctor;
 pub mod health;
-mod manifest;
+pub(crate) mod manifest;
 pub mod restore;

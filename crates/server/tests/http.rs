@@ -56,7 +56,7 @@ async fn readiness_is_503_while_the_store_is_not_ready_and_while_draining() {
     let running = start().await;
     running.front.readiness.set_store_ready(false);
     let answer = running.ask(&get("/readyz")).await;
-    assert_eq!((status(&answer), body(&answer)), (503, "store not ready\n"));
+    assert_eq!((status(&answer), body(&answer)), (503, "starting\n"));
     running.front.readiness.start_draining();
     let answer = running.ask(&get("/readyz")).await;
     assert_eq!((status(&answer), body(&answer)), (503, "draining\n"));

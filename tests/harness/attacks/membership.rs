@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use chat_evil_hub::detour;
+use chat_evil_hub::detour::{Place, around};
 
 use super::{Report, Stage, Verdict, screen};
 use crate::program::Program;
-use crate::{LIMIT, types};
+use crate::types;
 
 const ROOM: &str = "room:crew";
+
+/// What mallory writes after the ban.
+const LATE: &str = "I am still here";
 
 /// What tells a person of it.
 const TOLD: [&str; 3] = ["ALARM seals_for_removed", "ALARM not_a_member", "ALARM other_view"];
@@ -66,7 +69,7 @@ fn repaired(alice: &Program, bob: &mut Program, mallory: &Program) -> bool {
 }
 
 pub(super) fn withheld_removal() -> Report {
-    let stage = Stage::new(detour::around(ROOM, "bob", &["alice", "mallory"]));
+    let stage = Stage::new(around(ROOM, "bob", &["alice", "mallory"], Place::Now));
     let [mut alice, mut bob, mallory] = crew(&stage);
     stage.switch.set(true);
     types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");
@@ -94,26 +97,36 @@ pub(super) fn withheld_removal() -> Report {
     Report::new(Verdict::Detected, saw)
 }
 
-pub(super) fn banned_writer() -> Report {
-    let stage = Stage::new(detour::around(ROOM, "mallory", &["alice", "bob"]));
+/// Mallory, who is banned and not told so, writes into the room; what alice and bob see.
+fn banned(place: Place) -> [(&'static str, String); 2] {
+    let stage = Stage::new(around(ROOM, "mallory", &["alice", "bob"], place));
     let [mut alice, mut bob, mut mallory] = crew(&stage);
     stage.switch.set(true);
     types(&mut alice, "/ban mallory", "[alice] banned mallory from #crew");
     bob.stdout.wait_for_part("[alice] banned mallory from #crew");
     alice.type_line("without mallory");
     bob.stdout.wait_for_part("#crew alice: without mallory");
-    mallory.type_line("I am still here");
-    alice.stdout.within(LIMIT, is_told);
-    let screens = [("alice", alice.stdout.text()), ("bob", bob.stdout.text())];
-    let report = Report::detected(&screens, &TOLD, "dropped, and nobody is told");
+    mallory.type_line(LATE);
+    let is_told = |line: &str| line.contains(LATE) || TOLD.iter().any(|told| line.contains(told));
+    alice.stdout.wait_for_count(1, is_told);
+    bob.stdout.wait_for_count(1, is_told);
     // And the members go on.
     alice.type_line("go on");
     bob.stdout.wait_for_part("#crew alice: go on");
     bob.type_line("yes, go on");
     alice.stdout.wait_for_part("#crew bob: yes, go on");
-    let shown = "#crew mallory: I am still here";
-    if bob.stdout.text().contains(shown) || alice.stdout.text().contains(shown) {
-        return Report::new(Verdict::Succeeded, "shown as an ordinary line");
+    [("alice", alice.stdout.text()), ("bob", bob.stdout.text())]
+}
+
+pub(super) fn banned_writer() -> Report {
+    let screens = banned(Place::Now);
+    if screens.iter().any(|(_, screen)| screen.contains(LATE)) {
+        return Report::new(Verdict::Succeeded, "it is shown");
     }
-    report
+    Report::detected(&screens, &TOLD, "dropped, and nobody is told")
+}
+
+pub(super) fn said_before() -> Report {
+    let screens = banned(Place::Back);
+    Report::detected(&screens, &["has gone since"], "shown as an ordinary line")
 }

@@ -118,17 +118,16 @@ async fn leave(
     let client = talk.client.clone();
     let waits = client.clone();
     let mut flush = pin!(timeout(LEAVE_TIMEOUT, waits.flush()));
-    let is_answered = match timeout(LEAVE_SILENCE, &mut flush).await {
-        Ok(answered) => answered == Ok(true),
-        Err(_) => {
-            let seconds = LEAVE_TIMEOUT.as_secs();
-            screen.print(&format!(
-                "· waiting for the answers to what you wrote, {seconds} s at most; Ctrl-C leaves now"
-            ))?;
-            tokio::select! {
-                answered = &mut flush => answered == Ok(true),
-                () = interrupted() => false,
-            }
+    let is_answered = if let Ok(answered) = timeout(LEAVE_SILENCE, &mut flush).await {
+        answered == Ok(true)
+    } else {
+        let seconds = LEAVE_TIMEOUT.as_secs();
+        screen.print(&format!(
+            "· waiting for the answers to what you wrote, {seconds} s at most; Ctrl-C leaves now"
+        ))?;
+        tokio::select! {
+            answered = &mut flush => answered == Ok(true),
+            () = interrupted() => false,
         }
     };
     while let Some(event) = events.try_next() {

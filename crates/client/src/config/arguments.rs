@@ -403,6 +403,11 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads the id of a key.
+fn parse_key(text: &str) -> Result<KeyId, String> {
+    KeyId::parse(text).map_err(|_| format!("a key has 22 characters, as in /devices; got {text:?}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,9 +473,4 @@ mod tests {
         write_completions(Shell::Bash, &mut script);
         assert!(String::from_utf8(script).unwrap().contains("listen"));
     }
-}
-
-/// Reads the id of a key.
-fn parse_key(text: &str) -> Result<KeyId, String> {
-    KeyId::parse(text).map_err(|_| format!("a key has 22 characters, as in /devices; got {text:?}"))
 }

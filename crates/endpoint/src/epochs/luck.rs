@@ -62,10 +62,10 @@ impl Endpoint {
         let mut detail = format!("a key for {} does not open: {reason}", header.cid.spoken());
         if in_row == MAKER_FAILURES_MAX {
             let minutes = MAKER_PAUSE_MS / 60_000;
-            detail.push_str(&format!(
-                "; the last {MAKER_FAILURES_MAX} did not, and the next ones there are not tried for \
-                 {minutes} minutes"
-            ));
+            detail = format!(
+                "{detail}; the last {MAKER_FAILURES_MAX} did not, and the next ones there are not tried \
+                 for {minutes} minutes"
+            );
         }
         self.alarm(Alarm::BadChain, &header.from, &detail);
         self.renew(now_ms, &header.cid);

@@ -127,7 +127,10 @@ impl Endpoint {
         if !is_fork && fork == fresh.links.len() {
             return;
         }
-        if is_fork && !is_decided && fork == fresh.links.len() && !self.link.went_back.contains(cid)
+        if is_fork
+            && !is_decided
+            && fork == fresh.links.len()
+            && !self.link.reminded_in_vain.contains(cid)
         {
             self.hub_serves_less(cid, fresh.room.place());
             return;
@@ -307,7 +310,7 @@ impl Endpoint {
 fn difference(held: &Membership, fresh: &Membership) -> String {
     let missing = |from: &Membership, of: &Membership| {
         let names = of.members().keys().filter(|name| !from.contains(name));
-        listed(names.collect())
+        listed(&names.collect::<Vec<_>>())
     };
     let admins = |of: &Membership| {
         let admins = of.members().iter().filter(|(_, member)| member.admin);
@@ -321,7 +324,8 @@ fn difference(held: &Membership, fresh: &Membership) -> String {
         parts.push(format!("not in by the server: {names}"));
     }
     if admins(held) != admins(fresh) {
-        let names = listed(admins(fresh).iter().collect()).unwrap_or_else(|| "nobody".to_owned());
+        let names = listed(&admins(fresh).iter().collect::<Vec<_>>())
+            .unwrap_or_else(|| "nobody".to_owned());
         parts.push(format!("admins by the server: {names}"));
     }
     if parts.is_empty() {
@@ -331,7 +335,7 @@ fn difference(held: &Membership, fresh: &Membership) -> String {
 }
 
 /// Names in a row, the first of many; `None` for none.
-fn listed(names: Vec<&UserName>) -> Option<String> {
+fn listed(names: &[&UserName]) -> Option<String> {
     let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(|name| name.as_str()).collect();
     let more = names.len().saturating_sub(shown.len());
     match (shown.is_empty(), more) {

@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::as_conversions,
     reason = "a test may panic: that is how it says what went wrong"
 )]
 

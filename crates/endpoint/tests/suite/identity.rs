@@ -227,6 +227,7 @@ fn r37_chains_with_the_former_key_of_somebody_are_read() {
     look(&mut hub, ALICE, "bob");
     let other = other_of(&hub, ALICE, "bob");
     hub.peers[ALICE].endpoint.trust(&name("bob"), other).unwrap();
+    hub.run();
     hub.restart(ALICE);
     hub.run();
     let join = hub.act(ALICE, "den", RoomAction::Join { create: false });

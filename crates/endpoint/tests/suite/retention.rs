@@ -1,6 +1,11 @@
 //! What a device makes of a hub that says it has dropped messages because a room keeps them no
 //! longer.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test may panic: that is how it says what went wrong"
+)]
+
 use chat_endpoint::Event;
 use chat_protocol::hub::{self, DropClaim, HubToClient};
 use chat_protocol::name::ConversationId;

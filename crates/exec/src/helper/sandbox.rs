@@ -56,7 +56,7 @@ pub(super) fn prepare(spec: &LaunchSpec, program: &OsStr) -> Result<Prepared, Ru
     for device in DEVICES {
         rules = allow(rules, Path::new(device), AccessFs::ReadFile | AccessFs::WriteFile)?;
     }
-    // What can be written cannot be run; a script that the policy names by its path can.
+    // What can be written does not start by its path; a script that the policy names does.
     let special = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
     rules = allow(rules, &spec.work_dir, AccessFs::from_all(RULES) & !special)?;
     let program = Path::new(program);

@@ -10,14 +10,16 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Hears what agents on this thread warn of.
 pub(crate) struct Held {
     warned: Arc<Notify>,
-    _hears: DefaultGuard,
+    /// Ends the hearing when it is dropped.
+    #[expect(dead_code, reason = "it is held, not read")]
+    hears: DefaultGuard,
 }
 
 impl Held {
     pub(crate) fn new() -> Self {
         let warned = Arc::new(Notify::new());
-        let _hears = tracing::subscriber::set_default(Ear(Arc::clone(&warned)));
-        Self { warned, _hears }
+        let hears = tracing::subscriber::set_default(Ear(Arc::clone(&warned)));
+        Self { warned, hears }
     }
 
     /// Waits until a command waits for one before it.

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::request::{AdminAnswer, AdminRequest};
+use crate::upkeep::manifest::hex;
 
 /// The file in the log folder.
 pub const FILE: &str = "audit.jsonl";
@@ -94,7 +95,7 @@ pub struct Checked {
 
 fn bind(before: &str, line: &str) -> String {
     let digest = Sha256::new().chain_update(before).chain_update(line).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest)
 }
 
 /// The line with its hash as its last field.
@@ -185,8 +186,9 @@ pub fn check(path: &Path) -> Result<Checked, AuditError> {
     check_file(path, &file)
 }
 
-fn check_file(path: &Path, file: &File) -> Result<Checked, AuditError> {
+fn check_file(path: &Path, mut file: &File) -> Result<Checked, AuditError> {
     let failed = |source| AuditError::File { path: path.to_owned(), source };
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut lines = BufReader::new(file);
     let mut checked = Checked { lines: 0, hash: START.to_owned() };
     loop {

@@ -115,8 +115,8 @@ fn detail(user: &UserDetail) -> Vec<String> {
     ];
     for device in &user.devices_known {
         let agent = if device.agent { ", accepts commands" } else { "" };
-        let live = if device.live { "" } else { ", revoked" };
-        lines.push(format!("device    key:{}{agent}{live}", device.key));
+        let revoked = if device.live { "" } else { ", revoked" };
+        lines.push(format!("device    key:{}{agent}{revoked}", device.key));
     }
     lines
 }

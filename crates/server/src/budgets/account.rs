@@ -60,14 +60,14 @@ impl AccountBudgets {
     pub fn take(&self, budget: Budget, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.limits.rate(budget) else { return Ok(()) };
         let mut buckets = self.buckets();
-        let Some(bucket) = buckets.get_mut(budget as usize) else { return Ok(()) };
+        let Some(bucket) = buckets.get_mut(budget.place()) else { return Ok(()) };
         bucket.take(&rate, now, 1).inspect_err(|_| self.hits.count(budget))
     }
 
     /// Whether there is one; otherwise how long to wait.
     pub fn has(&self, budget: Budget, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.limits.rate(budget) else { return Ok(()) };
-        let wait = self.buckets().get(budget as usize).map(|bucket| bucket.wait(&rate, now));
+        let wait = self.buckets().get(budget.place()).map(|bucket| bucket.wait(&rate, now));
         match wait.filter(|wait| !wait.is_zero()) {
             Some(wait) => {
                 self.hits.count(budget);
@@ -80,7 +80,7 @@ impl AccountBudgets {
     /// Takes what has been used already.
     pub fn spend(&self, budget: Budget, now: Instant, tokens: u64) {
         if let Some(rate) = self.limits.rate(budget)
-            && let Some(bucket) = self.buckets().get_mut(budget as usize)
+            && let Some(bucket) = self.buckets().get_mut(budget.place())
         {
             bucket.spend(&rate, now, tokens);
         }

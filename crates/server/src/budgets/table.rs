@@ -61,6 +61,14 @@ macro_rules! budgets {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Budget { $($(#[$doc])* $budget,)* }
 
+        impl Budget {
+            /// Its place in the table.
+            #[expect(clippy::as_conversions, reason = "the number of a variant, from 0")]
+            pub const fn place(self) -> usize {
+                self as usize
+            }
+        }
+
         /// Every budget.
         pub const TABLE: &[Row] = &[$(Row {
             budget: Budget::$budget,
@@ -216,7 +224,7 @@ mod tests {
     #[test]
     fn every_row_is_in_its_place_and_reads_what_it_writes() {
         for (at, row) in TABLE.iter().enumerate() {
-            assert_eq!(row.budget as usize, at, "{}", row.name);
+            assert_eq!(row.budget.place(), at, "{}", row.name);
             assert_eq!(parse(&row.default.to_string(), &row.default), Some(row.default));
             assert!(row.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{}", row.name);
         }

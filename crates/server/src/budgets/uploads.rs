@@ -40,13 +40,13 @@ impl fmt::Debug for Slot {
 struct Slots {
     next: u64,
     bytes: u64,
-    slots: BTreeMap<u64, Slot>,
+    uploads: BTreeMap<u64, Slot>,
 }
 
 impl Slots {
     /// Ends an upload and gives its room back.
     fn end(&mut self, number: u64) -> Option<Slot> {
-        let slot = self.slots.remove(&number)?;
+        let slot = self.uploads.remove(&number)?;
         self.bytes = self.bytes.saturating_sub(slot.bytes);
         slot.budgets.upload_bytes.fetch_sub(slot.bytes, Ordering::Relaxed);
         Some(slot)
@@ -54,9 +54,9 @@ impl Slots {
 
     /// The oldest upload of the account that holds most.
     fn victim(&self) -> Option<u64> {
-        let largest = self.slots.values().max_by_key(|slot| slot.budgets.upload_bytes())?.account;
+        let largest = self.uploads.values().max_by_key(|slot| slot.budgets.upload_bytes())?.account;
         let of_largest = |(_, slot): &(&u64, &Slot)| slot.account == largest && slot.bytes > 0;
-        self.slots.iter().find(of_largest).map(|(number, _)| *number)
+        self.uploads.iter().find(of_largest).map(|(number, _)| *number)
     }
 }
 
@@ -94,14 +94,14 @@ impl Uploads {
         let number = slots.next;
         slots.next += 1;
         let slot = Slot { account, budgets: Arc::clone(budgets), bytes: 0, clear };
-        slots.slots.insert(number, slot);
+        slots.uploads.insert(number, slot);
         Held { uploads: Arc::clone(self), number, content }
     }
 
     /// Takes room for an upload; cuts others where there is none.
     fn grow(&self, number: u64, bytes: u64) -> Result<(), NoRoom> {
         let mut slots = self.slots();
-        let slot = slots.slots.get_mut(&number).ok_or(NoRoom::Cut)?;
+        let slot = slots.uploads.get_mut(&number).ok_or(NoRoom::Cut)?;
         let of_account = slot.budgets.upload_bytes().saturating_add(bytes);
         if of_account > self.account_max {
             return Err(NoRoom::Account);
@@ -115,10 +115,12 @@ impl Uploads {
         {
             cut.extend(slots.end(victim));
         }
-        let is_left = slots.slots.contains_key(&number);
+        let is_left = slots.uploads.contains_key(&number);
         drop(slots);
         // Outside of the lock: others hold theirs while they come in here.
-        cut.iter().for_each(|slot| (slot.clear)());
+        for slot in &cut {
+            (slot.clear)();
+        }
         if is_left { Ok(()) } else { Err(NoRoom::Cut) }
     }
 

@@ -213,7 +213,7 @@ pub struct Options {
     /// [default: on]
     #[arg(long, env = "CHAT_SERVER_LIMITS", value_enum, value_name = "SWITCH")]
     pub limits: Option<Switch>,
-    /// Sets one budget, as messages=100/s+2000, places=500 or sign_ups_day=off; may be given again.
+    /// Sets one budget, as messages=100/s+2000, places=500 or `sign_ups_day=off`; may be given again.
     /// `chat-server config` lists them
     #[arg(long, env = "CHAT_SERVER_LIMIT", value_name = "NAME=AMOUNT", value_delimiter = ' ')]
     pub limit: Vec<String>,

@@ -35,7 +35,10 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
     let in_file = file.keys();
     let bans = file.bans.clone().unwrap_or_default();
     let config = Config::validate(merge(options.clone(), file), bans)?;
-    let source = |key: &'static str| match matches.value_source(key) {
+    // What only a file can say is no argument.
+    let of_argument =
+        |key: &str| matches.ids().any(|id| id == key).then(|| matches.value_source(key));
+    let source = |key: &'static str| match of_argument(key).flatten() {
         Some(ValueSource::CommandLine) => "flag",
         Some(ValueSource::EnvVariable) => "environment",
         _ if in_file.contains(&key) => "file",

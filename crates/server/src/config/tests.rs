@@ -41,8 +41,8 @@ fn nothing_given_means_this_machine_only() {
 
 #[test]
 fn the_default_file_changes_nothing() {
-    let by_file = with_file(DEFAULT_FILE, &[]).unwrap();
-    let without = Config::resolve(&options(&[])).unwrap();
+    let by_file = Config { said: None, ..with_file(DEFAULT_FILE, &[]).unwrap() };
+    let without = Config { said: None, ..Config::resolve(&options(&[])).unwrap() };
     assert_eq!(format!("{by_file:?}"), format!("{without:?}"));
 }
 

@@ -354,7 +354,11 @@ impl Router {
             Ok(conversation) => conversation,
             Err(reason) => return refuse(reason),
         };
-        if conversation.membership.as_ref().is_none_or(|m| m.is_implicit()) {
+        if conversation
+            .membership
+            .as_ref()
+            .is_none_or(chat_protocol::members::Membership::is_implicit)
+        {
             return refuse(format!("{room} is where everybody is; it cannot be deleted"));
         }
         let Some(log) = conversation.log else { return refuse("nothing was said there yet") };

@@ -138,6 +138,8 @@ fn dummy(memory: &mut Memory) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use argon2::{PasswordHasher as _, PasswordVerifier as _};
+
     use super::*;
 
     #[tokio::test]
@@ -149,7 +151,6 @@ mod tests {
         assert_eq!(passwords.check(None, vec![2; 32], Some(stored.clone())).await, Ok(false));
         assert_eq!(passwords.check(None, vec![1; 32], None).await, Ok(false));
         // Strings of before are read by anybody who knows the format, and we read theirs.
-        use argon2::{PasswordHasher as _, PasswordVerifier as _};
         let argon = Argon2::default();
         assert!(argon.verify_password(&[1; 32], stored.as_str()).is_ok());
         let theirs = argon.hash_password(&[3; 32]).unwrap().to_string();

@@ -157,7 +157,7 @@ fn fill(data: &Path, part: &Path) -> Result<Manifest, BackupError> {
 fn finish(part: &Path, target: &Path, manifest: Manifest) -> Result<Made, BackupError> {
     let path = part.join(manifest::FILE);
     let failed_to_write = failed("write", &path);
-    let text = serde_json::to_string_pretty(&manifest).map_err(|error| error.into());
+    let text = serde_json::to_string_pretty(&manifest).map_err(Into::into);
     let text = text.and_then(|text| {
         write_new(&path, text.as_bytes())?;
         Ok(text)

@@ -46,12 +46,12 @@ impl<S: Store> Worker<S> {
                 self.read_for(peer, id, async move { bundles::answer(&reads, id, wanted).await });
             }
             ClientToHub::Heads { id, after } => {
-                let Some(account) = self.router.account(peer.account) else { return None };
+                let account = self.router.account(peer.account)?;
                 let (heads, more) = self.router.heads_page(account, Some(after));
                 self.reply(peer, &HubToClient::Heads { id: Some(*id), heads, more });
             }
             ClientToHub::Counters { id, cids } => {
-                let Some(account) = self.router.account(peer.account) else { return None };
+                let account = self.router.account(peer.account)?;
                 let counters = self.router.counters(account, &peer.sk, cids);
                 self.reply(peer, &HubToClient::Counters { id: *id, counters });
             }

@@ -55,18 +55,15 @@ fn notices_of_new_keys_make_one_question_at_a_time() {
 fn heads_of_unknown_rooms_ask_for_nothing() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     let (now, held) = (hub.now, hub.peers[1].endpoint.held_bytes());
-    let head = |number: u32| Head {
+    let unknown = |number: u32| Head {
         cid: ConversationId::room(&RoomName::new(&format!("r{number}")).expect("a name")),
         mg: 0,
         pm: Digest([7; 32]),
         epoch: None,
     };
-    let heads = hub::write(&HubToClient::Heads {
-        id: None,
-        heads: (0..500).map(head).collect(),
-        more: false,
-    });
-    hub.peers[1].endpoint.handle_text(now, &heads);
+    let heads = (0..500).map(unknown).collect();
+    let told = hub::write(&HubToClient::Heads { id: None, heads, more: false });
+    hub.peers[1].endpoint.handle_text(now, &told);
     let asked = questions(&mut hub);
     assert!(asked.is_empty(), "{} questions", asked.len());
     assert!(hub.peers[1].endpoint.held_bytes() < held + MIB / 4);

@@ -128,9 +128,10 @@ impl TestHub {
                     if more {
                         break;
                     }
-                    let bundles = match self.faults.tells_all {
-                        true => bundles.iter().collect(),
-                        false => live_of(self.now, bundles),
+                    let bundles = if self.faults.tells_all {
+                        bundles.iter().collect()
+                    } else {
+                        live_of(self.now, bundles)
                     };
                     let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec()));
                     let person = people.entry(user);

@@ -50,9 +50,9 @@ impl TestHub {
         rooms.sort();
         rooms.dedup();
         let heads = rooms.iter().map(|cid| self.head(cid));
-        let garbled = |head: Head| match self.faults.garbles_heads && head.mg > 0 {
-            true => Head { pm: Digest([7; 32]), ..head },
-            false => head,
+        let garbled = |head: Head| {
+            let is_garbled = self.faults.garbles_heads && head.mg > 0;
+            if is_garbled { Head { pm: Digest([7; 32]), ..head } } else { head }
         };
         heads.map(garbled).collect()
     }

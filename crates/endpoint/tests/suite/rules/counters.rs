@@ -145,8 +145,7 @@ fn r07_an_older_state_than_the_hub_has_seen_is_an_error() {
     say(&mut hub, 0, "one");
     let (epoch, _) = hub.newest_epoch();
     let cid = chat_protocol::name::ConversationId::room(&lobby());
-    let told = |n| vec![Counter { cid: cid.clone(), epoch, n }];
-    hub.faults.counters = told(0);
+    hub.faults.counters = vec![Counter { cid: cid.clone(), epoch, n: 0 }];
     hub.restart(0);
     say(&mut hub, 0, "two");
     assert!(!hub.peers[0].endpoint.is_rolled_back(), "the hub has seen no more than is kept");

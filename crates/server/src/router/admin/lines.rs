@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Router {
-    fn line_of(&self, account: &Account, is_online: &impl Fn(AccountId) -> bool) -> UserLine {
+    fn line_of(account: &Account, is_online: &impl Fn(AccountId) -> bool) -> UserLine {
         UserLine {
             name: account.name.clone(),
             standing: account.standing,
@@ -42,7 +42,7 @@ impl Router {
             .filter(|(name, _)| who.is_none_or(|who| who.matches(name.as_str())))
             .filter_map(|(_, id)| self.account(*id))
             .take(WHO_PAGE_MAX.saturating_add(1))
-            .map(|account| self.line_of(account, &is_online))
+            .map(|account| Self::line_of(account, &is_online))
             .collect();
         let more = users.len() > WHO_PAGE_MAX;
         users.truncate(WHO_PAGE_MAX);
@@ -67,7 +67,7 @@ impl Router {
             live: !account.is_revoked(&device.sk),
         });
         AdminAnswer::User(Box::new(UserDetail {
-            line: self.line_of(account, &is_online),
+            line: Self::line_of(account, &is_online),
             identity: account.identity,
             devices_known: devices.collect(),
             rooms: rooms.collect(),

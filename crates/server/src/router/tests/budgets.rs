@@ -26,7 +26,7 @@ fn limits(set: &str) -> Limits {
 /// A sign-in of alice with this bundle of hers.
 fn sign_in(world: &World, alice: &User, bundle: Bundle) -> Option<Decision> {
     let (reply, _) = tokio::sync::oneshot::channel();
-    let known = world.router.account(alice.peer.account).unwrap();
+    let known = world.router.account(alice.peer.account)?;
     let known = known.devices.iter().find(|device| device.dev == bundle.header().dev);
     let request = SignIn {
         connection: ConnectionId(7),
