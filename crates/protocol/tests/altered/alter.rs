@@ -122,7 +122,7 @@ fn edit_value(dice: &mut Dice, header: &[u8]) -> Vec<u8> {
             edited[inside.start + dice.below(inside.len())] = letters[dice.below(letters.len())];
         }
     } else {
-        let number = [0, 1, 2, 7, 4_294_967_295, 1_790_000_000_001][dice.below(6)];
+        let number = [0u64, 1, 2, 7, 4_294_967_295, 1_790_000_000_001][dice.below(6)];
         edited.splice(at, number.to_string().into_bytes());
     }
     edited

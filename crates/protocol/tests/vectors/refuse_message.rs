@@ -313,7 +313,7 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
     result.stage = Some(Stage::Executed);
     let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"no\":3";
     let re = "\"re\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
-    let rows: [(&str, &str, &MessageHeader, String); 24] = [
+    let rows: [(&str, &str, &MessageHeader, String); 25] = [
         ("unknown-key", "a key that no text has", &in_room, "{\"x\":\"a\",\"y\":1}".into()),
         (
             "other-tag",

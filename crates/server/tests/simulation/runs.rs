@@ -48,6 +48,9 @@ fn describe(seed: u64, report: &Report) -> String {
          --test simulation -- --nocapture worlds\n{}",
         Plan::of(seed)
     );
+    if std::env::var_os("CHAT_SIM_TAPE").is_some() {
+        report.travelled.iter().for_each(|line| writeln!(text, "{line}").unwrap());
+    }
     for dated in &report.facts {
         writeln!(text, "{:>8} {:?}", dated.at_ms, dated.fact).unwrap();
     }

@@ -27,8 +27,8 @@ thread_local! {
     static TAPE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Notes that a message was sent.
-pub(crate) fn note(message: &Message) {
+/// Notes that a message was sent over a wire.
+pub(crate) fn note(wire: &str, message: &Message) {
     let what = match message {
         Message::Text(text) => of_text(text.as_str()),
         Message::Binary(bytes) => match Binary::decode(bytes.clone()).unwrap() {
@@ -51,7 +51,7 @@ pub(crate) fn note(message: &Message) {
         other => format!("{other:?}"),
     };
     TAPE.with_borrow_mut(|tape| {
-        tape.push(format!("{} {what}", now_ms()));
+        tape.push(format!("{} {wire} {what}", now_ms()));
         assert!(!is_storm(tape), "a storm: {:#?}", &tape[tape.len() - STORM_SHOWN..]);
     });
 }

@@ -151,6 +151,7 @@ impl World {
         let Some(hub) = self.life().as_ref().map(|life| life.hub.clone()) else {
             return Err(NotConnected::Down);
         };
+        let seat = keys::seat(&device.sk).expect("a device of this world");
         let signed_in = timeout(SIGN_IN_TIME_MAX, hub.connect_device(device)).await;
         let mut local = match signed_in {
             Ok(Ok(local)) => local,
@@ -168,7 +169,7 @@ impl World {
         if self.mistake == Some(Mistake::HeadsWithoutEpochs) {
             signed_in.heads.iter_mut().for_each(|head| head.epoch = None);
         }
-        let (link, end) = network::connection(self.delay, dice);
+        let (link, end) = network::connection(&seat, self.delay, dice);
         let mut life = self.life();
         let Some(life) = life.as_mut() else { return Err(NotConnected::Down) };
         let drain = life.drain.clone();

@@ -225,7 +225,7 @@ impl TestHub {
     }
 
     /// Swaps what is to be swapped for a device.
-    fn swap_links(&self, index: usize, cid: &ConversationId, links: &mut [Bytes]) {
+    fn swap_links(&self, index: usize, cid: &ConversationId, links: &mut [bytes::Bytes]) {
         for (who, room, first) in &self.faults.swaps {
             let first = usize::try_from(*first).unwrap();
             if *who == index && room == cid && first + 1 < links.len() {

@@ -10,7 +10,12 @@ use chat_server::{
 };
 
 use super::{DeviceActor, SMALL_OUTBOX};
-use crate::{facts::person, keys, network::Link, world::NotConnected};
+use crate::{
+    facts::person,
+    keys,
+    network::Link,
+    world::{NotConnected, now_ms},
+};
 
 /// One way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
