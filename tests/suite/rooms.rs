@@ -226,10 +226,10 @@ fn a_member_grants_a_newcomer_what_was_said_before() {
     types(&mut alice, "/grant bob all", "bob is not in #crew");
     types(&mut alice, "/invite bob", "bob");
     bob.stdout.wait_for_part("added you to #crew");
-    types(&mut alice, "/grant bob last 2", "bob is granted 2 messages of room:crew");
+    types(&mut alice, "/grant bob last 2", "bob is granted 2 messages of #crew");
     bob.stdout.wait_for_part("the third plan");
     bob.stdout.wait_for_part("the second plan");
-    types(&mut alice, "/grant bob all", "bob is granted 3 messages of room:crew");
+    types(&mut alice, "/grant bob all", "bob is granted 3 messages of #crew");
     bob.stdout.wait_for_part("the first plan");
     let bob = bob.finish().expect_code(0);
     let said: Vec<&str> = bob.stdout.lines().filter(|line| line.contains("plan")).collect();
