@@ -27,6 +27,7 @@ mod facts;
 mod keys;
 mod network;
 mod plan;
+mod tally;
 mod tape;
 mod world;
 

@@ -10,6 +10,7 @@ use std::{
 use crate::{
     disk::Mistake,
     plan::Plan,
+    tally::Tally,
     world::{self, Report},
 };
 
@@ -60,26 +61,30 @@ fn describe(seed: u64, report: &Report) -> String {
     text
 }
 
-/// Runs worlds on two threads; the first broken promise is the end.
-fn run_all(seeds: &[u64]) {
+/// Runs worlds on two threads; the first broken promise is the end. What happened in them comes back.
+fn run_all(seeds: &[u64]) -> Tally {
     let next = AtomicU64::new(0);
     let worker = || {
+        let mut tally = Tally::default();
         loop {
             let index = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap();
-            let Some(seed) = seeds.get(index) else { return Ok(()) };
+            let Some(seed) = seeds.get(index) else { return Ok(tally) };
             let report = world::run(*seed, None);
             if !report.violations.is_empty() {
                 return Err(describe(*seed, &report));
             }
+            tally += Tally::of(&report.facts);
         }
     };
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().map(|thread| thread.join().expect("a world panicked")).collect()
     });
-    if let Some(failure) = results.into_iter().find_map(Result::err) {
-        panic!("{failure}");
+    let mut tally = Tally::default();
+    for result in results {
+        tally += result.unwrap_or_else(|failure| panic!("{failure}"));
     }
+    tally
 }
 
 #[test]
@@ -99,7 +104,9 @@ fn worlds_with_faults_break_no_promise() {
         .chain(0..count)
         .chain(fresh..fresh + FRESH_SEEDS)
         .collect();
-    run_all(&seeds);
+    let tally = run_all(&seeds);
+    println!("{tally:#?}");
+    tally.assert_is_much();
 }
 
 /// The first place at which two runs differ, with what came just before it.
