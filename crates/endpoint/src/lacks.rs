@@ -54,11 +54,15 @@ impl Endpoint {
     }
 
     /// The newest bundles of a person's live devices that are not among those offered, nor older than
-    /// those.
+    /// those. A hub by which the name has another identity takes none of them, and lacks none.
     fn lacking(&self, name: &UserName, offered: &PersonBundles) -> Vec<Bundle> {
         let offered = offered.bundles.iter();
         let offered: Vec<Bundle> =
             offered.filter_map(|b| self.bundles.verify(b.0.clone().into())).collect();
+        let expected = self.expected_identity(name);
+        if offered.iter().any(|bundle| Some(bundle.identity()) != expected) {
+            return Vec::new();
+        }
         let is_offered = |held: &Bundle| {
             let (dev, seq) = (held.header().dev, held.header().seq);
             offered.iter().any(|b| b.header().dev == dev && b.header().seq >= seq)

@@ -74,6 +74,12 @@ impl Epoch {
         let (cid, pe) = (header.cid.clone(), header.pe);
         Self { cid, head, pe, place, position: None, members, list, others, seen_ms }
     }
+
+    /// By this epochs are older and newer. Positions alone do not tell: a hub that went back gives lower
+    /// ones again.
+    pub(crate) fn age(&self) -> (u64, Option<u64>) {
+        (self.seen_ms, self.position)
+    }
 }
 
 /// The people of a list but one.

@@ -184,12 +184,8 @@ fn seen_after(world: &World) -> Option<usize> {
     let mut hub = set_up(world);
     assert!(!is_seen(&hub), "before the lie");
     let first = u32::try_from(hub.chain_length("crew")).unwrap();
-    match world.lie {
-        Lie::None => {}
-        Lie::Withheld | Lie::Delayed => hub.faults.hides = vec![(world.dark, crew(), first)],
-        Lie::Swapped => hub.faults.swaps = vec![(world.dark, crew(), first)],
-    }
     if world.lie != Lie::None {
+        hub.faults.hides = vec![(world.dark, crew(), first)];
         hub.faults.takes_anything = true;
     }
     if world.lie != Lie::None && world.hides_keys {
@@ -202,6 +198,11 @@ fn seen_after(world: &World) -> Option<usize> {
         }));
     }
     make_link(&mut hub, world);
+    if world.lie == Lie::Swapped {
+        // Both at once: the first one alone would come as it is.
+        hub.faults.hides.clear();
+        hub.faults.swaps = vec![(world.dark, crew(), first)];
+    }
     for turn in 0..3 {
         if world.lie == Lie::Delayed && turn == 2 {
             hub.faults.hides.clear();

@@ -1,5 +1,6 @@
 //! A hub that was restored from a backup has forgotten devices too (rule R36).
 
+use chat_endpoint::limits::AGENT_EPOCHS_MAX;
 use chat_endpoint::{Alarm, Event, RoomAction};
 use chat_protocol::hub::HubToClient;
 use chat_protocol::name::ConversationId;
@@ -161,4 +162,21 @@ fn a_lost_link_into_the_lobby_is_made_anew() {
     let id = say(&mut hub, carol, "here again");
     assert!(hub.answer_to(carol, id).starts_with("Stored"), "{}", hub.answer_to(carol, id));
     assert!(hub.texts(0).contains(&"carol: here again".to_owned()));
+}
+
+/// Goal: a machine, which keeps the newest epochs only, opens what is said after a restore. Before: it took
+/// those at the higher positions from before for newer ones, and forgot the new one at once.
+#[test]
+fn a_machine_keeps_the_epochs_that_come_after_a_restore() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    say(&mut hub, 0, "before");
+    let older = hub.snapshot();
+    for day in 0..AGENT_EPOCHS_MAX {
+        hub.now += DAY_MS;
+        say(&mut hub, 0, &format!("day {day}"));
+    }
+    hub.roll_back(&older);
+    hub.run();
+    say(&mut hub, 0, "after the restore");
+    assert!(hub.texts(1).contains(&"alice: after the restore".to_owned()), "{:?}", hub.texts(1));
 }
