@@ -4,9 +4,7 @@ use chat_protocol::code;
 use chat_protocol::name::ConversationId;
 
 use crate::endpoint::Endpoint;
-use crate::limits::{
-    EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS, STORAGE_WAIT_MS,
-};
+use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS, STORAGE_WAIT_MS};
 
 impl Endpoint {
     /// The hub says that the devices of our epoch are not those of the conversation. The view is
@@ -39,7 +37,13 @@ impl Endpoint {
 
     /// The hub says that this user can make no key here at all: what is to be said there is refused by its
     /// word, and not tried again and again. A hub that has lost the room is told of it first.
-    pub(crate) fn key_refused(&mut self, now_ms: u64, cid: &ConversationId, code: &str, reason: &str) {
+    pub(crate) fn key_refused(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        code: &str,
+        reason: &str,
+    ) {
         match code {
             code::EPOCH | code::MEMBERS => {}
             code::STORAGE_FULL => {
