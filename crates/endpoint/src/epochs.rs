@@ -305,8 +305,9 @@ impl Endpoint {
 
     /// The hub has put an epoch at a position of its log.
     fn epoch_stands(&mut self, e: &Digest, position: u64) {
+        let era = self.era();
         let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
-        epoch.position = Some(position);
+        (epoch.position, epoch.era) = (Some(position), era);
         let (cid, place) = (epoch.cid.clone(), epoch.place);
         self.mark_epoch(&cid, place, position);
         self.keep_newest_epochs(&cid);

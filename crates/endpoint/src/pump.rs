@@ -62,8 +62,7 @@ impl Endpoint {
         if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
         }
-        // The hub is told first what it forgot of the membership.
-        if self.link.behind.contains_key(cid) && self.chain_is_behind(cid) {
+        if self.is_told_first(cid) {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(now_ms, cid) {

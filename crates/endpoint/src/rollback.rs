@@ -113,6 +113,11 @@ impl Endpoint {
             && self.has_place(cid, Place { mg: head.mg, pm: head.pm })
     }
 
+    /// Whether the hub is told first what it forgot of a room: what is asked for and said there waits.
+    pub(crate) fn is_told_first(&self, cid: &ConversationId) -> bool {
+        self.link.behind.contains_key(cid) && self.chain_is_behind(cid)
+    }
+
     /// When the next conversation is to be looked at.
     pub(crate) fn behind_deadline(&self) -> Option<u64> {
         self.link.behind.values().map(|behind| behind.due_ms()).min()
@@ -155,6 +160,7 @@ impl Endpoint {
         let seen = self.state.conversations.get(cid.as_str()).map_or(0, |c| c.era);
         if seen >= restores {
             self.state.counters.put(RESTORES, restores.saturating_add(1));
+            self.mark_all_epochs();
             let detail = "the server shows an older state than it had, as after a restore from a \
                 backup; what it lost is told it again, and what is missing is asked for";
             self.alarm(Alarm::RolledBack, &UserName::server(), detail);

@@ -50,6 +50,8 @@ pub(crate) struct Epoch {
     pub(crate) place: Place,
     /// Where the hub has put it; nothing while it has not answered.
     pub(crate) position: Option<u64>,
+    /// How often the hub had gone back when it did: positions compare with those of the same time.
+    pub(crate) era: u64,
     members: String,
     #[serde(skip)]
     pub(crate) list: MemberList,
@@ -72,7 +74,7 @@ impl Epoch {
         let others = others(&list, me);
         let place = Place { mg: header.mg, pm: header.pm };
         let (cid, pe) = (header.cid.clone(), header.pe);
-        Self { cid, head, pe, place, position: None, members, list, others, seen_ms }
+        Self { cid, head, pe, place, position: None, era: 0, members, list, others, seen_ms }
     }
 
     /// By this epochs are older and newer. Positions alone do not tell: a hub that went back gives lower

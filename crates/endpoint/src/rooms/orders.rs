@@ -225,7 +225,7 @@ impl Endpoint {
             }
             return;
         }
-        if self.link.joining.values().any(|joining| joining == cid) {
+        if self.link.joining.values().any(|joining| joining == cid) || self.is_told_first(cid) {
             return;
         }
         let me = self.device.user.clone();
@@ -453,7 +453,7 @@ impl Endpoint {
         if asked {
             self.complain(code, reason);
         }
-        if self.is_forgotten(cid) {
+        if self.is_forgotten(cid) || self.is_told_first(cid) {
             return;
         }
         let ids: Vec<MessageId> =

@@ -58,12 +58,19 @@ struct Message<'a> {
     taken: Vec<u64>,
     /// The hub has gone back since it was said.
     went_back: bool,
+    /// That took the account of who said it.
+    is_writer_lost: bool,
 }
 
 impl<'a> Message<'a> {
     /// Where it stands on the hub's disk, as far as this run knows.
     fn last_accepted(&self) -> Option<Accepted<'a>> {
         self.accepted.last().copied()
+    }
+
+    /// A restore has taken it, and it did not come again.
+    fn is_gone(&self) -> bool {
+        !self.taken.is_empty() && self.taken.len() >= self.accepted.len()
     }
 }
 
@@ -111,6 +118,7 @@ pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
     let mut findings = Findings::default();
     let mut dropped = dropped(facts);
     let mut gaps = alarms::open_gaps(facts);
+    let resumed = resumed(facts);
     for (id, message) in &gather(facts, &mut Findings::default()) {
         let Some(Submitted { by, place, what, .. }) = message.submitted else { continue };
         let is_answered = message.stored.len() + message.refused.len() > 0;
@@ -124,6 +132,14 @@ pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
                     // than was said.
                     let gap = gaps.get_mut(&(seat, place, person(by)));
                     let left = gap.filter(|left| **left > 0);
+                    // What a restore took shows by the first thing that its writer says again, and is
+                    // looked for no more where the hub has dropped things by the room's retention.
+                    let is_told = resumed.get(&(by, place)).is_some_and(|r| r.contains(seat))
+                        && !dropped.contains_key(&(seat, place));
+                    if left.is_none() && message.is_gone() && !is_told {
+                        missed.insert(person(seat));
+                        continue;
+                    }
                     let left = left.or_else(|| dropped.get_mut(&(seat, place)));
                     if let Some(left) = left.filter(|left| **left > 0) {
                         *left -= 1;
@@ -142,7 +158,8 @@ pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
                 }
             }
             What::Command { machine, .. } => {
-                findings.unless(message.ended > 0, "outcome", || {
+                // To somebody whose account is lost nothing is sent until they have it again.
+                findings.unless(message.ended > 0 || message.is_writer_lost, "outcome", || {
                     format!("{by} never heard what {machine} did with {id}")
                 });
             }
@@ -180,6 +197,21 @@ fn dropped(facts: &[Dated]) -> BTreeMap<(&Seat, &Place), u64> {
     dropped
 }
 
+/// Whom the first message of each device in each place was for, since the hub went back last.
+fn resumed(facts: &[Dated]) -> BTreeMap<(&Seat, &Place), &BTreeSet<Seat>> {
+    let mut resumed = BTreeMap::new();
+    for Dated { fact, .. } in facts {
+        match fact {
+            Fact::Restored { .. } => resumed.clear(),
+            Fact::Accepted { place, from, readers, .. } => {
+                resumed.entry((from, place)).or_insert(readers);
+            }
+            _ => {}
+        }
+    }
+    resumed
+}
+
 fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> Messages<'a> {
     let mut messages = Messages::new();
     for Dated { at_ms, fact } in facts {
@@ -214,8 +246,13 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> Messages<'a> {
             Fact::Taken { id, position, .. } => {
                 messages.entry(*id).or_default().taken.push(*position);
             }
-            Fact::Restored { .. } => {
-                messages.values_mut().for_each(|message| message.went_back = true);
+            Fact::Restored { seats } => {
+                for message in messages.values_mut() {
+                    let known = people(seats);
+                    let by = message.submitted.map(|said| person(said.by));
+                    message.went_back = true;
+                    message.is_writer_lost |= by.is_some_and(|by| !known.contains(by));
+                }
             }
             _ => {}
         }

@@ -60,6 +60,8 @@ pub(crate) enum Fact {
     Trouble { at: Seat, what: String },
     /// An alarm, by the word for its kind.
     Alarm { at: Seat, kind: &'static str, detail: String, count: u32 },
+    /// Pieces of what a command has said never came.
+    OutputLost { at: Seat, re: MessageId, pieces: u64 },
     /// Somebody says that the hub refused what this device has shown.
     Disowned { at: Seat, id: MessageId },
     /// A device misses messages of somebody, and says so.

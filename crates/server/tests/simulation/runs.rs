@@ -27,6 +27,12 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (41, "a full disk lost the outcome of a command for good"),
     (239, "a message sealed as the connection ended was sent empty"),
     (293, "a resend of what was stored was refused because the disk was full"),
+    (195, "a machine forgot each new epoch after a restore"),
+    (262, "what was said to a private room that the hub had lost was refused"),
+    (338, "messages of another device of one's own were shown as missing twice"),
+    (606, "a view stood still because a link of one's own was kept while it was fetched"),
+    (1_598, "who had left before a restore was silenced by positions from before it"),
+    (1_873, "a fork that a restore had made was told as another view of a member"),
 ];
 
 /// A mistake on purpose must be found in so many worlds.

@@ -10,6 +10,9 @@ use crate::hub::{Fate, TestHub, lobby};
 
 const NO_GAP: [Vec<u32>; 0] = [];
 
+/// Longer than an epoch is used.
+const DAY_MS: u64 = 25 * 3600 * 1000;
+
 /// Goal: a counter that the hub refused is closed by the next message, and its frame is ignored if
 /// it comes after all.
 /// Method: the hub refuses a message, delivers the one after it, then the refused one.
@@ -247,6 +250,32 @@ fn r15_a_lost_epoch_shows_to_whom_it_was_for() {
     assert_eq!(alarms(&hub, 1), []);
     assert_untroubled(&hub, carol);
     assert_eq!(hub.texts(carol), ["alice: in the next epoch"]);
+}
+
+/// Goal: what another device of one's own has lost is shown once. Before: with each message that told of it.
+/// Method: an epoch of it is withheld; the next begins with two messages at once.
+#[test]
+fn r15_what_ones_own_device_lost_shows_once() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let second = hub.add_sibling(0, None);
+    hub.run();
+    say(&mut hub, second, "zero");
+    hub.now += DAY_MS;
+    let before = hub.frames_for(0).len();
+    hub.rule = Some(Box::new(|index, _| if index == 0 { Fate::Lost } else { Fate::Good }));
+    say(&mut hub, second, "lost");
+    let lost = hub.frames_for(0).split_off(before);
+    hub.rule = Some(Box::new(move |index, bytes| {
+        let is_lost = index == 0 && lost.iter().any(|frame| frame == bytes);
+        if is_lost { Fate::Lost } else { Fate::Good }
+    }));
+    hub.now += DAY_MS;
+    let now = hub.now;
+    for text in ["one", "two"] {
+        hub.peers[second].endpoint.say(now, &lobby(), text).unwrap();
+    }
+    hub.run();
+    assert_eq!(gaps(&hub, 0), [vec![0]]);
 }
 
 /// Goal: a hub cannot choose when the tail is noted so that a loss stays hidden.

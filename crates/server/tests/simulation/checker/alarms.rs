@@ -34,6 +34,7 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
     let mut raised: BTreeMap<(&Seat, &str), u32> = BTreeMap::new();
     let mut taken: BTreeMap<(&Place, &str), u64> = BTreeMap::new();
     let mut gaps: BTreeMap<Chain<'_>, u64> = BTreeMap::new();
+    let dropped = super::dropped(facts);
     for Dated { fact, .. } in facts {
         match fact {
             Fact::DiskFull => was_full = true,
@@ -59,7 +60,10 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
             Fact::Gap { at, from, place, missing } if !was_full => {
                 let gap = gaps.entry((at, place, from.as_str())).or_default();
                 *gap += u64::try_from(missing.len()).unwrap();
-                let most = taken.get(&(place, from.as_str())).copied().unwrap_or(0);
+                let taken = taken.get(&(place, from.as_str())).copied().unwrap_or(0);
+                // Among them may be some that its retention has dropped before.
+                let dropped = dropped.get(&(at, place)).copied().unwrap_or(0);
+                let most = if taken > 0 { taken + dropped } else { 0 };
                 findings.unless(*gap <= most, "gap", || {
                     format!("{at} misses {missing:?} of {from} in {place}, {most} were taken")
                 });
@@ -68,6 +72,12 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
                 let was_taken = taken.contains_key(&(place, from.as_str()));
                 findings.unless(was_taken || was_full, "gap", || {
                     format!("{at} does not get {n:?} of {from} in {place}")
+                });
+            }
+            // A piece that a full disk refused is said again, perhaps after the command's end.
+            Fact::OutputLost { at, re, pieces } => {
+                findings.unless(was_full, "trouble", || {
+                    format!("{at}: {pieces} pieces of {re} are lost")
                 });
             }
             Fact::Disowned { at, id } => {

@@ -10,6 +10,9 @@ use crate::facts::{Dated, Fact, Person, Place, Seat, person};
 /// How long the news of a change travels.
 const NEWS_MS: u64 = 15_000;
 
+/// A command is refused when it comes so much later than it says.
+const CLOCKS_DIFFER_MS: u64 = 5 * 60 * 1000;
+
 /// Who was in a room from when on.
 type Timeline<'a> = BTreeMap<&'a Place, Vec<(u64, &'a BTreeSet<Person>)>>;
 
@@ -55,6 +58,8 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
                 }
                 // Until a person has decided on a fork.
                 code::MEMBERS => forked,
+                // A command that waited for longer than commands are good for.
+                code::CLOCK => refused_ms - at_ms > CLOCKS_DIFFER_MS,
                 _ => false,
             };
             findings.unless(is_fair, "refusal", || format!("{id} of {by} was refused: {code}"));

@@ -170,9 +170,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         Event::Complaint { code, reason, .. } => {
             trouble(me, format!("the hub complains: {code}: {reason}"))
         }
-        Event::OutputLost { re, pieces } => {
-            trouble(me, format!("{pieces} pieces of {re} are lost"))
-        }
+        Event::OutputLost { re, pieces } => Some(Fact::OutputLost { at: me, re, pieces }),
         Event::Command { .. }
         | Event::CommandPassed { .. }
         | Event::MemberChanged { .. }
