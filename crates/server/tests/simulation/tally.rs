@@ -19,7 +19,7 @@ pub(crate) struct Tally {
     pub(crate) forks: u64,
     /// Second and third devices that the hub has let in.
     pub(crate) devices: u64,
-    /// People who have come into a room that had somebody, and who have gone from one.
+    /// People who have come into the room that people make, and who have gone from it.
     pub(crate) came: u64,
     pub(crate) went: u64,
     /// Messages and commands that a hub has kept.
@@ -45,7 +45,7 @@ impl Tally {
                 Fact::Entered { seat } => tally.devices += u64::from(seat.contains('-')),
                 Fact::Stored { .. } => tally.stored += 1,
                 Fact::Alarm { count, .. } => tally.alarms += u64::from(*count),
-                Fact::Members { place, people } => {
+                Fact::Members { place, people } if place == "room:crew" => {
                     if let Some(before) = rooms.insert(place, people) {
                         let new = |one: &BTreeSet<Person>, other: &BTreeSet<Person>| {
                             u64::try_from(one.difference(other).count()).unwrap()
