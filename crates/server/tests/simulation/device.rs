@@ -123,6 +123,7 @@ impl DeviceActor {
     /// Lives, dies and lives again until nobody gives orders.
     pub(crate) async fn run(mut self) {
         while let Err(Died(down)) = self.live().await {
+            self.write(Fact::Died { at: self.name.clone() });
             // What was not kept is gone; nobody was told that it was sent.
             self.drafts.clear();
             self.link = None;

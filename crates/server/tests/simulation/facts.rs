@@ -54,6 +54,8 @@ pub(crate) enum Fact {
     Asked { by: Seat, id: MessageId, what: String },
     /// It is done.
     Done { by: Seat, id: MessageId },
+    /// The process of a device has died.
+    Died { at: Seat },
     /// A device was told that a person is in a room, or is not any more, and who has done that.
     Learned { at: Seat, place: Place, who: Person, is_in: bool, by: Person },
     /// Something that must not happen with an honest hub: an unreadable message, a complaint.

@@ -78,6 +78,8 @@ pub(super) fn check_orders(facts: &[Dated], findings: &mut Findings) {
             Fact::Done { id, .. } | Fact::Refused { id, .. } => {
                 asked.remove(id);
             }
+            // It may have died between what it did and what it was about to say of it.
+            Fact::Died { at } => asked.retain(|_, (by, _)| *by != at),
             _ => {}
         }
     }

@@ -240,8 +240,15 @@ fn what_a_restore_took_is_shown_or_told_to_be_missing() {
         facts.extend(last);
         missing(&history(facts)).into_iter().map(|found| found.rule).collect::<Vec<_>>()
     };
+    let none = Vec::<&str>::new();
+    assert_eq!(facts(vec![]), none, "nothing was said since that could tell");
+    assert_eq!(facts(vec![accepted(9, &["carol"])]), none, "that was not for bob");
+    let facts = |last: Vec<Fact>| {
+        let said_again = std::iter::once(accepted(9, &["bob"]));
+        facts(said_again.chain(last).collect())
+    };
     assert_eq!(facts(vec![]), ["delivery"]);
-    assert_eq!(facts(vec![gap("bob", &[1])]), Vec::<&str>::new());
+    assert_eq!(facts(vec![gap("bob", &[1])]), none);
     assert_eq!(facts(vec![gap("carol", &[1])]), ["delivery"], "who was told is somebody else");
     let (at, from, place) = ("bob".to_owned(), "alice".to_owned(), PLACE.to_owned());
     let healed = Fact::Healed { at, from, place, n: vec![1] };
@@ -287,7 +294,10 @@ fn every_device_of_a_member_is_to_read_along_and_no_other() {
 #[test]
 fn who_is_refused_is_no_member() {
     let refused = |who: &[&str]| {
-        let facts = vec![entered("alice"), members(who), said(1), refused(1, "E_NOT_A_MEMBER")];
+        let mut facts = vec![entered("alice"), members(who)];
+        // For longer than news travels.
+        facts.extend((0..20).map(|_| entered("alice")));
+        facts.extend([said(1), refused(1, "E_NOT_A_MEMBER")]);
         rules(facts)
     };
     assert_eq!(refused(&["bob"]), Vec::<&str>::new());
