@@ -30,7 +30,8 @@ for program in chat-server chat-client; do
   "$tree/bin/$program" completions fish >"$tree/completions/fish/$program.fish"
 done
 install -m 0644 ops/chat-server.service ops/chat-agent.service "$tree/units"
-install -m 0644 README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$tree"
+install -m 0644 ops/alerts.yml ops/dashboard.json "$tree/units"
+install -m 0644 README.md CHANGELOG.md docs/OPERATIONS.md LICENSE-APACHE LICENSE-MIT "$tree"
 
 tarball="chat-$version-linux-$arch.tar.gz"
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \
@@ -43,11 +44,12 @@ mkdir -p "$root/DEBIAN" "$root/usr/bin" "$root/usr/share/man/man1" "$root/lib/sy
   "$root/usr/share/fish/vendor_completions.d" "$root/usr/share/doc/chat"
 cp "$tree"/bin/* "$root/usr/bin"
 cp "$tree"/man/* "$root/usr/share/man/man1"
-cp "$tree"/units/* "$root/lib/systemd/system"
+cp "$tree"/units/*.service "$root/lib/systemd/system"
+cp "$tree"/units/{alerts.yml,dashboard.json} "$root/usr/share/doc/chat"
 cp "$tree"/completions/bash/* "$root/usr/share/bash-completion/completions"
 cp "$tree"/completions/zsh/* "$root/usr/share/zsh/vendor-completions"
 cp "$tree"/completions/fish/* "$root/usr/share/fish/vendor_completions.d"
-cp "$tree"/{README.md,CHANGELOG.md,LICENSE-APACHE,LICENSE-MIT} "$root/usr/share/doc/chat"
+cp "$tree"/{README.md,CHANGELOG.md,OPERATIONS.md,LICENSE-APACHE,LICENSE-MIT} "$root/usr/share/doc/chat"
 # The programs need the C library that they were linked with, or a newer one, and nothing else.
 libc="$(ldd --version | sed -n '1s/.* //p')"
 cat >"$root/DEBIAN/control" <<CONTROL

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 
 import {
   all, blob, canonical, conversation, digest, digestOf, integer, kid, loose, name, object, one, oneOf, readFrame,
-  text, U32, U53, verifyFrame,
+  text, U32, U53, upTo, verifyFrame,
 } from './vectors/format.mjs';
 import {
   agree, at, concat, decode, decoder, encode, equal, expand, extract, keyId, mac, need, openGcm, publicKey, refuse,
@@ -51,8 +51,10 @@ const SHAPES = {
     label: 'chat-e2e/1 key',
     form: object({
       v: one, t: oneOf('KEY'), cid: conversation, from: name, sk: kid, eid: kid, g: U32, pe: digest, mg: U32, pm: digest,
-      kc: digest, mh: digest, ts: U53,
+      kc: digest, mh: digest, ts: U53, 'wo?': upTo(64, name),
     }),
+    also: (h) => !('wo' in h)
+      || (!h.cid.startsWith('dm:') && !h.wo.includes(h.from) && h.wo.every((who, at) => at === 0 || h.wo[at - 1] < who)),
   },
   member: {
     label: 'chat-e2e/1 member',
@@ -133,6 +135,7 @@ const judge = {
     const lines = memberLines(members);
     need(encode(await sha(members)) === header.mh, 'members');
     need(lines.some(([user, sk]) => user === header.from && sk === header.sk), 'members');
+    need(!lines.some(([user]) => header.wo?.includes(user)), 'members');
     const [kind, ...names] = header.cid.split(':');
     const inDirect = new Set(lines.map(([user]) => user));
     need(kind !== 'dm' || equal([...inDirect].sort(), names), 'members');

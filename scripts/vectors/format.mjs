@@ -102,6 +102,7 @@ export const oneOf = (...values) => (value) => values.includes(value);
 export const bytesOf = (length) => (text) => decode(text).length === length || length === undefined;
 export const integer = (max) => (value) => Number.isInteger(value) && value >= 0 && value <= max;
 export const text = (value) => typeof value === 'string';
+export const upTo = (max, form) => (value) => all(form)(value) && value.length >= 1 && value.length <= max;
 export const all = (form) => (value) => Array.isArray(value) && value.every(form);
 export const name = (value) => text(value) && /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/.test(value) && value.toUpperCase() !== 'ALL';
 const room = (value) => value === 'ALL' || name(value);

@@ -12,10 +12,19 @@ use chat_testkit::middle::Way;
 
 use crate::{Act, VICTIM, WRITER, read};
 
-/// The writer's first message to this device is confirmed by it as one of another conversation, the
-/// next ones as what they are. The signature is the device's own each time.
-pub fn receipt_of_another_place(device: Device, other: &'static str) -> Act {
-    let (mut sent, mut confirmed) = (BTreeMap::new(), 0);
+/// What is wrong with a receipt.
+#[derive(Debug, Clone)]
+pub enum FalseReceipt {
+    /// Its conversation is another one.
+    OtherPlace(&'static str),
+    /// Its signature is that of somebody else, who calls itself like the recipient.
+    OtherKey(Box<Device>),
+}
+
+/// The writer's first message to this device is confirmed by a false receipt, the next ones by the device's
+/// own. Nothing is delivered to it.
+pub fn false_receipt(device: Device, lie: FalseReceipt) -> Act {
+    let (mut sent, mut is_told) = (BTreeMap::new(), false);
     Box::new(move |scene, passing| {
         if let Some((Header::Message(header), frame)) = read::frame(&passing)
             && passing.user == WRITER
@@ -27,12 +36,16 @@ pub fn receipt_of_another_place(device: Device, other: &'static str) -> Act {
         let ack = read::text(&passing, Way::ToClient, "ACK");
         let id = ack.as_ref().and_then(|ack| ack["id"].as_str());
         let receipt = id.and_then(|id| sent.remove(id)).and_then(|(place, id, digest)| {
-            let place = if confirmed == 0 { cid(other) } else { place };
-            confirmed += 1;
-            let header = device.receipt(&place, &chat_testkit::name(WRITER));
+            let is_first = !std::mem::replace(&mut is_told, true);
+            let (signer, place) = match &lie {
+                FalseReceipt::OtherPlace(other) if is_first => (&device, cid(other)),
+                FalseReceipt::OtherKey(other) if is_first => (&**other, place),
+                _ => (&device, place),
+            };
+            let header = signer.receipt(&place, &chat_testkit::name(WRITER));
             let body = ReceiptBody { re: vec![(id, digest)], code: None };
             let frame = envelope::receipt(&header, &body);
-            let frame = sign_all(&device.keys.signing, &[frame]).pop().unwrap();
+            let frame = sign_all(&signer.keys.signing, &[frame]).pop().unwrap();
             scene.deliver(WRITER, &frame)
         });
         [passing].into_iter().chain(receipt).collect()

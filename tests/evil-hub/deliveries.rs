@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use chat_protocol::crypto::sha256;
-use chat_protocol::envelope::{self, ReceiptBody};
 use chat_protocol::frame::{Binary, Unsigned, Upload, sign_all};
 use chat_protocol::header::{Canonical as _, Header, MessageHeader};
 use chat_protocol::id::Digest;
@@ -70,12 +69,16 @@ pub(crate) fn dropped() -> Act {
 pub(crate) fn swapped() -> Act {
     let (mut is_it, mut late) = (second_message(), None);
     Box::new(move |scene, passing| {
+        let place = match scene.news(&passing) {
+            Some((Header::Message(header), _)) => Some(header.cid),
+            _ => None,
+        };
         if is_it(scene, &passing) {
-            late = Some(passing);
+            late = place.zip(Some(passing));
             return Vec::new();
         }
-        let is_next = scene.news(&passing).is_some();
-        let late = if is_next { late.take() } else { None };
+        // The next one of the same conversation.
+        let late = late.take_if(|(cid, _)| place.as_ref() == Some(cid)).map(|(_, late)| late);
         [passing].into_iter().chain(late).collect()
     })
 }
@@ -133,24 +136,6 @@ pub(crate) fn withheld_part() -> Act {
 /// A device with the hub's own keys that calls itself like somebody else.
 fn impostor(user: &str) -> Device {
     Device::new(user, OWN_KEYS)
-}
-
-pub(crate) fn forged_receipt() -> Act {
-    let bob = impostor(VICTIM);
-    let mut is_it = second_message();
-    Box::new(move |scene, passing| {
-        if !is_it(scene, &passing) {
-            return vec![passing];
-        }
-        let Some((Header::Message(header), delivery)) = read::delivery(&passing) else {
-            return vec![passing];
-        };
-        let receipt = bob.receipt(&header.cid, &header.from);
-        let re = vec![(header.id, delivery.frame.digest(label::MSG))];
-        let frame = envelope::receipt(&receipt, &ReceiptBody { re, code: None });
-        let frame = sign_all(&bob.keys.signing, &[frame]).pop().unwrap();
-        scene.deliver(WRITER, &frame).into_iter().collect()
-    })
 }
 
 /// A frame of this header with the hub's signature in the place of the writer's.

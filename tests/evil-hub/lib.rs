@@ -223,12 +223,6 @@ pub const LIES: &[Lie] = &[
         make: deliveries::withheld_part,
     },
     Lie {
-        name: "forged receipt",
-        rule: "a receipt is signed by who gives it",
-        does: "confirms a message in the name of bob, who does not get it",
-        make: deliveries::forged_receipt,
-    },
-    Lie {
         name: "made-up counters",
         rule: "R39: nothing is shown because of a header that was not verified",
         does: "makes up messages of alice with high counters, without her signature",

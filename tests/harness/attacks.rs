@@ -188,6 +188,12 @@ const STORIES: &[Attack] = &[
 /// Those of a hub with an account of its own.
 const WITH_HELP: &[Attack] = &[
     story(
+        "forged receipt",
+        "R8: a receipt is signed by who gives it",
+        "confirms a message in the name of bob, who does not get it",
+        accomplice::receipt_of_another_key,
+    ),
+    story(
         "foreign receipt",
         "R39: a receipt counts for the conversation that it names",
         "confirms a message by a receipt of its recipient for another conversation",

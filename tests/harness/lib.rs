@@ -42,7 +42,10 @@ pub use terminal::Terminal;
 pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// One of the two programs, built beside this program or above this test binary.
-fn binary(name: &str) -> PathBuf {
+///
+/// # Panics
+/// When it was not built.
+pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let folder = own.parent().unwrap();
     // Cargo puts tests one folder lower than programs.

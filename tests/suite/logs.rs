@@ -1,8 +1,11 @@
 //! The operation logs: complete, readable by programs, without content.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use chat_tests::Rig;
+use chat_tests::{LIMIT, Rig, get};
 use serde_json::Value;
 
 fn operations(path: &Path) -> Vec<Value> {
@@ -63,4 +66,59 @@ fn one_message_can_be_followed_through_all_logs() {
         assert!(story.contains(who), "no {who} in\n{story}");
     }
     assert!(!story.contains("follow me"), "{story}");
+}
+
+/// Goal: a disk under the operation log that stands still stops nobody. Method: hold the lock of its
+/// file, as a disk that hangs would, and ask until more lines wait than may.
+#[test]
+fn an_operation_log_that_stands_still_stops_nobody_and_is_told() {
+    /// So many lines of some 460 bytes are more than the 8 MiB that may wait.
+    const BATCHES: usize = 400;
+    const BATCH: usize = 50;
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut here = alice.chat();
+    let there = bob.chat();
+    let held = std::fs::File::options().append(true).open(rig.logs().join("server.jsonl")).unwrap();
+    held.lock().unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let request = format!("HEAD /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(300));
+    let (batch, mut answers) = (request.repeat(BATCH), [0; 64 * 1024]);
+    for _ in 0..BATCHES {
+        stream.write_all(batch.as_bytes()).unwrap();
+        let mut ended = String::new();
+        while ended.matches("\r\n\r\n").count() < BATCH {
+            let length = stream.read(&mut answers).unwrap();
+            assert_ne!(length, 0, "the server has hung up");
+            ended.push_str(&String::from_utf8_lossy(&answers[..length]));
+        }
+    }
+    let ready = get(server.address(), "/readyz?verbose", &[]);
+    assert!(
+        ready.status == 503 && ready.body.contains("the operation log stands still"),
+        "{ready:?}"
+    );
+    let lost = || {
+        let page = get(server.address(), "/metrics", &[]).body;
+        let line = page.lines().find_map(|line| line.strip_prefix("chat_log_lines_dropped_total "));
+        line.and_then(|number| number.parse::<u64>().ok()).unwrap()
+    };
+    assert!(lost() > 0);
+    here.type_line("does the server still work?");
+    there.stdout.wait_for_part("does the server still work?");
+    here.type_line("bob*yes");
+    there.stdout.wait_for_part("yes");
+    alice.run(&["send", "bob", "a new sign-in, too"]).assert_code(0);
+    there.stdout.wait_for_part("a new sign-in, too");
+
+    held.unlock().unwrap();
+    let until = Instant::now() + LIMIT;
+    while get(server.address(), "/readyz", &[]).status != 200 {
+        assert!(Instant::now() < until, "it goes on when the disk does");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.terminate().assert_code(0);
+    assert!(operations(&rig.logs().join("server.jsonl")).len() > 15_000, "what waited is written");
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use chat_tests::{Finished, Program, Rig, Server, operator};
+use chat_tests::{Finished, PASSWORD, Program, Rig, Server, operator};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -82,6 +82,49 @@ fn a_deleted_account_is_gone_its_name_is_not_given_again_and_the_others_go_on() 
     bob.run(&["users"]).assert_code(4);
     let users = alice.run(&["users", "--json"]).expect_code(0);
     assert!(!users.stdout.contains("\"bob\""), "after a restart: {users:?}");
+}
+
+#[test]
+fn who_deletes_the_own_account_is_gone_and_keeps_what_stands_on_the_machine() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut here = alice.chat();
+    let mut gone = bob.chat();
+    gone.type_line("I was here");
+    here.stdout.wait_for_part("bob: I was here");
+
+    let unsaid = bob.run_known(&["account", "delete"]).expect_code(2);
+    assert!(unsaid.stderr.contains("account delete bob"), "{unsaid:?}");
+    bob.run_known(&["account", "delete", "alice"]).assert_code(2);
+    let wrong = rig.client("bob", server.url()).with_password("another one altogether");
+    wrong.run_known(&["account", "delete", "bob"]).assert_code(4);
+    let mut asked = bob.at_terminal(&["account", "delete"]);
+    asked.answer("Password of bob now: ", PASSWORD);
+    asked.answer("Type the name once more to delete bob: ", "rob");
+    asked.wait_for("nothing was deleted");
+    assert_eq!(asked.wait(), Some(2));
+    gone.type_line("and still am");
+    here.stdout.wait_for_part("bob: and still am");
+
+    let mut asked = bob.at_terminal(&["account", "delete"]);
+    asked.answer("Password of bob now: ", PASSWORD);
+    asked.answer("Type the name once more to delete bob: ", "bob");
+    asked.wait_for("stay on this machine");
+    assert_eq!(asked.wait(), Some(0));
+    assert_eq!(gone.wait().code, Some(4));
+    let newcomer = rig.client("carol", server.url()).chat();
+    here.type_line("does it go on?");
+    newcomer.stdout.wait_for_part("alice: does it go on?");
+
+    server.restart(&rig, &[]);
+    let refused = bob.run_known(&["users"]).expect_code(4);
+    assert!(refused.stderr.contains("was deleted"), "{refused:?}");
+    let users = alice.run(&["users", "--json"]).expect_code(0);
+    assert!(!users.stdout.contains("\"bob\""), "{users:?}");
+    let said = bob.run_known(&["history", "#lobby"]).expect_code(0);
+    assert!(said.stdout.contains("and still am"), "{said:?}");
+    assert_eq!(audit(&rig), Vec::<Value>::new(), "nothing that the operator has done");
 }
 
 #[test]

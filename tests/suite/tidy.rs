@@ -167,8 +167,8 @@ fn the_options_of_the_readme_exist() {
     let client = rig.client("alice", "ws://127.0.0.1:9");
     let mut client_help = client.run_known(&["--help"]).expect_code(0).stdout;
     let commands = [
-        "send", "listen", "run", "users", "rooms", "history", "search", "proof", "passwd", "agent",
-        "story",
+        "send", "listen", "run", "users", "rooms", "history", "search", "proof", "passwd",
+        "account", "agent", "story",
     ];
     for command in commands {
         client_help += &client.run_known(&[command, "--help"]).expect_code(0).stdout;

@@ -295,6 +295,7 @@ impl Talk {
             | Event::Left { .. }
             | Event::MemberChanged { .. }
             | Event::Topic { .. }
+            | Event::Moderated { .. }
             | Event::Retention { .. } => {
                 if let Some(id) = event.answers() {
                     self.open.remove(&id);

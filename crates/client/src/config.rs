@@ -13,6 +13,7 @@ use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
 use clap_complete::Shell;
 use etcetera::BaseStrategy as _;
 
+pub mod account;
 pub mod arguments;
 pub mod identity;
 pub mod password;
@@ -21,6 +22,7 @@ pub mod strength;
 
 pub mod error;
 
+pub use account::AccountVerb;
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
 pub use error::ConfigError;
 use identity::IdentityVerb;
@@ -161,6 +163,8 @@ pub enum Mode {
         /// The new one; `None` means ask.
         new: Option<Password>,
     },
+    /// The account as a whole.
+    Account(AccountVerb),
     /// Keys and devices.
     Identity(IdentityCommand),
     /// Accept commands.
@@ -345,6 +349,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Passwd { new_password_file }), None) => {
             Mode::Passwd { new: Password::given(new_password_file.as_deref(), None)? }
         }
+        (Some(Verb::Account(verb)), None) => Mode::Account(verb),
         (Some(Verb::Servers { action: None }), None) => Mode::Servers { forget: None },
         (Some(Verb::Servers { action: Some(ServersAction::Forget { url }) }), None) => {
             Mode::Servers { forget: Some(url) }
@@ -520,6 +525,7 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Agent { .. } => Some("agent"),
         Mode::Identity(identity) => Some(identity.verb()),
         Mode::Passwd { .. } => Some("passwd"),
+        Mode::Account(_) => Some("account"),
         Mode::History { .. } => Some("history"),
         Mode::Search { .. } => Some("search"),
         Mode::Proof(ProofOf::Message { .. }) => Some("proof"),

@@ -10,6 +10,7 @@
 //! **Architecture Invariant.** Nothing leaves the device before the step that made it is durable.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_agent::AgentReport;
@@ -28,7 +29,7 @@ use crate::client::{ClientEvent, ClientOptions, Notes, RenewError, Status, Stopp
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
-use crate::sign_in::{Door, OpenHome, StartError, Started};
+use crate::sign_in::{Credentials, Door, OpenHome, StartError, Started};
 
 mod answers;
 mod files;
@@ -175,6 +176,7 @@ struct Driver {
     device: OwnDevice,
     home: Option<OpenHome>,
     door: Door,
+    credentials: Option<Arc<Credentials>>,
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<ClientEvent>,
     /// Events that the host has no room for yet.
@@ -199,7 +201,7 @@ pub(crate) fn spawn(
     (orders, notes): (mpsc::Receiver<Order>, Notes),
     events: mpsc::Sender<ClientEvent>,
 ) -> Result<(), StartError> {
-    let Started { device, server, store: mut home, session } = started;
+    let Started { device, server, store: mut home, credentials, session } = started;
     let door = Door::new(&options);
     let own = device.to_endpoint(&options.user, server);
     let random = Box::new(SystemRandom);
@@ -222,6 +224,7 @@ pub(crate) fn spawn(
         device,
         home,
         door,
+        credentials: credentials.map(Arc::new),
         orders,
         events,
         pending: VecDeque::new(),
@@ -402,7 +405,8 @@ impl Driver {
             Ok(_) => {}
             Err(error) => return Err(End::Failed(Stopped::Home(error.into()))),
         }
-        self.link = self.link.connecting(self.door.clone(), self.device.clone());
+        let (door, device) = (self.door.clone(), self.device.clone());
+        self.link = self.link.connecting(door, device, self.credentials.clone());
         Ok(())
     }
 

@@ -112,6 +112,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Users => Box::pin(oneshot::users::users(common)).await,
         Mode::VerifyServer => Box::pin(oneshot::verify_server::verify(common)).await,
         Mode::Passwd { new } => Box::pin(oneshot::passwd::passwd(common, new.clone())).await,
+        Mode::Account(verb) => Box::pin(oneshot::account::account(common, verb)).await,
         Mode::Identity(what) => Box::pin(oneshot::identity::identity(common, what)).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,
         Mode::Emulate(emulation) => Box::pin(emulate::run(common, emulation)).await,

@@ -1,4 +1,4 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`, `share`, `find`, `get`; `verify`
+//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`, `account`, `share`, `find`, `get`; `verify`
 //! without a name; `history`, `search`, `proof` and `servers` without a connection.
 
 use std::io::{self, Write as _};
@@ -15,6 +15,7 @@ use crate::exit::ExitStatus;
 use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
+pub mod account;
 pub mod files;
 pub mod history;
 pub mod identity;

@@ -17,6 +17,7 @@ use chat_protocol::id::{KeyId, Nonce16};
 use chat_protocol::keys::BundleError;
 use chat_protocol::name::UserName;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::client::{Account, ClientOptions};
 use crate::clock::now_ms;
@@ -27,11 +28,13 @@ use crate::exit::ExitStatus;
 use crate::home::vault::{HubVault, VaultError};
 use crate::home::{HomeError, OwnDevice, Sealing};
 
+mod deletion;
 pub mod first_contact;
 mod passwd;
 mod person;
 pub mod prompt;
 
+pub use deletion::{Deletion, delete_account};
 pub use passwd::{NewPassword, change_password};
 pub use person::check_password;
 pub use prompt::{NoPrompt, Prompt, TerminalPrompt};
@@ -103,6 +106,18 @@ pub enum StartError {
         /// The name.
         user: UserName,
     },
+    /// The name typed again is not the one of the account.
+    #[error("the name of the account is {user}; nothing was deleted")]
+    OtherName {
+        /// The name.
+        user: UserName,
+    },
+    /// The name was not typed again, and nobody can be asked.
+    #[error("deleting takes the name once more: account delete {user}")]
+    NotTypedAgain {
+        /// The name.
+        user: UserName,
+    },
     /// The account was made without a password.
     #[error("this account has no password that could be changed")]
     Clear,
@@ -159,7 +174,10 @@ impl StartError {
             | Self::OldVault { .. }
             | Self::OtherIdentity
             | Self::NotAccepted { .. } => ExitStatus::Integrity,
-            Self::NoPassword | Self::WeakPassword(_) => ExitStatus::Usage,
+            Self::NoPassword
+            | Self::WeakPassword(_)
+            | Self::OtherName { .. }
+            | Self::NotTypedAgain { .. } => ExitStatus::Usage,
             Self::NotAnswered => ExitStatus::Interrupted,
             Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,
         }
@@ -172,7 +190,28 @@ pub(crate) struct Started {
     pub(crate) device: OwnDevice,
     pub(crate) server: KeyId,
     pub(crate) store: Option<OpenHome>,
+    /// Of an account with a password.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) session: Session,
+}
+
+/// What the server keeps of an account with a password: a server that has lost it gets it again (rule R36).
+pub(crate) struct Credentials {
+    login: Zeroizing<[u8; 32]>,
+    vault: Sealing,
+}
+
+impl Credentials {
+    pub(crate) fn new(keys: &PasswordKeys, vault: Sealing) -> Self {
+        Self { login: keys.login.clone(), vault }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { login: _, vault: _ } = self;
+        formatter.debug_struct("Credentials").finish_non_exhaustive()
+    }
 }
 
 /// The home's database and what opens the device's row in it.
@@ -196,7 +235,7 @@ pub(crate) async fn first(options: &ClientOptions) -> Result<Started, StartError
             };
             let server = session.hub.identity();
             let device = OwnDevice { published: true, ..device.clone() };
-            Ok(Started { device, server, store: None, session })
+            Ok(Started { device, server, store: None, credentials: None, session })
         }
     }
 }
@@ -253,16 +292,34 @@ impl Door {
         }
     }
 
+    /// A device that was signed in before. A server that was restored from a backup may have lost it, or
+    /// its whole account: the device enters again with the password, or the account signs up again with its
+    /// own keys and vault (rule R36).
+    pub(crate) async fn again(
+        &self,
+        device: &OwnDevice,
+        credentials: Option<&Credentials>,
+    ) -> Result<Session, ConnectError> {
+        let tried = self.with_device(device).await;
+        match (tried.as_ref().err().and_then(ConnectError::code), credentials) {
+            (Some(code::NO_SUCH_USER), _) => self.register(device, credentials).await,
+            (Some(code::SIGN_IN), Some(Credentials { login, .. })) => {
+                self.with_password(device, login).await
+            }
+            _ => tried,
+        }
+    }
+
     /// A new account; with a password the server keeps the vault.
     pub(crate) async fn register(
         &self,
         device: &OwnDevice,
-        password: Option<(&PasswordKeys, &Sealing)>,
+        credentials: Option<&Credentials>,
     ) -> Result<Session, ConnectError> {
         let body = AuthBody {
-            pw: password.map(|(keys, _)| keys.login.to_vec()),
+            pw: credentials.map(|kept| kept.login.to_vec()),
             bundle: Some(device.bundle.bytes().to_vec()),
-            vault: password.map(|(_, vault)| vault.as_bytes().to_vec()),
+            vault: credentials.map(|kept| kept.vault.as_bytes().to_vec()),
             invite: self.invite.clone(),
             ..self.body()
         };
@@ -270,14 +327,14 @@ impl Door {
         self.connector.sign_in(Attempt { user: &self.user, mode: Mode::Reg, signing, body }).await
     }
 
-    /// A new device of a known account.
+    /// A new device of a known account, with the login secret of its password.
     pub(crate) async fn with_password(
         &self,
         device: &OwnDevice,
-        keys: &PasswordKeys,
+        login: &[u8; 32],
     ) -> Result<Session, ConnectError> {
         let body = AuthBody {
-            pw: Some(keys.login.to_vec()),
+            pw: Some(login.to_vec()),
             bundle: Some(device.bundle.bytes().to_vec()),
             ..self.body()
         };
@@ -312,6 +369,18 @@ impl Door {
         };
         let signing = Some(&device.keys.signing);
         let attempt = Attempt { user: &self.user, mode: Mode::Passwd, signing, body };
+        self.connector.sign_in(attempt).await.map(drop)
+    }
+
+    /// The end of the account, for good. One without a password needs no login secret.
+    pub(crate) async fn delete(
+        &self,
+        device: &OwnDevice,
+        keys: Option<&PasswordKeys>,
+    ) -> Result<(), ConnectError> {
+        let body = AuthBody { pw: keys.map(|keys| keys.login.to_vec()), ..self.body() };
+        let signing = Some(&device.keys.signing);
+        let attempt = Attempt { user: &self.user, mode: Mode::Delete, signing, body };
         self.connector.sign_in(attempt).await.map(drop)
     }
 

@@ -7,7 +7,7 @@ use chat_protocol::name::UserName;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
-use crate::limits::ALARMS_MINUTE_MAX;
+use crate::limits::{ALARMS_MINUTE_MAX, UNVERIFIED_MINUTE_MAX};
 
 /// How long alarms are counted together.
 const TOGETHER_MS: u64 = 60_000;
@@ -18,6 +18,9 @@ pub(crate) struct Alarms {
     /// The host's clock, Unix time in milliseconds, as it was last told.
     now_ms: u64,
     raised: BTreeMap<(Alarm, UserName), Raised>,
+    /// When the minute began in which frames without a valid signature are counted, and how many of them
+    /// were told of in it.
+    unverified: (u64, usize),
 }
 
 /// Alarms of one kind about one person.
@@ -48,6 +51,16 @@ impl Alarms {
         let raised = Raised { told_ms: self.now_ms, count: 0, detail: String::new() };
         self.raised.insert(key, raised);
         true
+    }
+
+    /// Whether one more frame without a valid signature is told of: a hub can make any number of them.
+    pub(crate) fn tells_of_unverified(&mut self) -> bool {
+        let (begun_ms, told) = &mut self.unverified;
+        if self.now_ms.saturating_sub(*begun_ms) >= TOGETHER_MS {
+            (*begun_ms, *told) = (self.now_ms, 0);
+        }
+        *told = told.saturating_add(1);
+        *told <= UNVERIFIED_MINUTE_MAX
     }
 
     /// When the next ones are due.

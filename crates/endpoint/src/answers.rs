@@ -77,6 +77,9 @@ impl Endpoint {
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);
             }
+            HubToClient::Moderated { id, cid, who, act, by } => {
+                self.on_moderated(id, &cid, (who, act, by));
+            }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
             HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),

@@ -58,7 +58,7 @@ impl Endpoint {
         }
         match missing {
             Some((since, name)) if is_held(since, LINE_MISSING_MS) => {
-                self.leaves_out((writer, &name), cid);
+                self.leaves_out((e, writer, &name), cid);
             }
             Some(_) => {}
             None => self.leaves_out_no_more(writer, cid),
@@ -125,16 +125,25 @@ impl Endpoint {
         }
     }
 
-    /// A note, once: it may be the writer's device or the server. The next epoch made here has everybody.
-    fn leaves_out(&mut self, (writer, name): (&UserName, &UserName), cid: &ConversationId) {
+    /// A note, once: it may be the writer's device or the server, or the writer says so (rule R40). The next epoch made here has everybody.
+    fn leaves_out(
+        &mut self,
+        (e, writer, name): (&Digest, &UserName, &UserName),
+        cid: &ConversationId,
+    ) {
         // What the server says of these people is asked first.
         if !self.ensure_view(cid) || self.link.left_out.contains(&(cid.clone(), writer.clone())) {
             return;
         }
         self.link.left_out.insert((cid.clone(), writer.clone()));
+        let epoch = self.state.epochs.get(&e.to_string());
+        let why = if epoch.is_some_and(|epoch| epoch.left_out.contains(name)) {
+            format!("{writer} knows {name} by another key, or was not shown the one that you know")
+        } else {
+            format!("the server does not show it to {writer}, or {writer} leaves it out")
+        };
         let reason = format!(
-            "what {writer} says in {cid} does not reach every device of {name}, who belongs there: \
-             the server does not show it to {writer}, or {writer} leaves it out",
+            "what {writer} says in {cid} does not reach every device of {name}, who belongs there: {why}",
             cid = cid.spoken()
         );
         self.complain(code::MEMBERS, &reason);

@@ -1,6 +1,7 @@
 //! Making, installing and receiving epochs (section 9, rules R1, R2, R3, R4, R11, R13).
 
 mod futile;
+mod left_out;
 mod luck;
 mod newest;
 mod parts;
@@ -92,9 +93,7 @@ impl Endpoint {
     /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
     pub(crate) fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
-        let people = people.iter().filter(|name| self.is_member_by_key(cid, name));
-        let people = people.filter(|name| !self.is_struck(cid, name));
-        let people = people.filter(|name| !self.is_unproved(cid, name));
+        let people = people.iter().filter(|name| !self.is_left_out(cid, name));
         let people = people.filter(|name| cid.is_direct() || !self.is_unknown_to_hub(name));
         let room = self.state.rooms.get(cid.as_str());
         let since =
@@ -201,6 +200,7 @@ impl Endpoint {
             sk: self.device.keys.signing_id(),
             previous,
             place: self.place_of(cid),
+            left_out: self.left_out_of(cid),
             ts: now_ms,
         };
         let wrap_keys: Option<Vec<_>> =
@@ -270,6 +270,7 @@ impl Endpoint {
         self.note_own_epoch(&cid, head);
         self.state.forget_silent_epochs(&cid);
         self.link.futile_epochs.remove(&cid);
+        self.tell_left_out(&cid, &head.e);
         self.link.dirty.insert(cid);
         true
     }
@@ -305,6 +306,8 @@ impl Endpoint {
 
     /// The hub has put an epoch at a position of its log.
     fn epoch_stands(&mut self, e: &Digest, position: u64) {
+        // Before its position counts: that belongs to the time after.
+        self.is_put_twice(e);
         let era = self.era();
         let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
         (epoch.position, epoch.era) = (Some(position), era);

@@ -8,7 +8,7 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Command;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::catalogue::Found;
-use chat_protocol::hub::{HubStage, Person, RoomInfo};
+use chat_protocol::hub::{HubStage, Moderation, Person, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::ratchet::MessageKey;
@@ -16,9 +16,11 @@ use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
 mod alarm;
+mod change;
 mod made;
 
 pub use alarm::Alarm;
+pub use change::MemberChange;
 
 use crate::offers::OfferVerdict;
 use crate::trust::Standing;
@@ -377,6 +379,18 @@ pub enum Event {
         /// Who set it.
         by: UserName,
     },
+    /// Somebody was put out of the lobby by a moderator, or let in again. The hub's word, and so is who
+    /// did it.
+    Moderated {
+        /// What was asked for, if it was asked for here.
+        id: Option<MessageId>,
+        /// Whom it is about.
+        who: UserName,
+        /// What was done.
+        act: Moderation,
+        /// Which moderator did it.
+        by: UserName,
+    },
     /// What who runs the hub says to everybody who is connected.
     Announcement {
         /// What.
@@ -468,6 +482,7 @@ impl Event {
             | Self::Left { id, .. }
             | Self::MemberChanged { id, .. }
             | Self::Topic { id, .. }
+            | Self::Moderated { id, .. }
             | Self::Retention { id, .. } => *id,
             Self::Stored { id, .. }
             | Self::Refused { id, .. }
@@ -522,26 +537,6 @@ impl Event {
                 | Self::NewDevice { .. }
         )
     }
-}
-
-/// How the members of a room have changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MemberChange {
-    /// Came in by themselves.
-    Joined,
-    /// Left by themselves.
-    Left,
-    /// Was let in by an admin.
-    Added,
-    /// Was put out by an admin.
-    Removed,
-    /// Was put out and may not join again.
-    Banned,
-    /// Is an admin now.
-    Admin,
-    /// Is no admin any more.
-    NoAdmin,
 }
 
 fn one() -> u32 {

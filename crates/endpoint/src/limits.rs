@@ -190,6 +190,10 @@ pub const LINKS_WAITING_MAX: usize = 1_024;
 /// People and kinds of alarm that are told apart within a minute.
 pub const ALARMS_MINUTE_MAX: usize = 256;
 
+/// Frames without a valid signature that are told of one by one in a minute: more is nothing that a
+/// person reads, and a hub makes any number of them (rule R39).
+pub const UNVERIFIED_MINUTE_MAX: usize = 64;
+
 /// Receipts for frames that could not be verified, or came again, that may be owed or without an
 /// answer. Those for messages are not limited: each of them costs its sender one.
 pub const IDLE_RECEIPTS_MAX: usize = 4_096;

@@ -180,6 +180,19 @@ impl Endpoint {
         self.link.behind.insert(cid.clone(), Behind::Remind(now_ms.saturating_add(wait)));
     }
 
+    /// The hub has put an epoch somewhere. One that replaces what another one has replaced already shows
+    /// that it forgot that one, however soon it went on.
+    pub(crate) fn is_put_twice(&mut self, e: &Digest) {
+        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
+        let (cid, pe) = (epoch.cid.clone(), epoch.pe);
+        let is_forgotten = self.state.epochs.iter().any(|(_, other)| {
+            other.cid == cid && other.pe == pe && other.position.is_some() && other.head.e != *e
+        });
+        if is_forgotten {
+            self.went_back(self.link.clock_ms, &cid);
+        }
+    }
+
     /// What was seen of a conversation belongs to the time after the last alarm.
     pub(crate) fn era(&self) -> u64 {
         self.state.counters.get(RESTORES).copied().unwrap_or(0)

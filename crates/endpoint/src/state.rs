@@ -53,6 +53,9 @@ pub(crate) struct Epoch {
     /// How often the hub had gone back when it did: positions compare with those of the same time.
     pub(crate) era: u64,
     members: String,
+    /// Members whom its maker leaves out, and says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<UserName>,
     #[serde(skip)]
     pub(crate) list: MemberList,
     /// Its people but this user, shared by everything that was sent in it.
@@ -73,8 +76,9 @@ impl Epoch {
         let members = String::from_utf8_lossy(list.as_bytes()).into_owned();
         let others = others(&list, me);
         let place = Place { mg: header.mg, pm: header.pm };
-        let (cid, pe) = (header.cid.clone(), header.pe);
-        Self { cid, head, pe, place, position: None, era: 0, members, list, others, seen_ms }
+        let (cid, pe, left_out) = (header.cid.clone(), header.pe, header.wo.clone());
+        let (position, era) = (None, 0);
+        Self { cid, head, pe, place, position, era, members, left_out, list, others, seen_ms }
     }
 
     /// By this epochs are older and newer. Positions alone do not tell: a hub that went back gives lower

@@ -15,7 +15,7 @@ use crate::header::{Canonical as _, KeyHeader};
 use crate::hub::EpochHead;
 use crate::id::{Digest, KeyId, Nonce16};
 use crate::limits::VERSION;
-use crate::members::{MemberList, Place};
+use crate::members::{MemberLine, MemberList, Place};
 use crate::name::{ConversationId, ConversationKind, UserName};
 use crate::tag::{Tag, label};
 
@@ -26,7 +26,8 @@ pub enum EpochError {
     /// The member list is not the one that was signed.
     #[error("epoch: the member list is not the one that was signed")]
     MemberHash,
-    /// The maker is not in its own list, or a direct conversation lists somebody else.
+    /// The maker is not in its own list, somebody who is left out is, or a direct conversation lists
+    /// somebody else.
     #[error("epoch: the list does not go with its maker and conversation")]
     Members,
     /// This device is not in the list.
@@ -67,7 +68,7 @@ impl ChainKeys {
 
     fn derive(prk: &[u8; 32], cid: &ConversationId, members: &MemberList) -> Self {
         let cid = cid.as_str().as_bytes();
-        let chain = |line: &crate::members::MemberLine| {
+        let chain = |line: &MemberLine| {
             let (name, sk) = (line.name.as_str().as_bytes(), line.sk.to_string());
             hkdf_expand(prk, &[label::CHAIN.as_bytes(), &[0], cid, &[0], name, &[0], sk.as_bytes()])
         };
@@ -94,6 +95,8 @@ pub struct EpochParameters {
     pub previous: Option<EpochHead>,
     /// The membership that the list was made from.
     pub place: Place,
+    /// Members who are left out of the list, sorted (rule R40).
+    pub left_out: Vec<UserName>,
     /// The maker's clock, Unix time in milliseconds.
     pub ts: u64,
 }
@@ -126,7 +129,7 @@ pub fn create(
     if lines != keys {
         return Err(EpochError::WrapKeys { lines, keys });
     }
-    let EpochParameters { cid, from, sk, previous, place, ts } = parameters;
+    let EpochParameters { cid, from, sk, previous, place, left_out, ts } = parameters;
     let g = previous.map_or(Some(0), |head| head.g.checked_add(1)).ok_or(EpochError::Generation)?;
     let prk = hkdf_extract(&eid.0, &**key);
     let header = KeyHeader {
@@ -143,6 +146,7 @@ pub fn create(
         sk,
         eid,
         ts,
+        wo: left_out,
     };
     check(&header, members)?;
     let bytes = header.to_bytes();
@@ -159,13 +163,14 @@ pub fn digest(frame: &RawFrame) -> Digest {
     Digest(sha256(frame.header()))
 }
 
-/// Whether header and list go together: the signed hash, the maker inside, and for a direct
+/// Whether header and list go together: the signed hash, the maker inside, nobody who is left out, and for a direct
 /// conversation exactly its two names (rule R1).
 pub fn check(header: &KeyHeader, members: &MemberList) -> Result<(), EpochError> {
     if members.hash() != header.mh {
         return Err(EpochError::MemberHash);
     }
-    if !members.contains(&header.from, &header.sk) {
+    let lists_left_out = members.lines().iter().any(|line| header.leaves_out(&line.name));
+    if !members.contains(&header.from, &header.sk) || lists_left_out {
         return Err(EpochError::Members);
     }
     if let ConversationKind::Direct(a, b) = header.cid.kind() {
@@ -228,6 +233,7 @@ mod tests {
             sk: KeyId([1; 16]),
             previous: None,
             place: Place::START,
+            left_out: Vec::new(),
             ts: 5,
         };
         let key = Zeroizing::new([3; 32]);

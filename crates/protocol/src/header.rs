@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{KeyId, MessageId};
-use crate::limits::{INTEGER_MAX, VERSION};
+use crate::limits::{INTEGER_MAX, LEFT_OUT_MAX, VERSION};
 use crate::name::{ConversationId, UserName};
 use crate::tag::{Shape, Stage, Tag};
 
@@ -52,6 +52,11 @@ pub enum HeaderError {
     /// A place on a membership chain that cannot be.
     #[error("number and digest of the last link do not go together")]
     Place,
+    /// Members who are left out, in a form that is not lawful.
+    #[error(
+        "those who are left out are sorted, at most {LEFT_OUT_MAX}, others than the maker, and in no direct conversation"
+    )]
+    LeftOut,
     /// An integer above 2^53 - 1.
     #[error("{field} is above 2^53 - 1")]
     Integer {

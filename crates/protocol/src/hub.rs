@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::limits::{JSON_DEPTH_MAX, TEXT_BYTES_MAX};
 use crate::strict;
 
-pub use client_to_hub::{ClientToHub, Log};
+pub use client_to_hub::{ClientToHub, Log, Moderation};
 pub use hub_to_client::{
     Counter, DropClaim, EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo,
 };
@@ -106,6 +106,12 @@ mod tests {
                 id,
                 cid: ConversationId::parse("room:ops").unwrap(),
                 keep_ms: Some(0),
+            },
+            ClientToHub::Moderate {
+                id,
+                cid: ConversationId::room(&RoomName::lobby()),
+                who: UserName::new("bob").unwrap(),
+                act: Moderation::Unban,
             },
             ClientToHub::Share { id, offers: Vec::new(), ended: vec![id] },
             ClientToHub::Find { id, query: Query::default() },

@@ -40,6 +40,10 @@ pub const UPLOAD_CHUNK_BYTES_MAX: usize = 128 * 1024;
 /// Most devices one epoch can be wrapped for. Above it a broadcast is refused (rule R18).
 pub const EPOCH_DEVICES_MAX: usize = 5_000;
 
+/// Members whom the maker of an epoch may name as left out: with names of full length they take just over
+/// half of a header.
+pub const LEFT_OUT_MAX: usize = 64;
+
 /// Most people with a live device in a room: each needs at least one line (rule R42).
 pub const ROOM_PEOPLE_MAX: usize = EPOCH_DEVICES_MAX;
 

@@ -6,6 +6,7 @@
 //! | `/readyz`  | 200, or 503 with the reason; `?verbose` for all that is asked |
 //! | `/healthz` | the same                                                      |
 //! | `/metrics` | OpenMetrics text                                              |
+//! | `/`        | a page that says what this is, unless `--www` has one         |
 //! | others     | a file of `--www`, or 404                                     |
 
 mod body;
@@ -51,6 +52,7 @@ pub async fn respond(
     match (of_the_hub(&head, readiness, metrics), site) {
         (Some(answer), _) => answer,
         (None, Some(site)) => site.answer(head).await,
+        (None, None) if head.uri.path() == "/" => complete(StatusCode::OK, HTML, pages::FRONT),
         (None, None) => not_found(),
     }
 }
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn paths_are_matched_whole() {
         let readiness = Readiness::default();
-        for path in ["/", "/livez/", "/metrics/..", "/LIVEZ", "/%6civez", "/../../etc/passwd"] {
+        for path in ["//", "/livez/", "/metrics/..", "/LIVEZ", "/%6civez", "/../../etc/passwd"] {
             assert_eq!(get(path, &readiness).status(), StatusCode::NOT_FOUND, "{path}");
         }
     }

@@ -66,6 +66,7 @@ pub mod http;
 pub mod metrics;
 pub mod notices;
 pub mod socket;
+mod start;
 pub mod tls;
 mod trace;
 pub mod upgrade;
@@ -89,7 +90,7 @@ use tokio_util::{
 
 use crate::{
     admin::socket::Hand,
-    config::{Config, Registration, Tls},
+    config::{Config, Tls},
     http::Site,
     hub::Started,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
@@ -187,18 +188,6 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<(
     AbortOnDropHandle::new(tokio::spawn(task))
 }
 
-/// Says who may make an account, where that is not everybody.
-fn say_registration(config: &Config) {
-    let data = config.data.display();
-    match config.registration {
-        Registration::Open => {}
-        Registration::Invite => {
-            tracing::info!("new accounts need a code; make one: chat-server invite --data {data}");
-        }
-        Registration::Closed => tracing::info!("no new accounts are made (--registration closed)"),
-    }
-}
-
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
 /// what is queued is finished and those that are open end, and last the port is closed. At
 /// SIGHUP what can be read again is read again.
@@ -210,8 +199,7 @@ pub async fn run(
     let address = listener.local_addr().map_err(RunError::Listener)?;
     folder::secure_data(&config.data)?;
     folder::secure_logs(&config.logs, hub::LOG_STEM)?;
-    let acceptor = tls_acceptor(&config)?;
-    let scheme = if acceptor.is_some() { "wss" } else { "ws" };
+    let (acceptor, certificate) = tls_acceptor(&config)?.unzip();
     let site = config.www.as_deref().map(Site::open).transpose()?;
     let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
     let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
@@ -247,10 +235,11 @@ pub async fn run(
         serve,
     ));
     front.readiness.set_store_ready(true);
-    tracing::info!("words: {words}");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.data.display(),
-        "listening on {scheme}://{address}");
-    say_registration(&config);
+    // Scripts wait for this line and read the address from it.
+    tracing::info!("listening on {}", start::address(certificate.as_ref(), address));
+    for line in start::lines(&config, address, certificate.as_ref(), &words.to_string()) {
+        tracing::info!("{line}");
+    }
 
     let failed = tokio::select! {
         () = shutdown => None,
@@ -283,17 +272,15 @@ fn worker_result(result: Result<Result<(), CommitError>, JoinError>) -> Result<(
     Ok(result.map_err(|_cut| RunError::Ending)??)
 }
 
-/// The acceptor that the configuration asks for. The certificate is logged, for people to compare
-/// with what their clients show.
-fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>, tls::TlsError> {
+/// The acceptor that the configuration asks for, and its certificate, which people compare with what
+/// their clients show.
+fn tls_acceptor(config: &Config) -> Result<Option<(TlsAcceptor, tls::Fingerprint)>, tls::TlsError> {
     let files = match &config.tls {
         Tls::Off => return Ok(None),
         Tls::Auto => tls::own_certificate(&config.data, config.address.ip())?,
         Tls::Files(files) => files.clone(),
     };
-    let acceptor = files.acceptor()?;
-    tracing::info!("certificate: {}", files.fingerprint()?);
-    Ok(Some(acceptor))
+    Ok(Some((files.acceptor()?, files.fingerprint()?)))
 }
 
 /// Raises the limit of open files as far as it goes without privilege, and returns it. The usual

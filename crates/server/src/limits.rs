@@ -123,6 +123,9 @@ pub const BANS_MAX: usize = 1_024;
 /// Codes for new accounts that are good at the same time.
 pub const INVITES_MAX: usize = 1_024;
 
+/// How long `/kick` puts somebody out of the lobby, in milliseconds: ten minutes, in which tempers cool.
+pub const LOBBY_KICK_MS: u64 = 10 * 60 * 1_000;
+
 /// Longest announcement: some lines on a screen.
 pub const ANNOUNCEMENT_BYTES_MAX: usize = 1_024;
 

@@ -101,6 +101,8 @@ pub enum Request {
     SignIn(Box<SignIn>),
     /// Another password, proved and hashed.
     Password(Box<PasswordChange>),
+    /// An account is to be deleted by its owner's wish, which was proved.
+    Delete(Box<Deletion>),
     /// What the hub had lost, proved.
     Remind(Reminder),
     /// The operator asks for something.
@@ -187,6 +189,16 @@ pub struct SignIn {
 pub struct PasswordChange {
     /// What is to be kept.
     pub new: NewPassword,
+    /// How it ended.
+    pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// The end of an account that its owner wants.
+pub struct Deletion {
+    /// Which.
+    pub account: AccountId,
+    /// The signing key of the device that has asked.
+    pub sk: KeyId,
     /// How it ended.
     pub reply: oneshot::Sender<Result<(), Refusal>>,
 }

@@ -11,6 +11,7 @@ mod answers;
 mod conversation;
 mod feeds;
 mod keys;
+mod lobby;
 mod mailbox;
 mod members;
 mod messages;
@@ -189,6 +190,7 @@ pub struct Router {
     limits: Limits,
     retention: Retention,
     operator: admin::Operator,
+    lobby: lobby::Lobby,
 }
 
 impl Router {
@@ -209,6 +211,8 @@ impl Router {
         let mut operator = snapshot.operator;
         let closed = std::mem::take(&mut operator.closed_rooms);
         let to_erase = std::mem::take(&mut operator.to_erase);
+        let moderators = std::mem::take(&mut operator.moderators);
+        let put_out = std::mem::take(&mut operator.put_out);
         router.restore_operator(operator);
         for row in snapshot.conversations {
             router.restore_conversation(row);
@@ -222,6 +226,7 @@ impl Router {
                 .or_insert_with_key(|cid| Conversation::new(cid.clone(), None));
         }
         router.restore_closed(closed, to_erase);
+        router.restore_lobby(moderators, put_out);
         for row in snapshot.offers {
             router.restore_offer(row);
         }
@@ -333,7 +338,9 @@ impl Router {
     /// Accounts that belong to a conversation now.
     pub fn members(&self, cid: &ConversationId) -> Vec<AccountId> {
         let Some(conversation) = self.conversations.get(cid) else { return Vec::new() };
-        conversation.names().iter().filter_map(|name| self.by_name.get(name).copied()).collect()
+        let mut names = conversation.names();
+        names.retain(|name| !conversation.put_out.contains(name));
+        names.iter().filter_map(|name| self.by_name.get(name).copied()).collect()
     }
 
     /// The log of a conversation, if it has one.

@@ -241,6 +241,13 @@ impl Sessions {
         }
     }
 
+    /// Ends the sessions of one account.
+    pub fn close_of(&self, account: AccountId, reason: &CloseReason) {
+        for session in self.by_account.get(&account).into_iter().flatten() {
+            session.peer.outbox.close(reason.clone());
+        }
+    }
+
     /// Ends every session.
     pub fn close_all(&mut self, reason: &CloseReason) {
         for session in self.by_account.values().flatten() {

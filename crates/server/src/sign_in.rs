@@ -2,6 +2,7 @@
 //! checked here; the worker does the rest and gives the one answer.
 
 mod change;
+mod deletion;
 mod files;
 mod guesses;
 mod hashers;
@@ -229,6 +230,10 @@ async fn enter(
         }
         Mode::Passwd => {
             change::password(hub, &received, visitor, queue).await?;
+            return Err(change::answer(hub, &received, socket).await);
+        }
+        Mode::Delete => {
+            deletion::account(hub, &received, visitor, queue).await?;
             return Err(change::answer(hub, &received, socket).await);
         }
     };

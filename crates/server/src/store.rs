@@ -18,7 +18,7 @@ pub mod sqlite;
 use chat_protocol::id::KeyId;
 use thiserror::Error;
 
-pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, Standing};
+pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, Standing};
 pub use proposal::{
     CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewLink, NewOffer,
     NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,

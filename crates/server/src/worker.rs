@@ -7,8 +7,10 @@ mod admin;
 mod answer;
 mod ask;
 mod bundles;
+mod deletion;
 mod enter;
 mod erase;
+mod lobby;
 mod notify;
 mod offers;
 mod password;
@@ -265,6 +267,7 @@ impl<S: Store> Worker<S> {
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
             Request::Password(_) => Next::password(queued),
+            Request::Delete(_) => self.decide_deletion(queued),
             Request::Remind(_) => self.decide_reminder(now_ms, queued, pending),
             Request::Admin(_) => self.decide_admin(now_ms, queued),
             Request::Settings(_) => {
@@ -276,6 +279,10 @@ impl<S: Store> Worker<S> {
                 Next::Commit(queued, proposal)
             }
             Request::Ask(_, ClientToHub::Share { .. }) => self.decide_share(queued, pending),
+            Request::Ask(_, ClientToHub::Moderate { .. }) => {
+                story::ask(&self.log, &queued);
+                self.decide_moderation(now_ms, queued)
+            }
             Request::Ask(_, ClientToHub::Find { .. }) => {
                 self.find(&queued);
                 Next::Done
@@ -304,6 +311,7 @@ impl<S: Store> Worker<S> {
         match &queued.item {
             Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed, story),
             Request::Password(_) => password::finish(queued, &committed),
+            Request::Delete(_) => self.finish_deletion(now_ms, queued, committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Admin(_) => self.finish_admin(now_ms, queued, committed),
             Request::Frame(request) => {
@@ -357,6 +365,9 @@ impl<S: Store> Worker<S> {
             }
             Request::Ask(peer, ClientToHub::Seen { positions }) => {
                 self.router.apply_seen(peer.account, positions);
+            }
+            Request::Ask(_, ClientToHub::Moderate { .. }) => {
+                self.finish_moderation(now_ms, &queued, committed);
             }
             Request::Ask(_, ClientToHub::Share { .. }) => {
                 self.finish_share(now_ms, &queued, committed, story);

@@ -29,7 +29,8 @@ async fn health_metrics_and_the_page_that_nothing_is_here() {
         ("/livez", 200, "alive"),
         ("/readyz", 200, "ready"),
         ("/metrics", 200, "chat_build_info"),
-        ("/", 404, "<h1>404</h1>"),
+        ("/", 200, "<code>chat-client</code>"),
+        ("/x", 404, "<h1>404</h1>"),
         ("/index.html", 404, "<h1>404</h1>"),
         ("/../../etc/passwd", 404, "<h1>404</h1>"),
     ];

@@ -28,6 +28,8 @@ struct Serving {
     child: Child,
     log: BufReader<ChildStderr>,
     url: String,
+    /// What it had said by then.
+    seen: String,
 }
 
 fn serve(folder: &Path, arguments: &[&str]) -> Serving {
@@ -46,7 +48,7 @@ fn serve(folder: &Path, arguments: &[&str]) -> Serving {
             break rest.chars().take_while(|&c| c != '"' && c != ' ').collect();
         }
     };
-    Serving { child, log, url }
+    Serving { child, log, url, seen }
 }
 
 impl Serving {
@@ -127,7 +129,7 @@ fn plain_text_for_other_machines_is_said_loudly() {
     let mut first = String::new();
     let mut log = BufReader::new(child.stderr.take().expect("piped"));
     log.read_line(&mut first).expect("a log");
-    let serving = Serving { child, log, url: String::new() };
+    let serving = Serving { child, log, url: String::new(), seen: String::new() };
     assert_eq!(serving.stop(Signal::TERM).0, 0);
     assert!(first.contains("INSECURE") && first.contains("WARN"), "{first}");
 }
@@ -147,4 +149,63 @@ fn the_other_subcommands_print_and_end() {
         assert_eq!((code, stderr.as_str()), (0, ""), "{arguments:?}");
         assert!(stdout.contains(part), "{arguments:?}: {stdout}");
     }
+}
+
+/// A certificate that ends so many days from today, and its key, in place of those in a folder.
+fn certificate(folder: &Path, days: i64) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut parameters =
+        rcgen::CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+    let ends = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let ends = ends.checked_add(jiff::Span::new().days(days)).expect("a date");
+    let number = |n: i8| u8::try_from(n).expect("a month or day");
+    parameters.not_after =
+        rcgen::date_time_ymd(ends.year().into(), number(ends.month()), number(ends.day()));
+    let certificate = parameters.self_signed(&key).expect("signed by itself");
+    std::fs::write(folder.join("key.pem"), key.serialize_pem()).expect("written");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("key.pem"), private).expect("a mode");
+    std::fs::write(folder.join("cert.pem"), certificate.pem()).expect("written");
+}
+
+/// `chat_tls_not_after_seconds`, as days from now.
+fn days_left(url: &str) -> i64 {
+    let address = url.split_once("://").expect("a scheme").1;
+    let mut stream = std::net::TcpStream::connect(address).expect("it serves");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("sent");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("UTF-8");
+    let line = page.lines().find_map(|line| line.strip_prefix("chat_tls_not_after_seconds "));
+    let ends: i64 = line.and_then(|number| number.parse().ok()).expect("the figure");
+    (ends - jiff::Timestamp::now().as_second()).div_euclid(24 * 60 * 60)
+}
+
+/// Goal: who runs a server learns in time that its certificate ends. Method: certificates that end soon,
+/// late and yesterday, each put in the place of the one before.
+#[test]
+fn a_certificate_that_ends_soon_is_warned_of_and_its_end_is_a_figure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    certificate(folder.path(), 10);
+    let mut serving = serve(folder.path(), &["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let mut line = std::mem::take(&mut serving.seen);
+    let mut wait_for = |part: &str| {
+        while !line.contains(part) {
+            line.clear();
+            assert_ne!(serving.log.read_line(&mut line).expect("a log"), 0, "no {part}");
+        }
+    };
+    wait_for("the certificate ends in 9 days");
+    assert_eq!(days_left(&serving.url), 9);
+    let again = || kill_process(Pid::from_child(&serving.child), Signal::HUP).expect("it runs");
+    certificate(folder.path(), 400);
+    again();
+    wait_for("read again: certificate: sha256:");
+    assert_eq!(days_left(&serving.url), 399);
+    certificate(folder.path(), -1);
+    again();
+    wait_for("the certificate has ended");
+    assert!(days_left(&serving.url) < 0);
+    let (code, log) = serving.stop(Signal::TERM);
+    assert_eq!(code, 0, "{log}");
 }

@@ -156,6 +156,7 @@ impl Device {
             kc: Digest(random()),
             mh: members.hash(),
             ts: now_ms(),
+            wo: Vec::new(),
         };
         let bytes = header.to_bytes();
         let head = EpochHead { g: header.g, e: Digest(sha256(&bytes)) };

@@ -1,6 +1,6 @@
 //! Attacks of a hub that has an account of its own, and so keys of its own.
 
-use chat_evil_hub::accomplice;
+use chat_evil_hub::accomplice::{self, FalseReceipt};
 use chat_testkit::device::Device;
 use chat_testkit::wire::{Entry, Fresh};
 
@@ -22,17 +22,20 @@ fn account(stage: &Stage, device: &Device) {
     });
 }
 
-pub(super) fn receipt_of_another_place() -> Report {
+/// Alice writes twice to bob, who is away. The hub confirms the first message by a false receipt, and the
+/// second one by a true one.
+fn confirmed(lie: FalseReceipt) -> Report {
     let bob = Device::new("bob", KEYS);
-    let stage = Stage::new(accomplice::receipt_of_another_place(bob.clone(), "room:lobby"));
+    let stage = Stage::new(accomplice::false_receipt(bob.clone(), lie));
     account(&stage, &bob);
     stage.switch.set(true);
     let mut alice = stage.person("alice");
     let kept = |line: &str| line.contains("kept for bob");
-    alice.type_line("bob*confirmed as something of the lobby");
-    alice.stdout.wait_for_count(1, kept);
-    alice.type_line("bob*confirmed as what it is");
-    alice.stdout.wait_for_count(2, kept);
+    for (count, text) in (1..).zip(["bob*not received", "bob*received"]) {
+        alice.type_line(text);
+        alice.stdout.wait_for_count(count, kept);
+    }
+    // What comes before it on the same connection was looked at before it.
     alice.stdout.wait_for_part("delivered to bob");
     let screen = alice.stdout.text();
     let delivered: Vec<_> =
@@ -41,7 +44,19 @@ pub(super) fn receipt_of_another_place() -> Report {
     if delivered.len() > 1 {
         return Report::new(Verdict::Succeeded, format!("it counts: {said}"));
     }
-    Report::new(Verdict::Refused, format!("{said}, for the second message alone"))
+    let words = screen::words(&screen);
+    match screen::quote("alice", words.iter().map(String::as_str)) {
+        Some(told) => Report::new(Verdict::Detected, told),
+        None => Report::new(Verdict::Refused, format!("{said}, for the second message alone")),
+    }
+}
+
+pub(super) fn receipt_of_another_place() -> Report {
+    confirmed(FalseReceipt::OtherPlace("room:lobby"))
+}
+
+pub(super) fn receipt_of_another_key() -> Report {
+    confirmed(FalseReceipt::OtherKey(Box::new(Device::new("bob", KEYS + 1))))
 }
 
 pub(super) fn ids_pushed_out() -> Report {

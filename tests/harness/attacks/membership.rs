@@ -91,9 +91,10 @@ pub(super) fn withheld_removal() -> Report {
     if !repaired(&alice, &mut bob, &mallory) {
         return Report::new(Verdict::Succeeded, "bob seals for mallory on and on");
     }
-    let words = screen::words(&bob.stdout.text());
-    let bobs = screen::quote("bob", words.iter().map(String::as_str)).unwrap_or_default();
-    let saw = format!("{}; {bobs}; then bob seals for alice alone", report.saw);
+    let words = screen::words(&mallory.stdout.text());
+    let unread = screen::quote("mallory", words.iter().map(String::as_str));
+    let unread = unread.map(|unread| format!("; {unread}")).unwrap_or_default();
+    let saw = format!("{}; then bob seals for alice alone{unread}", report.saw);
     Report::new(Verdict::Detected, saw)
 }
 
@@ -128,5 +129,6 @@ pub(super) fn banned_writer() -> Report {
 
 pub(super) fn said_before() -> Report {
     let screens = banned(Place::Back);
-    Report::detected(&screens, &["has gone since"], "shown as an ordinary line")
+    let told = [&TOLD[..], &["has gone since"]].concat();
+    Report::detected(&screens, &told, "shown as an ordinary line")
 }

@@ -16,8 +16,9 @@ use super::{Report, Stage, Verdict, memory, screen};
 use crate::program::{Finished, Program};
 use crate::{Client, types};
 
-/// How long the lie is told at most; it ends sooner where bob and carol have heard everything.
-const LIE: Duration = Duration::from_secs(6);
+/// How long the lie is told at most; it ends sooner where bob and carol have heard everything. A device
+/// asks again for what is missing within 15 s.
+const LIE: Duration = Duration::from_secs(18);
 /// How long a flood or a storm lasts at least: one that does not stop shows in this time.
 const STORM: Duration = Duration::from_secs(2);
 /// What is said with an honest hub must come by then.
@@ -26,8 +27,14 @@ const AFTERWARDS: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(3);
 /// A flood may cost a client no more.
 const MEMORY_MAX: u64 = 64 << 20;
-/// More frames of alice's, or more questions of bob's, in the time of a lie are a storm.
-const SENT_MAX: usize = 60;
+/// More frames of alice's in the time of a lie are a storm.
+const FRAMES_MAX: usize = 200;
+/// More questions of bob's are one: a device turns so many pages in a minute.
+const QUESTIONS_MAX: usize = 1_024;
+/// More lines about one lie are no help to anybody.
+const LINES_MAX: usize = 100;
+/// What bob says to alice must be answered in this time, one way or another.
+const ANSWER: Duration = Duration::from_secs(20);
 /// Nobody has said so many messages: a gap that names a higher one is made up.
 const COUNTER_MAX: u64 = 100;
 
@@ -60,7 +67,7 @@ impl Middle for Counting {
 struct Listener {
     client: Client,
     program: Program,
-    /// What earlier programs said.
+    /// What other programs said, and earlier ones.
     said: Vec<Finished>,
     /// Bytes that were on the screen when the lie began.
     before: usize,
@@ -93,6 +100,15 @@ impl Listener {
     /// What stands there since the lie began.
     fn since(&self) -> String {
         self.screen().split_off(self.before)
+    }
+
+    /// Says something to alice, by a program of its own: some lies are about who writes.
+    fn says(&mut self, text: &str) {
+        let mut program = self.client.start(&["send", WRITER, text]);
+        program.close_stdin();
+        program.ends_within(ANSWER);
+        let (stdout, stderr) = (program.stdout.text(), program.stderr.text());
+        self.said.push(Finished { code: None, stdout, stderr });
     }
 
     /// Waits until all of these were heard; whether they were. A program that ends starts again.
@@ -168,6 +184,7 @@ fn play(lie: &Lie) -> Seen {
         bob.hears(&[DIRECT[number], IN_THE_LOBBY[number]], until.saturating_sub(begun.elapsed()));
         carol.hears(&[IN_THE_LOBBY[number]], until.saturating_sub(begun.elapsed()));
     }
+    bob.says("an answer");
     // No event ends a storm: only time shows that there is none.
     std::thread::sleep(STORM.saturating_sub(begun.elapsed()));
     let (frames, questions) =
@@ -245,10 +262,14 @@ fn judge(seen: &Seen) -> Report {
     if let Some(gap) = made_up_gap(&seen.bob.since()) {
         return succeeded(format!("a gap that is none: {gap}"));
     }
+    let lines = screen::words(&seen.bob.since()).len();
+    if lines > LINES_MAX {
+        return succeeded(format!("bob's screen is full of {lines} lines of it"));
+    }
     if seen.grown > MEMORY_MAX {
         return succeeded(format!("bob's program has grown by {} MiB", seen.grown >> 20));
     }
-    if seen.frames > SENT_MAX || seen.questions > SENT_MAX {
+    if seen.frames > FRAMES_MAX || seen.questions > QUESTIONS_MAX {
         let Seen { frames, questions, .. } = seen;
         return succeeded(format!("alice has sent {frames} frames, bob {questions} questions"));
     }

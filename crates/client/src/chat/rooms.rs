@@ -129,6 +129,7 @@ impl Talk {
             RoomCommand::Ban(who) => {
                 self.act(&current, RoomAction::Remove { who, ban: true }).await
             }
+            RoomCommand::Unban(who) => self.act(&current, RoomAction::Unban(who)).await,
             RoomCommand::Op(who) => self.act(&current, RoomAction::Role { who, admin: true }).await,
             RoomCommand::Deop(who) => {
                 self.act(&current, RoomAction::Role { who, admin: false }).await

@@ -11,8 +11,8 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::ServerUrl;
 use super::identity::IdentityVerb;
+use super::{AccountVerb, ServerUrl};
 use crate::exit;
 
 /// Largest number that every JSON reader keeps exact; a seed is printed in the report.
@@ -130,6 +130,9 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         new_password_file: Option<PathBuf>,
     },
+    /// My account as a whole: delete it
+    #[command(subcommand)]
+    Account(AccountVerb),
     /// Show the servers that are pinned, and which certificate at which address
     Servers {
         /// What to do with one of them

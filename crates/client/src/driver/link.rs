@@ -1,5 +1,6 @@
 //! Where the connection is: up, on its way, or waited for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_protocol::crypto::random;
@@ -12,7 +13,7 @@ use crate::clock::now_ms;
 use crate::config::ServerUrl;
 use crate::connection::{ConnectError, Incoming, Session, Socket};
 use crate::home::{HomeError, KeyChange, OwnDevice};
-use crate::sign_in::Door;
+use crate::sign_in::{Credentials, Door};
 
 /// The first try after a loss follows within this time.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -121,9 +122,15 @@ impl Link {
     }
 
     /// An attempt with these keys.
-    pub(super) fn connecting(&self, door: Door, device: OwnDevice) -> Self {
+    pub(super) fn connecting(
+        &self,
+        door: Door,
+        device: OwnDevice,
+        credentials: Option<Arc<Credentials>>,
+    ) -> Self {
         let attempts = self.attempts() + 1;
-        let task = tokio::spawn(async move { door.with_device(&device).await });
+        let task = async move { door.again(&device, credentials.as_deref()).await };
+        let task = tokio::spawn(task);
         Self::Connecting { attempts, task: AbortOnDropHandle::new(task) }
     }
 

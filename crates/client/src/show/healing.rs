@@ -1,7 +1,7 @@
 //! What was missing, what came after all, and by whose hand.
 
 use chat_endpoint::Event;
-use chat_protocol::name::UserName;
+use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::sanitise;
 
 use super::Lines;
@@ -14,25 +14,30 @@ pub(super) fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::Gap { cid, from, missing } => format!(
             "! {}{} missing ({}); asking {from}'s client",
-            Lines::place(cid),
+            place(cid),
             messages(missing.len(), from),
             counters(missing)
         ),
         Event::Healed { cid, from, n } => format!(
             "\u{2713} {}healed: {} here now ({})",
-            Lines::place(cid),
+            place(cid),
             messages(n.len(), from),
             counters(n)
         ),
         Event::Unhealed { cid, from, n, reason } => format!(
             "\u{2717} {}{} missing for good ({}): {}",
-            Lines::place(cid),
+            place(cid),
             messages(n.len(), from),
             counters(n),
             sanitise::line(reason)
         ),
         _ => return None,
     })
+}
+
+/// Where it is: with direct messages too, because the sender alone does not tell.
+fn place(cid: &ConversationId) -> String {
+    if cid.is_direct() { format!("{}: ", cid.spoken()) } else { Lines::place(cid) }
 }
 
 /// What stands behind a sender's name when the message did not come from the server's log.
@@ -69,8 +74,6 @@ fn counters(counters: &[u32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chat_protocol::name::ConversationId;
-
     use super::*;
 
     #[test]
@@ -87,6 +90,13 @@ mod tests {
         let lost = line(&lost).unwrap();
         assert!(lost.starts_with("✗ #lobby 1 message of alice is missing for good (2): no"));
         assert!(!lost.contains('\u{1b}'), "{lost}");
+        let cid = ConversationId::parse("dm:alice:bob").unwrap();
+        let direct = line(&Event::Gap { cid, from: from.clone(), missing: vec![0] }).unwrap();
+        let place = "the talk between alice and bob";
+        assert_eq!(
+            direct,
+            format!("! {place}: 1 message of alice is missing (0); asking alice's client")
+        );
         assert_eq!(mark(None, Some(&from), false), " (granted by alice)");
         assert_eq!(mark(Some(&from), None, false), " (sent again)");
         assert_eq!(

@@ -59,6 +59,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Left { .. }
         | Event::MemberChanged { .. }
         | Event::Topic { .. }
+        | Event::Moderated { .. }
         | Event::Retention { .. } => super::rooms::object(me, event).into_iter().collect(),
         Event::Rooms { rooms, .. } => rooms.iter().map(super::rooms::room_object).collect(),
         // What programs say to each other about files is told by what becomes of the files.

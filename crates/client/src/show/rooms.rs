@@ -1,12 +1,12 @@
 //! What happens in rooms, as a line or as an object.
 
 use chat_endpoint::{Event, MemberChange};
-use chat_protocol::hub::RoomInfo;
-use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::hub::{Moderation, RoomInfo};
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::sanitise;
 use serde_json::{Value, json};
 
-use super::feeds;
+use super::{SERVER_SAYS, feeds};
 
 /// The name of a room without its `#`.
 fn name(cid: &ConversationId) -> String {
@@ -28,6 +28,14 @@ pub(super) fn line(me: &UserName, event: &Event) -> Option<String> {
         }
         Event::Topic { cid, text, by, .. } => {
             format!("[{by}] set the topic of #{}: {}", name(cid), sanitise::line(text))
+        }
+        Event::Moderated { who, act, by, .. } => {
+            let what = match act {
+                Moderation::Kick => "was removed from the lobby",
+                Moderation::Ban => "was banned from the lobby",
+                Moderation::Unban => "was let into the lobby again",
+            };
+            format!("* {SERVER_SAYS}{who} {what} by {by}")
         }
         Event::Retention { cid, keep_ms, by, .. } => {
             format!("[{by}] set {}", super::retention::rule(&name(cid), *keep_ms))
@@ -89,6 +97,17 @@ pub(super) fn object(me: &UserName, event: &Event) -> Option<Value> {
         Event::Topic { cid, text, by, .. } => json!({
             "event": "room", "room": name(cid), "state": "topic", "topic": text, "by": by,
         }),
+        Event::Moderated { who, act, by, .. } => {
+            let state = match act {
+                Moderation::Kick => "removed",
+                Moderation::Ban => "banned",
+                Moderation::Unban => "let_in",
+            };
+            json!({
+                "event": "room", "room": RoomName::lobby(), "state": state, "user": who, "by": by,
+                "word": "server",
+            })
+        }
         Event::Retention { cid, keep_ms, by, .. } => {
             super::retention::object(&name(cid), *keep_ms, Some(by))
         }
@@ -125,8 +144,6 @@ pub fn room_object(info: &RoomInfo) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use chat_protocol::name::RoomName;
-
     use super::*;
 
     fn user(name: &str) -> UserName {

@@ -9,7 +9,9 @@ use chat_protocol::keys::DeviceKeys;
 use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
 
-use super::{Door, HomeAccount, OpenHome, StartError, Started, aside, first_contact, up_to_date};
+use super::{
+    Credentials, Door, HomeAccount, OpenHome, StartError, Started, aside, first_contact, up_to_date,
+};
 use crate::client::ClientOptions;
 use crate::clock::now_ms;
 use crate::config::Password;
@@ -17,7 +19,7 @@ use crate::config::strength::{self, WeakPassword, offered};
 use crate::connection::{ConnectError, Connector, Session};
 use crate::home::device::key_sizes;
 use crate::home::vault::{FIRST_NUMBER, HubVault, VaultError};
-use crate::home::{self, HomeFolder, KeyChange, KeyFile, OwnDevice, Sealing, Vault};
+use crate::home::{self, HomeFolder, KeyChange, KeyFile, OwnDevice, Vault};
 use crate::show::fingerprint;
 
 /// How often a person may mistype a password.
@@ -158,6 +160,7 @@ impl Person<'_> {
 
     async fn with_home(&self, key_file: KeyFile) -> Result<Started, StartError> {
         let (vault, lock) = self.unlock(key_file).await?;
+        let credentials = lock.map(|lock| self.credentials(&vault, &lock));
         let mut store = self.folder.open(&vault)?;
         let known = home::load_device(&store, &vault)?;
         let is_new = known.is_none();
@@ -172,16 +175,21 @@ impl Person<'_> {
         if !device.published {
             home::save_device(&mut store, &device)?;
         }
-        let tried = match &lock {
+        let tried = match &credentials {
             // A database that was lost: for the server this is another machine.
-            Some(Lock { keys, .. }) if is_new => self.as_new_machine(&device, keys).await,
+            Some(credentials) if is_new => self.as_new_machine(&device, credentials).await,
             _ => self.door.with_device(&device).await,
         };
         let session = match tried {
-            Err(error) => self.second_try(error, &device, &vault, lock.as_ref()).await?,
+            Err(error) => self.second_try(error, &device, credentials.as_ref()).await?,
             Ok(session) => session,
         };
-        self.started(store, vault, device, session)
+        self.started(OpenHome { store, vault }, device, credentials, session)
+    }
+
+    /// What the server keeps of this account, sealed anew under the same number.
+    fn credentials(&self, vault: &Vault, Lock { keys, number }: &Lock) -> Credentials {
+        Credentials::new(keys, vault.seal(keys, &self.server, &self.door.user, *number))
     }
 
     /// Signs a device in that the server does not know. The key file may have an older password
@@ -189,9 +197,9 @@ impl Person<'_> {
     async fn as_new_machine(
         &self,
         device: &OwnDevice,
-        keys: &PasswordKeys,
+        credentials: &Credentials,
     ) -> Result<Session, ConnectError> {
-        let tried = self.door.with_password(device, keys).await;
+        let tried = self.door.with_password(device, &credentials.login).await;
         let is_wrong = tried.as_ref().is_err_and(|error| error.code() == Some(code::SIGN_IN));
         if !is_wrong || !self.account.prompt.is_interactive() {
             return tried;
@@ -200,7 +208,7 @@ impl Person<'_> {
         self.account.prompt.say(say);
         let Ok(password) = self.ask("Password of the account: ").await else { return tried };
         match self.derive(&password).await {
-            Ok(keys) => self.door.with_password(device, &keys).await,
+            Ok(keys) => self.door.with_password(device, &keys.login).await,
             Err(_) => tried,
         }
     }
@@ -211,22 +219,16 @@ impl Person<'_> {
         &self,
         error: ConnectError,
         device: &OwnDevice,
-        vault: &Vault,
-        lock: Option<&Lock>,
+        credentials: Option<&Credentials>,
     ) -> Result<Session, StartError> {
-        match (error.code(), lock) {
+        match (error.code(), credentials) {
             // An account that the server had and lost signs up again without a question (rule R36).
-            (Some(code::NO_SUCH_USER), None) => {
+            (Some(code::NO_SUCH_USER), credentials) => {
                 self.agree_unless_known(device).await?;
-                Ok(self.register(device, None).await?)
+                Ok(self.register(device, credentials).await?)
             }
-            (Some(code::NO_SUCH_USER), Some(Lock { keys, number })) => {
-                self.agree_unless_known(device).await?;
-                let sealing = vault.seal(keys, &self.server, &self.door.user, *number);
-                Ok(self.register(device, Some((keys, &sealing))).await?)
-            }
-            (Some(code::SIGN_IN), Some(Lock { keys, .. })) => {
-                Ok(self.as_new_machine(device, keys).await?)
+            (Some(code::SIGN_IN), Some(credentials)) => {
+                Ok(self.as_new_machine(device, credentials).await?)
             }
             _ => Err(error.into()),
         }
@@ -274,8 +276,9 @@ impl Person<'_> {
                 self.folder.write_key_file(&sealing)?;
                 let mut store = self.folder.open(&vault)?;
                 home::save_device(&mut store, &device)?;
-                let session = self.door.with_password(&device, &keys).await?;
-                self.started(store, vault, device, session)
+                let session = self.door.with_password(&device, &keys.login).await?;
+                let credentials = Some(Credentials::new(&keys, sealing));
+                self.started(OpenHome { store, vault }, device, credentials, session)
             }
             Found::Nobody => {
                 self.agree_to_register().await?;
@@ -346,11 +349,12 @@ impl Person<'_> {
         self.folder.write_key_file(&sealed)?;
         let mut store = self.folder.open(&vault)?;
         home::save_device(&mut store, &device)?;
-        match self.register(&device, Some((&keys, &sealed))).await {
+        let credentials = Credentials::new(&keys, sealed);
+        match self.register(&device, Some(&credentials)).await {
             Ok(session) => {
                 let key = fingerprint(&device.bundle.identity());
                 self.account.prompt.say(&format!("Your key: {key}"));
-                self.started(store, vault, device, session)
+                self.started(OpenHome { store, vault }, device, Some(credentials), session)
             }
             Err(error) => {
                 if error.code().is_some() {
@@ -366,21 +370,24 @@ impl Person<'_> {
     async fn register(
         &self,
         device: &OwnDevice,
-        password: Option<(&PasswordKeys, &Sealing)>,
+        credentials: Option<&Credentials>,
     ) -> Result<Session, ConnectError> {
         let mut door = self.door.clone();
         for _ in 0..CODE_TRIES_MAX {
-            let refused = match door.register(device, password).await {
+            let refused = match door.register(device, credentials).await {
                 Err(error) if error.code() == Some(code::INVITE) => error,
                 other => return other,
             };
             let prompt = Arc::clone(&self.account.prompt);
+            if !prompt.is_interactive() {
+                return Err(refused);
+            }
             prompt.say(&sanitise::line(&refused.to_string()));
             let typed = aside(move || prompt.line("Code: ")).await;
             let Some(typed) = typed.ok().flatten() else { return Err(refused) };
             door.invite = Some(typed);
         }
-        door.register(device, password).await
+        door.register(device, credentials).await
     }
 
     async fn new_keys(&self) -> Result<DeviceKeys, StartError> {
@@ -411,9 +418,9 @@ impl Person<'_> {
     /// Notes that the server has the bundle, and says whom this sign-in has pinned.
     fn started(
         &self,
-        mut store: chat_endpoint::store::sqlite::SqliteStore,
-        vault: Vault,
+        mut home: OpenHome,
         device: OwnDevice,
+        credentials: Option<Credentials>,
         session: Session,
     ) -> Result<Started, StartError> {
         if let Some(shown) = &session.pinned {
@@ -423,10 +430,9 @@ impl Person<'_> {
             device
         } else {
             let device = OwnDevice { published: true, ..device };
-            home::save_device(&mut store, &device)?;
+            home::save_device(&mut home.store, &device)?;
             device
         };
-        let store = Some(OpenHome { store, vault });
-        Ok(Started { device, server: self.server, store, session })
+        Ok(Started { device, server: self.server, store: Some(home), credentials, session })
     }
 }

@@ -38,6 +38,8 @@ pub enum RoomCommand {
     Kick(UserName),
     /// Put somebody out for good.
     Ban(UserName),
+    /// Let somebody who was put out of the lobby in again.
+    Unban(UserName),
     /// Make somebody an admin.
     Op(UserName),
     /// Make an admin an ordinary member.

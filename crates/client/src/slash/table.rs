@@ -156,6 +156,15 @@ pub static TABLE: &[SlashRow] = &[
         parse: |row, rest| rooms::user(row, rest, RoomCommand::Ban),
     },
     SlashRow {
+        name: "unban",
+        aliases: &[],
+        usage: "/unban USER",
+        description: "let somebody into the lobby again (its moderators); elsewhere /invite does",
+        example: "/unban bob",
+        completion: Completion::Users,
+        parse: |row, rest| rooms::user(row, rest, RoomCommand::Unban),
+    },
+    SlashRow {
         name: "op",
         aliases: &[],
         usage: "/op USER",

@@ -353,6 +353,10 @@ impl Endpoint {
         header: &MessageHeader,
         reason: &str,
     ) -> Received {
+        if !self.alarms.tells_of_unverified() {
+            self.trace_received(&delivery.frame, || format!("refused and not shown: {reason}"));
+            return Received::Done;
+        }
         self.refuse_message(now_ms, delivery, header, (reason, false))
     }
 

@@ -6,7 +6,7 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::frame::Unsigned;
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::hub::ClientToHub;
+use chat_protocol::hub::{ClientToHub, Moderation};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
@@ -46,6 +46,8 @@ pub enum RoomAction {
         /// They may not join again until an admin admits them.
         ban: bool,
     },
+    /// Let somebody who was put out of the lobby in again; in other rooms [`RoomAction::Admit`] does it.
+    Unban(UserName),
     /// Make somebody an admin, or take that back.
     Role {
         /// Whom.
@@ -63,7 +65,10 @@ impl RoomAction {
     /// Whom it is about.
     pub(super) fn who<'a>(&'a self, me: &'a UserName) -> &'a UserName {
         match self {
-            Self::Admit(who) | Self::Remove { who, .. } | Self::Role { who, .. } => who,
+            Self::Admit(who)
+            | Self::Remove { who, .. }
+            | Self::Unban(who)
+            | Self::Role { who, .. } => who,
             Self::Join { .. }
             | Self::Create { .. }
             | Self::Leave
@@ -84,13 +89,27 @@ impl RoomAction {
             Self::Role { who, admin } => {
                 room.members().get(who).is_some_and(|member| member.admin == *admin)
             }
-            Self::Topic(_) | Self::Retention(_) => false,
+            Self::Unban(_) | Self::Topic(_) | Self::Retention(_) => false,
+        }
+    }
+
+    /// What a moderator of the lobby asks of the hub: its chain has no admin.
+    fn moderation(&self) -> Option<(Moderation, &UserName)> {
+        match self {
+            Self::Remove { who, ban: false } => Some((Moderation::Kick, who)),
+            Self::Remove { who, ban: true } => Some((Moderation::Ban, who)),
+            Self::Unban(who) => Some((Moderation::Unban, who)),
+            _ => None,
         }
     }
 
     /// What the hub is asked where there is no link to sign.
     fn question(&self, id: MessageId, cid: &ConversationId) -> Option<ClientToHub> {
+        let is_lobby = *cid == ConversationId::room(&RoomName::lobby());
         let cid = cid.clone();
+        if let Some((act, who)) = self.moderation().filter(|_| is_lobby) {
+            return Some(ClientToHub::Moderate { id, cid, who: who.clone(), act });
+        }
         match self {
             Self::Topic(text) => Some(ClientToHub::Topic { id, cid, text: text.clone() }),
             Self::Retention(keep_ms) => Some(ClientToHub::Retention { id, cid, keep_ms: *keep_ms }),
@@ -106,7 +125,7 @@ impl RoomAction {
             }
             Self::Create { private: false } => (MemberOperation::Create, MemberArgument::Open),
             Self::Create { private: true } => (MemberOperation::Create, MemberArgument::Invite),
-            Self::Join { .. } | Self::Topic(_) | Self::Retention(_) => {
+            Self::Join { .. } | Self::Unban(_) | Self::Topic(_) | Self::Retention(_) => {
                 (MemberOperation::Join, MemberArgument::None)
             }
             Self::Leave => (MemberOperation::Leave, MemberArgument::None),
@@ -433,7 +452,7 @@ impl Endpoint {
             RoomAction::Role { who, admin: true } => changed(cid, who, MemberChange::Admin),
             RoomAction::Role { who, admin: false } => changed(cid, who, MemberChange::NoAdmin),
             // Answered with the setting.
-            RoomAction::Topic(_) | RoomAction::Retention(_) => return,
+            RoomAction::Unban(_) | RoomAction::Topic(_) | RoomAction::Retention(_) => return,
         };
         self.tell(event);
     }
@@ -474,6 +493,19 @@ impl Endpoint {
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
         self.tell(Event::Topic { id, cid, text, by });
+    }
+
+    /// Somebody was put out of the lobby, or let in again. A hub has no say about other rooms.
+    pub(crate) fn on_moderated(
+        &mut self,
+        id: Option<MessageId>,
+        cid: &ConversationId,
+        (who, act, by): (UserName, Moderation, UserName),
+    ) {
+        let id = id.filter(|id| self.end_order(id).is_some());
+        if *cid == ConversationId::room(&RoomName::lobby()) {
+            self.tell(Event::Moderated { id, who, act, by });
+        }
     }
 
     /// How long the messages of a room are kept was set, by this user or another one.

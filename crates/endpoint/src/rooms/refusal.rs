@@ -32,6 +32,12 @@ pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> 
         RoomAction::Leave => (*room.conversation() == ConversationId::all())
             .then(|| (code::NOT_ALLOWED, "nobody can leave ALL".to_owned())),
         RoomAction::Topic(_) | RoomAction::Retention(_) => None,
+        RoomAction::Unban(who) => Some((
+            code::NOT_ALLOWED,
+            format!(
+                "only the lobby is moderated by the server; /invite {who} takes a ban back here"
+            ),
+        )),
         RoomAction::Admit(_) | RoomAction::Remove { .. } | RoomAction::Role { .. } => {
             administer(room, me, action, &place).map(|reason| (code::NOT_ALLOWED, reason))
         }

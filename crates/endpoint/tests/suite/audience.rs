@@ -24,7 +24,7 @@ fn alarms(hub: &TestHub, index: usize) -> Vec<String> {
 }
 
 /// Everybody has what waited for them.
-fn live(hub: &mut TestHub) {
+pub(crate) fn live(hub: &mut TestHub) {
     hub.run();
     hub.tell_all(&HubToClient::Live {});
     hub.run();

@@ -200,6 +200,9 @@ fn bad_frames_without_end_are_bounded_and_one_alarm_tells_their_number() {
     hub.peers[1].endpoint.handle_timeout(now);
     while hub.turn() {}
     assert_eq!(alarms(&hub, 1), [(Alarm::BadSignature, 1), (Alarm::BadSignature, 19_999)]);
+    // A screen is not filled with them.
+    let unsigned = |event: &Event| matches!(event, Event::Unreadable { signed: false, .. });
+    assert!(hub.count(1, unsigned) <= 2 * 64, "{}", hub.count(1, unsigned));
 }
 
 /// Goal: a header without its sender's signature shows no gap and asks nobody. Before: "500 messages

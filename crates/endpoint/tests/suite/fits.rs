@@ -40,12 +40,13 @@ fn r40_links_by_keys_of_the_past_are_verified() {
 }
 
 /// Goal: a join whose signer nobody can show concerns that name alone, until it can be verified. Method:
-/// the hub hides old bundles from carol, and shows them later.
+/// the hub hides old bundles from carol, and shows them later; it wants a line of every member.
 #[test]
 fn r40_a_join_that_cannot_be_verified_voids_nothing_else() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     many_keys(&mut hub, 1);
     hub.faults.hides_kids = true;
+    hub.faults.counts_lines = true;
     let carol = hub.add("carol");
     hub.run();
     say(&mut hub, carol, "not for bob");

@@ -21,6 +21,7 @@ mod healing;
 mod hub;
 #[cfg(test)]
 mod identity;
+mod left_out;
 mod lies;
 #[cfg(test)]
 mod newest;

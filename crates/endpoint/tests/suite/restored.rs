@@ -51,6 +51,29 @@ fn a_hub_that_forgets_devices_is_told_of_them() {
     }
 }
 
+/// Goal: a hub that went back is one alarm for each device, also where a new key follows at once. Before: only
+/// what it still showed two seconds later was one.
+/// Method: it goes back behind an epoch, and alice makes another one in the place of that.
+#[test]
+fn going_back_is_an_alarm_however_soon_it_goes_on() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    tell(&mut hub, "before");
+    hub.run();
+    let older = hub.snapshot();
+    hub.now += DAY_MS;
+    tell(&mut hub, "in the next epoch");
+    hub.run();
+    hub.roll_back(&older);
+    tell(&mut hub, "at once");
+    hub.run();
+    assert!(hub.texts(1).contains(&"alice: at once".to_owned()), "{:?}", hub.texts(1));
+    let is_told = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::RolledBack, .. });
+    let is_alarm = |event: &Event| matches!(event, Event::Alarm { .. });
+    for index in [0, 1] {
+        assert_eq!((hub.count(index, is_told), hub.count(index, is_alarm)), (1, 1), "{index}");
+    }
+}
+
 /// Whom the newest epoch of the lobby is for.
 fn sealed_for(hub: &TestHub) -> Vec<String> {
     let (_, list) = hub.newest_epoch();

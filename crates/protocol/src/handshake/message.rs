@@ -25,6 +25,9 @@ pub enum Mode {
     /// A known device changes the password: its signature, the login secret so far, the new one and
     /// the vault sealed anew. The hub answers and closes.
     Passwd,
+    /// A known device has its account deleted for good: its signature, and the login secret if the
+    /// account has one. The hub answers and closes.
+    Delete,
 }
 
 /// Whether the sign-in is bound to the TLS connection under it.

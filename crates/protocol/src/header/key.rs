@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Canonical, Checked, HeaderError, integer, version};
 use crate::id::{Digest, KeyId, Nonce16};
+use crate::limits::LEFT_OUT_MAX;
 use crate::name::{ConversationId, UserName};
 use crate::tag::Tag;
 
-/// The header of an epoch (section 6, rules R3 and R33); `e` is its SHA-256.
+/// The header of an epoch (section 6, rules R3, R33 and R40); `e` is its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyHeader {
@@ -38,6 +39,17 @@ pub struct KeyHeader {
     pub mh: Digest,
     /// The maker's clock, Unix time in milliseconds.
     pub ts: u64,
+    /// Members whom the list leaves out, because the maker cannot tell that the key which is offered for
+    /// them is theirs; sorted (rule R40). Absent when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wo: Vec<UserName>,
+}
+
+impl KeyHeader {
+    /// Whether the maker says that it leaves out this member.
+    pub fn leaves_out(&self, name: &UserName) -> bool {
+        self.wo.binary_search(name).is_ok()
+    }
 }
 
 impl Canonical for KeyHeader {}
@@ -48,6 +60,11 @@ impl Checked for KeyHeader {
         let is_start = self.mg == 0;
         if is_start != (self.pm == Digest::ZERO) || (self.cid.is_direct() && !is_start) {
             return Err(HeaderError::Place);
+        }
+        let is_sorted = self.wo.is_sorted_by(|a, b| a < b);
+        let is_bare = self.cid.is_direct() && !self.wo.is_empty();
+        if !is_sorted || is_bare || self.wo.len() > LEFT_OUT_MAX || self.wo.contains(&self.from) {
+            return Err(HeaderError::LeftOut);
         }
         integer("ts", self.ts)
     }

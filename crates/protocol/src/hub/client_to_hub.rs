@@ -97,6 +97,17 @@ pub enum ClientToHub {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep_ms: Option<u64>,
     },
+    /// Puts somebody out of the lobby, or lets them in again. Its moderators may; the hub carries it out.
+    Moderate {
+        /// Request id.
+        id: MessageId,
+        /// The lobby.
+        cid: ConversationId,
+        /// Whom.
+        who: UserName,
+        /// What.
+        act: Moderation,
+    },
     /// Tells the hub what it has forgotten, after it was restored from a backup. Everything in it proves
     /// itself (rule R36).
     Remind {
@@ -133,6 +144,18 @@ pub enum ClientToHub {
         /// Log (a conversation, or `inbox` for receipts) and the last position kept in it.
         positions: BTreeMap<Log, u64>,
     },
+}
+
+/// What a moderator of the lobby does about somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moderation {
+    /// Put out for some minutes.
+    Kick,
+    /// Put out until it is taken back.
+    Ban,
+    /// Let in again.
+    Unban,
 }
 
 /// A log that a device reads: a conversation, or its inbox of receipts.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::client_to_hub::Moderation;
 use crate::b64::{self, B64Vec};
 use crate::file::catalogue::Found;
 use crate::id::{Digest, KeyId, MessageId};
@@ -299,6 +300,21 @@ pub enum HubToClient {
         /// What applies now, in milliseconds; 0 for ever.
         keep_ms: u64,
         /// Who set it.
+        by: UserName,
+    },
+    /// Somebody was put out of the lobby by one of its moderators, or let in again: answers `MODERATE`, and
+    /// tells everybody in the lobby and whom it is about. Signed by nobody: the hub's word.
+    Moderated {
+        /// The request, for the one who made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        /// The lobby.
+        cid: ConversationId,
+        /// Whom it is about.
+        who: UserName,
+        /// What was done.
+        act: Moderation,
+        /// Which moderator did it.
         by: UserName,
     },
     /// Messages of a room were dropped before this device has fetched them, because they were older

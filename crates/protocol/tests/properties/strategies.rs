@@ -120,11 +120,13 @@ fn receipt_header() -> impl Strategy<Value = ReceiptHeader> {
 
 fn key_header() -> impl Strategy<Value = KeyHeader> {
     let names = (conversation(), user(), key_id(), nonce());
-    let digests = (digest(), digest(), digest());
-    (names, any::<u32>(), any::<u32>(), digests, digest(), integer()).prop_map(
-        |((cid, from, sk, eid), g, mg, (pe, kc, pm), mh, ts)| KeyHeader {
+    let digests = (digest(), digest(), digest(), digest());
+    let left_out = btree_set(user(), 0..4);
+    (names, any::<u32>(), any::<u32>(), digests, integer(), left_out).prop_map(
+        |((cid, from, sk, eid), g, mg, (pe, kc, pm, mh), ts, left_out)| KeyHeader {
             v: 1,
             t: Tag::Key,
+            wo: left_out.into_iter().filter(|who| !cid.is_direct() && *who != from).collect(),
             mg: if cid.is_direct() || pm == Digest::ZERO { 0 } else { mg },
             pm: if cid.is_direct() || mg == 0 { Digest::ZERO } else { pm },
             cid,

@@ -77,6 +77,7 @@ pub(crate) fn parameters(cid: &str) -> EpochParameters {
         sk: ALICE.keys.signing_id(),
         previous: None,
         place: Place::START,
+        left_out: Vec::new(),
         ts: NOW,
     }
 }

@@ -100,6 +100,17 @@ impl World {
         previous: Option<EpochHead>,
         seed: u8,
     ) -> Epoch {
+        self.epoch_without(name, cid, previous, (seed, Vec::new()))
+    }
+
+    /// The same, with members whom alice leaves out.
+    fn epoch_without(
+        &self,
+        name: &'static str,
+        cid: &str,
+        previous: Option<EpochHead>,
+        (seed, left_out): (u8, Vec<UserName>),
+    ) -> Epoch {
         let members = MemberList::new([self.alice.line(), self.bob.line()]);
         let wrap = |device: &Device| WrapKey::from_spki(device.keys.encryption.spki()).unwrap();
         let parameters = EpochParameters {
@@ -108,6 +119,7 @@ impl World {
             sk: self.alice.keys.signing_id(),
             previous,
             place: place(cid),
+            left_out,
             ts: NOW,
         };
         let key = Zeroizing::new([seed; 32]);
@@ -173,8 +185,10 @@ pub(crate) fn file(keys: BTreeMap<String, B64Vec>) -> VectorFile {
     let next = world.epoch("epoch/room-1", "room:lobby", Some(room.new.head), 0x20);
     let direct = world.epoch("epoch/dm-0", "dm:alice:bob", None, 0x30);
     let all = world.epoch("epoch/all-0", "room:ALL", None, 0x40);
+    let left_out = vec![UserName::new("Zoe").unwrap(), world.mallory.user.clone()];
+    let without = world.epoch_without("epoch/left-out", "room:lobby", None, (0x50, left_out));
     generate_keys::bundles(&mut world);
-    for epoch in [&room, &next, &direct, &all] {
+    for epoch in [&room, &next, &direct, &all, &without] {
         world.accept(epoch.name, Case::Epoch(epoch.case.clone()));
     }
     generate_keys::epochs(&mut world, &room, &next, &direct);

@@ -6,7 +6,9 @@ use chat_protocol::frame::{Unsigned, sign_all};
 use chat_protocol::header::{Canonical, KeyHeader};
 use chat_protocol::id::Digest;
 use chat_protocol::keys::{Bundle, BundleHeader, BundleOptions, PublishedWrapKey};
+use chat_protocol::limits::LEFT_OUT_MAX;
 use chat_protocol::members::MemberList;
+use chat_protocol::name::UserName;
 use chat_protocol::tag::label;
 
 use super::format::{BundleCase, BundleExpect, Case, EpochCase, PossessionCase};
@@ -227,6 +229,23 @@ pub(crate) fn epochs(world: &mut World, room: &Epoch, next: &Epoch, direct: &Epo
     let old_form = world.alice.sign(label::KEY, old_form.into_bytes(), Vec::new());
     let label = forged_epoch(world, room, &room.new.header, label::MSG);
     let header = with(&|h| h.ts = 1 << 53);
+    let (mallory, zoe) = (world.mallory.user.clone(), UserName::new("Zoe").unwrap());
+    let left_out = |names: &[&UserName]| with(&|h| h.wo = names.iter().copied().cloned().collect());
+    let many: Vec<UserName> =
+        (0..=LEFT_OUT_MAX).map(|at| UserName::new(&format!("u{at:02}")).unwrap()).collect();
+    let many: Vec<&UserName> = many.iter().collect();
+    let none_left_out = text.replace(",\"ts\":", ",\"wo\":[],\"ts\":");
+    let none_at_the_end = format!("{},\"wo\":[]}}", text.trim_end_matches('}'));
+    let none_left_out = [none_left_out, none_at_the_end].map(|text| {
+        let frame = world.alice.sign(label::KEY, text.into_bytes(), Vec::new());
+        EpochCase { frame, ..right.clone() }
+    });
+    let [moved_field, empty_field] = none_left_out;
+    let bare = {
+        let mut header = direct.new.header.clone();
+        header.wo = vec![mallory.clone()];
+        forged_epoch(world, direct, &header, label::KEY)
+    };
     for (name, at, altered, why, case) in [
         (
             "commitment",
@@ -300,6 +319,62 @@ pub(crate) fn epochs(world: &mut World, room: &Epoch, next: &Epoch, direct: &Epo
             EpochCase { frame: old_form, ..right.clone() },
         ),
         ("time", "header", "ts is 2^53", "JavaScript reads integers to 2^53 - 1", header),
+        (
+            "left-out-order",
+            "header",
+            "those who are left out are not sorted",
+            "a list has one spelling",
+            left_out(&[&mallory, &zoe]),
+        ),
+        (
+            "left-out-twice",
+            "header",
+            "somebody is left out twice",
+            "a list has one spelling",
+            left_out(&[&mallory, &mallory]),
+        ),
+        (
+            "left-out-maker",
+            "header",
+            "the maker leaves herself out",
+            "the maker reads what she says",
+            left_out(&[&world.alice.user]),
+        ),
+        (
+            "left-out-many",
+            "header",
+            "65 people are left out",
+            "a header has a bound",
+            left_out(&many),
+        ),
+        (
+            "left-out-none",
+            "header",
+            "an empty list of those who are left out",
+            "nobody has one spelling",
+            empty_field,
+        ),
+        (
+            "left-out-place",
+            "header",
+            "the same in front of ts",
+            "fields have one order",
+            moved_field,
+        ),
+        (
+            "left-out-direct",
+            "header",
+            "a dm epoch leaves somebody out",
+            "it is for both, rule R1",
+            bare,
+        ),
+        (
+            "left-out-listed",
+            "members",
+            "bob is left out and has a line",
+            "one of the two is not true",
+            left_out(&[&world.bob.user]),
+        ),
     ] {
         world.refuse(&format!("epoch/{name}"), [at, altered, why], Case::Epoch(case));
     }

@@ -103,6 +103,30 @@ pub enum RoomCommand {
         #[command(flatten)]
         at: Where,
     },
+    /// Make somebody a moderator of the lobby, who may /kick, /ban and /unban there and set its topic
+    Op {
+        /// The lobby: the admins of other rooms make others admins by themselves
+        #[arg(value_parser = parse_lobby)]
+        room: RoomName,
+        /// Whom
+        #[arg(value_parser = parse_user)]
+        name: UserName,
+        /// Where to ask
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Make a moderator of the lobby an ordinary member
+    Deop {
+        /// The lobby
+        #[arg(value_parser = parse_lobby)]
+        room: RoomName,
+        /// Whom
+        #[arg(value_parser = parse_user)]
+        name: UserName,
+        /// Where to ask
+        #[command(flatten)]
+        at: Where,
+    },
     /// Set how long a room keeps its messages
     Retention {
         /// Which
@@ -191,6 +215,14 @@ fn parse_room(text: &str) -> Result<RoomName, String> {
     RoomName::new(text.strip_prefix('#').unwrap_or(text)).map_err(|error| error.to_string())
 }
 
+/// The one room whose members cannot decide who may do what.
+fn parse_lobby(text: &str) -> Result<RoomName, String> {
+    let room = parse_room(text)?;
+    let reason =
+        "the server makes moderators of the lobby only; in other rooms an admin says /op NAME";
+    if room == RoomName::lobby() { Ok(room) } else { Err(reason.to_owned()) }
+}
+
 fn parse_time(text: &str) -> Result<u64, String> {
     let time = retention::parse(text).map_err(|error| error.to_string())?;
     if time == 0 { Err("a code is good for a time, as 7d".to_owned()) } else { Ok(time) }
@@ -230,6 +262,12 @@ fn room(command: RoomCommand) -> Result<Asking, String> {
     Ok(match command {
         RoomCommand::List { at } => Asking::new(at, AdminRequest::Rooms { after: None }),
         RoomCommand::Delete { room, at } => Asking::new(at, AdminRequest::CloseRoom { room }),
+        RoomCommand::Op { name, at, .. } => {
+            Asking::new(at, AdminRequest::Moderator { name, is_one: true })
+        }
+        RoomCommand::Deop { name, at, .. } => {
+            Asking::new(at, AdminRequest::Moderator { name, is_one: false })
+        }
         RoomCommand::Retention { room, time, at } => {
             let keep_ms = match time.as_str() {
                 "default" => None,

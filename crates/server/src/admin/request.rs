@@ -74,6 +74,13 @@ pub enum AdminRequest {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
+    /// Somebody moderates the lobby from now on, or does not any more.
+    Moderator {
+        /// Who.
+        name: UserName,
+        /// Which of the two.
+        is_one: bool,
+    },
     /// Figures.
     Stats,
     /// Tells everybody who is connected.
@@ -131,6 +138,9 @@ pub struct UserDetail {
     pub line: UserLine,
     /// Its identity key, as `ban key:` takes it.
     pub identity: KeyId,
+    /// What it is in the lobby, if that is more or less than a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lobby: Option<String>,
     /// Its devices.
     pub devices_known: Vec<DeviceLine>,
     /// The rooms it is in.

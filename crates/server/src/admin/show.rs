@@ -113,6 +113,7 @@ fn detail(user: &UserDetail) -> Vec<String> {
         format!("offers    {} files", user.offers),
         format!("rooms     {}", user.rooms.join(", ")),
     ];
+    lines.extend(user.lobby.iter().map(|word| format!("lobby     {}", sanitise::line(word))));
     for device in &user.devices_known {
         let agent = if device.agent { ", accepts commands" } else { "" };
         let revoked = if device.live { "" } else { ", revoked" };
@@ -153,6 +154,8 @@ fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<Stri
         AdminRequest::Standing { standing: Standing::Deleted, .. }
         | AdminRequest::CloseRoom { .. } => "deleted",
         AdminRequest::Retention { .. } => "set",
+        AdminRequest::Moderator { is_one: true, .. } => "moderates the lobby:",
+        AdminRequest::Moderator { is_one: false, .. } => "moderates no more:",
         AdminRequest::Ban { .. } => "banned",
         AdminRequest::Unban { .. } => "unbanned",
         AdminRequest::Announce { .. } => "told",

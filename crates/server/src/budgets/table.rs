@@ -37,6 +37,19 @@ pub enum Answer {
     StorageFull,
 }
 
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waits => "waits",
+            Self::Retry => "again",
+            Self::Refused => "no",
+            Self::GivesWay => "one that rests gives way",
+            Self::MailboxFull => "E_MAILBOX_FULL",
+            Self::StorageFull => "E_STORAGE_FULL",
+        })
+    }
+}
+
 /// One budget.
 #[derive(Debug)]
 pub struct Row {
@@ -93,10 +106,10 @@ budgets! {
         GivesWay, "a few devices with a chat, an agent and some tasks each";
     /// Sign-ins of an account.
     SignIns = "sign_ins", Amount::Rate(Rate::per_second(2, 60)), per "account",
-        Refused, "every device of an account comes back at once after a restart";
+        Retry, "every device of an account comes back at once after a restart";
     /// Bundles that an account publishes.
     Bundles = "bundles", Amount::Rate(Rate::each(6, Duration::from_mins(1))), per "account",
-        Refused, "each makes everybody in its rooms fetch it and make a new key";
+        Retry, "each makes everybody in its rooms fetch it and make a new key";
     /// New signing keys of an account.
     SigningKeys = "signing_keys", Amount::Rate(Rate::each(64, MONTH)), per "account",
         Refused, "kept for ever; 32 devices need one in 90 days each";
@@ -147,7 +160,7 @@ budgets! {
         Refused, "years of letters; counted at the start and once a day";
     /// What of the disk may be used before new work is refused.
     Disk = "disk", Amount::Percent(95), per "server",
-        StorageFull, "revocations, removals and keys go on to its end";
+        StorageFull, "revocations, removals and keys go on to its end. With 2 GiB free it does not count";
     /// New accounts in an hour.
     SignUpsHour = "sign_ups_hour", Amount::Rate(Rate::each(10, HOUR)), per "address (/64)",
         Refused, "an office; a /48 has ten times that. Loopback is exempt";
@@ -233,5 +246,15 @@ mod tests {
             assert_eq!(parse(wrong, &rate), None, "{wrong}");
         }
         assert_eq!(parse("101%", &Amount::Percent(1)), None);
+    }
+
+    #[test]
+    fn the_page_for_operators_has_every_budget_as_it_is() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for Row { name, default, per, answer, why, .. } in TABLE {
+            let line = format!("| `{name}` | {default} | {per} | {answer} | {why} |");
+            assert!(page.lines().any(|shown| shown == line), "OPERATIONS.md lacks: {line}");
+        }
     }
 }

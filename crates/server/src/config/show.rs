@@ -52,7 +52,8 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
         let is_default = amount == defaults.amount(row.budget);
         let amount = amount.map_or_else(|| "off".to_owned(), |amount| amount.to_string());
         let source = if is_default { "default" } else { "limits" };
-        format!("  {:<18} {:<14} per {}: {}; {source}\n", row.name, amount, row.per, row.why)
+        let (name, per, answer, why) = (row.name, row.per, row.answer, row.why);
+        format!("  {name:<18} {amount:<14} per {per}; beyond it: {answer}; {why}; {source}\n")
     });
     Ok(format!("{lines}budgets (--limit NAME=AMOUNT):\n{}", budgets.collect::<String>()))
 }

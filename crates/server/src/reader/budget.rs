@@ -68,7 +68,7 @@ impl Reader {
             }
             Header::Key(key) => match budgets.take_key(&key.cid, now) {
                 Ok(()) => Allowance::Taken,
-                Err(wait) => Allowance::Later(millis(wait), "too many keys for one conversation"),
+                Err(wait) => Allowance::Later(millis(wait), "too many keys at once"),
             },
             Header::Member(link) => {
                 let makes_room = link.op == MemberOperation::Create;

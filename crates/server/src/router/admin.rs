@@ -9,7 +9,7 @@ use std::{
 
 use chat_protocol::{
     code,
-    id::Digest,
+    id::{Digest, KeyId},
     name::{ConversationId, RoomName, UserName},
     retention,
 };
@@ -23,7 +23,7 @@ use crate::{
     },
     config::Registration,
     limits::{ANNOUNCEMENT_BYTES_MAX, BANS_MAX, INVITES_MAX},
-    request::{Proof, Refusal, SignIn},
+    request::{Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, Banned, Invite, LogId, NewErase, NewOrder, NewRetention, OperatorRows, Proposal,
         Standing,
@@ -193,6 +193,9 @@ impl Router {
                 return self
                     .decide_invite(now_ms, Invite { digest: *digest, uses: *uses, until_ms });
             }
+            AdminRequest::Moderator { name, is_one } => {
+                return self.decide_moderator(name, *is_one);
+            }
             AdminRequest::Announce { text } => return decide_announcement(text),
             // These are no business of the state.
             AdminRequest::Drain | AdminRequest::Reload => {
@@ -215,6 +218,9 @@ impl Router {
             NewOrder::Invite(invite) => {
                 self.operator.invites.insert(invite.digest, invite);
             }
+            NewOrder::Moderator { account, is_one } => self.set_moderator(account, is_one),
+            NewOrder::PutOut(put_out) => self.apply_put_out(put_out),
+            NewOrder::LetIn(who) => self.apply_let_in(who),
             NewOrder::Announce(_) => {}
         }
         self.renew_admittance();
@@ -299,6 +305,18 @@ impl Router {
         propose(NewOrder::Standing { accounts, standing }, what)
     }
 
+    /// An account ends because its owner, here with this signing key, wants it.
+    pub fn decide_deletion(&self, id: AccountId, sk: KeyId) -> Result<Proposal, Refusal> {
+        let refusal = |reason: &str| Refusal::new(code::SIGN_IN, reason);
+        let account = self.account(id).ok_or_else(|| refusal("nobody has this account"))?;
+        self.operator.admittance.check(&account.name, &[account.identity, sk])?;
+        if account.is_revoked(&sk) {
+            return Err(refusal(REVOKED));
+        }
+        let order = NewOrder::Standing { accounts: vec![id], standing: Standing::Deleted };
+        Ok(Proposal::Order(Box::new(order)))
+    }
+
     fn nobody(&self, who: &Pattern) -> String {
         let is_gone = self.operator.gone.keys().any(|name| who.matches(name.as_str()));
         match (who.is_open(), is_gone) {
@@ -331,6 +349,17 @@ impl Router {
             return refuse(format!("{what} is banned by the configuration file; change it there"));
         }
         refuse(format!("{what} is not banned; `ban` without a name lists who is"))
+    }
+
+    fn decide_moderator(&self, name: &UserName, is_one: bool) -> AdminDecision {
+        let Some(account) = self.account_of(name).filter(|account| !account.name.is_server())
+        else {
+            return refuse(self.nobody(&name.into()));
+        };
+        if self.is_moderator(account.id) == is_one {
+            return AdminDecision::Answer(AdminAnswer::Done { what: Vec::new() });
+        }
+        propose(NewOrder::Moderator { account: account.id, is_one }, vec![name.to_string()])
     }
 
     fn decide_invite(&self, now_ms: u64, invite: Invite) -> AdminDecision {

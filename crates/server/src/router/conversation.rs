@@ -123,6 +123,8 @@ pub struct Conversation {
     pub(super) excused: BTreeSet<UserName>,
     /// Members by the chain of whose identity there is no account: they count for nothing.
     pub(super) absent: BTreeSet<UserName>,
+    /// Of the lobby: members by the chain whom a moderator has put out.
+    pub(super) put_out: BTreeSet<UserName>,
     /// The newest epoch first, then those it replaced.
     pub epochs: VecDeque<Epoch>,
     /// Its last position.
@@ -154,6 +156,7 @@ impl Conversation {
             links: Vec::new(),
             excused: BTreeSet::new(),
             absent: BTreeSet::new(),
+            put_out: BTreeSet::new(),
             epochs: VecDeque::new(),
             newest: 0,
             topic: String::new(),
@@ -229,7 +232,10 @@ impl Conversation {
 
     pub(super) fn contains(&self, name: &UserName) -> bool {
         match &self.membership {
-            Some(membership) => membership.contains(name) && !self.absent.contains(name),
+            Some(membership) => {
+                let is_out = self.absent.contains(name) || self.put_out.contains(name);
+                membership.contains(name) && !is_out
+            }
             None => self.cid.other(name).is_some(),
         }
     }

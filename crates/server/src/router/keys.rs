@@ -1,22 +1,22 @@
 //! Epochs: one newest, made by compare-and-set, for exactly those who belong (rules R1, R3, R4).
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use chat_protocol::{
     code,
     header::KeyHeader,
     id::Digest,
     members::Place,
-    name::{ConversationId, ConversationKind},
+    name::{ConversationId, ConversationKind, UserName},
 };
 
 use super::{
-    Audience, Conversation, Decision, Delivery, Effects, Epoch, Line, Payload, Pending, Router,
+    Conversation, Decision, Delivery, Effects, Epoch, Line, Payload, Pending, Router,
     conversation::grace_ms,
 };
 use crate::{
     request::{EpochUpload, FrameRequest, Refusal},
-    store::{EpochId, LogId, NewEpoch, Probe, Proposal},
+    store::{AccountId, EpochId, LogId, NewEpoch, Probe, Proposal},
 };
 
 impl Router {
@@ -48,8 +48,11 @@ impl Router {
                 Refusal::new(code::MEMBERS, reason).with_head(conversation.head()),
             );
         }
+        if upload.members.lines().iter().any(|line| header.leaves_out(&line.name)) {
+            return Decision::refuse(code::MALFORMED, "somebody who is left out has a line");
+        }
         let lines = self.lines_of(&upload.members);
-        if let Some(problem) = self.lines_problem(now_ms, conversation, &lines, upload) {
+        if let Some(problem) = self.lines_problem(now_ms, conversation, &lines, (header, upload)) {
             return Decision::Refuse(
                 Refusal::new(code::MEMBERS, problem).with_head(conversation.head()),
             );
@@ -81,7 +84,8 @@ impl Router {
                 Some(Refusal::new(code::NO_SUCH_USER, format!("nobody is named {missing}")))
             }
             ConversationKind::Room(_) => {
-                if let Some(refusal) = self.closed(cid) {
+                let account = request.peer.account;
+                if let Some(refusal) = self.closed(cid).or_else(|| self.is_put_out(cid, account)) {
                     return Some(refusal);
                 }
                 let name = &request.peer.name;
@@ -127,8 +131,9 @@ impl Router {
         now_ms: u64,
         conversation: &Conversation,
         lines: &[Line],
-        upload: &EpochUpload,
+        (header, upload): (&KeyHeader, &EpochUpload),
     ) -> Option<String> {
+        let left_out = self.accounts_of(&header.wo);
         let wanted = self.wanted_lines(now_ms, conversation);
         let allowed: HashSet<Line> = wanted.iter().map(|(line, ..)| *line).collect();
         let listed = upload.members.lines().iter().zip(lines);
@@ -139,6 +144,7 @@ impl Router {
         let present: HashSet<Line> = lines.iter().copied().collect();
         let missing = wanted.iter().find(|(line, since, away_ms)| {
             !present.contains(line)
+                && !left_out.contains(&line.account)
                 && now_ms.saturating_sub(*since) > grace_ms()
                 && now_ms < *away_ms
         });
@@ -149,6 +155,12 @@ impl Router {
         let accounts: HashSet<_> = lines.iter().map(|line| line.account).collect();
         let lacks_party = conversation.cid.is_direct() && accounts.len() != 2;
         lacks_party.then(|| "a direct conversation is for both parties".to_owned())
+    }
+
+    /// Whom the maker of an epoch leaves out and says so (rule R40). Whoever reads the epoch sees it; what
+    /// others say is sealed for them all the same.
+    fn accounts_of(&self, names: &[UserName]) -> HashSet<AccountId> {
+        names.iter().filter_map(|name| self.account_of(name)).map(|account| account.id).collect()
     }
 
     pub(super) fn apply_epoch(
@@ -177,13 +189,15 @@ impl Router {
         }
         if let Some(conversation) = self.conversations.get(cid) {
             let present: HashSet<Line> = epoch.lines.iter().copied().collect();
+            let left_out = self.accounts_of(&new.header.wo);
             let missing = self.wanted_lines(now_ms, conversation);
-            let missing = missing
-                .iter()
-                .filter(|(line, _, away_ms)| !present.contains(line) && now_ms < *away_ms);
+            let missing = missing.iter().filter(|(line, _, away_ms)| {
+                let is_wanted = now_ms < *away_ms && !left_out.contains(&line.account);
+                is_wanted && !present.contains(line)
+            });
             epoch.lacking_ms = missing.map(|(_, since, _)| *since).min();
         }
-        let audience = Audience::Devices { lines: Arc::clone(&epoch.lines), sender: new.line };
+        let audience = self.audience(cid, &epoch.lines, new.line);
         if let Some(conversation) = self.conversations.get_mut(cid) {
             conversation.push_epoch(epoch, now_ms);
             // The key that this one replaces will go, too.

@@ -31,6 +31,9 @@ impl Router {
         if pending.conversations.contains(cid) {
             return Decision::Defer;
         }
+        if header.op == MemberOperation::Remove && self.is_absent(cid, &header.who) {
+            return self.decide_absent(request, header, account.identity, pending);
+        }
         // Who was deleted can still be taken out of the list of members.
         let who = match header.op {
             MemberOperation::Remove => self.account_of_any_time(&header.who),

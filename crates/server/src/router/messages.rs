@@ -7,7 +7,7 @@ use chat_protocol::{
     tag::Tag,
 };
 
-use super::{Audience, Decision, Delivery, Effects, Payload, Pending, Router};
+use super::{Decision, Delivery, Effects, Payload, Pending, Router};
 use crate::{
     request::{FrameRequest, Refusal},
     store::{Conflict, EntryKind, LogId, NewEntry, Probe, Proposal},
@@ -31,7 +31,8 @@ impl Router {
         {
             return Decision::Refuse(refusal);
         }
-        if let Some(refusal) = self.closed(cid).or_else(|| self.is_to_nobody(request, cid)) {
+        let refusal = self.closed(cid).or_else(|| self.is_put_out(cid, sender));
+        if let Some(refusal) = refusal.or_else(|| self.is_to_nobody(request, cid)) {
             return Decision::Refuse(refusal);
         }
         let Some((conversation, log)) = self.conversations.get(cid).and_then(|c| Some((c, c.log?)))
@@ -172,15 +173,15 @@ impl Router {
         let Some(epoch) = epoch else { return Effects::default() };
         epoch.count(new.line, new.n);
         let lines = std::sync::Arc::clone(&epoch.lines);
-        let (log, bytes) = (new.log, new.frame.len());
+        let (log, bytes, cid) = (new.log, new.frame.len(), conversation.cid.clone());
         let other = lines.iter().map(|line| line.account).find(|account| *account != new.sender);
         let delivery = Delivery {
             position,
             hub_ms: new.hub_ms,
-            audience: Audience::Devices { lines, sender: new.line },
+            audience: self.audience(&cid, &lines, new.line),
             payload: Payload::Frame(new.frame),
         };
-        let recipient = other.filter(|_| conversation.cid.is_direct());
+        let recipient = other.filter(|_| cid.is_direct());
         if is_oldest {
             self.note_due(log);
         }

@@ -7,8 +7,8 @@ use chat_protocol::{
     header::{Header, MemberHeader, MemberOperation},
     id::KeyId,
     keys::Bundle,
-    members::Membership,
-    name::{ConversationKind, UserName},
+    members::{MemberError, Membership},
+    name::{ConversationId, ConversationKind, UserName},
 };
 
 use super::{Decision, Pending, Router};
@@ -71,7 +71,10 @@ impl Router {
             Some(account) if self.is_present(&link.who, &link.ik) => {
                 self.decide_member(now_ms, account, request, link, pending)
             }
-            _ => self.decide_absent(request, link, signer, pending)?,
+            _ if link.from == link.who || self.is_present(&link.from, &signer) => {
+                self.decide_absent(request, link, signer, pending)
+            }
+            _ => return None,
         };
         match decision {
             Decision::Refuse(_) => self.excuse_removed(link, signer, pending),
@@ -80,42 +83,39 @@ impl Router {
     }
 
     /// A link by somebody, or about somebody, who has no account: it counts for nothing until they have.
-    fn decide_absent(
+    pub(super) fn decide_absent(
         &self,
         request: &FrameRequest,
         link: &MemberHeader,
         signer: KeyId,
         pending: &mut Pending,
-    ) -> Option<Decision> {
+    ) -> Decision {
         let cid = &link.cid;
-        let is_own = link.from == link.who;
-        let is_signed = is_own || self.is_present(&link.from, &signer);
-        if cid.is_direct() || !is_signed {
-            return None;
-        }
         if pending.conversations.contains(cid) {
-            return Some(Decision::Defer);
+            return Decision::Defer;
         }
         let known = self.conversations.get(cid);
         let empty = Membership::new(cid.clone());
         let membership = known.and_then(|c| c.membership.as_ref()).unwrap_or(&empty);
-        if let Err(error) = membership.check(link, signer) {
-            return Some(Decision::refuse(code::MEMBERS, error.to_string()));
+        match membership.check(link, signer) {
+            Ok(()) => {}
+            Err(MemberError::Stale { .. }) => return self.stale_members(&link.from, cid),
+            Err(error) => return Decision::refuse(code::NOT_ALLOWED, error.to_string()),
         }
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (link.op, cid.kind()) {
             if let Some(refusal) = self.cannot_create(&link.from, cid, pending) {
-                return Some(refusal);
+                return refusal;
             }
             pending.rooms.insert(room.as_str().to_ascii_lowercase());
         }
         pending.conversations.insert(cid.clone());
-        Some(Decision::Propose(Proposal::Link(Box::new(NewLink {
+        Decision::Propose(Proposal::Link(Box::new(NewLink {
             log: known.and_then(|conversation| conversation.log),
             header: link.clone(),
             digest: request.digest,
             newcomers: Vec::new(),
             frame: request.frame.clone(),
-        }))))
+        })))
     }
 
     /// A removal that forks off a chain, by an admin at its end: from now on an epoch may lack whom it
@@ -146,6 +146,11 @@ impl Router {
         if let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) {
             conversation.excused.insert(new.who);
         }
+    }
+
+    /// Whether somebody is a member by the chain alone.
+    pub(super) fn is_absent(&self, cid: &ConversationId, name: &UserName) -> bool {
+        self.conversations.get(cid).is_some_and(|c| c.absent.contains(name))
     }
 
     /// Whether there is an account of this name with this identity.

@@ -162,7 +162,7 @@ impl Router {
         let (cid, op) = (&link.cid, link.op);
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
         if op != MemberOperation::Leave
-            && let Some(refusal) = self.closed(cid)
+            && let Some(refusal) = self.closed(cid).or_else(|| self.is_put_out(cid, account.id))
         {
             return Some(Decision::Refuse(refusal));
         }
@@ -276,6 +276,9 @@ impl Router {
         if !conversation.contains(&peer.name) {
             let reason = "only members set the topic; /join the room first";
             return Err(Refusal::new(code::NOT_A_MEMBER, reason));
+        }
+        if let Some(refusal) = self.may_not_set_topic(cid, peer.account) {
+            return Err(refusal);
         }
         if !membership.is_open() {
             let reason = "a private room has no topic: the server would read it; \

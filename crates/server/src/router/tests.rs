@@ -3,6 +3,7 @@
 mod away;
 mod budgets;
 mod feeds;
+mod lobby;
 mod offers;
 mod rooms;
 mod world;

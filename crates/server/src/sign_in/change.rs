@@ -81,7 +81,7 @@ pub(super) async fn no_secret(hub: &Shared, name: &UserName) -> Result<Problem, 
     })
 }
 
-/// Says that it is kept. No session follows.
+/// Says that it is done, durably. No session follows.
 pub(super) async fn answer(hub: &Shared, received: &ReceivedAuth, socket: &mut Socket) -> Problem {
     let done = SignedIn::at(now_ms());
     hub.metrics.auth_attempts.signed_in.inc();

@@ -136,7 +136,18 @@ pub struct Invite {
     pub until_ms: u64,
 }
 
-/// One decision of the operator.
+/// Somebody who was put out of the lobby.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutOut {
+    /// Who.
+    pub who: AccountId,
+    /// Which moderator did it.
+    pub by: UserName,
+    /// Until when, Unix time in milliseconds; nothing for until it is taken back.
+    pub until_ms: Option<u64>,
+}
+
+/// One decision of the operator, or of a moderator whom the operator has made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewOrder {
     /// What these accounts may do from now on.
@@ -154,6 +165,17 @@ pub enum NewOrder {
     Unban(Banned),
     /// A code is made. An older one with the same digest is replaced.
     Invite(Invite),
+    /// Somebody is a moderator of the lobby from now on, or is none any more.
+    Moderator {
+        /// Who.
+        account: AccountId,
+        /// Which of the two.
+        is_one: bool,
+    },
+    /// A moderator puts somebody out of the lobby. What was decided before about them is replaced.
+    PutOut(PutOut),
+    /// A moderator lets somebody into the lobby again.
+    LetIn(AccountId),
     /// Everybody who is connected is told this.
     Announce(String),
 }
@@ -182,6 +204,10 @@ pub struct OperatorRows {
     pub bans: Vec<Banned>,
     /// Codes.
     pub invites: Vec<Invite>,
+    /// Moderators of the lobby.
+    pub moderators: Vec<AccountId>,
+    /// Whom they have put out.
+    pub put_out: Vec<PutOut>,
 }
 
 /// The name of one account as a pattern that matches nobody else.

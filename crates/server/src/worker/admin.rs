@@ -59,7 +59,7 @@ impl<S: Store> Worker<S> {
     }
 
     /// Applies a decision and tells whom it concerns. Those who may not stay end by the gate.
-    fn follow(&mut self, now_ms: u64, committed: Committed) {
+    pub(super) fn follow(&mut self, now_ms: u64, committed: Committed) {
         let Proposal::Order(order) = &committed.proposal else { return };
         let mut gone = Vec::new();
         match order.as_ref() {

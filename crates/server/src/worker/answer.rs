@@ -9,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::{
     Open, Worker,
     admin::reply,
+    deletion,
     story::{self, Batch},
 };
 use crate::{
@@ -96,6 +97,7 @@ impl<S: Store> Worker<S> {
                 // Whoever waited for it may be gone.
                 request.reply.send(Err(refusal)).ok();
             }
+            Request::Delete(_) => deletion::answer(queued, Err(refusal)),
             Request::Admin(_) => reply(queued, AdminAnswer::refused(refusal.reason)),
             Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
             // Whoever knows it reminds again.

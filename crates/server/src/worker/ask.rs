@@ -87,7 +87,10 @@ impl<S: Store> Worker<S> {
                 }
             }
             // These have a way of their own.
-            ClientToHub::Share { .. } | ClientToHub::Find { .. } | ClientToHub::Remind { .. } => {}
+            ClientToHub::Share { .. }
+            | ClientToHub::Find { .. }
+            | ClientToHub::Moderate { .. }
+            | ClientToHub::Remind { .. } => {}
             ClientToHub::Auth { .. } => {
                 let refusal = Refusal::new(code::MALFORMED, "you are signed in already");
                 self.tell(peer, &refusal.to_message(HubStage::Request, None));
@@ -126,6 +129,7 @@ impl<S: Store> Worker<S> {
     pub(super) fn question_was_not_kept(&self, peer: &Peer, question: &ClientToHub) {
         if let ClientToHub::Topic { id, .. }
         | ClientToHub::Retention { id, .. }
+        | ClientToHub::Moderate { id, .. }
         | ClientToHub::Share { id, .. } = question
         {
             self.tell(peer, &asked(&Refusal::storage_full(), *id));

@@ -123,6 +123,7 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
         ClientToHub::Rooms { id, .. } => ("request.rooms", Some(id)),
         ClientToHub::Topic { id, .. } => ("request.topic", Some(id)),
         ClientToHub::Retention { id, .. } => ("request.retention", Some(id)),
+        ClientToHub::Moderate { id, .. } => ("request.moderate", Some(id)),
         // Written down when their outcome is known.
         ClientToHub::Share { .. } | ClientToHub::Find { .. } | ClientToHub::Remind { .. } => return,
         ClientToHub::Seen { .. } => ("request.seen", None),

@@ -270,6 +270,42 @@ async fn a_password_is_changed_by_a_known_device_that_knows_the_old_one() {
 }
 
 #[tokio::test]
+async fn an_account_is_deleted_by_a_known_device_that_knows_the_password() {
+    let (server, _folder) = fresh().await;
+    let device = Device::new("alice", 0);
+    let mut entry = with_password(Mode::Reg, &device, 7, true);
+    entry.body.vault = Some(keep(1, &[8; 100]));
+    let mut here = enter(server.address, &device, entry).await.unwrap();
+    let stranger = Device::new("alice", 1);
+    let delete = |pw| with_password(Mode::Delete, &device, pw, false);
+    let mut without = delete(7);
+    without.body.pw = None;
+    for (who, entry, code) in [
+        (&stranger, delete(7), "E_SIGN_IN"),
+        (&device, delete(6), "E_SIGN_IN"),
+        (&device, without, "E_SIGN_IN"),
+        (&device, with_password(Mode::Delete, &device, 7, true), "E_MALFORMED"),
+    ] {
+        assert_eq!(refusal(&server, who, entry).await, code);
+    }
+    here.settle().await;
+    let deleted = enter(server.address, &device, delete(7)).await.unwrap();
+    assert_eq!(deleted.signed_in.vault, None);
+    let (code, reason) = here.closed().await;
+    assert_eq!((code, reason.contains("deleted")), (1008, true), "{reason}");
+    for entry in [Entry::sig(), with_password(Mode::Vault, &device, 7, false), delete(7)] {
+        assert_eq!(refusal(&server, &device, entry).await, "E_BARRED");
+    }
+    // One without a password needs no more than its signature.
+    let bob = register(&server, "bob", 2).await.bye().await;
+    let mut entry = Entry::sig();
+    entry.mode = Mode::Delete;
+    assert_eq!(enter(server.address, &bob, entry).await.unwrap().closed().await.0, 1000);
+    assert_eq!(refusal(&server, &bob, Entry::sig()).await, "E_BARRED");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn after_three_wrong_passwords_the_next_has_to_wait_and_is_told_how_long() {
     let (server, _folder) = fresh().await;
     let device = Device::new("alice", 0);

@@ -81,7 +81,7 @@ async fn twenty_mebibytes_arrive_byte_by_byte_while_people_talk() {
 async fn only_a_known_device_opens_a_data_connection_by_signature() {
     let (server, _folder) = fresh().await;
     let alice = register(&server, "alice", 0).await;
-    for mode in [Mode::Reg, Mode::Pw, Mode::Vault, Mode::Passwd] {
+    for mode in [Mode::Reg, Mode::Pw, Mode::Vault, Mode::Passwd, Mode::Delete] {
         let entry = Entry { mode, ..entry() };
         let Err((code, reason)) = enter(server.address, &alice.device, entry).await else {
             panic!("{mode:?}")

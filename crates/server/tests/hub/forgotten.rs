@@ -118,6 +118,15 @@ async fn who_has_the_name_of_a_lost_account_is_not_in_its_rooms() {
     alice.ack().await;
     other.key(&room, Some(epoch), &[&a, &o]).await;
     assert_eq!(other.noack().await, "E_NOT_A_MEMBER");
+    // An admin makes room.
+    other.link(&room, MemberOperation::Join, behind(&join)).await;
+    assert_eq!(other.noack().await, "E_NOT_ALLOWED");
+    let remove = (MemberOperation::Remove, MemberArgument::None);
+    let remove = about(&a, &room, remove, &c, behind(&join));
+    alice.send_frame(remove.1.clone()).await;
+    alice.ack().await;
+    other.link(&room, MemberOperation::Join, behind(&remove)).await;
+    other.ack().await;
     server.stop().await.unwrap();
 }
 

@@ -53,6 +53,7 @@ impl Journal {
             | Event::Left { .. }
             | Event::MemberChanged { .. }
             | Event::Topic { .. }
+            | Event::Moderated { .. }
             | Event::Retention { .. } => self.about_rooms(event),
             Event::Complaint { code, reason, .. } => Operation {
                 level: Level::Warn,
@@ -219,6 +220,11 @@ impl Journal {
             Event::Left { cid, .. } => self.in_room("room.leave", cid, None),
             Event::MemberChanged { cid, who, .. } => self.in_room("room.member", cid, Some(who)),
             Event::Topic { cid, by, .. } => self.in_room("room.topic", cid, Some(by)),
+            Event::Moderated { who, .. } => Operation {
+                peer: Some(who.as_str().into()),
+                outcome: Some(Outcome::Ok),
+                ..self.line("room.moderated")
+            },
             Event::Retention { cid, by, .. } => self.in_room("room.retention", cid, Some(by)),
             _ => self.line("room"),
         }

@@ -67,6 +67,10 @@ pub(crate) struct Faults {
     pub(crate) swaps: Vec<(usize, ConversationId, u32)>,
     /// Whose newest bundles it hides from a device.
     pub(crate) hides_keys: Vec<(usize, UserName)>,
+    /// Other bundles that it shows a device for a name.
+    pub(crate) shows: Vec<(usize, UserName, Vec<Bundle>)>,
+    /// It wants a line of every device of a member in a key, and no other, as an honest hub does.
+    pub(crate) counts_lines: bool,
     /// Messages and keys of any epoch are taken, whoever may speak.
     pub(crate) takes_anything: bool,
     /// What it is reminded of is thrown away.
@@ -316,6 +320,13 @@ impl TestHub {
         self.people.entry(name(text)).or_default().push(bundle.unwrap());
     }
 
+    /// Shows one device keys of the hub's own for a user.
+    pub(crate) fn swap_for(&mut self, text: &str, index: usize) {
+        let options = BundleOptions::default();
+        let bundle = keys(2).publish(&name(text), Nonce16([7; 16]), None, self.now, options);
+        self.faults.shows.push((index, name(text), vec![bundle.unwrap()]));
+    }
+
     /// Offers keys of the hub's own for a user, and not the user's.
     pub(crate) fn replace_people(&mut self, text: &str) {
         self.people.remove(&name(text));
@@ -444,7 +455,8 @@ impl TestHub {
         let previous = self.epochs.get(&cid).map(|(head, _)| *head);
         let from = user.clone();
         let place = self.rooms.get(&cid).map_or(Place::START, |(room, _)| room.place());
-        let parameters = EpochParameters { cid, from, sk, previous, place, ts: self.now };
+        let (left_out, ts) = (Vec::new(), self.now);
+        let parameters = EpochParameters { cid, from, sk, previous, place, left_out, ts };
         let key = zeroize::Zeroizing::new(crypto::random());
         let eid = Nonce16(crypto::random());
         let new = epoch::create(parameters, &list, &wrap_keys, &key, eid).unwrap();

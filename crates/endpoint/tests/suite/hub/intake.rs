@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use chat_endpoint::Transmit;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::{Binary, RawFrame, Upload};
-use chat_protocol::header::{Header, MemberOperation, MessageHeader, ReceiptHeader};
+use chat_protocol::header::{Header, KeyHeader, MemberOperation, MessageHeader, ReceiptHeader};
 use chat_protocol::hub::{
     self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
 };
@@ -19,7 +19,7 @@ use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark, Held};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::{MemberList, Membership};
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::tag::{Tag, label};
 use chat_protocol::{code, envelope, epoch};
 
@@ -116,7 +116,10 @@ impl TestHub {
                 let mut unknown = Vec::new();
                 let mut more = false;
                 for (user, held) in known {
-                    let Some(bundles) = self.people.get(&user) else {
+                    let shown = self.faults.shows.iter();
+                    let shown = shown.filter(|(to, who, _)| *to == index && *who == user);
+                    let shown = shown.map(|(_, _, bundles)| bundles).next();
+                    let Some(bundles) = shown.or(self.people.get(&user)) else {
                         unknown.push(user);
                         continue;
                     };
@@ -371,6 +374,19 @@ impl TestHub {
         self.answer(index, &noack);
     }
 
+    /// Whether a list has the live devices of all members but of those who are left out, and no other.
+    fn has_right_lines(&self, header: &KeyHeader, list: &MemberList) -> bool {
+        let names = match header.cid.kind() {
+            ConversationKind::Direct(a, b) => vec![a, b],
+            _ => self.rooms.get(&header.cid).map(|(room, _)| room.names()).unwrap_or_default(),
+        };
+        let names = names.into_iter().filter(|name| !header.leaves_out(name));
+        let bundles = names.filter_map(|name| self.people.get(&name));
+        let live = bundles.flat_map(|bundles| live_of(self.now, bundles));
+        let wanted = MemberList::new(live.filter_map(Bundle::member_line));
+        wanted.hash() == list.hash()
+    }
+
     fn take_upload(&mut self, index: usize, upload: Upload) {
         let Some(pending) = self.pending.as_mut() else { return };
         match upload {
@@ -392,6 +408,10 @@ impl TestHub {
         if (header.g, header.pe) != next && !self.faults.takes_anything {
             let head = Some(self.head(&header.cid));
             return self.refuse(index, id, code::EPOCH, head);
+        }
+        if self.faults.counts_lines && !self.has_right_lines(&header, &list) {
+            let head = Some(self.head(&header.cid));
+            return self.refuse(index, id, code::MEMBERS, head);
         }
         let head = EpochHead { g: header.g, e: epoch::digest(&frame) };
         let recipients = list

@@ -69,6 +69,7 @@ impl Router {
         AdminAnswer::User(Box::new(UserDetail {
             line: Self::line_of(account, &is_online),
             identity: account.identity,
+            lobby: self.lobby_word(account),
             devices_known: devices.collect(),
             rooms: rooms.collect(),
             waiting_bytes: account.waiting.bytes,

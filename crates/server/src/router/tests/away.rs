@@ -1,4 +1,5 @@
-//! Devices that were away for too long (rule R12).
+//! Devices that a key may lack: those that were away for too long (rule R12), and those whom its maker leaves
+//! out and says so (rule R40).
 
 use super::*;
 use crate::limits::AWAY_SLACK_MS;
@@ -32,4 +33,24 @@ fn r12_a_key_may_lack_a_device_that_was_away_too_long() {
         let (key, _) = world.key(&alice, &lobby, Some(with_bob), stale);
         assert_eq!(world.put(&key), Came::Refused(code::MEMBERS));
     }
+}
+
+/// Goal: a member whose key the maker does not know as theirs stops nobody, and nobody is left out without a word.
+/// Method: alice makes keys without bob, with his name in `wo` and without it, and with his line beside it.
+#[test]
+fn r40_a_key_may_lack_whom_its_maker_leaves_out() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let lobby = cid("room:lobby");
+    world.do_link(&alice, "room:lobby", MemberOperation::Join, &alice);
+    world.do_link(&bob, "room:lobby", MemberOperation::Join, &bob);
+    world.now_ms += 60_000;
+    let (silent, _) = world.key(&alice, &lobby, None, &[&alice]);
+    assert_eq!(world.put(&silent), Came::Refused(code::MEMBERS));
+    let (both_ways, _) = world.key_without(&alice, &lobby, (&[&alice, &bob], &[&bob]));
+    assert_eq!(world.put(&both_ways), Came::Refused(code::MALFORMED));
+    let (said, without) = world.key_without(&alice, &lobby, (&[&alice], &[&bob]));
+    assert!(matches!(world.put(&said), Came::Stored(_)));
+    world.now_ms += 60_000;
+    assert!(matches!(world.say(&alice, &lobby, without.e, 0), Came::Stored(_)), "good for long");
 }

@@ -243,9 +243,32 @@ impl World {
         before: Option<Made>,
         with: &[&User],
     ) -> (FrameRequest, Made) {
+        let header = self.key_header(user, place, before, with);
+        Self::key_of(user, header, with)
+    }
+
+    /// The first epoch of a conversation, whose maker leaves somebody out and says so.
+    pub(super) fn key_without(
+        &mut self,
+        user: &User,
+        place: &ConversationId,
+        (with, without): (&[&User], &[&User]),
+    ) -> (FrameRequest, Made) {
+        let mut header = self.key_header(user, place, None, with);
+        header.wo = without.iter().map(|user| user.peer.name.clone()).collect();
+        Self::key_of(user, header, with)
+    }
+
+    fn key_header(
+        &mut self,
+        user: &User,
+        place: &ConversationId,
+        before: Option<Made>,
+        with: &[&User],
+    ) -> KeyHeader {
         let members = MemberList::new(with.iter().map(|user| user.line()));
         let g = before.map_or(0, |made| made.g + 1);
-        let header = KeyHeader {
+        KeyHeader {
             v: 1,
             t: Tag::Key,
             cid: place.clone(),
@@ -259,7 +282,13 @@ impl World {
             kc: Digest::ZERO,
             mh: members.hash(),
             ts: 0,
-        };
+            wo: Vec::new(),
+        }
+    }
+
+    fn key_of(user: &User, header: KeyHeader, with: &[&User]) -> (FrameRequest, Made) {
+        let members = MemberList::new(with.iter().map(|user| user.line()));
+        let g = header.g;
         let e = Digest(sha256(&header.to_bytes()));
         let wraps = with.iter().map(|_| Bytes::from_static(b"wrap")).collect();
         let upload = EpochUpload { e, members, wraps };

@@ -1,6 +1,6 @@
 //! The operator's decisions: what accounts may do, closed rooms, bans and codes.
 
-use chat_protocol::id::Digest;
+use chat_protocol::{id::Digest, name::UserName};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -12,12 +12,14 @@ use super::{
 use crate::{
     limits::ERASE_STEP_MESSAGES_MAX,
     store::{
-        AccountId, Conflict, Invite, LogId, NewErase, NewOrder, OperatorRows, Standing, Stored,
+        AccountId, Conflict, Invite, LogId, NewErase, NewOrder, OperatorRows, PutOut, Standing,
+        Stored,
     },
 };
 
 /// Tables that came after the schema.
 ///
+/// - `put_out`: of the lobby; without a time until it is taken back.
 /// - `standings`: 1 disabled, 2 deleted and its mailbox still to be erased, 3 deleted.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS standings (
@@ -26,6 +28,9 @@ CREATE TABLE IF NOT EXISTS closed_rooms (log INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE IF NOT EXISTS bans (what TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS invites (
   digest BLOB PRIMARY KEY, uses INTEGER NOT NULL, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS moderators (account INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS put_out (
+  account INTEGER PRIMARY KEY, moderator TEXT NOT NULL, until_ms INTEGER) STRICT;
 ";
 
 const DISABLED: i64 = 1;
@@ -65,7 +70,22 @@ pub(super) fn read(connection: &Connection) -> Result<OperatorRows, Problem> {
         Ok(Invite { digest, uses: small(uses), until_ms: from_sql(until_ms) })
     })?;
     rows.invites = invites.collect::<Result<_, _>>()?;
+    read_lobby(connection, &mut rows)?;
     Ok(rows)
+}
+
+fn read_lobby(connection: &Connection, rows: &mut OperatorRows) -> Result<(), Problem> {
+    let mut select = connection.prepare("SELECT account FROM moderators")?;
+    let accounts = select.query_map([], |row| row.get(0).map(AccountId))?;
+    rows.moderators = accounts.collect::<Result<_, _>>()?;
+    let mut select = connection.prepare("SELECT account, moderator, until_ms FROM put_out")?;
+    let found = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for row in found {
+        let (who, by, until_ms): (i64, String, Option<i64>) = row?;
+        let by = intact("moderator", UserName::new(&by))?;
+        rows.put_out.push(PutOut { who: AccountId(who), by, until_ms: until_ms.map(from_sql) });
+    }
+    Ok(())
 }
 
 /// Keeps one decision.
@@ -98,6 +118,22 @@ pub(super) fn order(connection: &Connection, order: &NewOrder) -> Outcome {
                 "INSERT OR REPLACE INTO invites (digest, uses, until_ms) VALUES (?1, ?2, ?3)",
                 params![digest.as_bytes(), uses, to_sql(*until_ms)],
             )?;
+        }
+        NewOrder::Moderator { account, is_one: true } => {
+            let insert = "INSERT OR IGNORE INTO moderators (account) VALUES (?1)";
+            connection.execute(insert, [account.0])?;
+        }
+        NewOrder::Moderator { account, is_one: false } => {
+            connection.execute("DELETE FROM moderators WHERE account = ?1", [account.0])?;
+        }
+        NewOrder::PutOut(PutOut { who, by, until_ms }) => {
+            connection.execute(
+                "INSERT OR REPLACE INTO put_out (account, moderator, until_ms) VALUES (?1, ?2, ?3)",
+                params![who.0, by.as_str(), until_ms.map(to_sql)],
+            )?;
+        }
+        NewOrder::LetIn(who) => {
+            connection.execute("DELETE FROM put_out WHERE account = ?1", [who.0])?;
         }
         NewOrder::Announce(_) => {}
     }

@@ -184,6 +184,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Subscriptions { .. }
         | Event::Topic { .. }
         | Event::Retention { .. }
+        | Event::Moderated { .. }
         | Event::Rooms { .. }
         | Event::File { .. }
         | Event::Shared { .. }

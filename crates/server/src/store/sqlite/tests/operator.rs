@@ -1,12 +1,16 @@
 //! The operator's decisions survive, and what was sent to a deleted account is emptied.
 
-use chat_protocol::id::Digest;
+use chat_protocol::{id::Digest, name::UserName};
 
 use super::{account, bundle, commit, entry, open_in};
 use crate::store::{
-    AccountId, Conflict, Invite, LogId, NewAccount, NewErase, NewOrder, Proposal, Standing, Stored,
-    sqlite::PageRequest,
+    AccountId, Conflict, Invite, LogId, NewAccount, NewErase, NewOrder, Proposal, PutOut, Standing,
+    Stored, sqlite::PageRequest,
 };
+
+fn put_out(who: AccountId, until_ms: Option<u64>) -> PutOut {
+    PutOut { who, by: UserName::new("carol").unwrap(), until_ms }
+}
 
 fn order(order: NewOrder) -> Proposal {
     Proposal::Order(Box::new(order))
@@ -28,6 +32,13 @@ async fn decisions_are_there_after_a_restart() {
         order(NewOrder::Unban("emu-*".parse().unwrap())),
         order(NewOrder::CloseRoom(LogId(1))),
         order(NewOrder::Invite(invite)),
+        order(NewOrder::Moderator { account: alice, is_one: true }),
+        order(NewOrder::Moderator { account: bob, is_one: true }),
+        order(NewOrder::Moderator { account: bob, is_one: false }),
+        order(NewOrder::PutOut(put_out(alice, Some(7)))),
+        order(NewOrder::PutOut(put_out(alice, None))),
+        order(NewOrder::PutOut(put_out(bob, Some(7)))),
+        order(NewOrder::LetIn(bob)),
     ];
     commit(&mut store, batch).await;
     assert_eq!(reads.vault(alice).await.unwrap(), Some(vec![1, 2, 3]));
@@ -37,6 +48,7 @@ async fn decisions_are_there_after_a_restart() {
     let rows = snapshot.operator;
     assert_eq!(rows.standings, [(alice, Standing::Disabled), (bob, Standing::Deleted)]);
     assert_eq!((rows.to_erase, rows.closed_rooms), (vec![bob], vec![LogId(1)]));
+    assert_eq!((rows.moderators, rows.put_out), (vec![alice], vec![put_out(alice, None)]));
     assert_eq!((rows.bans, rows.invites), (vec!["192.0.2.0/24".parse().unwrap()], vec![invite]));
     let done = NewErase { account: bob, log: None, after: 0 };
     commit(&mut store, vec![stand(alice, Standing::Active), Proposal::Erase(done)]).await;

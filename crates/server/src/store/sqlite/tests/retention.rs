@@ -46,6 +46,7 @@ fn epoch(g: u32, hub_ms: u64) -> Proposal {
         kc: Digest::ZERO,
         mh: members.hash(),
         ts: 0,
+        wo: Vec::new(),
     };
     Proposal::Epoch(Box::new(NewEpoch {
         log: Some(ROOM),

@@ -1,0 +1,33 @@
+//! `account delete`.
+
+use serde_json::json;
+
+use super::{interrupted, note, print_json};
+use crate::config::{AccountVerb, Common, Verbosity};
+use crate::exit::ExitStatus;
+use crate::sign_in::{Deletion, delete_account};
+use crate::start::{self, Failure};
+
+/// Does what is asked for with the account.
+pub async fn account(common: &Common, verb: &AccountVerb) -> Result<ExitStatus, Failure> {
+    let AccountVerb::Delete { name } = verb;
+    let user = start::user(common)?;
+    let connector = start::connector(common)?;
+    let account = start::account(common, None);
+    let request = Deletion { connector, user: user.clone(), account, typed: name.clone() };
+    let left = tokio::select! {
+        left = Box::pin(delete_account(request)) => left?,
+        () = interrupted() => return Err(Failure::Interrupted),
+    };
+    if common.json {
+        print_json(vec![json!({"event": "deleted", "user": user, "home": left})])?;
+    } else if common.verbosity > Verbosity::Quiet {
+        note(&format!(
+            "{user} is deleted on the server. The keys and the history stay on this machine, sealed, in {}: \
+             `history` and `search` still show what was said; delete the folder to be rid of it. The same \
+             goes for your other machines.",
+            left.display()
+        ));
+    }
+    Ok(ExitStatus::Ok)
+}

@@ -1,0 +1,55 @@
+//! Members whom an epoch leaves out, because this device cannot tell that the key which is offered for
+//! them is theirs (rule R40). The epoch names them: the hub takes it without their lines, and everybody
+//! who reads it sees who does not.
+
+use chat_protocol::code;
+use chat_protocol::id::Digest;
+use chat_protocol::limits::LEFT_OUT_MAX;
+use chat_protocol::name::{ConversationId, UserName};
+
+use crate::endpoint::Endpoint;
+
+impl Endpoint {
+    /// Whether nothing is sealed for a member: their identity is not the one that the chain names, or not
+    /// the one that the hub has keys of; their link counts by the hub's word only; or they have lost
+    /// their place by a link that the hub does not show.
+    pub(super) fn is_left_out(&self, cid: &ConversationId, name: &UserName) -> bool {
+        let is_other_room_member = !cid.is_direct() && *name != self.device.user;
+        is_other_room_member
+            && (!self.is_member_by_key(cid, name)
+                || self.link.replaced.contains(name)
+                || self.is_unproved(cid, name)
+                || self.is_struck(cid, name))
+    }
+
+    /// Those members, sorted, as many as a key can name. Of more, the hub misses lines.
+    pub(super) fn left_out_of(&self, cid: &ConversationId) -> Vec<UserName> {
+        let mut names = self.people_of(cid);
+        names.retain(|name| self.is_left_out(cid, name));
+        names.sort_unstable();
+        names.truncate(LEFT_OUT_MAX);
+        names
+    }
+
+    /// Says once whom an epoch of ours does not reach. Who was removed is no news.
+    pub(super) fn tell_left_out(&mut self, cid: &ConversationId, e: &Digest) {
+        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
+        let names = epoch.left_out.iter().filter(|name| !self.is_struck(cid, name));
+        let names: Vec<&str> = names.map(UserName::as_str).collect();
+        let key = (cid.clone(), self.device.user.clone());
+        if names.is_empty() {
+            self.link.left_out.remove(&key);
+            return;
+        }
+        let reason = format!(
+            "what you say in {cid} does not reach {names}: the key that is offered for them is not one \
+             that you know as theirs, or it could not be shown. Compare words and /trust them, or have an \
+             admin let them in anew",
+            cid = cid.spoken(),
+            names = names.join(", ")
+        );
+        if self.link.left_out.insert(key) {
+            self.complain(code::UNTRUSTED, &reason);
+        }
+    }
+}

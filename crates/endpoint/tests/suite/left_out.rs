@@ -1,0 +1,111 @@
+//! Members whose offered key is not the one they are known by stop nobody: who cannot seal for them says
+//! so in the key, and the others talk (rule R40).
+
+use chat_endpoint::{Alarm, Event};
+use chat_protocol::code;
+
+use crate::audience::live;
+use crate::hub::{TestHub, lobby};
+
+// The false keys of the double are those of the third: no other may have them.
+const ALICE: usize = 0;
+const CAROL: usize = 1;
+const BOB: usize = 2;
+
+fn say(hub: &mut TestHub, from: usize, text: &str) {
+    let now = hub.now;
+    hub.peers[from].endpoint.say(now, &lobby(), text).expect("a text that can be said");
+    hub.run();
+}
+
+/// The words of complaints with this code.
+fn complaints(hub: &TestHub, index: usize, wanted: &str) -> Vec<String> {
+    let events = hub.peers[index].events.iter();
+    let words = events.filter_map(|event| match event {
+        Event::Complaint { code, reason, .. } if code == wanted => Some(reason.clone()),
+        _ => None,
+    });
+    words.collect()
+}
+
+fn alarms(hub: &TestHub, index: usize) -> Vec<Alarm> {
+    let events = hub.peers[index].events.iter();
+    let kinds = events.filter_map(|event| match event {
+        Event::Alarm { kind, .. } => Some(*kind),
+        _ => None,
+    });
+    kinds.collect()
+}
+
+/// Names in the newest epoch of the lobby.
+fn sealed_for(hub: &TestHub) -> Vec<String> {
+    let mut names: Vec<String> = hub.epoch_of("lobby").1;
+    names.dedup();
+    names
+}
+
+/// Goal: one name with another identity does not stop a room for those who knew the old one. Before: the hub
+/// wanted a line of every member, and nothing could be sealed there any more.
+/// Method: the hub has other keys for carol and counts lines. Later it has the true ones again.
+#[test]
+fn r40_a_member_with_another_key_is_left_out_and_the_others_talk() {
+    let mut hub = TestHub::with(&["alice", "carol", "bob"]);
+    for index in [ALICE, BOB, CAROL] {
+        say(&mut hub, index, "hello");
+    }
+    hub.disconnect(CAROL);
+    let honest = hub.offered("carol");
+    hub.faults.counts_lines = true;
+    hub.replace_people("carol");
+    hub.tell_of_keys("carol");
+    hub.run();
+    say(&mut hub, ALICE, "to bob");
+    say(&mut hub, BOB, "to alice");
+    assert_eq!(hub.texts(BOB).last().map(String::as_str), Some("alice: to bob"));
+    assert_eq!(hub.texts(ALICE).last().map(String::as_str), Some("bob: to alice"));
+    assert_eq!(sealed_for(&hub), ["alice", "bob"]);
+    for index in [ALICE, BOB] {
+        assert_eq!(alarms(&hub, index), [Alarm::KeyChanged], "{index}");
+        assert_eq!(complaints(&hub, index, code::MEMBERS), Vec::<String>::new(), "{index}");
+    }
+    let told = complaints(&hub, ALICE, code::UNTRUSTED);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("#lobby") && told[0].contains("carol"), "{told:?}");
+
+    hub.offer("carol", honest);
+    hub.connect(CAROL);
+    hub.tell_of_keys("carol");
+    hub.run();
+    say(&mut hub, ALICE, "to all");
+    assert_eq!(hub.texts(CAROL).last().map(String::as_str), Some("alice: to all"));
+    assert_eq!(sealed_for(&hub), ["alice", "bob", "carol"]);
+}
+
+/// Goal: a reader is told the truth about who is left out: neither the writer nor the hub is accused of hiding
+/// somebody. Method: only alice knows carol by another key; what she says leaves carol out, what bob says does not.
+#[test]
+fn r40_who_reads_such_a_key_is_told_why_it_lacks_somebody() {
+    let mut hub = TestHub::with(&["alice", "carol", "bob"]);
+    for index in [ALICE, BOB, CAROL] {
+        say(&mut hub, index, "hello");
+    }
+    live(&mut hub);
+    hub.faults.counts_lines = true;
+    hub.swap_for("carol", ALICE);
+    hub.tell_one_of_keys(ALICE, "carol");
+    hub.run();
+    say(&mut hub, ALICE, "to bob");
+    hub.now += 60_000;
+    // Bob's device looks first whether the hub has changed its mind about these people.
+    say(&mut hub, ALICE, "to bob again");
+    say(&mut hub, ALICE, "and once more");
+    assert_eq!(hub.texts(BOB).last().map(String::as_str), Some("alice: and once more"));
+    assert_eq!(hub.texts(CAROL).last().map(String::as_str), Some("bob: hello"));
+    assert_eq!(alarms(&hub, BOB), []);
+    let told = complaints(&hub, BOB, code::MEMBERS);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("alice knows carol by another key"), "{told:?}");
+    say(&mut hub, BOB, "to everybody");
+    assert_eq!(hub.texts(CAROL).last().map(String::as_str), Some("bob: to everybody"));
+    assert_eq!(hub.texts(ALICE).last().map(String::as_str), Some("bob: to everybody"));
+}

@@ -1,0 +1,189 @@
+//! The lobby's moderators, and whom they have put out.
+//!
+//! The lobby's chain has no admin, and must have none: the hub would be one. So nobody is removed from the
+//! chain, and members go on to make keys for whoever was put out. The hub carries it out by what it can do
+//! anyway: it takes nothing of them for the lobby and delivers nothing of it to them. Whoever may come back
+//! signs in again, and then catches up like somebody who was away.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use chat_protocol::{
+    code,
+    hub::Moderation,
+    name::{ConversationId, RoomName, UserName},
+};
+
+use super::{Account, Audience, Line, Router};
+use crate::{
+    limits::LOBBY_KICK_MS,
+    request::{Peer, Refusal},
+    store::{AccountId, NewOrder, Proposal, PutOut},
+};
+
+/// Who moderates, and who is out.
+#[derive(Debug, Default)]
+pub(super) struct Lobby {
+    moderators: BTreeSet<AccountId>,
+    put_out: BTreeMap<AccountId, PutOut>,
+}
+
+fn lobby() -> ConversationId {
+    ConversationId::room(&RoomName::lobby())
+}
+
+fn refuse<T>(code: &'static str, reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::new(code, reason))
+}
+
+impl Router {
+    /// After the accounts and conversations.
+    pub(super) fn restore_lobby(&mut self, moderators: Vec<AccountId>, put_out: Vec<PutOut>) {
+        self.lobby.moderators = moderators.into_iter().collect();
+        for row in put_out {
+            self.apply_put_out(row);
+        }
+    }
+
+    /// Whether somebody moderates the lobby.
+    pub(super) fn is_moderator(&self, account: AccountId) -> bool {
+        self.lobby.moderators.contains(&account)
+    }
+
+    pub(super) fn set_moderator(&mut self, account: AccountId, is_one: bool) {
+        if is_one {
+            self.lobby.moderators.insert(account);
+        } else {
+            self.lobby.moderators.remove(&account);
+        }
+    }
+
+    /// What a moderator wants to do about somebody, as a record; or why it is not done.
+    pub fn decide_moderation(
+        &self,
+        now_ms: u64,
+        peer: &Peer,
+        (cid, who, act): (&ConversationId, &UserName, Moderation),
+    ) -> Result<Proposal, Refusal> {
+        if *cid != lobby() {
+            let reason = "the admins of a room decide who is in it; only the lobby has moderators";
+            return refuse(code::NOT_ALLOWED, reason);
+        }
+        if !self.is_moderator(peer.account) {
+            let reason =
+                "only a moderator of the lobby may do that; who runs this server makes them";
+            return refuse(code::NOT_ALLOWED, reason);
+        }
+        let Some(account) = self.account_of(who) else {
+            return refuse(code::NO_SUCH_USER, format!("nobody is named {who}"));
+        };
+        if who.is_server() || self.is_moderator(account.id) {
+            let reason = format!("{who} is the server or a moderator; who runs it decides that");
+            return refuse(code::NOT_ALLOWED, reason);
+        }
+        let is_out = self.lobby.put_out.contains_key(&account.id);
+        let until_ms = match act {
+            Moderation::Unban if is_out => {
+                return Ok(Proposal::Order(Box::new(NewOrder::LetIn(account.id))));
+            }
+            Moderation::Unban => {
+                return refuse(code::NOT_ALLOWED, format!("nobody has put {who} out of the lobby"));
+            }
+            Moderation::Kick if !account.conversations.contains(cid) => {
+                return refuse(code::NOT_A_MEMBER, format!("{who} is not in the lobby"));
+            }
+            Moderation::Kick => Some(now_ms.saturating_add(LOBBY_KICK_MS)),
+            Moderation::Ban => None,
+        };
+        let put_out = PutOut { who: account.id, by: peer.name.clone(), until_ms };
+        Ok(Proposal::Order(Box::new(NewOrder::PutOut(put_out))))
+    }
+
+    pub(super) fn apply_put_out(&mut self, put_out: PutOut) {
+        let cid = lobby();
+        let Some(account) = self.accounts.get_mut(&put_out.who) else { return };
+        // Its log is not theirs to read.
+        account.conversations.remove(&cid);
+        if let Some(conversation) = self.conversations.get_mut(&cid) {
+            conversation.put_out.insert(account.name.clone());
+        }
+        self.lobby.put_out.insert(put_out.who, put_out);
+    }
+
+    pub(super) fn apply_let_in(&mut self, who: AccountId) {
+        let cid = lobby();
+        self.lobby.put_out.remove(&who);
+        let Some(account) = self.accounts.get_mut(&who) else { return };
+        let Some(conversation) = self.conversations.get_mut(&cid) else { return };
+        conversation.put_out.remove(&account.name);
+        if conversation.contains(&account.name) {
+            account.conversations.insert(cid);
+        }
+    }
+
+    /// Somebody signs in: whose time outside of the lobby is over comes back.
+    pub fn comes_in(&mut self, now_ms: u64, who: AccountId) {
+        let put_out = self.lobby.put_out.get(&who);
+        if put_out.and_then(|put_out| put_out.until_ms).is_some_and(|until| until <= now_ms) {
+            self.apply_let_in(who);
+        }
+    }
+
+    /// Why nothing of somebody is taken here, if they were put out.
+    pub(super) fn is_put_out(&self, cid: &ConversationId, who: AccountId) -> Option<Refusal> {
+        let PutOut { by, until_ms, .. } =
+            self.lobby.put_out.get(&who).filter(|_| *cid == lobby())?;
+        let reason = match until_ms {
+            None => format!("{by} has banned you from the lobby"),
+            Some(_) => format!(
+                "{by} has put you out of the lobby for {} minutes; then come in anew",
+                LOBBY_KICK_MS / 60_000
+            ),
+        };
+        Some(Refusal::new(code::NOT_A_MEMBER, reason))
+    }
+
+    /// Why somebody may not set the topic of the lobby.
+    pub(super) fn may_not_set_topic(
+        &self,
+        cid: &ConversationId,
+        account: AccountId,
+    ) -> Option<Refusal> {
+        let is_meant = *cid == lobby() && !self.is_moderator(account);
+        is_meant.then(|| {
+            let reason =
+                "only moderators set the topic of the lobby; who runs this server makes them";
+            Refusal::new(code::NOT_ALLOWED, reason)
+        })
+    }
+
+    /// Who gets what is said in an epoch. Nobody stands in the place of who was put out: the number of a line
+    /// is that of its key.
+    pub(super) fn audience(
+        &self,
+        cid: &ConversationId,
+        lines: &Arc<[Line]>,
+        sender: u32,
+    ) -> Audience {
+        let is_out = |line: &Line| self.lobby.put_out.contains_key(&line.account);
+        let lines = if !self.lobby.put_out.is_empty() && *cid == lobby() {
+            let nobody = |line: &Line| Line { account: AccountId(0), ..*line };
+            lines.iter().map(|line| if is_out(line) { nobody(line) } else { *line }).collect()
+        } else {
+            Arc::clone(lines)
+        };
+        Audience::Devices { lines, sender }
+    }
+
+    /// What the operator is told of somebody.
+    pub(super) fn lobby_word(&self, account: &Account) -> Option<String> {
+        if self.is_moderator(account.id) {
+            return Some("moderator".to_owned());
+        }
+        let put_out = self.lobby.put_out.get(&account.id)?;
+        let how = if put_out.until_ms.is_some() { "put out" } else { "banned" };
+        Some(format!("{how} by {}", put_out.by))
+    }
+}

@@ -1,0 +1,50 @@
+//! What moderators do about people in the lobby.
+
+use chat_protocol::hub::{self, ClientToHub, HubToClient, Moderation};
+
+use super::{Next, Open, Worker, ask::asked};
+use crate::{
+    close::CloseReason,
+    request::Request,
+    store::{Committed, Store},
+};
+
+impl<S: Store> Worker<S> {
+    pub(super) fn decide_moderation(&self, now_ms: u64, queued: Open) -> Next {
+        let Request::Ask(peer, ClientToHub::Moderate { id, cid, who, act }) = &queued.item else {
+            return Next::Done;
+        };
+        match self.router.decide_moderation(now_ms, peer, (cid, who, *act)) {
+            Ok(proposal) => Next::Commit(queued, proposal),
+            Err(refusal) => {
+                self.tell(peer, &asked(&refusal, *id));
+                Next::Done
+            }
+        }
+    }
+
+    /// Answers, tells everybody in the lobby and whom it is about, and has those who may come back sign in
+    /// again, so that they catch up.
+    pub(super) fn finish_moderation(&mut self, now_ms: u64, queued: &Open, committed: Committed) {
+        let Request::Ask(peer, ClientToHub::Moderate { id, cid, who, act }) = &queued.item else {
+            return;
+        };
+        let mut members = self.router.members(cid);
+        self.router.apply(now_ms, committed);
+        let about = self.router.account_folded(who).map(|account| account.id);
+        members.extend(about.filter(|about| !members.contains(about)));
+        let told = |id| HubToClient::Moderated {
+            id,
+            cid: cid.clone(),
+            who: who.clone(),
+            act: *act,
+            by: peer.name.clone(),
+        };
+        self.tell(peer, &told(Some(*id)));
+        self.sessions.tell(&members, &hub::write(&told(None)).into(), Some(peer.connection));
+        if let (Moderation::Unban, Some(about)) = (act, about) {
+            let reason = "a moderator has let you into the lobby again; come in anew";
+            self.sessions.close_of(about, &CloseReason::TryLater(reason.into()));
+        }
+    }
+}

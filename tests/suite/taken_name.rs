@@ -1,0 +1,56 @@
+//! A name that somebody else has taken, because the hub has forgotten whose it was.
+
+use chat_tests::{Rig, operator, person, types};
+
+/// Kinds of alarm on a screen, and the lines that name them.
+fn alarms(screen: &str) -> Vec<&str> {
+    screen.lines().filter(|line| line.contains("ALARM")).collect()
+}
+
+/// Goal: chat goes on for those who know a name by another key: nobody honest is accused, and what they say does
+/// not reach whom they do not know. Before: nothing that they said in the lobby was sent any more.
+/// Method: the hub is put back behind eve's sign-up; somebody else signs up as eve.
+#[test]
+fn a_name_that_another_person_has_taken_stops_nobody() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let url = server.url().to_owned();
+    let (mut alice, mut bob) = (person(&rig, &url, "alice"), person(&rig, &url, "bob"));
+    types(&mut alice, "before the backup", "✓ stored");
+    bob.stdout.wait_for_part("#lobby alice: before the backup");
+    let kept = rig.path("kept.tar");
+    operator(&rig, &["backup", kept.to_str().unwrap()]).assert_code(0);
+    let mut eve = person(&rig, &url, "eve");
+    eve.type_line("eve was here");
+    for (who, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
+        who.stdout.wait_for_part("#lobby eve: eve was here");
+        who.type_line(&format!("{name} sees eve"));
+        eve.stdout.wait_for_part(&format!("#lobby {name}: {name} sees eve"));
+    }
+    eve.kill_hard();
+    server.kill_hard();
+    operator(&rig, &["restore", kept.to_str().unwrap()]).assert_code(0);
+    server.restart(&rig, &[]);
+    let other = rig.client("eve", &url).with_home(rig.path("another-eve"));
+    let mut other = other.chat();
+    other.stdout.wait_for_part("you are in #lobby");
+
+    alice.type_line("does it go on?");
+    bob.stdout.wait_for_part("#lobby alice: does it go on?");
+    bob.type_line("it does");
+    alice.stdout.wait_for_part("#lobby bob: it does");
+    alice.stdout.wait_for_part("does not reach eve");
+    other.type_line("hello, this is another eve");
+    other.stdout.wait_for_part("✓ stored");
+    alice.type_line("still here");
+    bob.stdout.wait_for_part("#lobby alice: still here");
+    assert!(!other.stdout.text().contains("still here"), "sealed for a key that nobody trusts");
+    for (who, name) in [(&alice, "alice"), (&bob, "bob")] {
+        let screen = who.stdout.text();
+        let is_expected = |line: &&str| line.contains("rolled_back") || line.contains("eve");
+        let others: Vec<&str> =
+            alarms(&screen).into_iter().filter(|line| !is_expected(line)).collect();
+        assert!(others.is_empty(), "{name} is told {others:?}");
+        assert!(!screen.contains("E_MEMBERS"), "{name}: {screen}");
+    }
+}
