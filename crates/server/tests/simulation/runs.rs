@@ -14,8 +14,8 @@ use crate::{
     world::{self, Report},
 };
 
-/// Worlds of the gate, within about a minute of two cores; `CHAT_SIM_SEEDS` asks for another number.
-const SEEDS: u64 = 1_000;
+/// Worlds of the gate, within about a minute of two cores. `CHAT_SIM_SEEDS` asks for another number.
+const SEEDS: u64 = 400;
 
 /// Worlds that nobody has seen before, for each run of the gate.
 const FRESH_SEEDS: u64 = 20;
