@@ -6,10 +6,11 @@
 use std::cell::RefCell;
 
 use chat_protocol::{
+    b64::B64Vec,
     crypto::sha256,
     frame::{Binary, RawFrame, Upload},
     header::Header,
-    hub::{self, HubToClient},
+    hub::{self, ClientToHub, HubToClient},
     id::Digest,
 };
 use tokio_tungstenite::tungstenite::Message;
@@ -69,14 +70,19 @@ pub(crate) fn take() -> Vec<String> {
 }
 
 fn of_text(text: &str) -> String {
+    if let Ok(HubToClient::Members { id, cid, links, more }) = hub::read(text) {
+        return format!("MEMBERS {id} {cid} {more} {:?}", of_links(links));
+    }
     match hub::read(text) {
-        Ok(HubToClient::Members { id, cid, links, more }) => {
-            let links =
-                links.into_iter().map(|link| of_frame(&RawFrame::decode(link.0.into()).unwrap()));
-            format!("MEMBERS {id} {cid} {more} {:?}", links.collect::<Vec<_>>())
+        Ok(ClientToHub::Remind { id, bundles, links }) => {
+            format!("REMIND {id} {} {:?}", bundles.len(), of_links(links))
         }
         _ => text.to_owned(),
     }
+}
+
+fn of_links(links: Vec<B64Vec>) -> Vec<String> {
+    links.into_iter().map(|link| of_frame(&RawFrame::decode(link.0.into()).unwrap())).collect()
 }
 
 fn of_frame(frame: &RawFrame) -> String {
