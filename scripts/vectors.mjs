@@ -16,6 +16,12 @@ const PATH = process.argv[2] ?? new URL('../crates/protocol/tests/vectors/envelo
 const file = JSON.parse(fs.readFileSync(PATH, 'utf8'));
 const privateKey = (keyName) => decode(file.keys[keyName]);
 
+/** Lines of a member list, a bit each, without zero bytes at the end (rule R15). */
+const isLines = (value) => {
+  const bytes = decode(value);
+  return bytes.length > 0 && bytes.length <= 625 && bytes.at(-1) !== 0;
+};
+
 /** A file's name: base64url of 1 to 255 bytes of UTF-8 (rule R32). */
 function fileName(value) {
   const bytes = decode(value);
@@ -357,7 +363,7 @@ function content(tag, plaintext) {
     GRANT: { 'grant?': some(64, granted), 'burnt?': some(16, listed), 'none?': some(16, listed) },
   };
   const own = forms[{ DM: 'TEXT', BROADCAST: 'TEXT', NOACK: 'ACK' }[tag] ?? tag];
-  const last = object({ e: digest, n: U32 }, { ordered: false });
+  const last = object({ e: digest, n: U32, 'new?': isLines }, { ordered: false });
   const value = loose(plaintext, { ...own, 'void?': all(voided), 'last?': last, 'pad?': text });
   const { grant = [], burnt = [], none = [] } = value;
   if (tag === 'GRANT' && (grant.length + burnt.length + none.length === 0 || burnt.length + none.length > 16)) {

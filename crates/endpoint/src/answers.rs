@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
-use chat_protocol::content::LastMessage;
+use chat_protocol::content::{LastMessage, LineSet};
 use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
@@ -15,6 +15,11 @@ use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
 use crate::pace::{is_further_person, is_further_room};
 use crate::state::Conversation;
+
+/// Whether a receipt was refused because nobody waits for it.
+fn is_for_nobody(code: &str) -> bool {
+    matches!(code, code::MAILBOX_FULL | code::NOT_A_MEMBER | code::NO_SUCH_USER)
+}
 
 /// A final refusal by the hub.
 struct Refusal {
@@ -49,6 +54,7 @@ impl Endpoint {
             HubToClient::Rekey { id, head } => self.on_rekey(now_ms, id, &head),
             HubToClient::Presence { joined, left } => {
                 self.came(now_ms, Some(&joined));
+                self.unknown_came(&joined);
                 let followed = self.followed_among(joined.iter().chain(&left));
                 self.tell(Event::Presence { joined, left, followed });
             }
@@ -64,6 +70,7 @@ impl Endpoint {
             HubToClient::Reminded { id, .. } => {
                 if self.take_question(&id).is_some() {
                     self.devices_are_known_again();
+                    self.has_reminded();
                 }
             }
             HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
@@ -143,12 +150,15 @@ impl Endpoint {
         let question = self.take_question(id);
         let Some(Request::Bundles { mut names, mut kids, view }) = question else { return };
         let asked = names.len() + kids.values().map(Vec::len).sum::<usize>();
+        self.note_unknown(&names, unknown);
         // Of others than were asked for nothing is kept.
         let whose: BTreeSet<&UserName> = names.iter().chain(kids.keys()).collect();
         for name in whose {
-            if let Some(offered) = people.get(name) {
+            let offered = people.get(name);
+            if let Some(offered) = offered {
                 self.accept_bundles(name, offered);
             }
+            self.compare_bundles(now_ms, name, offered);
         }
         let missing: Vec<UserName> = names
             .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
@@ -228,10 +238,12 @@ impl Endpoint {
             let cid = outgoing.cid.as_str();
             let conversation = self.state.conversations.entry(cid, Conversation::default);
             // The order of the answers is the hub's word: an earlier frame is not the last one.
-            let later =
-                conversation.last.is_some_and(|(at, _)| at.e == sealed.e && at.n > sealed.n);
+            let later = conversation
+                .last
+                .as_ref()
+                .is_some_and(|(at, _)| at.e == sealed.e && at.n > sealed.n);
             if !later {
-                let last = LastMessage { e: sealed.e, n: sealed.n };
+                let last = LastMessage { e: sealed.e, n: sealed.n, new: LineSet::default() };
                 conversation.last = Some((last, sealed.digest));
             }
             frame = self.is_durable().then(|| {
@@ -279,8 +291,8 @@ impl Endpoint {
     ) {
         self.put_off_no_more(&id);
         let stale_view = refusal.code == code::MEMBERS;
-        if self.epoch_refused(now_ms, &id, winner, stale_view) {
-            return;
+        if let Some(cid) = self.epoch_refused(now_ms, &id, winner, stale_view) {
+            return self.key_refused(now_ms, &cid, &refusal.code, &refusal.reason);
         }
         if self.order_refused(now_ms, &id, &refusal.code, &refusal.reason) {
             return;
@@ -297,14 +309,17 @@ impl Endpoint {
             return self.join_refused(now_ms, id, cid, refusal);
         }
         let receipt = self.state.receipts.remove(&id.to_string()).is_some();
-        if receipt && refusal.code == code::MAILBOX_FULL {
-            // Who said it is away and learns it another way, or not at all.
+        // Who said it is away and learns it another way or not at all, or the hub knows them no more.
+        if receipt && is_for_nobody(&refusal.code) {
             return;
         }
         if receipt || self.link.requests.remove(&id).is_some() {
             self.keys_answered(&id);
             self.tell(refusal.into_complaint());
             return;
+        }
+        if let Some(cid) = self.is_lost_membership(&id, &refusal.code) {
+            return self.seal_again(now_ms, id, &cid);
         }
         self.message_refused(now_ms, id, refusal);
     }
@@ -358,17 +373,33 @@ impl Endpoint {
         self.tell(Event::Refused { id, code, reason, by_hub: true, may_start_until_ms });
     }
 
-    /// Seals again: everything of this conversation from this counter on goes back to a draft, and
-    /// waits until the answers to the frames under way have come.
     fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
         let asked = self.index.get(&id).and_then(|key| self.state.outgoing.get(key));
         if asked.is_some_and(|outgoing| outgoing.cid != head.cid) {
             // Of a conversation in which nothing was said.
             return self.unasked();
         }
-        self.put_off_no_more(&id);
         self.note_hub_head(now_ms, head);
-        let cid = head.cid.clone();
+        self.seal_again(now_ms, id, &head.cid);
+    }
+
+    /// Whether the hub refuses a message because it has lost that this user is in a room: it is told
+    /// first (rule R36).
+    fn is_lost_membership(&self, id: &MessageId, code: &str) -> Option<ConversationId> {
+        let outgoing = self.index.get(id).and_then(|key| self.state.outgoing.get(key))?;
+        let cid = &outgoing.cid;
+        let room = self.state.rooms.get(cid.as_str())?;
+        let is_lost = code == code::NOT_A_MEMBER
+            && room.contains(&self.device.user)
+            && (self.chain_is_behind(cid) || self.link.unlisted.contains(cid));
+        is_lost.then(|| cid.clone())
+    }
+
+    /// Seals again: everything of this conversation from this counter on goes back to a draft, and
+    /// waits until the answers to the frames under way have come.
+    fn seal_again(&mut self, now_ms: u64, id: MessageId, cid: &ConversationId) {
+        self.put_off_no_more(&id);
+        let cid = cid.clone();
         if let Some(ids) = self.link.draining.get_mut(&cid) {
             ids.remove(&id);
         }

@@ -11,6 +11,7 @@ use crate::audience::Audience;
 use crate::endpoint::Endpoint;
 use crate::epochs::{Making, Parts};
 use crate::grants::GrantQuestions;
+use crate::lacks::Lacks;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
 use crate::receive::WaitingQueue;
@@ -61,6 +62,10 @@ pub(crate) struct Link {
     /// Conversations in which the hub seems to have gone back, and those in which it has.
     pub(crate) behind: BTreeMap<ConversationId, Behind>,
     pub(crate) went_back: BTreeSet<ConversationId>,
+    /// Rooms that the hub does not list although this user is in them: its answer tells why.
+    pub(crate) unlisted: BTreeSet<ConversationId>,
+    /// Bundles and accounts that the hub has lost.
+    pub(crate) lacks: Lacks,
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
     /// Rooms whose chain the hub was reminded of on this connection, and still shows less of.

@@ -9,6 +9,7 @@ use chat_protocol::name::ConversationId;
 
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
+use crate::state::chain_key;
 
 impl Endpoint {
     /// Whether the hub has said how far it has seen this key in a conversation. Otherwise it is asked
@@ -55,16 +56,22 @@ impl Endpoint {
         }
     }
 
-    /// Whether the hub has seen a counter that this device has not used.
+    /// Whether the hub has seen a counter that could be used a second time here.
     fn is_ahead(&self, counter: &Counter) -> bool {
         let conversation = self.state.conversations.get(counter.cid.as_str());
         let e = counter.epoch.e;
         let sending = conversation.and_then(|c| c.sending.as_ref()).filter(|s| s.head.e == e);
-        let next = sending.map_or(0, |sending| sending.chain.next());
-        // Another epoch may have been begun here that the hub has not heard of.
-        let last = conversation.and_then(|c| c.last).filter(|(last, _)| last.e == e);
-        let next = next.max(last.map_or(0, |(last, _)| last.n.saturating_add(1)));
-        counter.n >= next
+        if let Some(sending) = sending {
+            return counter.n >= sending.chain.next();
+        }
+        if self.state.is_gone(&e) {
+            return false;
+        }
+        // The own chain of an epoch is taken out when it is first used, and gone with the epoch that
+        // comes after it: one that the hub has not heard of yet, or has lost (rule R36).
+        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return true };
+        let own = epoch.list.position(&self.device.user, &self.device.keys.signing_id());
+        own.is_none_or(|line| self.state.chains.get(&chain_key(&e, line)).is_some())
     }
 
     /// Whether the hub has seen more of this signing key than this device has kept: it was restored or

@@ -21,6 +21,7 @@ impl Endpoint {
     pub(crate) fn on_keys(&mut self, users: &[UserName]) {
         for name in users {
             self.link.targets.remove(name);
+            self.lacks_no_more(name);
             self.link.newest.remove(name);
         }
         // A new device of these is news, and a revoked one is refused at once.
@@ -120,13 +121,16 @@ impl Endpoint {
         header.from == self.device.user
     }
 
-    /// Whether this person had another device in an epoch.
+    /// Whether this person had another device in an epoch, or may have had one in an epoch that is not
+    /// held here.
     pub(crate) fn has_sibling_in(&self, e: &Digest) -> bool {
         let own = self.device.keys.signing_id();
-        self.state.epochs.get(&e.to_string()).is_some_and(|epoch| {
-            let mut lines = epoch.list.lines().iter();
-            lines.any(|line| line.name == self.device.user && line.sk != own)
-        })
+        let Some(epoch) = self.state.epochs.get(&e.to_string()) else {
+            let mut devices = self.people.devices(&self.device.user);
+            return devices.any(|bundle| bundle.header().dev != self.device.dev);
+        };
+        let mut lines = epoch.list.lines().iter();
+        lines.any(|line| line.name == self.device.user && line.sk != own)
     }
 
     /// Whether it takes the bundles of this person's other devices to tell which one a command is

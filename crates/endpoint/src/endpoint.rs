@@ -258,7 +258,7 @@ impl Endpoint {
         self.restart_orders();
         match signed_in.heads.last().filter(|_| signed_in.more) {
             Some(last) => drop(self.ask_page(Request::Heads { after: last.cid.clone() })),
-            None => self.follow_all(now_ms),
+            None => self.follow_all(),
         }
         self.resend();
         if self.state.owed.len() > 0 {
@@ -324,6 +324,7 @@ impl Endpoint {
             self.parts_deadline(),
             self.alarm_deadline(),
             self.behind_deadline(),
+            self.lacks_deadline(),
             self.repair_deadline(),
             self.luck_deadline(),
         ];
@@ -340,6 +341,7 @@ impl Endpoint {
         if self.link.online {
             self.ask_for_missing(now_ms);
             self.look_behind(now_ms);
+            self.tell_lacks(now_ms);
             self.do_repairs(now_ms);
             self.try_again(now_ms);
         }

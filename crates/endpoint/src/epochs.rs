@@ -79,7 +79,9 @@ impl Endpoint {
             self.link.waiting_for_epoch.insert(cid.clone(), until);
             return false;
         }
-        self.make_epoch(now_ms, cid, self.known_head(cid), &list);
+        if !self.hub_lacks_keys_for(cid) {
+            self.make_epoch(now_ms, cid, self.known_head(cid), &list);
+        }
         false
     }
 
@@ -92,6 +94,7 @@ impl Endpoint {
     pub(crate) fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| !self.is_left_out(cid, name));
+        let people = people.filter(|name| cid.is_direct() || !self.is_unknown_to_hub(name));
         let room = self.state.rooms.get(cid.as_str());
         let since =
             |name: &UserName| room.and_then(|room| room.members().get(name)).map(|m| m.since);
@@ -279,9 +282,8 @@ impl Endpoint {
         id: &MessageId,
         winner: Option<EpochHead>,
         stale_view: bool,
-    ) -> bool {
-        let Some(making) = self.link.making.remove(id) else { return false };
-        let Making { cid, head, .. } = making;
+    ) -> Option<ConversationId> {
+        let Making { cid, head, .. } = self.link.making.remove(id)?;
         if winner.is_some_and(|winner| winner.e == head.e) {
             // Where it stands, only the next keys will tell.
             self.epoch_stands(&head.e, u64::MAX);
@@ -298,16 +300,18 @@ impl Endpoint {
         if stale_view {
             self.refused_devices(now_ms, &cid);
         }
-        self.link.dirty.insert(cid);
-        true
+        self.link.dirty.insert(cid.clone());
+        Some(cid)
     }
 
     /// The hub has put an epoch at a position of its log.
     fn epoch_stands(&mut self, e: &Digest, position: u64) {
-        let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
-        epoch.position = Some(position);
-        let (cid, place) = (epoch.cid.clone(), epoch.place);
+        // Before its position counts: that belongs to the time after.
         self.is_put_twice(e);
+        let era = self.era();
+        let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
+        (epoch.position, epoch.era) = (Some(position), era);
+        let (cid, place) = (epoch.cid.clone(), epoch.place);
         self.mark_epoch(&cid, place, position);
         self.keep_newest_epochs(&cid);
     }

@@ -101,6 +101,21 @@ pub(crate) struct Healing {
     pub(crate) answered: BTreeMap<UserName, (u64, usize)>,
     /// Requests to each person since they last answered, and when the minute of counting began.
     unanswered: BTreeMap<UserName, (u64, u32)>,
+    /// Counters of this user's other devices that were shown as missing, by chain.
+    own: BTreeSet<(String, u32)>,
+}
+
+impl Healing {
+    /// Those of these counters that were not shown yet. Each message of an epoch may tell of the same
+    /// ones (rule R15).
+    fn own_gaps(&mut self, chain: &str, mut counters: Vec<u32>) -> Vec<u32> {
+        counters.retain(|n| !self.own.contains(&(chain.to_owned(), *n)));
+        if self.own.len() + counters.len() > MISSING_COUNTERS_MAX {
+            self.own.clear();
+        }
+        self.own.extend(counters.iter().map(|n| (chain.to_owned(), *n)));
+        counters
+    }
 }
 
 impl Endpoint {
@@ -131,8 +146,11 @@ impl Endpoint {
         counters: Vec<u32>,
         quiet: bool,
     ) -> Vec<u32> {
-        // Another device of one's own cannot be written to; its gaps are shown and stay.
-        if counters.is_empty() || chain.from == self.device.user {
+        // Another device of one's own cannot be written to; its gaps are shown, once, and stay.
+        if chain.from == self.device.user {
+            return self.healing.own_gaps(&chain.key(), counters);
+        }
+        if counters.is_empty() {
             return counters;
         }
         let Some(wanted) = self.wanted(chain, quiet) else { return counters };

@@ -35,6 +35,7 @@ mod files;
 mod grants;
 mod handed;
 mod heal;
+mod lacks;
 mod links;
 mod offers;
 mod outgoing;

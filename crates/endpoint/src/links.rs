@@ -10,17 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::heal::ChainName;
 use crate::receive::Place;
-use crate::state::{Epoch, Receiving, chain_key};
-
-/// Where an epoch is that this device does not hold.
-enum Sought {
-    /// Before all that it holds of the conversation.
-    Before,
-    /// Between two that it holds: its key was withheld.
-    Skipped,
-    /// Cannot be told.
-    Unknown,
-}
+use crate::state::{Receiving, chain_key};
 
 impl Endpoint {
     /// The first frame of an epoch that names no message before it must not link to one (rule R15).
@@ -47,8 +37,8 @@ impl Endpoint {
                 .map(|(_, digest)| *digest)
                 .or_else(|| before.filter(|(at, _)| *at == n).map(|(_, digest)| digest))
         });
-        if let Some(last) = notes.last.filter(|_| header.n == 0)
-            && let Some(receiving) = self.receiving_before(header, &last)
+        if let Some(last) = notes.last.as_ref().filter(|_| header.n == 0)
+            && let Some(receiving) = self.receiving_before(header, last)
         {
             linked = receiving.last.filter(|(n, _)| *n == last.n).map(|(_, digest)| digest);
         }
@@ -98,25 +88,15 @@ impl Endpoint {
         notes: &ChainNotes,
         after_drop: bool,
     ) -> Option<(Digest, Vec<u32>)> {
-        let last = notes.last?;
-        if let Some(receiving) = self.receiving_before(header, &last) {
+        let last = notes.last.as_ref()?;
+        if let Some(receiving) = self.receiving_before(header, last) {
             // The counter is the sender's word, and may be any.
             let gone = receiving.chain.next()..=last.n;
             return Some((last.e, gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()));
         }
         let held = self.state.epochs.get(&last.e.to_string()).is_some();
-        if held || self.state.is_gone(&last.e) {
+        if held || self.state.is_gone(&last.e) || self.was_not_for_me(header, last) == Some(true) {
             return None;
-        }
-        let gone: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
-        match self.seek_epoch(header, &last.e) {
-            // What was said before the first epoch that this device is a line of was not for it.
-            Sought::Before => return None,
-            // Between two people everything is for both.
-            Sought::Skipped if header.cid.is_direct() => return Some((last.e, gone)),
-            // In a room one may have been outside meanwhile; and an epoch further back may be from
-            // before this device came. The sender is asked, and nothing is shown before the answer.
-            Sought::Skipped | Sought::Unknown => {}
         }
         // Nor is anything asked for that the hub says it has dropped: senders keep what they said for
         // those who missed it, not beyond the time that their room keeps it.
@@ -126,31 +106,22 @@ impl Endpoint {
         if self.is_excused(header, &last.e, last.n) {
             return None;
         }
+        let gone: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
+        if self.was_not_for_me(header, last).is_some() {
+            return Some((last.e, gone));
+        }
+        // The list of this message's epoch is not known here. The sender is asked, and nothing is shown
+        // before the answer.
         self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);
         None
     }
 
-    /// Looks for an epoch that this device does not hold, back from the one of this message. Each
-    /// KEY names the epoch before its own.
-    fn seek_epoch(&self, header: &MessageHeader, sought: &Digest) -> Sought {
-        let of_cid = |e: &Digest| {
-            let epoch = self.state.epochs.get(&e.to_string());
-            epoch.filter(|epoch| epoch.cid == header.cid)
-        };
-        let (mut e, mut passed) = (header.e, 0usize);
-        let first = loop {
-            let Some(epoch) = of_cid(&e) else { break e };
-            let Some(before) = epoch.before() else { return Sought::Unknown };
-            passed = passed.saturating_add(1);
-            e = before;
-        };
-        let placed = |epoch: &Epoch| epoch.cid == header.cid && epoch.before().is_some();
-        let known = self.state.epochs.iter().filter(|(_, epoch)| placed(epoch)).count();
-        if passed == known && passed > 0 {
-            // None was passed over: what is held begins behind it.
-            return Sought::Before;
-        }
-        if first == *sought && passed > 0 { Sought::Skipped } else { Sought::Unknown }
+    /// Whether this device was no line of the epoch before, by the sender's word; nothing where the
+    /// epoch of the message is not held.
+    fn was_not_for_me(&self, header: &MessageHeader, last: &LastMessage) -> Option<bool> {
+        let epoch = self.state.epochs.get(&header.e.to_string())?;
+        let line = epoch.list.position(&self.device.user, &self.device.keys.signing_id());
+        Some(line.is_none_or(|line| last.new.contains(line)))
     }
 
     /// The chain of this message's sender in the epoch that it names as the one before.

@@ -1,11 +1,12 @@
 //! Sealing what waits: view up to date, epoch of exactly these devices, then the next counter.
 
-use chat_protocol::content::ChainNotes;
+use chat_protocol::content::{ChainNotes, LastMessage, LineSet};
 use chat_protocol::envelope;
 use chat_protocol::frame::Unsigned;
 use chat_protocol::header::{MessageHeader, Recipient};
 use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::limits::VERSION;
+use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 use chat_protocol::{code, content};
@@ -14,7 +15,8 @@ use crate::endpoint::{Endpoint, Slot};
 use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
 use crate::outgoing::{Sealed, command_window};
-use crate::state::Sent;
+use crate::state::{Epoch, Sent};
+use crate::table::Table;
 use chat_protocol::b64::B64Vec;
 
 impl Endpoint {
@@ -60,8 +62,7 @@ impl Endpoint {
         if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
         }
-        // The hub is told first what it forgot of the membership.
-        if self.link.behind.contains_key(cid) && self.chain_is_behind(cid) {
+        if self.is_told_first(cid) {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(now_ms, cid) {
@@ -129,7 +130,8 @@ impl Endpoint {
     fn cannot_send(&self, now_ms: u64, cid: &ConversationId) -> Option<(&'static str, String)> {
         let me = &self.device.user;
         if let Some(other) = self.other(cid) {
-            if !other.is_server() && self.people.devices(&other).next().is_none() {
+            let is_nobody = self.people.devices(&other).next().is_none();
+            if (is_nobody || self.is_unknown_to_hub(&other)) && !other.is_server() {
                 return Some((code::NO_SUCH_USER, format!("nobody is called {other}; try /who")));
             }
             if let Some(refusal) = self.is_replaced(&other) {
@@ -212,14 +214,16 @@ impl Endpoint {
             asked.number(&mut body);
         }
         let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
-        let last = conversation.last;
+        let last = conversation.last.clone();
         let sending = conversation.sending.as_mut()?;
         let first = sending.chain.next() == 0;
+        let before = last.as_ref().map_or(Digest::ZERO, |(_, digest)| *digest);
+        let last = last.map(|(at, _)| at).filter(|at| at.e != sending.head.e);
+        let epochs = &self.state.epochs;
+        let last =
+            last.map(|at| LastMessage { new: new_lines(epochs, &at.e, &sending.head.e), ..at });
         // Said until the hub keeps a message of this epoch: the first ones may all be burnt.
-        let notes = ChainNotes {
-            void: std::mem::take(&mut sending.void),
-            last: last.map(|(at, _)| at).filter(|at| at.e != sending.head.e),
-        };
+        let notes = ChainNotes { void: std::mem::take(&mut sending.void), last };
         let (n, message_key) = sending.chain.advance();
         let header = MessageHeader {
             v: VERSION,
@@ -232,7 +236,7 @@ impl Endpoint {
             id: outgoing.id,
             e: sending.head.e,
             n,
-            p: if first { last.map_or(Digest::ZERO, |(_, digest)| digest) } else { sending.p },
+            p: if first { before } else { sending.p },
             ts: outgoing.ts,
             nbf,
             exp,
@@ -288,6 +292,14 @@ impl Endpoint {
             None => Target::NoAgent(name),
         }
     }
+}
+
+/// The lines of an epoch that are none of an earlier one. Of one that is forgotten all are.
+fn new_lines(epochs: &Table<Epoch>, before: &Digest, now: &Digest) -> LineSet {
+    let before = epochs.get(&before.to_string());
+    let lines = epochs.get(&now.to_string()).map(|epoch| epoch.list.lines()).unwrap_or_default();
+    let is_new = |line: &MemberLine| !before.is_some_and(|b| b.list.contains(&line.name, &line.sk));
+    lines.iter().enumerate().filter(|(_, line)| is_new(line)).map(|(at, _)| at).collect()
 }
 
 /// Whether a command can be addressed.

@@ -168,8 +168,8 @@ impl State {
     /// has received and said nothing, the oldest go.
     pub(crate) fn forget_silent_epochs(&mut self, cid: &ConversationId) {
         let of_cid = self.epochs.iter().filter(|(_, epoch)| epoch.cid == *cid);
-        let placed = of_cid.filter_map(|(_, epoch)| Some((epoch.position?, epoch.head.e)));
-        let mut silent: Vec<(u64, Digest)> = placed.collect();
+        let placed = of_cid.filter(|(_, epoch)| epoch.position.is_some());
+        let mut silent: Vec<_> = placed.map(|(_, epoch)| (epoch.age(), epoch.head.e)).collect();
         if silent.len() <= SILENT_EPOCHS_MAX {
             return;
         }

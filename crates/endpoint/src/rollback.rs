@@ -113,6 +113,11 @@ impl Endpoint {
             && self.has_place(cid, Place { mg: head.mg, pm: head.pm })
     }
 
+    /// Whether the hub is told first what it forgot of a room: what is asked for and said there waits.
+    pub(crate) fn is_told_first(&self, cid: &ConversationId) -> bool {
+        self.link.behind.contains_key(cid) && self.chain_is_behind(cid)
+    }
+
     /// When the next conversation is to be looked at.
     pub(crate) fn behind_deadline(&self) -> Option<u64> {
         self.link.behind.values().map(|behind| behind.due_ms()).min()
@@ -155,6 +160,7 @@ impl Endpoint {
         let seen = self.state.conversations.get(cid.as_str()).map_or(0, |c| c.era);
         if seen >= restores {
             self.state.counters.put(RESTORES, restores.saturating_add(1));
+            self.mark_all_epochs();
             let detail = "the server shows an older state than it had, as after a restore from a \
                 backup; what it lost is told it again, and what is missing is asked for";
             self.alarm(Alarm::RolledBack, &UserName::server(), detail);
@@ -163,8 +169,9 @@ impl Endpoint {
                 self.note_era(&other);
             }
         }
-        if !self.link.went_back.insert(cid.clone()) && !self.chain_is_behind(cid) {
-            // It was reminded on this connection: the next key goes on from what the hub shows.
+        self.link.went_back.insert(cid.clone());
+        if !self.chain_is_behind(cid) {
+            // No link is lost: the next key goes on from what the hub shows.
             self.link.behind.remove(cid);
             self.link.dirty.insert(cid.clone());
             return;
@@ -191,21 +198,21 @@ impl Endpoint {
         self.state.counters.get(RESTORES).copied().unwrap_or(0)
     }
 
-    /// Tells the hub what it forgot of a conversation: links behind its own, and bundles of those who
-    /// are in it. Everything in it proves itself.
+    /// Tells the hub which links it forgot of a room, with the bundles of those who signed them.
+    /// Everything in it proves itself. Which other bundles it lacks, its answers about people tell.
     fn remind(&mut self, now_ms: u64, cid: &ConversationId) {
         let until = now_ms.saturating_add(BEHIND_GRACE_MS);
         self.link.behind.insert(cid.clone(), Behind::Reminded(until));
         let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
         let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
-        let links: Vec<B64Vec> =
-            (first..next).filter_map(|n| self.kept_link(cid, n)?.frame.clone()).collect();
-        let people: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
+        let lost: Vec<_> = (first..next).filter_map(|n| self.kept_link(cid, n)).collect();
+        let signers: BTreeSet<&UserName> = lost.iter().map(|link| &link.by).collect();
+        let links: Vec<B64Vec> = lost.iter().filter_map(|link| link.frame.clone()).collect();
         // Those of the keys that signed the links come first: the hub takes only newer ones behind.
         let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
         let mut bundles: Vec<B64Vec> =
             signed.filter_map(|frame| self.bundle_behind(&frame)).collect();
-        let newest = people.iter().flat_map(|name| self.people.devices(name));
+        let newest = signers.into_iter().flat_map(|name| self.people.devices(name));
         bundles.extend(newest.map(|bundle| B64Vec(bundle.bytes().to_vec())));
         self.send_reminders(bundles, links);
     }

@@ -243,6 +243,7 @@ impl Endpoint {
         more: bool,
     ) {
         if from != self.next_link(cid) {
+            self.ask_for_rest(cid);
             return;
         }
         let parked = self.link.parked_bytes.saturating_add(self.link_bytes());
@@ -281,6 +282,17 @@ impl Endpoint {
         } else if let Some(refresh) = self.link.refreshing.get_mut(cid) {
             (refresh.complete, refresh.more) = (true, more);
             self.request_people(cid);
+        }
+    }
+
+    /// A page was asked for before a link of one's own was kept: it goes on behind that, unless a later
+    /// question does.
+    fn ask_for_rest(&mut self, cid: &ConversationId) {
+        let asks =
+            |request: &Request| matches!(request, Request::Members { cid: of, .. } if of == cid);
+        let is_asked = self.link.requests.values().any(asks);
+        if !is_asked && self.link.refreshing.get(cid).is_some_and(|refresh| !refresh.complete) {
+            self.request_links(cid);
         }
     }
 
@@ -371,6 +383,8 @@ impl Endpoint {
         }
         self.settle_struck(cid);
         self.link.views.insert(cid.clone());
+        self.is_forgotten(cid);
+        self.join_if_lost(cid);
         self.link.viewed.push(cid.clone());
         self.epoch_is_contested(cid);
         // The chain may have grown meanwhile; one that does not verify is not asked for again.

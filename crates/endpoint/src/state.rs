@@ -50,6 +50,8 @@ pub(crate) struct Epoch {
     pub(crate) place: Place,
     /// Where the hub has put it; nothing while it has not answered.
     pub(crate) position: Option<u64>,
+    /// How often the hub had gone back when it did: positions compare with those of the same time.
+    pub(crate) era: u64,
     members: String,
     /// Members whom its maker leaves out, and says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,11 +66,6 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    /// The epoch before it; nothing for one of ours that the hub has not answered.
-    pub(crate) fn before(&self) -> Option<Digest> {
-        self.position.map(|_| self.pe)
-    }
-
     pub(crate) fn new(
         header: &KeyHeader,
         head: EpochHead,
@@ -80,8 +77,14 @@ impl Epoch {
         let others = others(&list, me);
         let place = Place { mg: header.mg, pm: header.pm };
         let (cid, pe, left_out) = (header.cid.clone(), header.pe, header.wo.clone());
-        let position = None;
-        Self { cid, head, pe, place, position, members, left_out, list, others, seen_ms }
+        let (position, era) = (None, 0);
+        Self { cid, head, pe, place, position, era, members, left_out, list, others, seen_ms }
+    }
+
+    /// By this epochs are older and newer. Positions alone do not tell: a hub that went back gives lower
+    /// ones again.
+    pub(crate) fn age(&self) -> (u64, Option<u64>) {
+        (self.seen_ms, self.position)
     }
 }
 

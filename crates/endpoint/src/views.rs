@@ -20,6 +20,7 @@ use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::LINKS_KEPT_MAX;
 use crate::repair::Lack;
+use crate::state::Epoch;
 
 /// A link of a room's chain, as it was verified.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -139,23 +140,30 @@ impl Endpoint {
 
     /// The chain has changed, so other places are on it: the marks are made anew.
     pub(crate) fn mark_epochs(&mut self, cid: &ConversationId) {
-        let epochs = self.state.epochs.iter().filter(|(_, epoch)| epoch.cid == *cid);
-        let placed = epochs.filter_map(|(_, epoch)| Some((epoch.place, epoch.position?)));
-        let placed: Vec<(Place, u64)> = placed.collect();
         self.marks.0.remove(cid);
-        for (place, position) in placed {
+        for (_, place, position) in self.placed_epochs(|epoch| epoch.cid == *cid) {
             self.mark_epoch(cid, place, position);
         }
     }
 
-    /// The same for every room, after the state was loaded.
+    /// The same for every room, after the state was loaded, and when the hub has gone back: what stands
+    /// in its log from then on compares with no position from before.
     pub(crate) fn mark_all_epochs(&mut self) {
         self.marks = Marks::default();
-        let epochs = self.state.epochs.iter();
-        let placed = epochs.filter_map(|(_, e)| Some((e.cid.clone(), e.place, e.position?)));
-        for (cid, place, position) in placed.collect::<Vec<_>>() {
+        for (cid, place, position) in self.placed_epochs(|_| true) {
             self.mark_epoch(&cid, place, position);
         }
+    }
+
+    /// Epochs that stand in the log as the hub has it since it went back last.
+    fn placed_epochs(
+        &self,
+        is_asked: impl Fn(&Epoch) -> bool,
+    ) -> Vec<(ConversationId, Place, u64)> {
+        let era = self.era();
+        let epochs = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let epochs = epochs.filter(|epoch| epoch.era == era && is_asked(epoch));
+        epochs.filter_map(|epoch| Some((epoch.cid.clone(), epoch.place, epoch.position?))).collect()
     }
 
     /// Whether the maker of a key may make it. A place that is not on the chain held here costs one
@@ -180,10 +188,22 @@ impl Endpoint {
         if self.link.refreshing.contains_key(cid) {
             return Maker::Unknown;
         }
+        // The hub's chain may have forked off from the one held here: then that is what is told.
+        let is_other = self
+            .link
+            .heads
+            .get(cid)
+            .is_some_and(|head| !self.has_place(cid, Place { mg: head.mg, pm: head.pm }));
+        if is_other && !self.link.fetched_anew.contains(cid) {
+            self.view_anew(cid);
+            return Maker::Unknown;
+        }
         if !self.people_of(cid).contains(from) {
             return Maker::NoMember;
         }
-        self.other_view(now_ms, cid, from);
+        if !self.link.forked.contains_key(cid) {
+            self.other_view(now_ms, cid, from);
+        }
         Maker::Accepted
     }
 

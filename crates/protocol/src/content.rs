@@ -7,11 +7,12 @@
 //! ACK NOACK          {"re":…,"of":…,"outs":2,"st":1,"code":"E_EXIT","reason":"…"}
 //! TEXT DM BROADCAST  {"file":{"say":…}}   see [`files`]
 //! KEYREQ GRANT       see [`healing`]
-//! any of them        "void":[[n,digest],…],"last":{"e":…,"n":…},"pad":"   "
+//! any of them        "void":[[n,digest],…],"last":{"e":…,"n":…,"new":…},"pad":"   "
 //! ```
 
 pub mod files;
 pub mod healing;
+mod lines;
 mod wire;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use crate::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX};
 use crate::name::RoomName;
 use crate::tag::Tag;
 
+pub use self::lines::LineSet;
 pub use self::wire::{decode, encode};
 
 /// Why a plaintext was refused: shown as damaged, and the sender's chain goes on.
@@ -157,13 +159,16 @@ pub struct ChainNotes {
 }
 
 /// The last message of this sender in this conversation before the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastMessage {
     /// Its epoch.
     pub e: Digest,
     /// Its counter.
     pub n: u32,
+    /// The lines of the epoch in which this is said that were none of the one before: it was not for them.
+    #[serde(default, skip_serializing_if = "LineSet::is_empty")]
+    pub new: LineSet,
 }
 
 /// Whether a text may be sent.
@@ -191,7 +196,7 @@ mod tests {
         let re = MessageId([1; 16]);
         let notes = ChainNotes {
             void: vec![(3, Digest([4; 32]))],
-            last: Some(LastMessage { e: Digest([5; 32]), n: 6 }),
+            last: Some(LastMessage { e: Digest([5; 32]), n: 6, new: [1].into_iter().collect() }),
         };
         let command = Command {
             argv: vec!["echo".into(), "a b".into()],

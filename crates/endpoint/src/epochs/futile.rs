@@ -4,7 +4,7 @@ use chat_protocol::code;
 use chat_protocol::name::ConversationId;
 
 use crate::endpoint::Endpoint;
-use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS};
+use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS, STORAGE_WAIT_MS};
 
 impl Endpoint {
     /// The hub says that the devices of our epoch are not those of the conversation. The view is
@@ -32,6 +32,31 @@ impl Endpoint {
                 cid = cid.spoken()
             );
             self.complain(code::MEMBERS, &reason);
+        }
+    }
+
+    /// The hub says that this user can make no key here at all: what is to be said there is refused by its
+    /// word, and not tried again and again. A hub that has lost the room is told of it first.
+    pub(crate) fn key_refused(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        code: &str,
+        reason: &str,
+    ) {
+        match code {
+            code::EPOCH | code::MEMBERS => {}
+            code::STORAGE_FULL => {
+                self.link.held.insert(cid.clone(), now_ms.saturating_add(STORAGE_WAIT_MS));
+            }
+            _ if self.chain_is_behind(cid) || self.link.unlisted.contains(cid) => {}
+            _ => {
+                self.link.renew.remove(cid);
+                self.link.epoch_due.remove(cid);
+                self.refuse_drafts(cid, code, reason);
+                // Who is asked for may have an account by the next time.
+                self.link.views.remove(cid);
+            }
         }
     }
 

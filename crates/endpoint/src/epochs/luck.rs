@@ -110,7 +110,7 @@ impl Endpoint {
         }
         let epochs = self.state.epochs.iter().map(|(_, epoch)| epoch);
         let held = epochs.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
-        held.max_by_key(|epoch| epoch.position).map(|epoch| epoch.head).or(Some(newest))
+        held.max_by_key(|epoch| epoch.age()).map(|epoch| epoch.head).or(Some(newest))
     }
 
     /// When the first conversation is tried again in which keys were passed over.

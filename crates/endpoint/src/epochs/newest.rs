@@ -17,11 +17,10 @@ impl Endpoint {
         let conversation = self.state.conversations.get(cid.as_str());
         let head = conversation.and_then(|c| c.head).map(|head| head.e);
         let sending = conversation.and_then(|c| c.sending.as_ref()).map(|s| s.head.e);
-        let epochs = self.state.epochs.iter().filter(|(_, epoch)| epoch.cid == *cid);
+        let epochs = self.state.epochs.iter().map(|(_, epoch)| epoch);
         // One without a position is on its way to the hub.
-        let placed =
-            epochs.filter_map(|(e, epoch)| Some((epoch.position?, Digest::parse(e).ok()?)));
-        let mut placed: Vec<(u64, Digest)> = placed.collect();
+        let placed = epochs.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
+        let mut placed: Vec<_> = placed.map(|epoch| (epoch.age(), epoch.head.e)).collect();
         placed.sort_unstable();
         let old = placed.len().saturating_sub(AGENT_EPOCHS_MAX);
         let old = placed.into_iter().take(old).map(|(_, e)| e);

@@ -83,13 +83,13 @@ impl Endpoint {
         let last = heads.last().map(|head| &head.cid).filter(|last| more && *last > after);
         match last.cloned() {
             Some(after) => drop(self.ask_page(Request::Heads { after })),
-            None => self.follow_all(now_ms),
+            None => self.follow_all(),
         }
     }
 
     /// After a sign-in: rooms whose chain has grown, and rooms that the hub does not list although
     /// this user is in them by the view. Of those only the chain tells.
-    pub(crate) fn follow_all(&mut self, now_ms: u64) {
+    pub(crate) fn follow_all(&mut self) {
         let rooms: Vec<ConversationId> = self.link.heads.keys().cloned().collect();
         let me = &self.device.user;
         let unlisted =
@@ -104,10 +104,33 @@ impl Endpoint {
         for cid in unlisted {
             self.follow(&cid);
             if !cid.is_feed() {
-                // Either this user was taken out, which the chain then says, or the room is forgotten.
-                let pm = Digest::ZERO;
-                self.note_hub_head(now_ms, &Head { cid, mg: 0, pm, epoch: None });
+                self.link.unlisted.insert(cid);
             }
+        }
+    }
+
+    /// The hub has answered about the chain of a room that it did not list. Either this user was taken
+    /// out, which the chain says, or the hub has forgotten that they were in, and is told again.
+    pub(crate) fn is_forgotten(&mut self, cid: &ConversationId) -> bool {
+        let room = self.state.rooms.get(cid.as_str());
+        let is_in = room.is_some_and(|room| room.contains(&self.device.user));
+        let is_forgotten = self.link.unlisted.remove(cid) && is_in;
+        if is_forgotten {
+            let head = Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None };
+            self.note_hub_head(self.link.clock_ms, &head);
+        }
+        is_forgotten
+    }
+
+    /// The rooms that everybody is in are joined once. A hub that lost the link that did so, and shows
+    /// nothing of this user there, gets another one (rule R36).
+    pub(super) fn join_if_lost(&mut self, cid: &ConversationId) {
+        let room = self.state.rooms.get(cid.as_str());
+        let is_lost =
+            room.is_some_and(|room| room.is_implicit() && !room.has_known(&self.device.user));
+        let is_joined = self.state.joined.get(cid.as_str()).is_some();
+        if is_lost && is_joined && !self.is_joining(cid) {
+            self.join(cid, self.link.clock_ms);
         }
     }
 

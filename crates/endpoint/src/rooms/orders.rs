@@ -244,7 +244,7 @@ impl Endpoint {
             }
             return;
         }
-        if self.link.joining.values().any(|joining| joining == cid) {
+        if self.link.joining.values().any(|joining| joining == cid) || self.is_told_first(cid) {
             return;
         }
         let me = self.device.user.clone();
@@ -471,6 +471,9 @@ impl Endpoint {
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         if asked {
             self.complain(code, reason);
+        }
+        if self.is_forgotten(cid) || self.is_told_first(cid) {
+            return;
         }
         let ids: Vec<MessageId> =
             self.orders.iter().filter(|(_, order)| order.cid == *cid).map(|(id, _)| *id).collect();

@@ -146,7 +146,8 @@ impl Endpoint {
     }
 
     /// Takes back what the hub's chain has settled by now: it has taken that away too, or an admin of
-    /// it, of whom nothing else was seen, has given it again.
+    /// it, of whom nothing else was seen, has given it again. Who was put out there too may have come back
+    /// to an open room since.
     pub(super) fn settle_struck(&mut self, cid: &ConversationId) {
         if self.state.struck.len() == 0 {
             return;
@@ -164,10 +165,11 @@ impl Endpoint {
             };
             match struck.lost {
                 Lost::Banned | Lost::Place => {
-                    member.since >= struck.links
+                    let is_let_in = member.since >= struck.links
                         && self.kept_link(cid, member.since).is_some_and(|link| {
                             link.by != *name && self.is_untouched(cid, &link.by)
-                        })
+                        });
+                    is_let_in || self.was_put_out(cid, room, name, struck.links)
                 }
                 Lost::Rights => !member.admin || self.has_rights_again(cid, name, struck.links),
             }

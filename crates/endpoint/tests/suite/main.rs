@@ -7,6 +7,8 @@ mod audience;
 mod bounds;
 mod commands;
 #[cfg(test)]
+mod dark;
+#[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod files;

@@ -1,8 +1,12 @@
 //! A hub that was restored from a backup has forgotten devices too (rule R36).
 
-use chat_endpoint::{Alarm, Event};
+use chat_endpoint::limits::AGENT_EPOCHS_MAX;
+use chat_endpoint::{Alarm, Event, RoomAction};
+use chat_protocol::hub::HubToClient;
+use chat_protocol::name::ConversationId;
 
-use crate::hub::{TestHub, name};
+use crate::hub::{TestHub, lobby, name};
+use crate::rules::{alarms, say};
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -16,16 +20,19 @@ fn tell(hub: &mut TestHub, text: &str) {
 
 /// Goal: a hub that forgets devices is told of them, also by two people who share no room with news,
 /// and they talk within 10 s without another word than the alarm.
-/// Method: it goes back behind an epoch, and refuses every new one until it is told of a bundle.
+/// Method: it goes back behind an epoch and bob's newest key, and refuses every new epoch until it is told
+/// of a bundle.
 #[test]
 fn a_hub_that_forgets_devices_is_told_of_them() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     tell(&mut hub, "before");
     hub.run();
-    let older = hub.snapshot();
+    let (older, known) = (hub.snapshot(), hub.offered("bob"));
+    hub.renew(1);
     hub.now += DAY_MS;
     tell(&mut hub, "in the next epoch");
     hub.run();
+    hub.offer("bob", known);
     hub.faults.refuses_devices = Some(0);
     hub.faults.learns_devices = true;
     hub.roll_back(&older);
@@ -65,4 +72,134 @@ fn going_back_is_an_alarm_however_soon_it_goes_on() {
     for index in [0, 1] {
         assert_eq!((hub.count(index, is_told), hub.count(index, is_alarm)), (1, 1), "{index}");
     }
+}
+
+/// Whom the newest epoch of the lobby is for.
+fn sealed_for(hub: &TestHub) -> Vec<String> {
+    let (_, list) = hub.newest_epoch();
+    list.lines().iter().map(|line| line.name.to_string()).collect()
+}
+
+/// Goal: a hub that lacks a newer bundle is told of it, also where nothing else shows that it went back; an
+/// honest one is told nothing. Before: nobody told it, and refused epochs came one after the other.
+/// Method: bob has another encryption key; the hub forgets that, and is asked for his keys.
+#[test]
+fn a_hub_that_lacks_a_bundle_is_told_of_it() {
+    for forgets in [false, true] {
+        let mut hub = TestHub::with(&["alice", "bob"]);
+        tell(&mut hub, "before");
+        hub.run();
+        hub.renew(1);
+        hub.run();
+        tell(&mut hub, "with the new key");
+        hub.run();
+        let known = hub.offered("bob");
+        if forgets {
+            hub.offer("bob", known[..1].to_vec());
+        }
+        hub.disconnect(0);
+        hub.connect(0);
+        tell(&mut hub, "after");
+        hub.run();
+        assert_eq!(hub.reminders, usize::from(forgets));
+        assert_eq!(hub.offered("bob").len(), known.len(), "it has all of them again");
+        assert!(hub.texts(1).contains(&"alice: after".to_owned()));
+        assert_eq!((alarms(&hub, 0), alarms(&hub, 1)), (vec![], vec![]), "{forgets}");
+    }
+}
+
+/// Goal: nothing is sealed for somebody whose account the hub has lost, until they have signed up again.
+/// Before: every epoch named them, and was refused.
+#[test]
+fn who_is_unknown_to_the_hub_is_left_out_until_they_are_back() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    say(&mut hub, 0, "to all");
+    let carols = hub.offered("carol");
+    hub.disconnect(2);
+    hub.forget("carol");
+    hub.disconnect(0);
+    hub.connect(0);
+    hub.peers[0].endpoint.refresh(&ConversationId::room(&lobby()));
+    hub.run();
+    say(&mut hub, 0, "to bob");
+    assert_eq!(sealed_for(&hub), ["alice", "bob"]);
+    hub.offer("carol", carols);
+    hub.connect(2);
+    let joined = vec![name("carol")];
+    hub.tell_all(&HubToClient::Presence { joined, left: Vec::new() });
+    hub.run();
+    say(&mut hub, 0, "to all again");
+    assert_eq!(sealed_for(&hub), ["alice", "bob", "carol"]);
+    assert!(hub.texts(2).contains(&"alice: to all again".to_owned()));
+}
+
+/// Goal: whoever was put out while they were away is not told that the hub went back. Before: the hub does
+/// not list that room, and was taken to have forgotten it when its answer took longer than two seconds.
+#[test]
+fn a_slow_answer_about_a_room_that_one_was_put_out_of_is_no_alarm() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let crew = RoomAction::Create { private: true };
+    hub.act(0, "crew", crew);
+    hub.act(0, "crew", RoomAction::Admit(name("bob")));
+    hub.say_in(1, "crew", "hello");
+    hub.disconnect(1);
+    hub.act(0, "crew", RoomAction::Remove { who: name("bob"), ban: false });
+    hub.faults.hold_bundles = true;
+    hub.connect(1);
+    hub.run();
+    hub.release_bundles();
+    hub.run();
+    assert_eq!(alarms(&hub, 1), []);
+    assert!(!hub.roster(1, "crew").contains(&"bob".to_owned()));
+}
+
+/// Goal: what is said to a room that the hub has forgotten waits until it is told of it. Before: it was
+/// refused, because the hub shows no such room.
+#[test]
+fn what_is_said_to_a_forgotten_room_waits() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let older = hub.snapshot();
+    hub.act(0, "crew", RoomAction::Create { private: true });
+    hub.act(0, "crew", RoomAction::Admit(name("bob")));
+    hub.say_in(0, "crew", "before");
+    hub.roll_back(&older);
+    let id = hub.say_in(0, "crew", "after the restore");
+    assert!(hub.answer_to(0, id).starts_with("Stored"), "{}", hub.answer_to(0, id));
+    assert!(hub.texts(1).contains(&"alice: after the restore".to_owned()));
+    assert_eq!(
+        (alarms(&hub, 0), alarms(&hub, 1)),
+        (vec![Alarm::RolledBack], vec![Alarm::RolledBack])
+    );
+}
+
+/// Goal: whoever joined the lobby, and whose view never had that link, joins again when the hub has lost
+/// it. Before: nothing could be said there any more.
+#[test]
+fn a_lost_link_into_the_lobby_is_made_anew() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let older = hub.snapshot();
+    let carol = hub.add("carol");
+    hub.run();
+    hub.roll_back(&older);
+    hub.run();
+    let id = say(&mut hub, carol, "here again");
+    assert!(hub.answer_to(carol, id).starts_with("Stored"), "{}", hub.answer_to(carol, id));
+    assert!(hub.texts(0).contains(&"carol: here again".to_owned()));
+}
+
+/// Goal: a machine, which keeps the newest epochs only, opens what is said after a restore. Before: it took
+/// those at the higher positions from before for newer ones, and forgot the new one at once.
+#[test]
+fn a_machine_keeps_the_epochs_that_come_after_a_restore() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    say(&mut hub, 0, "before");
+    let older = hub.snapshot();
+    for day in 0..AGENT_EPOCHS_MAX {
+        hub.now += DAY_MS;
+        say(&mut hub, 0, &format!("day {day}"));
+    }
+    hub.roll_back(&older);
+    hub.run();
+    say(&mut hub, 0, "after the restore");
+    assert!(hub.texts(1).contains(&"alice: after the restore".to_owned()), "{:?}", hub.texts(1));
 }

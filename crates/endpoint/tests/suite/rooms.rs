@@ -1,7 +1,7 @@
 //! Rooms (rule R2): who is in them is what the signed chain says, never what the hub says.
 
 use chat_endpoint::{Alarm, Event, MemberChange, RoomAction};
-use chat_protocol::name::UserName;
+use chat_protocol::name::{ConversationId, UserName};
 
 use crate::hub::{Forgery, TestHub, name, room};
 
@@ -284,4 +284,20 @@ fn decisions_by_a_key_that_was_revoked_later_need_somebody_who_built_on_them() {
     assert_eq!(hub.roster(2, "crew"), ["alice", "bob", "carol", "dave"]);
     hub.say_in(3, "crew", "all here");
     assert_eq!(hub.texts(2), ["dave: all here"]);
+}
+
+/// Goal: a view that is fetched while a link of one's own is kept comes to its end. Before: the page was passed
+/// over, and nothing could be done or said in the room before the next connection.
+#[test]
+fn a_link_that_is_kept_while_the_view_is_fetched_stops_nothing() {
+    let mut hub = crew(&["alice", "bob", "carol"]);
+    let (now, links) = (hub.now, hub.chain_length("crew"));
+    hub.peers[0].endpoint.act_in_room(now, &room("crew"), kick("carol"));
+    while hub.chain_length("crew") == links {
+        assert!(hub.turn());
+    }
+    hub.peers[0].endpoint.refresh(&ConversationId::room(&room("crew")));
+    hub.run();
+    hub.say_in(0, "crew", "goes on");
+    assert_eq!(hub.texts(1), ["alice: welcome", "alice: goes on"]);
 }

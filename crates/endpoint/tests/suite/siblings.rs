@@ -109,3 +109,29 @@ fn answers_to_a_command_of_one_device_are_no_alarm_on_the_other() {
     assert_eq!((hub.count(0, is_heard), hub.count(laptop, is_heard)), (3, 0));
     assert_quiet(&hub);
 }
+
+/// Goal: a device that is newer than the backup of a restored hub misses nothing that was not for it.
+/// Before: of the order of epochs, which a restored hub has twice, it seemed to follow that one was withheld.
+/// Method: bob has written before alice had a laptop; the hub loses the epoch that was for it, too.
+#[test]
+fn a_device_newer_than_a_backup_misses_nothing() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[1].endpoint.tell_user(now, &name("alice"), "before").expect("said");
+    hub.run();
+    let older = hub.snapshot();
+    let laptop = hub.add_sibling(0, None);
+    hub.run();
+    let now = hub.now;
+    hub.peers[laptop].endpoint.tell_user(now, &name("bob"), "from the laptop").expect("said");
+    hub.run();
+    hub.roll_back(&older);
+    let now = hub.now;
+    hub.peers[1].endpoint.tell_user(now, &name("alice"), "after").expect("said");
+    hub.run();
+    assert!(hub.texts(laptop).contains(&"bob: after".to_owned()), "{:?}", hub.texts(laptop));
+    for index in [0, 1, laptop] {
+        let is_told = |event: &Event| matches!(event, Event::Gap { .. } | Event::Unhealed { .. });
+        assert_eq!(hub.count(index, is_told), 0, "{index}: {:?}", hub.peers[index].events);
+    }
+}

@@ -491,6 +491,8 @@ fn each_time_that_a_hub_goes_back_is_an_alarm() {
     hub.roll_back_epoch(&older, &crew());
     hub.run();
     assert_eq!(alarms(&hub, BOB, Alarm::RolledBack), ["server"]);
+    // Two alarms within a minute are told together.
+    hub.now += DAY_MS;
     hub.roll_back_epoch(&older, &den);
     hub.run();
     assert_eq!(alarms(&hub, BOB, Alarm::RolledBack), ["server", "server"]);

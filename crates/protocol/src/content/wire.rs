@@ -105,7 +105,7 @@ pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// The plaintext of a message, padded.
 pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
-    let mut wire = Wire { void: notes.void.clone(), last: notes.last, ..Wire::default() };
+    let mut wire = Wire { void: notes.void.clone(), last: notes.last.clone(), ..Wire::default() };
     match content.clone() {
         Content::Text(text) => wire.x = Some(text),
         Content::Veiled(text) => {

@@ -251,7 +251,8 @@ fn grant() -> impl Strategy<Value = Grant> {
 }
 
 pub(crate) fn notes() -> impl Strategy<Value = ChainNotes> {
-    let last = (digest(), any::<u32>()).prop_map(|(e, n)| LastMessage { e, n });
+    let new = vec(0usize..100, 0..4).prop_map(|lines| lines.into_iter().collect());
+    let last = (digest(), any::<u32>(), new).prop_map(|(e, n, new)| LastMessage { e, n, new });
     (vec((any::<u32>(), digest()), 0..4), option::of(last))
         .prop_map(|(void, last)| ChainNotes { void, last })
 }

@@ -2,7 +2,7 @@
 
 use chat_protocol::b64;
 use chat_protocol::code::DELIVERED_UNREADABLE;
-use chat_protocol::content::{self, ChainNotes, Command, Content, LastMessage};
+use chat_protocol::content::{self, ChainNotes, Command, Content, LastMessage, LineSet};
 use chat_protocol::envelope::{self, ReceiptBody};
 use chat_protocol::header::{Canonical, Header, MessageHeader, ReceiptHeader, Recipient};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
@@ -128,7 +128,8 @@ fn r09_a_command_and_nothing_else_says_when_and_for_which_restart() {
 
 #[test]
 fn r15_the_first_message_of_an_epoch_names_the_last_before_it() {
-    let last = Some(LastMessage { e: Digest([1; 32]), n: 41 });
+    let new = LineSet::default();
+    let last = Some(LastMessage { e: Digest([1; 32]), n: 41, new });
     let notes = ChainNotes { void: vec![], last };
     let bytes = content::encode(&Content::Text("a".into()), &notes);
     let text = std::str::from_utf8(&bytes).unwrap();

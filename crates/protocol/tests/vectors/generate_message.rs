@@ -166,7 +166,7 @@ fn in_rooms(
     let (n, before) = alice.last.unwrap();
     let mut later = Sender::new(&world.alice, next);
     later.last = Some((n, before));
-    let last = Some(LastMessage { e: room.new.head.e, n });
+    let last = Some(LastMessage { e: room.new.head.e, n, new: [1].into_iter().collect() });
     let header = later.header(Tag::Text, everyone.clone());
     let first =
         later.seal_with(header, &text("a new epoch"), &ChainNotes { void: Vec::new(), last });

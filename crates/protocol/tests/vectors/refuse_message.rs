@@ -313,7 +313,7 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
     result.stage = Some(Stage::Executed);
     let salt = "\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"no\":3";
     let re = "\"re\":\"AAAAAAAAAAAAAAAAAAAAAA\"";
-    let rows: [(&str, &str, &MessageHeader, String); 24] = [
+    let rows: [(&str, &str, &MessageHeader, String); 25] = [
         ("unknown-key", "a key that no text has", &in_room, "{\"x\":\"a\",\"y\":1}".into()),
         (
             "other-tag",
@@ -353,6 +353,15 @@ pub(crate) fn contents(world: &mut World, room: &Epoch, direct: &Epoch) {
             "an unknown key inside of last",
             &in_room,
             format!("{{\"x\":\"a\",\"last\":{{\"e\":\"{}\",\"n\":1,\"z\":1}}}}", Digest::ZERO),
+        ),
+        (
+            "new-lines",
+            "a set of lines with a zero at its end",
+            &in_room,
+            format!(
+                "{{\"x\":\"a\",\"last\":{{\"e\":\"{}\",\"n\":1,\"new\":\"AQA\"}}}}",
+                Digest::ZERO
+            ),
         ),
         ("no-salt", "a command without salt", &command, "{\"argv\":[\"id\"],\"no\":3}".into()),
         (

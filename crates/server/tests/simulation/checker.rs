@@ -1,18 +1,18 @@
 //! What we promise, as rules over what happened. Pure: facts in, broken promises out.
 
+mod alarms;
+mod audience;
 mod orders;
+mod refusals;
+mod talk;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_protocol::{code, id::MessageId};
+use chat_protocol::id::MessageId;
 
-use crate::facts::{Dated, Fact, Person, Place, What};
-
-/// The hub may seal an epoch without somebody who has just come in for ten seconds (rule R4); the
-/// rest is for the news to travel.
-const NEWCOMER_MS: u64 = 15_000;
+use crate::facts::{Dated, Fact, Person, Place, Seat, What, person};
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,27 +26,55 @@ pub(crate) struct Violation {
 /// What somebody has said.
 #[derive(Debug, Clone, Copy)]
 struct Submitted<'a> {
-    by: &'a Person,
+    by: &'a Seat,
     place: &'a Place,
     to: Option<&'a Person>,
     what: &'a What,
     at_ms: u64,
-    /// The recipient had an account by then.
-    is_recipient_known: bool,
+}
+
+/// A message on the hub's disk.
+#[derive(Debug, Clone, Copy)]
+struct Accepted<'a> {
+    position: u64,
+    readers: &'a BTreeSet<Seat>,
 }
 
 /// Everything about one message.
 #[derive(Debug, Default)]
 struct Message<'a> {
     submitted: Option<Submitted<'a>>,
+    accepted: Vec<Accepted<'a>>,
     stored: Vec<(u64, &'a BTreeSet<Person>)>,
-    refused: Vec<&'a str>,
-    shown: BTreeMap<&'a Person, usize>,
+    refused: Vec<(u64, &'a str)>,
+    shown: BTreeMap<&'a Seat, usize>,
+    /// Other devices of its writer that read it in what the writer has handed to somebody.
+    read_along: BTreeSet<&'a Seat>,
     confirmed: BTreeMap<&'a Person, usize>,
     ran: usize,
     ended: usize,
     kept: Vec<u64>,
+    /// Places that a restore has taken it from.
+    taken: Vec<u64>,
+    /// The hub has gone back since it was said.
+    went_back: bool,
+    /// That took the account of who said it.
+    is_writer_lost: bool,
 }
+
+impl<'a> Message<'a> {
+    /// Where it stands on the hub's disk, as far as this run knows.
+    fn last_accepted(&self) -> Option<Accepted<'a>> {
+        self.accepted.last().copied()
+    }
+
+    /// A restore has taken it, and it did not come again.
+    fn is_gone(&self) -> bool {
+        !self.taken.is_empty() && self.taken.len() >= self.accepted.len()
+    }
+}
+
+type Messages<'a> = BTreeMap<MessageId, Message<'a>>;
 
 /// Gathers violations.
 #[derive(Default)]
@@ -64,28 +92,24 @@ impl Findings {
     }
 }
 
+/// The people of some devices.
+fn people(seats: &BTreeSet<Seat>) -> BTreeSet<&str> {
+    seats.iter().map(|seat| person(seat)).collect()
+}
+
 /// Promises that were broken in what happened so far.
 pub(crate) fn broken(facts: &[Dated]) -> Vec<Violation> {
     let mut findings = Findings::default();
     let messages = gather(facts, &mut findings);
-    let joined = joined(facts);
     for (id, message) in &messages {
         check_answers(id, message, &mut findings);
-        check_audience(id, message, &joined, &mut findings);
+        audience::check(id, message, &mut findings);
     }
-    let was_full = facts.iter().any(|dated| dated.fact == Fact::DiskFull);
-    for (id, message) in &messages {
-        for code in &message.refused {
-            let is_known = message.submitted.is_some_and(|said| said.is_recipient_known);
-            let is_fair = match *code {
-                code::STORAGE_FULL => was_full,
-                code::NO_SUCH_USER => !is_known,
-                _ => false,
-            };
-            findings.unless(is_fair, "refusal", || format!("{id} was refused: {code}"));
-        }
-    }
+    audience::check_rooms(facts, &mut findings);
+    refusals::check(facts, &messages, &mut findings);
     orders::check(facts, &mut findings);
+    alarms::check(facts, &mut findings);
+    talk::check(facts, &messages, &mut findings);
     findings.0
 }
 
@@ -93,44 +117,66 @@ pub(crate) fn broken(facts: &[Dated]) -> Vec<Violation> {
 pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
     let mut findings = Findings::default();
     let mut dropped = dropped(facts);
+    let mut gaps = alarms::open_gaps(facts);
+    let resumed = resumed(facts);
     for (id, message) in &gather(facts, &mut Findings::default()) {
         let Some(Submitted { by, place, what, .. }) = message.submitted else { continue };
         let is_answered = message.stored.len() + message.refused.len() > 0;
         findings.unless(is_answered, "answer", || format!("{by} has no answer for {id}"));
-        let Some((_, recipients)) = message.stored.first() else { continue };
+        let Some(Accepted { readers, .. }) = message.last_accepted() else { continue };
         match what {
             What::Text(_) => {
-                for person in *recipients {
-                    // What was dropped is not shown; but no more than was said.
-                    let left = dropped.get_mut(&(person, place)).filter(|left| **left > 0);
-                    if let Some(left) = left.filter(|_| !message.shown.contains_key(person)) {
-                        *left -= 1;
+                let mut missed = BTreeSet::new();
+                for seat in readers.iter().filter(|seat| !message.shown.contains_key(seat)) {
+                    // What was dropped is not shown, nor what is told to be missing; but no more
+                    // than was said.
+                    let gap = gaps.get_mut(&(seat, place, person(by)));
+                    let left = gap.filter(|left| **left > 0);
+                    // What a restore took shows by the first thing that its writer says again, and is
+                    // looked for no more where the hub has dropped things by the room's retention.
+                    let is_told = resumed.get(&(by, place)).is_some_and(|r| r.contains(seat))
+                        && !dropped.contains_key(&(seat, place));
+                    if left.is_none() && message.is_gone() && !is_told {
+                        missed.insert(person(seat));
                         continue;
                     }
-                    findings.unless(message.shown.contains_key(person), "delivery", || {
-                        format!("{person} was never shown {id} of {by}")
-                    });
-                    findings.unless(message.confirmed.contains_key(person), "receipt", || {
-                        format!("{by} has no receipt of {person} for {id}")
+                    let left = left.or_else(|| dropped.get_mut(&(seat, place)));
+                    if let Some(left) = left.filter(|left| **left > 0) {
+                        *left -= 1;
+                        missed.insert(person(seat));
+                        continue;
+                    }
+                    findings
+                        .add("delivery", format!("{seat} was never shown {id} of {by} in {place}"));
+                }
+                for who in people(readers) {
+                    let is_owed = who != person(by) && !missed.contains(who) && !message.went_back;
+                    let has_come = message.confirmed.keys().any(|by| *by == who);
+                    findings.unless(!is_owed || has_come, "receipt", || {
+                        format!("{by} has no receipt of {who} for {id}")
                     });
                 }
             }
             What::Command { machine, .. } => {
-                findings.unless(message.ended > 0, "outcome", || {
+                // To somebody whose account is lost nothing is sent until they have it again.
+                findings.unless(message.ended > 0 || message.is_writer_lost, "outcome", || {
                     format!("{by} never heard what {machine} did with {id}")
                 });
             }
         }
     }
+    refusals::check_orders(facts, &mut findings);
     findings.0
 }
 
-/// At the end of a run: the hub's disk has what the hub said it keeps, where it said it.
+/// At the end of a run: the hub's disk has what the hub said it keeps, where it said it, but for what
+/// a restore has taken.
 pub(crate) fn lost(facts: &[Dated]) -> Vec<Violation> {
     let mut findings = Findings::default();
     for (id, message) in &gather(facts, &mut Findings::default()) {
         for (position, _) in &message.stored {
-            findings.unless(message.kept.contains(position), "durability", || {
+            let is_there = message.kept.contains(position) || message.taken.contains(position);
+            findings.unless(is_there, "durability", || {
                 format!("{id} was stored at {position}, the disk has it at {:?}", message.kept)
             });
         }
@@ -140,8 +186,8 @@ pub(crate) fn lost(facts: &[Dated]) -> Vec<Violation> {
     findings.0
 }
 
-/// How many messages of a place the hub says it has dropped before a person had them.
-fn dropped(facts: &[Dated]) -> BTreeMap<(&Person, &Place), u64> {
+/// How many messages of a place the hub says it has dropped before a device had them.
+fn dropped(facts: &[Dated]) -> BTreeMap<(&Seat, &Place), u64> {
     let mut dropped = BTreeMap::new();
     for Dated { fact, .. } in facts {
         if let Fact::Dropped { at, place, messages } = fact {
@@ -151,51 +197,40 @@ fn dropped(facts: &[Dated]) -> BTreeMap<(&Person, &Place), u64> {
     dropped
 }
 
-fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId, Message<'a>> {
-    let mut messages: BTreeMap<MessageId, Message<'a>> = BTreeMap::new();
-    let mut here = BTreeSet::new();
+/// Whom the first message of each device in each place was for, since the hub went back last.
+fn resumed(facts: &[Dated]) -> BTreeMap<(&Seat, &Place), &BTreeSet<Seat>> {
+    let mut resumed = BTreeMap::new();
+    for Dated { fact, .. } in facts {
+        match fact {
+            Fact::Restored { .. } => resumed.clear(),
+            Fact::Accepted { place, from, readers, .. } => {
+                resumed.entry((from, place)).or_insert(readers);
+            }
+            _ => {}
+        }
+    }
+    resumed
+}
+
+fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> Messages<'a> {
+    let mut messages = Messages::new();
     for Dated { at_ms, fact } in facts {
         match fact {
-            Fact::Joined { who, .. } => {
-                here.insert(who);
-            }
             Fact::Submitted { by, id, place, to, what } => {
-                let to = to.as_ref();
-                let is_recipient_known = to.is_some_and(|to| here.contains(to));
-                let submitted =
-                    Submitted { by, place, to, what, at_ms: *at_ms, is_recipient_known };
+                let submitted = Submitted { by, place, to: to.as_ref(), what, at_ms: *at_ms };
                 messages.entry(*id).or_default().submitted = Some(submitted);
+            }
+            Fact::Accepted { id, position, readers, .. } => {
+                let accepted = Accepted { position: *position, readers };
+                messages.entry(*id).or_default().accepted.push(accepted);
             }
             Fact::Stored { id, position, recipients, .. } => {
                 messages.entry(*id).or_default().stored.push((*position, recipients));
             }
             Fact::Refused { id, code, .. } => {
-                messages.entry(*id).or_default().refused.push(code);
+                messages.entry(*id).or_default().refused.push((*at_ms, code));
             }
-            Fact::Shown { to, from, id, place, text, .. } => {
-                let message = messages.entry(*id).or_default();
-                *message.shown.entry(to).or_default() += 1;
-                let is_true = message.submitted.is_some_and(|said| {
-                    said.by == from && said.place == place && *said.what == What::Text(text.clone())
-                });
-                findings.unless(is_true, "truth", || {
-                    format!("{to} was shown {id} in {place} as {from}'s {text:?}")
-                });
-            }
-            Fact::Delivered { writer, id, by, readable } => {
-                let message = messages.entry(*id).or_default();
-                *message.confirmed.entry(by).or_default() += 1;
-                findings.unless(*readable, "readable", || {
-                    format!("{writer} was told that {by} cannot read {id}")
-                });
-                // A machine is shown no commands, and confirms them all the same.
-                let is_text =
-                    matches!(message.submitted, Some(Submitted { what: What::Text(_), .. }));
-                let is_early = is_text && !message.shown.contains_key(by);
-                findings.unless(!is_early, "receipt", || {
-                    format!("{by} confirmed {id} before it was shown there")
-                });
-            }
+            Fact::Shown { .. } | Fact::Delivered { .. } => seen(fact, &mut messages, findings),
             Fact::Ran { on, id, argv } => {
                 let message = messages.entry(*id).or_default();
                 message.ran += 1;
@@ -208,23 +243,56 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> BTreeMap<MessageId
             Fact::Kept { id, position, .. } => {
                 messages.entry(*id).or_default().kept.push(*position);
             }
-            Fact::Gap { .. } | Fact::Trouble { .. } | Fact::Dropped { .. } | Fact::DiskFull => {}
+            Fact::Taken { id, position, .. } => {
+                messages.entry(*id).or_default().taken.push(*position);
+            }
+            Fact::Restored { seats } => {
+                for message in messages.values_mut() {
+                    let known = people(seats);
+                    let by = message.submitted.map(|said| person(said.by));
+                    message.went_back = true;
+                    message.is_writer_lost |= by.is_some_and(|by| !known.contains(by));
+                }
+            }
+            _ => {}
         }
     }
     messages
 }
 
-/// Since when people know that they are in which place.
-type Joined<'a> = BTreeMap<(&'a Place, &'a Person), u64>;
-
-fn joined(facts: &[Dated]) -> Joined<'_> {
-    let mut joined = Joined::new();
-    for Dated { at_ms, fact } in facts {
-        if let Fact::Joined { who, place } = fact {
-            joined.entry((place, who)).or_insert(*at_ms);
+/// A message is shown, or a receipt has come.
+fn seen<'a>(fact: &'a Fact, messages: &mut Messages<'a>, findings: &mut Findings) {
+    match fact {
+        Fact::Shown { to, from, id, place, text, position } => {
+            let message = messages.entry(*id).or_default();
+            if position.is_none() && person(to) == from {
+                message.read_along.insert(to);
+            }
+            *message.shown.entry(to).or_default() += 1;
+            let is_true = message.submitted.is_some_and(|said| {
+                person(said.by) == from
+                    && said.place == place
+                    && *said.what == What::Text(text.clone())
+            });
+            findings.unless(is_true, "truth", || {
+                format!("{to} was shown {id} in {place} as {from}'s {text:?}")
+            });
         }
+        Fact::Delivered { writer, id, by, readable } => {
+            let message = messages.entry(*id).or_default();
+            *message.confirmed.entry(by).or_default() += 1;
+            findings.unless(*readable, "readable", || {
+                format!("{writer} was told that {by} cannot read {id}")
+            });
+            // A machine is shown no commands, and confirms them all the same.
+            let is_text = matches!(message.submitted, Some(Submitted { what: What::Text(_), .. }));
+            let is_shown = message.shown.keys().any(|seat| person(seat) == by);
+            findings.unless(!is_text || is_shown, "receipt", || {
+                format!("{by} confirmed {id} before it was shown there")
+            });
+        }
+        _ => {}
     }
-    joined
 }
 
 /// One final answer for each stage, and a command runs at most once.
@@ -236,46 +304,13 @@ fn check_answers(id: &MessageId, message: &Message<'_>, findings: &mut Findings)
         .unless(message.ended <= 1, "outcome", || format!("{id} has {} outcomes", message.ended));
     let is_refused = !message.refused.is_empty();
     let has_effect = message.ran + message.ended + message.shown.len() > 0;
-    findings.unless(!(is_refused && has_effect), "final", || {
+    // A hub that lost what it had kept may refuse it when it comes again.
+    findings.unless(!(is_refused && has_effect) || message.went_back, "final", || {
         format!("{id} was refused and took effect all the same")
     });
     for (who, count) in &message.confirmed {
         findings.unless(*count == 1, "receipt", || {
             format!("{who}'s receipt for {id} came {count} times")
-        });
-    }
-}
-
-/// Everybody who is entitled, nobody else, and once.
-fn check_audience(
-    id: &MessageId,
-    message: &Message<'_>,
-    joined: &Joined<'_>,
-    findings: &mut Findings,
-) {
-    for (who, count) in &message.shown {
-        findings.unless(*count == 1, "once", || format!("{who} was shown {id} {count} times"));
-    }
-    let (Some(Submitted { by, place, to, at_ms, .. }), Some((_, recipients))) =
-        (message.submitted, message.stored.first())
-    else {
-        return;
-    };
-    for who in message.shown.keys() {
-        findings.unless(recipients.contains(*who), "entitled", || {
-            format!("{who} was shown {id}, which is for {recipients:?}")
-        });
-    }
-    findings.unless(!recipients.contains(by), "entitled", || format!("{by} is to get {id} itself"));
-    for ((room, who), since_ms) in joined {
-        let is_owed = *room == place && *who != by && since_ms + NEWCOMER_MS < at_ms;
-        findings.unless(!is_owed || recipients.contains(*who), "entitled", || {
-            format!("{who} has been in {place} for long, and {id} is for {recipients:?}")
-        });
-    }
-    if let Some(to) = to {
-        findings.unless(recipients.iter().eq([to]), "entitled", || {
-            format!("{id} was sealed for {recipients:?} and not for {to} alone")
         });
     }
 }

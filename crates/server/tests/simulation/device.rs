@@ -1,18 +1,14 @@
 //! One device: a process that can die, its disk, and its connection.
 
 mod host;
+mod orders;
+mod sign_in;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use chat_endpoint::{CommandOptions, Endpoint, Step, Transmit, store::memory::MemoryStore};
-use chat_protocol::{
-    handshake::SignedIn,
-    id::MessageId,
-    name::{ConversationId, RoomName, UserName},
-};
-use chat_server::{
-    connection::ConnectionId, local::LocalDevice, outbox::OutboxLimits, request::Proof,
-};
+use chat_endpoint::{Endpoint, Step, Transmit, store::memory::MemoryStore};
+use chat_protocol::{id::MessageId, name::ConversationId};
+use chat_server::outbox::OutboxLimits;
 use futures_util::{FutureExt, StreamExt};
 use tokio::{
     sync::mpsc,
@@ -22,11 +18,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     dice::Dice,
+    disk::Mistake,
     facts::{Fact, What},
     keys,
     network::Link,
-    plan::{CrashPoint, DeviceFault, Whereto},
-    world::{NotConnected, World, now_ms},
+    plan::{CrashPoint, DeviceFault, RoomAct, Whereto},
+    world::{World, now_ms},
 };
 use host::Host;
 
@@ -37,17 +34,18 @@ const SMALL_OUTBOX: OutboxLimits = OutboxLimits { frames_max: 24, bytes_max: 64 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Order {
     Say(Whereto),
+    Act(RoomAct),
+    /// Something to everybody with whom this device has spoken, and in every room.
+    Talk,
     Fault(DeviceFault),
     /// No more faults.
     Heal,
 }
 
-/// A message of the user that the device has not kept yet.
-struct Draft {
-    id: MessageId,
-    place: ConversationId,
-    to: Option<String>,
-    what: What,
+/// What the user has asked for and the device has not kept yet.
+enum Draft {
+    Message { id: MessageId, place: ConversationId, to: Option<String>, what: What },
+    Order { id: MessageId, what: String },
 }
 
 /// What outlives the process.
@@ -72,6 +70,8 @@ pub(crate) struct DeviceActor {
     host: Host,
     drafts: Vec<Draft>,
     said: u64,
+    /// Where it was.
+    spoken: BTreeSet<Whereto>,
     link: Option<Link>,
     connect_at: Instant,
     reads_from: Instant,
@@ -81,6 +81,8 @@ pub(crate) struct DeviceActor {
     cut_at: Option<Instant>,
     wants_rotation: bool,
     is_small: bool,
+    /// It was told that its state is older than what it has sent.
+    is_rolled_back: bool,
 }
 
 /// The process has died, and starts again after so long.
@@ -97,7 +99,7 @@ impl DeviceActor {
         let now = Instant::now();
         Self {
             index,
-            name: keys::NAMES[index].to_owned(),
+            name: keys::SEATS[index].to_owned(),
             world,
             orders,
             dice: Dice::new(seed, 100 + number),
@@ -105,6 +107,7 @@ impl DeviceActor {
             host: Host::default(),
             drafts: Vec::new(),
             said: 0,
+            spoken: BTreeSet::new(),
             link: None,
             connect_at: now,
             reads_from: now,
@@ -113,12 +116,14 @@ impl DeviceActor {
             cut_at: None,
             wants_rotation: false,
             is_small: false,
+            is_rolled_back: false,
         }
     }
 
     /// Lives, dies and lives again until nobody gives orders.
     pub(crate) async fn run(mut self) {
         while let Err(Died(down)) = self.live().await {
+            self.write(Fact::Died { at: self.name.clone() });
             // What was not kept is gone; nobody was told that it was sent.
             self.drafts.clear();
             self.link = None;
@@ -240,7 +245,12 @@ impl DeviceActor {
 
     fn obey(&mut self, endpoint: &mut Endpoint, order: Order) -> Result<(), Died> {
         match order {
-            Order::Say(whereto) => self.say(endpoint, whereto),
+            Order::Say(whereto) => {
+                self.spoken.insert(whereto);
+                self.say(endpoint, whereto);
+            }
+            Order::Act(act) => self.act(endpoint, act),
+            Order::Talk => self.talk(endpoint),
             Order::Heal => {
                 self.dies_at = None;
                 self.lives = None;
@@ -284,39 +294,6 @@ impl DeviceActor {
         Ok(())
     }
 
-    fn say(&mut self, endpoint: &mut Endpoint, whereto: Whereto) {
-        self.said += 1;
-        let text = format!("{} {}", self.name, self.said);
-        let now = now_ms();
-        let user = |index: usize| UserName::new(keys::NAMES[index]).unwrap();
-        let me = endpoint.device().user.clone();
-        let direct = |to: &UserName| ConversationId::direct(&me, to).unwrap();
-        let (room, text_of) = (ConversationId::room, What::Text(text.clone()));
-        let (id, place, to, what) = match whereto {
-            Whereto::Lobby => {
-                let id = endpoint.say(now, &RoomName::lobby(), &text).unwrap();
-                (id, room(&RoomName::lobby()), None, text_of)
-            }
-            Whereto::Everybody => {
-                let id = endpoint.say(now, &RoomName::all(), &text).unwrap();
-                (id, room(&RoomName::all()), None, text_of)
-            }
-            Whereto::Person(index) => {
-                let other = user(index);
-                let id = endpoint.tell_user(now, &other, &text).unwrap();
-                (id, direct(&other), Some(other.to_string()), text_of)
-            }
-            Whereto::Machine => {
-                let other = UserName::new(keys::MACHINE).unwrap();
-                let argv = vec!["echo".to_owned(), text.clone()];
-                let id = endpoint.run(now, &other, argv, CommandOptions::default()).unwrap();
-                let what = What::Command { machine: other.to_string(), argv: text };
-                (id, direct(&other), Some(other.to_string()), what)
-            }
-        };
-        self.drafts.push(Draft { id, place, to, what });
-    }
-
     /// Commits, then sends, then shows; again while what is shown makes something to commit.
     fn steps(&mut self, endpoint: &mut Endpoint) -> Result<(), Died> {
         loop {
@@ -326,9 +303,15 @@ impl DeviceActor {
             }
             self.host.committed(&changes);
             self.disk.rows.commit(changes);
-            for Draft { id, place, to, what } in std::mem::take(&mut self.drafts) {
-                let (by, place) = (self.name.clone(), place.to_string());
-                self.write(Fact::Submitted { by, id, place, to, what });
+            for draft in std::mem::take(&mut self.drafts) {
+                let by = self.name.clone();
+                self.write(match draft {
+                    Draft::Message { id, place, to, what } => {
+                        let place = place.to_string();
+                        Fact::Submitted { by, id, place, to, what }
+                    }
+                    Draft::Order { id, what } => Fact::Asked { by, id, what },
+                });
             }
             if !transmits.is_empty() {
                 self.dies(CrashPoint::AfterCommit)?;
@@ -338,7 +321,7 @@ impl DeviceActor {
                 if number == half {
                     self.dies(CrashPoint::HalfSent)?;
                 }
-                if let Some(link) = &self.link {
+                if let Some(link) = self.link.as_ref().filter(|_| !self.is_kept_back(&transmit)) {
                     link.to_hub.push(match transmit {
                         Transmit::Text(text) => Message::text(text),
                         Transmit::Binary(bytes) => Message::Binary(bytes),
@@ -349,11 +332,16 @@ impl DeviceActor {
                 return Ok(());
             }
             for notification in events {
-                if let Some(fact) = self.host.take(&self.name, endpoint, notification) {
-                    self.write(fact);
-                }
+                let facts = self.host.take(&self.name, endpoint, notification);
+                facts.into_iter().for_each(|fact| self.write(fact));
             }
         }
+    }
+
+    /// Whether a planted mistake loses this.
+    fn is_kept_back(&self, transmit: &Transmit) -> bool {
+        let is_reminder = matches!(transmit, Transmit::Text(text) if text.contains("\"REMIND\""));
+        is_reminder && self.world.mistake() == Some(Mistake::DeafToReminders)
     }
 
     /// Dies here, if that was ordered.
@@ -365,59 +353,14 @@ impl DeviceActor {
     }
 
     /// Tells the world whether this device has anything left to do.
-    fn report(&self, endpoint: &Endpoint) {
+    fn report(&mut self, endpoint: &Endpoint) {
+        if endpoint.is_rolled_back() && !std::mem::replace(&mut self.is_rolled_back, true) {
+            self.trouble("the hub has seen counters that this device has not used".to_owned());
+        }
         let is_quiet = self.link.is_some()
             && endpoint.unanswered() == 0
             && !endpoint.owes_receipts()
             && self.host.due().is_none();
         self.world.set_quiet(self.index, is_quiet);
-    }
-
-    async fn connect(&mut self, endpoint: &mut Endpoint) {
-        let fresh = usize::from(self.wants_rotation);
-        if fresh > self.disk.generation {
-            // Durable before anybody hears of it.
-            self.disk.generation = fresh;
-            endpoint.replace_device(keys::device(self.index, fresh));
-        }
-        let device = endpoint.device().clone();
-        let proof = if !self.disk.is_registered {
-            Proof::New { bundle: Arc::clone(&device.bundle), password: None, vault: None }
-        } else if self.disk.generation == 1 && !self.disk.is_published {
-            let after = Some(keys::device(self.index, 0).bundle.digest());
-            Proof::Bundle { bundle: Arc::clone(&device.bundle), after }
-        } else {
-            Proof::Known { dev: device.dev }
-        };
-        let came = LocalDevice {
-            connection: ConnectionId(self.world.next_connection()),
-            name: device.user,
-            proof,
-            sk: device.keys.signing_id(),
-            spki: device.keys.signing.spki().to_vec(),
-            limits: if self.is_small { SMALL_OUTBOX } else { OutboxLimits::default() },
-        };
-        match self.world.connect(came, &mut self.dice).await {
-            Ok((signed_in, link)) => self.online(endpoint, &signed_in, link),
-            Err(NotConnected::Down) => self.offline(endpoint, 1_000),
-            // Stored, and the answer was lost: the hub has it already.
-            Err(NotConnected::Known) => {
-                self.disk.is_registered = true;
-                self.disk.is_published = self.disk.generation == 1;
-                self.offline(endpoint, 100);
-            }
-            Err(NotConnected::Refused(reason)) => {
-                self.trouble(format!("sign-in refused: {reason}"));
-                self.offline(endpoint, 1_000);
-            }
-        }
-    }
-
-    fn online(&mut self, endpoint: &mut Endpoint, signed_in: &SignedIn, link: Link) {
-        self.disk.is_registered = true;
-        self.disk.is_published = self.disk.generation == 1;
-        endpoint.connected(now_ms(), signed_in, keys::hub_bundle());
-        self.cut_at = self.lives.take().map(|lives| Instant::now() + lives);
-        self.link = Some(link);
     }
 }

@@ -5,20 +5,30 @@
 
 mod contents;
 mod dropped;
+mod history;
 mod reads;
+mod restore;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use chat_protocol::{id::MessageId, name::ConversationId};
+use chat_protocol::{
+    id::{MessageId, Nonce16},
+    keys::Bundle,
+    name::{ConversationId, UserName},
+};
 use chat_server::store::{CommitError, Committed, Proposal, Snapshot, Store, sqlite::Reads};
 use tokio::{sync::Notify, time::sleep};
 
-use crate::dice::Dice;
+use crate::{
+    dice::Dice,
+    facts::{Fact, Notes},
+};
 use contents::Contents;
 use reads::DiskReads;
+use restore::TakenLink;
 
 /// Answers that leave too early have arrived by then.
 const ANSWERS_LEAVE: Duration = Duration::from_millis(1_500);
@@ -41,6 +51,10 @@ pub(crate) enum Mistake {
     AckBeforeSync,
     /// A device that catches up counts as having kept what is only on its way.
     CursorBeforeDelivery,
+    /// A hub that was restored does not listen to what it is told that it forgot.
+    DeafToReminders,
+    /// Who signs in is shown that the lobby has no epoch.
+    HeadsWithoutEpochs,
 }
 
 /// The disk; clones are the same disk. It outlives the hubs.
@@ -58,6 +72,13 @@ struct Inner {
 struct State {
     durable: Contents,
     written: Contents,
+    /// What was written and is not synced yet.
+    news: Vec<Fact>,
+    /// An older state, to be put back.
+    copy: Option<Contents>,
+    /// Links that restores have taken.
+    taken_links: Vec<TakenLink>,
+    notes: Notes,
     is_full: bool,
     fails_at: Option<Moment>,
     /// Of the mistake: the power is about to fail, and nothing is synced any more.
@@ -67,10 +88,14 @@ struct State {
 }
 
 impl Disk {
-    pub(crate) fn new(dice: Dice, mistake: Option<Mistake>) -> Self {
+    pub(crate) fn new(dice: Dice, notes: Notes, mistake: Option<Mistake>) -> Self {
         let state = State {
             durable: Contents::default(),
             written: Contents::default(),
+            news: Vec::new(),
+            copy: None,
+            taken_links: Vec::new(),
+            notes,
             is_full: false,
             fails_at: None,
             is_failing: false,
@@ -104,6 +129,7 @@ impl Disk {
         state.fails_at = None;
         state.is_failing = false;
         state.written = state.durable.clone();
+        state.news.clear();
         let snapshot = state.durable.snapshot();
         drop(state);
         let reads = Reads::elsewhere(Arc::new(DiskReads(self.clone())));
@@ -120,6 +146,14 @@ impl Disk {
         self.state().durable.messages()
     }
 
+    /// The newest bundle of a device.
+    pub(crate) fn bundle(&self, name: &UserName, dev: Nonce16) -> Option<Bundle> {
+        let state = self.state();
+        let account = state.durable.accounts.values().find(|row| row.name == *name)?;
+        let device = account.devices.iter().find(|row| row.dev == dev)?;
+        Bundle::verify(device.bundle.clone()).ok()
+    }
+
     /// What a reader sees, and after which pause.
     fn read<T>(&self, question: impl FnOnce(&mut Contents) -> T) -> T {
         let mut state = self.state();
@@ -132,7 +166,7 @@ impl Disk {
                 state.written.cursors = cursors;
                 answer
             }
-            None => question(&mut state.durable),
+            _ => question(&mut state.durable),
         }
     }
 
@@ -145,6 +179,8 @@ impl Disk {
         let mut state = self.state();
         if !state.is_failing {
             state.durable = state.written.clone();
+            let State { news, notes, .. } = &mut *state;
+            news.drain(..).for_each(|fact| notes.write(fact));
         }
     }
 
@@ -192,7 +228,7 @@ impl Store for SimulatedStore {
             if state.is_full && writes {
                 return Err(CommitError::Full);
             }
-            batch.into_iter().map(|proposal| state.written.keep(proposal)).collect()
+            batch.into_iter().map(|proposal| state.keep(proposal)).collect()
         };
         if disk.answers_early() {
             return Ok(committed);

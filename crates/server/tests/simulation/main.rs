@@ -10,6 +10,7 @@
 //! |---|---|
 //! | run what the gate runs | `cargo test -p chat-server --test simulation` |
 //! | repeat one seed | `CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- --nocapture worlds` |
+//! | see what travelled, too | `CHAT_SIM_TAPE=1` before it |
 //! | run more | `CHAT_SIM_SEEDS=100000 cargo test -p chat-server --test simulation worlds` |
 #![expect(
     clippy::unwrap_used,
@@ -26,6 +27,7 @@ mod facts;
 mod keys;
 mod network;
 mod plan;
+mod tally;
 mod tape;
 mod world;
 

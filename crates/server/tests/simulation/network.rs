@@ -28,6 +28,8 @@ pub(crate) struct Delay {
 /// One direction.
 #[derive(Debug)]
 struct Wire {
+    /// Whose it is, and in which direction it goes.
+    name: String,
     under_way: VecDeque<(Instant, Message)>,
     /// When the last message arrives: nothing overtakes it.
     last: Instant,
@@ -51,8 +53,9 @@ fn lock(wire: &Shared) -> MutexGuard<'_, Wire> {
 }
 
 impl Wire {
-    fn new(delay: Delay, dice: Dice, window: usize) -> Shared {
+    fn new(name: String, delay: Delay, dice: Dice, window: usize) -> Shared {
         Arc::new(Mutex::new(Self {
+            name,
             under_way: VecDeque::new(),
             last: Instant::now(),
             delay,
@@ -70,7 +73,7 @@ impl Wire {
         if self.is_cut {
             return;
         }
-        tape::note(&message);
+        tape::note(&self.name, &message);
         let late = Duration::from_millis(self.dice.between(self.delay.min_ms, self.delay.max_ms));
         self.last = self.last.max(Instant::now() + late);
         self.under_way.push_back((self.last, message));
@@ -215,10 +218,10 @@ pub(crate) struct HubEnd {
 }
 
 /// A new connection.
-pub(crate) fn connection(delay: Delay, dice: &mut Dice) -> (Link, HubEnd) {
+pub(crate) fn connection(seat: &str, delay: Delay, dice: &mut Dice) -> (Link, HubEnd) {
     let mut stream = || Dice::new(dice.between(0, u64::MAX - 1), 1);
-    let (up, down) =
-        (Wire::new(delay, stream(), usize::MAX), Wire::new(delay, stream(), WINDOW_MESSAGES));
+    let up = Wire::new(format!("{seat} >"), delay, stream(), usize::MAX);
+    let down = Wire::new(format!("> {seat}"), delay, stream(), WINDOW_MESSAGES);
     let out_of =
         |wire: &Shared| Exit { wire: Arc::clone(wire), timer: None, pulse: Pulse::default() };
     let from_device = out_of(&up);

@@ -1,5 +1,7 @@
 //! What happens in a world, derived from its seed before it begins.
 
+mod more;
+
 use std::fmt;
 
 use crate::{dice::Dice, disk::Moment, keys::MACHINE, network::Delay};
@@ -9,6 +11,15 @@ const SAFETY_MS: u64 = 20_000;
 
 /// Everybody but the newcomer has signed in by then, when nothing goes wrong.
 const SETTLED_MS: u64 = 1_500;
+
+/// The disk of the hub as it was at one time is put back at a later one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restore {
+    /// How long the hub is away for it.
+    pub(crate) down_ms: u64,
+    /// How long nothing goes wrong before it.
+    pub(crate) calm_ms: u64,
+}
 
 /// Everything that is decided before a world begins.
 #[derive(Debug)]
@@ -20,6 +31,11 @@ pub(crate) struct Plan {
     pub(crate) delay: Delay,
     /// How long rooms keep messages, in virtual milliseconds; 0 for ever.
     pub(crate) retention_ms: u64,
+    /// A restore when everything else that goes wrong is over. From then on it is measured how long it
+    /// takes until all talk again.
+    pub(crate) last_restore: Option<Restore>,
+    /// In the end everybody says something again wherever they did.
+    pub(crate) talks: bool,
     pub(crate) events: Vec<Planned>,
 }
 
@@ -41,13 +57,36 @@ pub(crate) enum Happening {
     HubCrash { moment: Option<Moment>, down_ms: u64 },
     /// The disk of the hub is full for a while.
     DiskFull { for_ms: u64 },
+    /// A person gets another device.
+    Comes { seat: usize },
+    /// Something is done in the room that people make.
+    Act { who: usize, act: RoomAct },
+    /// The disk of the hub is copied.
+    Copy,
+    /// The copy is put back.
+    Restore { down_ms: u64 },
+    /// Nothing happens for long.
+    Night { for_ms: u64 },
+}
+
+/// What is done in a room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RoomAct {
+    Create { private: bool },
+    Join,
+    Leave,
+    Admit(usize),
+    Remove { who: usize, ban: bool },
+    Role { who: usize, admin: bool },
 }
 
 /// Where something is said.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Whereto {
     Lobby,
     Everybody,
+    /// The room that people make.
+    Crew,
     Person(usize),
     /// A command, not a text.
     Machine,
@@ -111,11 +150,21 @@ impl Plan {
             let event = fault(&mut dice, people);
             spread(&mut events, &mut dice, event);
         }
-        events.sort_by_key(|planned| planned.at_ms);
         // Of dice of its own, so that it changes nothing else of a seed.
         let mut dice = Dice::new(seed, u64::MAX);
         let retention_ms = if dice.percent(30) { dice.between(1_000, SAFETY_MS) } else { 0 };
-        Self { people, newcomer_ms, delay, retention_ms, events }
+        let mut plan = Self {
+            people,
+            newcomer_ms,
+            delay,
+            retention_ms,
+            last_restore: None,
+            talks: false,
+            events,
+        };
+        plan.add_more(&mut Dice::new(seed, u64::MAX - 1));
+        plan.events.sort_by_key(|planned| planned.at_ms);
+        plan
     }
 }
 
@@ -131,7 +180,7 @@ fn said(dice: &mut Dice, people: usize) -> Happening {
     let is_oneself = match whereto {
         Whereto::Person(other) => other == who,
         Whereto::Machine => who == machine,
-        Whereto::Lobby | Whereto::Everybody => false,
+        Whereto::Lobby | Whereto::Everybody | Whereto::Crew => false,
     };
     if is_oneself {
         whereto = Whereto::Lobby;
@@ -177,9 +226,10 @@ fn fault(dice: &mut Dice, people: usize) -> Happening {
 impl fmt::Display for Plan {
     /// Every option, a line each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { people, newcomer_ms, delay, retention_ms, events } = self;
+        let Self { people, newcomer_ms, delay, retention_ms, last_restore, talks, events } = self;
         writeln!(f, "people {people}, the last one at {newcomer_ms} ms, {delay:?}")?;
         writeln!(f, "rooms keep messages for {retention_ms} ms")?;
+        writeln!(f, "in the end a restore: {last_restore:?}; all talk again: {talks}")?;
         events.iter().try_for_each(|Planned { at_ms, event }| writeln!(f, "{at_ms:>6} {event:?}"))
     }
 }

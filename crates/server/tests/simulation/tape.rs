@@ -6,23 +6,30 @@
 use std::cell::RefCell;
 
 use chat_protocol::{
+    b64::B64Vec,
     crypto::sha256,
     frame::{Binary, RawFrame, Upload},
     header::Header,
-    hub::{self, HubToClient},
+    hub::{self, ClientToHub, HubToClient},
     id::Digest,
 };
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::world::now_ms;
 
+/// More messages in one millisecond than any world has to send.
+const STORM: usize = 5_000;
+
+/// The last of them, to tell what the storm is about.
+const STORM_SHOWN: usize = 12;
+
 thread_local! {
     /// The tape of this thread's world.
     static TAPE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Notes that a message was sent.
-pub(crate) fn note(message: &Message) {
+/// Notes that a message was sent over a wire.
+pub(crate) fn note(wire: &str, message: &Message) {
     let what = match message {
         Message::Text(text) => of_text(text.as_str()),
         Message::Binary(bytes) => match Binary::decode(bytes.clone()).unwrap() {
@@ -44,7 +51,17 @@ pub(crate) fn note(message: &Message) {
         },
         other => format!("{other:?}"),
     };
-    TAPE.with_borrow_mut(|tape| tape.push(format!("{} {what}", now_ms())));
+    TAPE.with_borrow_mut(|tape| {
+        tape.push(format!("{} {wire} {what}", now_ms()));
+        assert!(!is_storm(tape), "a storm: {:#?}", &tape[tape.len() - STORM_SHOWN..]);
+    });
+}
+
+/// Whether so much has just been sent that nobody can have meant it: without a word time stands still.
+fn is_storm(tape: &[String]) -> bool {
+    let moment = |line: &String| line.split(' ').next().map(str::to_owned);
+    let first = tape.len().checked_sub(STORM).and_then(|first| tape.get(first));
+    first.is_some_and(|first| moment(first) == tape.last().and_then(moment))
 }
 
 /// The tape so far; the next world begins with an empty one.
@@ -53,14 +70,19 @@ pub(crate) fn take() -> Vec<String> {
 }
 
 fn of_text(text: &str) -> String {
+    if let Ok(HubToClient::Members { id, cid, links, more }) = hub::read(text) {
+        return format!("MEMBERS {id} {cid} {more} {:?}", of_links(links));
+    }
     match hub::read(text) {
-        Ok(HubToClient::Members { id, cid, links, more }) => {
-            let links =
-                links.into_iter().map(|link| of_frame(&RawFrame::decode(link.0.into()).unwrap()));
-            format!("MEMBERS {id} {cid} {more} {:?}", links.collect::<Vec<_>>())
+        Ok(ClientToHub::Remind { id, bundles, links }) => {
+            format!("REMIND {id} {} {:?}", bundles.len(), of_links(links))
         }
         _ => text.to_owned(),
     }
+}
+
+fn of_links(links: Vec<B64Vec>) -> Vec<String> {
+    links.into_iter().map(|link| of_frame(&RawFrame::decode(link.0.into()).unwrap())).collect()
 }
 
 fn of_frame(frame: &RawFrame) -> String {

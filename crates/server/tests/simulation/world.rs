@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use chat_oplog::OperationLog;
-use chat_protocol::{code, handshake::SignedIn};
+use chat_protocol::{code, handshake::SignedIn, id::Nonce16, keys::Bundle, name::UserName};
 use chat_server::{
     config::Verify,
     console::Console,
@@ -31,10 +32,10 @@ use crate::{
     device::{DeviceActor, Order},
     dice::Dice,
     disk::{Disk, Mistake},
-    facts::{Dated, Fact},
+    facts::{Dated, Fact, Notes},
     keys,
     network::{self, Delay, Link},
-    plan::{Happening, Plan, Planned},
+    plan::{Happening, Plan, Planned, Restore},
     tape,
 };
 
@@ -43,6 +44,15 @@ pub(crate) const START_MS: u64 = 1_790_000_000_000;
 
 /// Without faults everything has settled by then.
 const LIVENESS: Duration = Duration::from_secs(30);
+
+/// After a restore all talk again within this time on a network without delays (rule R36).
+const TALK: Duration = Duration::from_secs(10);
+
+/// So many messages, one after the other, are under way until then.
+const MESSAGES_TO_TALK: u32 = 10;
+
+/// Alarms of one kind that follow the first one are told together within this time.
+const COUNTED_ALARMS: Duration = Duration::from_secs(61);
 
 /// Orders that a device may be given while it is down: more than a plan has.
 const ORDERS_MAX: usize = 256;
@@ -65,10 +75,8 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) enum NotConnected {
     /// There is no hub, or it cannot now.
     Down,
-    /// The hub has the account or bundle already.
-    Known,
     /// The hub says no.
-    Refused(String),
+    Refused { code: &'static str, reason: String },
 }
 
 /// A hub while it lives.
@@ -85,7 +93,8 @@ pub(crate) struct World {
     delay: Delay,
     retention_ms: u64,
     disk: Disk,
-    facts: Mutex<Vec<Dated>>,
+    notes: Notes,
+    mistake: Option<Mistake>,
     hub: Mutex<Option<HubLife>>,
     quiet: Mutex<Vec<bool>>,
     connections: AtomicU64,
@@ -102,12 +111,17 @@ pub(crate) struct Report {
 
 impl World {
     pub(crate) fn write(&self, fact: Fact) {
-        let at_ms = now_ms() - START_MS;
-        self.facts().push(Dated { at_ms, fact });
+        self.notes.write(fact);
     }
 
-    fn facts(&self) -> MutexGuard<'_, Vec<Dated>> {
-        self.facts.lock().unwrap()
+    /// The mistake that is made here on purpose.
+    pub(crate) fn mistake(&self) -> Option<Mistake> {
+        self.mistake
+    }
+
+    /// The newest bundle of a device, as the hub would read it for a sign-in.
+    pub(crate) fn stored_bundle(&self, name: &UserName, dev: Nonce16) -> Option<Bundle> {
+        self.disk.bundle(name, dev)
     }
 
     fn life(&self) -> MutexGuard<'_, Option<HubLife>> {
@@ -137,6 +151,7 @@ impl World {
         let Some(hub) = self.life().as_ref().map(|life| life.hub.clone()) else {
             return Err(NotConnected::Down);
         };
+        let seat = keys::seat(&device.sk).expect("a device of this world");
         let signed_in = timeout(SIGN_IN_TIME_MAX, hub.connect_device(device)).await;
         let mut local = match signed_in {
             Ok(Ok(local)) => local,
@@ -146,14 +161,15 @@ impl World {
             Ok(Err(LocalError::Refused { code, reason })) => {
                 return Err(match code {
                     code::STORAGE_FULL => NotConnected::Down,
-                    code::NAME_TAKEN | code::NAME_IN_USE => NotConnected::Known,
-                    code::SIGN_IN if reason.contains("another bundle") => NotConnected::Known,
-                    _ => NotConnected::Refused(format!("{code}: {reason}")),
+                    _ => NotConnected::Refused { code, reason },
                 });
             }
         };
-        let signed_in = local.signed_in().expect("told once");
-        let (link, end) = network::connection(self.delay, dice);
+        let mut signed_in = local.signed_in().expect("told once");
+        if self.mistake == Some(Mistake::HeadsWithoutEpochs) {
+            signed_in.heads.iter_mut().for_each(|head| head.epoch = None);
+        }
+        let (link, end) = network::connection(&seat, self.delay, dice);
         let mut life = self.life();
         let Some(life) = life.as_mut() else { return Err(NotConnected::Down) };
         let drain = life.drain.clone();
@@ -203,7 +219,9 @@ impl World {
 /// Who runs a world.
 struct Director {
     world: Arc<World>,
-    orders: Vec<mpsc::Sender<Order>>,
+    seed: u64,
+    /// By the device.
+    orders: BTreeMap<usize, mpsc::Sender<Order>>,
     devices: Vec<JoinHandle<()>>,
     hub_down_for: Duration,
     hub_back_at: Option<Instant>,
@@ -219,26 +237,30 @@ pub(crate) fn run(seed: u64, mistake: Option<Mistake>) -> Report {
         .unwrap();
     runtime.block_on(async {
         START.set(Some(Instant::now()));
-        Director::new(seed, mistake).await.direct(seed, Plan::of(seed)).await
+        Director::new(seed, mistake).await.direct(Plan::of(seed)).await
     })
 }
 
 impl Director {
     async fn new(seed: u64, mistake: Option<Mistake>) -> Self {
         let plan = Plan::of(seed);
+        let notes = Notes::default();
         let world = World {
             delay: plan.delay,
             retention_ms: plan.retention_ms,
-            disk: Disk::new(Dice::new(seed, 1), mistake),
-            facts: Mutex::default(),
+            disk: Disk::new(Dice::new(seed, 1), notes.clone(), mistake),
+            notes,
+            mistake,
             hub: Mutex::default(),
-            quiet: Mutex::new(vec![false; plan.people]),
+            // Who has not come yet has nothing left to do.
+            quiet: Mutex::new(vec![true; keys::SEATS.len()]),
             connections: AtomicU64::new(1),
         };
         world.start_hub().await;
         Self {
             world: Arc::new(world),
-            orders: Vec::new(),
+            seed,
+            orders: BTreeMap::new(),
             devices: Vec::new(),
             hub_down_for: Duration::ZERO,
             hub_back_at: None,
@@ -246,35 +268,39 @@ impl Director {
         }
     }
 
-    async fn direct(mut self, seed: u64, plan: Plan) -> Report {
-        let start = Instant::now();
+    async fn direct(mut self, plan: Plan) -> Report {
+        let mut start = Instant::now();
         let has_newcomer = plan.newcomer_ms > 0;
-        let first = plan.people - usize::from(has_newcomer);
-        (0..first).for_each(|_| self.add_device(seed));
+        let last = plan.people - 1;
+        (0..plan.people - usize::from(has_newcomer)).for_each(|seat| self.add_device(seat));
         for Planned { at_ms, event } in plan.events {
-            if has_newcomer && self.orders.len() == first && at_ms >= plan.newcomer_ms {
+            if has_newcomer && !self.orders.contains_key(&last) && at_ms >= plan.newcomer_ms {
                 self.wait_until(start + Duration::from_millis(plan.newcomer_ms)).await;
-                self.add_device(seed);
+                self.add_device(last);
             }
             self.wait_until(start + Duration::from_millis(at_ms)).await;
+            if let Happening::Night { for_ms } = event {
+                start += Duration::from_millis(for_ms);
+            }
             self.happen(&event);
         }
-        while self.orders.len() < plan.people {
-            self.add_device(seed);
+        if !self.orders.contains_key(&last) {
+            self.add_device(last);
         }
-        self.settle().await
+        self.settle(plan.last_restore, plan.talks).await
     }
 
-    fn add_device(&mut self, seed: u64) {
+    fn add_device(&mut self, seat: usize) {
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
-        let actor = DeviceActor::new(self.orders.len(), Arc::clone(&self.world), orders, seed);
+        self.world.set_busy(seat);
+        let actor = DeviceActor::new(seat, Arc::clone(&self.world), orders, self.seed);
         self.devices.push(tokio::spawn(actor.run()));
-        self.orders.push(sender);
+        self.orders.insert(seat, sender);
     }
 
     fn order(&self, who: usize, order: Order) {
         // Whoever has not come yet says and breaks nothing.
-        if let Some(device) = self.orders.get(who) {
+        if let Some(device) = self.orders.get(&who) {
             device.try_send(order).expect("a device lives as long as its world, and listens");
         }
     }
@@ -297,7 +323,19 @@ impl Director {
                 self.world.disk.set_full(true);
                 self.room_at = Some(Instant::now() + Duration::from_millis(for_ms));
             }
+            Happening::Comes { seat } => self.add_device(seat),
+            Happening::Act { who, act } => self.order(who, Order::Act(act)),
+            Happening::Copy => self.world.disk.copy(),
+            Happening::Restore { down_ms } => self.restore(down_ms),
+            Happening::Night { .. } => {}
         }
+    }
+
+    /// The hub ends, an older disk is put back, and it begins again after a while.
+    fn restore(&mut self, down_ms: u64) {
+        self.hub_down_for = Duration::from_millis(down_ms);
+        self.crash_hub();
+        self.world.disk.restore();
     }
 
     fn crash_hub(&mut self) {
@@ -328,25 +366,48 @@ impl Director {
     }
 
     /// The liveness phase: no more faults, and everything has to come to rest.
-    async fn settle(mut self) -> Report {
+    async fn settle(mut self, last: Option<Restore>, talks: bool) -> Report {
         self.world.disk.set_full(false);
         self.world.disk.heal();
         self.room_at = None;
-        for who in 0..self.orders.len() {
-            self.order(who, Order::Heal);
+        self.order_all(Order::Heal);
+        if let Some(Restore { down_ms, calm_ms }) = last {
+            self.wait_until(Instant::now() + Duration::from_millis(calm_ms)).await;
+            self.restore(down_ms);
+            while let Some(back_at) = self.hub_back_at {
+                self.wait_until(back_at + Duration::from_millis(1)).await;
+            }
+            let until = Duration::from_millis(now_ms() - START_MS) + self.talk_time();
+            self.world
+                .write(Fact::TalkBegins { until_ms: u64::try_from(until.as_millis()).unwrap() });
+        }
+        if talks {
+            self.order_all(Order::Talk);
         }
         let deadline = Instant::now() + LIVENESS;
         let mut missing = Vec::new();
         while Instant::now() < deadline {
             self.wait_until(Instant::now() + Duration::from_millis(500)).await;
             if self.world.quiet.lock().unwrap().iter().all(|is_quiet| *is_quiet) {
-                missing = checker::missing(&self.world.facts());
+                missing = checker::missing(&self.world.notes.all());
                 if missing.is_empty() {
                     break;
                 }
             }
         }
+        if last.is_some() {
+            self.wait_until(Instant::now() + COUNTED_ALARMS).await;
+        }
         self.report(missing)
+    }
+
+    /// How long it may take after a restore until all talk again.
+    fn talk_time(&self) -> Duration {
+        TALK + Duration::from_millis(self.world.delay.max_ms) * MESSAGES_TO_TALK
+    }
+
+    fn order_all(&self, order: Order) {
+        self.orders.keys().for_each(|who| self.order(*who, order));
     }
 
     fn report(self, mut violations: Vec<Violation>) -> Report {
@@ -356,7 +417,7 @@ impl Director {
         }
         for (index, is_quiet) in self.world.quiet.lock().unwrap().iter().enumerate() {
             if !is_quiet {
-                let what = format!("{} has not come to rest", keys::NAMES[index]);
+                let what = format!("{} has not come to rest", keys::SEATS[index]);
                 violations.push(Violation { rule: "rest", what });
             }
         }
@@ -365,7 +426,7 @@ impl Director {
         for (id, cid, position) in self.world.disk.messages() {
             self.world.write(Fact::Kept { id, place: cid.to_string(), position });
         }
-        let facts = std::mem::take(&mut *self.world.facts());
+        let facts = std::mem::take(&mut *self.world.notes.all());
         violations.extend(checker::broken(&facts));
         violations.extend(checker::lost(&facts));
         if violations.iter().any(|violation| violation.rule == "rest") {

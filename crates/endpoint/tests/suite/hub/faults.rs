@@ -63,6 +63,8 @@ pub(crate) struct Faults {
     pub(crate) deliver_closed: bool,
     /// What it hides: links of a room from this number on, from a device.
     pub(crate) hides: Vec<(usize, ConversationId, u32)>,
+    /// The link of a room with this number and the one behind it are swapped for a device.
+    pub(crate) swaps: Vec<(usize, ConversationId, u32)>,
     /// Whose newest bundles it hides from a device.
     pub(crate) hides_keys: Vec<(usize, UserName)>,
     /// Other bundles that it shows a device for a name.
@@ -329,6 +331,11 @@ impl TestHub {
     pub(crate) fn replace_people(&mut self, text: &str) {
         self.people.remove(&name(text));
         self.swap_identity(text);
+    }
+
+    /// Knows nobody of this name any more.
+    pub(crate) fn forget(&mut self, text: &str) {
+        self.people.remove(&name(text));
     }
 
     /// What is offered for a name.

@@ -162,7 +162,8 @@ impl TestHub {
             }
             ClientToHub::Members { id, cid, from } => {
                 let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
-                let links = links.unwrap_or_default();
+                let mut links = links.unwrap_or_default();
+                self.swap_links(index, &cid, &mut links);
                 let links: Vec<_> = links.iter().take(self.shown_to(index, &cid)).collect();
                 let links = links.get(usize::try_from(from).unwrap()..).unwrap_or_default();
                 let more = links.len() > PAGE_ITEMS_MAX;
@@ -226,6 +227,16 @@ impl TestHub {
                         &HubToClient::Heads { id: None, heads: heads.clone(), more: false },
                     );
                 }
+            }
+        }
+    }
+
+    /// Swaps what is to be swapped for a device.
+    fn swap_links(&self, index: usize, cid: &ConversationId, links: &mut [bytes::Bytes]) {
+        for (who, room, first) in &self.faults.swaps {
+            let first = usize::try_from(*first).unwrap();
+            if *who == index && room == cid && first + 1 < links.len() {
+                links.swap(first, first + 1);
             }
         }
     }

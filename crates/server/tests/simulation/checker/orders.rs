@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chat_protocol::id::MessageId;
 
 use super::Findings;
-use crate::facts::{Dated, Fact, Person, Place};
+use crate::facts::{Dated, Fact, Place, Seat};
 
-/// Messages of one sender in one place are shown in the order of sending; positions grow; and what
-/// must not happen with an honest hub did not.
+/// Messages of one device in one place are shown in the order of sending, and positions grow. What was
+/// missing and comes later has its own place, and after a restore positions begin anew.
 pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
     // Stored, dropped by its room's retention before its sender had the answer, and stored again:
     // it comes when it comes.
@@ -22,34 +22,40 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
         }
     }
     let mut order: BTreeMap<MessageId, usize> = BTreeMap::new();
-    let mut last_of: BTreeMap<(&Person, &Place, &Person), (usize, MessageId)> = BTreeMap::new();
-    let mut last_at: BTreeMap<(&Person, &Place), u64> = BTreeMap::new();
+    let mut writer: BTreeMap<MessageId, &Seat> = BTreeMap::new();
+    let mut last_of: BTreeMap<(&Seat, &Place, &Seat), (usize, MessageId)> = BTreeMap::new();
+    // Positions count from anew when the hub goes back: what it had accepted before is an older one.
+    let mut era = 0;
+    let mut accepted: BTreeMap<(MessageId, u64), usize> = BTreeMap::new();
+    let mut last_at: BTreeMap<(&Seat, &Place), (usize, u64)> = BTreeMap::new();
     let mut kept: BTreeMap<&Place, u64> = BTreeMap::new();
-    let mut was_full = false;
     let mut stored: BTreeMap<u64, MessageId> = BTreeMap::new();
     for (number, Dated { fact, .. }) in facts.iter().enumerate() {
         match fact {
-            Fact::Submitted { id, .. } => {
+            Fact::Submitted { by, id, .. } => {
                 order.insert(*id, number);
+                writer.insert(*id, by);
             }
-            Fact::Shown { to, from, id, place, position, .. } => {
+            Fact::Shown { to, id, place, position: Some(position), .. } => {
                 let sent = order.get(id).copied().unwrap_or(number);
-                if !twice.contains(id) {
+                if let Some(from) = writer.get(id).filter(|_| !twice.contains(id)) {
                     let before = last_of.insert((to, place, from), (sent, *id));
                     findings.unless(before.is_none_or(|(last, _)| last < sent), "order", || {
                         let first = before.map(|(_, id)| id.to_string()).unwrap_or_default();
                         format!("{to} was shown {from}'s {id} after the later {first}")
                     });
                 }
-                let before = last_at.insert((to, place), *position);
-                findings.unless(before.is_none_or(|last| last < *position), "positions", || {
-                    format!("{to} was shown {position} of {place} after {before:?}")
+                let at = (accepted.get(&(*id, *position)).copied().unwrap_or(era), *position);
+                let before = last_at.insert((to, place), at);
+                findings.unless(before.is_none_or(|last| last < at), "positions", || {
+                    format!("{to} was shown {at:?} of {place} after {before:?}")
                 });
             }
-            Fact::Stored { id, position, .. } => {
+            Fact::Accepted { id, position, .. } => {
+                accepted.insert((*id, *position), era);
                 let other = stored.insert(*position, *id);
                 findings.unless(other.is_none_or(|other| other == *id), "positions", || {
-                    format!("{id} and {other:?} were both stored at {position}")
+                    format!("{id} and {other:?} were both accepted at {position}")
                 });
             }
             Fact::Kept { id, place, position } => {
@@ -58,21 +64,11 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
                     format!("{id} is kept at {position} of {place}, after {before:?}")
                 });
             }
-            Fact::DiskFull => was_full = true,
-            // Only a refused message leaves a counter unused. Those sealed before the refusal was
-            // known cannot tell of it; the next one does.
-            Fact::Gap { at, from, place, missing } => {
-                findings.unless(was_full, "gap", || {
-                    format!("{at} misses {missing:?} of {from} in {place}")
-                });
+            Fact::Restored { .. } => {
+                era += 1;
+                stored.clear();
             }
-            Fact::Trouble { at, what } => findings.add("trouble", format!("{at}: {what}")),
-            Fact::Joined { .. }
-            | Fact::Dropped { .. }
-            | Fact::Refused { .. }
-            | Fact::Delivered { .. }
-            | Fact::Ran { .. }
-            | Fact::Ended { .. } => {}
+            _ => {}
         }
     }
 }

@@ -37,9 +37,41 @@ fn shown(to: &str, number: u8) -> Fact {
         from: "alice".into(),
         id: id(number),
         place: PLACE.into(),
-        position: u64::from(number),
+        position: Some(u64::from(number)),
         text: format!("text {number}"),
     }
+}
+
+/// The hub's disk has a message of alice for these devices.
+fn accepted(number: u8, readers: &[&str]) -> Fact {
+    let (position, readers) = (u64::from(number), people(readers));
+    Fact::Accepted { id: id(number), place: PLACE.into(), from: "alice".into(), position, readers }
+}
+
+fn members(names: &[&str]) -> Fact {
+    Fact::Members { place: PLACE.into(), people: people(names) }
+}
+
+fn entered(seat: &str) -> Fact {
+    Fact::Entered { seat: seat.into() }
+}
+
+fn restored(seats: &[&str]) -> Fact {
+    Fact::Restored { seats: people(seats) }
+}
+
+fn taken(number: u8) -> Fact {
+    let (place, from, position) = (PLACE.into(), "alice".into(), u64::from(number));
+    Fact::Taken { id: id(number), place, from, position }
+}
+
+fn gap(at: &str, missing: &[u32]) -> Fact {
+    let (at, from, place) = (at.to_owned(), "alice".to_owned(), PLACE.to_owned());
+    Fact::Gap { at, from, place, missing: missing.to_vec() }
+}
+
+fn alarm(at: &str, kind: &'static str) -> Fact {
+    Fact::Alarm { at: at.into(), kind, detail: String::new(), count: 1 }
 }
 
 fn confirmed(by: &str, number: u8) -> Fact {
@@ -73,20 +105,32 @@ fn history(facts: Vec<Fact>) -> Vec<Dated> {
     (0u64..).zip(facts).map(|(second, fact)| Dated { at_ms: second * 1_000, fact }).collect()
 }
 
+/// The hub's disk has the command.
+fn accepted_command(number: u8, readers: &[&str]) -> Fact {
+    let (position, readers) = (u64::from(number), people(readers));
+    Fact::Accepted { id: id(number), place: "dm".into(), from: "alice".into(), position, readers }
+}
+
 /// Two messages of alice, shown to bob and confirmed; a command.
 fn good() -> Vec<Fact> {
     vec![
+        entered("alice"),
+        entered("bob"),
+        members(&["alice", "bob"]),
         joined("alice"),
         joined("bob"),
         said(1),
         said(2),
+        accepted(1, &["bob"]),
         stored(1, &["bob"]),
         shown("bob", 1),
+        accepted(2, &["bob"]),
         stored(2, &["bob"]),
         shown("bob", 2),
         confirmed("bob", 1),
         confirmed("bob", 2),
         command(3),
+        accepted_command(3, &["machine"]),
         stored(3, &["machine"]),
         ran(3),
         confirmed("machine", 3),
@@ -97,13 +141,16 @@ fn good() -> Vec<Fact> {
 }
 
 fn rules(facts: Vec<Fact>) -> Vec<&'static str> {
-    broken(&history(facts)).into_iter().map(|violation| violation.rule).collect()
+    let found = broken(&history(facts));
+    let mut rules: Vec<_> = found.into_iter().map(|violation| violation.rule).collect();
+    rules.sort_unstable();
+    rules
 }
 
-/// The good history with one more fact at its end.
-fn rules_with(fact: Fact) -> Vec<&'static str> {
+/// The good history with some more facts at its end.
+fn rules_with(more: Vec<Fact>) -> Vec<&'static str> {
     let mut facts = good();
-    facts.push(fact);
+    facts.extend(more);
     rules(facts)
 }
 
@@ -124,37 +171,160 @@ fn a_good_history_breaks_nothing_and_lacks_nothing() {
 
 #[test]
 fn one_fact_too_many_breaks_its_rule() {
-    let trouble = Fact::Trouble { at: "bob".into(), what: "alarm".into() };
-    let (at, from, place) = ("bob".to_owned(), "alice".to_owned(), PLACE.to_owned());
-    let gap = Fact::Gap { at, from, place, missing: vec![1] };
+    let trouble = Fact::Trouble { at: "bob".into(), what: "a complaint".into() };
     let unreadable =
         Fact::Delivered { writer: "alice".into(), id: id(9), by: "bob".into(), readable: false };
-    for (fact, expected) in [
+    let disowned = Fact::Disowned { at: "bob".into(), id: id(1) };
+    for (fact, mut expected) in [
         (shown("bob", 2), vec!["once", "order", "positions"]),
         (shown("carol", 1), vec!["entitled"]),
         (stored(1, &["bob"]), vec!["answer"]),
+        (stored(1, &["bob", "carol"]), vec!["answer", "entitled"]),
         (confirmed("bob", 1), vec!["receipt"]),
         (confirmed("carol", 1), vec!["receipt"]),
         (ran(3), vec!["at-most-once"]),
         (ended(3), vec!["outcome"]),
-        (refused(9, "E_EPOCH"), vec!["refusal"]),
-        (refused(9, "E_STORAGE_FULL"), vec!["refusal"]),
+        (refused(1, "E_EPOCH"), vec!["answer", "final", "refusal"]),
+        (refused(2, "E_STORAGE_FULL"), vec!["answer", "final", "refusal"]),
         (unreadable, vec!["readable"]),
         (trouble, vec!["trouble"]),
-        (gap, vec!["gap"]),
+        (disowned, vec!["trouble"]),
+        (gap("bob", &[1]), vec!["gap"]),
+        (alarm("bob", "rolled_back"), vec!["alarm"]),
+        (alarm("bob", "not_a_member"), vec!["alarm"]),
+        (accepted(9, &["bob", "mallory"]), vec!["entitled"]),
+        (accepted(9, &["alice"]), vec!["entitled"]),
         (kept(9, 2), vec!["positions"]),
     ] {
-        let mut found = rules_with(fact.clone());
-        found.sort_unstable();
-        let mut expected = expected;
         expected.sort_unstable();
-        assert_eq!(found, expected, "{fact:?}");
+        assert_eq!(rules_with(vec![fact.clone()]), expected, "{fact:?}");
     }
 }
 
 #[test]
+fn a_restore_explains_what_it_has_taken_and_nothing_else() {
+    let none = Vec::<&str>::new();
+    let after = |more: Vec<Fact>| {
+        let mut facts = vec![taken(2), restored(&["alice", "bob"]), members(&["alice", "bob"])];
+        facts.extend(more);
+        rules_with(facts)
+    };
+    assert_eq!(after(vec![alarm("bob", "rolled_back"), alarm("alice", "rolled_back")]), none);
+    assert_eq!(after(vec![alarm("bob", "rolled_back"); 2]), ["alarm"], "once for each device");
+    assert_eq!(after(vec![alarm("bob", "fork")]), ["alarm"], "nothing has forked");
+    let forked = Fact::Forked { place: PLACE.into() };
+    assert_eq!(after(vec![forked, alarm("bob", "fork")]), none);
+    assert_eq!(after(vec![gap("bob", &[1])]), none);
+    assert_eq!(after(vec![gap("bob", &[0, 1])]), ["gap"], "one was taken");
+
+    let lost_after = |facts: Vec<Fact>| {
+        let found = lost(&history(facts));
+        found.into_iter().map(|violation| violation.rule).collect::<Vec<_>>()
+    };
+    let gone = |last: Vec<Fact>| {
+        let mut facts = good_without(&kept(2, 2));
+        facts.extend(last);
+        facts.push(kept(3, 3));
+        facts
+    };
+    assert_eq!(lost_after(gone(vec![])), ["durability"]);
+    assert_eq!(lost_after(gone(vec![taken(2), restored(&["alice", "bob"])])), none);
+}
+
+#[test]
+fn what_a_restore_took_is_shown_or_told_to_be_missing() {
+    let facts = |last: Vec<Fact>| {
+        let mut facts = good_without(&shown("bob", 2));
+        facts.retain(|fact| *fact != confirmed("bob", 2));
+        facts.extend([taken(2), restored(&["alice", "bob"]), members(&["alice", "bob"])]);
+        facts.extend(last);
+        missing(&history(facts)).into_iter().map(|found| found.rule).collect::<Vec<_>>()
+    };
+    let none = Vec::<&str>::new();
+    assert_eq!(facts(vec![]), none, "nothing was said since that could tell");
+    assert_eq!(facts(vec![accepted(9, &["carol"])]), none, "that was not for bob");
+    let facts = |last: Vec<Fact>| {
+        let said_again = std::iter::once(accepted(9, &["bob"]));
+        facts(said_again.chain(last).collect())
+    };
+    assert_eq!(facts(vec![]), ["delivery"]);
+    assert_eq!(facts(vec![gap("bob", &[1])]), none);
+    assert_eq!(facts(vec![gap("carol", &[1])]), ["delivery"], "who was told is somebody else");
+    let (at, from, place) = ("bob".to_owned(), "alice".to_owned(), PLACE.to_owned());
+    let healed = Fact::Healed { at, from, place, n: vec![1] };
+    assert_eq!(facts(vec![gap("bob", &[1]), healed]), ["delivery"], "healed, and not shown");
+}
+
+#[test]
+fn nobody_seals_for_whom_they_know_to_be_removed() {
+    let learned = |at: &str, is_in, by: &str| {
+        let (at, place, by) = (at.to_owned(), PLACE.to_owned(), by.to_owned());
+        Fact::Learned { at, place, who: "bob".into(), is_in, by }
+    };
+    let said_after = |more: Vec<Fact>| {
+        let mut facts = good();
+        facts.extend(more);
+        facts.extend([said(9), accepted(9, &["bob"])]);
+        rules(facts)
+    };
+    let none = Vec::<&str>::new();
+    assert_eq!(said_after(vec![learned("alice", false, "carol")]), ["removed"]);
+    assert_eq!(said_after(vec![learned("carol", false, "carol")]), none, "somebody else knows");
+    assert_eq!(said_after(vec![learned("alice", false, "bob")]), none, "bob has left by himself");
+    let back = learned("alice", true, "carol");
+    assert_eq!(said_after(vec![learned("alice", false, "carol"), back]), none);
+    let let_in = Fact::LetIn { place: PLACE.into(), who: "bob".into() };
+    assert_eq!(said_after(vec![learned("alice", false, "carol"), let_in]), none);
+}
+
+#[test]
+fn every_device_of_a_member_is_to_read_along_and_no_other() {
+    let with_second = |pause: usize, readers: &[&str]| {
+        let mut facts = good();
+        facts.push(entered("bob-2"));
+        facts.extend((0..pause).map(|_| Fact::DiskFull));
+        facts.extend([said(9), accepted(9, readers)]);
+        rules(facts)
+    };
+    assert_eq!(with_second(2, &["bob"]), Vec::<&str>::new(), "it has only just come");
+    assert_eq!(with_second(20, &["bob", "bob-2"]), Vec::<&str>::new());
+    assert_eq!(with_second(20, &["bob"]), ["entitled"]);
+}
+
+#[test]
+fn who_is_refused_is_no_member() {
+    let refused = |who: &[&str]| {
+        let mut facts = vec![entered("alice"), members(who)];
+        // For longer than news travels.
+        facts.extend((0..20).map(|_| entered("alice")));
+        facts.extend([said(1), refused(1, "E_NOT_A_MEMBER")]);
+        rules(facts)
+    };
+    assert_eq!(refused(&["bob"]), Vec::<&str>::new());
+    assert_eq!(refused(&["alice", "bob"]), ["refusal"]);
+}
+
+#[test]
+fn after_a_restore_all_is_shown_in_time() {
+    let talk = |until_ms, last: Fact| {
+        let mut facts = good();
+        facts.extend([restored(&["alice", "bob"]), members(&["alice", "bob"])]);
+        facts.extend([Fact::TalkBegins { until_ms }, said(9), accepted(9, &["bob"]), last]);
+        rules(facts)
+    };
+    assert_eq!(talk(1_000_000, shown("bob", 9)), Vec::<&str>::new());
+    assert_eq!(talk(1_000, shown("bob", 9)), ["talk"], "too late");
+    assert_eq!(talk(1_000_000, Fact::DiskFull), ["talk"], "never");
+    let refusal = refused(9, "E_NOT_A_MEMBER");
+    assert!(talk(1_000_000, refusal).contains(&"talk"), "refused");
+}
+
+#[test]
 fn a_refused_message_that_is_shown_or_kept_breaks_the_word_of_the_hub() {
-    let facts = |last| vec![Fact::DiskFull, said(1), refused(1, "E_STORAGE_FULL"), last];
+    let facts = |last| {
+        let accepted = accepted(1, &["bob"]);
+        vec![Fact::DiskFull, said(1), accepted, refused(1, "E_STORAGE_FULL"), last]
+    };
     assert_eq!(rules(facts(shown("bob", 1))), ["final"]);
     let found = lost(&history(facts(kept(1, 1))));
     assert_eq!(found.iter().map(|violation| violation.rule).collect::<Vec<_>>(), ["final"]);
@@ -166,9 +336,9 @@ fn what_was_never_said_or_is_told_differently_is_no_truth() {
     if let Fact::Shown { text, .. } = &mut other {
         *text = "another text".to_owned();
     }
-    let facts = |shown| vec![said(1), stored(1, &["bob"]), shown];
+    let facts = |shown| vec![said(1), accepted(1, &["bob"]), stored(1, &["bob"]), shown];
     assert_eq!(rules(facts(other)), ["truth"]);
-    assert_eq!(rules(vec![shown("bob", 1)]), ["truth"]);
+    assert_eq!(rules(vec![accepted(1, &["bob"]), shown("bob", 1)]), ["truth"]);
     assert_eq!(
         rules(vec![said(1), Fact::Ran { on: "bob".into(), id: id(1), argv: "x".into() }]),
         ["truth"]
@@ -177,7 +347,8 @@ fn what_was_never_said_or_is_told_differently_is_no_truth() {
 
 #[test]
 fn the_order_of_the_sender_is_that_of_the_recipient() {
-    let facts = vec![said(1), said(2), stored(1, &["bob"]), stored(2, &["bob"]), shown("bob", 2)];
+    let mut facts = vec![said(1), said(2), accepted(1, &["bob"]), accepted(2, &["bob"])];
+    facts.extend([stored(1, &["bob"]), stored(2, &["bob"]), shown("bob", 2)]);
     assert_eq!(rules(facts.clone()), Vec::<&str>::new());
     let late = facts.into_iter().chain([shown("bob", 1)]).collect();
     assert_eq!(rules(late), ["order", "positions"]);
@@ -186,9 +357,10 @@ fn the_order_of_the_sender_is_that_of_the_recipient() {
 #[test]
 fn who_has_been_in_a_room_for_long_must_be_among_the_recipients() {
     let newcomer = |pause: usize| {
-        let mut facts = vec![joined("carol")];
+        let mut facts = vec![entered("alice"), entered("bob"), entered("carol")];
+        facts.push(members(&["alice", "bob", "carol"]));
         facts.extend((0..pause).map(|_| joined("alice")));
-        facts.extend([said(1), stored(1, &["bob"])]);
+        facts.extend([said(1), accepted(1, &["bob"])]);
         rules(facts)
     };
     assert_eq!(newcomer(5), Vec::<&str>::new(), "the epoch may lag behind for a while");
@@ -197,7 +369,7 @@ fn who_has_been_in_a_room_for_long_must_be_among_the_recipients() {
 
 #[test]
 fn a_message_for_one_is_for_nobody_else() {
-    let facts = vec![command(1), stored(1, &["machine", "bob"])];
+    let facts = vec![command(1), accepted_command(1, &["bob", "machine"])];
     assert_eq!(rules(facts), ["entitled"]);
 }
 

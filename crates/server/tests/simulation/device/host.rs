@@ -3,8 +3,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chat_endpoint::{CommandEnd, Endpoint, Event, EventKey, Notification, store::Change};
-use chat_protocol::{content::OutputStream, id::MessageId, name::UserName};
+use chat_endpoint::{
+    Alarm, CommandEnd, Endpoint, Event, EventKey, MemberChange, Notification, store::Change,
+};
+use chat_protocol::{
+    content::OutputStream,
+    id::MessageId,
+    name::{ConversationId, UserName},
+};
 use tokio::time::Instant;
 
 use crate::{facts::Fact, world::now_ms};
@@ -73,11 +79,11 @@ impl Host {
         me: &str,
         endpoint: &mut Endpoint,
         notification: Notification,
-    ) -> Option<Fact> {
+    ) -> Vec<Fact> {
         let Notification { key, event } = notification;
         if let Event::Command { id, digest, from, command, .. } = event {
             // Commands are durable events, and have one.
-            let key = key?;
+            let Some(key) = key else { return Vec::new() };
             let outcome = |code: &str| CommandEnd {
                 re: id,
                 of: digest,
@@ -89,21 +95,28 @@ impl Host {
                 // Begun in an earlier life: nobody knows how it ended.
                 endpoint.report_outcome(now_ms(), &from, outcome("E_INTERRUPTED"));
                 endpoint.consumed(key);
-                return None;
+                return Vec::new();
             }
             endpoint.report_started(now_ms(), &from, id);
             let (ends_at, outcome) = (Instant::now() + RUN_TIME, outcome(""));
             self.running.push(Running { id, ends_at, key, to: from, outcome });
             let argv = command.argv.get(1).cloned().unwrap_or_default();
-            return Some(Fact::Ran { on: me.to_owned(), id, argv });
+            return vec![Fact::Ran { on: me.to_owned(), id, argv }];
         }
         if let Some(key) = key {
             endpoint.consumed(key);
             if !self.shown.insert(key) {
-                return None;
+                return Vec::new();
             }
         }
-        fact(me.to_owned(), event)
+        if let Event::Alarm { kind: Alarm::Fork, detail, .. } = &event
+            && detail.contains("/room accept")
+        {
+            // A person looks, and takes what the hub shows.
+            endpoint.accept_room(&ConversationId::parse("room:crew").unwrap());
+        }
+        let learned = learned(me, &event);
+        learned.into_iter().chain(fact(me.to_owned(), event)).collect()
     }
 }
 
@@ -113,6 +126,8 @@ fn fact(me: String, event: Event) -> Option<Fact> {
     match event {
         Event::Message { id, cid, from, text, position, .. } => {
             let (from, place) = (from.to_string(), cid.to_string());
+            // What a sender or a member hands over stands nowhere in the log.
+            let position = Some(position).filter(|position| *position > 0);
             Some(Fact::Shown { to: me, from, id, place, position, text })
         }
         Event::Ended { re, code, .. } => Some(Fact::Ended { by: me, id: re, code }),
@@ -124,7 +139,11 @@ fn fact(me: String, event: Event) -> Option<Fact> {
             Some(Fact::Stored { by: me, id, position, recipients })
         }
         Event::Refused { id, code, .. } => Some(Fact::Refused { by: me, id, code }),
+        Event::Joined { id: Some(id), .. } | Event::Left { id: Some(id), .. } => {
+            Some(Fact::Done { by: me, id })
+        }
         Event::Joined { cid, .. } => Some(Fact::Joined { who: me, place: cid.to_string() }),
+        Event::MemberChanged { id: Some(id), .. } => Some(Fact::Done { by: me, id }),
         Event::Unreadable { from, id, reason, .. } => {
             trouble(me, format!("cannot read {id} of {from}: {reason}"))
         }
@@ -132,21 +151,30 @@ fn fact(me: String, event: Event) -> Option<Fact> {
             let (from, place) = (from.to_string(), cid.to_string());
             Some(Fact::Gap { at: me, from, place, missing })
         }
+        Event::Healed { cid, from, n } => {
+            let (from, place) = (from.to_string(), cid.to_string());
+            Some(Fact::Healed { at: me, from, place, n })
+        }
+        Event::Unhealed { cid, from, n, .. } => {
+            let (from, place) = (from.to_string(), cid.to_string());
+            Some(Fact::Unhealed { at: me, from, place, n })
+        }
+        Event::Disowned { id, .. } => Some(Fact::Disowned { at: me, id }),
         Event::Dropped { cid, messages, .. } => {
             Some(Fact::Dropped { at: me, place: cid.to_string(), messages })
         }
-        Event::Alarm { kind, user, detail, .. } => {
-            trouble(me, format!("alarm {} about {user}: {detail}", kind.as_str()))
+        Event::Alarm { kind, user, detail, count } => {
+            let (kind, detail) = (kind.as_str(), format!("{user}: {detail}"));
+            Some(Fact::Alarm { at: me, kind, detail, count })
         }
         Event::Complaint { code, reason, .. } => {
             trouble(me, format!("the hub complains: {code}: {reason}"))
         }
-        Event::OutputLost { re, pieces } => {
-            trouble(me, format!("{pieces} pieces of {re} are lost"))
-        }
+        Event::OutputLost { re, pieces } => Some(Fact::OutputLost { at: me, re, pieces }),
         Event::Command { .. }
         | Event::CommandPassed { .. }
-        | Event::Disowned { .. }
+        | Event::MemberChanged { .. }
+        | Event::Left { .. }
         | Event::Started { .. }
         | Event::Output { .. }
         | Event::Presence { .. }
@@ -154,10 +182,6 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::People { .. }
         | Event::Refreshed { .. }
         | Event::Subscriptions { .. }
-        | Event::Healed { .. }
-        | Event::Unhealed { .. }
-        | Event::Left { .. }
-        | Event::MemberChanged { .. }
         | Event::Topic { .. }
         | Event::Retention { .. }
         | Event::Moderated { .. }
@@ -169,4 +193,16 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::ListRefused { .. }
         | Event::Announcement { .. } => None,
     }
+}
+
+/// What an event tells of who is in a room.
+fn learned(me: &str, event: &Event) -> Option<Fact> {
+    let Event::MemberChanged { cid, change, who, by, .. } = event else { return None };
+    let is_in = match change {
+        MemberChange::Joined | MemberChange::Added => true,
+        MemberChange::Left | MemberChange::Removed | MemberChange::Banned => false,
+        MemberChange::Admin | MemberChange::NoAdmin => return None,
+    };
+    let (place, who, by) = (cid.to_string(), who.to_string(), by.to_string());
+    Some(Fact::Learned { at: me.to_owned(), place, who, is_in, by })
 }

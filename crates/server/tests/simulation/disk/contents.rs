@@ -12,7 +12,7 @@ use chat_protocol::{
     header::{MemberHeader, MemberOperation},
     id::{Digest, KeyId, MessageId},
     keys::Bundle,
-    members::MemberList,
+    members::{MemberList, Membership},
     name::{ConversationId, RoomName, UserName},
 };
 use chat_server::store::{
@@ -47,8 +47,8 @@ pub(super) struct Epoch {
 
 #[derive(Debug)]
 pub(super) struct Link {
-    header: MemberHeader,
-    digest: Digest,
+    pub(super) header: MemberHeader,
+    pub(super) digest: Digest,
     position: u64,
     pub(super) frame: Bytes,
 }
@@ -57,7 +57,7 @@ pub(super) struct Link {
 #[derive(Debug, Clone)]
 pub(crate) struct Contents {
     pub(super) decides: MemoryStore,
-    position: u64,
+    pub(super) position: u64,
     pub(super) accounts: BTreeMap<AccountId, AccountRow>,
     pub(super) vaults: BTreeMap<AccountId, Vec<u8>>,
     pub(super) starts: BTreeMap<DeviceId, u64>,
@@ -68,6 +68,8 @@ pub(crate) struct Contents {
     pub(super) entries: BTreeMap<u64, Arc<Entry>>,
     pub(super) epochs: BTreeMap<EpochId, Arc<Epoch>>,
     pub(super) links: BTreeMap<(LogId, u32), Arc<Link>>,
+    /// What comes of the links.
+    pub(super) rooms: BTreeMap<ConversationId, Arc<Membership>>,
     /// Whom epochs of a room may lack.
     excused: BTreeSet<(LogId, UserName)>,
     /// What rooms keep no longer.
@@ -91,6 +93,7 @@ impl Default for Contents {
             entries: BTreeMap::new(),
             epochs: BTreeMap::new(),
             links: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             excused: BTreeSet::new(),
             dropped: Dropped::default(),
             offers: BTreeMap::new(),
@@ -158,6 +161,9 @@ impl Contents {
                 self.conversations.entry(log).or_insert_with(|| new.header.cid.clone());
                 let (header, digest, frame) = (new.header.clone(), new.digest, new.frame.clone());
                 let number = (log, header.mg);
+                let make = || Arc::new(Membership::new(header.cid.clone()));
+                let room = self.rooms.entry(header.cid.clone()).or_insert_with(make);
+                Arc::make_mut(room).apply(&header, digest);
                 self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
                 if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
                     // Whose account the hub has lost has no offers.

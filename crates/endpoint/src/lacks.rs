@@ -1,0 +1,160 @@
+//! Bundles that the hub had and lost, as it shows with its answers about people (rule R36): it is told
+//! them again, and until then no epoch is made that it would refuse because of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::hub::PersonBundles;
+use chat_protocol::id::Digest;
+use chat_protocol::keys::{Bundle, DeviceMark};
+use chat_protocol::name::{ConversationId, UserName};
+
+use crate::endpoint::Endpoint;
+use crate::limits::{BEHIND_GRACE_MS, REMIND_WAIT_MS};
+
+/// What is done about the bundles of a person that the hub lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// The hub is told at this time, Unix time in milliseconds, if nobody else has done it by then.
+    Tell(u64),
+    /// It was told. What it still lacks at this time it does not take.
+    Told(u64),
+}
+
+/// What the hub lacks, by its word on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Lacks {
+    of: BTreeMap<UserName, Lack>,
+    /// Bundles that it was told of: once is enough.
+    told: BTreeSet<Digest>,
+    /// People whom it does not know, and whom this device does.
+    unknown: BTreeSet<UserName>,
+}
+
+impl Endpoint {
+    /// Compares what the hub has of a person with what is held here; `None` where it says that it has
+    /// the same.
+    pub(crate) fn compare_bundles(
+        &mut self,
+        now_ms: u64,
+        name: &UserName,
+        offered: Option<&PersonBundles>,
+    ) {
+        let lacking = offered.map(|offered| self.lacking(name, offered)).unwrap_or_default();
+        let is_news = lacking.iter().any(|bundle| !self.link.lacks.told.contains(&bundle.digest()));
+        if !is_news {
+            self.lacks_no_more(name);
+            return;
+        }
+        // One's own are brought at once: nobody is surer to have them.
+        let wait = u64::from_be_bytes(self.random()) % REMIND_WAIT_MS;
+        let wait = if *name == self.device.user { 0 } else { wait };
+        let tell = Lack::Tell(now_ms.saturating_add(wait));
+        self.link.lacks.of.entry(name.clone()).or_insert(tell);
+    }
+
+    /// The newest bundles of a person's live devices that are not among those offered, nor older than
+    /// those. A hub by which the name has another identity takes none of them, and lacks none.
+    fn lacking(&self, name: &UserName, offered: &PersonBundles) -> Vec<Bundle> {
+        let offered = offered.bundles.iter();
+        let offered: Vec<Bundle> =
+            offered.filter_map(|b| self.bundles.verify(b.0.clone().into())).collect();
+        let expected = self.expected_identity(name);
+        if offered.iter().any(|bundle| Some(bundle.identity()) != expected) {
+            return Vec::new();
+        }
+        let is_offered = |held: &Bundle| {
+            let (dev, seq) = (held.header().dev, held.header().seq);
+            offered.iter().any(|b| b.header().dev == dev && b.header().seq >= seq)
+        };
+        let is_live = |bundle: &Bundle| {
+            let now_ms = self.link.clock_ms;
+            let is_revoked = |sk: &_| self.people.is_revoked(name, sk);
+            DeviceMark::of(bundle).is_some_and(|mark| mark.is_live(now_ms, is_revoked))
+        };
+        let held = self.people.devices(name).filter(|bundle| is_live(bundle));
+        held.filter(|bundle| !is_offered(bundle)).cloned().collect()
+    }
+
+    /// Somebody has told the hub, or it has what it takes.
+    pub(crate) fn lacks_no_more(&mut self, name: &UserName) {
+        if self.link.lacks.of.remove(name).is_some() {
+            let drafts = self.state.outgoing.iter().map(|(_, outgoing)| &outgoing.cid);
+            let waiting = drafts.chain(&self.link.epoch_due).chain(&self.link.renew);
+            let waiting: Vec<ConversationId> =
+                waiting.filter(|cid| self.has_known(cid, name)).cloned().collect();
+            self.link.dirty.extend(waiting);
+        }
+    }
+
+    /// Notes whom the hub does not know of those asked for. Who is known here is somebody whom it has
+    /// lost, and nothing is sealed for them until they have signed up again.
+    pub(crate) fn note_unknown(&mut self, names: &[UserName], unknown: &[UserName]) {
+        for name in names {
+            let is_lost = unknown.contains(name) && self.people.devices(name).next().is_some();
+            if is_lost {
+                self.link.lacks.unknown.insert(name.clone());
+            } else {
+                self.link.lacks.unknown.remove(name);
+            }
+        }
+    }
+
+    /// Whether the hub has lost somebody's account.
+    pub(crate) fn is_unknown_to_hub(&self, name: &UserName) -> bool {
+        self.link.lacks.unknown.contains(name)
+    }
+
+    /// These people have signed in: who was unknown has an account again.
+    pub(crate) fn unknown_came(&mut self, names: &[UserName]) {
+        let unknown = &self.link.lacks.unknown;
+        let back: Vec<UserName> = names.iter().filter(|n| unknown.contains(*n)).cloned().collect();
+        if !back.is_empty() {
+            self.on_keys(&back);
+        }
+    }
+
+    /// Whether the hub is about to be told of keys that an epoch of this conversation needs.
+    pub(crate) fn hub_lacks_keys_for(&self, cid: &ConversationId) -> bool {
+        !self.link.lacks.of.is_empty()
+            && self.people_of(cid).iter().any(|name| self.link.lacks.of.contains_key(name))
+    }
+
+    /// When the next is to be done about what the hub lacks.
+    pub(crate) fn lacks_deadline(&self) -> Option<u64> {
+        let due = self.link.lacks.of.values().map(|(Lack::Tell(at) | Lack::Told(at))| *at);
+        due.min()
+    }
+
+    /// Tells the hub what it lacks.
+    pub(crate) fn tell_lacks(&mut self, now_ms: u64) {
+        let is_due = |lack: &Lack| {
+            let (Lack::Tell(at) | Lack::Told(at)) = lack;
+            *at <= now_ms
+        };
+        let due = self.link.lacks.of.iter().filter(|(_, lack)| is_due(lack));
+        let due: Vec<(UserName, Lack)> = due.map(|(name, lack)| (name.clone(), *lack)).collect();
+        let mut bundles = Vec::new();
+        for (name, lack) in due {
+            match lack {
+                Lack::Tell(_) => {
+                    for bundle in self.people.devices(&name) {
+                        self.link.lacks.told.insert(bundle.digest());
+                        bundles.push(B64Vec(bundle.bytes().to_vec()));
+                    }
+                    let until = Lack::Told(now_ms.saturating_add(BEHIND_GRACE_MS));
+                    self.link.lacks.of.insert(name, until);
+                }
+                Lack::Told(_) => self.lacks_no_more(&name),
+            }
+        }
+        self.send_reminders(bundles, Vec::new());
+    }
+
+    /// The hub has taken what it was told.
+    pub(crate) fn has_reminded(&mut self) {
+        let told = self.link.lacks.of.iter().filter(|(_, lack)| matches!(lack, Lack::Told(_)));
+        let told: Vec<UserName> = told.map(|(name, _)| name.clone()).collect();
+        told.iter().for_each(|name| self.lacks_no_more(name));
+    }
+}

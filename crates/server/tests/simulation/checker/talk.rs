@@ -1,0 +1,44 @@
+//! After a restore all talk again, and soon.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::{code, id::MessageId};
+
+use super::{Findings, Messages, Submitted};
+use crate::facts::{Dated, Fact, Seat, What};
+
+/// What is said after a restore is shown in time to everybody who is to read it.
+pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Findings) {
+    let begins = facts.iter().find_map(|dated| match dated.fact {
+        Fact::TalkBegins { until_ms } => Some((dated.at_ms, until_ms)),
+        _ => None,
+    });
+    let Some((begins_ms, until_ms)) = begins else { return };
+    let mut shown: BTreeMap<(&MessageId, &Seat), u64> = BTreeMap::new();
+    for Dated { at_ms, fact } in facts {
+        if let Fact::Shown { to, id, .. } = fact {
+            shown.entry((id, to)).or_insert(*at_ms);
+        }
+    }
+    for (id, message) in messages {
+        let Some(Submitted { by, place, at_ms, what: What::Text(_), .. }) = message.submitted
+        else {
+            continue;
+        };
+        if at_ms < begins_ms {
+            continue;
+        }
+        for (_, code) in message.refused.iter().filter(|(_, code)| *code != code::NO_SUCH_USER) {
+            findings.add("talk", format!("{id} of {by} in {place} was refused: {code}"));
+        }
+        let Some(accepted) = message.last_accepted() else { continue };
+        for seat in accepted.readers {
+            let at_ms = shown.get(&(id, seat)).copied();
+            findings.unless(at_ms.is_some_and(|at| at <= until_ms), "talk", || {
+                format!(
+                    "{seat} was shown {id} of {by} in {place} at {at_ms:?}, the hub was back at {begins_ms}"
+                )
+            });
+        }
+    }
+}
