@@ -155,6 +155,8 @@ impl Endpoint {
     pub(crate) fn has_reminded(&mut self) {
         let told = self.link.lacks.of.iter().filter(|(_, lack)| matches!(lack, Lack::Told(_)));
         let told: Vec<UserName> = told.map(|(name, _)| name.clone()).collect();
-        told.iter().for_each(|name| self.lacks_no_more(name));
+        for name in &told {
+            self.lacks_no_more(name);
+        }
     }
 }

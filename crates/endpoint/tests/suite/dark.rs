@@ -233,14 +233,14 @@ fn a_member_in_the_dark_is_seen_before_their_third_message() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     let seeds = seed.map_or(0..WORLDS, |seed| seed..seed + 1);
     let mut after = [0; 3];
-    for seed in seeds {
-        let world = World::of(seed);
+    for number in seeds {
+        let world = World::of(number);
         let seen = seen_after(&world);
-        let Some(messages) = seen else { panic!("SEED={seed}: nobody has seen it: {world:?}") };
+        let Some(messages) = seen else { panic!("SEED={number}: nobody has seen it: {world:?}") };
         after[messages] += 1;
-        if seed % HONEST_EVERY == 0 {
+        if number % HONEST_EVERY == 0 {
             let honest = World { lie: Lie::None, ..world };
-            assert_eq!(seen_after(&honest), None, "SEED={seed}, an honest hub: {honest:?}");
+            assert_eq!(seen_after(&honest), None, "SEED={number}, an honest hub: {honest:?}");
         }
     }
     println!("seen before the first message, the second, the third: {after:?}");

@@ -50,7 +50,7 @@ impl Envelope {
     /// Whether whoever gets these bytes accepts them as alice's.
     pub(crate) fn is_accepted(&self, bytes: &[u8]) -> bool {
         match &self.receiver {
-            Receiver::Offer => self.offer(bytes).is_some_and(|offer| {
+            Receiver::Offer => SignedOffer::parse(bytes).is_ok_and(|offer| {
                 let (key, digest) = ALICE.verifying();
                 offer.verify(&key, &digest, &mut VerifiedBatches::default()).is_ok()
             }),
@@ -65,15 +65,11 @@ impl Envelope {
     /// Whether all is as it should be but the signature and the seal.
     pub(crate) fn has_form(&self, bytes: &[u8]) -> bool {
         match &self.receiver {
-            Receiver::Offer => self.offer(bytes).is_some(),
+            Receiver::Offer => SignedOffer::parse(bytes).is_ok(),
             // A bundle is read and verified in one.
             Receiver::Bundle => RawFrame::decode(bytes.to_vec().into()).is_ok(),
             _ => self.frame(bytes).is_some(),
         }
-    }
-
-    fn offer(&self, bytes: &[u8]) -> Option<SignedOffer> {
-        SignedOffer::parse(bytes).ok()
     }
 
     /// A frame of the right shape by alice.

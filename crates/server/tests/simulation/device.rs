@@ -333,7 +333,9 @@ impl DeviceActor {
             }
             for notification in events {
                 let facts = self.host.take(&self.name, endpoint, notification);
-                facts.into_iter().for_each(|fact| self.write(fact));
+                for fact in facts {
+                    self.write(fact);
+                }
             }
         }
     }

@@ -125,7 +125,7 @@ fn difference<T: std::fmt::Debug + PartialEq>(first: &[T], second: &[T]) -> Opti
 
 /// The first worlds, and the first one with each kind of event.
 fn repeated() -> Vec<u64> {
-    let of_kind = |kind: usize| (0..).find(|seed| Plan::of(*seed).kinds()[kind]);
+    let of_kind = |kind: usize| (0..SEEDS).find(|seed| Plan::of(*seed).kinds()[kind]);
     (0..REPEATED_SEEDS).chain((0..Plan::KINDS).filter_map(of_kind)).collect()
 }
 

@@ -17,7 +17,8 @@ use chat_protocol::{
 };
 use chat_server::store::{
     AccountId, AccountRow, Committed, ConversationRow, DeviceId, DeviceRow, EntryKind, EpochId,
-    EpochRow, LogId, NewEntry, NewEpoch, OfferRow, Proposal, Snapshot, Stored, memory::MemoryStore,
+    EpochRow, LogId, NewEntry, NewEpoch, NewLink, OfferRow, Proposal, Snapshot, Stored,
+    memory::MemoryStore,
 };
 
 /// An entry of a log.
@@ -122,6 +123,30 @@ impl Contents {
         }
     }
 
+    fn link(&mut self, new: &NewLink, log: LogId, position: u64) {
+        self.position = position;
+        self.conversations.entry(log).or_insert_with(|| new.header.cid.clone());
+        let (header, digest, frame) = (new.header.clone(), new.digest, new.frame.clone());
+        let number = (log, header.mg);
+        let make = || Arc::new(Membership::new(header.cid.clone()));
+        let room = self.rooms.entry(header.cid.clone()).or_insert_with(make);
+        Arc::make_mut(room).apply(&header, digest);
+        self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
+        if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
+            // Whose account the hub has lost has no offers.
+            let owner = self.accounts.values().find(|row| row.name == new.header.who);
+            let owner = owner.map(|row| row.id);
+            let place = Audience::Conversation(new.header.cid.clone());
+            self.offers.retain(|(who, _), offer| Some(*who) != owner || offer.audience != place);
+        }
+        if new.header.op == MemberOperation::Admit {
+            self.excused.remove(&(log, new.header.who.clone()));
+        }
+        for device in &new.newcomers {
+            self.cursors.entry((*device, log)).or_insert(position);
+        }
+    }
+
     fn write(&mut self, proposal: &Proposal, stored: Stored) {
         match (proposal, stored) {
             (Proposal::Account(new), Stored::Account(id, device)) => {
@@ -156,30 +181,7 @@ impl Contents {
             (Proposal::Epoch(new), Stored::Epoch { log, epoch, position }) => {
                 self.epoch(new, log, epoch, position);
             }
-            (Proposal::Link(new), Stored::Link { log, position }) => {
-                self.position = position;
-                self.conversations.entry(log).or_insert_with(|| new.header.cid.clone());
-                let (header, digest, frame) = (new.header.clone(), new.digest, new.frame.clone());
-                let number = (log, header.mg);
-                let make = || Arc::new(Membership::new(header.cid.clone()));
-                let room = self.rooms.entry(header.cid.clone()).or_insert_with(make);
-                Arc::make_mut(room).apply(&header, digest);
-                self.links.insert(number, Arc::new(Link { header, digest, position, frame }));
-                if matches!(new.header.op, MemberOperation::Leave | MemberOperation::Remove) {
-                    // Whose account the hub has lost has no offers.
-                    let owner = self.accounts.values().find(|row| row.name == new.header.who);
-                    let owner = owner.map(|row| row.id);
-                    let place = Audience::Conversation(new.header.cid.clone());
-                    self.offers
-                        .retain(|(who, _), offer| Some(*who) != owner || offer.audience != place);
-                }
-                if new.header.op == MemberOperation::Admit {
-                    self.excused.remove(&(log, new.header.who.clone()));
-                }
-                for device in &new.newcomers {
-                    self.cursors.entry((*device, log)).or_insert(position);
-                }
-            }
+            (Proposal::Link(new), Stored::Link { log, position }) => self.link(new, log, position),
             (Proposal::Excuse(new), Stored::Done) => {
                 self.excused.insert((new.log, new.who.clone()));
             }
