@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# A build from nothing gains nothing from what incremental compilation keeps.
+export CARGO_INCREMENTAL=0
+
 step() { printf '\n== %s\n' "$1"; }
 
 step "formatting"
