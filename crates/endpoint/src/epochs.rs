@@ -94,7 +94,6 @@ impl Endpoint {
     pub(crate) fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
         let people = self.people_of(cid);
         let people = people.iter().filter(|name| !self.is_left_out(cid, name));
-        let people = people.filter(|name| cid.is_direct() || !self.is_unknown_to_hub(name));
         let room = self.state.rooms.get(cid.as_str());
         let since =
             |name: &UserName| room.and_then(|room| room.members().get(name)).map(|m| m.since);

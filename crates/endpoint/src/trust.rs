@@ -93,6 +93,12 @@ impl Endpoint {
         })
     }
 
+    /// Whether another identity than the known one was offered for somebody, or refused.
+    pub(crate) fn has_other_identity(&self, name: &UserName) -> bool {
+        let pin = self.state.pins.get(name.as_str());
+        pin.is_some_and(|pin| pin.other.is_some() || !pin.refused.is_empty())
+    }
+
     /// People for whom another identity is offered and who wait for a decision.
     pub fn undecided(&self) -> Vec<UserName> {
         let changed = self.state.pins.iter().filter(|(_, pin)| pin.other.is_some());

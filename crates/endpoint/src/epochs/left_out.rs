@@ -1,5 +1,5 @@
 //! Members whom an epoch leaves out, because this device cannot tell that the key which is offered for
-//! them is theirs (rule R40). The epoch names them: the hub takes it without their lines, and everybody
+//! them is theirs, or none is (rule R40). The epoch names them: the hub takes it without their lines, and everybody
 //! who reads it sees who does not.
 
 use chat_protocol::code;
@@ -11,13 +11,14 @@ use crate::endpoint::Endpoint;
 
 impl Endpoint {
     /// Whether nothing is sealed for a member: their identity is not the one that the chain names, or not
-    /// the one that the hub has keys of; their link counts by the hub's word only; or they have lost
-    /// their place by a link that the hub does not show.
+    /// the one that the hub has keys of; the hub knows no account of theirs; their link counts by the
+    /// hub's word only; or they have lost their place by a link that the hub does not show.
     pub(super) fn is_left_out(&self, cid: &ConversationId, name: &UserName) -> bool {
         let is_other_room_member = !cid.is_direct() && *name != self.device.user;
         is_other_room_member
             && (!self.is_member_by_key(cid, name)
                 || self.link.replaced.contains(name)
+                || self.is_unknown_to_hub(name)
                 || self.is_unproved(cid, name)
                 || self.is_struck(cid, name))
     }
@@ -42,9 +43,9 @@ impl Endpoint {
             return;
         }
         let reason = format!(
-            "what you say in {cid} does not reach {names}: the key that is offered for them is not one \
-             that you know as theirs, or it could not be shown. Compare words and /trust them, or have an \
-             admin let them in anew",
+            "what you say in {cid} does not reach {names}: the server says that it knows no such account, \
+             or offers a key that you do not know as theirs. Who has signed up again is reached again; of \
+             another key compare the words, then /trust",
             cid = cid.spoken(),
             names = names.join(", ")
         );

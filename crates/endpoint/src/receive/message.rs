@@ -92,7 +92,8 @@ impl Endpoint {
             if !asked {
                 return Received::NeedsSender;
             }
-            return self.unverified(now_ms, delivery, header, "its sender's key is not to be had");
+            let reason = self.unknown_key(&header.from);
+            return self.unverified(now_ms, delivery, header, &reason);
         };
         if !asked && (self.needs_siblings(header) || self.needs_newest(header)) {
             return Received::NeedsSender;
@@ -137,19 +138,27 @@ impl Endpoint {
         header: &MessageHeader,
         asked: bool,
     ) -> Received {
-        let mut reason = "its epoch was not given to this device";
+        let mut reason = "its epoch was not given to this device".to_owned();
         if self.has_known(&header.cid, &header.from) {
             match self.people.signer(&header.from, &header.sk).cloned() {
                 Some(signer) if self.is_by_sender(delivery, header, &signer) => {
                     self.want_strange(now_ms, delivery, header);
-                    return self.unreadable(now_ms, delivery, header, reason);
+                    return self.unreadable(now_ms, delivery, header, &reason);
                 }
-                Some(_) => reason = "its signature is not valid",
+                Some(_) => "its signature is not valid".clone_into(&mut reason),
                 None if !asked => return Received::NeedsSender,
-                None => reason = "its sender's key is not to be had",
+                None => reason = self.unknown_key(&header.from),
             }
         }
-        self.unverified(now_ms, delivery, header, reason)
+        self.unverified(now_ms, delivery, header, &reason)
+    }
+
+    /// Why a signature of somebody cannot be checked.
+    fn unknown_key(&self, name: &UserName) -> String {
+        if self.has_other_identity(name) {
+            return format!("its key is not the one that you know as {name}'s; see /trust {name}");
+        }
+        "its sender's key is not to be had".to_owned()
     }
 
     /// From the chain on: whatever comes out, the chain has moved.

@@ -108,7 +108,11 @@ impl Endpoint {
             Some(reason) => {
                 self.link.accepted.remove(cid);
                 let server = UserName::server();
-                self.alarm(Alarm::BadChain, &server, &format!("membership of {cid}: {reason}"));
+                self.alarm(
+                    Alarm::BadChain,
+                    &server,
+                    &format!("membership of {}: {reason}", cid.spoken()),
+                );
                 self.end_pages(cid);
             }
             None => self.compare_anew(cid, *fresh),
@@ -148,7 +152,8 @@ impl Endpoint {
         if is_fork && !is_decided && fork < fresh.links.len() {
             let detail = format!(
                 "the server's membership of {cid} goes on from an older one than was seen; it is \
-                 taken, and who was removed since stays out"
+                 taken, and who was removed since stays out",
+                cid = cid.spoken()
             );
             self.alarm(Alarm::Fork, &UserName::server(), &detail);
         }
@@ -177,7 +182,8 @@ impl Endpoint {
         let differs = held.map_or_else(String::new, |held| difference(held, &fresh.room));
         let detail = format!(
             "the server shows another membership of {cid} than the one seen before: {differs}; nothing \
-             is said there until you take it with /room accept, or leave the room"
+             is said there until you take it with /room accept, or leave the room",
+            cid = cid.spoken()
         );
         self.alarm(Alarm::Fork, &UserName::server(), &detail);
     }

@@ -235,8 +235,8 @@ fn a_member_in_the_dark_is_seen_before_their_third_message() {
     let mut after = [0; 3];
     for number in seeds {
         let world = World::of(number);
-        let seen = seen_after(&world);
-        let Some(messages) = seen else { panic!("SEED={number}: nobody has seen it: {world:?}") };
+        let noticed = seen_after(&world);
+        let Some(messages) = noticed else { panic!("SEED={number}: nobody has seen it: {world:?}") };
         after[messages] += 1;
         if number % HONEST_EVERY == 0 {
             let honest = World { lie: Lie::None, ..world };
