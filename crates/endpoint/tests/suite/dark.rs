@@ -236,7 +236,9 @@ fn a_member_in_the_dark_is_seen_before_their_third_message() {
     for number in seeds {
         let world = World::of(number);
         let noticed = seen_after(&world);
-        let Some(messages) = noticed else { panic!("SEED={number}: nobody has seen it: {world:?}") };
+        let Some(messages) = noticed else {
+            panic!("SEED={number}: nobody has seen it: {world:?}")
+        };
         after[messages] += 1;
         if number % HONEST_EVERY == 0 {
             let honest = World { lie: Lie::None, ..world };
