@@ -134,6 +134,9 @@ impl Endpoint {
             if (is_nobody || self.is_unknown_to_hub(&other)) && !other.is_server() {
                 return Some((code::NO_SUCH_USER, format!("nobody is called {other}; try /who")));
             }
+            if self.link.gone.contains(&other) {
+                return Some((code::NO_SUCH_USER, format!("the account of {other} was deleted")));
+            }
             if let Some(refusal) = self.is_replaced(&other) {
                 return Some(refusal);
             }

@@ -150,7 +150,10 @@ fn put_back(source: &Path, at: &Where) -> Result<String, Failure> {
     if let Some(old) = restored.replaced {
         lines = format!("{lines}what was there is now in {}\n", old.display());
     }
-    Ok(lines + "clients tell the server again what it has forgotten, and say so once\n")
+    Ok(lines
+        + "clients tell the server again what it has forgotten, and say so once\n\
+           what you decided since is undone: look through audit.jsonl for bans, deletions and codes, and \
+           do it again\n")
 }
 
 fn examine(options: &Options, json: bool) -> Result<ExitCode, Failure> {

@@ -2,8 +2,10 @@
 //!
 //! Databases are copied in one view each, whatever is written meanwhile; then the copies are checked, and
 //! each file gets its digest. What people left as copies of files (`data/files`) is not in it: it is
-//! large, encrypted, and its owners have it. A backup is a folder, or one file when its name ends with
-//! `.tar`.
+//! large, encrypted, and its owners have it. Nor is the journal of the server's own agent: an older one
+//! does not know what has run since, and would let it run a second time. An agent without a journal begins
+//! a new one, and refuses what was addressed to the old one. A backup is a folder, or one file when its
+//! name ends with `.tar`.
 
 use std::{
     collections::BTreeMap,
@@ -12,9 +14,14 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, backup::Backup};
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup, StepResult},
+    ffi,
+};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -22,10 +29,13 @@ use super::manifest::{self, LAYOUT, Manifest};
 use crate::store::sqlite::DATABASE_FILE;
 
 /// Databases in the data folder. The first one must be there.
-pub(super) const DATABASES: [&str; 3] = [DATABASE_FILE, "agent/journal.db", "agent/home.db"];
+pub(super) const DATABASES: [&str; 2] = [DATABASE_FILE, "agent/home.db"];
 
 /// Other files, as far as they are there.
 pub(super) const FILES: [&str; 3] = ["server.key", "tls/cert.pem", "tls/key.pem"];
+
+/// How long a copy waits for somebody who writes.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// Only the owner comes in.
 const FOLDER_MODE: u32 = 0o700;
@@ -141,7 +151,7 @@ fn fill(data: &Path, part: &Path) -> Result<Manifest, BackupError> {
             make_folder(folder)?;
         }
         if DATABASES.contains(&name) {
-            copy_database(&from, &to)?;
+            copy_database(&from, &to, LOCK_WAIT)?;
             check_database(&to)?;
         } else {
             copy_file(&from, &to)?;
@@ -206,14 +216,17 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> Result<(), BackupError> {
 
 /// One step copies all of it, in one view of the file: writers go on meanwhile, and nothing of theirs is
 /// in the copy by halves.
-fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
+fn copy_database(from: &Path, to: &Path, wait: Duration) -> Result<(), BackupError> {
     create(to).map_err(failed("write", to))?;
     let copy = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let source = Connection::open_with_flags(from, flags)?;
-        source.busy_timeout(std::time::Duration::from_secs(30))?;
+        source.busy_timeout(wait)?;
         let mut target = Connection::open(to)?;
-        Backup::new(&source, &mut target)?.step(-1)?;
+        if Backup::new(&source, &mut target)?.step(-1)? != StepResult::Done {
+            // Nothing was copied: somebody held it all the time.
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None));
+        }
         // One file: nothing of it stands in a log beside it.
         target.pragma_update(None, "journal_mode", "DELETE")?;
         target.close().map_err(|(_, error)| error)
@@ -281,6 +294,21 @@ mod tests {
         let archive = out.path().join("two.tar");
         make(data.path(), &archive).unwrap();
         assert!(archive.is_file() && !beside(&archive, ".part").exists());
+    }
+
+    /// Goal: a copy that was not made is never kept as one. Before: an empty file was.
+    #[test]
+    fn a_database_that_somebody_holds_is_said_and_the_journal_stays_where_it_is() {
+        let (data, out) = (data(), tempfile::tempdir().unwrap());
+        fs::create_dir(data.path().join("agent")).unwrap();
+        let path = data.path().join("agent/journal.db");
+        let journal = Connection::open(&path).unwrap();
+        journal.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
+        journal.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1);").unwrap();
+        let made = make(data.path(), &out.path().join("one")).unwrap();
+        assert!(!made.manifest.files.contains_key("agent/journal.db"), "{:?}", made.manifest);
+        let copied = copy_database(&path, &out.path().join("two"), Duration::ZERO);
+        assert!(matches!(copied, Err(BackupError::Database { .. })), "{copied:?}");
     }
 
     #[test]
