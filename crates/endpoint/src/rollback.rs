@@ -182,7 +182,7 @@ impl Endpoint {
 
     /// The hub has put an epoch somewhere. One that replaces what another one has replaced already shows
     /// that it forgot that one, however soon it went on.
-    pub(crate) fn is_put_twice(&mut self, e: &Digest) {
+    pub(crate) fn note_put_twice(&mut self, e: &Digest) {
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
         let (cid, pe) = (epoch.cid.clone(), epoch.pe);
         let is_forgotten = self.state.epochs.iter().any(|(_, other)| {
