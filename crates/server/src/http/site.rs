@@ -70,7 +70,7 @@ impl Site {
     fn serve(&self, head: &request::Parts, target: &Target, now: SystemTime) -> Answer {
         let OpenFile { file, metadata } = match self.folder.open_file(&target.path) {
             Ok(open) => open,
-            Err(OpenError::Folder) => return self.redirect(target),
+            Err(OpenError::Folder) => return self.redirect(target, head.uri.query()),
             Err(OpenError::System(error)) => return unreadable(&error),
             Err(_) => return not_found(),
         };
@@ -123,14 +123,16 @@ impl Site {
     }
 
     /// A folder is shown under its path with a slash, or its page could not name what lies beside
-    /// it. One without a page is not shown at all, not even that it is there.
-    fn redirect(&self, target: &Target) -> Answer {
+    /// it. One without a page is not shown at all, not even that it is there. What was asked for behind
+    /// the path is asked for there too.
+    fn redirect(&self, target: &Target, query: Option<&str>) -> Answer {
         let has_page = target.index().is_some_and(|page| self.folder.open_file(&page).is_ok());
         if !has_page {
             return not_found();
         }
         let mut answer = text(StatusCode::MOVED_PERMANENTLY, "this folder is shown with a slash");
-        insert(answer.headers_mut(), LOCATION, target.with_slash());
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        insert(answer.headers_mut(), LOCATION, target.with_slash() + &query);
         answer
     }
 }

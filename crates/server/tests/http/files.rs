@@ -152,6 +152,10 @@ async fn folders_show_their_page_under_a_slash_and_own_paths_win() {
     std::fs::write(folder.path().join("livez"), "a file").unwrap();
     let answer = running.ask(&get("/sub")).await;
     assert_eq!((status(&answer), field(&answer, "location")), (301, Some("/sub/")));
+    // The build before lost what stands behind the question mark.
+    let answer = running.ask(&get("/sub?x=1&y=%2F")).await;
+    let location = field(&answer, "location");
+    assert_eq!((status(&answer), location), (301, Some("/sub/?x=1&y=%2F")));
     let answer = running.ask(&get("/sub/")).await;
     assert_eq!((status(&answer), body(&answer)), (200, "<p>sub"));
     let missing = running.ask(&get("/nothing")).await;
