@@ -23,6 +23,7 @@
 pub mod limits;
 
 pub mod b64;
+pub mod fold;
 pub mod id;
 pub mod name;
 pub mod sanitise;

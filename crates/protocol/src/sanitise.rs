@@ -7,11 +7,20 @@
 //!
 //! **Architecture Invariant.** The output holds no C0 control but the newlines and tabs of
 //! [`text`] and [`fn@bytes`], no DEL, no C1 control, no character that turns the direction of text,
-//! no invisible character but a joiner between two pictographs, and never more than
-//! [`COMBINING_MARKS_MAX`] combining marks in a row.
+//! no invisible character but where it does its work ([`invisible`] has the list of these places),
+//! and never more than [`COMBINING_MARKS_MAX`] combining marks in a row.
+//!
+//! What a character is, Unicode's own properties say: a table of ours would miss each new script.
+
+mod invisible;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use icu_properties::props::GeneralCategory;
+use icu_properties::{CodePointMapData, CodePointMapDataBorrowed};
+
+use invisible::{is_deceptive, is_needed};
 
 /// Combining marks that may follow each other. Living languages stack three or four; hundreds
 /// paint over the lines around them.
@@ -51,6 +60,12 @@ pub fn bytes(outside: &[u8]) -> String {
     shown
 }
 
+/// How many bytes of a line stay as they are before the first character that does not; nothing if all
+/// do.
+pub(crate) fn clean_length(outside: &str) -> Option<usize> {
+    first_unclean(outside, Breaks::Shown)
+}
+
 /// What happens to newlines and tabs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Breaks {
@@ -65,11 +80,10 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
     shown.push_str(head);
     // `first` is never inside a run of marks that is too long: the run's first mark is reported.
     let mut marks = 0;
-    let mut previous = head.chars().next_back();
-    let mut characters = tail.chars().peekable();
-    while let Some(character) = characters.next() {
-        let before = previous.replace(character);
-        if is_combining(character) {
+    let mut characters = tail.char_indices().peekable();
+    while let Some((position, character)) = characters.next() {
+        let kind = Kind::of(character);
+        if kind == Kind::Mark {
             marks += 1;
             match marks {
                 ..=COMBINING_MARKS_MAX => shown.push(character),
@@ -78,17 +92,22 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
             }
             continue;
         }
+        let is_whole = marks <= COMBINING_MARKS_MAX;
+        if kind == Kind::Deceptive && is_whole && is_needed(outside, first + position, character) {
+            // It takes no room: the marks behind it are drawn over those before it.
+            shown.push(character);
+            continue;
+        }
         marks = 0;
         match character {
             '\r' => {
-                if characters.peek() != Some(&'\n') {
+                if characters.peek().is_none_or(|(_, next)| *next != '\n') {
                     push_break(&mut shown, '\n', breaks);
                 }
             }
             '\n' | '\t' => push_break(&mut shown, character, breaks),
-            JOINER if joins(before, characters.peek().copied()) => shown.push(character),
-            _ if is_control(character) => push_byte(&mut shown, u32::from(character)),
-            _ if is_deceptive(character) => push_code_point(&mut shown, character),
+            _ if kind == Kind::Control => push_byte(&mut shown, u32::from(character)),
+            _ if kind == Kind::Deceptive => push_code_point(&mut shown, character),
             _ => shown.push(character),
         }
     }
@@ -99,31 +118,28 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
 fn first_unclean(outside: &str, breaks: Breaks) -> Option<usize> {
     let mut marks = 0;
     let mut run_start = 0;
-    let mut previous = None;
-    let mut characters = outside.char_indices().peekable();
-    while let Some((position, character)) = characters.next() {
-        let before = previous.replace(character);
+    for (position, character) in outside.char_indices() {
         if character.is_ascii() {
             marks = 0;
             let is_kept_break = breaks == Breaks::Kept && matches!(character, '\n' | '\t');
             if character.is_ascii_control() && !is_kept_break {
                 return Some(position);
             }
-        } else if is_combining(character) {
-            if marks == 0 {
-                run_start = position;
+            continue;
+        }
+        match Kind::of(character) {
+            Kind::Mark => {
+                if marks == 0 {
+                    run_start = position;
+                }
+                marks += 1;
+                if marks > COMBINING_MARKS_MAX {
+                    return Some(run_start);
+                }
             }
-            marks += 1;
-            if marks > COMBINING_MARKS_MAX {
-                return Some(run_start);
-            }
-        } else {
-            marks = 0;
-            let next = characters.peek().map(|(_, next)| *next);
-            let is_joiner = character == JOINER && joins(before, next);
-            if is_control(character) || (is_deceptive(character) && !is_joiner) {
-                return Some(position);
-            }
+            Kind::Deceptive if is_needed(outside, position, character) => {}
+            Kind::Control | Kind::Deceptive => return Some(position),
+            Kind::Plain => marks = 0,
         }
     }
     None
@@ -145,82 +161,34 @@ fn push_code_point(shown: &mut String, character: char) {
     write!(shown, "\\u{{{:x}}}", u32::from(character)).expect("writing to a String cannot fail");
 }
 
-/// C0, DEL and C1: what a terminal obeys.
-fn is_control(character: char) -> bool {
-    matches!(character, '\0'..='\x1f' | '\x7f'..='\u{9f}')
+const CATEGORIES: CodePointMapDataBorrowed<'static, GeneralCategory> = CodePointMapData::new();
+
+/// What a character is to a screen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Is read.
+    Plain,
+    /// Is drawn over or under the character before it.
+    Mark,
+    /// Is obeyed: C0, DEL and C1.
+    Control,
+    /// Is not seen, or makes a text look like another one.
+    Deceptive,
 }
 
-/// Characters that turn the direction of what follows, end a line without being a newline, or
-/// take no room: each can make a text look like another one.
-fn is_deceptive(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}'                       // soft hyphen
-        | '\u{34f}'                    // combining grapheme joiner
-        | '\u{61c}'                    // Arabic letter mark
-        | '\u{115f}' | '\u{1160}'      // Hangul fillers, drawn as nothing
-        | '\u{3164}' | '\u{ffa0}'
-        | '\u{180e}'                   // Mongolian vowel separator
-        | '\u{200b}'..='\u{200f}'      // zero-width characters, direction marks
-        | '\u{2028}'..='\u{202e}'      // line and paragraph separator, embeddings, overrides
-        | '\u{2060}'..='\u{206f}'      // word joiner, invisible operators, isolates
-        | '\u{feff}'                   // zero-width no-break space
-        | '\u{fff9}'..='\u{fffb}'      // interlinear annotation
-        | '\u{e0000}'..='\u{e007f}'    // tag characters
-    )
-}
-
-/// Makes one picture of two, such as a woman and a computer; anywhere else it is invisible.
-const JOINER: char = '\u{200d}';
-
-/// Whether a joiner between these two does its work and hides nothing.
-fn joins(before: Option<char>, next: Option<char>) -> bool {
-    // The selector asks for the coloured form of the pictograph before it.
-    const SELECTOR: char = '\u{fe0f}';
-    before.is_some_and(|c| is_pictograph(c) || c == SELECTOR) && next.is_some_and(is_pictograph)
-}
-
-/// The blocks of arrows, symbols and pictographs. A new block that is missing here shows its
-/// joiners.
-fn is_pictograph(character: char) -> bool {
-    matches!(
-        character,
-        '\u{2190}'..='\u{21ff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}'
-        | '\u{1f000}'..='\u{1faff}'
-    )
-}
-
-/// Marks that are drawn over or under the character before them. The table names the blocks of
-/// marks and the signs of the living scripts in them; a mark missing here is merely not counted.
-fn is_combining(character: char) -> bool {
-    matches!(
-        character,
-        '\u{300}'..='\u{34e}' | '\u{350}'..='\u{36f}' | '\u{483}'..='\u{489}'
-        | '\u{591}'..='\u{5bd}' | '\u{5bf}' | '\u{5c1}'..='\u{5c2}' | '\u{5c4}'..='\u{5c5}'
-        | '\u{5c7}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{670}'
-        | '\u{6d6}'..='\u{6dc}' | '\u{6df}'..='\u{6e4}' | '\u{6e7}'..='\u{6e8}'
-        | '\u{6ea}'..='\u{6ed}' | '\u{711}' | '\u{730}'..='\u{74a}' | '\u{7a6}'..='\u{7b0}'
-        | '\u{7eb}'..='\u{7f3}' | '\u{816}'..='\u{819}' | '\u{81b}'..='\u{823}'
-        | '\u{825}'..='\u{827}' | '\u{829}'..='\u{82d}' | '\u{859}'..='\u{85b}'
-        | '\u{898}'..='\u{89f}' | '\u{8ca}'..='\u{902}' | '\u{93a}' | '\u{93c}'
-        | '\u{941}'..='\u{948}' | '\u{94d}' | '\u{951}'..='\u{957}' | '\u{962}'..='\u{963}'
-        | '\u{981}' | '\u{9bc}' | '\u{9c1}'..='\u{9c4}' | '\u{9cd}' | '\u{a3c}'
-        | '\u{a41}'..='\u{a51}' | '\u{a70}'..='\u{a71}' | '\u{abc}' | '\u{ac1}'..='\u{acd}'
-        | '\u{b3c}' | '\u{b3f}' | '\u{b41}'..='\u{b4d}' | '\u{bc0}' | '\u{bcd}'
-        | '\u{c3e}'..='\u{c40}' | '\u{c46}'..='\u{c56}' | '\u{cbc}' | '\u{ccc}'..='\u{ccd}'
-        | '\u{d3b}'..='\u{d3c}' | '\u{d41}'..='\u{d44}' | '\u{d4d}' | '\u{dca}'
-        | '\u{dd2}'..='\u{dd6}' | '\u{e31}' | '\u{e34}'..='\u{e3a}' | '\u{e47}'..='\u{e4e}'
-        | '\u{eb1}' | '\u{eb4}'..='\u{ebc}' | '\u{ec8}'..='\u{ece}' | '\u{f18}'..='\u{f19}'
-        | '\u{f35}' | '\u{f37}' | '\u{f39}' | '\u{f71}'..='\u{f7e}' | '\u{f80}'..='\u{f84}'
-        | '\u{f86}'..='\u{f87}' | '\u{f8d}'..='\u{fbc}' | '\u{fc6}' | '\u{102d}'..='\u{1030}'
-        | '\u{1032}'..='\u{1037}' | '\u{1039}'..='\u{103a}' | '\u{135d}'..='\u{135f}'
-        | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
-        | '\u{2cef}'..='\u{2cf1}' | '\u{2de0}'..='\u{2dff}' | '\u{302a}'..='\u{302f}'
-        | '\u{3099}'..='\u{309a}' | '\u{a66f}'..='\u{a672}' | '\u{a674}'..='\u{a67d}'
-        | '\u{a8e0}'..='\u{a8f1}' | '\u{fb1e}' | '\u{fe00}'..='\u{fe0f}'
-        | '\u{fe20}'..='\u{fe2f}' | '\u{1d165}'..='\u{1d169}' | '\u{1d16d}'..='\u{1d172}'
-        | '\u{1e8d0}'..='\u{1e8d6}' | '\u{e0100}'..='\u{e01ef}'
-    )
+impl Kind {
+    fn of(character: char) -> Self {
+        if character.is_ascii() {
+            return if character.is_ascii_control() { Self::Control } else { Self::Plain };
+        }
+        let category = CATEGORIES.get(character);
+        match category {
+            GeneralCategory::Control => Self::Control,
+            _ if is_deceptive(character, category) => Self::Deceptive,
+            GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark => Self::Mark,
+            _ => Self::Plain,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -244,10 +212,39 @@ mod tests {
             ("👩\u{200d}", r"👩\u{200d}"),
             ("a\u{200d}💻 👩\u{200d}\u{200d}💻", r"a\u{200d}💻 👩\u{200d}\u{200d}💻"),
             ("\u{feff}\u{61c}\u{2028}\u{e0041}", r"\u{feff}\u{61c}\u{2028}\u{e0041}"),
+            ("ab\u{17b4}\u{180b}\u{e0080}", r"ab\u{17b4}\u{180b}\u{e0080}"),
+            ("a\u{fe0f}b\u{2800}\u{e0101}c", r"a\u{fe0f}b\u{2800}\u{e0101}c"),
+            ("1\u{fe0f} 7\u{200c}", r"1\u{fe0f} 7\u{200c}"),
+            ("\u{115f}\u{3164}\u{ffa0}\u{34f}", r"\u{115f}\u{3164}\u{ffa0}\u{34f}"),
+            ("🏴\u{e0067}\u{e0062}", r"🏴\u{e0067}\u{e0062}"),
         ] {
             assert_eq!(line(outside), shown);
             assert_eq!(text(outside), shown);
             assert_eq!(bytes(outside.as_bytes()), shown);
+        }
+    }
+
+    /// Goal: what a language or a picture needs stays. (The build before showed the joiners of Persian,
+    /// Hindi, Sinhala and Malayalam as escapes, and the flag of England in pieces.)
+    #[test]
+    fn living_languages_and_pictures_stay_as_they_are() {
+        for outside in [
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष क्\u{200c}ष",
+            "ශ්\u{200d}රී ලංකාව",
+            "അവന്\u{200d} ന്\u{200c}റെ",
+            "র\u{200d}্য",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+            "❤\u{fe0f} 1\u{fe0f}\u{20e3} ☎\u{fe0e}",
+            "👩🏽\u{200d}🚀 👨\u{200d}👩\u{200d}👧",
+            "ᠠ\u{180b}ᠨ\u{180e}ᠠ",
+            "葛\u{e0100}",
+            "\u{600}١٢ ۝",
+            "नमस्ते สวัสดี 안녕하세요 ខ្មែរ",
+        ] {
+            assert_eq!(line(outside), outside);
+            let (before, after) = (format!("\u{7}{outside}"), format!(r"\x07{outside}"));
+            assert_eq!(text(&before), after, "behind an escape, too");
         }
     }
 
@@ -287,20 +284,15 @@ mod tests {
     /// True when nothing in it acts on a terminal or hides.
     fn is_harmless(shown: &str, breaks: Breaks) -> bool {
         let mut marks = 0;
-        let mut before = None;
-        let mut characters = shown.chars().peekable();
-        std::iter::from_fn(move || {
-            let character = characters.next()?;
-            let joined = character == JOINER && joins(before, characters.peek().copied());
-            before = Some(character);
-            Some((character, joined))
-        })
-        .all(|(character, joined)| {
-            marks = if is_combining(character) { marks + 1 } else { 0 };
+        shown.char_indices().all(|(position, character)| {
             let is_break = breaks == Breaks::Kept && matches!(character, '\n' | '\t');
-            marks <= COMBINING_MARKS_MAX
-                && (joined || !is_deceptive(character))
-                && (is_break || !character.is_control())
+            let kind = Kind::of(character);
+            match kind {
+                Kind::Mark => marks += 1,
+                Kind::Deceptive => return is_needed(shown, position, character),
+                Kind::Plain | Kind::Control => marks = 0,
+            }
+            marks <= COMBINING_MARKS_MAX && (is_break || kind != Kind::Control)
         })
     }
 
@@ -310,6 +302,7 @@ mod tests {
             any::<String>(),
             "[\\x00-\\x1f\\x7f-\u{9f}a\u{300}-\u{30f}\u{200b}-\u{2069}\u{feff}\u{e0000}-\u{e0100}]{0,60}",
             "(a|\u{301}){0,60}",
+            "[क्\u{200c}\u{200d}یب👩💻🏴\u{e0067}\u{e007f}\u{fe0f}\u{180b}ᠠ1\u{20e3}\u{301}]{0,40}",
         ]
     }
 

@@ -2,6 +2,7 @@
 
 use chat_endpoint::KeptFrame;
 use chat_endpoint::store::sqlite::{SqliteStore, Token};
+use chat_protocol::fold::fold;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 use rusqlite::{Row, params};
@@ -96,13 +97,13 @@ impl History {
         rows.into_iter().rev().map(|row| self.entry(row)).collect()
     }
 
-    /// Messages that have all these words somewhere in their text, in any case. Every message is
+    /// Messages that have all these words somewhere in their text, in any case and spelling. Every message is
     /// opened in turn; only what fits is kept.
     pub fn search(&self, words: &[String]) -> Result<Found, HomeError> {
-        let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+        let words: Vec<String> = words.iter().map(|word| fold(word)).collect();
         let mut found = Found::default();
         let fits = |record: &Record| {
-            let text = record.text.as_deref().unwrap_or_default().to_lowercase();
+            let text = fold(record.text.as_deref().unwrap_or_default());
             words.iter().all(|word| text.contains(word))
         };
         self.newest(|row| {

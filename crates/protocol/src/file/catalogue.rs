@@ -12,7 +12,6 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::offer::{OfferError, SignedOffer};
@@ -202,10 +201,10 @@ fn at_most(what: &'static str, got: usize, max: usize) -> Result<(), CatalogueEr
     if got > max { Err(CatalogueError::TooMany { what, got, max }) } else { Ok(()) }
 }
 
-/// A keyword in the one form in which it is compared: NFC, lower case, single spaces inside.
+/// A keyword in the one form in which it is compared: [folded](crate::fold::fold), single spaces inside.
 pub fn fold(word: &str) -> Result<String, CatalogueError> {
-    let lower: String = word.nfc().flat_map(char::to_lowercase).nfc().collect();
-    let folded = lower.split_whitespace().collect::<Vec<_>>().join(" ");
+    let folded = crate::fold::fold(word);
+    let folded = folded.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_bad = |c: char| c.is_control() || c == ',' || c == ';';
     if folded.is_empty() || folded.len() > KEYWORD_BYTES_MAX || folded.contains(is_bad) {
         return Err(CatalogueError::Keyword);

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::HandshakeError;
 use crate::crypto::{gcm_open, gcm_seal, hkdf_expand, pbkdf2_sha256, sha256_parts};
+use crate::fold::compose_to;
 use crate::id::KeyId;
 use crate::name::UserName;
 use crate::tag::label;
@@ -28,7 +28,7 @@ impl PasswordKeys {
     pub fn derive(password: &str, server: &KeyId, user: &UserName) -> Self {
         // NFC is at most three times as long; a string that grows would leave copies behind.
         let mut composed = Zeroizing::new(String::with_capacity(password.len().saturating_mul(3)));
-        composed.extend(password.nfc());
+        compose_to(password, &mut composed);
         let server = server.to_string();
         let salt = sha256_parts(&[
             label::PW.as_bytes(),

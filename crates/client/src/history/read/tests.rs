@@ -207,6 +207,19 @@ fn a_search_wants_all_words_in_any_case_and_shows_the_newest_first() {
     assert!(find("tuesday").entries.is_empty());
 }
 
+/// Goal: a word is found in whatever form it was written. (The build before found none of these.)
+#[test]
+fn a_search_finds_a_word_in_any_spelling() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = open(&home);
+    let text = "ΟΔΟΣΑΣ cafe\u{301} Straße ＡＢＣ";
+    step(&mut store, |store| record::shown(store, &received(1, "bob", text)));
+    let history = history(&home);
+    for word in ["οδος", "ΟΔΟΣ", "CAF\u{c9}", "STRASSE", "abc"] {
+        assert_eq!(history.search(&[word.to_owned()]).unwrap().entries.len(), 1, "{word}");
+    }
+}
+
 #[test]
 fn a_step_that_does_not_commit_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
