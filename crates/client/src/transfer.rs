@@ -29,6 +29,7 @@ mod shelf;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -111,6 +113,8 @@ struct Shared {
     early: give::Early,
     offered: Mutex<direct::Offers>,
     fetching: Mutex<HashMap<u32, CancellationToken>>,
+    /// The number of the last file on its way here; none is used again.
+    fetched: AtomicU32,
     events: mpsc::Sender<TransferEvent>,
 }
 
@@ -136,6 +140,7 @@ impl Transfers {
             early: give::Early::default(),
             offered: Mutex::default(),
             fetching: Mutex::default(),
+            fetched: AtomicU32::new(0),
             client,
             keep,
             options,
@@ -196,11 +201,25 @@ impl Transfers {
         self.0.find(words, owner).await
     }
 
+    /// Looks through all that one person shares for the files that `is_wanted` takes.
+    pub async fn find_of(
+        &self,
+        owner: &UserName,
+        is_wanted: impl Fn(&Listed) -> bool,
+    ) -> Result<Findings, TransferError> {
+        self.0.find_of(owner, is_wanted).await
+    }
+
     /// Fetches a file of a list, from everybody on the list who offers the same. Returns its number;
     /// the end is an event.
     pub fn fetch(&self, wanted: &Listed, list: &[Listed], folder: Option<&Path>) -> u32 {
         let folder = folder.unwrap_or(&self.0.options.downloads);
         self.0.fetch(wanted, list, folder)
+    }
+
+    /// The folder for files that are fetched.
+    pub fn downloads(&self) -> &Path {
+        &self.0.options.downloads
     }
 
     /// Stops a file on its way here; what has come stays. `false` if there is none of that number.
@@ -429,8 +448,15 @@ impl Shared {
         let mut refreshed = self.refreshed.subscribe();
         self.client.refresh(cid).await;
         let seen = async {
-            while refreshed.recv().await.ok()? != *cid {}
-            Some(())
+            loop {
+                match refreshed.recv().await {
+                    Ok(seen) if seen == *cid => return Some(()),
+                    Ok(_) => {}
+                    // It may have been among those that were missed.
+                    Err(RecvError::Lagged(_)) => self.client.refresh(cid).await,
+                    Err(RecvError::Closed) => return None,
+                }
+            }
         };
         timeout(ANSWER_MAX, seen).await.ok()??;
         let roster = self.client.roster(room).await?;

@@ -91,6 +91,8 @@ pub struct Listing {
     pub shared: Vec<Shared>,
     /// What is not offered.
     pub warnings: Vec<Warning>,
+    /// `keyword.txt` is there and some of it cannot be read: what its author means is not known.
+    pub is_mistaken: bool,
     /// `keyword.txt`, and every file that it names: what was there.
     keywords: Option<Stamp>,
     seen: Vec<(RelativePath, Option<Stamp>)>,

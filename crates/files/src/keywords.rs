@@ -175,6 +175,14 @@ pub enum Fault {
     Section,
 }
 
+impl Fault {
+    /// Whether something else was meant than what could be read; otherwise it is understood, and is too
+    /// much or not allowed.
+    pub fn is_slip(&self) -> bool {
+        !matches!(self, Self::TooManyEntries | Self::TooManyWords | Self::Own)
+    }
+}
+
 /// What a `keyword.txt` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keywords {

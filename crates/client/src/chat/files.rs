@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Said, Talk};
+use crate::oneshot::transfers::partly_here;
 use crate::show::files as show;
 use crate::slash::FileCommand;
 use crate::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
@@ -167,6 +168,8 @@ impl Talk {
             })
             .collect();
         lines.extend(self.files.transfers.waiting().iter().map(show::offered));
+        let is_running = |name: &str| self.files.running.values().any(|of| of.name == name);
+        lines.extend(partly_here(self.files.transfers.downloads(), is_running));
         if lines.is_empty() {
             let nothing = "nothing is on its way and nobody offers you a file";
             return self.say(nothing, &json!({"event": "transfers", "count": 0}));

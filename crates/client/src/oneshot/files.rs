@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use chat_files::keywords::{self, KEYWORD_FILE};
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::name::{ConversationId, UserName};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +22,9 @@ use crate::transfer::{
     Findings, Forged, Listed, TransferError, TransferEvent, TransferOptions, Transfers,
 };
 use crate::unshown::Unshown;
+
+/// Files of one name that are listed as choices: a screenful.
+const CHOICES_MAX: usize = 20;
 
 /// A task whose notifications about files go to its transfers.
 struct Desk {
@@ -77,6 +81,33 @@ impl Desk {
         Ok(())
     }
 
+    /// The one file of a person that is meant: by its name, by its path, or by the id of its offer.
+    /// `listed` is what stands on the whole list, as far as it was looked at.
+    async fn find_file(
+        &mut self,
+        owner: &UserName,
+        name: &str,
+        listed: &Findings,
+    ) -> Result<Listed, Failure> {
+        let transfers = self.transfers.clone();
+        let work = async move { transfers.find_of(owner, |listed| is_meant(listed, name)).await };
+        let found = self.until(work, |_event| Ok(None)).await?.map_err(|error| failed(&error))?;
+        // A whole path, or an id, is said of one file alone; a name may be that of several.
+        let is_exact = |listed: &&Listed| is_exact(listed, name);
+        let exact: Vec<&Listed> = found.files.iter().filter(is_exact).collect();
+        let meant = if exact.is_empty() { found.files.iter().collect() } else { exact };
+        match meant.as_slice() {
+            [] => {
+                let forged = found.forged.iter().chain(&listed.forged);
+                Err(not_offered(forged, owner, name))
+            }
+            [one, others @ ..] if others.iter().all(|other| is_same_file(one, other)) => {
+                Ok((*one).clone())
+            }
+            several => Err(ambiguous(owner, name, several)),
+        }
+    }
+
     async fn find(&mut self, words: &[String]) -> Result<Findings, Failure> {
         let transfers = self.transfers.clone();
         let work = async move { transfers.find(words, None).await };
@@ -124,6 +155,7 @@ pub async fn share(
     audience: &Recipient,
     keep_days: Option<u64>,
 ) -> Result<ExitStatus, Failure> {
+    check_folder(folder)?;
     let common = Common { shared: Some(folder.to_owned()), ..common.clone() };
     let mut desk = Desk::open(&common, false).await?;
     let audience = match audience {
@@ -171,6 +203,27 @@ pub async fn share(
     Ok(status)
 }
 
+/// Refuses a folder that shares nothing: whoever starts this means to share something.
+fn check_folder(folder: &Path) -> Result<(), Failure> {
+    let failed = |reason: String| Failure::Other { status: ExitStatus::Failure, reason };
+    let shown = folder.display();
+    let metadata = folder.metadata().map_err(|error| failed(format!("{shown}: {error}")))?;
+    if !metadata.is_dir() {
+        return Err(failed(format!("{shown} is not a folder")));
+    }
+    let list = folder.join(KEYWORD_FILE);
+    let bytes = std::fs::read(&list).map_err(|error| {
+        let list = list.display();
+        failed(format!("{list}: {error}; write lines of: keyword, file name"))
+    })?;
+    let read = keywords::parse(&bytes);
+    if !read.entries.is_empty() {
+        return Ok(());
+    }
+    let problem = read.problems.first().map(|problem| format!("; {problem}")).unwrap_or_default();
+    Err(failed(format!("{} names no file{problem}", list.display())))
+}
+
 /// Fetches one file of one person.
 pub async fn get(
     common: &Common,
@@ -188,13 +241,10 @@ pub async fn get(
         });
     }
     let work = async {
-        let found = desk.find(&[]).await?;
-        let is_wanted = |listed: &&Listed| listed.owner == *owner && listed.file.name == name;
-        let Some(wanted) = found.files.iter().find(is_wanted).cloned() else {
-            return Err(not_offered(&found, owner, name));
-        };
-        let list = found.files;
-        desk.transfers.fetch(&wanted, &list, Some(&folder));
+        // Others may offer the same file.
+        let listed = desk.find(&[]).await?;
+        let wanted = desk.find_file(owner, name, &listed).await?;
+        desk.transfers.fetch(&wanted, &listed.files, Some(&folder));
         fetched(&mut desk, common, name).await
     };
     let path = tokio::select! {
@@ -206,11 +256,55 @@ pub async fn get(
     ended
 }
 
+/// Whether a file is said by its path, as the owner has it, or by its offer.
+fn is_exact(listed: &Listed, name: &str) -> bool {
+    listed.file.name == name || listed.offer.to_string() == name
+}
+
+/// The same, or by the last part of its path.
+fn is_meant(listed: &Listed, name: &str) -> bool {
+    is_exact(listed, name) || listed.file.name.rsplit('/').next() == Some(name)
+}
+
+/// Whether two offers are of one file: of a file that several audiences may have there are as many.
+fn is_same_file(one: &Listed, other: &Listed) -> bool {
+    (&one.file.name, one.file.root) == (&other.file.name, other.file.root)
+}
+
+/// Says which of them could be meant, and how each is said.
+fn ambiguous(owner: &UserName, name: &str, several: &[&Listed]) -> Failure {
+    let line = chat_protocol::sanitise::line;
+    let more = several.len().saturating_sub(CHOICES_MAX);
+    let mut choices: Vec<String> = several
+        .iter()
+        .take(CHOICES_MAX)
+        .map(|Listed { offer, file, words, .. }| {
+            let (path, size) = (line(&file.name), show::size(file.size));
+            format!("\n  {offer}  {path}  {size}  {}", line(&words.join(", ")))
+        })
+        .collect();
+    if more > 0 {
+        choices.push(format!("\n  and {more} more"));
+    }
+    Failure::Other {
+        status: ExitStatus::Usage,
+        reason: format!(
+            "{owner} offers {} files named {:?}; say the path or the id of one:{}",
+            several.len(),
+            line(name),
+            choices.concat()
+        ),
+    }
+}
+
 /// Why there is no such file to fetch.
-fn not_offered(found: &Findings, owner: &UserName, name: &str) -> Failure {
+fn not_offered<'a>(
+    mut forged: impl Iterator<Item = &'a Forged> + Clone,
+    owner: &UserName,
+    name: &str,
+) -> Failure {
     let of_owner = |forged: &&Forged| forged.owner == *owner;
     let is_it = |forged: &&Forged| of_owner(forged) && forged.name.as_deref() == Some(name);
-    let mut forged = found.forged.iter();
     let forged = forged.clone().find(is_it).or_else(|| forged.find(of_owner));
     let name = chat_protocol::sanitise::line(name);
     match forged {

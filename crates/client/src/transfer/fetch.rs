@@ -9,7 +9,8 @@
 //! ends the fetch. Then others give who have signed that they have the same file.
 //!
 //! A holder that breaks off is asked again for what is missing; one that says no is left out. The part
-//! and its state stay on disk through any end, so the next start goes on where this one stopped.
+//! and its state stay on disk, so the next start goes on where this one stopped; unless its owner has
+//! another file by now, which nothing of it is part of.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -144,12 +145,28 @@ impl Fetch {
                 .and_then(|folder| Part::begin(folder, file, About::default()))
         });
         let part: SharedPart = Arc::new(Mutex::new(Some(part.await??)));
+        let filled = self.fill(&part).await;
+        let whole = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let whole = whole.ok_or_else(|| TransferError::Internal("no part".to_owned()))?;
+        match filled {
+            Ok(()) => Ok((aside(move || whole.finish()).await??.path, self.givers)),
+            Err(error @ TransferError::Changed { .. }) => {
+                // Nobody has this file any more, and it takes room.
+                aside(move || whole.discard()).await??;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for what is missing until nothing is.
+    async fn fill(&mut self, part: &SharedPart) -> Result<(), TransferError> {
         let mut idle = 0;
         let mut last = TransferError::NoAnswer;
-        let first = with(&part, Part::have)?;
-        while !with(&part, Part::is_complete)? {
-            let before = with(&part, Part::have)?;
-            let refused = self.round(&part, before > first).await?;
+        let first = with(part, Part::have)?;
+        while !with(part, Part::is_complete)? {
+            let before = with(part, Part::have)?;
+            let refused = self.round(part, before > first).await?;
             let is_away = matches!(refused, Some(TransferError::OwnerAway { .. }));
             if let Some(error) = refused {
                 last = error;
@@ -157,7 +174,7 @@ impl Fetch {
             if self.holders.is_empty() {
                 return Err(last);
             }
-            if with(&part, Part::have)? > before {
+            if with(part, Part::have)? > before {
                 idle = 0;
                 continue;
             }
@@ -172,9 +189,7 @@ impl Fetch {
             }
             sleep(PAUSE * 2u32.pow(idle)).await;
         }
-        let whole = part.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let whole = whole.ok_or_else(|| TransferError::Internal("no part".to_owned()))?;
-        Ok((aside(move || whole.finish()).await??.path, self.givers))
+        Ok(())
     }
 
     /// Asks every holder for a share of what is missing. `is_going_on` says whether some of it came
@@ -510,12 +525,11 @@ impl Shared {
         folder: &Path,
     ) -> u32 {
         let stop = CancellationToken::new();
-        let n = {
-            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            let n = fetching.keys().max().map_or(1, |last| last + 1);
-            fetching.insert(n, stop.clone());
-            n
-        };
+        // The host may not have heard yet that an earlier one has ended: its number stays its own.
+        let n = self.fetched.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        fetching.insert(n, stop.clone());
+        drop(fetching);
         let (shared, folder) = (Arc::clone(self), folder.to_owned());
         let fetch = Fetch {
             shared,

@@ -93,22 +93,39 @@ impl Shared {
                 owner: owner.clone(),
                 after: None,
             };
-            self.pages(query, &opener(&keys), &mut findings).await?;
+            self.pages(query, &opener(&keys), |_| true, &mut findings).await?;
         }
         Ok(findings)
     }
 
-    /// Asks for page after page.
+    /// Those files of one person that `is_wanted` takes, however many that person shares.
+    pub(super) async fn find_of(
+        &self,
+        owner: &UserName,
+        is_wanted: impl Fn(&Listed) -> bool,
+    ) -> Result<Findings, TransferError> {
+        self.has_keys().await;
+        let (keep, me) = (self.keep.clone(), self.me.clone());
+        let keys = super::aside(move || index::known(&keep, &me)).await??;
+        let query = Query { owner: Some(owner.clone()), ..Query::default() };
+        let mut findings = Findings::default();
+        self.pages(query, &opener(&keys), is_wanted, &mut findings).await?;
+        Ok(findings)
+    }
+
+    /// Asks for page after page, and keeps what is wanted.
     async fn pages(
         &self,
         mut query: Query,
         keys: &HashMap<(&str, &UserName), &IndexKey>,
+        is_wanted: impl Fn(&Listed) -> bool,
         findings: &mut Findings,
     ) -> Result<(), TransferError> {
         for _ in 0..PAGES_MAX {
             let (offers, more) = self.page(query.clone()).await?;
             query.after = offers.last().map(|found| (found.owner.clone(), found.offer.id));
             self.judge(offers, keys, findings).await?;
+            findings.files.retain(&is_wanted);
             if !more || query.after.is_none() {
                 return Ok(());
             }

@@ -47,6 +47,10 @@ const EDIT_TRIES: u32 = 5;
 /// After a question that failed the list is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
 
+/// Said when `keyword.txt` cannot be read as a whole and something is shared already.
+const KEPT: &str =
+    "what was shared before stays so, and nothing else is, until these lines are mended";
+
 /// The row of offers that this home has put on the list, an [`OnList`].
 const LISTED_ROW: &str = "listed";
 
@@ -245,6 +249,8 @@ struct Step {
     watch: Watch,
     /// Who was in the rooms when the hub was told.
     rosters: Rosters,
+    /// Rooms that it shares with and in which this person is not, as far as was told.
+    foreign: BTreeSet<ConversationId>,
     /// The offers that were made of it.
     made: Makings,
     /// What the hub lists, once it was asked.
@@ -298,6 +304,7 @@ async fn one_step(
             listing: Listing::default(),
             watch: Watch::default(),
             rosters: Rosters::default(),
+            foreign: BTreeSet::new(),
             made: Makings::default(),
             listed: None,
         }
@@ -342,11 +349,21 @@ async fn look(
         Ok::<_, TransferError>(listing)
     })
     .await??;
-    let warnings: Vec<String> = listing.warnings.iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = listing.warnings.iter().map(ToString::to_string).collect();
+    let keeps = listing.is_mistaken && !now.listing.shared.is_empty();
+    if keeps {
+        warnings.push(KEPT.to_owned());
+    }
     for line in warnings.iter().filter(|line| !told.contains(line)).cloned() {
         shared.tell_surely(TransferEvent::Folder { line }).await;
     }
     *told = warnings;
+    if keeps {
+        let mut listing = listing;
+        listing.shared = std::mem::take(&mut now.listing.shared);
+        now.listing = listing;
+        return Ok(());
+    }
     let givable = listing.shared.iter().map(|of| {
         let file = FileAt::Shared(Arc::clone(&now.folder), of.name.clone());
         (of.id, Givable { whom: For::Audience(of.audience.clone()), file })
@@ -363,7 +380,11 @@ async fn tell_hub(
     now: &mut Step,
     changed: bool,
 ) -> Result<(), TransferError> {
-    let wanted = wanted(shared, &now.listing).await?;
+    let (wanted, foreign) = wanted(shared, &now.listing).await?;
+    for cid in foreign.difference(&now.foreign) {
+        shared.tell_surely(TransferEvent::Folder { line: not_in(cid) }).await;
+    }
+    now.foreign = foreign;
     let keep = shared.keep.clone();
     let mut on_list: OnList = aside(move || keep.get(LISTED_ROW)).await??.unwrap_or_default();
     let listed = if let Some(listed) = now.listed.take() {
@@ -394,8 +415,23 @@ async fn tell_hub(
     Ok(())
 }
 
-/// What of the folder is to stand on the list, with the keys of those who may find it.
-async fn wanted(shared: &Arc<Shared>, listing: &Listing) -> Result<Vec<Wanted>, TransferError> {
+/// Why nothing is listed for a room.
+fn not_in(cid: &ConversationId) -> String {
+    let place = match cid.kind() {
+        ConversationKind::Room(room) => format!("#{room}"),
+        _ => cid.to_string(),
+    };
+    format!(
+        "you are not in {place}, or there is no such room: what is shared with it is not listed"
+    )
+}
+
+/// What of the folder is to stand on the list, with the keys of those who may find it; and the rooms
+/// for which nothing can.
+async fn wanted(
+    shared: &Arc<Shared>,
+    listing: &Listing,
+) -> Result<(Vec<Wanted>, BTreeSet<ConversationId>), TransferError> {
     let mut keys: BTreeMap<ConversationId, Option<IndexKey>> = BTreeMap::new();
     let mut wanted = Vec::new();
     for of in &listing.shared {
@@ -412,7 +448,8 @@ async fn wanted(shared: &Arc<Shared>, listing: &Listing) -> Result<Vec<Wanted>, 
         };
         wanted.push(Wanted { of: of.clone(), key });
     }
-    Ok(wanted)
+    let foreign = keys.into_iter().filter(|(_, key)| key.is_none()).map(|(cid, _)| cid);
+    Ok((wanted, foreign.collect()))
 }
 
 impl Shared {

@@ -6,7 +6,7 @@ use chat_beneath::{OpenError, OpenFile, RelativePath};
 use chat_protocol::file::Manifest;
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::Digest;
-use chat_protocol::limits::OFFER_WORDS_MAX;
+use chat_protocol::limits::{FILE_NAME_BYTES_MAX, OFFER_WORDS_MAX};
 use chat_protocol::sanitise;
 
 use super::{Cache, Listing, Shared, SharedFolder, Warning};
@@ -74,7 +74,10 @@ impl SharedFolder {
                 look.listing.keywords = stamp;
                 self.take_in(&mut look, &bytes);
             }
-            Err(error) => look.warn(None, format!("nothing is shared: {error}")),
+            Err(error) => {
+                look.listing.is_mistaken = true;
+                look.warn(None, format!("it cannot be read: {error}"));
+            }
         }
         look
     }
@@ -82,6 +85,7 @@ impl SharedFolder {
     /// Sorts the entries by file and audience.
     fn take_in(&self, look: &mut Look, bytes: &[u8]) {
         let read = keywords::parse(bytes);
+        look.listing.is_mistaken = read.problems.iter().any(|problem| problem.fault.is_slip());
         for problem in read.problems {
             look.warn(Some(problem.place), problem.fault.to_string());
         }
@@ -203,7 +207,10 @@ impl Look {
             self.new.insert(stamp, root);
         }
         let Some(named) = self.files.get(self.next) else { return };
-        let file = named.name.names().last().unwrap_or_default().to_owned();
+        // The whole path tells files of one name apart; one that is too long goes by its last part.
+        let path = named.name.as_str();
+        let last = named.name.names().last().unwrap_or_default();
+        let file = if path.len() <= FILE_NAME_BYTES_MAX { path } else { last }.to_owned();
         for (audience, words) in &named.words {
             let file = Manifest { name: file.clone(), size: stamp.size, root };
             let (audience, name) = (audience.clone(), named.name.clone());

@@ -78,6 +78,11 @@ fn what_is_named_and_there_is_offered_to_its_audience() {
     );
     for shared in &listing.shared {
         assert_eq!(shared.file.check(), Ok(()));
+        assert_eq!(
+            shared.file.name,
+            shared.name.as_str(),
+            "the path tells files of one name apart"
+        );
         assert_eq!(shared.file.name, shared.name.names().last().unwrap());
     }
     assert_eq!((hashed, cache.len()), (16 + 16, 2), "once for each file, not for each offer");
