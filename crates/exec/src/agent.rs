@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::helper::{Credentials, LaunchSpec};
 use crate::journal::{Begin, CommandKey, Journal, JournalError, Recorded};
+use crate::limits::CANCELLED_KEPT_MS;
 use crate::order::Order;
 use crate::policy::{Grant, Policy, Requester};
 use crate::report::{Report, code};
@@ -22,6 +23,7 @@ use crate::runner::{self, Ended, Launch};
 use line::{Line, Placed, Ticket};
 pub use setup::AgentError;
 use setup::{absolute, find_users, prepare_work_dir};
+pub(crate) use under_way::Cancelled;
 use under_way::{Arrival, Place, Turn, UnderWay};
 
 /// A command whose signature, target and freshness the caller has verified.
@@ -29,6 +31,8 @@ use under_way::{Arrival, Place, Turn, UnderWay};
 pub struct CommandRequest {
     /// The id of its frame.
     pub id: [u8; 16],
+    /// The digest of its frame: who takes it back names both.
+    pub digest: [u8; 32],
     /// Who signed it.
     pub requester: Requester,
     /// Program and arguments, run exactly as they are.
@@ -131,6 +135,12 @@ impl Asked {
     }
 }
 
+/// What to do about a command whose end is not known.
+const NOT_AGAIN: &str = "do not simply ask for it again, it may have done its work";
+
+/// Why a command that was taken back is refused.
+const CANCELLED: &str = "it was cancelled before it started";
+
 /// Why a command of somebody with too many in the journal is refused.
 const JOURNAL_FULL: &str = "the journal has no room for more of this requester";
 
@@ -203,7 +213,7 @@ impl Agent {
     pub async fn run(&self, now_ms: u64, request: CommandRequest, reports: Sender<Report>) {
         let arrived = Instant::now();
         let key = CommandKey { requester: request.requester.identity.clone(), id: request.id };
-        let mut arrival = self.under_way.arrive(&key);
+        let mut arrival = self.under_way.arrive(&key, request.digest);
         if let Arrival::Again(ended) = &mut arrival {
             // An error is the expected answer: the sender is dropped, never used.
             let _dropped = ended.changed().await;
@@ -211,12 +221,15 @@ impl Agent {
         let asked = Asked::new(now_ms, &request, self.rules().policy.names(&request.requester));
         let outcome = match (self.recorded(&key).await, &arrival) {
             (Err(error), _) => Err(error.into()),
+            (Ok(Some(Recorded::Refused { code: code::CANCELLED, .. })), Arrival::First(place)) => {
+                Err(self.refuse_cancelled(&asked, arrived, place).await)
+            }
             (Ok(Some(recorded)), _) => Ok(repeat(recorded)),
             (Ok(None), Arrival::First(place)) => {
                 self.run_first(&asked, arrived, request, place, &reports).await
             }
             (Ok(None), Arrival::Again(_)) => {
-                let lost = Refusal::new(code::INTERRUPTED, "it was given up before it started");
+                let lost = Refusal::new(code::BUSY, "it was given up before it started");
                 Err(self.record_refusal(&key, &asked.without_order(), lost).await)
             }
             (Ok(None), Arrival::TooMany) => {
@@ -250,6 +263,28 @@ impl Agent {
         self.line.raise(&order);
     }
 
+    /// A requester takes a command back, by its id and the digest of its frame: one that has not come
+    /// yet or waits never starts, one that runs is ended as by its time limit. `now_ms` is Unix time.
+    pub async fn cancel(
+        &self,
+        now_ms: u64,
+        requester: &Requester,
+        (id, digest): ([u8; 16], [u8; 32]),
+    ) {
+        let key = CommandKey { requester: requester.identity.clone(), id };
+        if !self.rules().policy.names(requester) || self.under_way.cancel(&key, digest).is_some() {
+            return;
+        }
+        let times = (now_ms, now_ms.saturating_add(CANCELLED_KEPT_MS));
+        // What has ended already stays as it is recorded.
+        let write = move |journal: &mut Journal| {
+            journal.refuse(&key, None, times, code::CANCELLED, CANCELLED)
+        };
+        if let Err(error) = self.with_journal(write).await {
+            tracing::error!(%error, "the command journal failed");
+        }
+    }
+
     /// Whether a rule of the policy names this account, with whatever key.
     pub fn knows(&self, name: &str) -> bool {
         self.rules().policy.knows(name)
@@ -268,6 +303,9 @@ impl Agent {
         let mut ticket = None;
         let start = match self.take_place(asked, arrived, place, &mut ticket).await {
             Ok(()) => self.start(asked, arrived, &request, place, reports).await,
+            Err(_) if place.cancelled.has_happened() => {
+                Err(Refusal::new(code::CANCELLED, CANCELLED))
+            }
             Err(refusal) => Err(refusal),
         };
         let (turn, grant, user) = match start {
@@ -279,7 +317,8 @@ impl Agent {
         // It is recorded: the next one's turn.
         drop(ticket);
         let launch = self.launch(&request, &grant, user);
-        let Ended { exit, kept, mut untaken } = runner::run(launch, reports).await;
+        let Ended { exit, kept, mut untaken } =
+            runner::run(launch, reports, place.cancelled.clone()).await;
         let (recorded_key, recorded_exit) = (key.clone(), exit.clone());
         let finished = self
             .with_journal(move |journal| journal.finish(&recorded_key, &recorded_exit, &kept))
@@ -288,11 +327,28 @@ impl Agent {
         if let Err(error) = finished {
             tracing::error!(%error, "an outcome could not be recorded");
             // Asked again later, the journal can only answer "interrupted": say the same now.
-            let reason = format!("it {}, but this could not be recorded", exit.reason());
+            let reason =
+                format!("it {}, but this could not be recorded; {NOT_AGAIN}", exit.reason());
             return Err(Refusal::new(code::INTERRUPTED, reason));
         }
         untaken.push(Report::Exit(exit));
         Ok(untaken)
+    }
+
+    /// A command that was taken back before it came. Those that were asked for before it keep their
+    /// turn, and its number is dealt with.
+    async fn refuse_cancelled(
+        &self,
+        asked: &Asked,
+        arrived: Instant,
+        place: &Place<'_>,
+    ) -> Refusal {
+        let mut ticket = None;
+        let cancelled = Refusal::new(code::CANCELLED, CANCELLED);
+        match self.take_place(asked, arrived, place, &mut ticket).await {
+            Err(refusal) if refusal.code == code::STORAGE => refusal,
+            _ => self.record_refusal(&place.key, asked, cancelled).await,
+        }
     }
 
     /// Waits until everything that the sender asked for before is dealt with (rule R34). The ticket is
@@ -374,7 +430,12 @@ impl Agent {
         let decided = rules.policy.decide(&request.requester, &request.argv, &self.work_dir);
         let grant = decided.map_err(|reason| Refusal::new(code::POLICY, reason))?;
         let busy = || Refusal::new(code::BUSY, "too many commands wait on this machine");
-        let turn = place.take_turn().await.ok_or_else(busy)?;
+        let mut cancelled = place.cancelled.clone();
+        let turn = tokio::select! {
+            biased;
+            () = cancelled.happened() => return Err(Refusal::new(code::CANCELLED, CANCELLED)),
+            turn = place.take_turn() => turn.ok_or_else(busy)?,
+        };
         let start_ms = asked.at(arrived);
         if request.expires_at_ms <= start_ms {
             return Err(Refusal::new(code::EXPIRED, "it expired before it could start"));
@@ -411,8 +472,7 @@ impl Agent {
             work_dir: grant.cwd.clone().unwrap_or_else(|| self.work_dir.clone()),
             network: grant.network,
             namespaces: self.namespaces == Namespaces::WhenAllowed,
-            // Half of the time on the wall, for each process: work waits more than it computes.
-            cpu_s: (wall_ms / 2_000).max(1),
+            cpu_s: grant.cpu_s_max.unwrap_or(u64::MAX).min(wall_ms.div_ceil(1_000)),
             user,
         };
         Launch {
@@ -462,7 +522,7 @@ fn repeat(recorded: Recorded) -> Vec<Report> {
     match recorded {
         Recorded::Refused { code, reason } => vec![Report::Refused { code, reason }],
         Recorded::Interrupted => {
-            let reason = "it was started, but how it ended is not known; it is not run again";
+            let reason = format!("it was started, and how it ended is not known; {NOT_AGAIN}");
             vec![Refusal::new(code::INTERRUPTED, reason).into_report()]
         }
         Recorded::Ended { exit, kept } => {

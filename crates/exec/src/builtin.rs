@@ -40,17 +40,22 @@ pub(crate) fn check(argv: &[String], work_dir: &Path) -> Result<(), String> {
         return Err("no program is named".to_owned());
     };
     let Some((_, allowed)) = PROGRAMS.iter().find(|(name, _)| name == program) else {
-        let names: Vec<_> = PROGRAMS.iter().map(|(name, _)| *name).collect();
         return Err(format!(
             "{program:?} is not on the built-in list ({}); the operator of this machine can allow \
              more in a policy file",
-            names.join(", ")
+            names()
         ));
     };
     match words.iter().find(|word| !allowed.allow(word, work_dir)) {
         None => Ok(()),
         Some(word) => Err(format!("the built-in list does not allow {word:?} for {program}")),
     }
+}
+
+/// The programs of the list.
+pub(crate) fn names() -> String {
+    let names: Vec<_> = PROGRAMS.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
 }
 
 impl Words {

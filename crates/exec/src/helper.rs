@@ -52,7 +52,7 @@ pub(crate) struct LaunchSpec {
     pub(crate) work_dir: PathBuf,
     pub(crate) network: bool,
     pub(crate) namespaces: bool,
-    /// CPU time of each process.
+    /// CPU time of each process, in seconds.
     pub(crate) cpu_s: u64,
     /// Whom to become when started by root.
     pub(crate) user: Option<Credentials>,
@@ -74,6 +74,8 @@ pub(crate) enum Line {
     Sandbox(String),
     Exit(i32),
     Signal(i32),
+    /// The kernel ended it at its limit of CPU time.
+    CpuTime,
     NotFound,
     Failed(String),
 }
@@ -85,6 +87,7 @@ impl Line {
             "sandbox" => Some(Self::Sandbox(rest.to_owned())),
             "exit" => rest.parse().ok().map(Self::Exit),
             "signal" => rest.parse().ok().map(Self::Signal),
+            "cpu-time" => Some(Self::CpuTime),
             "not-found" => Some(Self::NotFound),
             "failed" => Some(Self::Failed(rest.to_owned())),
             _ => None,
@@ -97,6 +100,7 @@ impl Line {
             Self::Sandbox(status) => format!("sandbox {status}\n"),
             Self::Exit(status) => format!("exit {status}\n"),
             Self::Signal(signal) => format!("signal {signal}\n"),
+            Self::CpuTime => "cpu-time\n".to_owned(),
             Self::NotFound => "not-found\n".to_owned(),
             Self::Failed(why) => format!("failed {}\n", why.replace('\n', " ")),
         };
@@ -197,6 +201,7 @@ mod tests {
             Line::Sandbox("landlock=full".to_owned()),
             Line::Exit(7),
             Line::Signal(9),
+            Line::CpuTime,
             Line::NotFound,
             Line::Failed("no space".to_owned()),
         ] {

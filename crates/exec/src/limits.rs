@@ -23,6 +23,9 @@ pub const OUTPUT_CHUNK_BYTES: usize = 16 * 1024;
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
 /// How much longer than [`TERM_GRACE`] the helper may take to bury the tree before it is killed too.
 pub const KILL_MARGIN: Duration = Duration::from_secs(1);
+/// Seconds of CPU time between the signal that says the limit was reached and the one that nothing
+/// catches.
+pub const CPU_GRACE_S: u64 = 1;
 
 /// Processes a command may add to those its user already has. Enough for a pipeline or a small
 /// build, far too few to hurt the machine.
@@ -57,6 +60,9 @@ pub const DOOR_KEEP_MS: u64 = 8 * 24 * 60 * 60 * 1_000;
 /// A command stays in the journal for a day after it expired, so that two clocks that disagree by
 /// hours still agree on what was run.
 pub const KEEP_AFTER_EXPIRY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// A command that is cancelled before it came is remembered for so long, and for a day more: no command
+/// may start later than that after it was sent.
+pub const CANCELLED_KEPT_MS: u64 = 60 * 60 * 1_000;
 /// Expired commands are deleted at most this often: one scan a minute costs nothing.
 pub const PURGE_EVERY_MS: u64 = 60_000;
 /// Output kept with one outcome, so that a repeated question gets the answer and not only the status.

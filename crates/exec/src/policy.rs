@@ -11,6 +11,7 @@
 //! run_as = "www-data"          # optional, needs an agent that is root; otherwise `nobody`
 //! rate = "10/min"              # optional: per requester, N/s, N/min, N/h or N/day
 //! time_limit_s = 30            # optional, 60 if absent
+//! cpu_limit_s = 30             # optional, CPU time of each process; the time limit if absent
 //! output_limit_bytes = 65536   # optional, 1 MiB if absent
 //! shell = false                # optional: true lets this rule start a shell, or any program
 //! network = false              # optional: true lets it open network sockets
@@ -20,9 +21,11 @@
 //! with `-`, so that a name cannot turn into an option; `**` stands last and matches any rest,
 //! options included. `*` inside a longer word is refused when the file is read. Nothing is ever
 //! expanded, split or handed to a shell. The guard against shells is one against accidents: programs
-//! such as `find`, `tar` or `python3` can run others too, so look at what `**` gives away.
+//! such as `find`, `tar` or `python3` can run others too. The known ones are in `runners`: a rule that
+//! names one of them and leaves words open is warned of, see [`Policy::warnings`].
 
 mod file;
+mod runners;
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +50,7 @@ pub struct Requester {
 pub struct Policy {
     rules: Vec<Rule>,
     has_builtin_list: bool,
+    warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +85,8 @@ pub(crate) struct Grant {
     pub(crate) run_as: Option<String>,
     pub(crate) rate: Option<Rate>,
     pub(crate) wall_ms_max: u64,
+    /// CPU time of each process, in seconds; nothing for as much as the time limit.
+    pub(crate) cpu_s_max: Option<u64>,
     pub(crate) output_bytes_max: u64,
     pub(crate) network: bool,
 }
@@ -100,21 +106,43 @@ impl Grant {
             run_as: None,
             rate: None,
             wall_ms_max: WALL_MS_DEFAULT,
+            cpu_s_max: None,
             output_bytes_max: OUTPUT_BYTES_DEFAULT,
             network: false,
         }
     }
 }
 
+impl Grant {
+    fn conditions(&self) -> String {
+        let seconds = self.wall_ms_max / 1_000;
+        let mut said = vec![
+            format!("for {seconds} s, {} s of CPU time", self.cpu_s_max.unwrap_or(seconds)),
+            format!("{} bytes of output", self.output_bytes_max),
+        ];
+        if let Some(rate) = self.rate {
+            said.push(format!("at most {} in {} s", rate.commands_max, rate.window_ms / 1_000));
+        }
+        if let Some(cwd) = &self.cwd {
+            said.push(format!("in {}", cwd.display()));
+        }
+        if let Some(user) = &self.run_as {
+            said.push(format!("as {user}"));
+        }
+        said.push(if self.network { "with network" } else { "without network" }.to_owned());
+        said.join(", ")
+    }
+}
+
 impl Policy {
     /// The harmless list for everybody: the server's agent without a policy file.
     pub fn builtin() -> Self {
-        Self { rules: Vec::new(), has_builtin_list: true }
+        Self { rules: Vec::new(), has_builtin_list: true, warnings: Vec::new() }
     }
 
     /// Nothing for anybody: every other agent without a policy file.
     pub fn deny_all() -> Self {
-        Self { rules: Vec::new(), has_builtin_list: false }
+        Self { rules: Vec::new(), has_builtin_list: false, warnings: Vec::new() }
     }
 
     /// Reads and checks a policy file.
@@ -125,6 +153,23 @@ impl Policy {
     /// Checks the text of a policy; `origin` stands for the file's name in errors.
     pub fn parse(text: &str, origin: &str) -> Result<Self, PolicyError> {
         file::parse(text, origin)
+    }
+
+    /// What the file allows and its author probably does not mean, one line each: a program that can
+    /// run others, with words left open.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// What is allowed to whom, in lines for people.
+    pub fn allows(&self) -> Vec<String> {
+        if self.has_builtin_list {
+            return vec![format!("everybody: {}", builtin::names())];
+        }
+        if self.rules.is_empty() {
+            return vec!["nobody may run anything".to_owned()];
+        }
+        self.rules.iter().flat_map(Rule::allows).collect()
     }
 
     /// The users that rules want to run as.
@@ -181,6 +226,15 @@ impl Policy {
 }
 
 impl Rule {
+    /// The people, their commands, and under which conditions they run.
+    fn allows(&self) -> Vec<String> {
+        let who = self.who.iter().map(|who| format!("{} (key {})", who.name, who.key));
+        let mut lines = vec![format!("{} may run", who.collect::<Vec<_>>().join(", "))];
+        lines.extend(self.grant.rule.lines().map(|words| format!("  {words}")));
+        lines.push(format!("    {}", self.grant.conditions()));
+        lines
+    }
+
     fn names(&self, requester: &Requester) -> bool {
         self.who.iter().any(|who| who.name == requester.name && who.key == requester.identity)
     }

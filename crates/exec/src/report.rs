@@ -12,6 +12,8 @@ pub mod code {
     pub const ORDER: &str = "E_ORDER";
     /// It was started and the agent died before the end was known. It is never run again.
     pub const INTERRUPTED: &str = "E_INTERRUPTED";
+    /// Its sender has taken it back: it did not start, or was ended.
+    pub const CANCELLED: &str = "E_CANCELLED";
     /// Too many commands are waiting already.
     pub const BUSY: &str = "E_BUSY";
     /// The journal cannot be written, so nothing may run.
@@ -20,7 +22,7 @@ pub mod code {
     pub const EXIT: &str = "E_EXIT";
     /// A signal ended it.
     pub const SIGNAL: &str = "E_SIGNAL";
-    /// It was killed at its time limit.
+    /// It was killed at its time limit, or at its limit of CPU time.
     pub const TIMEOUT: &str = "E_TIMEOUT";
     /// It was killed at its output limit.
     pub const OUTPUT_LIMIT: &str = "E_OUTPUT_LIMIT";
@@ -30,7 +32,8 @@ pub mod code {
     pub const FAILED: &str = "E_FAILED";
 
     /// The refusals that a journal may hold.
-    const REFUSALS: [&str; 7] = [POLICY, RATE, EXPIRED, ORDER, INTERRUPTED, BUSY, STORAGE];
+    const REFUSALS: [&str; 8] =
+        [POLICY, RATE, EXPIRED, ORDER, INTERRUPTED, CANCELLED, BUSY, STORAGE];
 
     /// The constant that equals `text`. A journal that holds something else was written by hand.
     pub(crate) fn refusal(text: &str) -> &'static str {
@@ -85,6 +88,10 @@ pub enum Exit {
     Signal(i32),
     /// Killed, with everything it started, at the time limit.
     TimedOut,
+    /// Killed at the limit of CPU time.
+    CpuTime,
+    /// Killed because its sender has taken it back.
+    Cancelled,
     /// Killed at the output limit; exactly the limit was reported.
     OutputLimit,
     /// No such program in the search path.
@@ -100,7 +107,8 @@ impl Exit {
             Self::Code(0) => None,
             Self::Code(_) => Some(code::EXIT),
             Self::Signal(_) => Some(code::SIGNAL),
-            Self::TimedOut => Some(code::TIMEOUT),
+            Self::TimedOut | Self::CpuTime => Some(code::TIMEOUT),
+            Self::Cancelled => Some(code::CANCELLED),
             Self::OutputLimit => Some(code::OUTPUT_LIMIT),
             Self::NotFound => Some(code::NOT_FOUND),
             Self::Failed(_) => Some(code::FAILED),
@@ -108,13 +116,14 @@ impl Exit {
     }
 
     /// The exit status that a shell would show: 124 as `timeout` gives, 126 and 127 as a shell gives
-    /// for what cannot run and what is not there, 128 + n for signal n. An output cut short counts
+    /// for what cannot run and what is not there, 128 + n for signal n, 130 as after Ctrl-C. An output cut short counts
     /// as SIGPIPE (141), as in `yes | head`.
     pub fn status(&self) -> i32 {
         match self {
             Self::Code(status) => *status,
             Self::Signal(signal) => signal.saturating_add(128),
-            Self::TimedOut => 124,
+            Self::TimedOut | Self::CpuTime => 124,
+            Self::Cancelled => 130,
             Self::OutputLimit => 141,
             Self::NotFound => 127,
             Self::Failed(_) => 126,
@@ -127,6 +136,8 @@ impl Exit {
             Self::Code(status) => format!("ended with status {status}"),
             Self::Signal(signal) => format!("ended by signal {signal}"),
             Self::TimedOut => "killed at its time limit".to_owned(),
+            Self::CpuTime => "killed at its limit of CPU time".to_owned(),
+            Self::Cancelled => "killed because it was cancelled".to_owned(),
             Self::OutputLimit => "killed at its output limit".to_owned(),
             Self::NotFound => "no such program".to_owned(),
             Self::Failed(why) => format!("could not be run: {why}"),
@@ -146,6 +157,8 @@ mod tests {
             (Exit::Code(7), Some("E_EXIT"), 7),
             (Exit::Signal(9), Some("E_SIGNAL"), 137),
             (Exit::TimedOut, Some("E_TIMEOUT"), 124),
+            (Exit::CpuTime, Some("E_TIMEOUT"), 124),
+            (Exit::Cancelled, Some("E_CANCELLED"), 130),
             (Exit::OutputLimit, Some("E_OUTPUT_LIMIT"), 141),
             (Exit::NotFound, Some("E_NOT_FOUND"), 127),
             (Exit::Failed("x".to_owned()), Some("E_FAILED"), 126),

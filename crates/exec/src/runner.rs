@@ -17,6 +17,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::agent::Cancelled;
 use crate::helper::{LANG, LaunchSpec, Line, PATH, SUBCOMMAND};
 use crate::journal::Kept;
 use crate::limits::{KILL_MARGIN, OUTPUT_CHUNK_BYTES, TERM_GRACE};
@@ -48,9 +49,9 @@ pub(crate) struct Ended {
 /// Runs the command to its end. Output goes to `reports` while it runs; a caller that takes none
 /// slows the program down until its time is up, and never keeps it alive longer. Dropping the
 /// future closes the control socket, and the helper ends the tree as at a limit.
-pub(crate) async fn run(launch: Launch, reports: &Sender<Report>) -> Ended {
+pub(crate) async fn run(launch: Launch, reports: &Sender<Report>, cancelled: Cancelled) -> Ended {
     match Running::start(&launch) {
-        Ok(running) => running.watch(reports).await,
+        Ok(running) => running.watch(reports, cancelled).await,
         Err(why) => Ended { exit: Exit::Failed(why), kept: Kept::default(), untaken: Vec::new() },
     }
 }
@@ -115,15 +116,20 @@ impl Running {
         Ok(Self { child, control, pipes, output, deadline, stage: Stage::Running, limit: None })
     }
 
-    async fn watch(mut self, reports: &Sender<Report>) -> Ended {
+    async fn watch(mut self, reports: &Sender<Report>, mut cancelled: Cancelled) -> Ended {
         loop {
             let is_free = self.output.waiting.is_none();
+            let is_running = matches!(self.stage, Stage::Running);
             tokio::select! {
                 // The end is seen before the deadline: a program that made it has made it. Output comes
                 // last, or a flood of it would hide the rest.
                 biased;
                 _status = self.child.wait() => break,
                 () = sleep_until(self.deadline) => if self.deadline_passed() { break },
+                () = cancelled.happened(), if is_running => {
+                    self.limit.get_or_insert(Exit::Cancelled);
+                    self.stop();
+                }
                 () = send(reports, &mut self.output.waiting), if !is_free => {}
                 (stream, bytes) = self.pipes.read(), if is_free => {
                     if !self.output.take(stream, bytes) {
@@ -207,6 +213,7 @@ impl Running {
                 Line::Sandbox(status) => log_sandbox(&status),
                 Line::Exit(status) => return Exit::Code(status),
                 Line::Signal(signal) => return Exit::Signal(signal),
+                Line::CpuTime => return Exit::CpuTime,
                 Line::NotFound => return Exit::NotFound,
                 Line::Failed(why) => return Exit::Failed(why),
             }

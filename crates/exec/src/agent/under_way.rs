@@ -19,9 +19,36 @@ pub(super) struct UnderWay {
 
 /// What one requester has under way.
 struct Load {
-    /// Dropping the sender tells those who asked again that the outcome is recorded.
-    commands: HashMap<[u8; 16], watch::Sender<()>>,
+    commands: HashMap<[u8; 16], Command>,
     turns: Arc<Semaphore>,
+}
+
+/// One command under way.
+struct Command {
+    /// The digest of its frame.
+    digest: [u8; 32],
+    /// Dropped with it: tells those who asked again that the outcome is recorded.
+    ended: watch::Sender<()>,
+    /// Set when its sender takes it back.
+    cancelled: watch::Sender<bool>,
+}
+
+/// Tells a command under way that its sender has taken it back.
+#[derive(Clone)]
+pub(crate) struct Cancelled(watch::Receiver<bool>);
+
+impl Cancelled {
+    /// Completes when that has happened.
+    pub(crate) async fn happened(&mut self) {
+        if self.0.wait_for(|is_cancelled| *is_cancelled).await.is_err() {
+            // Nobody can do it any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(crate) fn has_happened(&self) -> bool {
+        *self.0.borrow()
+    }
 }
 
 /// What an arriving command is.
@@ -38,6 +65,7 @@ pub(super) enum Arrival<'a> {
 pub(super) struct Place<'a> {
     all: &'a UnderWay,
     pub(super) key: CommandKey,
+    pub(super) cancelled: Cancelled,
     turns: Arc<Semaphore>,
 }
 
@@ -57,20 +85,37 @@ impl UnderWay {
         }
     }
 
-    pub(super) fn arrive(&self, key: &CommandKey) -> Arrival<'_> {
+    /// A command comes, in a frame with this digest.
+    pub(super) fn arrive(&self, key: &CommandKey, digest: [u8; 32]) -> Arrival<'_> {
         let mut by_requester = self.lock();
         let load = by_requester.entry(key.requester.clone()).or_insert_with(|| Load {
             commands: HashMap::new(),
             turns: Arc::new(Semaphore::new(RUNNING_PER_REQUESTER_MAX)),
         });
         if let Some(first) = load.commands.get(&key.id) {
-            return Arrival::Again(first.subscribe());
+            return Arrival::Again(first.ended.subscribe());
         }
         if load.commands.len() >= ADMITTED_PER_REQUESTER_MAX {
             return Arrival::TooMany;
         }
-        load.commands.insert(key.id, watch::Sender::new(()));
-        Arrival::First(Place { all: self, key: key.clone(), turns: Arc::clone(&load.turns) })
+        let command =
+            Command { digest, ended: watch::Sender::new(()), cancelled: watch::Sender::new(false) };
+        let cancelled = Cancelled(command.cancelled.subscribe());
+        load.commands.insert(key.id, command);
+        let turns = Arc::clone(&load.turns);
+        Arrival::First(Place { all: self, key: key.clone(), cancelled, turns })
+    }
+
+    /// Takes a command back. Nothing if none of this id is under way, otherwise whether it is the one
+    /// that is meant.
+    pub(super) fn cancel(&self, key: &CommandKey, digest: [u8; 32]) -> Option<bool> {
+        let by_requester = self.lock();
+        let command = by_requester.get(&key.requester)?.commands.get(&key.id)?;
+        let is_it = command.digest == digest;
+        if is_it {
+            command.cancelled.send_replace(true);
+        }
+        Some(is_it)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Load>> {
@@ -109,14 +154,14 @@ mod tests {
     async fn the_whole_queue_is_bounded() {
         let all = UnderWay::new();
         let key = CommandKey { requester: "alice's key".to_owned(), id: [1; 16] };
-        let Arrival::First(place) = all.arrive(&key) else { panic!("the first") };
-        assert!(matches!(all.arrive(&key), Arrival::Again(_)));
+        let Arrival::First(place) = all.arrive(&key, [0; 32]) else { panic!("the first") };
+        assert!(matches!(all.arrive(&key, [0; 32]), Arrival::Again(_)));
         let others = u32::try_from(ADMITTED_MAX).expect("small");
         let waiting = all.admitted.acquire_many(others).await.expect("open");
         assert!(place.take_turn().await.is_none());
         drop(waiting);
         assert!(place.take_turn().await.is_some());
         drop(place);
-        assert!(matches!(all.arrive(&key), Arrival::First(_)), "its place is free again");
+        assert!(matches!(all.arrive(&key, [0; 32]), Arrival::First(_)), "its place is free again");
     }
 }

@@ -14,7 +14,9 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid, setsid};
 
 use super::{Credentials, LANG, LaunchSpec, Line, PATH, Stage, failed, sandbox, system_calls};
-use crate::limits::{ADDRESS_SPACE_BYTES, FILE_BYTES_MAX, OPEN_FILES_MAX, PROCESSES_MAX};
+use crate::limits::{
+    ADDRESS_SPACE_BYTES, CPU_GRACE_S, FILE_BYTES_MAX, OPEN_FILES_MAX, PROCESSES_MAX,
+};
 
 /// The order matters: what needs root comes before the user changes, the sandbox after everything
 /// that it would forbid, and the system call filter last.
@@ -64,7 +66,8 @@ fn become_program(spec: &LaunchSpec, program: &OsStr, words: &[std::ffi::OsStrin
     }
 }
 
-/// Sets soft and hard limits alike, so that the program cannot raise them.
+/// Sets soft and hard limits alike, so that the program cannot raise them. That of CPU time is hard a
+/// little later: at the soft one the signal says why, at the hard one it does not.
 fn set_limits(spec: &LaunchSpec) -> nix::Result<()> {
     let uid = match &spec.user {
         Some(user) if geteuid().is_root() => user.uid,
@@ -72,8 +75,8 @@ fn set_limits(spec: &LaunchSpec) -> nix::Result<()> {
     };
     // The kernel counts all processes of a user; what runs already must not use up the command's share.
     let processes = threads_of(uid).saturating_add(PROCESSES_MAX);
+    setrlimit(Resource::RLIMIT_CPU, spec.cpu_s, spec.cpu_s.saturating_add(CPU_GRACE_S))?;
     for (resource, limit) in [
-        (Resource::RLIMIT_CPU, spec.cpu_s),
         (Resource::RLIMIT_AS, ADDRESS_SPACE_BYTES),
         (Resource::RLIMIT_NPROC, processes),
         (Resource::RLIMIT_FSIZE, FILE_BYTES_MAX),

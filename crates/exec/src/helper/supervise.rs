@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -77,7 +78,8 @@ fn watch(stage: &Stage, is_init: bool) -> Result<(), Line> {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .map_err(failed("listen for signals"))?;
     let program = stage.next("launch").spawn().map_err(failed("start the launcher"))?;
-    let mut tree = Tree { program: pid_of(&program)?, is_init, ended: None };
+    let cpu_s = stage.spec.cpu_s;
+    let mut tree = Tree { program: pid_of(&program)?, is_init, cpu_s, ended: None };
 
     let mut kill_at: Option<Instant> = None;
     while tree.ended.is_none() {
@@ -136,6 +138,8 @@ fn take_signals(signals: &SignalFd) -> nix::Result<bool> {
 struct Tree {
     program: Pid,
     is_init: bool,
+    /// The limit of CPU time, in seconds.
+    cpu_s: u64,
     /// How the program itself ended.
     ended: Option<Line>,
 }
@@ -156,10 +160,25 @@ impl Tree {
                     self.ended = Some(Line::Exit(code));
                 }
                 WaitStatus::Signaled(pid, signal, _) if pid == self.program => {
-                    self.ended = Some(Line::Signal(libc_number(signal)));
+                    self.ended = Some(self.end_by(signal));
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What a signal that ended the program means. One that caught the first signal of the kernel is
+    /// killed a little later without a reason, which only its CPU time tells.
+    fn end_by(&self, signal: Signal) -> Line {
+        let is_used_up = || {
+            let used = getrusage(UsageWho::RUSAGE_CHILDREN);
+            let seconds = used.map(|used| used.user_time().tv_sec() + used.system_time().tv_sec());
+            seconds.is_ok_and(|seconds| u64::try_from(seconds).is_ok_and(|s| s >= self.cpu_s))
+        };
+        match signal {
+            Signal::SIGXCPU => Line::CpuTime,
+            Signal::SIGKILL if is_used_up() => Line::CpuTime,
+            other => Line::Signal(libc_number(other)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Grant, Pattern, Policy, Rate, Rule, Who, Word};
+use super::{Grant, Pattern, Policy, Rate, Rule, Who, Word, runners};
 use crate::limits::{
     OUTPUT_BYTES_DEFAULT, OUTPUT_BYTES_MAX, POLICY_BYTES_MAX, POLICY_RULES_MAX, WALL_MS_DEFAULT,
     WALL_MS_MAX,
@@ -56,6 +56,7 @@ struct RuleText {
     run_as: Option<String>,
     rate: Option<Spanned<String>>,
     time_limit_s: Option<Spanned<u64>>,
+    cpu_limit_s: Option<Spanned<u64>>,
     output_limit_bytes: Option<Spanned<u64>>,
     #[serde(default)]
     shell: bool,
@@ -76,10 +77,6 @@ const REMEDY_ARGV: &str =
     "write a list of patterns, each a list of words: argv = [[\"uptime\"], [\"id\", \"*\"]]";
 const REMEDY_RATE: &str =
     "write a number from 1 to 1000000 and s, min, h or day: rate = \"10/min\"";
-
-/// Programs whose purpose is to run what their arguments say.
-const SHELLS: [&str; 12] =
-    ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "busybox", "env"];
 
 /// Something wrong at a place in the text.
 struct Flaw {
@@ -110,14 +107,18 @@ pub(super) fn load(path: &Path) -> Result<Policy, PolicyError> {
 }
 
 pub(super) fn parse(text: &str, origin: &str) -> Result<Policy, PolicyError> {
-    parse_rules(text).map(|rules| Policy { rules, has_builtin_list: false }).map_err(|flaw| {
+    let placed = |flaw: Flaw| {
         let (line, column) = place(text, flaw.span.start);
         let origin = origin.to_owned();
         PolicyError::Invalid { origin, line, column, problem: flaw.problem, remedy: flaw.remedy }
-    })
+    };
+    let (rules, open) = parse_rules(text).map_err(placed)?;
+    let warnings = open.into_iter().map(|flaw| placed(flaw).to_string()).collect();
+    Ok(Policy { rules, has_builtin_list: false, warnings })
 }
 
-fn parse_rules(text: &str) -> Result<Vec<Rule>, Flaw> {
+/// The rules, and what in them is allowed and is probably not meant.
+fn parse_rules(text: &str) -> Result<(Vec<Rule>, Vec<Flaw>), Flaw> {
     let policy: PolicyText = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or_default();
         let problem = error.message().trim().replace('\n', ", ");
@@ -128,7 +129,26 @@ fn parse_rules(text: &str) -> Result<Vec<Rule>, Flaw> {
         let problem = format!("{} rules; at most {POLICY_RULES_MAX} are read", policy.rule.len());
         return Err(Flaw { span: 0..0, problem, remedy: "join rules that grant the same" });
     }
-    policy.rule.into_iter().map(check_rule).collect()
+    let open = policy.rule.iter().flat_map(open_wrappers).collect();
+    let rules = policy.rule.into_iter().map(check_rule).collect::<Result<_, _>>()?;
+    Ok((rules, open))
+}
+
+/// The patterns of a rule that let a program which runs others run any of them.
+fn open_wrappers(rule: &RuleText) -> impl Iterator<Item = Flaw> {
+    let patterns = rule.argv.get_ref().iter().filter(|_| !rule.shell);
+    patterns.filter_map(|words| {
+        let (program, rest) = words.get_ref().split_first()?;
+        let is_open = rest.iter().any(|word| matches!(word.get_ref().as_str(), "*" | "**"));
+        (is_open && runners::is_wrapper(program.get_ref())).then(|| {
+            let problem = format!(
+                "{:?} can run other programs, and this rule leaves open which",
+                program.get_ref()
+            );
+            let remedy = "name every word, or write shell = true in this rule if you mean it";
+            Flaw::new(program, problem, remedy)
+        })
+    })
 }
 
 /// The parser knows what it expected; the line tells what the author had in mind.
@@ -198,8 +218,7 @@ fn check_pattern(words: &Spanned<Vec<Spanned<String>>>, shell: bool) -> Result<P
         return Err(Flaw::new(words, "an empty pattern names no program", REMEDY_ARGV));
     };
     let program = first.get_ref().as_str();
-    let base = program.rsplit('/').next().unwrap_or(program);
-    if !shell && (program.contains('*') || SHELLS.contains(&base)) {
+    if !shell && (program.contains('*') || runners::is_shell(program)) {
         let problem = format!("{program:?} can run any command");
         let remedy = "name one program exactly, or write shell = true in this rule if you mean it";
         return Err(Flaw::new(first, problem, remedy));
@@ -244,6 +263,11 @@ fn check_grant(rule: &RuleText) -> Result<Grant, Flaw> {
         run_as: rule.run_as.clone(),
         rate: rule.rate.as_ref().map(check_rate).transpose()?,
         wall_ms_max: seconds * 1_000,
+        cpu_s_max: rule
+            .cpu_limit_s
+            .as_ref()
+            .map(|limit| check_range(Some(limit), seconds, seconds_max))
+            .transpose()?,
         output_bytes_max: check_range(
             rule.output_limit_bytes.as_ref(),
             OUTPUT_BYTES_DEFAULT,
@@ -314,6 +338,7 @@ mod tests {
             (with("rate = \"5/week\""), 4, 8, "10/min"),
             (with("time_limit_s = 0"), 4, 16, "between 1 and 3600"),
             (with("time_limit_s = -1"), 4, 16, "invalid value"),
+            (with("cpu_limit_s = 0"), 4, 15, "between 1 and 3600"),
             (with("output_limit_bytes = 99999999999"), 4, 22, "between 1 and"),
         ];
         for (text, line, column, expected) in table {
@@ -323,6 +348,42 @@ mod tests {
             assert!(error.contains(expected), "{text}\n{error}\nexpected {expected}");
             assert!(!error.contains('\n'), "one line: {error}");
         }
+    }
+
+    /// Goal: a program that runs others is warned of, wherever it is named with words left open; not
+    /// where each word is written, nor where the rule says that it means it.
+    #[test]
+    fn wrappers_with_open_words_are_warned_of() {
+        let warnings = |rest: &str| {
+            let policy = parse(&format!("[[rule]]\n{WHO}\n{rest}\n"), "policy.toml");
+            policy.expect("valid").warnings().to_vec()
+        };
+        let programs = [
+            "timeout",
+            "nice",
+            "nohup",
+            "xargs",
+            "setsid",
+            "sudo",
+            "find",
+            "awk",
+            "python3",
+            "/usr/bin/git",
+        ];
+        for program in programs {
+            let [warning] = warnings(&format!("argv = [[\"uptime\"], [\"{program}\", \"**\"]]"))
+                .try_into()
+                .unwrap_or_else(|_| panic!("one warning of {program}"));
+            assert!(warning.starts_with("policy.toml:3:22: "), "{warning}");
+            assert!(warning.contains(program) && warning.contains("shell = true"), "{warning}");
+            let none: [String; 0] = [];
+            let exact = format!("argv = [[\"{program}\", \"1\", \"uptime\"]]");
+            assert_eq!(warnings(&exact), none, "every word is written");
+            let meant = format!("argv = [[\"{program}\", \"*\"]]\nshell = true");
+            assert_eq!(warnings(&meant), none, "it is meant");
+        }
+        let restricted = format!("[[rule]]\n{WHO}\nargv = [[\"rbash\", \"-c\", \"*\"]]\n");
+        assert!(parse(&restricted, "p").is_err(), "a shell by another name");
     }
 
     /// Goal: people and keys in a file are real ones.
@@ -349,7 +410,7 @@ mod tests {
     fn a_whole_rule_is_read() {
         let text = format!(
             "[[rule]]\n{WHO}\nargv = [[\"sh\", \"-c\", \"*\"]]\ncwd = \"/srv\"\nrun_as = \"www-data\"\n\
-             rate = \"10/min\"\ntime_limit_s = 5\noutput_limit_bytes = 9\nshell = true\nnetwork = true\n\
+             rate = \"10/min\"\ntime_limit_s = 5\ncpu_limit_s = 3\noutput_limit_bytes = 9\nshell = true\nnetwork = true\n\
              [[rule]]\n{WHO}\nargv = [[\"true\"]]\n"
         );
         let policy = parse(&text, "p").expect("valid");
@@ -360,6 +421,7 @@ mod tests {
             run_as: Some("www-data".to_owned()),
             rate: Some(Rate { commands_max: 10, window_ms: 60_000 }),
             wall_ms_max: 5_000,
+            cpu_s_max: Some(3),
             output_bytes_max: 9,
             network: true,
         };
