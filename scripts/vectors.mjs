@@ -33,7 +33,7 @@ const SHAPES = {
   message: {
     label: 'chat-e2e/1 msg',
     form: object({
-      v: one, t: oneOf('TEXT', 'CMD', 'ACK', 'NOACK', 'DM', 'BROADCAST', 'OUT', 'KEYREQ', 'GRANT'), 'stage?': oneOf('executed'),
+      v: one, t: oneOf('TEXT', 'CMD', 'ACK', 'NOACK', 'DM', 'BROADCAST', 'OUT', 'CANCEL', 'KEYREQ', 'GRANT'), 'stage?': oneOf('executed'),
       cid: conversation, from: name, sk: kid, to: (to) => to === '*' || name(to), id: kid, e: digest, n: U32,
       p: digest, ts: U53, 'nbf?': U53, 'exp?': U53, 'rb?': kid, 'tk?': kid,
     }),
@@ -241,7 +241,7 @@ const judge = {
     const [toHub, toClient] = [await expand(prk, 'chat-e2e/1 c2s'), await expand(prk, 'chat-e2e/1 s2c')];
     const clear = decoder.decode(await at('sealed', () => openGcm(toHub, once, hdr, body)));
     const said = await at('auth', () => loose(clear, {
-      purpose: oneOf('interactive', 'task'), 'pw?': blob, 'bundle?': blob, 'vault?': blob,
+      purpose: oneOf('interactive', 'task', 'agent', 'files'), 'pw?': blob, 'bundle?': blob, 'vault?': blob,
     }));
     if (header.m !== 'vault') {
       const own = said.bundle ? await at('bundle', () => bundle(decode(said.bundle))) : bundleOf(header.u, header.sk);
@@ -317,7 +317,7 @@ function mayFollow(chain, link, signer) {
 function fits({ t, cid, from, to }) {
   const [kind, a, b] = cid.split(':');
   if (kind === 'dm') {
-    const tags = ['DM', 'CMD', 'OUT', 'ACK', 'NOACK', 'KEYREQ', 'GRANT'];
+    const tags = ['DM', 'CMD', 'CANCEL', 'OUT', 'ACK', 'NOACK', 'KEYREQ', 'GRANT'];
     return tags.includes(t) && [a, b].includes(from) && to === (from === a ? b : a);
   }
   return t === (kind === 'room' && a === 'ALL' ? 'BROADCAST' : 'TEXT') && to === '*';
@@ -357,6 +357,7 @@ function content(tag, plaintext) {
     CMD: {
       argv: (argv) => all(text)(argv) && argv.length > 0, salt: kid, no: U53, 'prev?': U53, 'ms?': U53, 'bytes?': U53,
     },
+    CANCEL: { re: kid, of: digest },
     OUT: { re: kid, stream: oneOf('started', 'stdout', 'stderr'), no: U53, 'data?': blob },
     ACK: { re: kid, of: digest, outs: U53, 'st?': Number.isInteger, 'code?': text, 'reason?': text },
     KEYREQ: counters,

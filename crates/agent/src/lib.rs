@@ -5,7 +5,7 @@
 //! hub's built-in agent and `chat-client agent` are the same code.
 //!
 //! ```text
-//! Event::Command ─► AgentHost::start ─► chat_exec::Agent::run ─► reports ─► answer ─► Endpoint
+//! Event::Command ─► Backlog ─► AgentHost::start ─► chat_exec::Agent::run ─► reports ─► answer ─► Endpoint
 //! ```
 
 use std::fmt::Write as _;
@@ -24,6 +24,10 @@ use tokio::sync::mpsc;
 /// Reports that may wait for the endpoint. A command whose output is faster than the hub waits in
 /// its own pipe.
 const REPORTS_MAX: usize = 64;
+
+/// Commands that wait until the rest is read: as many as an agent has under way at most. A hub that sends
+/// more before it says that this was all has them started at once.
+const BACKLOG_MAX: usize = 1_024;
 
 /// One report on its way into the endpoint.
 #[derive(Debug)]
@@ -70,11 +74,36 @@ impl AgentHost {
         (Self { agent, reports, log }, receiver)
     }
 
+    /// Takes back the commands of these notifications, and then starts the others among them. One that
+    /// is taken back before it was started is refused.
+    fn start_backlog(&self, now_ms: u64, backlog: Vec<Notification>) {
+        let host = self.clone();
+        tokio::spawn(async move {
+            for notification in &backlog {
+                host.cancel(now_ms, &notification.event).await;
+            }
+            for notification in &backlog {
+                host.start(now_ms, notification);
+            }
+        });
+    }
+
+    async fn cancel(&self, now_ms: u64, event: &Event) {
+        if let Event::Cancel { from, identity, re, of } = event {
+            let requester = requester(from, identity, true);
+            self.agent.cancel(now_ms, &requester, (re.0, of.0)).await;
+        }
+    }
+
     /// Starts the command of a notification; others are left alone. Says whether it was one, whose
     /// event is done with its last report.
     pub fn start(&self, now_ms: u64, notification: &Notification) -> bool {
         if let Event::Gap { from, missing, .. } = &notification.event {
             self.log_gap(from, missing.len());
+        }
+        if let Event::Cancel { .. } = &notification.event {
+            let (host, event) = (self.clone(), notification.event.clone());
+            tokio::spawn(async move { host.cancel(now_ms, &event).await });
         }
         if let Event::CommandPassed { from, identity, sk, sk_ends_ms, no } = &notification.event {
             let requester = requester(from, identity, true);
@@ -99,6 +128,7 @@ impl AgentHost {
         let requester = requester(from, identity, *pinned);
         let request = CommandRequest {
             id: id.0,
+            digest: digest.0,
             requester,
             argv: command.argv.clone(),
             expires_at_ms: *expires_ms,
@@ -158,6 +188,45 @@ fn requester(name: &UserName, identity: &KeyId, pinned: bool) -> Requester {
 
 fn order(sk: &KeyId, key_ends_at_ms: u64, no: u64, prev: Option<u64>) -> Order {
     Order { signing_key: sk.to_string(), key_ends_at_ms, no, prev }
+}
+
+/// Commands that wait until everything is read that waited for this device: one may be taken back by
+/// what stands behind it.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    waiting: Vec<Notification>,
+    /// Nothing waits any more on this connection.
+    is_read: bool,
+}
+
+impl Backlog {
+    /// A new connection: what waited meanwhile comes first.
+    pub fn connected(&mut self) {
+        self.is_read = false;
+    }
+
+    /// Everything that waited has been read: commands start from now on as they come.
+    pub fn read(&mut self, host: &AgentHost, now_ms: u64) {
+        self.is_read = true;
+        let waiting = std::mem::take(&mut self.waiting);
+        if !waiting.is_empty() {
+            host.start_backlog(now_ms, waiting);
+        }
+    }
+
+    /// Starts the command of a notification, now or later; see [`AgentHost::start`].
+    pub fn start(&mut self, host: &AgentHost, now_ms: u64, notification: &Notification) -> bool {
+        let is_command = matches!(notification.event, Event::Command { .. });
+        let is_kept = is_command || matches!(notification.event, Event::Cancel { .. });
+        if is_kept && !self.is_read && self.waiting.len() < BACKLOG_MAX {
+            self.waiting.push(notification.clone());
+            if is_command {
+                return true;
+            }
+        }
+        // What takes one back is recorded at once, and waited for before the others start.
+        host.start(now_ms, notification)
+    }
 }
 
 /// What a report is about.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
-use chat_agent::AgentHost;
+use chat_agent::{AgentHost, Backlog};
 use chat_endpoint::Event;
 use chat_exec::{Agent, AgentConfig, Namespaces, Policy, PolicyError, Rules};
 use chat_protocol::handshake::Purpose;
@@ -16,11 +16,30 @@ use crate::clock::now_ms;
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
 use crate::home::{HomeError, HomeFolder, file};
-use crate::oneshot::{interrupted, note};
-use crate::show::{Detail, Lines};
+use crate::oneshot::{interrupted, note, print_line};
+use crate::show::{Detail, Lines, clocks as clocks_line};
 use crate::sign_in::first_contact;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
+
+/// Reads a policy, and says what is wrong in it or what it allows to whom.
+pub fn check(common: &Common, path: Option<&Path>) -> Result<ExitStatus, Failure> {
+    let failed = |reason: String| Failure::Other { status: ExitStatus::Failure, reason };
+    let policy = rules(path).map_err(|error| failed(error.to_string()))?;
+    warn(common, &policy);
+    for line in policy.allows() {
+        print_line(&line)?;
+    }
+    Rules::new(policy).map_err(|error| failed(error.to_string()))?;
+    Ok(ExitStatus::Ok)
+}
+
+/// What the author of a policy probably does not mean.
+fn warn(common: &Common, policy: &Policy) {
+    for warning in policy.warnings().iter().filter(|_| common.verbosity > Verbosity::Quiet) {
+        note(&format!("warning: {warning}"));
+    }
+}
 
 /// Serves until it is stopped.
 pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
@@ -30,11 +49,11 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
     let folder = HomeFolder::new(&common.home, &server, &user);
     // From here on a closed terminal ends nothing.
     let mut hangup = signal(SignalKind::hangup())?;
-    let agent = Arc::new(open(&folder, policy)?);
+    let agent = Arc::new(open(common, &folder, policy)?);
     let follower = Arc::clone(&agent);
     let rb = Some(Nonce16(agent.restart_nonce()));
     let (host, mut reports) = AgentHost::new(agent, start::operation_log(common, &user)?);
-    let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Task, rb);
+    let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Agent, rb);
     let (client, mut events) = Box::pin(signed_in).await?;
     let lines = Lines::new(user, Detail::Full);
     let says = |line: &str| {
@@ -42,18 +61,20 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
             note(line);
         }
     };
-    let mut unshown = Unshown::of_machine();
+    let (mut unshown, mut backlog) = (Unshown::of_machine(), Backlog::default());
     let mut interrupt = pin!(interrupted());
     let mut terminate = signal(SignalKind::terminate())?;
     let status = loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(ClientEvent::Notification(notification)) => {
-                    let is_command = host.start(now_ms(), &notification);
+                    let is_command = backlog.start(&host, now_ms(), &notification);
                     let line = lines.event(&notification.event);
                     let is_for_people = is_for_people(&host, &notification.event);
                     match (&notification.event, notification.key) {
-                        (Event::CommandPassed { .. }, Some(key)) => client.pass_over(key).await,
+                        (Event::CommandPassed { .. } | Event::Cancel { .. }, Some(key)) => {
+                            client.pass_over(key).await;
+                        }
                         _ if is_command => {}
                         _ => unshown.take(&client, &notification).await,
                     }
@@ -61,16 +82,22 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                         says(&line);
                     }
                 }
-                Some(ClientEvent::CaughtUp) => {}
-                Some(ClientEvent::Online { url, .. }) => says(&format!("accepting commands at {url}")),
+                Some(ClientEvent::CaughtUp) => backlog.read(&host, now_ms()),
+                Some(ClientEvent::Online { url, clocks, .. }) => {
+                    says(&format!("accepting commands at {url}"));
+                    if let Some(line) = clocks_line(clocks.0, clocks.1) {
+                        says(&line);
+                    }
+                }
                 Some(ClientEvent::Offline { reason }) => {
+                    backlog.connected();
                     says(&format!("offline: {reason}; trying again"));
                 }
                 Some(ClientEvent::Stopped(stopped)) => return Err(stopped.into()),
                 None => break ExitStatus::Failure,
             },
             Some(report) = reports.recv() => client.report(report).await,
-            _ = hangup.recv() => says(&match follow(&follower, policy) {
+            _ = hangup.recv() => says(&match follow(common, &follower, policy) {
                 Ok(()) => "the policy was read again".to_owned(),
                 Err(error) => format!("the policy stays as it was: {error}"),
             }),
@@ -98,16 +125,18 @@ fn rules(path: Option<&Path>) -> Result<Policy, PolicyError> {
 }
 
 /// Reads the policy again; one that cannot be used changes nothing.
-fn follow(agent: &Agent, policy: Option<&Path>) -> Result<(), String> {
+fn follow(common: &Common, agent: &Agent, policy: Option<&Path>) -> Result<(), String> {
     let policy = rules(policy).map_err(|error| error.to_string())?;
+    warn(common, &policy);
     agent.follow(Rules::new(policy).map_err(|error| error.to_string())?);
     Ok(())
 }
 
 /// Opens journal, work directory and policy. Without a policy everything is refused.
-fn open(folder: &HomeFolder, policy: Option<&Path>) -> Result<Agent, Failure> {
+fn open(common: &Common, folder: &HomeFolder, policy: Option<&Path>) -> Result<Agent, Failure> {
     let failed = |reason: String| Failure::Other { status: ExitStatus::Failure, reason };
     let policy = rules(policy).map_err(|error| failed(error.to_string()))?;
+    warn(common, &policy);
     let path = folder.path();
     file::make_private_folder(path)
         .map_err(|source| HomeError::Io { path: path.to_owned(), source })?;

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chat_endpoint::limits::COMMAND_EXPIRY_MS;
 use chat_endpoint::{CommandOptions, Event, EventKey, Notification};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::MessageId;
@@ -20,6 +21,7 @@ use crate::driver::RENEWING;
 use crate::exit::ExitStatus;
 use crate::identity::Question;
 use crate::input::{self, Input};
+use crate::show::objects::Objects;
 use crate::show::output::OutputLines;
 use crate::show::{self, Detail, Lines, claim};
 use crate::slash::SlashCommand;
@@ -65,6 +67,7 @@ struct Talk {
     /// Commands that were asked for here.
     commands: HashSet<MessageId>,
     output: OutputLines,
+    objects: Objects,
     /// Names seen, for completion.
     names: Arc<Mutex<BTreeSet<String>>>,
     /// Lists of people that nobody asked to see.
@@ -132,6 +135,7 @@ impl Talk {
             open: HashSet::new(),
             commands: HashSet::new(),
             output: OutputLines::default(),
+            objects: Objects::default(),
             names: Arc::default(),
             silent_lists: 0,
             is_online: false,
@@ -214,7 +218,7 @@ impl Talk {
                 self.files.transfers().caught_up();
                 Ok(Said::default())
             }
-            Some(ClientEvent::Online { url, server }) => {
+            Some(ClientEvent::Online { url, server, clocks }) => {
                 if !self.is_online {
                     // For completion.
                     self.silent_lists += 1;
@@ -231,6 +235,8 @@ impl Talk {
                     }),
                 );
                 said.lines.extend(self.undecided().await);
+                let clocks = show::clocks(clocks.0, clocks.1).filter(|_| !self.is_json);
+                said.lines.extend(clocks);
                 Ok(said)
             }
             Some(ClientEvent::Offline { reason }) => {
@@ -313,7 +319,7 @@ impl Talk {
         if self.is_silent_list(event) {
             return Vec::new();
         }
-        let objects = show::json::event(&self.lines.me, event);
+        let objects = self.objects.of(&self.lines.me, event);
         objects.iter().map(ToString::to_string).collect()
     }
 
@@ -338,9 +344,18 @@ impl Talk {
                 if self.lines.detail == Detail::Brief && !self.is_about_command(event) {
                     self.outbox.note(Instant::now(), event);
                 }
-                self.lines.event(event).into_iter().collect()
+                self.lines.event(event).into_iter().chain(self.may_start(event)).collect()
             }
         }
+    }
+
+    /// Until when a command can start whose machine is away.
+    fn may_start(&self, event: &Event) -> Option<String> {
+        let Event::Stored { id, kept: true, .. } = event else { return None };
+        let until_ms = show::made_ms(id).saturating_add(COMMAND_EXPIRY_MS);
+        let until = self.lines.time(until_ms);
+        let line = || format!("· it starts if the machine is here by {until}, and not later");
+        self.commands.contains(id).then(line)
     }
 
     fn is_about_command(&self, event: &Event) -> bool {

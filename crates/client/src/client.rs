@@ -101,6 +101,8 @@ pub enum ClientEvent {
         url: ServerUrl,
         /// The server's identity.
         server: KeyId,
+        /// This machine's clock and the server's at that moment, Unix time in milliseconds.
+        clocks: (u64, u64),
     },
     /// All that waited at the server when this connection was signed in was told; what follows is new.
     CaughtUp,
@@ -384,6 +386,12 @@ impl Client {
     /// Nobody waits for a command any more: what it has said and will say is dropped.
     pub async fn forget_command(&self, id: MessageId) {
         self.order(Order::ForgetCommand(id)).await;
+    }
+
+    /// Takes a command back. Returns the id under which the machine is told, or nothing if there is
+    /// nothing to tell: one that had not left is refused, and one that has ended stays as it is.
+    pub async fn cancel(&self, re: MessageId) -> Option<MessageId> {
+        self.ask(|reply| Order::Cancel { re, reply }).await.flatten()
     }
 
     /// Passes on what the agent of this device reports about a command.

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_protocol::id::{KeyId, MessageId};
-use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
 use clap_complete::Shell;
 use etcetera::BaseStrategy as _;
@@ -17,6 +16,7 @@ pub mod account;
 pub mod arguments;
 pub mod identity;
 pub mod password;
+pub mod run;
 pub mod server_url;
 pub mod strength;
 
@@ -27,6 +27,7 @@ use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Ve
 pub use error::ConfigError;
 use identity::IdentityVerb;
 pub use password::{Password, PasswordError};
+pub use run::RunOf;
 pub use server_url::{ServerUrl, ServerUrlError};
 
 use crate::identity::IdentityCommand;
@@ -114,14 +115,7 @@ pub enum Mode {
         limit: Option<Duration>,
     },
     /// One command.
-    Run {
-        /// `server` or a user.
-        target: UserName,
-        /// Program and arguments; not empty, within the limits of the protocol.
-        argv: Vec<String>,
-        /// Also while the same words could still start there after a refusal by the server.
-        again: bool,
-    },
+    Run(RunOf),
     /// Show who is there.
     Users,
     /// Show the rooms.
@@ -151,6 +145,11 @@ pub enum Mode {
         /// Wait for an owner who is away.
         waits: bool,
     },
+    /// The files that are partly here.
+    Transfers {
+        /// Remove them.
+        clean: bool,
+    },
     /// The servers that the home knows.
     Servers {
         /// This one is forgotten; `None` shows them all.
@@ -170,6 +169,11 @@ pub enum Mode {
     /// Accept commands.
     Agent {
         /// Who may run what.
+        policy: Option<PathBuf>,
+    },
+    /// Say what a policy allows.
+    CheckPolicy {
+        /// Which; `None` allows nothing.
         policy: Option<PathBuf>,
     },
     /// What was said, from the home.
@@ -335,7 +339,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             Mode::Send { to: recipient("send", &to)?, text, veil }
         }
         (Some(Verb::Listen { count, limit }), None) => Mode::Listen { count, limit },
-        (Some(Verb::Run { again, target, command }), None) => run(&target, command, again)?,
+        (Some(Verb::Run(run)), None) => Mode::Run(run.read()?),
         (Some(Verb::Users), None) => Mode::Users,
         (Some(Verb::Rooms), None) => Mode::Rooms,
         (Some(Verb::Find { words }), None) => Mode::Find { words },
@@ -346,6 +350,7 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Get { owner, file, output, wait }), None) => {
             Mode::Get { owner: user("get", &owner)?, name: file, output, waits: wait }
         }
+        (Some(Verb::Transfers { action }), None) => Mode::Transfers { clean: action.is_some() },
         (Some(Verb::Passwd { new_password_file }), None) => {
             Mode::Passwd { new: Password::given(new_password_file.as_deref(), None)? }
         }
@@ -364,7 +369,8 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
             Mode::VerifyServer
         }
         (Some(Verb::Identity(verb)), None) => Mode::Identity(verb.read()?),
-        (Some(Verb::Agent { policy }), None) => Mode::Agent { policy },
+        (Some(Verb::Agent { policy, check: false }), None) => Mode::Agent { policy },
+        (Some(Verb::Agent { policy, check: true }), None) => Mode::CheckPolicy { policy },
         (Some(Verb::History { place, count, before }), None) => {
             let lobby = Recipient::Room(RoomName::lobby());
             let place = place.map(|place| recipient("history", &place)).transpose()?;
@@ -425,18 +431,6 @@ fn recipient(verb: &'static str, to: &str) -> Result<Recipient, ConfigError> {
         return Ok(Recipient::All);
     }
     user(verb, to).map(Recipient::User)
-}
-
-fn run(target: &str, argv: Vec<String>, again: bool) -> Result<Mode, ConfigError> {
-    let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
-    if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX {
-        return Err(ConfigError::CommandTooLong { words, bytes });
-    }
-    let target = match target {
-        name if name.eq_ignore_ascii_case(SERVER) => UserName::server(),
-        name => user("run", name)?,
-    };
-    Ok(Mode::Run { target, argv, again })
 }
 
 fn user(argument: &'static str, name: &str) -> Result<UserName, ConfigError> {
@@ -516,7 +510,7 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
     match mode {
         Mode::Send { .. } => Some("send"),
         Mode::Listen { .. } => Some("listen"),
-        Mode::Run { .. } => Some("run"),
+        Mode::Run(_) => Some("run"),
         Mode::Users => Some("users"),
         Mode::Rooms => Some("rooms"),
         Mode::Find { .. } => Some("find"),
@@ -532,6 +526,8 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
         Mode::Interactive
         | Mode::Emulate(_)
         | Mode::Servers { .. }
+        | Mode::CheckPolicy { .. }
+        | Mode::Transfers { .. }
         | Mode::VerifyServer
         | Mode::Proof(ProofOf::File(_))
         | Mode::Story { .. }

@@ -110,6 +110,11 @@ pub(crate) enum Order {
     Consumed(EventKey),
     PassOver(EventKey),
     ForgetCommand(MessageId),
+    /// Takes a command back; answered with the id under which that is said.
+    Cancel {
+        re: MessageId,
+        reply: TakenBack,
+    },
     Flush {
         reply: oneshot::Sender<bool>,
     },
@@ -145,6 +150,7 @@ pub(crate) enum Whom {
 }
 
 /// Where the id of a message goes.
+type TakenBack = oneshot::Sender<Option<MessageId>>;
 type Sent = oneshot::Sender<Result<MessageId, SendError>>;
 
 /// What a step takes in.

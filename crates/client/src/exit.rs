@@ -28,6 +28,8 @@ pub enum ExitStatus {
     ReportFailed,
     /// No answer in time.
     TimedOut,
+    /// `run`: the command was started, and nobody knows how it ended.
+    Unknown,
     /// Ctrl-C.
     Interrupted,
     /// `run`: the command never ran, for another reason than a refusal.
@@ -37,7 +39,7 @@ pub enum ExitStatus {
 }
 
 /// Every status with a fixed number, and what it means to a person.
-const TABLE: [(ExitStatus, &str); 13] = [
+const TABLE: [(ExitStatus, &str); 14] = [
     (ExitStatus::Ok, "done"),
     (ExitStatus::Failure, "failed"),
     (ExitStatus::Usage, "the command line is wrong"),
@@ -49,6 +51,7 @@ const TABLE: [(ExitStatus, &str); 13] = [
     (ExitStatus::Storage, "storage failure"),
     (ExitStatus::ReportFailed, "the emulator's report finds something wrong"),
     (ExitStatus::TimedOut, "timed out"),
+    (ExitStatus::Unknown, "run: the command was started, how it ended is not known"),
     (ExitStatus::Interrupted, "interrupted"),
     (ExitStatus::NeverRan, "run: the command never ran, and was not refused"),
 ];
@@ -68,6 +71,7 @@ impl ExitStatus {
             Self::Storage => 70,
             Self::ReportFailed => 99,
             Self::TimedOut => 124,
+            Self::Unknown => 125,
             Self::Interrupted => 130,
             Self::NeverRan => 255,
             Self::Command(code) => code,
@@ -99,7 +103,7 @@ mod tests {
     #[test]
     fn the_numbers_are_the_documented_ones() {
         let codes: Vec<u8> = TABLE.iter().map(|(status, _)| status.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 70, 99, 124, 130, 255]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 70, 99, 124, 125, 130, 255]);
         assert_eq!(ExitStatus::Command(42).code(), 42);
         assert!(table().contains("\n   99  the emulator's report"), "{}", table());
     }

@@ -72,6 +72,10 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
         }
         Mode::Search { words } => return oneshot::history::search(&config.common, words),
         Mode::Proof(of) => return oneshot::proof::proof(&config.common, of),
+        Mode::CheckPolicy { policy } => {
+            return agent_host::check(&config.common, policy.as_deref());
+        }
+        Mode::Transfers { clean } => return oneshot::transfers::transfers(&config.common, *clean),
         Mode::Servers { forget } => {
             return oneshot::servers::servers(&config.common, forget.as_ref());
         }
@@ -97,9 +101,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Listen { count, limit } => {
             Box::pin(oneshot::listen::listen(common, *count, *limit)).await
         }
-        Mode::Run { target, argv, again } => {
-            Box::pin(oneshot::run::run(common, target, argv.clone(), *again)).await
-        }
+        Mode::Run(asked) => Box::pin(oneshot::run::run(common, asked)).await,
         Mode::Rooms => Box::pin(oneshot::rooms::rooms(common)).await,
         Mode::Find { words } => Box::pin(oneshot::files::find(common, words)).await,
         Mode::Share { folder, audience, keep_days } => {

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::client::{Client, ClientEvent, Events};
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::show::{Detail, Lines, json};
+use crate::show::objects::Objects;
+use crate::show::{Detail, Lines, clocks as clocks_line};
 use crate::start::{self, Failure};
 
 pub mod account;
@@ -27,6 +28,7 @@ pub mod rooms;
 pub mod run;
 pub mod send;
 pub mod servers;
+pub mod transfers;
 pub mod users;
 pub mod verify_server;
 
@@ -47,6 +49,7 @@ pub struct Task {
     /// Whose.
     pub user: UserName,
     lines: Lines,
+    objects: Objects,
     is_json: bool,
     verbosity: Verbosity,
     has_caught_up: bool,
@@ -61,18 +64,24 @@ impl Task {
         let (client, events) = Box::pin(signed_in).await?;
         let lines = Lines::new(user.clone(), Detail::Full);
         let (is_json, verbosity) = (common.json, common.verbosity);
-        Ok(Self { client, events, user, lines, is_json, verbosity, has_caught_up: false })
+        let objects = Objects::default();
+        Ok(Self { client, events, user, lines, objects, is_json, verbosity, has_caught_up: false })
     }
 
     /// Shows an event on standard output: one line, or JSON objects.
-    pub fn show(&self, event: &chat_endpoint::Event) -> io::Result<()> {
+    pub fn show(&mut self, event: &chat_endpoint::Event) -> io::Result<()> {
         if self.is_json {
-            return print_json(json::event(&self.user, event));
+            return print_json(self.objects.of(&self.user, event));
         }
         match self.lines.event(event) {
             Some(line) => print_line(&line),
             None => Ok(()),
         }
+    }
+
+    /// A time as people read it, from Unix time in milliseconds.
+    pub fn time(&self, unix_ms: u64) -> String {
+        self.lines.time(unix_ms)
     }
 
     /// Shows an event on standard error, for what is not the answer itself.
@@ -95,7 +104,13 @@ impl Task {
                 }
                 Ok(None)
             }
-            Some(ClientEvent::Online { .. }) => Ok(None),
+            Some(ClientEvent::Online { clocks, .. }) => {
+                let line = clocks_line(clocks.0, clocks.1);
+                if let Some(line) = line.filter(|_| self.verbosity > Verbosity::Quiet) {
+                    note(&line);
+                }
+                Ok(None)
+            }
             Some(ClientEvent::CaughtUp) => {
                 self.has_caught_up = true;
                 Ok(None)

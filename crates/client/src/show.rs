@@ -20,6 +20,7 @@ pub mod files;
 mod healing;
 pub mod identity;
 pub mod json;
+pub mod objects;
 pub mod output;
 pub mod retention;
 pub mod rooms;
@@ -29,6 +30,9 @@ pub(crate) use claim::made_ms;
 
 /// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
 const NAMES_SHOWN_MAX: usize = 8;
+
+/// Clocks that differ by more are told of: so far the protocol lets them.
+const CLOCKS_DIFFER_MS: u64 = 5 * 60 * 1_000;
 
 /// Before what nobody else can confirm.
 pub(crate) const SERVER_SAYS: &str = "the server says: ";
@@ -138,11 +142,18 @@ impl Lines {
         let Event::Message { cid, tag, from, text, veiled, said_in, sent_ms, .. } = event else {
             return None;
         };
-        let Event::Message { healed_by, granted_by, gone, peer, .. } = event else { return None };
+        let Event::Message { healed_by, granted_by, gone, peer, hub_ms, .. } = event else {
+            return None;
+        };
         // The mark stands where no text can put one.
         let mark = if *veiled { "~ " } else { "" };
         let text = if *veiled { veil::unshift(text) } else { text.clone() };
-        let hand = healing::mark(healed_by.as_ref(), granted_by.as_ref(), *gone);
+        let mut hand = healing::mark(healed_by.as_ref(), granted_by.as_ref(), *gone);
+        // One of both clocks is wrong, or it waited on its way.
+        let is_of_log = healed_by.is_none() && granted_by.is_none();
+        if is_of_log && sent_ms.abs_diff(*hub_ms) > CLOCKS_DIFFER_MS {
+            hand = format!("{hand} (at {} by the server's clock)", self.time(*hub_ms));
+        }
         let hand = format!("{}{hand}", identity::mark(*peer));
         if cid.is_feed() {
             let said_in = said_in.as_ref();
@@ -232,6 +243,20 @@ impl Lines {
         let form = if at.date() == today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
         at.strftime(form).to_string()
     }
+}
+
+/// What is said of a clock that differs from the server's: whose commands and keys would be refused as
+/// too old or not begun. `own_ms` and `server_ms` are Unix time in milliseconds, of one moment.
+pub fn clocks(own_ms: u64, server_ms: u64) -> Option<String> {
+    let by_ms = own_ms.abs_diff(server_ms);
+    let side = if own_ms > server_ms { "ahead of" } else { "behind" };
+    let minutes = by_ms / 60_000;
+    (by_ms > CLOCKS_DIFFER_MS).then(|| {
+        format!(
+            "! the clock of this machine is {minutes} minutes {side} the server's; while one of them is \
+             wrong, commands and keys can be refused for their time"
+        )
+    })
 }
 
 /// One person of a list.
@@ -342,6 +367,26 @@ mod tests {
             let line = lines(Detail::Brief).event(&event).unwrap();
             assert_eq!(line, format!("2023-11-14 22:13:20 {expected}"));
         }
+    }
+
+    /// Goal: whose clock differs is seen: the writer's at the message, one's own in a line. (The build
+    /// before showed the writer's time alone, and nothing of one's own.)
+    #[test]
+    fn clocks_that_differ_are_told_of() {
+        let mut event = message(Tag::Dm, "dm:alice:bob", "alice", "hi");
+        let said = |event: &Event| lines(Detail::Brief).event(event).unwrap();
+        for (by_ms, expected) in [
+            (300_000, "alice → you: hi"),
+            (300_001, "alice → you (at 2023-11-14 22:18:20 by the server's clock): hi"),
+        ] {
+            if let Event::Message { sent_ms, hub_ms, .. } = &mut event {
+                *hub_ms = *sent_ms + by_ms;
+            }
+            assert_eq!(said(&event), format!("2023-11-14 22:13:20 {expected}"));
+        }
+        assert_eq!(clocks(1_000_000, 1_300_000), None);
+        assert!(clocks(1_000_000, 1_700_000).unwrap().contains("11 minutes behind the server's"));
+        assert!(clocks(1_900_000, 1_000_000).unwrap().contains("15 minutes ahead of"));
     }
 
     #[test]

@@ -2,15 +2,41 @@
 //! freshness.
 
 use chat_protocol::code;
-use chat_protocol::content::Command;
+use chat_protocol::content::{Cancel, Command};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::CLOCK_SKEW_MAX_MS;
 use crate::outgoing::CommandEnd;
-use crate::receive::Opened;
+use crate::receive::{Hand, Opened};
 
 impl Endpoint {
+    /// When a command was signed, by this device's clock: where its sender's clock differs, when the hub
+    /// took it tells, but never by more than clocks may differ. Unix time in milliseconds.
+    ///
+    /// A hub that lies about it shortens the time of a command, or lengthens it by those five minutes.
+    fn signed_ms(&self, opened: &Opened<'_>) -> u64 {
+        let (ts, hub_ms) = (opened.header.ts, opened.delivery.hub_ms);
+        let Some((own_ms, theirs_ms)) = self.link.clocks.filter(|_| opened.hand == Hand::Log)
+        else {
+            return ts;
+        };
+        let taken_ms = own_ms.saturating_add(hub_ms).saturating_sub(theirs_ms);
+        let (first, last) =
+            (ts.saturating_sub(CLOCK_SKEW_MAX_MS), ts.saturating_add(CLOCK_SKEW_MAX_MS));
+        taken_ms.clamp(first, last)
+    }
+
+    /// A command is taken back by whoever has sent it.
+    pub(crate) fn on_cancel(&mut self, opened: &Opened<'_>, cancel: &Cancel) {
+        let Opened { header, signer, .. } = opened;
+        if self.is_for_sibling(header) || self.device.bundle.header().rb.is_none() {
+            return;
+        }
+        let (from, identity) = (header.from.clone(), signer.identity);
+        self.tell(Event::Cancel { from, identity, re: cancel.re, of: cancel.of });
+    }
+
     /// Target and freshness of a command (rule R9). The policy is the host's.
     pub(crate) fn on_command(&mut self, now_ms: u64, opened: &Opened<'_>, command: Command) {
         let Opened { header, digest, signer, .. } = opened;
@@ -18,7 +44,7 @@ impl Endpoint {
             return;
         }
         let own = &self.device.bundle;
-        let expires_ms = header.ts.saturating_add(header.exp.unwrap_or(0));
+        let expires_ms = self.signed_ms(opened).saturating_add(header.exp.unwrap_or(0));
         let not_before = header.ts.saturating_add(header.nbf.unwrap_or(0));
         let fresh_key = self
             .people

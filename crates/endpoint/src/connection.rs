@@ -45,6 +45,8 @@ pub(crate) enum Request {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a connection")]
 pub(crate) struct Link {
     pub(crate) online: bool,
+    /// This device's clock and the hub's when it was made, Unix time in milliseconds.
+    pub(crate) clocks: Option<(u64, u64)>,
     /// When it was made, and whether this device's encryption key has expired on it.
     pub(crate) since_ms: u64,
     pub(crate) keys_are_old: bool,

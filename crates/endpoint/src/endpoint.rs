@@ -241,6 +241,7 @@ impl Endpoint {
         self.link.online = true;
         self.link.since_ms = now_ms;
         self.link.clock_ms = now_ms;
+        self.link.clocks = Some((now_ms, signed_in.time));
         self.hold_rekeyed(now_ms);
         self.accept_bundle(&UserName::server(), hub);
         self.keep_own_bundle();

@@ -136,6 +136,17 @@ pub enum Event {
         /// Unix time in milliseconds after which it must not start.
         expires_ms: u64,
     },
+    /// A command for this machine is taken back.
+    Cancel {
+        /// By whom.
+        from: UserName,
+        /// The identity key that stands behind the signature.
+        identity: KeyId,
+        /// The command.
+        re: MessageId,
+        /// The digest of its frame.
+        of: Digest,
+    },
     /// A command for this machine that the device has refused by itself, for its time or its sender's
     /// keys. Its number is dealt with.
     CommandPassed {
@@ -520,6 +531,7 @@ impl Event {
                 | Self::File { .. }
                 | Self::Command { .. }
                 | Self::CommandPassed { .. }
+                | Self::Cancel { .. }
                 | Self::Started { .. }
                 | Self::Output { .. }
                 | Self::OutputLost { .. }

@@ -251,7 +251,7 @@ pub const HEAL_UNANSWERED_MAX: u32 = 8;
 /// A connection lasts at least this long before an expired key of this device ends it.
 pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 
-/// Commands that the hub has refused and that could still start are remembered for a minute, so few are
+/// Commands that the hub has refused and that could still start are remembered for minutes, so few are
 /// enough for what people type; the oldest is forgotten first.
 pub const DOUBTFUL_MAX: usize = 256;
 

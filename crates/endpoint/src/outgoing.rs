@@ -1,8 +1,9 @@
 //! What this device has to say: drafts until they are sealed, sealed frames until they are answered.
 
 use chat_protocol::b64::B64Vec;
+use chat_protocol::code;
 use chat_protocol::content::{
-    self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
+    self, Cancel, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::limits::INTEGER_MAX;
@@ -180,6 +181,25 @@ impl Endpoint {
             output_max: options.output_max.map(|limit| limit.min(INTEGER_MAX)),
         };
         Ok(self.draft(now_ms, cid, Tag::Cmd, None, &Content::Command(command)))
+    }
+
+    /// Takes a command back: one that has not left is dropped, and [`Event::Refused`](crate::Event::Refused)
+    /// says so; for another one CANCEL is sent, whose id is returned. Nothing happens to one that has
+    /// ended.
+    pub fn cancel(&mut self, now_ms: u64, re: &MessageId) -> Option<MessageId> {
+        let draft = self.index.get(re).cloned();
+        let draft = draft.filter(|key| {
+            self.state.outgoing.get(key).is_some_and(|outgoing| outgoing.sealed.is_none())
+        });
+        if let Some(key) = draft {
+            self.refuse(&key, code::CANCELLED, "it was cancelled before it was sent");
+            return None;
+        }
+        let sent = self.state.sent.get(&re.to_string()).filter(|sent| !sent.ended)?;
+        let cid = sent.cid.clone();
+        // Which frame of it was the last one is known when this is sealed.
+        let cancel = Cancel { re: *re, of: Digest::ZERO };
+        Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel(cancel)))
     }
 
     /// Tells a requester that its command was started. Returns the message's id.

@@ -1,6 +1,6 @@
 //! Sealing what waits: view up to date, epoch of exactly these devices, then the next counter.
 
-use chat_protocol::content::{ChainNotes, LastMessage, LineSet};
+use chat_protocol::content::{ChainNotes, Content, LastMessage, LineSet};
 use chat_protocol::envelope;
 use chat_protocol::frame::Unsigned;
 use chat_protocol::header::{MessageHeader, Recipient};
@@ -162,7 +162,7 @@ impl Endpoint {
     }
 
     /// Ends a draft that can never be sent.
-    fn refuse(&mut self, key: &str, code: &str, reason: &str) {
+    pub(crate) fn refuse(&mut self, key: &str, code: &str, reason: &str) {
         if let Some(outgoing) = self.state.outgoing.remove(key) {
             self.index.remove(&outgoing.id);
             if let Some(asked) = &outgoing.asked {
@@ -215,6 +215,11 @@ impl Endpoint {
         let mut body = outgoing.content()?;
         if let Some(asked) = asked {
             asked.number(&mut body);
+        }
+        if let Content::Cancel(cancel) = &mut body
+            && let Some(sent) = self.state.sent.get(&cancel.re.to_string())
+        {
+            cancel.of = sent.digests.last().copied().unwrap_or(cancel.of);
         }
         let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
         let last = conversation.last.clone();

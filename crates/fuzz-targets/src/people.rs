@@ -45,6 +45,7 @@ pub fn content(data: &[u8]) {
         Tag::Dm,
         Tag::Cmd,
         Tag::Out,
+        Tag::Cancel,
         Tag::Ack,
         Tag::Noack,
         Tag::Keyreq,

@@ -67,6 +67,8 @@ codes! {
     POLICY = "E_POLICY";
     /// The command's time to start has passed.
     EXPIRED = "E_EXPIRED";
+    /// The command was taken back by whoever had sent it.
+    CANCELLED = "E_CANCELLED";
     /// The command came after a later one of its sender, or one before it has not come.
     ORDER = "E_ORDER";
     /// The device does not trust the key of the other side.

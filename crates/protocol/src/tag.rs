@@ -33,6 +33,8 @@ pub enum Tag {
     Member,
     /// Live output of a command, and that it started.
     Out,
+    /// Takes a command back: it is not to start, or to be ended.
+    Cancel,
     /// A request for frames that did not come, or did not open.
     Keyreq,
     /// Frames and the keys that open them, for somebody who lacks them.
@@ -128,6 +130,7 @@ impl Tag {
             Self::Key => "KEY",
             Self::Member => "MEMBER",
             Self::Out => "OUT",
+            Self::Cancel => "CANCEL",
             Self::Keyreq => "KEYREQ",
             Self::Grant => "GRANT",
         }
@@ -147,6 +150,7 @@ impl Tag {
             "KEY" => Self::Key,
             "MEMBER" => Self::Member,
             "OUT" => Self::Out,
+            "CANCEL" => Self::Cancel,
             "KEYREQ" => Self::Keyreq,
             "GRANT" => Self::Grant,
             _ => return None,
@@ -164,6 +168,7 @@ impl Tag {
                 | Self::Dm
                 | Self::Broadcast
                 | Self::Out
+                | Self::Cancel
                 | Self::Keyreq
                 | Self::Grant,
                 None,
@@ -187,6 +192,7 @@ impl Tag {
                 Self::Dm
                 | Self::Cmd
                 | Self::Out
+                | Self::Cancel
                 | Self::Ack
                 | Self::Noack
                 | Self::Keyreq

@@ -6,7 +6,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use chat_agent::{AgentHost, AgentReport, answer};
+use chat_agent::{AgentHost, AgentReport, Backlog, answer};
 use chat_endpoint::{
     Device, Endpoint, Step, SystemRandom, Transmit,
     store::sqlite::{SqliteStore, StoreError},
@@ -59,9 +59,14 @@ enum Stopped {
     State(#[from] serde_json::Error),
 }
 
-/// The rules of this machine: those of a file, or the harmless list.
+/// The rules of this machine: those of a file, or the harmless list. What its author probably does not
+/// mean is logged.
 pub(crate) fn policy(path: Option<&Path>) -> Result<Policy, PolicyError> {
-    path.map_or_else(|| Ok(Policy::builtin()), Policy::load)
+    let policy = path.map_or_else(|| Ok(Policy::builtin()), Policy::load)?;
+    for warning in policy.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(policy)
 }
 
 /// The agent before its hub runs.
@@ -127,14 +132,18 @@ impl BuiltInAgent {
         let mut endpoint = Endpoint::new(device(hub, keys), &rows, Arc::default(), random)?;
         let signed_in = SignedIn::at(now_ms());
         endpoint.connected(now_ms(), &signed_in, hub.bundle());
+        let mut backlog = Backlog::default();
         loop {
             let step = step(&mut endpoint, &mut store)?;
             for notification in &step.events {
-                if !host.start(now_ms(), notification)
+                if !backlog.start(host, now_ms(), notification)
                     && let Some(key) = notification.key
                 {
                     endpoint.consumed(key);
                 }
+            }
+            if endpoint.has_caught_up() {
+                backlog.read(host, now_ms());
             }
             send(&mut connection, step.transmits).await?;
             if endpoint.is_rolled_back() {

@@ -100,7 +100,7 @@ impl LocalConnection {
         let queue = hub.requests.for_connection(connection);
         let (outbox, waiting) = outbox::bounded(limits);
         let (reply, answer) = oneshot::channel();
-        let (purpose, received, invite) = (Purpose::Task, None, None);
+        let (purpose, received, invite) = (Purpose::Agent, None, None);
         let sign_in =
             SignIn { connection, name, proof, purpose, spki, sk, invite, received, outbox, reply };
         let request = Request::SignIn(Box::new(sign_in));

@@ -106,7 +106,10 @@ fn check(options: &Options) -> Result<ExitCode, Failure> {
         files.acceptor().map_err(Failure::new)?;
     }
     if let Some(path) = &config.policy {
-        chat_exec::Policy::load(path).map_err(Failure::new)?;
+        let policy = chat_exec::Policy::load(path).map_err(Failure::new)?;
+        for warning in policy.warnings() {
+            print(&format!("warning: {warning}\n"))?;
+        }
     }
     print("the configuration can be used\n")
 }

@@ -388,7 +388,9 @@ fn place(header: &Header) -> (Lane, Option<ConversationId>) {
     let lane = match (header.shape(), header.tag()) {
         (Shape::Receipt, _) => return (Lane::Control, None),
         (Shape::Key | Shape::Member, _) => Lane::Control,
-        (Shape::Message, Tag::Cmd | Tag::Out | Tag::Ack | Tag::Noack) => Lane::Command,
+        (Shape::Message, Tag::Cmd | Tag::Cancel | Tag::Out | Tag::Ack | Tag::Noack) => {
+            Lane::Command
+        }
         (Shape::Message, Tag::Broadcast) => Lane::Broadcast,
         (Shape::Message, Tag::File) => Lane::Bulk,
         (Shape::Message, _) => Lane::Interactive,

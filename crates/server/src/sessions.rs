@@ -31,7 +31,7 @@ use crate::{
     metrics::Metrics,
     outbox::{Outgoing, Overflow},
     request::{Peer, Refusal},
-    router::{Account, Audience},
+    router::{Account, Audience, Presence},
     store::{AccountId, DeviceId},
 };
 
@@ -65,6 +65,13 @@ impl Sessions {
     /// Whether somebody is connected.
     pub fn is_online(&self, account: AccountId) -> bool {
         self.by_account.contains_key(&account)
+    }
+
+    /// What is connected of an account.
+    pub fn presence(&self, account: AccountId) -> Presence {
+        let mut sessions = self.by_account.get(&account).into_iter().flatten();
+        let agent = sessions.any(|session| session.peer.purpose == Purpose::Agent);
+        Presence { online: self.is_online(account), agent }
     }
 
     /// How many there are.

@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::identity::IdentityVerb;
+use super::run::RunArguments;
 use super::{AccountVerb, ServerUrl};
 use crate::exit;
 
@@ -77,16 +78,7 @@ pub enum Verb {
         limit: Option<Duration>,
     },
     /// Run a command on the server's or on a user's machine; exits with its status
-    Run {
-        /// Ask even if the server says that it refused the same command, and it could still start there
-        #[arg(long)]
-        again: bool,
-        /// `server`, or a user whose client runs as an agent
-        target: String,
-        /// The program and its arguments, after `--`
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        command: Vec<String>,
-    },
+    Run(RunArguments),
     /// Show who is there
     Users,
     /// Show the rooms: those I am in, and the open ones
@@ -115,7 +107,7 @@ pub enum Verb {
     Get {
         /// Whose file
         owner: String,
-        /// Its name, as `find` shows it
+        /// Its path or name, as `find` shows it, or the id of its offer, as `find --json` does
         file: String,
         /// A folder, or the file to be made [default: the folder of --downloads]
         #[arg(short, long, value_name = "PATH")]
@@ -123,6 +115,12 @@ pub enum Verb {
         /// Wait for an owner who is away
         #[arg(long)]
         wait: bool,
+    },
+    /// Show the files of which a part is here, in the folder of --downloads; connects to nobody
+    Transfers {
+        /// What to do with them
+        #[command(subcommand)]
+        action: Option<TransfersAction>,
     },
     /// Change the password of the account and of this machine's key file
     Passwd {
@@ -147,6 +145,9 @@ pub enum Verb {
         /// Who may run what; without it everything is refused
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
+        /// Read the policy, say what it allows to whom, and end; with 1 if it is wrong
+        #[arg(long)]
+        check: bool,
     },
     /// Show what was said, from this machine's own history; connects to nobody
     History {
@@ -197,6 +198,13 @@ pub enum Verb {
     /// List the exit codes
     #[command(name = "exit-codes", hide = true, before_help = exit::table(), help_template = "{before-help}")]
     ExitCodes,
+}
+
+/// What `transfers` does.
+#[derive(Debug, Subcommand)]
+pub enum TransfersAction {
+    /// Remove them, but what is being received now
+    Clean,
 }
 
 /// What `servers` does.
@@ -381,7 +389,7 @@ pub fn write_completions(shell: Shell, output: &mut impl io::Write) {
 }
 
 /// `500ms`, `10s`, `2m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("expected a time such as 500ms, 10s, 2m or 1h, got {text:?}");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
@@ -453,8 +461,8 @@ mod tests {
         }
         assert!(Arguments::read(["chat-client", "users", "--server"]).is_err());
         let run = Arguments::read(["chat-client", "run", "server", "--", "verify", "--server"]);
-        let Some(Verb::Run { command, .. }) = run.unwrap().verb else { panic!("a command") };
-        assert_eq!(command, ["verify", "--server"]);
+        let Some(Verb::Run(run)) = run.unwrap().verb else { panic!("a command") };
+        assert_eq!(run.command, ["verify", "--server"]);
     }
 
     #[test]

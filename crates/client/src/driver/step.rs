@@ -9,7 +9,7 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 
 use super::people::Decided;
-use super::{Driver, End, FeedAction, Input, Link, Order, Sent, Whom};
+use super::{Driver, End, FeedAction, Input, Link, Order, Sent, TakenBack, Whom};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
@@ -19,6 +19,7 @@ use crate::home::{HomeError, KeyChange, OwnDevice};
 #[derive(Default)]
 pub(super) struct Replies {
     sent: Vec<(Sent, Result<MessageId, SendError>)>,
+    taken_back: Vec<(TakenBack, Option<MessageId>)>,
     pub(super) noted: Vec<(tokio::sync::oneshot::Sender<MessageId>, MessageId)>,
     pub(super) decided: Vec<(Decided, Result<(), TrustError>)>,
     pub(super) renewal: Option<KeyChange>,
@@ -34,6 +35,9 @@ impl Replies {
     fn tell_ids(&mut self) {
         for (reply, sent) in self.sent.drain(..) {
             reply.send(sent).ok();
+        }
+        for (reply, id) in self.taken_back.drain(..) {
+            reply.send(id).ok();
         }
         for (reply, id) in self.noted.drain(..) {
             reply.send(id).ok();
@@ -162,6 +166,13 @@ impl Driver {
         }
     }
 
+    /// Takes a command back, and waits for the answer to that if something had to be said.
+    fn take_back(&mut self, now_ms: u64, re: &MessageId) -> Option<MessageId> {
+        let id = self.endpoint.cancel(now_ms, re)?;
+        self.answers.expect(&Ok(id));
+        Some(id)
+    }
+
     fn obey(&mut self, now_ms: u64, order: Order, replies: &mut Replies) {
         let endpoint = &mut self.endpoint;
         match order {
@@ -193,6 +204,9 @@ impl Driver {
                 }
             }
             Order::ForgetCommand(id) => endpoint.forget_command(&id),
+            Order::Cancel { re, reply } => {
+                replies.taken_back.push((reply, self.take_back(now_ms, &re)));
+            }
             Order::Room { room, action, reply } => {
                 let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
                 self.answers.expect(&asked);
@@ -303,7 +317,7 @@ impl Driver {
 
     /// The connection is signed in, and what the device made of it is durable.
     fn go_online(&mut self, session: Session) -> Result<(), End> {
-        let Session { url, socket, .. } = session;
+        let Session { url, socket, signed_in, .. } = session;
         if !self.device.published {
             self.device = OwnDevice { published: true, ..self.device.clone() };
             if let Some(home) = &mut self.home {
@@ -313,7 +327,8 @@ impl Driver {
         self.tell_renewed();
         let server = self.endpoint.device().server;
         self.journal.online(&url);
-        self.pending.push_back(ClientEvent::Online { url: url.clone(), server });
+        let clocks = (now_ms(), signed_in.time);
+        self.pending.push_back(ClientEvent::Online { url: url.clone(), server, clocks });
         self.link = self.link.online(socket, url);
         Ok(())
     }

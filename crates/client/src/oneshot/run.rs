@@ -1,19 +1,25 @@
 //! One command on another machine: its output here, its exit status ours.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::pin::pin;
 use std::time::Duration;
 
+use chat_endpoint::limits::COMMAND_EXPIRY_MS;
 use chat_endpoint::{CommandOptions, Event};
+use chat_exec::limits::{KILL_MARGIN, TERM_GRACE, WALL_MS_MAX};
 use chat_protocol::code;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
-use serde_json::json;
+use serde_json::json as object;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Task, interrupted, note, print_json};
-use crate::config::Common;
+mod stdin;
+
+use super::{Task, note, print_json};
+use crate::clock::now_ms;
+use crate::config::{Common, RunOf};
 use crate::exit::ExitStatus;
+use crate::show::json;
 use crate::show::output::Pieces;
 use crate::start::Failure;
 use crate::unshown::Unshown;
@@ -22,39 +28,55 @@ use crate::unshown::Unshown;
 /// was not started by then never is.
 const START_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// No rule lets a command run longer; a machine that says nothing by then will say nothing more.
+const END_TIMEOUT: Duration = Duration::from_millis(WALL_MS_MAX);
+
+/// Between the end of its time and the word that it has ended: what the machine needs to bury it, and
+/// what that word needs on its way.
+const END_MARGIN: Duration =
+    TERM_GRACE.saturating_add(KILL_MARGIN).saturating_add(Duration::from_secs(10));
+
 /// Runs one command and passes its output and status on.
-pub async fn run(
-    common: &Common,
-    target: &UserName,
-    argv: Vec<String>,
-    again: bool,
-) -> Result<ExitStatus, Failure> {
+pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
+    stdin::check(asked.no_input)?;
     let mut task = Box::pin(Task::start(common)).await?;
-    let options = CommandOptions { again, ..CommandOptions::default() };
-    let id = task.client.run(target, argv, options).await?;
-    let target = target.clone();
-    let mut command =
-        Command { id, target, is_started: false, is_whole: true, pieces: Pieces::default() };
+    // What stands before this program in a pipe may have been slower than its start.
+    stdin::check(asked.no_input)?;
+    let options = CommandOptions {
+        again: asked.again,
+        time_max_ms: asked.timeout.and_then(|time| u64::try_from(time.as_millis()).ok()),
+        ..CommandOptions::default()
+    };
+    let id = task.client.run(&asked.target, asked.argv.clone(), options).await?;
+    let mut command = Command::new(id, asked);
     let mut unshown = Unshown::of_person();
-    let unstarted_at = Instant::now() + START_TIMEOUT;
-    let mut interrupt = pin!(interrupted());
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let status = loop {
         let event = tokio::select! {
             event = task.events.next() => event,
-            () = sleep_until(unstarted_at), if !command.is_started => {
-                note(&format!("{} did not start the command in time", command.target));
+            () = sleep_until(command.until) => {
+                note(&command.silence());
+                if !command.is_started {
+                    // Whatever the time over there is, it is not to start any more.
+                    task.client.cancel(id).await;
+                }
                 task.client.forget_command(id).await;
-                break ExitStatus::TimedOut;
+                break command.when_silent();
             }
-            () = &mut interrupt => {
-                note("interrupted; the command may still be running over there, and what it says is \
-                    not shown any more");
+            _ = interrupts.recv() => {
+                if command.wish == Wish::Wanted {
+                    command.take_back(&task).await;
+                    continue;
+                }
+                note("the command may still be running over there, and what it says is not shown any \
+                    more");
                 task.client.forget_command(id).await;
                 break ExitStatus::Interrupted;
             }
         };
         let Some(notification) = task.notification(event)? else { continue };
-        let ended = command.take(&task, &notification.event)?;
+        let ended = command.take(&mut task, &notification.event)?;
+        let ended = ended.or(command.is_taken_back_for_good(&notification.event));
         if !command.is_mine(&notification.event) {
             unshown.take(&task.client, &notification).await;
         } else if let Some(key) = notification.key {
@@ -68,17 +90,128 @@ pub async fn run(
     Ok(status)
 }
 
+/// What the person wants of the command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// That it runs to its end.
+    Wanted,
+    /// That it does not; the message that says so, if one had to.
+    TakenBack { by: Option<MessageId> },
+}
+
 /// The command that is waited for.
 struct Command {
     id: MessageId,
     target: UserName,
+    /// When it was asked for, Unix time in milliseconds.
+    asked_ms: u64,
     is_started: bool,
+    /// The machine has left since it was started.
+    is_away: bool,
     /// No output is missing.
     is_whole: bool,
     pieces: Pieces,
+    /// How long it may run.
+    timeout: Option<Duration>,
+    wish: Wish,
+    /// How long it is waited for: until it starts, and from then on until it must have ended.
+    until: Instant,
 }
 
 impl Command {
+    fn new(id: MessageId, asked: &RunOf) -> Self {
+        let start_max = asked.timeout.map_or(START_TIMEOUT, |timeout| timeout.min(START_TIMEOUT));
+        Self {
+            id,
+            target: asked.target.clone(),
+            asked_ms: now_ms(),
+            is_started: false,
+            is_away: false,
+            is_whole: true,
+            pieces: Pieces::default(),
+            timeout: asked.timeout,
+            wish: Wish::Wanted,
+            until: Instant::now() + start_max,
+        }
+    }
+
+    /// It has started; said once or more.
+    fn started(&mut self) {
+        if !std::mem::replace(&mut self.is_started, true) {
+            let run_max = self.timeout.map_or(END_TIMEOUT, |timeout| timeout.min(END_TIMEOUT));
+            self.until = Instant::now() + run_max + END_MARGIN;
+        }
+    }
+
+    fn is_taken_back_by(&self, id: MessageId) -> bool {
+        self.wish == Wish::TakenBack { by: Some(id) }
+    }
+
+    /// The person wants it no more.
+    async fn take_back(&mut self, task: &Task) {
+        self.wish = Wish::TakenBack { by: task.client.cancel(self.id).await };
+        self.until = Instant::now() + END_MARGIN;
+        let target = &self.target;
+        note(&format!(
+            "· asking {target} to cancel the command; Ctrl-C once more leaves it to {target}"
+        ));
+    }
+
+    /// Whether the server keeps for a machine that is away that the command is not to start.
+    fn is_taken_back_for_good(&self, event: &Event) -> Option<ExitStatus> {
+        let Event::Stored { id, kept: true, .. } = event else { return None };
+        if self.is_started || !self.is_taken_back_by(*id) {
+            return None;
+        }
+        note(&format!(
+            "· {} is away; the command is cancelled and does not start when it comes back",
+            self.target
+        ));
+        Some(ExitStatus::Interrupted)
+    }
+
+    fn when_silent(&self) -> ExitStatus {
+        if self.wish == Wish::Wanted { ExitStatus::TimedOut } else { ExitStatus::Interrupted }
+    }
+
+    /// What is said when the time is over.
+    fn silence(&self) -> String {
+        let target = &self.target;
+        if self.wish != Wish::Wanted {
+            return format!("{target} has not said in time whether the command is cancelled");
+        }
+        match (self.is_started, self.is_away) {
+            (false, _) => format!("{target} did not start the command in time"),
+            (true, false) => format!(
+                "{target} has not said in time how the command ended; it was started, and how it \
+                 ended is not known"
+            ),
+            (true, true) => format!(
+                "{target} is away since the command was started, and how it ended is not known"
+            ),
+        }
+    }
+
+    /// The machine comes and goes while the command is under way there.
+    fn presence(&mut self, task: &mut Task, event: &Event) -> io::Result<()> {
+        let Event::Presence { joined, left, .. } = event else { return Ok(()) };
+        let (has_left, has_come) = (left.contains(&self.target), joined.contains(&self.target));
+        if !self.is_started || !(has_left || has_come) {
+            return Ok(());
+        }
+        self.is_away = has_left && !has_come;
+        if task.is_json {
+            return task.show(event);
+        }
+        let target = &self.target;
+        note(&if self.is_away {
+            format!("· {target} is away; the command was started, and how it ends is not known yet")
+        } else {
+            format!("· {target} is here again")
+        });
+        Ok(())
+    }
+
     /// Whether an event is about this command: only those are this process's to deal with.
     fn is_mine(&self, event: &Event) -> bool {
         match event {
@@ -88,21 +221,24 @@ impl Command {
             | Event::Ended { re: id, .. }
             | Event::Stored { id, .. }
             | Event::Delivered { id, .. }
-            | Event::Refused { id, .. } => *id == self.id,
+            | Event::Refused { id, .. } => *id == self.id || self.is_taken_back_by(*id),
             _ => false,
         }
     }
 
     /// Passes on what an event says; a status when it was the last.
-    fn take(&mut self, task: &Task, event: &Event) -> Result<Option<ExitStatus>, Failure> {
+    fn take(&mut self, task: &mut Task, event: &Event) -> Result<Option<ExitStatus>, Failure> {
+        self.presence(task, event)?;
         if matches!(event, Event::Alarm { .. } | Event::Complaint { .. }) || self.is_gap(event) {
             task.mention(event);
         }
-        if !self.is_mine(event) {
+        // What becomes of the word that takes it back is none of the answer.
+        if !self.is_mine(event) || event.answers().is_some_and(|id| id != self.id) {
             return Ok(None);
         }
-        self.is_started |=
-            matches!(event, Event::Started { .. } | Event::Output { .. } | Event::Ended { .. });
+        if matches!(event, Event::Started { .. } | Event::Output { .. }) {
+            self.started();
+        }
         self.is_whole &= !matches!(event, Event::OutputLost { .. });
         if task.is_json {
             self.print(task, event)?;
@@ -111,10 +247,13 @@ impl Command {
         }
         Ok(match event {
             // Nobody may take a part for the whole.
+            Event::Ended { code, .. } | Event::Refused { code, .. } if code == code::CANCELLED => {
+                Some(ExitStatus::Interrupted)
+            }
             Event::Ended { ok: true, .. } if !self.is_whole => Some(ExitStatus::Integrity),
             Event::Ended { ok: true, .. } => Some(ExitStatus::Ok),
             Event::Ended { status: Some(status), .. } => Some(ExitStatus::Command(low(*status))),
-            Event::Ended { code, .. } | Event::Refused { code, .. } => Some(not_run(code)),
+            Event::Ended { code, .. } | Event::Refused { code, .. } => Some(without_status(code)),
             _ => None,
         })
     }
@@ -129,7 +268,12 @@ impl Command {
         }
     }
 
-    fn print(&self, task: &Task, event: &Event) -> io::Result<()> {
+    /// Until when it can start, by this machine's clock, Unix time in milliseconds.
+    fn may_start_until_ms(&self) -> u64 {
+        self.asked_ms.saturating_add(COMMAND_EXPIRY_MS)
+    }
+
+    fn print(&self, task: &mut Task, event: &Event) -> io::Result<()> {
         let state = match event {
             Event::Stored { .. } => Some("QUEUED"),
             Event::Delivered { .. } => Some("DELIVERED"),
@@ -137,7 +281,14 @@ impl Command {
             _ => None,
         };
         if let Some(state) = state {
-            print_json(vec![json!({"event": "command", "id": self.id, "state": state})])?;
+            let mut object = object!({"event": "command", "id": self.id, "state": state});
+            if let (Event::Stored { kept: true, .. }, Some(fields)) =
+                (event, object.as_object_mut())
+            {
+                let until = json::time(self.may_start_until_ms());
+                fields.insert("may_start_until".to_owned(), until.into());
+            }
+            print_json(vec![object])?;
         }
         task.show(event)
     }
@@ -169,7 +320,16 @@ impl Command {
                 task.mention(event);
                 Ok(())
             }
-            Event::Refused { .. } | Event::Stored { kept: true, .. } => {
+            Event::Stored { kept: true, .. } => {
+                task.mention(event);
+                let until = task.time(self.may_start_until_ms());
+                note(&format!(
+                    "· it starts if {} is here by {until}, and not later; Ctrl-C cancels it",
+                    self.target
+                ));
+                Ok(())
+            }
+            Event::Refused { .. } => {
                 task.mention(event);
                 Ok(())
             }
@@ -195,15 +355,16 @@ fn low(status: i32) -> u8 {
     low.max(1)
 }
 
-/// What the program's exit code says about a command that was not run.
-fn not_run(code: &str) -> ExitStatus {
+/// What the program's exit code says about a command without a status of its own.
+fn without_status(code: &str) -> ExitStatus {
     match code {
+        // It was started, and may have done its work.
+        chat_exec::report::code::INTERRUPTED => ExitStatus::Unknown,
         code::NO_AGENT
         | code::NO_SUCH_USER
         | code::EXPIRED
         | code::STALE
         | code::CLOCK
-        | chat_exec::report::code::INTERRUPTED
         | chat_exec::report::code::BUSY
         | chat_exec::report::code::STORAGE => ExitStatus::NeverRan,
         code::INTEGRITY => ExitStatus::Integrity,
@@ -218,10 +379,10 @@ mod tests {
     #[test]
     fn statuses_keep_their_low_bits_and_refusals_differ_from_failures() {
         assert_eq!((low(3), low(255), low(256), low(-1)), (3, 255, 1, 255));
-        assert_eq!(not_run("E_POLICY"), ExitStatus::Refused);
-        assert_eq!(not_run("E_ORDER"), ExitStatus::Refused);
-        assert_eq!(not_run("E_NO_AGENT"), ExitStatus::NeverRan);
-        assert_eq!(not_run("E_INTERRUPTED"), ExitStatus::NeverRan);
-        assert_eq!(not_run("E_INTEGRITY"), ExitStatus::Integrity);
+        assert_eq!(without_status("E_POLICY"), ExitStatus::Refused);
+        assert_eq!(without_status("E_ORDER"), ExitStatus::Refused);
+        assert_eq!(without_status("E_NO_AGENT"), ExitStatus::NeverRan);
+        assert_eq!(without_status("E_INTERRUPTED"), ExitStatus::Unknown, "it was started");
+        assert_eq!(without_status("E_INTEGRITY"), ExitStatus::Integrity);
     }
 }

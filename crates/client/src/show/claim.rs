@@ -4,8 +4,8 @@ use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
 
 /// What a command says is for the process that asked for it. After this time without one it is
-/// shown by whoever comes: no command runs longer, by default.
-const ORPHANED_AFTER_MS: u64 = 3_600_000;
+/// shown by whoever comes: no command is waited for any longer.
+const ORPHANED_AFTER_MS: u64 = 2 * 3_600_000;
 
 /// Whether a process that shows everything deals with this event. `own` tells
 /// which commands it has asked for itself.
@@ -18,7 +18,7 @@ pub fn claim(event: &Event, own: impl Fn(&MessageId) -> bool, now_ms: u64) -> bo
             own(re) || now_ms.saturating_sub(made_ms(re)) > ORPHANED_AFTER_MS
         }
         // They are for the agent of this device.
-        Event::Command { .. } | Event::CommandPassed { .. } => false,
+        Event::Command { .. } | Event::CommandPassed { .. } | Event::Cancel { .. } => false,
         _ => true,
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::veil;
 
-/// The objects for an event; most have one.
-pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
+/// The objects for an event but a piece of output; most have one.
+pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
     match event {
         Event::Message { .. } => message(me, event).into_iter().collect(),
         Event::Stored { id, kept, .. } => {
@@ -33,7 +33,7 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
             "code": code::UNREADABLE, "reason": "the recipient could not read it",
         })],
         Event::Refused { .. } => refused(event).into_iter().collect(),
-        Event::OutputLost { .. } | Event::Started { .. } | Event::Output { .. } => {
+        Event::OutputLost { .. } | Event::Started { .. } => {
             of_command(event).into_iter().collect()
         }
         Event::Ended { .. } => ended(event),
@@ -71,6 +71,9 @@ pub fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::OffersChecked { .. }
         | Event::ListRefused { .. }
         | Event::Command { .. }
+        | Event::Cancel { .. }
+        // Its pieces are joined: see [`super::objects`].
+        | Event::Output { .. }
         | Event::CommandPassed { .. }
         | Event::Refreshed { .. } => Vec::new(),
     }
@@ -112,11 +115,6 @@ fn of_command(event: &Event) -> Option<Value> {
         }
         Event::Started { re, by } => {
             Some(json!({"event": "command", "id": re, "state": "STARTED", "by": by}))
-        }
-        Event::Output { re, stderr, data } => {
-            let stream = if *stderr { "stderr" } else { "stdout" };
-            let data = String::from_utf8_lossy(data);
-            Some(json!({"event": "output", "id": re, "stream": stream, "data": data}))
         }
         _ => None,
     }
@@ -221,7 +219,7 @@ fn refused(event: &Event) -> Option<Value> {
 }
 
 /// A time as text, from Unix time in milliseconds.
-fn time(unix_ms: u64) -> Option<String> {
+pub fn time(unix_ms: u64) -> Option<String> {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     at.map(|at| format!("{at:.3}"))
 }
@@ -233,6 +231,7 @@ fn ended(event: &Event) -> Vec<Value> {
         (chat_exec::report::code::TIMEOUT, _) => "TIMEOUT",
         (chat_exec::report::code::EXPIRED, _) => "EXPIRED",
         (chat_exec::report::code::INTERRUPTED, _) => "INTERRUPTED",
+        (chat_exec::report::code::CANCELLED, _) => "CANCELLED",
         (_, Some(_)) => "EXIT",
         (_, None) if *ok => "EXIT",
         (_, None) => "REFUSED",

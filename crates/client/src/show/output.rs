@@ -1,4 +1,5 @@
-//! Output of commands: raw bytes into a file or pipe, made harmless on a terminal.
+//! Output of commands: raw bytes into a file or pipe, made harmless on a terminal, whole characters for
+//! programs.
 
 use std::collections::HashMap;
 
@@ -8,26 +9,44 @@ use chat_protocol::sanitise;
 /// Bytes of an incomplete UTF-8 character, at most.
 const INCOMPLETE_BYTES_MAX: usize = 3;
 
-/// Joins pieces of output, so that a character that was cut in two is shown whole.
+/// Joins pieces of output, so that no character is cut in two.
 #[derive(Debug, Default)]
-pub struct Pieces(HashMap<(MessageId, bool), Vec<u8>>);
+pub struct Joined(HashMap<(MessageId, bool), Vec<u8>>);
 
-impl Pieces {
-    /// What can be shown after this piece of a command's standard output or standard error.
-    pub fn add(&mut self, command: MessageId, stderr: bool, piece: &[u8]) -> String {
+impl Joined {
+    /// The whole characters up to the end of this piece of a command's standard output or standard
+    /// error, and all bytes that belong to none.
+    pub fn add(&mut self, command: MessageId, stderr: bool, piece: &[u8]) -> Vec<u8> {
         let mut bytes = self.0.remove(&(command, stderr)).unwrap_or_default();
         bytes.extend_from_slice(piece);
         let rest = bytes.split_off(bytes.len() - incomplete(&bytes));
         if !rest.is_empty() {
             self.0.insert((command, stderr), rest);
         }
-        sanitise::bytes(&bytes)
+        bytes
+    }
+
+    /// What was left of the output when the command ended, and whether it is of standard error: never
+    /// a whole character.
+    pub fn end(&mut self, command: MessageId) -> Vec<(bool, Vec<u8>)> {
+        let rests = [false, true].map(|stderr| Some((stderr, self.0.remove(&(command, stderr))?)));
+        rests.into_iter().flatten().collect()
+    }
+}
+
+/// Joins pieces of output for a screen.
+#[derive(Debug, Default)]
+pub struct Pieces(Joined);
+
+impl Pieces {
+    /// What can be shown after this piece of a command's standard output or standard error.
+    pub fn add(&mut self, command: MessageId, stderr: bool, piece: &[u8]) -> String {
+        sanitise::bytes(&self.0.add(command, stderr, piece))
     }
 
     /// What was left of the output when the command ended: never a whole character.
     pub fn end(&mut self, command: MessageId) -> String {
-        let rests = [false, true].map(|stderr| self.0.remove(&(command, stderr)));
-        rests.into_iter().flatten().map(|rest| sanitise::bytes(&rest)).collect()
+        self.0.end(command).into_iter().map(|(_, rest)| sanitise::bytes(&rest)).collect()
     }
 }
 

@@ -245,17 +245,84 @@ fn what_was_refused_and_not_delivered_is_no_alarm() {
     }
 }
 
+/// Goal: a command that was taken back is named by the digest of its frame; one that had not left never
+/// leaves, and one that has ended is left alone.
+#[test]
+fn a_command_is_taken_back_by_its_digest_or_never_leaves() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let re = ask(&mut hub, "sleep");
+    hub.run();
+    let digest = digest_of(&hub, 1, re);
+    let now = hub.now;
+    assert!(hub.peers[0].endpoint.cancel(now, &re).is_some());
+    hub.run();
+    let taken_back = |event: &Event| match event {
+        Event::Cancel { from, re: of, of: frame, .. } => {
+            *from == name("alice") && *of == re && *frame == digest
+        }
+        _ => false,
+    };
+    assert_eq!(hub.count(1, taken_back), 1);
+
+    hub.disconnect(0);
+    let unsent = ask(&mut hub, "never");
+    assert_eq!(hub.peers[0].endpoint.cancel(now, &unsent), None);
+    hub.connect(0);
+    hub.run();
+    let refused = |event: &Event| matches!(event, Event::Refused { id, code, .. } if *id == unsent && code == "E_CANCELLED");
+    assert_eq!(hub.count(0, refused), 1);
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Command { .. })), 1, "it never left");
+
+    hub.peers[1].endpoint.report_outcome(now, &name("alice"), end(re, digest));
+    hub.run();
+    assert_eq!(hub.peers[0].endpoint.cancel(now, &re), None, "it has ended");
+}
+
+/// Goal: clocks may differ by five minutes in either direction, and a command has its minute all the
+/// same; a hub that lies about the time gains those five minutes and no more. (The build before refused
+/// whatever came from a clock a minute behind.)
+#[test]
+fn a_command_has_its_minute_whatever_the_clock_of_its_sender() {
+    let until = |hub: &TestHub, id| {
+        let of_command = |event: &Event| match event {
+            Event::Command { id: of, expires_ms, .. } if *of == id => Some(*expires_ms),
+            _ => None,
+        };
+        hub.peers[1].events.iter().find_map(of_command)
+    };
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    for (own_ms, minute_ms) in [(-299_000, 0), (0, 0), (299_000, 0), (-359_000, -59_000)] {
+        let now = hub.now;
+        let options = CommandOptions::default();
+        let alice = &mut hub.peers[0].endpoint;
+        let own = now.checked_add_signed(own_ms).unwrap();
+        let id = alice.run(own, &name("machine"), vec!["date".into()], options).unwrap();
+        hub.run();
+        let expected = (now + 60_000).checked_add_signed(minute_ms);
+        assert_eq!(until(&hub, id), expected, "{own_ms} ms");
+    }
+    let now = hub.now;
+    let alice = &mut hub.peers[0].endpoint;
+    let options = CommandOptions::default();
+    let id = alice.run(now - 361_000, &name("machine"), vec!["date".into()], options).unwrap();
+    hub.run();
+    assert_eq!(until(&hub, id), None, "too far behind");
+    let expired = |event: &Event| matches!(event, Event::Ended { re, code, .. } if *re == id && code == chat_protocol::code::EXPIRED);
+    assert_eq!(hub.count(0, expired), 1);
+}
+
 #[test]
 fn words_that_could_still_start_are_not_asked_for_twice() {
     let mut hub = TestHub::with(&["alice", "machine"]);
     let id = ask(&mut hub, "reboot");
     let sealed_ms = hub.now;
     deny(&mut hub);
-    let until = sealed_ms + 60_000;
+    // A minute, and what the hub can gain by a lie about the time.
+    let until = sealed_ms + 360_000;
     let refused = |e: &Event| matches!(e, Event::Refused { id: of, may_start_until_ms, .. } if *of == id && *may_start_until_ms == Some(until));
     assert_eq!(hub.count(0, refused), 1);
     hub.restart(0);
-    hub.now = sealed_ms + 59_000;
+    hub.now = sealed_ms + 359_000;
     let now = hub.now;
     let words = || vec!["reboot".to_owned()];
     let alice = &mut hub.peers[0].endpoint;

@@ -58,6 +58,8 @@ const MINUTE_MS: u64 = 60_000;
 #[derive(Clone)]
 struct Entry {
     frame: Bytes,
+    /// When the hub took it.
+    hub_ms: u64,
     /// Names and signing keys that get it.
     recipients: Vec<(UserName, KeyId)>,
     /// Member lines and wraps of a KEY.
@@ -336,14 +338,14 @@ impl TestHub {
             if !entry.recipients.contains(&me) {
                 continue;
             }
-            let position = u64::try_from(peer.next).unwrap();
+            let (position, hub_ms) = (u64::try_from(peer.next).unwrap(), entry.hub_ms);
             let mut bytes = self.tamper.map_or_else(|| entry.frame.to_vec(), |f| f(&entry.frame));
             let fate = self.rule.as_mut().map_or(Fate::Good, |rule| rule(index, &bytes));
             if let Fate::Altered(at) = fate {
                 let at = at % bytes.len();
                 bytes[at] ^= 1;
             }
-            let message = Transmit::Binary(Delivery::encode(position, self.now, &bytes));
+            let message = Transmit::Binary(Delivery::encode(position, hub_ms, &bytes));
             match fate {
                 Fate::Lost => continue,
                 Fate::Late if entry.epoch.is_none() => {

@@ -77,8 +77,10 @@ pub enum AuthTag {
 pub enum Purpose {
     /// A person types: one such connection per name.
     Interactive,
-    /// One task, or an agent: as many as the device likes.
+    /// One task: as many as the device likes.
     Task,
+    /// Accepts commands: while one is open, the name is listed as one that does.
+    Agent,
     /// Carries files of a device that is known ([`crate::file::relay`]): no conversations.
     Files,
 }

@@ -67,7 +67,7 @@ pub struct Person {
     pub name: UserName,
     /// Whether a device of theirs is connected.
     pub online: bool,
-    /// Whether a device of theirs says that it accepts commands.
+    /// Whether a device of theirs is connected that accepts commands.
     pub agent: bool,
 }
 

@@ -6,7 +6,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-const TAGS: [Tag; 12] = [
+const TAGS: [Tag; 13] = [
     Tag::Text,
     Tag::Cmd,
     Tag::Ack,
@@ -17,6 +17,7 @@ const TAGS: [Tag; 12] = [
     Tag::Key,
     Tag::Member,
     Tag::Out,
+    Tag::Cancel,
     Tag::Keyreq,
     Tag::Grant,
 ];

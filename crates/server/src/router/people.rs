@@ -10,6 +10,15 @@ use crate::{
     store::{AccountId, DeviceId},
 };
 
+/// What is connected of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presence {
+    /// Anything.
+    pub online: bool,
+    /// A device that accepts commands.
+    pub agent: bool,
+}
+
 /// Accounts in the order of their names.
 #[derive(Debug)]
 pub struct WhoPage {
@@ -33,17 +42,21 @@ pub struct Wanted {
 }
 
 impl Router {
-    /// One page of everybody after a name. `is_online` says who is connected.
-    pub fn who(&self, after: Option<&UserName>, is_online: impl Fn(AccountId) -> bool) -> WhoPage {
+    /// One page of everybody after a name. `presence` says who is connected, and who of them accepts
+    /// commands now.
+    pub fn who(
+        &self,
+        after: Option<&UserName>,
+        presence: impl Fn(AccountId) -> Presence,
+    ) -> WhoPage {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut people: Vec<_> = self
             .by_name
             .range::<UserName, _>((start, Bound::Unbounded))
             .take(WHO_PAGE_MAX.saturating_add(1))
-            .map(|(name, id)| Person {
-                name: name.clone(),
-                online: is_online(*id),
-                agent: self.account(*id).is_some_and(super::Account::is_agent),
+            .map(|(name, id)| {
+                let Presence { online, agent } = presence(*id);
+                Person { name: name.clone(), online, agent }
             })
             .collect();
         let more = people.len() > WHO_PAGE_MAX;

@@ -171,8 +171,9 @@ fn policy(path: Option<&Path>) -> Verdict {
     match path {
         None => Ok("the list of harmless programs".to_owned()),
         Some(path) => {
-            Policy::load(path).map_err(words)?;
-            Ok(format!("{} is in order", path.display()))
+            let policy = Policy::load(path).map_err(words)?;
+            let warnings = policy.warnings().iter().map(|warning| format!("; {warning}"));
+            Ok(format!("{} is in order{}", path.display(), warnings.collect::<String>()))
         }
     }
 }

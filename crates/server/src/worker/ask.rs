@@ -36,7 +36,7 @@ impl<S: Store> Worker<S> {
             ClientToHub::Seen { positions } => return self.router.decide_seen(peer, positions),
             ClientToHub::Who { id, after } => {
                 let page =
-                    self.router.who(after.as_ref(), |account| self.sessions.is_online(account));
+                    self.router.who(after.as_ref(), |account| self.sessions.presence(account));
                 let answer = HubToClient::Who { id: *id, people: page.people, more: page.more };
                 self.reply(peer, &answer);
             }

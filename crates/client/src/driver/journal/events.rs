@@ -18,6 +18,7 @@ impl Journal {
             Event::Message { .. }
             | Event::Command { .. }
             | Event::CommandPassed { .. }
+            | Event::Cancel { .. }
             | Event::Disowned { .. }
             | Event::Unreadable { .. }
             | Event::Gap { .. }
@@ -55,19 +56,9 @@ impl Journal {
             | Event::Topic { .. }
             | Event::Moderated { .. }
             | Event::Retention { .. } => self.about_rooms(event),
-            Event::Complaint { code, reason, .. } => Operation {
-                level: Level::Warn,
-                outcome: Some(Outcome::Refused),
-                code: Some(code.as_str().into()),
-                reason: Some(reason.as_str().into()),
-                ..self.line("server.complaint")
-            },
-            Event::Announcement { .. } => self.line("server.announcement"),
-            Event::NewDevice { user, .. } => Operation {
-                level: Level::Warn,
-                peer: Some(user.as_str().into()),
-                ..self.line("device.new")
-            },
+            Event::Complaint { .. } | Event::Announcement { .. } | Event::NewDevice { .. } => {
+                self.noticed(event)
+            }
             Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
             Event::Shared { .. }
             | Event::Found { .. }
@@ -79,6 +70,25 @@ impl Journal {
             | Event::Refreshed { .. } => return,
         };
         self.log.write(&operation);
+    }
+
+    /// The line for what is said beside all talk.
+    fn noticed<'a>(&'a self, event: &'a Event) -> Operation<'a> {
+        match event {
+            Event::Complaint { code, reason, .. } => Operation {
+                level: Level::Warn,
+                outcome: Some(Outcome::Refused),
+                code: Some(code.as_str().into()),
+                reason: Some(reason.as_str().into()),
+                ..self.line("server.complaint")
+            },
+            Event::NewDevice { user, .. } => Operation {
+                level: Level::Warn,
+                peer: Some(user.as_str().into()),
+                ..self.line("device.new")
+            },
+            _ => self.line("server.announcement"),
+        }
     }
 
     /// The line for what came from somebody else.
@@ -106,6 +116,12 @@ impl Journal {
                 peer: Some(from.as_str().into()),
                 tag: Some("CMD".into()),
                 outcome: Some(Outcome::Refused),
+                ..self.line("command.receive")
+            },
+            Event::Cancel { from, re, .. } => Operation {
+                peer: Some(from.as_str().into()),
+                tag: Some("CANCEL".into()),
+                id: Some(re.to_string().into()),
                 ..self.line("command.receive")
             },
             Event::Disowned { cid, from, id } => Operation {

@@ -158,7 +158,7 @@ impl TestHub {
     /// Delivers a frame to one device, at the end of the log.
     pub(crate) fn hand(&mut self, index: usize, frame: &Bytes) {
         let recipients = vec![self.device_of(index)];
-        self.log.push(Entry { frame: frame.clone(), recipients, epoch: None });
+        self.log.push(Entry { frame: frame.clone(), hub_ms: self.now, recipients, epoch: None });
     }
 
     /// Delivers the newest KEY to one device again.
@@ -466,7 +466,7 @@ impl TestHub {
         let lines = list.lines().iter().filter(|line| line.sk != sk);
         let recipients = lines.map(|line| (line.name.clone(), line.sk)).collect();
         let wraps = new.wraps.into_iter().map(Bytes::from).collect();
-        let entry = Entry { frame, recipients, epoch: Some((list, wraps)) };
+        let entry = Entry { frame, hub_ms: self.now, recipients, epoch: Some((list, wraps)) };
         (Forger { user, keys, head, chain, p: Digest::ZERO }, entry)
     }
 }

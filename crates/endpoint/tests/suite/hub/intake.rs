@@ -313,7 +313,8 @@ impl TestHub {
         self.receipts.extend(body.re);
         let devices = self.people.get(&receipt.to).into_iter().flatten();
         let recipients = devices.map(|b| (receipt.to.clone(), b.header().sk[0].kid)).collect();
-        self.log.push(Entry { frame: frame.bytes().clone(), recipients, epoch: None });
+        let hub_ms = self.now;
+        self.log.push(Entry { frame: frame.bytes().clone(), hub_ms, recipients, epoch: None });
         self.ack(index, receipt.id);
     }
 
@@ -352,7 +353,7 @@ impl TestHub {
                 .map(|line| (line.name.clone(), line.sk))
                 .filter(|line| (&line.0, line.1) != (&header.from, header.sk))
                 .collect();
-            self.log.push(Entry { frame: bytes, recipients, epoch: None });
+            self.log.push(Entry { frame: bytes, hub_ms: self.now, recipients, epoch: None });
         }
         assert_ne!(header.t, Tag::Key);
         if closed {
@@ -427,7 +428,8 @@ impl TestHub {
         self.by_digest.insert(head.e, list.clone());
         self.epochs.insert(header.cid.clone(), (head, list.clone()));
         let epoch = Some((list, wraps));
-        self.log.push(Entry { frame: frame.bytes().clone(), recipients, epoch });
+        let hub_ms = self.now;
+        self.log.push(Entry { frame: frame.bytes().clone(), hub_ms, recipients, epoch });
         self.ack(index, id);
     }
 }

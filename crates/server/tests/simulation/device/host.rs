@@ -173,6 +173,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         Event::OutputLost { re, pieces } => Some(Fact::OutputLost { at: me, re, pieces }),
         Event::Command { .. }
         | Event::CommandPassed { .. }
+        | Event::Cancel { .. }
         | Event::MemberChanged { .. }
         | Event::Left { .. }
         | Event::Started { .. }
