@@ -29,7 +29,6 @@ mod shelf;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +39,6 @@ use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -113,8 +111,6 @@ struct Shared {
     early: give::Early,
     offered: Mutex<direct::Offers>,
     fetching: Mutex<HashMap<u32, CancellationToken>>,
-    /// The number of the last file on its way here; none is used again.
-    fetched: AtomicU32,
     events: mpsc::Sender<TransferEvent>,
 }
 
@@ -140,7 +136,6 @@ impl Transfers {
             early: give::Early::default(),
             offered: Mutex::default(),
             fetching: Mutex::default(),
-            fetched: AtomicU32::new(0),
             client,
             keep,
             options,
@@ -448,15 +443,8 @@ impl Shared {
         let mut refreshed = self.refreshed.subscribe();
         self.client.refresh(cid).await;
         let seen = async {
-            loop {
-                match refreshed.recv().await {
-                    Ok(seen) if seen == *cid => return Some(()),
-                    Ok(_) => {}
-                    // It may have been among those that were missed.
-                    Err(RecvError::Lagged(_)) => self.client.refresh(cid).await,
-                    Err(RecvError::Closed) => return None,
-                }
-            }
+            while refreshed.recv().await.ok()? != *cid {}
+            Some(())
         };
         timeout(ANSWER_MAX, seen).await.ok()??;
         let roster = self.client.roster(room).await?;

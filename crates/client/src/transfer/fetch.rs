@@ -525,11 +525,12 @@ impl Shared {
         folder: &Path,
     ) -> u32 {
         let stop = CancellationToken::new();
-        // The host may not have heard yet that an earlier one has ended: its number stays its own.
-        let n = self.fetched.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-        fetching.insert(n, stop.clone());
-        drop(fetching);
+        let n = {
+            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            let n = fetching.keys().max().map_or(1, |last| last + 1);
+            fetching.insert(n, stop.clone());
+            n
+        };
         let (shared, folder) = (Arc::clone(self), folder.to_owned());
         let fetch = Fetch {
             shared,
