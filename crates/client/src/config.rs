@@ -74,6 +74,8 @@ pub struct Common {
     pub verbosity: Verbosity,
     /// One JSON object per line on standard output.
     pub json: bool,
+    /// A script ends at its first line that fails.
+    pub stop_on_error: bool,
     /// Size of new keys.
     pub key_bits: u32,
     /// Where the story of the encryption goes, if it is wanted; `-` is standard error.
@@ -482,6 +484,7 @@ fn checked(
             (false, _) => Verbosity::Debug,
         },
         json: arguments.json,
+        stop_on_error: arguments.stop_on_error,
         key_bits: match arguments.key_bits.unwrap_or(key_bits_default) {
             bits if KEY_BITS.contains(&bits) => bits,
             bits => return Err(ConfigError::KeyBits(bits)),

@@ -301,7 +301,7 @@ fn nearest(word: &str) -> Option<&'static str> {
 
 /// How many slips part two words: a letter too much, too few, wrong, or two swapped (the optimal
 /// string alignment distance).
-fn slips(left: &str, right: &str) -> usize {
+pub(crate) fn slips(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=right.len()).collect();

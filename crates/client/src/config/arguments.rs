@@ -258,6 +258,9 @@ pub struct CommonArguments {
     /// One JSON object per line on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// Lines from a pipe: end at the first that fails, each waiting for the answer of the one before
+    #[arg(long, global = true)]
+    pub stop_on_error: bool,
     /// Size of new keys: 2048, 3072 or 4096 [default: 3072, emulated clients 2048]
     #[arg(long, global = true, value_name = "BITS")]
     pub key_bits: Option<u32>,

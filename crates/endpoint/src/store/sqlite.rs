@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_protocol::crypto::{gcm_open, gcm_seal, hmac_sha256, random};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -24,7 +24,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum StoreError {
     /// SQLite says no.
-    #[error("the home's database: {0}")]
+    #[error("{}", told(.0))]
     Sqlite(#[from] rusqlite::Error),
     /// Made by a newer version.
     #[error("the home's database has schema {got}, this program knows {VERSION}; use a newer one")]
@@ -35,6 +35,25 @@ pub enum StoreError {
     /// A value does not open: another key, or damage.
     #[error("the home's database does not open with this key; it is damaged or from another home")]
     Sealed,
+}
+
+/// What SQLite says, and what to do about it.
+fn told(error: &rusqlite::Error) -> String {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full; free some space and start again",
+        Some(ErrorCode::SystemIoFailure) => {
+            "it cannot be read or written; look whether the disk is full or failing, and start again"
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "it is damaged. Put a copy of home.db back, or move it away to go on as a new device of the \
+             account: the key file beside it stays, history and unsent messages are lost"
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            "it cannot be opened for writing; look at the permissions of the home's folder"
+        }
+        _ => return format!("the home's database: {error}"),
+    };
+    format!("the home's database: {advice} ({error})")
 }
 
 /// Sets the key of tokens apart from the key that seals.
@@ -107,7 +126,9 @@ impl SqliteStore {
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let written = self.write(changes);
         if written.is_err() {
-            self.connection.execute_batch("ROLLBACK")?;
+            // After some errors, a full disk among them, SQLite has rolled back itself. What went wrong
+            // first is what counts.
+            self.connection.execute_batch("ROLLBACK").ok();
         }
         written
     }
