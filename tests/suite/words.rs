@@ -214,3 +214,31 @@ fn an_output_that_takes_nothing_changes_nothing_about_what_is_sent() {
     let bob = seen(bob);
     assert_eq!(bob.stdout.matches("number ").count(), 100, "{bob:?}");
 }
+
+#[test]
+fn commands_that_end_by_themselves_are_no_arrivals_and_presence_can_be_set() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = person(&rig, server.url(), "bob");
+    let carol = rig.client("carol", server.url());
+    for arguments in [&["users"][..], &["rooms"], &["send", "bob", "hi"], &["find", "x"]] {
+        carol.run(arguments).assert_code(0);
+    }
+    let mut dave = rig.client("dave", server.url()).start(&["--presence", "followed"]);
+    dave.stdout.wait_for_part("you are in #lobby");
+    bob.stdout.wait_for_part("[dave] just joined the server");
+    let erin = person(&rig, server.url(), "erin");
+    bob.stdout.wait_for_part("[erin] just joined the server");
+    erin.finish().assert_code(0);
+    bob.stdout.wait_for_part("[erin] just left the server");
+    types(&mut dave, "/set presence all", "· who comes and goes: everybody is shown");
+    let frank = person(&rig, server.url(), "frank");
+    dave.stdout.wait_for_part("[frank] just joined the server");
+    drop(frank);
+    let dave = dave.finish().expect_code(0);
+    assert!(!dave.stdout.contains("erin"), "{dave:?}");
+    let bob = bob.finish().expect_code(0);
+    assert!(!bob.stdout.contains("[carol] just"), "{bob:?}");
+    let console = server.program().stdout.text();
+    assert!(!console.contains("[carol] just"), "{console}");
+}

@@ -23,6 +23,7 @@ use crate::input::{self, Input};
 use crate::names::Names;
 use crate::show::days::Days;
 use crate::show::output::OutputLines;
+use crate::show::presence::Presence;
 use crate::show::{self, Detail, Lines, claim};
 use crate::slash::SlashCommand;
 use crate::start::{self, Failure};
@@ -85,6 +86,8 @@ struct Talk {
     /// The connection was there once.
     has_begun: bool,
     rooms: rooms::Rooms,
+    /// Whose coming and going is shown.
+    presence: Presence,
     /// The days that pass while the chat is open.
     days: Days,
     /// Lists of who follows whom under way.
@@ -152,6 +155,7 @@ impl Talk {
         Self {
             client,
             rooms,
+            presence: common.presence,
             days: Days::new(lines.zone.clone()),
             lists: std::collections::VecDeque::new(),
             returns: false,
@@ -353,7 +357,12 @@ impl Talk {
             lines.extend(moved);
             return Said { lines, ..Said::default() };
         }
-        let mut shown = if self.is_json { self.objects(event) } else { self.people_lines(event) };
+        let wanted = self.presence.wanted(event);
+        let mut shown = match wanted.as_deref() {
+            Some(event) if self.is_json => self.objects(event),
+            Some(event) => self.people_lines(event),
+            None => Vec::new(),
+        };
         // That a room was made is said before that one is in it; where text goes comes last.
         if let Event::Joined { .. } = event {
             lines.extend(moved);

@@ -30,6 +30,7 @@ pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
 
 use crate::identity::IdentityCommand;
+use crate::show::presence::Presence;
 
 /// Key sizes that the protocol accepts and people want.
 const KEY_BITS: [u32; 3] = [2048, 3072, 4096];
@@ -74,6 +75,8 @@ pub struct Common {
     pub verbosity: Verbosity,
     /// One JSON object per line on standard output.
     pub json: bool,
+    /// Whose coming and going is shown.
+    pub presence: Presence,
     /// A script ends at its first line that fails.
     pub stop_on_error: bool,
     /// Size of new keys.
@@ -484,6 +487,7 @@ fn checked(
             (false, _) => Verbosity::Debug,
         },
         json: arguments.json,
+        presence: arguments.presence,
         stop_on_error: arguments.stop_on_error,
         key_bits: match arguments.key_bits.unwrap_or(key_bits_default) {
             bits if KEY_BITS.contains(&bits) => bits,

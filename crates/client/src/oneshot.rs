@@ -59,11 +59,20 @@ pub struct Task {
 }
 
 impl Task {
-    /// Signs in for a task.
+    /// Signs in for a task that ends by itself: nobody is told that it came or went.
     pub async fn start(common: &Common) -> Result<Self, Failure> {
+        Self::start_for(common, Purpose::Visit).await
+    }
+
+    /// Signs in for a task that stays until somebody ends it.
+    pub async fn start_to_stay(common: &Common) -> Result<Self, Failure> {
+        Self::start_for(common, Purpose::Task).await
+    }
+
+    async fn start_for(common: &Common, purpose: Purpose) -> Result<Self, Failure> {
         let user = start::user(common)?;
         let connector = start::connector(common)?;
-        let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Task, None);
+        let signed_in = start::sign_in(common, connector, user.clone(), purpose, None);
         let (client, events) = Box::pin(signed_in).await?;
         let lines = Lines::new(user.clone(), Detail::Full);
         let (is_json, verbosity) = (common.json, common.verbosity);

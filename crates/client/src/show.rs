@@ -24,6 +24,7 @@ mod healing;
 pub mod identity;
 pub mod json;
 pub mod output;
+pub mod presence;
 pub mod retention;
 pub mod rooms;
 

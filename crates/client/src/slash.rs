@@ -10,6 +10,7 @@ use chat_protocol::name::{SERVER, UserName};
 use crate::config::Recipient;
 use crate::identity::IdentityCommand;
 use crate::input::{self, Input, InputError};
+use crate::show::presence::Presence;
 use crate::words;
 
 mod feeds;
@@ -94,6 +95,11 @@ pub enum SlashCommand {
     Receipts {
         /// Which; my newest one when absent.
         id: Option<MessageId>,
+    },
+    /// Say whose coming and going is shown; without it, what is set.
+    Set {
+        /// Whose.
+        presence: Option<Presence>,
     },
     /// Empty the screen.
     Clear,
@@ -205,6 +211,24 @@ fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
             Err(InputError::CommandTooLong { words, bytes })
         }
         _ => Ok(Input::Slash(SlashCommand::Run { target, argv, again })),
+    }
+}
+
+fn parse_set(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (what, rest) = first_word(rest);
+    if what.is_empty() {
+        return row.alone(rest, SlashCommand::Set { presence: None });
+    }
+    let (value, surplus) = first_word(rest);
+    match Presence::parse(row.needs("what to set", value)?) {
+        Some(presence) if what.eq_ignore_ascii_case("presence") => {
+            row.alone(surplus, SlashCommand::Set { presence: Some(presence) })
+        }
+        _ => Err(InputError::Missing {
+            command: row.name,
+            what: "presence and all, followed or off",
+            usage: row.usage,
+        }),
     }
 }
 

@@ -38,6 +38,14 @@ impl Talk {
                 let key = self.client.identity_of(&user).await;
                 self.fingerprint(&user, key)
             }
+            SlashCommand::Set { presence } => {
+                self.presence = presence.unwrap_or(self.presence);
+                let set = self.presence;
+                self.say(
+                    &format!("· who comes and goes: {set}"),
+                    &json!({"event": "set", "presence": format!("{set:?}").to_ascii_lowercase()}),
+                )
+            }
             SlashCommand::Clear => Said { clear: true, ..Said::default() },
             SlashCommand::Version => {
                 let version = env!("CARGO_PKG_VERSION");

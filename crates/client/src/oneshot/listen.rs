@@ -22,7 +22,7 @@ pub async fn listen(
     count: Option<u64>,
     limit: Option<Duration>,
 ) -> Result<ExitStatus, Failure> {
-    let mut task = Box::pin(Task::start(common)).await?;
+    let mut task = Box::pin(Task::start_to_stay(common)).await?;
     let mut until = limit.map(|limit| Instant::now() + limit);
     let (mut printed, mut is_over) = (0, false);
     let mut days = Days::new(TimeZone::system());

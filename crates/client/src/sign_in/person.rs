@@ -78,7 +78,7 @@ pub async fn check_password(
     if let KeyFile::Clear(_) = key_file {
         return Ok(());
     }
-    let door = Door { connector, user: user.clone(), purpose: Purpose::Task, invite: None };
+    let door = Door { connector, user: user.clone(), purpose: Purpose::Visit, invite: None };
     Person { door, account, server, folder }.newest_vault().await.map(drop)
 }
 
