@@ -120,7 +120,7 @@ fn the_end_of_input_waits_for_every_answer() {
     let lines: Vec<String> = (1..=40).map(|number| format!("line {number}")).collect();
     let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     lines.extend(["/run server -- uname", "/run server -- false"]);
-    let alice = rig.client("alice", server.url()).pipe(&lines, &["--json"]).expect_code(0);
+    let alice = rig.client("alice", server.url()).pipe(&lines, &["--json"]).expect_code(6);
     let is_stage = |event: &&serde_json::Value, stage: &str| event["stage"] == stage;
     let acks = alice.events_named("ack");
     assert_eq!(acks.iter().filter(|ack| is_stage(ack, "stored")).count(), 42);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use chat_tests::{PASSWORD, Rig, Server, Signal, Terminal, person};
+use chat_tests::{PASSWORD, Rig, Server, Signal, Terminal, person, types};
 
 /// Alice at a terminal, connected.
 fn alice(rig: &Rig, server: &Server) -> Terminal {
@@ -201,4 +201,29 @@ fn a_home_without_its_database_says_what_is_gone_and_asks() {
     let told = client.run_known(&["users"]).expect_code(70);
     assert!(told.stderr.contains("line 2 is not: ADDRESS"), "{told:?}");
     assert!(told.stderr.contains("take it out"), "{told:?}");
+}
+
+/// Goal: a line that was begun in a room is not said in another one. Method: somebody is put out while they
+/// type.
+#[test]
+fn who_is_put_out_while_typing_says_nothing_in_the_lobby() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let mut bob = person(&rig, server.url(), "bob");
+    let mut chat = alice(&rig, &server);
+    types(&mut bob, "/create ops", "you are in #ops");
+    chat.type_line("/join ops");
+    chat.wait_for("alice #ops>");
+    chat.type_keys(b"for the operators");
+    bob.stdout.wait_for_part("[alice] joined #ops");
+    types(&mut bob, "/kick alice", "removed alice from #ops");
+    chat.wait_for("· what you type goes to #lobby");
+    chat.type_line("");
+    chat.wait_for("so this was not sent: for the operators");
+    chat.wait_for("alice #lobby>");
+    chat.type_line("hello");
+    bob.stdout.wait_for_part("#lobby alice: hello");
+    assert!(!bob.stdout.text().contains("operators"), "{}", bob.stdout.text());
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
 }

@@ -102,7 +102,9 @@ fn who_is_put_out_or_leaves_is_told_where_text_goes() {
     types(&mut bob, "/join ops", "you are in #ops");
     alice.stdout.wait_for_part("[bob] joined #ops");
     types(&mut alice, "/kick bob", "removed bob from #ops");
-    bob.stdout.wait_for_part("· what you type goes to #lobby");
+    bob.stdout.wait_for_part("· you are in no room");
+    types(&mut bob, "for ops", "you are not in #ops any more, so this was not sent: for ops");
+    types(&mut bob, "/room lobby", "· what you type goes to #lobby");
     types(&mut bob, "/leave", "· you are in no room");
     types(&mut bob, "hello", "✗ you are in no room, so nothing was sent");
     bob.finish().assert_code(1);

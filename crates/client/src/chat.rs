@@ -190,21 +190,9 @@ impl Talk {
             Some(Asked::Room(room)) => return Ok(self.answer_room(room, line).await),
             None => {}
         }
-        if let Some(slip) = input::slip(line)
-            && self.is_user(&slip.name).await
-        {
-            return Ok(self.refuse_slip(&slip));
-        }
-        let input = match input::parse(line).map(|input| self.with_true_names(input)) {
-            Ok(Input::Text { text }) if text.trim() == "?" && self.returns => {
-                return Ok(self.answer(SlashCommand::Help { about: None }).await);
-            }
-            Ok(input) => input,
-            Err(error) => return Ok(self.error(&error.to_string())),
-        };
-        let current = match (&input, &self.rooms.current) {
-            (Input::Text { .. }, None) => return Ok(self.error(rooms::NO_ROOM)),
-            (_, current) => current.clone().unwrap_or_else(RoomName::lobby),
+        let (input, current) = match self.meaning(line).await {
+            Ok(meaning) => meaning,
+            Err(said) => return Ok(said),
         };
         let label = match &input {
             Input::Text { text } | Input::Direct { text, .. } | Input::Broadcast { text } => {
@@ -229,20 +217,55 @@ impl Talk {
             }
             Input::Slash(command) => return Ok(self.answer(command).await),
         };
+        Ok(self.is_on_its_way(line, label, sent))
+    }
+
+    /// What a line means, and the room that a text of it is for; or what is said instead.
+    async fn meaning(&mut self, line: &str) -> Result<(Input, RoomName), Said> {
+        if let Some(slip) = input::slip(line)
+            && self.is_user(&slip.name).await
+        {
+            return Err(self.refuse_slip(&slip));
+        }
+        let input = match input::parse(line).map(|input| self.with_true_names(input)) {
+            Ok(Input::Text { text }) if text.trim() == "?" && self.returns => {
+                Input::Slash(SlashCommand::Help { about: None })
+            }
+            Ok(input) => input,
+            Err(error) => return Err(self.error(&error.to_string())),
+        };
+        let put_out_of = self.rooms.put_out_of.take();
+        match (&input, put_out_of, &self.rooms.current) {
+            (Input::Text { text }, Some(room), _) => Err(self.refuse_late(&room, text)),
+            (Input::Text { .. }, None, None) => Err(self.error(rooms::NO_ROOM)),
+            (_, _, current) => {
+                let current = current.clone().unwrap_or_else(RoomName::lobby);
+                Ok((input, current))
+            }
+        }
+    }
+
+    /// What is said of a message that was taken, or not.
+    fn is_on_its_way(
+        &mut self,
+        line: &str,
+        label: Option<String>,
+        sent: Result<MessageId, SendError>,
+    ) -> Said {
         match sent {
             Ok(id) => {
                 self.open.insert(id);
                 if self.lines.detail == Detail::Full {
-                    return Ok(Said::default());
+                    return Said::default();
                 }
                 if let Some(label) = label {
                     self.outbox.typed(id, label, self.is_online);
                 }
-                Ok(if self.is_online { Said::default() } else { Said::line("… queued") })
+                if self.is_online { Said::default() } else { Said::line("… queued") }
             }
             // The reason is in the last event; what was typed must not go with it.
-            Err(SendError::Stopped) => Ok(self.error(&format!("this was not sent: {line}"))),
-            Err(error) => Ok(self.error(&error.to_string())),
+            Err(SendError::Stopped) => self.error(&format!("this was not sent: {line}")),
+            Err(error) => self.error(&error.to_string()),
         }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Rooms {
     pub(super) is_veiled: bool,
     /// What the prompt says.
     pub(super) prompt: Arc<Mutex<String>>,
+    /// A room that others have put this user out of since the last line was typed.
+    pub(super) put_out_of: Option<RoomName>,
     /// Names seen, for completion.
     pub(super) names: Arc<Mutex<BTreeSet<String>>>,
     /// What was done about the current room before the answer came.
@@ -86,6 +88,7 @@ impl Rooms {
             current: Some(RoomName::lobby()),
             is_in_lobby: true,
             is_unsettled: false,
+            put_out_of: None,
             is_veiled: false,
             prompt: Arc::default(),
             names: Arc::default(),

@@ -221,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_told_as_such_and_the_next_step_is_taken() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("home.db");
+        let mut store = SqliteStore::open(&path, Zeroizing::new([7; 32])).unwrap();
+        // As a disk that has room for no more pages.
+        store.connection().pragma_update(None, "max_page_count", 30).unwrap();
+        let row = |bytes: usize| [Change { key: "a/b".into(), value: Some(vec![1; bytes]) }];
+        store.begin().unwrap();
+        let told = store.commit(&row(1 << 20)).unwrap_err().to_string();
+        assert!(told.contains("the disk is full; free some space"), "{told}");
+        store.begin().unwrap();
+        store.commit(&row(10)).unwrap();
+        assert_eq!(store.get("a/b").unwrap().unwrap().len(), 10);
+    }
+
+    #[test]
     fn values_are_sealed_at_rest_and_open_with_their_key_only() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("home.db");

@@ -79,6 +79,14 @@ impl Talk {
         })
     }
 
+    /// A text that was begun in a room that its writer was put out of meanwhile goes nowhere.
+    pub(in crate::chat) fn refuse_late(&self, room: &RoomName, text: &str) -> Said {
+        let mut said =
+            self.error(&format!("you are not in #{room} any more, so this was not sent: {text}"));
+        said.lines.extend(self.where_am_i().lines);
+        said
+    }
+
     /// After this there is no room that a text could go to.
     fn lose_room(&mut self, mut said: Said) -> Said {
         self.rooms.go(&self.lines.me, None);
@@ -183,10 +191,14 @@ impl Talk {
         if room == RoomName::lobby() {
             self.rooms.is_in_lobby = false;
         }
-        if self.rooms.current.as_ref() == Some(&room) {
-            let to = self.rooms.refuge(&room);
-            self.rooms.go(&self.lines.me, to);
+        if self.rooms.current.as_ref() != Some(&room) {
+            return;
         }
+        // Others have done it, or another device: what is being typed, or follows in a script, was meant for
+        // that room.
+        let to = self.rooms.refuge(&room).filter(|_| self.returns);
+        self.rooms.go(&self.lines.me, to);
+        self.rooms.put_out_of = Some(room);
     }
 }
 
