@@ -89,6 +89,10 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                         says(&line);
                     }
                 }
+                Some(ClientEvent::Silent { seconds }) => {
+                    says(&format!("the server has not answered for {seconds} s"));
+                }
+                Some(ClientEvent::Answering) => says("the server answers again"),
                 Some(ClientEvent::Offline { reason }) => {
                     backlog.connected();
                     says(&format!("offline: {reason}; trying again"));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Said, Talk};
+use crate::exit::ExitStatus;
 use crate::oneshot::transfers::partly_here;
 use crate::show::files as show;
 use crate::slash::FileCommand;
@@ -75,6 +76,7 @@ impl Talk {
     pub(super) async fn about_files(&mut self, command: FileCommand) -> Said {
         match command {
             FileCommand::Find { words } => {
+                self.awaited.findings += 1;
                 let (transfers, finder) = (self.files.transfers.clone(), self.files.finder.clone());
                 tokio::spawn(async move {
                     // The chat may have ended.
@@ -179,6 +181,9 @@ impl Talk {
 
     /// Shows what happened about files.
     pub(super) fn file_news(&mut self, news: FileNews) -> Said {
+        if let FileNews::Found(_) = news {
+            self.awaited.findings = self.awaited.findings.saturating_sub(1);
+        }
         match news {
             FileNews::Found(Ok(findings)) => {
                 let lines = show::findings(&findings, &self.lines.me);
@@ -205,7 +210,9 @@ impl Talk {
             }
             TransferEvent::Fetched { n, .. } | TransferEvent::Failed { n, .. } => {
                 let name = self.files.running.remove(n).map(|running| running.name);
-                self.said(show::event(event, name.as_deref()))
+                let is_failed = matches!(event, TransferEvent::Failed { .. });
+                let failure = is_failed.then_some(ExitStatus::Failure);
+                Said { failure, ..self.said(show::event(event, name.as_deref())) }
             }
             TransferEvent::Waiting { n, .. } => {
                 let name = self.files.running.get(n).map(|running| running.name.clone());

@@ -47,8 +47,9 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
         time_max_ms: asked.timeout.and_then(|time| u64::try_from(time.as_millis()).ok()),
         ..CommandOptions::default()
     };
-    let id = task.client.run(&asked.target, asked.argv.clone(), options).await?;
-    let mut command = Command::new(id, asked);
+    let target = task.true_name(&asked.target).await?;
+    let id = task.client.run(&target, asked.argv.clone(), options).await?;
+    let mut command = Command::new(id, target, asked.timeout);
     let mut unshown = Unshown::of_person();
     let mut interrupts = signal(SignalKind::interrupt())?;
     let status = loop {
@@ -119,17 +120,17 @@ struct Command {
 }
 
 impl Command {
-    fn new(id: MessageId, asked: &RunOf) -> Self {
-        let start_max = asked.timeout.map_or(START_TIMEOUT, |timeout| timeout.min(START_TIMEOUT));
+    fn new(id: MessageId, target: UserName, timeout: Option<Duration>) -> Self {
+        let start_max = timeout.map_or(START_TIMEOUT, |timeout| timeout.min(START_TIMEOUT));
         Self {
             id,
-            target: asked.target.clone(),
+            target,
             asked_ms: now_ms(),
             is_started: false,
             is_away: false,
             is_whole: true,
             pieces: Pieces::default(),
-            timeout: asked.timeout,
+            timeout,
             wish: Wish::Wanted,
             until: Instant::now() + start_max,
         }

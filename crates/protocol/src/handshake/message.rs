@@ -77,12 +77,21 @@ pub enum AuthTag {
 pub enum Purpose {
     /// A person types: one such connection per name.
     Interactive,
-    /// One task: as many as the device likes.
+    /// A task that stays until somebody ends it: as many as the device likes.
     Task,
+    /// A task that ends by itself: as many as the device likes. Nobody is told that it came or went.
+    Visit,
     /// Accepts commands: while one is open, the name is listed as one that does.
     Agent,
     /// Carries files of a device that is known ([`crate::file::relay`]): no conversations.
     Files,
+}
+
+impl Purpose {
+    /// Whether others are told that somebody came with it, and that they went.
+    pub fn is_announced(self) -> bool {
+        matches!(self, Self::Interactive | Self::Task | Self::Agent)
+    }
 }
 
 /// The sealed part of AUTH.
