@@ -20,6 +20,7 @@ mod people;
 mod receipts;
 mod remind;
 mod retention;
+mod reset;
 mod rooms;
 mod seen;
 
@@ -284,6 +285,9 @@ impl Router {
             (Proposal::Account(new), Stored::Account(account, device)) => {
                 self.apply_account(now_ms, *new, account, device);
                 Effects::default()
+            }
+            (Proposal::Identity(new), Stored::Device(device)) => {
+                self.apply_identity(now_ms, &new, device)
             }
             (Proposal::Bundle(new), Stored::Device(device)) => {
                 self.apply_bundle(now_ms, &new, device)

@@ -18,9 +18,9 @@ pub mod sqlite;
 use chat_protocol::id::KeyId;
 use thiserror::Error;
 
-pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, Standing};
+pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, ResetCode, Standing};
 pub use proposal::{
-    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewLink, NewOffer,
+    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewIdentity, NewLink, NewOffer,
     NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
 };
 pub use snapshot::{

@@ -21,6 +21,9 @@ use crate::store::{Banned, Standing};
 /// How long a code is good unless said otherwise, in milliseconds: a week.
 const INVITE_MS: u64 = 7 * 24 * 3600 * 1000;
 
+/// How long a code is good that lets a new identity into an account: who asked for it waits for it.
+const RESET_MS: u64 = 24 * 3600 * 1000;
+
 /// Most accounts that one code is good for: a class, a company's first day.
 const INVITE_USES_MAX: u32 = 10_000;
 
@@ -79,6 +82,19 @@ pub enum UserCommand {
         /// Yes, all that the pattern means
         #[arg(long)]
         all: bool,
+        /// Where to ask
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Make a code with which somebody who lost the password enters once under the same name with new
+    /// keys: everybody who knew the old ones is warned, and all devices of before are out
+    Reset {
+        /// Whose
+        #[arg(value_parser = parse_user)]
+        name: UserName,
+        /// For how long, as 24h or 7d
+        #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
+        time: Option<u64>,
         /// Where to ask
         #[command(flatten)]
         at: Where,
@@ -255,6 +271,12 @@ fn user(command: UserCommand) -> Result<Asking, String> {
             ));
         }
         UserCommand::Delete { who, at, .. } => stand(at, who, Standing::Deleted),
+        UserCommand::Reset { name, time, at } => {
+            let code = invite::make(random());
+            let (digest, for_ms) = (invite::digest(&code), time.unwrap_or(RESET_MS));
+            let request = AdminRequest::Reset { name, digest, for_ms };
+            Asking { code: Some(code), ..Asking::new(at, request) }
+        }
     })
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::pattern::Pattern;
 use crate::{
-    request::Refusal,
+    request::{REPLACED, Refusal},
     store::{Banned, Network, Standing},
 };
 
@@ -24,6 +24,8 @@ pub struct Admittance {
     networks: Vec<Network>,
     names: Vec<Pattern>,
     keys: BTreeSet<KeyId>,
+    /// Signing keys of identities that were replaced since the start: what is open ends.
+    replaced: BTreeSet<KeyId>,
     /// Accounts that do not come in, by their names in lower case.
     standings: BTreeMap<String, Standing>,
 }
@@ -43,6 +45,12 @@ impl Admittance {
             }
         }
         admittance
+    }
+
+    /// The same, without the devices of identities that others have replaced.
+    #[must_use]
+    pub fn without(self, replaced: BTreeSet<KeyId>) -> Self {
+        Self { replaced, ..self }
     }
 
     /// Whether connections from there are taken.
@@ -70,6 +78,9 @@ impl Admittance {
                 return refuse("this account was deleted; its name is not given again");
             }
             Some(Standing::Active) | None => {}
+        }
+        if keys.iter().any(|key| self.replaced.contains(key)) {
+            return Err(Refusal::new(code::REVOKED, REPLACED));
         }
         let is_banned = self.names.iter().any(|pattern| pattern.matches(name.as_str()))
             || keys.iter().any(|key| self.keys.contains(key));

@@ -74,6 +74,16 @@ pub enum AdminRequest {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
+    /// A code with which somebody enters an account under a new identity. The code itself stays with who
+    /// has made it.
+    Reset {
+        /// Whose account.
+        name: UserName,
+        /// SHA-256 of the code.
+        digest: Digest,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
     /// Somebody moderates the lobby from now on, or does not any more.
     Moderator {
         /// Who.

@@ -148,6 +148,16 @@ fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<Stri
             ),
         ];
     }
+    if let (AdminRequest::Reset { name, for_ms, .. }, Some(code)) = (request, code) {
+        let time = retention::format(*for_ms);
+        return vec![
+            code.to_owned(),
+            format!(
+                "lets one new identity in as {name}, within {time}: chat-client --user {name} --invite {code}"
+            ),
+            format!("until then {name} goes on as before; then everybody who knows {name} is warned"),
+        ];
+    }
     let doing = match request {
         AdminRequest::Standing { standing: Standing::Active, .. } => "enabled",
         AdminRequest::Standing { standing: Standing::Disabled, .. } => "disabled",

@@ -136,6 +136,22 @@ pub struct Invite {
     pub until_ms: u64,
 }
 
+/// A code with which somebody enters an account under a new identity, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResetCode {
+    /// SHA-256 of the code.
+    pub digest: Digest,
+    /// Until when, Unix time in milliseconds.
+    pub until_ms: u64,
+}
+
+impl ResetCode {
+    /// Whether this is the code, and its time is not over.
+    pub fn admits(&self, digest: &Digest, now_ms: u64) -> bool {
+        self.digest == *digest && now_ms <= self.until_ms
+    }
+}
+
 /// Somebody who was put out of the lobby.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutOut {
@@ -165,6 +181,13 @@ pub enum NewOrder {
     Unban(Banned),
     /// A code is made. An older one with the same digest is replaced.
     Invite(Invite),
+    /// A code is made that lets a new identity into an account. The account's older one counts no more.
+    Reset {
+        /// Which account.
+        account: AccountId,
+        /// The code.
+        code: ResetCode,
+    },
     /// Somebody is a moderator of the lobby from now on, or is none any more.
     Moderator {
         /// Who.
