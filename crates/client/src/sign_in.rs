@@ -364,9 +364,7 @@ impl Door {
         let attempt = Attempt { user: &self.user, mode: Mode::Vault, signing: None, body };
         match self.connector.sign_in(attempt).await {
             Ok(_) => Ok(true),
-            Err(error)
-                if matches!(error.code(), Some(code::NO_SUCH_USER | code::SIGN_IN)) =>
-            {
+            Err(error) if matches!(error.code(), Some(code::NO_SUCH_USER | code::SIGN_IN)) => {
                 Ok(false)
             }
             Err(error) => Err(error),

@@ -19,8 +19,8 @@ mod offers;
 mod people;
 mod receipts;
 mod remind;
-mod retention;
 mod reset;
+mod retention;
 mod rooms;
 mod seen;
 

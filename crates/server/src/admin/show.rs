@@ -155,7 +155,9 @@ fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<Stri
             format!(
                 "lets one new identity in as {name}, within {time}: chat-client --user {name} --invite {code}"
             ),
-            format!("until then {name} goes on as before; then everybody who knows {name} is warned"),
+            format!(
+                "until then {name} goes on as before; then everybody who knows {name} is warned"
+            ),
         ];
     }
     let doing = match request {

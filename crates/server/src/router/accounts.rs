@@ -20,8 +20,8 @@ use crate::{
     limits::AWAY_SLACK_MS,
     request::{Plan, Proof, REVOKED, Refusal, SignIn},
     store::{
-        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, NewIdentity, Proposal, ResetCode, Standing,
-        Waiting,
+        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, NewIdentity, Proposal,
+        ResetCode, Standing, Waiting,
     },
 };
 

@@ -113,7 +113,9 @@ impl Router {
     pub(super) fn admits(&self, request: &SignIn, known: Option<&Account>) -> Result<(), Refusal> {
         let identity = match (&request.proof, known) {
             (
-                Proof::New { bundle, .. } | Proof::Reset { bundle, .. } | Proof::Bundle { bundle, .. },
+                Proof::New { bundle, .. }
+                | Proof::Reset { bundle, .. }
+                | Proof::Bundle { bundle, .. },
                 _,
             ) => bundle.identity(),
             (Proof::Known { .. }, Some(account)) => account.identity,

@@ -69,7 +69,8 @@ impl Router {
                 self.absent.entry(account.name.clone()).or_default().insert(cid.clone());
             }
             // Those that stay its own are direct conversations and its feed.
-            if (is_member && account.conversations.remove(cid)) || account.conversations.contains(cid)
+            if (is_member && account.conversations.remove(cid))
+                || account.conversations.contains(cid)
             {
                 conversation.close_epochs(|line| line.account == account.id);
             }

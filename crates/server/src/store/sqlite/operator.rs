@@ -12,8 +12,8 @@ use super::{
 use crate::{
     limits::ERASE_STEP_MESSAGES_MAX,
     store::{
-        AccountId, Conflict, DeviceId, Invite, LogId, NewErase, NewOrder, OperatorRows, PutOut, ResetCode,
-        Standing, Stored,
+        AccountId, Conflict, DeviceId, Invite, LogId, NewErase, NewOrder, OperatorRows, PutOut,
+        ResetCode, Standing, Stored,
     },
 };
 

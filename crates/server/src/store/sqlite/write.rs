@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::{copies, excused, from_sql, offers, operator, signers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
-    NewBundle, NewEntry, NewEpoch, NewIdentity, NewLink, NewPassword, NewRetention, NewTopic, Probe, Proposal,
-    Stored,
+    NewBundle, NewEntry, NewEpoch, NewIdentity, NewLink, NewPassword, NewRetention, NewTopic,
+    Probe, Proposal, Stored,
 };
 
 /// What a proposal ends in, or a failure of the whole batch.
