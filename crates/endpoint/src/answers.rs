@@ -78,7 +78,7 @@ impl Endpoint {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Moderated { id, cid, who, act, by } => {
-                self.on_moderated(id, &cid, (who, act, by));
+                self.on_moderated(now_ms, id, cid, (who, act, by));
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Announce { text } => self.tell(Event::Announcement { text }),

@@ -495,16 +495,29 @@ impl Endpoint {
         self.tell(Event::Topic { id, cid, text, by });
     }
 
-    /// Somebody was put out of the lobby, or let in again. A hub has no say about other rooms.
+    /// Somebody was put out of the lobby, or let in again. A hub has no say about other rooms. Whoever was
+    /// put out leaves by the chain, so that others make no more keys for them.
     pub(crate) fn on_moderated(
         &mut self,
+        now_ms: u64,
         id: Option<MessageId>,
-        cid: &ConversationId,
+        cid: ConversationId,
         (who, act, by): (UserName, Moderation, UserName),
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
-        if *cid == ConversationId::room(&RoomName::lobby()) {
-            self.tell(Event::Moderated { id, who, act, by });
+        if cid != ConversationId::room(&RoomName::lobby()) {
+            return;
+        }
+        let is_out = who == self.device.user && act != Moderation::Unban;
+        self.tell(Event::Moderated { id, who, act, by });
+        let is_in = |room: &Membership| room.contains(&self.device.user);
+        let leaves =
+            |order: &RoomOrder| order.cid == cid && matches!(order.action, RoomAction::Leave);
+        if is_out
+            && self.state.rooms.get(cid.as_str()).is_some_and(is_in)
+            && !self.orders.values().any(leaves)
+        {
+            self.act_in(now_ms, cid, RoomAction::Leave);
         }
     }
 

@@ -152,14 +152,14 @@ impl ResetCode {
     }
 }
 
-/// Somebody who was put out of the lobby.
+/// Somebody who was put out of the lobby, until they join again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutOut {
     /// Who.
     pub who: AccountId,
     /// Which moderator did it.
     pub by: UserName,
-    /// Until when, Unix time in milliseconds; nothing for until it is taken back.
+    /// From when on they may join, Unix time in milliseconds; nothing for when they are let in.
     pub until_ms: Option<u64>,
 }
 
@@ -197,7 +197,7 @@ pub enum NewOrder {
     },
     /// A moderator puts somebody out of the lobby. What was decided before about them is replaced.
     PutOut(PutOut),
-    /// A moderator lets somebody into the lobby again.
+    /// A moderator lets somebody into the lobby again: they may join.
     LetIn(AccountId),
     /// Everybody who is connected is told this.
     Announce(String),

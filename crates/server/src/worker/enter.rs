@@ -138,7 +138,6 @@ impl<S: Store> Worker<S> {
         story::sign_in(&self.log, &queued, is_new);
         let Request::SignIn(request) = queued.item else { return };
         let SignIn { connection, purpose, spki, sk, received, outbox, reply, .. } = *request;
-        self.router.comes_in(now_ms, account);
         let Some(known) = self.router.account(account) else { return };
         let (heads, more) = self.router.heads_page(known, None);
         let plan = self.router.plan(known);

@@ -1,6 +1,10 @@
 //! The operator's decisions: what accounts may do, closed rooms, bans and codes.
 
-use chat_protocol::{id::Digest, name::UserName};
+use chat_protocol::{
+    header::{MemberHeader, MemberOperation},
+    id::Digest,
+    name::{ConversationId, RoomName, UserName},
+};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
@@ -19,7 +23,7 @@ use crate::{
 
 /// Tables that came after the schema.
 ///
-/// - `put_out`: of the lobby; without a time until it is taken back.
+/// - `put_out`: of the lobby, until they join again; without a time until that is taken back.
 /// - `standings`: 1 disabled, 2 deleted and its mailbox still to be erased, 3 deleted.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS standings (
@@ -141,7 +145,7 @@ pub(super) fn order(connection: &Connection, order: &NewOrder) -> Outcome {
             )?;
         }
         NewOrder::LetIn(who) => {
-            connection.execute("DELETE FROM put_out WHERE account = ?1", [who.0])?;
+            connection.execute("UPDATE put_out SET until_ms = 0 WHERE account = ?1", [who.0])?;
         }
         NewOrder::Announce(_) => {}
     }
@@ -169,6 +173,19 @@ fn stand(connection: &Connection, account: AccountId, standing: Standing) -> rus
     connection
         .execute("INSERT OR REPLACE INTO standings (account, standing) VALUES (?1, ?2)", values)?;
     Ok(())
+}
+
+/// Whether a link brings somebody back who was put out of the lobby. That they were is over with it.
+pub(super) fn comes_back(connection: &Connection, link: &MemberHeader) -> rusqlite::Result<bool> {
+    let is_meant =
+        link.op == MemberOperation::Join && link.cid == ConversationId::room(&RoomName::lobby());
+    if !is_meant {
+        return Ok(false);
+    }
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM put_out WHERE account = (SELECT id FROM accounts WHERE name = ?1)",
+    )?;
+    Ok(delete.execute([link.who.as_str()])? > 0)
 }
 
 /// Takes one use from a code, or says that there is none.

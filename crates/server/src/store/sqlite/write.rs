@@ -310,9 +310,16 @@ impl Change<'_> {
         offers::follow_link(self.connection, &new.header)?;
         excused::follow_link(self.connection, log, &new.header)?;
         let position = self.next_position();
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?;
+        // Who comes again reads on where they were, but for who was put out meanwhile.
+        let mut insert = self.connection.prepare_cached(if operator::comes_back(
+            self.connection,
+            &new.header,
+        )? {
+            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (device, log) DO UPDATE SET position = max(position, excluded.position)"
+        } else {
+            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+        })?;
         for device in &new.newcomers {
             insert.execute(params![device.0, log.0, to_sql(position)])?;
         }
