@@ -33,14 +33,14 @@ use crate::{
     outbox::Outbox,
     queue::Lane,
     relay::Seat,
-    request::{Admitted, Refusal, Request, Sender, SignIn},
+    request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
     socket::Socket,
 };
 
 pub use password::Passwords;
 use password::Unavailable;
 use patience::Patience;
-use proof::{by_password, by_signature, check_password, register, reset_code};
+use proof::{by_password, by_signature, check_password, has_code, register, reset_code};
 
 /// Who is at the door, and how long there is time for them.
 struct Visitor<'a> {
@@ -237,6 +237,8 @@ async fn enter(
             return Err(change::answer(hub, &received, socket).await);
         }
     };
+    let is_reset = matches!(proof, Proof::Reset { .. });
+    let is_invited = has_code(hub, &received);
     let (reply, answer) = oneshot::channel();
     let sign_in = SignIn {
         connection: peer.id,
@@ -255,11 +257,13 @@ async fn enter(
     queue.send(Lane::Control, None, text.len(), request).await.map_err(|_| stopping())?;
     let admitted = answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
     let attempts = &hub.metrics.auth_attempts;
-    if admitted.is_new {
-        attempts.registered.inc()
-    } else {
-        attempts.signed_in.inc()
+    let counter = match (is_reset, admitted.is_new) {
+        (true, _) => &attempts.reset,
+        (false, true) if is_invited => &attempts.invited,
+        (false, true) => &attempts.registered,
+        (false, false) => &attempts.signed_in,
     };
+    counter.inc();
     Ok(Entered::Session(admitted))
 }
 

@@ -153,7 +153,7 @@ impl Endpoint {
         // What this user does is told when it is answered.
         if is_implicit
             || is_of_others
-            || self.is_flying(&link.id)
+            || self.is_ordered(link)
             || (link.from == *me && link.who == *me)
         {
             return None;

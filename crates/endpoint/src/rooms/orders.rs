@@ -429,6 +429,17 @@ impl Endpoint {
         self.order_of(link).is_some()
     }
 
+    /// Whether a link is one that an order here has asked for, on this connection or since an earlier one.
+    pub(super) fn is_ordered(&self, link: &MemberHeader) -> bool {
+        let me = &self.device.user;
+        let was_sent = |order: &RoomOrder| {
+            let (op, arg) = order.action.link(true);
+            let is_same = order.cid == link.cid && order.action.who(me) == &link.who;
+            order.was_sent && is_same && (op, arg) == (link.op, link.arg)
+        };
+        self.is_flying(&link.id) || (link.from == *me && self.orders.values().any(was_sent))
+    }
+
     fn order_done(&mut self, id: &MessageId, position: Option<u64>) {
         let Some(RoomOrder { cid, action, .. }) = self.end_order(id) else { return };
         let (id, me) = (Some(*id), self.device.user.clone());

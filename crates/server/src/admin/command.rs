@@ -101,6 +101,20 @@ pub enum UserCommand {
     },
 }
 
+/// Somebody in the lobby.
+#[derive(Debug, Clone, Args)]
+pub struct OfLobby {
+    /// The lobby: the admins of other rooms make others admins by themselves
+    #[arg(value_parser = parse_lobby)]
+    pub room: RoomName,
+    /// Whom
+    #[arg(value_parser = parse_user)]
+    pub name: UserName,
+    /// Where to ask
+    #[command(flatten)]
+    pub at: Where,
+}
+
 /// What is done with rooms.
 #[derive(Debug, Clone, Subcommand)]
 pub enum RoomCommand {
@@ -120,29 +134,9 @@ pub enum RoomCommand {
         at: Where,
     },
     /// Make somebody a moderator of the lobby, who may /kick, /ban and /unban there and set its topic
-    Op {
-        /// The lobby: the admins of other rooms make others admins by themselves
-        #[arg(value_parser = parse_lobby)]
-        room: RoomName,
-        /// Whom
-        #[arg(value_parser = parse_user)]
-        name: UserName,
-        /// Where to ask
-        #[command(flatten)]
-        at: Where,
-    },
+    Op(OfLobby),
     /// Make a moderator of the lobby an ordinary member
-    Deop {
-        /// The lobby
-        #[arg(value_parser = parse_lobby)]
-        room: RoomName,
-        /// Whom
-        #[arg(value_parser = parse_user)]
-        name: UserName,
-        /// Where to ask
-        #[command(flatten)]
-        at: Where,
-    },
+    Deop(OfLobby),
     /// Set how long a room keeps its messages
     Retention {
         /// Which
@@ -170,6 +164,9 @@ pub enum AdminCommand {
     Ban {
         /// Whom
         what: Option<Banned>,
+        /// Yes, everybody, where that is what it means
+        #[arg(long)]
+        all: bool,
         /// Where to ask
         #[command(flatten)]
         at: Where,
@@ -284,10 +281,10 @@ fn room(command: RoomCommand) -> Result<Asking, String> {
     Ok(match command {
         RoomCommand::List { at } => Asking::new(at, AdminRequest::Rooms { after: None }),
         RoomCommand::Delete { room, at } => Asking::new(at, AdminRequest::CloseRoom { room }),
-        RoomCommand::Op { name, at, .. } => {
+        RoomCommand::Op(OfLobby { name, at, .. }) => {
             Asking::new(at, AdminRequest::Moderator { name, is_one: true })
         }
-        RoomCommand::Deop { name, at, .. } => {
+        RoomCommand::Deop(OfLobby { name, at, .. }) => {
             Asking::new(at, AdminRequest::Moderator { name, is_one: false })
         }
         RoomCommand::Retention { room, time, at } => {
@@ -304,8 +301,15 @@ fn meant(command: AdminCommand) -> Result<Asking, String> {
     Ok(match command {
         AdminCommand::User(command) => user(command)?,
         AdminCommand::Room(command) => room(command)?,
-        AdminCommand::Ban { what: None, at } => Asking::new(at, AdminRequest::Bans),
-        AdminCommand::Ban { what: Some(what), at } => Asking::new(at, AdminRequest::Ban { what }),
+        AdminCommand::Ban { what: None, at, .. } => Asking::new(at, AdminRequest::Bans),
+        AdminCommand::Ban { what: Some(what), all: false, .. } if what.is_everybody() => {
+            return Err(format!(
+                "{what} keeps everybody out, and everybody who is here ends at once; say it with --all"
+            ));
+        }
+        AdminCommand::Ban { what: Some(what), at, .. } => {
+            Asking::new(at, AdminRequest::Ban { what })
+        }
         AdminCommand::Unban { what, at } => Asking::new(at, AdminRequest::Unban { what }),
         AdminCommand::Invite { uses, time, at } => {
             let code = invite::make(random());

@@ -26,6 +26,8 @@ pub struct Admittance {
     keys: BTreeSet<KeyId>,
     /// Signing keys of identities that were replaced since the start: what is open ends.
     replaced: BTreeSet<KeyId>,
+    /// A new account needs a code.
+    asks_for_codes: bool,
     /// Accounts that do not come in, by their names in lower case.
     standings: BTreeMap<String, Standing>,
 }
@@ -51,6 +53,17 @@ impl Admittance {
     #[must_use]
     pub fn without(self, replaced: BTreeSet<KeyId>) -> Self {
         Self { replaced, ..self }
+    }
+
+    /// The same, where a new account needs a code, or needs none.
+    #[must_use]
+    pub fn asking_for_codes(self, asks_for_codes: bool) -> Self {
+        Self { asks_for_codes, ..self }
+    }
+
+    /// Whether a new account needs a code.
+    pub fn asks_for_codes(&self) -> bool {
+        self.asks_for_codes
     }
 
     /// Whether connections from there are taken.

@@ -1,5 +1,7 @@
 //! What is asked over the admin socket and what is answered: one JSON object a line each.
 
+use std::net::SocketAddr;
+
 use chat_protocol::{
     id::{Digest, KeyId},
     name::{RoomName, UserName},
@@ -203,6 +205,9 @@ pub struct StatsLine {
     pub invites: usize,
     /// Entries of the ban list.
     pub bans: usize,
+    /// Where `/readyz` is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
 }
 
 /// What is answered.

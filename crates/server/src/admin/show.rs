@@ -124,7 +124,7 @@ fn detail(user: &UserDetail) -> Vec<String> {
 
 fn stats(figures: &StatsLine) -> Vec<String> {
     let StatsLine { version, accounts, disabled, online, sessions, rooms, .. } = figures;
-    vec![
+    [
         format!("version   {version}"),
         format!(
             "accounts  {accounts}, {disabled} disabled, {online} here with {sessions} sessions"
@@ -136,6 +136,9 @@ fn stats(figures: &StatsLine) -> Vec<String> {
         format!("invites   {} codes are good", figures.invites),
         format!("bans      {}", figures.bans),
     ]
+    .into_iter()
+    .chain(figures.address.map(|address| format!("address   {address}")))
+    .collect()
 }
 
 fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<String> {

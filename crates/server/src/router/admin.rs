@@ -128,7 +128,9 @@ impl Router {
         let barred = self.accounts.values().filter(|a| a.standing != Standing::Active);
         let standings = barred.map(|account| (account.folded(), account.standing)).collect();
         let bans = self.operator.bans.union(&self.operator.fixed_bans);
-        let admittance = Admittance::new(bans, standings).without(self.operator.replaced.clone());
+        let admittance = Admittance::new(bans, standings)
+            .without(self.operator.replaced.clone())
+            .asking_for_codes(self.operator.registration == Registration::Invite);
         self.operator.admittance = Arc::new(admittance);
     }
 
@@ -247,7 +249,7 @@ impl Router {
             return;
         }
         self.waiting = self.waiting.minus(std::mem::take(&mut account.waiting));
-        let conversations = account.conversations.clone();
+        let conversations = std::mem::take(&mut account.conversations);
         self.catalogue.end_owner(id);
         for cid in &conversations {
             if let Some(conversation) = self.conversations.get_mut(cid) {

@@ -14,7 +14,7 @@ use super::{
     guesses::{self, Attempt},
 };
 use crate::{
-    budgets::Budget,
+    budgets::{Budget, By},
     close::CloseReason,
     hub::Shared,
     listener::source,
@@ -77,8 +77,9 @@ pub(super) async fn register(
         return Err(Problem::Refused(Refusal::storage_full()));
     }
     let source = source(visitor.peer.addr.ip());
+    let by = if has_code(hub, received) { By::Code } else { By::Oneself };
     if !is_taken {
-        hub.budgets.sources.may_sign_up(source, Instant::now()).map_err(|wait| {
+        hub.budgets.sources.may_sign_up(source, by, Instant::now()).map_err(|wait| {
             let minutes = wait.as_secs().div_ceil(60);
             let reason = format!(
                 "your address has made as many accounts as it may for now; wait {minutes} minutes, or \
@@ -92,9 +93,14 @@ pub(super) async fn register(
         _ => None,
     };
     if !is_taken {
-        hub.budgets.sources.signed_up(source, Instant::now());
+        hub.budgets.sources.signed_up(source, by, Instant::now());
     }
     Ok((Proof::New { bundle, password, vault: received.body.vault.clone() }, spki))
+}
+
+/// Whether somebody comes with a code where a new account needs one.
+pub(super) fn has_code(hub: &Shared, received: &ReceivedAuth) -> bool {
+    received.body.invite.is_some() && hub.gate.now().asks_for_codes()
 }
 
 /// The code that came along, if it lets another identity into this account. The worker decides.

@@ -84,6 +84,17 @@ pub enum Banned {
     Name(Pattern),
 }
 
+impl Banned {
+    /// Whether nobody is left that it does not keep out, of one kind of address at least.
+    pub fn is_everybody(&self) -> bool {
+        match self {
+            Self::Address(network) => network.bits == 0,
+            Self::Key(_) => false,
+            Self::Name(pattern) => pattern.as_str().bytes().all(|byte| byte == b'*'),
+        }
+    }
+}
+
 /// Letters of a key's id, which no name may have.
 const KEY_CHARACTERS: usize = 22;
 
@@ -258,6 +269,11 @@ mod tests {
         ];
         for (text, shown) in cases {
             assert_eq!(text.parse::<Banned>().unwrap().to_string(), shown);
+        }
+        for (text, is_everybody) in
+            [("*", true), ("**", true), ("0.0.0.0/0", true), ("a*", false), ("192.0.2.0/24", false)]
+        {
+            assert_eq!(text.parse::<Banned>().unwrap().is_everybody(), is_everybody, "{text}");
         }
         for text in ["", "a b", "192.0.2.0/33/1", "key:short", "../x", "ä"] {
             assert!(text.parse::<Banned>().is_err(), "{text:?}");

@@ -54,7 +54,10 @@ async fn decisions_are_there_after_a_restart() {
     let rows = snapshot.operator;
     assert_eq!(rows.standings, [(alice, Standing::Disabled), (bob, Standing::Deleted)]);
     assert_eq!((rows.to_erase, rows.closed_rooms), (vec![bob], vec![LogId(1)]));
-    assert_eq!((rows.moderators, rows.put_out), (vec![alice], vec![put_out(alice, None)]));
+    assert_eq!(
+        (rows.moderators, rows.put_out),
+        (vec![alice], vec![put_out(alice, None), put_out(bob, Some(0))])
+    );
     assert_eq!((rows.bans, rows.invites), (vec!["192.0.2.0/24".parse().unwrap()], vec![invite]));
     let done = NewErase { account: bob, log: None, after: 0 };
     commit(&mut store, vec![stand(alice, Standing::Active), Proposal::Erase(done)]).await;
