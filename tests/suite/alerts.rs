@@ -115,7 +115,7 @@ fn every_figure_of_the_alerts_and_the_dashboard_is_there_and_moves() {
     let rooms = alice.pipe(&["/create one", "/create two"], &[]);
     assert!(format!("{rooms:?}").contains("E_TOO_MANY"), "{rooms:?}");
     operator(&rig, &["ban", "127.0.0.1"]).assert_code(0);
-    bob.run(&["users"]).assert_code(3);
+    carol.run(&["users"]).assert_code(3);
     operator(&rig, &["unban", "127.0.0.1"]).assert_code(0);
     operator(&rig, &["room", "retention", "lobby", "1s"]).assert_code(0);
     alice.run(&["send", "#lobby", "soon forgotten"]).assert_code(0);
