@@ -71,7 +71,10 @@ impl Page {
             return;
         }
         self.room = self.room.saturating_sub(bytes);
-        let person = self.people.entry(name).or_insert_with(|| PersonBundles { bundles: vec![] });
+        let person = self
+            .people
+            .entry(name)
+            .or_insert_with(|| PersonBundles { bundles: vec![], former: vec![] });
         person.bundles.extend(bundles.into_iter().map(B64Vec));
     }
 }
