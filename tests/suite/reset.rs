@@ -63,6 +63,24 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
         .with_password("yet-another-one-7-there");
     again.run(&["--invite", &code, "users"]).assert_code(5);
 
+    // Everybody who knew the old key is warned, and nothing goes to the new one until it is trusted.
+    bob.stdout.wait_for_part("key_changed: alice");
+    let mut new = alice.chat();
+    new.stdout.wait_for_part("you are in #lobby");
+    types(&mut bob, "alice*for whom?", "/trust alice");
+    types(&mut new, "here I am again", "✓ stored");
+    let shown = words(&rig.client("bob", &url), "alice");
+    types(&mut bob, &format!("/trust alice {shown}"), "trust");
+    types(&mut bob, "alice*welcome", "delivered to alice");
+    new.stdout.wait_for_part("bob → you: welcome");
+    types(&mut bob, "and here", "✓ stored");
+    new.stdout.wait_for_part("#lobby bob: and here");
+    types(&mut new, "/join club", "private");
+    let seen = new.stdout.text();
+    assert!(!seen.contains("before") && !seen.contains("for whom?"), "{seen}");
+    new.type_line("/quit");
+    new.finish().assert_code(0);
+
     // After a restart, too: the new one is alice, the old one is not.
     server.restart(&rig, &[]);
     alice.run_known(&["users"]).assert_code(0);

@@ -294,12 +294,6 @@ impl Endpoint {
         self.people.insert(now_ms, &own);
     }
 
-    /// Whether this is an identity that a person was known by before this user has trusted another one.
-    pub(crate) fn was_identity(&self, name: &UserName, identity: &KeyId) -> bool {
-        let pin = self.state.pins.get(name.as_str());
-        pin.is_some_and(|pin| pin.former.iter().any(|former| former.identity == *identity))
-    }
-
     /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
     /// device: as it was signed.
     pub(crate) fn bundle_behind(&self, frame: &RawFrame) -> Option<B64Vec> {
@@ -379,6 +373,27 @@ impl Endpoint {
         }
         if known {
             self.tell_new_devices(name, &before);
+        }
+    }
+
+    /// Keys of somebody who had this name before, as far as they were asked for: links of theirs in the
+    /// chains of rooms verify by them. The hub's word that they are of the past decides nothing: nothing is
+    /// sealed for them, and nothing else that they sign is taken.
+    pub(crate) fn accept_former(
+        &mut self,
+        name: &UserName,
+        offered: &PersonBundles,
+        asked: &[KeyId],
+    ) {
+        for B64Vec(bytes) in &offered.former {
+            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
+                self.alarm(Alarm::BadSignature, name, "the hub offered a bundle that is not valid");
+                continue;
+            };
+            let header = bundle.header();
+            if header.u == *name && header.sk.iter().any(|key| asked.contains(&key.kid)) {
+                self.people.insert_former(&bundle);
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub use admin::AdminDecision;
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
 pub use offers::{OffersPage, check_form};
-pub use people::{Wanted, WhoPage};
+pub use people::{Wanted, WantedKey, WhoPage};
 use retention::Retention;
 pub use rooms::{Chain, RoomsPage};
 

@@ -112,9 +112,7 @@ impl Endpoint {
     /// The hub has answered about the chain of a room that it did not list. Either this user was taken
     /// out, which the chain says, or the hub has forgotten that they were in, and is told again.
     pub(crate) fn is_forgotten(&mut self, cid: &ConversationId) -> bool {
-        let room = self.state.rooms.get(cid.as_str());
-        let is_in = room.is_some_and(|room| room.contains(&self.device.user));
-        let is_forgotten = self.link.unlisted.remove(cid) && is_in;
+        let is_forgotten = self.link.unlisted.remove(cid) && self.is_member(cid);
         if is_forgotten {
             let head = Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None };
             self.note_hub_head(self.link.clock_ms, &head);
@@ -126,8 +124,12 @@ impl Endpoint {
     /// nothing of this user there, gets another one (rule R36).
     pub(super) fn join_if_lost(&mut self, cid: &ConversationId) {
         let room = self.state.rooms.get(cid.as_str());
-        let is_lost =
-            room.is_some_and(|room| room.is_implicit() && !room.has_known(&self.device.user));
+        let me = &self.device.user;
+        // Nothing of this user, or of who had the name before.
+        let is_lost = room.is_some_and(|room| {
+            let is_shown = if room.contains(me) { self.is_in(room) } else { room.has_known(me) };
+            room.is_implicit() && !is_shown
+        });
         let is_joined = self.state.joined.get(cid.as_str()).is_some();
         if is_lost && is_joined && !self.is_joining(cid) {
             self.join(cid, self.link.clock_ms);

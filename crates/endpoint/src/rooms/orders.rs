@@ -77,12 +77,15 @@ impl RoomAction {
         }
     }
 
-    /// Whether the view shows it as done.
+    /// Whether the view shows it as done. `ik` is the identity of whom it is about.
     fn is_done(&self, room: &Membership, me: &UserName, ik: Option<KeyId>) -> bool {
+        let is_in = |who| room.contains(who) && ik.is_none_or(|ik| room.holds(who, &ik));
         match self {
-            Self::Join { .. } | Self::Create { .. } => room.contains(me),
-            Self::Leave => !room.contains(me),
-            Self::Admit(who) => room.contains(who),
+            Self::Join { .. } | Self::Create { .. } => {
+                is_in(me) || room.conversation().is_feed_of(me)
+            }
+            Self::Leave => !is_in(me),
+            Self::Admit(who) => is_in(who),
             Self::Remove { who, ban } => {
                 !room.contains(who) && (!ban || ik.is_some_and(|ik| room.is_banned(&ik)))
             }
@@ -248,7 +251,7 @@ impl Endpoint {
             return;
         }
         let me = self.device.user.clone();
-        let is_in = self.state.rooms.get(cid.as_str()).is_some_and(|room| room.contains(&me));
+        let is_in = self.is_member(cid);
         if let Some(order) = self.orders.get_mut(&id)
             && !std::mem::replace(&mut order.has_view, true)
             && !is_in
@@ -262,6 +265,9 @@ impl Endpoint {
         let room = self.state.rooms.get(cid.as_str()).cloned();
         let room = room.unwrap_or_else(|| Membership::new(cid.clone()));
         let member = room.members().get(&who).map(|member| member.ik);
+        // Who comes in does so by the key that is known as theirs, whoever had the name in this room before.
+        let comes_in = who == me || matches!(order.action, RoomAction::Admit(_));
+        let member = member.filter(|_| !comes_in);
         if member.is_none() && who != me && !self.has_keys(id, &who) {
             return;
         }
@@ -357,8 +363,9 @@ impl Endpoint {
     ) -> Option<(&'static str, String)> {
         let me = &self.device.user;
         let who = action.who(me);
-        refusal::by_view(room, me, action).or_else(|| {
-            let is_outside = who != me && !room.contains(who);
+        let own = self.device.bundle.identity();
+        refusal::by_view(room, (me, &own), action, ik).or_else(|| {
+            let is_outside = who != me && !ik.is_some_and(|ik| room.holds(who, &ik));
             if ik.is_none() || (is_outside && self.people.devices(who).next().is_none()) {
                 return Some((code::NO_SUCH_USER, format!("nobody is called {who}; try /users")));
             }

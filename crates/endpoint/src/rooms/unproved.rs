@@ -39,7 +39,8 @@ impl Endpoint {
         counted: usize,
     ) -> Option<MemberHeader> {
         let link = header(frame)?;
-        let is_own = link.who == self.device.user;
+        let is_own = link.who == self.device.user
+            && (link.ik == self.device.bundle.identity() || self.takes_own_place(room, &link));
         let concerns_signer = matches!(link.op, MemberOperation::Join | MemberOperation::Leave)
             && link.who == link.from;
         let may_count = concerns_signer && !is_own && counted < UNPROVED_LINKS_MAX;
@@ -86,7 +87,9 @@ impl Endpoint {
             let Some((link, frame)) = frame.and_then(|frame| Some((header(&frame)?, frame))) else {
                 continue;
             };
-            let signer = self.people.signer_of_any_time(&link.from, &link.sk).cloned();
+            let signer = self.people.signer_of_any_time(&link.from, &link.sk);
+            let signer =
+                signer.or_else(|| self.people.former_signer(&link.from, &link.sk)).cloned();
             let Some(signer) = signer.filter(|signer| signer.identity == link.ik) else { continue };
             let verified =
                 frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified);
