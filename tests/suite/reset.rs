@@ -69,7 +69,7 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     types(&mut bob, "alice*for whom?", "/trust alice");
     types(&mut new, "here I am again", "✓ stored");
     let shown = words(&rig.client("bob", &url), "alice");
-    types(&mut bob, &format!("/trust alice {shown}"), "trust");
+    types(&mut bob, &format!("/trust alice {shown}"), "the known one of alice now");
     types(&mut bob, "alice*welcome", "delivered to alice");
     new.stdout.wait_for_part("bob → you: welcome");
     types(&mut bob, "and here", "✓ stored");
