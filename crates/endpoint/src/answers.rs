@@ -167,7 +167,8 @@ impl Endpoint {
         for (name, kids) in &mut kids {
             kids.retain(|sk| {
                 let is_known = self.people.signer_of_any_time(name, sk).is_some()
-                    || self.people.former_signer(name, sk).is_some();
+                    || self.people.former_signer(name, sk).is_some()
+                    || self.link.shown_former.signer(name, sk).is_some();
                 more && !is_known
             });
         }

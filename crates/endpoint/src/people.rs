@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::BUNDLES_CACHED_MAX;
+use crate::limits::{BUNDLES_CACHED_MAX, SHOWN_FORMER_MAX};
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -127,6 +127,23 @@ pub(crate) struct Signer {
     pub(crate) identity: KeyId,
     pub(crate) key: VerifyingKey,
     pub(crate) digest: Digest,
+}
+
+/// Signing keys of identities that had a name before, by the hub's word (section 12 of the protocol).
+#[derive(Debug, Default)]
+pub(crate) struct ShownFormer(HashMap<KeyId, Vec<Signer>>);
+
+impl ShownFormer {
+    /// The owner and parsed form of such a key.
+    pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
+        self.0.get(sk)?.iter().find(|signer| signer.name == *name)
+    }
+
+    fn insert(&mut self, bundle: &Bundle) {
+        if self.0.len() < SHOWN_FORMER_MAX {
+            keep_signers(&mut self.0, bundle);
+        }
+    }
 }
 
 /// The bundles of everybody known, in memory.
@@ -376,9 +393,9 @@ impl Endpoint {
         }
     }
 
-    /// Keys of somebody who had this name before, as far as they were asked for: links of theirs in the
-    /// chains of rooms verify by them. The hub's word that they are of the past decides nothing: nothing is
-    /// sealed for them, and nothing else that they sign is taken.
+    /// Keys of somebody who had this name before, as far as they were asked for, for this connection: links
+    /// by which they let others into rooms verify by them. The hub's word that they are of the past decides
+    /// nothing: nothing is sealed for them, and nothing else that they sign is taken.
     pub(crate) fn accept_former(
         &mut self,
         name: &UserName,
@@ -392,7 +409,7 @@ impl Endpoint {
             };
             let header = bundle.header();
             if header.u == *name && header.sk.iter().any(|key| asked.contains(&key.kid)) {
-                self.people.insert_former(&bundle);
+                self.link.shown_former.insert(&bundle);
             }
         }
     }

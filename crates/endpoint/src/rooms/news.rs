@@ -20,6 +20,9 @@ pub struct Roster {
     pub members: Vec<(UserName, bool)>,
     /// Members by the server's word only: nothing is sealed for them until their signature is seen.
     pub unproved: Vec<UserName>,
+    /// Members for whom nothing is sealed, for this or another reason: nothing of the room is given to
+    /// them either.
+    pub left_out: Vec<UserName>,
 }
 
 impl Endpoint {
@@ -34,8 +37,10 @@ impl Endpoint {
         let room = self.state.rooms.get(cid.as_str())?;
         let members = room.members().iter().map(|(name, member)| (name.clone(), member.admin));
         let unproved = room.members().keys().filter(|name| self.is_unproved(&cid, name));
+        let left_out = room.members().keys().filter(|name| self.is_left_out(&cid, name));
         let (members, unproved) = (members.collect(), unproved.cloned().collect());
-        Some(Roster { open: room.is_open(), members, unproved })
+        let left_out = left_out.cloned().collect();
+        Some(Roster { open: room.is_open(), members, unproved, left_out })
     }
 
     /// The identity key that a verified link names for somebody whose keys were never seen.
