@@ -28,6 +28,7 @@ mod passwords;
 mod private_files;
 mod programs;
 mod restored;
+mod restores;
 mod resume;
 mod retention;
 mod rooms;
