@@ -339,6 +339,7 @@ impl Endpoint {
             self.lacks_deadline(),
             self.repair_deadline(),
             self.luck_deadline(),
+            self.pieces_deadline(),
         ];
         due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }
@@ -392,7 +393,7 @@ impl Endpoint {
         self.pump(now_ms);
         self.note_own_expiry(now_ms);
         self.tell_healed();
-        self.settle_replies();
+        self.settle_replies(now_ms);
         self.tell_subscriptions();
         let transmits = self.take_out();
         let changes = if self.durable {

@@ -82,9 +82,13 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
                     format!("{at} does not get {n:?} of {from} in {place}")
                 });
             }
-            // What a full disk refused is said again, and the result waits for it.
+            // A piece that a full disk refused is said again, and the result waits for it; not for ever.
             Fact::OutputLost { at, re, pieces } => {
-                findings.add("trouble", format!("{at}: {pieces} pieces of {re} are lost"));
+                let said = messages.get(re).and_then(|message| message.submitted);
+                let was_full = said.is_some_and(|said| full.overlap(said.at_ms, *at_ms));
+                findings.unless(was_full, "trouble", || {
+                    format!("{at}: {pieces} pieces of {re} are lost")
+                });
             }
             Fact::Disowned { at, id } => {
                 let went_back = messages.get(id).is_some_and(|message| message.went_back);
