@@ -29,6 +29,7 @@ mod private_files;
 mod programs;
 mod reset;
 mod restored;
+mod restores;
 mod resume;
 mod retention;
 mod rooms;

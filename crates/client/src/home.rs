@@ -9,8 +9,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chat_endpoint::Pinned;
 use chat_endpoint::store::sqlite::{SqliteStore, StoreError};
+use chat_endpoint::{NEWEST_POSITION_ROW, Pinned};
 use chat_protocol::crypto::KeyError;
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::{Bundle, BundleError};
@@ -144,6 +144,12 @@ pub fn revocations(store: &SqliteStore, user: &UserName) -> Result<Vec<KeyId>, H
         revoked.extend_from_slice(&Bundle::verify(bytes)?.header().rev);
     }
     Ok(revoked)
+}
+
+/// The newest position that this home was told, for [`chat_endpoint::Endpoint::knew`].
+pub fn newest_position(store: &SqliteStore) -> Result<u64, HomeError> {
+    let row = store.get(NEWEST_POSITION_ROW)?;
+    Ok(row.map(|row| serde_json::from_slice(&row)).transpose()?.unwrap_or(0))
 }
 
 /// Keeps the device's keys, durably.

@@ -220,6 +220,15 @@ impl std::fmt::Debug for Credentials {
 pub(crate) struct OpenHome {
     pub(crate) store: SqliteStore,
     pub(crate) vault: crate::home::Vault,
+    /// The newest position that it was told before the sign-in began.
+    pub(crate) knew: u64,
+}
+
+impl OpenHome {
+    pub(crate) fn new(store: SqliteStore, vault: crate::home::Vault) -> Result<Self, HomeError> {
+        let knew = crate::home::newest_position(&store)?;
+        Ok(Self { store, vault, knew })
+    }
 }
 
 /// Signs in by whatever way the account needs.

@@ -213,6 +213,7 @@ impl Endpoint {
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
         self.put_off_no_more(&id);
+        self.note_position(position);
         if self.epoch_accepted(&id, position) || self.order_kept(&id, position) {
             return;
         }

@@ -150,6 +150,8 @@ pub(crate) struct Link {
     /// Logs whose cursor moved since the hub was told.
     pub(crate) moved: BTreeMap<Log, u64>,
     pub(crate) receipts_due: Option<u64>,
+    /// Commands of whose pieces one is missing and not asked for, and since when.
+    pub(crate) unasked_since: BTreeMap<MessageId, u64>,
     /// When to send an id again that the hub could not take.
     pub(crate) retries: BTreeMap<MessageId, u64>,
     /// How often the hub could not take it; and how often the messages of a conversation, since it

@@ -142,7 +142,8 @@ impl<S: Store> Worker<S> {
         let (heads, more) = self.router.heads_page(known, None);
         let plan = self.router.plan(known);
         let name = known.name.clone();
-        let signed_in = SignedIn { time: now_ms, heads, more, vault: None };
+        let position = self.router.position();
+        let signed_in = SignedIn { time: now_ms, position, heads, more, vault: None };
         let signed_in = match received {
             Some(received) => {
                 // The outbox is new and empty; if it is closed, the peer is gone and leaves below.
