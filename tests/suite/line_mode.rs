@@ -27,6 +27,9 @@ fn messages_that_arrive_in_any_mode_of_the_editor_stop_nothing() {
     for name in ["carol", "carla"] {
         rig.client(name, server.url()).run(&["users"]).assert_code(0);
     }
+    // What a search can find.
+    chat.type_line("fizz and buzz");
+    bob.stdout.wait_for_part("alice: fizz and buzz");
     let modes: [(&str, &[u8]); 5] = [
         ("search", b"\x12zz"),
         ("completion", b"car\t\t"),
@@ -34,19 +37,20 @@ fn messages_that_arrive_in_any_mode_of_the_editor_stop_nothing() {
         ("escape", b"\x1b"),
         ("count", b"\x1b5"),
     ];
-    for (mode, keys) in modes {
+    for (place, (mode, keys)) in (1..).zip(modes) {
         chat.type_keys(keys);
         for number in 0..8 {
             bob.type_line(&format!("{mode} number {number}"));
         }
-        bob.stdout.wait_for_part("✓ stored");
+        bob.stdout.wait_for_count(8 * place, |line| line.contains("delivered to alice"));
         // Ends whatever mode it is, and the line in it.
         chat.type_keys(b"\x07\x03");
         chat.wait_for("leaves");
         chat.type_line(&format!("after {mode}"));
         bob.stdout.wait_for_part(&format!("alice: after {mode}"));
-        chat.wait_for(&format!("{mode} number 7"));
     }
+    bob.type_line("all is said");
+    chat.wait_for("bob: all is said");
     let text = chat.text();
     for (mode, _) in modes {
         for number in 0..8 {

@@ -57,7 +57,7 @@ impl Screen {
     /// A screen that is drawn by this printer; plain lines where the terminal cannot move its cursor.
     pub(super) fn new(mut printer: Option<Box<dyn ExternalPrinter + Send>>) -> Self {
         let (sender, mut texts) = mpsc::channel::<String>(1);
-        let (done, printed) = mpsc::channel(1);
+        let (done, shown) = mpsc::channel(1);
         std::thread::spawn(move || {
             while let Some(text) = texts.blocking_recv() {
                 if done.blocking_send(print(printer.as_deref_mut(), text)).is_err() {
@@ -65,7 +65,7 @@ impl Screen {
                 }
             }
         });
-        Self { waiting: VecDeque::new(), handed: Vec::new(), printer: sender, printed }
+        Self { waiting: VecDeque::new(), handed: Vec::new(), printer: sender, printed: shown }
     }
 
     /// Shows this as soon as can be.
