@@ -217,7 +217,10 @@ pub(crate) fn spawn(
             let rows = home.store.rows().map_err(HomeError::from)?;
             let outdated = answers::outdated(&rows, now_ms());
             home.store.commit(&outdated).map_err(HomeError::from)?;
-            Endpoint::new(own, &rows, options.bundles, random).map_err(HomeError::from)?
+            let endpoint = Endpoint::new(own, &rows, options.bundles, random);
+            let mut endpoint = endpoint.map_err(HomeError::from)?;
+            endpoint.knew(home.knew);
+            endpoint
         }
         None => Endpoint::in_memory(own, options.bundles, random),
     };

@@ -26,6 +26,7 @@ use crate::offers::Offers;
 use crate::pace::Pace;
 use crate::people::{BundleCache, People};
 use crate::random::Random;
+use crate::rollback::Horizon;
 use crate::rooms::RoomOrder;
 use crate::state::{Records, State, next_order, order_key};
 use crate::store::Change;
@@ -115,6 +116,8 @@ pub struct Endpoint {
     pub(crate) marks: Marks,
     /// Conversations of which the hub has said how far it has seen this device's key.
     pub(crate) counted: BTreeSet<ConversationId>,
+    /// What was known of positions when the sign-in under way, or to come, began.
+    pub(crate) before_sign_in: Option<Horizon>,
     /// The host was told of every durable event before this one.
     heard_until: u64,
     out: Vec<Out>,
@@ -154,6 +157,7 @@ impl Endpoint {
             kept_bytes: 0,
             marks: Marks::default(),
             counted: BTreeSet::new(),
+            before_sign_in: None,
             heard_until: 0,
             out: Vec::new(),
             events: VecDeque::new(),
@@ -163,6 +167,7 @@ impl Endpoint {
         };
         endpoint.take_over_orders();
         endpoint.loaded();
+        endpoint.before_sign_in = Some(endpoint.horizon());
         Ok(endpoint)
     }
 
@@ -236,12 +241,16 @@ impl Endpoint {
 
     /// A connection was signed in. `hub` is the hub's bundle from its greeting.
     pub fn connected(&mut self, now_ms: u64, signed_in: &SignedIn, hub: &Bundle) {
+        let before = self.before_sign_in.take();
         self.disconnected();
         self.pass_time(now_ms);
         self.link.online = true;
         self.link.since_ms = now_ms;
         self.link.clock_ms = now_ms;
         self.link.clocks = Some((now_ms, signed_in.time));
+        if let Some(before) = before {
+            self.compare_position(before, signed_in.position);
+        }
         self.hold_rekeyed(now_ms);
         self.accept_bundle(&UserName::server(), hub);
         self.keep_own_bundle();
@@ -277,6 +286,9 @@ impl Endpoint {
     pub fn disconnected(&mut self) {
         // What was sealed in this step and has not left is kept signed, as if it had been lost.
         drop(self.take_out());
+        if self.link.online {
+            self.before_sign_in = Some(self.horizon());
+        }
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
         // What was refused before may be answered after.
@@ -328,6 +340,7 @@ impl Endpoint {
             self.lacks_deadline(),
             self.repair_deadline(),
             self.luck_deadline(),
+            self.pieces_deadline(),
         ];
         due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }
@@ -381,7 +394,7 @@ impl Endpoint {
         self.pump(now_ms);
         self.note_own_expiry(now_ms);
         self.tell_healed();
-        self.settle_replies();
+        self.settle_replies(now_ms);
         self.tell_subscriptions();
         let transmits = self.take_out();
         let changes = if self.durable {

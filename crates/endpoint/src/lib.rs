@@ -67,6 +67,7 @@ pub use offers::{ListedOffer, OfferVerdict};
 pub use outgoing::{CommandEnd, CommandOptions, SendError};
 pub use people::{BundleCache, Pinned};
 pub use random::{Random, SystemRandom};
+pub use rollback::NEWEST_POSITION_ROW;
 pub use rooms::{RoomAction, Roster};
 pub use state::Records;
 pub use trust::{Identity, Introduction, Standing, TrustError};

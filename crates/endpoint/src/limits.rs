@@ -270,12 +270,20 @@ pub const CLOCK_SKEW_MAX_MS: u64 = 5 * 60 * 1000;
 /// How long an agent waits with its reports when the hub has no room for them.
 pub const STORAGE_WAIT_MS: u64 = 1_000;
 
+/// How long the result of a command waits for a piece before it that nobody was asked for: a few times
+/// [`STORAGE_WAIT_MS`], because the hub may have refused that piece and not the result.
+pub const PIECES_WAIT_MS: u64 = 5 * STORAGE_WAIT_MS;
+
 /// Offers of files of which is remembered when they were signed, the newest first: a hub that shows an
 /// older one of them is found out. A few hundred kilobytes of rows.
 pub const OFFERS_REMEMBERED_MAX: usize = 4_096;
 
 /// Forged offers of which the host was told; after so many they are told again.
 pub const OFFERS_TOLD_MAX: usize = 1_024;
+
+/// Signing keys of former owners of names that are kept for a connection: a hub that invents them fills nobody's
+/// memory. A link by a key for which there was no room is asked for again on the next connection.
+pub const SHOWN_FORMER_MAX: usize = 1_024;
 
 /// Links of one chain that may count although their signers cannot be verified (rule R40): a hub that
 /// invents names fills nobody's memory with them.

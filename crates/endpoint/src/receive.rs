@@ -245,6 +245,7 @@ impl Endpoint {
         }
         let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
         self.state.cursors.put(&log_key(log), cursor.max(delivery.position));
+        self.note_position(delivery.position);
         let moved = self.link.moved.entry(log.clone()).or_default();
         *moved = delivery.position.max(*moved);
     }

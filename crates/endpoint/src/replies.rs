@@ -14,7 +14,7 @@ use chat_protocol::tag::Tag;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
-use crate::limits::PIECES_HELD_MAX;
+use crate::limits::{PIECES_HELD_MAX, PIECES_WAIT_MS};
 use crate::receive::Opened;
 use crate::state::order_key;
 
@@ -68,7 +68,6 @@ impl Endpoint {
                 if outcome.code == code::STALE {
                     self.link.targets.remove(&by);
                 }
-                self.undoubt(&re);
                 let outs = outcome.outs;
                 self.on_result(&re, outs, Event::ended(outcome, by, header.t == Tag::Ack));
             }
@@ -82,7 +81,6 @@ impl Endpoint {
             return;
         };
         sent.ended = true;
-        self.undoubt(re);
         self.drop_pieces(re);
         let reason = "the result names another command than the one asked for, and is not used";
         let (code, reason) = (code::INTEGRITY.to_owned(), reason.to_owned());
@@ -164,18 +162,31 @@ impl Endpoint {
         true
     }
 
-    /// Goes on where what is missing will not come any more.
-    pub(crate) fn settle_replies(&mut self) {
+    /// When the next piece that nobody was asked for is given up.
+    pub(crate) fn pieces_deadline(&self) -> Option<u64> {
+        let since = self.link.unasked_since.values().min();
+        since.map(|since| since.saturating_add(PIECES_WAIT_MS))
+    }
+
+    /// Goes on where what is missing will not come any more. What a full disk has refused is not asked for,
+    /// and its writer says it again, perhaps behind the result.
+    pub(crate) fn settle_replies(&mut self, now_ms: u64) {
         let waiting = self.state.pieces.iter().filter_map(|(key, _)| key.split('/').next());
         let waiting: BTreeSet<MessageId> =
             waiting.filter_map(|id| MessageId::parse(id).ok()).collect();
+        self.link.unasked_since.retain(|re, _| waiting.contains(re));
         for re in waiting {
             let people = self.state.recipients(&re);
             let is_asked_for = people.iter().any(|by| {
                 let cid = ConversationId::direct(&self.device.user, by);
                 cid.is_ok_and(|cid| self.is_asked_for(&cid, by))
             });
-            if !is_asked_for {
+            if is_asked_for {
+                self.link.unasked_since.remove(&re);
+                continue;
+            }
+            let since = *self.link.unasked_since.entry(re).or_insert(now_ms);
+            if now_ms >= since.saturating_add(PIECES_WAIT_MS) {
                 while self.skip_missing(&re) {}
                 // What is left is of a command that is forgotten.
                 self.drop_pieces(&re);

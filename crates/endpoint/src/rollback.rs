@@ -18,6 +18,7 @@ use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::{BEHIND_GRACE_MS, HEADS_MAX, REMIND_WAIT_MS};
+use crate::state::Epoch;
 
 /// What is noted of a conversation in which the hub seems to have gone back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,66 @@ impl Behind {
 /// The counter of times that the hub has gone back.
 const RESTORES: &str = "restores";
 
+/// The newest position that the hub has given to anything that was said or received here.
+const NEWEST: &str = "position";
+
+/// The row of a home that has this number, for whoever reads it before a sign-in; see
+/// [`Endpoint::knew`].
+pub const NEWEST_POSITION_ROW: &str = "counter/position";
+
+/// What a device knew of positions at some time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Horizon {
+    newest: u64,
+    /// How often the hub had gone back: another process of the home may tell of it first.
+    era: u64,
+}
+
 impl Endpoint {
+    /// Notes that the hub has given this position: nothing that is new there gets a lower one.
+    pub(crate) fn note_position(&mut self, position: u64) {
+        if position > self.horizon().newest {
+            self.state.counters.put(NEWEST, position);
+        }
+    }
+
+    /// What is known of positions now.
+    pub(crate) fn horizon(&self) -> Horizon {
+        let newest = self.state.counters.get(NEWEST).copied().unwrap_or(0);
+        Horizon { newest, era: self.era() }
+    }
+
+    /// Tells a new device the newest position that its home had when the sign-in began, by the row
+    /// [`NEWEST_POSITION_ROW`]. For a host that reads the rows after it: another process of the home may
+    /// have heard of newer ones meanwhile than the hub names in its answer.
+    pub fn knew(&mut self, newest: u64) {
+        self.before_sign_in = Some(Horizon { newest, era: self.era() });
+    }
+
+    /// Compares what was known before a sign-in with the newest position that the hub names in its
+    /// answer. One that names a lower one has lost what stood between them, if nothing but direct
+    /// messages (rule R36). That number of the hub decides no more than an alarm, and only once.
+    pub(crate) fn compare_position(&mut self, before: Horizon, shown: u64) {
+        if shown >= before.newest || before.era != self.era() {
+            return;
+        }
+        self.state.counters.put(NEWEST, shown);
+        self.tell_rolled_back();
+        // What stands up to there is as it was, and compares with what comes.
+        let era = self.era();
+        let stays = |epoch: &Epoch| {
+            epoch.era == before.era && epoch.position.is_some_and(|position| position <= shown)
+        };
+        let staying = self.state.epochs.iter().filter(|(_, epoch)| stays(epoch));
+        let staying: Vec<String> = staying.map(|(key, _)| key.clone()).collect();
+        for key in staying {
+            if let Some(epoch) = self.state.epochs.get_mut(&key) {
+                epoch.era = era;
+            }
+        }
+        self.mark_all_epochs();
+    }
+
     /// Notes which epoch the hub shows as current; `None` where it shows none.
     pub(crate) fn note_hub_epoch(
         &mut self,
@@ -109,7 +169,7 @@ impl Endpoint {
         let Some(room) = self.state.rooms.get(cid.as_str()) else { return false };
         let Some(head) = self.link.heads.get(cid) else { return false };
         head.mg < room.next()
-            && room.contains(&self.device.user)
+            && self.is_in(room)
             && self.has_place(cid, Place { mg: head.mg, pm: head.pm })
     }
 
@@ -156,14 +216,10 @@ impl Endpoint {
     /// The hub has gone back in a conversation. One alarm for each time that it does: what else was
     /// seen before the last time is part of it.
     fn went_back(&mut self, now_ms: u64, cid: &ConversationId) {
-        let restores = self.state.counters.get(RESTORES).copied().unwrap_or(0);
         let seen = self.state.conversations.get(cid.as_str()).map_or(0, |c| c.era);
-        if seen >= restores {
-            self.state.counters.put(RESTORES, restores.saturating_add(1));
+        if seen >= self.era() {
+            self.tell_rolled_back();
             self.mark_all_epochs();
-            let detail = "the server shows an older state than it had, as after a restore from a \
-                backup; what it lost is told it again, and what is missing is asked for";
-            self.alarm(Alarm::RolledBack, &UserName::server(), detail);
             let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
             for other in shown.cloned().collect::<Vec<_>>() {
                 self.note_era(&other);
@@ -178,6 +234,14 @@ impl Endpoint {
         }
         let wait = u64::from_be_bytes(self.random()) % REMIND_WAIT_MS;
         self.link.behind.insert(cid.clone(), Behind::Remind(now_ms.saturating_add(wait)));
+    }
+
+    /// Tells that the hub has gone back.
+    fn tell_rolled_back(&mut self) {
+        self.state.counters.put(RESTORES, self.era().saturating_add(1));
+        let detail = "the server shows an older state than it had, as after a restore from a \
+            backup; what it lost is told it again, and what is missing is asked for";
+        self.alarm(Alarm::RolledBack, &UserName::server(), detail);
     }
 
     /// The hub has put an epoch somewhere. One that replaces what another one has replaced already shows

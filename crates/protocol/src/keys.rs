@@ -90,6 +90,8 @@ pub struct BundleOptions {
     pub lk: Vec<PublishedWrapKey>,
     /// Keys to revoke.
     pub rev: Vec<KeyId>,
+    /// The lowest number of the bundle.
+    pub seq_min: u32,
 }
 
 impl DeviceKeys {
@@ -170,7 +172,7 @@ impl DeviceKeys {
             t: BundleTag::Bundle,
             u: user.clone(),
             dev,
-            seq: previous.map_or(0, |bundle| bundle.header().seq.saturating_add(1)),
+            seq: previous.map_or(0, |b| b.header().seq.saturating_add(1)).max(options.seq_min),
             prev: previous.map_or(Digest::ZERO, Bundle::digest),
             ik: self.identity.spki().to_vec(),
             sk: vec![signing],

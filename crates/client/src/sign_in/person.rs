@@ -59,6 +59,9 @@ pub(super) async fn sign_in(
     let server = first_contact::server(&options.connector, &account.prompt).await?;
     let folder = HomeFolder::new(&account.root, &server, &options.user);
     let person = Person { door: Door::new(options), account, server, folder };
+    if person.door.may_reset().await? {
+        return Box::pin(person.enter_anew()).await;
+    }
     match person.folder.key_file()? {
         Some(key_file) => Box::pin(person.with_home(key_file)).await,
         None => Box::pin(person.without_home()).await,
@@ -161,19 +164,19 @@ impl Person<'_> {
     async fn with_home(&self, key_file: KeyFile) -> Result<Started, StartError> {
         let (vault, lock) = self.unlock(key_file).await?;
         let credentials = lock.map(|lock| self.credentials(&vault, &lock));
-        let mut store = self.folder.open(&vault)?;
-        let known = home::load_device(&store, &vault)?;
+        let mut home = OpenHome::new(self.folder.open(&vault)?, vault)?;
+        let known = home::load_device(&home.store, &home.vault)?;
         let is_new = known.is_none();
         let device = match known {
             Some(device) => {
-                let revoked = home::revocations(&store, &self.door.user)?;
+                let revoked = home::revocations(&home.store, &self.door.user)?;
                 up_to_date(device, &self.door.user, (self.account.rb, &revoked))?
             }
-            None => self.new_device(&vault).await?,
+            None => self.new_device(&home.vault).await?,
         };
         let device = self.revoking(device)?;
         if !device.published {
-            home::save_device(&mut store, &device)?;
+            home::save_device(&mut home.store, &device)?;
         }
         let tried = match &credentials {
             // A database that was lost: for the server this is another machine.
@@ -184,7 +187,7 @@ impl Person<'_> {
             Err(error) => self.second_try(error, &device, credentials.as_ref()).await?,
             Ok(session) => session,
         };
-        self.started(OpenHome { store, vault }, device, credentials, session)
+        self.started(home, device, credentials, session)
     }
 
     /// What the server keeps of this account, sealed anew under the same number.
@@ -274,11 +277,11 @@ impl Person<'_> {
                 // higher one, and its vault would look old (rule R31).
                 let sealing = vault.seal(&keys, &self.server, &self.door.user, number);
                 self.folder.write_key_file(&sealing)?;
-                let mut store = self.folder.open(&vault)?;
-                home::save_device(&mut store, &device)?;
+                let mut home = OpenHome::new(self.folder.open(&vault)?, vault)?;
+                home::save_device(&mut home.store, &device)?;
                 let session = self.door.with_password(&device, &keys.login).await?;
                 let credentials = Some(Credentials::new(&keys, sealing));
-                self.started(OpenHome { store, vault }, device, credentials, session)
+                self.started(home, device, credentials, session)
             }
             Found::Nobody => {
                 self.agree_to_register().await?;
@@ -338,7 +341,7 @@ impl Person<'_> {
         if agreed { Ok(()) } else { Err(StartError::Declined) }
     }
 
-    async fn new_account(&self, password: Password) -> Result<Started, StartError> {
+    pub(super) async fn new_account(&self, password: Password) -> Result<Started, StartError> {
         let keys = self.derive(&password).await?;
         let made = self.new_keys().await?;
         let vault = Vault::new(&made.identity);
@@ -347,18 +350,18 @@ impl Person<'_> {
         // Before the server knows the name: keys that it holds and we lost would be worse than
         // keys that nobody knows.
         self.folder.write_key_file(&sealed)?;
-        let mut store = self.folder.open(&vault)?;
-        home::save_device(&mut store, &device)?;
+        let mut home = OpenHome::new(self.folder.open(&vault)?, vault)?;
+        home::save_device(&mut home.store, &device)?;
         let credentials = Credentials::new(&keys, sealed);
         match self.register(&device, Some(&credentials)).await {
             Ok(session) => {
                 let key = fingerprint(&device.bundle.identity());
                 self.account.prompt.say(&format!("Your key: {key}"));
-                self.started(OpenHome { store, vault }, device, Some(credentials), session)
+                self.started(home, device, Some(credentials), session)
             }
             Err(error) => {
                 if error.code().is_some() {
-                    drop(store);
+                    drop(home);
                     self.folder.remove()?;
                 }
                 Err(error.into())

@@ -188,6 +188,19 @@ fn output_that_is_not_to_be_had_is_marked_before_the_result() {
     assert_eq!(heard(&hub, re), ["started", "1 lost", "b", "ended true"]);
 }
 
+/// Goal: output that a full disk has refused, and that the machine says again, is shown. Before: the result was
+/// kept in the same moment, and the piece counted as lost.
+#[test]
+fn output_that_was_refused_and_is_said_again_is_waited_for() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let re = ask(&mut hub, "date");
+    hub.run();
+    hub.faults.refuse = 1;
+    answer(&mut hub, re);
+    hub.run();
+    assert_eq!(heard(&hub, re), ["started", "a", "b", "ended true"]);
+}
+
 /// The hub refuses the next message of alice, and delivers it all the same.
 fn deny(hub: &mut TestHub) {
     hub.faults.refuse = 1;
@@ -344,6 +357,11 @@ fn the_result_of_a_refused_command_is_an_alarm_and_is_told() {
     hub.run();
     assert_eq!(alarms(&hub, 0), [Alarm::FalseRefusal], "once, by the receipt or the result");
     assert_eq!(heard(&hub, re), ["started", "a", "b", "ended true"]);
-    // What became of it is known: the same words are a new wish.
+    // The alarm may not have been read yet: the same words are still no new wish.
+    let (now, words) = (hub.now, vec!["reboot".to_owned()]);
+    let alice = &mut hub.peers[0].endpoint;
+    let again = alice.run(now, &name("machine"), words, CommandOptions::default());
+    assert!(matches!(again, Err(SendError::MayStart { .. })), "{again:?}");
+    hub.now += 60_000;
     ask(&mut hub, "reboot");
 }

@@ -114,6 +114,8 @@ pub(crate) struct TestHub {
     pub(crate) now: u64,
     pub(crate) peers: Vec<Peer>,
     people: BTreeMap<UserName, Vec<Bundle>>,
+    /// Bundles of who had a name before somebody else.
+    former: BTreeMap<UserName, Vec<Bundle>>,
     rooms: HashMap<ConversationId, (Membership, Vec<Bytes>)>,
     epochs: HashMap<ConversationId, (EpochHead, MemberList)>,
     by_digest: HashMap<Digest, MemberList>,
@@ -164,6 +166,7 @@ impl TestHub {
             now: 1_790_000_000_000,
             peers: Vec::new(),
             people: BTreeMap::new(),
+            former: BTreeMap::new(),
             rooms: HashMap::new(),
             epochs: HashMap::new(),
             by_digest: HashMap::new(),
@@ -221,7 +224,8 @@ impl TestHub {
 
     pub(crate) fn connect(&mut self, index: usize) {
         let (heads, more) = self.heads_page(index, None);
-        let signed_in = SignedIn { heads, more, ..SignedIn::at(self.now) };
+        let position = u64::try_from(self.positions()).unwrap();
+        let signed_in = SignedIn { position, heads, more, ..SignedIn::at(self.now) };
         let signed_in = self.lie_at_sign_in(index, signed_in);
         let peer = &mut self.peers[index];
         peer.endpoint.connected(self.now, &signed_in, &self.bundle);
@@ -243,7 +247,8 @@ impl TestHub {
         self.connect(index);
     }
 
-    fn reopen(&mut self, index: usize) {
+    /// The same, and not connected yet.
+    pub(crate) fn reopen(&mut self, index: usize) {
         self.disconnect(index);
         let peer = &mut self.peers[index];
         let device = peer.endpoint.device().clone();
@@ -255,6 +260,11 @@ impl TestHub {
     /// Everything from the start again, as after a crash before the cursor moved.
     pub(crate) fn redeliver(&mut self, index: usize) {
         self.peers[index].next = 0;
+    }
+
+    /// How many positions it has given.
+    pub(crate) fn positions(&self) -> usize {
+        self.log.len()
     }
 
     fn head(&self, cid: &ConversationId) -> Head {

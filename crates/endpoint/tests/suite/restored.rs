@@ -1,7 +1,9 @@
 //! A hub that was restored from a backup has forgotten devices too (rule R36).
 
+use std::sync::Arc;
+
 use chat_endpoint::limits::AGENT_EPOCHS_MAX;
-use chat_endpoint::{Alarm, Event, RoomAction};
+use chat_endpoint::{Alarm, Endpoint, Event, RoomAction, SystemRandom};
 use chat_protocol::hub::HubToClient;
 use chat_protocol::name::ConversationId;
 
@@ -71,6 +73,133 @@ fn going_back_is_an_alarm_however_soon_it_goes_on() {
     let is_alarm = |event: &Event| matches!(event, Event::Alarm { .. });
     for index in [0, 1] {
         assert_eq!((hub.count(index, is_told), hub.count(index, is_alarm)), (1, 1), "{index}");
+    }
+}
+
+/// Alarms of the first two devices, of which all must be `rolled_back`; how many each has.
+fn went_back(hub: &TestHub) -> [usize; 2] {
+    [0, 1].map(|index| {
+        let alarms = alarms(hub, index);
+        assert!(alarms.iter().all(|kind| *kind == Alarm::RolledBack), "{index}: {alarms:?}");
+        alarms.len()
+    })
+}
+
+/// Goal: a hub that has lost direct messages alone, and no epoch and no link, is one alarm for each device
+/// and each time, also where the same backup is put back again; reconnecting and restarting is none. Before:
+/// nobody was told.
+#[test]
+fn a_hub_that_lost_direct_messages_alone_is_an_alarm_each_time() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    tell(&mut hub, "before the backup");
+    hub.run();
+    let older = hub.snapshot();
+    for times in 1..=3 {
+        // Two alarms within a minute are told together.
+        hub.now += 2 * 60_000;
+        tell(&mut hub, &format!("lost {times}"));
+        hub.run();
+        assert_eq!(went_back(&hub), [times - 1; 2], "an honest hub");
+        hub.roll_back(&older);
+        hub.run();
+        assert_eq!(went_back(&hub), [times; 2]);
+        for index in [0, 1] {
+            hub.disconnect(index);
+            hub.connect(index);
+            hub.run();
+            hub.restart(index);
+            hub.run();
+        }
+        assert_eq!(went_back(&hub), [times; 2], "told once");
+        tell(&mut hub, &format!("after {times}"));
+        hub.run();
+        assert!(hub.texts(1).contains(&format!("alice: after {times}")), "{:?}", hub.texts(1));
+    }
+    let texts = hub.texts(1);
+    assert_eq!(texts.len(), 7, "each once: {texts:?}");
+}
+
+/// Goal: the same for a device whose process begins after the restore; another process of its home, which was
+/// there before and comes back later, is not told again.
+#[test]
+fn a_home_is_told_once_by_whichever_process_comes_first() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    tell(&mut hub, "before the backup");
+    hub.run();
+    let older = hub.snapshot();
+    tell(&mut hub, "lost");
+    hub.run();
+    hub.put_back(&older);
+    let device = hub.peers[1].endpoint.device().clone();
+    let rows = hub.peers[1].store.rows();
+    let new = Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).expect("rows");
+    let mut old = std::mem::replace(&mut hub.peers[1].endpoint, new);
+    hub.connect(1);
+    hub.run();
+    assert_eq!(went_back(&hub), [0, 1]);
+    hub.disconnect(1);
+    old.reload(&hub.peers[1].store.rows()).expect("rows");
+    hub.peers[1].endpoint = old;
+    hub.connect(1);
+    hub.connect(0);
+    hub.run();
+    assert_eq!(went_back(&hub), [1, 1]);
+}
+
+/// Goal: another process of the home that hears of a newer position while this one signs in makes no alarm.
+#[test]
+fn what_another_process_hears_during_a_sign_in_is_no_alarm() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    tell(&mut hub, "before");
+    hub.run();
+    let older = hub.snapshot();
+    let newest = u64::try_from(hub.positions()).expect("a small number");
+    tell(&mut hub, "while bob's other process signs in");
+    hub.run();
+    // The answer is from before that, the rows are from after it.
+    hub.put_back(&older);
+    hub.reopen(1);
+    hub.peers[1].endpoint.knew(newest);
+    hub.connect(1);
+    hub.run();
+    assert_eq!(went_back(&hub), [0, 0]);
+}
+
+/// Goal: a device that was revoked after the backup gains nothing by the restore at anybody who knows of the
+/// revocation, also after a restart of theirs; and they tell the hub of it while its owner is away.
+/// Method: the hub forgets the bundle by which alice has revoked her laptop, and the laptop writes to bob.
+#[test]
+fn who_knows_of_a_revocation_refuses_and_tells_the_hub_of_it() {
+    for restarts in [false, true] {
+        let mut hub = TestHub::with(&["alice", "bob"]);
+        let laptop = hub.add_sibling(0, None);
+        hub.run();
+        let say = |hub: &mut TestHub, text: &str| {
+            let now = hub.now;
+            hub.peers[laptop].endpoint.tell_user(now, &name("bob"), text).expect("said");
+            hub.run();
+        };
+        say(&mut hub, "while it was hers");
+        let (older, known) = (hub.snapshot(), hub.offered("alice"));
+        let lost = hub.peers[laptop].endpoint.device().keys.signing_id();
+        hub.disconnect(0);
+        hub.revoke(0, lost);
+        hub.connect(0);
+        hub.tell_of_keys("alice");
+        hub.run();
+        let all = hub.offered("alice");
+        hub.put_back(&older);
+        hub.offer("alice", known);
+        if restarts {
+            hub.reopen(1);
+        }
+        hub.connect(1);
+        hub.connect(laptop);
+        hub.run();
+        hub.now += DAY_MS;
+        say(&mut hub, "by whoever has it now");
+        assert_eq!(hub.texts(1), ["alice: while it was hers"], "restarted: {restarts}");
+        assert_eq!(hub.offered("alice").len(), all.len(), "the hub has the revocation again");
     }
 }
 

@@ -143,12 +143,20 @@ mod optional {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(position: &u64) -> bool {
+    *position == 0
+}
+
 /// The sealed answer: what a device needs to know to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedIn {
     /// The hub's clock, Unix time in milliseconds.
     pub time: u64,
+    /// The newest position that the hub has given; 0 where no session follows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub position: u64,
     /// Heads of the rooms this user is in, and of the rooms that exist from the start, in the order of
     /// their names; at most [`crate::limits::HEADS_PAGE_MAX`].
     pub heads: Vec<Head>,
@@ -163,7 +171,7 @@ pub struct SignedIn {
 impl SignedIn {
     /// Signed in at this time by the hub's clock, in no room.
     pub fn at(time: u64) -> Self {
-        Self { time, heads: Vec::new(), more: false, vault: None }
+        Self { time, position: 0, heads: Vec::new(), more: false, vault: None }
     }
 
     /// Reads what was sealed.

@@ -34,7 +34,8 @@ fn signed_in(vault: Option<Vec<u8>>) -> SignedIn {
     let epoch = EpochHead { g: 3, e: Digest([3; 32]) };
     let cid = ConversationId::parse("room:lobby").unwrap();
     let heads = vec![Head { cid, mg: 2, pm: Digest([2; 32]), epoch: Some(epoch) }];
-    SignedIn { time: NOW, heads, more: false, vault }
+    let position = if vault.is_some() { 0 } else { 57 };
+    SignedIn { time: NOW, position, heads, more: false, vault }
 }
 
 fn attempt(world: &World, attempt: &Attempt<'_>) -> SignInCase {

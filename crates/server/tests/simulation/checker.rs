@@ -2,8 +2,10 @@
 
 mod alarms;
 mod audience;
+mod full;
 mod orders;
 mod refusals;
+mod silence;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -56,9 +58,11 @@ struct Message<'a> {
     kept: Vec<u64>,
     /// Places that a restore has taken it from.
     taken: Vec<u64>,
-    /// The hub has gone back since it was said.
+    /// The hub's disk has had it, and the hub has gone back since.
     went_back: bool,
-    /// That took the account of who said it.
+    /// Its room's retention has taken it from the hub's disk.
+    is_deleted: bool,
+    /// A restore has taken the account of who said it.
     is_writer_lost: bool,
 }
 
@@ -108,7 +112,8 @@ pub(crate) fn broken(facts: &[Dated]) -> Vec<Violation> {
     audience::check_rooms(facts, &mut findings);
     refusals::check(facts, &messages, &mut findings);
     orders::check(facts, &mut findings);
-    alarms::check(facts, &mut findings);
+    alarms::check(facts, &messages, &mut findings);
+    silence::check(facts, &mut findings);
     talk::check(facts, &messages, &mut findings);
     findings.0
 }
@@ -135,12 +140,17 @@ pub(crate) fn missing(facts: &[Dated]) -> Vec<Violation> {
                     // What a restore took shows by the first thing that its writer says again, and is
                     // looked for no more where the hub has dropped things by the room's retention.
                     let is_told = resumed.get(&(by, place)).is_some_and(|r| r.contains(seat))
-                        && !dropped.contains_key(&(seat, place));
+                        && !dropped.keys().any(|(at, of, _)| (*at, *of) == (seat, place));
                     if left.is_none() && message.is_gone() && !is_told {
                         missed.insert(person(seat));
                         continue;
                     }
-                    let left = left.or_else(|| dropped.get_mut(&(seat, place)));
+                    let by_hub = message.is_deleted.then(|| {
+                        // Of another device of one's own user the device itself says it.
+                        let from = (person(seat) == person(by)).then(|| person(by).to_owned());
+                        dropped.get_mut(&(seat, place, from))
+                    });
+                    let left = left.or(by_hub.flatten());
                     if let Some(left) = left.filter(|left| **left > 0) {
                         *left -= 1;
                         missed.insert(person(seat));
@@ -186,12 +196,13 @@ pub(crate) fn lost(facts: &[Dated]) -> Vec<Violation> {
     findings.0
 }
 
-/// How many messages of a place the hub says it has dropped before a device had them.
-fn dropped(facts: &[Dated]) -> BTreeMap<(&Seat, &Place), u64> {
+/// How many messages of a place are said to be dropped before a device had them: of others, by the hub, or
+/// of another device of its own user, by the device.
+fn dropped(facts: &[Dated]) -> BTreeMap<(&Seat, &Place, Option<Person>), u64> {
     let mut dropped = BTreeMap::new();
     for Dated { fact, .. } in facts {
-        if let Fact::Dropped { at, place, messages } = fact {
-            *dropped.entry((at, place)).or_default() += *messages;
+        if let Fact::Dropped { at, from, place, messages } = fact {
+            *dropped.entry((at, place, from.clone())).or_default() += *messages;
         }
     }
     dropped
@@ -246,11 +257,12 @@ fn gather<'a>(facts: &'a [Dated], findings: &mut Findings) -> Messages<'a> {
             Fact::Taken { id, position, .. } => {
                 messages.entry(*id).or_default().taken.push(*position);
             }
+            Fact::Deleted { id, .. } => messages.entry(*id).or_default().is_deleted = true,
             Fact::Restored { seats } => {
                 for message in messages.values_mut() {
                     let known = people(seats);
                     let by = message.submitted.map(|said| person(said.by));
-                    message.went_back = true;
+                    message.went_back |= !message.accepted.is_empty();
                     message.is_writer_lost |= by.is_some_and(|by| !known.contains(by));
                 }
             }

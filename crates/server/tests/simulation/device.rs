@@ -86,7 +86,11 @@ pub(crate) struct DeviceActor {
 }
 
 /// The process has died, and starts again after so long.
-struct Died(Duration);
+struct Died {
+    down: Duration,
+    /// A step was kept, and what it has to tell was not told.
+    is_untold: bool,
+}
 
 impl DeviceActor {
     pub(crate) fn new(
@@ -122,8 +126,8 @@ impl DeviceActor {
 
     /// Lives, dies and lives again until nobody gives orders.
     pub(crate) async fn run(mut self) {
-        while let Err(Died(down)) = self.live().await {
-            self.write(Fact::Died { at: self.name.clone() });
+        while let Err(Died { down, is_untold }) = self.live().await {
+            self.write(Fact::Died { at: self.name.clone(), is_untold });
             // What was not kept is gone; nobody was told that it was sent.
             self.drafts.clear();
             self.link = None;
@@ -270,7 +274,7 @@ impl DeviceActor {
             Order::Fault(DeviceFault::Crash { point, down_ms }) => {
                 let down = Duration::from_millis(down_ms);
                 if point == CrashPoint::Now {
-                    return Err(Died(down));
+                    return Err(Died { down, is_untold: false });
                 }
                 self.dies_at = Some((point, down));
             }
@@ -349,7 +353,9 @@ impl DeviceActor {
     /// Dies here, if that was ordered.
     fn dies(&mut self, here: CrashPoint) -> Result<(), Died> {
         match self.dies_at {
-            Some((point, down)) if point == here => Err(Died(down)),
+            Some((point, down)) if point == here => {
+                Err(Died { down, is_untold: here != CrashPoint::BeforeCommit })
+            }
             _ => Ok(()),
         }
     }

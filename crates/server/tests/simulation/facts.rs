@@ -54,8 +54,10 @@ pub(crate) enum Fact {
     Asked { by: Seat, id: MessageId, what: String },
     /// It is done.
     Done { by: Seat, id: MessageId },
-    /// The process of a device has died.
-    Died { at: Seat },
+    /// The process of a device has died; what its last step had to tell may be untold.
+    Died { at: Seat, is_untold: bool },
+    /// A device was let in by a hub that has given positions up to this one.
+    SignedIn { at: Seat, position: u64 },
     /// A device was told that a person is in a room, or is not any more, and who has done that.
     Learned { at: Seat, place: Place, who: Person, is_in: bool, by: Person },
     /// Something that must not happen with an honest hub: an unreadable message, a complaint.
@@ -72,10 +74,13 @@ pub(crate) enum Fact {
     Healed { at: Seat, from: Person, place: Place, n: Vec<u32> },
     /// What was missing is not to be had, and the device says so.
     Unhealed { at: Seat, from: Person, place: Place, n: Vec<u32> },
-    /// A device was told that the hub has dropped messages of others by the room's retention.
-    Dropped { at: Seat, place: Place, messages: u64 },
+    /// A device was told that the hub has dropped messages by the room's retention: of other people, or
+    /// of another device of its own user.
+    Dropped { at: Seat, from: Option<Person>, place: Place, messages: u64 },
     /// The disk of the hub is full from here on.
     DiskFull,
+    /// It has room again.
+    DiskHasRoom,
     /// The hub is back from a restore, everybody is free of faults, and everybody speaks: by when all
     /// of it is to be shown.
     TalkBegins { until_ms: u64 },
@@ -87,6 +92,8 @@ pub(crate) enum Fact {
     LetIn { place: Place, who: Person },
     /// The hub's disk has a message, with the devices that its epoch was wrapped for.
     Accepted { id: MessageId, place: Place, from: Seat, position: u64, readers: BTreeSet<Seat> },
+    /// The hub's disk keeps a message no longer, by its room's retention.
+    Deleted { id: MessageId, position: u64 },
     /// An older state of the disk was put back, which has these devices.
     Restored { seats: BTreeSet<Seat> },
     /// That took a message, which the hub had said it keeps, or was about to.

@@ -331,6 +331,11 @@ impl Director {
         }
     }
 
+    fn disk_has_room(&self) {
+        self.world.disk.set_full(false);
+        self.world.write(Fact::DiskHasRoom);
+    }
+
     /// The hub ends, an older disk is put back, and it begins again after a while.
     fn restore(&mut self, down_ms: u64) {
         self.hub_down_for = Duration::from_millis(down_ms);
@@ -354,7 +359,7 @@ impl Director {
                 () = sleep_until(next.unwrap_or(until)), if next.is_some_and(|at| at < until) => {
                     let now = Instant::now();
                     if self.room_at.take_if(|at| *at <= now).is_some() {
-                        self.world.disk.set_full(false);
+                        self.disk_has_room();
                     }
                     if self.hub_back_at.take_if(|at| *at <= now).is_some() {
                         self.world.start_hub().await;
@@ -367,7 +372,7 @@ impl Director {
 
     /// The liveness phase: no more faults, and everything has to come to rest.
     async fn settle(mut self, last: Option<Restore>, talks: bool) -> Report {
-        self.world.disk.set_full(false);
+        self.disk_has_room();
         self.world.disk.heal();
         self.room_at = None;
         self.order_all(Order::Heal);

@@ -16,8 +16,8 @@ use chat_protocol::{
 
 use super::*;
 use crate::store::{
-    AccountId, Conflict, DeviceId, EntryKind, LogId, NewAccount, NewEntry, NewOffer, NewShare,
-    Probe, Stored,
+    AccountId, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount, NewDrop, NewEntry,
+    NewErase, NewOffer, NewShare, Probe, Stored,
 };
 
 fn bundle(name: &str) -> Arc<Bundle> {
@@ -185,6 +185,36 @@ fn numbered(log: i64, number: u32) -> Proposal {
         hub_ms: 77,
         frame: Bytes::from_static(b"frame"),
     }))
+}
+
+/// Goal: a position is never given twice, whatever was erased: clients take a lower one for a restore from a
+/// backup. Method: the newest thing is a receipt of an account whose mailbox is erased, then a message that
+/// its room keeps no longer; the store is opened again after each.
+#[tokio::test]
+async fn what_is_erased_keeps_its_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, reads, _) = open_in(folder.path());
+    commit(&mut store, vec![account("alice"), account("bob"), entry(1, 1, 9)]).await;
+    let log = Some(LogId::inbox(AccountId(1)));
+    let erase = |log| Proposal::Erase(NewErase { account: AccountId(1), log, after: 0 });
+    commit(&mut store, vec![erase(log), erase(None)]).await;
+    drop((store, reads));
+    let (mut store, reads, snapshot) = open_in(folder.path());
+    assert_eq!(snapshot.position, 1);
+    let mut said = numbered(1, 7);
+    if let Proposal::Entry(entry) = &mut said {
+        (entry.kind, entry.epoch) = (EntryKind::Message, Some(EpochId(1)));
+    }
+    let step = NewDrop { log: LogId(1), before_ms: 100, keep_ms: 1_000, current: None };
+    commit(&mut store, vec![said]).await;
+    let dropped = commit(&mut store, vec![Proposal::Drop(step)]).await;
+    assert!(
+        matches!(&dropped[..], [Ok(Stored::Dropped(gone))] if gone.messages == 1),
+        "{dropped:?}"
+    );
+    drop((store, reads));
+    let (_store, _reads, snapshot) = open_in(folder.path());
+    assert_eq!(snapshot.position, 2);
 }
 
 /// Goal: a log is read to its end however its entries lie among those of others, and a file of the

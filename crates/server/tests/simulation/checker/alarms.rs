@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Findings;
+use chat_protocol::code;
+
+use super::{Findings, Messages, full::FullTimes};
 use crate::facts::{Dated, Fact, Place, Seat, person};
 
 /// Where a device misses messages of whom.
@@ -28,16 +30,17 @@ pub(super) fn open_gaps(facts: &[Dated]) -> BTreeMap<Chain<'_>, u64> {
 }
 
 /// One `rolled_back` for each restore, one `fork` for each that a restore has made, and no gap that
-/// names more than a restore has taken.
-pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
-    let (mut was_full, mut restores, mut forks) = (false, 0, 0);
+/// names more than a restore has taken or a full disk has refused.
+pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Findings) {
+    let (full, refused) = (FullTimes::of(facts), refused(messages));
+    let (mut restores, mut forks) = (0, 0);
     let mut raised: BTreeMap<(&Seat, &str), u32> = BTreeMap::new();
     let mut taken: BTreeMap<(&Place, &str), u64> = BTreeMap::new();
     let mut gaps: BTreeMap<Chain<'_>, u64> = BTreeMap::new();
     let dropped = super::dropped(facts);
-    for Dated { fact, .. } in facts {
+    for Dated { at_ms, fact } in facts {
+        let was_full = full.overlap(0, *at_ms);
         match fact {
-            Fact::DiskFull => was_full = true,
             Fact::Restored { .. } => restores += 1,
             Fact::Forked { .. } => forks += 1,
             Fact::Taken { place, from, .. } => {
@@ -56,32 +59,40 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
                 });
             }
             // Only a refused message leaves a counter unused. Those sealed before the refusal was
-            // known cannot tell of it; the next one does.
-            Fact::Gap { at, from, place, missing } if !was_full => {
+            // known cannot tell of it; the next one does. Between two people such may also be what they
+            // ask each other for, of which nobody sees anything.
+            Fact::Gap { at, from, place, missing } if !(was_full && place.starts_with("dm:")) => {
                 let gap = gaps.entry((at, place, from.as_str())).or_default();
                 *gap += u64::try_from(missing.len()).unwrap();
                 let taken = taken.get(&(place, from.as_str())).copied().unwrap_or(0);
                 // Among them may be some that its retention has dropped before.
-                let dropped = dropped.get(&(at, place)).copied().unwrap_or(0);
+                let dropped = dropped.iter().filter(|((who, of, _), _)| (*who, *of) == (at, place));
+                let dropped: u64 = dropped.map(|(_, count)| *count).sum();
                 let most = if taken > 0 { taken + dropped } else { 0 };
+                let most = most + refused.get(&(place, from.as_str())).copied().unwrap_or(0);
                 findings.unless(*gap <= most, "gap", || {
-                    format!("{at} misses {missing:?} of {from} in {place}, {most} were taken")
+                    format!("{at} misses {missing:?} of {from} in {place}, {most} are explained")
                 });
             }
             Fact::Unhealed { at, from, place, n } => {
                 let was_taken = taken.contains_key(&(place, from.as_str()));
-                findings.unless(was_taken || was_full, "gap", || {
+                let was_refused = refused.contains_key(&(place, from.as_str()))
+                    || (was_full && place.starts_with("dm:"));
+                findings.unless(was_taken || was_refused, "gap", || {
                     format!("{at} does not get {n:?} of {from} in {place}")
                 });
             }
-            // A piece that a full disk refused is said again, perhaps after the command's end.
+            // A piece that a full disk refused is said again, and the result waits for it; not for ever.
             Fact::OutputLost { at, re, pieces } => {
+                let said = messages.get(re).and_then(|message| message.submitted);
+                let was_full = said.is_some_and(|said| full.overlap(said.at_ms, *at_ms));
                 findings.unless(was_full, "trouble", || {
                     format!("{at}: {pieces} pieces of {re} are lost")
                 });
             }
             Fact::Disowned { at, id } => {
-                findings.unless(restores > 0 || was_full, "trouble", || {
+                let went_back = messages.get(id).is_some_and(|message| message.went_back);
+                findings.unless(went_back, "trouble", || {
                     format!("{at} was told that the hub refused {id}, which it has shown")
                 });
             }
@@ -89,4 +100,16 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
             _ => {}
         }
     }
+}
+
+/// Messages of each chain that a full disk has refused.
+fn refused<'a>(messages: &Messages<'a>) -> BTreeMap<(&'a Place, &'a str), u64> {
+    let mut refused = BTreeMap::new();
+    for message in messages.values() {
+        let is_full = message.refused.iter().any(|(_, code)| *code == code::STORAGE_FULL);
+        if let Some(said) = message.submitted.filter(|_| is_full) {
+            *refused.entry((said.place, person(said.by))).or_default() += 1;
+        }
+    }
+    refused
 }

@@ -10,17 +10,10 @@ use crate::facts::{Dated, Fact, Place, Seat};
 /// Messages of one device in one place are shown in the order of sending, and positions grow. What was
 /// missing and comes later has its own place, and after a restore positions begin anew.
 pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
-    // Stored, dropped by its room's retention before its sender had the answer, and stored again:
-    // it comes when it comes.
+    // Stored, deleted by its room's retention before its sender had the answer, and stored again: it comes
+    // when it comes.
+    let mut deleted: BTreeSet<MessageId> = BTreeSet::new();
     let mut twice: BTreeSet<MessageId> = BTreeSet::new();
-    let mut once: BTreeSet<MessageId> = BTreeSet::new();
-    for Dated { fact, .. } in facts {
-        if let Fact::Kept { id, .. } = fact
-            && !once.insert(*id)
-        {
-            twice.insert(*id);
-        }
-    }
     let mut order: BTreeMap<MessageId, usize> = BTreeMap::new();
     let mut writer: BTreeMap<MessageId, &Seat> = BTreeMap::new();
     let mut last_of: BTreeMap<(&Seat, &Place, &Seat), (usize, MessageId)> = BTreeMap::new();
@@ -53,6 +46,9 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
             }
             Fact::Accepted { id, position, .. } => {
                 accepted.insert((*id, *position), era);
+                if deleted.contains(id) {
+                    twice.insert(*id);
+                }
                 let other = stored.insert(*position, *id);
                 findings.unless(other.is_none_or(|other| other == *id), "positions", || {
                     format!("{id} and {other:?} were both accepted at {position}")
@@ -64,6 +60,7 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
                     format!("{id} is kept at {position} of {place}, after {before:?}")
                 });
             }
+            Fact::Deleted { id, .. } => drop(deleted.insert(*id)),
             Fact::Restored { .. } => {
                 era += 1;
                 stored.clear();

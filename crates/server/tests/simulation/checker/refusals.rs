@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::{code, id::MessageId};
 
-use super::{Findings, Messages, Submitted};
-use crate::facts::{Dated, Fact, Person, Place, Seat, person};
+use super::{Findings, Messages, Submitted, full::FullTimes, people};
+use crate::facts::{Dated, Fact, Person, Place, Seat, What, person};
 
 /// How long the news of a change travels.
 const NEWS_MS: u64 = 15_000;
@@ -29,7 +29,8 @@ fn was_out(timeline: &Timeline<'_>, place: &Place, who: &str, from_ms: u64, to_m
 pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Findings) {
     let mut here: BTreeMap<&str, u64> = BTreeMap::new();
     let mut timeline = Timeline::new();
-    let (mut was_full, mut restored, mut forked) = (false, Vec::new(), false);
+    let (mut restored, mut forked) = (Vec::new(), Vec::new());
+    let full = FullTimes::of(facts);
     for Dated { at_ms, fact } in facts {
         match fact {
             Fact::Joined { who, .. } => {
@@ -38,28 +39,34 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
             Fact::Members { place, people } => {
                 timeline.entry(place).or_default().push((*at_ms, people));
             }
-            Fact::DiskFull => was_full = true,
-            Fact::Restored { .. } => restored.push(*at_ms),
-            Fact::Forked { .. } => forked = true,
+            Fact::Restored { seats } => restored.push((*at_ms, people(seats))),
+            Fact::Forked { place } => forked.push((*at_ms, place)),
             _ => {}
         }
     }
     for (id, message) in messages {
-        let Some(Submitted { by, place, to, at_ms, .. }) = message.submitted else { continue };
+        let Some(Submitted { by, place, to, what, at_ms }) = message.submitted else { continue };
         for (refused_ms, code) in &message.refused {
             let is_known = to.is_some_and(|to| here.get(to.as_str()).is_some_and(|at| *at < at_ms));
             let from_ms = at_ms.saturating_sub(NEWS_MS);
-            let lost_lately = restored.iter().any(|at| *at >= from_ms && at <= refused_ms);
+            // A restore has taken the account, which comes back by itself.
+            let lost_lately = restored.iter().any(|(at, known)| {
+                let is_lost = to.is_some_and(|to| !known.contains(to.as_str()));
+                *at >= from_ms && at <= refused_ms && is_lost
+            });
             let is_fair = match *code {
-                code::STORAGE_FULL => was_full,
+                code::STORAGE_FULL => full.overlap(at_ms, *refused_ms),
                 code::NO_SUCH_USER => !is_known || lost_lately,
                 code::NOT_A_MEMBER | code::NO_SUCH_ROOM => {
                     was_out(&timeline, place, person(by), from_ms, *refused_ms)
                 }
                 // Until a person has decided on a fork.
-                code::MEMBERS => forked,
+                code::MEMBERS => forked.iter().any(|(at, of)| at <= refused_ms && *of == place),
                 // A command that waited for longer than commands are good for.
-                code::CLOCK => refused_ms - at_ms > CLOCKS_DIFFER_MS,
+                code::CLOCK => {
+                    let is_command = matches!(what, What::Command { .. });
+                    is_command && refused_ms - at_ms > CLOCKS_DIFFER_MS
+                }
                 _ => false,
             };
             findings.unless(is_fair, "refusal", || format!("{id} of {by} was refused: {code}"));
@@ -79,7 +86,7 @@ pub(super) fn check_orders(facts: &[Dated], findings: &mut Findings) {
                 asked.remove(id);
             }
             // It may have died between what it did and what it was about to say of it.
-            Fact::Died { at } => asked.retain(|_, (by, _)| *by != at),
+            Fact::Died { at, is_untold: true } => asked.retain(|_, (by, _)| *by != at),
             _ => {}
         }
     }

@@ -231,6 +231,64 @@ fn a_restore_explains_what_it_has_taken_and_nothing_else() {
     assert_eq!(lost_after(gone(vec![taken(2), restored(&["alice", "bob"])])), none);
 }
 
+/// Goal: a restore that somebody could know of is told by them, once they are back.
+#[test]
+fn who_knew_a_higher_position_tells_that_the_hub_went_back() {
+    let signed_in = |at: &str, position| Fact::SignedIn { at: at.into(), position };
+    let back = |last: Vec<Fact>| {
+        let mut facts = good();
+        facts.extend([restored(&["alice", "bob"]), members(&["alice", "bob"])]);
+        facts.extend(last);
+        rules(facts)
+    };
+    let told = || alarm("bob", "rolled_back");
+    assert_eq!(back(vec![signed_in("bob", 3)]), Vec::<&str>::new(), "nothing is lost");
+    assert_eq!(back(vec![signed_in("bob", 1)]), ["silence"]);
+    assert_eq!(back(vec![signed_in("bob", 1), told()]), Vec::<&str>::new());
+    let died = || Fact::Died { at: "bob".into(), is_untold: false };
+    assert_eq!(back(vec![signed_in("bob", 1), died()]), Vec::<&str>::new());
+    assert_eq!(back(vec![signed_in("bob", 1), died(), signed_in("bob", 1)]), ["silence"]);
+}
+
+/// Goal: what explains one thing does not explain another one.
+#[test]
+fn an_excuse_reaches_no_further_than_its_reason() {
+    let full = |after: Fact| vec![Fact::DiskFull, Fact::DiskHasRoom, said(1), after];
+    assert_eq!(rules(full(refused(1, "E_STORAGE_FULL"))), ["refusal"], "it has room again");
+    let of_bob =
+        Fact::Gap { at: "bob".into(), from: "alice".into(), place: PLACE.into(), missing: vec![4] };
+    assert_eq!(rules(full(of_bob)), ["gap"], "nothing was refused");
+    let late = |said: Fact| {
+        let mut facts = vec![said];
+        facts.extend((0..400).map(|_| joined("alice")));
+        facts.push(refused(1, "E_CLOCK"));
+        rules(facts)
+    };
+    assert_eq!(late(command(1)), Vec::<&str>::new());
+    assert_eq!(late(said(1)), ["refusal"], "no command");
+    let lost = |seats: &[&str]| {
+        rules(vec![joined("machine"), command(1), restored(seats), refused(1, "E_NO_SUCH_USER")])
+    };
+    assert_eq!(lost(&["alice"]), Vec::<&str>::new());
+    assert_eq!(lost(&["alice", "machine"]), ["refusal"], "the account is there");
+    let fork = Fact::Forked { place: "room:crew".into() };
+    assert_eq!(rules(vec![said(1), fork, refused(1, "E_MEMBERS")]), ["refusal"], "elsewhere");
+    let dropped = |more: Vec<Fact>| {
+        let told = Fact::Dropped { at: "bob".into(), from: None, place: PLACE.into(), messages: 1 };
+        let mut facts = vec![said(1), accepted(1, &["bob"]), stored(1, &["bob"]), told];
+        facts.extend(more);
+        missing(&history(facts)).len()
+    };
+    assert_eq!(dropped(vec![Fact::Deleted { id: id(1), position: 1 }]), 0);
+    assert!(dropped(vec![]) > 0, "the disk has it");
+    let order = Fact::Asked { by: "alice".into(), id: id(1), what: "Leave".into() };
+    let died = |is_untold| {
+        let died = Fact::Died { at: "alice".into(), is_untold };
+        missing(&history(vec![order.clone(), died])).len()
+    };
+    assert_eq!((died(true), died(false)), (0, 1));
+}
+
 #[test]
 fn what_a_restore_took_is_shown_or_told_to_be_missing() {
     let facts = |last: Vec<Fact>| {

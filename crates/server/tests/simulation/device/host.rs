@@ -160,16 +160,15 @@ fn fact(me: String, event: Event) -> Option<Fact> {
             Some(Fact::Unhealed { at: me, from, place, n })
         }
         Event::Disowned { id, .. } => Some(Fact::Disowned { at: me, id }),
-        Event::Dropped { cid, messages, .. } => {
-            Some(Fact::Dropped { at: me, place: cid.to_string(), messages })
+        Event::Dropped { cid, from, messages, .. } => {
+            let (from, place) = (from.map(|from| from.to_string()), cid.to_string());
+            Some(Fact::Dropped { at: me, from, place, messages })
         }
         Event::Alarm { kind, user, detail, count } => {
             let (kind, detail) = (kind.as_str(), format!("{user}: {detail}"));
             Some(Fact::Alarm { at: me, kind, detail, count })
         }
-        Event::Complaint { code, reason, .. } => {
-            trouble(me, format!("the hub complains: {code}: {reason}"))
-        }
+        Event::Complaint { code, reason, .. } => trouble(me, format!("complaint {code}: {reason}")),
         Event::OutputLost { re, pieces } => Some(Fact::OutputLost { at: me, re, pieces }),
         Event::Command { .. }
         | Event::CommandPassed { .. }

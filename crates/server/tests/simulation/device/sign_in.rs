@@ -11,7 +11,7 @@ use chat_server::{
 
 use super::{DeviceActor, SMALL_OUTBOX};
 use crate::{
-    facts::person,
+    facts::{Fact, person},
     keys,
     network::Link,
     world::{NotConnected, now_ms},
@@ -124,6 +124,7 @@ impl DeviceActor {
     fn online(&mut self, endpoint: &mut Endpoint, signed_in: &SignedIn, link: Link) {
         self.disk.is_registered = true;
         self.disk.is_published = self.disk.generation == 1;
+        self.write(Fact::SignedIn { at: self.name.clone(), position: signed_in.position });
         endpoint.connected(now_ms(), signed_in, keys::hub_bundle());
         self.cut_at = self.lives.take().map(|lives| tokio::time::Instant::now() + lives);
         self.link = Some(link);

@@ -15,8 +15,15 @@ use crate::{
 impl State {
     /// Keeps one proposal, if it can be; what that means is written down when it is synced.
     pub(super) fn keep(&mut self, proposal: Proposal) -> Committed {
+        let before = matches!(proposal, Proposal::Drop(_)).then(|| self.written.dropped.clone());
         let committed = self.written.keep(proposal);
         let Ok(stored) = committed.outcome else { return committed };
+        if let Some(before) = before {
+            let now = &self.written.dropped.messages;
+            let gone = now.iter().filter(|(position, _)| !before.messages.contains_key(*position));
+            let gone = gone.map(|(at, entry)| Fact::Deleted { id: entry.id, position: *at });
+            self.news.extend(gone);
+        }
         match (&committed.proposal, stored) {
             (Proposal::Account(new), Stored::Account(..)) => self.entered(&new.bundle),
             (Proposal::Bundle(new), Stored::Device(_)) if new.device.is_none() => {

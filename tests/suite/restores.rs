@@ -1,0 +1,99 @@
+//! A server that is restored from a backup: what the people at its clients see, one line for each time
+//! (rule R36).
+
+use std::time::{Duration, Instant};
+
+use chat_tests::{Program, Rig, Server, operator};
+
+/// All talk again by then.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Alarms of one kind within this time are one line.
+const TOGETHER: Duration = Duration::from_secs(70);
+
+fn is_told(line: &str) -> bool {
+    line.contains("ALARM rolled_back: server")
+}
+
+/// How many such lines a client has shown; another alarm must not be there.
+#[track_caller]
+fn told(program: &Program) -> usize {
+    let text = program.stdout.text();
+    let alarms: Vec<&str> = text.lines().filter(|line| line.contains("ALARM")).collect();
+    assert!(alarms.iter().all(|line| is_told(line)), "{alarms:?}");
+    alarms.len()
+}
+
+fn put_back(rig: &Rig, server: &mut Server, backup: &str) {
+    server.kill_hard();
+    operator(rig, &["restore", backup]).assert_code(0);
+    server.restart(rig, &[]);
+}
+
+/// Types a line to the other one until `AGAIN` has seen it arrive.
+#[track_caller]
+fn talks(from: &mut Program, line: &str, to: &Program, shown: &str) {
+    let begun = Instant::now();
+    from.type_line(line);
+    let is_there = to.stdout.within(AGAIN, |lines| lines.iter().any(|seen| seen.contains(shown)));
+    assert!(is_there, "after {:?}: {}", begun.elapsed(), to.stdout.text());
+}
+
+/// Goal: a restore that has lost direct messages alone is one alarm on each screen. Before: nobody was told.
+#[test]
+fn lost_direct_messages_are_one_alarm_on_each_screen() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let url = server.url().to_owned();
+    let (mut alice, mut bob) = (rig.client("alice", &url).chat(), rig.client("bob", &url).chat());
+    talks(&mut alice, "bob*before the backup", &bob, "alice → you: before the backup");
+    talks(&mut bob, "alice*answered", &alice, "bob → you: answered");
+    let kept = rig.path("kept.tar");
+    let kept = kept.to_str().unwrap();
+    operator(&rig, &["backup", kept]).assert_code(0);
+    talks(&mut alice, "bob*lost by the server", &bob, "alice → you: lost by the server");
+    put_back(&rig, &mut server, kept);
+    for program in [&alice, &bob] {
+        program.stdout.wait_for("the alarm", is_told);
+    }
+    talks(&mut alice, "bob*after it", &bob, "alice → you: after it");
+    talks(&mut bob, "alice*good", &alice, "bob → you: good");
+    assert_eq!((told(&alice), told(&bob)), (1, 1));
+    // Started anew, and a second process of a home that runs.
+    drop(alice);
+    let alice = rig.client("alice", &url).chat();
+    rig.client("bob", &url).run_known(&["send", "alice", "from a script"]).assert_code(0);
+    alice.stdout.wait_for_part("bob → you: from a script");
+    assert_eq!((told(&alice), told(&bob)), (0, 1));
+}
+
+/// Goal: the same backup put back twice is one alarm each time, no other, and all talk within ten
+/// seconds. Before: the second time was `bad_chain`, because the server had numbered its own bundles by
+/// what the backup had, and no `rolled_back`.
+#[test]
+fn the_same_backup_twice_is_one_alarm_each_time_and_all_talk() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let url = server.url().to_owned();
+    let (mut alice, mut bob) = (rig.client("alice", &url).chat(), rig.client("bob", &url).chat());
+    talks(&mut alice, "before, to all", &bob, "#lobby alice: before, to all");
+    talks(&mut bob, "alice*before", &alice, "bob → you: before");
+    let kept = rig.path("kept.tar");
+    let kept = kept.to_str().unwrap();
+    operator(&rig, &["backup", kept]).assert_code(0);
+    for times in 1..=2 {
+        let (line, shown) = (format!("bob*lost {times}"), format!("alice → you: lost {times}"));
+        talks(&mut alice, &line, &bob, &shown);
+        put_back(&rig, &mut server, kept);
+        let (line, shown) = (format!("to all {times}"), format!("#lobby alice: to all {times}"));
+        talks(&mut alice, &line, &bob, &shown);
+        let (line, shown) = (format!("alice*back {times}"), format!("bob → you: back {times}"));
+        talks(&mut bob, &line, &alice, &shown);
+    }
+    for program in [&alice, &bob] {
+        program
+            .stdout
+            .within(TOGETHER, |lines| lines.iter().filter(|line| is_told(line)).count() > 1);
+        assert_eq!(told(program), 2);
+    }
+}
