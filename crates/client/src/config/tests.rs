@@ -66,7 +66,7 @@ fn verbs_are_read() {
                 target: name("web1"),
                 argv: argv(&["ls", "-l", "--json"]),
                 again: true,
-                timeout: Some(Duration::from_secs(120)),
+                timeout: Some(Duration::from_mins(2)),
                 no_input: true,
             }),
         ),

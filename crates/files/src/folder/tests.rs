@@ -83,7 +83,6 @@ fn what_is_named_and_there_is_offered_to_its_audience() {
             shared.name.as_str(),
             "the path tells files of one name apart"
         );
-        assert_eq!(shared.file.name, shared.name.names().last().unwrap());
     }
     assert_eq!((hashed, cache.len()), (16 + 16, 2), "once for each file, not for each offer");
 

@@ -168,9 +168,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
             let (kind, detail) = (kind.as_str(), format!("{user}: {detail}"));
             Some(Fact::Alarm { at: me, kind, detail, count })
         }
-        Event::Complaint { code, reason, .. } => {
-            trouble(me, format!("the hub complains: {code}: {reason}"))
-        }
+        Event::Complaint { code, reason, .. } => trouble(me, format!("complaint {code}: {reason}")),
         Event::OutputLost { re, pieces } => Some(Fact::OutputLost { at: me, re, pieces }),
         Event::Command { .. }
         | Event::CommandPassed { .. }
