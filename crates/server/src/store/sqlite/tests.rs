@@ -208,7 +208,10 @@ async fn what_is_erased_keeps_its_position() {
     let step = NewDrop { log: LogId(1), before_ms: 100, keep_ms: 1_000, current: None };
     commit(&mut store, vec![said]).await;
     let dropped = commit(&mut store, vec![Proposal::Drop(step)]).await;
-    assert!(matches!(&dropped[..], [Ok(Stored::Dropped(gone))] if gone.messages == 1), "{dropped:?}");
+    assert!(
+        matches!(&dropped[..], [Ok(Stored::Dropped(gone))] if gone.messages == 1),
+        "{dropped:?}"
+    );
     drop((store, reads));
     let (_store, _reads, snapshot) = open_in(folder.path());
     assert_eq!(snapshot.position, 2);

@@ -255,12 +255,8 @@ fn who_knew_a_higher_position_tells_that_the_hub_went_back() {
 fn an_excuse_reaches_no_further_than_its_reason() {
     let full = |after: Fact| vec![Fact::DiskFull, Fact::DiskHasRoom, said(1), after];
     assert_eq!(rules(full(refused(1, "E_STORAGE_FULL"))), ["refusal"], "it has room again");
-    let of_bob = Fact::Gap {
-        at: "bob".into(),
-        from: "alice".into(),
-        place: PLACE.into(),
-        missing: vec![4],
-    };
+    let of_bob =
+        Fact::Gap { at: "bob".into(), from: "alice".into(), place: PLACE.into(), missing: vec![4] };
     assert_eq!(rules(full(of_bob)), ["gap"], "nothing was refused");
     let late = |said: Fact| {
         let mut facts = vec![said];
