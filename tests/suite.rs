@@ -27,6 +27,7 @@ mod operator;
 mod passwords;
 mod private_files;
 mod programs;
+mod reset;
 mod restored;
 mod restores;
 mod resume;

@@ -161,6 +161,11 @@ fn a_device_is_announced_listed_and_revoked_and_then_reads_and_says_nothing() {
 
     let refused = laptop.run_known(&["send", "bob", "it is still me"]).expect_code(4);
     assert!(refused.stderr.contains("another device of your account"), "{refused:?}");
+    assert!(!refused.stderr.contains("password of the account was changed"), "{refused:?}");
+    let mut told = laptop.at_terminal(&["users"]);
+    told.answer("Password of alice: ", "another one that is long");
+    told.wait_for("another device of your account");
+    assert!(!told.text().contains("was changed"), "{}", told.text());
     let refused = laptop.run_known(&["passwd", "--new-password-file", new]).expect_code(4);
     assert!(refused.stderr.contains("another device of your account"), "{refused:?}");
     bob.run_known(&["send", "alice", "for the desk only"]).assert_code(0);

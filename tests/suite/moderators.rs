@@ -77,12 +77,39 @@ fn a_ban_from_the_lobby_outlives_a_restart_and_is_taken_back() {
     assert!(heard.iter().any(|text| text == "a word"), "{heard:?}");
     assert!(!heard.iter().any(|text| text == "without them"), "{heard:?}");
 
-    let mut again = alice.chat();
-    let mut waits = mallory.chat();
+    let roster = alice.pipe(&["/members"], &[]).expect_code(0);
+    assert!(
+        !roster.stdout.contains("mallory,") && !roster.stdout.contains("mallory\n"),
+        "{roster:?}"
+    );
+
+    let (mut again, mut waits) = (alice.chat(), mallory.chat());
+    waits.type_line("/join lobby");
+    waits.stdout.wait_for_part("alice has banned you from the lobby");
     again.type_line("/unban mallory");
     waits.stdout.wait_for_part("mallory was let into the lobby again by alice");
-    // What was said meanwhile comes as to somebody who was away.
-    waits.stdout.wait_for_part("without them");
+    again.type_line("before she is back");
+    again.stdout.wait_for_part("✓ stored");
+    waits.type_line("/join lobby");
+    waits.stdout.wait_for_part("you are in #lobby");
     waits.type_line("I behave");
     again.stdout.wait_for_part("mallory: I behave");
+    again.type_line("welcome");
+    waits.stdout.wait_for_part("alice: welcome");
+    let shown = waits.stdout.text();
+    for part in ["without them", "before she is back", "missing", "ALARM", "offline"] {
+        assert!(!shown.contains(part), "{part}: {shown}");
+    }
+
+    // Bob hears of it when he comes: he was away all the time, a member by the chain.
+    again.type_line("/unban bob");
+    again.stdout.wait_for_part("bob was let into the lobby again by alice");
+    let mut late = bob.chat();
+    late.stdout.wait_for_part("you have left #lobby");
+    late.type_line("/join lobby");
+    late.stdout.wait_for_part("you are in #lobby");
+    late.type_line("me too");
+    again.stdout.wait_for_part("bob: me too");
+    again.type_line("welcome, bob");
+    late.stdout.wait_for_part("alice: welcome, bob");
 }

@@ -71,6 +71,8 @@ fn a_deleted_account_is_gone_its_name_is_not_given_again_and_the_others_go_on() 
 
     let users = alice.run(&["users", "--json"]).expect_code(0);
     assert!(!users.stdout.contains("\"bob\""), "{users:?}");
+    let shown = operator(&rig, &["user", "show", "bob", "--json"]).expect_code(0);
+    assert_eq!(json(&shown)[0]["rooms"], Value::Array(Vec::new()), "{shown:?}");
     bob.run(&["users"]).assert_code(4);
     let again = rig.client("bob", server.url()).with_home(rig.path("other"));
     let refused = again.run(&["users"]);
@@ -122,8 +124,10 @@ fn who_deletes_the_own_account_is_gone_and_keeps_what_stands_on_the_machine() {
     assert!(refused.stderr.contains("was deleted"), "{refused:?}");
     let users = alice.run(&["users", "--json"]).expect_code(0);
     assert!(!users.stdout.contains("\"bob\""), "{users:?}");
-    let said = bob.run_known(&["history", "#lobby"]).expect_code(0);
-    assert!(said.stdout.contains("and still am"), "{said:?}");
+    for place in ["#lobby", "lobby"] {
+        let said = bob.run_known(&["history", place]).expect_code(0);
+        assert!(said.stdout.contains("and still am"), "{said:?}");
+    }
     assert_eq!(audit(&rig), Vec::<Value>::new(), "nothing that the operator has done");
 }
 
@@ -158,6 +162,8 @@ fn bans_keep_out_names_keys_and_addresses_and_everybody_is_told_what_is_announce
     let rig = Rig::new();
     let server = rig.server();
     let alice = rig.client("alice", server.url());
+    let everybody = operator(&rig, &["ban", "*"]).expect_code(2);
+    assert!(everybody.stderr.contains("--all"), "{everybody:?}");
     let bob = rig.client("bob", server.url());
     let here = alice.chat();
     bob.run(&["users"]).assert_code(0);

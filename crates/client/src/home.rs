@@ -94,6 +94,26 @@ impl HomeFolder {
             .map_err(|source| HomeError::Io { path: self.0.clone(), source })
     }
 
+    /// Puts the home aside, if there is one: for an account that gets another identity. It keeps the password
+    /// that it has. Returns where it is now.
+    pub fn set_aside(&self, now_ms: u64) -> Result<Option<PathBuf>, HomeError> {
+        // No name has this sign in it.
+        let mut name = self.0.file_name().unwrap_or_default().to_owned();
+        name.push(format!("~{now_ms}"));
+        let aside = self.0.with_file_name(name);
+        match std::fs::rename(&self.0, &aside) {
+            Ok(()) => Ok(Some(aside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::Io { path: self.0.clone(), source }),
+        }
+    }
+
+    /// Takes a home back that was put aside, where no other has come in its place.
+    pub fn take_back(&self, aside: &Path) -> Result<(), HomeError> {
+        std::fs::rename(aside, &self.0)
+            .map_err(|source| HomeError::Io { path: aside.to_owned(), source })
+    }
+
     /// Opens or makes the database.
     pub fn open(&self, vault: &Vault) -> Result<SqliteStore, HomeError> {
         let path = self.0.join("home.db");

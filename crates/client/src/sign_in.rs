@@ -33,6 +33,7 @@ pub mod first_contact;
 mod passwd;
 mod person;
 pub mod prompt;
+mod reset;
 
 pub use deletion::{Deletion, delete_account};
 pub use passwd::{NewPassword, change_password};
@@ -255,7 +256,7 @@ pub(crate) struct Door {
     pub(crate) connector: Arc<Connector>,
     pub(crate) user: UserName,
     pub(crate) purpose: Purpose,
-    /// A code for a new account.
+    /// A code for a new account, or for a new identity of a known one.
     pub(crate) invite: Option<String>,
 }
 
@@ -360,6 +361,22 @@ impl Door {
             Err(error) if error.code() == Some(code::SIGN_IN) => Ok(true),
             Err(error) => Err(error),
             Ok(_) => Ok(true),
+        }
+    }
+
+    /// Whether the code, if there is one, lets a new identity in under this name.
+    pub(crate) async fn may_reset(&self) -> Result<bool, ConnectError> {
+        if self.invite.is_none() {
+            return Ok(false);
+        }
+        let body = AuthBody { invite: self.invite.clone(), ..self.body() };
+        let attempt = Attempt { user: &self.user, mode: Mode::Vault, signing: None, body };
+        match self.connector.sign_in(attempt).await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.code(), Some(code::NO_SUCH_USER | code::SIGN_IN)) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -423,8 +423,8 @@ impl Shared {
         }
     }
 
-    /// Who is in a room now, besides oneself: the view is brought up to date first. Nothing if that
-    /// does not succeed in time.
+    /// Who is in a room now, besides oneself, and is reached by what is said there: the view is brought up to
+    /// date first. Nothing if that does not succeed in time.
     async fn members(&self, cid: &ConversationId, room: &RoomName) -> Option<BTreeSet<UserName>> {
         let mut refreshed = self.refreshed.subscribe();
         self.client.refresh(cid).await;
@@ -435,7 +435,8 @@ impl Shared {
         timeout(ANSWER_MAX, seen).await.ok()??;
         let roster = self.client.roster(room).await?;
         let names = roster.members.into_iter().map(|(name, _)| name);
-        Some(names.filter(|name| *name != self.me).collect())
+        let is_reached = |name: &UserName| *name != self.me && !roster.left_out.contains(name);
+        Some(names.filter(is_reached).collect())
     }
 }
 

@@ -141,7 +141,7 @@ impl Hub {
                 let newer = known.into_iter().filter(|(_, held)| held.0.is_none());
                 let people = newer.filter_map(|(name, _)| {
                     let bundles = vec![B64Vec(self.people.get(&name)?.bytes().to_vec())];
-                    Some((name, PersonBundles { bundles }))
+                    Some((name, PersonBundles { bundles, former: vec![] }))
                 });
                 let people = people.collect();
                 let (unknown, gone) = (Vec::new(), Vec::new());

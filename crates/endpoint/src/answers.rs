@@ -78,7 +78,7 @@ impl Endpoint {
                 self.on_retention(id, cid, keep_ms, by);
             }
             HubToClient::Moderated { id, cid, who, act, by } => {
-                self.on_moderated(id, &cid, (who, act, by));
+                self.on_moderated(now_ms, id, cid, (who, act, by));
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
@@ -157,6 +157,7 @@ impl Endpoint {
             let offered = people.get(name);
             if let Some(offered) = offered {
                 self.accept_bundles(name, offered);
+                self.accept_former(name, offered, kids.get(name).map_or(&[], Vec::as_slice));
             }
             self.compare_bundles(now_ms, name, offered);
         }
@@ -164,7 +165,12 @@ impl Endpoint {
             .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
             .collect();
         for (name, kids) in &mut kids {
-            kids.retain(|sk| more && self.people.signer_of_any_time(name, sk).is_none());
+            kids.retain(|sk| {
+                let is_known = self.people.signer_of_any_time(name, sk).is_some()
+                    || self.people.former_signer(name, sk).is_some()
+                    || self.link.shown_former.signer(name, sk).is_some();
+                more && !is_known
+            });
         }
         kids.retain(|_, kids| !kids.is_empty());
         let left = missing.len() + kids.values().map(Vec::len).sum::<usize>();
@@ -391,7 +397,7 @@ impl Endpoint {
         let cid = &outgoing.cid;
         let room = self.state.rooms.get(cid.as_str())?;
         let is_lost = code == code::NOT_A_MEMBER
-            && room.contains(&self.device.user)
+            && self.is_in(room)
             && (self.chain_is_behind(cid) || self.link.unlisted.contains(cid));
         is_lost.then(|| cid.clone())
     }

@@ -2,7 +2,7 @@
 //! their order, and those of which the hub says that it has refused them.
 
 use chat_protocol::content::{Command, Content};
-use chat_protocol::id::{MessageId, Nonce16};
+use chat_protocol::id::Nonce16;
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
@@ -101,12 +101,8 @@ impl Endpoint {
         Some(until_ms)
     }
 
-    /// What became of a command is known.
-    pub(crate) fn undoubt(&mut self, id: &MessageId) {
-        self.state.doubtful.remove(&id.to_string());
-    }
-
-    /// Refuses words that may be on their way to that machine.
+    /// Refuses words that may be on their way to that machine. What its agent says of them changes
+    /// nothing: only a hub that lies delivers what it has refused, and who asked has to see that first.
     pub(crate) fn check_doubt(
         &self,
         now_ms: u64,

@@ -14,6 +14,7 @@ use crate::grants::GrantQuestions;
 use crate::lacks::Lacks;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
+use crate::people::ShownFormer;
 use crate::receive::WaitingQueue;
 use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
@@ -95,6 +96,8 @@ pub(crate) struct Link {
     pub(crate) keys_again: BTreeSet<UserName>,
     /// People of whom the hub offered another identity and nothing of the pinned one.
     pub(crate) replaced: BTreeSet<UserName>,
+    /// Signing keys of who had a name before, by the hub's word.
+    pub(crate) shown_former: ShownFormer,
     /// People whose accounts were deleted, by the hub's word: no key is made for them.
     pub(crate) gone: BTreeSet<UserName>,
     /// Listed offers whose owners' bundles are on their way.

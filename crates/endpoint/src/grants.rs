@@ -128,9 +128,8 @@ impl Endpoint {
             if cid.is_direct() {
                 return Err(GrantError::NotARoom(cid.clone()));
             }
-            let people = self.people_of(cid);
             for user in [to, &self.device.user] {
-                if !people.contains(user) {
+                if !self.reaches(cid, user) {
                     let (user, cid) = (user.clone(), cid.clone());
                     return Err(GrantError::NotAMember { user, cid });
                 }
@@ -311,7 +310,7 @@ impl Endpoint {
     }
 
     fn is_wanted_or_awaited(&self, header: &MessageHeader) -> bool {
-        if !self.people_of(&header.cid).contains(&self.device.user) {
+        if !self.reaches(&header.cid, &self.device.user) {
             return false;
         }
         match self.receiving(header) {

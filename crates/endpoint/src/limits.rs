@@ -281,6 +281,10 @@ pub const OFFERS_REMEMBERED_MAX: usize = 4_096;
 /// Forged offers of which the host was told; after so many they are told again.
 pub const OFFERS_TOLD_MAX: usize = 1_024;
 
+/// Signing keys of former owners of names that are kept for a connection: a hub that invents them fills nobody's
+/// memory. A link by a key for which there was no room is asked for again on the next connection.
+pub const SHOWN_FORMER_MAX: usize = 1_024;
+
 /// Links of one chain that may count although their signers cannot be verified (rule R40): a hub that
 /// invents names fills nobody's memory with them.
 pub const UNPROVED_LINKS_MAX: usize = 256;

@@ -33,8 +33,8 @@ pub enum SendError {
     ToOneself,
     /// The server says that it refused the same command, and it could still start.
     #[error(
-        "the server says that it refused this command, but it could still start on {target} for {seconds} s; \
-         wait, or say --again to ask for it once more"
+        "the server says that it refused this command, but it may have started on {target}, or start there \
+         within {seconds} s; wait, or say --again to ask for it once more"
     )]
     MayStart {
         /// Which machine.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::BUNDLES_CACHED_MAX;
+use crate::limits::{BUNDLES_CACHED_MAX, SHOWN_FORMER_MAX};
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -127,6 +127,23 @@ pub(crate) struct Signer {
     pub(crate) identity: KeyId,
     pub(crate) key: VerifyingKey,
     pub(crate) digest: Digest,
+}
+
+/// Signing keys of identities that had a name before, by the hub's word (section 12 of the protocol).
+#[derive(Debug, Default)]
+pub(crate) struct ShownFormer(HashMap<KeyId, Vec<Signer>>);
+
+impl ShownFormer {
+    /// The owner and parsed form of such a key.
+    pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
+        self.0.get(sk)?.iter().find(|signer| signer.name == *name)
+    }
+
+    fn insert(&mut self, bundle: &Bundle) {
+        if self.0.len() < SHOWN_FORMER_MAX {
+            keep_signers(&mut self.0, bundle);
+        }
+    }
 }
 
 /// The bundles of everybody known, in memory.
@@ -294,12 +311,6 @@ impl Endpoint {
         self.people.insert(now_ms, &own);
     }
 
-    /// Whether this is an identity that a person was known by before this user has trusted another one.
-    pub(crate) fn was_identity(&self, name: &UserName, identity: &KeyId) -> bool {
-        let pin = self.state.pins.get(name.as_str());
-        pin.is_some_and(|pin| pin.former.iter().any(|former| former.identity == *identity))
-    }
-
     /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
     /// device: as it was signed.
     pub(crate) fn bundle_behind(&self, frame: &RawFrame) -> Option<B64Vec> {
@@ -379,6 +390,27 @@ impl Endpoint {
         }
         if known {
             self.tell_new_devices(name, &before);
+        }
+    }
+
+    /// Keys of somebody who had this name before, as far as they were asked for, for this connection: links
+    /// by which they let others into rooms verify by them. The hub's word that they are of the past decides
+    /// nothing: nothing is sealed for them, and nothing else that they sign is taken.
+    pub(crate) fn accept_former(
+        &mut self,
+        name: &UserName,
+        offered: &PersonBundles,
+        asked: &[KeyId],
+    ) {
+        for B64Vec(bytes) in &offered.former {
+            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
+                self.alarm(Alarm::BadSignature, name, "the hub offered a bundle that is not valid");
+                continue;
+            };
+            let header = bundle.header();
+            if header.u == *name && header.sk.iter().any(|key| asked.contains(&key.kid)) {
+                self.link.shown_former.insert(&bundle);
+            }
         }
     }
 

@@ -128,11 +128,11 @@ impl Endpoint {
 
     /// Why nothing can be sent to this conversation, if so.
     fn cannot_send(&self, now_ms: u64, cid: &ConversationId) -> Option<(&'static str, String)> {
-        let me = &self.device.user;
         if let Some(other) = self.other(cid) {
             let is_nobody = self.people.devices(&other).next().is_none();
             if (is_nobody || self.is_unknown_to_hub(&other)) && !other.is_server() {
-                return Some((code::NO_SUCH_USER, format!("nobody is called {other}; try /who")));
+                let reason = format!("the server says that nobody is called {other}; try /who");
+                return Some((code::NO_SUCH_USER, reason));
             }
             if self.link.gone.contains(&other) {
                 return Some((code::NO_SUCH_USER, format!("the account of {other} was deleted")));
@@ -157,7 +157,7 @@ impl Endpoint {
                 it with /room accept, or leave the room";
             return Some((code::MEMBERS, reason.to_owned()));
         }
-        (!self.people_of(cid).contains(me))
+        (!self.is_member(cid))
             .then(|| (code::NOT_A_MEMBER, "you are not in this room; /join it first".to_owned()))
     }
 

@@ -159,8 +159,7 @@ impl Endpoint {
     /// A member asks for what comes behind a place of the chain.
     pub(crate) fn on_link_request(&mut self, now_ms: u64, by: &UserName, asked: &LinkRequest) {
         let LinkRequest { cid, place } = asked;
-        let people = self.people_of(cid);
-        let both = people.contains(by) && people.contains(&self.device.user);
+        let both = self.reaches(cid, by) && self.reaches(cid, &self.device.user);
         let is_behind = !cid.is_direct() && both && self.has_place(cid, *place);
         if is_behind && self.place_of(cid) != *place && self.may_hand_over(now_ms, by, cid) {
             self.hand_over_links(now_ms, cid, by, place.mg);

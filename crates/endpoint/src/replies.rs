@@ -68,7 +68,6 @@ impl Endpoint {
                 if outcome.code == code::STALE {
                     self.link.targets.remove(&by);
                 }
-                self.undoubt(&re);
                 let outs = outcome.outs;
                 self.on_result(&re, outs, Event::ended(outcome, by, header.t == Tag::Ack));
             }
@@ -82,7 +81,6 @@ impl Endpoint {
             return;
         };
         sent.ended = true;
-        self.undoubt(re);
         self.drop_pieces(re);
         let reason = "the result names another command than the one asked for, and is not used";
         let (code, reason) = (code::INTEGRITY.to_owned(), reason.to_owned());

@@ -169,7 +169,7 @@ impl Endpoint {
         let Some(room) = self.state.rooms.get(cid.as_str()) else { return false };
         let Some(head) = self.link.heads.get(cid) else { return false };
         head.mg < room.next()
-            && room.contains(&self.device.user)
+            && self.is_in(room)
             && self.has_place(cid, Place { mg: head.mg, pm: head.pm })
     }
 

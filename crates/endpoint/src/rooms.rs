@@ -105,6 +105,17 @@ impl Endpoint {
         }
     }
 
+    /// Whether this user is a member by the verified view. Somebody else can have had the name before.
+    pub(crate) fn is_member(&self, cid: &ConversationId) -> bool {
+        self.state.rooms.get(cid.as_str()).is_some_and(|room| self.is_in(room))
+    }
+
+    /// The same of a room.
+    pub(crate) fn is_in(&self, room: &Membership) -> bool {
+        let me = &self.device.user;
+        room.holds(me, &self.device.bundle.identity()) || room.conversation().is_feed_of(me)
+    }
+
     /// Notes what the hub says about a room; a chain that has grown makes the view stale.
     pub(crate) fn note_head(&mut self, head: &Head) {
         let known = self.state.rooms.get(head.cid.as_str()).map_or(0, Membership::next);
@@ -487,14 +498,17 @@ impl Endpoint {
     ) -> Result<(MemberHeader, Signer), String> {
         let link = header(frame).ok_or("a link that is none")?;
         let signer = self.link_signer(room, &link, frame, later)?;
-        let known =
-            self.people.devices(&link.who).next().map(chat_protocol::keys::Bundle::identity);
-        let is_other = known.is_some_and(|identity| identity != link.ik);
-        // Whom this user knows by another key by now has to be admitted anew.
-        if is_other && !self.was_identity(&link.who, &link.ik) {
-            return Err("a link names another identity than the known one".to_owned());
+        if self.takes_own_place(room, &link) {
+            return Err("a link puts another identity in the place of this user".to_owned());
         }
         Ok((link, signer))
+    }
+
+    /// Whether a link says that this user's name belongs to another identity from now on. A chain may show
+    /// that of the time before: somebody else had the name then.
+    pub(crate) fn takes_own_place(&self, room: &Membership, link: &MemberHeader) -> bool {
+        let own = self.device.bundle.identity();
+        link.who == self.device.user && link.ik != own && room.holds(&link.who, &own)
     }
 
     /// Joins a room that this user is not known to be in. The number and digest of the last link

@@ -21,6 +21,8 @@ codes! {
     NO_SUCH_USER = "E_NO_SUCH_USER";
     /// The sign-in was refused: unknown name, wrong password or wrong key.
     SIGN_IN = "E_SIGN_IN";
+    /// This device is shut out of its account: its key was revoked, or the account has another identity.
+    REVOKED = "E_REVOKED";
     /// A new account needs a code, and none or no good one was given; or no account is made here.
     INVITE = "E_INVITE";
     /// The operator of the hub keeps this account, name, key or address out.

@@ -144,6 +144,11 @@ impl Membership {
         self.members.contains_key(name) || self.cid.is_feed_of(name)
     }
 
+    /// Whether `name` is a member, and with this identity: a name can have had another owner.
+    pub fn holds(&self, name: &UserName, ik: &KeyId) -> bool {
+        self.members.get(name).is_some_and(|member| member.ik == *ik)
+    }
+
     /// Whether `name` is a member or has been one.
     pub fn has_known(&self, name: &UserName) -> bool {
         self.contains(name) || self.stays.contains_key(name)
@@ -231,6 +236,8 @@ impl Membership {
         let admin =
             self.members.get(&link.from).is_some_and(|member| member.admin && member.ik == signer);
         let inside = self.contains(&link.who);
+        // Whoever has the name by another identity is somebody else, whose stay ends here.
+        let is_same = self.holds(&link.who, &link.ik);
         let plain = link.arg == MemberArgument::None;
         let kind = matches!(link.arg, MemberArgument::Open | MemberArgument::Invite);
         let ban = link.arg == MemberArgument::Ban;
@@ -243,7 +250,7 @@ impl Membership {
             MemberOperation::Join if !own || !plain || !self.open => {
                 refuse("an open room is joined by one's own signature; others admit")
             }
-            MemberOperation::Join | MemberOperation::Admit if inside => refuse("already a member"),
+            MemberOperation::Join | MemberOperation::Admit if is_same => refuse("already a member"),
             MemberOperation::Join if self.is_banned(&link.ik) => {
                 refuse("banned from this room; an admin of it can admit you again")
             }
@@ -254,7 +261,9 @@ impl Membership {
             MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role if !admin => {
                 refuse("only an admin may do that")
             }
-            MemberOperation::Remove if self.names_another_key(link) => {
+            MemberOperation::Leave | MemberOperation::Remove | MemberOperation::Role
+                if inside && !is_same =>
+            {
                 refuse("the member has another identity key")
             }
             // Who has just left can be banned all the same.
@@ -270,11 +279,6 @@ impl Membership {
         }
     }
 
-    /// Whether a link says of a member that they have another identity key.
-    fn names_another_key(&self, link: &MemberHeader) -> bool {
-        self.members.get(&link.who).is_some_and(|member| member.ik != link.ik)
-    }
-
     /// Applies a link that [`Membership::check`] accepted. `digest` is that of the link.
     pub fn apply(&mut self, link: &MemberHeader, digest: Digest) {
         let who = link.who.clone();
@@ -287,16 +291,14 @@ impl Membership {
             }
             MemberOperation::Join | MemberOperation::Admit => {
                 self.banned.remove(&link.ik);
+                self.end_stay(&who, link.mg);
                 self.members.insert(who, Member { ik: link.ik, admin: false, since: link.mg });
             }
             MemberOperation::Leave | MemberOperation::Remove => {
                 if link.arg == MemberArgument::Ban {
                     self.banned.insert(link.ik);
                 }
-                if let Some(member) = self.members.remove(&who) {
-                    let stay = Stay { came: member.since, went: link.mg };
-                    self.stays.entry(who).or_default().push(stay);
-                }
+                self.end_stay(&who, link.mg);
             }
             MemberOperation::Role => {
                 if let Some(member) = self.members.get_mut(&who) {
@@ -306,6 +308,13 @@ impl Membership {
         }
         self.next = self.next.saturating_add(1);
         self.head = digest;
+    }
+
+    /// Whoever has this name is no member from the link with number `went` on.
+    fn end_stay(&mut self, who: &UserName, went: u32) {
+        if let Some(member) = self.members.remove(who) {
+            self.stays.entry(who.clone()).or_default().push(Stay { came: member.since, went });
+        }
     }
 }
 
@@ -395,6 +404,32 @@ mod tests {
         assert!(room.check(&other, alice).is_err(), "no such argument");
         let kick = by(&room, "alice", MemberOperation::Remove, "bob", MemberArgument::None);
         assert!(room.check(&kick, alice).is_err(), "who is outside cannot be kicked");
+    }
+
+    /// Goal: a name that somebody else has by now can be joined and admitted by its new owner, and by nobody
+    /// else; the old stay ends. Method: bob's name has two identities in an open room.
+    #[test]
+    fn a_name_with_another_identity_is_somebody_else() {
+        let mut room = Membership::new(ConversationId::parse("room:lobby").unwrap());
+        let (old, new) = (KeyId([1; 16]), KeyId([2; 16]));
+        let bob = UserName::new("bob").unwrap();
+        let first = link(&room, "bob", MemberOperation::Join, "bob");
+        room.apply(&first, Digest([1; 32]));
+        let by_new =
+            |room: &Membership, op| MemberHeader { ik: new, ..link(room, "bob", op, "bob") };
+        let leave = by_new(&room, MemberOperation::Leave);
+        assert!(room.check(&leave, new).is_err(), "nobody leaves for the former owner of a name");
+        let join = by_new(&room, MemberOperation::Join);
+        assert!(room.check(&join, old).is_err(), "signed by the old one");
+        assert_eq!(room.check(&join, new), Ok(()));
+        room.apply(&join, Digest([2; 32]));
+        assert!(room.holds(&bob, &new) && !room.holds(&bob, &old));
+        assert_eq!(room.went_before(&bob, 2), Some(1), "the old stay is over");
+        assert!(room.was_in(&bob, 1) && room.was_in(&bob, 2));
+        assert!(
+            room.check(&by_new(&room, MemberOperation::Join), new).is_err(),
+            "already a member"
+        );
     }
 
     /// Goal: who was in at each place. Method: every place of a short chain against a count by hand.

@@ -26,7 +26,7 @@ use prometheus_client::metrics::counter::Counter;
 
 pub use account::AccountBudgets;
 pub use bucket::{Bucket, Rate};
-pub use sources::Sources;
+pub use sources::{By, Sources};
 pub use table::{Amount, Answer, Budget, Row, TABLE};
 use uploads::Uploads;
 

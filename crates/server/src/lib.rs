@@ -218,7 +218,7 @@ pub async fn run(
     let reloader = Reloader::new(&config, &hub, Arc::clone(&front), agent.as_ref());
     let (reload, asks) = mpsc::channel(1);
     let hand = CancellationToken::new();
-    let asked = admin.serve(Arc::clone(&hub.0), Hand { stop: hand.clone(), reload });
+    let asked = admin.serve(Arc::clone(&hub.0), Hand { stop: hand.clone(), reload, address });
     let tasks = [spawn(asked), spawn(reloader.run(asks))];
     let hosted = agent.map(|agent| spawn(agent.run(hub.clone())));
 

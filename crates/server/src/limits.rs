@@ -381,3 +381,8 @@ const _: () = assert!(FILE_FRAME_BYTES_MAX < WS_FRAME_BYTES_MAX);
 /// be read and each signature that had to be checked: 200 of them a second are a few hundredths of
 /// one processor, and a full reminder waits a second.
 pub const REMIND_ITEM_PAUSE: Duration = Duration::from_millis(5);
+
+/// Links by which somebody came into a room or went, and whose key we cannot show: of accounts that were lost, in a
+/// reminder. A device counts 256 of a chain and then takes no more of it, so whoever invents accounts must not reach
+/// that; of lost accounts those that come back do not count any more.
+pub const UNSHOWN_LINKS_MAX: u32 = 128;

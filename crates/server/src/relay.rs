@@ -276,6 +276,11 @@ impl Seat {
     pub fn name(&self) -> &UserName {
         &self.peer.name
     }
+
+    /// The signing key of the device.
+    pub fn signing_id(&self) -> KeyId {
+        self.peer.sk
+    }
 }
 
 impl Drop for Seat {

@@ -36,6 +36,10 @@ use crate::{
 pub const REVOKED: &str = "another device of your account has revoked this one: nothing is sent or read \
                            here any more";
 
+/// What a device is told whose account has another identity now.
+pub const REPLACED: &str = "this account has another identity now: somebody has entered it with a code of who \
+                            runs this server, and its devices of before are out. If that was not you, ask there";
+
 /// The queue of the hub, as readers see it.
 pub type Requests = QueueSender<Request, ConversationId>;
 
@@ -237,6 +241,17 @@ pub struct CopyRequest {
 pub enum Proof {
     /// A new account.
     New {
+        /// Its first bundle.
+        bundle: Arc<Bundle>,
+        /// Argon2 string of the login secret.
+        password: Option<String>,
+        /// The sealed vault.
+        vault: Option<Vec<u8>>,
+    },
+    /// Another identity for an account, with a code of the operator, and its first device.
+    Reset {
+        /// SHA-256 of the code.
+        code: Digest,
         /// Its first bundle.
         bundle: Arc<Bundle>,
         /// Argon2 string of the login secret.

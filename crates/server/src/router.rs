@@ -19,6 +19,7 @@ mod offers;
 mod people;
 mod receipts;
 mod remind;
+mod reset;
 mod retention;
 mod rooms;
 mod seen;
@@ -53,7 +54,7 @@ pub use admin::AdminDecision;
 pub use conversation::{Conversation, Epoch, Line};
 pub use mailbox::MailboxLimits;
 pub use offers::{OffersPage, check_form};
-pub use people::{Wanted, WhoPage};
+pub use people::{Wanted, WantedKey, WhoPage};
 use retention::Retention;
 pub use rooms::{Chain, RoomsPage};
 
@@ -284,6 +285,9 @@ impl Router {
             (Proposal::Account(new), Stored::Account(account, device)) => {
                 self.apply_account(now_ms, *new, account, device);
                 Effects::default()
+            }
+            (Proposal::Identity(new), Stored::Device(device)) => {
+                self.apply_identity(now_ms, &new, device)
             }
             (Proposal::Bundle(new), Stored::Device(device)) => {
                 self.apply_bundle(now_ms, &new, device)

@@ -41,7 +41,8 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
             permit.signed_in();
             let socket = socket.renew_for_files().await;
             let (ends, name) = ((&outbox, receiver), seat.name().clone());
-            let closing = until_closed(&hub, &name, &[], &peer, &outbox);
+            let keys = [seat.signing_id()];
+            let closing = until_closed(&hub, &name, &keys, &peer, &outbox);
             let served = Box::pin(relay::connection::serve(&hub, &drain, socket, seat, ends));
             return tokio::select! {
                 biased;

@@ -33,14 +33,14 @@ use crate::{
     outbox::Outbox,
     queue::Lane,
     relay::Seat,
-    request::{Admitted, Refusal, Request, Sender, SignIn},
+    request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
     socket::Socket,
 };
 
 pub use password::Passwords;
 use password::Unavailable;
 use patience::Patience;
-use proof::{by_password, by_signature, check_password, register};
+use proof::{by_password, by_signature, check_password, has_code, register, reset_code};
 
 /// Who is at the door, and how long there is time for them.
 struct Visitor<'a> {
@@ -237,6 +237,8 @@ async fn enter(
             return Err(change::answer(hub, &received, socket).await);
         }
     };
+    let is_reset = matches!(proof, Proof::Reset { .. });
+    let is_invited = has_code(hub, &received);
     let (reply, answer) = oneshot::channel();
     let sign_in = SignIn {
         connection: peer.id,
@@ -255,11 +257,13 @@ async fn enter(
     queue.send(Lane::Control, None, text.len(), request).await.map_err(|_| stopping())?;
     let admitted = answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
     let attempts = &hub.metrics.auth_attempts;
-    if admitted.is_new {
-        attempts.registered.inc()
-    } else {
-        attempts.signed_in.inc()
+    let counter = match (is_reset, admitted.is_new) {
+        (true, _) => &attempts.reset,
+        (false, true) if is_invited => &attempts.invited,
+        (false, true) => &attempts.registered,
+        (false, false) => &attempts.signed_in,
     };
+    counter.inc();
     Ok(Entered::Session(admitted))
 }
 
@@ -284,15 +288,29 @@ fn claimed_name(text: &str) -> Option<String> {
     Some(header.get("u")?.as_str()?.to_owned())
 }
 
-/// Answers with the vault. No session follows.
+/// Whether somebody asks, before a password is typed, if a code lets another identity into an account; and
+/// it does.
+async fn is_asking_about_a_code(hub: &Shared, received: &ReceivedAuth) -> Result<bool, Problem> {
+    if received.body.pw.is_some() || received.body.invite.is_none() {
+        return Ok(false);
+    }
+    let account = hub.reads.account(&received.header.u).await?;
+    Ok(account.is_some_and(|account| reset_code(hub, &account, received).is_some()))
+}
+
+/// Answers with the vault, or that a code is good. No session follows.
 async fn send_vault(
     hub: &Shared,
     received: &ReceivedAuth,
     visitor: &Visitor<'_>,
     socket: &mut Socket,
 ) -> Result<(), Problem> {
-    let account = check_password(hub, received, visitor).await?;
-    let vault = hub.reads.vault(account.id).await?;
+    let vault = if is_asking_about_a_code(hub, received).await? {
+        None
+    } else {
+        let account = check_password(hub, received, visitor).await?;
+        hub.reads.vault(account.id).await?
+    };
     let signed_in = SignedIn { vault, ..SignedIn::at((hub.clock)()) };
     let ok = Message::text(received.ok(&signed_in));
     hub.metrics.auth_attempts.signed_in.inc();

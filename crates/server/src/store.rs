@@ -18,10 +18,12 @@ pub mod sqlite;
 use chat_protocol::id::KeyId;
 use thiserror::Error;
 
-pub use operator::{Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, Standing};
+pub use operator::{
+    Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, ResetCode, Standing,
+};
 pub use proposal::{
-    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewLink, NewOffer,
-    NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
+    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewIdentity,
+    NewLink, NewOffer, NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
 };
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,

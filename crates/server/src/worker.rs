@@ -383,6 +383,9 @@ impl<S: Store> Worker<S> {
         let is_live = self.sessions.go_live(&peer, position);
         let plan = if is_live {
             self.tell(&peer, &HubToClient::Live {});
+            if let Some(notice) = self.router.put_out_notice(peer.account) {
+                self.tell(&peer, &notice);
+            }
             None
         } else {
             self.router.account(peer.account).map(|account| self.router.plan(account))

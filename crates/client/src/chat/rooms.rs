@@ -332,8 +332,13 @@ impl Talk {
             return Vec::new();
         }
         let roster = self.client.roster(&room).await;
-        let nobody = || Roster { open: true, members: Vec::new(), unproved: Vec::new() };
-        let Roster { open, members, unproved } = roster.unwrap_or_else(nobody);
+        let nobody = || Roster {
+            open: true,
+            members: Vec::new(),
+            unproved: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let Roster { open, members, unproved, left_out } = roster.unwrap_or_else(nobody);
         if self.is_json {
             let object = |(user, admin): &(UserName, bool)| {
                 let proved = !unproved.contains(user);
@@ -348,6 +353,8 @@ impl Talk {
             let admin = if *admin { " (admin)" } else { "" };
             let unproved = if unproved.contains(user) {
                 " (by the server's word only: nothing is sealed for them)"
+            } else if left_out.contains(user) {
+                " (not by the key that you know, or put out: nothing is sealed for them)"
             } else {
                 ""
             };

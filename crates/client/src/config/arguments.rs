@@ -233,7 +233,8 @@ pub struct CommonArguments {
     /// Make the account if the name is new, without asking
     #[arg(long, global = true)]
     pub register: bool,
-    /// Code for a new account, where the server asks for one
+    /// Code for a new account, where the server asks for one; or one of `chat-server user reset`, with which
+    /// I enter under my name with a new password and new keys
     #[arg(long, global = true, value_name = "CODE", env = "CHAT_INVITE", hide_env_values = true)]
     pub invite: Option<String>,
     /// Put another device of the account out, by its signing key: to come in with a new machine where the

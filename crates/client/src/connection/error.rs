@@ -200,6 +200,7 @@ impl ConnectError {
                 | code::NO_SUCH_USER
                 | code::TOO_MANY
                 | code::INVITE
+                | code::REVOKED
                 | code::BARRED => ExitStatus::SignInRefused,
                 code::STORAGE_FULL => ExitStatus::Storage,
                 _ => ExitStatus::Refused,

@@ -73,7 +73,10 @@ pub enum VaultError {
     #[error("the keys are locked with a password")]
     Locked,
     /// Another password, or damage; they cannot be told apart.
-    #[error("the keys do not open: wrong password, or a damaged key file")]
+    #[error(
+        "the keys do not open: wrong password, or a damaged key file. If the password is lost: who runs the \
+         server can make a code for --invite CODE"
+    )]
     Wrong,
     /// What was inside is no vault.
     #[error("the opened keys are not of a form that this program knows; use a newer one")]

@@ -35,7 +35,12 @@ pub(super) fn line(me: &UserName, event: &Event) -> Option<String> {
                 Moderation::Ban => "was banned from the lobby",
                 Moderation::Unban => "was let into the lobby again",
             };
-            format!("* {SERVER_SAYS}{who} {what} by {by}")
+            let then = match act {
+                Moderation::Unban if who == me => "; /join lobby",
+                Moderation::Kick if who == me => "; /join lobby some minutes later",
+                _ => "",
+            };
+            format!("* {SERVER_SAYS}{who} {what} by {by}{then}")
         }
         Event::Retention { cid, keep_ms, by, .. } => {
             format!("[{by}] set {}", super::retention::rule(&name(cid), *keep_ms))

@@ -59,6 +59,9 @@ pub(super) async fn sign_in(
     let server = first_contact::server(&options.connector, &account.prompt).await?;
     let folder = HomeFolder::new(&account.root, &server, &options.user);
     let person = Person { door: Door::new(options), account, server, folder };
+    if person.door.may_reset().await? {
+        return Box::pin(person.enter_anew()).await;
+    }
     match person.folder.key_file()? {
         Some(key_file) => Box::pin(person.with_home(key_file)).await,
         None => Box::pin(person.without_home()).await,
@@ -338,7 +341,7 @@ impl Person<'_> {
         if agreed { Ok(()) } else { Err(StartError::Declined) }
     }
 
-    async fn new_account(&self, password: Password) -> Result<Started, StartError> {
+    pub(super) async fn new_account(&self, password: Password) -> Result<Started, StartError> {
         let keys = self.derive(&password).await?;
         let made = self.new_keys().await?;
         let vault = Vault::new(&made.identity);

@@ -10,10 +10,15 @@ use chat_protocol::name::{ConversationId, UserName};
 use crate::endpoint::Endpoint;
 
 impl Endpoint {
+    /// Whether somebody is in a conversation, and what is said there is for them.
+    pub(crate) fn reaches(&self, cid: &ConversationId, name: &UserName) -> bool {
+        self.people_of(cid).contains(name) && !self.is_left_out(cid, name)
+    }
+
     /// Whether nothing is sealed for a member: their identity is not the one that the chain names, or not
     /// the one that the hub has keys of; the hub knows no account of theirs; their link counts by the
     /// hub's word only; or they have lost their place by a link that the hub does not show.
-    pub(super) fn is_left_out(&self, cid: &ConversationId, name: &UserName) -> bool {
+    pub(crate) fn is_left_out(&self, cid: &ConversationId, name: &UserName) -> bool {
         let is_other_room_member = !cid.is_direct() && *name != self.device.user;
         is_other_room_member
             && (!self.is_member_by_key(cid, name)
@@ -27,8 +32,10 @@ impl Endpoint {
     pub(super) fn left_out_of(&self, cid: &ConversationId) -> Vec<UserName> {
         let mut names = self.people_of(cid);
         names.retain(|name| self.is_left_out(cid, name));
-        names.sort_unstable();
+        // Of whom the hub does not know it wants no line: names that somebody made up take no place.
+        names.sort_unstable_by_key(|name| self.is_unknown_to_hub(name));
         names.truncate(LEFT_OUT_MAX);
+        names.sort_unstable();
         names
     }
 

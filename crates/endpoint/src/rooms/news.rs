@@ -20,6 +20,9 @@ pub struct Roster {
     pub members: Vec<(UserName, bool)>,
     /// Members by the server's word only: nothing is sealed for them until their signature is seen.
     pub unproved: Vec<UserName>,
+    /// Members for whom nothing is sealed, for this or another reason: nothing of the room is given to
+    /// them either.
+    pub left_out: Vec<UserName>,
 }
 
 impl Endpoint {
@@ -34,8 +37,10 @@ impl Endpoint {
         let room = self.state.rooms.get(cid.as_str())?;
         let members = room.members().iter().map(|(name, member)| (name.clone(), member.admin));
         let unproved = room.members().keys().filter(|name| self.is_unproved(&cid, name));
+        let left_out = room.members().keys().filter(|name| self.is_left_out(&cid, name));
         let (members, unproved) = (members.collect(), unproved.cloned().collect());
-        Some(Roster { open: room.is_open(), members, unproved })
+        let left_out = left_out.cloned().collect();
+        Some(Roster { open: room.is_open(), members, unproved, left_out })
     }
 
     /// The identity key that a verified link names for somebody whose keys were never seen.
@@ -112,9 +117,7 @@ impl Endpoint {
     /// The hub has answered about the chain of a room that it did not list. Either this user was taken
     /// out, which the chain says, or the hub has forgotten that they were in, and is told again.
     pub(crate) fn is_forgotten(&mut self, cid: &ConversationId) -> bool {
-        let room = self.state.rooms.get(cid.as_str());
-        let is_in = room.is_some_and(|room| room.contains(&self.device.user));
-        let is_forgotten = self.link.unlisted.remove(cid) && is_in;
+        let is_forgotten = self.link.unlisted.remove(cid) && self.is_member(cid);
         if is_forgotten {
             let head = Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None };
             self.note_hub_head(self.link.clock_ms, &head);
@@ -126,8 +129,12 @@ impl Endpoint {
     /// nothing of this user there, gets another one (rule R36).
     pub(super) fn join_if_lost(&mut self, cid: &ConversationId) {
         let room = self.state.rooms.get(cid.as_str());
-        let is_lost =
-            room.is_some_and(|room| room.is_implicit() && !room.has_known(&self.device.user));
+        let me = &self.device.user;
+        // Nothing of this user, or of who had the name before.
+        let is_lost = room.is_some_and(|room| {
+            let is_shown = if room.contains(me) { self.is_in(room) } else { room.has_known(me) };
+            room.is_implicit() && !is_shown
+        });
         let is_joined = self.state.joined.get(cid.as_str()).is_some();
         if is_lost && is_joined && !self.is_joining(cid) {
             self.join(cid, self.link.clock_ms);
@@ -153,7 +160,7 @@ impl Endpoint {
         // What this user does is told when it is answered.
         if is_implicit
             || is_of_others
-            || self.is_flying(&link.id)
+            || self.is_ordered(link)
             || (link.from == *me && link.who == *me)
         {
             return None;

@@ -77,12 +77,15 @@ impl RoomAction {
         }
     }
 
-    /// Whether the view shows it as done.
+    /// Whether the view shows it as done. `ik` is the identity of whom it is about.
     fn is_done(&self, room: &Membership, me: &UserName, ik: Option<KeyId>) -> bool {
+        let is_in = |who| room.contains(who) && ik.is_none_or(|ik| room.holds(who, &ik));
         match self {
-            Self::Join { .. } | Self::Create { .. } => room.contains(me),
-            Self::Leave => !room.contains(me),
-            Self::Admit(who) => room.contains(who),
+            Self::Join { .. } | Self::Create { .. } => {
+                is_in(me) || room.conversation().is_feed_of(me)
+            }
+            Self::Leave => !is_in(me),
+            Self::Admit(who) => is_in(who),
             Self::Remove { who, ban } => {
                 !room.contains(who) && (!ban || ik.is_some_and(|ik| room.is_banned(&ik)))
             }
@@ -248,7 +251,7 @@ impl Endpoint {
             return;
         }
         let me = self.device.user.clone();
-        let is_in = self.state.rooms.get(cid.as_str()).is_some_and(|room| room.contains(&me));
+        let is_in = self.is_member(cid);
         if let Some(order) = self.orders.get_mut(&id)
             && !std::mem::replace(&mut order.has_view, true)
             && !is_in
@@ -262,6 +265,9 @@ impl Endpoint {
         let room = self.state.rooms.get(cid.as_str()).cloned();
         let room = room.unwrap_or_else(|| Membership::new(cid.clone()));
         let member = room.members().get(&who).map(|member| member.ik);
+        // Who comes in does so by the key that is known as theirs, whoever had the name in this room before.
+        let comes_in = who == me || matches!(order.action, RoomAction::Admit(_));
+        let member = member.filter(|_| !comes_in);
         if member.is_none() && who != me && !self.has_keys(id, &who) {
             return;
         }
@@ -357,8 +363,9 @@ impl Endpoint {
     ) -> Option<(&'static str, String)> {
         let me = &self.device.user;
         let who = action.who(me);
-        refusal::by_view(room, me, action).or_else(|| {
-            let is_outside = who != me && !room.contains(who);
+        let own = self.device.bundle.identity();
+        refusal::by_view(room, (me, &own), action, ik).or_else(|| {
+            let is_outside = who != me && !ik.is_some_and(|ik| room.holds(who, &ik));
             if ik.is_none() || (is_outside && self.people.devices(who).next().is_none()) {
                 return Some((code::NO_SUCH_USER, format!("nobody is called {who}; try /users")));
             }
@@ -429,6 +436,17 @@ impl Endpoint {
         self.order_of(link).is_some()
     }
 
+    /// Whether a link is one that an order here has asked for, on this connection or since an earlier one.
+    pub(super) fn is_ordered(&self, link: &MemberHeader) -> bool {
+        let me = &self.device.user;
+        let was_sent = |order: &RoomOrder| {
+            let (op, arg) = order.action.link(true);
+            let is_same = order.cid == link.cid && order.action.who(me) == &link.who;
+            order.was_sent && is_same && (op, arg) == (link.op, link.arg)
+        };
+        self.is_flying(&link.id) || (link.from == *me && self.orders.values().any(was_sent))
+    }
+
     fn order_done(&mut self, id: &MessageId, position: Option<u64>) {
         let Some(RoomOrder { cid, action, .. }) = self.end_order(id) else { return };
         let (id, me) = (Some(*id), self.device.user.clone());
@@ -495,16 +513,29 @@ impl Endpoint {
         self.tell(Event::Topic { id, cid, text, by });
     }
 
-    /// Somebody was put out of the lobby, or let in again. A hub has no say about other rooms.
+    /// Somebody was put out of the lobby, or let in again. A hub has no say about other rooms. Whoever was
+    /// put out leaves by the chain, so that others make no more keys for them.
     pub(crate) fn on_moderated(
         &mut self,
+        now_ms: u64,
         id: Option<MessageId>,
-        cid: &ConversationId,
+        cid: ConversationId,
         (who, act, by): (UserName, Moderation, UserName),
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
-        if *cid == ConversationId::room(&RoomName::lobby()) {
-            self.tell(Event::Moderated { id, who, act, by });
+        if cid != ConversationId::room(&RoomName::lobby()) {
+            return;
+        }
+        let is_out = who == self.device.user && act != Moderation::Unban;
+        self.tell(Event::Moderated { id, who, act, by });
+        let is_in = |room: &Membership| room.contains(&self.device.user);
+        let leaves =
+            |order: &RoomOrder| order.cid == cid && matches!(order.action, RoomAction::Leave);
+        if is_out
+            && self.state.rooms.get(cid.as_str()).is_some_and(is_in)
+            && !self.orders.values().any(leaves)
+        {
+            self.act_in(now_ms, cid, RoomAction::Leave);
         }
     }
 

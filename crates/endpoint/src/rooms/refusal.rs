@@ -1,6 +1,7 @@
 //! Why something cannot be done in a room, in words for the person who asked.
 
 use chat_protocol::code;
+use chat_protocol::id::KeyId;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, UserName};
 
@@ -9,10 +10,18 @@ use super::orders::RoomAction;
 /// Code and sentence.
 type Refusal = (&'static str, String);
 
-/// What the verified view says against it; [`Membership::check`] has the last word.
-pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> Option<Refusal> {
+/// What the verified view says against it; [`Membership::check`] has the last word. `me` is this user with
+/// their identity, `ik` that of whom it is about.
+pub(super) fn by_view(
+    room: &Membership,
+    (me, own): (&UserName, &KeyId),
+    action: &RoomAction,
+    ik: Option<KeyId>,
+) -> Option<Refusal> {
+    let is_in = room.holds(me, own);
     if let Some(owner) = room.conversation().feed_owner() {
-        return of_feed(room, &owner, me, action).map(|reason| (code::NOT_ALLOWED, reason));
+        return of_feed(room, &owner, (me, is_in), action)
+            .map(|reason| (code::NOT_ALLOWED, reason));
     }
     let place = room.conversation().spoken();
     match action {
@@ -23,7 +32,7 @@ pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> 
         _ if !room.exists() => {
             Some((code::NO_SUCH_ROOM, format!("there is no room {place}; /rooms lists them")))
         }
-        _ if !room.contains(me) => {
+        _ if !is_in => {
             Some((code::NOT_A_MEMBER, format!("you are not in {place}; /join it first")))
         }
         RoomAction::Leave if room.needs_admin(me) => {
@@ -39,7 +48,7 @@ pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> 
             ),
         )),
         RoomAction::Admit(_) | RoomAction::Remove { .. } | RoomAction::Role { .. } => {
-            administer(room, me, action, &place).map(|reason| (code::NOT_ALLOWED, reason))
+            administer(room, me, (action, ik), &place).map(|reason| (code::NOT_ALLOWED, reason))
         }
     }
 }
@@ -47,7 +56,7 @@ pub(super) fn by_view(room: &Membership, me: &UserName, action: &RoomAction) -> 
 fn of_feed(
     room: &Membership,
     owner: &UserName,
-    me: &UserName,
+    (me, is_in): (&UserName, bool),
     action: &RoomAction,
 ) -> Option<String> {
     let follows = |who: &UserName| room.members().contains_key(who);
@@ -55,8 +64,8 @@ fn of_feed(
         RoomAction::Join { .. } if owner == me => {
             Some("nobody follows themselves; /subscribe somebody else".to_owned())
         }
-        RoomAction::Join { .. } if follows(me) => Some(format!("you follow {owner} already")),
-        RoomAction::Leave if !follows(me) => {
+        RoomAction::Join { .. } if is_in => Some(format!("you follow {owner} already")),
+        RoomAction::Leave if !is_in => {
             Some(format!("you do not follow {owner}; /subs lists whom you follow"))
         }
         RoomAction::Remove { who, .. } if !follows(who) => {
@@ -87,13 +96,13 @@ fn join(room: &Membership, create: bool, place: &str) -> Option<Refusal> {
 fn administer(
     room: &Membership,
     me: &UserName,
-    action: &RoomAction,
+    (action, ik): (&RoomAction, Option<KeyId>),
     place: &str,
 ) -> Option<String> {
     let member = |who: &UserName| room.members().get(who);
     let is_admin = member(me).is_some_and(|member| member.admin);
     match action {
-        RoomAction::Admit(who) if room.contains(who) => {
+        RoomAction::Admit(who) if ik.is_some_and(|ik| room.holds(who, &ik)) => {
             return Some(format!("{who} is in {place} already"));
         }
         RoomAction::Admit(who) if !is_admin && room.is_open() => {

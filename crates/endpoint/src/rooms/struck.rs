@@ -4,6 +4,7 @@
 
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
+use chat_protocol::id::KeyId;
 use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub(crate) enum Lost {
 /// Somebody who has lost something that the hub's chain still gives them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Struck {
+    /// Who: another identity of the name has lost nothing.
+    ik: KeyId,
     lost: Lost,
     /// Number of the first link of a chain that they could not sign as an admin any more.
     void: u32,
@@ -48,7 +51,10 @@ impl Endpoint {
         if self.state.struck.len() == 0 {
             return None;
         }
-        self.state.struck.get(&struck_key(cid, name))
+        let room = self.state.rooms.get(cid.as_str());
+        let member = room.and_then(|room| room.members().get(name));
+        let struck = self.state.struck.get(&struck_key(cid, name))?;
+        member.is_none_or(|member| member.ik == struck.ik).then_some(struck)
     }
 
     /// Whether somebody is left out of what is sealed: they were put out, or let in by somebody who had
@@ -96,7 +102,8 @@ impl Endpoint {
             };
             if self.may_strike(cid, link) {
                 let Place { mg, .. } = self.place_of(cid);
-                self.strike(cid, &link.who, Struck { lost, void: link.mg, links: mg });
+                let struck = Struck { ik: link.ik, lost, void: link.mg, links: mg };
+                self.strike(cid, &link.who, struck);
                 self.link.dirty.insert(cid.clone());
             }
         }
@@ -130,17 +137,18 @@ impl Endpoint {
     ) -> Vec<(UserName, Struck)> {
         let Some(held) = self.state.rooms.get(cid.as_str()) else { return Vec::new() };
         let (count, links) = (held.next(), fresh.next());
-        let lost = fresh.members().keys().filter_map(|name| {
+        let lost = fresh.members().iter().filter_map(|(name, member)| {
+            let ik = member.ik;
             let lost = if held.contains(name) {
                 let had = is_admin(before, name) && is_admin(fresh, name);
                 Some(Lost::Rights).filter(|_| had && !is_admin(held, name))
             } else {
                 let by = &self.kept_link(cid, held.went_before(name, count)?)?.by;
-                let is_banned = fresh.members().get(name).is_some_and(|m| held.is_banned(&m.ik));
+                let is_banned = held.is_banned(&ik);
                 let lost = if is_banned { Lost::Banned } else { Lost::Place };
                 Some(lost).filter(|_| by != name)
             };
-            Some((name.clone(), Struck { lost: lost?, void: before.next(), links }))
+            Some((name.clone(), Struck { ik, lost: lost?, void: before.next(), links }))
         });
         lost.collect()
     }
@@ -209,7 +217,8 @@ impl Endpoint {
                 && self.is_untouched(cid, &link.who)
             {
                 let links = number.saturating_add(1);
-                self.strike(cid, &link.who, Struck { lost: Lost::Rights, void: links, links });
+                let (ik, lost) = (link.ik, Lost::Rights);
+                self.strike(cid, &link.who, Struck { ik, lost, void: links, links });
             }
         }
     }

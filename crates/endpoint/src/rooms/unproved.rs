@@ -1,12 +1,12 @@
 //! Links whose signer cannot be verified (rule R40): a join or a leave by a key that nobody can show, or
-//! by another identity than the known one. It does not void the chain, because it changes nothing for
+//! by another identity than the known one. It does not void the chain, because it gives nothing to
 //! others; the name counts by the server's word only, and is not wrapped for until the link verifies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::RawFrame;
-use chat_protocol::header::{MemberHeader, MemberOperation};
+use chat_protocol::header::MemberHeader;
 use chat_protocol::id::KeyId;
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::Membership;
@@ -39,10 +39,9 @@ impl Endpoint {
         counted: usize,
     ) -> Option<MemberHeader> {
         let link = header(frame)?;
-        let is_own = link.who == self.device.user;
-        let concerns_signer = matches!(link.op, MemberOperation::Join | MemberOperation::Leave)
-            && link.who == link.from;
-        let may_count = concerns_signer && !is_own && counted < UNPROVED_LINKS_MAX;
+        let is_own = link.who == self.device.user
+            && (link.ik == self.device.bundle.identity() || self.takes_own_place(room, &link));
+        let may_count = link.is_own_coming_or_going() && !is_own && counted < UNPROVED_LINKS_MAX;
         let signer = self.people.signer_of_any_time(&link.from, &link.sk);
         // What a known key has not signed is forged.
         let is_unknown = signer.is_none_or(|signer| signer.identity != link.ik);
@@ -86,7 +85,9 @@ impl Endpoint {
             let Some((link, frame)) = frame.and_then(|frame| Some((header(&frame)?, frame))) else {
                 continue;
             };
-            let signer = self.people.signer_of_any_time(&link.from, &link.sk).cloned();
+            let signer = self.people.signer_of_any_time(&link.from, &link.sk);
+            let signer =
+                signer.or_else(|| self.people.former_signer(&link.from, &link.sk)).cloned();
             let Some(signer) = signer.filter(|signer| signer.identity == link.ik) else { continue };
             let verified =
                 frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified);
@@ -108,6 +109,7 @@ impl Endpoint {
             .map(|link| (link.from, link.sk))
             .filter(|(name, sk)| self.people.signer_of_any_time(name, sk).is_none())
             .filter(|(name, sk)| self.people.former_signer(name, sk).is_none())
+            .filter(|(name, sk)| self.link.shown_former.signer(name, sk).is_none())
             .collect();
         let unknown: Vec<(UserName, KeyId)> = unknown.into_iter().collect();
         for page in unknown.chunks(PAGE_ITEMS_MAX) {

@@ -3,7 +3,8 @@
 //! Whoever comes to a room sees its whole chain at once, and cannot tell by time which links were
 //! made before their key was revoked. What others have built on tells (rule R14):
 //! - A link that only concerns its signer counts: who creates, joins or leaves gives no key to
-//!   anybody else, because nothing is wrapped for a revoked key.
+//!   anybody else, because nothing is wrapped for a revoked key, nor for a key of somebody who had the
+//!   name before.
 //! - A link that concerns others counts if a later link follows from it that its signer has made
 //!   with another key, or somebody who was an admin without it. They have seen it before.
 //! - A link of the chain that is held here was verified before.
@@ -11,7 +12,7 @@
 //!   made it, together with the hub.
 
 use chat_protocol::frame::RawFrame;
-use chat_protocol::header::{MemberHeader, MemberOperation};
+use chat_protocol::header::MemberHeader;
 use chat_protocol::members::Membership;
 use chat_protocol::tag::label;
 
@@ -35,6 +36,10 @@ impl Endpoint {
     ) -> Result<Signer, String> {
         let signer = self.people.signer_of_any_time(&link.from, &link.sk);
         let signer = signer.or_else(|| self.people.former_signer(&link.from, &link.sk));
+        // The hub's word that a name had another owner takes nobody's place: such a coming and going
+        // counts by its word only (rule R40).
+        let shown = || self.link.shown_former.signer(&link.from, &link.sk);
+        let signer = signer.or_else(|| if link.is_own_coming_or_going() { None } else { shown() });
         let signer = signer.ok_or("a link by an unknown key")?.clone();
         frame
             .verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
@@ -45,7 +50,7 @@ impl Endpoint {
         let was_held = was_held.is_some_and(|known| known.digest == frame.digest(label::MEMBER));
         if is_revoked
             && !was_held
-            && !concerns_signer_only(link)
+            && !link.concerns_signer_only()
             && !self.is_vouched(room, (link, &signer), frame, later)
         {
             let reason = "a link by a key that was revoked, on which no admin has built; \
@@ -90,13 +95,5 @@ impl Endpoint {
         let member = room.members().get(&next.from);
         let is_admin = member.is_some_and(|member| member.admin && member.ik == signer.identity);
         is_admin || (next.from == link.from && signer.identity == by.identity)
-    }
-}
-
-/// Whether a link changes nothing for others.
-fn concerns_signer_only(link: &MemberHeader) -> bool {
-    match link.op {
-        MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
-        MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => false,
     }
 }

@@ -290,6 +290,11 @@ fn the_result_of_a_refused_command_is_an_alarm_and_is_told() {
     hub.run();
     assert_eq!(alarms(&hub, 0), [Alarm::FalseRefusal], "once, by the receipt or the result");
     assert_eq!(heard(&hub, re), ["started", "a", "b", "ended true"]);
-    // What became of it is known: the same words are a new wish.
+    // The alarm may not have been read yet: the same words are still no new wish.
+    let (now, words) = (hub.now, vec!["reboot".to_owned()]);
+    let alice = &mut hub.peers[0].endpoint;
+    let again = alice.run(now, &name("machine"), words, CommandOptions::default());
+    assert!(matches!(again, Err(SendError::MayStart { .. })), "{again:?}");
+    hub.now += 60_000;
     ask(&mut hub, "reboot");
 }

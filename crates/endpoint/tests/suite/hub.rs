@@ -112,6 +112,8 @@ pub(crate) struct TestHub {
     pub(crate) now: u64,
     pub(crate) peers: Vec<Peer>,
     people: BTreeMap<UserName, Vec<Bundle>>,
+    /// Bundles of who had a name before somebody else.
+    former: BTreeMap<UserName, Vec<Bundle>>,
     rooms: HashMap<ConversationId, (Membership, Vec<Bytes>)>,
     epochs: HashMap<ConversationId, (EpochHead, MemberList)>,
     by_digest: HashMap<Digest, MemberList>,
@@ -162,6 +164,7 @@ impl TestHub {
             now: 1_790_000_000_000,
             peers: Vec::new(),
             people: BTreeMap::new(),
+            former: BTreeMap::new(),
             rooms: HashMap::new(),
             epochs: HashMap::new(),
             by_digest: HashMap::new(),

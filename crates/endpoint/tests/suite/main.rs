@@ -47,6 +47,7 @@ mod rules;
 #[cfg(test)]
 mod siblings;
 #[cfg(test)]
+mod taken_names;
 mod trace;
 mod views;
 

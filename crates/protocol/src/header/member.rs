@@ -76,6 +76,21 @@ pub struct MemberHeader {
     pub ts: u64,
 }
 
+impl MemberHeader {
+    /// Whether it gives nothing to anybody else: who creates, joins or leaves gives no key to others.
+    pub fn concerns_signer_only(&self) -> bool {
+        match self.op {
+            MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
+            MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => false,
+        }
+    }
+
+    /// Whether somebody comes or goes by their own signature.
+    pub fn is_own_coming_or_going(&self) -> bool {
+        matches!(self.op, MemberOperation::Join | MemberOperation::Leave) && self.who == self.from
+    }
+}
+
 impl Canonical for MemberHeader {}
 
 impl Checked for MemberHeader {

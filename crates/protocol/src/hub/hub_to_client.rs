@@ -102,6 +102,10 @@ fn is_zero(number: &u64) -> bool {
 pub struct PersonBundles {
     /// The bundles as signed.
     pub bundles: Vec<B64Vec>,
+    /// Bundles, asked for by their keys, of an identity that had this name before: they verify links of
+    /// chains and nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<B64Vec>,
 }
 
 /// From the hub to a client.

@@ -19,7 +19,7 @@ impl Membership {
             _ if link.arg != MemberArgument::None => Err("a link of a feed has no argument"),
             _ if is_owner(&link.who) => Err("nobody follows themselves"),
             MemberOperation::Join if !own => Err("one follows by one's own signature"),
-            MemberOperation::Join if subscriber.is_some() => Err("follows already"),
+            MemberOperation::Join if self.holds(&link.who, &link.ik) => Err("follows already"),
             MemberOperation::Leave if !own => Err("one leaves by one's own signature"),
             MemberOperation::Remove if !is_owner(&link.from) => {
                 Err("only whose feed it is may remove somebody")

@@ -302,7 +302,8 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
     let epoch = (any::<u32>(), digest()).prop_map(|(g, e)| EpochHead { g, e });
     let counter =
         (conversation(), epoch, any::<u32>()).prop_map(|(cid, epoch, n)| Counter { cid, epoch, n });
-    let bundles = blobs().prop_map(|bundles| PersonBundles { bundles });
+    let bundles =
+        (blobs(), blobs()).prop_map(|(bundles, former)| PersonBundles { bundles, former });
     prop_oneof![
         (any::<u8>(), digest(), key_id(), bytes())
             .prop_map(|(v, sid, srv, bundle)| HubToClient::Hello { v, sid, srv, bundle }),

@@ -21,6 +21,9 @@ use crate::store::{Banned, Standing};
 /// How long a code is good unless said otherwise, in milliseconds: a week.
 const INVITE_MS: u64 = 7 * 24 * 3600 * 1000;
 
+/// How long a code is good that lets a new identity into an account: who asked for it waits for it.
+const RESET_MS: u64 = 24 * 3600 * 1000;
+
 /// Most accounts that one code is good for: a class, a company's first day.
 const INVITE_USES_MAX: u32 = 10_000;
 
@@ -83,6 +86,33 @@ pub enum UserCommand {
         #[command(flatten)]
         at: Where,
     },
+    /// Make a code with which somebody who lost the password enters once under the same name with new
+    /// keys: everybody who knew the old ones is warned, and all devices of before are out
+    Reset {
+        /// Whose
+        #[arg(value_parser = parse_user)]
+        name: UserName,
+        /// For how long, as 24h or 7d
+        #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
+        time: Option<u64>,
+        /// Where to ask
+        #[command(flatten)]
+        at: Where,
+    },
+}
+
+/// Somebody in the lobby.
+#[derive(Debug, Clone, Args)]
+pub struct OfLobby {
+    /// The lobby: the admins of other rooms make others admins by themselves
+    #[arg(value_parser = parse_lobby)]
+    pub room: RoomName,
+    /// Whom
+    #[arg(value_parser = parse_user)]
+    pub name: UserName,
+    /// Where to ask
+    #[command(flatten)]
+    pub at: Where,
 }
 
 /// What is done with rooms.
@@ -104,29 +134,9 @@ pub enum RoomCommand {
         at: Where,
     },
     /// Make somebody a moderator of the lobby, who may /kick, /ban and /unban there and set its topic
-    Op {
-        /// The lobby: the admins of other rooms make others admins by themselves
-        #[arg(value_parser = parse_lobby)]
-        room: RoomName,
-        /// Whom
-        #[arg(value_parser = parse_user)]
-        name: UserName,
-        /// Where to ask
-        #[command(flatten)]
-        at: Where,
-    },
+    Op(OfLobby),
     /// Make a moderator of the lobby an ordinary member
-    Deop {
-        /// The lobby
-        #[arg(value_parser = parse_lobby)]
-        room: RoomName,
-        /// Whom
-        #[arg(value_parser = parse_user)]
-        name: UserName,
-        /// Where to ask
-        #[command(flatten)]
-        at: Where,
-    },
+    Deop(OfLobby),
     /// Set how long a room keeps its messages
     Retention {
         /// Which
@@ -154,6 +164,9 @@ pub enum AdminCommand {
     Ban {
         /// Whom
         what: Option<Banned>,
+        /// Yes, everybody, where that is what it means
+        #[arg(long)]
+        all: bool,
         /// Where to ask
         #[command(flatten)]
         at: Where,
@@ -255,6 +268,12 @@ fn user(command: UserCommand) -> Result<Asking, String> {
             ));
         }
         UserCommand::Delete { who, at, .. } => stand(at, who, Standing::Deleted),
+        UserCommand::Reset { name, time, at } => {
+            let code = invite::make(random());
+            let (digest, for_ms) = (invite::digest(&code), time.unwrap_or(RESET_MS));
+            let request = AdminRequest::Reset { name, digest, for_ms };
+            Asking { code: Some(code), ..Asking::new(at, request) }
+        }
     })
 }
 
@@ -262,10 +281,10 @@ fn room(command: RoomCommand) -> Result<Asking, String> {
     Ok(match command {
         RoomCommand::List { at } => Asking::new(at, AdminRequest::Rooms { after: None }),
         RoomCommand::Delete { room, at } => Asking::new(at, AdminRequest::CloseRoom { room }),
-        RoomCommand::Op { name, at, .. } => {
+        RoomCommand::Op(OfLobby { name, at, .. }) => {
             Asking::new(at, AdminRequest::Moderator { name, is_one: true })
         }
-        RoomCommand::Deop { name, at, .. } => {
+        RoomCommand::Deop(OfLobby { name, at, .. }) => {
             Asking::new(at, AdminRequest::Moderator { name, is_one: false })
         }
         RoomCommand::Retention { room, time, at } => {
@@ -282,8 +301,15 @@ fn meant(command: AdminCommand) -> Result<Asking, String> {
     Ok(match command {
         AdminCommand::User(command) => user(command)?,
         AdminCommand::Room(command) => room(command)?,
-        AdminCommand::Ban { what: None, at } => Asking::new(at, AdminRequest::Bans),
-        AdminCommand::Ban { what: Some(what), at } => Asking::new(at, AdminRequest::Ban { what }),
+        AdminCommand::Ban { what: None, at, .. } => Asking::new(at, AdminRequest::Bans),
+        AdminCommand::Ban { what: Some(what), all: false, .. } if what.is_everybody() => {
+            return Err(format!(
+                "{what} keeps everybody out, and everybody who is here ends at once; say it with --all"
+            ));
+        }
+        AdminCommand::Ban { what: Some(what), at, .. } => {
+            Asking::new(at, AdminRequest::Ban { what })
+        }
         AdminCommand::Unban { what, at } => Asking::new(at, AdminRequest::Unban { what }),
         AdminCommand::Invite { uses, time, at } => {
             let code = invite::make(random());

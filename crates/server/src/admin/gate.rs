@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::pattern::Pattern;
 use crate::{
-    request::Refusal,
+    request::{REPLACED, Refusal},
     store::{Banned, Network, Standing},
 };
 
@@ -24,6 +24,10 @@ pub struct Admittance {
     networks: Vec<Network>,
     names: Vec<Pattern>,
     keys: BTreeSet<KeyId>,
+    /// Signing keys of identities that were replaced since the start: what is open ends.
+    replaced: BTreeSet<KeyId>,
+    /// A new account needs a code.
+    asks_for_codes: bool,
     /// Accounts that do not come in, by their names in lower case.
     standings: BTreeMap<String, Standing>,
 }
@@ -43,6 +47,23 @@ impl Admittance {
             }
         }
         admittance
+    }
+
+    /// The same, without the devices of identities that others have replaced.
+    #[must_use]
+    pub fn without(self, replaced: BTreeSet<KeyId>) -> Self {
+        Self { replaced, ..self }
+    }
+
+    /// The same, where a new account needs a code, or needs none.
+    #[must_use]
+    pub fn asking_for_codes(self, asks_for_codes: bool) -> Self {
+        Self { asks_for_codes, ..self }
+    }
+
+    /// Whether a new account needs a code.
+    pub fn asks_for_codes(&self) -> bool {
+        self.asks_for_codes
     }
 
     /// Whether connections from there are taken.
@@ -70,6 +91,9 @@ impl Admittance {
                 return refuse("this account was deleted; its name is not given again");
             }
             Some(Standing::Active) | None => {}
+        }
+        if keys.iter().any(|key| self.replaced.contains(key)) {
+            return Err(Refusal::new(code::REVOKED, REPLACED));
         }
         let is_banned = self.names.iter().any(|pattern| pattern.matches(name.as_str()))
             || keys.iter().any(|key| self.keys.contains(key));

@@ -1,5 +1,7 @@
 //! What is asked over the admin socket and what is answered: one JSON object a line each.
 
+use std::net::SocketAddr;
+
 use chat_protocol::{
     id::{Digest, KeyId},
     name::{RoomName, UserName},
@@ -71,6 +73,16 @@ pub enum AdminRequest {
         digest: Digest,
         /// For how many accounts.
         uses: u32,
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// A code with which somebody enters an account under a new identity. The code itself stays with who
+    /// has made it.
+    Reset {
+        /// Whose account.
+        name: UserName,
+        /// SHA-256 of the code.
+        digest: Digest,
         /// For how long, in milliseconds.
         for_ms: u64,
     },
@@ -193,6 +205,9 @@ pub struct StatsLine {
     pub invites: usize,
     /// Entries of the ban list.
     pub bans: usize,
+    /// Where `/readyz` is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
 }
 
 /// What is answered.

@@ -124,7 +124,7 @@ fn detail(user: &UserDetail) -> Vec<String> {
 
 fn stats(figures: &StatsLine) -> Vec<String> {
     let StatsLine { version, accounts, disabled, online, sessions, rooms, .. } = figures;
-    vec![
+    [
         format!("version   {version}"),
         format!(
             "accounts  {accounts}, {disabled} disabled, {online} here with {sessions} sessions"
@@ -136,6 +136,9 @@ fn stats(figures: &StatsLine) -> Vec<String> {
         format!("invites   {} codes are good", figures.invites),
         format!("bans      {}", figures.bans),
     ]
+    .into_iter()
+    .chain(figures.address.map(|address| format!("address   {address}")))
+    .collect()
 }
 
 fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<String> {
@@ -145,6 +148,18 @@ fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<Stri
             code.to_owned(),
             format!(
                 "good for {uses} new accounts and {time}: chat-client --user NAME --invite {code}"
+            ),
+        ];
+    }
+    if let (AdminRequest::Reset { name, for_ms, .. }, Some(code)) = (request, code) {
+        let time = retention::format(*for_ms);
+        return vec![
+            code.to_owned(),
+            format!(
+                "lets one new identity in as {name}, within {time}: chat-client --user {name} --invite {code}"
+            ),
+            format!(
+                "until then {name} goes on as before; then everybody who knows {name} is warned"
             ),
         ];
     }

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io,
+    net::SocketAddr,
     os::{
         fd::AsRawFd as _,
         unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
@@ -77,6 +78,8 @@ pub struct Hand {
     pub stop: CancellationToken,
     /// Reads everything again; answers what has changed, or why nothing has.
     pub reload: Reload,
+    /// Where the server listens.
+    pub address: SocketAddr,
 }
 
 /// How a reload is asked for.
@@ -234,7 +237,13 @@ impl Asked {
                     _ => AdminAnswer::refused("the server is ending"),
                 }
             }
-            request => ask_worker(&self.hub, request).await,
+            request => {
+                let mut answer = ask_worker(&self.hub, request).await;
+                if let AdminAnswer::Stats(stats) = &mut answer {
+                    stats.address = Some(self.hand.address);
+                }
+                answer
+            }
         }
     }
 }

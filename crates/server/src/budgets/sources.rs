@@ -18,6 +18,15 @@ const NETWORKS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// How much more a /48 may than a /64: it may be a campus, or one person's tunnel.
 const SITE_FACTOR: u64 = 10;
 
+/// By whose leave an account is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Nobody's: everybody may, or tries.
+    Oneself,
+    /// With a code of the operator, where one is needed. It says by itself for how many it is good.
+    Code,
+}
+
 /// Sign-ups by network.
 #[derive(Debug)]
 pub struct Sources {
@@ -33,9 +42,14 @@ impl Sources {
 
     /// Whether an address may make an account now; otherwise how long to wait. `source` is that of
     /// [`crate::listener`]: the address, of IPv6 its /64; none for this machine, which is exempt.
-    pub fn may_sign_up(&self, source: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
+    pub fn may_sign_up(
+        &self,
+        source: Option<IpAddr>,
+        by: By,
+        now: Instant,
+    ) -> Result<(), Duration> {
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, rate) in self.asked(source) {
+        for (key, rate) in self.asked(source, by) {
             let wait = networks.get(&key).map_or(Duration::ZERO, |bucket| bucket.wait(&rate, now));
             if !wait.is_zero() {
                 self.hits.count(key.1);
@@ -46,17 +60,21 @@ impl Sources {
     }
 
     /// Takes a new account of an address.
-    pub fn signed_up(&self, source: Option<IpAddr>, now: Instant) {
+    pub fn signed_up(&self, source: Option<IpAddr>, by: By, now: Instant) {
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, rate) in self.asked(source) {
+        for (key, rate) in self.asked(source, by) {
             networks.get_or_insert_mut(key, Bucket::default).spend(&rate, now, 1);
         }
     }
 
     /// The buckets of an address: its own, and of IPv6 those of its /48.
-    fn asked(&self, source: Option<IpAddr>) -> Vec<((IpAddr, Budget), Rate)> {
+    fn asked(&self, source: Option<IpAddr>, by: By) -> Vec<((IpAddr, Budget), Rate)> {
         let Some(source) = source else { return Vec::new() };
-        let budgets = [Budget::SignUpsHour, Budget::SignUpsDay];
+        let in_an_hour = match by {
+            By::Oneself => Budget::SignUpsHour,
+            By::Code => Budget::InvitedHour,
+        };
+        let budgets = [in_an_hour, Budget::SignUpsDay];
         let rates = budgets.into_iter().filter_map(|b| Some((b, self.limits.rate(b)?)));
         let mut asked: Vec<((IpAddr, Budget), Rate)> =
             rates.clone().map(|(budget, rate)| ((source, budget), rate)).collect();
@@ -89,8 +107,8 @@ mod tests {
     }
 
     fn sign_up(sources: &Sources, source: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
-        sources.may_sign_up(source, now)?;
-        sources.signed_up(source, now);
+        sources.may_sign_up(source, By::Oneself, now)?;
+        sources.signed_up(source, By::Oneself, now);
         Ok(())
     }
 
@@ -104,6 +122,17 @@ mod tests {
         assert_eq!(made(now + Duration::from_hours(1)), 10);
         assert_eq!(sign_up(&sources, Some("192.0.2.8".parse().unwrap()), now), Ok(()));
         assert!((0..1_000).all(|_| sign_up(&sources, None, now).is_ok()));
+    }
+
+    #[test]
+    fn who_comes_with_a_code_is_counted_apart() {
+        let (sources, now) = (sources(), Instant::now());
+        let school = Some("192.0.2.7".parse().unwrap());
+        let may = || sources.may_sign_up(school, By::Code, now).is_ok();
+        let invited =
+            (0..500).filter(|_| may()).inspect(|_| sources.signed_up(school, By::Code, now));
+        assert_eq!(invited.count(), 100);
+        assert_eq!((0..500).filter(|_| sign_up(&sources, school, now).is_ok()).count(), 10);
     }
 
     #[test]

@@ -164,6 +164,9 @@ budgets! {
     /// New accounts in an hour.
     SignUpsHour = "sign_ups_hour", Amount::Rate(Rate::each(10, HOUR)), per "address (/64)",
         Refused, "an office; a /48 has ten times that. Loopback is exempt";
+    /// New accounts in an hour with a code, where one is needed.
+    InvitedHour = "invited_hour", Amount::Rate(Rate::each(100, HOUR)), per "address (/64)",
+        Refused, "a class with one code; whoever types wrong ones is stopped, too. Loopback is exempt";
     /// New accounts in a day.
     SignUpsDay = "sign_ups_day", Amount::Rate(Rate::each(1_000, DAY)), per "address (/64)",
         Refused, "also where the hours are lifted. Loopback is exempt";

@@ -46,8 +46,12 @@ impl Refusals {
 pub struct AuthAttempts {
     /// Signed in to an existing account.
     pub signed_in: Counter,
-    /// Made an account.
+    /// Made an account, without a code.
     pub registered: Counter,
+    /// Made an account with a code, where one is needed.
+    pub invited: Counter,
+    /// Entered an account under a new identity, with a code of the operator.
+    pub reset: Counter,
     /// Refused: name, signature or password.
     pub refused: Counter,
     /// Neither within the time of the handshake.
@@ -67,6 +71,8 @@ impl AuthAttempts {
         Self {
             signed_in: of("signed_in"),
             registered: of("registered"),
+            invited: of("invited"),
+            reset: of("reset"),
             refused: of("refused"),
             timed_out: of("timed_out"),
         }

@@ -20,7 +20,8 @@ use crate::{
     limits::AWAY_SLACK_MS,
     request::{Plan, Proof, REVOKED, Refusal, SignIn},
     store::{
-        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, Proposal, Standing, Waiting,
+        AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, NewIdentity, Proposal,
+        ResetCode, Standing, Waiting,
     },
 };
 
@@ -65,7 +66,7 @@ pub struct Account {
     /// Its devices.
     pub devices: Vec<Device>,
     /// Keys that count no more.
-    revoked: HashSet<KeyId>,
+    pub(super) revoked: HashSet<KeyId>,
     /// Where it takes part.
     pub conversations: BTreeSet<ConversationId>,
     /// Rooms that it was in, and where in their logs that ended. What was said before is still its
@@ -79,9 +80,30 @@ pub struct Account {
     pub(super) receipts: Backlog,
     /// Who let it into rooms that it did not join by itself.
     pub(super) admitted: BTreeMap<ConversationId, UserName>,
+    /// The code that lets another identity in, if there is one.
+    pub(super) reset: Option<ResetCode>,
 }
 
 impl Account {
+    /// An account without devices.
+    fn new(id: AccountId, name: UserName, identity: KeyId) -> Self {
+        Self {
+            id,
+            name,
+            identity,
+            standing: Standing::Active,
+            devices: Vec::new(),
+            revoked: HashSet::new(),
+            conversations: BTreeSet::new(),
+            left: BTreeMap::new(),
+            inbox: 0,
+            waiting: Waiting::default(),
+            receipts: Backlog::default(),
+            admitted: BTreeMap::new(),
+            reset: None,
+        }
+    }
+
     /// The name in lower case.
     pub fn folded(&self) -> String {
         self.name.folded()
@@ -154,7 +176,7 @@ impl Account {
     }
 
     /// Takes a bundle over; an unknown device is added.
-    fn take_bundle(&mut self, id: DeviceId, bundle: &Bundle, since_ms: u64) {
+    pub(super) fn take_bundle(&mut self, id: DeviceId, bundle: &Bundle, since_ms: u64) {
         let header = bundle.header();
         self.revoked.extend(header.rev.iter().copied());
         let (Some(line), Some(mark)) = (bundle.member_line(), DeviceMark::of(bundle)) else {
@@ -190,20 +212,8 @@ impl Router {
         row: AccountRow,
         inbox: u64,
     ) -> Result<(), BundleError> {
-        let mut account = Account {
-            id: row.id,
-            name: row.name.clone(),
-            identity: row.identity,
-            standing: Standing::Active,
-            devices: Vec::new(),
-            revoked: HashSet::new(),
-            conversations: BTreeSet::new(),
-            left: BTreeMap::new(),
-            inbox,
-            waiting: Waiting::default(),
-            receipts: Backlog::default(),
-            admitted: BTreeMap::new(),
-        };
+        let mut account = Account::new(row.id, row.name, row.identity);
+        (account.inbox, account.reset) = (inbox, row.reset);
         for device in row.devices {
             account.take_bundle(device.id, &Bundle::verify(device.bundle)?, 0);
         }
@@ -260,14 +270,27 @@ impl Router {
             (_, None) => {
                 return Some(Decision::refuse(code::NO_SUCH_USER, "nobody has this name"));
             }
-            (Proof::Known { .. }, Some(account)) => {
-                let is_revoked = account.is_revoked(&request.sk);
-                let reason = if is_revoked {
-                    REVOKED
-                } else {
-                    "this signing key was replaced by a newer one"
+            (Proof::Reset { code, bundle, password, vault }, Some(account)) => {
+                if let Some(refusal) = account.admits_reset(now_ms, code, bundle) {
+                    return Some(Decision::Refuse(refusal));
+                }
+                pending.names.insert(folded);
+                let new = NewIdentity {
+                    account: account.id,
+                    code: *code,
+                    bundle: Arc::clone(bundle),
+                    password: password.clone(),
+                    vault: vault.clone(),
                 };
-                let refusal = Decision::refuse(code::SIGN_IN, reason);
+                return Some(Decision::Propose(Proposal::Identity(Box::new(new))));
+            }
+            (Proof::Known { .. }, Some(account)) => {
+                let (code, reason) = if account.is_revoked(&request.sk) {
+                    (code::REVOKED, REVOKED)
+                } else {
+                    (code::SIGN_IN, "this signing key was replaced by a newer one")
+                };
+                let refusal = Decision::refuse(code, reason);
                 return (!account.is_live(&request.sk)).then_some(refusal);
             }
             (Proof::Bundle { bundle, after }, Some(account)) => (account, bundle, after),
@@ -278,7 +301,7 @@ impl Router {
             return Some(Decision::refuse(code::SIGN_IN, reason));
         }
         if account.is_revoked(&request.sk) {
-            return Some(Decision::refuse(code::SIGN_IN, REVOKED));
+            return Some(Decision::refuse(code::REVOKED, REVOKED));
         }
         if let Some(refusal) = account.device_problem(now_ms, bundle) {
             return Some(Decision::Refuse(refusal));
@@ -296,20 +319,7 @@ impl Router {
         id: AccountId,
         device: DeviceId,
     ) {
-        let mut account = Account {
-            id,
-            name: new.name,
-            identity: new.bundle.identity(),
-            standing: Standing::Active,
-            devices: Vec::new(),
-            revoked: HashSet::new(),
-            conversations: BTreeSet::new(),
-            left: BTreeMap::new(),
-            inbox: 0,
-            waiting: Waiting::default(),
-            receipts: Backlog::default(),
-            admitted: BTreeMap::new(),
-        };
+        let mut account = Account::new(id, new.name, new.bundle.identity());
         account.take_bundle(device, &new.bundle, now_ms);
         self.insert_account(account);
         self.comes_back(now_ms, id);

@@ -26,7 +26,7 @@ use crate::{
     request::{Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, Banned, Invite, LogId, NewErase, NewOrder, NewRetention, OperatorRows, Proposal,
-        Standing,
+        ResetCode, Standing,
     },
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Operator {
     admittance: Arc<Admittance>,
     /// Accounts that were deleted, for what they have signed.
     gone: BTreeMap<UserName, AccountId>,
+    /// Signing keys of identities that were replaced since the start.
+    pub(super) replaced: BTreeSet<KeyId>,
     erasing: VecDeque<Erasing>,
 }
 
@@ -110,18 +112,26 @@ impl Router {
     /// Whether the operator lets somebody in with the keys that they come with.
     pub(super) fn admits(&self, request: &SignIn, known: Option<&Account>) -> Result<(), Refusal> {
         let identity = match (&request.proof, known) {
-            (Proof::New { bundle, .. } | Proof::Bundle { bundle, .. }, _) => bundle.identity(),
+            (
+                Proof::New { bundle, .. }
+                | Proof::Reset { bundle, .. }
+                | Proof::Bundle { bundle, .. },
+                _,
+            ) => bundle.identity(),
             (Proof::Known { .. }, Some(account)) => account.identity,
             (Proof::Known { .. }, None) => return Ok(()),
         };
         self.operator.admittance.check(&request.name, &[identity, request.sk])
     }
 
-    fn renew_admittance(&mut self) {
+    pub(super) fn renew_admittance(&mut self) {
         let barred = self.accounts.values().filter(|a| a.standing != Standing::Active);
         let standings = barred.map(|account| (account.folded(), account.standing)).collect();
         let bans = self.operator.bans.union(&self.operator.fixed_bans);
-        self.operator.admittance = Arc::new(Admittance::new(bans, standings));
+        let admittance = Admittance::new(bans, standings)
+            .without(self.operator.replaced.clone())
+            .asking_for_codes(self.operator.registration == Registration::Invite);
+        self.operator.admittance = Arc::new(admittance);
     }
 
     /// The code that a new account is made with, if one is needed, or why it is not made.
@@ -196,6 +206,10 @@ impl Router {
             AdminRequest::Moderator { name, is_one } => {
                 return self.decide_moderator(name, *is_one);
             }
+            AdminRequest::Reset { name, digest, for_ms } => {
+                let until_ms = now_ms.saturating_add(*for_ms);
+                return self.decide_reset(name, ResetCode { digest: *digest, until_ms });
+            }
             AdminRequest::Announce { text } => return decide_announcement(text),
             // These are no business of the state.
             AdminRequest::Drain | AdminRequest::Reload => {
@@ -218,6 +232,7 @@ impl Router {
             NewOrder::Invite(invite) => {
                 self.operator.invites.insert(invite.digest, invite);
             }
+            NewOrder::Reset { account, code } => self.set_reset(account, code),
             NewOrder::Moderator { account, is_one } => self.set_moderator(account, is_one),
             NewOrder::PutOut(put_out) => self.apply_put_out(put_out),
             NewOrder::LetIn(who) => self.apply_let_in(who),
@@ -234,7 +249,7 @@ impl Router {
             return;
         }
         self.waiting = self.waiting.minus(std::mem::take(&mut account.waiting));
-        let conversations = account.conversations.clone();
+        let conversations = std::mem::take(&mut account.conversations);
         self.catalogue.end_owner(id);
         for cid in &conversations {
             if let Some(conversation) = self.conversations.get_mut(cid) {
@@ -311,7 +326,7 @@ impl Router {
         let account = self.account(id).ok_or_else(|| refusal("nobody has this account"))?;
         self.operator.admittance.check(&account.name, &[account.identity, sk])?;
         if account.is_revoked(&sk) {
-            return Err(refusal(REVOKED));
+            return Err(Refusal::new(code::REVOKED, REVOKED));
         }
         let order = NewOrder::Standing { accounts: vec![id], standing: Standing::Deleted };
         Ok(Proposal::Order(Box::new(order)))
@@ -360,6 +375,17 @@ impl Router {
             return AdminDecision::Answer(AdminAnswer::Done { what: Vec::new() });
         }
         propose(NewOrder::Moderator { account: account.id, is_one }, vec![name.to_string()])
+    }
+
+    fn decide_reset(&self, name: &UserName, code: ResetCode) -> AdminDecision {
+        let Some(account) = self.account_of(name).filter(|account| !account.name.is_server())
+        else {
+            return refuse(self.nobody(&name.into()));
+        };
+        if account.standing != Standing::Active {
+            return refuse(format!("{name} is disabled; `user enable {name}` first"));
+        }
+        propose(NewOrder::Reset { account: account.id, code }, vec![name.to_string()])
     }
 
     fn decide_invite(&self, now_ms: u64, invite: Invite) -> AdminDecision {

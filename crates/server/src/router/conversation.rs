@@ -1,7 +1,7 @@
 //! A conversation: its membership, its newest epochs, and how far each sender is in them.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -123,6 +123,8 @@ pub struct Conversation {
     pub(super) excused: BTreeSet<UserName>,
     /// Members by the chain of whose identity there is no account: they count for nothing.
     pub(super) absent: BTreeSet<UserName>,
+    /// Links by which somebody came or went whose key we cannot show, by name and identity.
+    pub(super) unshown: BTreeMap<(UserName, KeyId), u32>,
     /// Of the lobby: members by the chain whom a moderator has put out.
     pub(super) put_out: BTreeSet<UserName>,
     /// The newest epoch first, then those it replaced.
@@ -156,6 +158,7 @@ impl Conversation {
             links: Vec::new(),
             excused: BTreeSet::new(),
             absent: BTreeSet::new(),
+            unshown: BTreeMap::new(),
             put_out: BTreeSet::new(),
             epochs: VecDeque::new(),
             newest: 0,
@@ -167,6 +170,16 @@ impl Conversation {
             joined: Vec::new(),
             backlogs: Vec::new(),
         }
+    }
+
+    /// How many links of its chain are by keys that we cannot show.
+    pub(super) fn unshown(&self) -> u32 {
+        self.unshown.values().sum()
+    }
+
+    /// Notes a link by such a key.
+    pub(super) fn note_unshown(&mut self, link: &MemberHeader) {
+        *self.unshown.entry((link.who.clone(), link.ik)).or_default() += 1;
     }
 
     /// Applies a link that was accepted.
@@ -331,6 +344,11 @@ impl Router {
         conversation: &mut Conversation,
         links: &[(MemberHeader, Digest, u64)],
     ) {
+        for (link, ..) in links {
+            if self.is_unshown(link) {
+                conversation.note_unshown(link);
+            }
+        }
         let members = conversation.membership.iter().flat_map(Membership::members);
         let absent = members.filter(|(name, member)| !self.is_present(name, &member.ik));
         conversation.absent = absent.map(|(name, _)| name.clone()).collect();

@@ -1,9 +1,9 @@
 //! The lobby's moderators, and whom they have put out.
 //!
 //! The lobby's chain has no admin, and must have none: the hub would be one. So nobody is removed from the
-//! chain, and members go on to make keys for whoever was put out. The hub carries it out by what it can do
-//! anyway: it takes nothing of them for the lobby and delivers nothing of it to them. Whoever may come back
-//! signs in again, and then catches up like somebody who was away.
+//! chain. The hub carries it out by what it can do anyway: it takes nothing of them for the lobby but the link
+//! by which they leave, and delivers nothing of it to them. Their device signs that link when it is told.
+//! Whoever may come back joins again, as a newcomer: what was said meanwhile is not theirs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use std::{
 
 use chat_protocol::{
     code,
-    hub::Moderation,
+    hub::{HubToClient, Moderation},
     name::{ConversationId, RoomName, UserName},
 };
 
@@ -29,6 +29,9 @@ pub(super) struct Lobby {
     moderators: BTreeSet<AccountId>,
     put_out: BTreeMap<AccountId, PutOut>,
 }
+
+/// The end of the time of somebody who was let in again and has not joined yet.
+const LET_IN: Option<u64> = Some(0);
 
 fn lobby() -> ConversationId {
     ConversationId::room(&RoomName::lobby())
@@ -83,7 +86,8 @@ impl Router {
             let reason = format!("{who} is the server or a moderator; who runs it decides that");
             return refuse(code::NOT_ALLOWED, reason);
         }
-        let is_out = self.lobby.put_out.contains_key(&account.id);
+        let put_out = self.lobby.put_out.get(&account.id);
+        let is_out = put_out.is_some_and(|put_out| put_out.until_ms != LET_IN);
         let until_ms = match act {
             Moderation::Unban if is_out => {
                 return Ok(Proposal::Order(Box::new(NewOrder::LetIn(account.id))));
@@ -113,36 +117,58 @@ impl Router {
     }
 
     pub(super) fn apply_let_in(&mut self, who: AccountId) {
-        let cid = lobby();
-        self.lobby.put_out.remove(&who);
-        let Some(account) = self.accounts.get_mut(&who) else { return };
-        let Some(conversation) = self.conversations.get_mut(&cid) else { return };
-        conversation.put_out.remove(&account.name);
-        if conversation.contains(&account.name) {
-            account.conversations.insert(cid);
+        if let Some(put_out) = self.lobby.put_out.get_mut(&who) {
+            put_out.until_ms = LET_IN;
         }
     }
 
-    /// Somebody signs in: whose time outside of the lobby is over comes back.
-    pub fn comes_in(&mut self, now_ms: u64, who: AccountId) {
-        let put_out = self.lobby.put_out.get(&who);
-        if put_out.and_then(|put_out| put_out.until_ms).is_some_and(|until| until <= now_ms) {
-            self.apply_let_in(who);
+    /// Somebody has joined: that they were put out is over.
+    pub(super) fn comes_back_to(&mut self, cid: &ConversationId, who: AccountId) {
+        if *cid != lobby() || self.lobby.put_out.remove(&who).is_none() {
+            return;
+        }
+        let (account, conversation) = (self.accounts.get(&who), self.conversations.get_mut(cid));
+        if let (Some(account), Some(conversation)) = (account, conversation) {
+            conversation.put_out.remove(&account.name);
         }
     }
 
     /// Why nothing of somebody is taken here, if they were put out.
     pub(super) fn is_put_out(&self, cid: &ConversationId, who: AccountId) -> Option<Refusal> {
-        let PutOut { by, until_ms, .. } =
-            self.lobby.put_out.get(&who).filter(|_| *cid == lobby())?;
-        let reason = match until_ms {
+        let put_out = self.lobby.put_out.get(&who).filter(|_| *cid == lobby())?;
+        let PutOut { by, until_ms, .. } = put_out;
+        let reason = match *until_ms {
             None => format!("{by} has banned you from the lobby"),
+            LET_IN => "you may come into the lobby again: /join lobby".to_owned(),
             Some(_) => format!(
-                "{by} has put you out of the lobby for {} minutes; then come in anew",
+                "{by} has put you out of the lobby for {} minutes; then /join lobby",
                 LOBBY_KICK_MS / 60_000
             ),
         };
         Some(Refusal::new(code::NOT_A_MEMBER, reason))
+    }
+
+    /// Why somebody who was put out may not join yet.
+    pub(super) fn may_not_join(
+        &self,
+        now_ms: u64,
+        cid: &ConversationId,
+        who: AccountId,
+    ) -> Option<Refusal> {
+        let until_ms = self.lobby.put_out.get(&who)?.until_ms;
+        let is_over = until_ms.is_some_and(|until| until <= now_ms);
+        self.is_put_out(cid, who).filter(|_| !is_over)
+    }
+
+    /// What a device is told that has not heard yet that it was put out: its account is a member by the
+    /// chain.
+    pub fn put_out_notice(&self, who: AccountId) -> Option<HubToClient> {
+        let PutOut { by, until_ms, .. } = self.lobby.put_out.get(&who)?;
+        let (cid, name) = (lobby(), &self.accounts.get(&who)?.name);
+        let membership = self.conversations.get(&cid)?.membership.as_ref()?;
+        let act = if until_ms.is_some() { Moderation::Kick } else { Moderation::Ban };
+        let (by, who) = (by.clone(), name.clone());
+        membership.contains(name).then_some(HubToClient::Moderated { id: None, cid, who, act, by })
     }
 
     /// Why somebody may not set the topic of the lobby.
@@ -183,7 +209,11 @@ impl Router {
             return Some("moderator".to_owned());
         }
         let put_out = self.lobby.put_out.get(&account.id)?;
-        let how = if put_out.until_ms.is_some() { "put out" } else { "banned" };
+        let how = match put_out.until_ms {
+            None => "banned",
+            LET_IN => "may join again, put out",
+            Some(_) => "put out",
+        };
         Some(format!("{how} by {}", put_out.by))
     }
 }

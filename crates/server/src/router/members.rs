@@ -52,7 +52,7 @@ impl Router {
         let problem = if cid.is_feed() {
             self.feed_link_problem(who, header)
         } else {
-            self.link_problem(account, who, header, pending)
+            self.link_problem(now_ms, account, who, header, pending)
         };
         if let Some(problem) = problem {
             return problem;
@@ -139,7 +139,7 @@ impl Router {
         if cid.is_feed() {
             return self.apply_feed_link(now_ms, new);
         }
-        let (mut removed, mut gone) = (None, None);
+        let (mut removed, mut gone, mut came) = (None, None, None);
         let Some(conversation) = self.conversations.get_mut(cid) else { return Effects::default() };
         let account = self.by_name.get(&new.header.who).and_then(|id| self.accounts.get_mut(id));
         if let Some(account) = account {
@@ -148,6 +148,7 @@ impl Router {
                     account.came_into(cid, &new.header);
                     account.left.remove(cid);
                     conversation.note_joined(account.id, now_ms);
+                    came = Some(account.id);
                 }
                 MemberOperation::Leave | MemberOperation::Remove => {
                     if account.conversations.remove(cid) {
@@ -165,6 +166,9 @@ impl Router {
         }
         if let Some(account) = gone {
             self.end_offers(account, cid);
+        }
+        if let Some(account) = came {
+            self.comes_back_to(cid, account);
         }
         let has_made_room = new.header.op == MemberOperation::Create;
         Effects { changed: Some(cid.clone()), removed, has_made_room, ..Effects::default() }

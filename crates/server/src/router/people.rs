@@ -28,8 +28,21 @@ pub struct Wanted {
     pub unknown: Vec<UserName>,
     /// Names of accounts that were deleted.
     pub gone: Vec<UserName>,
-    /// Signing keys whose first bundle is wanted, and whose they are said to be.
-    pub keys: Vec<(UserName, AccountId, KeyId)>,
+    /// Signing keys whose first bundle is wanted.
+    pub keys: Vec<WantedKey>,
+}
+
+/// A signing key whose first bundle is wanted.
+#[derive(Debug)]
+pub struct WantedKey {
+    /// Whose it is said to be.
+    pub name: UserName,
+    /// Their account.
+    pub account: AccountId,
+    /// The identity that it has now: a bundle of another one is of the past.
+    pub identity: KeyId,
+    /// The key.
+    pub kid: KeyId,
 }
 
 impl Router {
@@ -80,7 +93,9 @@ impl Router {
         }
         for (name, kids) in kids {
             let Some(account) = self.account_of_any_time(name) else { continue };
-            wanted.keys.extend(kids.iter().map(|kid| (name.clone(), account.id, *kid)));
+            let (account, identity) = (account.id, account.identity);
+            let key = |kid: &KeyId| WantedKey { name: name.clone(), account, identity, kid: *kid };
+            wanted.keys.extend(kids.iter().map(key));
         }
         wanted
     }

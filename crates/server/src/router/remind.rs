@@ -13,6 +13,7 @@ use chat_protocol::{
 
 use super::{Decision, Pending, Router};
 use crate::{
+    limits::UNSHOWN_LINKS_MAX,
     request::FrameRequest,
     store::{AccountId, NewBundle, NewExcuse, NewLink, Proposal},
 };
@@ -58,7 +59,7 @@ impl Router {
             return Some(Decision::Defer);
         }
         let is_revoked = account.is_some_and(|account| account.is_revoked(&link.sk));
-        if is_revoked && !concerns_signer_only(link) {
+        if is_revoked && !link.concerns_signer_only() {
             return None;
         }
         let conversation = self.conversations.get(&link.cid);
@@ -101,6 +102,17 @@ impl Router {
             Ok(()) => {}
             Err(MemberError::Stale { .. }) => return self.stale_members(&link.from, cid),
             Err(error) => return Decision::refuse(code::NOT_ALLOWED, error.to_string()),
+        }
+        if membership.members().get(&link.who).is_some_and(|member| member.ik != link.ik) {
+            let reason =
+                format!("{} is a member by another key; nobody else's word ends that", link.who);
+            return Decision::refuse(code::NOT_ALLOWED, reason);
+        }
+        let is_full = known.is_some_and(|known| known.unshown() >= UNSHOWN_LINKS_MAX);
+        if is_full && self.is_unshown(link) {
+            let reason =
+                format!("{cid} has {UNSHOWN_LINKS_MAX} links by keys that nobody can show");
+            return Decision::refuse(code::TOO_MANY, reason);
         }
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (link.op, cid.kind()) {
             if let Some(refusal) = self.cannot_create(&link.from, cid, pending) {
@@ -173,13 +185,25 @@ impl Router {
                 // Somebody else has taken the name.
                 self.absent.entry(account.name.clone()).or_default().insert(cid);
             }
+            conversation.unshown.remove(&(account.name.clone(), account.identity));
         }
+    }
+
+    /// Whether a link by which somebody comes or goes counts by our word only: we cannot show the key of
+    /// who has signed it, because the account was lost, or has another identity.
+    pub(super) fn is_unshown(&self, link: &MemberHeader) -> bool {
+        let account = self.account_of_any_time(&link.who);
+        link.is_own_coming_or_going() && account.is_none_or(|account| account.identity != link.ik)
     }
 
     /// Notes whether whom a link is about has an account.
     pub(super) fn note_presence(&mut self, link: &MemberHeader) -> bool {
         let is_present = self.is_present(&link.who, &link.ik);
+        let is_unshown = self.is_unshown(link);
         let Some(conversation) = self.conversations.get_mut(&link.cid) else { return is_present };
+        if is_unshown {
+            conversation.note_unshown(link);
+        }
         let is_in = conversation.membership.as_ref().is_some_and(|m| m.contains(&link.who));
         if is_in && !is_present {
             conversation.absent.insert(link.who.clone());
@@ -192,14 +216,5 @@ impl Router {
             conversation.gone.remove(&link.who);
         }
         is_present
-    }
-}
-
-/// Whether a link changes nothing for others: nothing is wrapped for a revoked key, so who creates,
-/// joins or leaves gives no key to anybody.
-fn concerns_signer_only(link: &MemberHeader) -> bool {
-    match link.op {
-        MemberOperation::Create | MemberOperation::Join | MemberOperation::Leave => true,
-        MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => false,
     }
 }

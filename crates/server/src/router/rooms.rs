@@ -154,6 +154,7 @@ impl Router {
     /// the room, a name that is taken in another spelling, and the limits.
     pub(super) fn link_problem(
         &self,
+        now_ms: u64,
         account: &Account,
         who: &Account,
         link: &MemberHeader,
@@ -161,8 +162,12 @@ impl Router {
     ) -> Option<Decision> {
         let (cid, op) = (&link.cid, link.op);
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
+        let put_out = || match op {
+            MemberOperation::Join => self.may_not_join(now_ms, cid, account.id),
+            _ => self.is_put_out(cid, account.id),
+        };
         if op != MemberOperation::Leave
-            && let Some(refusal) = self.closed(cid).or_else(|| self.is_put_out(cid, account.id))
+            && let Some(refusal) = self.closed(cid).or_else(put_out)
         {
             return Some(Decision::Refuse(refusal));
         }

@@ -5,6 +5,7 @@ mod budgets;
 mod feeds;
 mod lobby;
 mod offers;
+mod reset;
 mod rooms;
 mod world;
 

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use chat_protocol::{
-    code, crypto::VerifyingKey, handshake::ReceivedAuth, keys::Bundle, name::UserName,
+    code, crypto::VerifyingKey, handshake::ReceivedAuth, id::Digest, invite, keys::Bundle,
+    name::UserName,
 };
 use tokio::time::Instant;
 
@@ -13,12 +14,12 @@ use super::{
     guesses::{self, Attempt},
 };
 use crate::{
-    budgets::Budget,
+    budgets::{Budget, By},
     close::CloseReason,
     hub::Shared,
     listener::source,
-    request::{Proof, REVOKED, Refusal},
-    store::AccountRow,
+    request::{Proof, REPLACED, REVOKED, Refusal},
+    store::{AccountRow, BundleName},
 };
 
 /// A bundle, and its newest signing key as SPKI DER.
@@ -61,14 +62,24 @@ pub(super) async fn register(
     };
     check_signature(received, &spki)?;
     // The worker decides; this saves the slow hash for a name that is gone already.
-    let is_taken = hub.reads.account(&received.header.u).await?.is_some();
+    let taken = hub.reads.account(&received.header.u).await?;
+    if let Some(code) = taken.as_ref().and_then(|account| reset_code(hub, account, received)) {
+        let password = match &received.body.pw {
+            Some(secret) => Some(hash(hub, secret.clone(), visitor).await?),
+            None => None,
+        };
+        let vault = received.body.vault.clone();
+        return Ok((Proof::Reset { code, bundle, password, vault }, spki));
+    }
+    let is_taken = taken.is_some();
     if !is_taken && hub.budgets.disk.is_full() {
         hub.budgets.hit(Budget::Disk);
         return Err(Problem::Refused(Refusal::storage_full()));
     }
     let source = source(visitor.peer.addr.ip());
+    let by = if has_code(hub, received) { By::Code } else { By::Oneself };
     if !is_taken {
-        hub.budgets.sources.may_sign_up(source, Instant::now()).map_err(|wait| {
+        hub.budgets.sources.may_sign_up(source, by, Instant::now()).map_err(|wait| {
             let minutes = wait.as_secs().div_ceil(60);
             let reason = format!(
                 "your address has made as many accounts as it may for now; wait {minutes} minutes, or \
@@ -82,9 +93,26 @@ pub(super) async fn register(
         _ => None,
     };
     if !is_taken {
-        hub.budgets.sources.signed_up(source, Instant::now());
+        hub.budgets.sources.signed_up(source, by, Instant::now());
     }
     Ok((Proof::New { bundle, password, vault: received.body.vault.clone() }, spki))
+}
+
+/// Whether somebody comes with a code where a new account needs one.
+pub(super) fn has_code(hub: &Shared, received: &ReceivedAuth) -> bool {
+    received.body.invite.is_some() && hub.gate.now().asks_for_codes()
+}
+
+/// The code that came along, if it lets another identity into this account. The worker decides.
+pub(super) fn reset_code(
+    hub: &Shared,
+    account: &AccountRow,
+    received: &ReceivedAuth,
+) -> Option<Digest> {
+    let code = invite::digest(received.body.invite.as_deref()?);
+    let is_good = account.name == received.header.u
+        && account.reset.is_some_and(|reset| reset.admits(&code, (hub.clock)()));
+    is_good.then_some(code)
 }
 
 /// The hash of a login secret. The time that others take does not count against the sign-in.
@@ -145,7 +173,13 @@ pub(super) async fn by_signature(
     let account = account(hub, name).await?.ok_or_else(|| nobody(name))?;
     let stored = stored_bundles(&account)?;
     if stored.iter().any(|bundle| bundle.header().rev.contains(&received.header.sk)) {
-        return Err(Problem::refuse(code::SIGN_IN, REVOKED));
+        return Err(Problem::refuse(code::REVOKED, REVOKED));
+    }
+    let mut known = stored.iter().flat_map(|bundle| &bundle.header().sk);
+    if !known.any(|key| key.kid == received.header.sk)
+        && was_replaced(hub, &account, received).await?
+    {
+        return Err(Problem::refuse(code::REVOKED, REPLACED));
     }
     if let Some((bundle, spki)) = own_bundle(received, (hub.clock)())? {
         let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
@@ -181,6 +215,18 @@ pub(super) async fn by_signature(
     check_signature(received, &key.spki)?;
     spend(hub, &account, &stored, &Proof::Known { dev })?;
     Ok((Proof::Known { dev }, key.spki.clone()))
+}
+
+/// Whether whoever signs is a device of an identity that the account had before.
+async fn was_replaced(
+    hub: &Shared,
+    account: &AccountRow,
+    received: &ReceivedAuth,
+) -> Result<bool, Problem> {
+    let first = BundleName::Key(account.id, received.header.sk);
+    let found = hub.reads.bundles(vec![first]).await?.into_iter().flatten().next();
+    let of = found.map(|bundle| Bundle::verify(bundle.into()));
+    Ok(matches!(of, Some(Ok(bundle)) if bundle.identity() != account.identity))
 }
 
 fn stored_bundles(account: &AccountRow) -> Result<Vec<Bundle>, Problem> {
@@ -219,7 +265,9 @@ pub(super) async fn check_password(
     let (account, is_right) = checked?;
     let account = account.ok_or_else(|| nobody(name))?;
     if !is_right {
-        return Err(Problem::refuse(code::SIGN_IN, "wrong password"));
+        let reason = "wrong password; who has lost it can get a code from who runs this server and give \
+                      it with --invite CODE";
+        return Err(Problem::refuse(code::SIGN_IN, reason));
     }
     Ok(account)
 }
@@ -250,6 +298,9 @@ pub(super) async fn by_password(
     };
     check_signature(received, &spki)?;
     if bundle.identity() != account.identity {
+        if was_replaced(hub, &account, received).await? {
+            return Err(Problem::refuse(code::REVOKED, REPLACED));
+        }
         let reason = "the bundle is signed by another identity than this account's";
         return Err(Problem::refuse(code::SIGN_IN, reason));
     }

@@ -66,6 +66,7 @@ impl MemoryStore {
                 Some(device) => device,
                 None => self.device(),
             })),
+            Proposal::Identity(_) => Ok(Stored::Device(self.device())),
             Proposal::Entry(new) => self.entry(new),
             Proposal::Epoch(new) => {
                 let log = self.log(new.log, &new.header.cid);

@@ -84,6 +84,17 @@ pub enum Banned {
     Name(Pattern),
 }
 
+impl Banned {
+    /// Whether nobody is left that it does not keep out, of one kind of address at least.
+    pub fn is_everybody(&self) -> bool {
+        match self {
+            Self::Address(network) => network.bits == 0,
+            Self::Key(_) => false,
+            Self::Name(pattern) => pattern.as_str().bytes().all(|byte| byte == b'*'),
+        }
+    }
+}
+
 /// Letters of a key's id, which no name may have.
 const KEY_CHARACTERS: usize = 22;
 
@@ -136,14 +147,30 @@ pub struct Invite {
     pub until_ms: u64,
 }
 
-/// Somebody who was put out of the lobby.
+/// A code with which somebody enters an account under a new identity, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResetCode {
+    /// SHA-256 of the code.
+    pub digest: Digest,
+    /// Until when, Unix time in milliseconds.
+    pub until_ms: u64,
+}
+
+impl ResetCode {
+    /// Whether this is the code, and its time is not over.
+    pub fn admits(&self, digest: &Digest, now_ms: u64) -> bool {
+        self.digest == *digest && now_ms <= self.until_ms
+    }
+}
+
+/// Somebody who was put out of the lobby, until they join again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutOut {
     /// Who.
     pub who: AccountId,
     /// Which moderator did it.
     pub by: UserName,
-    /// Until when, Unix time in milliseconds; nothing for until it is taken back.
+    /// From when on they may join, Unix time in milliseconds; nothing for when they are let in.
     pub until_ms: Option<u64>,
 }
 
@@ -165,6 +192,13 @@ pub enum NewOrder {
     Unban(Banned),
     /// A code is made. An older one with the same digest is replaced.
     Invite(Invite),
+    /// A code is made that lets a new identity into an account. The account's older one counts no more.
+    Reset {
+        /// Which account.
+        account: AccountId,
+        /// The code.
+        code: ResetCode,
+    },
     /// Somebody is a moderator of the lobby from now on, or is none any more.
     Moderator {
         /// Who.
@@ -174,7 +208,7 @@ pub enum NewOrder {
     },
     /// A moderator puts somebody out of the lobby. What was decided before about them is replaced.
     PutOut(PutOut),
-    /// A moderator lets somebody into the lobby again.
+    /// A moderator lets somebody into the lobby again: they may join.
     LetIn(AccountId),
     /// Everybody who is connected is told this.
     Announce(String),
@@ -235,6 +269,11 @@ mod tests {
         ];
         for (text, shown) in cases {
             assert_eq!(text.parse::<Banned>().unwrap().to_string(), shown);
+        }
+        for (text, is_everybody) in
+            [("*", true), ("**", true), ("0.0.0.0/0", true), ("a*", false), ("192.0.2.0/24", false)]
+        {
+            assert_eq!(text.parse::<Banned>().unwrap().is_everybody(), is_everybody, "{text}");
         }
         for text in ["", "a b", "192.0.2.0/33/1", "key:short", "../x", "ä"] {
             assert!(text.parse::<Banned>().is_err(), "{text:?}");

@@ -31,6 +31,22 @@ pub struct NewAccount {
     pub invite: Option<Digest>,
 }
 
+/// Another identity for an account, with its first device. All devices of before go.
+#[derive(Debug)]
+pub struct NewIdentity {
+    /// Whose.
+    pub account: AccountId,
+    /// SHA-256 of the code that lets it in. It is used up; where the account has no such code this is a
+    /// [`Conflict`](super::Conflict).
+    pub code: Digest,
+    /// The first bundle.
+    pub bundle: Arc<Bundle>,
+    /// Argon2 string of the login secret.
+    pub password: Option<String>,
+    /// The sealed vault.
+    pub vault: Option<Vec<u8>>,
+}
+
 /// A bundle of a new or a known device.
 #[derive(Debug)]
 pub struct NewBundle {
@@ -214,6 +230,8 @@ pub struct NewShare {
 pub enum Proposal {
     /// Makes an account.
     Account(Box<NewAccount>),
+    /// Replaces an identity, its password, vault and devices. What it has offered goes.
+    Identity(Box<NewIdentity>),
     /// Keeps a bundle.
     Bundle(Box<NewBundle>),
     /// Replaces a password and the vault together.

@@ -10,7 +10,7 @@ use chat_protocol::{
     name::{ConversationId, UserName},
 };
 
-use super::{AccountId, DeviceId, EpochId, LogId, OperatorRows};
+use super::{AccountId, DeviceId, EpochId, LogId, OperatorRows, ResetCode};
 
 /// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct AccountRow {
     pub identity: KeyId,
     /// Argon2 string of the login secret.
     pub password: Option<String>,
+    /// The code that lets another identity in, if there is one.
+    pub reset: Option<ResetCode>,
     /// Its devices.
     pub devices: Vec<DeviceRow>,
 }

@@ -3,8 +3,8 @@
 
 use std::{
     fs,
-    io::Write as _,
-    net::TcpListener,
+    io::{ErrorKind, Write as _},
+    net::{SocketAddr, TcpListener},
     path::Path,
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ use crate::{
     admin::{
         audit::{self, AuditError},
         call::Call,
-        request::{AdminAnswer, AdminRequest},
+        request::{AdminAnswer, AdminRequest, StatsLine},
     },
     config::{Config, Tls},
     folder,
@@ -75,12 +75,17 @@ fn words(error: impl std::fmt::Display) -> String {
 
 /// Looks at everything.
 pub fn examine(config: &Config) -> Vec<Finding> {
-    let running = Call::open(&config.data).ok();
-    let is_running = running.is_some();
+    let running = Call::open(&config.data).ok().map(stats);
+    let port = match &running {
+        // It knows better than a configuration that may not be its own.
+        Some(Ok(StatsLine { address: Some(address), .. })) => answers(*address),
+        Some(_) => answers(config.address),
+        None => is_free(config),
+    };
     let checks: [(&'static str, Verdict); 13] = [
         ("configuration", Ok(format!("listens on {}", config.address))),
         ("server", server(running)),
-        ("port", port(config, is_running)),
+        ("port", port),
         ("data folder", owned(folder::inspect_data(&config.data), &config.data)),
         ("log folder", owned(folder::inspect_logs(&config.logs), &config.logs)),
         ("keys", keys(&config.data)),
@@ -101,25 +106,41 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn server(running: Option<Call>) -> Verdict {
-    let Some(mut call) = running else { return Ok("does not run".to_owned()) };
+fn stats(mut call: Call) -> Result<StatsLine, String> {
     match call.ask(&AdminRequest::Stats) {
-        Ok(AdminAnswer::Stats(stats)) => Ok(format!("runs, version {}", stats.version)),
+        Ok(AdminAnswer::Stats(stats)) => Ok(stats),
         Ok(_) => Err("runs and answers something else; is it of another version?".to_owned()),
         Err(error) => Err(words(error)),
     }
 }
 
-fn port(config: &Config, is_running: bool) -> Verdict {
-    let address = config.address;
-    if is_running {
-        let (is_ready, lines) =
-            health::ask(address).map_err(|error| format!("{address} does not answer: {error}"))?;
-        let lines = lines.trim().replace('\n', ", ");
-        return if is_ready { Ok(format!("{address} is ready")) } else { Err(lines) };
+fn server(running: Option<Result<StatsLine, String>>) -> Verdict {
+    match running {
+        None => Ok("does not run".to_owned()),
+        Some(stats) => Ok(format!("runs, version {}", stats?.version)),
     }
+}
+
+/// Whether the server that runs is ready.
+fn answers(address: SocketAddr) -> Verdict {
+    let (is_ready, lines) =
+        health::ask(address).map_err(|error| format!("{address} does not answer: {error}"))?;
+    let lines = lines.trim().replace('\n', ", ");
+    if is_ready { Ok(format!("{address} is ready")) } else { Err(lines) }
+}
+
+/// Whether a server that does not run could listen. Where nobody has said on which port it does, somebody
+/// else's is no finding.
+fn is_free(config: &Config) -> Verdict {
+    let address = config.address;
     match TcpListener::bind(address) {
         Ok(_) => Ok(format!("{address} is free")),
+        Err(error) if config.is_default_port && error.kind() == ErrorKind::AddrInUse => {
+            Ok(format!(
+                "not looked at: no server of this folder runs, and {address} is another program's; say where \
+             it is to listen with --port, --bind or --config"
+            ))
+        }
         Err(error) => Err(format!("{address} is not to be had: {error}; see --port and --bind")),
     }
 }
@@ -129,9 +150,7 @@ fn owned(inspected: Result<bool, folder::FolderError>, path: &Path) -> Verdict {
     match inspected {
         Ok(false) => Ok(format!("{path} is for its owner alone")),
         Ok(true) => Err(format!("others can look into {path}; run: chmod 700 {path}")),
-        Err(folder::FolderError::Io { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
+        Err(folder::FolderError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Ok(format!("{path} is made at the first start"))
         }
         Err(error) => Err(words(error)),
@@ -193,7 +212,7 @@ fn audit_log(logs: &Path) -> Verdict {
             let short = checked.hash.get(..16).unwrap_or_default();
             Ok(format!("{} lines in one chain, the last is {short}…", checked.lines))
         }
-        Err(AuditError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(AuditError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Ok("is made at the first start".to_owned())
         }
         Err(error) => Err(words(error)),

@@ -6,12 +6,13 @@ use chat_protocol::{
     b64::B64Vec,
     hub::{HubToClient, PersonBundles},
     id::MessageId,
+    keys::Bundle,
     limits::{BUNDLES_OVERHEAD_BYTES, TEXT_BYTES_MAX},
     name::UserName,
 };
 
 use crate::{
-    router::Wanted,
+    router::{Wanted, WantedKey},
     store::{
         BundleName,
         sqlite::{ReadError, Reads},
@@ -33,18 +34,22 @@ pub(super) async fn answer(
     let Wanted { people: wanted_people, unknown, gone, keys } = wanted;
     let newest = wanted_people.iter().flat_map(|(_, devices)| devices);
     let names = newest.map(|device| BundleName::Newest(*device));
-    let by_key = keys.iter().map(|(_, account, kid)| BundleName::Key(*account, *kid));
+    let by_key = keys.iter().map(|key| BundleName::Key(key.account, key.kid));
     let mut found = reads.bundles(names.chain(by_key).collect()).await?.into_iter();
 
     let mut page = Page::default();
     for (name, devices) in wanted_people {
         let bundles: Vec<Vec<u8>> = found.by_ref().take(devices.len()).flatten().collect();
-        page.add(name, bundles);
+        page.add(name, bundles, |person| &mut person.bundles);
     }
-    for ((name, ..), bundle) in keys.into_iter().zip(found) {
-        if let Some(bundle) = bundle {
-            page.add(name, vec![bundle]);
-        }
+    for (WantedKey { name, identity, .. }, bundle) in keys.into_iter().zip(found) {
+        let Some(bundle) = bundle else { continue };
+        // A bundle that we kept can be read.
+        let of = Bundle::verify(bundle.clone().into()).map(|bundle| bundle.identity());
+        let is_former = of.is_ok_and(|of| of != identity);
+        page.add(name, vec![bundle], |person| {
+            if is_former { &mut person.former } else { &mut person.bundles }
+        });
     }
     let Page { people, more, .. } = page;
     Ok(HubToClient::Bundles { id, people, unknown, gone, more })
@@ -64,15 +69,24 @@ impl Default for Page {
 }
 
 impl Page {
-    fn add(&mut self, name: UserName, bundles: Vec<Vec<u8>>) {
+    /// Adds bundles to one of the two lists of a person.
+    fn add(
+        &mut self,
+        name: UserName,
+        bundles: Vec<Vec<u8>>,
+        list: impl FnOnce(&mut PersonBundles) -> &mut Vec<B64Vec>,
+    ) {
         let bytes: usize = bundles.iter().map(|bundle| text_bytes(bundle)).sum();
         if bytes > self.room {
             self.more = true;
             return;
         }
         self.room = self.room.saturating_sub(bytes);
-        let person = self.people.entry(name).or_insert_with(|| PersonBundles { bundles: vec![] });
-        person.bundles.extend(bundles.into_iter().map(B64Vec));
+        let person = self
+            .people
+            .entry(name)
+            .or_insert_with(|| PersonBundles { bundles: vec![], former: vec![] });
+        list(person).extend(bundles.into_iter().map(B64Vec));
     }
 }
 
@@ -89,7 +103,8 @@ mod tests {
         let mut page = Page::default();
         for number in 0..PAGE_ITEMS_MAX {
             let name = UserName::new(&format!("{number:032}")).unwrap();
-            page.add(name, vec![longest.clone(); ACCOUNT_DEVICES_MAX]);
+            let bundles = vec![longest.clone(); ACCOUNT_DEVICES_MAX];
+            page.add(name, bundles, |person| &mut person.bundles);
         }
         assert!(page.more);
         assert_eq!(page.people.len(), 1, "one person always fits");

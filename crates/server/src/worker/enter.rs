@@ -62,6 +62,10 @@ impl<S: Store> Worker<S> {
                 Ok(())
             };
         }
+        // Nobody who is here stays.
+        if matches!(request.proof, Proof::Reset { .. }) {
+            return Ok(());
+        }
         let device = self.known_device(request).map(|(_, device)| device);
         self.sessions.admit(account.id, device, request.purpose)?;
         // The hub's own agent never waits for anybody.
@@ -79,7 +83,9 @@ impl<S: Store> Worker<S> {
     fn known_device(&self, request: &SignIn) -> Option<(AccountId, DeviceId)> {
         let dev = match &request.proof {
             Proof::Known { dev } => *dev,
-            Proof::New { bundle, .. } | Proof::Bundle { bundle, .. } => bundle.header().dev,
+            Proof::New { bundle, .. }
+            | Proof::Reset { bundle, .. }
+            | Proof::Bundle { bundle, .. } => bundle.header().dev,
         };
         let account = self.router.account_folded(&request.name)?;
         let device = account.devices.iter().find(|device| device.dev == dev)?;
@@ -105,6 +111,9 @@ impl<S: Store> Worker<S> {
                     self.sessions.close_replaced(account);
                     self.notify.keys(&account.name);
                 }
+                // A new identity has left others without a place and without offers.
+                self.gate.publish(self.router.admittance());
+                self.count_offers();
                 self.open_session(now_ms, queued, id, device, false);
             }
             Err(Conflict::Missing { .. }) => {
@@ -129,7 +138,6 @@ impl<S: Store> Worker<S> {
         story::sign_in(&self.log, &queued, is_new);
         let Request::SignIn(request) = queued.item else { return };
         let SignIn { connection, purpose, spki, sk, received, outbox, reply, .. } = *request;
-        self.router.comes_in(now_ms, account);
         let Some(known) = self.router.account(account) else { return };
         let (heads, more) = self.router.heads_page(known, None);
         let plan = self.router.plan(known);

@@ -1,10 +1,9 @@
 //! What moderators do about people in the lobby.
 
-use chat_protocol::hub::{self, ClientToHub, HubToClient, Moderation};
+use chat_protocol::hub::{self, ClientToHub, HubToClient};
 
 use super::{Next, Open, Worker, ask::asked};
 use crate::{
-    close::CloseReason,
     request::Request,
     store::{Committed, Store},
 };
@@ -23,8 +22,7 @@ impl<S: Store> Worker<S> {
         }
     }
 
-    /// Answers, tells everybody in the lobby and whom it is about, and has those who may come back sign in
-    /// again, so that they catch up.
+    /// Answers, and tells everybody in the lobby and whom it is about.
     pub(super) fn finish_moderation(&mut self, now_ms: u64, queued: &Open, committed: Committed) {
         let Request::Ask(peer, ClientToHub::Moderate { id, cid, who, act }) = &queued.item else {
             return;
@@ -42,9 +40,5 @@ impl<S: Store> Worker<S> {
         };
         self.tell(peer, &told(Some(*id)));
         self.sessions.tell(&members, &hub::write(&told(None)).into(), Some(peer.connection));
-        if let (Moderation::Unban, Some(about)) = (act, about) {
-            let reason = "a moderator has let you into the lobby again; come in anew";
-            self.sessions.close_of(about, &CloseReason::TryLater(reason.into()));
-        }
     }
 }

@@ -11,7 +11,7 @@ use chat_protocol::{
 
 use crate::{
     queue::Queued,
-    request::{FrameRequest, Peer, Refusal, Reminder, Request},
+    request::{FrameRequest, Peer, Proof, Refusal, Reminder, Request},
     router::Decision,
 };
 
@@ -101,13 +101,18 @@ pub(super) fn frame(
 /// Writes down that somebody came in. Refusals are written by the connection, which knows more.
 pub(super) fn sign_in(log: &OperationLog, queued: &Queued<Request>, is_new: bool) {
     let Request::SignIn(request) = &queued.item else { return };
+    let op = match request.proof {
+        Proof::Reset { .. } => "session.reset",
+        _ if is_new => "session.register",
+        _ => "session.open",
+    };
     log.write(&Operation {
         conn_id: Some(request.connection.0),
         user: Some(request.name.as_str().into()),
         priority: Some(queued.lane.as_str().into()),
         outcome: Some(Outcome::Ok),
         queue_us: Some(micros(queued.waited)),
-        ..Operation::new(if is_new { "session.register" } else { "session.open" })
+        ..Operation::new(op)
     });
 }
 

@@ -60,20 +60,27 @@ fn held_of(now: u64, bundles: &[Bundle]) -> Held {
     Held::of_live(now, newest.values().filter_map(|bundle| DeviceMark::of(bundle)), revoked)
 }
 
+/// The first of these bundles with each of these keys.
+fn found<'a>(kids: &[KeyId], bundles: impl Iterator<Item = &'a Bundle> + Clone) -> Vec<B64Vec> {
+    let find = |kid: &KeyId| {
+        let mut bundles = bundles.clone();
+        bundles.find(|bundle| bundle.header().sk.iter().any(|key| key.kid == *kid))
+    };
+    kids.iter().filter_map(find).map(|bundle| B64Vec(bundle.bytes().to_vec())).collect()
+}
+
 impl TestHub {
     /// The first bundle with each of these keys.
     fn by_key(&self, kids: &BTreeMap<UserName, Vec<KeyId>>) -> BTreeMap<UserName, PersonBundles> {
         let mut people = BTreeMap::new();
         for (user, kids) in kids {
             let bundles = self.people.get(user).into_iter().flatten();
-            let find = |kid: &KeyId| {
-                let mut bundles = bundles.clone();
-                bundles.find(|bundle| bundle.header().sk.iter().any(|key| key.kid == *kid))
-            };
-            let found: Vec<_> =
-                kids.iter().filter_map(find).map(|b| B64Vec(b.bytes().to_vec())).collect();
-            if !found.is_empty() && !self.faults.hides_kids {
-                people.insert(user.clone(), PersonBundles { bundles: found });
+            let former = self.former.get(user).into_iter().flatten();
+            let bundles = found(kids, bundles);
+            let former = found(kids, former);
+            let is_nobody = bundles.is_empty() && former.is_empty();
+            if !is_nobody && !self.faults.hides_kids {
+                people.insert(user.clone(), PersonBundles { bundles, former });
             }
         }
         people
@@ -142,7 +149,8 @@ impl TestHub {
                     };
                     let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec()));
                     let person = people.entry(user);
-                    let person = person.or_insert_with(|| PersonBundles { bundles: vec![] });
+                    let person =
+                        person.or_insert_with(|| PersonBundles { bundles: vec![], former: vec![] });
                     person.bundles.extend(bundles);
                 }
                 let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
@@ -269,7 +277,7 @@ impl TestHub {
                 let make = || (Membership::new(cid.clone()), Vec::new());
                 let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
                 let comes_in = matches!(link.op, MemberOperation::Join | MemberOperation::Admit);
-                if comes_in && room.contains(&link.who) {
+                if comes_in && room.holds(&link.who, &link.ik) {
                     return self.refuse(index, link.id, code::NOT_ALLOWED, None);
                 }
                 if room.check(&link, signer).is_err() {

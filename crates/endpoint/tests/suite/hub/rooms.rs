@@ -11,7 +11,7 @@ use chat_protocol::frame::{RawFrame, Unsigned, sign_all};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
 use chat_protocol::hub::{Head, HubToClient};
 use chat_protocol::id::{Digest, MessageId};
-use chat_protocol::members::MemberList;
+use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::{Tag, label};
 use chat_testkit::keys::keys;
@@ -43,8 +43,7 @@ pub(crate) fn room(text: &str) -> RoomName {
 impl TestHub {
     /// Heads of the rooms that a device's user is in, and of those of everybody.
     pub(super) fn heads_of(&self, index: usize) -> Vec<Head> {
-        let me = &self.peers[index].endpoint.device().user;
-        let theirs = self.rooms.iter().filter(|(_, (room, _))| room.contains(me));
+        let theirs = self.rooms.iter().filter(|(_, (room, _))| self.is_in(index, room));
         let mut rooms: Vec<ConversationId> = theirs.map(|(cid, _)| cid.clone()).collect();
         rooms.extend([RoomName::lobby(), RoomName::all()].iter().map(ConversationId::room));
         rooms.sort();
@@ -62,7 +61,14 @@ impl TestHub {
         let peer = &self.peers[index];
         let (room, _) = &self.rooms[&link.cid];
         let me = &peer.endpoint.device().user;
-        peer.connected && (room.is_implicit() || room.contains(me) || link.who == *me)
+        peer.connected && (room.is_implicit() || self.is_in(index, room) || link.who == *me)
+    }
+
+    /// Whether a device's user is in a room, and not only somebody who had the name before.
+    fn is_in(&self, index: usize, room: &Membership) -> bool {
+        let device = self.peers[index].endpoint.device();
+        let identity = device.bundle.identity();
+        room.holds(&device.user, &identity) || room.conversation().is_feed_of(&device.user)
     }
 
     /// Asks a device for something in a room and lets everybody come to rest.

@@ -128,6 +128,7 @@ impl Router {
             position: self.position,
             invites: self.operator.invites.values().filter(is_good).count(),
             bans: self.operator.bans.union(&self.operator.fixed_bans).count(),
+            address: None,
         }
     }
 }

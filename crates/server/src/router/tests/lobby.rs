@@ -84,10 +84,16 @@ fn who_is_put_out_says_nothing_hears_nothing_and_comes_back_after_a_while() {
     let of_lobby = world.router.log(&cid(LOBBY)).unwrap();
     assert!(plan(&world).logs.iter().all(|(log, _)| *log != of_lobby), "nothing to catch up with");
 
-    world.router.comes_in(world.now_ms + LOBBY_KICK_MS - 1, mallory.peer.account);
-    assert_eq!(world.say(&mallory, &cid(LOBBY), made.e, 0), refused);
-    world.now_ms += LOBBY_KICK_MS;
-    world.router.comes_in(world.now_ms, mallory.peer.account);
+    let told = |world: &World| world.router.put_out_notice(mallory.peer.account).is_some();
+    assert!(told(&world), "a device that was away hears of it");
+    world.do_link(&mallory, LOBBY, MemberOperation::Leave, &mallory);
+    assert!(!told(&world));
+    let join = world.link(&mallory, LOBBY, MemberOperation::Join, &mallory);
+    world.now_ms += LOBBY_KICK_MS - 1;
+    assert_eq!(world.put(&join), refused);
+    world.now_ms += 1;
+    assert!(matches!(world.put(&join), Came::Stored(_)));
+    let made = world.make(&bob, &cid(LOBBY), Some(made), &everybody);
     assert!(matches!(world.say(&mallory, &cid(LOBBY), made.e, 0), Came::Stored(_)));
     assert!(plan(&world).logs.iter().any(|(log, _)| *log == of_lobby));
 }
@@ -96,10 +102,12 @@ fn who_is_put_out_says_nothing_hears_nothing_and_comes_back_after_a_while() {
 fn leaving_does_not_help_against_a_ban_and_unban_does() {
     let (mut world, [alice, _, mallory], _) = lobby();
     assert_eq!(moderate(&mut world, &alice, &mallory, Moderation::Ban), Ok(()));
-    world.router.comes_in(u64::MAX, mallory.peer.account);
     world.do_link(&mallory, LOBBY, MemberOperation::Leave, &mallory);
     let join = world.link(&mallory, LOBBY, MemberOperation::Join, &mallory);
+    world.now_ms += 100 * LOBBY_KICK_MS;
     assert_eq!(world.put(&join), Came::Refused(code::NOT_A_MEMBER));
     assert_eq!(moderate(&mut world, &alice, &mallory, Moderation::Unban), Ok(()));
+    let again = moderate(&mut world, &alice, &mallory, Moderation::Unban);
+    assert_eq!(again, Err(code::NOT_ALLOWED));
     assert!(matches!(world.put(&join), Came::Stored(_)));
 }

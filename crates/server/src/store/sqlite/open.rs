@@ -293,7 +293,8 @@ pub(super) fn account(
     })?;
     let devices = devices.collect::<Result<_, _>>()?;
     let name = intact("name", UserName::new(&name))?;
-    Ok(Some(AccountRow { id, name, identity, password, devices }))
+    let reset = operator::reset_code(connection, id)?;
+    Ok(Some(AccountRow { id, name, identity, password, reset, devices }))
 }
 
 fn conversation(

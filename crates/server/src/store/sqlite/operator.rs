@@ -1,7 +1,11 @@
 //! The operator's decisions: what accounts may do, closed rooms, bans and codes.
 
-use chat_protocol::{id::Digest, name::UserName};
-use rusqlite::{Connection, params};
+use chat_protocol::{
+    header::{MemberHeader, MemberOperation},
+    id::Digest,
+    name::{ConversationId, RoomName, UserName},
+};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     from_sql,
@@ -12,14 +16,14 @@ use super::{
 use crate::{
     limits::ERASE_STEP_MESSAGES_MAX,
     store::{
-        AccountId, Conflict, Invite, LogId, NewErase, NewOrder, OperatorRows, PutOut, Standing,
-        Stored,
+        AccountId, Conflict, DeviceId, Invite, LogId, NewErase, NewOrder, OperatorRows, PutOut,
+        ResetCode, Standing, Stored,
     },
 };
 
 /// Tables that came after the schema.
 ///
-/// - `put_out`: of the lobby; without a time until it is taken back.
+/// - `put_out`: of the lobby, until they join again; without a time until that is taken back.
 /// - `standings`: 1 disabled, 2 deleted and its mailbox still to be erased, 3 deleted.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS standings (
@@ -28,6 +32,8 @@ CREATE TABLE IF NOT EXISTS closed_rooms (log INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE IF NOT EXISTS bans (what TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS invites (
   digest BLOB PRIMARY KEY, uses INTEGER NOT NULL, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS resets (
+  account INTEGER PRIMARY KEY, digest BLOB NOT NULL, until_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS moderators (account INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE IF NOT EXISTS put_out (
   account INTEGER PRIMARY KEY, moderator TEXT NOT NULL, until_ms INTEGER) STRICT;
@@ -119,6 +125,12 @@ pub(super) fn order(connection: &Connection, order: &NewOrder) -> Outcome {
                 params![digest.as_bytes(), uses, to_sql(*until_ms)],
             )?;
         }
+        NewOrder::Reset { account, code: ResetCode { digest, until_ms } } => {
+            connection.execute(
+                "INSERT OR REPLACE INTO resets (account, digest, until_ms) VALUES (?1, ?2, ?3)",
+                params![account.0, digest.as_bytes(), to_sql(*until_ms)],
+            )?;
+        }
         NewOrder::Moderator { account, is_one: true } => {
             let insert = "INSERT OR IGNORE INTO moderators (account) VALUES (?1)";
             connection.execute(insert, [account.0])?;
@@ -133,7 +145,7 @@ pub(super) fn order(connection: &Connection, order: &NewOrder) -> Outcome {
             )?;
         }
         NewOrder::LetIn(who) => {
-            connection.execute("DELETE FROM put_out WHERE account = ?1", [who.0])?;
+            connection.execute("UPDATE put_out SET until_ms = 0 WHERE account = ?1", [who.0])?;
         }
         NewOrder::Announce(_) => {}
     }
@@ -153,6 +165,7 @@ fn stand(connection: &Connection, account: AccountId, standing: Standing) -> rus
                 [account.0],
             )?;
             connection.execute("DELETE FROM offers WHERE owner = ?1", [account.0])?;
+            connection.execute("DELETE FROM resets WHERE account = ?1", [account.0])?;
             TO_ERASE
         }
     };
@@ -160,6 +173,19 @@ fn stand(connection: &Connection, account: AccountId, standing: Standing) -> rus
     connection
         .execute("INSERT OR REPLACE INTO standings (account, standing) VALUES (?1, ?2)", values)?;
     Ok(())
+}
+
+/// Whether a link brings somebody back who was put out of the lobby. That they were is over with it.
+pub(super) fn comes_back(connection: &Connection, link: &MemberHeader) -> rusqlite::Result<bool> {
+    let is_meant =
+        link.op == MemberOperation::Join && link.cid == ConversationId::room(&RoomName::lobby());
+    if !is_meant {
+        return Ok(false);
+    }
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM put_out WHERE account = (SELECT id FROM accounts WHERE name = ?1)",
+    )?;
+    Ok(delete.execute([link.who.as_str()])? > 0)
 }
 
 /// Takes one use from a code, or says that there is none.
@@ -171,6 +197,50 @@ pub(super) fn use_invite(
         .prepare_cached("UPDATE invites SET uses = uses - 1 WHERE digest = ?1 AND uses > 0")?;
     let used = update.execute([digest.as_bytes()])?;
     Ok(if used == 1 { Ok(()) } else { Err(Conflict::Missing { is_epoch_known: false }) })
+}
+
+/// The code that lets another identity into an account.
+pub(super) fn reset_code(
+    connection: &Connection,
+    account: AccountId,
+) -> rusqlite::Result<Option<ResetCode>> {
+    let mut select =
+        connection.prepare_cached("SELECT digest, until_ms FROM resets WHERE account = ?1")?;
+    let code = select.query_row([account.0], |row| {
+        Ok(ResetCode { digest: Digest(row.get(0)?), until_ms: from_sql(row.get(1)?) })
+    });
+    code.optional()
+}
+
+/// Uses the code of an account up. `false`: there is no such code.
+pub(super) fn use_reset(
+    connection: &Connection,
+    account: AccountId,
+    digest: &Digest,
+) -> rusqlite::Result<bool> {
+    let used = connection.execute(
+        "DELETE FROM resets WHERE account = ?1 AND digest = ?2",
+        params![account.0, digest.as_bytes()],
+    )?;
+    Ok(used == 1)
+}
+
+/// Takes away what belonged to the identity of before, now that an account has this device of another
+/// one. The bundles that its frames and links are checked with stay.
+pub(super) fn forget_identity(
+    connection: &Connection,
+    account: AccountId,
+    device: DeviceId,
+) -> rusqlite::Result<()> {
+    let old = [account.0, device.0];
+    connection.execute(
+        "DELETE FROM cursors WHERE device IN \
+         (SELECT id FROM devices WHERE account = ?1 AND id <> ?2)",
+        old,
+    )?;
+    connection.execute("DELETE FROM devices WHERE account = ?1 AND id <> ?2", old)?;
+    connection.execute("DELETE FROM offers WHERE owner = ?1", [account.0])?;
+    Ok(())
 }
 
 /// Empties at most a step's worth of frames. The rows stay: their ids and counters still say what was

@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use super::{copies, excused, from_sql, offers, operator, signers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
-    NewBundle, NewEntry, NewEpoch, NewLink, NewPassword, NewRetention, NewTopic, Probe, Proposal,
-    Stored,
+    NewBundle, NewEntry, NewEpoch, NewIdentity, NewLink, NewPassword, NewRetention, NewTopic,
+    Probe, Proposal, Stored,
 };
 
 /// What a proposal ends in, or a failure of the whole batch.
@@ -94,6 +94,7 @@ impl Change<'_> {
     fn make(&mut self, proposal: &Proposal) -> Outcome {
         match proposal {
             Proposal::Account(account) => self.account(account),
+            Proposal::Identity(identity) => self.identity(identity),
             Proposal::Bundle(bundle) => self.bundle(bundle),
             Proposal::Password(password) => self.password(password),
             Proposal::Entry(entry) => self.entry(entry),
@@ -147,6 +148,22 @@ impl Change<'_> {
         }
         let device = self.new_device(account, &new.bundle)?;
         Ok(Ok(Stored::Account(account, device)))
+    }
+
+    fn identity(&mut self, new: &NewIdentity) -> Outcome {
+        if !operator::use_reset(self.connection, new.account, &new.code)? {
+            return Ok(Err(Conflict::Missing { is_epoch_known: false }));
+        }
+        let mut update = self.connection.prepare_cached(
+            "UPDATE accounts SET identity = ?2, password = ?3, vault = ?4 WHERE id = ?1",
+        )?;
+        let identity = new.bundle.identity();
+        update.execute(params![new.account.0, identity.as_bytes(), new.password, new.vault])?;
+        // It begins where the logs end: what was sent to the identity of before is not its own. It comes
+        // before the others go, so that it has the number of none of them.
+        let device = self.new_device(new.account, &new.bundle)?;
+        operator::forget_identity(self.connection, new.account, device)?;
+        Ok(Ok(Stored::Device(device)))
     }
 
     fn password(&mut self, new: &NewPassword) -> Outcome {
@@ -293,9 +310,16 @@ impl Change<'_> {
         offers::follow_link(self.connection, &new.header)?;
         excused::follow_link(self.connection, log, &new.header)?;
         let position = self.next_position();
-        let mut insert = self.connection.prepare_cached(
-            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?;
+        // Who comes again reads on where they were, but for who was put out meanwhile.
+        let mut insert = self.connection.prepare_cached(if operator::comes_back(
+            self.connection,
+            &new.header,
+        )? {
+            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (device, log) DO UPDATE SET position = max(position, excluded.position)"
+        } else {
+            "INSERT INTO cursors (device, log, position) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+        })?;
         for device in &new.newcomers {
             insert.execute(params![device.0, log.0, to_sql(position)])?;
         }

@@ -158,6 +158,7 @@ impl Contents {
                     name: new.name.clone(),
                     identity: new.bundle.identity(),
                     password: new.password.clone(),
+                    reset: None,
                     devices: vec![row],
                 };
                 self.accounts.insert(id, account);

@@ -1,11 +1,17 @@
 //! The operator's decisions survive, and what was sent to a deleted account is emptied.
 
-use chat_protocol::{id::Digest, name::UserName};
+use std::sync::Arc;
+
+use chat_protocol::{
+    id::{Digest, Nonce16},
+    keys::{Bundle, BundleOptions, DeviceKeys, KeySizes},
+    name::UserName,
+};
 
 use super::{account, bundle, commit, entry, open_in};
 use crate::store::{
-    AccountId, Conflict, Invite, LogId, NewAccount, NewErase, NewOrder, Proposal, PutOut, Standing,
-    Stored, sqlite::PageRequest,
+    AccountId, BundleName, Conflict, Invite, LogId, NewAccount, NewErase, NewIdentity, NewOrder,
+    Proposal, PutOut, ResetCode, Standing, Stored, sqlite::PageRequest,
 };
 
 fn put_out(who: AccountId, until_ms: Option<u64>) -> PutOut {
@@ -48,7 +54,10 @@ async fn decisions_are_there_after_a_restart() {
     let rows = snapshot.operator;
     assert_eq!(rows.standings, [(alice, Standing::Disabled), (bob, Standing::Deleted)]);
     assert_eq!((rows.to_erase, rows.closed_rooms), (vec![bob], vec![LogId(1)]));
-    assert_eq!((rows.moderators, rows.put_out), (vec![alice], vec![put_out(alice, None)]));
+    assert_eq!(
+        (rows.moderators, rows.put_out),
+        (vec![alice], vec![put_out(alice, None), put_out(bob, Some(0))])
+    );
     assert_eq!((rows.bans, rows.invites), (vec!["192.0.2.0/24".parse().unwrap()], vec![invite]));
     let done = NewErase { account: bob, log: None, after: 0 };
     commit(&mut store, vec![stand(alice, Standing::Active), Proposal::Erase(done)]).await;
@@ -80,6 +89,40 @@ async fn a_code_lets_in_as_many_as_it_says_and_a_taken_name_uses_none() {
     // Nothing of the one who was not let in is left: the name is free.
     let free = commit(&mut store, vec![account("dave")]).await;
     assert!(matches!(free[0], Ok(Stored::Account(..))), "{free:?}");
+}
+
+#[tokio::test]
+async fn another_identity_comes_in_once_and_nothing_of_the_old_one_but_its_signatures_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, reads, _) = open_in(folder.path());
+    commit(&mut store, vec![account("alice"), account("bob"), entry(1, 1, 9)]).await;
+    let (alice, digest) = (AccountId(1), Digest([7; 32]));
+    let code = ResetCode { digest, until_ms: 99 };
+    let other = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+    let (name, options) = (UserName::new("alice").unwrap(), BundleOptions::default());
+    let new = Arc::new(other.publish(&name, Nonce16([2; 16]), None, 5, options).unwrap());
+    let old = bundle("alice");
+    let enter = || {
+        let (bundle, password, vault) = (Arc::clone(&new), Some("new".to_owned()), Some(vec![9]));
+        let new = NewIdentity { account: alice, code: digest, bundle, password, vault };
+        Proposal::Identity(Box::new(new))
+    };
+    let batch = vec![enter(), order(NewOrder::Reset { account: alice, code }), enter(), enter()];
+    let outcomes = commit(&mut store, batch).await;
+    let no_code = Err(Conflict::Missing { is_epoch_known: false });
+    assert_eq!((outcomes[0], outcomes[3]), (no_code, no_code), "{outcomes:?}");
+    let Ok(Stored::Device(device)) = outcomes[2] else { panic!("{outcomes:?}") };
+    assert_eq!(reads.vault(alice).await.unwrap(), Some(vec![9]));
+    assert_eq!(reads.cursors(device).await.unwrap().0, 1, "it begins where the logs end");
+    drop(store);
+    let (_store, reads, snapshot) = open_in(folder.path());
+    let (row, _) = &snapshot.accounts[0];
+    assert_eq!((row.identity, row.reset), (new.identity(), None));
+    assert_eq!(row.devices.iter().map(|row| row.id).collect::<Vec<_>>(), [device]);
+    let kid = old.header().sk[0].kid;
+    let kept = reads.bundles(vec![BundleName::Key(alice, kid)]).await.unwrap();
+    let kept = Bundle::verify(kept[0].clone().unwrap().into()).unwrap();
+    assert_eq!(kept.identity(), old.identity());
 }
 
 #[tokio::test]

@@ -1,0 +1,89 @@
+//! Somebody who has lost the password enters again under the same name, with a code of the operator.
+
+use chat_tests::{Client, PASSWORD, Rig, operator, person, types};
+
+/// The code that `user reset` prints.
+fn reset_code(rig: &Rig, name: &str) -> String {
+    let made = operator(rig, &["user", "reset", name, "--json"]).expect_code(0);
+    made.events()[0]["code"].as_str().expect("a code").to_owned()
+}
+
+/// The six words of somebody's key, as another machine shows them.
+fn words(client: &Client, of: &str) -> String {
+    let shown = client.run_known(&["verify", of, "--json"]).expect_code(0);
+    let shown = shown.events_named("verify");
+    shown[0]["other"]["words"].as_str().expect("words").to_owned()
+}
+
+#[test]
+fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let url = server.url().to_owned();
+    let alice = rig.client("alice", &url);
+    let laptop = rig.client("alice", &url).with_home(rig.path("alice-laptop"));
+    let mut old = person(&rig, &url, "alice");
+    let mut bob = person(&rig, &url, "bob");
+    types(&mut old, "/create club private", "you are in #club");
+    types(&mut old, "/invite bob", "bob");
+    types(&mut old, "bob*before", "delivered to bob");
+    bob.stdout.wait_for_part("alice → you: before");
+    laptop.run_known(&["users"]).assert_code(0);
+
+    // Only who has the account's code gets in, and nobody's devices are cut before.
+    operator(&rig, &["user", "reset", "nobody"]).assert_code(1);
+    operator(&rig, &["user", "reset", "server"]).assert_code(1);
+    let code = reset_code(&rig, "alice");
+    let wrong = rig
+        .client("alice", &url)
+        .with_home(rig.path("wrong"))
+        .with_password("quite-another-one-9-here");
+    let refused = wrong.run(&["--invite", "0000-0000-0000-0000", "users"]).expect_code(5);
+    assert!(refused.stderr.contains("E_NAME_TAKEN"), "{refused:?}");
+    let bobs = rig
+        .client("bob", &url)
+        .with_home(rig.path("wrong"))
+        .with_password("quite-another-one-9-here");
+    bobs.run(&["--invite", &code, "users"]).assert_code(5);
+    types(&mut old, "still here", "✓ stored");
+
+    // On a machine that has the old home, with a new password.
+    let alice = alice.with_password("quite-another-one-9-here");
+    let entered = alice.run_known(&["--invite", &code, "users"]).expect_code(0);
+    assert!(entered.stderr.contains("lets you in as alice with new keys"), "{entered:?}");
+    assert!(entered.stderr.contains("is in"), "the old home is kept: {entered:?}");
+    let ended = old.wait();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(ended.stderr.contains("has another identity now"), "{ended:?}");
+    let out = laptop.run_known(&["users"]).expect_code(4);
+    assert!(out.stderr.contains("E_REVOKED"), "{out:?}");
+    let again = rig
+        .client("alice", &url)
+        .with_home(rig.path("again"))
+        .with_password("yet-another-one-7-there");
+    again.run(&["--invite", &code, "users"]).assert_code(5);
+
+    // Everybody who knew the old key is warned, and nothing goes to the new one until it is trusted.
+    bob.stdout.wait_for_part("key_changed: alice");
+    let mut new = alice.chat();
+    types(&mut bob, "alice*for whom?", "/trust alice");
+    types(&mut new, "here I am again", "✓ stored");
+    let shown = words(&rig.client("bob", &url), "alice");
+    types(&mut bob, &format!("/trust alice {shown}"), "the known one of alice now");
+    types(&mut bob, "alice*welcome", "delivered to alice");
+    new.stdout.wait_for_part("bob → you: welcome");
+    types(&mut bob, "and here", "✓ stored");
+    new.stdout.wait_for_part("#lobby bob: and here");
+    types(&mut new, "/join club", "private");
+    let seen = new.stdout.text();
+    assert!(!seen.contains("before") && !seen.contains("for whom?"), "{seen}");
+    new.type_line("/quit");
+    new.finish().assert_code(0);
+
+    // After a restart, too: the new one is alice, the old one is not.
+    server.restart(&rig, &[]);
+    alice.run_known(&["users"]).assert_code(0);
+    laptop.run_known(&["users"]).assert_code(4);
+    rig.client("alice", &url).with_home(rig.path("third")).run_known(&["users"]).assert_code(4);
+    assert_ne!(PASSWORD, "quite-another-one-9-here");
+}
