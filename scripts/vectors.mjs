@@ -241,7 +241,7 @@ const judge = {
     const [toHub, toClient] = [await expand(prk, 'chat-e2e/1 c2s'), await expand(prk, 'chat-e2e/1 s2c')];
     const clear = decoder.decode(await at('sealed', () => openGcm(toHub, once, hdr, body)));
     const said = await at('auth', () => loose(clear, {
-      purpose: oneOf('interactive', 'task'), 'pw?': blob, 'bundle?': blob, 'vault?': blob,
+      purpose: oneOf('interactive', 'task', 'visit'), 'pw?': blob, 'bundle?': blob, 'vault?': blob,
     }));
     if (header.m !== 'vault') {
       const own = said.bundle ? await at('bundle', () => bundle(decode(said.bundle))) : bundleOf(header.u, header.sk);

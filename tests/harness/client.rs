@@ -89,6 +89,14 @@ impl Client {
         Terminal::start(&command)
     }
 
+    /// The same with its password known, and `after` in the shell when it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn at_terminal_before(&self, arguments: &[&str], after: &str) -> Terminal {
+        Terminal::start_before(&self.plain(arguments), after)
+    }
+
     /// Starts it with these arguments. The account is made when it is new.
     ///
     /// # Panics

@@ -35,6 +35,7 @@ pub use process::cpu_seconds;
 pub use program::{Finished, Lines, Program};
 pub use proxy::{Fate, Proxy, Rule, TextRule};
 pub use rig::Rig;
+pub use rustix::process::Signal;
 pub use server::Server;
 pub use terminal::Terminal;
 

@@ -201,6 +201,15 @@ impl Program {
         }
     }
 
+    /// Types bytes that may be no text.
+    pub fn type_bytes(&mut self, bytes: &[u8]) {
+        if let Some(stdin) = &mut self.stdin
+            && stdin.write_all(bytes).is_err()
+        {
+            self.stdin = None;
+        }
+    }
+
     /// Ends its standard input.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
@@ -229,12 +238,20 @@ impl Program {
         self.child.wait().ok()?.code()
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// When the signal cannot be sent.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Asks it to end, with SIGTERM.
     ///
     /// # Panics
     /// When the signal cannot be sent.
     pub fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
     }
 
     /// Ends it at once, with SIGKILL, and waits until it is gone.

@@ -5,6 +5,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::LIMIT;
 
 #[derive(Default)]
@@ -28,10 +30,18 @@ impl Terminal {
     /// # Panics
     /// When it cannot be started.
     pub(crate) fn start(command: &Command) -> Self {
+        Self::start_before(command, "")
+    }
+
+    /// The same, and `after` in the shell when it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub(crate) fn start_before(command: &Command, after: &str) -> Self {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let quoted =
             words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")));
-        let line = quoted.collect::<Vec<_>>().join(" ");
+        let line = quoted.collect::<Vec<_>>().join(" ") + after;
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         script.env("TERM", "xterm").env("SHELL", "/bin/sh");
@@ -98,13 +108,34 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
+    /// Types keys, all in one packet.
+    ///
+    /// # Panics
+    /// When the program is gone.
+    pub fn type_keys(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).unwrap();
+        self.keys.flush().unwrap();
+    }
+
     /// Types Ctrl-C.
     ///
     /// # Panics
     /// When the program is gone.
     pub fn interrupt(&mut self) {
-        self.keys.write_all(b"\x03").unwrap();
-        self.keys.flush().unwrap();
+        self.type_keys(b"\x03");
+    }
+
+    /// Sends a signal to the program of this name at the terminal.
+    ///
+    /// # Panics
+    /// When it does not run there.
+    pub fn signal(&self, name: &str, signal: Signal) {
+        let pid = descendants(self.child.id()).into_iter().find(|pid| {
+            let comm = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            comm.is_ok_and(|comm| comm.trim_end() == name)
+        });
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        kill_process(pid.unwrap(), signal).unwrap();
     }
 
     /// Waits for a question and types the answer.
@@ -136,6 +167,14 @@ impl Terminal {
         drop(screen);
         self.child.wait().unwrap().code()
     }
+}
+
+/// The processes below this one.
+fn descendants(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = std::fs::read_to_string(path).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
 }
 
 impl Drop for Terminal {

@@ -80,7 +80,7 @@ fn an_unknown_slash_word_is_a_local_error_with_a_suggestion() {
     let server = rig.server();
     let bob = rig.client("bob", server.url()).chat();
     let lines = ["/hlep me", "//half a slash", "the end"];
-    let alice = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(0);
+    let alice = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(1);
     assert!((alice.stdout + &alice.stderr).contains("did you mean /help?"));
     bob.stdout.wait_for_part("alice: /half a slash");
     bob.stdout.wait_for_part("alice: the end");
@@ -93,7 +93,7 @@ fn a_message_to_nobody_is_refused_and_the_end_of_input_still_ends_well() {
     let rig = Rig::new();
     let server = rig.server();
     let alice = rig.client("alice", server.url());
-    let chat = alice.pipe(&["nemo*where are you"], &["--json"]).expect_code(0);
+    let chat = alice.pipe(&["nemo*where are you"], &["--json"]).expect_code(6);
     let refused = chat.events_named("noack").remove(0);
     assert_eq!(refused["code"], "E_NO_SUCH_USER");
     let one_shot = alice.run(&["send", "nemo", "where are you"]).expect_code(6);
@@ -120,7 +120,7 @@ fn the_end_of_input_waits_for_every_answer() {
     let lines: Vec<String> = (1..=40).map(|number| format!("line {number}")).collect();
     let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     lines.extend(["/run server -- uname", "/run server -- false"]);
-    let alice = rig.client("alice", server.url()).pipe(&lines, &["--json"]).expect_code(0);
+    let alice = rig.client("alice", server.url()).pipe(&lines, &["--json"]).expect_code(6);
     let is_stage = |event: &&serde_json::Value, stage: &str| event["stage"] == stage;
     let acks = alice.events_named("ack");
     assert_eq!(acks.iter().filter(|ack| is_stage(ack, "stored")).count(), 42);

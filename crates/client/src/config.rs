@@ -20,16 +20,19 @@ pub mod password;
 pub mod server_url;
 pub mod strength;
 
+pub mod emulation;
 pub mod error;
 
 pub use account::AccountVerb;
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
+pub use emulation::{Emulation, Extent};
 pub use error::ConfigError;
 use identity::IdentityVerb;
 pub use password::{Password, PasswordError};
 pub use server_url::{ServerUrl, ServerUrlError};
 
 use crate::identity::IdentityCommand;
+use crate::show::presence::Presence;
 
 /// Key sizes that the protocol accepts and people want.
 const KEY_BITS: [u32; 3] = [2048, 3072, 4096];
@@ -74,6 +77,10 @@ pub struct Common {
     pub verbosity: Verbosity,
     /// One JSON object per line on standard output.
     pub json: bool,
+    /// Whose coming and going is shown.
+    pub presence: Presence,
+    /// A script ends at its first line that fails.
+    pub stop_on_error: bool,
     /// Size of new keys.
     pub key_bits: u32,
     /// Where the story of the encryption goes, if it is wanted; `-` is standard error.
@@ -199,42 +206,6 @@ pub enum Mode {
     Completions(Shell),
     /// The table of exit codes.
     ExitCodes,
-}
-
-/// What the emulator does.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Emulation {
-    /// Number of clients.
-    pub clients: u32,
-    /// File with the lines.
-    pub messages: PathBuf,
-    /// When it ends.
-    pub extent: Extent,
-    /// Messages per second of all clients together; `None`: as fast as they are answered.
-    pub rate: Option<f64>,
-    /// Makes the choice of lines repeatable; `None`: choose one and report it.
-    pub seed: Option<u64>,
-    /// File for the report as a page.
-    pub html: Option<PathBuf>,
-    /// Open rooms beside the lobby.
-    pub rooms: u32,
-    /// Percent of operations that share or fetch a small file.
-    pub files: u32,
-    /// Percent of the clients that leave and return.
-    pub churn: u32,
-    /// Percent of the clients that are away for part of the run.
-    pub offline: u32,
-    /// Limit of the 99th percentiles.
-    pub p99_max: Option<Duration>,
-}
-
-/// When the emulator stops sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
-    /// After so many messages of each client.
-    PerClient(u32),
-    /// After this time.
-    Duration(Duration),
 }
 
 /// To whom `send` sends.
@@ -482,6 +453,8 @@ fn checked(
             (false, _) => Verbosity::Debug,
         },
         json: arguments.json,
+        presence: arguments.presence,
+        stop_on_error: arguments.stop_on_error,
         key_bits: match arguments.key_bits.unwrap_or(key_bits_default) {
             bits if KEY_BITS.contains(&bits) => bits,
             bits => return Err(ConfigError::KeyBits(bits)),

@@ -37,6 +37,7 @@ mod journal;
 mod link;
 mod people;
 mod recorder;
+mod silence;
 mod step;
 
 use answers::Answers;
@@ -46,6 +47,7 @@ use link::{Link, LinkEvent};
 pub use people::Decision;
 pub(crate) use people::{PeopleOrder, RENEWING};
 use recorder::Recorder;
+use silence::Silence;
 
 /// What one step takes in at most: four times what one signature covers.
 const STEP_INPUTS_MAX: usize = 256;
@@ -188,6 +190,7 @@ struct Driver {
     /// What this process waits for.
     answers: Answers,
     recorder: Recorder,
+    silence: Silence,
     /// Messages about files, whose answers are no news for people.
     notes: Notes,
     journal: Journal,
@@ -236,6 +239,7 @@ pub(crate) fn spawn(
         renewals: Vec::new(),
         answers: Answers::default(),
         recorder: Recorder::default(),
+        silence: Silence::default(),
         notes,
         journal,
         trace: options.trace,
@@ -293,9 +297,9 @@ impl Driver {
         let due = self.endpoint.next_deadline().map(|deadline| {
             Instant::now() + Duration::from_millis(deadline.saturating_sub(now_ms()))
         });
-        let shown_due = self.recorder.due();
+        let (shown_due, silent_due) = (self.recorder.due(), self.silence.due());
         let mut inputs = Vec::new();
-        let (mut link_event, mut order) = (None, None);
+        let (mut link_event, mut order, mut is_silent) = (None, None, false);
         tokio::select! {
             taken = self.orders.recv() => match taken {
                 Some(taken) => order = Some(taken),
@@ -319,6 +323,12 @@ impl Driver {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 inputs.push(Input::Due);
             }
+            () = sleep_until(silent_due.unwrap_or_else(Instant::now)), if silent_due.is_some() => {
+                is_silent = true;
+            }
+        }
+        if is_silent {
+            self.tell_silence();
         }
         if let Some(order) = order {
             self.take_order(order, &mut inputs);
@@ -337,7 +347,10 @@ impl Driver {
             && let Some(incoming) = self.link.try_next()
         {
             match incoming {
-                Ok(incoming) => inputs.push(Input::Incoming(incoming)),
+                Ok(incoming) => {
+                    self.hear();
+                    inputs.push(Input::Incoming(incoming));
+                }
                 Err(error) => {
                     self.lose(&error);
                     break;
@@ -377,7 +390,10 @@ impl Driver {
 
     fn on_link(&mut self, event: LinkEvent, inputs: &mut Vec<Input>) -> Result<(), End> {
         match event {
-            LinkEvent::Incoming(incoming) => inputs.push(Input::Incoming(incoming)),
+            LinkEvent::Incoming(incoming) => {
+                self.hear();
+                inputs.push(Input::Incoming(incoming));
+            }
             LinkEvent::Lost(error) => self.lose(&error),
             LinkEvent::Connected(session) => inputs.push(Input::Connected(session)),
             LinkEvent::NotConnected(error) => self.not_connected(error)?,
@@ -424,7 +440,23 @@ impl Driver {
         Ok(())
     }
 
+    /// The server has said something.
+    fn hear(&mut self) {
+        if self.silence.heard() {
+            self.pending.push_back(ClientEvent::Answering);
+        }
+    }
+
+    /// Nothing has come for a while, although something has no answer.
+    fn tell_silence(&mut self) {
+        self.silence.tell();
+        if let Some(lasts) = self.silence.lasts(Instant::now()) {
+            self.pending.push_back(ClientEvent::Silent { seconds: lasts.as_secs() });
+        }
+    }
+
     fn lose(&mut self, error: &ConnectError) {
+        self.silence = Silence::default();
         self.endpoint.disconnected();
         self.link = self.link.lost();
         self.fail_flushes();
@@ -435,6 +467,7 @@ impl Driver {
 
     /// Breaks the connection; no other try follows by itself.
     fn go_away(&mut self, goodbye: bool) {
+        self.silence = Silence::default();
         self.endpoint.disconnected();
         if let Link::Online { socket, .. } = std::mem::take(&mut self.link)
             && goodbye

@@ -6,6 +6,7 @@
 //! HOME/<server id>/<user>/home.db    everything else, sealed with the store key
 //! ```
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -128,6 +129,28 @@ impl HomeFolder {
     }
 }
 
+/// A name as the account of this machine spells it: names are unique whatever the case of their letters.
+/// As it was typed where no home or more than one fits.
+pub fn spelled(root: &Path, typed: &UserName) -> UserName {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_server = |name: &str| KeyId::parse(name).is_ok();
+    let servers = entries(root).filter(|entry| entry.file_name().to_str().is_some_and(is_server));
+    let mut found = BTreeSet::new();
+    for home in servers.flat_map(|server| entries(&server.path())) {
+        let name = home.file_name().into_string().unwrap_or_default();
+        if name == typed.as_str() {
+            return typed.clone();
+        }
+        if name.eq_ignore_ascii_case(typed.as_str()) {
+            found.extend(UserName::new(&name));
+        }
+    }
+    match (found.pop_first(), found.is_empty()) {
+        (Some(only), true) => only,
+        _ => typed.clone(),
+    }
+}
+
 /// The device's keys, if they were made already.
 pub fn load_device(store: &SqliteStore, vault: &Vault) -> Result<Option<OwnDevice>, HomeError> {
     match store.get(DEVICE_ROW)? {
@@ -165,6 +188,27 @@ mod tests {
     use chat_protocol::keys::KeySizes;
 
     use super::*;
+
+    #[test]
+    fn a_name_in_another_case_is_the_one_that_has_a_home_here() {
+        let root = tempfile::tempdir().unwrap();
+        let name = |name: &str| UserName::new(name).unwrap();
+        assert_eq!(spelled(root.path(), &name("ALICE")), name("ALICE"));
+        for (server, user) in [(1, "alice"), (1, "Bob"), (2, "BOB"), (2, "alice")] {
+            let folder = HomeFolder::new(root.path(), &KeyId([server; 16]), &name(user));
+            std::fs::create_dir_all(folder.path()).unwrap();
+        }
+        std::fs::create_dir_all(root.path().join("shared").join("Carol")).unwrap();
+        for (typed, is) in [
+            ("ALICE", "alice"),
+            ("alice", "alice"),
+            ("bob", "bob"),
+            ("BOB", "BOB"),
+            ("carol", "carol"),
+        ] {
+            assert_eq!(spelled(root.path(), &name(typed)), name(is), "{typed}");
+        }
+    }
 
     #[test]
     fn a_home_survives_its_process_and_opens_with_its_password_only() {

@@ -9,21 +9,39 @@
 //! | `//etc is full` | the text `/etc is full` |
 //! | `PM text`, `DM bob text`, `EX` | short forms of `/pm`, `/dm`, `/ex`, in capitals only |
 //! | ` 2*3 is six` | a line that begins with a space is text, as it stands |
+//! | `?` | help, typed alone at a terminal; text in a pipe |
 //!
 //! The star makes a direct message only when something follows it and a name precedes it without
 //! a space: `2 * 3`, `*bold*`, `src/*.rs` and the correction `their*` are text. `a*b` is a message
 //! to `a`: when both readings are possible, the one that tells fewer people wins, and the refusal
-//! of an unknown name costs less than a private word in a public room.
+//! of an unknown name costs less than a private word in a public room. For the same reason
+//! characters that take no room count for nothing at the start of a line, are refused inside the
+//! name before a star, and a star or slash in full width is refused where the plain one would do
+//! something. What looks as if it were for one person without saying so is told by [`slip`].
+
+use std::borrow::Cow;
 
 use chat_protocol::limits::{
     ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX, TOPIC_BYTES_MAX,
 };
 use chat_protocol::name::{ALL, NameError, SERVER, UserName};
 use chat_protocol::retention::BadKeepTime;
+use chat_protocol::sanitise;
 use thiserror::Error;
 
 use crate::slash::{self, SlashCommand};
 use crate::words::SplitError;
+
+mod slip;
+
+pub use slip::{Slip, slip};
+
+/// Signs that look like a star and are none: the full width one of East Asian keyboards, the small
+/// one, and the operator.
+const LIKE_A_STAR: [char; 3] = ['\u{ff0a}', '\u{fe61}', '\u{2217}'];
+
+/// The slash of East Asian keyboards.
+const LIKE_A_SLASH: char = '\u{ff0f}';
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +153,25 @@ pub enum InputError {
     /// `server` runs commands and reads no messages.
     #[error("the server takes no messages; to run a command there: /run server -- COMMAND")]
     MessageToServer,
+    /// Before the star stands a name with a character in it that nobody sees.
+    #[error(
+        "an invisible character stands in the name before the star; nothing was sent. Type {name}*TEXT anew"
+    )]
+    HiddenInName {
+        /// The name without it.
+        name: String,
+    },
+    /// A sign that only looks like the one that does something.
+    #[error(
+        "{sign} looks like {plain} and is another character; nothing was sent. Type it with {plain}, \
+         or begin the line with a space to send it as it stands"
+    )]
+    LooksLike {
+        /// The sign.
+        sign: char,
+        /// Like which one it looks.
+        plain: char,
+    },
     /// The words of a command cannot be told apart.
     #[error("{0}; write the command as in a shell, without pipes or variables")]
     Words(#[from] SplitError),
@@ -177,7 +214,7 @@ fn suggested(suggestion: Option<&str>) -> String {
 /// # Errors
 /// See [`InputError`]; the message says what to type instead.
 pub fn parse(line: &str) -> Result<Input, InputError> {
-    let line = line.trim_end_matches(['\r', '\n']);
+    let line = seen(line);
     if line.trim().is_empty() {
         return Ok(Input::Nothing);
     }
@@ -190,10 +227,38 @@ pub fn parse(line: &str) -> Result<Input, InputError> {
     if let Some(rest) = short_form(line) {
         return slash::parse(rest);
     }
+    if let Some(sign) = looks_like(line) {
+        return Err(sign);
+    }
     match line.split_once('*') {
         Some((name, message)) if !message.trim().is_empty() => starred(line, name, message.trim()),
         _ => text(line),
     }
+}
+
+/// The line from its first character that a person sees, without its line end. What stands before that
+/// comes from a file or a page that the line was copied from.
+fn seen(line: &str) -> &str {
+    line.trim_end_matches(['\r', '\n']).trim_start_matches(is_hidden)
+}
+
+/// Whether nobody sees this character, or it acts on the terminal.
+fn is_hidden(character: char) -> bool {
+    character != '\t' && matches!(sanitise::line(character.encode_utf8(&mut [0; 4])), Cow::Owned(_))
+}
+
+/// A sign that would make a message to one person or a command of this line, if it were the one that it
+/// looks like.
+fn looks_like(line: &str) -> Option<InputError> {
+    if let Some(rest) = line.strip_prefix(LIKE_A_SLASH) {
+        let word = rest.split(char::is_whitespace).next().unwrap_or_default();
+        return slash::find(word).map(|_| InputError::LooksLike { sign: LIKE_A_SLASH, plain: '/' });
+    }
+    let (at, sign) = line.char_indices().find(|(_, sign)| LIKE_A_STAR.contains(sign))?;
+    let (name, rest) = line.split_at(at);
+    let is_address = UserName::new(name).is_ok() || name.eq_ignore_ascii_case(ALL);
+    let has_text = !rest.trim_start_matches(sign).trim().is_empty();
+    (is_address && has_text).then_some(InputError::LooksLike { sign, plain: '*' })
 }
 
 /// A message to the current room.
@@ -225,6 +290,12 @@ fn starred(line: &str, name: &str, message: &str) -> Result<Input, InputError> {
     } else if UserName::new(name).is_ok() {
         direct(name, message)
     } else {
+        let visible: String = name.chars().filter(|character| !is_hidden(*character)).collect();
+        if visible.len() < name.len()
+            && (UserName::new(&visible).is_ok() || visible.eq_ignore_ascii_case(ALL))
+        {
+            return Err(InputError::HiddenInName { name: visible });
+        }
         text(line)
     }
 }
@@ -298,6 +369,18 @@ mod tests {
             ("Pm hello", "text:Pm hello"),
             ("PMs are nice", "text:PMs are nice"),
             ("/users", "Users"),
+            ("?", "text:?"),
+            ("\u{feff}bob*hi", "to bob:hi"),
+            ("\u{200b}\u{2060}bob*hi", "to bob:hi"),
+            ("\u{1b}bob*hi", "to bob:hi"),
+            ("\u{feff}DM bob hi", "to bob:hi"),
+            ("\u{200b}/msg bob hi", "to bob:hi"),
+            ("\u{feff}", "nothing"),
+            ("\u{feff}hello", "text:hello"),
+            ("a\u{feff}b", "text:a\u{feff}b"),
+            ("bob ＊hi", "text:bob ＊hi"),
+            ("5 ＊ 3", "text:5 ＊ 3"),
+            ("／etc", "text:／etc"),
         ] {
             assert_eq!(said(line), meaning, "{line:?}");
         }
@@ -317,6 +400,11 @@ mod tests {
             ("/msg b@b hi", "'@' at position 2"),
             ("/msg all hi", "reserved"),
             ("/quit now", "takes nothing more"),
+            ("bo\u{200b}b*hi", "in the name before the star; nothing was sent. Type bob*TEXT"),
+            ("bob\u{2060}*hi", "an invisible character"),
+            ("A\u{200b}LL*hi", "an invisible character"),
+            ("bob＊my salary", "＊ looks like *"),
+            ("／msg bob my salary", "／ looks like /"),
         ] {
             let error = parse(line).expect_err(line).to_string();
             assert!(error.contains(part), "{line:?}: {error}");

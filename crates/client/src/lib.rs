@@ -3,7 +3,8 @@
 //!
 //! Modules in reading order:
 //! - [`config`], [`exit`]: the command line, and what the program's exit code says;
-//! - [`input`], [`slash`], [`words`]: what a typed line means;
+//! - [`text_lines`], [`input`], [`slash`], [`words`]: what a typed line means;
+//! - [`names`]: how people's names are spelled, and which are easily confused;
 //! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
 //! - [`history`]: what was said, kept in the home; search and proof;
 //! - `driver` (the task that owns a device), [`client`]: the handle and the events of everything;
@@ -17,7 +18,9 @@ pub mod config;
 pub mod exit;
 
 pub mod input;
+pub mod names;
 pub mod slash;
+pub mod text_lines;
 pub mod veil;
 pub mod words;
 

@@ -4,14 +4,17 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use chat_endpoint::Event;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::UserName;
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::client::{Client, ClientEvent, Events};
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
+use crate::names::Names;
 use crate::show::{Detail, Lines, json};
 use crate::start::{self, Failure};
 
@@ -37,6 +40,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a task that is done still takes in what waited for this device.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
+/// How long the names of all users may take.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// One signed-in task and where its words go.
 #[derive(Debug)]
 pub struct Task {
@@ -53,19 +59,33 @@ pub struct Task {
 }
 
 impl Task {
-    /// Signs in for a task.
+    /// Signs in for a task that ends by itself: nobody is told that it came or went.
     pub async fn start(common: &Common) -> Result<Self, Failure> {
+        Self::start_for(common, Purpose::Visit).await
+    }
+
+    /// Signs in for a task that stays until somebody ends it.
+    pub async fn start_to_stay(common: &Common) -> Result<Self, Failure> {
+        Self::start_for(common, Purpose::Task).await
+    }
+
+    async fn start_for(common: &Common, purpose: Purpose) -> Result<Self, Failure> {
         let user = start::user(common)?;
         let connector = start::connector(common)?;
-        let signed_in = start::sign_in(common, connector, user.clone(), Purpose::Task, None);
+        let signed_in = start::sign_in(common, connector, user.clone(), purpose, None);
         let (client, events) = Box::pin(signed_in).await?;
         let lines = Lines::new(user.clone(), Detail::Full);
         let (is_json, verbosity) = (common.json, common.verbosity);
         Ok(Self { client, events, user, lines, is_json, verbosity, has_caught_up: false })
     }
 
+    /// Whether a person sees the lines as they come, with times of the day only.
+    pub fn is_for_eyes(&self) -> bool {
+        !self.is_json && !self.lines.dated
+    }
+
     /// Shows an event on standard output: one line, or JSON objects.
-    pub fn show(&self, event: &chat_endpoint::Event) -> io::Result<()> {
+    pub fn show(&self, event: &Event) -> io::Result<()> {
         if self.is_json {
             return print_json(json::event(&self.user, event));
         }
@@ -75,8 +95,16 @@ impl Task {
         }
     }
 
+    /// Shows the answer to what is done already: an output that takes nothing is told of and changes nothing
+    /// about how the program ends, because whoever tries again would do it twice.
+    pub fn show_done(&self, event: &Event) {
+        if let Err(error) = self.show(event) {
+            note(&format!("sent, but standard output takes nothing: {error}"));
+        }
+    }
+
     /// Shows an event on standard error, for what is not the answer itself.
-    pub fn mention(&self, event: &chat_endpoint::Event) {
+    pub fn mention(&self, event: &Event) {
         if let Some(line) = self.lines.event(event).filter(|_| self.verbosity > Verbosity::Quiet) {
             note(&line);
         }
@@ -95,7 +123,13 @@ impl Task {
                 }
                 Ok(None)
             }
-            Some(ClientEvent::Online { .. }) => Ok(None),
+            Some(ClientEvent::Silent { seconds }) => {
+                if self.verbosity > Verbosity::Quiet {
+                    note(&format!("the server has not answered for {seconds} s"));
+                }
+                Ok(None)
+            }
+            Some(ClientEvent::Online { .. } | ClientEvent::Answering) => Ok(None),
             Some(ClientEvent::CaughtUp) => {
                 self.has_caught_up = true;
                 Ok(None)
@@ -111,7 +145,7 @@ impl Task {
     /// An answer was shown: no other process needs to tell it again. What is said about files waits for a
     /// process that deals with them.
     async fn consumed(&self, notification: &chat_endpoint::Notification) {
-        let is_about_files = matches!(notification.event, chat_endpoint::Event::File { .. });
+        let is_about_files = matches!(notification.event, Event::File { .. });
         if let Some(key) = notification.key.filter(|_| !is_about_files) {
             self.client.consumed(key).await;
         }
@@ -124,11 +158,40 @@ impl Task {
         while !self.has_caught_up {
             let Ok(event) = timeout_at(until, self.events.next()).await else { break };
             let Some(notification) = self.notification(event)? else { continue };
-            if matches!(notification.event, chat_endpoint::Event::Alarm { .. }) {
+            if matches!(notification.event, Event::Alarm { .. }) {
                 self.mention(&notification.event);
             }
         }
         Ok(())
+    }
+
+    /// Somebody's name as their account spells it: names are unique whatever the case of their letters. As
+    /// it was typed where nobody fits, or the server does not say in time.
+    pub async fn true_name(&mut self, typed: &UserName) -> Result<UserName, Failure> {
+        if typed.is_server() || self.client.identity_of(typed).await.is_some() {
+            return Ok(typed.clone());
+        }
+        self.client.who().await;
+        let until = Instant::now() + NAMES_TIMEOUT;
+        let mut names = Names::default();
+        while let Ok(event) = timeout_at(until, self.events.next()).await {
+            let is_lost = matches!(event, Some(ClientEvent::Offline { .. }));
+            let notification = self.notification(event)?;
+            let event = notification.map(|notification| notification.event);
+            if let Some(alarm @ Event::Alarm { .. }) = &event {
+                self.mention(alarm);
+            }
+            if let Some(Event::People { people, more }) = &event {
+                people.iter().for_each(|person| names.learn(person.name.as_str()));
+                if *more {
+                    continue;
+                }
+            } else if !is_lost {
+                continue;
+            }
+            break;
+        }
+        Ok(names.true_name(typed))
     }
 
     /// Sends the receipts that are owed and leaves.
@@ -148,6 +211,19 @@ pub async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         // Without a handler the system's own way of ending the process is in force.
         std::future::pending::<()>().await;
+    }
+}
+
+/// Completes when somebody ends this program with SIGTERM or SIGQUIT.
+pub async fn ended() {
+    let (terminate, quit) = (signal(SignalKind::terminate()), signal(SignalKind::quit()));
+    let (Ok(mut terminate), Ok(mut quit)) = (terminate, quit) else {
+        // Without a handler the system's own way of ending the process is in force.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = quit.recv() => {}
     }
 }
 

@@ -3,6 +3,8 @@
 //! Strings of others pass the sanitiser on their way into a line; in JSON they stay as they are,
 //! because JSON has its own escapes.
 
+use std::io::{self, IsTerminal as _};
+
 use chat_endpoint::Event;
 use chat_protocol::hub::Person;
 use chat_protocol::id::KeyId;
@@ -15,12 +17,14 @@ use jiff::tz::TimeZone;
 use crate::veil;
 
 mod claim;
+pub mod days;
 pub mod feeds;
 pub mod files;
 mod healing;
 pub mod identity;
 pub mod json;
 pub mod output;
+pub mod presence;
 pub mod retention;
 pub mod rooms;
 
@@ -51,12 +55,21 @@ pub struct Lines {
     pub detail: Detail,
     /// In which zone times are shown.
     pub zone: TimeZone,
+    /// Times have their date and zone: whoever reads them later does not know the day.
+    pub dated: bool,
 }
 
 impl Lines {
-    /// Lines with times of the system's zone.
+    /// Lines with times of the system's zone; with their dates where no terminal shows them.
     pub fn new(me: UserName, detail: Detail) -> Self {
-        Self { me, detail, zone: TimeZone::system() }
+        let dated = !io::stdout().is_terminal();
+        Self { me, detail, zone: TimeZone::system(), dated }
+    }
+
+    /// The same with dates everywhere, for a record.
+    #[must_use]
+    pub fn with_dates(self) -> Self {
+        Self { dated: true, ..self }
     }
 
     /// The line for an event, without a line end, or nothing where there is nothing to say. Output
@@ -222,14 +235,18 @@ impl Lines {
         }
     }
 
-    /// Hours, minutes, seconds; the date too where it is not today's.
+    /// Hours, minutes, seconds; the date too where it is not today's. With dates: date, time and zone.
     pub fn time(&self, unix_ms: u64) -> String {
         let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let Some(at) = at.map(|at| at.to_zoned(self.zone.clone())) else {
             return "--:--:--".to_owned();
         };
         let today = Timestamp::now().to_zoned(self.zone.clone()).date();
-        let form = if at.date() == today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        let form = match (self.dated, at.date() == today) {
+            (true, _) => "%Y-%m-%d %H:%M:%S%:z",
+            (false, true) => "%H:%M:%S",
+            (false, false) => "%Y-%m-%d %H:%M:%S",
+        };
         at.strftime(form).to_string()
     }
 }
@@ -306,7 +323,7 @@ mod tests {
     }
 
     fn lines(detail: Detail) -> Lines {
-        Lines { me: name("bob"), detail, zone: TimeZone::UTC }
+        Lines { me: name("bob"), detail, zone: TimeZone::UTC, dated: false }
     }
 
     fn message(tag: Tag, cid: &str, from: &str, text: &str) -> Event {
@@ -393,6 +410,14 @@ mod tests {
         bytes[0] = 1;
         assert!(fingerprint(&KeyId(bytes)).starts_with("01ab abab "));
         assert_eq!(fingerprint(&KeyId(bytes)).len(), 39);
+    }
+
+    #[test]
+    fn a_record_has_dates_and_zones() {
+        let zone = TimeZone::fixed(jiff::tz::offset(-3));
+        let lines = Lines { zone, ..lines(Detail::Full) };
+        assert_eq!(lines.time(1_700_000_000_123), "2023-11-14 19:13:20");
+        assert_eq!(lines.with_dates().time(1_700_000_000_123), "2023-11-14 19:13:20-03:00");
     }
 
     #[test]

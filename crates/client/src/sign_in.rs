@@ -95,6 +95,9 @@ pub enum StartError {
     /// A person was asked whether the account should be made, and said no.
     #[error("no account was made")]
     Declined,
+    /// A person was asked whether to go on without the database of the home, and said no.
+    #[error("nothing is changed; put home.db back and start again")]
+    NoDatabase,
     /// A person was asked whether a new server is the right one, and did not say so.
     #[error("{url} is not taken; nothing was sent")]
     NotAccepted {
@@ -165,7 +168,7 @@ impl StartError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Connect(error) => error.exit_status(),
-            Self::Home(_) | Self::KeyFile(_) => ExitStatus::Storage,
+            Self::Home(_) | Self::KeyFile(_) | Self::NoDatabase => ExitStatus::Storage,
             Self::Vault(_)
             | Self::NotRegistered { .. }
             | Self::Declined

@@ -10,6 +10,7 @@ use chat_protocol::name::{SERVER, UserName};
 use crate::config::Recipient;
 use crate::identity::IdentityCommand;
 use crate::input::{self, Input, InputError};
+use crate::show::presence::Presence;
 use crate::words;
 
 mod feeds;
@@ -94,6 +95,11 @@ pub enum SlashCommand {
     Receipts {
         /// Which; my newest one when absent.
         id: Option<MessageId>,
+    },
+    /// Say whose coming and going is shown; without it, what is set.
+    Set {
+        /// Whose.
+        presence: Option<Presence>,
     },
     /// Empty the screen.
     Clear,
@@ -208,6 +214,24 @@ fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     }
 }
 
+fn parse_set(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (what, rest) = first_word(rest);
+    if what.is_empty() {
+        return row.alone(rest, SlashCommand::Set { presence: None });
+    }
+    let (value, surplus) = first_word(rest);
+    match Presence::parse(row.needs("what to set", value)?) {
+        Some(presence) if what.eq_ignore_ascii_case("presence") => {
+            row.alone(surplus, SlashCommand::Set { presence: Some(presence) })
+        }
+        _ => Err(InputError::Missing {
+            command: row.name,
+            what: "presence and all, followed or off",
+            usage: row.usage,
+        }),
+    }
+}
+
 fn parse_veil(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let (word, surplus) = first_word(rest);
     let on = match word {
@@ -301,7 +325,7 @@ fn nearest(word: &str) -> Option<&'static str> {
 
 /// How many slips part two words: a letter too much, too few, wrong, or two swapped (the optimal
 /// string alignment distance).
-fn slips(left: &str, right: &str) -> usize {
+pub(crate) fn slips(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=right.len()).collect();

@@ -15,7 +15,7 @@ use crate::config::{Common, Trust, Verbosity};
 use crate::connection::pins::Pins;
 use crate::connection::{ConnectError, Connector};
 use crate::exit::ExitStatus;
-use crate::home::{HomeError, KnownServers};
+use crate::home::{self, HomeError, KnownServers};
 use crate::oneshot::interrupted;
 use crate::sign_in::{HomeAccount, NoPrompt, Prompt, StartError, TerminalPrompt};
 use crate::transfer::TransferOptions;
@@ -96,7 +96,7 @@ pub fn connector(common: &Common) -> Result<Arc<Connector>, Failure> {
 /// The user named, or the one that a person types.
 pub fn user(common: &Common) -> Result<UserName, Failure> {
     if let Some(user) = &common.user {
-        return Ok(user.clone());
+        return Ok(home::spelled(&common.home, user));
     }
     if !TerminalPrompt::is_possible() {
         return Err(Failure::NoUser);
@@ -104,7 +104,7 @@ pub fn user(common: &Common) -> Result<UserName, Failure> {
     loop {
         let name = TerminalPrompt::ask("Your name: ")?;
         match UserName::for_account(&name) {
-            Ok(user) => return Ok(user),
+            Ok(user) => return Ok(home::spelled(&common.home, &user)),
             Err(error) => TerminalPrompt.say(&format!("This cannot be your name: {error}.")),
         }
     }

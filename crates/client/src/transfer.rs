@@ -25,9 +25,10 @@ mod index;
 pub(crate) mod keep;
 mod newcomers;
 mod offers;
+mod running;
 mod shelf;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,9 +40,9 @@ use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::config::Recipient;
@@ -56,6 +57,7 @@ pub use event::TransferEvent;
 pub use find::{Findings, Forged, Listed};
 use give::Givable;
 use keep::Keep;
+use running::Running;
 
 /// How long the hub may take to answer a question about its list.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
@@ -110,7 +112,7 @@ struct Shared {
     shelf: shelf::Shelf,
     early: give::Early,
     offered: Mutex<direct::Offers>,
-    fetching: Mutex<HashMap<u32, CancellationToken>>,
+    fetching: Mutex<Running>,
     events: mpsc::Sender<TransferEvent>,
 }
 
@@ -206,7 +208,7 @@ impl Transfers {
     /// Stops a file on its way here; what has come stays. `false` if there is none of that number.
     pub fn cancel(&self, n: u32) -> bool {
         let fetching = self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-        fetching.get(&n).map(CancellationToken::cancel).is_some()
+        fetching.stop(n)
     }
 
     /// Keeps the hub's list in step with the shared folder from now on. `audience` may find what its
@@ -429,8 +431,16 @@ impl Shared {
         let mut refreshed = self.refreshed.subscribe();
         self.client.refresh(cid).await;
         let seen = async {
-            while refreshed.recv().await.ok()? != *cid {}
-            Some(())
+            loop {
+                match refreshed.recv().await {
+                    Ok(view) if view == *cid => return Some(()),
+                    Ok(_) => {}
+                    // More views were refreshed than wait for a slow listener, this one perhaps: it is
+                    // asked for again.
+                    Err(RecvError::Lagged(_)) => self.client.refresh(cid).await,
+                    Err(RecvError::Closed) => return None,
+                }
+            }
         };
         timeout(ANSWER_MAX, seen).await.ok()??;
         let roster = self.client.roster(room).await?;

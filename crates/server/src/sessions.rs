@@ -121,22 +121,26 @@ impl Sessions {
         Ok(())
     }
 
-    /// Adds a session that has to catch up. True for the first one of the name.
+    /// Adds a session that has to catch up. True when it is one that others are told of, and the first of
+    /// those of the name: a task that ends by itself is no arrival.
     pub fn open(&mut self, peer: Arc<Peer>) -> bool {
         let sessions = self.by_account.entry(peer.account).or_default();
+        let arrives = peer.purpose.is_announced() && !is_announced(sessions);
         sessions.push(Session { peer, is_live: false });
-        sessions.len() == 1
+        arrives
     }
 
-    /// Removes a session. True when it was the last one of the name.
+    /// Removes a session. True when it was one that others are told of, and the last of those of the name.
     pub fn close(&mut self, peer: &Peer) -> bool {
         let Some(sessions) = self.by_account.get_mut(&peer.account) else { return false };
+        let before = sessions.len();
         sessions.retain(|session| session.peer.connection != peer.connection);
-        let is_last = sessions.is_empty();
-        if is_last {
+        let was_here = sessions.len() < before;
+        let leaves = was_here && peer.purpose.is_announced() && !is_announced(sessions);
+        if sessions.is_empty() {
             self.by_account.remove(&peer.account);
         }
-        is_last
+        leaves
     }
 
     /// Pushes a delivery to every live session it is for, and keeps it for those who catch up.
@@ -254,6 +258,11 @@ impl Sessions {
             session.peer.outbox.close(reason.clone());
         }
     }
+}
+
+/// Whether others were told of one of these.
+fn is_announced(sessions: &[Session]) -> bool {
+    sessions.iter().any(|session| session.peer.purpose.is_announced())
 }
 
 /// Pushes a text and counts it. An overflow ends that connection and nothing else.

@@ -19,6 +19,7 @@ impl Talk {
                 self.say(help.trim_end(), &json!({"event": "help", "text": help}))
             }
             SlashCommand::Users => {
+                self.awaited.people += 1;
                 self.client.who().await;
                 Said::default()
             }
@@ -36,6 +37,14 @@ impl Talk {
                 let user = user.unwrap_or_else(|| self.lines.me.clone());
                 let key = self.client.identity_of(&user).await;
                 self.fingerprint(&user, key)
+            }
+            SlashCommand::Set { presence } => {
+                self.presence = presence.unwrap_or(self.presence);
+                let set = self.presence;
+                self.say(
+                    &format!("· who comes and goes: {set}"),
+                    &json!({"event": "set", "presence": format!("{set:?}").to_ascii_lowercase()}),
+                )
             }
             SlashCommand::Clear => Said { clear: true, ..Said::default() },
             SlashCommand::Version => {
@@ -83,9 +92,12 @@ impl Talk {
 
     fn status(&self, status: &Status) -> Said {
         let url = status.url.as_ref().map(ToString::to_string);
-        let connection = match &url {
-            Some(url) => format!("connected to {url}"),
-            None => "offline; trying again".to_owned(),
+        let connection = match (&url, status.silent_s) {
+            (Some(url), Some(seconds)) => {
+                format!("connected to {url}, which has not answered for {seconds} s")
+            }
+            (Some(url), None) => format!("connected to {url}"),
+            (None, _) => "offline; trying again".to_owned(),
         };
         let answer = match status.answer_us {
             Some(us) => format!("the last answer took {us} µs"),
@@ -96,7 +108,7 @@ impl Talk {
             &format!("{connection}; {answer}; {open} without an answer"),
             &json!({
                 "event": "status", "online": url.is_some(), "url": url,
-                "answer_us": status.answer_us, "unanswered": open,
+                "answer_us": status.answer_us, "silent_s": status.silent_s, "unanswered": open,
             }),
         )
     }

@@ -38,6 +38,7 @@ impl Talk {
         match asked {
             Ok(id) => {
                 self.open.insert(id);
+                self.awaited.expect(id);
                 Said::default()
             }
             // The reason is in the last event.

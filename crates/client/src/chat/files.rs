@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Said, Talk};
+use crate::exit::ExitStatus;
 use crate::show::files as show;
 use crate::slash::FileCommand;
 use crate::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
@@ -74,6 +75,7 @@ impl Talk {
     pub(super) async fn about_files(&mut self, command: FileCommand) -> Said {
         match command {
             FileCommand::Find { words } => {
+                self.awaited.findings += 1;
                 let (transfers, finder) = (self.files.transfers.clone(), self.files.finder.clone());
                 tokio::spawn(async move {
                     // The chat may have ended.
@@ -176,6 +178,9 @@ impl Talk {
 
     /// Shows what happened about files.
     pub(super) fn file_news(&mut self, news: FileNews) -> Said {
+        if let FileNews::Found(_) = news {
+            self.awaited.findings = self.awaited.findings.saturating_sub(1);
+        }
         match news {
             FileNews::Found(Ok(findings)) => {
                 let lines = show::findings(&findings, &self.lines.me);
@@ -202,7 +207,9 @@ impl Talk {
             }
             TransferEvent::Fetched { n, .. } | TransferEvent::Failed { n, .. } => {
                 let name = self.files.running.remove(n).map(|running| running.name);
-                self.said(show::event(event, name.as_deref()))
+                let is_failed = matches!(event, TransferEvent::Failed { .. });
+                let failure = is_failed.then_some(ExitStatus::Failure);
+                Said { failure, ..self.said(show::event(event, name.as_deref())) }
             }
             TransferEvent::Waiting { n, .. } => {
                 let name = self.files.running.get(n).map(|running| running.name.clone());

@@ -28,7 +28,8 @@ impl Talk {
         if !self.is_online {
             return self.error("there is no connection; history is granted when there is one");
         }
-        let cid = ConversationId::room(&self.rooms.current);
+        let Some(room) = &self.rooms.current else { return self.error(super::rooms::NO_ROOM) };
+        let cid = ConversationId::room(room);
         self.client.refresh(&cid).await;
         self.grants.push(Asked { cid, to, last });
         Said::default()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chat_protocol::id::MessageId;
-use chat_protocol::name::ConversationId;
+use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::sanitise;
 use serde_json::json;
 
@@ -30,9 +30,9 @@ pub(super) struct Page {
 }
 
 impl Talk {
-    /// Where a text without an address goes.
+    /// Where a text without an address goes; what was said in the lobby while there is no room.
     fn current(&self) -> ConversationId {
-        ConversationId::room(&self.rooms.current)
+        ConversationId::room(self.rooms.current.as_ref().unwrap_or(&RoomName::lobby()))
     }
 
     /// Does what `/history`, `/search` and `/receipts` ask for.

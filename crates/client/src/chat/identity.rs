@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat_protocol::name::{ConversationId, UserName};
 use serde_json::json;
 
-use super::{Said, Talk};
+use super::{Asked, Said, Talk};
 use crate::home::KeyChange;
 use crate::identity::{self, IdentityCommand, Kind, Question};
 use crate::show::{self, Detail};
@@ -89,7 +89,7 @@ impl Talk {
             let ask = question.kind.prompt(&question.user);
             said.lines.push(format!("{ask}\n  (the next line is the answer; Enter leaves it)"));
             self.rooms.show_question(&question);
-            self.question = Some(question);
+            self.question = Some(Asked::Key(question));
         }
         said
     }

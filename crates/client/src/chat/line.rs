@@ -1,23 +1,32 @@
 //! For a person at a terminal: what arrives is printed above the line that is being typed.
+//!
+//! The main loop waits for nobody who may be waiting for it: `screen` draws beside it, and the editor reads
+//! the next line when it is told to.
 
-use std::io::{self, Write as _};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::identity::NOTHING_CHANGED;
 use super::outbox::TOGETHER;
 use super::{Said, Talk};
 use crate::client::Events;
+use crate::clock::now_ms;
 use crate::exit::ExitStatus;
-use crate::oneshot::interrupted;
+use crate::oneshot::{ended, interrupted};
 use crate::start::Failure;
 
 mod keyboard;
+mod screen;
+mod terminal;
 
-use keyboard::{Keyboard, Screen, Typed};
+use keyboard::{Keyboard, Typed};
+use screen::Screen;
+use terminal::TerminalState;
 
 /// Ctrl-C twice within this time leaves.
 const TWICE: Duration = Duration::from_secs(2);
@@ -32,89 +41,181 @@ const LEAVE_SILENCE: Duration = Duration::from_secs(1);
 /// compared.
 const GOING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Empties the screen and puts the cursor in its corner.
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+/// So long a program that is ended waits until the server has its goodbye.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// After a line the next prompt waits so long for what the line comes to. The editor may hold up what is
+/// shown, so it is not waited for any longer.
+const TURN_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Where things are said and typed.
+struct Desk {
+    screen: Screen,
+    keyboard: Keyboard,
+    terminal: TerminalState,
+    /// When the next line is read at the latest; none while one is read.
+    turn_due: Option<Instant>,
+    /// Until then the prompt waits for an answer.
+    waits_until: Option<Instant>,
+    interrupted_at: Option<Instant>,
+}
+
+/// Why the conversation is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The person leaves.
+    Left,
+    /// Somebody ends this program.
+    Ended,
+}
 
 /// Talks until the person leaves.
 pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatus, Failure> {
     talk.returns = true;
-    let words =
-        keyboard::Words { names: Arc::clone(&talk.names), rooms: Arc::clone(&talk.rooms.names) };
-    let (mut screen, mut keyboard) = keyboard::open(words, Arc::clone(&talk.rooms.prompt))?;
-    screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves")?;
+    let (names, rooms) = (Arc::clone(&talk.names), Arc::clone(&talk.rooms.names));
+    let words = keyboard::Words { names, rooms, draft: Arc::default() };
+    let terminal = TerminalState::found();
+    let (screen, keyboard) = keyboard::open(words, Arc::clone(&talk.rooms.prompt))?;
+    let mut desk = Desk {
+        screen,
+        keyboard,
+        terminal,
+        turn_due: None,
+        waits_until: None,
+        interrupted_at: None,
+    };
+    desk.screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves");
     for line in talk.earlier().await {
-        screen.print(&line)?;
+        desk.screen.print(&line);
     }
-    let ended = converse(&mut talk, &mut events, &mut screen, &mut keyboard).await;
-    if let Err(failure) = ended {
-        // The terminal is the keyboard's until the line that it reads has ended.
-        screen.print(&format!("✗ {failure}"))?;
-        screen.print("· press Enter to leave")?;
-        keyboard.next().await;
-        return Err(failure);
+    match converse(&mut talk, &mut events, &mut desk).await {
+        Ok(Over::Left) => leave(talk, events, desk).await,
+        Ok(Over::Ended) => {
+            drop(timeout(END_TIMEOUT, talk.client.leave()).await);
+            Ok(ExitStatus::Interrupted)
+        }
+        Err(failure) => {
+            // The terminal is the keyboard's until the line that it reads has ended.
+            desk.screen.print(&format!("✗ {failure}\n· press Enter to leave"));
+            desk.keyboard.go_on();
+            let mut ends = pin!(ended());
+            loop {
+                tokio::select! {
+                    _ = desk.keyboard.next() => break,
+                    printed = desk.screen.printed() => if printed.is_err() { break },
+                    () = &mut ends => break,
+                }
+            }
+            Err(failure)
+        }
     }
-    leave(talk, events, screen).await
 }
 
 /// Takes turns between what is typed and what happens.
-async fn converse(
-    talk: &mut Talk,
-    events: &mut Events,
-    screen: &mut Screen,
-    keyboard: &mut Keyboard,
-) -> Result<(), Failure> {
-    let mut interrupted_at: Option<Instant> = None;
-    let mut waits_until: Option<Instant> = None;
+async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Result<Over, Failure> {
+    let mut ends = pin!(ended());
+    let mut foreground = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     loop {
-        let due = talk.outbox.due();
-        let mut is_late = false;
-        let (said, is_typed) = tokio::select! {
+        let due = earliest([talk.outbox.due(), desk.turn_due, desk.waits_until]);
+        let takes = !desk.screen.is_full();
+        let mut is_typed = false;
+        let said = tokio::select! {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                (Said { lines: talk.outbox.take(Instant::now()), ..Said::default() }, false)
+                let lines = talk.outbox.take(Instant::now());
+                Said { lines, ..Said::default() }
             }
-            event = events.next() => (talk.happened(event).await?, false),
-            news = talk.files.next() => (talk.file_news(news), false),
-            typed = keyboard.next() => (match typed {
-                Some(Typed::Line(line)) => {
-                    interrupted_at = None;
-                    talk.read(&line).await?
+            event = events.next(), if takes => talk.happened(event).await?,
+            news = talk.files.next(), if takes => talk.file_news(news),
+            printed = desk.screen.printed() => {
+                for key in printed? {
+                    talk.client.consumed(key).await;
                 }
-                Some(Typed::Interrupt) if talk.leave_question() => Said::line(NOTHING_CHANGED),
-                Some(Typed::Interrupt) => {
-                    let is_twice = interrupted_at.is_some_and(|at| at.elapsed() < TWICE);
-                    interrupted_at = Some(Instant::now());
-                    if is_twice { Said::over() } else { Said::line("· Ctrl-C again, or /quit, leaves") }
-                }
-                Some(Typed::End) | None => Said::over(),
-            }, true),
-            () = sleep_until(waits_until.unwrap_or_else(Instant::now)), if waits_until.is_some() => {
-                talk.rooms.stop_waiting();
-                is_late = true;
-                (Said::default(), false)
+                Said::default()
             }
+            typed = desk.keyboard.next() => {
+                is_typed = true;
+                desk.typed(talk, typed).await?
+            }
+            _ = foreground.recv() => {
+                if desk.turn_due.is_none() && desk.waits_until.is_none() {
+                    desk.terminal.ready_for_editor();
+                    Said::line("· back in the foreground")
+                } else {
+                    Said::default()
+                }
+            }
+            () = &mut ends => return Ok(Over::Ended),
         };
         let is_over = said.is_over;
-        show(talk, screen, said).await?;
-        if is_over {
-            return Ok(());
+        if !said.lines.is_empty()
+            && let Some(day) = talk.days.line(now_ms())
+        {
+            desk.screen.print(&day);
         }
-        // The next prompt says where text goes, or what it is the answer to: who was refused is not
-        // there.
-        if is_typed && talk.holds_prompt() {
-            waits_until = Some(Instant::now() + GOING_TIMEOUT);
-        } else if is_typed || is_late || (waits_until.is_some() && !talk.holds_prompt()) {
-            waits_until = None;
-            keyboard.go_on();
+        desk.screen.show(said);
+        if is_over {
+            return Ok(Over::Left);
+        }
+        desk.take_turns(talk, is_typed);
+    }
+}
+
+impl Desk {
+    /// What comes of a key or a line.
+    async fn typed(&mut self, talk: &mut Talk, typed: Option<Typed>) -> Result<Said, Failure> {
+        Ok(match typed {
+            Some(Typed::Line(line)) => {
+                self.interrupted_at = None;
+                talk.read(&line).await?
+            }
+            Some(Typed::NotUtf8) => Said::line(
+                "✗ a byte that is not UTF-8 was typed and left out; is the terminal set to UTF-8?",
+            ),
+            Some(Typed::Interrupt) if talk.leave_question() => Said::line(NOTHING_CHANGED),
+            Some(Typed::Interrupt) => {
+                let is_twice = self.interrupted_at.is_some_and(|at| at.elapsed() < TWICE);
+                self.interrupted_at = Some(Instant::now());
+                if is_twice {
+                    Said::over()
+                } else {
+                    Said::line("· Ctrl-C again, or /quit, leaves")
+                }
+            }
+            Some(Typed::End) | None => Said::over(),
+        })
+    }
+
+    /// Lets the editor read the next line when it is time. The prompt says where text goes, or what it is the
+    /// answer to: it waits for a moment for whoever may be refused, and until the last line is shown.
+    fn take_turns(&mut self, talk: &mut Talk, is_typed: bool) {
+        let now = Instant::now();
+        if is_typed {
+            if talk.holds_prompt() {
+                self.waits_until = Some(now + GOING_TIMEOUT);
+            } else {
+                self.turn_due = Some(now + TURN_TIMEOUT);
+            }
+        }
+        if let Some(until) = self.waits_until
+            && (until <= now || !talk.holds_prompt())
+        {
+            talk.rooms.stop_waiting();
+            self.waits_until = None;
+            self.turn_due = Some(now + TURN_TIMEOUT);
+        }
+        if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
+            self.turn_due = None;
+            self.keyboard.go_on();
         }
     }
 }
 
+fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    times.into_iter().flatten().min()
+}
+
 /// Waits for the answers while there is a connection, and says what stays open.
-async fn leave(
-    mut talk: Talk,
-    mut events: Events,
-    mut screen: Screen,
-) -> Result<ExitStatus, Failure> {
+async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<ExitStatus, Failure> {
     let client = talk.client.clone();
     let waits = client.clone();
     let mut flush = pin!(timeout(LEAVE_TIMEOUT, waits.flush()));
@@ -122,39 +223,28 @@ async fn leave(
         answered == Ok(true)
     } else {
         let seconds = LEAVE_TIMEOUT.as_secs();
-        screen.print(&format!(
+        desk.screen.print(&format!(
             "· waiting for the answers to what you wrote, {seconds} s at most; Ctrl-C leaves now"
-        ))?;
+        ));
         tokio::select! {
             answered = &mut flush => answered == Ok(true),
             () = interrupted() => false,
+            () = ended() => false,
         }
     };
     while let Some(event) = events.try_next() {
         let said = talk.happened(Some(event)).await?;
-        show(&talk, &mut screen, said).await?;
+        desk.screen.show(said);
     }
     for line in talk.outbox.take(Instant::now() + TOGETHER) {
-        screen.print(&line)?;
+        desk.screen.print(&line);
     }
     if !is_answered {
-        screen.print("· what has no answer yet is sent at the next start")?;
+        desk.screen.print("· what has no answer yet is sent at the next start");
+    }
+    for key in desk.screen.finish().await? {
+        client.consumed(key).await;
     }
     client.leave().await;
     Ok(ExitStatus::Ok)
-}
-
-async fn show(talk: &Talk, screen: &mut Screen, said: Said) -> io::Result<()> {
-    if said.clear {
-        let mut output = io::stdout().lock();
-        output.write_all(CLEAR.as_bytes())?;
-        output.flush()?;
-    }
-    for line in said.lines {
-        screen.print(&line)?;
-    }
-    if let Some(key) = said.consumed {
-        talk.client.consumed(key).await;
-    }
-    Ok(())
 }

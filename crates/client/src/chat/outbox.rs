@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
+use chat_protocol::sanitise;
 use tokio::time::Instant;
 
 /// What comes within this time is said together; a person hardly sees it.
@@ -20,16 +21,26 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Messages that are followed; of older ones `/receipts` tells.
 const FOLLOWED_MAX: usize = 1_024;
 
+/// Characters of a text by which its writer knows it again.
+const LABEL_MAX: usize = 24;
+
+/// Texts that one line names.
+const NAMED_MAX: usize = 3;
+
 /// Messages of ours that others are still to confirm, and what is to be said about them.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Typed while there was no connection.
     queued: BTreeSet<MessageId>,
+    /// Without an answer of the server.
+    open: BTreeSet<MessageId>,
+    /// How texts begin that were typed since the start.
+    labels: BTreeMap<MessageId, String>,
     followed: BTreeMap<MessageId, Followed>,
     /// Those that one other person is to confirm.
     to_one: BTreeSet<MessageId>,
-    /// Lines and how many messages each is about.
-    said: BTreeMap<String, usize>,
+    /// What is said, and of which messages.
+    said: BTreeMap<String, Vec<MessageId>>,
     said_due: Option<Instant>,
 }
 
@@ -41,19 +52,50 @@ struct Followed {
     due: Option<Instant>,
 }
 
+/// How a text begins, in quotes.
+pub(super) fn label(text: &str) -> String {
+    let shown = sanitise::line(text.trim());
+    let mut characters = shown.chars();
+    let start: String = characters.by_ref().take(LABEL_MAX).collect();
+    if characters.next().is_some() {
+        return format!("\"{}…\"", start.trim_end());
+    }
+    format!("\"{start}\"")
+}
+
 impl Outbox {
-    /// A message was typed without a connection.
-    pub(super) fn queued(&mut self, id: MessageId) {
-        self.queued.insert(id);
+    /// A message was typed, without a connection or with one.
+    pub(super) fn typed(&mut self, id: MessageId, label: String, is_online: bool) {
+        if !is_online {
+            self.queued.insert(id);
+        }
+        self.open.insert(id);
+        self.labels.insert(id, label);
+        if self.labels.len() > FOLLOWED_MAX {
+            self.labels.pop_first();
+        }
+        if self.open.len() > FOLLOWED_MAX {
+            self.open.pop_first();
+        }
+    }
+
+    /// Lines for what has no answer.
+    pub(super) fn unanswered(&self) -> Vec<String> {
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        let ids: Vec<MessageId> = self.open.iter().copied().collect();
+        vec![format!("… no answer yet{}", self.which(&ids))]
     }
 
     /// An answer or receipt for a message, which is no command.
     pub(super) fn note(&mut self, now: Instant, event: &Event) {
         match event {
             Event::Stored { id, kept, recipients, .. } => {
+                self.open.remove(id);
                 let was_queued = self.queued.remove(id);
                 if was_queued && !kept {
-                    self.say(now, "✓ stored".to_owned());
+                    self.say(now, "✓ stored".to_owned(), *id);
                 }
                 if recipients.len() == 1 {
                     self.to_one.insert(*id);
@@ -71,6 +113,7 @@ impl Outbox {
                 }
             }
             Event::Refused { id, .. } => {
+                self.open.remove(id);
                 self.queued.remove(id);
             }
             Event::Delivered { id, cid, by, readable: true, .. } => {
@@ -79,18 +122,18 @@ impl Outbox {
                     if followed.confirmed >= followed.recipients {
                         let all = followed.recipients;
                         self.followed.remove(id);
-                        self.say(now, format!("✓✓ delivered {all} of {all}"));
+                        self.say(now, format!("✓✓ {all}/{all}"), *id);
                     }
                 } else if self.to_one.remove(id) || cid.is_direct() {
-                    self.say(now, format!("✓✓ delivered to {by}"));
+                    self.say(now, format!("✓✓ {by}"), *id);
                 }
             }
             _ => {}
         }
     }
 
-    fn say(&mut self, now: Instant, line: String) {
-        *self.said.entry(line).or_default() += 1;
+    fn say(&mut self, now: Instant, line: String, id: MessageId) {
+        self.said.entry(line).or_default().push(id);
         self.said_due.get_or_insert(now + TOGETHER);
     }
 
@@ -102,14 +145,14 @@ impl Outbox {
 
     /// The lines that are due.
     pub(super) fn take(&mut self, now: Instant) -> Vec<String> {
-        for followed in self.followed.values_mut().filter(|one| one.due.is_some_and(|at| at <= now))
-        {
+        let due = self.followed.iter_mut().filter(|(_, one)| one.due.is_some_and(|at| at <= now));
+        for (id, followed) in due {
             followed.due = None;
             let line = match (followed.confirmed, followed.recipients) {
-                (0, _) => "✓ stored; nobody has confirmed it yet".to_owned(),
-                (some, all) => format!("✓✓ delivered {some} of {all}; /receipts shows to whom"),
+                (0, _) => "✓ stored, and nobody has confirmed it yet".to_owned(),
+                (some, all) => format!("✓✓ {some}/{all} (/receipts shows who)"),
             };
-            *self.said.entry(line).or_default() += 1;
+            self.said.entry(line).or_default().push(*id);
             self.said_due = Some(now);
         }
         if self.said_due.is_none_or(|at| at > now) {
@@ -117,11 +160,21 @@ impl Outbox {
         }
         self.said_due = None;
         let said = std::mem::take(&mut self.said).into_iter();
-        said.map(|(line, count)| match count {
-            1 => line,
-            many => format!("{line} ({many} messages)"),
-        })
-        .collect()
+        said.map(|(line, ids)| format!("{line}{}", self.which(&ids))).collect()
+    }
+
+    /// Which messages, by how they begin; those of an earlier start are only counted.
+    fn which(&self, ids: &[MessageId]) -> String {
+        let labels: Vec<&str> =
+            ids.iter().filter_map(|id| self.labels.get(id)).map(String::as_str).collect();
+        let named = labels.get(..NAMED_MAX.min(labels.len())).unwrap_or_default();
+        let more = match (ids.len() - named.len(), named.is_empty()) {
+            (0, _) => String::new(),
+            (1, true) => " an earlier message".to_owned(),
+            (more, true) => format!(" {more} earlier messages"),
+            (more, false) => format!(" and {more} more"),
+        };
+        format!(": {}{more}", named.join(", ")).replace(":  ", ": ")
     }
 }
 
@@ -147,12 +200,16 @@ mod tests {
     fn many_receipts_make_one_line() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
         for number in 0..64 {
+            outbox.typed(MessageId::new(number, [1; 10]), format!("\"number {number}\""), true);
             outbox.note(now, &stored(number, &["bob"]));
             outbox.note(now, &delivered(number, "dm:alice:bob", "bob"));
         }
         assert!(outbox.take(now).is_empty(), "others may follow");
         let due = outbox.due().unwrap();
-        assert_eq!(outbox.take(due), ["✓✓ delivered to bob (64 messages)"]);
+        assert_eq!(
+            outbox.take(due),
+            ["✓✓ bob: \"number 0\", \"number 1\", \"number 2\" and 61 more"]
+        );
         assert_eq!(outbox.due(), None);
     }
 
@@ -161,25 +218,27 @@ mod tests {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
         let names = ["bob", "carol", "dave"];
         for number in 0..3 {
+            let text = ["hello", "two\nlines", "a text that is longer than a label may be"];
+            outbox.typed(MessageId::new(number, [1; 10]), label(text[number as usize]), true);
             outbox.note(now, &stored(number, &names));
         }
         for by in names {
             outbox.note(now, &delivered(0, "room:lobby", by));
         }
         outbox.note(now, &delivered(1, "room:lobby", "bob"));
-        assert_eq!(outbox.take(now + TOGETHER), ["✓✓ delivered 3 of 3"]);
+        assert_eq!(outbox.take(now + TOGETHER), ["✓✓ 3/3: \"hello\""]);
         assert_eq!(outbox.due(), Some(now + PATIENCE));
         let partly = outbox.take(now + PATIENCE);
         let expected = [
-            "✓ stored; nobody has confirmed it yet",
-            "✓✓ delivered 1 of 3; /receipts shows to whom",
+            r#"✓ stored, and nobody has confirmed it yet: "a text that is longer th…""#,
+            r#"✓✓ 1/3 (/receipts shows who): "two\nlines""#,
         ];
         assert_eq!(partly, expected);
         assert_eq!(outbox.due(), None, "once");
         for by in ["carol", "dave"] {
             outbox.note(now, &delivered(1, "room:lobby", by));
         }
-        assert_eq!(outbox.take(now + TOGETHER), ["✓✓ delivered 3 of 3"], "the end is told of");
+        assert_eq!(outbox.take(now + TOGETHER), ["✓✓ 3/3: \"two\\nlines\""], "the end is told of");
     }
 
     #[test]
@@ -189,15 +248,16 @@ mod tests {
         for by in ["bob", "bob"] {
             outbox.note(now, &delivered(1, "room:ops", by));
         }
-        assert_eq!(outbox.take(now + TOGETHER), ["✓✓ delivered to bob"], "once");
+        assert_eq!(outbox.take(now + TOGETHER), ["✓✓ bob: an earlier message"], "once");
     }
 
     #[test]
     fn what_was_typed_without_a_connection_is_told_of_when_it_is_stored() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
-        outbox.queued(MessageId::new(1, [1; 10]));
+        outbox.typed(MessageId::new(1, [1; 10]), label("hello"), false);
+        assert_eq!(outbox.unanswered(), ["… no answer yet: \"hello\""]);
         outbox.note(now, &stored(1, &["bob"]));
         outbox.note(now, &stored(2, &["bob"]));
-        assert_eq!(outbox.take(now + TOGETHER), ["✓ stored"]);
+        assert_eq!(outbox.take(now + TOGETHER), ["✓ stored: \"hello\""]);
     }
 }

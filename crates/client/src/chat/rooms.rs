@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chat_endpoint::{Event, RoomAction, Roster};
+use chat_endpoint::{RoomAction, Roster};
 use chat_protocol::hub::RoomInfo;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
@@ -14,6 +14,13 @@ use crate::client::SendError;
 use crate::identity::Question;
 use crate::show::{retention, rooms as show};
 use crate::slash::RoomCommand;
+
+mod making;
+mod place;
+
+/// What is said where a room is needed and there is none.
+pub(super) const NO_ROOM: &str =
+    "you are in no room, so nothing was sent; /join ROOM or /room ROOM first";
 
 /// What a list of rooms was asked for.
 enum Wanted {
@@ -29,30 +36,64 @@ enum Wanted {
 
 /// What the chat knows about rooms.
 pub(super) struct Rooms {
-    /// Where plain text goes.
-    pub(super) current: RoomName,
+    /// Where plain text goes; nowhere after a room was refused or left.
+    pub(super) current: Option<RoomName>,
+    /// Whether this user is in the lobby, where whoever leaves another room goes.
+    is_in_lobby: bool,
+    /// The server has said at the start that this user is not in the lobby. A new account joins it
+    /// meanwhile.
+    is_unsettled: bool,
     /// What is typed goes out under the veil.
     pub(super) is_veiled: bool,
     /// What the prompt says.
     pub(super) prompt: Arc<Mutex<String>>,
+    /// A room that others have put this user out of since the last line was typed.
+    pub(super) put_out_of: Option<RoomName>,
     /// Names seen, for completion.
     pub(super) names: Arc<Mutex<BTreeSet<String>>>,
-    /// A room that was gone to before the answer came, and where from.
-    going: Option<(MessageId, RoomName)>,
+    /// What was done about the current room before the answer came.
+    going: Option<Going>,
+    /// The prompt waits for that answer, for a moment.
+    holds_prompt: bool,
     /// Lists under way, in the order of the asking.
     wanted: VecDeque<Wanted>,
     /// Lists of members under way.
     rosters: BTreeSet<ConversationId>,
 }
 
+/// A room that was gone to, or left, before the answer came.
+#[derive(Debug)]
+struct Going {
+    id: MessageId,
+    /// Where from.
+    from: Option<RoomName>,
+    /// What is answered.
+    step: Step,
+}
+
+/// What was asked of the server about the room that was gone to.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// To be let in; where there is no such room it is made.
+    Join(RoomName),
+    /// To make it.
+    Make(RoomName),
+    /// To be in it no more.
+    Leave,
+}
+
 impl Rooms {
     pub(super) fn new(me: &UserName) -> Self {
         let rooms = Self {
-            current: RoomName::lobby(),
+            current: Some(RoomName::lobby()),
+            is_in_lobby: true,
+            is_unsettled: false,
+            put_out_of: None,
             is_veiled: false,
             prompt: Arc::default(),
             names: Arc::default(),
             going: None,
+            holds_prompt: false,
             wanted: VecDeque::new(),
             rosters: BTreeSet::new(),
         };
@@ -60,17 +101,28 @@ impl Rooms {
         rooms
     }
 
-    /// Whether the answer about the room that was gone to is still to come.
+    /// Whether the prompt waits for the answer about the room that was gone to.
     pub(super) fn is_going(&self) -> bool {
-        self.going.is_some()
+        self.holds_prompt && self.going.is_some()
     }
 
-    /// Goes there without waiting for the answer any longer.
+    /// The prompt waits for the answer no longer.
     pub(super) fn stop_waiting(&mut self) {
-        self.going = None;
+        self.holds_prompt = false;
     }
 
-    fn go(&mut self, me: &UserName, room: RoomName) {
+    /// Whether a list of rooms or of members is under way that somebody asked to see.
+    pub(super) fn waits_for_lists(&self) -> bool {
+        let is_shown = |wanted: &Wanted| !matches!(wanted, Wanted::Names);
+        self.wanted.iter().any(is_shown) || !self.rosters.is_empty()
+    }
+
+    /// Whether the names of rooms are under way.
+    pub(super) fn waits_for_names(&self) -> bool {
+        self.wanted.iter().any(|wanted| matches!(wanted, Wanted::Names))
+    }
+
+    fn go(&mut self, me: &UserName, room: Option<RoomName>) {
         self.current = room;
         self.show_prompt(me);
     }
@@ -79,7 +131,10 @@ impl Rooms {
     pub(super) fn show_prompt(&self, me: &UserName) {
         let mut prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = if self.is_veiled { "~" } else { "" };
-        *prompt = format!("{me} {mark}#{}> ", self.current);
+        *prompt = match &self.current {
+            Some(room) => format!("{me} {mark}#{room}> "),
+            None => format!("{me} {mark}(no room)> "),
+        };
     }
 
     /// The prompt is what is asked, until the next line is typed.
@@ -103,19 +158,40 @@ impl Rooms {
 impl Talk {
     /// Does what a command about rooms asks for.
     pub(super) async fn in_room(&mut self, command: RoomCommand) -> Said {
-        let current = self.rooms.current.clone();
         match command {
-            RoomCommand::Join(None) | RoomCommand::Go(None) => self.where_am_i(),
+            RoomCommand::Join(None) | RoomCommand::Go(None) => return self.where_am_i(),
             RoomCommand::Join(Some(room)) => {
                 let room = self.rooms.known(room);
-                self.go_by(room, RoomAction::Join { create: true }).await
+                return self.go_by(Step::Join(room)).await;
             }
-            RoomCommand::Create { room, private } => {
-                self.go_by(room, RoomAction::Create { private }).await
+            RoomCommand::Create { room, private: false } => {
+                return self.go_by(Step::Make(room)).await;
             }
-            RoomCommand::Go(Some(room)) => self.go(room).await,
-            RoomCommand::Leave(room) => self.leave(room.unwrap_or(current)).await,
-            RoomCommand::List => self.ask_rooms(Wanted::List).await,
+            RoomCommand::Create { room, private: true } => {
+                return self
+                    .go_after(
+                        &room.clone(),
+                        RoomAction::Create { private: true },
+                        (Step::Make(room.clone()), Some(room)),
+                    )
+                    .await;
+            }
+            RoomCommand::Go(Some(room)) => return self.go(room).await,
+            RoomCommand::Leave(Some(room)) => return self.leave(room).await,
+            RoomCommand::List => return self.ask_rooms(Wanted::List).await,
+            RoomCommand::Accept(room) => return self.accept_members(room).await,
+            _ => {}
+        }
+        match self.rooms.current.clone() {
+            Some(current) => self.in_current(current, command).await,
+            None => self.error(NO_ROOM),
+        }
+    }
+
+    /// Does what a command asks for that is about the current room.
+    async fn in_current(&mut self, current: RoomName, command: RoomCommand) -> Said {
+        match command {
+            RoomCommand::Leave(None) => self.leave(current).await,
             RoomCommand::Topic(None) => self.ask_rooms(Wanted::Topic(current)).await,
             RoomCommand::Topic(Some(text)) => self.act(&current, RoomAction::Topic(text)).await,
             RoomCommand::Retention(None) => self.ask_rooms(Wanted::Retention(current)).await,
@@ -134,24 +210,32 @@ impl Talk {
             RoomCommand::Deop(who) => {
                 self.act(&current, RoomAction::Role { who, admin: false }).await
             }
-            RoomCommand::Accept(room) => {
-                let room = self.rooms.known(room);
-                let cid = ConversationId::room(&room);
-                if !self.client.accept_room(&cid).await {
-                    let known = "the server shows the membership that is known";
-                    return Said::line(format!("· nothing to decide in #{room}: {known}"));
-                }
-                self.client.refresh(&cid).await;
-                self.rooms.rosters.insert(cid);
-                Said::default()
-            }
             RoomCommand::Members => {
                 let cid = ConversationId::room(&current);
                 self.client.refresh(&cid).await;
                 self.rooms.rosters.insert(cid);
                 Said::default()
             }
+            // Those are not about the current room.
+            RoomCommand::Join(_)
+            | RoomCommand::Go(_)
+            | RoomCommand::Create { .. }
+            | RoomCommand::Leave(Some(_))
+            | RoomCommand::List
+            | RoomCommand::Accept(_) => Said::default(),
         }
+    }
+
+    async fn accept_members(&mut self, room: RoomName) -> Said {
+        let room = self.rooms.known(room);
+        let cid = ConversationId::room(&room);
+        if !self.client.accept_room(&cid).await {
+            let known = "the server shows the membership that is known";
+            return Said::line(format!("· nothing to decide in #{room}: {known}"));
+        }
+        self.client.refresh(&cid).await;
+        self.rooms.rosters.insert(cid);
+        Said::default()
     }
 
     /// Names of rooms, for completion.
@@ -178,90 +262,12 @@ impl Talk {
         match self.client.act_in_room(room, action).await {
             Ok(id) => {
                 self.open.insert(id);
+                self.awaited.expect(id);
                 Ok(id)
             }
             // The reason is in the last event.
             Err(SendError::Stopped) => Err(Said::default()),
             Err(error) => Err(self.error(&error.to_string())),
-        }
-    }
-
-    /// Goes to a room at once, so that what is typed next is said there or nowhere.
-    async fn go_by(&mut self, room: RoomName, action: RoomAction) -> Said {
-        if room.is_all() {
-            return self.error("ALL is no room to go to; ALL*TEXT writes to everybody");
-        }
-        self.go_after(&room.clone(), action, room).await
-    }
-
-    /// Asks for something in a room and goes to another one, or the same; back if it is refused.
-    async fn go_after(&mut self, room: &RoomName, action: RoomAction, to: RoomName) -> Said {
-        match self.ordered(room, action).await {
-            Ok(id) => {
-                let from = self.rooms.current.clone();
-                self.rooms.going = Some((id, from));
-                self.rooms.go(&self.lines.me, to);
-                Said::default()
-            }
-            Err(said) => said,
-        }
-    }
-
-    async fn go(&mut self, room: RoomName) -> Said {
-        let room = self.rooms.known(room);
-        let roster = self.client.roster(&room).await;
-        let me = &self.lines.me;
-        // The view of the lobby is fetched when something is said there.
-        let is_in = room == RoomName::lobby()
-            || roster.is_some_and(|r| r.members.iter().any(|(name, _)| name == me));
-        if !is_in || room.is_all() {
-            return self.error(&format!("you are not in #{room}; /join it first"));
-        }
-        self.rooms.go(me, room);
-        self.where_am_i()
-    }
-
-    /// What is typed next is not said in a room that is being left. Whoever may not leave is back in it.
-    async fn leave(&mut self, room: RoomName) -> Said {
-        let room = self.rooms.known(room);
-        if room == self.rooms.current {
-            return self.go_after(&room, RoomAction::Leave, RoomName::lobby()).await;
-        }
-        self.act(&room, RoomAction::Leave).await
-    }
-
-    fn where_am_i(&self) -> Said {
-        let room = &self.rooms.current;
-        Said::line(if self.is_json {
-            json!({"event": "room", "room": room, "state": "current"}).to_string()
-        } else {
-            format!("· what you type goes to #{room}")
-        })
-    }
-
-    /// Keeps the books about rooms.
-    pub(super) fn learn_rooms(&mut self, event: &Event) {
-        if let Some(id) = event.answers()
-            && let Some((_, from)) = self.rooms.going.take_if(|(going, _)| *going == id)
-            && matches!(event, Event::Refused { .. })
-            && self.returns
-        {
-            self.rooms.go(&self.lines.me, from);
-        }
-        let known = match event {
-            Event::Joined { cid, .. } | Event::MemberChanged { cid, .. } => cid.kind(),
-            Event::Rooms { rooms, .. } => {
-                for info in rooms {
-                    self.rooms.learn(&info.room);
-                }
-                return;
-            }
-            _ => return,
-        };
-        if let ConversationKind::Room(room) = known
-            && !room.is_all()
-        {
-            self.rooms.learn(&room);
         }
     }
 

@@ -16,9 +16,13 @@ pub(super) fn is_text(input: &Input) -> bool {
 
 impl Talk {
     /// Sends what was typed for people under the veil.
-    pub(super) async fn send_veiled(&self, input: Input) -> Result<MessageId, SendError> {
+    pub(super) async fn send_veiled(
+        &self,
+        current: &RoomName,
+        input: Input,
+    ) -> Result<MessageId, SendError> {
         match input {
-            Input::Text { text } => self.client.say_veiled(&self.rooms.current, &text).await,
+            Input::Text { text } => self.client.say_veiled(current, &text).await,
             Input::Broadcast { text } => self.client.say_veiled(&RoomName::all(), &text).await,
             Input::Direct { to, text } => self.client.tell_veiled(&to, &text).await,
             Input::Nothing | Input::Slash(_) => {

@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use super::identity::IdentityVerb;
 use super::{AccountVerb, ServerUrl};
 use crate::exit;
+use crate::show::presence::Presence;
 
 /// Largest number that every JSON reader keeps exact; a seed is printed in the report.
 const SEED_MAX: u64 = (1 << 53) - 1;
@@ -259,6 +260,12 @@ pub struct CommonArguments {
     /// One JSON object per line on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// Interactive: whose coming and going is shown; /set presence changes it
+    #[arg(long, global = true, value_enum, value_name = "WHOSE", default_value_t)]
+    pub presence: Presence,
+    /// Lines from a pipe: end at the first that fails, each waiting for the answer of the one before
+    #[arg(long, global = true)]
+    pub stop_on_error: bool,
     /// Size of new keys: 2048, 3072 or 4096 [default: 3072, emulated clients 2048]
     #[arg(long, global = true, value_name = "BITS")]
     pub key_bits: Option<u32>,

@@ -11,12 +11,10 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::ConfigError;
+use crate::text_lines::BYTE_ORDER_MARK;
 
 /// A passphrase of twenty words has 150 bytes; a file of a mebibyte is the wrong file.
 const PASSWORD_BYTES_MAX: usize = 1024;
-
-/// Some editors write it before a text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Of a file: whoever is not its owner.
 const OTHERS: u32 = 0o077;
@@ -53,7 +51,7 @@ impl Password {
                 file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)
             })
             .map_err(PasswordError::Read)?;
-        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&bytes);
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         Self::new(std::str::from_utf8(line).map_err(|_| PasswordError::NotUtf8)?)
     }

@@ -7,6 +7,7 @@ use chat_endpoint::{Event, Notification, SendError, Step, TrustError};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
+use tokio::time::Instant;
 
 use super::people::Decided;
 use super::{Driver, End, FeedAction, Input, Link, Order, Sent, Whom};
@@ -115,6 +116,10 @@ impl Driver {
             self.connect()?;
         }
         self.settle_flushes();
+        let is_open = matches!(self.link, Link::Online { .. }) && self.endpoint.unanswered() > 0;
+        if self.silence.waits(Instant::now(), is_open) {
+            self.pending.push_back(ClientEvent::Answering);
+        }
         match replies.close {
             Some(reply) => Err(End::Asked(Some(reply))),
             None => Ok(()),
@@ -353,6 +358,7 @@ impl Driver {
                 _ => None,
             },
             answer_us: self.journal.last_answer_us(),
+            silent_s: self.silence.lasts(Instant::now()).map(|lasts| lasts.as_secs()),
             unanswered: self.endpoint.unanswered(),
             pending: self.endpoint.pending(),
         }

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::input::{self, Input, InputError};
 use crate::slash::SlashCommand;
+use crate::text_lines::without_mark;
 
 /// Stands for the name of another emulated client.
 const PEER: &str = "{peer}";
@@ -91,7 +92,7 @@ impl Script {
         // If the line is valid with the longest name, it is valid with every other.
         let longest_name = "p".repeat(NAME_BYTES_MAX);
         let mut templates = Vec::new();
-        for (index, text) in text.lines().enumerate() {
+        for (index, text) in without_mark(text).lines().enumerate() {
             let line = index + 1;
             if text.starts_with('#') {
                 continue;

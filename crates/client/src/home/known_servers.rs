@@ -20,6 +20,7 @@ use chat_protocol::id::KeyId;
 use super::HomeError;
 use super::file;
 use crate::config::ServerUrl;
+use crate::text_lines::without_mark;
 
 /// What is known about an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,12 +129,16 @@ fn read(path: &Path) -> io::Result<BTreeMap<String, KnownServer>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error),
     };
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = without_mark(&text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(index, line)| {
             parse(line).ok_or_else(|| {
                 let reason =
-                    format!("line {} is not: ADDRESS SERVER WORDS [sha256:HEX]", index + 1);
+                    format!(
+                    "line {} is not: ADDRESS SERVER WORDS [sha256:HEX]; mend it, or take it out: a server \
+                     without a line is compared anew at the next start",
+                    index + 1
+                );
                 io::Error::new(io::ErrorKind::InvalidData, reason)
             })
         })

@@ -33,10 +33,14 @@ struct Desk {
 impl Desk {
     async fn open(common: &Common, waits: bool) -> Result<Self, Failure> {
         let task = Box::pin(Task::start(common)).await?;
+        Ok(Self::new(task, common, waits))
+    }
+
+    fn new(task: Task, common: &Common, waits: bool) -> Self {
         let options = start::transfer_options(common, &task.user);
         let options = TransferOptions { waits, ..options };
         let (transfers, happened) = Transfers::new(task.user.clone(), task.client.clone(), options);
-        Ok(Self { task, transfers, happened, unshown: Unshown::of_person() })
+        Self { task, transfers, happened, unshown: Unshown::of_person() }
     }
 
     /// Waits for something while what happens is dealt with. Events of transfers go to `hear`.
@@ -125,7 +129,8 @@ pub async fn share(
     keep_days: Option<u64>,
 ) -> Result<ExitStatus, Failure> {
     let common = Common { shared: Some(folder.to_owned()), ..common.clone() };
-    let mut desk = Desk::open(&common, false).await?;
+    let task = Box::pin(Task::start_to_stay(&common)).await?;
+    let mut desk = Desk::new(task, &common, false);
     let audience = match audience {
         Recipient::All => Audience::Everybody,
         Recipient::Room(room) => Audience::Conversation(ConversationId::room(room)),

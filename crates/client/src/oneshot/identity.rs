@@ -55,11 +55,13 @@ async fn act(
             Err(IdentityError::Myself(user.clone()).into())
         }
         IdentityCommand::Decide { kind, user, words, digits } => {
+            let user = &task.true_name(user).await?;
             fetch_keys(task, user).await?;
             decide(task, (*kind, user.clone(), *digits), words.as_deref()).await
         }
         IdentityCommand::Devices { user } => {
             let user = user.clone().unwrap_or_else(|| task.user.clone());
+            let user = task.true_name(&user).await?;
             fetch_keys(task, &user).await?;
             let devices = task.client.known_devices(&user).await;
             if devices.is_empty() {

@@ -4,13 +4,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use chat_endpoint::Event;
+use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
 
-use super::{CATCH_UP_MAX, Task, interrupted};
+use super::{CATCH_UP_MAX, Task, ended, interrupted, print_line};
 use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
 use crate::show::claim;
+use crate::show::days::Days;
 use crate::start::Failure;
 
 /// Prints messages and receipts until `count` messages were printed or `limit` has passed. What was
@@ -20,10 +22,16 @@ pub async fn listen(
     count: Option<u64>,
     limit: Option<Duration>,
 ) -> Result<ExitStatus, Failure> {
-    let mut task = Box::pin(Task::start(common)).await?;
+    let mut task = Box::pin(Task::start_to_stay(common)).await?;
     let mut until = limit.map(|limit| Instant::now() + limit);
     let (mut printed, mut is_over) = (0, false);
-    let mut interrupt = pin!(interrupted());
+    let mut days = Days::new(TimeZone::system());
+    let mut interrupt = pin!(async {
+        tokio::select! {
+            () = interrupted() => {}
+            () = ended() => {}
+        }
+    });
     while count.is_none_or(|count| printed < count) && !(is_over && task.has_caught_up) {
         let event = tokio::select! {
             event = task.events.next() => event,
@@ -43,6 +51,11 @@ pub async fn listen(
         let Some(notification) = task.notification(event)? else { continue };
         if !claim(&notification.event, |_| false, now_ms()) {
             continue;
+        }
+        if task.is_for_eyes()
+            && let Some(day) = days.line(now_ms())
+        {
+            print_line(&day)?;
         }
         // How this device comes and goes is no news for a script.
         if !matches!(notification.event, Event::Joined { .. } | Event::Refreshed { .. }) {

@@ -84,7 +84,7 @@ fn print(common: &Common, proof: &Proof) -> Result<ExitStatus, Failure> {
         print_json(vec![show::proof_object(proof)])?;
     } else {
         let me = common.user.clone().unwrap_or_else(UserName::server);
-        for line in show::proof_lines(&Lines::new(me, Detail::Full), proof) {
+        for line in show::proof_lines(&Lines::new(me, Detail::Full).with_dates(), proof) {
             print_line(&line)?;
         }
     }

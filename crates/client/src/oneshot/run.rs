@@ -31,8 +31,8 @@ pub async fn run(
 ) -> Result<ExitStatus, Failure> {
     let mut task = Box::pin(Task::start(common)).await?;
     let options = CommandOptions { again, ..CommandOptions::default() };
-    let id = task.client.run(target, argv, options).await?;
-    let target = target.clone();
+    let target = task.true_name(target).await?;
+    let id = task.client.run(&target, argv, options).await?;
     let mut command =
         Command { id, target, is_started: false, is_whole: true, pieces: Pieces::default() };
     let mut unshown = Unshown::of_person();

@@ -13,6 +13,7 @@ use super::{Task, interrupted};
 use crate::config::{Common, Recipient, SendText, Verbosity};
 use crate::exit::ExitStatus;
 use crate::start::Failure;
+use crate::text_lines::{BYTE_ORDER_MARK, without_mark};
 
 /// A message that has no answer by then is still sent at the next start.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -29,6 +30,10 @@ pub async fn send(
         SendText::StandardInput => standard_input()?,
     };
     let mut task = Box::pin(Task::start(common)).await?;
+    let to = &match to {
+        Recipient::User(user) => Recipient::User(task.true_name(user).await?),
+        other => other.clone(),
+    };
     let id = match to {
         Recipient::User(user) if veil => task.client.tell_veiled(user, &text).await?,
         Recipient::Room(room) if veil => task.client.say_veiled(room, &text).await?,
@@ -107,7 +112,7 @@ async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
             Event::Stored { id: stored, .. } if *stored == id => {
                 task.consumed(&notification).await;
                 if task.is_json || task.verbosity > Verbosity::Quiet {
-                    task.show(&notification.event)?;
+                    task.show_done(&notification.event);
                 }
                 ExitStatus::Ok
             }
@@ -133,9 +138,12 @@ async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
 }
 
 fn standard_input() -> Result<String, Failure> {
-    let limit = u64::try_from(MESSAGE_TEXT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(2);
+    // One byte more than the longest text with its line end and the mark before it.
+    let limit = MESSAGE_TEXT_BYTES_MAX + BYTE_ORDER_MARK.len() + 3;
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     let mut text = String::new();
     io::stdin().lock().take(limit).read_to_string(&mut text)?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = without_mark(&text);
+    let text = text.strip_suffix('\n').unwrap_or(text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }

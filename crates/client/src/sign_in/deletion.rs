@@ -40,7 +40,7 @@ pub async fn delete_account(request: Deletion) -> Result<PathBuf, StartError> {
     let server = first_contact::server(&connector, &account.prompt).await?;
     let folder = HomeFolder::new(&account.root, &server, &user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
-    let door = Door { connector, user, purpose: Purpose::Task, invite: None };
+    let door = Door { connector, user, purpose: Purpose::Visit, invite: None };
     let person = Person { door, account: &account, server, folder };
     let user = &person.door.user;
     let (keys, vault) = match key_file {

@@ -46,7 +46,7 @@ pub async fn change_password(request: NewPassword) -> Result<(), StartError> {
     let folder = HomeFolder::new(&account.root, &server, &user);
     let key_file = folder.key_file()?.ok_or(StartError::NoHome { user: user.clone() })?;
     let KeyFile::Sealed(key_file) = key_file else { return Err(StartError::Clear) };
-    let door = Door { connector, user, purpose: Purpose::Task, invite: None };
+    let door = Door { connector, user, purpose: Purpose::Visit, invite: None };
     let person = Person { door, account: &account, server, folder };
     // One that was given is judged before anything is sent.
     let given = match &new {

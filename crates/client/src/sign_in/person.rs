@@ -81,7 +81,7 @@ pub async fn check_password(
     if let KeyFile::Clear(_) = key_file {
         return Ok(());
     }
-    let door = Door { connector, user: user.clone(), purpose: Purpose::Task, invite: None };
+    let door = Door { connector, user: user.clone(), purpose: Purpose::Visit, invite: None };
     Person { door, account, server, folder }.newest_vault().await.map(drop)
 }
 
@@ -172,7 +172,10 @@ impl Person<'_> {
                 let revoked = home::revocations(&home.store, &self.door.user)?;
                 up_to_date(device, &self.door.user, (self.account.rb, &revoked))?
             }
-            None => self.new_device(&home.vault).await?,
+            None => {
+                self.without_database().await?;
+                self.new_device(&home.vault).await?
+            }
         };
         let device = self.revoking(device)?;
         if !device.published {
@@ -188,6 +191,25 @@ impl Person<'_> {
             Ok(session) => session,
         };
         self.started(home, device, credentials, session)
+    }
+
+    /// The key file is here, and the database beside it is not, or holds nothing. A person decides whether to
+    /// go on without it.
+    async fn without_database(&self) -> Result<(), StartError> {
+        let prompt = &self.account.prompt;
+        let folder = self.folder.path().display().to_string();
+        prompt.say(&format!(
+            "The history, the unsent messages and the keys of this device are gone: {folder} has a key \
+             file and no device in home.db. If you have a copy of home.db, put it back first."
+        ));
+        if !prompt.is_interactive() {
+            prompt.say("Going on as a new device of the account.");
+            return Ok(());
+        }
+        let asked = Arc::clone(prompt);
+        let question = "Go on as a new device? [y/N] ";
+        let agreed = aside(move || asked.confirm(question)).await?;
+        if agreed { Ok(()) } else { Err(StartError::NoDatabase) }
     }
 
     /// What the server keeps of this account, sealed anew under the same number.

@@ -2,7 +2,7 @@
 
 use super::{
     Completion, FeedCommand, FileCommand, RoomCommand, SlashCommand, SlashRow, feeds, files,
-    first_word, history, identity, parse_help, parse_run, parse_veil, rooms,
+    first_word, history, identity, parse_help, parse_run, parse_set, parse_veil, rooms,
 };
 use crate::input;
 
@@ -464,6 +464,15 @@ pub static TABLE: &[SlashRow] = &[
         example: "/receipts last",
         completion: Completion::Nothing,
         parse: history::parse_receipts,
+    },
+    SlashRow {
+        name: "set",
+        aliases: &[],
+        usage: "/set [presence WHOSE]",
+        description: "whose coming and going is shown: all, followed or off",
+        example: "/set presence followed",
+        completion: Completion::Nothing,
+        parse: parse_set,
     },
     SlashRow {
         name: "clear",

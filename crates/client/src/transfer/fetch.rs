@@ -121,7 +121,7 @@ impl Fetch {
             fetched = self.rounds() => Some(fetched),
             () = stop.cancelled() => None,
         };
-        shared.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&n);
+        shared.fetching.lock().unwrap_or_else(PoisonError::into_inner).end(n);
         shared
             .tell_surely(match fetched {
                 Some(Ok((path, givers))) => TransferEvent::Fetched { n, owner, givers, path, size },
@@ -512,9 +512,7 @@ impl Shared {
         let stop = CancellationToken::new();
         let n = {
             let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            let n = fetching.keys().max().map_or(1, |last| last + 1);
-            fetching.insert(n, stop.clone());
-            n
+            fetching.begin(stop.clone())
         };
         let (shared, folder) = (Arc::clone(self), folder.to_owned());
         let fetch = Fetch {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_protocol::crypto::{gcm_open, gcm_seal, hmac_sha256, random};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -24,7 +24,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum StoreError {
     /// SQLite says no.
-    #[error("the home's database: {0}")]
+    #[error("{}", told(.0))]
     Sqlite(#[from] rusqlite::Error),
     /// Made by a newer version.
     #[error("the home's database has schema {got}, this program knows {VERSION}; use a newer one")]
@@ -35,6 +35,25 @@ pub enum StoreError {
     /// A value does not open: another key, or damage.
     #[error("the home's database does not open with this key; it is damaged or from another home")]
     Sealed,
+}
+
+/// What SQLite says, and what to do about it.
+fn told(error: &rusqlite::Error) -> String {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full; free some space and start again",
+        Some(ErrorCode::SystemIoFailure) => {
+            "it cannot be read or written; look whether the disk is full or failing, and start again"
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "it is damaged. Put a copy of home.db back, or move it away to go on as a new device of the \
+             account: the key file beside it stays, history and unsent messages are lost"
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            "it cannot be opened for writing; look at the permissions of the home's folder"
+        }
+        _ => return format!("the home's database: {error}"),
+    };
+    format!("the home's database: {advice} ({error})")
 }
 
 /// Sets the key of tokens apart from the key that seals.
@@ -107,7 +126,9 @@ impl SqliteStore {
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let written = self.write(changes);
         if written.is_err() {
-            self.connection.execute_batch("ROLLBACK")?;
+            // After some errors, a full disk among them, SQLite has rolled back itself. What went wrong
+            // first is what counts.
+            self.connection.execute_batch("ROLLBACK").ok();
         }
         written
     }
@@ -197,6 +218,22 @@ mod tests {
         assert!(first.rows().unwrap().is_empty());
         first.commit(&[]).unwrap();
         assert!(!first.begin().unwrap(), "nothing new");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_such_and_the_next_step_is_taken() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("home.db");
+        let mut store = SqliteStore::open(&path, Zeroizing::new([7; 32])).unwrap();
+        // As a disk that has room for no more pages.
+        store.connection().pragma_update(None, "max_page_count", 30).unwrap();
+        let row = |bytes: usize| [Change { key: "a/b".into(), value: Some(vec![1; bytes]) }];
+        store.begin().unwrap();
+        let told = store.commit(&row(1 << 20)).unwrap_err().to_string();
+        assert!(told.contains("the disk is full; free some space"), "{told}");
+        store.begin().unwrap();
+        store.commit(&row(10)).unwrap();
+        assert_eq!(store.get("a/b").unwrap().unwrap().len(), 10);
     }
 
     #[test]

@@ -77,10 +77,19 @@ pub enum AuthTag {
 pub enum Purpose {
     /// A person types: one such connection per name.
     Interactive,
-    /// One task, or an agent: as many as the device likes.
+    /// A task that stays until somebody ends it, or an agent: as many as the device likes.
     Task,
+    /// A task that ends by itself: as many as the device likes. Nobody is told that it came or went.
+    Visit,
     /// Carries files of a device that is known ([`crate::file::relay`]): no conversations.
     Files,
+}
+
+impl Purpose {
+    /// Whether others are told that somebody came with it, and that they went.
+    pub fn is_announced(self) -> bool {
+        matches!(self, Self::Interactive | Self::Task)
+    }
 }
 
 /// The sealed part of AUTH.

@@ -1,7 +1,7 @@
-//! The line editor on a thread of its own, and the screen it shares with what arrives.
+//! The line editor on a thread of its own.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_protocol::name::SERVER;
@@ -11,18 +11,29 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
-use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter, Helper};
+use rustyline::{Cmd, CompletionType, Config, Context, Editor, ExternalPrinter, Helper, KeyEvent};
 use tokio::sync::mpsc;
 
+use super::screen::Screen;
+use crate::names::Names;
 use crate::slash::{self, Completion};
 
 /// Lines that a person can recall. They stay in memory: a file of them would hold in clear what
 /// the home keeps sealed.
 const HISTORY_LINES_MAX: usize = 1_000;
 
+/// With Ctrl: after these the editor waits for another key and draws nothing meanwhile. A chat needs none of
+/// them: any character as it is, and commands of two keys.
+const WAITING_KEYS: [char; 3] = ['V', 'Q', 'X'];
+
+/// Keys that a terminal sends as a sequence come within this time; what comes later is a key of its own.
+const ESCAPE_TIMEOUT_MS: u16 = 100;
+
 /// What the keyboard says.
 pub(super) enum Typed {
     Line(String),
+    /// A byte that is no text; what was typed before it is in the next line.
+    NotUtf8,
     Interrupt,
     End,
 }
@@ -47,20 +58,6 @@ impl Keyboard {
     }
 }
 
-/// Where lines go without tearing the one that is typed.
-pub(super) struct Screen(Option<Box<dyn ExternalPrinter + Send>>);
-
-impl Screen {
-    pub(super) fn print(&mut self, line: &str) -> io::Result<()> {
-        if let Some(printer) = &mut self.0 {
-            return printer.print(format!("{line}\n")).map_err(io::Error::other);
-        }
-        let mut output = io::stdout().lock();
-        writeln!(output, "{line}")?;
-        output.flush()
-    }
-}
-
 /// Starts the thread that reads the keyboard. `prompt` is read anew for each line.
 pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
@@ -68,25 +65,37 @@ pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Scre
         .max_history_size(HISTORY_LINES_MAX)
         .map_err(io::Error::other)?
         .auto_add_history(true)
+        // After ESC a key is not waited for, because nothing is drawn meanwhile.
+        .keyseq_timeout(Some(ESCAPE_TIMEOUT_MS))
         .build();
     let history = MemHistory::with_config(&config);
     let mut editor: Editor<Words, MemHistory> =
         Editor::with_history(config, history).map_err(io::Error::other)?;
+    let draft = Arc::clone(&words.draft);
     editor.set_helper(Some(words));
+    for key in WAITING_KEYS {
+        editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
+    }
     // A terminal that cannot move its cursor gets plain lines.
     let printer = editor.create_external_printer().ok();
-    let screen = Screen(printer.map(|printer| {
+    let screen = Screen::new(printer.map(|printer| {
         let printer: Box<dyn ExternalPrinter + Send> = Box::new(printer);
         printer
     }));
     let (sender, typed) = mpsc::channel(1);
     let (turns, mut may_go_on) = mpsc::channel(1);
     std::thread::spawn(move || {
+        let mut kept = (String::new(), String::new());
         loop {
             let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let typed = match editor.readline(&prompt) {
+            let (before, after) = std::mem::take(&mut kept);
+            let typed = match editor.readline_with_initial(&prompt, (&before, &after)) {
                 Ok(line) => Typed::Line(line),
                 Err(ReadlineError::Interrupted) => Typed::Interrupt,
+                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    kept = draft.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    Typed::NotUtf8
+                }
                 Err(_) => Typed::End,
             };
             if sender.blocking_send(typed).is_err() || may_go_on.blocking_recv().is_none() {
@@ -100,9 +109,11 @@ pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Scre
 /// Completes commands and names.
 pub(super) struct Words {
     /// Of people.
-    pub(super) names: Arc<Mutex<BTreeSet<String>>>,
+    pub(super) names: Arc<Mutex<Names>>,
     /// Of rooms.
     pub(super) rooms: Arc<Mutex<BTreeSet<String>>>,
+    /// What is typed so far, before and after the cursor.
+    pub(super) draft: Arc<Mutex<(String, String)>>,
 }
 
 impl Words {
@@ -173,6 +184,14 @@ impl Completer for Words {
 
 impl Hinter for Words {
     type Hint = String;
+
+    /// Hints nothing; notes what is typed, which the editor does not give back when it fails.
+    fn hint(&self, line: &str, position: usize, _context: &Context<'_>) -> Option<String> {
+        let (before, after) = line.split_at_checked(position).unwrap_or((line, ""));
+        let mut draft = self.draft.lock().unwrap_or_else(PoisonError::into_inner);
+        *draft = (before.to_owned(), after.to_owned());
+        None
+    }
 }
 
 impl Highlighter for Words {}
@@ -187,11 +206,13 @@ mod tests {
 
     #[test]
     fn commands_and_names_are_completed_where_they_are_due() {
-        let names = ["alice", "Bob", "bobby"].map(str::to_owned);
+        let mut names = Names::default();
+        ["alice", "Bob", "bobby"].iter().for_each(|name| names.learn(name));
         let rooms = ["lobby", "ops"].map(str::to_owned);
         let words = Words {
-            names: Arc::new(Mutex::new(names.into())),
+            names: Arc::new(Mutex::new(names)),
             rooms: Arc::new(Mutex::new(rooms.into())),
+            draft: Arc::default(),
         };
         for (line, start, expected) in [
             ("bo", 0, &["Bob*", "bobby*"][..]),

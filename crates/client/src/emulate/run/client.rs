@@ -367,6 +367,8 @@ impl Emulated {
                     ledger.whereabouts.came(self.number, Instant::now());
                 }
             }
+            // What takes long is in the latencies of the report.
+            ClientEvent::Silent { .. } | ClientEvent::Answering => {}
             ClientEvent::CaughtUp => {
                 if let Some(exchange) = &self.exchange {
                     exchange.caught_up();

@@ -1,0 +1,63 @@
+//! What a script's next line waits for: the answer of the command before it, and at the start the names
+//! that lines are read by.
+//!
+//! Texts need no waiting, because they are chained. `/run` is waited for until the server has it: its
+//! end may be hours away.
+
+use std::collections::HashSet;
+
+use chat_endpoint::Event;
+use chat_protocol::id::MessageId;
+
+use super::Talk;
+
+/// Commands without an answer.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    commands: HashSet<MessageId>,
+    /// Lists of files.
+    pub(super) findings: usize,
+    /// Lists of people that somebody asked to see.
+    pub(super) people: usize,
+    /// The names that lines are read by have not come in time; lines are read as they are typed.
+    pub(super) names_are_late: bool,
+}
+
+impl Awaited {
+    /// A command is on its way.
+    pub(super) fn expect(&mut self, id: MessageId) {
+        self.commands.insert(id);
+    }
+
+    /// Takes an answer.
+    pub(super) fn take(&mut self, event: &Event) {
+        let ended = match event {
+            Event::Ended { re, .. } => Some(*re),
+            event => event.answers(),
+        };
+        if let Some(id) = ended {
+            self.commands.remove(&id);
+        }
+    }
+
+    /// Lists that were asked for are not answered after a loss of the connection.
+    pub(super) fn offline(&mut self) {
+        self.people = 0;
+    }
+}
+
+impl Talk {
+    /// Whether the next line of a script has to wait.
+    pub(super) fn waits_for_answers(&self) -> bool {
+        let Awaited { commands, findings, people, names_are_late } = &self.awaited;
+        let lacks_names = !self.has_begun || self.silent_lists > 0 || self.rooms.waits_for_names();
+        (lacks_names && !names_are_late)
+            || !commands.is_empty()
+            || *findings > 0
+            || *people > 0
+            || !self.lists.is_empty()
+            || !self.grants.is_empty()
+            || !self.looking.is_empty()
+            || self.rooms.waits_for_lists()
+    }
+}

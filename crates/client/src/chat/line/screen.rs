@@ -1,0 +1,202 @@
+//! The screen: what is to be shown waits here until the line editor takes it, and nobody waits for the
+//! editor.
+//!
+//! ```text
+//! main loop ── waiting ──► thread ──► the editor's printer ──► screen
+//!           ◄─ what is shown ──┘
+//! ```
+//!
+//! The editor draws what others say while it waits for a key, and in some of its modes (a search in the
+//! history, a list of completions, the key after Ctrl-V) it waits without drawing. Handing a line to it
+//! then blocks; that is why a thread does it.
+//!
+//! **Architecture Invariant.** The main loop hands over and goes on. What waits is bounded, because a full
+//! screen takes nothing more from the connection.
+
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use chat_endpoint::EventKey;
+use rustyline::ExternalPrinter;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::chat::Said;
+
+/// Entries that wait; above it the connection is not read: it is the server that keeps what comes.
+const WAITING_MAX: usize = 256;
+
+/// Entries that are drawn at once: a storm of messages costs one drawing for many.
+const BATCH_MAX: usize = 64;
+
+/// At the end the editor has this long to take what it was given; it is printed without it then.
+const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Empties the screen and puts the cursor in its corner.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+/// What one event or line comes to.
+#[derive(Debug, Clone)]
+struct Entry {
+    text: String,
+    /// The durable event that is dealt with once this is shown.
+    key: Option<EventKey>,
+}
+
+/// Where lines go without tearing the one that is typed.
+pub(super) struct Screen {
+    waiting: VecDeque<Entry>,
+    /// What the thread was given last and has not shown yet.
+    handed: Vec<Entry>,
+    printer: mpsc::Sender<String>,
+    printed: mpsc::Receiver<io::Result<()>>,
+}
+
+impl Screen {
+    /// A screen that is drawn by this printer; plain lines where the terminal cannot move its cursor.
+    pub(super) fn new(mut printer: Option<Box<dyn ExternalPrinter + Send>>) -> Self {
+        let (sender, mut texts) = mpsc::channel::<String>(1);
+        let (done, shown) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            while let Some(text) = texts.blocking_recv() {
+                if done.blocking_send(print(printer.as_deref_mut(), text)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { waiting: VecDeque::new(), handed: Vec::new(), printer: sender, printed: shown }
+    }
+
+    /// Shows this as soon as can be.
+    pub(super) fn show(&mut self, said: Said) {
+        let mut text = if said.clear { CLEAR.to_owned() } else { String::new() };
+        for line in said.lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        if !text.is_empty() || said.consumed.is_some() {
+            self.waiting.push_back(Entry { text, key: said.consumed });
+        }
+        self.hand_over();
+    }
+
+    /// Shows one line.
+    pub(super) fn print(&mut self, line: &str) {
+        self.show(Said::line(line));
+    }
+
+    /// Whether nothing more should be taken from the connection.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
+    }
+
+    /// Whether all is shown.
+    pub(super) fn is_idle(&self) -> bool {
+        self.handed.is_empty() && self.waiting.is_empty()
+    }
+
+    fn hand_over(&mut self) {
+        if !self.handed.is_empty() || self.waiting.is_empty() {
+            return;
+        }
+        let count = self.waiting.len().min(BATCH_MAX);
+        self.handed = self.waiting.drain(..count).collect();
+        let text = self.handed.iter().map(|entry| entry.text.as_str()).collect();
+        // The thread has one text at a time, so there is room; one that has ended is seen by
+        // [`Screen::printed`].
+        self.printer.try_send(text).ok();
+    }
+
+    /// Waits until something is shown. The durable events that are dealt with. May be dropped at any time
+    /// without loss.
+    pub(super) async fn printed(&mut self) -> io::Result<Vec<EventKey>> {
+        if self.handed.is_empty() {
+            return std::future::pending().await;
+        }
+        match self.printed.recv().await {
+            Some(printed) => printed?,
+            None => return Err(io::Error::other("the screen takes nothing more")),
+        }
+        let keys = self.handed.drain(..).filter_map(|entry| entry.key).collect();
+        self.hand_over();
+        Ok(keys)
+    }
+
+    /// Shows all that waits, at last without the editor, which reads no line any more.
+    pub(super) async fn finish(&mut self) -> io::Result<Vec<EventKey>> {
+        let mut keys = Vec::new();
+        while !self.is_idle() {
+            match timeout(FINISH_TIMEOUT, self.printed()).await {
+                Ok(shown) => keys.extend(shown?),
+                Err(_) => break,
+            }
+        }
+        let mut output = io::stdout().lock();
+        for entry in self.handed.drain(..).chain(self.waiting.drain(..)) {
+            output.write_all(entry.text.as_bytes())?;
+            keys.extend(entry.key);
+        }
+        output.flush()?;
+        Ok(keys)
+    }
+}
+
+fn print(
+    printer: Option<&mut (dyn ExternalPrinter + Send + 'static)>,
+    text: String,
+) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    if let Some(printer) = printer {
+        return printer.print(text).map_err(io::Error::other);
+    }
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    use super::*;
+
+    /// As the editor's printer: one text is kept, and the next one waits until it was taken.
+    struct Busy(SyncSender<String>);
+
+    impl ExternalPrinter for Busy {
+        fn print(&mut self, text: String) -> rustyline::Result<()> {
+            self.0.send(text).map_err(|_| io::Error::other("gone").into())
+        }
+    }
+
+    fn busy() -> (Screen, Receiver<String>) {
+        let (sender, taken) = sync_channel(1);
+        (Screen::new(Some(Box::new(Busy(sender)))), taken)
+    }
+
+    #[tokio::test]
+    async fn a_screen_that_takes_nothing_stops_nobody_and_fills_up() {
+        let (mut screen, taken) = busy();
+        // One is taken, one waits in the thread, the others here.
+        for number in 0..WAITING_MAX * 2 {
+            screen.print(&number.to_string());
+            if !screen.handed.is_empty() && number == 0 {
+                screen.printed().await.unwrap();
+            }
+        }
+        assert!(screen.is_full() && !screen.is_idle());
+        let mut shown = String::new();
+        while !screen.is_idle() {
+            tokio::select! {
+                printed = screen.printed() => drop(printed.unwrap()),
+                () = tokio::task::yield_now() => shown.extend(taken.try_iter()),
+            }
+        }
+        shown.extend(taken.try_iter());
+        let numbers: Vec<usize> = shown.lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(numbers, (0..WAITING_MAX * 2).collect::<Vec<_>>(), "each once, in order");
+    }
+}

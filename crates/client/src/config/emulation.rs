@@ -1,0 +1,40 @@
+//! What the emulator is asked for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the emulator does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emulation {
+    /// Number of clients.
+    pub clients: u32,
+    /// File with the lines.
+    pub messages: PathBuf,
+    /// When it ends.
+    pub extent: Extent,
+    /// Messages per second of all clients together; `None`: as fast as they are answered.
+    pub rate: Option<f64>,
+    /// Makes the choice of lines repeatable; `None`: choose one and report it.
+    pub seed: Option<u64>,
+    /// File for the report as a page.
+    pub html: Option<PathBuf>,
+    /// Open rooms beside the lobby.
+    pub rooms: u32,
+    /// Percent of operations that share or fetch a small file.
+    pub files: u32,
+    /// Percent of the clients that leave and return.
+    pub churn: u32,
+    /// Percent of the clients that are away for part of the run.
+    pub offline: u32,
+    /// Limit of the 99th percentiles.
+    pub p99_max: Option<Duration>,
+}
+
+/// When the emulator stops sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// After so many messages of each client.
+    PerClient(u32),
+    /// After this time.
+    Duration(Duration),
+}

@@ -1,0 +1,71 @@
+//! What seems to be meant for one person and would be said to a whole room.
+
+use chat_protocol::name::UserName;
+
+use super::{seen, short_form};
+
+/// Words before a name that other programs, or this one with a slash, send to one person by. `PM`
+/// and `/pm` are the public message here, and elsewhere the private one.
+const TO_ONE: [&str; 6] = ["pm", "/pm", "dm", "msg", "query", "whisper"];
+
+/// A text that seems to be for one person, if that person exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slip {
+    /// The name as it was typed.
+    pub name: UserName,
+    /// How the line begins.
+    pub form: String,
+}
+
+/// Tells a line that would be said in a room and begins as if it were for one person: `/pm bob TEXT`,
+/// `PM bob TEXT`, `dm bob TEXT`, `@bob TEXT`. Whether there is such a person is for the caller to know.
+///
+/// `bob: TEXT` is how somebody is spoken to in a room; a line that begins with a space is text.
+pub fn slip(line: &str) -> Option<Slip> {
+    let line = seen(line);
+    let (word, rest) = line.split_once(char::is_whitespace)?;
+    let rest = rest.trim();
+    let (name, form, has_text) = if let Some(name) = word.strip_prefix('@') {
+        (name.trim_end_matches([':', ',']), format!("{word} …"), !rest.is_empty())
+    } else {
+        let is_sent_to_one = short_form(line).is_some() && word == "DM";
+        if is_sent_to_one || !TO_ONE.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+            return None;
+        }
+        let (name, text) = rest.split_once(char::is_whitespace)?;
+        (name.trim_start_matches('@'), format!("{word} {name} …"), !text.trim().is_empty())
+    };
+    let name = UserName::new(name).ok()?;
+    has_text.then_some(Slip { name, form })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_as_if_it_were_for_one_person_is_told() {
+        for (line, name) in [
+            ("/pm bob my salary is 5000", Some("bob")),
+            ("/PM bob hi", Some("bob")),
+            ("PM bob hi", Some("bob")),
+            ("pm bob hi", Some("bob")),
+            ("dm bob hi", Some("bob")),
+            ("msg bob hi", Some("bob")),
+            ("\u{feff}@bob hi", Some("bob")),
+            ("@bob: hi", Some("bob")),
+            ("PM @bob hi", Some("bob")),
+            ("PM hello", None),
+            ("PM hello, all of you", None),
+            ("DM bob hi", None),
+            ("/msg bob hi", None),
+            ("bob: hi", None),
+            (" @bob hi", None),
+            ("@bob", None),
+            ("@ bob hi", None),
+            ("mail @bob hi", None),
+        ] {
+            assert_eq!(slip(line).map(|slip| slip.name.to_string()).as_deref(), name, "{line:?}");
+        }
+    }
+}

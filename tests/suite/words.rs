@@ -1,0 +1,246 @@
+//! Words go where they were meant to go, or nowhere: of two readings of a line the one that tells fewer
+//! people.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use chat_tests::{Finished, PASSWORD, Program, Rig, person, types};
+
+/// What everybody in the lobby has seen once they are told to stop.
+fn seen(watcher: Program) -> Finished {
+    watcher.stdout.wait_for_part("alice: the end");
+    watcher.finish()
+}
+
+#[test]
+fn what_nobody_sees_before_a_name_does_not_make_a_private_line_public() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let [bob, carol] = ["bob", "carol"].map(|name| person(&rig, server.url(), name));
+    let lines = [
+        "\u{feff}bob*secret one",
+        "\u{200b}bob*secret two",
+        "\u{2060}/msg bob secret three",
+        "the end",
+    ];
+    rig.client("alice", server.url()).pipe(&lines, &[]).assert_code(0);
+    for number in ["one", "two", "three"] {
+        bob.stdout.wait_for_part(&format!("alice → you: secret {number}"));
+    }
+    let carol = seen(carol).expect_code(0);
+    assert!(!carol.stdout.contains("secret"), "{carol:?}");
+
+    let hidden = ["bo\u{200b}b*secret", "bob\u{ff0a}secret", "\u{ff0f}msg bob secret"];
+    for line in hidden {
+        let refused = rig.client("alice", server.url()).pipe(&[line], &[]).expect_code(1);
+        assert!(refused.stdout.contains("nothing was sent"), "{line:?} {refused:?}");
+    }
+    let mut send = rig.client("alice", server.url()).start(&["send", "bob", "-"]);
+    send.type_line("\u{feff}from a file");
+    send.finish().assert_code(0);
+    bob.stdout.wait_for_part("alice → you: from a file");
+}
+
+#[test]
+fn what_seems_to_be_for_one_person_is_not_said_to_all() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let [bob, carol] = ["bob", "carol"].map(|name| person(&rig, server.url(), name));
+    let lines = [
+        "/pm bob my salary",
+        "PM bob my salary",
+        "@Bob my salary",
+        "dm bob my salary",
+        "?",
+        "bob: hey",
+        "@nobody hi",
+        "PM hello all of you",
+        "the end",
+    ];
+    let alice = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(1);
+    let told = alice.stdout.matches("To write to bob alone: bob*TEXT").count();
+    assert_eq!(told, 4, "{alice:?}");
+    let carol = seen(carol).expect_code(0);
+    assert!(!carol.stdout.contains("salary"), "{carol:?}");
+    for text in ["alice: ?", "alice: bob: hey", "alice: @nobody hi", "alice: hello all of you"] {
+        assert!(carol.stdout.contains(text), "{text}: {carol:?}");
+    }
+    assert!(!bob.finish().stdout.contains("salary"));
+}
+
+#[test]
+fn what_follows_a_refused_room_is_said_nowhere() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let carol = person(&rig, server.url(), "carol");
+    rig.client("bob", server.url()).pipe(&["/create crew private"], &[]).assert_code(0);
+    let alice = rig.client("alice", server.url());
+    for (command, code) in [("/room crew", 1), ("/join crew", 6), ("/leave crew", 6)] {
+        let lines = [command, "for the crew only", "carol*still here"];
+        let ended = alice.pipe(&lines, &[]).expect_code(code);
+        assert!(ended.stdout.contains("you are in no room, so nothing was sent"), "{ended:?}");
+        carol.stdout.wait_for_part("alice → you: still here");
+    }
+    let stopped = alice.pipe(&["/room crew", "carol*not sent"], &["--stop-on-error"]);
+    stopped.assert_code(1);
+    let stopped = alice.pipe(&["nobody*hi", "carol*not sent"], &["--stop-on-error"]);
+    stopped.assert_code(6);
+    alice.pipe(&["/join ops", "in ops", "/room lobby", "the end"], &[]).assert_code(0);
+    let carol = seen(carol);
+    assert!(!carol.stdout.contains("crew only") && !carol.stdout.contains("in ops"), "{carol:?}");
+    assert!(!carol.stdout.contains("not sent"), "{carol:?}");
+}
+
+#[test]
+fn who_is_put_out_or_leaves_is_told_where_text_goes() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let mut alice = person(&rig, server.url(), "alice");
+    let mut bob = person(&rig, server.url(), "bob");
+    types(&mut alice, "/create ops", "you are in #ops");
+    types(&mut bob, "/join ops", "you are in #ops");
+    alice.stdout.wait_for_part("[bob] joined #ops");
+    types(&mut alice, "/kick bob", "removed bob from #ops");
+    bob.stdout.wait_for_part("· you are in no room");
+    types(&mut bob, "for ops", "you are not in #ops any more, so this was not sent: for ops");
+    types(&mut bob, "/room lobby", "· what you type goes to #lobby");
+    types(&mut bob, "/leave", "· you are in no room");
+    types(&mut bob, "hello", "✗ you are in no room, so nothing was sent");
+    bob.finish().assert_code(1);
+    let mut again = rig.client("bob", server.url()).at_terminal(&[]);
+    again.answer("Password", PASSWORD);
+    again.wait_for("you are in no room");
+    again.type_line("/join lobby");
+    again.wait_for("you are in #lobby");
+    again.wait_for("bob #lobby>");
+    again.type_line("/quit");
+    assert_eq!(again.wait(), Some(0));
+}
+
+#[test]
+fn a_name_in_another_case_is_the_same_person() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = person(&rig, server.url(), "bob");
+    let alice = rig.client("alice", server.url());
+    alice.pipe(&["Bob*from a line", "/msg BOB from a command"], &[]).assert_code(0);
+    alice.run(&["send", "BOB", "from a program"]).assert_code(0);
+    let shouted = rig.client("ALICE", server.url()).with_home(alice.home());
+    shouted.run(&["send", "bob", "under her own name"]).assert_code(0);
+    for text in ["from a line", "from a command", "from a program", "under her own name"] {
+        bob.stdout.wait_for_part(&format!("alice → you: {text}"));
+    }
+}
+
+#[test]
+fn a_name_that_looks_like_another_one_is_marked_when_it_is_met() {
+    let rig = Rig::new();
+    let server = rig.server();
+    for name in ["laura", "rnia", "mia"] {
+        rig.client(name, server.url()).run(&["users"]).assert_code(0);
+    }
+    let mut bob = person(&rig, server.url(), "bob");
+    types(&mut bob, "/users", "server ");
+    rig.client("Iaura", server.url()).run(&["send", "bob", "hi"]).assert_code(0);
+    bob.stdout.wait_for_part("! Iaura is not laura");
+    rig.client("rnia", server.url()).run(&["send", "bob", "hi"]).assert_code(0);
+    bob.stdout.wait_for_part("! rnia is not mia");
+}
+
+#[test]
+fn a_room_that_is_made_is_said_to_be_made_and_a_slip_of_the_fingers_is_asked_about() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = rig.client("bob", server.url());
+    let made = bob.pipe(&["/join crew"], &[]).expect_code(0);
+    assert!(made.stdout.contains("· made #crew\n"), "{made:?}");
+    let joined = rig.client("alice", server.url()).pipe(&["/join crew"], &[]).expect_code(0);
+    assert!(joined.stdout.contains("you are in #crew"), "{joined:?}");
+    assert!(!joined.stdout.contains("made #crew"), "{joined:?}");
+    let mut chat = bob.at_terminal(&[]);
+    chat.answer("Password", PASSWORD);
+    chat.wait_for("connected to");
+    chat.type_line("/join crew2");
+    chat.wait_for("There is no #crew2, but a #crew");
+    chat.type_line("");
+    chat.wait_for("#crew2 is not made");
+    chat.type_line("/join crew2");
+    chat.wait_for("make #crew2? ");
+    chat.type_line("yes");
+    chat.wait_for("· made #crew2");
+    chat.wait_for("bob #crew2>");
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
+}
+
+#[test]
+fn a_line_that_is_no_text_is_refused_with_its_number_and_the_others_go_on() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = person(&rig, server.url(), "bob");
+    let mut alice = rig.client("alice", server.url()).start(&[]);
+    alice.type_bytes(b"line one\nl\xffne two\nline three\nthe end\n");
+    let alice = alice.finish().expect_code(1);
+    assert!(alice.stdout.contains("line 2 is not UTF-8"), "{alice:?}");
+    let bob = seen(bob).expect_code(0);
+    for text in ["line one", "line three"] {
+        assert_eq!(bob.stdout.matches(text).count(), 1, "{bob:?}");
+    }
+}
+
+#[test]
+fn an_output_that_takes_nothing_changes_nothing_about_what_is_sent() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = person(&rig, server.url(), "bob");
+    let alice = rig.client("alice", server.url());
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut send = alice.plain(&["send", "bob", "stored"]);
+    let sent = send.stdout(full()).stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&sent.stderr).into_owned();
+    assert_eq!(sent.status.code(), Some(0), "{told}");
+    assert!(told.contains("sent, but"), "{told}");
+    bob.stdout.wait_for_part("alice → you: stored");
+    let mut pipe = alice.plain(&[]);
+    let mut pipe =
+        pipe.stdout(full()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = pipe.stdin.take().unwrap();
+    for number in 0..100 {
+        writeln!(lines, "number {number}").unwrap();
+    }
+    writeln!(lines, "the end").unwrap();
+    drop(lines);
+    let ended = pipe.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let bob = seen(bob);
+    assert_eq!(bob.stdout.matches("number ").count(), 100, "{bob:?}");
+}
+
+#[test]
+fn commands_that_end_by_themselves_are_no_arrivals_and_presence_can_be_set() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = person(&rig, server.url(), "bob");
+    let carol = rig.client("carol", server.url());
+    for arguments in [&["users"][..], &["rooms"], &["send", "bob", "hi"], &["find", "x"]] {
+        carol.run(arguments).assert_code(0);
+    }
+    let mut dave = rig.client("dave", server.url()).start(&["--presence", "followed"]);
+    dave.stdout.wait_for_part("you are in #lobby");
+    bob.stdout.wait_for_part("[dave] just joined the server");
+    let erin = person(&rig, server.url(), "erin");
+    bob.stdout.wait_for_part("[erin] just joined the server");
+    erin.finish().assert_code(0);
+    bob.stdout.wait_for_part("[erin] just left the server");
+    types(&mut dave, "/set presence all", "· who comes and goes: everybody is shown");
+    let frank = person(&rig, server.url(), "frank");
+    dave.stdout.wait_for_part("[frank] just joined the server");
+    drop(frank);
+    let dave = dave.finish().expect_code(0);
+    assert!(!dave.stdout.contains("erin"), "{dave:?}");
+    let bob = bob.finish().expect_code(0);
+    assert!(!bob.stdout.contains("[carol] just"), "{bob:?}");
+    let console = server.program().stdout.text();
+    assert!(!console.contains("[carol] just"), "{console}");
+}
