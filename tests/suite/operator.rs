@@ -258,11 +258,15 @@ fn sighup_reads_everything_again_or_nothing_and_cuts_nobody() {
     let alice = rig.client("alice", server.url()).chat();
     let pid = Pid::from_raw(i32::try_from(server.program().pid()).unwrap()).unwrap();
 
-    fs::write(&config, "retention = \"12h\"\nregistration = \"closed\"\nverify = \"transport\"\n")
-        .unwrap();
+    let changed = "retention = \"12h\"\nregistration = \"closed\"\nverify = \"transport\"\n\
+                   limit = [\"links=2/s+9\"]\ntrusted_proxy = [\"192.0.2.1\"]\n";
+    fs::write(&config, changed).unwrap();
     kill_process(pid, Signal::HUP).unwrap();
     server.program().stderr.wait_for_part("retention off -> 12h");
-    server.program().stderr.wait_for_part("needs a restart");
+    for key in ["verify", "trusted_proxy", "limit links 1/s+100 -> 2/s+9:"] {
+        let is_said = |line: &str| line.contains(key) && line.contains("needs a restart");
+        server.program().stderr.wait_for("a key that needs a restart", is_said);
+    }
     rig.client("bob", server.url()).run(&["users"]).assert_code(4);
 
     fs::write(&config, "registration = \"open\"\nretention = 7\n").unwrap();

@@ -54,8 +54,6 @@ pub enum Tls {
 pub struct Config {
     /// Where to listen. Port 0 takes a free one.
     pub address: SocketAddr,
-    /// Nobody has said on which port.
-    pub is_default_port: bool,
     /// Where `/metrics` is answered, if not on the same port.
     pub metrics_address: Option<SocketAddr>,
     /// Folder of the store and the own certificate.
@@ -144,7 +142,6 @@ impl Config {
     pub fn local(data: &Path, logs: &Path) -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            is_default_port: false,
             metrics_address: None,
             data: data.to_owned(),
             logs: logs.to_owned(),
@@ -189,7 +186,6 @@ impl Config {
         }
         Ok(Self {
             address: SocketAddr::new(bind, options.port.unwrap_or(PORT_DEFAULT)),
-            is_default_port: options.port.is_none(),
             metrics_address: options.metrics_bind,
             data: options.data.unwrap_or_else(|| "data".into()),
             logs: options.logs.unwrap_or_else(|| "logs".into()),

@@ -27,6 +27,9 @@ const FILE: &str = "server.key";
 /// Only the owner reads it.
 const MODE: u32 = 0o600;
 
+/// The beginning of 2020, Unix time in milliseconds: numbers of bundles last until 2088.
+const NUMBERS_FROM_MS: u64 = 1_577_836_800_000;
+
 /// Why the hub has no identity.
 #[derive(Debug, Error)]
 pub enum IdentityError {
@@ -231,11 +234,12 @@ impl Identity {
     }
 }
 
-/// The lowest number of a bundle that is made now: the seconds of the clock. A server that was restored
-/// from a backup has forgotten which numbers it has used since, and two bundles with one number are an
-/// alarm at everybody who knows both (rule R14).
+/// The lowest number of a bundle that is made now: twice the seconds since [`NUMBERS_FROM_MS`]. A server that
+/// was restored from a backup has forgotten which numbers it has used since, and two bundles with one number
+/// are an alarm at everybody who knows both; so is a number that is greater by one and follows another bundle
+/// (rule R14).
 fn number_at(now_ms: u64) -> u32 {
-    u32::try_from(now_ms / 1_000).unwrap_or(u32::MAX)
+    u32::try_from(now_ms.saturating_sub(NUMBERS_FROM_MS) / 1_000 * 2).unwrap_or(u32::MAX)
 }
 
 fn publish(link: &UnwrapKey, now_ms: u64) -> PublishedWrapKey {
@@ -272,11 +276,12 @@ mod tests {
         let path = folder.path().join(FILE);
         let open = |second: u64| {
             let rb = Some(Nonce16([u8::try_from(second).unwrap(); 16]));
-            Identity::open(folder.path(), KeySizes::EMULATED, rb, second * 1_000).unwrap().bundle
+            let now_ms = (1_790_000_000 + second) * 1_000;
+            Identity::open(folder.path(), KeySizes::EMULATED, rb, now_ms).unwrap().bundle
         };
         let mut before = open(5);
         let backup = fs::read(&path).unwrap();
-        for second in [10, 20, 30] {
+        for second in [10, 11, 30] {
             fs::write(&path, &backup).unwrap();
             let restored = open(second);
             assert_eq!(restored.follows(&before), Ok(()), "at {second} s");

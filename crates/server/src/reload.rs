@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    budgets::{Row, TABLE},
     builtin_agent::{self, BuiltInAgent},
     config::{self, Config, Tls},
     connection::ConnectionId,
@@ -224,6 +225,15 @@ impl Reloader {
             }
             let when = if AT_ONCE.contains(&key) { "" } else { ": needs a restart" };
             changes.push(format!("{key} {old} -> {new}{when}"));
+        }
+        for Row { budget, name, .. } in TABLE {
+            let amount = |config: &Config| {
+                config.limits.amount(*budget).map_or("off".to_owned(), |amount| amount.to_string())
+            };
+            let (old, new) = (amount(&self.config), amount(new));
+            if old != new {
+                changes.push(format!("limit {name} {old} -> {new}: needs a restart"));
+            }
         }
         if self.config.bans.len() == new.bans.len() && self.config.bans != new.bans {
             changes.push("bans: other entries".to_owned());

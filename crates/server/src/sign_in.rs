@@ -256,15 +256,20 @@ async fn enter(
     let request = Request::SignIn(Box::new(sign_in));
     queue.send(Lane::Control, None, text.len(), request).await.map_err(|_| stopping())?;
     let admitted = answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
+    count(hub, admitted.is_new, (is_reset, is_invited));
+    Ok(Entered::Session(admitted))
+}
+
+/// Counts somebody who came in.
+fn count(hub: &Shared, is_new: bool, (is_reset, is_invited): (bool, bool)) {
     let attempts = &hub.metrics.auth_attempts;
-    let counter = match (is_reset, admitted.is_new) {
+    let counter = match (is_reset, is_new) {
         (true, _) => &attempts.reset,
         (false, true) if is_invited => &attempts.invited,
         (false, true) => &attempts.registered,
         (false, false) => &attempts.signed_in,
     };
     counter.inc();
-    Ok(Entered::Session(admitted))
 }
 
 /// Why AUTH cannot be read; a bad name gets its own reason.

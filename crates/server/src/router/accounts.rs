@@ -271,10 +271,6 @@ impl Router {
                 return Some(Decision::refuse(code::NO_SUCH_USER, "nobody has this name"));
             }
             (Proof::Reset { code, bundle, password, vault }, Some(account)) => {
-                if let Some(refusal) = account.admits_reset(now_ms, code, bundle) {
-                    return Some(Decision::Refuse(refusal));
-                }
-                pending.names.insert(folded);
                 let new = NewIdentity {
                     account: account.id,
                     code: *code,
@@ -282,7 +278,7 @@ impl Router {
                     password: password.clone(),
                     vault: vault.clone(),
                 };
-                return Some(Decision::Propose(Proposal::Identity(Box::new(new))));
+                return Some(account.decide_identity(now_ms, new, pending));
             }
             (Proof::Known { .. }, Some(account)) => {
                 let (code, reason) = if account.is_revoked(&request.sk) {

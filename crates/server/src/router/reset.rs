@@ -7,20 +7,29 @@
 
 use chat_protocol::{code, id::Digest, keys::Bundle, members::Membership};
 
-use super::{Account, Effects, Router, mailbox::Backlog};
+use super::{Account, Decision, Effects, Pending, Router, mailbox::Backlog};
 use crate::{
     request::Refusal,
-    store::{AccountId, DeviceId, NewIdentity, ResetCode},
+    store::{AccountId, DeviceId, NewIdentity, Proposal, ResetCode},
 };
 
 impl Account {
-    /// Why another identity does not come in with this code.
-    pub(super) fn admits_reset(
+    /// Whether another identity comes in.
+    pub(super) fn decide_identity(
         &self,
         now_ms: u64,
-        code: &Digest,
-        bundle: &Bundle,
-    ) -> Option<Refusal> {
+        new: NewIdentity,
+        pending: &mut Pending,
+    ) -> Decision {
+        if let Some(refusal) = self.admits_reset(now_ms, &new.code, &new.bundle) {
+            return Decision::Refuse(refusal);
+        }
+        pending.names.insert(self.folded());
+        Decision::Propose(Proposal::Identity(Box::new(new)))
+    }
+
+    /// Why another identity does not come in with this code.
+    fn admits_reset(&self, now_ms: u64, code: &Digest, bundle: &Bundle) -> Option<Refusal> {
         if !self.reset.is_some_and(|reset| reset.admits(code, now_ms)) {
             let reason = "this code does not let anybody into this account, or is used up, or its time \
                           is over; ask who runs this server for another one";

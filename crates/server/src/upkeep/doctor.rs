@@ -133,14 +133,14 @@ fn answers(address: SocketAddr) -> Verdict {
 /// else's is no finding.
 fn is_free(config: &Config) -> Verdict {
     let address = config.address;
+    let said = config.said.as_deref();
+    let is_unsaid = said.is_some_and(|said| said.port.is_none() && said.config.is_none());
     match TcpListener::bind(address) {
         Ok(_) => Ok(format!("{address} is free")),
-        Err(error) if config.is_default_port && error.kind() == ErrorKind::AddrInUse => {
-            Ok(format!(
-                "not looked at: no server of this folder runs, and {address} is another program's; say where \
+        Err(error) if is_unsaid && error.kind() == ErrorKind::AddrInUse => Ok(format!(
+            "not looked at: no server of this folder runs, and {address} is another program's; say where \
              it is to listen with --port, --bind or --config"
-            ))
-        }
+        )),
         Err(error) => Err(format!("{address} is not to be had: {error}; see --port and --bind")),
     }
 }

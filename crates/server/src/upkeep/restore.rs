@@ -126,7 +126,13 @@ fn put(part: &Path, data: &Path, manifest: Manifest) -> Result<Restored, BackupE
         // Held while the folder changes its name: no server starts on what is about to go.
         let lock = DataLock::take(data)?;
         let time = jiff::Timestamp::now().as_second();
-        let old = beside(data, &format!(".before-restore-{time}"));
+        // Two of one second have names of their own.
+        let names = (0..u64::MAX).map(|number| match number {
+            0 => beside(data, &format!(".before-restore-{time}")),
+            _ => beside(data, &format!(".before-restore-{time}-{number}")),
+        });
+        let mut free = names.filter(|name| !name.exists());
+        let old = free.next().unwrap_or_else(|| beside(data, ".before-restore"));
         fs::rename(data, &old).map_err(failed("rename", data))?;
         drop(lock);
         replaced = Some(old);
