@@ -67,6 +67,7 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
 }
 
 /// What is known about a running chat.
+#[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 struct Talk {
     client: Client,
     lines: Lines,
@@ -118,7 +119,7 @@ struct Talk {
 #[derive(Debug, Clone)]
 enum Asked {
     /// About a key.
-    Key(Question),
+    Key(Box<Question>),
     /// Whether this room is to be made.
     Room(RoomName),
 }
@@ -216,7 +217,9 @@ impl Talk {
                 let options = CommandOptions { again, ..CommandOptions::default() };
                 let sent = self.client.run(&target, argv, options).await;
                 self.commands.extend(sent.as_ref().ok());
-                sent.iter().for_each(|id| self.awaited.expect(*id));
+                if let Ok(id) = &sent {
+                    self.awaited.expect(*id);
+                }
                 sent
             }
             Input::Slash(command) => return Ok(self.answer(command).await),
@@ -305,24 +308,8 @@ impl Talk {
                 Ok(Said::default())
             }
             Some(ClientEvent::Online { url, server, clocks }) => {
-                if !self.is_online {
-                    // For completion.
-                    self.silent_lists += 1;
-                    self.client.who().await;
-                    self.ask_room_names().await;
-                }
-                (self.is_online, self.has_begun) = (true, true);
-                self.files.transfers().online();
-                let (url, server) = (url.to_string(), server.to_string());
-                let mut said = self.connection(
-                    &format!("· connected to {url} as {}", self.lines.me),
-                    &json!({
-                        "event": "connection", "state": "online", "url": url, "server": server,
-                    }),
-                );
-                said.lines.extend(self.undecided().await);
-                let clocks = show::clocks(clocks.0, clocks.1).filter(|_| !self.is_json);
-                said.lines.extend(clocks);
+                let mut said = self.online(&url.to_string(), &server.to_string()).await;
+                said.lines.extend(show::clocks(clocks.0, clocks.1).filter(|_| !self.is_json));
                 Ok(said)
             }
             Some(ClientEvent::Silent { seconds }) => {
@@ -358,6 +345,24 @@ impl Talk {
             Some(ClientEvent::Stopped(stopped)) => Err(stopped.into()),
             None => Err(Stopped::Internal("the client has ended".to_owned()).into()),
         }
+    }
+
+    /// The connection is signed in.
+    async fn online(&mut self, url: &str, server: &str) -> Said {
+        if !self.is_online {
+            // For completion.
+            self.silent_lists += 1;
+            self.client.who().await;
+            self.ask_room_names().await;
+        }
+        (self.is_online, self.has_begun) = (true, true);
+        self.files.transfers().online();
+        let mut said = self.connection(
+            &format!("· connected to {url} as {}", self.lines.me),
+            &json!({"event": "connection", "state": "online", "url": url, "server": server}),
+        );
+        said.lines.extend(self.undecided().await);
+        said
     }
 
     fn connection(&self, line: &str, object: &Value) -> Said {
@@ -437,10 +442,14 @@ impl Talk {
                 }
             }
             Event::Presence { joined, .. } => {
-                joined.iter().for_each(|name| names.learn(name.as_str()));
+                for name in joined {
+                    names.learn(name.as_str());
+                }
             }
             Event::People { people, .. } => {
-                people.iter().for_each(|person| names.learn(person.name.as_str()));
+                for person in people {
+                    names.learn(person.name.as_str());
+                }
             }
             _ => {}
         }

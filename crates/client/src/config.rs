@@ -55,6 +55,7 @@ pub struct Config {
 
 /// Where, who, and how to speak.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that a person may give")]
 pub struct Common {
     /// At least one address; the next is tried when one cannot be reached.
     pub servers: Vec<ServerUrl>,

@@ -198,7 +198,9 @@ impl Task {
                 self.mention(alarm);
             }
             if let Some(Event::People { people, more }) = &event {
-                people.iter().for_each(|person| names.learn(person.name.as_str()));
+                for person in people {
+                    names.learn(person.name.as_str());
+                }
                 if *more {
                     continue;
                 }

@@ -89,7 +89,7 @@ impl Talk {
             let ask = question.kind.prompt(&question.user);
             said.lines.push(format!("{ask}\n  (the next line is the answer; Enter leaves it)"));
             self.rooms.show_question(&question);
-            self.question = Some(Asked::Key(question));
+            self.question = Some(Asked::Key(Box::new(question)));
         }
         said
     }

@@ -35,6 +35,7 @@ enum Wanted {
 }
 
 /// What the chat knows about rooms.
+#[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub(super) struct Rooms {
     /// Where plain text goes; nowhere after a room was refused or left.
     pub(super) current: Option<RoomName>,

@@ -167,15 +167,12 @@ impl Person<'_> {
         let mut home = OpenHome::new(self.folder.open(&vault)?, vault)?;
         let known = home::load_device(&home.store, &home.vault)?;
         let is_new = known.is_none();
-        let device = match known {
-            Some(device) => {
-                let revoked = home::revocations(&home.store, &self.door.user)?;
-                up_to_date(device, &self.door.user, (self.account.rb, &revoked))?
-            }
-            None => {
-                self.without_database().await?;
-                self.new_device(&home.vault).await?
-            }
+        let device = if let Some(device) = known {
+            let revoked = home::revocations(&home.store, &self.door.user)?;
+            up_to_date(device, &self.door.user, (self.account.rb, &revoked))?
+        } else {
+            self.without_database().await?;
+            self.new_device(&home.vault).await?
         };
         let device = self.revoking(device)?;
         if !device.published {
