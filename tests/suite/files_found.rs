@@ -162,7 +162,7 @@ fn parts_of_files_are_dropped_or_shown() {
         bob.run(&all).expect_code(0).stdout
     };
     assert!(list(&[]).contains("no part of a file"));
-    let shared = folder(&rig, "shared", "k, big.bin", &[("big.bin", &[7; 300_000])]);
+    let shared = folder(&rig, "shared", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
     let mut sharing = share(&alice, &shared, "ALL");
     // Whoever gives it has gone when it is asked for.
     let arguments = ["--downloads", downloads.as_str(), "get", "--wait", "alice", "big.bin"];

@@ -68,11 +68,11 @@ fn lines_that_are_typed_ahead_all_go_out_while_others_write() {
     let server = rig.server();
     let mut bob = person(&rig, server.url(), "bob");
     let mut chat = alice(&rig, &server);
-    let ahead: String = (0..60).map(|number| format!("ahead {number}\r")).collect();
+    let ahead: Vec<String> = (0..60).map(|number| format!("ahead {number}\r")).collect();
     for number in 0..200 {
         bob.type_line(&format!("storm {number}"));
     }
-    chat.type_keys(ahead.as_bytes());
+    chat.type_keys(ahead.concat().as_bytes());
     bob.stdout.wait_for_part("alice: ahead 59");
     bob.stdout.wait_for_count(60, |line| line.contains("alice: ahead "));
     chat.wait_for("storm 199");

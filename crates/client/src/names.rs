@@ -72,7 +72,9 @@ mod tests {
 
     fn names(names: &[&str]) -> Names {
         let mut all = Names::default();
-        names.iter().for_each(|name| all.learn(name));
+        for name in names {
+            all.learn(name);
+        }
         all
     }
 

@@ -217,9 +217,9 @@ mod tests {
     fn a_room_is_told_of_when_the_last_one_confirms_or_patience_ends() {
         let (mut outbox, now) = (Outbox::default(), Instant::now());
         let names = ["bob", "carol", "dave"];
-        for number in 0..3 {
-            let text = ["hello", "two\nlines", "a text that is longer than a label may be"];
-            outbox.typed(MessageId::new(number, [1; 10]), label(text[number as usize]), true);
+        let texts = ["hello", "two\nlines", "a text that is longer than a label may be"];
+        for (number, text) in (0..).zip(texts) {
+            outbox.typed(MessageId::new(number, [1; 10]), label(text), true);
             outbox.note(now, &stored(number, &names));
         }
         for by in names {

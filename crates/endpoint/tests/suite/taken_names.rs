@@ -1,9 +1,4 @@
 //! A name that somebody else has by now: the new owner gets in behind the old one, and nobody else is stopped.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
 use chat_endpoint::{Alarm, Event, RoomAction};
 

@@ -207,7 +207,9 @@ mod tests {
     #[test]
     fn commands_and_names_are_completed_where_they_are_due() {
         let mut names = Names::default();
-        ["alice", "Bob", "bobby"].iter().for_each(|name| names.learn(name));
+        for name in ["alice", "Bob", "bobby"] {
+            names.learn(name);
+        }
         let rooms = ["lobby", "ops"].map(str::to_owned);
         let words = Words {
             names: Arc::new(Mutex::new(names)),

@@ -340,9 +340,9 @@ impl TestHub {
 
     /// Gives a name to somebody else, with a new device; the operator's word is enough for that.
     pub(crate) fn give_name(&mut self, text: &str) -> usize {
-        let owned = |peer: &super::Peer| peer.endpoint.device().user == name(text);
-        let owner = self.peers.iter().position(owned).unwrap();
-        self.disconnect(owner);
+        let is_theirs = |peer: &super::Peer| peer.endpoint.device().user == name(text);
+        let before = self.peers.iter().position(is_theirs).unwrap();
+        self.disconnect(before);
         let bundles = self.people.remove(&name(text)).unwrap();
         self.former.entry(name(text)).or_default().extend(bundles);
         let index = self.add(text);

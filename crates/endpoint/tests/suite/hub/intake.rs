@@ -60,11 +60,16 @@ fn held_of(now: u64, bundles: &[Bundle]) -> Held {
     Held::of_live(now, newest.values().filter_map(|bundle| DeviceMark::of(bundle)), revoked)
 }
 
+/// Somebody of whom nothing is said yet.
+fn nobody() -> PersonBundles {
+    PersonBundles { bundles: vec![], former: vec![] }
+}
+
 /// The first of these bundles with each of these keys.
-fn found<'a>(kids: &[KeyId], bundles: impl Iterator<Item = &'a Bundle> + Clone) -> Vec<B64Vec> {
+fn found(kids: &[KeyId], bundles: Option<&Vec<Bundle>>) -> Vec<B64Vec> {
+    let bundles = bundles.map(Vec::as_slice).unwrap_or_default();
     let find = |kid: &KeyId| {
-        let mut bundles = bundles.clone();
-        bundles.find(|bundle| bundle.header().sk.iter().any(|key| key.kid == *kid))
+        bundles.iter().find(|bundle| bundle.header().sk.iter().any(|key| key.kid == *kid))
     };
     kids.iter().filter_map(find).map(|bundle| B64Vec(bundle.bytes().to_vec())).collect()
 }
@@ -74,8 +79,8 @@ impl TestHub {
     fn by_key(&self, kids: &BTreeMap<UserName, Vec<KeyId>>) -> BTreeMap<UserName, PersonBundles> {
         let mut people = BTreeMap::new();
         for (user, kids) in kids {
-            let bundles = self.people.get(user).into_iter().flatten();
-            let former = self.former.get(user).into_iter().flatten();
+            let bundles = self.people.get(user);
+            let former = self.former.get(user);
             let bundles = found(kids, bundles);
             let former = found(kids, former);
             let is_nobody = bundles.is_empty() && former.is_empty();
@@ -148,9 +153,7 @@ impl TestHub {
                         live_of(self.now, bundles)
                     };
                     let bundles = bundles.iter().map(|b| B64Vec(b.bytes().to_vec()));
-                    let person = people.entry(user);
-                    let person =
-                        person.or_insert_with(|| PersonBundles { bundles: vec![], former: vec![] });
+                    let person = people.entry(user).or_insert_with(nobody);
                     person.bundles.extend(bundles);
                 }
                 let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
