@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use chat_protocol::crypto::random;
 use chat_protocol::vault;
 use chat_testkit::device::Device;
 use chat_testkit::wire::{Entry, Fresh, WireError};
@@ -12,8 +13,12 @@ use crate::pair::fresh_name;
 /// A school on its first day.
 const PEOPLE: usize = 1_000;
 
-/// Before another try where the connection did not come about, or broke.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Whoever is put off comes back at any moment of this time after the one that was named, twice as long
+/// with each try, as `chat-client` does.
+const SPREAD_FIRST: Duration = Duration::from_millis(100);
+
+/// At most.
+const SPREAD_MAX: Duration = Duration::from_secs(10);
 
 /// What it took one of them to come in.
 #[derive(Debug, Default)]
@@ -55,18 +60,25 @@ async fn sign_up(server: String, end: Instant) -> anyhow::Result<Option<Way>> {
             Ok(fresh) => fresh.enter(&device, &entry).await,
             Err(error) => Err(error),
         };
-        match entered {
+        let named = match entered {
             Ok(_) => return Ok(Some(way)),
             Err(WireError::Later { after_ms, .. }) => {
                 way.put_off += 1;
-                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                Duration::from_millis(after_ms)
             }
             Err(WireError::Socket(_) | WireError::Unexpected { .. }) => {
                 way.broken += 1;
-                tokio::time::sleep(PAUSE).await;
+                Duration::ZERO
             }
             Err(error) => return Err(error.into()),
-        }
+        };
+        tokio::time::sleep(named + spread(way.put_off + way.broken)).await;
     }
     Ok(None)
+}
+
+fn spread(tries: usize) -> Duration {
+    let doublings = u32::try_from(tries.min(8)).unwrap_or_default();
+    let longest = SPREAD_FIRST.saturating_mul(1 << doublings).min(SPREAD_MAX);
+    longest.mul_f64(f64::from(u16::from_be_bytes(random())) / f64::from(u16::MAX))
 }

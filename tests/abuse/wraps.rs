@@ -25,7 +25,7 @@ pub(crate) async fn rubbish(server: &str, end: Instant) -> anyhow::Result<String
     let lobby = cid("room:lobby");
     let own = client.device.bundle.member_line();
     let lines: Vec<MemberLine> = own.into_iter().chain(lines_of(&mut client).await?).collect();
-    let (mut taken, mut lost) = (0, 0);
+    let (mut taken, mut late) = (0, 0);
     while Instant::now() < end {
         let place = Place { mg: head.mg, pm: head.pm };
         let list = MemberList::new(lines.iter().cloned());
@@ -40,7 +40,7 @@ pub(crate) async fn rubbish(server: &str, end: Instant) -> anyhow::Result<String
             }
             HubToClient::Noack { head: Some(newer), .. } => {
                 head = newer;
-                lost += 1;
+                late += 1;
                 tokio::time::sleep(PAUSE).await;
             }
             HubToClient::Retry { after_ms, .. } => {
@@ -49,7 +49,7 @@ pub(crate) async fn rubbish(server: &str, end: Instant) -> anyhow::Result<String
             other => bail!("the key: {other:?}"),
         }
     }
-    Ok(format!("{taken} keys of rubbish taken, {lost} came too late"))
+    Ok(format!("{taken} keys of rubbish taken, {late} came too late"))
 }
 
 /// The lines of the one who watches.
