@@ -74,21 +74,28 @@ wait_for() {
 }
 
 # What the screen of somebody in the lobby shows: a line at once, one with the number a minute later, and
-# after three keys that key's next ones are not tried.
+# after three keys that key's next ones are not tried. What they say there meanwhile is heard.
 screen() {
-  local watcher alarms keys done_ held=0
+  local watcher hearer alarms keys heard done_ held=0
   mkfifo "$work/keyboard"
   client watcher --json <"$work/keyboard" >"$work/screen" 2>"$work/watcher.err" &
   watcher=$!
   exec 3>"$work/keyboard"
+  client hearer listen --json >"$work/heard" 2>"$work/hearer.err" 3>&- &
+  hearer=$!
   wait_for "$work/screen" '"joined"' || held=1
+  wait_for "$work/heard" '"joined"' || held=1
+  (sleep 20; echo '#lobby*still here' >&3) &
   done_="$(attack 13)" || held=1
   exec 3>&-
   wait "$watcher" || held=1
+  kill -TERM "$hearer"
+  wait "$hearer" || true
+  heard="$(grep -c 'still here' "$work/heard" || true)"
   alarms="$(grep -c '"event":"alarm"' "$work/screen" || true)"
   keys="$(awk -F'"count":' '/"event":"alarm"/ {sum += $2} END {print sum + 0}' "$work/screen")"
-  echo "$alarms alarms on the screen about $keys keys in $seconds s; $done_"
-  [[ "$held" == 0 && "$keys" == 3 && "$alarms" -ge 1 && "$alarms" -le $((1 + seconds / 60)) ]]
+  echo "$alarms alarms on the screen about $keys keys in $seconds s, heard $heard of 1; $done_"
+  [[ "$held" == 0 && "$heard" == 1 && "$keys" == 3 && "$alarms" -ge 1 && "$alarms" -le $((1 + seconds / 60)) ]]
 }
 
 # Somebody writes 66 MB to a person who only runs an agent and as much to one who only shares: neither

@@ -12,8 +12,8 @@ use chat_testkit::{cid, name, new_id};
 
 use crate::pair::{fresh_name, join_lobby, register};
 
-/// Whose screen `scripts/abuse.sh` reads meanwhile.
-const WATCHER: &str = "watcher";
+/// Who else is in the lobby: `scripts/abuse.sh` reads the screen of the one, and what it says to the other.
+const OTHERS: [&str; 2] = ["watcher", "hearer"];
 
 /// Between two tries that the hub refuses, because somebody else's epoch came first.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -52,9 +52,9 @@ pub(crate) async fn rubbish(server: &str, end: Instant) -> anyhow::Result<String
     Ok(format!("{taken} keys of rubbish taken, {late} came too late"))
 }
 
-/// The lines of the one who watches.
+/// The lines of those who are there.
 async fn lines_of(client: &mut Client) -> anyhow::Result<Vec<MemberLine>> {
-    let known = BTreeMap::from([(name(WATCHER), Held::default())]);
+    let known = BTreeMap::from(OTHERS.map(|other| (name(other), Held::default())));
     let question = ClientToHub::Bundles { id: new_id(), known, kids: BTreeMap::new() };
     client.send_text(&question).await;
     let HubToClient::Bundles { people, .. } = client.answer().await else { bail!("keys") };
