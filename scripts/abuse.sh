@@ -85,7 +85,7 @@ screen() {
   hearer=$!
   wait_for "$work/screen" '"joined"' || held=1
   wait_for "$work/heard" '"joined"' || held=1
-  (sleep 20; echo '#lobby*still here' >&3) &
+  (sleep 20; echo 'still here' >&3) &
   done_="$(attack 13)" || held=1
   exec 3>&-
   wait "$watcher" || held=1
