@@ -196,8 +196,8 @@ fn an_output_that_takes_nothing_changes_nothing_about_what_is_sent() {
     let bob = person(&rig, server.url(), "bob");
     let alice = rig.client("alice", server.url());
     let full = || File::options().write(true).open("/dev/full").unwrap();
-    let mut send = alice.plain(&["send", "bob", "stored"]);
-    let sent = send.stdout(full()).stdin(Stdio::null()).output().unwrap();
+    let mut command = alice.plain(&["send", "bob", "stored"]);
+    let sent = command.stdout(full()).stdin(Stdio::null()).output().unwrap();
     let told = String::from_utf8_lossy(&sent.stderr).into_owned();
     assert_eq!(sent.status.code(), Some(0), "{told}");
     assert!(told.contains("sent, but"), "{told}");
