@@ -3,18 +3,22 @@
 # the server and a pair of people who write to each other the other one; in the run to compare with the
 # first core computes something else. Prints the server's memory before and after, the pair's p99 beside
 # that of the quiet run, what the attacker got done, and whether a newcomer comes in afterwards.
-#   scripts/abuse.sh [ROW…]        rows 1 to 12 and 14 (default: all); ABUSE_SECONDS=8 for each, BIN=folder of the
-#                                  programs (default: builds them for release)
-# Ends with 1 if memory grew by more than 64 MiB, the p99 more than doubled (from 5 ms on), or the newcomer
-# could not come in.
+#   scripts/abuse.sh [ROW…]        rows 1 to 15 and signups (default: all); ABUSE_SECONDS=8 for each, BIN=folder of
+#                                  the programs (default: builds them for release)
+# Rows 13 and 15 are about real clients, on the attacker's core: what the screen of one in the lobby shows of
+# epochs that do not open, and what an agent and a share keep of 66 MB that are written to each. They, the
+# crowd of row 14 and the thousand of `signups` last until they are done, some minutes.
+# Ends with 1 if memory grew by more than 64 MiB, the p99 more than doubled (from 5 ms on), the newcomer
+# could not come in, or what one of those rows is for did not hold.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds="${ABUSE_SECONDS:-8}"
 rows=("$@")
-[[ ${#rows[@]} -gt 0 ]] || rows=(1 2 3 4 5 6 7 8 9 10 11 12 14)
+[[ ${#rows[@]} -gt 0 ]] || rows=(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 signups)
 if [[ -z "${BIN:-}" ]]; then
-  cargo build --quiet --release --package chat-server --package chat-tests --bin chat-server --bin chat-abuse
+  cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
+    --bin chat-server --bin chat-client --bin chat-abuse
   BIN="${CARGO_TARGET_DIR:-target}/release"
 fi
 work="$(mktemp -d)"
@@ -46,7 +50,96 @@ start() {
 }
 
 abuse() { "$BIN/chat-abuse" --server "$address" --seconds "$seconds" "$@"; }
-rss() { awk '/^VmRSS/ {print int($2 / 1024)}' "/proc/$server/status"; }
+rss() { awk '/^VmRSS/ {print int($2 / 1024)}' "/proc/${1:-$server}/status"; }
+peak() { awk '/^VmHWM/ {print int($2 / 1024)}' "/proc/$1/status"; }
+attack() { taskset -c 1 "$BIN/chat-abuse" --server "$address" --seconds "$seconds" attack "$1" 2>&1; }
+
+# A client becomes the (sub)shell that it is called in.
+export CHAT_PASSWORD=velvet-anchor-7-gravel-trombone
+client() {
+  local user="$1"
+  shift
+  exec taskset -c 1 "$BIN/chat-client" --server "ws://$address" --user "$user" --register --key-bits 2048 \
+    --home "$work/home-$user" --logs "$work/logs" "$@"
+}
+
+# Waits until so many lines of a file have these words.
+wait_for() {
+  for _ in $(seq 3000); do
+    [[ "$(grep -c -- "$2" "$1" 2>/dev/null || true)" -ge "${3:-1}" ]] && return
+    sleep 0.1
+  done
+  echo "fewer than ${3:-1} times $2"
+  return 1
+}
+
+# What the screen of somebody in the lobby shows: a line at once, one with the number a minute later, and
+# after three keys that key's next ones are not tried. What they say there meanwhile is heard.
+screen() {
+  local watcher hearer alarms keys heard done_ held=0
+  mkfifo "$work/keyboard"
+  client watcher --json <"$work/keyboard" >"$work/screen" 2>"$work/watcher.err" &
+  watcher=$!
+  exec 3>"$work/keyboard"
+  client hearer listen --json >"$work/heard" 2>"$work/hearer.err" 3>&- &
+  hearer=$!
+  wait_for "$work/screen" '"joined"' || held=1
+  wait_for "$work/heard" '"joined"' || held=1
+  (sleep 20; echo 'still here' >&3) &
+  done_="$(attack 13)" || held=1
+  exec 3>&-
+  wait "$watcher" || held=1
+  kill -TERM "$hearer"
+  wait "$hearer" || true
+  heard="$(grep -c 'still here' "$work/heard" || true)"
+  alarms="$(grep -c '"event":"alarm"' "$work/screen" || true)"
+  keys="$(awk -F'"count":' '/"event":"alarm"/ {sum += $2} END {print sum + 0}' "$work/screen")"
+  echo "$alarms alarms on the screen about $keys keys in $seconds s, heard $heard of 1; $done_"
+  [[ "$held" == 0 && "$heard" == 1 && "$keys" == 3 && "$alarms" -ge 1 && "$alarms" -le $((1 + seconds / 60)) ]]
+}
+
+# Somebody writes 66 MB to a person who only runs an agent and as much to one who only shares: neither
+# grows, and of it nothing is left for who listens there later, or the newest 64.
+unshown() {
+  local agent share writer agent_base share_base agent_peak share_peak agent_left share_left held=0
+  local round lines=60 rounds=19 long
+  mkdir "$work/shared"
+  echo plan >"$work/shared/plan.txt"
+  echo plan, plan.txt >"$work/shared/keyword.txt"
+  mkfifo "$work/keyboard"
+  client machine agent 2>"$work/agent.err" >/dev/null &
+  agent=$!
+  client sharer share "$work/shared" --to ALL --json >"$work/share.out" 2>"$work/share.err" &
+  share=$!
+  wait_for "$work/agent.err" 'accepting commands' && wait_for "$work/share.out" '"shared"' || held=1
+  client writer <"$work/keyboard" >"$work/writer.out" 2>"$work/writer.err" &
+  writer=$!
+  exec 3>"$work/keyboard"
+  wait_for "$work/writer.out" 'connected to' || held=1
+  agent_base="$(rss "$agent")" share_base="$(rss "$share")"
+  long="$(head -c 58000 /dev/zero | tr '\0' x)"
+  for round in $(seq "$rounds"); do
+    for _ in $(seq "$lines"); do
+      printf 'machine*%s\nsharer*%s\n' "$long" "$long" >&3
+    done
+    # A mailbox takes only so much of one sender at a time.
+    wait_for "$work/writer.out" 'delivered to machine' $((round * lines)) || held=1
+    wait_for "$work/writer.out" 'delivered to sharer' $((round * lines)) || held=1
+    [[ "$held" == 0 ]] || break
+  done
+  exec 3>&-
+  wait "$writer" || held=1
+  agent_peak="$(peak "$agent")" share_peak="$(peak "$share")"
+  kill -TERM "$agent" "$share"
+  wait "$agent" || held=1
+  wait "$share" || held=1
+  agent_left="$( (client machine listen --for 2s --json 2>/dev/null) | grep -c '"event":"message"' || true)"
+  share_left="$( (client sharer listen --for 2s --json 2>/dev/null) | grep -c '"event":"message"' || true)"
+  echo "$((rounds * lines * ${#long} / 1000000)) MB to each: agent $agent_base -> $agent_peak MiB at most, $agent_left" \
+    "left; share $share_base -> $share_peak MiB at most, $share_left left"
+  [[ "$held" == 0 && $((agent_peak - agent_base)) -le 64 && $((share_peak - share_base)) -le 64 &&
+    "$agent_left" == 0 && "$share_left" -le 64 ]]
+}
 
 start
 taskset -c 1 "$BIN/chat-abuse" --seconds $((seconds + 1)) burn >/dev/null &
@@ -58,24 +151,39 @@ echo "quiet: p50 ${quiet% *} ms, p99 $quiet_p99 ms, $(rss) MiB"
 failed=0
 usual="$seconds"
 for row in "${rows[@]}"; do
-  # A crowd of five thousand takes longer to come.
-  seconds="$usual"
-  [[ "$row" != 14 || "$seconds" -ge 150 ]] || seconds=150
+  case "$row" in
+    # Longer than the minute for which alarms are counted together.
+    13) seconds=$((usual > 75 ? usual : 75)) ;;
+    # At most: these end when they are done.
+    14 | signups) seconds=1200 ;;
+    *) seconds="$usual" ;;
+  esac
   start
   sleep 0.5
   before="$(rss)"
   pair="$work/pair"
-  (sleep 0.5; taskset -c 0 "$BIN/chat-abuse" --server "$address" --seconds "$seconds" pair >"$pair" 2>&1) &
+  # They write until the attack is over.
+  (sleep 0.5; exec taskset -c 0 "$BIN/chat-abuse" --server "$address" --seconds 3600 pair >"$pair" 2>&1) &
   watching=$!
-  done_="$(taskset -c 1 "$BIN/chat-abuse" --server "$address" --seconds "$seconds" attack "$row" 2>&1 || true)"
+  held=yes
+  case "$row" in
+    13) done_="$(screen)" || held=no ;;
+    14 | signups) done_="$(attack "$row")" || held=no ;;
+    15) done_="$(unshown)" || held=no ;;
+    *) done_="$(attack "$row" || true)" ;;
+  esac
+  kill -TERM "$watching" 2>/dev/null || true
   wait "$watching" || true
   sleep 1
   after="$(rss)"
   p99="$(awk '{print $2}' "$pair")"
   came="$(timeout 60 taskset -c 1 "$BIN/chat-abuse" --server "$address" newcomer 2>&1 || echo FAILED)"
-  verdict="$(awk -v a="$after" -v b="$before" -v p="$p99" -v q="$quiet_p99" -v c="$came" 'BEGIN {
+  verdict="$(awk -v a="$after" -v b="$before" -v p="$p99" -v q="$quiet_p99" -v c="$came" \
+    -v held="$held" -v row="$row" 'BEGIN {
     limit = 2 * q; if (limit < 5) limit = 5
-    print (a - b <= 64 && p + 0 > 0 && p <= limit && c !~ /FAILED|error/) ? "ok" : "FAILED" }')"
+    # Who comes after five thousand people is told that the lobby is full, and nobody else is.
+    told = (row == 14) == (c ~ /lobby is full/)
+    print (a - b <= 64 && p + 0 > 0 && p <= limit && held == "yes" && told && c !~ /FAILED|error/) ? "ok" : "FAILED" }')"
   [[ "$verdict" == ok ]] || failed=1
   printf 'row %2s %-6s %4s -> %4s MiB, p99 %8s ms (quiet %s), newcomer: %s; %s\n' \
     "$row" "$verdict" "$before" "$after" "$p99" "$quiet_p99" "$came" "$done_"

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use bytes::Bytes;
 use chat_protocol::crypto::{KeyBits, SigningKey, random};
 use chat_protocol::handshake::Mode;
@@ -11,6 +11,7 @@ use chat_protocol::header::{Canonical as _, MemberOperation};
 use chat_protocol::hub::{self, ClientToHub};
 use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{BundleOptions, Held};
+use chat_protocol::limits::EPOCH_DEVICES_MAX;
 use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::tag::{Tag, label};
 use chat_testkit::client::Client;
@@ -22,24 +23,30 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::pair::{fresh_name, join_lobby, register};
+use crate::{signups, wraps};
 
 /// Nobody is connected so often from one account.
 const CONNECTIONS: usize = 20;
 
-pub(crate) async fn run(server: &str, row: u32, end: Instant) -> anyhow::Result<String> {
+/// A hundred more than the lobby is for.
+const PEOPLE: usize = EPOCH_DEVICES_MAX + 100;
+
+pub(crate) async fn run(server: &str, row: &str, end: Instant) -> anyhow::Result<String> {
     let counted = match row {
-        1 | 8 => new_keys(server, end).await?,
-        2 => devices(server, end).await?,
-        3 => conversations(server, end).await?,
-        4 => uploads(server, end).await?,
-        5 => passwords(server, end).await?,
-        6 => connections(server, end).await?,
-        7 => agent_epochs(server, end).await?,
-        9 => mailbox(server, end).await?,
-        10 => receipts(server, end).await?,
-        11 => questions(server, end).await?,
-        12 => rooms(server, end).await?,
-        14 => crowd(server, end).await?,
+        "1" | "8" => new_keys(server, end).await?,
+        "2" => devices(server, end).await?,
+        "3" => conversations(server, end).await?,
+        "4" => uploads(server, end).await?,
+        "5" => passwords(server, end).await?,
+        "6" => connections(server, end).await?,
+        "7" => agent_epochs(server, end).await?,
+        "9" => mailbox(server, end).await?,
+        "10" => receipts(server, end).await?,
+        "11" => questions(server, end).await?,
+        "12" => rooms(server, end).await?,
+        "13" => wraps::rubbish(server, end).await?,
+        "14" => crowd(server, end).await?,
+        "signups" => signups::run(server, end).await?,
         other => bail!("there is no row {other} that a server is attacked with"),
     };
     Ok(counted)
@@ -366,17 +373,19 @@ async fn rooms(server: &str, end: Instant) -> anyhow::Result<String> {
     Ok(format!("{count} rooms asked for; another one was made"))
 }
 
-/// As many people as there is time for, all in the lobby.
+/// More people than the lobby takes, all in it.
 async fn crowd(server: &str, end: Instant) -> anyhow::Result<String> {
     let (mut count, mut full) = (0, 0);
-    while Instant::now() < end && count < 5_100 {
+    while count < PEOPLE {
+        ensure!(Instant::now() < end, "the time was over after {count} people");
         let mut client = register(server, &fresh_name("c"), 4).await?;
         count += 1;
-        if join_lobby(&mut client).await.is_err() {
+        if join_lobby(&mut client).await?.is_none() {
             full += 1;
         }
         // Not waited for: it is the end of the process for them.
         drop(client);
     }
+    ensure!(full > 0, "{count} people are in the lobby, which is for {EPOCH_DEVICES_MAX}");
     Ok(format!("{count} people, {full} told that the lobby is full"))
 }

@@ -9,6 +9,8 @@
 
 mod attack;
 mod pair;
+mod signups;
+mod wraps;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,8 +24,8 @@ enum Part {
     Pair,
     /// One attack, until the time is over.
     Attack {
-        /// Which.
-        row: u32,
+        /// Which: the number of a row, or `signups`.
+        row: String,
     },
     /// Computes something, as the attacker's core does in the run without an attack.
     Burn,
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
         let end = Instant::now() + Duration::from_secs(arguments.seconds);
         match arguments.part {
             Part::Pair => pair::run(&arguments.server, end).await,
-            Part::Attack { row } => attack::run(&arguments.server, row, end).await,
+            Part::Attack { row } => attack::run(&arguments.server, &row, end).await,
             Part::Burn => Ok(burn(end)),
             Part::Newcomer => pair::newcomer(&arguments.server).await,
         }

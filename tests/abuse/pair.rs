@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use chat_protocol::code;
 use chat_protocol::header::MemberOperation;
 use chat_protocol::hub::{ClientToHub, Head, HubToClient};
 use chat_protocol::keys::Held;
@@ -11,9 +12,13 @@ use chat_testkit::client::Client;
 use chat_testkit::device::Device;
 use chat_testkit::wire::{Entry, Fresh};
 use chat_testkit::{cid, new_id};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two messages.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Letters of one pair: nothing confirms them, and one sender's part of a mailbox is 12,500.
+const LETTERS_MAX: u32 = 10_000;
 
 /// Makes an account.
 pub(crate) async fn register(server: &str, user: &str, keys: usize) -> anyhow::Result<Client> {
@@ -27,7 +32,29 @@ pub(crate) fn fresh_name(prefix: &str) -> String {
     random.iter().fold(prefix.to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
+/// Writes until `end`, or until this process is told to end.
 pub(crate) async fn run(server: &str, end: Instant) -> anyhow::Result<String> {
+    let mut told = signal(SignalKind::terminate())?;
+    let mut times = Vec::new();
+    let writing = async {
+        while Instant::now() < end {
+            letters(server, end, &mut times).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        written = writing => written?,
+        _ = told.recv() => {}
+    }
+    times.sort_unstable();
+    let at =
+        |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
+    let (p50, p99) = (at(50).context("no time")?, at(99).context("no time")?);
+    Ok(format!("{:.2} {:.2}", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3))
+}
+
+/// As many as a mailbox takes between two new people.
+async fn letters(server: &str, end: Instant, times: &mut Vec<Duration>) -> anyhow::Result<()> {
     let (first, second) = (fresh_name("a"), fresh_name("b"));
     let mut from = register(server, &first, 0).await?;
     let mut to = register(server, &second, 1).await?;
@@ -35,63 +62,46 @@ pub(crate) async fn run(server: &str, end: Instant) -> anyhow::Result<String> {
     let (a, b) = (from.device.clone(), to.device.clone());
     let epoch = from.key(&place, None, &[&a, &b]).await;
     from.ack().await;
-    let mut times = Vec::new();
-    let mut n = 0;
-    while Instant::now() < end {
+    for n in 0..LETTERS_MAX {
+        if Instant::now() >= end {
+            break;
+        }
         let start = Instant::now();
         from.say(Tag::Dm, &place, epoch.e, n).await;
         to.message().await;
         times.push(start.elapsed());
         from.ack().await;
-        n += 1;
         tokio::time::sleep(PAUSE).await;
     }
-    times.sort_unstable();
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len() - 1)).copied();
-    let (p50, p99) = (at(50).context("no time")?, at(99).context("no time")?);
-    Ok(format!("{:.2} {:.2}", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3))
+    Ok(())
 }
 
-/// Where the lobby stands, as this client was told.
-pub(crate) async fn join_lobby(client: &mut Client) -> anyhow::Result<Head> {
+/// Where the lobby stands now that this client is in it; nothing when it is full.
+pub(crate) async fn join_lobby(client: &mut Client) -> anyhow::Result<Option<Head>> {
     let lobby = cid("room:lobby");
     let heads = client.signed_in.heads.clone();
     let mut head = heads.into_iter().find(|head| head.cid == lobby).context("no lobby")?;
     loop {
-        client.link(&lobby, MemberOperation::Join, (head.mg, head.pm)).await;
+        let link = client.link(&lobby, MemberOperation::Join, (head.mg, head.pm)).await;
         match client.answer().await {
-            HubToClient::Ack { .. } => return Ok(head),
+            HubToClient::Ack { .. } => return Ok(Some(Head { mg: head.mg + 1, pm: link, ..head })),
             HubToClient::Noack { head: Some(newer), .. } => head = newer,
+            HubToClient::Noack { code, .. } if code == code::TOO_MANY => return Ok(None),
             other => anyhow::bail!("the lobby: {other:?}"),
         }
     }
 }
 
-/// Somebody new comes into the lobby, reads its chain and the keys in it, and writes to somebody.
+/// Somebody new comes into the lobby or is told that it is full, reads its chain and the keys in it, and
+/// writes to somebody.
 pub(crate) async fn newcomer(server: &str) -> anyhow::Result<String> {
     let start = Instant::now();
     let user = fresh_name("n");
     let mut client = register(server, &user, 2).await?;
-    join_lobby(&mut client).await?;
-    let mut links = 0;
-    loop {
-        let from = u32::try_from(links)?;
-        client
-            .send_text(&ClientToHub::Members { id: new_id(), cid: cid("room:lobby"), from })
-            .await;
-        match client.answer().await {
-            HubToClient::Members { links: page, more, .. } => {
-                links += page.len();
-                if !more {
-                    break;
-                }
-            }
-            HubToClient::Retry { after_ms, .. } => {
-                tokio::time::sleep(Duration::from_millis(after_ms)).await;
-            }
-            other => anyhow::bail!("the chain: {other:?}"),
-        }
-    }
+    let lobby = match join_lobby(&mut client).await? {
+        Some(_) => format!("{} links", lobby_links(&mut client).await?),
+        None => "told that the lobby is full".to_owned(),
+    };
     client.send_text(&ClientToHub::Who { id: new_id(), after: None }).await;
     let HubToClient::Who { people, .. } = client.answer().await else { anyhow::bail!("who") };
     let known = people.iter().take(48).map(|person| (person.name.clone(), Held::default()));
@@ -109,5 +119,27 @@ pub(crate) async fn newcomer(server: &str) -> anyhow::Result<String> {
     client.ack().await;
     client.say(Tag::Dm, &place, epoch.e, 0).await;
     client.ack().await;
-    Ok(format!("{links} links, {:.0} ms", start.elapsed().as_secs_f64() * 1e3))
+    Ok(format!("{lobby}, {:.0} ms", start.elapsed().as_secs_f64() * 1e3))
+}
+
+/// Reads the chain of the lobby; how long it is.
+async fn lobby_links(client: &mut Client) -> anyhow::Result<usize> {
+    let mut links = 0;
+    loop {
+        let from = u32::try_from(links)?;
+        let question = ClientToHub::Members { id: new_id(), cid: cid("room:lobby"), from };
+        client.send_text(&question).await;
+        match client.answer().await {
+            HubToClient::Members { links: page, more, .. } => {
+                links += page.len();
+                if !more {
+                    return Ok(links);
+                }
+            }
+            HubToClient::Retry { after_ms, .. } => {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            }
+            other => anyhow::bail!("the chain: {other:?}"),
+        }
+    }
 }

@@ -13,7 +13,7 @@ use chat_protocol::header::{
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys};
-use chat_protocol::members::MemberList;
+use chat_protocol::members::{MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::{Stage, Tag, label};
 
@@ -132,13 +132,27 @@ impl Device {
         (header, frame)
     }
 
-    /// An epoch for these devices, after `before`.
+    /// An epoch of a direct conversation for these devices, after `before`.
     ///
     /// # Panics
     /// When there is no generation behind `before`.
     pub fn epoch(
         &self,
         cid: &ConversationId,
+        before: Option<EpochHead>,
+        members: &MemberList,
+    ) -> NewEpoch {
+        self.epoch_at(cid, Place::START, before, members)
+    }
+
+    /// The same for a room whose chain is at `place`.
+    ///
+    /// # Panics
+    /// When there is no generation behind `before`.
+    pub fn epoch_at(
+        &self,
+        cid: &ConversationId,
+        place: Place,
         before: Option<EpochHead>,
         members: &MemberList,
     ) -> NewEpoch {
@@ -151,8 +165,8 @@ impl Device {
             eid: Nonce16(random()),
             g: before.map_or(0, |before| before.g.checked_add(1).unwrap()),
             pe: before.map_or(Digest::ZERO, |before| before.e),
-            mg: 0,
-            pm: Digest::ZERO,
+            mg: place.mg,
+            pm: place.pm,
             kc: Digest(random()),
             mh: members.hash(),
             ts: now_ms(),
