@@ -23,7 +23,8 @@ fn every_operation_is_one_object_with_time_name_and_outcome() {
     let alice = rig.client("alice", server.url());
     rig.client("bob", server.url()).run(&["users"]).assert_code(0);
     let lines = ["hello", "bob*hello", "nemo*hello", "/run server -- false", "/run server -- rm"];
-    alice.pipe(&lines, &[]).assert_code(0);
+    // Nobody is called nemo.
+    alice.pipe(&lines, &[]).assert_code(6);
     rig.client("bob", server.url()).run(&["listen", "--for", "300ms"]).assert_code(0);
     alice.with_password("wrong password, really").run(&["users"]).assert_code(4);
     server.terminate().assert_code(0);

@@ -78,7 +78,8 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     let seen = new.stdout.text();
     assert!(!seen.contains("before") && !seen.contains("for whom?"), "{seen}");
     new.type_line("/quit");
-    new.finish().assert_code(0);
+    // The private room was refused.
+    new.finish().assert_code(6);
 
     // After a restart, too: the new one is alice, the old one is not.
     server.restart(&rig, &[]);

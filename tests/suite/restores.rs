@@ -48,6 +48,16 @@ fn talks(from: &mut Program, line: &str, to: &Program, shown: &str) {
     assert!(is_there, "after {:?}: {}", begun.elapsed(), to.stdout.text());
 }
 
+/// Says something ten times and then this: a device that is back first, and goes on, gives less positions again
+/// than that has taken.
+#[track_caller]
+fn loses(from: &mut Program, text: &str, to: &Program) {
+    for number in 1..=10 {
+        from.type_line(&format!("bob*{number} before {text}"));
+    }
+    talks(from, &format!("bob*{text}"), to, &format!("alice → you: {text}"));
+}
+
 /// Goal: a restore that has lost direct messages alone is one alarm on each screen. Before: nobody was told.
 #[test]
 fn lost_direct_messages_are_one_alarm_on_each_screen() {
@@ -60,7 +70,7 @@ fn lost_direct_messages_are_one_alarm_on_each_screen() {
     let kept = rig.path("kept.tar");
     let kept = kept.to_str().unwrap();
     operator(&rig, &["backup", kept]).assert_code(0);
-    talks(&mut alice, "bob*lost by the server", &bob, "alice → you: lost by the server");
+    loses(&mut alice, "lost by the server", &bob);
     put_back(&rig, &mut server, kept);
     for program in [&alice, &bob] {
         program.stdout.wait_for("the alarm", is_told);
@@ -91,8 +101,7 @@ fn the_same_backup_twice_is_one_alarm_each_time_and_all_talk() {
     let kept = kept.to_str().unwrap();
     operator(&rig, &["backup", kept]).assert_code(0);
     for times in 1..=2 {
-        let (line, shown) = (format!("bob*lost {times}"), format!("alice → you: lost {times}"));
-        talks(&mut alice, &line, &bob, &shown);
+        loses(&mut alice, &format!("lost {times}"), &bob);
         put_back(&rig, &mut server, kept);
         let (line, shown) = (format!("to all {times}"), format!("#lobby alice: to all {times}"));
         talks(&mut alice, &line, &bob, &shown);

@@ -238,7 +238,7 @@ fn commands_that_end_by_themselves_are_no_arrivals_and_presence_can_be_set() {
     dave.stdout.wait_for_part("[frank] just joined the server");
     drop(frank);
     let dave = dave.finish().expect_code(0);
-    assert!(!dave.stdout.contains("erin"), "{dave:?}");
+    assert!(!dave.stdout.contains("[erin] just joined"), "{dave:?}");
     let bob = bob.finish().expect_code(0);
     assert!(!bob.stdout.contains("[carol] just"), "{bob:?}");
     let console = server.program().stdout.text();

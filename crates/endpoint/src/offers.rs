@@ -240,6 +240,10 @@ impl Endpoint {
         let mut forged: BTreeMap<&UserName, Vec<&str>> = BTreeMap::new();
         for (listed, verdict) in listed.iter().zip(verdicts) {
             let OfferVerdict::Forged { name } = verdict else { continue };
+            // There was an alarm about the other key already: its owner may have signed this.
+            if self.has_other_identity(&listed.owner) {
+                continue;
+            }
             if self.offers.told.len() >= OFFERS_TOLD_MAX {
                 self.offers.told.clear();
             }

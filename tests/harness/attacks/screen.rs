@@ -25,10 +25,10 @@ const MARKS: [&str; 7] = [
 /// What an honest hub's people are told, too.
 const HONEST: [&str; 2] = ["! offline: ", "! your account has a new device"];
 
-/// Who has said what, of a line that shows a message: `12:00:00 #lobby alice: hello`.
+/// Who has said what, of a line that shows a message: `2026-11-28 12:00:00+00:00 #lobby alice: hello`.
 pub(super) fn said(line: &str) -> Option<(&str, &str)> {
-    let (time, rest) = line.split_at_checked("12:00:00 ".len())?;
-    let is_time = time.bytes().all(|byte| byte.is_ascii_digit() || b": ".contains(&byte));
+    let (time, rest) = line.split_at_checked("2026-11-28 12:00:00+00:00 ".len())?;
+    let is_time = time.bytes().all(|byte| byte.is_ascii_digit() || b"-:+ ".contains(&byte));
     if is_time { rest.split_once(": ") } else { None }
 }
 

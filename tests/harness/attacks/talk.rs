@@ -164,7 +164,8 @@ fn play(lie: &Lie) -> Seen {
         alice.type_line(IN_THE_LOBBY[number]);
     };
     say(&mut alice, 0);
-    assert!(bob.hears(&[DIRECT[0], IN_THE_LOBBY[0]], AFTERWARDS), "bob hears nothing at all");
+    let hears = bob.hears(&[DIRECT[0], IN_THE_LOBBY[0]], AFTERWARDS);
+    assert!(hears, "bob hears nothing at all: {}; alice: {}", bob.screen(), alice.stdout.text());
     assert!(carol.hears(&[IN_THE_LOBBY[0]], AFTERWARDS), "carol hears nothing at all");
     (bob.before, carol.before) = (bob.screen().len(), carol.screen().len());
     let alice_before = alice.stdout.text().len();

@@ -528,13 +528,11 @@ impl Endpoint {
         }
         let is_out = who == self.device.user && act != Moderation::Unban;
         self.tell(Event::Moderated { id, who, act, by });
-        let is_in = |room: &Membership| room.contains(&self.device.user);
         let leaves =
             |order: &RoomOrder| order.cid == cid && matches!(order.action, RoomAction::Leave);
-        if is_out
-            && self.state.rooms.get(cid.as_str()).is_some_and(is_in)
-            && !self.orders.values().any(leaves)
-        {
+        // A device that has not looked at the lobby yet may be in it.
+        let has_left = self.link.views.contains(&cid) && !self.is_member(&cid);
+        if is_out && !has_left && !self.orders.values().any(leaves) {
             self.act_in(now_ms, cid, RoomAction::Leave);
         }
     }
