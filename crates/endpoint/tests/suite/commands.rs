@@ -6,7 +6,6 @@
     reason = "a test may panic: that is how it says what went wrong"
 )]
 
-use chat_endpoint::limits::COMMAND_EXPIRY_MS;
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, SendError};
 use chat_protocol::content::OutputStream;
 use chat_protocol::frame::RawFrame;
@@ -363,6 +362,6 @@ fn the_result_of_a_refused_command_is_an_alarm_and_is_told() {
     let alice = &mut hub.peers[0].endpoint;
     let again = alice.run(now, &name("machine"), words, CommandOptions::default());
     assert!(matches!(again, Err(SendError::MayStart { .. })), "{again:?}");
-    hub.now += COMMAND_EXPIRY_MS;
+    hub.now += 360_000;
     ask(&mut hub, "reboot");
 }
