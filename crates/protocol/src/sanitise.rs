@@ -7,7 +7,7 @@
 //!
 //! **Architecture Invariant.** The output holds no C0 control but the newlines and tabs of
 //! [`text`] and [`fn@bytes`], no DEL, no C1 control, no character that turns the direction of text,
-//! no invisible character but where it does its work ([`invisible`] has the list of these places),
+//! no invisible character but where it does its work (`invisible.rs` has the list of these places),
 //! and never more than [`COMBINING_MARKS_MAX`] combining marks in a row.
 //!
 //! What a character is, Unicode's own properties say: a table of ours would miss each new script.

@@ -226,7 +226,8 @@ impl Person<'_> {
         if !is_wrong || !self.account.prompt.is_interactive() {
             return tried;
         }
-        let say = "The password of the account was changed on another machine.";
+        let say = "The server does not take the password of this machine: it was changed on another one, or \
+                   somebody else has the name now.";
         self.account.prompt.say(say);
         let Ok(password) = self.ask("Password of the account: ").await else { return tried };
         match self.derive(&password).await {

@@ -301,7 +301,8 @@ pub(super) async fn by_password(
         if was_replaced(hub, &account, received).await? {
             return Err(Problem::refuse(code::REVOKED, REPLACED));
         }
-        let reason = "the bundle is signed by another identity than this account's";
+        let reason = "the account of this name has another identity than this device: somebody else has taken \
+                      the name; sign up under another one, or ask who runs this server";
         return Err(Problem::refuse(code::SIGN_IN, reason));
     }
     let stored = stored_bundles(&account)?;
