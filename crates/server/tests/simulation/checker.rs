@@ -50,7 +50,7 @@ struct Message<'a> {
     stored: Vec<(u64, &'a BTreeSet<Person>)>,
     refused: Vec<(u64, &'a str)>,
     shown: BTreeMap<&'a Seat, usize>,
-    /// Other devices of its writer that read it in what the writer has handed to somebody.
+    /// Other devices of its writer and of its readers that read it in what the writer has handed over again.
     read_along: BTreeSet<&'a Seat>,
     confirmed: BTreeMap<&'a Person, usize>,
     ran: usize,
@@ -277,7 +277,10 @@ fn seen<'a>(fact: &'a Fact, messages: &mut Messages<'a>, findings: &mut Findings
     match fact {
         Fact::Shown { to, from, id, place, text, position } => {
             let message = messages.entry(*id).or_default();
-            if position.is_none() && person(to) == from {
+            // What was handed over again is sealed for all devices of whoever asked.
+            let is_readers = |a: &Accepted<'_>| people(a.readers).contains(person(to));
+            if position.is_none() && (person(to) == from || message.accepted.iter().any(is_readers))
+            {
                 message.read_along.insert(to);
             }
             *message.shown.entry(to).or_default() += 1;
