@@ -95,20 +95,26 @@ mod tests {
     #[test]
     fn an_alarm_and_its_sentence_are_one_word_and_messages_are_none() {
         let screen = "!!!!\n!! ALARM replay: alice\n!! a message came a second time\n!!!!\n\
-                      12:00:00 alice → you: one\n! offline: the server hung up\n\
+                      2026-11-28 12:00:00+00:00 alice → you: one\n! offline: the server hung up\n\
                       ! #lobby 1 message of alice is missing (2); asking alice's client\n\
-                      12:00:01 #lobby alice (sent again): ! two\n✓ stored [x]\n";
+                      2026-11-28 12:00:01+00:00 #lobby alice (sent again): ! two\n✓ stored [x]\n";
         assert_eq!(
             words(screen),
             [
                 "ALARM replay: alice: a message came a second time",
                 "! #lobby 1 message of alice is missing (2); asking alice's client",
-                "12:00:01 #lobby alice (sent again): ! two",
+                "2026-11-28 12:00:01+00:00 #lobby alice (sent again): ! two",
             ]
         );
-        assert_eq!(said("12:00:00 alice → you: one: two"), Some(("alice → you", "one: two")));
+        assert_eq!(
+            said("2026-11-28 12:00:00+00:00 alice → you: one: two"),
+            Some(("alice → you", "one: two"))
+        );
         assert_eq!(said("! one: two"), None);
-        assert_eq!(last_message(screen), Some("12:00:01 #lobby alice (sent again): ! two"));
+        assert_eq!(
+            last_message(screen),
+            Some("2026-11-28 12:00:01+00:00 #lobby alice (sent again): ! two")
+        );
         assert_eq!(quote("bob", []), None);
         assert_eq!(quote("bob", ["a", "b"]).unwrap(), r#"bob: "a", "b""#);
     }
