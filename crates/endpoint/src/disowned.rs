@@ -21,11 +21,12 @@ impl Endpoint {
         if !self.state.sent.get(&key).is_some_and(|sent| sent.refused) {
             return false;
         }
-        if let Some(sent) = self.state.sent.get_mut(&key) {
-            sent.refused = false;
-        }
+        let era = self.era();
+        let Some(sent) = self.state.sent.get_mut(&key) else { return false };
+        sent.refused = false;
         // A hub that lost what it had kept says no to what it has delivered, and is known for it.
-        if !self.link.went_back.contains(cid) {
+        let was_lost = sent.era < era && self.link.went_back.contains(cid);
+        if !was_lost {
             let detail =
                 format!("the server said that it refused a message, and {by} has it [{id}]");
             self.alarm(Alarm::FalseRefusal, &UserName::server(), &detail);

@@ -285,9 +285,10 @@ pub const OFFERS_TOLD_MAX: usize = 1_024;
 /// memory. A link by a key for which there was no room is asked for again on the next connection.
 pub const SHOWN_FORMER_MAX: usize = 1_024;
 
-/// Links of one chain that may count although their signers cannot be verified (rule R40): a hub that
-/// invents names fills nobody's memory with them.
-pub const UNPROVED_LINKS_MAX: usize = 256;
+/// People of one chain who may come or go although the signer of that link cannot be verified (rule R40): a
+/// hub that invents names fills nobody's memory with them. Each counts once: nobody ends a chain by coming and
+/// going under a key that is another's later.
+pub const UNPROVED_PEOPLE_MAX: usize = 256;
 
 /// Epochs of a conversation that a device keeps which accepts commands: those under way when one is
 /// replaced, and one more for whoever is late.

@@ -8,9 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chat_protocol::b64::B64Vec;
+use chat_protocol::crypto::{VerifyingKey, sha256};
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::file::offer::{self, OfferDraft, OfferHeader, SignedOffer};
-use chat_protocol::id::{KeyId, MessageId};
+use chat_protocol::frame::VerifiedBatches;
+use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
@@ -201,6 +203,20 @@ impl Endpoint {
         signed.verify(&key.key, &key.digest, &mut self.verified).is_ok()
     }
 
+    /// Whether an identity that this user has refused for the owner has signed this.
+    fn is_by_refused(&self, listed: &ListedOffer) -> bool {
+        let Ok(signed) = SignedOffer::parse(&listed.signed.0) else { return false };
+        let header = signed.header();
+        self.refused_bundles(&listed.owner).iter().any(|bundle| {
+            let key = bundle.header().sk.iter().find(|key| key.kid == header.sk);
+            let key = key.and_then(|key| Some((VerifyingKey::from_spki(&key.spki).ok()?, key)));
+            key.is_some_and(|(verifying, key)| {
+                let digest = Digest(sha256(&key.spki));
+                signed.verify(&verifying, &digest, &mut VerifiedBatches::default()).is_ok()
+            })
+        })
+    }
+
     /// Remembers when an offer was signed; `false` if a newer one was seen.
     fn is_newest(&mut self, owner: &UserName, id: MessageId, ts: u64) -> bool {
         let name = (owner.clone(), id);
@@ -240,8 +256,8 @@ impl Endpoint {
         let mut forged: BTreeMap<&UserName, Vec<&str>> = BTreeMap::new();
         for (listed, verdict) in listed.iter().zip(verdicts) {
             let OfferVerdict::Forged { name } = verdict else { continue };
-            // There was an alarm about the other key already: its owner may have signed this.
-            if self.has_other_identity(&listed.owner) {
+            // There is an alarm about that key already, which waits for a decision, or was decided.
+            if self.is_in_question(&listed.owner) || self.is_by_refused(listed) {
                 continue;
             }
             if self.offers.told.len() >= OFFERS_TOLD_MAX {

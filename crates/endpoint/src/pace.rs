@@ -96,12 +96,13 @@ impl Endpoint {
         let put_off = self.link.retries.remove(id);
         let Some(cid) = self.conversation_of(id) else { return };
         self.link.busy.remove(&cid);
+        let Some(at) = put_off else { return };
         // The later ones of the conversation wait with it.
         let key = self.index.get(id);
         let mut later = self.state.outgoing.iter().filter(|(other, outgoing)| {
             key < Some(*other) && outgoing.cid == cid && outgoing.sealed.is_some()
         });
-        if let (Some(at), Some((_, next))) = (put_off, later.next()) {
+        if let Some((_, next)) = later.next() {
             self.link.retries.insert(next.id, at);
         }
     }

@@ -131,17 +131,20 @@ pub(crate) struct Signer {
 
 /// Signing keys of identities that had a name before, by the hub's word (section 12 of the protocol).
 #[derive(Debug, Default)]
-pub(crate) struct ShownFormer(HashMap<KeyId, Vec<Signer>>);
+pub(crate) struct ShownFormer {
+    signers: HashMap<KeyId, Vec<Signer>>,
+    count: usize,
+}
 
 impl ShownFormer {
     /// The owner and parsed form of such a key.
     pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        self.0.get(sk)?.iter().find(|signer| signer.name == *name)
+        self.signers.get(sk)?.iter().find(|signer| signer.name == *name)
     }
 
     fn insert(&mut self, bundle: &Bundle) {
-        if self.0.len() < SHOWN_FORMER_MAX {
-            keep_signers(&mut self.0, bundle);
+        if self.count < SHOWN_FORMER_MAX {
+            self.count += keep_signers(&mut self.signers, bundle);
         }
     }
 }
@@ -276,8 +279,10 @@ impl People {
 }
 
 /// Keeps the signing keys of a bundle.
-fn keep_signers(signers: &mut HashMap<KeyId, Vec<Signer>>, bundle: &Bundle) {
+/// Keeps the signing keys of a bundle; says how many are new.
+fn keep_signers(signers: &mut HashMap<KeyId, Vec<Signer>>, bundle: &Bundle) -> usize {
     let header = bundle.header();
+    let mut new = 0;
     for published in &header.sk {
         if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
             let digest = Digest(sha256(&published.spki));
@@ -285,9 +290,11 @@ fn keep_signers(signers: &mut HashMap<KeyId, Vec<Signer>>, bundle: &Bundle) {
             let known = signers.entry(published.kid).or_default();
             if known.iter().all(|signer| signer.name != name) {
                 known.push(Signer { name, identity, key, digest });
+                new += 1;
             }
         }
     }
+    new
 }
 
 impl Endpoint {

@@ -266,7 +266,8 @@ impl Endpoint {
 
     /// Remembers whose receipts for this message count (rule R8).
     fn remember_sent(&mut self, header: &MessageHeader, digest: Digest) {
-        let make = || Sent::new(header.cid.clone(), header.e);
+        let era = self.era();
+        let make = || Sent::new(header.cid.clone(), header.e, era);
         let sent = self.state.sent.entry(&header.id.to_string(), make);
         sent.digests.push(digest);
         sent.e = header.e;

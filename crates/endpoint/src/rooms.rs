@@ -468,10 +468,11 @@ impl Endpoint {
         let mut room = held.unwrap_or_else(|| Membership::new(cid.clone()));
         let checked = self.check_link(&room, frame, later).and_then(|(link, signer)| {
             room.check(&link, signer.identity).map_err(|error| error.to_string())?;
-            Ok((link, true))
+            let is_proved = self.is_proved(&link);
+            Ok((link, is_proved))
         });
         let checked = checked.or_else(|reason| {
-            let unproved = self.unproved(&room, frame, self.unproved_links(cid));
+            let unproved = self.unproved(&room, frame, |name| self.unproved_but(cid, name));
             unproved.map(|link| (link, false)).ok_or(reason)
         });
         if let Ok((link, _)) = &checked {
@@ -481,9 +482,7 @@ impl Endpoint {
             self.state.rooms.put(cid.as_str(), room);
         }
         let (link, is_proved) = checked?;
-        if !is_proved {
-            self.keep_unproved(cid, link.mg, frame);
-        }
+        self.note_proof(&link, frame, is_proved);
         self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
         self.link.dirty.insert(cid.clone());
         Ok(self.news(&link))

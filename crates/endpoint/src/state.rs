@@ -148,6 +148,8 @@ pub(crate) struct Sent {
     pub(crate) unread: Vec<UserName>,
     /// The hub says that it has refused it, and nobody has contradicted.
     pub(crate) refused: bool,
+    /// How often the hub had gone back when it was sealed first.
+    pub(crate) era: u64,
     /// Of a command: how many pieces of what it said were told.
     pub(crate) heard: u64,
     /// Of a command: how many pieces there are, once its result has come.
@@ -157,8 +159,9 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    pub(crate) fn new(cid: ConversationId, e: Digest) -> Self {
+    pub(crate) fn new(cid: ConversationId, e: Digest, era: u64) -> Self {
         Self {
+            era,
             cid,
             digests: Vec::new(),
             e,

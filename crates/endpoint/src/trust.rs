@@ -99,6 +99,18 @@ impl Endpoint {
         pin.is_some_and(|pin| pin.other.is_some() || !pin.refused.is_empty())
     }
 
+    /// Whether another identity waits for a decision.
+    pub(crate) fn is_in_question(&self, name: &UserName) -> bool {
+        self.state.pins.get(name.as_str()).is_some_and(|pin| pin.other.is_some())
+    }
+
+    /// A bundle of each identity that this user has refused for somebody.
+    pub(crate) fn refused_bundles(&self, name: &UserName) -> Vec<Bundle> {
+        let refused = self.state.pins.get(name.as_str()).map_or(&[][..], |pin| &pin.refused);
+        let bundles = refused.iter().map(|other| other.bundle.0.clone());
+        bundles.filter_map(|bytes| self.bundles.verify(bytes.into())).collect()
+    }
+
     /// People for whom another identity is offered and who wait for a decision.
     pub fn undecided(&self) -> Vec<UserName> {
         let changed = self.state.pins.iter().filter(|(_, pin)| pin.other.is_some());

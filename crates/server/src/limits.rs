@@ -382,7 +382,7 @@ const _: () = assert!(FILE_FRAME_BYTES_MAX < WS_FRAME_BYTES_MAX);
 /// one processor, and a full reminder waits a second.
 pub const REMIND_ITEM_PAUSE: Duration = Duration::from_millis(5);
 
-/// Links by which somebody came into a room or went, and whose key we cannot show: of accounts that were lost, in a
-/// reminder. A device counts 256 of a chain and then takes no more of it, so whoever invents accounts must not reach
-/// that; of lost accounts those that come back do not count any more.
-pub const UNSHOWN_LINKS_MAX: u32 = 128;
+/// People of a chain who came into it or went by a key that we cannot show: of accounts that were lost, in a
+/// reminder. A device counts 256 of a chain and then takes no more of it, so whoever invents accounts must not
+/// reach that; those of lost accounts that come back do not count any more, nor who came and went.
+pub const UNSHOWN_LINKS_MAX: usize = 128;

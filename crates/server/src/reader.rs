@@ -181,6 +181,11 @@ impl Reader {
         bundles: Vec<B64Vec>,
         links: Vec<B64Vec>,
     ) -> Result<(), CloseReason> {
+        if self.hub.budgets.disk.is_full() {
+            self.hub.budgets.hit(Budget::Disk);
+            self.put_off(id, LIST_RETRY_MS, "the disk of the hub is full");
+            return Ok(());
+        }
         let Ok(proved) = remind::prove(&self.hub, &self.peer, bundles, links).await else {
             self.put_off(id, LIST_RETRY_MS, "the hub cannot read its store now");
             return Ok(());

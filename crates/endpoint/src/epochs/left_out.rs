@@ -32,8 +32,11 @@ impl Endpoint {
     pub(super) fn left_out_of(&self, cid: &ConversationId) -> Vec<UserName> {
         let mut names = self.people_of(cid);
         names.retain(|name| self.is_left_out(cid, name));
-        // Of whom the hub does not know it wants no line: names that somebody made up take no place.
-        names.sort_unstable_by_key(|name| self.is_unknown_to_hub(name));
+        // The hub wants no line of whom it does not know, nor of an identity that it cannot show: names and
+        // identities that somebody made up take nobody's place.
+        names.sort_unstable_by_key(|name| {
+            self.is_unknown_to_hub(name) || self.is_unproved(cid, name)
+        });
         names.truncate(LEFT_OUT_MAX);
         names.sort_unstable();
         names

@@ -6,6 +6,8 @@
 //! branch is taken where nobody could have gained anything by it; otherwise nothing is sealed in the
 //! room until a person decides.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
 use chat_protocol::hub::Head;
@@ -13,6 +15,7 @@ use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 
 use super::struck::is_admin;
+use super::unproved::counts_by_word;
 use super::{RoomAction, header};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
@@ -25,13 +28,15 @@ use crate::views::KeptLink;
 pub(super) struct Fresh {
     room: Membership,
     links: Vec<(MemberHeader, KeptLink)>,
-    /// Numbers and frames of those whose signers cannot be verified.
-    unproved: Vec<(u32, RawFrame)>,
+    /// Numbers of those that count by the hub's word, and the last ones of people, where those do.
+    by_word: BTreeSet<u32>,
+    unproved: BTreeMap<UserName, (MemberHeader, RawFrame)>,
 }
 
 impl Fresh {
     fn new(cid: ConversationId) -> Self {
-        Self { room: Membership::new(cid), links: Vec::new(), unproved: Vec::new() }
+        let (by_word, unproved) = (BTreeSet::new(), BTreeMap::new());
+        Self { room: Membership::new(cid), links: Vec::new(), by_word, unproved }
     }
 
     /// How many links have come.
@@ -39,7 +44,16 @@ impl Fresh {
         self.room.next()
     }
 
-    fn push(&mut self, link: MemberHeader, frame: &RawFrame) {
+    fn push(&mut self, link: MemberHeader, frame: &RawFrame, is_proved: bool) {
+        if !is_proved {
+            self.by_word.insert(link.mg);
+        }
+        let was = self.unproved.contains_key(&link.who);
+        if !counts_by_word(was, &link, is_proved) {
+            self.unproved.remove(&link.who);
+        } else if link.op != MemberOperation::Role {
+            self.unproved.insert(link.who.clone(), (link.clone(), frame.clone()));
+        }
         let kept = KeptLink::of(&link, frame);
         self.room.apply(&link, kept.digest);
         self.links.push((link, kept));
@@ -49,6 +63,11 @@ impl Fresh {
         if let Some((_, old)) = old {
             old.frame = None;
         }
+    }
+
+    /// How many people, others than somebody, count by the hub's word.
+    fn unproved_but(&self, name: &UserName) -> usize {
+        self.unproved.keys().filter(|other| *other != name).count()
     }
 
     /// Whether it has this end, or goes on from it.
@@ -142,7 +161,7 @@ impl Endpoint {
         // What was held by the hub's word gives way to what its signer has signed. The other way round it
         // is a fork as any other: a hub that was restored may know another person by a name.
         let at = u32::try_from(fork).unwrap_or(u32::MAX);
-        let is_fresh_proved = fresh.unproved.iter().all(|(number, _)| *number != at);
+        let is_fresh_proved = !fresh.by_word.contains(&at);
         let is_held_proved = at >= held.mg || !self.is_unproved_link(cid, at);
         let is_decided = is_decided || (is_fork && is_fresh_proved && !is_held_proved);
         if is_fork && !is_decided && !self.is_harmless(cid, &fresh, fork) {
@@ -197,14 +216,17 @@ impl Endpoint {
                 Ok(link)
             });
             match checked {
-                Ok(link) => fresh.push(link, frame),
-                Err(reason) => match self.unproved(&fresh.room, frame, fresh.unproved.len()) {
-                    Some(link) => {
-                        fresh.unproved.push((link.mg, frame.clone()));
-                        fresh.push(link, frame);
-                    }
-                    None => return (at, Some(reason)),
-                },
+                Ok(link) => {
+                    let is_proved = self.is_proved(&link);
+                    fresh.push(link, frame, is_proved);
+                }
+                Err(reason) => {
+                    let counted = |name: &UserName| fresh.unproved_but(name);
+                    let Some(link) = self.unproved(&fresh.room, frame, counted) else {
+                        return (at, Some(reason));
+                    };
+                    fresh.push(link, frame, false);
+                }
             }
         }
         (links.len(), None)
@@ -241,13 +263,13 @@ impl Endpoint {
         let lost = self.lost_links(cid, fork);
         let struck = self.lost_by_fork(cid, &fresh.first(fork), &fresh.room);
         self.forget_links(cid);
-        let Fresh { room, links, unproved } = fresh;
+        let Fresh { room, links, by_word: _, unproved } = fresh;
         self.state.rooms.put(cid.as_str(), room);
         for (link, kept) in links {
             self.keep_link(cid, link.mg, kept);
         }
-        for (number, frame) in unproved {
-            self.keep_unproved(cid, number, &frame);
+        for (link, frame) in unproved.into_values() {
+            self.keep_unproved(&link, &frame);
         }
         if is_decided {
             self.unstrike_all(cid);

@@ -47,7 +47,7 @@ impl Endpoint {
     pub(crate) fn identity_by_link(&self, name: &UserName) -> Option<KeyId> {
         self.state.rooms.iter().find_map(|(_, room)| {
             let member = room.members().get(name)?;
-            let is_proved = !self.is_unproved_link(room.conversation(), member.since);
+            let is_proved = !self.is_unproved(room.conversation(), name);
             is_proved.then_some(member.ik)
         })
     }

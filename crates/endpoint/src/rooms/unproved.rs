@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::RawFrame;
-use chat_protocol::header::MemberHeader;
+use chat_protocol::header::{MemberHeader, MemberOperation};
 use chat_protocol::id::KeyId;
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::Membership;
@@ -16,46 +16,84 @@ use serde::{Deserialize, Serialize};
 
 use super::header;
 use crate::endpoint::Endpoint;
-use crate::limits::UNPROVED_LINKS_MAX;
-use crate::views::link_key;
+use crate::limits::UNPROVED_PEOPLE_MAX;
 
-/// A link that counts by the hub's word.
+/// The last coming or going of somebody in a chain, where that counts by the hub's word. By chain and name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Unproved {
-    /// As the hub served it: it may verify later.
+    /// The number of the link.
+    number: u32,
+    /// The link as the hub served it: it may verify later.
     frame: B64Vec,
 }
 
 /// Signing keys that are not known, by whose they should be.
 pub(crate) type Kids = BTreeMap<UserName, Vec<KeyId>>;
 
+/// Whether somebody's coming or going counts by the hub's word after this link about them. What was before it
+/// has ended; a whole stay that counted so leaves nothing behind, however often somebody comes and goes.
+pub(super) fn counts_by_word(was: bool, link: &MemberHeader, is_proved: bool) -> bool {
+    match link.op {
+        MemberOperation::Role => was,
+        MemberOperation::Leave => !was && !is_proved,
+        _ => !is_proved,
+    }
+}
+
 impl Endpoint {
-    /// The link, if it may count although its signer cannot be verified. `counted` are those that do
-    /// so already.
+    /// The link, if it may count although its signer cannot be verified. `counted` says how many others
+    /// than somebody do so already.
     pub(super) fn unproved(
         &self,
         room: &Membership,
         frame: &RawFrame,
-        counted: usize,
+        counted: impl FnOnce(&UserName) -> usize,
     ) -> Option<MemberHeader> {
         let link = header(frame)?;
         let is_own = link.who == self.device.user
             && (link.ik == self.device.bundle.identity() || self.takes_own_place(room, &link));
-        let may_count = link.is_own_coming_or_going() && !is_own && counted < UNPROVED_LINKS_MAX;
+        let may_count = link.is_own_coming_or_going() && !is_own;
         let signer = self.people.signer_of_any_time(&link.from, &link.sk);
         // What a known key has not signed is forged.
         let is_unknown = signer.is_none_or(|signer| signer.identity != link.ik);
-        (may_count && is_unknown && room.check(&link, link.ik).is_ok()).then_some(link)
+        (may_count
+            && is_unknown
+            && room.check(&link, link.ik).is_ok()
+            && counted(&link.who) < UNPROVED_PEOPLE_MAX)
+            .then_some(link)
     }
 
-    /// How many links of a chain count by the hub's word.
-    pub(super) fn unproved_links(&self, cid: &ConversationId) -> usize {
-        self.state.unproved.keys_with(&prefix(cid)).len()
+    /// Whether a link that verifies is its signer's own beyond the hub's word. Who has made a room under a key
+    /// that only the hub calls theirs is an admin of it by that word.
+    pub(super) fn is_proved(&self, link: &MemberHeader) -> bool {
+        link.op != MemberOperation::Create
+            || self.people.signer_of_any_time(&link.from, &link.sk).is_some()
+            || self.people.former_signer(&link.from, &link.sk).is_some()
     }
 
-    pub(super) fn keep_unproved(&mut self, cid: &ConversationId, number: u32, frame: &RawFrame) {
-        let frame = B64Vec(frame.bytes().to_vec());
-        self.state.unproved.put(&link_key(cid, number), Unproved { frame });
+    /// How many people of a chain, others than somebody, count by the hub's word.
+    pub(super) fn unproved_but(&self, cid: &ConversationId, name: &UserName) -> usize {
+        let own = row(cid, name);
+        self.state.unproved.keys_with(&prefix(cid)).iter().filter(|key| **key != own).count()
+    }
+
+    /// A link was taken.
+    pub(super) fn note_proof(&mut self, link: &MemberHeader, frame: &RawFrame, is_proved: bool) {
+        let key = row(&link.cid, &link.who);
+        // Nearly always there is none at all, and rooms are large.
+        let was = self.state.unproved.len() > 0 && self.state.unproved.get(&key).is_some();
+        if !counts_by_word(was, link, is_proved) {
+            if was {
+                self.state.unproved.remove(&key);
+            }
+        } else if link.op != MemberOperation::Role {
+            self.keep_unproved(link, frame);
+        }
+    }
+
+    pub(super) fn keep_unproved(&mut self, link: &MemberHeader, frame: &RawFrame) {
+        let unproved = Unproved { number: link.mg, frame: B64Vec(frame.bytes().to_vec()) };
+        self.state.unproved.put(&row(&link.cid, &link.who), unproved);
     }
 
     pub(crate) fn forget_unproved(&mut self, cid: &ConversationId) {
@@ -66,15 +104,20 @@ impl Endpoint {
 
     /// Whether a link of the chain held here counts by the hub's word only.
     pub(super) fn is_unproved_link(&self, cid: &ConversationId, number: u32) -> bool {
-        // Nearly always there is none at all, and rooms are large.
-        self.state.unproved.len() > 0 && self.state.unproved.get(&link_key(cid, number)).is_some()
+        let keys = self.state.unproved.keys_with(&prefix(cid));
+        let mut rows = keys.iter().filter_map(|key| self.state.unproved.get(key));
+        rows.any(|row| row.number == number)
     }
 
     /// Whether somebody is a member by the hub's word only.
     pub(crate) fn is_unproved(&self, cid: &ConversationId, name: &UserName) -> bool {
+        if self.state.unproved.len() == 0 {
+            return false;
+        }
         let room = self.state.rooms.get(cid.as_str());
         let member = room.and_then(|room| room.members().get(name));
-        member.is_some_and(|member| self.is_unproved_link(cid, member.since))
+        let unproved = self.state.unproved.get(&row(cid, name));
+        member.zip(unproved).is_some_and(|(member, unproved)| member.since == unproved.number)
     }
 
     /// Looks again at what could not be verified: the keys may have come.
@@ -126,4 +169,8 @@ impl Endpoint {
 
 fn prefix(cid: &ConversationId) -> String {
     format!("{cid}/")
+}
+
+fn row(cid: &ConversationId, name: &UserName) -> String {
+    format!("{cid}/{name}")
 }

@@ -28,9 +28,15 @@ fn draft(number: u16, ts: u64) -> OfferDraft {
 
 /// What the hub lists when alice shares this.
 fn listed(hub: &TestHub, draft: &OfferDraft) -> ListedOffer {
-    let signed = hub.peers[ALICE].endpoint.sign_offers(vec![draft.clone()]).remove(0);
+    listed_by(hub, ALICE, draft)
+}
+
+/// What the hub lists when somebody shares this.
+fn listed_by(hub: &TestHub, index: usize, draft: &OfferDraft) -> ListedOffer {
+    let endpoint = &hub.peers[index].endpoint;
+    let signed = endpoint.sign_offers(vec![draft.clone()]).remove(0);
     let (audience, id) = (draft.audience.clone(), draft.id);
-    ListedOffer { owner: name("alice"), audience, id, signed }
+    ListedOffer { owner: endpoint.device().user.clone(), audience, id, signed }
 }
 
 /// The same with another header under the same signature.
@@ -189,6 +195,26 @@ fn an_offer_by_a_key_that_was_revoked_is_not_shown_and_by_the_new_one_it_is() {
     assert_eq!(verdicts[0], OfferVerdict::Revoked);
     assert!(is_good(&verdicts[1]), "{verdicts:?}");
     assert_eq!(alarms(&hub, BOB), Vec::<String>::new(), "an honest hub can list it");
+}
+
+/// Goal: what the new owner of a name shares is not taken before their key is trusted, and is no forgery either: there
+/// was an alarm about the key already. Method: alice's name is given to somebody else, who shares a file.
+#[test]
+fn a_file_of_somebody_whose_key_changed_is_not_taken_and_raises_no_second_alarm() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let old = listed(&hub, &draft(1, 5));
+    assert!(is_good(&verdicts(&mut hub, BOB, vec![old])[0]));
+    let other = hub.give_name("alice");
+    hub.say_in(other, "lobby", "I am another alice");
+    let changed = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::KeyChanged, .. });
+    assert_eq!(hub.count(BOB, changed), 1);
+    let new = listed_by(&hub, other, &draft(2, 6));
+    assert!(is_forged(&verdicts(&mut hub, BOB, vec![new.clone()])[0]));
+    assert_eq!(alarms(&hub, BOB), Vec::<String>::new());
+    let key = hub.peers[BOB].endpoint.introduction(&name("alice")).unwrap().other.unwrap().key;
+    hub.peers[BOB].endpoint.trust(&name("alice"), key).unwrap();
+    hub.run();
+    assert!(is_good(&verdicts(&mut hub, BOB, vec![new])[0]));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What is asked for in rooms survives the process that was asked.
 
 use chat_endpoint::{Endpoint, Event, RoomAction, SystemRandom};
+use chat_protocol::hub::{HubToClient, Moderation};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::RoomName;
+use chat_protocol::name::{ConversationId, RoomName};
 
-use crate::hub::{TestHub, name, room};
+use crate::hub::{TestHub, lobby, name, room};
 
 /// Alice's open room `ops` with bob and carol in it.
 fn ops() -> TestHub {
@@ -131,4 +132,25 @@ fn what_was_said_behind_a_join_is_said_after_a_restart() {
     hub.restart(1);
     hub.run();
     assert_eq!(hub.texts(0), ["bob: hello"]);
+}
+
+/// Goal: whoever was put out of the lobby while away leaves it, so that others make no more keys for them. Method: the
+/// server says so at the sign-in of a device that has not seen the lobby's chain yet.
+#[test]
+fn a_device_that_has_not_looked_yet_leaves_the_lobby_that_it_was_put_out_of() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    for index in [0, 1] {
+        hub.say_in(index, "lobby", "hello");
+    }
+    hub.disconnect(1);
+    let other = hub.add_sibling(1, None);
+    let (cid, who, by) = (ConversationId::room(&lobby()), name("bob"), name("alice"));
+    hub.tell_all(&HubToClient::Moderated { id: None, cid, who, act: Moderation::Kick, by });
+    hub.run();
+    hub.say_in(0, "lobby", "who is here?");
+    assert_eq!(hub.roster(0, "lobby"), ["alice"]);
+    let links = hub.links_offered;
+    hub.restart(other);
+    hub.run();
+    assert_eq!(hub.links_offered, links, "bob leaves once");
 }

@@ -110,3 +110,43 @@ fn a_member_sees_that_somebody_takes_their_place() {
     hub.say_in(CAROL, "lobby", "but I am still here");
     assert!(alarms(&hub, CAROL).contains(&Alarm::BadChain), "{:?}", alarms(&hub, CAROL));
 }
+
+/// Goal: nobody ends a chain for newcomers by coming and going under a key that is a former one later. Before: more
+/// than 256 such links ended the lobby for every newcomer, for good. Method: carol comes and goes as often; then her
+/// name is given to somebody else, and dave comes.
+#[test]
+fn many_links_of_a_former_owner_do_not_end_the_chain() {
+    let mut hub = TestHub::with(&["alice", "carol"]);
+    hub.say_in(ALICE, "lobby", "hello");
+    for _ in 0..=chat_endpoint::limits::UNPROVED_PEOPLE_MAX / 2 {
+        hub.act(CAROL, "lobby", RoomAction::Leave);
+        hub.act(CAROL, "lobby", RoomAction::Join { create: false });
+    }
+    assert!(hub.chain_length("lobby") > chat_endpoint::limits::UNPROVED_PEOPLE_MAX);
+    let other = hub.give_name("carol");
+    let dave = hub.add("dave");
+    hub.run();
+    hub.say_in(dave, "lobby", "hello to all");
+    assert_eq!(last(&hub, other), "dave: hello to all");
+    assert_eq!((alarms(&hub, dave), alarms(&hub, other)), (vec![], vec![]));
+}
+
+/// Goal: that somebody of the past has made a room is the hub's word, and gives no key to their name. Method: the hub
+/// shows a newcomer that carol, under a key of the past, has made a room; her true key is met first there.
+#[test]
+fn a_room_of_a_former_owner_names_no_key() {
+    let mut hub = TestHub::with(&["alice", "carol"]);
+    hub.act(CAROL, "ops", RoomAction::Create { private: false });
+    hub.act(ALICE, "ops", RoomAction::Join { create: false });
+    hub.say_in(ALICE, "ops", "hello");
+    let other = hub.give_name("carol");
+    let dave = hub.add("dave");
+    hub.run();
+    hub.act(dave, "ops", RoomAction::Join { create: false });
+    let room = chat_protocol::name::RoomName::new("ops").unwrap();
+    let roster = hub.peers[dave].endpoint.roster(&room).unwrap();
+    assert_eq!(roster.unproved, [name("carol")], "{roster:?}");
+    hub.say_in(other, "lobby", "I am carol");
+    assert_eq!(alarms(&hub, dave), []);
+    assert!(hub.texts(dave).contains(&"carol: I am carol".to_owned()));
+}

@@ -19,6 +19,15 @@ use super::{Bucket, Budget, Hits, Limits, TABLE};
 /// without being told to come again.
 const CONVERSATIONS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
+/// Why an account may not publish a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpublished {
+    /// It has published as many signing keys as it may in a month.
+    SigningKeys,
+    /// It publishes too often; how long to wait.
+    Bundles(Duration),
+}
+
 /// What an account has used.
 #[derive(Debug)]
 pub struct AccountBudgets {
@@ -98,6 +107,18 @@ impl AccountBudgets {
         while let Err(wait) = self.has(budget, Instant::now()) {
             sleep(wait).await;
         }
+    }
+
+    /// Takes a bundle of this account, with its signing key where that is new.
+    pub fn take_bundle(&self, is_new_key: bool, now: Instant) -> Result<(), Unpublished> {
+        if is_new_key && self.has(Budget::SigningKeys, now).is_err() {
+            return Err(Unpublished::SigningKeys);
+        }
+        self.take(Budget::Bundles, now).map_err(Unpublished::Bundles)?;
+        if is_new_key {
+            self.spend(Budget::SigningKeys, now, 1);
+        }
+        Ok(())
     }
 
     /// Takes one epoch of a conversation.

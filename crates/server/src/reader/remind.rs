@@ -1,5 +1,6 @@
 //! What a client tells a hub that was restored from a backup (rule R36): bundles and links that it has
-//! lost. Here they are proved against what is stored; the worker decides, one after the other.
+//! lost. Here they are proved against what is stored, and taken from the budgets; the worker decides, one after
+//! the other.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,7 +8,7 @@ use chat_protocol::{
     b64::B64Vec,
     crypto::{VerifyingKey, sha256},
     frame::{RawFrame, VerifiedBatches},
-    header::{Header, MemberHeader},
+    header::{Header, MemberHeader, MemberOperation},
     id::{Digest, KeyId},
     keys::{Bundle, BundleHeader, key_id},
     name::UserName,
@@ -16,6 +17,7 @@ use chat_protocol::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    budgets::Budget,
     hub::Shared,
     limits::REMIND_ITEM_PAUSE,
     request::{FrameRequest, Peer, Reminder},
@@ -55,6 +57,16 @@ impl Known {
         !self.bundles.iter().any(is_known)
     }
 
+    /// Whether the account may publish a bundle now, whoever brings it.
+    fn may_publish(&self, hub: &Shared, bundle: &Bundle) -> bool {
+        let account = self.account.filter(|(_, own)| *own == bundle.identity());
+        let Some((account, identity)) = account else { return false };
+        let newest = bundle.header().sk.first().map(|key| key.kid);
+        let own = self.bundles.iter().filter(|bundle| key_id(&bundle.ik) == identity);
+        let is_new_key = !own.flat_map(|bundle| &bundle.sk).any(|key| Some(key.kid) == newest);
+        hub.budgets.of(account).take_bundle(is_new_key, Instant::now()).is_ok()
+    }
+
     /// Fetches the bundle with a signing key, if it is none of those here.
     async fn find(&mut self, hub: &Shared, sk: &KeyId) -> Result<(), ReadError> {
         let Some((id, _)) = self.account else { return Ok(()) };
@@ -91,9 +103,10 @@ pub(super) async fn prove(
             continue;
         }
         if let Ok(bundle) = Bundle::verify(bytes.into()) {
+            let may_be_kept = known.may_publish(hub, &bundle);
             known.bundles.push(header);
             // What the hub cannot keep yet still verifies links.
-            if known.is_of_account(&bundle.identity()) {
+            if may_be_kept {
                 proved.bundles += 1;
                 proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
             }
@@ -105,7 +118,9 @@ pub(super) async fn prove(
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
         let known = accounts.of(&link.from).await?;
         known.find(hub, &link.sk).await?;
-        if let Some(signer) = signer(&link, &frame, known) {
+        if let Some(signer) = signer(&link, &frame, known)
+            && may_bring(peer, &link)
+        {
             proved.links += 1;
             let request = Box::new(request(peer, link, &frame));
             proved.reminders.push(Reminder::Link(request, signer));
@@ -149,6 +164,14 @@ fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId>
     let digest = Digest(sha256(spki));
     let verified = frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default());
     verified.is_ok().then_some(identity)
+}
+
+/// Whether somebody may bring another link, and another room with it.
+fn may_bring(peer: &Peer, link: &MemberHeader) -> bool {
+    let now = Instant::now();
+    let makes_room = link.op == MemberOperation::Create;
+    (!makes_room || peer.budgets.take(Budget::RoomsMade, now).is_ok())
+        && peer.budgets.take(Budget::RemindedLinks, now).is_ok()
 }
 
 fn request(peer: &Arc<Peer>, link: MemberHeader, frame: &RawFrame) -> FrameRequest {

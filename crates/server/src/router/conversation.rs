@@ -123,8 +123,9 @@ pub struct Conversation {
     pub(super) excused: BTreeSet<UserName>,
     /// Members by the chain of whose identity there is no account: they count for nothing.
     pub(super) absent: BTreeSet<UserName>,
-    /// Links by which somebody came or went whose key we cannot show, by name and identity.
-    pub(super) unshown: BTreeMap<(UserName, KeyId), u32>,
+    /// Who came or went by a link whose key we cannot show, and nothing behind it has ended that: their
+    /// identities.
+    pub(super) unshown: BTreeMap<UserName, KeyId>,
     /// Of the lobby: members by the chain whom a moderator has put out.
     pub(super) put_out: BTreeSet<UserName>,
     /// The newest epoch first, then those it replaced.
@@ -172,14 +173,16 @@ impl Conversation {
         }
     }
 
-    /// How many links of its chain are by keys that we cannot show.
-    pub(super) fn unshown(&self) -> u32 {
-        self.unshown.values().sum()
-    }
-
-    /// Notes a link by such a key.
-    pub(super) fn note_unshown(&mut self, link: &MemberHeader) {
-        *self.unshown.entry((link.who.clone(), link.ik)).or_default() += 1;
+    /// Notes whether we can show the key of a link. One about somebody ends what was before it; a whole stay
+    /// by keys that we cannot show leaves nothing behind.
+    pub(super) fn note_unshown(&mut self, link: &MemberHeader, is_unshown: bool) {
+        if link.op == MemberOperation::Role {
+            return;
+        }
+        let was_unshown = self.unshown.remove(&link.who).is_some();
+        if is_unshown && !(was_unshown && link.op == MemberOperation::Leave) {
+            self.unshown.insert(link.who.clone(), link.ik);
+        }
     }
 
     /// Applies a link that was accepted.
@@ -345,9 +348,7 @@ impl Router {
         links: &[(MemberHeader, Digest, u64)],
     ) {
         for (link, ..) in links {
-            if self.is_unshown(link) {
-                conversation.note_unshown(link);
-            }
+            conversation.note_unshown(link, self.is_unshown(link));
         }
         let members = conversation.membership.iter().flat_map(Membership::members);
         let absent = members.filter(|(name, member)| !self.is_present(name, &member.ik));

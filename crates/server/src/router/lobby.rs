@@ -108,8 +108,9 @@ impl Router {
     pub(super) fn apply_put_out(&mut self, put_out: PutOut) {
         let cid = lobby();
         let Some(account) = self.accounts.get_mut(&put_out.who) else { return };
-        // Its log is not theirs to read.
+        // Its log is not theirs to read, also not up to where they have left it since.
         account.conversations.remove(&cid);
+        account.left.remove(&cid);
         if let Some(conversation) = self.conversations.get_mut(&cid) {
             conversation.put_out.insert(account.name.clone());
         }

@@ -108,10 +108,15 @@ impl Router {
                 format!("{} is a member by another key; nobody else's word ends that", link.who);
             return Decision::refuse(code::NOT_ALLOWED, reason);
         }
-        let is_full = known.is_some_and(|known| known.unshown() >= UNSHOWN_LINKS_MAX);
+        if let Some(refusal) = cid.feed_owner().and_then(|owner| self.lacks_owner(&owner)) {
+            return Decision::Refuse(refusal);
+        }
+        let is_full = known.is_some_and(|known| {
+            known.unshown.len() >= UNSHOWN_LINKS_MAX && !known.unshown.contains_key(&link.who)
+        });
         if is_full && self.is_unshown(link) {
             let reason =
-                format!("{cid} has {UNSHOWN_LINKS_MAX} links by keys that nobody can show");
+                format!("{cid} has {UNSHOWN_LINKS_MAX} people by keys that nobody can show");
             return Decision::refuse(code::TOO_MANY, reason);
         }
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (link.op, cid.kind()) {
@@ -185,7 +190,9 @@ impl Router {
                 // Somebody else has taken the name.
                 self.absent.entry(account.name.clone()).or_default().insert(cid);
             }
-            conversation.unshown.remove(&(account.name.clone(), account.identity));
+            if conversation.unshown.get(&account.name) == Some(&account.identity) {
+                conversation.unshown.remove(&account.name);
+            }
         }
     }
 
@@ -201,9 +208,7 @@ impl Router {
         let is_present = self.is_present(&link.who, &link.ik);
         let is_unshown = self.is_unshown(link);
         let Some(conversation) = self.conversations.get_mut(&link.cid) else { return is_present };
-        if is_unshown {
-            conversation.note_unshown(link);
-        }
+        conversation.note_unshown(link, is_unshown);
         let is_in = conversation.membership.as_ref().is_some_and(|m| m.contains(&link.who));
         if is_in && !is_present {
             conversation.absent.insert(link.who.clone());

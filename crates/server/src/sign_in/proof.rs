@@ -14,7 +14,7 @@ use super::{
     guesses::{self, Attempt},
 };
 use crate::{
-    budgets::{Budget, By},
+    budgets::{Budget, By, Unpublished},
     close::CloseReason,
     hub::Shared,
     listener::source,
@@ -144,16 +144,13 @@ fn spend(
     let newest = bundle.header().sk.first().map(|key| key.kid);
     let mut published = stored.iter().flat_map(|bundle| &bundle.header().sk);
     let is_new_key = !published.any(|key| Some(key.kid) == newest);
-    if is_new_key && budgets.has(Budget::SigningKeys, now).is_err() {
-        let reason = "this account has published as many signing keys as it may in a month";
-        return Err(Problem::refuse(code::TOO_MANY, reason));
-    }
-    let taken = budgets.take(Budget::Bundles, now);
-    taken.map_err(|wait| too_fast("this account publishes keys too often", wait))?;
-    if is_new_key {
-        budgets.spend(Budget::SigningKeys, now, 1);
-    }
-    Ok(())
+    budgets.take_bundle(is_new_key, now).map_err(|unpublished| match unpublished {
+        Unpublished::SigningKeys => {
+            let reason = "this account has published as many signing keys as it may in a month";
+            Problem::refuse(code::TOO_MANY, reason)
+        }
+        Unpublished::Bundles(wait) => too_fast("this account publishes keys too often", wait),
+    })
 }
 
 /// The account with exactly this name.

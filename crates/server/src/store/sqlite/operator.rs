@@ -175,7 +175,8 @@ fn stand(connection: &Connection, account: AccountId, standing: Standing) -> rus
     Ok(())
 }
 
-/// Whether a link brings somebody back who was put out of the lobby. That they were is over with it.
+/// Whether a link brings somebody back who was put out of the lobby. That they were is over with it. One by
+/// another identity under their name brings nobody back.
 pub(super) fn comes_back(connection: &Connection, link: &MemberHeader) -> rusqlite::Result<bool> {
     let is_meant =
         link.op == MemberOperation::Join && link.cid == ConversationId::room(&RoomName::lobby());
@@ -183,9 +184,10 @@ pub(super) fn comes_back(connection: &Connection, link: &MemberHeader) -> rusqli
         return Ok(false);
     }
     let mut delete = connection.prepare_cached(
-        "DELETE FROM put_out WHERE account = (SELECT id FROM accounts WHERE name = ?1)",
+        "DELETE FROM put_out \
+         WHERE account = (SELECT id FROM accounts WHERE name = ?1 AND identity = ?2)",
     )?;
-    Ok(delete.execute([link.who.as_str()])? > 0)
+    Ok(delete.execute(params![link.who.as_str(), link.ik.as_bytes()])? > 0)
 }
 
 /// Takes one use from a code, or says that there is none.
