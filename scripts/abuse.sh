@@ -170,11 +170,12 @@ for row in "${rows[@]}"; do
     13) done_="$(screen)" || held=no ;;
     14 | signups) done_="$(attack "$row")" || held=no ;;
     15) done_="$(unshown)" || held=no ;;
-    *) done_="$(attack "$row" || true)" ;;
+    *) done_="$(attack "$row")" || held=no ;;
   esac
   kill -TERM "$watching" 2>/dev/null || true
   wait "$watching" || true
-  sleep 1
+  # Memory goes back after a second.
+  sleep 3
   after="$(rss)"
   p99="$(awk '{print $2}' "$pair")"
   came="$(timeout 60 taskset -c 1 "$BIN/chat-abuse" --server "$address" newcomer 2>&1 || echo FAILED)"

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chat_protocol::crypto::{KeyBits, SigningKey, random};
 use chat_protocol::handshake::Mode;
 use chat_protocol::header::{Canonical as _, MemberOperation};
-use chat_protocol::hub::{self, ClientToHub};
+use chat_protocol::hub::{self, ClientToHub, HubToClient};
 use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{BundleOptions, Held};
 use chat_protocol::limits::EPOCH_DEVICES_MAX;
@@ -153,15 +153,37 @@ async fn conversations(server: &str, end: Instant) -> anyhow::Result<String> {
         both.sort();
         let place = cid(&format!("dm:{}:{}", both[0], both[1]));
         let own = writer.device.clone();
-        let epoch = writer.key(&place, None, &[&own, &other]).await;
-        writer.ack().await;
-        writer.say(Tag::Dm, &place, epoch.e, 0).await;
-        writer.ack().await;
+        let lines = [&own, &other].map(|device| device.bundle.member_line());
+        let epoch = own.epoch(&place, None, &MemberList::new(lines.into_iter().flatten()));
+        if !taken(&mut writer, &epoch.messages, end).await? {
+            break;
+        }
+        let message = own.seal(&own.message(Tag::Dm, &place, epoch.head.e, 0));
+        if !taken(&mut writer, &[message], end).await? {
+            break;
+        }
         count += 1;
     }
     let device = writer.bye().await;
     Fresh::connect(server).await?.enter(&device, &Entry::sig()).await?;
     Ok(format!("{count} conversations, signed in again"))
+}
+
+/// Sends something as often as the hub asks for it. `false`: the time was over first.
+async fn taken(client: &mut Client, messages: &[Bytes], end: Instant) -> anyhow::Result<bool> {
+    while Instant::now() < end {
+        for message in messages {
+            client.send_frame(message.clone()).await;
+        }
+        match client.answer().await {
+            HubToClient::Ack { .. } => return Ok(true),
+            HubToClient::Retry { after_ms, .. } => {
+                tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            }
+            other => bail!("not taken: {other:?}"),
+        }
+    }
+    Ok(false)
 }
 
 /// Epochs of 5,000 lines that never end, from as many accounts and connections as there is time for.

@@ -23,8 +23,11 @@ use crate::{
 /// Longest member list: a name of 32, two keys of 22 characters, and what parts them.
 const MEMBERS_BYTES_MAX: usize = EPOCH_DEVICES_MAX * (32 + 22 + 22 + 3);
 
-/// What one wrap costs beside its bytes.
-const WRAP_OVERHEAD_BYTES: usize = 64;
+/// What one wrap costs beside its bytes: where it lies in its part.
+const WRAP_OVERHEAD_BYTES: usize = 32;
+
+/// How often a member list is held: as it came, and as lines, which take somewhat more.
+const MEMBERS_COPIES: usize = 2;
 
 /// What a part did.
 pub(super) enum Step {
@@ -164,7 +167,7 @@ impl UnderWay {
         }
         let Header::Key(key) = &self.request.header else { return Ok(false) };
         self.parts.grow(match &part {
-            Upload::Members { bytes, .. } => bytes.len(),
+            Upload::Members { bytes, .. } => bytes.len() * MEMBERS_COPIES,
             Upload::Wraps { wraps, .. } => {
                 wraps.iter().map(|wrap| wrap.len() + WRAP_OVERHEAD_BYTES).sum()
             }
@@ -197,11 +200,21 @@ impl Parts {
                 if self.wraps.len().saturating_add(wraps.len()) > list.lines().len() {
                     return Err("there are more wraps than lines");
                 }
-                // Copied: a slice would keep the whole message alive as long as the wrap.
-                self.wraps.extend(wraps.iter().map(|wrap| Bytes::copy_from_slice(wrap)));
+                self.keep(&wraps);
             }
         }
         Ok(self.list.as_ref().is_some_and(|list| self.wraps.len() == list.lines().len()))
+    }
+
+    /// Copies the wraps of a part into one piece of memory of their size. The buffer that they were read into is
+    /// larger, and thousands of small pieces would leave the heap in shreds.
+    fn keep(&mut self, wraps: &[Bytes]) {
+        let mut part = BytesMut::with_capacity(wraps.iter().map(Bytes::len).sum());
+        for wrap in wraps {
+            part.extend_from_slice(wrap);
+        }
+        let mut part = part.freeze();
+        self.wraps.extend(wraps.iter().map(|wrap| part.split_to(wrap.len())));
     }
 
     /// The list is complete when its hash is the one that the KEY names.
@@ -214,6 +227,7 @@ impl Parts {
             return Err("the maker of an epoch must be in its member list");
         }
         self.list = Some(list);
+        self.members = BytesMut::new();
         Ok(())
     }
 }

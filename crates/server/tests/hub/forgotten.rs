@@ -297,7 +297,7 @@ async fn a_ban_from_the_lobby_outlives_tricks_and_restarts() {
 
     let server = start(config(folder.path())).await;
     let (mut alice, mut mallory) = (sign_in(&server, &a).await, sign_in(&server, &m).await);
-    mallory.settle().await;
+    mallory.notice(|notice| matches!(notice, HubToClient::Live {})).await;
     assert_eq!(mallory.waiting(), 0, "nothing of the lobby");
     let other = Device::new("mallory", 2);
     let made_up = other.link(&lobby, MemberOperation::Join, behind(&left));
