@@ -62,7 +62,9 @@ impl JsonPage {
     pub fn judge_event(&self, object: &Value) -> Result<(), String> {
         let name = object["event"].as_str().ok_or_else(|| format!("no event: {object}"))?;
         let mut fields = object.clone();
-        fields.as_object_mut().map(|fields| fields.remove("event"));
+        if let Some(fields) = fields.as_object_mut() {
+            fields.remove("event");
+        }
         self.judge(name, &fields)
     }
 

@@ -61,12 +61,15 @@ impl Shell {
         self.is_busy = true;
     }
 
-    /// Ends what runs, with Ctrl-C.
+    /// Ends what runs, with Ctrl-C; it may have ended by itself.
     fn free(&mut self) {
         if std::mem::take(&mut self.is_busy) {
             self.terminal.interrupt();
             self.terminal.wait_for("ended:");
-            self.terminal.wait_for("> ");
+            // Whatever prompts there are by now, the next one is behind this.
+            self.terminal.type_line("echo again-$((1 + 1))");
+            self.terminal.wait_for("again-2");
+            self.terminal.wait_for(DONE);
         }
     }
 
