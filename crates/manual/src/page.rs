@@ -80,7 +80,7 @@ fn commands(
         roff.text([roman(sub.get_about().map(StyledStr::to_string).unwrap_or_default())]);
         let is_shared = |arg: &Arg| {
             let is_common = arg.is_global_set() || arg.get_help_heading() == Some(COMMON);
-            is_common && known.contains(arg.get_id().as_str())
+            (is_common || arg.get_id() == "help") && known.contains(arg.get_id().as_str())
         };
         let is_own = |arg: &&Arg| !arg.is_hide_set() && !is_shared(arg);
         for arg in sub.get_arguments().filter(is_own) {
