@@ -7,7 +7,7 @@
 mod blocks;
 mod shell;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
@@ -143,23 +143,5 @@ fn the_readme_runs_as_it_is_printed() {
             let said = trial.answers(&(typed.join("\n") + "\n"));
             assert!(typed.len() > 30 && !said.contains("unknown command"), "{said}");
         }
-    }
-}
-
-/// Goal: what is named beside the blocks exists.
-#[test]
-fn every_slash_command_of_the_readme_is_known() {
-    let page = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    let man = Command::new(binary("chat-client")).arg("man").output().unwrap();
-    let man = String::from_utf8(man.stdout).unwrap().replace('\\', "");
-    let words: BTreeSet<&str> = blocks::spans(&page)
-        .filter_map(|span| span.strip_prefix('/'))
-        .map(|span| span.split(' ').next().unwrap_or_default())
-        .filter(|word| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase()))
-        .collect();
-    assert!(words.len() > 40, "{words:?}");
-    let aliases = ["etc", "dm", "who", "cmd", "ex", "metrics", "tmp", "data"];
-    for word in words.into_iter().filter(|word| !aliases.contains(word)) {
-        assert!(man.contains(&format!("/{word}")), "/{word} is no command");
     }
 }
