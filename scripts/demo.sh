@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --quiet --package chat-server --package chat-client
+echo "building chat-server and chat-client; on a new machine this takes some minutes" >&2
+cargo build --package chat-server --package chat-client
 bin="${CARGO_TARGET_DIR:-target}/debug"
 work="$(mktemp -d)"
 server_log="$work/server.log"

@@ -19,11 +19,15 @@ mod process;
 mod program;
 mod proxy;
 mod rig;
+mod scene;
 mod server;
 mod terminal;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use chat_testkit::json_page::JsonPage;
 
 pub use client::{Client, PASSWORD};
 pub use dice::Dice;
@@ -36,6 +40,7 @@ pub use program::{Finished, Lines, Program};
 pub use proxy::{Fate, Proxy, Rule, TextRule};
 pub use rig::Rig;
 pub use rustix::process::Signal;
+pub use scene::Scene;
 pub use server::Server;
 pub use terminal::Terminal;
 
@@ -63,6 +68,17 @@ pub fn binary(name: &str) -> PathBuf {
 /// The top folder of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The page that says what `--json` prints.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn json_page() -> &'static JsonPage {
+    static PAGE: LazyLock<JsonPage> = LazyLock::new(|| {
+        JsonPage::read(&std::fs::read_to_string(workspace().join("docs/JSON.md")).unwrap())
+    });
+    &PAGE
 }
 
 /// The lines for the emulator.

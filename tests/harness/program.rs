@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::LIMIT;
+use crate::{LIMIT, json_page};
 
 #[derive(Default)]
 struct Heard {
@@ -140,10 +140,10 @@ impl Finished {
     /// Standard output as one JSON object per line.
     ///
     /// # Panics
-    /// When a line is no JSON.
+    /// When a line is no JSON, or an event not as docs/JSON.md says.
     #[track_caller]
     pub fn events(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.stdout.lines().map(event).collect()
     }
 
     /// The objects on standard output whose `event` is `name`.
@@ -167,6 +167,16 @@ impl Finished {
             .map(|message| message.get("text").and_then(Value::as_str).unwrap().to_owned())
             .collect()
     }
+}
+
+/// The object of a line. What has an `event` is as docs/JSON.md says.
+#[track_caller]
+fn event(line: &str) -> Value {
+    let object: Value = serde_json::from_str(line).unwrap();
+    if object.get("event").is_some() {
+        assert_eq!(json_page().judge_event(&object), Ok(()));
+    }
+    object
 }
 
 /// A program that runs; killed when dropped.

@@ -29,7 +29,7 @@ impl Terminal {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub(crate) fn start(command: &Command) -> Self {
+    pub fn start(command: &Command) -> Self {
         Self::start_before(command, "")
     }
 
@@ -86,16 +86,46 @@ impl Terminal {
     /// When it has not come within [`LIMIT`], or the program has ended without it.
     #[track_caller]
     pub fn wait_for(&self, part: &str) {
-        let place = |screen: &Screen| {
-            screen.text.get(screen.read..).and_then(|new| new.find(part)).map(|at| screen.read + at)
+        self.wait_for_one(&[part]);
+    }
+
+    /// Waits until one of these parts stands on the screen, behind what was waited for before: which one.
+    ///
+    /// # Panics
+    /// When none has come within [`LIMIT`], or the program has ended without it.
+    #[track_caller]
+    pub fn wait_for_one(&self, parts: &[&str]) -> usize {
+        let found = |screen: &Screen| {
+            let new = screen.text.get(screen.read..)?;
+            let places = parts
+                .iter()
+                .enumerate()
+                .filter_map(|(which, part)| Some((new.find(part)? + part.len(), which)));
+            places.min().map(|(end, which)| (screen.read + end, which))
         };
-        let waits = |screen: &mut Screen| place(screen).is_none() && !screen.is_ended;
+        let waits = |screen: &mut Screen| found(screen).is_none() && !screen.is_ended;
         let waited = self.screen.1.wait_timeout_while(self.screen(), LIMIT, waits);
         let (mut screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match place(&screen) {
-            Some(at) => screen.read = at + part.len(),
-            None => panic!("{part:?} did not come; the screen:\n{}", screen.text),
+        match found(&screen) {
+            Some((end, which)) => {
+                screen.read = end;
+                which
+            }
+            None => panic!("none of {parts:?} came; the screen:\n{}", screen.text),
         }
+    }
+
+    /// The rest of the line behind what was waited for, without what moves the cursor.
+    ///
+    /// # Panics
+    /// When the line does not end in time.
+    #[track_caller]
+    pub fn wait_for_rest_of_line(&self) -> String {
+        let begin = self.screen().read;
+        self.wait_for("\n");
+        let screen = self.screen();
+        let line = screen.text.get(begin..screen.read).unwrap_or_default();
+        line.split(['\r', '\n', '\u{1b}']).next().unwrap_or_default().trim().to_owned()
     }
 
     /// Types a line.

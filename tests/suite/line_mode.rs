@@ -3,30 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use chat_tests::{PASSWORD, Rig, Server, Signal, Terminal, person, types};
-
-/// Alice at a terminal, connected.
-fn alice(rig: &Rig, server: &Server) -> Terminal {
-    let client = rig.client("alice", server.url());
-    client.run(&["users"]).assert_code(0);
-    let mut chat = client.at_terminal(&[]);
-    chat.answer("Password", PASSWORD);
-    chat.wait_for("connected to");
-    chat
-}
+use chat_tests::{PASSWORD, Scene, Signal, types};
 
 /// Goal: in no mode of the editor does the chat stop. Method: each mode is entered, somebody sends more than
 /// the editor keeps, and then a line is typed, which must go out.
 #[test]
 fn messages_that_arrive_in_any_mode_of_the_editor_stop_nothing() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut bob = person(&rig, server.url(), "bob");
-    let mut chat = alice(&rig, &server);
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let mut chat = scene.at_terminal("alice");
     // Two names that begin alike, so that Tab shows a list.
-    for name in ["carol", "carla"] {
-        rig.client(name, server.url()).run(&["users"]).assert_code(0);
-    }
+    scene.accounts(&["carol", "carla"]);
     // What a search can find.
     chat.type_line("fizz and buzz");
     bob.stdout.wait_for_part("alice: fizz and buzz");
@@ -64,10 +50,8 @@ fn messages_that_arrive_in_any_mode_of_the_editor_stop_nothing() {
 
 #[test]
 fn lines_that_are_typed_ahead_all_go_out_while_others_write() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut bob = person(&rig, server.url(), "bob");
-    let mut chat = alice(&rig, &server);
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let mut chat = scene.at_terminal("alice");
     let ahead: Vec<String> = (0..60).map(|number| format!("ahead {number}\r")).collect();
     for number in 0..200 {
         bob.type_line(&format!("storm {number}"));
@@ -82,10 +66,8 @@ fn lines_that_are_typed_ahead_all_go_out_while_others_write() {
 
 #[test]
 fn a_byte_that_is_no_text_ends_nothing_and_keeps_the_line() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let mut chat = alice(&rig, &server);
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let mut chat = scene.at_terminal("alice");
     chat.type_keys(b"half a ");
     chat.wait_for("half a");
     chat.type_keys(b"\xff");
@@ -100,9 +82,8 @@ fn a_byte_that_is_no_text_ends_nothing_and_keeps_the_line() {
 /// shell after it says how the terminal is set.
 #[test]
 fn a_chat_that_is_ended_by_a_signal_leaves_the_terminal_as_it_was() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let client = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let client = scene.client("alice");
     for signal in [Signal::TERM, Signal::QUIT] {
         let mut chat = client.at_terminal_before(&[], "; echo code $?; stty -a; true");
         chat.wait_for("connected to");
@@ -114,15 +95,13 @@ fn a_chat_that_is_ended_by_a_signal_leaves_the_terminal_as_it_was() {
         assert_eq!(chat.wait(), Some(0));
     }
     let left = |line: &str| line.contains("[alice] just left the chat");
-    server.program().stdout.wait_for_count(2, left);
+    scene.server.program().stdout.wait_for_count(2, left);
 }
 
 #[test]
 fn a_chat_that_was_in_the_background_edits_lines_again() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let mut chat = alice(&rig, &server);
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let mut chat = scene.at_terminal("alice");
     chat.type_keys(b"helo");
     chat.wait_for("helo");
     chat.signal("chat-client", Signal::STOP);
@@ -138,10 +117,9 @@ fn a_chat_that_was_in_the_background_edits_lines_again() {
 
 #[test]
 fn a_server_that_does_not_answer_is_told_of_within_seconds() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut chat = alice(&rig, &server);
-    server.program().signal(Signal::STOP);
+    let scene = Scene::empty();
+    let mut chat = scene.at_terminal("alice");
+    scene.server.program().signal(Signal::STOP);
     let typed = Instant::now();
     chat.type_line("hello");
     chat.wait_for("! no answer from the server for 5 s");
@@ -149,7 +127,7 @@ fn a_server_that_does_not_answer_is_told_of_within_seconds() {
     assert!(typed.elapsed() < Duration::from_secs(20), "{:?}", typed.elapsed());
     chat.type_line("/status");
     chat.wait_for("which has not answered for ");
-    server.program().signal(Signal::CONT);
+    scene.server.program().signal(Signal::CONT);
     chat.wait_for("· the server answers again");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
@@ -157,13 +135,11 @@ fn a_server_that_does_not_answer_is_told_of_within_seconds() {
 
 #[test]
 fn each_delivery_says_which_text() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let _bob = person(&rig, server.url(), "bob");
-    let mut chat = alice(&rig, &server);
+    let (scene, [_bob]) = Scene::with(["bob"]);
+    let mut chat = scene.at_terminal("alice");
     chat.type_line("hello");
     chat.wait_for("✓✓ bob: \"hello\"");
-    let _carol = person(&rig, server.url(), "carol");
+    let _carol = scene.person("carol");
     chat.wait_for("[carol] just joined");
     for text in ["one", "two"] {
         chat.type_line(text);
@@ -177,9 +153,8 @@ fn each_delivery_says_which_text() {
 /// is taken away, and overwritten.
 #[test]
 fn a_home_without_its_database_says_what_is_gone_and_asks() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let client = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let client = scene.client("alice");
     client.run(&["users"]).assert_code(0);
     let homes = std::fs::read_dir(client.home()).unwrap().flatten().map(|entry| entry.path());
     let database = homes.map(|home| home.join("alice/home.db")).find(|path| path.is_file());
@@ -211,10 +186,8 @@ fn a_home_without_its_database_says_what_is_gone_and_asks() {
 /// type.
 #[test]
 fn who_is_put_out_while_typing_says_nothing_in_the_lobby() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut bob = person(&rig, server.url(), "bob");
-    let mut chat = alice(&rig, &server);
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let mut chat = scene.at_terminal("alice");
     types(&mut bob, "/create ops", "you are in #ops");
     chat.type_line("/join ops");
     chat.wait_for("alice #ops>");

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use chat_tests::{Finished, PASSWORD, Program, Rig, person, types};
+use chat_tests::{Finished, PASSWORD, Program, Scene, types};
 
 /// What everybody in the lobby has seen once they are told to stop.
 fn seen(watcher: Program) -> Finished {
@@ -15,16 +15,14 @@ fn seen(watcher: Program) -> Finished {
 
 #[test]
 fn what_nobody_sees_before_a_name_does_not_make_a_private_line_public() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let [bob, carol] = ["bob", "carol"].map(|name| person(&rig, server.url(), name));
+    let (scene, [bob, carol]) = Scene::with(["bob", "carol"]);
     let lines = [
         "\u{feff}bob*secret one",
         "\u{200b}bob*secret two",
         "\u{2060}/msg bob secret three",
         "the end",
     ];
-    rig.client("alice", server.url()).pipe(&lines, &[]).assert_code(0);
+    scene.client("alice").pipe(&lines, &[]).assert_code(0);
     for number in ["one", "two", "three"] {
         bob.stdout.wait_for_part(&format!("alice → you: secret {number}"));
     }
@@ -33,10 +31,10 @@ fn what_nobody_sees_before_a_name_does_not_make_a_private_line_public() {
 
     let hidden = ["bo\u{200b}b*secret", "bob\u{ff0a}secret", "\u{ff0f}msg bob secret"];
     for line in hidden {
-        let refused = rig.client("alice", server.url()).pipe(&[line], &[]).expect_code(1);
+        let refused = scene.client("alice").pipe(&[line], &[]).expect_code(1);
         assert!(refused.stdout.contains("nothing was sent"), "{line:?} {refused:?}");
     }
-    let mut send = rig.client("alice", server.url()).start(&["send", "bob", "-"]);
+    let mut send = scene.client("alice").start(&["send", "bob", "-"]);
     send.type_line("\u{feff}from a file");
     send.finish().assert_code(0);
     bob.stdout.wait_for_part("alice → you: from a file");
@@ -44,9 +42,7 @@ fn what_nobody_sees_before_a_name_does_not_make_a_private_line_public() {
 
 #[test]
 fn what_seems_to_be_for_one_person_is_not_said_to_all() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let [bob, carol] = ["bob", "carol"].map(|name| person(&rig, server.url(), name));
+    let (scene, [bob, carol]) = Scene::with(["bob", "carol"]);
     let lines = [
         "/pm bob my salary",
         "PM bob my salary",
@@ -58,7 +54,7 @@ fn what_seems_to_be_for_one_person_is_not_said_to_all() {
         "PM hello all of you",
         "the end",
     ];
-    let alice = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(1);
+    let alice = scene.client("alice").pipe(&lines, &[]).expect_code(1);
     let told = alice.stdout.matches("To write to bob alone: bob*TEXT").count();
     assert_eq!(told, 4, "{alice:?}");
     let carol = seen(carol).expect_code(0);
@@ -71,11 +67,9 @@ fn what_seems_to_be_for_one_person_is_not_said_to_all() {
 
 #[test]
 fn what_follows_a_refused_room_is_said_nowhere() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let carol = person(&rig, server.url(), "carol");
-    rig.client("bob", server.url()).pipe(&["/create crew private"], &[]).assert_code(0);
-    let alice = rig.client("alice", server.url());
+    let (scene, [carol]) = Scene::with(["carol"]);
+    scene.client("bob").pipe(&["/create crew private"], &[]).assert_code(0);
+    let alice = scene.client("alice");
     for (command, code) in [("/room crew", 1), ("/join crew", 6), ("/leave crew", 6)] {
         let lines = [command, "for the crew only", "carol*still here"];
         let ended = alice.pipe(&lines, &[]).expect_code(code);
@@ -94,10 +88,7 @@ fn what_follows_a_refused_room_is_said_nowhere() {
 
 #[test]
 fn who_is_put_out_or_leaves_is_told_where_text_goes() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
+    let (scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
     types(&mut alice, "/create ops", "you are in #ops");
     types(&mut bob, "/join ops", "you are in #ops");
     alice.stdout.wait_for_part("[bob] joined #ops");
@@ -108,7 +99,7 @@ fn who_is_put_out_or_leaves_is_told_where_text_goes() {
     types(&mut bob, "/leave", "· you are in no room");
     types(&mut bob, "hello", "✗ you are in no room, so nothing was sent");
     bob.finish().assert_code(1);
-    let mut again = rig.client("bob", server.url()).at_terminal(&[]);
+    let mut again = scene.client("bob").at_terminal(&[]);
     again.answer("Password", PASSWORD);
     again.wait_for("you are in no room");
     again.type_line("/join lobby");
@@ -120,13 +111,11 @@ fn who_is_put_out_or_leaves_is_told_where_text_goes() {
 
 #[test]
 fn a_name_in_another_case_is_the_same_person() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let alice = rig.client("alice", server.url());
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let alice = scene.client("alice");
     alice.pipe(&["Bob*from a line", "/msg BOB from a command"], &[]).assert_code(0);
     alice.run(&["send", "BOB", "from a program"]).assert_code(0);
-    let shouted = rig.client("ALICE", server.url()).with_home(alice.home());
+    let shouted = scene.client("ALICE").with_home(alice.home());
     shouted.run(&["send", "bob", "under her own name"]).assert_code(0);
     for text in ["from a line", "from a command", "from a program", "under her own name"] {
         bob.stdout.wait_for_part(&format!("alice → you: {text}"));
@@ -135,27 +124,23 @@ fn a_name_in_another_case_is_the_same_person() {
 
 #[test]
 fn a_name_that_looks_like_another_one_is_marked_when_it_is_met() {
-    let rig = Rig::new();
-    let server = rig.server();
-    for name in ["laura", "rnia", "mia"] {
-        rig.client(name, server.url()).run(&["users"]).assert_code(0);
-    }
-    let mut bob = person(&rig, server.url(), "bob");
+    let scene = Scene::empty();
+    scene.accounts(&["laura", "rnia", "mia"]);
+    let mut bob = scene.person("bob");
     types(&mut bob, "/users", "server ");
-    rig.client("Iaura", server.url()).run(&["send", "bob", "hi"]).assert_code(0);
+    scene.client("Iaura").run(&["send", "bob", "hi"]).assert_code(0);
     bob.stdout.wait_for_part("! Iaura is not laura");
-    rig.client("rnia", server.url()).run(&["send", "bob", "hi"]).assert_code(0);
+    scene.client("rnia").run(&["send", "bob", "hi"]).assert_code(0);
     bob.stdout.wait_for_part("! rnia is not mia");
 }
 
 #[test]
 fn a_room_that_is_made_is_said_to_be_made_and_a_slip_of_the_fingers_is_asked_about() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
     let made = bob.pipe(&["/join crew"], &[]).expect_code(0);
     assert!(made.stdout.contains("· made #crew\n"), "{made:?}");
-    let joined = rig.client("alice", server.url()).pipe(&["/join crew"], &[]).expect_code(0);
+    let joined = scene.client("alice").pipe(&["/join crew"], &[]).expect_code(0);
     assert!(joined.stdout.contains("you are in #crew"), "{joined:?}");
     assert!(!joined.stdout.contains("made #crew"), "{joined:?}");
     let mut chat = bob.at_terminal(&[]);
@@ -176,10 +161,8 @@ fn a_room_that_is_made_is_said_to_be_made_and_a_slip_of_the_fingers_is_asked_abo
 
 #[test]
 fn a_line_that_is_no_text_is_refused_with_its_number_and_the_others_go_on() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let mut alice = rig.client("alice", server.url()).start(&[]);
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let mut alice = scene.client("alice").start(&[]);
     alice.type_bytes(b"line one\nl\xffne two\nline three\nthe end\n");
     let alice = alice.finish().expect_code(1);
     assert!(alice.stdout.contains("line 2 is not UTF-8"), "{alice:?}");
@@ -191,10 +174,8 @@ fn a_line_that_is_no_text_is_refused_with_its_number_and_the_others_go_on() {
 
 #[test]
 fn an_output_that_takes_nothing_changes_nothing_about_what_is_sent() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let alice = rig.client("alice", server.url());
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let alice = scene.client("alice");
     let full = || File::options().write(true).open("/dev/full").unwrap();
     let mut command = alice.plain(&["send", "bob", "stored"]);
     let sent = command.stdout(full()).stdin(Stdio::null()).output().unwrap();
@@ -219,28 +200,26 @@ fn an_output_that_takes_nothing_changes_nothing_about_what_is_sent() {
 
 #[test]
 fn commands_that_end_by_themselves_are_no_arrivals_and_presence_can_be_set() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let carol = rig.client("carol", server.url());
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let carol = scene.client("carol");
     for arguments in [&["users"][..], &["rooms"], &["send", "bob", "hi"], &["find", "x"]] {
         carol.run(arguments).assert_code(0);
     }
-    let mut dave = rig.client("dave", server.url()).start(&["--presence", "followed"]);
+    let mut dave = scene.client("dave").start(&["--presence", "followed"]);
     dave.stdout.wait_for_part("you are in #lobby");
     bob.stdout.wait_for_part("[dave] just joined the server");
-    let erin = person(&rig, server.url(), "erin");
+    let erin = scene.person("erin");
     bob.stdout.wait_for_part("[erin] just joined the server");
     erin.finish().assert_code(0);
     bob.stdout.wait_for_part("[erin] just left the server");
     types(&mut dave, "/set presence all", "· who comes and goes: everybody is shown");
-    let frank = person(&rig, server.url(), "frank");
+    let frank = scene.person("frank");
     dave.stdout.wait_for_part("[frank] just joined the server");
     drop(frank);
     let dave = dave.finish().expect_code(0);
     assert!(!dave.stdout.contains("[erin] just joined"), "{dave:?}");
     let bob = bob.finish().expect_code(0);
     assert!(!bob.stdout.contains("[carol] just"), "{bob:?}");
-    let console = server.program().stdout.text();
+    let console = scene.server.program().stdout.text();
     assert!(!console.contains("[carol] just"), "{console}");
 }

@@ -22,6 +22,7 @@ pub mod strength;
 
 pub mod emulation;
 pub mod error;
+mod examples;
 
 pub use account::AccountVerb;
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 /// How the program ended. The numbers are fixed: scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
@@ -77,6 +79,43 @@ impl ExitStatus {
             Self::Command(code) => code,
         }
     }
+
+    /// The number as a word, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Failure => "E_FAILED",
+            Self::Usage => "E_USAGE",
+            Self::CannotConnect => "E_CONNECT",
+            Self::SignInRefused => "E_SIGN_IN",
+            Self::NameTaken => "E_NAME_TAKEN",
+            Self::Refused => "E_REFUSED",
+            Self::Integrity => "E_INTEGRITY",
+            Self::Storage => "E_STORAGE",
+            Self::ReportFailed => "E_REPORT",
+            Self::TimedOut => "E_TIMEOUT",
+            Self::Unknown => "E_UNKNOWN_END",
+            Self::Interrupted => "E_STOPPED",
+            Self::NeverRan => "E_NEVER_RAN",
+            Self::Command(_) => "E_EXIT",
+        }
+    }
+
+    /// What the number says to a person; nothing for a command's own status.
+    pub fn meaning(self) -> &'static str {
+        let found = TABLE.iter().find(|(status, _)| *status == self);
+        found.map(|(_, meaning)| *meaning).unwrap_or_default()
+    }
+
+    /// The last line of a command that ends like this, for programs: nothing when all is done, and nothing
+    /// for a command's own status. `code` is the server's, where it gave one.
+    pub fn event(self, code: Option<&str>, reason: &str) -> Option<Value> {
+        if matches!(self, Self::Ok | Self::Command(_)) {
+            return None;
+        }
+        let code = code.unwrap_or(self.word());
+        Some(json!({"event": "error", "code": code, "reason": reason, "exit": self.code()}))
+    }
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -96,6 +135,14 @@ pub fn table() -> String {
     table
 }
 
+/// The table for the manual page.
+pub fn manual() -> Vec<(String, String)> {
+    let rows =
+        TABLE.iter().map(|(status, meaning)| (status.code().to_string(), (*meaning).to_owned()));
+    let other = ("other".to_owned(), "run: the command's own exit status".to_owned());
+    rows.chain([other]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +153,10 @@ mod tests {
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 70, 99, 124, 125, 130, 255]);
         assert_eq!(ExitStatus::Command(42).code(), 42);
         assert!(table().contains("\n   99  the emulator's report"), "{}", table());
+        let page = include_str!("../../../docs/JSON.md");
+        for (status, _) in TABLE.iter().filter(|(status, _)| *status != ExitStatus::Ok) {
+            let row = format!("| {} | `{}` |", status.code(), status.word());
+            assert!(page.contains(&row), "docs/JSON.md: {row}");
+        }
     }
 }

@@ -22,9 +22,19 @@ fn main() -> ExitCode {
     }
     let config = match Config::from_environment() {
         Ok(config) => config,
-        Err(ConfigError::Arguments(error)) => error.exit(),
+        Err(ConfigError::Arguments(error)) => {
+            if error.exit_code() != 0 && is_json_wanted() {
+                let text = error.to_string();
+                let reason = text.split("\n\n").next().unwrap_or_default();
+                tell(ExitStatus::Usage, None, reason.trim_start_matches("error: "));
+            }
+            error.exit()
+        }
         Err(error) => {
             complain(&error);
+            if is_json_wanted() {
+                tell(ExitStatus::Usage, None, &error.to_string());
+            }
             return ExitStatus::Usage.into();
         }
     };
@@ -34,17 +44,37 @@ fn main() -> ExitCode {
             writeln!(io::stderr(), "warning: {warning}").ok();
         }
     }
+    let is_json = config.common.json;
     match act(&config) {
-        Ok(status) => status.into(),
+        Ok(status) => {
+            if is_json {
+                tell(status, None, status.meaning());
+            }
+            status.into()
+        }
         // Whoever read our output wants no more of it.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitStatus::Ok.into()
         }
         Err(failure) => {
             complain(&failure);
-            failure.exit_status().into()
+            let status = failure.exit_status();
+            if is_json {
+                tell(status, failure.code(), &failure.to_string());
+            }
+            status.into()
         }
     }
+}
+
+/// Whether the command line asks for JSON, where it could not be read as a whole.
+fn is_json_wanted() -> bool {
+    std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json")
+}
+
+/// The last line for programs. An output that takes nothing changes nothing: the exit code says it too.
+fn tell(status: ExitStatus, code: Option<&str>, reason: &str) {
+    oneshot::print_json(status.event(code, reason).into_iter().collect()).ok();
 }
 
 fn complain(error: &dyn std::error::Error) {

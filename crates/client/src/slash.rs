@@ -260,18 +260,29 @@ pub fn complete(prefix: &str) -> Vec<&'static str> {
     TABLE.iter().flat_map(names).filter(|name| name.starts_with(&prefix)).collect()
 }
 
-/// What `/help` shows: the forms without a slash, then every row.
+/// What is typed without a command.
+const FORMS: [(&str, &str); 4] = [
+    ("TEXT", "send to everybody in the current room"),
+    ("USER*TEXT", "send to one person"),
+    ("ALL*TEXT", "send to everybody on the server"),
+    ("//TEXT", "send a text that begins with a slash"),
+];
+
+/// The forms without a command, then every row: how it is written, and what it does.
+fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FORMS.into_iter().chain(TABLE.iter().map(|row| (row.usage, row.description)))
+}
+
+/// What the manual page says of the lines of a chat.
+pub fn manual() -> Vec<(String, String)> {
+    listed().map(|(usage, description)| (usage.to_owned(), description.to_owned())).collect()
+}
+
+/// What `/help` shows.
 pub fn help() -> String {
-    let forms = [
-        ("TEXT", "send to everybody in the current room"),
-        ("USER*TEXT", "send to one person"),
-        ("ALL*TEXT", "send to everybody on the server"),
-        ("//TEXT", "send a text that begins with a slash"),
-    ];
-    let rows = TABLE.iter().map(|row| (row.usage, row.description));
     let width = TABLE.iter().map(|row| row.usage.len()).max().unwrap_or_default();
     let mut help = String::new();
-    for (usage, description) in forms.into_iter().chain(rows) {
+    for (usage, description) in listed() {
         writeln!(help, "  {usage:width$}  {description}").expect("writing to a String cannot fail");
     }
     help.push_str("  /help COMMAND shows an example and the other names of a command\n");

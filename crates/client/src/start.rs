@@ -72,6 +72,16 @@ impl Failure {
             Self::Other { status, .. } => *status,
         }
     }
+
+    /// The server's code for it, where it gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Start(StartError::Connect(error)) | Self::Stopped(Stopped::Connection(error)) => {
+                error.code()
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<ConnectError> for Failure {

@@ -4,6 +4,7 @@
 //! nobody looks at strings again.
 
 mod arguments;
+mod examples;
 mod file;
 mod show;
 
@@ -28,7 +29,8 @@ use crate::{
 };
 
 pub use arguments::{
-    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify,
+    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify, command,
+    write_man,
 };
 pub use file::FileError;
 use file::FileOptions;

@@ -41,7 +41,17 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == chat_exec::helper::SUBCOMMAND) {
         return chat_exec::helper::main(arguments);
     }
-    let matches = Cli::command().get_matches();
+    let matches = match config::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            if error.exit_code() != 0 && is_json_wanted() {
+                let text = error.to_string();
+                let reason = text.split("\n\n").next().unwrap_or_default();
+                tell(USAGE, reason.trim_start_matches("error: "));
+            }
+            error.exit()
+        }
+    };
     let result = match Cli::from_arg_matches(&matches) {
         Ok(Cli { subcommand: Some(action), .. }) => act(action, &matches),
         Ok(Cli { check_config: true, options, .. }) => check(&options),
@@ -54,8 +64,24 @@ fn main() -> ExitCode {
     result.unwrap_or_else(|failure| {
         // With a closed standard error there is nobody to tell; the exit code still says it.
         writeln!(io::stderr(), "error: {}", failure.error).ok();
+        if is_json_wanted() {
+            tell(failure.code, &failure.error.to_string());
+        }
         ExitCode::from(failure.code)
     })
+}
+
+/// Whether the command line asks for JSON.
+fn is_json_wanted() -> bool {
+    std::env::args_os().any(|word| word == "--json")
+}
+
+/// The last line for programs. An output that takes nothing changes nothing: the exit code says it too.
+fn tell(exit: u8, reason: &str) {
+    let code = if exit == USAGE { "E_USAGE" } else { "E_FAILED" };
+    let object =
+        serde_json::json!({"event": "error", "code": code, "reason": reason, "exit": exit});
+    writeln!(io::stdout(), "{object}").ok();
 }
 
 /// What goes to standard error, and the exit code.
@@ -93,9 +119,7 @@ fn act(action: Action, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Action::Doctor { json, options } => return examine(&options, json),
         Action::Health { options } => return health(&options),
         Action::Version { json } => page = version(json).into(),
-        Action::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::new)?;
-        }
+        Action::Man => config::write_man(&mut page).map_err(Failure::new)?,
         Action::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "chat-server", &mut page);
         }

@@ -7,6 +7,7 @@
 //! | [`wire`] | a socket that was greeted, and every mode of signing in |
 //! | [`client`] | a signed-in raw client: sends anything, waits for what comes back |
 //! | [`middle`] | what stands between a device and its hub, and may change what passes |
+//! | [`json_page`] | the page about `--json`, and whether an object is as it says |
 //! | [`random`] | random bytes that come again with the same seed |
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
 
 pub mod client;
 pub mod device;
+pub mod json_page;
 pub mod keys;
 pub mod middle;
 pub mod random;

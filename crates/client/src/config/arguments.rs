@@ -5,17 +5,21 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_manual::{COMMON, Section};
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::SERVER;
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
+use clap::{
+    ArgAction, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+};
 use clap_complete::Shell;
 
+use super::examples::EXAMPLES;
 use super::identity::IdentityVerb;
 use super::run::RunArguments;
 use super::{AccountVerb, ServerUrl};
-use crate::exit;
 use crate::show::presence::Presence;
+use crate::{exit, slash};
 
 /// Largest number that every JSON reader keeps exact; a seed is printed in the report.
 const SEED_MAX: u64 = (1 << 53) - 1;
@@ -25,34 +29,23 @@ const EMULATED_CLIENTS_MAX: i64 = 10_000;
 /// A client is in half of them, and the server lets it be in a hundred.
 const EMULATED_ROOMS_MAX: i64 = 100;
 
-const EXAMPLES: &str = "\
-Examples:
-  chat-client --user alice                                  talk, line by line
-  chat-client --user alice send bob \"hello\"                 one message; `-` reads standard input
-  chat-client --user alice listen --for 10s --json          what was missed, then what comes
-  chat-client --user alice run server -- uname -a           a command on the server's machine
-  chat-client --user alice share ~/public                   the files that keyword.txt names there
-  chat-client --user bob find plan                          who shares what; get alice plan.pdf
-  chat-client --user alice search lunch friday              in what was said, without a connection
-  chat-client --user web1 agent --policy policy.toml        this machine accepts commands
-  chat-client --emulate 20 --messages messages.txt          prove that nothing is lost
-
+const AFTER_HELP: &str = "\
 The password comes from --password-file, else from CHAT_PASSWORD, else from a prompt.
-`chat-client help exit-codes` lists the exit codes.";
+`chat-client COMMAND --help` shows the options and examples of a command, `chat-client help exit-codes` the exit codes.";
 
 /// Talk to people and to machines over a hub you do not have to trust.
 #[derive(Debug, Parser)]
-#[command(name = "chat-client", version, after_help = EXAMPLES, arg_required_else_help = false)]
+#[command(name = "chat-client", version, after_help = AFTER_HELP, arg_required_else_help = false)]
 pub struct Arguments {
     /// Without one: the interactive client, or the emulator with `--emulate`.
     #[command(subcommand)]
     pub verb: Option<Verb>,
-    /// Where, who, and how to speak.
-    #[command(flatten)]
-    pub common: CommonArguments,
     /// The emulator.
     #[command(flatten)]
     pub emulator: EmulatorArguments,
+    /// Where, who, and how to speak.
+    #[command(flatten)]
+    pub common: CommonArguments,
 }
 
 /// What to do.
@@ -221,6 +214,7 @@ pub enum ServersAction {
 
 /// Where, who, and how to speak; accepted before and after the verb.
 #[derive(Debug, Args)]
+#[command(next_help_heading = COMMON)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that a person may give")]
 pub struct CommonArguments {
     /// Address of the server; more than one for a cluster
@@ -358,17 +352,26 @@ impl Arguments {
     /// to say `verify server`. For every other verb it stays the mistake that it is.
     pub fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, clap::Error> {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-        Self::try_parse_from(&words).or_else(|error| {
-            match named_by_flag(words).map(Self::try_parse_from) {
-                Some(Ok(read))
-                    if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) =>
-                {
-                    Ok(read)
-                }
-                _ => Err(error),
+        parsed(&words).or_else(|error| match named_by_flag(words).map(|words| parsed(&words)) {
+            Some(Ok(read))
+                if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) =>
+            {
+                Ok(read)
             }
+            _ => Err(error),
         })
     }
+}
+
+/// The definition, with examples in the help of each command.
+fn command() -> Command {
+    chat_manual::with_examples(Arguments::command(), EXAMPLES)
+}
+
+fn parsed(words: &[OsString]) -> Result<Arguments, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// The words with the name of the server in the place of the first `--server` without a value.
@@ -385,7 +388,15 @@ fn named_by_flag(mut words: Vec<OsString>) -> Option<Vec<OsString>> {
 
 /// The manual page, in roff.
 pub fn write_man(output: &mut impl io::Write) -> io::Result<()> {
-    clap_mangen::Man::new(Arguments::command()).render(output)
+    let slash = Section { heading: "SLASH COMMANDS", rows: slash::manual() };
+    let codes = Section { heading: "EXIT STATUS", rows: exit::manual() };
+    let password =
+        "the password, where --password-file names none; it is asked for where neither does";
+    let environment = Section {
+        heading: "ENVIRONMENT",
+        rows: vec![("CHAT_PASSWORD".to_owned(), password.to_owned())],
+    };
+    chat_manual::page(Arguments::command(), EXAMPLES, &[slash, codes, environment], output)
 }
 
 /// The completion script of a shell.
@@ -428,68 +439,4 @@ fn parse_key(text: &str) -> Result<KeyId, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)));
-        }
-        for text in ["", "10", "s", "-1s", "1.5s", "0s", "10 s", "99999999999999999999h"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_server_is_verified_by_its_name_by_a_bare_flag_or_without() {
-        let parse = |words: &[&str]| {
-            let arguments = Arguments::read(["chat-client"].iter().chain(words).copied())?;
-            assert!(
-                matches!(&arguments.verb, Some(Verb::Identity(IdentityVerb::Verify { name, .. })) if name == SERVER)
-            );
-            Ok::<_, clap::Error>(arguments.common.server)
-        };
-        let (here, there) = ("ws://127.0.0.1:9000", "wss://chat.example.org");
-        for words in [&["verify"][..], &["verify", "server"], &["verify", "--server"]] {
-            assert_eq!(parse(words).unwrap(), [here], "{words:?}");
-        }
-        for words in [
-            &["verify", "--server", there][..],
-            &["--server", there, "verify", "--server"],
-            &["--server", there, "verify", "--server", "--json"],
-            &["verify", "server", "--server", there],
-        ] {
-            assert_eq!(parse(words).unwrap(), [there], "{words:?}");
-        }
-        assert!(Arguments::read(["chat-client", "users", "--server"]).is_err());
-        let run = Arguments::read(["chat-client", "run", "server", "--", "verify", "--server"]);
-        let Some(Verb::Run(run)) = run.unwrap().verb else { panic!("a command") };
-        assert_eq!(run.command, ["verify", "--server"]);
-    }
-
-    #[test]
-    fn help_shows_examples_and_exit_codes_have_a_page() {
-        let mut command = Arguments::command();
-        let help = command.render_help().to_string();
-        assert!(help.contains("run server -- uname -a"), "{help}");
-        let error = Arguments::try_parse_from(["chat-client", "help", "exit-codes"]).unwrap_err();
-        assert_eq!(error.exit_code(), 0);
-        assert!(error.to_string().contains("124  timed out"), "{error}");
-    }
-
-    #[test]
-    fn manual_and_completions_know_the_verbs() {
-        let mut page = Vec::new();
-        write_man(&mut page).unwrap();
-        assert!(String::from_utf8(page).unwrap().contains("emulate"));
-        let mut script = Vec::new();
-        write_completions(Shell::Bash, &mut script);
-        assert!(String::from_utf8(script).unwrap().contains("listen"));
-    }
-}
+mod tests;

@@ -286,7 +286,9 @@ fn object(event: &str, from: &UserName, mut fields: Map<String, Value>) -> Value
 #[cfg(test)]
 mod tests {
     use chat_protocol::id::MessageId;
+    use chat_protocol::name::RoomName;
     use chat_protocol::tag::Tag;
+    use chat_testkit::json_page::JsonPage;
 
     use super::*;
 
@@ -322,6 +324,109 @@ mod tests {
         assert_eq!(objects, [expected]);
         let text = objects[0].to_string();
         assert!(!text.contains('\u{1b}') && !text.contains('\n'), "{text}");
+    }
+
+    /// Goal: what no run in peace shows is as the page says, with every field that may be there.
+    #[test]
+    fn what_is_rare_is_on_the_page() {
+        let page = JsonPage::read(include_str!("../../../../docs/JSON.md"));
+        let (me, bob, id) = (name("alice"), name("bob"), MessageId([1; 16]));
+        let room = ConversationId::parse("room:ops").unwrap();
+        let cids =
+            ["dm:alice:bob", "room:ops", "feed:bob"].map(|cid| ConversationId::parse(cid).unwrap());
+        let message = |cid: &ConversationId, is_full: bool| Event::Message {
+            id,
+            cid: cid.clone(),
+            tag: Tag::Text,
+            from: bob.clone(),
+            text: "text".to_owned(),
+            veiled: is_full,
+            peer: if is_full { Standing::Changed } else { Standing::Known },
+            said_in: is_full.then(RoomName::lobby),
+            position: 7,
+            sent_ms: 1,
+            hub_ms: 0,
+            frame: None,
+            healed_by: is_full.then(|| bob.clone()),
+            granted_by: None,
+            gone: is_full,
+        };
+        let mut events: Vec<Event> = cids.iter().map(|cid| message(cid, false)).collect();
+        events.extend(cids.iter().map(|cid| message(cid, true)));
+        let (code, reason) = ("E_POLICY".to_owned(), "why".to_owned());
+        let ended = |ok, status| Event::Ended {
+            re: id,
+            by: bob.clone(),
+            ok,
+            status,
+            code: code.clone(),
+            reason: reason.clone(),
+        };
+        let delivered = |readable, refused| Event::Delivered {
+            id,
+            cid: room.clone(),
+            by: bob.clone(),
+            readable,
+            refused,
+            receipt: None,
+        };
+        let refused = |by_hub, may_start_until_ms| Event::Refused {
+            id,
+            code: code.clone(),
+            reason: reason.clone(),
+            by_hub,
+            may_start_until_ms,
+        };
+        events.extend([ended(true, Some(0)), ended(false, Some(3)), ended(false, None)]);
+        events.extend([delivered(true, false), delivered(true, true), delivered(false, false)]);
+        events.extend([refused(false, None), refused(true, Some(1))]);
+        events.extend(cids.into_iter().flat_map(|cid| {
+            let (from, reason, n) = (bob.clone(), reason.clone(), vec![3, 4]);
+            [
+                Event::Disowned { cid: cid.clone(), from: from.clone(), id },
+                Event::Unreadable {
+                    cid: cid.clone(),
+                    from: from.clone(),
+                    id,
+                    reason: reason.clone(),
+                    signed: true,
+                },
+                Event::Gap { cid: cid.clone(), from: from.clone(), missing: n.clone() },
+                Event::Healed { cid: cid.clone(), from: from.clone(), n: n.clone() },
+                Event::Unhealed { cid, from, n, reason },
+            ]
+        }));
+        let dropped = |from| Event::Dropped {
+            cid: room.clone(),
+            from,
+            messages: 3,
+            before_ms: 1,
+            keep_ms: 2,
+        };
+        events.extend([
+            dropped(None),
+            dropped(Some(bob.clone())),
+            Event::Alarm {
+                kind: chat_endpoint::Alarm::Replay,
+                user: bob.clone(),
+                detail: reason,
+                count: 2,
+            },
+            Event::NewDevice { user: bob.clone(), number: 2, words: "six words".to_owned() },
+            Event::Presence {
+                joined: vec![bob.clone()],
+                left: vec![me.clone()],
+                followed: vec![bob],
+            },
+            Event::OutputLost { re: id, pieces: 2 },
+        ]);
+        for one in &events {
+            let objects = event(&me, one);
+            assert!(!objects.is_empty(), "{one:?}");
+            for object in objects {
+                assert_eq!(page.judge_event(&object), Ok(()));
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chat_manual::COMMON;
 use chat_protocol::{
     crypto::random,
     invite,
@@ -29,6 +30,7 @@ const INVITE_USES_MAX: u32 = 10_000;
 
 /// Which server, and in which form the answer is printed.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = COMMON)]
 pub struct Where {
     /// Data folder of the running server
     #[arg(long, env = "CHAT_SERVER_DATA", value_name = "DIR", default_value = "data")]

@@ -1,29 +1,34 @@
 //! The command line: flags with their environment, subcommands, and the forms of their values.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
+use chat_manual::{COMMON, Section};
 use chat_protocol::retention;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::examples::EXAMPLES;
 use crate::admin::command::{AdminCommand, Where};
+
+/// What the program's exit code says.
+const EXIT_CODES: [(u8, &str); 5] = [
+    (0, "stopped as asked, or done"),
+    (1, "failure"),
+    (2, "usage"),
+    (70, "storage failure"),
+    (130, "a second signal"),
+];
 
 /// Talk to people and to machines over a hub you do not have to trust: this is the hub.
 #[derive(Debug, Parser)]
 #[command(name = "chat-server", version, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "\
-Examples:
-  chat-server --port 9000
-  chat-server --bind 0.0.0.0 --tls auto
-  chat-server --www public
-  chat-server --tls-cert cert.pem --tls-key key.pem --data /var/lib/chat
-
-Exit codes: 0 stopped as asked, 1 failure, 2 usage, 70 storage failure")]
+#[command(after_help = exit_codes())]
 pub struct Cli {
     /// Only see whether the configuration can be used
     #[arg(long)]
@@ -53,7 +58,7 @@ pub enum Action {
     /// compare with what their clients show
     Fingerprint {
         /// The options of the server, as for serving: --data, and --tls-cert if it has one
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = COMMON)]
         options: Box<Options>,
     },
     /// Show the configuration: what applies and where it comes from, or the defaults as a file
@@ -62,7 +67,7 @@ pub enum Action {
         #[arg(value_enum, default_value = "show")]
         view: ConfigView,
         /// The options to explain, as for serving
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = COMMON)]
         options: Box<Options>,
     },
     /// Copy everything that a server needs into a new folder, or into one file if its name ends with
@@ -89,13 +94,13 @@ pub enum Action {
         #[arg(long)]
         json: bool,
         /// The options of the server, as for serving
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = COMMON)]
         options: Box<Options>,
     },
     /// Ask the running server whether it is ready: exit code 0 or 1, for containers
     Health {
         /// The options of the server, as for serving
-        #[command(flatten)]
+        #[command(flatten, next_help_heading = COMMON)]
         options: Box<Options>,
     },
     /// Print the version
@@ -277,6 +282,24 @@ pub enum Verify {
     Signature,
     /// That the frame came over its sender's connection
     Transport,
+}
+
+/// The exit codes in one line.
+fn exit_codes() -> String {
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("{code} {meaning}"));
+    format!("Exit codes: {}", codes.join(", "))
+}
+
+/// The command line's definition, with examples in the help of each command.
+pub fn command() -> Command {
+    chat_manual::with_examples(Cli::command(), EXAMPLES)
+}
+
+/// The manual page, in roff.
+pub fn write_man(output: &mut impl io::Write) -> io::Result<()> {
+    let rows = EXIT_CODES.map(|(code, meaning)| (code.to_string(), meaning.to_owned()));
+    let codes = Section { heading: "EXIT STATUS", rows: rows.to_vec() };
+    chat_manual::page(Cli::command(), EXAMPLES, &[codes], output)
 }
 
 /// Reads `5s`, `500ms` or a bare number of seconds.

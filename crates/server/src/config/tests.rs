@@ -1,6 +1,6 @@
 //! Where a value comes from, and what makes no configuration.
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
 
 use super::{
     arguments::{parse_size, parse_time},
@@ -28,6 +28,57 @@ fn folder_with(text: &str) -> tempfile::TempDir {
 #[test]
 fn the_command_line_is_sound() {
     Cli::command().debug_assert();
+}
+
+/// Goal: every command shows how it is used, then its own options, then those of all; and what it shows
+/// works.
+#[test]
+fn the_help_of_each_command_has_examples_that_are_understood() {
+    fn look(command: &mut Command, path: &str) {
+        let help = command.render_help().to_string();
+        assert!(help.contains("Examples:\n  chat-server"), "{path}: no example\n{help}");
+        for heading in ["\nOptions:\n", "\nCommon options:\n"] {
+            assert!(help.matches(heading).count() <= 1, "{path}: {help}");
+        }
+        if let (Some(own), Some(common)) = (help.find("Options:\n"), help.find("Common options:\n"))
+        {
+            assert!(own < common, "{path}: {help}");
+        }
+        for sub in command.get_subcommands_mut() {
+            if sub.get_name() != "help" {
+                let path = format!("{path} {}", sub.get_name());
+                look(sub, &path);
+            }
+        }
+    }
+    let mut command = command();
+    command.build();
+    look(&mut command, "chat-server");
+    for (path, lines) in examples::EXAMPLES {
+        for line in lines.lines() {
+            let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+            let words: Vec<_> = words.take_while(|word| !["#", "|", ">"].contains(word)).collect();
+            let read = Cli::try_parse_from(&words);
+            assert!(read.is_ok(), "{line}: {:?}", read.err());
+            assert!(words.join(" ").contains(path), "{line} is no example of {path}");
+        }
+    }
+    let help = command.find_subcommand_mut("doctor").unwrap().render_help().to_string();
+    let (own, common) = help.split_once("Common options:\n").unwrap();
+    assert!(own.contains("--json") && common.contains("--port"), "{help}");
+}
+
+#[test]
+fn the_manual_page_names_no_page_that_nobody_made() {
+    let mut page = Vec::new();
+    write_man(&mut page).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    for part in
+        ["chat\\-server user reset", "EXIT STATUS", "storage failure", "\\-\\-trusted\\-proxy"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("(1)"), "{page}");
 }
 
 #[test]
