@@ -3,6 +3,7 @@
 mod abuse;
 mod accounts;
 mod alerts;
+mod around;
 mod attacks;
 mod certificates;
 mod chat;

@@ -1,5 +1,7 @@
 //! What slash commands answer that need no message.
 
+use std::time::Duration;
+
 use chat_protocol::id::KeyId;
 use chat_protocol::name::UserName;
 use serde_json::json;
@@ -100,7 +102,10 @@ impl Talk {
             (None, _) => "offline; trying again".to_owned(),
         };
         let answer = match status.answer_us {
-            Some(us) => format!("the last answer took {us} µs"),
+            Some(us) => {
+                let took = Duration::from_micros(us).as_secs_f64() * 1e3;
+                format!("the last answer took {took:.1} ms")
+            }
             None => "nothing was answered yet".to_owned(),
         };
         let open = status.unanswered;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::SERVER;
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::environment::without_empty;
 use super::identity::IdentityVerb;
 use super::run::RunArguments;
 use super::{AccountVerb, ServerUrl};
@@ -256,9 +257,10 @@ pub struct CommonArguments {
     /// Folder for keys, known servers and unsent messages [default: ~/.local/share/chat, or as XDG says]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Folder for the operation logs
-    #[arg(long, global = true, value_name = "DIR", default_value = "logs")]
-    pub logs: PathBuf,
+    /// Folder for the operation logs [default: logs, where it is there, else ~/.local/state/chat/logs, or as
+    /// XDG says; the emulator: logs]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
     /// Errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -358,8 +360,8 @@ impl Arguments {
     /// to say `verify server`. For every other verb it stays the mistake that it is.
     pub fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, clap::Error> {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-        Self::try_parse_from(&words).or_else(|error| {
-            match named_by_flag(words).map(Self::try_parse_from) {
+        Self::parsed(&words).or_else(|error| {
+            match named_by_flag(words).as_deref().map(Self::parsed) {
                 Some(Ok(read))
                     if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) =>
                 {
@@ -368,6 +370,12 @@ impl Arguments {
                 _ => Err(error),
             }
         })
+    }
+
+    fn parsed(words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = without_empty(Self::command());
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
 }
 

@@ -74,7 +74,10 @@ fn verbs_are_read() {
         ("--user a rooms", Mode::Rooms),
         ("--user w agent --policy p.toml", Mode::Agent { policy: Some("p.toml".into()) }),
         ("agent --check --policy p", Mode::CheckPolicy { policy: Some("p".into()) }),
-        ("story AZAZAZAZ --logs l", Mode::Story { id: "AZAZAZAZ".to_owned() }),
+        (
+            "story AZAZAZAZ --logs l",
+            Mode::Story { id: "AZAZAZAZ".to_owned(), folders: vec!["l".into()] },
+        ),
         ("man", Mode::Man),
         ("completions bash", Mode::Completions(Shell::Bash)),
         ("exit-codes", Mode::ExitCodes),
@@ -120,7 +123,7 @@ fn common_flags_have_defaults_and_values() {
     let common = config("").unwrap().common;
     assert_eq!(common.servers, ["ws://127.0.0.1:9000".parse().unwrap()]);
     assert_eq!((common.user, common.password), (None, None));
-    assert_eq!((common.home, common.logs), ("h".into(), "logs".into()));
+    assert_eq!(common.home, PathBuf::from("h"));
     assert_eq!((common.verbosity, common.key_bits), (Verbosity::Normal, 3072));
     assert_eq!(common.trust, Trust::SystemOrPinned);
     let line = "--server wss://a:1 --server ws://[::1]:2 -vv --json --register --key-bits 4096 \

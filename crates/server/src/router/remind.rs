@@ -110,8 +110,10 @@ impl Router {
         }
         let is_full = known.is_some_and(|known| known.unshown() >= UNSHOWN_LINKS_MAX);
         if is_full && self.is_unshown(link) {
-            let reason =
-                format!("{cid} has {UNSHOWN_LINKS_MAX} links by keys that nobody can show");
+            let reason = format!(
+                "{} has {UNSHOWN_LINKS_MAX} links by keys that nobody can show",
+                cid.spoken()
+            );
             return Decision::refuse(code::TOO_MANY, reason);
         }
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (link.op, cid.kind()) {
