@@ -10,6 +10,7 @@ mod chat;
 mod commands;
 mod commands_end;
 mod emulate;
+mod emulate_report;
 mod false_hub;
 mod files;
 mod files_found;

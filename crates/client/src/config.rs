@@ -386,6 +386,7 @@ fn emulation(clients: u32, arguments: EmulatorArguments) -> Emulation {
         churn: arguments.churn.unwrap_or(0),
         offline: arguments.offline.unwrap_or(0),
         p99_max: arguments.max_p99.map(Duration::from_millis),
+        in_lobby: arguments.lobby,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chat_protocol::id::KeyId;
 use chat_protocol::name::UserName;
+use chat_protocol::spoken::nobody;
 use serde_json::json;
 
 use super::{Said, Talk};
@@ -129,9 +130,7 @@ impl Talk {
                     }),
                 )
             }
-            None => self.error(&format!(
-                "no key of {user} is known yet; it is learnt with the first message"
-            )),
+            None => self.error(&nobody(user)),
         }
     }
 }

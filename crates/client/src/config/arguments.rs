@@ -264,7 +264,7 @@ pub struct CommonArguments {
     /// Errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more; twice for everything
+    /// Tell of the connection on standard error; twice: of every operation
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// One JSON object per line on standard output
@@ -323,7 +323,10 @@ pub struct EmulatorArguments {
     /// Messages per second, all clients together [default: as fast as they are answered]
     #[arg(long, value_name = "R", requires = "emulate", value_parser = rate)]
     pub rate: Option<f64>,
-    /// So many open rooms beside the lobby; each client is in about half of them, in one alone all
+    /// Say the texts in the lobby, to everybody there, and not in a room of the clients' own
+    #[arg(long, requires = "emulate")]
+    pub lobby: bool,
+    /// So many open rooms beside that of all; each client is in about half of them, in one alone all
     #[arg(long, value_name = "N", requires = "emulate",
           value_parser = clap::value_parser!(u32).range(1..=EMULATED_ROOMS_MAX))]
     pub rooms: Option<u32>,

@@ -100,10 +100,11 @@ fn the_emulator_has_its_flags() {
         churn: 0,
         offline: 0,
         p99_max: None,
+        in_lobby: false,
     };
     assert_eq!(mode_of("--emulate 20 --messages messages.txt"), Mode::Emulate(plain.clone()));
     let full = "--emulate 20 --duration 30s --rate 0.5 --seed 7 --html r.html --max-p99 50 \
-                --churn 25 --offline 10";
+                --churn 25 --offline 10 --lobby";
     let expected = Emulation {
         extent: Extent::Duration(Duration::from_secs(30)),
         rate: Some(0.5),
@@ -112,6 +113,7 @@ fn the_emulator_has_its_flags() {
         churn: 25,
         offline: 10,
         p99_max: Some(Duration::from_millis(50)),
+        in_lobby: true,
         ..plain
     };
     assert_eq!(mode_of(full), Mode::Emulate(expected));

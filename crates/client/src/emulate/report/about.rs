@@ -41,5 +41,10 @@ pub fn machine() -> String {
     let word = |word: &std::ffi::CStr| word.to_string_lossy().into_owned();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = chat_protocol::spoken::counted(cores, "core");
-    format!("{} {} {}, {cores}", word(system.sysname()), word(system.release()), word(system.machine()))
+    format!(
+        "{} {} {}, {cores}",
+        word(system.sysname()),
+        word(system.release()),
+        word(system.machine())
+    )
 }

@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(course.counts.iter().sum::<u64>(), 10_000);
         let rates = course.rates(60);
         assert!(rates.len() <= 60 && rates.len() > 30, "{}", rates.len());
-        assert!(rates[..rates.len() - 1].iter().all(|rate| (0.9..=1.1).contains(rate)), "{rates:?}");
+        assert!(
+            rates[..rates.len() - 1].iter().all(|rate| (0.9..=1.1).contains(rate)),
+            "{rates:?}"
+        );
         let length = course.length(60).as_secs();
         assert!((10_000..11_000).contains(&length), "{length}");
         assert_eq!(Course::default().rates(60), <[f64; 0]>::default());
