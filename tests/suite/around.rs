@@ -140,7 +140,7 @@ fn who_is_called_like_nobody_is_refused_in_one_sentence() {
     let rig = Rig::new();
     let server = rig.server();
     let alice = rig.client("alice", server.url());
-    let sentence = "nobody is called ghost; see the list of users";
+    let sentence = "nobody called ghost is known here; see the list of users";
     let sent = alice.run(&["send", "ghost", "boo"]).expect_code(6);
     let ran = alice.run(&["run", "ghost", "--", "true"]);
     let mut chat = alice.chat();
@@ -150,6 +150,10 @@ fn who_is_called_like_nobody_is_refused_in_one_sentence() {
     chat.stdout.wait_for_part("#crew");
     chat.type_line("/invite ghost");
     chat.stdout.wait_for_count(2, |line| line.contains(sentence));
+    for (line, count) in [("/fingerprint ghost", 3), ("/verify ghost", 4), ("/devices ghost", 5)] {
+        chat.type_line(line);
+        chat.stdout.wait_for_count(count, |line| line.contains(sentence));
+    }
     let asked = operator(&rig, &["user", "show", "ghost"]).expect_code(1);
     let disabled = operator(&rig, &["user", "disable", "ghost"]).expect_code(1);
     for said in [&sent, &ran, &asked, &disabled] {

@@ -104,6 +104,18 @@ enum Talk {
     HasEnded,
 }
 
+/// What a client still has to learn of who is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Census {
+    /// Who is online at all: one of them asks.
+    OfServer,
+    /// Who is in its rooms.
+    #[default]
+    OfRooms,
+    /// Nothing, and it has told so.
+    Done,
+}
+
 /// How far a client is.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -113,10 +125,7 @@ pub(super) struct State {
     has_asked: bool,
     /// Rooms of which it has no list of members yet.
     refreshing: BTreeSet<ConversationId>,
-    /// It waits for the list of everybody: one of them asks who else is there.
-    counting: bool,
-    /// It has told that it knows who is there.
-    has_refreshed: bool,
+    census: Census,
     sent: u32,
     unanswered: usize,
     talk: Talk,
@@ -133,7 +142,9 @@ impl Emulated {
         let rooms = self.rooms.iter().map(|room| ConversationId::room(&room.name));
         self.state.joining = rooms.chain([ConversationId::all()]).collect();
         self.state.refreshing.clone_from(&self.state.joining);
-        self.state.counting = self.number == 0;
+        if self.number == 0 {
+            self.state.census = Census::OfServer;
+        }
         for room in self.rooms.iter().filter(|room| room.name != RoomName::lobby()) {
             // The reason is the last event.
             if self.client.act_in_room(&room.name, RoomAction::Join { create: true }).await.is_err()
@@ -192,7 +203,7 @@ impl Emulated {
             for cid in self.state.refreshing.clone() {
                 self.client.refresh(&cid).await;
             }
-            if self.state.counting {
+            if self.state.census == Census::OfServer {
                 self.client.who().await;
             }
         }
@@ -200,8 +211,8 @@ impl Emulated {
 
     /// Tells once that it knows who is in its rooms, and who else is there if it is to know that.
     fn refreshed(&mut self) {
-        let is_done = self.state.refreshing.is_empty() && !self.state.counting;
-        if is_done && !std::mem::replace(&mut self.state.has_refreshed, true) {
+        if self.state.refreshing.is_empty() && self.state.census == Census::OfRooms {
+            self.state.census = Census::Done;
             self.tell(Milestone::Refreshed);
         }
     }
@@ -392,10 +403,12 @@ impl Emulated {
                 self.state.refreshing.remove(&cid);
                 self.refreshed();
             }
-            Event::People { people, more } if self.state.counting => {
+            Event::People { people, more } if self.state.census == Census::OfServer => {
                 self.ledger().others(&people);
-                self.state.counting = more;
-                self.refreshed();
+                if !more {
+                    self.state.census = Census::OfRooms;
+                    self.refreshed();
+                }
             }
             // What was kept from an earlier run is none of this one's.
             event if !matches!(*self.phases.borrow(), Phase::Sending(_) | Phase::Ending) => {
