@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use chat_tests::{Client, Finished, Program, Rig, Server, binary, operator};
+use chat_tests::{Client, Finished, Program, Rig, binary, operator};
 
 /// The client's command without `--logs`, started in `folder` by somebody with this state folder.
 fn without_logs(client: &Client, words: &[&str], folder: &Path, state: &Path) -> Command {

@@ -80,7 +80,7 @@ mod tests {
         let path = folder.path().join("password");
         fs::write(&path, "x").unwrap();
         for (mode, told) in [(0o600, false), (0o400, false), (0o644, true), (0o640, true)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             assert_eq!(exposed(&path).is_some(), told, "{mode:o}");
         }
         assert!(exposed(&path).unwrap().contains("chmod 600"));
