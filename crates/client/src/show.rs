@@ -111,9 +111,7 @@ impl Lines {
                 Self::place(cid)
             ),
             Event::OutputLost { re, pieces } => {
-                let (pieces, are) =
-                    (counted(*pieces, "piece"), if *pieces == 1 { "is" } else { "are" });
-                format!("✗ {pieces} of the output {are} missing here{}", tail(full, re))
+                format!("✗ not here: {} of the output{}", counted(*pieces, "piece"), tail(full, re))
             }
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
             Event::Ended { re, by, ok, code, reason, .. } => {

@@ -180,6 +180,7 @@ impl<'a> Crowd<'a> {
     }
 
     /// Where no bar is seen, a line now and then. Never ends by itself.
+    #[expect(clippy::infinite_loop, reason = "it is dropped when the run is over")]
     async fn tell(&self) -> Infallible {
         if !self.bar.is_hidden() || self.common.verbosity == Verbosity::Quiet {
             return std::future::pending().await;
