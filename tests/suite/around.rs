@@ -140,7 +140,7 @@ fn who_is_called_like_nobody_is_refused_in_one_sentence() {
     let rig = Rig::new();
     let server = rig.server();
     let alice = rig.client("alice", server.url());
-    let sentence = "nobody called ghost is known here; see the list of users";
+    let sentence = "nobody is called ghost; see the list of users";
     let sent = alice.run(&["send", "ghost", "boo"]).expect_code(6);
     let ran = alice.run(&["run", "ghost", "--", "true"]);
     let mut chat = alice.chat();

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 /// The one sentence for a name that no account has, as far as whoever says it knows.
 pub fn nobody(name: impl Display) -> String {
-    format!("nobody called {name} is known here; see the list of users")
+    format!("nobody is called {name}; see the list of users")
 }
 
 /// The one sentence for a name whose account is gone for good.

@@ -75,7 +75,7 @@ fn everything_asked_for_is_answered_with_what_became_of_it() {
         (1, JOIN, "joined"),
         (1, kick("alice"), "E_NOT_ALLOWED: only an admin of #ops may do that"),
         (0, kick("carol"), "E_NOT_ALLOWED: carol is not in #ops"),
-        (0, admit("nemo"), "E_NO_SUCH_USER: nobody called nemo is known here"),
+        (0, admit("nemo"), "E_NO_SUCH_USER: nobody is called nemo"),
         (0, admit("carol"), "Added carol"),
         (0, admit("carol"), "E_NOT_ALLOWED: carol is in #ops already"),
         (0, RoomAction::Role { who: name("bob"), admin: true }, "Admin bob"),
