@@ -3,6 +3,7 @@
 mod abuse;
 mod accounts;
 mod alerts;
+mod around;
 mod attacks;
 mod certificates;
 mod chat;
@@ -10,6 +11,7 @@ mod commands;
 mod commands_end;
 mod documents;
 mod emulate;
+mod emulate_report;
 mod false_hub;
 mod files;
 mod files_found;

@@ -241,7 +241,7 @@ fn the_files_of_a_home_hold_no_text_even_after_a_kill() {
     listener.stdout.wait_for_part(text);
     chat.stdout.wait_for_part("delivered to bob");
     chat.type_line("/search combination");
-    chat.stdout.wait_for_part("messages fit");
+    chat.stdout.wait_for_part("1 of 1 message fits");
     chat.kill_hard();
     listener.kill_hard();
     for person in [&alice, &bob] {

@@ -9,7 +9,7 @@ fn sigterm_ends_the_server_well_and_tells_the_clients_why() {
     let alice = rig.client("alice", server.url()).chat();
     let ended = server.terminate().expect_code(0);
     assert!(ended.stderr.contains("stopping"), "{ended:?}");
-    alice.stdout.wait_for_part("restarting");
+    alice.stdout.wait_for_part("the server has stopped");
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn a_drain_ends_the_server_and_says_so() {
     let stats = operator(&rig, &["stats", "--json"]).expect_code(0);
     assert_eq!(json(&stats)[0]["online"], 1, "{stats:?}");
     operator(&rig, &["drain"]).assert_code(0);
-    alice.stdout.wait_for_part("restarting");
+    alice.stdout.wait_for_part("the server has stopped");
     let mut server = server;
     assert_eq!(server.ends_within(Duration::from_secs(20)), Some(0));
     let nobody = operator(&rig, &["stats"]).expect_code(1);

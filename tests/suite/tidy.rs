@@ -204,3 +204,53 @@ fn the_slash_commands_of_the_readme_exist() {
         assert!(help.stdout.contains(word), "README.md: {word} has no help: {help:?}");
     }
 }
+
+/// The words behind `start`, as far as a command goes, wherever a document has it.
+fn commands(documents: &str, start: &str) -> Vec<String> {
+    let ends = ['`', '#', '\n', ')'];
+    let behind = documents.split(start).skip(1);
+    behind.map(|rest| rest.split(ends).next().unwrap_or_default().trim().to_owned()).collect()
+}
+
+fn word_after(words: &str, flag: &str) -> Option<String> {
+    let mut words = words.split_whitespace().skip_while(|word| *word != flag);
+    words.nth(1).map(str::to_owned)
+}
+
+/// Goal: what a document tells to run can be run. The gate runs the benchmarks, `scripts/operations.sh` the
+/// examples for operators.
+#[test]
+fn every_command_that_a_document_names_exists() {
+    let documents: Vec<PathBuf> = std::fs::read_dir(workspace().join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .chain([workspace().join("README.md")])
+        .collect();
+    let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+    let text: String = documents.iter().map(read).collect();
+    let benches = commands(&text, "cargo bench ");
+    assert!(!benches.is_empty());
+    for bench in &benches {
+        let (package, name) = (word_after(bench, "-p").unwrap(), word_after(bench, "--bench"));
+        let folder = package.strip_prefix("chat-").unwrap();
+        let path = workspace().join("crates").join(folder).join("benches");
+        let path = path.join(format!("{}.rs", name.unwrap()));
+        assert!(path.exists(), "cargo bench {bench}: there is no {}", path.display());
+    }
+    let sources: String = all_sources().into_iter().map(|(_, text)| text).collect();
+    for test in commands(&text, "cargo test ").iter().filter(|test| test.contains("--ignored")) {
+        let of_suite = word_after(test, "suite").filter(|name| name != "--");
+        if let Some(name) = of_suite {
+            let is_there = sources.lines().any(|line| line.contains("fn ") && line.contains(&name));
+            assert!(is_there, "cargo test {test}: there is no test {name}");
+        }
+    }
+    for script in commands(&text, "scripts/") {
+        let name = script.split([' ', '[']).next().unwrap_or_default();
+        if !name.is_empty() {
+            let path = workspace().join("scripts").join(name);
+            assert!(path.exists(), "scripts/{name} is named and not there");
+        }
+    }
+}

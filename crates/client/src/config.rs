@@ -23,6 +23,7 @@ pub mod strength;
 pub mod emulation;
 pub mod error;
 mod examples;
+mod logs;
 
 pub use account::AccountVerb;
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
@@ -33,6 +34,7 @@ pub use password::{Password, PasswordError};
 pub use run::RunOf;
 pub use server_url::{ServerUrl, ServerUrlError};
 
+use crate::home::file::exposed;
 use crate::identity::IdentityCommand;
 use crate::show::presence::Presence;
 
@@ -205,6 +207,8 @@ pub enum Mode {
     Story {
         /// Its id or the first characters of it.
         id: String,
+        /// Where the logs are.
+        folders: Vec<PathBuf>,
     },
     /// The manual page.
     Man,
@@ -277,7 +281,9 @@ pub enum Trust {
 impl Config {
     /// Reads the process's arguments and environment.
     pub fn from_environment() -> Result<Self, ConfigError> {
-        Self::new(std::env::args_os(), std::env::var_os("CHAT_PASSWORD"))
+        // As for all variables: an empty one is not set.
+        let password = std::env::var_os("CHAT_PASSWORD").filter(|password| !password.is_empty());
+        Self::new(std::env::args_os(), password)
     }
 
     /// Checks `arguments` (the program's name first). `password` is the environment's, used when
@@ -292,14 +298,18 @@ impl Config {
             _ => None,
         };
         let files = [common.password_file.as_deref(), new_password_file];
-        let warnings = files.into_iter().flatten().filter_map(password::exposed).collect();
-        let mode = mode(verb, emulator)?;
+        let warnings = files.into_iter().flatten().filter_map(exposed).collect();
+        let mode = mode(verb, emulator, &common)?;
         let common = checked(common, password, &mode)?;
         Ok(Self { common, mode, warnings })
     }
 }
 
-fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigError> {
+fn mode(
+    verb: Option<Verb>,
+    emulator: EmulatorArguments,
+    common: &CommonArguments,
+) -> Result<Mode, ConfigError> {
     Ok(match (verb, emulator.emulate) {
         (Some(_), Some(_)) => return Err(ConfigError::EmulateWithVerb),
         (None, Some(clients)) => Mode::Emulate(emulation(clients, emulator)),
@@ -353,7 +363,9 @@ fn mode(verb: Option<Verb>, emulator: EmulatorArguments) -> Result<Mode, ConfigE
         (Some(Verb::Proof { id, export, with_text, verify }), None) => {
             Mode::Proof(proof_of(id.as_deref(), export, with_text, verify)?)
         }
-        (Some(Verb::Story { id }), None) => Mode::Story { id },
+        (Some(Verb::Story { id }), None) => {
+            Mode::Story { id, folders: logs::read(common.logs.clone()) }
+        }
         (Some(Verb::Man), None) => Mode::Man,
         (Some(Verb::Completions { shell }), None) => Mode::Completions(shell),
         (Some(Verb::ExitCodes), None) => Mode::ExitCodes,
@@ -374,6 +386,7 @@ fn emulation(clients: u32, arguments: EmulatorArguments) -> Emulation {
         churn: arguments.churn.unwrap_or(0),
         offline: arguments.offline.unwrap_or(0),
         p99_max: arguments.max_p99.map(Duration::from_millis),
+        in_lobby: arguments.lobby,
     }
 }
 
@@ -441,7 +454,7 @@ fn checked(
         revoke: arguments.revoke,
         weak_password: arguments.weak_password,
         home: home(arguments.home)?,
-        logs: arguments.logs,
+        logs: logs::written(arguments.logs, mode),
         verbosity: match (arguments.quiet, arguments.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, 0) => Verbosity::Normal,

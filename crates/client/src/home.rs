@@ -81,6 +81,11 @@ impl HomeFolder {
         }
     }
 
+    /// What to say about a key file that others on this machine can read.
+    pub fn exposed_key(&self) -> Option<String> {
+        file::exposed(&self.key_path()).map(|what| format!("warning: {what}"))
+    }
+
     /// Writes the key file: from now on the account has a home here.
     pub fn write_key_file(&self, sealing: &Sealing) -> Result<(), HomeError> {
         let path = self.key_path();

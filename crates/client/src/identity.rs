@@ -2,6 +2,7 @@
 
 use chat_endpoint::{DeviceState, Introduction, KnownDevice, Standing};
 use chat_protocol::name::UserName;
+use chat_protocol::spoken::nobody;
 use thiserror::Error;
 
 use crate::client::{Client, DecideError, Decision, RenewError};
@@ -102,7 +103,7 @@ pub enum IdentityError {
     #[error("{0} is you; /devices shows your devices")]
     Myself(UserName),
     /// No keys.
-    #[error("nothing is known of {0} yet; look for them with /who, then try again")]
+    #[error("{}", nobody(.0))]
     Unknown(UserName),
     /// Nothing to choose between.
     #[error("no other key was offered for {0}; there is nothing to decide")]

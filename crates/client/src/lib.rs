@@ -2,7 +2,8 @@
 //! commands, agent and emulator.
 //!
 //! Modules in reading order:
-//! - [`config`], [`exit`]: the command line, and what the program's exit code says;
+//! - [`config`], [`exit`], [`diagnostics`]: the command line, what the program's exit code says, and what
+//!   `-v` tells;
 //! - [`text_lines`], [`input`], [`slash`], [`words`]: what a typed line means;
 //! - [`names`]: how people's names are spelled, and which are easily confused;
 //! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
@@ -15,6 +16,7 @@
 //! - [`story`]: one message through all logs.
 
 pub mod config;
+pub mod diagnostics;
 pub mod exit;
 
 pub mod input;

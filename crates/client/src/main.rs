@@ -8,8 +8,7 @@ use chat_client::config::{Config, ConfigError, Mode, Verbosity, arguments};
 use chat_client::exit::{self, ExitStatus};
 use chat_client::start::Failure;
 use chat_client::story::Story;
-use chat_client::{agent_host, chat, emulate, oneshot};
-use tracing_subscriber::EnvFilter;
+use chat_client::{agent_host, chat, diagnostics, emulate, oneshot};
 
 /// A thread that waits for a person's input cannot be ended; everything else is done by now.
 const RUNTIME_END_TIMEOUT: Duration = Duration::from_millis(100);
@@ -38,7 +37,7 @@ fn main() -> ExitCode {
             return ExitStatus::Usage.into();
         }
     };
-    start_log(config.common.verbosity);
+    diagnostics::start(config.common.verbosity);
     if config.common.verbosity > Verbosity::Quiet {
         for warning in &config.warnings {
             writeln!(io::stderr(), "warning: {warning}").ok();
@@ -89,8 +88,8 @@ fn act(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Man => arguments::write_man(&mut page)?,
         Mode::Completions(shell) => arguments::write_completions(*shell, &mut page),
         Mode::ExitCodes => page = exit::table().into(),
-        Mode::Story { id } => {
-            let story = Story::read(&config.common.logs, id).map_err(|error| Failure::Other {
+        Mode::Story { id, folders } => {
+            let story = Story::read(folders, id).map_err(|error| Failure::Other {
                 status: ExitStatus::Failure,
                 reason: error.to_string(),
             })?;
@@ -150,19 +149,4 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Emulate(emulation) => Box::pin(emulate::run(common, emulation)).await,
         _ => Box::pin(chat::chat(common)).await,
     }
-}
-
-/// What happens inside, on standard error: nothing but errors unless asked for.
-fn start_log(verbosity: Verbosity) {
-    let level = match verbosity {
-        Verbosity::Quiet | Verbosity::Normal => "error",
-        Verbosity::Verbose => "info",
-        Verbosity::Debug => "debug",
-    };
-    // A certificate that no authority knows is no error here: it is pinned.
-    let own = format!("{level},rustls_platform_verifier=off");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(own));
-    // A line that standard error does not take is lost; saying so there would end the process.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    log.log_internal_errors(false).init();
 }

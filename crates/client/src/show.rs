@@ -10,6 +10,7 @@ use chat_protocol::hub::Person;
 use chat_protocol::id::KeyId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::sanitise;
+use chat_protocol::spoken::counted;
 use chat_protocol::tag::Tag;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -110,7 +111,7 @@ impl Lines {
                 Self::place(cid)
             ),
             Event::OutputLost { re, pieces } => {
-                format!("✗ {pieces} pieces of the output are missing here{}", tail(full, re))
+                format!("✗ not here: {} of the output{}", counted(*pieces, "piece"), tail(full, re))
             }
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
             Event::Ended { re, by, ok, code, reason, .. } => {

@@ -104,6 +104,16 @@ pub enum StartError {
         /// Where.
         url: ServerUrl,
     },
+    /// A chat of this home runs: the keys in it are one device, and that is here already.
+    #[error(
+        "{user} chats already with the keys in {}, here or on a machine that has a copy of them ({}): end          that chat, or give this one a home of its own: --home DIR", .home.display(), code::NAME_IN_USE
+    )]
+    HomeInUse {
+        /// Whose.
+        user: UserName,
+        /// The folder of all homes.
+        home: PathBuf,
+    },
     /// What can be done only where the account has its keys.
     #[error("{user} has no keys on this machine; sign in here first")]
     NoHome {
@@ -168,6 +178,7 @@ impl StartError {
     pub fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Connect(error) => error.exit_status(),
+            Self::HomeInUse { .. } => ExitStatus::NameTaken,
             Self::Home(_) | Self::KeyFile(_) | Self::NoDatabase => ExitStatus::Storage,
             Self::Vault(_)
             | Self::NotRegistered { .. }

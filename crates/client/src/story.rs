@@ -7,7 +7,9 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use chat_oplog::{Level, Operation, Outcome};
+use chat_protocol::name::ConversationId;
 use chat_protocol::sanitise;
+use chat_protocol::spoken::counted;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -51,12 +53,12 @@ pub enum StoryError {
     )]
     TooShort(String),
     /// No line names it.
-    #[error("no line of the {files} logs in {folder} names {id:?}; is --logs right?")]
+    #[error("no line of {} in {} names {id:?}; is --logs right?", counted(*files, "log"), listed(.folders))]
     Unknown {
         /// What was looked for.
         id: String,
         /// Where.
-        folder: PathBuf,
+        folders: Vec<PathBuf>,
         /// How many files were read.
         files: usize,
     },
@@ -73,13 +75,16 @@ pub enum StoryError {
 }
 
 impl Story {
-    /// Reads the logs of a folder, rotated ones included. `id` is a message id or at least its
+    /// Reads the logs of these folders, rotated ones included. `id` is a message id or at least its
     /// first eight characters.
-    pub fn read(folder: &Path, id: &str) -> Result<Self, StoryError> {
+    pub fn read(folders: &[PathBuf], id: &str) -> Result<Self, StoryError> {
         if id.len() < PREFIX_BYTES_MIN {
             return Err(StoryError::TooShort(id.to_owned()));
         }
-        let logs = logs(folder)?;
+        let mut logs = Vec::new();
+        for folder in folders {
+            logs.extend(self::logs(folder)?);
+        }
         let (mut steps, mut skipped) = (Vec::new(), 0);
         for path in &logs {
             skipped += read_log(path, id, &mut steps)
@@ -92,8 +97,8 @@ impl Story {
             .collect();
         match ids.iter().next() {
             None => {
-                let (id, folder) = (id.to_owned(), folder.to_owned());
-                Err(StoryError::Unknown { id, folder, files: logs.len() })
+                let (id, folders) = (id.to_owned(), folders.to_owned());
+                Err(StoryError::Unknown { id, folders, files: logs.len() })
             }
             Some(first) if ids.len() > 1 && !ids.contains(id) => {
                 let (prefix, first) = (id.to_owned(), first.clone());
@@ -120,6 +125,11 @@ impl Story {
         }
         lines
     }
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let folders: Vec<String> = folders.iter().map(|path| path.display().to_string()).collect();
+    folders.join(" and ")
 }
 
 /// The log files of a folder: those in use and those put aside.
@@ -165,7 +175,8 @@ fn read_log(path: &Path, id: &str, steps: &mut Vec<Step>) -> io::Result<u64> {
 /// One line per step: time, milliseconds since the first, log, operation, and what it says.
 impl fmt::Display for Story {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "message {}, {} steps", sanitise::line(&self.id), self.steps.len())?;
+        let steps = counted(self.steps.len(), "step");
+        writeln!(formatter, "message {}, {steps}", sanitise::line(&self.id))?;
         let log_width = self.steps.iter().map(|step| step.log.len()).max().unwrap_or_default();
         let op_width = self
             .steps
@@ -187,14 +198,15 @@ impl fmt::Display for Story {
             )?;
         }
         if self.skipped > 0 {
-            writeln!(formatter, "{} lines name the message and are no log lines", self.skipped)?;
+            let lines = counted(self.skipped, "line");
+            writeln!(formatter, "{lines} with the id cannot be read as lines of a log")?;
         }
         Ok(())
     }
 }
 
-/// The fields that are there, in the order of a sentence: who, what, how, how long.
-fn facts(operation: &Operation<'_>) -> String {
+/// The fields that are there, in the order of a sentence: who, what, how, how long. Each has a space before it.
+pub(crate) fn facts(operation: &Operation<'_>) -> String {
     let mut facts = String::new();
     let mut say = |words: &str, value: &dyn fmt::Display| {
         let value = value.to_string();
@@ -204,11 +216,17 @@ fn facts(operation: &Operation<'_>) -> String {
     if operation.level != Level::Info {
         say("", if operation.level == Level::Warn { &"WARN" } else { &"ERROR" });
     }
+    // As people call it, where the log has the name that programs use.
+    let place = operation.conversation.as_ref().map(|place| {
+        let cid = ConversationId::parse(place.as_str());
+        cid.map_or_else(|_| place.clone(), |cid| cid.spoken().into())
+    });
     let texts = [
         ("", &operation.tag),
         ("user=", &operation.user),
         ("peer=", &operation.peer),
-        ("in=", &operation.conversation),
+        ("at=", &operation.address),
+        ("in=", &place),
         ("lane=", &operation.priority),
         ("stage=", &operation.stage),
     ];
@@ -290,7 +308,7 @@ mod tests {
     #[test]
     fn steps_of_all_logs_stand_in_order_of_time() {
         let folder = folder();
-        let story = Story::read(folder.path(), ID).unwrap();
+        let story = Story::read(&[folder.path().into()], ID).unwrap();
         let told: Vec<_> =
             story.steps.iter().map(|step| format!("{} {}", step.log, step.operation.op)).collect();
         let expected =
@@ -311,19 +329,19 @@ mod tests {
     #[test]
     fn a_beginning_is_enough_when_it_is_the_only_one() {
         let folder = folder();
-        assert_eq!(Story::read(folder.path(), "AZq3x9f2cde").unwrap().steps.len(), 3);
-        let error = Story::read(folder.path(), "AZq3x9f2").unwrap_err();
+        assert_eq!(Story::read(&[folder.path().into()], "AZq3x9f2cde").unwrap().steps.len(), 3);
+        let error = Story::read(&[folder.path().into()], "AZq3x9f2").unwrap_err();
         assert!(matches!(error, StoryError::Ambiguous { count: 2, .. }), "{error}");
     }
 
     #[test]
     fn what_cannot_be_told_is_said() {
         let folder = folder();
-        let error = Story::read(folder.path(), "AZq").unwrap_err().to_string();
+        let error = Story::read(&[folder.path().into()], "AZq").unwrap_err().to_string();
         assert!(error.contains("too short"), "{error}");
-        let error = Story::read(folder.path(), "nosuchmessage").unwrap_err().to_string();
-        assert!(error.contains("no line of the 3 logs"), "{error}");
-        let error = Story::read(&folder.path().join("none"), ID).unwrap_err().to_string();
+        let error = Story::read(&[folder.path().into()], "nosuchmessage").unwrap_err().to_string();
+        assert!(error.contains("no line of 3 logs"), "{error}");
+        let error = Story::read(&[folder.path().join("none")], ID).unwrap_err().to_string();
         assert!(error.contains("cannot read"), "{error}");
     }
 
@@ -332,7 +350,7 @@ mod tests {
         let folder = folder();
         let junk = format!("{ID} torn\n\u{1b}{{\"id\":\"{ID}\"\n{}\n", "x".repeat(200_000));
         fs::write(folder.path().join("client-z.jsonl"), junk).unwrap();
-        let story = Story::read(folder.path(), ID).unwrap();
+        let story = Story::read(&[folder.path().into()], ID).unwrap();
         assert_eq!((story.steps.len(), story.skipped), (3, 2));
     }
 }

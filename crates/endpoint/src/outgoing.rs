@@ -375,7 +375,8 @@ impl Endpoint {
     }
 }
 
-pub(crate) fn check_text(text: &str) -> Result<(), SendError> {
+/// Whether a text can be sent at all: not blank, and no longer than a message may be.
+pub fn check_text(text: &str) -> Result<(), SendError> {
     content::check_text(text)?;
     if text.trim().is_empty() { Err(SendError::Empty) } else { Ok(()) }
 }

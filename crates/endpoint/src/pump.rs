@@ -8,6 +8,7 @@ use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::limits::VERSION;
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::spoken::{deleted, nobody};
 use chat_protocol::tag::Tag;
 use chat_protocol::{code, content};
 
@@ -131,11 +132,10 @@ impl Endpoint {
         if let Some(other) = self.other(cid) {
             let is_nobody = self.people.devices(&other).next().is_none();
             if (is_nobody || self.is_unknown_to_hub(&other)) && !other.is_server() {
-                let reason = format!("the server says that nobody is called {other}; try /who");
-                return Some((code::NO_SUCH_USER, reason));
+                return Some((code::NO_SUCH_USER, nobody(other)));
             }
             if self.link.gone.contains(&other) {
-                return Some((code::NO_SUCH_USER, format!("the account of {other} was deleted")));
+                return Some((code::NO_SUCH_USER, deleted(other)));
             }
             if let Some(refusal) = self.is_replaced(&other) {
                 return Some(refusal);

@@ -60,7 +60,7 @@ pub struct Introduction {
 #[non_exhaustive]
 pub enum TrustError {
     /// Nothing was ever seen of that name.
-    #[error("nothing is known of that person; talk to them, or look for them with /who")]
+    #[error("nobody has that name; see the list of users")]
     Unknown,
     /// The identity is not the one that is pinned, or offered, now.
     #[error("the keys of that person have changed since these words were shown; look again")]

@@ -1,4 +1,4 @@
-//! Help and manual pages of the programs, from their definitions for clap.
+//! Help, manual pages and variables of the programs, from their definitions for clap.
 //!
 //! [`with_examples`] puts examples into the help of each command. [`page`] is one manual page for a whole
 //! program: clap's own generator names a page for each command, and those do not exist.
@@ -41,6 +41,20 @@ fn with_lines(command: Command, lines: &str) -> Command {
         "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n\
          {style}Examples:{style:#}\n{lines}\n\n{{all-args}}{{after-help}}"
     ))
+}
+
+/// The command without the variables of the environment that are empty: one that is empty counts as not set,
+/// which is how files of variables and containers switch one off.
+#[must_use]
+pub fn without_empty(command: Command) -> Command {
+    let command = command.mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) {
+            return argument.env(None::<&'static str>);
+        }
+        argument
+    });
+    command.mut_subcommands(without_empty)
 }
 
 /// The examples of a command.

@@ -26,7 +26,7 @@ pub enum CloseReason {
     TooLarge(Cow<'static, str>),
     /// 1011: our own failure.
     Internal,
-    /// 1012: the hub stops or restarts; come back.
+    /// 1012: the hub stops, and whether it starts again is not for it to say; come back.
     Restart,
     /// 1013: the peer does not read. Nothing is lost: it catches up from its cursor.
     SlowConsumer(Cow<'static, str>),
@@ -58,7 +58,7 @@ impl CloseReason {
             Self::Done => "goodbye",
             Self::NotUtf8 => "a text message must be UTF-8",
             Self::Internal => "internal error of the server",
-            Self::Restart => "server is restarting",
+            Self::Restart => "the server has stopped",
             Self::Protocol(text)
             | Self::Policy(text)
             | Self::TooLarge(text)

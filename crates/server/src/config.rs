@@ -3,10 +3,12 @@
 //! Each value comes from the first of: flag, environment, file, default. After [`Config`] is made
 //! nobody looks at strings again.
 
+mod address;
 mod arguments;
 mod examples;
 mod file;
 mod show;
+mod words;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -29,13 +31,14 @@ use crate::{
 };
 
 pub use arguments::{
-    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify, command,
+    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify,
     write_man,
 };
 pub use file::FileError;
 use file::FileOptions;
 pub use show::show;
 pub(crate) use show::values;
+pub use words::{command, read};
 
 /// Where clients look when they are told nothing.
 const PORT_DEFAULT: u16 = 9_000;
@@ -256,8 +259,8 @@ fn merge(given: Options, file: FileOptions) -> Options {
     let of_file = |path: Option<PathBuf>| if names_tls { None } else { path };
     Options {
         port: given.port.or(file.port),
-        bind: given.bind.or(file.bind),
-        metrics_bind: given.metrics_bind.or(file.metrics_bind),
+        bind: given.bind.or(file.bind.map(|address| address.0)),
+        metrics_bind: given.metrics_bind.or(file.metrics_bind.map(|address| address.0)),
         data: given.data.or(file.data),
         logs: given.logs.or(file.logs),
         www: given.www.or(file.www),
@@ -281,7 +284,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
         // Those of the command line come last and win.
         limit: file.limit.into_iter().chain(given.limit).collect(),
         trusted_proxy: if given.trusted_proxy.is_empty() {
-            file.trusted_proxy
+            file.trusted_proxy.into_iter().map(|address| address.0).collect()
         } else {
             given.trusted_proxy
         },

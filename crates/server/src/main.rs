@@ -1,13 +1,14 @@
 //! The binary: flags, logs, bind, run, exit code.
 
 use std::{
+    env,
     io::{self, IsTerminal as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::ExitCode,
 };
 
-use chat_protocol::sanitise;
+use chat_protocol::{sanitise, spoken::counted};
 use chat_server::{
     admin::command::{self, AdminCommand, Ended, Where},
     config::{self, Action, Cli, Config, ConfigView, LogFormat, Options, Tls},
@@ -37,11 +38,11 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     // A command is run by this binary started again; nothing of the server may be alive in it.
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == chat_exec::helper::SUBCOMMAND) {
         return chat_exec::helper::main(arguments);
     }
-    let matches = match config::command().try_get_matches() {
+    let matches = match config::read(env::args_os()) {
         Ok(matches) => matches,
         Err(error) => {
             if error.exit_code() != 0 && is_json_wanted() {
@@ -158,14 +159,14 @@ fn version(json: bool) -> String {
 
 fn keep(target: &Path, at: &Where) -> Result<String, Failure> {
     let made = backup::make(&at.data, target).map_err(Failure::new)?;
-    let (path, files) = (made.path.display(), made.manifest.files.len());
+    let (path, files) = (made.path.display(), counted(made.manifest.files.len(), "file"));
     if at.json {
         let object = serde_json::json!({
             "backup": made.path, "sha256": made.digest, "files": made.manifest.files,
         });
         return Ok(format!("{object}\n"));
     }
-    Ok(format!("{path}: {files} files, every database is in order\nsha256:{}\n", made.digest))
+    Ok(format!("{path}: {files}, every database is in order\nsha256:{}\n", made.digest))
 }
 
 fn put_back(source: &Path, at: &Where) -> Result<String, Failure> {
@@ -280,7 +281,7 @@ fn serve(config: Config) -> Result<ExitCode, Failure> {
             );
         }
         // Commands are run by this binary started again.
-        let helper = std::env::current_exe().map_err(Failure::new)?;
+        let helper = env::current_exe().map_err(Failure::new)?;
         let config = Config { helper: Some(helper), ..config };
         let listener = bind(config.address).await?;
         let (asked, mut is_asked) = tokio::sync::oneshot::channel();
@@ -335,7 +336,9 @@ async fn second_signal(first: &mut tokio::sync::oneshot::Receiver<(Signal, Signa
 /// The log of the process itself, on standard error. What happens to messages goes to the log of
 /// operations.
 fn start_log(format: Option<LogFormat>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked = env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.is_empty());
+    let asked = asked.and_then(|asked| EnvFilter::try_new(asked).ok());
+    let filter = asked.unwrap_or_else(|| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -344,6 +347,12 @@ fn start_log(format: Option<LogFormat>) {
     let is_terminal = io::stderr().is_terminal();
     match format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }) {
         LogFormat::Json => builder.json().init(),
-        LogFormat::Text => builder.with_ansi(is_terminal).init(),
+        LogFormat::Text => builder.with_ansi(is_terminal && !is_plain()).init(),
     }
+}
+
+/// Whether a terminal is to be shown no colours, as `NO_COLOR` or a terminal without them says.
+fn is_plain() -> bool {
+    let is_set = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    is_set || env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }

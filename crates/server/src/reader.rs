@@ -409,7 +409,7 @@ fn check_addresses(header: &Header, me: &UserName, now_ms: u64) -> Result<(), Re
     let not_allowed = |reason: String| Err(Refusal::new(code::NOT_ALLOWED, reason));
     let cid = header.conversation();
     if cid.is_direct() && cid.other(me).is_none() {
-        return not_allowed(format!("{cid} is a conversation of others"));
+        return not_allowed(format!("{} is a conversation of others", cid.spoken()));
     }
     if let Header::Receipt(receipt) = header
         && receipt.to == *me
@@ -418,7 +418,7 @@ fn check_addresses(header: &Header, me: &UserName, now_ms: u64) -> Result<(), Re
     }
     let Header::Message(message) = header else { return Ok(()) };
     let Some(address) = message.t.fits(&cid.kind()) else {
-        return not_allowed(format!("{} does not travel in {cid}", message.t));
+        return not_allowed(format!("{} does not travel in {}", message.t, cid.spoken()));
     };
     let is_right = match (address, &message.to) {
         (Address::Everyone, Recipient::Everyone) => true,
@@ -426,7 +426,7 @@ fn check_addresses(header: &Header, me: &UserName, now_ms: u64) -> Result<(), Re
         _ => false,
     };
     if !is_right {
-        return not_allowed(format!("{} is no recipient in {cid}", message.to));
+        return not_allowed(format!("{} is no recipient in {}", message.to, cid.spoken()));
     }
     check_clock(message, now_ms)
 }

@@ -4,6 +4,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use chat_exec::{Agent, Rules};
+use chat_protocol::spoken::counted;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -141,8 +142,9 @@ impl Reloader {
             } else {
                 tracing::warn!(
                     days,
-                    "the certificate ends in {days} days; put a new one in its place, then: \
-                     chat-server reload"
+                    "the certificate ends in {}; put a new one in its place, then: \
+                     chat-server reload",
+                    counted(days, "day")
                 );
             }
         }

@@ -1,7 +1,10 @@
 //! What slash commands answer that need no message.
 
+use std::time::Duration;
+
 use chat_protocol::id::KeyId;
 use chat_protocol::name::UserName;
+use chat_protocol::spoken::nobody;
 use serde_json::json;
 
 use super::{Said, Talk};
@@ -100,7 +103,10 @@ impl Talk {
             (None, _) => "offline; trying again".to_owned(),
         };
         let answer = match status.answer_us {
-            Some(us) => format!("the last answer took {us} µs"),
+            Some(us) => {
+                let took = Duration::from_micros(us).as_secs_f64() * 1e3;
+                format!("the last answer took {took:.1} ms")
+            }
             None => "nothing was answered yet".to_owned(),
         };
         let open = status.unanswered;
@@ -124,9 +130,7 @@ impl Talk {
                     }),
                 )
             }
-            None => self.error(&format!(
-                "no key of {user} is known yet; it is learnt with the first message"
-            )),
+            None => self.error(&nobody(user)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chat_endpoint::HistoryEntry;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::spoken::counted;
 use chat_protocol::tag::Tag;
 use serde_json::json;
 
@@ -58,7 +59,7 @@ impl Talk {
         let count = entries.len();
         match self.client.grant(to.clone(), entries).await {
             Ok(()) => self.say(
-                &format!("· {to} is granted {count} messages of {}", cid.spoken()),
+                &format!("· {to} is granted {} of {}", counted(count, "message"), cid.spoken()),
                 &json!({"event": "grant", "conversation": cid, "user": to, "messages": count}),
             ),
             Err(GrantFailed::Refused(error)) => self.error(&error.to_string()),

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Said, Talk};
 use crate::client::Status;
-use crate::config::Recipient;
+use crate::diagnostics::is_plain;
 use crate::history::{Entry, History, show};
 use crate::home::HomeError;
 use crate::slash::SlashCommand;
@@ -41,9 +41,10 @@ impl Talk {
             SlashCommand::History { place, count } => {
                 let cid = match place {
                     None => self.current(),
-                    Some(place) => match conversation(&place, self) {
-                        Some(cid) => cid,
-                        None => return self.error("there is no conversation with yourself"),
+                    Some(place) => match self.read_history(move |h| h.meant(&place)).await {
+                        Ok(Some(cid)) => cid,
+                        Ok(None) => return self.error("there is no conversation with yourself"),
+                        Err(said) => return said,
                     },
                 };
                 self.page(Page { cid, before: i64::MAX, count }).await
@@ -188,13 +189,9 @@ impl Talk {
     }
 }
 
-fn conversation(place: &Recipient, talk: &Talk) -> Option<ConversationId> {
-    place.conversation(&talk.lines.me)
-}
-
 /// A line of the past: faint where the terminal may show it so, and set in everywhere.
 fn dimmed(line: &str) -> String {
-    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+    if is_plain() {
         return format!("  {line}");
     }
     format!("\u{1b}[2m  {line}\u{1b}[0m")

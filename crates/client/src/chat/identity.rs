@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::spoken::nobody;
 use serde_json::json;
 
 use super::{Asked, Said, Talk};
@@ -126,7 +127,7 @@ impl Talk {
     async fn devices(&self, user: &UserName) -> Said {
         let devices = self.client.known_devices(user).await;
         if devices.is_empty() {
-            return self.error(&format!("no device of {user} is known yet"));
+            return self.error(&nobody(user));
         }
         let lines = devices.iter().enumerate().map(|(at, device)| {
             if self.is_json {

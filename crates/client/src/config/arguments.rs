@@ -250,13 +250,14 @@ pub struct CommonArguments {
     /// Folder for keys, known servers and unsent messages [default: ~/.local/share/chat, or as XDG says]
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
-    /// Folder for the operation logs
-    #[arg(long, global = true, value_name = "DIR", default_value = "logs")]
-    pub logs: PathBuf,
+    /// Folder for the operation logs [default: logs, where it is there, else ~/.local/state/chat/logs, or as
+    /// XDG says; the emulator: logs]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
     /// Errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more; twice for everything
+    /// Tell of the connection on standard error; twice: of every operation
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// One JSON object per line on standard output
@@ -315,7 +316,10 @@ pub struct EmulatorArguments {
     /// Messages per second, all clients together [default: as fast as they are answered]
     #[arg(long, value_name = "R", requires = "emulate", value_parser = rate)]
     pub rate: Option<f64>,
-    /// So many open rooms beside the lobby; each client is in about half of them, in one alone all
+    /// Say the texts in the lobby, to everybody there, and not in a room of the clients' own
+    #[arg(long, requires = "emulate")]
+    pub lobby: bool,
+    /// So many open rooms beside that of all; each client is in about half of them, in one alone all
     #[arg(long, value_name = "N", requires = "emulate",
           value_parser = clap::value_parser!(u32).range(1..=EMULATED_ROOMS_MAX))]
     pub rooms: Option<u32>,
@@ -369,7 +373,7 @@ fn command() -> Command {
 }
 
 fn parsed(words: &[OsString]) -> Result<Arguments, clap::Error> {
-    let mut command = command();
+    let mut command = chat_manual::without_empty(command());
     let matches = command.try_get_matches_from_mut(words)?;
     Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }

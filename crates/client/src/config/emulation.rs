@@ -28,6 +28,8 @@ pub struct Emulation {
     pub offline: u32,
     /// Limit of the 99th percentiles.
     pub p99_max: Option<Duration>,
+    /// Texts go to the lobby, to everybody who is there.
+    pub in_lobby: bool,
 }
 
 /// When the emulator stops sending.

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use thiserror::Error;
@@ -15,9 +14,6 @@ use crate::text_lines::BYTE_ORDER_MARK;
 
 /// A passphrase of twenty words has 150 bytes; a file of a mebibyte is the wrong file.
 const PASSWORD_BYTES_MAX: usize = 1024;
-
-/// Of a file: whoever is not its owner.
-const OTHERS: u32 = 0o077;
 
 /// A password that no debug output shows and that is wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,16 +68,6 @@ impl Password {
         };
         password.map(Some).map_err(|source| ConfigError::Password { origin, source })
     }
-}
-
-/// What to say about a password file that others on this machine can read.
-pub fn exposed(path: &Path) -> Option<String> {
-    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    let mode = file.permissions().mode() & 0o777;
-    (mode & OTHERS != 0).then(|| {
-        let path = path.display();
-        format!("others on this machine can use {path} (mode {mode:o}); run: chmod 600 {path}")
-    })
 }
 
 impl fmt::Debug for Password {
@@ -139,19 +125,5 @@ mod tests {
         assert!(matches!(read(b"\xff\xfe\n"), Err(PasswordError::NotUtf8)));
         let long = format!("{longest}x");
         assert!(matches!(read(long.as_bytes()), Err(PasswordError::TooLong { .. })));
-    }
-
-    #[test]
-    fn a_file_that_others_can_read_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("password");
-        fs::write(&path, "x").unwrap();
-        for (mode, told) in [(0o600, false), (0o400, false), (0o644, true), (0o640, true)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(exposed(&path).is_some(), told, "{mode:o}");
-        }
-        assert!(exposed(&path).unwrap().contains("chmod 600"));
-        assert_eq!(exposed(&folder.path().join("none")), None);
-        assert_eq!(exposed(Path::new("/dev/null")), None, "no file");
     }
 }

@@ -46,7 +46,7 @@ impl ServerUrl {
         self.secure
     }
 
-    /// Host name or address, an IPv6 address without its brackets.
+    /// Host name in lower case, or address; an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -63,8 +63,8 @@ impl ServerUrl {
 
     /// True when the traffic cannot leave this machine.
     pub fn is_loopback(&self) -> bool {
-        self.host.eq_ignore_ascii_case("localhost")
-            || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+        self.host == "localhost" || self.host.parse().is_ok_and(is_loopback)
     }
 }
 
@@ -95,7 +95,12 @@ impl FromStr for ServerUrl {
             },
         };
         let path = if path.is_empty() || path == "/" { DEFAULT_PATH } else { path };
-        Ok(Self { secure, host: host.to_owned(), port, path: path.to_owned() })
+        // One server has one spelling: what is known of it is found by that.
+        let host = match host.parse::<IpAddr>() {
+            Ok(address) => address.to_string(),
+            Err(_) => host.to_ascii_lowercase(),
+        };
+        Ok(Self { secure, host, port, path: path.to_owned() })
     }
 }
 

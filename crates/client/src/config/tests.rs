@@ -74,7 +74,10 @@ fn verbs_are_read() {
         ("--user a rooms", Mode::Rooms),
         ("--user w agent --policy p.toml", Mode::Agent { policy: Some("p.toml".into()) }),
         ("agent --check --policy p", Mode::CheckPolicy { policy: Some("p".into()) }),
-        ("story AZAZAZAZ --logs l", Mode::Story { id: "AZAZAZAZ".to_owned() }),
+        (
+            "story AZAZAZAZ --logs l",
+            Mode::Story { id: "AZAZAZAZ".to_owned(), folders: vec!["l".into()] },
+        ),
         ("man", Mode::Man),
         ("completions bash", Mode::Completions(Shell::Bash)),
         ("exit-codes", Mode::ExitCodes),
@@ -97,10 +100,11 @@ fn the_emulator_has_its_flags() {
         churn: 0,
         offline: 0,
         p99_max: None,
+        in_lobby: false,
     };
     assert_eq!(mode_of("--emulate 20 --messages messages.txt"), Mode::Emulate(plain.clone()));
     let full = "--emulate 20 --duration 30s --rate 0.5 --seed 7 --html r.html --max-p99 50 \
-                --churn 25 --offline 10";
+                --churn 25 --offline 10 --lobby";
     let expected = Emulation {
         extent: Extent::Duration(Duration::from_secs(30)),
         rate: Some(0.5),
@@ -109,6 +113,7 @@ fn the_emulator_has_its_flags() {
         churn: 25,
         offline: 10,
         p99_max: Some(Duration::from_millis(50)),
+        in_lobby: true,
         ..plain
     };
     assert_eq!(mode_of(full), Mode::Emulate(expected));
@@ -120,7 +125,7 @@ fn common_flags_have_defaults_and_values() {
     let common = config("").unwrap().common;
     assert_eq!(common.servers, ["ws://127.0.0.1:9000".parse().unwrap()]);
     assert_eq!((common.user, common.password), (None, None));
-    assert_eq!((common.home, common.logs), ("h".into(), "logs".into()));
+    assert_eq!(common.home, PathBuf::from("h"));
     assert_eq!((common.verbosity, common.key_bits), (Verbosity::Normal, 3072));
     assert_eq!(common.trust, Trust::SystemOrPinned);
     let line = "--server wss://a:1 --server ws://[::1]:2 -vv --json --register --key-bits 4096 \

@@ -12,6 +12,7 @@ use chat_protocol::name::{RoomName, UserName};
 
 use crate::config::ServerUrl;
 use crate::connection::ConnectError;
+use crate::story;
 
 /// Messages whose times are remembered for the lines that follow, oldest forgotten first.
 const SENT_REMEMBERED_MAX: usize = 4_096;
@@ -59,6 +60,18 @@ impl Journal {
         self.bytes_out += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 
+    /// One line in the log, and for whoever watches the program.
+    fn write(&self, operation: &Operation<'_>) {
+        self.log.write(operation);
+        let (op, facts) = (operation.op.as_str(), || story::facts(operation));
+        match operation.level {
+            Level::Error | Level::Warn => tracing::warn!("{op}{}", facts()),
+            // The connection, and not what goes over it.
+            Level::Info if op.starts_with("session.") => tracing::info!("{op}{}", facts()),
+            Level::Info => tracing::debug!("{op}{}", facts()),
+        }
+    }
+
     fn line<'a>(&'a self, op: &'a str) -> Operation<'a> {
         Operation {
             user: Some(self.user.as_str().into()),
@@ -69,7 +82,7 @@ impl Journal {
 
     pub(super) fn online(&mut self, url: &ServerUrl) {
         self.connections += 1;
-        self.log.write(&Operation {
+        self.write(&Operation {
             address: Some(url.to_string().into()),
             outcome: Some(Outcome::Ok),
             ..self.line("session.open")
@@ -77,7 +90,7 @@ impl Journal {
     }
 
     pub(super) fn lost(&self, reason: &str) {
-        self.log.write(&Operation {
+        self.write(&Operation {
             level: Level::Warn,
             outcome: Some(Outcome::Retry),
             reason: Some(reason.into()),
@@ -88,7 +101,7 @@ impl Journal {
 
     pub(super) fn not_connected(&self, error: &ConnectError) {
         let outcome = if error.is_temporary() { Outcome::Retry } else { Outcome::Failed };
-        self.log.write(&Operation {
+        self.write(&Operation {
             level: Level::Warn,
             outcome: Some(outcome),
             code: error.code().map(Into::into),
@@ -98,7 +111,7 @@ impl Journal {
     }
 
     pub(super) fn rolled_back(&self) {
-        self.log.write(&Operation {
+        self.write(&Operation {
             level: Level::Warn,
             reason: Some("this device's state is older than what it has sent".into()),
             ..self.line("key.renew")
@@ -107,7 +120,7 @@ impl Journal {
 
     pub(super) fn closed(&self, is_asked: bool) {
         let outcome = if is_asked { Outcome::Ok } else { Outcome::Failed };
-        self.log.write(&Operation {
+        self.write(&Operation {
             outcome: Some(outcome),
             bytes: Some(self.bytes_out),
             ..self.line("session.close")
@@ -143,7 +156,7 @@ impl Journal {
         sent: &Result<MessageId, SendError>,
     ) {
         let (outcome, reason) = judged(sent);
-        self.log.write(&Operation {
+        self.write(&Operation {
             peer: peer.map(|peer| peer.as_str().into()),
             tag: Some(tag.into()),
             id: sent.as_ref().ok().map(|id| id.to_string().into()),
@@ -165,7 +178,7 @@ impl Journal {
         sent: &Result<MessageId, SendError>,
     ) {
         let (outcome, reason) = judged(sent);
-        self.log.write(&Operation {
+        self.write(&Operation {
             peer: Some(target.as_str().into()),
             tag: Some("CMD".into()),
             id: sent.as_ref().ok().map(|id| id.to_string().into()),

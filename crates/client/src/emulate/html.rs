@@ -5,8 +5,11 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use chat_protocol::sanitise;
+use chat_protocol::spoken::counted;
 
-use crate::emulate::report::{Latency, Movement, Report, TagCounts, milliseconds};
+use crate::emulate::report::{About, Latency, Movement, Report, TagCounts, milliseconds};
+
+mod charts;
 
 /// Percentiles of the axis and of the tables, and where they stand: equal steps of "ten times
 /// rarer", so that the slow tail has as much room as the rest.
@@ -34,6 +37,10 @@ const BOTTOM: f64 = 32.0;
 /// Horizontal lines above the zero line.
 const GRID_LINES: u32 = 4;
 
+/// Why a run with refusals can be in order.
+const MEANT: &str = "The refusals below are meant: some lines ask for commands that fail, that no rule \
+    allows, or that go to somebody who runs none. In order means that each line had exactly one answer.";
+
 const STYLE: &str = "\
 :root{color-scheme:light dark;--back:#fff;--ink:#1b1f24;--soft:#59636e;--line:#d1d9e0;\
 --curve:#0b62c4;--good:#116329;--bad:#a40e26}\
@@ -49,7 +56,7 @@ th:first-child{text-align:left}\
 .wide{overflow-x:auto}.pair{display:flex;flex-wrap:wrap;gap:2rem;align-items:center}\
 svg{flex:1 1 26rem;min-width:0;max-width:44rem;height:auto}\
 svg text{fill:var(--soft);font-size:12px}svg .grid{stroke:var(--line)}\
-svg .curve{fill:none;stroke:var(--curve);stroke-width:2}\
+svg .bar{fill:var(--curve)}svg .curve{fill:none;stroke:var(--curve);stroke-width:2}\
 .good{color:var(--good)}.bad{color:var(--bad)}";
 
 /// The page. All text from outside is escaped, control characters too.
@@ -67,25 +74,46 @@ fn write_page(out: &mut String, report: &Report) -> fmt::Result {
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none';style-src 'unsafe-inline'\">\n\
-         <title>Emulation of {clients} clients</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <main>\n<h1>{clients} clients sent {sent} messages</h1>\n\
-         <p>{seconds:.2} s, {rate} messages per second, seed {seed}, {pairs} key pairs</p>\n",
-        clients = report.clients,
-        sent = totals.sent,
+         <title>Emulation of {clients}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+         <main>\n<h1>{clients} sent {sent}</h1>\n\
+         <p>{seconds:.2} s, {rate} messages per second, seed {seed}, {pairs}</p>\n",
+        clients = counted(report.clients, "client"),
+        sent = counted(totals.sent, "message"),
         seconds = report.elapsed.as_secs_f64(),
         rate = report.rate(),
         seed = report.seed,
-        pairs = report.key_pairs,
+        pairs = counted(report.key_pairs, "key pair"),
     )?;
+    write_about(out, &report.about)?;
     write_verdict(out, report)?;
     write_counts(out, report, &totals)?;
+    charts::write_course(out, report)?;
+    charts::write_clients(out, report)?;
     for (stage, latency) in report.stages() {
         write_stage(out, stage, latency)?;
+    }
+    if !report.tally.by_code.is_empty() {
+        writeln!(out, "<p>{MEANT}</p>")?;
     }
     write_pairs(out, "Refusals and failures by code", ["code", "NOACK"], &report.tally.by_code)?;
     write_server(out, report)?;
     out.push_str("</main>\n</body>\n</html>\n");
     Ok(())
+}
+
+/// When, where, and with what.
+fn write_about(out: &mut String, about: &About) -> fmt::Result {
+    let version = about.server_version.as_deref().unwrap_or("of a version that it does not say");
+    writeln!(
+        out,
+        "<p>{:.0}, chat-client {} with chat-server {} at {}; clients on {}; texts in {}</p>",
+        about.at,
+        env!("CARGO_PKG_VERSION"),
+        escape(version),
+        escape(&about.server),
+        escape(&about.machine),
+        escape(&about.room)
+    )
 }
 
 fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {

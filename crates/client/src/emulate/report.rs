@@ -7,11 +7,15 @@ use serde::Serialize;
 use crate::emulate::run::exchange::FileFigures;
 use crate::exit::ExitStatus;
 
+mod about;
+mod course;
 mod fault;
 mod json;
 mod tally;
 mod text;
 
+pub use about::{About, machine};
+pub use course::{ClientFigures, Course};
 pub use fault::Fault;
 pub use tally::{Latency, Movement, TagCounts, Tally};
 
@@ -41,6 +45,12 @@ pub struct Report {
     pub tally: Tally,
     /// What became of files, where there were any.
     pub files: Option<FileFigures>,
+    /// What each client did.
+    pub per_client: Vec<ClientFigures>,
+    /// What was delivered when.
+    pub course: Course,
+    /// When, where, and with what.
+    pub about: About,
     /// Comparison with the server's metrics; empty when they could not be read.
     pub server: Vec<SumCheck>,
     /// Limit of the 99th percentiles of stored and delivered.
@@ -79,6 +89,9 @@ impl Report {
             .collect();
         if totals.sent == 0 {
             faults.push(Fault::NothingSent);
+        }
+        if self.about.was_interrupted {
+            faults.push(Fault::Interrupted);
         }
         faults
     }
@@ -148,6 +161,9 @@ pub(crate) mod tests {
             elapsed: Duration::from_millis(2500),
             tally,
             files: None,
+            per_client: vec![ClientFigures { sent: 2, ..ClientFigures::default() }; 20],
+            course: Course::default(),
+            about: About::default(),
             server: vec![SumCheck { name: "acked".to_owned(), clients: 37, server: 37 }],
             p99_max: None,
         }
@@ -171,7 +187,7 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_is_found() {
         type Breakage = fn(&mut Report);
-        let breakages: [(Breakage, &str); 14] = [
+        let breakages: [(Breakage, &str); 15] = [
             (
                 |r| {
                     r.tally.lost = 1;
@@ -198,6 +214,7 @@ pub(crate) mod tests {
             (|r| r.p99_max = Some(Duration::from_millis(98)), "p99 of stored is 99."),
             (|r| r.p99_max = Some(Duration::from_millis(120)), "p99 of delivered is 148."),
             (|r| r.tally = Tally::default(), "nothing was sent"),
+            (|r| r.about.was_interrupted = true, "the run was interrupted"),
         ];
         for (break_it, words) in breakages {
             let mut report = sample();

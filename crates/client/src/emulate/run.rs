@@ -4,23 +4,27 @@
 //! keys ─► sign in ─► all joined ─► all refreshed ─► start ─► sent, answered, delivered ─► receipts
 //! ```
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fs::File;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat_protocol::crypto::random;
-use chat_protocol::name::UserName;
+use chat_protocol::name::{RoomName, UserName};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::client::Client;
 use crate::config::{Common, Emulation, Verbosity};
 use crate::emulate::html;
-use crate::emulate::report::Report;
+use crate::emulate::report::{About, Report, machine};
 use crate::emulate::script::{Picker, Random, Script, ScriptError};
 use crate::exit::ExitStatus;
 use crate::oneshot::{interrupted, note, print_line};
@@ -34,6 +38,7 @@ mod keys;
 mod ledger;
 mod metrics;
 mod movement;
+mod pace;
 mod plan;
 mod whereabouts;
 
@@ -63,6 +68,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// The clients flush their receipts in less; one that hangs must not keep the report.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Where no bar is seen, a line tells so often how far the run is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// People who are named before a run that reaches them; the others are counted.
+const NAMES_SHOWN_MAX: usize = 8;
+
 /// A seed that a person can copy, and that every JSON reader keeps exactly.
 const SEED_BITS: u64 = (1 << 53) - 1;
 
@@ -71,38 +82,15 @@ pub async fn run(common: &Common, emulation: &Emulation) -> Result<ExitStatus, F
     let script = Arc::new(Script::read(&emulation.messages).map_err(|error| wrong_script(&error))?);
     let seed = emulation.seed.unwrap_or_else(|| u64::from_be_bytes(random()) & SEED_BITS);
     let names = names(emulation.clients)?;
+    if let Some(path) = &emulation.html {
+        // Whoever has waited for a run gets its report.
+        File::options().append(true).create(true).open(path).map_err(unwritable(path))?;
+    }
     let crowd = Crowd::new(common, emulation, &names);
-    let mut clients = JoinSet::new();
-    let setup = Box::pin(crowd.gather(script, seed, &names, &mut clients));
-    let (mut milestones, before) = tokio::select! {
-        ready = setup => ready?,
-        () = interrupted() => {
-            note("interrupted before the start; nothing was sent");
-            return Ok(ExitStatus::Interrupted);
-        }
-    };
-    let start = Instant::now();
-    crowd.enter(Phase::Sending(start));
-    let was_interrupted = tokio::select! {
-        () = crowd.watch(&mut milestones) => false,
-        () = interrupted() => true,
-    };
-    let elapsed = crowd.ledger().changed().saturating_duration_since(start);
-    let after = if was_interrupted { None } else { crowd.figures().await };
-    crowd.enter(Phase::Ending);
-    let left = async { while clients.join_next().await.is_some() {} };
     tokio::select! {
-        _ = timeout(LEAVE_TIMEOUT, left) => {}
-        // Twice Ctrl-C: at once.
-        () = interrupted() => {}
+        done = Box::pin(crowd.run(script, seed, &names)) => done,
+        never = crowd.tell() => match never {},
     }
-    if emulation.files > 0 {
-        // What is left there is removed by the next run.
-        std::fs::remove_dir_all(crowd.files_folder()).ok();
-    }
-    let report = crowd.report(seed, elapsed, before.zip(after));
-    crowd.show(&report)?;
-    Ok(if was_interrupted { ExitStatus::Interrupted } else { report.exit_status() })
 }
 
 fn wrong_script(error: &ScriptError) -> Failure {
@@ -130,6 +118,88 @@ impl<'a> Crowd<'a> {
         let bar = bar(common, emulation);
         let files = Arc::default();
         Self { common, emulation, ledger, files, phases, progress, bar }
+    }
+
+    async fn run(
+        &self,
+        script: Arc<Script>,
+        seed: u64,
+        names: &[UserName],
+    ) -> Result<ExitStatus, Failure> {
+        let mut clients = JoinSet::new();
+        let setup = Box::pin(self.gather(script, seed, names, &mut clients));
+        let (mut milestones, before) = tokio::select! {
+            ready = setup => ready?,
+            () = interrupted() => {
+                note("interrupted before the start; nothing was sent");
+                return Ok(ExitStatus::Interrupted);
+            }
+        };
+        let room = plan::first_room(self.emulation)?;
+        self.announce(&room);
+        let (start, at) = (Instant::now(), Timestamp::now());
+        self.enter(Phase::Sending(start));
+        let was_interrupted = tokio::select! {
+            () = self.watch(&mut milestones) => false,
+            () = interrupted() => true,
+        };
+        let elapsed = self.ledger().changed().saturating_duration_since(start);
+        let after = if was_interrupted { None } else { self.figures().await };
+        self.enter(Phase::Ending);
+        let left = async { while clients.join_next().await.is_some() {} };
+        tokio::select! {
+            _ = timeout(LEAVE_TIMEOUT, left) => {}
+            // Twice Ctrl-C: at once.
+            () = interrupted() => {}
+        }
+        if self.emulation.files > 0 {
+            // What is left there is removed by the next run.
+            std::fs::remove_dir_all(self.files_folder()).ok();
+        }
+        let about = About {
+            at,
+            server: self.common.servers.first().map(ToString::to_string).unwrap_or_default(),
+            server_version: before.as_ref().and_then(Figures::version),
+            machine: machine(),
+            room: format!("#{room}"),
+            others: u64::try_from(self.ledger().strangers().len()).unwrap_or(u64::MAX),
+            was_interrupted,
+        };
+        let report = self.report(seed, elapsed, about, before.zip(after));
+        self.show(&report)?;
+        Ok(if was_interrupted { ExitStatus::Interrupted } else { report.exit_status() })
+    }
+
+    /// Says where the texts go, and who else will get what is said to everybody, before anything is said.
+    fn announce(&self, room: &RoomName) {
+        self.say(&format!("texts go to #{room}"));
+        let line = strangers_line(self.ledger().strangers(), self.emulation.in_lobby);
+        if let Some(line) = line {
+            self.say(&line);
+        }
+    }
+
+    /// Where no bar is seen, a line now and then. Never ends by itself.
+    #[expect(clippy::infinite_loop, reason = "it is dropped when the run is over")]
+    async fn tell(&self) -> Infallible {
+        if !self.bar.is_hidden() || self.common.verbosity == Verbosity::Quiet {
+            return std::future::pending().await;
+        }
+        loop {
+            sleep(PROGRESS_INTERVAL).await;
+            note(&self.progress());
+        }
+    }
+
+    fn progress(&self) -> String {
+        let message = self.bar.message();
+        if !message.is_empty() {
+            return message;
+        }
+        let (answered, elapsed) = (self.bar.position(), self.bar.elapsed().as_secs_f64());
+        let of_all = messages(self.emulation).map(|all| format!(" of {all}")).unwrap_or_default();
+        let rate = f64::from(u32::try_from(answered).unwrap_or(u32::MAX)) / elapsed.max(0.001);
+        format!("{answered}{of_all} answered, {rate:.1}/s")
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -179,7 +249,7 @@ impl<'a> Crowd<'a> {
                 ledger: Arc::clone(&self.ledger),
                 picker,
                 pace: pace(self.emulation, number),
-                rooms: rooms(self.emulation.rooms, number)?,
+                rooms: rooms(self.emulation, number)?,
                 mover: Mover::new(absences.get_mut(number).map(std::mem::take).unwrap_or_default()),
                 progress: self.progress.subscribe(),
                 random: Random::new(seed, ROOM_STREAMS + stream(number)),
@@ -242,6 +312,8 @@ impl<'a> Crowd<'a> {
     /// Waits until everything is sent, answered and delivered, or nothing moves any more.
     async fn watch(&self, milestones: &mut mpsc::Receiver<Milestone>) {
         self.bar.set_message("");
+        // The making of keys is no part of the rate.
+        self.bar.reset();
         let start = Instant::now();
         let mut reached = 0;
         let mut sending = self.emulation.clients;
@@ -314,10 +386,16 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    fn report(&self, seed: u64, elapsed: Duration, figures: Option<(Figures, Figures)>) -> Report {
-        let (tally, stored) = {
+    fn report(
+        &self,
+        seed: u64,
+        elapsed: Duration,
+        about: About,
+        figures: Option<(Figures, Figures)>,
+    ) -> Report {
+        let (tally, stored, (per_client, course)) = {
             let ledger = self.ledger();
-            (ledger.tally(), ledger.stored_count())
+            (ledger.tally(), ledger.stored_count(), ledger.course())
         };
         let count = usize::try_from(self.emulation.clients).unwrap_or(usize::MAX);
         let notes = self.file_ledger().notes();
@@ -336,6 +414,9 @@ impl<'a> Crowd<'a> {
             elapsed,
             tally,
             files: (self.emulation.files > 0).then(|| self.file_ledger().figures()),
+            per_client,
+            course,
+            about,
             server,
             p99_max: self.emulation.p99_max,
         }
@@ -345,7 +426,7 @@ impl<'a> Crowd<'a> {
     fn show(&self, report: &Report) -> Result<(), Failure> {
         self.bar.finish_and_clear();
         if let Some(path) = &self.emulation.html {
-            write_page(path, report)?;
+            std::fs::write(path, html::page(report)).map_err(unwritable(path))?;
         }
         if self.common.json {
             return Ok(print_line(&report.to_json())?);
@@ -354,11 +435,24 @@ impl<'a> Crowd<'a> {
     }
 }
 
-fn write_page(path: &Path, report: &Report) -> Result<(), Failure> {
-    std::fs::write(path, html::page(report)).map_err(|error| Failure::Other {
+fn unwritable(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    let path = path.display().to_string();
+    move |error| Failure::Other {
         status: ExitStatus::Storage,
-        reason: format!("cannot write {}: {error}", path.display()),
-    })
+        reason: format!("cannot write {path}: {error}"),
+    }
+}
+
+/// Who else will get what; nothing where nobody is there.
+fn strangers_line(strangers: &BTreeSet<UserName>, in_lobby: bool) -> Option<String> {
+    let shown: Vec<&str> = strangers.iter().take(NAMES_SHOWN_MAX).map(UserName::as_str).collect();
+    let more = match strangers.len().checked_sub(shown.len()) {
+        Some(more) if more > 0 => format!(" and {more} more"),
+        _ => String::new(),
+    };
+    let what = if in_lobby { "the texts and the lines for ALL" } else { "the lines for ALL" };
+    let names = shown.join(", ");
+    (!strangers.is_empty()).then(|| format!("also online, and reached by {what}: {names}{more}"))
 }
 
 /// On standard error, for a person who looks.
@@ -374,4 +468,23 @@ fn bar(common: &Common, emulation: &Emulation) -> ProgressBar {
         None => "{spinner} {pos} answered, {elapsed}, {per_sec} {msg}",
     });
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_else_is_reached_is_named_as_far_as_a_line_goes() {
+        let people = |count| {
+            let names =
+                (0..count).map(|number| UserName::new(&format!("person-{number:02}")).unwrap());
+            names.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(strangers_line(&people(0), false), None);
+        let line = strangers_line(&people(2), false).unwrap();
+        assert_eq!(line, "also online, and reached by the lines for ALL: person-00, person-01");
+        let line = strangers_line(&people(10), true).unwrap();
+        assert!(line.contains("the texts and") && line.ends_with("person-07 and 2 more"), "{line}");
+    }
 }

@@ -4,12 +4,13 @@ use chat_endpoint::KeptFrame;
 use chat_endpoint::store::sqlite::{SqliteStore, Token};
 use chat_protocol::fold::fold;
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
 use rusqlite::{Row, params};
 use serde::de::DeserializeOwned;
 
 use super::record::sql;
 use super::{Confirmation, Entry, Record, State, bound, conversation_token, id_token};
+use crate::config::Recipient;
 use crate::home::HomeError;
 
 /// Messages that are shown where nobody says how many.
@@ -73,6 +74,23 @@ impl History {
     /// The database, for what else is in it.
     pub fn store(&self) -> &SqliteStore {
         &self.store
+    }
+
+    /// The conversation that is meant; none with oneself. A bare name with which nothing was said is a
+    /// room's, where that has something.
+    pub fn meant(&self, place: &Recipient) -> Result<Option<ConversationId>, HomeError> {
+        let cid = place.conversation(&self.me);
+        let Recipient::User(name) = place else { return Ok(cid) };
+        let has_any =
+            |cid: &ConversationId| Ok::<_, HomeError>(!self.page(cid, None, 1)?.is_empty());
+        if let Some(cid) = &cid
+            && has_any(cid)?
+        {
+            return Ok(Some(cid.clone()));
+        }
+        let Ok(room) = RoomName::new(name.as_str()) else { return Ok(cid) };
+        let room = ConversationId::room(&room);
+        Ok(if has_any(&room)? { Some(room) } else { cid })
     }
 
     /// The newest messages of a conversation before a place, [`PAGE_MAX`] at most, in the order in

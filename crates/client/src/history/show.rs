@@ -2,6 +2,7 @@
 
 use chat_protocol::id::KeyId;
 use chat_protocol::name::UserName;
+use chat_protocol::spoken::counted;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -251,5 +252,6 @@ pub fn found(found: &super::Found) -> String {
     if found.more {
         return format!("the newest {count} that fit; add a word to see fewer");
     }
-    format!("{count} of {looked_at} messages fit")
+    let fit = if count == 1 { "fits" } else { "fit" };
+    format!("{count} of {} {fit}", counted(looked_at, "message"))
 }

@@ -8,6 +8,19 @@ use std::path::Path;
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
 
+/// Of a file: whoever is not its owner.
+const OTHERS: u32 = 0o077;
+
+/// What to say about a file with a password or keys that others on this machine can read.
+pub fn exposed(path: &Path) -> Option<String> {
+    let file = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mode = file.permissions().mode() & 0o777;
+    (mode & OTHERS != 0).then(|| {
+        let path = path.display();
+        format!("others on this machine can use {path} (mode {mode:o}); run: chmod 600 {path}")
+    })
+}
+
 /// Makes a folder and those above it; nobody else may look into the new ones.
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path)
@@ -59,5 +72,19 @@ mod tests {
         for (path, folder) in [("proof.json", "."), ("a/proof.json", "a"), ("/proof.json", "/")] {
             assert_eq!(folder_of(Path::new(path)), Path::new(folder));
         }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, "x").unwrap();
+        for (mode, told) in [(0o600, false), (0o400, false), (0o644, true), (0o640, true)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(exposed(&path).is_some(), told, "{mode:o}");
+        }
+        assert!(exposed(&path).unwrap().contains("chmod 600"));
+        assert_eq!(exposed(&folder.path().join("none")), None);
+        assert_eq!(exposed(Path::new("/dev/null")), None, "no file");
     }
 }

@@ -2,7 +2,7 @@
 
 use chat_protocol::handshake::PasswordKeys;
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::name::{ConversationId, UserName};
 
 use super::{note, print_json, print_line};
 use crate::config::{Common, Recipient, Verbosity};
@@ -21,7 +21,7 @@ pub fn history(
     before: Option<MessageId>,
 ) -> Result<ExitStatus, Failure> {
     let (history, _) = open(common)?;
-    let cid = conversation(&history, place)?.ok_or_else(|| Failure::Other {
+    let cid = history.meant(place)?.ok_or_else(|| Failure::Other {
         status: ExitStatus::Usage,
         reason: "there is no conversation with yourself".to_owned(),
     })?;
@@ -33,7 +33,8 @@ pub fn history(
             let place = known.map(|entry| entry.place).ok_or_else(|| Failure::Other {
                 status: ExitStatus::Failure,
                 reason: format!(
-                    "there is no message {id} in {cid} in this home's history; --json shows ids"
+                    "there is no message {id} in {} in this home's history; --json shows ids",
+                    cid.spoken()
                 ),
             })?;
             Some(place)
@@ -41,22 +42,6 @@ pub fn history(
     };
     print(common, &history, &history.page(&cid, before, count)?)?;
     Ok(ExitStatus::Ok)
-}
-
-/// The conversation that is meant. A bare name with which nothing was said is a room's, where that has
-/// something.
-fn conversation(history: &History, place: &Recipient) -> Result<Option<ConversationId>, Failure> {
-    let cid = place.conversation(history.me());
-    let Recipient::User(name) = place else { return Ok(cid) };
-    let has_any = |cid: &ConversationId| Ok::<_, Failure>(!history.page(cid, None, 1)?.is_empty());
-    if let Some(cid) = &cid
-        && has_any(cid)?
-    {
-        return Ok(Some(cid.clone()));
-    }
-    let Ok(room) = RoomName::new(name.as_str()) else { return Ok(cid) };
-    let room = ConversationId::room(&room);
-    Ok(if has_any(&room)? { Some(room) } else { cid })
 }
 
 /// Prints the messages that have all these words, newest first.
@@ -109,6 +94,9 @@ pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
     let server = common.servers.iter().find_map(|url| known.get(url)).ok_or_else(nothing)?.server;
     let folder = HomeFolder::new(&common.home, &server, &user);
     let key_file = folder.key_file()?.ok_or_else(nothing)?;
+    if let Some(warning) = folder.exposed_key().filter(|_| common.verbosity > Verbosity::Quiet) {
+        note(&warning);
+    }
     let vault = match key_file {
         KeyFile::Clear(vault) => vault,
         KeyFile::Sealed(sealed) => {

@@ -3,13 +3,14 @@
 use std::io::{self, Read as _};
 use std::time::Duration;
 
-use chat_endpoint::{Event, RoomAction};
+use chat_endpoint::{Event, RoomAction, check_text};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::MESSAGE_TEXT_BYTES_MAX;
-use chat_protocol::name::RoomName;
+use chat_protocol::name::{RoomName, UserName};
 use tokio::time::timeout;
 
 use super::{Task, interrupted};
+use crate::client::SendError;
 use crate::config::{Common, Recipient, SendText, Verbosity};
 use crate::exit::ExitStatus;
 use crate::start::Failure;
@@ -29,6 +30,7 @@ pub async fn send(
         SendText::Given(text) => text.clone(),
         SendText::StandardInput => standard_input()?,
     };
+    sendable(common, to, &text)?;
     let mut task = Box::pin(Task::start(common)).await?;
     let to = &match to {
         Recipient::User(user) => Recipient::User(task.true_name(user).await?),
@@ -66,6 +68,20 @@ pub async fn send(
     }
     task.end().await;
     Ok(status)
+}
+
+/// Says what is wrong before anybody signs in for it.
+fn sendable(common: &Common, to: &Recipient, text: &str) -> Result<(), SendError> {
+    check_text(text).map_err(SendError::Refused)?;
+    let is_me = |user: &UserName| {
+        common.user.as_ref().is_some_and(|me| me.as_str().eq_ignore_ascii_case(user.as_str()))
+    };
+    match to {
+        Recipient::User(user) if is_me(user) => {
+            Err(SendError::Refused(chat_endpoint::SendError::ToOneself))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Waits until I am in the room; a status when that is not to be.

@@ -106,7 +106,7 @@ fn numbered(n: usize, listed: &Listed, me: &UserName) -> (String, Value) {
 fn audience(audience: &Audience) -> String {
     match audience {
         Audience::Everybody => String::new(),
-        Audience::Conversation(cid) => format!(", {cid}"),
+        Audience::Conversation(cid) => format!(", for {}", cid.spoken()),
     }
 }
 

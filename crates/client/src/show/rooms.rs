@@ -12,7 +12,7 @@ use super::{SERVER_SAYS, feeds};
 fn name(cid: &ConversationId) -> String {
     match cid.kind() {
         ConversationKind::Room(room) => room.to_string(),
-        _ => cid.to_string(),
+        _ => cid.spoken(),
     }
 }
 

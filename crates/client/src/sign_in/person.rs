@@ -58,6 +58,9 @@ pub(super) async fn sign_in(
     // first, and each attempt makes a connection of its own.
     let server = first_contact::server(&options.connector, &account.prompt).await?;
     let folder = HomeFolder::new(&account.root, &server, &options.user);
+    if let Some(warning) = folder.exposed_key() {
+        account.prompt.say(&warning);
+    }
     let person = Person { door: Door::new(options), account, server, folder };
     if person.door.may_reset().await? {
         return Box::pin(person.enter_anew()).await;
@@ -252,6 +255,10 @@ impl Person<'_> {
             }
             (Some(code::SIGN_IN), Some(credentials)) => {
                 Ok(self.as_new_machine(device, credentials).await?)
+            }
+            (Some(code::NAME_IN_USE), _) => {
+                let (user, home) = (self.door.user.clone(), self.account.root.clone());
+                Err(StartError::HomeInUse { user, home })
             }
             _ => Err(error.into()),
         }

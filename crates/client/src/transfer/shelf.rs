@@ -417,12 +417,9 @@ async fn tell_hub(
 
 /// Why nothing is listed for a room.
 fn not_in(cid: &ConversationId) -> String {
-    let place = match cid.kind() {
-        ConversationKind::Room(room) => format!("#{room}"),
-        _ => cid.to_string(),
-    };
     format!(
-        "you are not in {place}, or there is no such room: what is shared with it is not listed"
+        "you are not in {}, or there is no such room: what is shared with it is not listed",
+        cid.spoken()
     )
 }
 

@@ -11,6 +11,7 @@ use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::spoken::nobody;
 use chat_protocol::tag::{Tag, label};
 use serde::{Deserialize, Serialize};
 
@@ -367,7 +368,7 @@ impl Endpoint {
         refusal::by_view(room, (me, &own), action, ik).or_else(|| {
             let is_outside = who != me && !ik.is_some_and(|ik| room.holds(who, &ik));
             if ik.is_none() || (is_outside && self.people.devices(who).next().is_none()) {
-                return Some((code::NO_SUCH_USER, format!("nobody is called {who}; try /users")));
+                return Some((code::NO_SUCH_USER, nobody(who)));
             }
             (is_outside && !self.is_trusted(who)).then(|| (code::UNTRUSTED, untrusted(who)))
         })

@@ -1,6 +1,6 @@
 //! Answers as lines: for people, or as JSON.
 
-use chat_protocol::{retention, sanitise};
+use chat_protocol::{retention, sanitise, spoken::counted};
 use serde::Serialize;
 use serde_json::json;
 
@@ -109,8 +109,8 @@ fn detail(user: &UserDetail) -> Vec<String> {
         format!("name      {}", line.name),
         format!("state     {}{}", state(line.standing), if line.online { ", here" } else { "" }),
         format!("identity  key:{}", user.identity),
-        format!("mailbox   {} messages, {} bytes", line.waiting, user.waiting_bytes),
-        format!("offers    {} files", user.offers),
+        mailbox("mailbox", line.waiting, user.waiting_bytes),
+        format!("offers    {}", counted(user.offers, "file")),
         format!("rooms     {}", user.rooms.join(", ")),
     ];
     lines.extend(user.lobby.iter().map(|word| format!("lobby     {}", sanitise::line(word))));
@@ -122,18 +122,23 @@ fn detail(user: &UserDetail) -> Vec<String> {
     lines
 }
 
+fn mailbox(what: &str, messages: u64, bytes: u64) -> String {
+    format!("{what:<9} {}, {}", counted(messages, "message"), counted(bytes, "byte"))
+}
+
 fn stats(figures: &StatsLine) -> Vec<String> {
     let StatsLine { version, accounts, disabled, online, sessions, rooms, .. } = figures;
     [
         format!("version   {version}"),
         format!(
-            "accounts  {accounts}, {disabled} disabled, {online} here with {sessions} sessions"
+            "accounts  {accounts}, {disabled} disabled, {online} here with {}",
+            counted(*sessions, "session")
         ),
         format!("rooms     {rooms}"),
-        format!("mailboxes {} messages, {} bytes", figures.waiting, figures.waiting_bytes),
-        format!("offers    {} files", figures.offers),
+        mailbox("mailboxes", figures.waiting, figures.waiting_bytes),
+        format!("offers    {}", counted(figures.offers, "file")),
         format!("position  {}", figures.position),
-        format!("invites   {} codes are good", figures.invites),
+        format!("invites   {} in force", counted(figures.invites, "code")),
         format!("bans      {}", figures.bans),
     ]
     .into_iter()

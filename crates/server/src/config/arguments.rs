@@ -13,6 +13,7 @@ use clap::{Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::examples::EXAMPLES;
+use super::address::{parse_address, parse_socket};
 use crate::admin::command::{AdminCommand, Where};
 
 /// What the program's exit code says.
@@ -137,11 +138,11 @@ pub struct Options {
     #[arg(long, env = "CHAT_SERVER_PORT", value_name = "N")]
     pub port: Option<u16>,
     /// Address to listen on [default: 127.0.0.1]
-    #[arg(long, env = "CHAT_SERVER_BIND", value_name = "ADDRESS")]
+    #[arg(long, env = "CHAT_SERVER_BIND", value_name = "ADDRESS", value_parser = parse_address)]
     pub bind: Option<IpAddr>,
     /// Address and port for /metrics and health, which are then not answered to everybody [default:
     /// none, they are on the same port]
-    #[arg(long, env = "CHAT_SERVER_METRICS_BIND", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "CHAT_SERVER_METRICS_BIND", value_name = "ADDRESS:PORT", value_parser = parse_socket)]
     pub metrics_bind: Option<SocketAddr>,
     /// Folder for accounts, messages and the own certificate [default: data]
     #[arg(long, env = "CHAT_SERVER_DATA", value_name = "DIR")]
@@ -224,7 +225,8 @@ pub struct Options {
     pub limit: Vec<String>,
     /// Address of a proxy before this server whose last X-Forwarded-For is believed; may be given
     /// again. Without it the budgets of addresses see the proxy's
-    #[arg(long, env = "CHAT_SERVER_TRUSTED_PROXY", value_name = "ADDRESS", value_delimiter = ',')]
+    #[arg(long, env = "CHAT_SERVER_TRUSTED_PROXY", value_name = "ADDRESS", value_delimiter = ',',
+          value_parser = parse_address)]
     pub trusted_proxy: Vec<IpAddr>,
     /// Days that a copy of a file is kept at most [default: 14]
     #[arg(long, env = "CHAT_SERVER_COPIES_DAYS", value_name = "N")]
@@ -291,7 +293,7 @@ fn exit_codes() -> String {
 }
 
 /// The command line's definition, with examples in the help of each command.
-pub fn command() -> Command {
+pub(super) fn definition() -> Command {
     chat_manual::with_examples(Cli::command(), EXAMPLES)
 }
 
@@ -318,11 +320,14 @@ pub(super) fn parse_retention(text: &str) -> Result<u64, String> {
     retention::parse(text).map_err(|error| error.to_string())
 }
 
+/// Units of sizes, and their bytes.
+pub(super) const SIZES: [(&str, u64); 4] =
+    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
 /// Reads `2GiB`, `500MiB`, `64KiB` or a bare number of bytes.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
-    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1_u64 << 40)];
-    let with_unit = |(unit, bytes)| Some((text.strip_suffix(unit)?, bytes));
-    let (digits, unit) = units.into_iter().find_map(with_unit).unwrap_or((text, 1));
+    let with_unit = |(unit, bytes): (&str, u64)| Some((text.strip_suffix(unit)?, bytes));
+    let (digits, unit) = SIZES.into_iter().find_map(with_unit).unwrap_or((text, 1));
     let size: Option<u64> = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
     size.ok_or_else(|| format!("expected a size as 500MiB or 2GiB, got {text:?}"))
 }

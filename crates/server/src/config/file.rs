@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use super::address::{parse_address, parse_socket};
 use super::arguments::{
     LogFormat, Registration, Switch, TlsMode, Verify, parse_retention, parse_size, parse_time,
 };
@@ -44,8 +45,8 @@ pub enum FileError {
 #[serde(deny_unknown_fields)]
 pub(super) struct FileOptions {
     pub(super) port: Option<u16>,
-    pub(super) bind: Option<IpAddr>,
-    pub(super) metrics_bind: Option<SocketAddr>,
+    pub(super) bind: Option<FileAddress>,
+    pub(super) metrics_bind: Option<FileSocket>,
     pub(super) data: Option<PathBuf>,
     pub(super) logs: Option<PathBuf>,
     pub(super) www: Option<PathBuf>,
@@ -68,7 +69,29 @@ pub(super) struct FileOptions {
     #[serde(default)]
     pub(super) limit: Vec<String>,
     #[serde(default)]
-    pub(super) trusted_proxy: Vec<IpAddr>,
+    pub(super) trusted_proxy: Vec<FileAddress>,
+}
+
+/// An address as on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileAddress(pub(super) IpAddr);
+
+impl<'de> Deserialize<'de> for FileAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_address(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// An address and a port as on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileSocket(pub(super) SocketAddr);
+
+impl<'de> Deserialize<'de> for FileSocket {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_socket(&text).map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// A time as on the command line.

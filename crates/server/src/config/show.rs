@@ -1,12 +1,13 @@
 //! What `config show` prints: every value that applies, and where it comes from.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use chat_protocol::retention;
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::{
-    Config, ConfigError, FileOptions, LogFormat, Options, Registration, Tls, Verify, merge,
+    Config, ConfigError, FileOptions, LogFormat, Options, Registration, Tls, Verify,
+    arguments::SIZES, merge,
 };
 use crate::budgets::{Limits, TABLE};
 
@@ -58,6 +59,27 @@ pub fn show(options: &Options, matches: &ArgMatches) -> Result<String, ConfigErr
     Ok(format!("{lines}budgets (--limit NAME=AMOUNT):\n{}", budgets.collect::<String>()))
 }
 
+/// A time as it is written: in seconds where those are whole.
+fn time(time: Duration) -> String {
+    if time.subsec_nanos() == 0 {
+        return format!("{}s", time.as_secs());
+    }
+    format!("{}ms", time.as_millis())
+}
+
+/// A size as it is written: in the largest unit of which it is a whole number.
+fn size(bytes: u64) -> String {
+    let of_unit = |&(unit, size): &(&'static str, u64)| Some((unit, whole(bytes, size)?));
+    let written = SIZES.iter().rev().find_map(of_unit);
+    written.map_or_else(|| bytes.to_string(), |(unit, count)| format!("{count}{unit}"))
+}
+
+/// How often a unit fits without a rest; nothing where it does not.
+fn whole(bytes: u64, unit: u64) -> Option<u64> {
+    let is_whole = bytes > 0 && bytes.checked_rem(unit) == Some(0);
+    bytes.checked_div(unit).filter(|_| is_whole)
+}
+
 /// Every value that applies, by its key.
 pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
     let (certificate, key, mode) = match &config.tls {
@@ -91,7 +113,7 @@ pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
         ("insecure_plaintext", config.is_plaintext_exposed.to_string()),
         ("log_format", log_format.to_owned()),
         ("verify", verify.to_owned()),
-        ("drain_timeout", format!("{}ms", config.drain_time_max.as_millis())),
+        ("drain_timeout", time(config.drain_time_max)),
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),
         ("retention", retention::format(config.retention_ms)),
@@ -99,7 +121,7 @@ pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
         ("bans", config.bans.len().to_string()),
         ("limits", if config.limits == Limits::off() { "off" } else { "on" }.to_owned()),
         ("trusted_proxy", list(&config.trusted_proxies)),
-        ("copies_quota", config.copies.quota.to_string()),
+        ("copies_quota", size(config.copies.quota)),
         ("copies_days", (config.copies.time_max.as_secs() / (24 * 60 * 60)).to_string()),
     ]
 }

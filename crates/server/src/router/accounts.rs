@@ -13,6 +13,7 @@ use chat_protocol::{
     keys::{Bundle, BundleError, DeviceMark, Held},
     limits::ACCOUNT_DEVICES_MAX,
     name::{ConversationId, UserName},
+    spoken::nobody,
 };
 
 use super::{Decision, Effects, Pending, Router, is_any, mailbox::Backlog};
@@ -268,7 +269,7 @@ impl Router {
                 return Some(Decision::Propose(Proposal::Account(Box::new(new))));
             }
             (_, None) => {
-                return Some(Decision::refuse(code::NO_SUCH_USER, "nobody has this name"));
+                return Some(Decision::refuse(code::NO_SUCH_USER, nobody(&request.name)));
             }
             (Proof::Reset { code, bundle, password, vault }, Some(account)) => {
                 let new = NewIdentity {

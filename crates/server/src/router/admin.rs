@@ -12,6 +12,7 @@ use chat_protocol::{
     id::{Digest, KeyId},
     name::{ConversationId, RoomName, UserName},
     retention,
+    spoken::{counted, nobody},
 };
 
 use super::{Account, Conversation, Effects, Pending, Router};
@@ -340,7 +341,7 @@ impl Router {
             (false, false) if who.matches("server") => {
                 "the account server is this server itself".to_owned()
             }
-            (false, false) => format!("nobody is named {who}; `user list` shows them"),
+            (false, false) => nobody(who),
         }
     }
 
@@ -393,7 +394,7 @@ impl Router {
         if self.operator.invites.values().filter(is_good).count() >= INVITES_MAX {
             return refuse(format!("{INVITES_MAX} codes are good now, which is the most"));
         }
-        let what = vec![format!("{} accounts", invite.uses)];
+        let what = vec![counted(invite.uses, "account")];
         propose(NewOrder::Invite(invite), what)
     }
 

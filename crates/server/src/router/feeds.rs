@@ -4,6 +4,7 @@ use chat_protocol::{
     code,
     header::{MemberHeader, MemberOperation},
     name::{ConversationId, UserName},
+    spoken::nobody,
 };
 
 use super::{Account, Decision, Effects, Router};
@@ -26,8 +27,7 @@ impl Router {
         if self.account_of(owner).is_some() {
             return None;
         }
-        let reason = format!("nobody is called {owner}; /users lists everybody");
-        Some(Refusal::new(code::NO_SUCH_USER, reason))
+        Some(Refusal::new(code::NO_SUCH_USER, nobody(owner)))
     }
 
     /// What speaks against a link of a feed before its place in the chain is looked at.

@@ -8,6 +8,7 @@ use chat_protocol::{
     id::Digest,
     members::Place,
     name::{ConversationId, ConversationKind, UserName},
+    spoken::nobody,
 };
 
 use super::{
@@ -81,7 +82,7 @@ impl Router {
             ConversationKind::Feed(owner) => self.may_not_speak(&request.peer.name, &owner),
             ConversationKind::Direct(a, b) => {
                 let missing = [a, b].into_iter().find(|name| self.account_of(name).is_none())?;
-                Some(Refusal::new(code::NO_SUCH_USER, format!("nobody is named {missing}")))
+                Some(Refusal::new(code::NO_SUCH_USER, nobody(missing)))
             }
             ConversationKind::Room(_) => {
                 let account = request.peer.account;
@@ -90,7 +91,7 @@ impl Router {
                 }
                 let name = &request.peer.name;
                 let is_member = self.conversations.get(cid).is_some_and(|c| c.contains(name));
-                let reason = format!("you are not a member of {cid}");
+                let reason = format!("you are not a member of {}", cid.spoken());
                 (!is_member).then(|| Refusal::new(code::NOT_A_MEMBER, reason))
             }
         }

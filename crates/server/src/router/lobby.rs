@@ -14,6 +14,7 @@ use chat_protocol::{
     code,
     hub::{HubToClient, Moderation},
     name::{ConversationId, RoomName, UserName},
+    spoken::nobody,
 };
 
 use super::{Account, Audience, Line, Router};
@@ -80,7 +81,7 @@ impl Router {
             return refuse(code::NOT_ALLOWED, reason);
         }
         let Some(account) = self.account_of(who) else {
-            return refuse(code::NO_SUCH_USER, format!("nobody is named {who}"));
+            return refuse(code::NO_SUCH_USER, nobody(who));
         };
         if who.is_server() || self.is_moderator(account.id) {
             let reason = format!("{who} is the server or a moderator; who runs it decides that");

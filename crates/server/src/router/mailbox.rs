@@ -3,7 +3,7 @@
 //! Direct messages are counted against their recipient. A room's log exists once for all, so one
 //! member who is away costs nothing and cannot stop the others.
 
-use chat_protocol::{code, hub::Log};
+use chat_protocol::{code, hub::Log, spoken::counted};
 
 use super::{Account, Conversation, Decision, Pending, Router};
 use crate::{
@@ -130,9 +130,11 @@ impl Router {
         }
         let Waiting { messages, bytes } = account.waiting;
         let reason = format!(
-            "{messages} messages ({bytes} bytes) wait for {}, who is away, and the mailbox takes no \
+            "{} ({bytes} bytes) wait for {}, who is away, and the mailbox takes no \
              more; they are all kept; send this again when {} has been here",
-            account.name, account.name
+            counted(messages, "message"),
+            account.name,
+            account.name
         );
         Some(Decision::refuse(code::MAILBOX_FULL, reason))
     }

@@ -7,6 +7,7 @@ use chat_protocol::{
     limits::ROOM_PEOPLE_MAX,
     members::{MemberError, Membership},
     name::{ConversationId, ConversationKind, UserName},
+    spoken::nobody,
 };
 
 use super::{Account, Conversation, Decision, Effects, Pending, Router};
@@ -26,7 +27,10 @@ impl Router {
     ) -> Decision {
         let cid = &header.cid;
         if cid.is_direct() {
-            return Decision::refuse(code::NOT_ALLOWED, format!("{cid} has no membership"));
+            return Decision::refuse(
+                code::NOT_ALLOWED,
+                format!("{} has no membership", cid.spoken()),
+            );
         }
         if pending.conversations.contains(cid) {
             return Decision::Defer;
@@ -40,7 +44,7 @@ impl Router {
             _ => self.account_of(&header.who),
         };
         let Some(who) = who else {
-            return Decision::refuse(code::NO_SUCH_USER, format!("nobody is named {}", header.who));
+            return Decision::refuse(code::NO_SUCH_USER, nobody(&header.who));
         };
         if who.identity != header.ik {
             let reason = format!("{} has another identity key", header.who);

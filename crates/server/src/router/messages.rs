@@ -4,6 +4,7 @@ use chat_protocol::{
     code,
     header::MessageHeader,
     name::{ConversationId, UserName},
+    spoken::deleted,
     tag::Tag,
 };
 
@@ -109,8 +110,7 @@ impl Router {
     fn is_to_nobody(&self, request: &FrameRequest, cid: &ConversationId) -> Option<Refusal> {
         let other = cid.other(&request.peer.name)?;
         let is_gone = self.is_gone(&other);
-        let reason = format!("nobody is named {other} any more");
-        is_gone.then(|| Refusal::new(code::NO_SUCH_USER, reason))
+        is_gone.then(|| Refusal::new(code::NO_SUCH_USER, deleted(other)))
     }
 
     fn has_agent(&self, header: &MessageHeader) -> bool {
@@ -129,7 +129,10 @@ impl Router {
             None => cid.other(name).is_some(),
         };
         if !is_theirs {
-            return Decision::refuse(code::NOT_A_MEMBER, format!("you are not a member of {cid}"));
+            return Decision::refuse(
+                code::NOT_A_MEMBER,
+                format!("you are not a member of {}", cid.spoken()),
+            );
         }
         Decision::Rekey(self.head(cid))
     }

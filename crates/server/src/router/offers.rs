@@ -12,6 +12,7 @@ use chat_protocol::{
     id::MessageId,
     limits::OFFERS_PAGE_MAX,
     name::{ConversationId, ConversationKind},
+    spoken::nobody,
 };
 
 use super::{Account, Decision, Pending, Router};
@@ -153,13 +154,12 @@ impl Router {
         match cid.kind() {
             ConversationKind::Direct(..) => {
                 let Some(other) = cid.other(&owner.name) else {
-                    let reason = format!("{cid} is a conversation of others");
+                    let reason = format!("{} is a conversation of others", cid.spoken());
                     return Err(Refusal::new(code::NOT_A_MEMBER, reason));
                 };
-                let reason = format!("nobody is named {other}");
                 self.account_of(&other)
                     .map(|other| Place::Person(other.id))
-                    .ok_or_else(|| Refusal::new(code::NO_SUCH_USER, reason))
+                    .ok_or_else(|| Refusal::new(code::NO_SUCH_USER, nobody(other)))
             }
             ConversationKind::Room(room) if room.is_all() => {
                 let reason = "everybody is the audience \"*\", with the details in clear; \
@@ -269,9 +269,8 @@ impl Router {
             return Err(Refusal::new(code::SIGN_IN, "this account is gone"));
         };
         let known = |name| {
-            let reason = format!("nobody is named {name}");
             let id = self.by_name.get(name).copied();
-            id.ok_or_else(|| Refusal::new(code::NO_SUCH_USER, reason))
+            id.ok_or_else(|| Refusal::new(code::NO_SUCH_USER, nobody(name)))
         };
         let owner = query.owner.as_ref().map(known).transpose()?;
         let after = query

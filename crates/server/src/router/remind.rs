@@ -115,8 +115,10 @@ impl Router {
             known.unshown.len() >= UNSHOWN_LINKS_MAX && !known.unshown.contains_key(&link.who)
         });
         if is_full && self.is_unshown(link) {
-            let reason =
-                format!("{cid} has {UNSHOWN_LINKS_MAX} people by keys that nobody can show");
+            let reason = format!(
+                "{} has {UNSHOWN_LINKS_MAX} people by keys that nobody can show",
+                cid.spoken()
+            );
             return Decision::refuse(code::TOO_MANY, reason);
         }
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (link.op, cid.kind()) {

@@ -124,8 +124,9 @@ impl Router {
         };
         if membership.is_implicit() {
             let reason = format!(
-                "{cid} has no admins, so it keeps messages as the server does; who runs the \
-                 server sets that with --retention"
+                "{} has no admins, so it keeps messages as the server does; who runs the \
+                 server sets that with --retention",
+                cid.spoken()
             );
             return Err(Refusal::new(code::NOT_ALLOWED, reason));
         }

@@ -182,7 +182,7 @@ impl Router {
             });
         }
         if !exists && op != MemberOperation::Create {
-            let reason = format!("there is no {cid}; create it");
+            let reason = format!("there is no {}; create it", cid.spoken());
             return Some(Decision::refuse(code::NO_SUCH_ROOM, reason));
         }
         if op == MemberOperation::Create

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_protocol::{
     code, crypto::VerifyingKey, handshake::ReceivedAuth, id::Digest, invite, keys::Bundle,
-    name::UserName,
+    name::UserName, spoken,
 };
 use tokio::time::Instant;
 
@@ -80,9 +80,9 @@ pub(super) async fn register(
     let by = if has_code(hub, received) { By::Code } else { By::Oneself };
     if !is_taken {
         hub.budgets.sources.may_sign_up(source, by, Instant::now()).map_err(|wait| {
-            let minutes = wait.as_secs().div_ceil(60);
+            let minutes = spoken::counted(wait.as_secs().div_ceil(60), "minute");
             let reason = format!(
-                "your address has made as many accounts as it may for now; wait {minutes} minutes, or \
+                "your address has made as many accounts as it may for now; wait {minutes}, or \
                  ask the operator of this server"
             );
             Problem::refuse(code::TOO_MANY, reason)
@@ -159,7 +159,7 @@ pub(super) async fn account(hub: &Shared, name: &UserName) -> Result<Option<Acco
 }
 
 pub(super) fn nobody(name: &UserName) -> Problem {
-    Problem::refuse(code::NO_SUCH_USER, format!("nobody is named {name}"))
+    Problem::refuse(code::NO_SUCH_USER, spoken::nobody(name))
 }
 
 pub(super) async fn by_signature(

@@ -10,6 +10,7 @@ use std::{
 };
 
 use chat_exec::Policy;
+use chat_protocol::spoken::counted;
 use rusqlite::{Connection, OpenFlags};
 use rustix::{
     fs::statvfs,
@@ -179,11 +180,14 @@ fn certificate(config: &Config) -> Verdict {
     let now = i64::try_from(now_ms() / 1000).unwrap_or(i64::MAX);
     let days = (ends - now).div_euclid(24 * 60 * 60);
     if days < EXPIRY_DAYS {
-        return Err(format!(
-            "ends in {days} days; put a new one in its place, then: chat-server reload"
-        ));
+        let state = if ends < now {
+            "has ended".to_owned()
+        } else {
+            format!("ends in {}", counted(days, "day"))
+        };
+        return Err(format!("{state}; put a new one in its place, then: chat-server reload"));
     }
-    Ok(format!("is good for {days} days"))
+    Ok(format!("is good for {}", counted(days, "day")))
 }
 
 fn policy(path: Option<&Path>) -> Verdict {
@@ -211,7 +215,7 @@ fn audit_log(logs: &Path) -> Verdict {
     match audit::check(&logs.join(audit::FILE)) {
         Ok(checked) => {
             let short = checked.hash.get(..16).unwrap_or_default();
-            Ok(format!("{} lines in one chain, the last is {short}…", checked.lines))
+            Ok(format!("{} in one chain, the last is {short}…", counted(checked.lines, "line")))
         }
         Err(AuditError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Ok("is made at the first start".to_owned())

@@ -3,6 +3,7 @@
 use chat_endpoint::Event;
 use chat_oplog::{Level, Operation, Outcome};
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::spoken::counted;
 
 use super::{Journal, micros};
 
@@ -69,7 +70,7 @@ impl Journal {
             | Event::Subscriptions { .. }
             | Event::Refreshed { .. } => return,
         };
-        self.log.write(&operation);
+        self.write(&operation);
     }
 
     /// The line for what is said beside all talk.
@@ -143,21 +144,23 @@ impl Journal {
                 level: Level::Warn,
                 peer: Some(from.as_str().into()),
                 conversation: Some(conversation(cid).into()),
-                reason: Some(format!("{} messages are missing", missing.len()).into()),
+                reason: Some(format!("missing: {}", counted(missing.len(), "message")).into()),
                 ..self.line("message.gap")
             },
             Event::Dropped { cid, from, messages, .. } => Operation {
                 level: Level::Warn,
                 peer: from.as_ref().map(|from| from.as_str().into()),
                 conversation: Some(conversation(cid).into()),
-                reason: Some(format!("the server has dropped {messages} messages").into()),
+                reason: Some(
+                    format!("the server has dropped {}", counted(*messages, "message")).into(),
+                ),
                 ..self.line("message.dropped")
             },
             Event::Healed { cid, from, n } => Operation {
                 peer: Some(from.as_str().into()),
                 conversation: Some(conversation(cid).into()),
                 outcome: Some(Outcome::Ok),
-                reason: Some(format!("{} messages were missing", n.len()).into()),
+                reason: Some(format!("were missing: {}", counted(n.len(), "message")).into()),
                 ..self.line("message.healed")
             },
             Event::Unhealed { cid, from, n, reason } => Operation {
@@ -165,7 +168,9 @@ impl Journal {
                 peer: Some(from.as_str().into()),
                 conversation: Some(conversation(cid).into()),
                 outcome: Some(Outcome::Failed),
-                reason: Some(format!("{} messages stay missing: {reason}", n.len()).into()),
+                reason: Some(
+                    format!("stay missing: {}: {reason}", counted(n.len(), "message")).into(),
+                ),
                 ..self.line("message.healed")
             },
             Event::Alarm { kind, user, detail, count } => Operation {
@@ -194,7 +199,7 @@ impl Journal {
                 ..self.about("command.output", re)
             },
             Event::OutputLost { re, pieces } => Operation {
-                reason: Some(format!("{pieces} pieces are missing").into()),
+                reason: Some(format!("missing: {}", counted(*pieces, "piece")).into()),
                 outcome: Some(Outcome::Failed),
                 ..self.about("command.output", re)
             },

@@ -37,6 +37,8 @@ pub enum Fault {
     },
     /// Nothing was sent, so nothing is proven.
     NothingSent,
+    /// The run was ended before everything was sent, answered and delivered.
+    Interrupted,
 }
 
 impl fmt::Display for Fault {
@@ -54,6 +56,7 @@ impl fmt::Display for Fault {
                 write!(formatter, "p99 of {stage} is {p99} ms, above the limit of {limit} ms")
             }
             Self::NothingSent => formatter.write_str("nothing was sent"),
+            Self::Interrupted => formatter.write_str("the run was interrupted before its end"),
         }
     }
 }

@@ -46,6 +46,14 @@ struct JsonReport<'a> {
     left_out: u64,
     moves: JsonMoves,
     files: Option<FileFigures>,
+    interrupted: bool,
+    room: &'a str,
+    others: u64,
+    started_at: String,
+    server_url: &'a str,
+    server_version: Option<&'a str>,
+    version: &'static str,
+    machine: &'a str,
 }
 
 /// Who came and went; times in seconds.
@@ -117,6 +125,14 @@ impl<'a> JsonReport<'a> {
             left_out: tally.left_out,
             moves: JsonMoves::new(&tally.movement),
             files: report.files,
+            interrupted: report.about.was_interrupted,
+            room: &report.about.room,
+            others: report.about.others,
+            started_at: format!("{:.3}", report.about.at),
+            server_url: &report.about.server,
+            server_version: report.about.server_version.as_deref(),
+            version: env!("CARGO_PKG_VERSION"),
+            machine: &report.about.machine,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The report for people.
 
+use chat_protocol::spoken::counted;
 use std::fmt;
 
 use super::{Report, TagCounts, milliseconds};
@@ -12,15 +13,16 @@ impl fmt::Display for Report {
         let totals = tally.totals();
         writeln!(
             formatter,
-            "{} clients sent {} messages in {:.2} s ({}/s), seed {}",
-            self.clients,
-            totals.sent,
+            "{} sent {} in {:.2} s ({}/s), seed {}",
+            counted(self.clients, "client"),
+            counted(totals.sent, "message"),
             self.elapsed.as_secs_f64(),
             self.rate(),
             self.seed
         )?;
         if self.key_pairs < self.clients {
-            writeln!(formatter, "the clients share a pool of {} key pairs", self.key_pairs)?;
+            let pairs = counted(self.key_pairs, "key pair");
+            writeln!(formatter, "the clients share a pool of {pairs}")?;
         }
         self.write_counts(formatter, &totals)?;
         self.write_latencies(formatter)?;

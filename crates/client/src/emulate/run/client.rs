@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::exchange::{Exchange, News};
 use super::ledger::{CMD, Ledger, TEXT};
 use super::movement::{Move, Mover, Progress};
+use super::pace::Pace;
 use crate::client::{Client, ClientEvent, Events, SendError};
 use crate::emulate::script::{Picker, Random};
 use crate::input::Input;
@@ -26,7 +27,7 @@ const UNANSWERED_MAX: usize = 16;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a client always has a room to talk in.
-const LOBBY: &str = "every client is in the lobby and never leaves it";
+const FIRST: &str = "every client is in the first room and never leaves it";
 
 /// The code of a message that this side refused.
 const NOT_SENT: &str = "NOT_SENT";
@@ -60,36 +61,10 @@ pub(super) enum Milestone {
     Stopped(String),
 }
 
-/// When one client sends, and until when.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// So many messages; no bound when absent.
-    pub(super) count: Option<u32>,
-    /// For so long; no bound when absent.
-    pub(super) duration: Option<Duration>,
-    /// Time of the first message, after the start.
-    pub(super) offset: Duration,
-    /// From message to message; as fast as they are answered when absent.
-    pub(super) interval: Option<Duration>,
-}
-
-impl Pace {
-    /// When the message after `sent` others is due, `since` the start; `None` when all are sent.
-    fn due(&self, sent: u32, since: Duration) -> Option<Duration> {
-        let due = match self.interval {
-            Some(interval) => self.offset.saturating_add(interval.saturating_mul(sent)),
-            None => since,
-        };
-        let is_over = self.count.is_some_and(|count| sent >= count)
-            || self.duration.is_some_and(|duration| due.max(since) >= duration);
-        (!is_over).then_some(due)
-    }
-}
-
 /// A room of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OwnRoom {
-    /// Its number, the same for all clients; the lobby is 0.
+    /// Its number, the same for all clients; the one that all are in is 0.
     pub(super) number: usize,
     pub(super) name: RoomName,
 }
@@ -106,7 +81,7 @@ pub(super) struct Emulated {
     pub(super) ledger: Arc<Mutex<Ledger>>,
     pub(super) picker: Picker,
     pub(super) pace: Pace,
-    /// Where its texts go: the lobby and the rooms that it is in.
+    /// Where its texts go: the room that all are in, and those that it is in beside that.
     pub(super) rooms: Vec<OwnRoom>,
     pub(super) mover: Mover,
     /// How much of the run is over.
@@ -129,6 +104,18 @@ enum Talk {
     HasEnded,
 }
 
+/// What a client still has to learn of who is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Census {
+    /// Who is online at all: one of them asks.
+    OfServer,
+    /// Who is in its rooms.
+    #[default]
+    OfRooms,
+    /// Nothing, and it has told so.
+    Done,
+}
+
 /// How far a client is.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -138,6 +125,7 @@ pub(super) struct State {
     has_asked: bool,
     /// Rooms of which it has no list of members yet.
     refreshing: BTreeSet<ConversationId>,
+    census: Census,
     sent: u32,
     unanswered: usize,
     talk: Talk,
@@ -154,7 +142,10 @@ impl Emulated {
         let rooms = self.rooms.iter().map(|room| ConversationId::room(&room.name));
         self.state.joining = rooms.chain([ConversationId::all()]).collect();
         self.state.refreshing.clone_from(&self.state.joining);
-        for room in self.rooms.iter().filter(|room| room.number > 0) {
+        if self.number == 0 {
+            self.state.census = Census::OfServer;
+        }
+        for room in self.rooms.iter().filter(|room| room.name != RoomName::lobby()) {
             // The reason is the last event.
             if self.client.act_in_room(&room.name, RoomAction::Join { create: true }).await.is_err()
             {
@@ -212,6 +203,17 @@ impl Emulated {
             for cid in self.state.refreshing.clone() {
                 self.client.refresh(&cid).await;
             }
+            if self.state.census == Census::OfServer {
+                self.client.who().await;
+            }
+        }
+    }
+
+    /// Tells once that it knows who is in its rooms, and who else is there if it is to know that.
+    fn refreshed(&mut self) {
+        if self.state.refreshing.is_empty() && self.state.census == Census::OfRooms {
+            self.state.census = Census::Done;
+            self.tell(Milestone::Refreshed);
         }
     }
 
@@ -303,7 +305,7 @@ impl Emulated {
                 let silent = self.mover.silent_in();
                 let rooms = self.rooms.iter().filter(|room| Some(room.number) != silent);
                 let rooms: Vec<&OwnRoom> = rooms.collect();
-                let room = *self.random.choose(&rooms).expect(LOBBY);
+                let room = *self.random.choose(&rooms).expect(FIRST);
                 place = room.number;
                 (TEXT, self.client.say(&room.name, &text).await)
             }
@@ -398,8 +400,14 @@ impl Emulated {
                 }
             }
             Event::Refreshed { cid } => {
-                if is_last(&mut self.state.refreshing, &cid) {
-                    self.tell(Milestone::Refreshed);
+                self.state.refreshing.remove(&cid);
+                self.refreshed();
+            }
+            Event::People { people, more } if self.state.census == Census::OfServer => {
+                self.ledger().others(&people);
+                if !more {
+                    self.state.census = Census::OfRooms;
+                    self.refreshed();
                 }
             }
             // What was kept from an earlier run is none of this one's.
@@ -517,23 +525,6 @@ fn is_last(rooms: &mut BTreeSet<ConversationId>, cid: &ConversationId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_pace_says_when_and_when_it_is_over() {
-        let fast = Pace { count: Some(2), duration: None, offset: SECOND, interval: None };
-        assert_eq!(fast.due(0, Duration::ZERO), Some(Duration::ZERO));
-        assert_eq!(fast.due(1, SECOND), Some(SECOND));
-        assert_eq!(fast.due(2, SECOND), None);
-        let paced = Pace { interval: Some(SECOND * 2), ..fast };
-        assert_eq!(paced.due(0, SECOND * 9), Some(SECOND));
-        assert_eq!(paced.due(1, SECOND * 9), Some(SECOND * 3));
-        let timed = Pace { count: None, duration: Some(SECOND * 4), ..paced };
-        assert_eq!(timed.due(1, SECOND), Some(SECOND * 3));
-        assert_eq!(timed.due(2, SECOND), None);
-        assert_eq!(timed.due(0, SECOND * 4), None);
-    }
 
     #[test]
     fn all_rooms_are_needed_and_count_once() {

@@ -1,15 +1,16 @@
 //! What became of every message, in one place. Synchronous; the time is an argument.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use chat_protocol::hub::Person;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 use tokio::time::Instant;
 
 use super::clients::Clients;
 use super::whereabouts::Whereabouts;
-use crate::emulate::report::Tally;
+use crate::emulate::report::{ClientFigures, Course, Tally};
 
 mod entitled;
 
@@ -62,6 +63,11 @@ pub(super) struct Ledger {
     missing: u64,
     stored: u64,
     changed: Instant,
+    /// When the first message was sent.
+    start: Option<Instant>,
+    per_client: Vec<ClientFigures>,
+    course: Course,
+    others: BTreeSet<UserName>,
     /// Who was where.
     pub(super) whereabouts: Whereabouts,
 }
@@ -81,6 +87,10 @@ impl Ledger {
             missing: 0,
             stored: 0,
             changed: now,
+            start: None,
+            per_client: vec![ClientFigures::default(); names.len()],
+            course: Course::default(),
+            others: BTreeSet::new(),
             whereabouts: Whereabouts::default(),
         }
     }
@@ -113,6 +123,10 @@ impl Ledger {
         self.tally.by_tag.entry(tag).or_default().sent += 1;
         self.open += 1;
         self.changed = now;
+        self.start.get_or_insert(now);
+        if let Some(client) = self.per_client.get_mut(sender) {
+            client.sent += 1;
+        }
         for Early { recipient, is_readable, now } in self.early.remove(&id).unwrap_or_default() {
             self.arrived(recipient, id, is_readable, now);
         }
@@ -143,7 +157,12 @@ impl Ledger {
         }
         self.stored += 1;
         entry.position = Some(position);
-        self.tally.stored.record(now.saturating_duration_since(entry.at));
+        let took = now.saturating_duration_since(entry.at);
+        self.tally.stored.record(took);
+        if let Some(client) = self.per_client.get_mut(entry.sender) {
+            client.stored += 1;
+            client.stored_time = client.stored_time.saturating_add(took);
+        }
         if entry.tag == CMD {
             return false;
         }
@@ -221,6 +240,7 @@ impl Ledger {
             self.tally.duplicated += 1;
             return;
         }
+        self.course.count(now.saturating_duration_since(self.start.unwrap_or(now)));
         self.missing -= u64::from(entry.expected.contains(recipient));
         self.tally.by_tag.entry(entry.tag).or_default().delivered += 1;
         match self.whereabouts.returned_after(recipient, entry.at) {
@@ -267,6 +287,26 @@ impl Ledger {
     /// When something changed last.
     pub(super) fn changed(&self) -> Instant {
         self.changed
+    }
+
+    /// Notes who is online and none of the clients.
+    pub(super) fn others(&mut self, people: &[Person]) {
+        let is_other = |person: &&Person| {
+            person.online && !person.name.is_server() && !self.numbers.contains_key(&person.name)
+        };
+        let others: Vec<UserName> =
+            people.iter().filter(is_other).map(|person| person.name.clone()).collect();
+        self.others.extend(others);
+    }
+
+    /// Who was online before the start and none of the clients, in the order of their names.
+    pub(super) fn strangers(&self) -> &BTreeSet<UserName> {
+        &self.others
+    }
+
+    /// What each client did, and what was delivered when.
+    pub(super) fn course(&self) -> (Vec<ClientFigures>, Course) {
+        (self.per_client.clone(), self.course.clone())
     }
 
     /// Number of answers, for the progress bar.

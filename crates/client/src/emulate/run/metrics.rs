@@ -64,6 +64,13 @@ impl Figures {
         Ok(Self(lines.filter_map(figure).collect()))
     }
 
+    /// The version that the server says it has.
+    pub(super) fn version(&self) -> Option<String> {
+        let info =
+            self.0.keys().find_map(|name| name.strip_prefix("chat_build_info{version=\""))?;
+        info.strip_suffix("\"}").map(str::to_owned)
+    }
+
     fn get(&self, name: &str) -> f64 {
         // A labelled counter has no line before its first count.
         self.0.get(name).copied().unwrap_or_default()

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chat_protocol::name::{RoomName, UserName};
 
-use super::client::{OwnRoom, Pace};
+use super::client::OwnRoom;
+use super::pace::Pace;
 use crate::config::{Emulation, Extent};
 use crate::emulate::script::Random;
 use crate::exit::ExitStatus;
@@ -27,17 +28,27 @@ pub(super) fn stream(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX - ROOM_STREAMS)
 }
 
-/// The rooms of a client: the lobby, and about half of `emu-room-001` and so on; where there is only
-/// that one, everybody is in it. The same in every run, because who has joined a room stays in it.
-pub(super) fn rooms(count: u32, client: usize) -> Result<Vec<OwnRoom>, Failure> {
+/// The room of all clients: one of their own, so that nobody else has to read their texts, or the lobby
+/// where that is asked for.
+pub(super) fn first_room(emulation: &Emulation) -> Result<RoomName, Failure> {
+    if emulation.in_lobby { Ok(RoomName::lobby()) } else { room(0) }
+}
+
+fn room(number: u32) -> Result<RoomName, Failure> {
+    RoomName::new(&format!("emu-room-{number:03}")).map_err(|error| Failure::Other {
+        status: ExitStatus::Usage,
+        reason: format!("too many rooms: {error}"),
+    })
+}
+
+/// The rooms of a client: the one that all are in, and about half of `emu-room-001` and so on; where there
+/// is only that one, everybody is in it. The same in every run, because who has joined a room stays in it.
+pub(super) fn rooms(emulation: &Emulation, client: usize) -> Result<Vec<OwnRoom>, Failure> {
     let mut random = Random::new(0, ROOM_STREAMS + stream(client));
-    let mut rooms = vec![OwnRoom { number: 0, name: RoomName::lobby() }];
+    let count = emulation.rooms;
+    let mut rooms = vec![OwnRoom { number: 0, name: first_room(emulation)? }];
     for number in 1..=count {
-        let name = RoomName::new(&format!("emu-room-{number:03}"));
-        let name = name.map_err(|error| Failure::Other {
-            status: ExitStatus::Usage,
-            reason: format!("too many rooms: {error}"),
-        })?;
+        let name = room(number)?;
         if count == 1 || random.below(2) == 0 {
             rooms.push(OwnRoom { number: usize::try_from(number).unwrap_or(usize::MAX), name });
         }
@@ -97,7 +108,12 @@ mod tests {
             churn: 0,
             offline: 0,
             p99_max: None,
+            in_lobby: false,
         }
+    }
+
+    fn with_rooms(rooms: u32) -> Emulation {
+        Emulation { rooms, ..emulation(None) }
     }
 
     #[test]
@@ -110,14 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_in_the_lobby_and_in_about_half_of_the_rooms_in_every_run() {
-        let all: Vec<_> = (0..40).map(|client| rooms(10, client).unwrap()).collect();
-        assert!(all.iter().all(|rooms| rooms[0].name == RoomName::lobby()));
+    fn clients_are_in_one_room_and_in_about_half_of_the_others_in_every_run() {
+        let all: Vec<_> = (0..40).map(|client| rooms(&with_rooms(10), client).unwrap()).collect();
+        assert!(all.iter().all(|rooms| rooms[0].name.as_str() == "emu-room-000"));
         let places: usize = all.iter().map(|rooms| rooms.len() - 1).sum();
         assert!((120..=280).contains(&places), "{places} of 400");
-        assert_eq!(all[7], rooms(10, 7).unwrap());
-        assert_eq!(rooms(0, 3).unwrap().len(), 1);
-        assert!((0..40).all(|client| rooms(1, client).unwrap().len() == 2));
+        assert_eq!(all[7], rooms(&with_rooms(10), 7).unwrap());
+        assert_eq!(rooms(&with_rooms(0), 3).unwrap().len(), 1);
+        assert!((0..40).all(|client| rooms(&with_rooms(1), client).unwrap().len() == 2));
+        let in_lobby = Emulation { in_lobby: true, ..with_rooms(0) };
+        assert_eq!(rooms(&in_lobby, 3).unwrap()[0].name, RoomName::lobby());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use chat_protocol::{
     limits::ROOMS_PAGE_MAX,
     name::{ConversationId, ConversationKind, UserName},
+    spoken::nobody,
 };
 
 use crate::{
@@ -55,7 +56,7 @@ impl Router {
         is_online: impl Fn(AccountId) -> bool,
     ) -> AdminAnswer {
         let Some(account) = self.account_folded(name) else {
-            return AdminAnswer::refused(format!("nobody is named {name}; `user list` shows them"));
+            return AdminAnswer::refused(nobody(name));
         };
         let rooms = account.conversations.iter().filter_map(|cid| match cid.kind() {
             ConversationKind::Room(room) => Some(room.to_string()),
