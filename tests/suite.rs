@@ -31,6 +31,7 @@ mod moderators;
 mod offers;
 mod operations;
 mod operator;
+mod operator_words;
 mod passwords;
 mod private_files;
 mod programs;

@@ -112,4 +112,11 @@ fn a_ban_from_the_lobby_outlives_a_restart_and_is_taken_back() {
     again.stdout.wait_for_part("bob: me too");
     again.type_line("welcome, bob");
     late.stdout.wait_for_part("alice: welcome, bob");
+    // Nor is it handed to him again, and nothing of it is missing.
+    again.type_line("bob*is that all?");
+    late.stdout.wait_for_part("is that all?");
+    let shown = late.stdout.text();
+    for part in ["without them", "before she is back", "missing", "ALARM"] {
+        assert!(!shown.contains(part), "{part}: {shown}");
+    }
 }

@@ -88,3 +88,60 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     rig.client("alice", &url).with_home(rig.path("third")).run_known(&["users"]).assert_code(4);
     assert_ne!(PASSWORD, "quite-another-one-9-here");
 }
+
+/// Goal: a code that lets nobody in is called that, and not a wrong password. Method: a mistyped and a used one,
+/// with and without a home; and the right password, which goes on.
+#[test]
+fn a_code_that_lets_nobody_in_is_called_that() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    alice.run(&["users"]).assert_code(0);
+    let code = reset_code(&rig, "alice");
+    let said = |client: &Client, code: &str| {
+        let refused = client.run_known(&["--invite", code, "users"]).expect_code(4);
+        let is_said = refused.stderr.contains("the code lets nobody in as alice");
+        assert!(is_said && refused.stderr.contains("E_INVITE"), "{refused:?}");
+        assert!(!refused.stderr.contains("wrong password"), "{refused:?}");
+    };
+    let with = |home: &str| {
+        let client = rig.client("alice", server.url()).with_home(rig.path(home));
+        client.with_password("quite-another-one-9-here")
+    };
+    said(&with("mistyped"), "0000-0000-0000-0000");
+    said(&rig.client("alice", server.url()).with_password("quite-another-one-9-here"), "0000");
+    alice.run_known(&["--invite", "0000-0000-0000-0000", "users"]).assert_code(0);
+    with("first").run_known(&["--invite", &code, "users"]).assert_code(0);
+    let other = rig.client("alice", server.url()).with_home(rig.path("used"));
+    said(&other.with_password("yet-another-one-7-there"), &code);
+}
+
+/// Goal: an admin lets somebody who has entered anew into a private room again, and both read each other there;
+/// whoever wrote to the old key is told what it loses.
+#[test]
+fn who_entered_anew_comes_into_a_private_room_again() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    alice.run(&["users"]).assert_code(0);
+    let mut bob = person(&rig, server.url(), "bob");
+    types(&mut bob, "/create club private", "you are in #club");
+    types(&mut bob, "/invite alice", "added alice to #club");
+    types(&mut bob, "alice*for the old key", "kept for alice");
+    let code = reset_code(&rig, "alice");
+    let alice = alice.with_password("quite-another-one-9-here");
+    alice.run_known(&["--invite", &code, "users"]).assert_code(0);
+    bob.stdout.wait_for_part("key_changed: alice");
+    let mut new = alice.chat();
+    let shown = words(&rig.client("bob", server.url()), "alice");
+    let lost = "one message to them without a receipt is for the old key";
+    types(&mut bob, &format!("/trust alice {shown}"), lost);
+    types(&mut bob, "/invite alice", "[bob] added alice to #club");
+    new.stdout.wait_for_part("bob added you to #club");
+    types(&mut bob, "welcome back", "✓ stored");
+    new.stdout.wait_for_part("#club bob: welcome back");
+    types(&mut new, "/room club", "#club");
+    types(&mut new, "here again", "✓ stored");
+    bob.stdout.wait_for_part("alice: here again");
+    assert!(!new.stdout.text().contains("for the old key"), "{}", new.stdout.text());
+}

@@ -60,8 +60,7 @@ fn the_doctor_and_health_tell_a_well_server_from_one_that_is_not() {
     assert!(ready.body.contains("[+] disk: ok"), "{ready:?}");
     assert_eq!(get(server.address(), "/healthz", &[]).status, 200);
     // It asks the server that runs where it listens, whatever the defaults say.
-    let logs = rig.logs();
-    let doctor = operator(&rig, &["doctor", "--logs", logs.to_str().unwrap()]);
+    let doctor = operator(&rig, &["doctor"]);
     assert!(doctor.stdout.contains(&format!("{} is ready", server.address())), "{doctor:?}");
     server.terminate().assert_code(0);
     operator(&rig, &["health", "--port", &port]).assert_code(1);

@@ -187,13 +187,26 @@ impl Question {
             Kind::Verify => format!("{user} is verified"),
             Kind::Trust => format!(
                 "the other key is the known one of {user} now; it is not verified, and private rooms \
-                 have to invite {user} anew"
+                 have to invite {user} anew{}",
+                never_read(self.known.unconfirmed)
             ),
             Kind::Distrust => {
                 format!("the known key of {user} stays; what the other one signs is refused")
             }
         })
     }
+}
+
+/// What becomes of messages without a receipt when another key takes the place of the known one.
+fn never_read(count: usize) -> String {
+    let (what, are) = match count {
+        0 => return String::new(),
+        1 => ("one message".to_owned(), "is"),
+        count => (format!("{count} messages"), "are"),
+    };
+    format!(
+        "; {what} to them without a receipt {are} for the old key, and not read with this one: say them again"
+    )
 }
 
 /// Whether an answer is the one word.

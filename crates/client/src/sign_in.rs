@@ -162,6 +162,15 @@ pub enum StartError {
          {0}; this machine still opens with the password it had"
     )]
     KeyFile(HomeError),
+    /// A code that does nothing for the account, and a password that is not its own.
+    #[error(
+        "the code lets nobody in as {user}: it is mistyped, used up, or its time is over; and the \
+         password is not that of {user}. Ask who runs this server for another code (E_INVITE)"
+    )]
+    Code {
+        /// Whose account it is.
+        user: UserName,
+    },
     /// A key could not be made.
     #[error("cannot make keys: {0}")]
     Key(#[from] KeyError),
@@ -174,6 +183,15 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether a password was not the one of the account, or of its key file here.
+    pub(crate) fn is_wrong_password(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.code() == Some(code::SIGN_IN),
+            Self::Vault(error) => matches!(error, VaultError::Wrong),
+            _ => false,
+        }
+    }
+
     /// How the program ends because of it.
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -184,6 +202,7 @@ impl StartError {
             | Self::NotRegistered { .. }
             | Self::Declined
             | Self::NoHome { .. }
+            | Self::Code { .. }
             | Self::Clear => ExitStatus::SignInRefused,
             Self::FalseVault
             | Self::OldVault { .. }
@@ -378,18 +397,17 @@ impl Door {
         }
     }
 
-    /// Whether the code, if there is one, lets a new identity in under this name.
-    pub(crate) async fn may_reset(&self) -> Result<bool, ConnectError> {
+    /// What the code, if there is one, does for the account of this name.
+    pub(crate) async fn code_for_account(&self) -> Result<CodeForAccount, ConnectError> {
         if self.invite.is_none() {
-            return Ok(false);
+            return Ok(CodeForAccount::NotAsked);
         }
         let body = AuthBody { invite: self.invite.clone(), ..self.body() };
         let attempt = Attempt { user: &self.user, mode: Mode::Vault, signing: None, body };
         match self.connector.sign_in(attempt).await {
-            Ok(_) => Ok(true),
-            Err(error) if matches!(error.code(), Some(code::NO_SUCH_USER | code::SIGN_IN)) => {
-                Ok(false)
-            }
+            Ok(_) => Ok(CodeForAccount::LetsIn),
+            Err(error) if error.code() == Some(code::NO_SUCH_USER) => Ok(CodeForAccount::NotAsked),
+            Err(error) if error.code() == Some(code::SIGN_IN) => Ok(CodeForAccount::DoesNothing),
             Err(error) => Err(error),
         }
     }
@@ -434,6 +452,17 @@ impl Door {
             reason: "this account has no password; its keys are on another machine".to_owned(),
         })
     }
+}
+
+/// What a code does for an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CodeForAccount {
+    /// There is no code, or no account.
+    NotAsked,
+    /// A new identity enters with it.
+    LetsIn,
+    /// Nothing: it is none, is used up, its time is over, or it was made for something else.
+    DoesNothing,
 }
 
 /// The way in for the connection that carries the files of a device.

@@ -459,7 +459,9 @@ impl Shared {
         timeout(ANSWER_MAX, seen).await.ok()??;
         let roster = self.client.roster(room).await?;
         let names = roster.members.into_iter().map(|(name, _)| name);
-        let is_reached = |name: &UserName| *name != self.me && !roster.left_out.contains(name);
+        let is_reached = |name: &UserName| {
+            *name != self.me && !roster.left_out.contains(name) && !roster.put_out.contains(name)
+        };
         Some(names.filter(is_reached).collect())
     }
 }

@@ -152,7 +152,7 @@ impl Hub {
                 let links: Vec<_> = self.links.iter().skip(from).take(PAGE).collect();
                 let more = from + links.len() < self.links.len();
                 let links = links.into_iter().map(|link| B64Vec(link.to_vec())).collect();
-                Some(HubToClient::Members { id, cid, links, more })
+                Some(HubToClient::Members { id, cid, links, more, closed: false })
             }
             ClientToHub::Counters { id, .. } => {
                 Some(HubToClient::Counters { id, counters: Vec::new() })

@@ -12,6 +12,14 @@ use crate::limits::{ALARMS_MINUTE_MAX, UNVERIFIED_MINUTE_MAX};
 /// How long alarms are counted together.
 const TOGETHER_MS: u64 = 60_000;
 
+/// The same of a hub that has gone back: each time is news of its own, and a hub that does it with every
+/// connection gets twelve lines a minute.
+const WENT_BACK_TOGETHER_MS: u64 = 5_000;
+
+fn together_ms(kind: Alarm) -> u64 {
+    if kind == Alarm::RolledBack { WENT_BACK_TOGETHER_MS } else { TOGETHER_MS }
+}
+
 /// What has been raised lately.
 #[derive(Debug, Default)]
 pub(crate) struct Alarms {
@@ -65,15 +73,17 @@ impl Alarms {
 
     /// When the next ones are due.
     fn deadline(&self) -> Option<u64> {
-        let raised = self.raised.values().filter(|raised| raised.count > 0);
-        raised.map(|raised| raised.told_ms.saturating_add(TOGETHER_MS)).min()
+        let raised = self.raised.iter().filter(|(_, raised)| raised.count > 0);
+        raised.map(|((kind, _), raised)| raised.told_ms.saturating_add(together_ms(*kind))).min()
     }
 
     /// Takes what is due.
     fn due(&mut self, now_ms: u64) -> Vec<Event> {
         self.now_ms = now_ms;
-        let is_over = |raised: &Raised| raised.told_ms.saturating_add(TOGETHER_MS) <= self.now_ms;
-        let over = self.raised.extract_if(.., |_, raised| is_over(raised));
+        let is_over = |kind: Alarm, raised: &Raised| {
+            raised.told_ms.saturating_add(together_ms(kind)) <= self.now_ms
+        };
+        let over = self.raised.extract_if(.., |(kind, _), raised| is_over(*kind, raised));
         let over: Vec<_> = over.filter(|(_, raised)| raised.count > 0).collect();
         let mut due = Vec::new();
         for ((kind, user), Raised { count, detail, .. }) in over {
@@ -131,6 +141,18 @@ mod tests {
         assert_eq!(alarms.due(121_000).len(), 1);
         assert!(alarms.due(181_000).is_empty());
         assert!(alarms.raise(Alarm::Replay, &bob, "later"));
+    }
+
+    /// Goal: each restore of a server is told when it is seen. Method: two within a minute.
+    #[test]
+    fn a_hub_that_goes_back_twice_in_a_minute_is_told_of_twice() {
+        let (hub, mut alarms) = (UserName::server(), Alarms::default());
+        assert!(alarms.due(1_000).is_empty());
+        assert!(alarms.raise(Alarm::RolledBack, &hub, "first"));
+        assert!(!alarms.raise(Alarm::RolledBack, &hub, "at once"));
+        assert_eq!(alarms.due(6_000).len(), 1);
+        assert!(alarms.due(42_000).is_empty());
+        assert!(alarms.raise(Alarm::RolledBack, &hub, "second"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
 use crate::pace::{is_further_person, is_further_room};
+use crate::rooms::Moderated;
 use crate::state::Conversation;
 
 /// Whether a receipt was refused because nobody waits for it.
@@ -77,8 +78,9 @@ impl Endpoint {
             HubToClient::Retention { id, cid, keep_ms, by } => {
                 self.on_retention(id, cid, keep_ms, by);
             }
-            HubToClient::Moderated { id, cid, who, act, by } => {
-                self.on_moderated(now_ms, id, cid, (who, act, by));
+            HubToClient::Moderated { id, cid, who, act, by, mg: links, past } => {
+                let said = Moderated { who, act, by, links, past };
+                self.on_moderated(now_ms, id, &cid, said);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
@@ -89,13 +91,16 @@ impl Endpoint {
                 self.note_gone(&id, &gone);
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
-            HubToClient::Members { id, cid, links, more } => match self.take_question(&id) {
-                Some(Request::Members { cid: asked, from }) if asked == cid => {
-                    self.on_members(&cid, from, &links, more);
-                    self.link.dirty.insert(cid);
+            HubToClient::Members { id, cid, links, more, closed } => {
+                match self.take_question(&id) {
+                    Some(Request::Members { cid: asked, from }) if asked == cid => {
+                        self.note_deleted(&cid, closed);
+                        self.on_members(&cid, from, &links, more);
+                        self.link.dirty.insert(cid);
+                    }
+                    _ => {}
                 }
-                _ => {}
-            },
+            }
             HubToClient::Who { id, people, more } => self.on_who(&id, people, more),
             HubToClient::Shared { id, offers } => self.on_shared(id, offers),
             HubToClient::Found { id, offers, more } => self.on_found(id, offers, more),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use chat_protocol::content::healing::Counters;
+use chat_protocol::header::MessageHeader;
 use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::members::Place;
@@ -102,6 +104,12 @@ pub(crate) struct Link {
     pub(crate) shown_former: ShownFormer,
     /// People whose accounts were deleted, by the hub's word: no key is made for them.
     pub(crate) gone: BTreeSet<UserName>,
+    /// Requests for something of ours that wait for a view.
+    pub(crate) key_requests: Vec<(MessageHeader, Counters)>,
+    /// Rooms that who runs the hub has deleted.
+    pub(crate) deleted: BTreeSet<ConversationId>,
+    /// Who was put out of the lobby, by the hub's word, and how many links its chain had then.
+    pub(crate) put_out: BTreeMap<UserName, u32>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
     /// People whose newest bundles were asked for, and came; nobody has said since that they have others.

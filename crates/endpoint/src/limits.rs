@@ -132,6 +132,13 @@ pub const DROPS_WAITING_MAX: usize = 16;
 /// Conversations of which the hub's word is kept for a connection: many times what an account is in.
 pub const HEADS_MAX: usize = 16_384;
 
+/// Requests for something of ours that wait until it is known who is in a room: each names 64 counters.
+pub const KEY_REQUESTS_WAITING_MAX: usize = 256;
+
+/// People put out of the lobby of whom that is kept for a connection: twice as many as an honest hub tells
+/// of at a sign-in.
+pub const PUT_OUT_MAX: usize = 2_048;
+
 /// Longest link of a chain that waits: a header below a kilobyte, and the signature of a large key.
 pub const LINK_BYTES_MAX: usize = 4 << 10;
 

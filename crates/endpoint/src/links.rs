@@ -89,13 +89,20 @@ impl Endpoint {
         after_drop: bool,
     ) -> Option<(Digest, Vec<u32>)> {
         let last = notes.last.as_ref()?;
+        let epoch = self.state.epochs.get(&last.e.to_string());
+        // What was said until this user came back was not for them.
+        if epoch.is_some_and(|epoch| self.has_gone_since(epoch, &self.device.user)) {
+            return None;
+        }
         if let Some(receiving) = self.receiving_before(header, last) {
             // The counter is the sender's word, and may be any.
             let gone = receiving.chain.next()..=last.n;
             return Some((last.e, gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()));
         }
-        let held = self.state.epochs.get(&last.e.to_string()).is_some();
-        if held || self.state.is_gone(&last.e) || self.was_not_for_me(header, last) == Some(true) {
+        if epoch.is_some()
+            || self.state.is_gone(&last.e)
+            || self.was_not_for_me(header, last) == Some(true)
+        {
             return None;
         }
         // Nor is anything asked for that the hub says it has dropped: senders keep what they said for

@@ -16,8 +16,7 @@ use crate::endpoint::{Endpoint, Slot};
 use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
 use crate::outgoing::{Sealed, command_window};
-use crate::state::{Epoch, Sent};
-use crate::table::Table;
+use crate::state::Sent;
 use chat_protocol::b64::B64Vec;
 
 impl Endpoint {
@@ -210,7 +209,8 @@ impl Endpoint {
         let nonce = self.random();
         let asked = target.and_then(|(rb, _)| self.ask(key, rb));
         let (nbf, exp) = command_window(self.state.outgoing.get(key)?.tag);
-        let to = self.other(&self.state.outgoing.get(key)?.cid);
+        let cid = &self.state.outgoing.get(key)?.cid;
+        let (to, last) = (self.other(cid), self.last_before(cid));
         let outgoing = self.state.outgoing.get_mut(key)?;
         let mut body = outgoing.content()?;
         if let Some(asked) = asked {
@@ -222,14 +222,9 @@ impl Endpoint {
             cancel.of = sent.digests.last().copied().unwrap_or(cancel.of);
         }
         let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
-        let last = conversation.last.clone();
+        let before = conversation.last.as_ref().map_or(Digest::ZERO, |(_, digest)| *digest);
         let sending = conversation.sending.as_mut()?;
         let first = sending.chain.next() == 0;
-        let before = last.as_ref().map_or(Digest::ZERO, |(_, digest)| *digest);
-        let last = last.map(|(at, _)| at).filter(|at| at.e != sending.head.e);
-        let epochs = &self.state.epochs;
-        let last =
-            last.map(|at| LastMessage { new: new_lines(epochs, &at.e, &sending.head.e), ..at });
         // Said until the hub keeps a message of this epoch: the first ones may all be burnt.
         let notes = ChainNotes { void: std::mem::take(&mut sending.void), last };
         let (n, message_key) = sending.chain.advance();
@@ -262,6 +257,30 @@ impl Endpoint {
             self.remember_sent(&header, digest);
         }
         Some(unsigned)
+    }
+
+    /// This device's last message before the epoch that it seals in, and whom it was not for (rule R15).
+    fn last_before(&self, cid: &ConversationId) -> Option<LastMessage> {
+        let conversation = self.state.conversations.get(cid.as_str())?;
+        let (at, _) = conversation.last.as_ref()?;
+        let now = conversation.sending.as_ref()?.head.e;
+        (at.e != now).then(|| LastMessage { new: self.new_lines(&at.e, &now), ..at.clone() })
+    }
+
+    /// The lines of an epoch that are none of an earlier one, or whose people have gone since and come back.
+    /// Of one that is forgotten all are.
+    fn new_lines(&self, before: &Digest, now: &Digest) -> LineSet {
+        let epochs = &self.state.epochs;
+        let before = epochs.get(&before.to_string());
+        let lines = epochs.get(&now.to_string()).map(|epoch| epoch.list.lines());
+        let is_old = |line: &MemberLine| {
+            before.is_some_and(|before| {
+                before.list.contains(&line.name, &line.sk)
+                    && !self.has_gone_since(before, &line.name)
+            })
+        };
+        let lines = lines.unwrap_or_default().iter().enumerate();
+        lines.filter(|(_, line)| !is_old(line)).map(|(at, _)| at).collect()
     }
 
     /// Remembers whose receipts for this message count (rule R8).
@@ -301,14 +320,6 @@ impl Endpoint {
             None => Target::NoAgent(name),
         }
     }
-}
-
-/// The lines of an epoch that are none of an earlier one. Of one that is forgotten all are.
-fn new_lines(epochs: &Table<Epoch>, before: &Digest, now: &Digest) -> LineSet {
-    let before = epochs.get(&before.to_string());
-    let lines = epochs.get(&now.to_string()).map(|epoch| epoch.list.lines()).unwrap_or_default();
-    let is_new = |line: &MemberLine| !before.is_some_and(|b| b.list.contains(&line.name, &line.sk));
-    lines.iter().enumerate().filter(|(_, line)| is_new(line)).map(|(at, _)| at).collect()
 }
 
 /// Whether a command can be addressed.

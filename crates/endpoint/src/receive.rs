@@ -223,6 +223,7 @@ impl Endpoint {
             self.judge_parked(now_ms);
         }
         for cid in viewed {
+            self.answer_waiting(now_ms, &cid);
             self.receive_waiting(now_ms, &Log::Conversation(cid));
         }
     }

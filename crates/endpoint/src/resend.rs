@@ -13,7 +13,9 @@ use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
-use crate::limits::{ANSWER_WINDOW_MS, ANSWERS_MAX, KEPT_SENT_BYTES_MAX, KEPT_SENT_MAX};
+use crate::limits::{
+    ANSWER_WINDOW_MS, ANSWERS_MAX, KEPT_SENT_BYTES_MAX, KEPT_SENT_MAX, KEY_REQUESTS_WAITING_MAX,
+};
 use crate::outgoing::Sealed;
 use crate::state::{next_order, order_key};
 
@@ -78,17 +80,40 @@ impl Endpoint {
         self.came(now_ms, Some(std::slice::from_ref(to)));
         let people = self.people_of(&asked.cid);
         let is_both = people.contains(to) && people.contains(&self.device.user);
-        // Who came lately is not in an older view; the request comes again.
-        if !is_both && self.may_have_come(&asked.cid, to) && self.view_is_on_its_way(&asked.cid) {
+        // Who came or went lately is not in an older view. Of what does not find room the request comes again.
+        let may_differ = (!is_both && self.may_have_come(&asked.cid, to))
+            || (is_both && self.is_behind_hub(&asked.cid));
+        if may_differ && self.view_is_on_its_way(&asked.cid) {
+            if self.link.key_requests.len() < KEY_REQUESTS_WAITING_MAX {
+                self.link.key_requests.push((by.clone(), asked.clone()));
+            }
             return;
         }
+        self.answer_key_request(now_ms, by, asked);
+    }
+
+    /// A view has come up to date: who has asked for something of that conversation is answered by it.
+    pub(crate) fn answer_waiting(&mut self, now_ms: u64, cid: &ConversationId) {
+        let waiting = &mut self.link.key_requests;
+        let now: Vec<_> = waiting.extract_if(.., |(_, asked)| asked.cid == *cid).collect();
+        for (by, asked) in now {
+            self.answer_key_request(now_ms, &by, &asked);
+        }
+    }
+
+    fn answer_key_request(&mut self, now_ms: u64, by: &MessageHeader, asked: &Counters) {
+        let to = &by.from;
+        let people = self.people_of(&asked.cid);
+        let is_both = people.contains(to) && people.contains(&self.device.user);
         let own = asked.sk == self.device.keys.signing_id();
         let epoch = self.state.epochs.get(&asked.e.to_string());
         let entitled = is_both
+            && !self.is_put_out(&asked.cid, to)
             && epoch.is_some_and(|epoch| {
                 epoch.cid == asked.cid
                     && epoch.list.contains(to, &by.sk)
                     && epoch.list.contains(&self.device.user, &asked.sk)
+                    && !self.has_gone_since(epoch, to)
             });
         if !entitled {
             // Another device of this user may have it.
@@ -130,6 +155,11 @@ impl Endpoint {
             ConversationKind::Direct(..) => false,
             _ => self.has_known(cid, &self.device.user) && *who != self.device.user,
         }
+    }
+
+    /// Whether the hub shows more of a room's chain than the view has.
+    fn is_behind_hub(&self, cid: &ConversationId) -> bool {
+        self.link.heads.get(cid).is_some_and(|head| head.mg > self.place_of(cid).mg)
     }
 
     fn find_sent(&self, asked: &Counters, n: u32) -> Found {

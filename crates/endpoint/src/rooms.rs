@@ -28,6 +28,7 @@ mod kept;
 mod late;
 mod news;
 mod orders;
+mod put_out;
 mod refusal;
 mod struck;
 mod unproved;
@@ -38,6 +39,7 @@ pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;
+pub(crate) use put_out::Moderated;
 pub(crate) use struck::Struck;
 pub(crate) use unproved::{Kids, Unproved};
 

@@ -4,6 +4,8 @@
 //! opened. While another identity is offered and nobody has decided, talk with the pinned one goes on
 //! under a mark; commands and files stop.
 
+use std::collections::BTreeSet;
+
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::fingerprint::Fingerprint;
@@ -19,6 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::{FORMER_IDENTITIES_MAX, REFUSED_IDENTITIES_MAX};
 use crate::people::{Former, Pin, Stranger};
+use crate::state::Sent;
 
 /// How well a person's identity is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,6 +56,9 @@ pub struct Introduction {
     pub other: Option<Identity>,
     /// How well the pinned one is known.
     pub standing: Standing,
+    /// Messages to the other alone that nobody has confirmed. They are sealed for the pinned one: no other
+    /// identity opens them.
+    pub unconfirmed: usize,
 }
 
 /// Why an identity could not be decided on.
@@ -90,7 +96,22 @@ impl Endpoint {
             pinned: identity(self.people.devices(name).next()?),
             other: other.as_ref().map(identity),
             standing: self.standing(name),
+            unconfirmed: self.unconfirmed(name),
         })
+    }
+
+    /// How many messages to a person alone the hub has kept, as far as is remembered, that they have not
+    /// confirmed.
+    fn unconfirmed(&self, name: &UserName) -> usize {
+        let Ok(cid) = ConversationId::direct(&self.device.user, name) else { return 0 };
+        let under_way: BTreeSet<String> = self.index.keys().map(ToString::to_string).collect();
+        let is_meant = |id: &String, sent: &Sent| {
+            sent.cid == cid
+                && !sent.refused
+                && !sent.confirmed.contains(name)
+                && !under_way.contains(id)
+        };
+        self.state.sent.iter().filter(|(id, sent)| is_meant(id, sent)).count()
     }
 
     /// Whether another identity than the known one was offered for somebody, or refused.
@@ -192,10 +213,16 @@ impl Endpoint {
                 return;
             }
         }
+        let lost = match self.unconfirmed(name) {
+            0 => String::new(),
+            count => format!(
+                ". Of what you sent to {name}, {count} without a receipt are for the known one"
+            ),
+        };
         let detail = format!(
             "the server offers another key for {name} than the known one: commands and files to and \
              from {name} stop until you decide. Compare the words with {name} by telephone: \
-             /trust {name}, or /distrust {name}"
+             /trust {name}, or /distrust {name}{lost}"
         );
         self.alarm(Alarm::KeyChanged, name, &detail);
     }
@@ -254,7 +281,7 @@ impl Endpoint {
     pub(crate) fn tell_new_devices(
         &mut self,
         name: &UserName,
-        before: &std::collections::BTreeSet<chat_protocol::id::Nonce16>,
+        before: &BTreeSet<chat_protocol::id::Nonce16>,
     ) {
         let is_own = *name == self.device.user;
         if !is_own && !self.has_talked_with(name) {

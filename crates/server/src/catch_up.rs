@@ -56,6 +56,10 @@ async fn catch_up(
     queue: &Sender,
     mut plan: Plan,
 ) -> Result<(), CatchUpError> {
+    for notice in std::mem::take(&mut plan.notices) {
+        peer.outbox.wait_for_room().await?;
+        push_text(&shared.metrics, peer, hub::write(&notice).into());
+    }
     let (start, cursors) = shared.reads.cursors(peer.device).await?;
     let mut done = 0;
     loop {

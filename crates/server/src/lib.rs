@@ -215,7 +215,7 @@ pub async fn run(
         Some(address) => Some(figures(address, Arc::clone(&front)).await?),
         None => None,
     };
-    let reloader = Reloader::new(&config, &hub, Arc::clone(&front), agent.as_ref());
+    let reloader = Reloader::new((&config, address), &hub, Arc::clone(&front), agent.as_ref());
     let (reload, asks) = mpsc::channel(1);
     let hand = CancellationToken::new();
     let asked = admin.serve(Arc::clone(&hub.0), Hand { stop: hand.clone(), reload, address });

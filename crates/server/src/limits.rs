@@ -126,6 +126,10 @@ pub const INVITES_MAX: usize = 1_024;
 /// How long `/kick` puts somebody out of the lobby, in milliseconds: ten minutes, in which tempers cool.
 pub const LOBBY_KICK_MS: u64 = 10 * 60 * 1_000;
 
+/// How many people who are out of the lobby, and whose devices have not left it by its chain, a member is told
+/// of at a sign-in: some 150 kB of text.
+pub const PUT_OUT_TOLD_MAX: usize = 1_024;
+
 /// Longest announcement: some lines on a screen.
 pub const ANNOUNCEMENT_BYTES_MAX: usize = 1_024;
 

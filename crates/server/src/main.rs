@@ -10,7 +10,11 @@ use std::{
 
 use chat_protocol::{sanitise, spoken::counted};
 use chat_server::{
-    admin::command::{self, AdminCommand, Ended, Where},
+    admin::{
+        call::Call,
+        command::{self, AdminCommand, Ended, Where},
+        request::Running,
+    },
     config::{self, Action, Cli, Config, ConfigView, LogFormat, Options, Tls},
     folder,
     identity::{self, Identity},
@@ -206,7 +210,12 @@ fn examine(options: &Options, json: bool) -> Result<ExitCode, Failure> {
 
 fn health(options: &Options) -> Result<ExitCode, Failure> {
     let config = Config::resolve(options).map_err(Failure::usage)?;
-    let address = config.metrics_address.unwrap_or(config.address);
+    let running = Call::running(&config.data).and_then(Result::ok);
+    if let Some(Running { address, .. }) = &running {
+        print(&format!("the server that runs with {}: {address}\n", config.data.display()))?;
+    }
+    let by_flags = || config.metrics_address.unwrap_or(config.address);
+    let address = running.map_or_else(by_flags, |running| running.address);
     let (is_ready, lines) = health::ask(address).map_err(|error| {
         Failure::new(anyhow::anyhow!("the server on {address} does not answer: {error}"))
     })?;
@@ -218,7 +227,8 @@ fn health(options: &Options) -> Result<ExitCode, Failure> {
 fn ask(command: AdminCommand) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     let ended = command::run(command, |line| drop(writeln!(out, "{line}")));
-    let words = |reason: String| anyhow::anyhow!(sanitise::line(&reason).into_owned());
+    // A mistake in a configuration file comes with its place, on lines of its own.
+    let words = |reason: String| anyhow::anyhow!(sanitise::text(reason.trim_end()).into_owned());
     match ended {
         Ended::Done => Ok(ExitCode::SUCCESS),
         Ended::Usage(reason) => Err(Failure::usage(words(reason))),

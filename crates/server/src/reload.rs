@@ -1,10 +1,17 @@
 //! Reads certificate, policy and configuration again while the server runs (SIGHUP): all of it, or, when
 //! something of it cannot be used, nothing.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, absolute},
+    sync::Arc,
+    time::Duration,
+};
 
 use chat_exec::{Agent, Rules};
 use chat_protocol::spoken::counted;
+use rustix::process::{Resource, getrlimit};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -13,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    admin::request::Running,
     budgets::{Row, TABLE},
     builtin_agent::{self, BuiltInAgent},
     config::{self, Config, Tls},
@@ -48,9 +56,20 @@ const AT_ONCE: [&str; 8] = [
 /// What a reload came to: what is different now, or why nothing is.
 pub type Outcome = Result<Vec<String>, String>;
 
+/// What is asked of the one who knows what the server goes by.
+#[derive(Debug)]
+pub enum Ask {
+    /// Read it again.
+    Again(oneshot::Sender<Outcome>),
+    /// Say what it is.
+    Running(oneshot::Sender<Box<Running>>),
+}
+
 /// What can be read again.
 pub(crate) struct Reloader {
     config: Config,
+    /// Where the server listens, whatever the configuration asked for.
+    address: SocketAddr,
     policy: [u8; 32],
     certificate: Option<tls::Fingerprint>,
     front: Arc<Front>,
@@ -74,7 +93,7 @@ fn digest(path: Option<&Path>) -> [u8; 32] {
 
 impl Reloader {
     pub(crate) fn new(
-        config: &Config,
+        (config, address): (&Config, SocketAddr),
         hub: &Hub,
         front: Arc<Front>,
         agent: Option<&BuiltInAgent>,
@@ -83,6 +102,7 @@ impl Reloader {
             policy: digest(config.policy.as_deref()),
             certificate: files(config).and_then(|files| files.fingerprint().ok()),
             config: config.clone(),
+            address,
             front,
             agent: agent.map(BuiltInAgent::agent),
             hub: Arc::clone(&hub.0),
@@ -91,7 +111,7 @@ impl Reloader {
 
     /// Reads again whenever somebody asks, or at SIGHUP where this process was started by its command
     /// line.
-    pub(crate) async fn run(mut self, mut asks: mpsc::Receiver<oneshot::Sender<Outcome>>) {
+    pub(crate) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         let mut hangup = match self.config.said {
             Some(_) => signal(SignalKind::hangup()).ok(),
             None => None,
@@ -100,7 +120,12 @@ impl Reloader {
         loop {
             let asked = tokio::select! {
                 asked = asks.recv() => match asked {
-                    Some(asked) => Some(asked),
+                    Some(Ask::Again(asked)) => Some(asked),
+                    Some(Ask::Running(asked)) => {
+                        // Whoever asked may be gone.
+                        asked.send(Box::new(self.running())).ok();
+                        continue;
+                    }
                     None => return,
                 },
                 () = hung_up(&mut hangup) => None,
@@ -124,6 +149,23 @@ impl Reloader {
                 // Whoever asked may be gone.
                 asked.send(outcome).ok();
             }
+        }
+    }
+
+    /// What the server goes by now.
+    fn running(&self) -> Running {
+        let absolute = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
+        let certificate = files(&self.config).map(|files| CertificateFiles {
+            certificate: absolute(&files.certificate),
+            key: absolute(&files.key),
+        });
+        Running {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: self.address,
+            logs: absolute(&self.config.logs),
+            certificate,
+            policy: self.config.policy.as_deref().map(absolute),
+            descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
         }
     }
 

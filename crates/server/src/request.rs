@@ -292,6 +292,8 @@ pub struct Plan {
     pub logs: Vec<(LogId, u64)>,
     /// The last position given when this was written.
     pub target: u64,
+    /// What is told before anything of them.
+    pub notices: Vec<HubToClient>,
 }
 
 /// A session has read everything up to a position.

@@ -339,18 +339,17 @@ impl Talk {
             return Vec::new();
         }
         let roster = self.client.roster(&room).await;
-        let nobody = || Roster {
-            open: true,
-            members: Vec::new(),
-            unproved: Vec::new(),
-            left_out: Vec::new(),
-        };
-        let Roster { open, members, unproved, left_out } = roster.unwrap_or_else(nobody);
+        let nobody = || Roster { open: true, ..Roster::default() };
+        let Roster { open, members, unproved, left_out, put_out, deleted } =
+            roster.unwrap_or_else(nobody);
         if self.is_json {
             let object = |(user, admin): &(UserName, bool)| {
                 let proved = !unproved.contains(user);
-                json!({"event": "member", "room": room, "user": user, "admin": admin, "proved": proved})
-                    .to_string()
+                json!({
+                    "event": "member", "room": room, "user": user, "admin": admin, "proved": proved,
+                    "put_out": put_out.contains(user), "deleted": deleted.contains(user),
+                })
+                .to_string()
             };
             return members.iter().map(object).collect();
         }
@@ -358,14 +357,18 @@ impl Talk {
         let mut lines = vec![format!("· #{room} is {kind}; members: {}", members.len())];
         lines.extend(members.iter().map(|(user, admin)| {
             let admin = if *admin { " (admin)" } else { "" };
-            let unproved = if unproved.contains(user) {
+            let mark = if deleted.contains(user) {
+                " (the account was deleted)"
+            } else if unproved.contains(user) {
                 " (by the server's word only: nothing is sealed for them)"
+            } else if put_out.contains(user) {
+                " (put out by a moderator: the server gives them nothing of this room)"
             } else if left_out.contains(user) {
                 " (not by the key that you know, or put out: nothing is sealed for them)"
             } else {
                 ""
             };
-            format!("  {user}{admin}{unproved}")
+            format!("  {user}{admin}{mark}")
         }));
         lines
     }

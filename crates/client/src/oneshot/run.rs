@@ -9,13 +9,14 @@ use chat_exec::limits::{KILL_MARGIN, TERM_GRACE, WALL_MS_MAX};
 use chat_protocol::code;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
-use serde_json::json as object;
+use serde_json::{Value, json as object};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 mod stdin;
 
 use super::{Task, note, print_json};
+use crate::client::SendError;
 use crate::clock::now_ms;
 use crate::config::{Common, RunOf};
 use crate::exit::ExitStatus;
@@ -48,7 +49,11 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
         ..CommandOptions::default()
     };
     let target = task.true_name(&asked.target).await?;
-    let id = task.client.run(&target, asked.argv.clone(), options).await?;
+    let asked_for = task.client.run(&target, asked.argv.clone(), options).await;
+    if let (Err(error), true) = (&asked_for, task.is_json) {
+        print_json(vec![not_sent(&target, error)])?;
+    }
+    let id = asked_for?;
     let mut command = Command::new(id, target, asked.timeout);
     let mut unshown = Unshown::of_person();
     let mut interrupts = signal(SignalKind::interrupt())?;
@@ -89,6 +94,22 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
     };
     task.end().await;
     Ok(status)
+}
+
+/// The object for a command that was not asked for: one like it may still start over there, say.
+fn not_sent(target: &UserName, error: &SendError) -> Value {
+    let mut object = object!({
+        "event": "command", "state": "NOT_SENT", "target": target, "reason": error.to_string(),
+    });
+    let may_start = match error {
+        SendError::Refused(chat_endpoint::SendError::MayStart { seconds, .. }) => Some(*seconds),
+        _ => None,
+    };
+    if let (Some(seconds), Some(fields)) = (may_start, object.as_object_mut()) {
+        let until = now_ms().saturating_add(seconds.saturating_mul(1_000));
+        fields.insert("may_start_until".to_owned(), json::time(until).into());
+    }
+    object
 }
 
 /// What the person wants of the command.
@@ -361,9 +382,7 @@ fn without_status(code: &str) -> ExitStatus {
     match code {
         // It was started, and may have done its work.
         chat_exec::report::code::INTERRUPTED => ExitStatus::Unknown,
-        code::NO_AGENT
-        | code::NO_SUCH_USER
-        | code::EXPIRED
+        code::EXPIRED
         | code::STALE
         | code::CLOCK
         | chat_exec::report::code::BUSY
@@ -378,11 +397,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_command_that_is_held_back_has_an_object_too() {
+        let target = UserName::new("web1").unwrap();
+        let doubt = chat_endpoint::SendError::MayStart { target: target.clone(), seconds: 9 };
+        let object = not_sent(&target, &SendError::Refused(doubt));
+        assert_eq!(
+            (object["event"].as_str(), object["state"].as_str()),
+            (Some("command"), Some("NOT_SENT"))
+        );
+        assert!(object["may_start_until"].is_string(), "{object}");
+        assert!(
+            object["reason"].as_str().is_some_and(|reason| reason.contains("--again")),
+            "{object}"
+        );
+    }
+
+    #[test]
     fn statuses_keep_their_low_bits_and_refusals_differ_from_failures() {
         assert_eq!((low(3), low(255), low(256), low(-1)), (3, 255, 1, 255));
         assert_eq!(without_status("E_POLICY"), ExitStatus::Refused);
         assert_eq!(without_status("E_ORDER"), ExitStatus::Refused);
-        assert_eq!(without_status("E_NO_AGENT"), ExitStatus::NeverRan);
+        assert_eq!(without_status("E_NO_AGENT"), ExitStatus::Refused, "answered NOACK");
+        assert_eq!(without_status("E_EXPIRED"), ExitStatus::NeverRan);
         assert_eq!(without_status("E_INTERRUPTED"), ExitStatus::Unknown, "it was started");
         assert_eq!(without_status("E_INTEGRITY"), ExitStatus::Integrity);
     }

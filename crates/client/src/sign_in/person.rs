@@ -10,7 +10,8 @@ use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
 
 use super::{
-    Credentials, Door, HomeAccount, OpenHome, StartError, Started, aside, first_contact, up_to_date,
+    CodeForAccount, Credentials, Door, HomeAccount, OpenHome, StartError, Started, aside,
+    first_contact, up_to_date,
 };
 use crate::client::ClientOptions;
 use crate::clock::now_ms;
@@ -62,13 +63,28 @@ pub(super) async fn sign_in(
         account.prompt.say(&warning);
     }
     let person = Person { door: Door::new(options), account, server, folder };
-    if person.door.may_reset().await? {
+    let code = person.door.code_for_account().await?;
+    if code == CodeForAccount::LetsIn {
         return Box::pin(person.enter_anew()).await;
     }
-    match person.folder.key_file()? {
+    let is_in_vain = code == CodeForAccount::DoesNothing;
+    if is_in_vain && account.prompt.is_interactive() {
+        account.prompt.say(&format!(
+            "The code lets nobody in as {user}: it is mistyped, used up, or its time is over. Whoever knows \
+             the password goes on with it.",
+            user = options.user
+        ));
+    }
+    let entered = match person.folder.key_file()? {
         Some(key_file) => Box::pin(person.with_home(key_file)).await,
         None => Box::pin(person.without_home()).await,
-    }
+    };
+    entered.map_err(|error| match error {
+        error if is_in_vain && error.is_wrong_password() => {
+            StartError::Code { user: options.user.clone() }
+        }
+        error => error,
+    })
 }
 
 /// Asks for the password of this account, and the server whether it is the account's: the key file of
@@ -339,8 +355,13 @@ impl Person<'_> {
                 Err(error) if error.code() == Some(code::SIGN_IN) && self.may_try_again(tries) => {}
                 // Whoever wanted to make an account has met somebody else's.
                 Err(error) if error.code() == Some(code::SIGN_IN) && self.account.register => {
-                    let reason = "this name has an account, and the password is not its own; \
-                        choose another name";
+                    let reason = if self.door.invite.is_some() {
+                        "this name has an account; the password is not its own, and the code lets \
+                         nobody into it; choose another name, or ask who runs this server for another code"
+                    } else {
+                        "this name has an account, and the password is not its own; choose another \
+                         name"
+                    };
                     let (code, reason) = (code::NAME_TAKEN.to_owned(), reason.to_owned());
                     return Err(ConnectError::Refused { code, reason }.into());
                 }

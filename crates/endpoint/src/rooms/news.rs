@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Event, MemberChange};
 
 /// The members of a room by the verified view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roster {
     /// Whether anybody may join.
     pub open: bool,
@@ -23,6 +23,10 @@ pub struct Roster {
     /// Members for whom nothing is sealed, for this or another reason: nothing of the room is given to
     /// them either.
     pub left_out: Vec<UserName>,
+    /// Members whom the server gives nothing of the room, because a moderator has put them out: its word.
+    pub put_out: Vec<UserName>,
+    /// Members whose accounts were deleted, by the server's word.
+    pub deleted: Vec<UserName>,
 }
 
 impl Endpoint {
@@ -36,11 +40,17 @@ impl Endpoint {
         let cid = ConversationId::room(room);
         let room = self.state.rooms.get(cid.as_str())?;
         let members = room.members().iter().map(|(name, member)| (name.clone(), member.admin));
-        let unproved = room.members().keys().filter(|name| self.is_unproved(&cid, name));
-        let left_out = room.members().keys().filter(|name| self.is_left_out(&cid, name));
-        let (members, unproved) = (members.collect(), unproved.cloned().collect());
-        let left_out = left_out.cloned().collect();
-        Some(Roster { open: room.is_open(), members, unproved, left_out })
+        let those = |is_one: &dyn Fn(&UserName) -> bool| {
+            room.members().keys().filter(|name| is_one(name)).cloned().collect()
+        };
+        Some(Roster {
+            open: room.is_open(),
+            members: members.collect(),
+            unproved: those(&|name| self.is_unproved(&cid, name)),
+            left_out: those(&|name| self.is_left_out(&cid, name)),
+            put_out: those(&|name| self.is_put_out(&cid, name)),
+            deleted: those(&|name| self.link.gone.contains(name)),
+        })
     }
 
     /// The identity key that a verified link names for somebody whose keys were never seen.

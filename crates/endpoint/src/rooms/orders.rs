@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
-use chat_protocol::frame::Unsigned;
+use chat_protocol::frame::{RawFrame, Unsigned};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
 use chat_protocol::hub::{ClientToHub, Moderation};
 use chat_protocol::id::{Digest, KeyId, MessageId};
@@ -145,8 +145,8 @@ impl RoomAction {
 /// What was asked for and is not done yet. What survives the process is in its row.
 #[derive(Debug, Clone)]
 pub(crate) struct RoomOrder {
-    cid: ConversationId,
-    action: RoomAction,
+    pub(super) cid: ConversationId,
+    pub(super) action: RoomAction,
     /// The view was fetched for it: outsiders are not told when a chain grows.
     pub(super) has_view: bool,
     /// The link that is under way, and its digest.
@@ -253,9 +253,11 @@ impl Endpoint {
         }
         let me = self.device.user.clone();
         let is_in = self.is_member(cid);
+        // Of a room that is joined once more the hub may have something else to say.
+        let is_news = !is_in || matches!(order.action, RoomAction::Join { .. });
         if let Some(order) = self.orders.get_mut(&id)
             && !std::mem::replace(&mut order.has_view, true)
-            && !is_in
+            && is_news
         {
             self.link.views.remove(cid);
         }
@@ -276,6 +278,11 @@ impl Endpoint {
         let is_done = order.action.is_done(&room, &me, ik);
         // Who follows somebody already is told so.
         let is_idle = matches!(order.action, RoomAction::Join { .. }) && !cid.is_feed();
+        if is_done && is_idle && self.link.deleted.contains(cid) {
+            let reason = "who runs this server has deleted this room; /leave it";
+            self.refuse_order(&id, code::NOT_ALLOWED, reason, true);
+            return;
+        }
         if is_done && (order.was_sent || is_idle) {
             self.order_done(&id, None);
             return;
@@ -437,6 +444,11 @@ impl Endpoint {
         self.order_of(link).is_some()
     }
 
+    /// Whether a link is one that was signed here for an order that has no answer yet.
+    pub(super) fn has_signed(&self, link: &RawFrame) -> bool {
+        self.orders.values().any(|order| order.signed.as_ref() == Some(link.bytes()))
+    }
+
     /// Whether a link is one that an order here has asked for, on this connection or since an earlier one.
     pub(super) fn is_ordered(&self, link: &MemberHeader) -> bool {
         let me = &self.device.user;
@@ -512,30 +524,6 @@ impl Endpoint {
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
         self.tell(Event::Topic { id, cid, text, by });
-    }
-
-    /// Somebody was put out of the lobby, or let in again. A hub has no say about other rooms. Whoever was
-    /// put out leaves by the chain, so that others make no more keys for them.
-    pub(crate) fn on_moderated(
-        &mut self,
-        now_ms: u64,
-        id: Option<MessageId>,
-        cid: ConversationId,
-        (who, act, by): (UserName, Moderation, UserName),
-    ) {
-        let id = id.filter(|id| self.end_order(id).is_some());
-        if cid != ConversationId::room(&RoomName::lobby()) {
-            return;
-        }
-        let is_out = who == self.device.user && act != Moderation::Unban;
-        self.tell(Event::Moderated { id, who, act, by });
-        let leaves =
-            |order: &RoomOrder| order.cid == cid && matches!(order.action, RoomAction::Leave);
-        // A device that has not looked at the lobby yet may be in it.
-        let has_left = self.link.views.contains(&cid) && !self.is_member(&cid);
-        if is_out && !has_left && !self.orders.values().any(leaves) {
-            self.act_in(now_ms, cid, RoomAction::Leave);
-        }
     }
 
     /// How long the messages of a room are kept was set, by this user or another one.

@@ -7,7 +7,8 @@
 //!   name before.
 //! - A link that concerns others counts if a later link follows from it that its signer has made
 //!   with another key, or somebody who was an admin without it. They have seen it before.
-//! - A link of the chain that is held here was verified before.
+//! - A link of the chain that is held here was verified before, and one that this device has signed for what it
+//!   was asked is its own, although it has had other keys since.
 //! - Every other one is refused, as if its key were not known: whoever has stolen the key may have
 //!   made it, together with the hub.
 
@@ -50,6 +51,7 @@ impl Endpoint {
         let was_held = was_held.is_some_and(|known| known.digest == frame.digest(label::MEMBER));
         if is_revoked
             && !was_held
+            && !self.has_signed(frame)
             && !link.concerns_signer_only()
             && !self.is_vouched(room, (link, &signer), frame, later)
         {

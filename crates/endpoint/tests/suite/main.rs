@@ -32,6 +32,8 @@ mod orders;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod put_out;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod random;

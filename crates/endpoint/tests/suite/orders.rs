@@ -1,6 +1,6 @@
 //! What is asked for in rooms survives the process that was asked.
 
-use chat_endpoint::{Endpoint, Event, RoomAction, SystemRandom};
+use chat_endpoint::{Endpoint, Event, MemberChange, RoomAction, SystemRandom};
 use chat_protocol::hub::{HubToClient, Moderation};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName};
@@ -153,4 +153,54 @@ fn a_device_that_has_not_looked_yet_leaves_the_lobby_that_it_was_put_out_of() {
     hub.restart(other);
     hub.run();
     assert_eq!(hub.links_offered, links, "bob leaves once");
+}
+
+/// Goal: a removal that was asked for just before the connection was lost is done and told once, also where this
+/// device has other keys since. Method: the hub keeps the link and the answer is lost, or the link is asked for
+/// without a connection; alice's device comes back with the same signing key, or with another one.
+#[test]
+fn a_removal_is_done_and_told_once_whatever_keys_come_after_it() {
+    for (was_sent, has_new_keys) in [(true, false), (true, true), (false, true)] {
+        let mut hub = ops();
+        let before = hub.chain_length("ops");
+        let mut asked = None;
+        if was_sent {
+            hub.faults.hold_answers = true;
+            asked = Some(ask(&mut hub, 0, kick("bob")));
+            assert!((0..20).any(|_| hub.turn() && hub.chain_length("ops") > before), "never sent");
+        }
+        hub.disconnect(0);
+        hub.faults.hold_answers = false;
+        if has_new_keys {
+            hub.replace_signing_key(0);
+        }
+        let id = asked.unwrap_or_else(|| ask(&mut hub, 0, kick("bob")));
+        hub.connect(0);
+        hub.run();
+        let case = format!("sent {was_sent}, new keys {has_new_keys}: {:?}", hub.peers[0].events);
+        let removed = |event: &Event| {
+            matches!(event, Event::MemberChanged { change: MemberChange::Removed, .. })
+        };
+        assert_eq!(hub.count(0, removed), 1, "{case}");
+        assert_eq!(hub.answer_to(0, id), "Removed bob", "{case}");
+        assert_eq!(hub.chain_length("ops"), before + 1, "{case}");
+        hub.say_in(0, "ops", "among ourselves");
+        let heard =
+            |hub: &TestHub, index| hub.texts(index).contains(&"alice: among ourselves".to_owned());
+        assert!(heard(&hub, 2) && !heard(&hub, 1), "{case}");
+        assert_eq!(hub.count(0, |event| matches!(event, Event::Alarm { .. })), 0, "{case}");
+    }
+}
+
+/// Goal: whoever joins a room once more that its operator has deleted is told so, and not that they are in.
+#[test]
+fn joining_a_deleted_room_again_is_refused() {
+    let mut hub = ops();
+    let id = hub.act(1, "ops", RoomAction::Join { create: false });
+    assert_eq!(hub.answer_to(1, id), "joined");
+    hub.faults.deletes_rooms = true;
+    let id = hub.act(1, "ops", RoomAction::Join { create: false });
+    assert!(hub.answer_to(1, id).contains("has deleted this room"), "{}", hub.answer_to(1, id));
+    let id = hub.act(1, "ops", RoomAction::Leave);
+    assert_eq!(hub.answer_to(1, id), "left");
 }

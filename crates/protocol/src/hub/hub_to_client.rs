@@ -236,6 +236,9 @@ pub enum HubToClient {
         links: Vec<B64Vec>,
         /// There are more: ask again.
         more: bool,
+        /// Who runs the hub has deleted the room: nothing is said there any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        closed: bool,
     },
     /// Answers `WHO`.
     Who {
@@ -320,6 +323,11 @@ pub enum HubToClient {
         act: Moderation,
         /// Which moderator did it.
         by: UserName,
+        /// How many links the lobby's chain had: a stay of theirs that began before is the one meant.
+        mg: u32,
+        /// It is no news: told at a sign-in, of somebody who is out and still a member by the chain.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        past: bool,
     },
     /// Messages of a room were dropped before this device has fetched them, because they were older
     /// than the room keeps. Stands among the deliveries, where they would have been.

@@ -334,8 +334,15 @@ pub(crate) fn hub_to_client() -> impl Strategy<Value = HubToClient> {
                 gone,
             }),
         any::<String>().prop_map(|text| HubToClient::Announce { text }),
-        (message_id(), conversation(), blobs(), any::<bool>())
-            .prop_map(|(id, cid, links, more)| HubToClient::Members { id, cid, links, more }),
+        (message_id(), conversation(), blobs(), any::<bool>()).prop_map(
+            |(id, cid, links, more)| HubToClient::Members {
+                id,
+                cid,
+                closed: links.is_empty(),
+                links,
+                more,
+            }
+        ),
         (message_id(), vec(person, 0..3), any::<bool>())
             .prop_map(|(id, people, more)| HubToClient::Who { id, people, more }),
     ]

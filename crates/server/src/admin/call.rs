@@ -10,12 +10,15 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    request::{AdminAnswer, AdminRequest},
+    request::{AdminAnswer, AdminRequest, Running},
     socket::short_path,
 };
 
 /// A request waits for a commit, a reload for files: far below this, unless the disk stands still.
 const ANSWER_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// What a server goes by is known without a commit. A container's probe has five seconds in all.
+const RUNNING_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -46,13 +49,28 @@ pub struct Call {
 }
 
 impl Call {
-    /// Connects.
+    /// Connects, to wait for answers as long as an order may take.
     pub fn open(data: &Path) -> Result<Self, CallError> {
+        Self::with_patience(data, ANSWER_TIME_MAX)
+    }
+
+    /// What the server of a data folder goes by; nothing where none runs there. One that does not say it soon
+    /// is not well.
+    pub fn running(data: &Path) -> Option<Result<Running, String>> {
+        let mut call = Self::with_patience(data, RUNNING_TIME_MAX).ok()?;
+        Some(match call.ask(&AdminRequest::Running) {
+            Ok(AdminAnswer::Running(running)) => Ok(*running),
+            Ok(_) => Err("runs and answers something else; is it of another version?".to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    fn with_patience(data: &Path, time: Duration) -> Result<Self, CallError> {
         let failed = |source| CallError::NoServer { data: data.to_owned(), source };
         let (_folder, path) = short_path(data).map_err(failed)?;
         let stream = UnixStream::connect(path).map_err(failed)?;
-        stream.set_read_timeout(Some(ANSWER_TIME_MAX)).map_err(failed)?;
-        stream.set_write_timeout(Some(ANSWER_TIME_MAX)).map_err(failed)?;
+        stream.set_read_timeout(Some(time)).map_err(failed)?;
+        stream.set_write_timeout(Some(time)).map_err(failed)?;
         Ok(Self { read: BufReader::new(stream) })
     }
 

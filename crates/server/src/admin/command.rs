@@ -64,6 +64,9 @@ pub enum UserCommand {
     Disable {
         /// A name, or a pattern as emu-*
         who: Pattern,
+        /// Yes, everybody, where that is what it means
+        #[arg(long)]
+        all: bool,
         /// Where to ask
         #[command(flatten)]
         at: Where,
@@ -239,8 +242,9 @@ fn parse_lobby(text: &str) -> Result<RoomName, String> {
 }
 
 fn parse_time(text: &str) -> Result<u64, String> {
-    let time = retention::parse(text).map_err(|error| error.to_string())?;
-    if time == 0 { Err("a code is good for a time, as 7d".to_owned()) } else { Ok(time) }
+    let time = retention::parse(text).unwrap_or(0);
+    let reason = || format!("a code is good for a time, as 7d, 12h, 30m or 45s; got {text:?}");
+    Some(time).filter(|time| *time > 0).ok_or_else(reason)
 }
 
 /// A request, where it is asked, and what is printed beside its answer.
@@ -261,7 +265,12 @@ fn user(command: UserCommand) -> Result<Asking, String> {
     Ok(match command {
         UserCommand::List { who, at } => Asking::new(at, AdminRequest::Users { who, after: None }),
         UserCommand::Show { name, at } => Asking::new(at, AdminRequest::User { name }),
-        UserCommand::Disable { who, at } => stand(at, who, Standing::Disabled),
+        UserCommand::Disable { who, all: false, .. } if who.is_everybody() => {
+            return Err(format!(
+                "{who} means everybody, and everybody who is here ends at once; say it with --all"
+            ));
+        }
+        UserCommand::Disable { who, at, .. } => stand(at, who, Standing::Disabled),
         UserCommand::Enable { who, at } => stand(at, who, Standing::Active),
         UserCommand::Delete { who, all, .. } if who.is_open() && !all => {
             return Err(format!(

@@ -30,6 +30,16 @@ impl Pattern {
         self.0.contains('*')
     }
 
+    /// Whether every name is meant.
+    pub fn is_everybody(&self) -> bool {
+        self.0.bytes().all(|byte| byte == b'*')
+    }
+
+    /// Whether it says the same as another one: the case of letters does not count.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
     /// As it was typed.
     pub fn as_str(&self) -> &str {
         &self.0

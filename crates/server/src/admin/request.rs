@@ -1,6 +1,6 @@
 //! What is asked over the admin socket and what is answered: one JSON object a line each.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use chat_protocol::{
     id::{Digest, KeyId},
@@ -9,7 +9,10 @@ use chat_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::pattern::Pattern;
-use crate::store::{Banned, Standing};
+use crate::{
+    store::{Banned, Standing},
+    tls::CertificateFiles,
+};
 
 /// What an operator asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +98,8 @@ pub enum AdminRequest {
     },
     /// Figures.
     Stats,
+    /// What the server goes by: where it listens, and where its files are.
+    Running,
     /// Tells everybody who is connected.
     Announce {
         /// What.
@@ -110,7 +115,7 @@ impl AdminRequest {
     /// Whether it only looks.
     pub fn is_question(&self) -> bool {
         matches!(self, Self::Users { .. } | Self::User { .. } | Self::Rooms { .. })
-            || matches!(self, Self::Bans | Self::Stats)
+            || matches!(self, Self::Bans | Self::Stats | Self::Running)
     }
 }
 
@@ -210,6 +215,25 @@ pub struct StatsLine {
     pub address: Option<SocketAddr>,
 }
 
+/// What a running server goes by, as of its start or the last reload. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its version.
+    pub version: String,
+    /// Where it listens, `/readyz` included.
+    pub address: SocketAddr,
+    /// Folder of its logs.
+    pub logs: PathBuf,
+    /// Its certificate, if it offers TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFiles>,
+    /// The policy of its own agent, if it is not the built-in list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PathBuf>,
+    /// How many files it may have open.
+    pub descriptors: u64,
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
@@ -237,6 +261,8 @@ pub enum AdminAnswer {
     },
     /// Figures.
     Stats(StatsLine),
+    /// What it goes by.
+    Running(Box<Running>),
     /// It is done, durably.
     Done {
         /// What was changed: names, or one sentence.

@@ -39,6 +39,7 @@ impl Output {
             }
             AdminAnswer::User(user) => each(std::slice::from_ref(user.as_ref())),
             AdminAnswer::Stats(stats) => each(std::slice::from_ref(stats)),
+            AdminAnswer::Running(running) => each(std::slice::from_ref(running.as_ref())),
             AdminAnswer::Done { what } => {
                 let mut object = json!({"done": what});
                 if let (Some(code), Some(fields)) = (&self.code, object.as_object_mut()) {
@@ -67,6 +68,8 @@ impl Output {
             AdminAnswer::Bans { bans } => bans.iter().map(ToString::to_string).collect(),
             AdminAnswer::User(user) => detail(user),
             AdminAnswer::Stats(figures) => stats(figures),
+            // Asked by the doctor, who says it in other words.
+            AdminAnswer::Running(_) => self.objects(answer),
             AdminAnswer::Done { what } => done(request, what, self.code.as_deref()),
             AdminAnswer::Refused { reason } => vec![sanitise::line(reason).into_owned()],
         }
@@ -158,13 +161,16 @@ fn done(request: &AdminRequest, what: &[String], code: Option<&str>) -> Vec<Stri
     }
     if let (AdminRequest::Reset { name, for_ms, .. }, Some(code)) = (request, code) {
         let time = retention::format(*for_ms);
+        // As it is written in the account: whoever enters has to write it so.
+        let name = what.first().map_or(name.as_str(), String::as_str);
         return vec![
             code.to_owned(),
             format!(
                 "lets one new identity in as {name}, within {time}: chat-client --user {name} --invite {code}"
             ),
             format!(
-                "until then {name} goes on as before; then everybody who knows {name} is warned"
+                "until then {name} goes on as before; then everybody who knows {name} is warned, and what \
+                 waits for {name} is delivered to nobody: its senders see that it has no receipt"
             ),
         ];
     }

@@ -21,7 +21,7 @@ use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::spawn_blocking,
     time::timeout,
 };
@@ -36,6 +36,7 @@ use crate::{
     hub::Shared,
     limits::{ADMIN_CONNECTIONS_MAX, ADMIN_LINE_BYTES_MAX, ADMIN_TIME_MAX},
     queue::Lane,
+    reload::Ask,
     request::{AdminOrder, Request},
 };
 
@@ -76,14 +77,11 @@ pub(super) fn short_path(data: &Path) -> io::Result<(File, PathBuf)> {
 pub struct Hand {
     /// Ends the server.
     pub stop: CancellationToken,
-    /// Reads everything again; answers what has changed, or why nothing has.
-    pub reload: Reload,
+    /// Knows what the server goes by, and reads it again.
+    pub reload: mpsc::Sender<Ask>,
     /// Where the server listens.
     pub address: SocketAddr,
 }
-
-/// How a reload is asked for.
-pub type Reload = tokio::sync::mpsc::Sender<oneshot::Sender<Result<Vec<String>, String>>>;
 
 /// The socket before anybody is served.
 #[derive(Debug)]
@@ -228,9 +226,17 @@ impl Asked {
         match request {
             // Begun when the answer is on its way.
             AdminRequest::Drain => AdminAnswer::done("draining"),
+            AdminRequest::Running => {
+                let (reply, answer) = oneshot::channel();
+                let sent = self.hand.reload.send(Ask::Running(reply)).await;
+                match (sent, answer.await) {
+                    (Ok(()), Ok(running)) => AdminAnswer::Running(running),
+                    _ => AdminAnswer::refused("the server is ending"),
+                }
+            }
             AdminRequest::Reload => {
                 let (reply, answer) = oneshot::channel();
-                let sent = self.hand.reload.send(reply).await;
+                let sent = self.hand.reload.send(Ask::Again(reply)).await;
                 match (sent, answer.await) {
                     (Ok(()), Ok(Ok(what))) => AdminAnswer::Done { what },
                     (Ok(()), Ok(Err(reason))) => AdminAnswer::refused(reason),

@@ -365,7 +365,7 @@ impl Router {
         let inbox = (LogId::inbox(account.id), account.inbox);
         let logs =
             conversations.chain(left).chain([inbox]).filter(|(_, newest)| *newest > 0).collect();
-        Plan { logs, target: self.position }
+        Plan { logs, target: self.position, notices: Vec::new() }
     }
 
     /// The last position of a log that a client means; 0 for none.

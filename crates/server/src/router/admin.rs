@@ -10,12 +10,12 @@ use std::{
 use chat_protocol::{
     code,
     id::{Digest, KeyId},
-    name::{ConversationId, RoomName, UserName},
+    name::{ConversationId, ConversationKind, RoomName, UserName},
     retention,
     spoken::{counted, nobody},
 };
 
-use super::{Account, Conversation, Effects, Pending, Router};
+use super::{Account, Conversation, Effects, Pending, Presence, Router};
 use crate::{
     admin::{
         gate::Admittance,
@@ -64,6 +64,9 @@ pub enum AdminDecision {
     /// To be kept; and what is answered then.
     Propose(Proposal, Vec<String>),
 }
+
+/// Why nothing is decided about the account of this process.
+const SERVER_ITSELF: &str = "the account server is this server itself";
 
 fn refuse(reason: impl Into<String>) -> AdminDecision {
     AdminDecision::Answer(AdminAnswer::refused(reason))
@@ -172,24 +175,24 @@ impl Router {
         }
     }
 
-    /// Decides on a request. `is_online` says who is connected.
+    /// Decides on a request. `presence` says who is connected.
     pub fn decide_admin(
         &self,
         now_ms: u64,
         request: &AdminRequest,
-        is_online: impl Fn(AccountId) -> bool,
+        presence: impl Fn(AccountId) -> Presence,
     ) -> AdminDecision {
         AdminDecision::Answer(match request {
             AdminRequest::Users { who, after } => {
-                self.users(who.as_ref(), after.as_ref(), is_online)
+                self.users(who.as_ref(), after.as_ref(), presence)
             }
-            AdminRequest::User { name } => self.user(name, is_online),
+            AdminRequest::User { name } => self.user(name, presence),
             AdminRequest::Rooms { after } => self.room_lines(after.as_deref()),
             AdminRequest::Bans => {
                 let bans = self.operator.bans.union(&self.operator.fixed_bans);
                 AdminAnswer::Bans { bans: bans.cloned().collect() }
             }
-            AdminRequest::Stats => AdminAnswer::Stats(self.stats(now_ms, is_online)),
+            AdminRequest::Stats => AdminAnswer::Stats(self.stats(now_ms, presence)),
             AdminRequest::Standing { who, standing } => {
                 return self.decide_standing(who, *standing);
             }
@@ -213,7 +216,7 @@ impl Router {
             }
             AdminRequest::Announce { text } => return decide_announcement(text),
             // These are no business of the state.
-            AdminRequest::Drain | AdminRequest::Reload => {
+            AdminRequest::Drain | AdminRequest::Reload | AdminRequest::Running => {
                 AdminAnswer::refused("not a request of the worker")
             }
         })
@@ -338,15 +341,19 @@ impl Router {
         match (who.is_open(), is_gone) {
             (_, true) => format!("{who} was deleted, which cannot be undone"),
             (true, false) => format!("no name is like {who}; `user list` shows them"),
-            (false, false) if who.matches("server") => {
-                "the account server is this server itself".to_owned()
-            }
+            (false, false) if who.matches(UserName::server().as_str()) => SERVER_ITSELF.to_owned(),
             (false, false) => nobody(who),
         }
     }
 
     fn decide_ban(&self, what: &Banned) -> AdminDecision {
-        if self.operator.bans.contains(what) {
+        if let Banned::Name(who) = what
+            && !who.is_open()
+            && who.matches(UserName::server().as_str())
+        {
+            return refuse(SERVER_ITSELF);
+        }
+        if self.banned_as(what).is_some() {
             return AdminDecision::Answer(AdminAnswer::done(format!("{what} was banned before")));
         }
         if self.operator.bans.len() >= BANS_MAX {
@@ -357,32 +364,47 @@ impl Router {
         propose(NewOrder::Ban(what.clone()), vec![what.to_string()])
     }
 
+    /// The entry of the ban list that keeps out the same.
+    fn banned_as(&self, what: &Banned) -> Option<&Banned> {
+        self.operator.bans.iter().find(|banned| banned.is_same(what))
+    }
+
     fn decide_unban(&self, what: &Banned) -> AdminDecision {
-        if self.operator.bans.contains(what) {
-            return propose(NewOrder::Unban(what.clone()), vec![what.to_string()]);
+        if let Some(banned) = self.banned_as(what) {
+            return propose(NewOrder::Unban(banned.clone()), vec![banned.to_string()]);
         }
-        if self.operator.fixed_bans.contains(what) {
+        if self.operator.fixed_bans.iter().any(|banned| banned.is_same(what)) {
             return refuse(format!("{what} is banned by the configuration file; change it there"));
         }
         refuse(format!("{what} is not banned; `ban` without a name lists who is"))
     }
 
+    /// Whose account an operator means: names have no case.
+    fn account_meant(&self, name: &UserName) -> Result<&Account, String> {
+        let account = self
+            .account_folded(name)
+            .filter(|account| !account.name.is_server() && account.standing != Standing::Deleted);
+        account.ok_or_else(|| self.nobody(&name.into()))
+    }
+
     fn decide_moderator(&self, name: &UserName, is_one: bool) -> AdminDecision {
-        let Some(account) = self.account_of(name).filter(|account| !account.name.is_server())
-        else {
-            return refuse(self.nobody(&name.into()));
+        let account = match self.account_meant(name) {
+            Ok(account) => account,
+            Err(reason) => return refuse(reason),
         };
         if self.is_moderator(account.id) == is_one {
             return AdminDecision::Answer(AdminAnswer::Done { what: Vec::new() });
         }
-        propose(NewOrder::Moderator { account: account.id, is_one }, vec![name.to_string()])
+        let what = vec![account.name.to_string()];
+        propose(NewOrder::Moderator { account: account.id, is_one }, what)
     }
 
     fn decide_reset(&self, name: &UserName, code: ResetCode) -> AdminDecision {
-        let Some(account) = self.account_of(name).filter(|account| !account.name.is_server())
-        else {
-            return refuse(self.nobody(&name.into()));
+        let account = match self.account_meant(name) {
+            Ok(account) => account,
+            Err(reason) => return refuse(reason),
         };
+        let name = &account.name;
         if account.standing != Standing::Active {
             return refuse(format!("{name} is disabled; `user enable {name}` first"));
         }
@@ -437,6 +459,13 @@ impl Router {
     /// The conversation that a room's name means, in any case of its letters.
     pub(crate) fn room_named(&self, room: &RoomName) -> Option<ConversationId> {
         self.rooms.get(&room.as_str().to_ascii_lowercase()).cloned()
+    }
+
+    /// A room by its log, and its members.
+    pub fn room_of_log(&self, log: LogId) -> Option<(RoomName, Vec<AccountId>)> {
+        let cid = self.by_log.get(&log)?;
+        let ConversationKind::Room(room) = cid.kind() else { return None };
+        Some((room, self.members(cid)))
     }
 
     fn apply_closed(&mut self, log: LogId) {

@@ -13,13 +13,15 @@ use std::{
 use chat_protocol::{
     code,
     hub::{HubToClient, Moderation},
+    id::MessageId,
+    members::Membership,
     name::{ConversationId, RoomName, UserName},
     spoken::nobody,
 };
 
 use super::{Account, Audience, Line, Router};
 use crate::{
-    limits::LOBBY_KICK_MS,
+    limits::{LOBBY_KICK_MS, PUT_OUT_TOLD_MAX},
     request::{Peer, Refusal},
     store::{AccountId, NewOrder, Proposal, PutOut},
 };
@@ -165,12 +167,41 @@ impl Router {
     /// What a device is told that has not heard yet that it was put out: its account is a member by the
     /// chain.
     pub fn put_out_notice(&self, who: AccountId) -> Option<HubToClient> {
-        let PutOut { by, until_ms, .. } = self.lobby.put_out.get(&who)?;
-        let (cid, name) = (lobby(), &self.accounts.get(&who)?.name);
-        let membership = self.conversations.get(&cid)?.membership.as_ref()?;
+        self.notice_of(self.lobby.put_out.get(&who)?, false)
+    }
+
+    /// What a member of the lobby is told at a sign-in: who else is out of it and a member by the chain, so
+    /// that they are handed nothing again. The most lately made accounts, where there are too many.
+    pub fn put_out_notices(&self, to: &Account) -> Vec<HubToClient> {
+        if !to.conversations.contains(&lobby()) {
+            return Vec::new();
+        }
+        let others = self.lobby.put_out.iter().rev().filter(|(who, _)| **who != to.id);
+        let notices = others.filter_map(|(_, put_out)| self.notice_of(put_out, true));
+        notices.take(PUT_OUT_TOLD_MAX).collect()
+    }
+
+    /// That somebody is out and a member by the chain.
+    fn notice_of(&self, put_out: &PutOut, past: bool) -> Option<HubToClient> {
+        let PutOut { who, by, until_ms } = put_out;
+        let name = &self.accounts.get(who)?.name;
+        let membership = self.conversations.get(&lobby())?.membership.as_ref()?;
         let act = if until_ms.is_some() { Moderation::Kick } else { Moderation::Ban };
-        let (by, who) = (by.clone(), name.clone());
-        membership.contains(name).then_some(HubToClient::Moderated { id: None, cid, who, act, by })
+        let about = (name.clone(), act, by.clone());
+        membership.contains(name).then(|| self.moderated(None, about, past))
+    }
+
+    /// What is told of a moderator's deed in the lobby, as its chain is now.
+    pub fn moderated(
+        &self,
+        id: Option<MessageId>,
+        (who, act, by): (UserName, Moderation, UserName),
+        past: bool,
+    ) -> HubToClient {
+        let cid = lobby();
+        let membership = self.conversations.get(&cid).and_then(|c| c.membership.as_ref());
+        let mg = membership.map_or(0, Membership::next);
+        HubToClient::Moderated { id, cid, who, act, by, mg, past }
     }
 
     /// Why somebody may not set the topic of the lobby.

@@ -36,6 +36,8 @@ pub struct Chain {
     pub log: LogId,
     /// Links from this number on are not theirs to read.
     pub end: u32,
+    /// The operator has deleted the room.
+    pub closed: bool,
 }
 
 /// What is said to who wants to say something in a room that the operator has closed.
@@ -129,17 +131,18 @@ impl Router {
         let Some((conversation, log)) = conversation.and_then(|c| Some((c, c.log?))) else {
             return Ok(None);
         };
+        let closed = conversation.is_closed;
         if self.may_revive(name, cid) {
-            return Ok(Some(Chain { log, end: u32::MAX }));
+            return Ok(Some(Chain { log, end: u32::MAX, closed }));
         }
         if conversation.membership.as_ref().is_none_or(|membership| membership.next() == 0) {
             return Ok(None);
         }
         if self.sees(name, cid) {
-            return Ok(Some(Chain { log, end: u32::MAX }));
+            return Ok(Some(Chain { log, end: u32::MAX, closed }));
         }
         match conversation.gone.get(name) {
-            Some(last) => Ok(Some(Chain { log, end: last.saturating_add(1) })),
+            Some(last) => Ok(Some(Chain { log, end: last.saturating_add(1), closed })),
             None => Err(Refusal::new(code::NOT_A_MEMBER, PRIVATE)),
         }
     }

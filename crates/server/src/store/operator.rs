@@ -7,6 +7,7 @@ use chat_protocol::{
     name::UserName,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
 
 use super::{AccountId, LogId};
 use crate::admin::pattern::{Pattern, PatternError};
@@ -90,27 +91,53 @@ impl Banned {
         match self {
             Self::Address(network) => network.bits == 0,
             Self::Key(_) => false,
-            Self::Name(pattern) => pattern.as_str().bytes().all(|byte| byte == b'*'),
+            Self::Name(pattern) => pattern.is_everybody(),
         }
     }
+
+    /// Whether both keep out the same: names have no case.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(one), Self::Name(other)) => one.is_same(other),
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// Not somebody to keep out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BannedError {
+    /// More bits than the address has.
+    #[error("{0:?} is no network: behind the slash stand 0 to 32 bits for IPv4, 0 to 128 for IPv6")]
+    Network(String),
+    /// No key.
+    #[error("{0:?} is no key: `user show NAME` prints them, as key: and 22 letters and digits")]
+    Key(String),
+    /// No name either.
+    #[error(transparent)]
+    Name(#[from] PatternError),
 }
 
 /// Letters of a key's id, which no name may have.
 const KEY_CHARACTERS: usize = 22;
 
 impl FromStr for Banned {
-    type Err = PatternError;
+    type Err = BannedError;
 
     /// An address or a network, a key's id of 22 characters after `key:`, or else a name or pattern.
-    fn from_str(text: &str) -> Result<Self, PatternError> {
+    fn from_str(text: &str) -> Result<Self, BannedError> {
         if let Ok(network) = text.parse() {
             return Ok(Self::Address(network));
         }
         if let Some(key) = text.strip_prefix("key:") {
             let parsed = KeyId::parse(key).ok().filter(|_| key.len() == KEY_CHARACTERS);
-            return parsed.map(Self::Key).ok_or_else(|| PatternError(text.to_owned()));
+            return parsed.map(Self::Key).ok_or_else(|| BannedError::Key(text.to_owned()));
         }
-        text.parse().map(Self::Name)
+        // No name has a slash.
+        if text.contains('/') {
+            return Err(BannedError::Network(text.to_owned()));
+        }
+        Ok(Self::Name(text.parse()?))
     }
 }
 

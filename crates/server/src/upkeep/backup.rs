@@ -90,6 +90,25 @@ pub enum BackupError {
     Running(#[from] crate::lock::LockError),
 }
 
+impl BackupError {
+    /// The same of what people have given: a copy of it in `folder`, which they do not know, was looked at.
+    pub(super) fn renamed(mut self, folder: &Path, given: &Path) -> Self {
+        match &mut self {
+            Self::File { path, .. }
+            | Self::Database { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Strange { path, .. } => {
+                if let Ok(rest) = path.strip_prefix(folder) {
+                    *path =
+                        if rest.as_os_str().is_empty() { given.into() } else { given.join(rest) };
+                }
+            }
+            Self::Nothing(_) | Self::Exists(_) | Self::Running(_) => {}
+        }
+        self
+    }
+}
+
 pub(super) fn failed(
     action: &'static str,
     path: &Path,

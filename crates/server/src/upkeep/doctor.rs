@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{ErrorKind, Write as _},
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ use crate::{
     admin::{
         audit::{self, AuditError},
         call::Call,
-        request::{AdminAnswer, AdminRequest, StatsLine},
+        request::Running,
     },
     config::{Config, Tls},
     folder,
@@ -74,29 +74,49 @@ fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+/// Where to look: as the server that runs on the data folder says, else as the configuration does.
+struct Ground {
+    /// The server that runs.
+    running: Option<Running>,
+    logs: PathBuf,
+    certificate: Tls,
+    policy: Option<PathBuf>,
+}
+
+impl Ground {
+    fn of(config: &Config, running: Option<Running>) -> Self {
+        let Some(said) = &running else {
+            let Config { logs, tls, policy, .. } = config.clone();
+            return Self { running, logs, certificate: tls, policy };
+        };
+        let certificate = said.certificate.clone().map_or(Tls::Off, Tls::Files);
+        Self { logs: said.logs.clone(), certificate, policy: said.policy.clone(), running }
+    }
+}
+
 /// Looks at everything.
 pub fn examine(config: &Config) -> Vec<Finding> {
-    let running = Call::open(&config.data).ok().map(stats);
-    let port = match &running {
-        // It knows better than a configuration that may not be its own.
-        Some(Ok(StatsLine { address: Some(address), .. })) => answers(*address),
-        Some(_) => answers(config.address),
-        None => is_free(config),
+    let asked = Call::running(&config.data);
+    let ground = Ground::of(config, asked.clone().and_then(Result::ok));
+    let port = match (&ground.running, &asked) {
+        (Some(running), _) => answers(running.address),
+        (None, Some(_)) => answers(config.address),
+        (None, None) => is_free(config),
     };
     let checks: [(&'static str, Verdict); 13] = [
-        ("configuration", Ok(format!("listens on {}", config.address))),
-        ("server", server(running)),
+        ("configuration", Ok(configuration(config, &ground))),
+        ("server", server(asked)),
         ("port", port),
         ("data folder", owned(folder::inspect_data(&config.data), &config.data)),
-        ("log folder", owned(folder::inspect_logs(&config.logs), &config.logs)),
+        ("log folder", owned(folder::inspect_logs(&ground.logs), &ground.logs)),
         ("keys", keys(&config.data)),
-        ("certificate", certificate(config)),
-        ("policy", policy(config.policy.as_deref())),
+        ("certificate", certificate(&config.data, &ground.certificate)),
+        ("policy", policy(ground.policy.as_deref())),
         ("store", store(&config.data)),
-        ("audit log", audit_log(&config.logs)),
+        ("audit log", audit_log(&ground.logs)),
         ("disk", disk(&config.data)),
         ("clock", clock(&config.data)),
-        ("descriptors", descriptors()),
+        ("descriptors", descriptors(ground.running.as_ref())),
     ];
     let finding = |(check, verdict): (&'static str, Verdict)| {
         let ok = verdict.is_ok();
@@ -107,18 +127,21 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn stats(mut call: Call) -> Result<StatsLine, String> {
-    match call.ask(&AdminRequest::Stats) {
-        Ok(AdminAnswer::Stats(stats)) => Ok(stats),
-        Ok(_) => Err("runs and answers something else; is it of another version?".to_owned()),
-        Err(error) => Err(words(error)),
+fn configuration(config: &Config, ground: &Ground) -> String {
+    match &ground.running {
+        Some(Running { address, .. }) => format!(
+            "that of the server that runs with {}, as it says: listens on {address}, logs in {}",
+            config.data.display(),
+            ground.logs.display()
+        ),
+        None => format!("as flags, environment and file say: listens on {}", config.address),
     }
 }
 
-fn server(running: Option<Result<StatsLine, String>>) -> Verdict {
-    match running {
+fn server(asked: Option<Result<Running, String>>) -> Verdict {
+    match asked {
         None => Ok("does not run".to_owned()),
-        Some(stats) => Ok(format!("runs, version {}", stats?.version)),
+        Some(running) => Ok(format!("runs, version {}", running?.version)),
     }
 }
 
@@ -166,10 +189,10 @@ fn keys(data: &Path) -> Verdict {
     }
 }
 
-fn certificate(config: &Config) -> Verdict {
-    let files = match &config.tls {
+fn certificate(data: &Path, tls: &Tls) -> Verdict {
+    let files = match tls {
         Tls::Off => return Ok("none, no TLS is offered".to_owned()),
-        Tls::Auto => match tls::made_certificate(&config.data) {
+        Tls::Auto => match tls::made_certificate(data) {
             Some(files) => files,
             None => return Ok("is made at the first start".to_owned()),
         },
@@ -284,8 +307,9 @@ fn clock(data: &Path) -> Verdict {
     Ok(format!("it is {time}"))
 }
 
-fn descriptors() -> Verdict {
-    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+fn descriptors(running: Option<&Running>) -> Verdict {
+    let own = || getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let most = running.map_or_else(own, |running| running.descriptors);
     let wanted = u64::try_from(CONNECTIONS_MAX + FILES_RESERVED).unwrap_or(u64::MAX);
     if most < wanted {
         let reserved = u64::try_from(FILES_RESERVED).unwrap_or(u64::MAX);

@@ -53,9 +53,9 @@ fn prepare(source: &Path, part: &Path) -> Result<Manifest, BackupError> {
         let unpacked = beside(part, ".tar");
         let manifest = unpack(source, &unpacked).and_then(|()| take(&unpacked, part));
         fs::remove_dir_all(&unpacked).ok();
-        return manifest;
+        return manifest.map_err(|error| error.renamed(&unpacked, source).renamed(part, source));
     }
-    take(source, part)
+    take(source, part).map_err(|error| error.renamed(part, source))
 }
 
 /// Unpacks the plain files of an archive, and nothing outside of the folder.

@@ -17,8 +17,8 @@ use crate::{
 impl<S: Store> Worker<S> {
     pub(super) fn decide_admin(&mut self, now_ms: u64, mut queued: Open) -> Next {
         let Request::Admin(order) = &mut queued.item else { return Next::Done };
-        let is_online = |account| self.sessions.is_online(account);
-        match self.router.decide_admin(now_ms, &order.request, is_online) {
+        let presence = |account| self.sessions.presence(account);
+        match self.router.decide_admin(now_ms, &order.request, presence) {
             AdminDecision::Propose(proposal, what) => {
                 order.what = what;
                 Next::Commit(queued, proposal)
@@ -66,6 +66,15 @@ impl<S: Store> Worker<S> {
             NewOrder::Standing { accounts, standing: Standing::Deleted } => {
                 let accounts = accounts.iter().filter_map(|id| self.router.account(*id));
                 gone.extend(accounts.map(|account| account.name.clone()));
+            }
+            NewOrder::CloseRoom(log) => {
+                if let Some((room, members)) = self.router.room_of_log(*log) {
+                    let text = format!(
+                        "the room #{room} was deleted: nothing is said there any more; /leave {room}"
+                    );
+                    let text = hub::write(&HubToClient::Announce { text });
+                    self.sessions.tell(&members, &text.into(), None);
+                }
             }
             NewOrder::Announce(text) => {
                 let text = hub::write(&HubToClient::Announce { text: text.clone() });

@@ -183,8 +183,9 @@ async fn links(
     chain: Option<Chain>,
     from: u32,
 ) -> Result<HubToClient, ReadError> {
+    let closed = chain.as_ref().is_some_and(|chain| chain.closed);
     let (links, more) = match chain {
-        Some(Chain { log, end }) => {
+        Some(Chain { log, end, .. }) => {
             let theirs = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
             let (links, more) = reads.links(log, from, PAGE_ITEMS_MAX.min(theirs)).await?;
             (links, more && theirs > PAGE_ITEMS_MAX)
@@ -192,5 +193,5 @@ async fn links(
         None => (Vec::new(), false),
     };
     let links = links.into_iter().map(B64Vec).collect();
-    Ok(HubToClient::Members { id, cid, links, more })
+    Ok(HubToClient::Members { id, cid, links, more, closed })
 }

@@ -12,7 +12,7 @@ use crate::{
     budgets::Budget,
     outbox::Outgoing,
     queue::Queued,
-    request::{Admitted, Heard, Peer, Proof, Refusal, Request, SignIn},
+    request::{Admitted, Heard, Peer, Plan, Proof, Refusal, Request, SignIn},
     router::{Decision, Pending},
     store::{AccountId, Committed, Conflict, DeviceId, Store, Stored},
 };
@@ -140,7 +140,9 @@ impl<S: Store> Worker<S> {
         let SignIn { connection, purpose, spki, sk, received, outbox, reply, .. } = *request;
         let Some(known) = self.router.account(account) else { return };
         let (heads, more) = self.router.heads_page(known, None);
-        let plan = self.router.plan(known);
+        // Before what others have asked of this device while it was away.
+        let notices = self.router.put_out_notices(known);
+        let plan = Plan { notices, ..self.router.plan(known) };
         let name = known.name.clone();
         let position = self.router.position();
         let signed_in = SignedIn { time: now_ms, position, heads, more, vault: None };

@@ -1,6 +1,6 @@
 //! What moderators do about people in the lobby.
 
-use chat_protocol::hub::{self, ClientToHub, HubToClient};
+use chat_protocol::hub::{self, ClientToHub};
 
 use super::{Next, Open, Worker, ask::asked};
 use crate::{
@@ -31,13 +31,7 @@ impl<S: Store> Worker<S> {
         self.router.apply(now_ms, committed);
         let about = self.router.account_folded(who).map(|account| account.id);
         members.extend(about.filter(|about| !members.contains(about)));
-        let told = |id| HubToClient::Moderated {
-            id,
-            cid: cid.clone(),
-            who: who.clone(),
-            act: *act,
-            by: peer.name.clone(),
-        };
+        let told = |id| self.router.moderated(id, (who.clone(), *act, peer.name.clone()), false);
         self.tell(peer, &told(Some(*id)));
         self.sessions.tell(&members, &hub::write(&told(None)).into(), Some(peer.connection));
     }

@@ -70,7 +70,7 @@ pub(crate) fn take() -> Vec<String> {
 }
 
 fn of_text(text: &str) -> String {
-    if let Ok(HubToClient::Members { id, cid, links, more }) = hub::read(text) {
+    if let Ok(HubToClient::Members { id, cid, links, more, .. }) = hub::read(text) {
         return format!("MEMBERS {id} {cid} {more} {:?}", of_links(links));
     }
     match hub::read(text) {

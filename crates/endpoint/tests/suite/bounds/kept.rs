@@ -85,7 +85,8 @@ fn long_frames_do_not_wait_as_links() {
         questions(&mut hub).into_iter().find(|q| matches!(q, ClientToHub::Members { .. }))
     {
         asked += 1;
-        let answer = HubToClient::Members { id, cid, links: vec![long.clone()], more: true };
+        let links = vec![long.clone()];
+        let answer = HubToClient::Members { id, cid, links, more: true, closed: false };
         hub.peers[1].endpoint.handle_text(now, &hub::write(&answer));
         assert!(asked < 10, "no end");
     }

@@ -140,7 +140,8 @@ fn links_without_end_are_not_asked_for_without_end() {
         asked += 1;
         assert!(asked < 3_000, "no end");
         let links = vec![link.clone(); 48];
-        let answer = hub::write(&HubToClient::Members { id, cid, links, more: true });
+        let answer = HubToClient::Members { id, cid, links, more: true, closed: false };
+        let answer = hub::write(&answer);
         hub.peers[1].endpoint.handle_text(now, &answer);
         held = held.max(hub.peers[1].endpoint.held_bytes());
     }

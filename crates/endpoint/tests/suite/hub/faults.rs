@@ -35,6 +35,8 @@ use super::{Entry, TestHub, lobby, name};
 pub(crate) struct Faults {
     /// Every question for bundles is answered with all there are, whatever is held.
     pub(crate) tells_all: bool,
+    /// Every room counts as deleted by its operator.
+    pub(crate) deletes_rooms: bool,
     /// What it says of counters.
     pub(crate) counters: Vec<Counter>,
     /// The heads of rooms name a last link that nobody has signed.

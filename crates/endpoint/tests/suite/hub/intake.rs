@@ -180,7 +180,8 @@ impl TestHub {
                 let more = links.len() > PAGE_ITEMS_MAX;
                 let links = links.iter().take(PAGE_ITEMS_MAX).map(|link| B64Vec(link.to_vec()));
                 let links = links.collect();
-                self.answer(index, &HubToClient::Members { id, cid, links, more });
+                let closed = self.faults.deletes_rooms;
+                self.answer(index, &HubToClient::Members { id, cid, links, more, closed });
             }
             ClientToHub::Find { id, .. } | ClientToHub::Share { id, .. }
                 if take_one(&mut self.faults.busy_questions) =>

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chat_endpoint::{Event, RoomAction};
 use chat_protocol::frame::{RawFrame, Unsigned, sign_all};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::hub::{Head, HubToClient};
+use chat_protocol::hub::{Head, HubToClient, Moderation};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName};
@@ -107,6 +107,18 @@ impl TestHub {
             })
             .collect();
         texts.join(", ")
+    }
+
+    /// Tells devices that a moderator has put somebody out of the lobby, or that they still are.
+    pub(crate) fn put_out(&mut self, told: &[usize], who: &str, past: bool) {
+        let cid = ConversationId::room(&RoomName::lobby());
+        let mg = self.rooms[&cid].0.next();
+        let (who, by, act) = (name(who), name("alice"), Moderation::Kick);
+        let notice = HubToClient::Moderated { id: None, cid, who, act, by, mg, past };
+        for index in told {
+            self.answer(*index, &notice);
+        }
+        self.run();
     }
 
     /// Number of links in a room's chain.

@@ -14,17 +14,18 @@ use crate::{
         request::{AdminAnswer, DeviceLine, RoomLine, StatsLine, UserDetail, UserLine},
     },
     limits::WHO_PAGE_MAX,
-    router::{Account, Router},
+    router::{Account, Presence, Router},
     store::{AccountId, Invite, Standing},
 };
 
 impl Router {
-    fn line_of(account: &Account, is_online: &impl Fn(AccountId) -> bool) -> UserLine {
+    fn line_of(account: &Account, presence: &impl Fn(AccountId) -> Presence) -> UserLine {
+        let Presence { online, agent } = presence(account.id);
         UserLine {
             name: account.name.clone(),
             standing: account.standing,
-            online: is_online(account.id),
-            agent: account.is_agent(),
+            online,
+            agent,
             devices: account.live_devices().count(),
             waiting: account.waiting.messages,
         }
@@ -34,7 +35,7 @@ impl Router {
         &self,
         who: Option<&Pattern>,
         after: Option<&UserName>,
-        is_online: impl Fn(AccountId) -> bool,
+        presence: impl Fn(AccountId) -> Presence,
     ) -> AdminAnswer {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut users: Vec<UserLine> = self
@@ -43,7 +44,7 @@ impl Router {
             .filter(|(name, _)| who.is_none_or(|who| who.matches(name.as_str())))
             .filter_map(|(_, id)| self.account(*id))
             .take(WHO_PAGE_MAX.saturating_add(1))
-            .map(|account| Self::line_of(account, &is_online))
+            .map(|account| Self::line_of(account, &presence))
             .collect();
         let more = users.len() > WHO_PAGE_MAX;
         users.truncate(WHO_PAGE_MAX);
@@ -53,7 +54,7 @@ impl Router {
     pub(super) fn user(
         &self,
         name: &UserName,
-        is_online: impl Fn(AccountId) -> bool,
+        presence: impl Fn(AccountId) -> Presence,
     ) -> AdminAnswer {
         let Some(account) = self.account_folded(name) else {
             return AdminAnswer::refused(nobody(name));
@@ -62,16 +63,18 @@ impl Router {
             ConversationKind::Room(room) => Some(room.to_string()),
             _ => None,
         });
+        let line = Self::line_of(account, &presence);
         let devices = account.devices.iter().map(|device| DeviceLine {
             key: device.sk,
-            agent: device.is_agent,
+            agent: line.agent && device.is_agent,
             live: !account.is_revoked(&device.sk),
         });
+        let devices_known = devices.collect();
         AdminAnswer::User(Box::new(UserDetail {
-            line: Self::line_of(account, &is_online),
+            line,
             identity: account.identity,
             lobby: self.lobby_word(account),
-            devices_known: devices.collect(),
+            devices_known,
             rooms: rooms.collect(),
             waiting_bytes: account.waiting.bytes,
             offers: self.offers_of(account.id),
@@ -104,7 +107,7 @@ impl Router {
         })
     }
 
-    pub(super) fn stats(&self, now_ms: u64, is_online: impl Fn(AccountId) -> bool) -> StatsLine {
+    pub(super) fn stats(&self, now_ms: u64, presence: impl Fn(AccountId) -> Presence) -> StatsLine {
         let accounts = || {
             let people = self.by_name.iter().filter(|(name, _)| !name.is_server());
             people.filter_map(|(_, id)| self.account(*id))
@@ -115,7 +118,7 @@ impl Router {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             accounts: accounts().count(),
             disabled: accounts().filter(|a| a.standing == Standing::Disabled).count(),
-            online: accounts().filter(|account| is_online(account.id)).count(),
+            online: accounts().filter(|account| presence(account.id).online).count(),
             sessions: 0,
             rooms: self
                 .rooms

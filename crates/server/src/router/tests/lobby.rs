@@ -1,6 +1,6 @@
 //! The lobby's moderators, and whom they have put out.
 
-use chat_protocol::hub::Moderation;
+use chat_protocol::hub::{HubToClient, Moderation};
 
 use super::*;
 use crate::{limits::LOBBY_KICK_MS, store::NewOrder};
@@ -86,8 +86,16 @@ fn who_is_put_out_says_nothing_hears_nothing_and_comes_back_after_a_while() {
 
     let told = |world: &World| world.router.put_out_notice(mallory.peer.account).is_some();
     assert!(told(&world), "a device that was away hears of it");
+    let notices = |world: &World, user: &User| {
+        world.router.put_out_notices(world.router.account(user.peer.account).unwrap())
+    };
+    let of_her = |told: &HubToClient| matches!(told, HubToClient::Moderated { who, mg: 3, past: true, .. } if *who == mallory.peer.name);
+    let told_to_bob = notices(&world, &bob);
+    assert!(told_to_bob.len() == 1 && told_to_bob.iter().all(of_her), "{told_to_bob:?}");
+    assert!(notices(&world, &mallory).is_empty());
     world.do_link(&mallory, LOBBY, MemberOperation::Leave, &mallory);
     assert!(!told(&world));
+    assert!(notices(&world, &bob).is_empty(), "the chain says it now");
     let join = world.link(&mallory, LOBBY, MemberOperation::Join, &mallory);
     world.now_ms += LOBBY_KICK_MS - 1;
     assert_eq!(world.put(&join), refused);

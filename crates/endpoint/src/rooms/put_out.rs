@@ -1,0 +1,86 @@
+//! Who was put out of the lobby and which rooms were deleted, by the hub's word.
+//!
+//! Nobody has signed it, so it takes no keys away: a hub that lies would make messages vanish unseen. It
+//! decides alone who is handed something again: of what they were not given there, whoever is out gets
+//! nothing, and a hub that lies keeps back no more than it has kept back itself.
+
+use chat_protocol::hub::Moderation;
+use chat_protocol::id::MessageId;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+
+use super::{RoomAction, RoomOrder};
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::limits::PUT_OUT_MAX;
+use crate::state::Epoch;
+
+/// What the hub says of somebody in the lobby.
+pub(crate) struct Moderated {
+    pub(crate) who: UserName,
+    pub(crate) act: Moderation,
+    pub(crate) by: UserName,
+    /// How many links the chain had then.
+    pub(crate) links: u32,
+    /// It is no news.
+    pub(crate) past: bool,
+}
+
+impl Endpoint {
+    /// Somebody was put out of the lobby, or let in again. A hub has no say about other rooms. Whoever was
+    /// put out leaves by the chain, so that others make no more keys for them.
+    pub(crate) fn on_moderated(
+        &mut self,
+        now_ms: u64,
+        id: Option<MessageId>,
+        cid: &ConversationId,
+        said: Moderated,
+    ) {
+        let id = id.filter(|id| self.end_order(id).is_some());
+        if *cid != ConversationId::room(&RoomName::lobby()) {
+            return;
+        }
+        let Moderated { who, act, by, links, past } = said;
+        let (is_out, is_me) = (act != Moderation::Unban, who == self.device.user);
+        let put_out = &mut self.link.put_out;
+        if is_out && !is_me && (put_out.len() < PUT_OUT_MAX || put_out.contains_key(&who)) {
+            put_out.insert(who.clone(), links);
+        }
+        if !past {
+            self.tell(Event::Moderated { id, who, act, by });
+        }
+        let leaves =
+            |order: &RoomOrder| order.cid == *cid && matches!(order.action, RoomAction::Leave);
+        // A device that has not looked at the lobby yet may be in it.
+        let has_left = self.link.views.contains(cid) && !self.is_member(cid);
+        if is_out && is_me && !has_left && !self.orders.values().any(leaves) {
+            self.act_in(now_ms, cid.clone(), RoomAction::Leave);
+        }
+    }
+
+    /// Whether somebody is out of the lobby by the hub's word: they are until they have come in again by the
+    /// chain.
+    pub(crate) fn is_put_out(&self, cid: &ConversationId, name: &UserName) -> bool {
+        let Some(links) = self.link.put_out.get(name) else { return false };
+        let room = self.state.rooms.get(cid.as_str());
+        let member = room.and_then(|room| room.members().get(name));
+        *cid == ConversationId::room(&RoomName::lobby())
+            && member.is_none_or(|member| member.since < *links)
+    }
+
+    /// Notes whether a room was deleted. What is said there the hub refuses anyway.
+    pub(crate) fn note_deleted(&mut self, cid: &ConversationId, is_deleted: bool) {
+        if is_deleted {
+            self.link.deleted.insert(cid.clone());
+        } else {
+            self.link.deleted.remove(cid);
+        }
+    }
+
+    /// Whether somebody has gone, by the chain, since the membership that an epoch was made from: what was
+    /// said in it is of an earlier stay of theirs, if they are here at all.
+    pub(crate) fn has_gone_since(&self, epoch: &Epoch, name: &UserName) -> bool {
+        let room = self.state.rooms.get(epoch.cid.as_str());
+        let went = room.and_then(|room| room.went_before(name, room.next()));
+        went.is_some_and(|went| epoch.place.mg <= went && self.has_place(&epoch.cid, epoch.place))
+    }
+}
