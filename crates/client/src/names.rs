@@ -77,6 +77,11 @@ impl Names {
         self.folded.contains_key(&name.to_ascii_lowercase())
     }
 
+    /// Whether this name was seen in several spellings that differ in the case of letters only.
+    fn has_doubled(&self, name: &str) -> bool {
+        self.folded.get(&name.to_ascii_lowercase()).is_some_and(|spellings| spellings.len() > 1)
+    }
+
     /// How somebody who was typed in any case is spelled, if they were seen and nobody else can be meant.
     fn spelled(&self, name: &str) -> Option<&str> {
         if let Some(exact) = self.all.get(name) {

@@ -31,7 +31,12 @@ impl Met {
             Event::Message { from, .. } => self.meet(me, from),
             Event::MemberChanged { who, .. } => self.meet(me, who),
             Event::Presence { joined, .. } => joined.iter().for_each(|name| self.meet(me, name)),
-            Event::People { .. } => {}
+            // A list brings nobody, but one name in two spellings is a lie wherever it stands.
+            Event::People { people, .. } => {
+                let doubled =
+                    people.iter().filter(|person| names.has_doubled(person.name.as_str()));
+                doubled.for_each(|person| self.meet(me, &person.name));
+            }
             _ => return Vec::new(),
         }
         let alike = self.unmarked.iter().filter_map(|name| {
@@ -115,10 +120,15 @@ mod tests {
 
     #[test]
     fn one_name_in_two_spellings_is_told_as_a_lie_of_the_server() {
-        let (mut met, mut names) = (Met::default(), Names::default());
-        names.learn("bob");
-        names.learn("Bob");
-        let line = lines(&mut met, &joined("Bob"), &names).concat();
-        assert!(line.contains("Bob is not bob") && line.contains("honest"), "{line}");
+        let person = |name| Person { name: user(name), online: true, agent: false };
+        let people = vec![person("Bob"), person("carol")];
+        let mut names = Names::default();
+        for name in ["bob", "Bob", "carol"] {
+            names.learn(name);
+        }
+        for event in [joined("Bob"), Event::People { people, more: false }] {
+            let line = lines(&mut Met::default(), &event, &names).concat();
+            assert!(line.contains("Bob is not bob") && line.contains("honest"), "{line}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::config::{Common, RunOf};
 use crate::exit::ExitStatus;
 use crate::show::json;
 use crate::show::output::Pieces;
-use crate::start::Failure;
+use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 
 /// A command may start within a minute of its signature; with some allowance for clocks, one that
@@ -39,6 +39,8 @@ const END_MARGIN: Duration =
 /// Runs one command and passes its output and status on.
 pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
     stdin::check(asked.no_input)?;
+    // A question for the name is ended by signals as the system does it.
+    let common = &Common { user: Some(start::user(common)?), ..common.clone() };
     // From here on none is lost, whatever is waited for.
     let mut stops = Stops::open()?;
     let started = tokio::select! {
