@@ -50,6 +50,13 @@ impl Client {
         self
     }
 
+    /// The same with a variable of its environment.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.base.env(name, value);
+        self
+    }
+
     /// Where its keys are.
     pub fn home(&self) -> &Path {
         &self.home

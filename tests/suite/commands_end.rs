@@ -150,6 +150,19 @@ fn ctrl_c_cancels_what_runs_and_what_waits() {
     drop(machines.server);
 }
 
+/// Goal: what ends a program in a script or a service cancels its command as Ctrl-C does. (The build before was killed by
+/// the signal, and the command went on.)
+#[test]
+fn a_signal_that_ends_run_cancels_what_runs() {
+    let machines = Machines::new(NAPS, "shell = true");
+    let _agent = machines.agent();
+    let mut run = machines.alice.start(&["run", "web1", "--", "sh", "-c", "echo begun; sleep 300"]);
+    run.stdout.wait_for_part("begun");
+    run.terminate();
+    let ended = run.wait().expect_code(130);
+    assert!(ended.stderr.contains("E_CANCELLED"), "{ended:?}");
+}
+
 /// Goal: who accepts commands is listed as long as an agent is there, and no longer.
 #[test]
 fn an_agent_that_left_accepts_no_commands() {

@@ -146,6 +146,29 @@ fn a_foreign_room_and_a_slip_are_told_and_take_nothing_away() {
     assert_eq!(found(), 0, "it was taken off on purpose");
 }
 
+/// Goal: a slip takes nothing off the list across a restart, either. (The build before took off whatever it could not
+/// read.) Method: the sharing ends, a section is left open, and it starts again.
+#[test]
+fn a_slip_takes_nothing_away_across_a_restart() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let keywords = "one, a.txt\ntwo, b.txt\n";
+    let shared = folder(&rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let mut sharing = share(&alice, &shared, "ALL");
+    let found = |word| bob.run(&["find", word, "--json"]).expect_code(0).events_named("file").len();
+    assert_eq!((found("one"), found("two")), (1, 1));
+    sharing.terminate();
+    sharing.wait().assert_code(0);
+    std::fs::write(shared.join("keyword.txt"), "one, a.txt\n[room ops\ntwo, b.txt\n").unwrap();
+    let sharing = share(&alice, &shared, "ALL");
+    sharing.stdout.wait_for_part("what was put on the list before stays there");
+    assert_eq!((found("one"), found("two")), (1, 1), "both stay on the list");
+    std::fs::write(shared.join("keyword.txt"), "one, a.txt\n").unwrap();
+    sharing.stdout.wait_for("the list changed", |line| line.contains("\"ended\":1"));
+    assert_eq!((found("one"), found("two")), (1, 0), "it was taken off on purpose");
+}
+
 /// Goal: what can never be finished takes no room, and what can be is shown and removed by hand. (The
 /// build before kept a hidden file of the full size for ever.)
 #[test]

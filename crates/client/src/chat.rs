@@ -6,11 +6,10 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chat_endpoint::limits::COMMAND_EXPIRY_MS;
 use chat_endpoint::{CommandOptions, Event, EventKey, Notification};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{RoomName, UserName};
+use chat_protocol::name::RoomName;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -22,6 +21,8 @@ use crate::exit::ExitStatus;
 use crate::identity::Question;
 use crate::input::{self, Input};
 use crate::names::Names;
+use crate::names::alike::Met;
+use crate::oneshot::run::starts_until;
 use crate::show::days::Days;
 use crate::show::objects::Objects;
 use crate::show::output::OutputLines;
@@ -59,6 +60,7 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let detail = if is_terminal { Detail::Brief } else { Detail::Full };
     let desk = Desk { connector, common: common.clone() };
     let talk = Talk { desk: Some(desk), ..Talk::new(client, Lines::new(user, detail), common) };
+    talk.know_names().await;
     if is_terminal {
         line::talk(talk, events).await
     } else {
@@ -80,8 +82,8 @@ struct Talk {
     objects: Objects,
     /// Names seen, for completion.
     names: Arc<Mutex<Names>>,
-    /// Names that were met since the start.
-    met: HashSet<UserName>,
+    /// People who were met since the start.
+    met: Met,
     /// What the next line of a script waits for.
     awaited: awaited::Awaited,
     /// Lists of people that nobody asked to see.
@@ -147,6 +149,24 @@ impl Said {
     fn line(line: impl Into<String>) -> Self {
         Self { lines: vec![line.into()], ..Self::default() }
     }
+
+    /// This, and then that: what one of them failed at has failed.
+    fn and(mut self, then: Self) -> Self {
+        self.lines.extend(then.lines);
+        self.is_over |= then.is_over;
+        self.clear |= then.clear;
+        self.consumed = self.consumed.or(then.consumed);
+        self.failure = gravest(self.failure, then.failure);
+        self
+    }
+}
+
+/// How a script ends after both: with what was refused before anything else, else with what failed first.
+fn gravest(before: Option<ExitStatus>, then: Option<ExitStatus>) -> Option<ExitStatus> {
+    match (before, then) {
+        (_, Some(ExitStatus::Refused)) => then,
+        (before, then) => before.or(then),
+    }
 }
 
 impl Talk {
@@ -170,7 +190,7 @@ impl Talk {
             output: OutputLines::default(),
             objects: Objects::default(),
             names: Arc::default(),
-            met: HashSet::new(),
+            met: Met::default(),
             awaited: awaited::Awaited::default(),
             silent_lists: 0,
             is_online: false,
@@ -232,18 +252,18 @@ impl Talk {
         if let Some(slip) = input::slip(line)
             && self.is_user(&slip.name).await
         {
-            return Err(self.refuse_slip(&slip));
+            return Err(self.refuse_slip(&slip).await);
         }
-        let input = match input::parse(line).map(|input| self.with_true_names(input)) {
+        let input = match input::parse(line) {
             Ok(Input::Text { text }) if text.trim() == "?" && self.returns => {
                 Input::Slash(SlashCommand::Help { about: None })
             }
-            Ok(input) => input,
+            Ok(input) => self.with_true_names(input).await,
             Err(error) => return Err(self.error(&error.to_string())),
         };
-        let put_out_of = self.rooms.put_out_of.take();
-        match (&input, put_out_of, &self.rooms.current) {
-            (Input::Text { text }, Some(room), _) => Err(self.refuse_late(&room, text)),
+        let moved = self.rooms.moved.take();
+        match (&input, moved, &self.rooms.current) {
+            (Input::Text { text }, Some(why), _) => Err(self.refuse_late(&why, text)),
             (Input::Text { .. }, None, None) => Err(self.error(rooms::NO_ROOM)),
             (_, _, current) => {
                 let current = current.clone().unwrap_or_else(RoomName::lobby);
@@ -298,8 +318,7 @@ impl Talk {
                 let mut said = self.notified(&notification).await;
                 if let Event::Refreshed { cid } = &notification.event {
                     said.lines.extend(self.roster_lines(cid).await);
-                    said.lines.extend(self.grant_asked(cid).await);
-                    said.lines.extend(self.looked_up(cid).await);
+                    said = said.and(self.grant_asked(cid).await).and(self.looked_up(cid).await);
                 }
                 Ok(said)
             }
@@ -327,20 +346,17 @@ impl Talk {
             Some(ClientEvent::Offline { reason }) => {
                 self.is_online = false;
                 self.silent_lists = 0;
-                self.awaited.offline();
-                self.forget_questions();
-                self.lists.clear();
-                self.grants.clear();
-                self.looking.clear();
+                let lost = self.forget_questions();
                 let line = if reason == RENEWING {
                     format!("· {reason}; the connection comes back by itself")
                 } else {
                     format!("! offline: {reason}; what you type is sent later")
                 };
-                Ok(self.connection(
+                let offline = self.connection(
                     &line,
                     &json!({"event": "connection", "state": "offline", "reason": reason}),
-                ))
+                );
+                Ok(offline.and(lost))
             }
             Some(ClientEvent::Stopped(stopped)) => Err(stopped.into()),
             None => Err(Stopped::Internal("the client has ended".to_owned()).into()),
@@ -362,6 +378,15 @@ impl Talk {
             &json!({"event": "connection", "state": "online", "url": url, "server": server}),
         );
         said.lines.extend(self.undecided().await);
+        said
+    }
+
+    /// The same behind the line of a new day, where times have no dates.
+    fn with_day(&mut self, mut said: Said) -> Said {
+        let is_for_eyes = !self.is_json && !self.lines.dated && !said.lines.is_empty();
+        if let Some(day) = is_for_eyes.then(|| self.days.line(now_ms())).flatten() {
+            said.lines.insert(0, day);
+        }
         said
     }
 
@@ -422,7 +447,7 @@ impl Talk {
 
     /// Keeps the books: what is open, and whose names are known.
     fn learn(&mut self, event: &Event) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).learn_from(event);
         match event {
             Event::Stored { id, .. } if !self.commands.contains(id) => {
                 self.open.remove(id);
@@ -430,7 +455,6 @@ impl Talk {
             Event::Refused { id, .. } | Event::Ended { re: id, .. } => {
                 self.open.remove(id);
             }
-            Event::Message { from, .. } => names.learn(from.as_str()),
             Event::Joined { .. }
             | Event::Left { .. }
             | Event::MemberChanged { .. }
@@ -439,16 +463,6 @@ impl Talk {
             | Event::Retention { .. } => {
                 if let Some(id) = event.answers() {
                     self.open.remove(&id);
-                }
-            }
-            Event::Presence { joined, .. } => {
-                for name in joined {
-                    names.learn(name.as_str());
-                }
-            }
-            Event::People { people, .. } => {
-                for person in people {
-                    names.learn(person.name.as_str());
                 }
             }
             _ => {}
@@ -492,10 +506,8 @@ impl Talk {
     /// Until when a command can start whose machine is away.
     fn may_start(&self, event: &Event) -> Option<String> {
         let Event::Stored { id, kept: true, .. } = event else { return None };
-        let until_ms = show::made_ms(id).saturating_add(COMMAND_EXPIRY_MS);
-        let until = self.lines.time(until_ms);
-        let line = || format!("· it starts if the machine is here by {until}, and not later");
-        self.commands.contains(id).then(line)
+        let until = || starts_until("the machine", show::made_ms(id), |ms| self.lines.time(ms));
+        self.commands.contains(id).then(|| format!("· {}", until()))
     }
 
     fn is_about_command(&self, event: &Event) -> bool {

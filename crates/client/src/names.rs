@@ -7,14 +7,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chat_endpoint::Event;
 use chat_protocol::name::UserName;
+
+pub mod alike;
+
+/// Whom a typed name means. Everything that takes somebody's name asks this, so that the hub's lists, which
+/// are its word only, never lead away from somebody whose key this device knows:
+///
+/// 1. the name as it was typed, where its key is known;
+/// 2. else the one name with a known key that differs in the case of letters only;
+/// 3. else the name as it was typed, where it is listed;
+/// 4. else the one listed name that differs in the case of letters only.
+///
+/// Where nobody fits, or several do, it stays as it was typed: the hub then says that there is nobody.
+/// `known` are the names with a known key that are this one but for the case of letters.
+pub fn meant(typed: &UserName, known: &[UserName], listed: &Names) -> UserName {
+    let fits = match known {
+        [] => listed.spelled(typed.as_str()).and_then(|name| UserName::new(name).ok()),
+        [one] => Some(one.clone()),
+        // One of them may be the very name; none of the others is meant by it.
+        _ => None,
+    };
+    fits.unwrap_or_else(|| typed.clone())
+}
 
 /// Names that were seen.
 #[derive(Debug, Default)]
 pub struct Names {
     all: BTreeSet<String>,
-    /// The name of each one in lower case.
-    folded: BTreeMap<String, String>,
+    /// The names that are one when all letters are lower case. An honest hub has one of each.
+    folded: BTreeMap<String, BTreeSet<String>>,
     /// Names that look alike.
     alike: BTreeMap<String, BTreeSet<String>>,
 }
@@ -23,8 +46,24 @@ impl Names {
     /// Notes a name.
     pub fn learn(&mut self, name: &str) {
         if self.all.insert(name.to_owned()) {
-            self.folded.entry(name.to_ascii_lowercase()).or_insert_with(|| name.to_owned());
+            self.folded.entry(name.to_ascii_lowercase()).or_default().insert(name.to_owned());
             self.alike.entry(look(name)).or_default().insert(name.to_owned());
+        }
+    }
+
+    /// Notes the names of the people whom an event shows.
+    pub fn learn_from(&mut self, event: &Event) {
+        match event {
+            Event::Message { from: name, .. } | Event::MemberChanged { who: name, .. } => {
+                self.learn(name.as_str());
+            }
+            Event::Presence { joined, .. } => {
+                joined.iter().for_each(|name| self.learn(name.as_str()));
+            }
+            Event::People { people, .. } => {
+                people.iter().for_each(|person| self.learn(person.name.as_str()));
+            }
+            _ => {}
         }
     }
 
@@ -33,24 +72,31 @@ impl Names {
         self.all.iter()
     }
 
-    /// How somebody who was typed in any case is spelled, if they were seen.
-    pub fn spelled(&self, name: &str) -> Option<&str> {
+    /// Whether this name was seen in any case of its letters.
+    pub fn has(&self, name: &str) -> bool {
+        self.folded.contains_key(&name.to_ascii_lowercase())
+    }
+
+    /// Whether this name was seen in several spellings that differ in the case of letters only.
+    fn has_doubled(&self, name: &str) -> bool {
+        self.folded.get(&name.to_ascii_lowercase()).is_some_and(|spellings| spellings.len() > 1)
+    }
+
+    /// How somebody who was typed in any case is spelled, if they were seen and nobody else can be meant.
+    fn spelled(&self, name: &str) -> Option<&str> {
         if let Some(exact) = self.all.get(name) {
             return Some(exact);
         }
-        self.folded.get(&name.to_ascii_lowercase()).map(String::as_str)
+        let mut spellings = self.folded.get(&name.to_ascii_lowercase())?.iter();
+        spellings.next().filter(|_| spellings.next().is_none()).map(String::as_str)
     }
 
-    /// The names that this one is easily taken for.
+    /// The names that this one is easily taken for, also those that differ in the case of letters only.
     pub fn like(&self, name: &str) -> Vec<&str> {
         let alike = self.alike.get(&look(name)).into_iter().flatten();
-        alike.map(String::as_str).filter(|other| !other.eq_ignore_ascii_case(name)).collect()
-    }
-
-    /// The true name for one that was typed; as it was typed where nobody fits.
-    pub fn true_name(&self, typed: &UserName) -> UserName {
-        let spelled = self.spelled(typed.as_str());
-        spelled.and_then(|name| UserName::new(name).ok()).unwrap_or_else(|| typed.clone())
+        let folded = self.folded.get(&name.to_ascii_lowercase()).into_iter().flatten();
+        let all: BTreeSet<&str> = alike.chain(folded).map(String::as_str).collect();
+        all.into_iter().filter(|other| *other != name).collect()
     }
 }
 
@@ -78,17 +124,37 @@ mod tests {
         all
     }
 
+    fn user(name: &str) -> UserName {
+        UserName::new(name).unwrap()
+    }
+
     #[test]
-    fn a_name_is_found_in_any_case_and_the_exact_one_first() {
-        let seen = names(&["bob", "Alice", "alice"]);
-        for (typed, name) in
-            [("Bob", "bob"), ("bob", "bob"), ("Alice", "Alice"), ("carol", "carol")]
-        {
-            let typed = UserName::new(typed).unwrap();
-            assert_eq!(seen.true_name(&typed).as_str(), name);
+    fn a_typed_name_means_whoever_is_known_by_key_before_whoever_is_listed() {
+        for (typed, known, listed, name) in [
+            // Nobody is known by key: the list decides, the exact name first.
+            ("Bob", &[][..], &["bob"][..], "bob"),
+            ("Alice", &[], &["Alice", "alice"], "Alice"),
+            ("ALICE", &[], &["Alice", "alice"], "ALICE"),
+            ("carol", &[], &["bob"], "carol"),
+            // Somebody is: a list never leads away from them.
+            ("bob", &["bob"], &["Bob"], "bob"),
+            ("Bob", &["bob"], &["Bob"], "bob"),
+            ("Bob", &["bob"], &["Bob", "bob"], "bob"),
+            ("BOB", &["bob"], &["Bob"], "bob"),
+            ("bob", &["bob"], &[], "bob"),
+            ("Bob", &["Bob", "bob"], &["bob"], "Bob"),
+            ("BOB", &["Bob", "bob"], &["bob"], "BOB"),
+        ] {
+            let known: Vec<UserName> = known.iter().map(|name| user(name)).collect();
+            let meant = meant(&user(typed), &known, &names(listed));
+            assert_eq!(meant.as_str(), name, "{typed}, known {known:?}, listed {listed:?}");
         }
-        assert_eq!(seen.spelled("alice"), Some("alice"));
-        assert_eq!(seen.spelled("carol"), None);
+    }
+
+    #[test]
+    fn a_name_was_seen_in_any_case() {
+        let seen = names(&["bob"]);
+        assert!(seen.has("bob") && seen.has("BOB") && !seen.has("bo"));
     }
 
     #[test]
@@ -99,8 +165,10 @@ mod tests {
             ("1aura", &["Iaura", "laura"]),
             ("laura.", &["Iaura", "laura"]),
             ("la-ura", &["Iaura", "laura"]),
-            ("iaura", &[]),
-            ("LAURA", &["Iaura"]),
+            ("iaura", &["Iaura"]),
+            ("LAURA", &["Iaura", "laura"]),
+            ("Laura", &["Iaura", "laura"]),
+            ("Bob", &["bob"]),
             ("b0b", &["bob"]),
             ("rnia", &["mia"]),
             ("bob", &[]),

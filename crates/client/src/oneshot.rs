@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::client::{Client, ClientEvent, Events};
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::show::objects::Objects;
 use crate::show::{Detail, Lines, clocks as clocks_line};
 use crate::start::{self, Failure};
@@ -181,12 +181,16 @@ impl Task {
         Ok(())
     }
 
-    /// Somebody's name as their account spells it: names are unique whatever the case of their letters. As
-    /// it was typed where nobody fits, or the server does not say in time.
+    /// Whom a typed name means, see [`names::meant`]. The server's list is asked for where nobody is known
+    /// by key; a name stays as it was typed where the list does not come in time.
     pub async fn true_name(&mut self, typed: &UserName) -> Result<UserName, Failure> {
-        if typed.is_server() || self.client.identity_of(typed).await.is_some() {
-            return Ok(typed.clone());
-        }
+        let known = self.client.known_as(typed).await;
+        let listed = if known.is_empty() { self.listed_names().await? } else { Names::default() };
+        Ok(names::meant(typed, &known, &listed))
+    }
+
+    /// The names on the server's list, as many as come in time.
+    async fn listed_names(&mut self) -> Result<Names, Failure> {
         self.client.who().await;
         let until = Instant::now() + NAMES_TIMEOUT;
         let mut names = Names::default();
@@ -197,10 +201,8 @@ impl Task {
             if let Some(alarm @ Event::Alarm { .. }) = &event {
                 self.mention(alarm);
             }
-            if let Some(Event::People { people, more }) = &event {
-                for person in people {
-                    names.learn(person.name.as_str());
-                }
+            if let Some(people @ Event::People { more, .. }) = &event {
+                names.learn_from(people);
                 if *more {
                     continue;
                 }
@@ -209,7 +211,7 @@ impl Task {
             }
             break;
         }
-        Ok(names.true_name(typed))
+        Ok(names)
     }
 
     /// Sends the receipts that are owed and leaves.

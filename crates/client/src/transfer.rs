@@ -417,7 +417,13 @@ impl Shared {
                 .await
                 .unwrap_or_else(|error| TransferEvent::Problem { reason: error.to_string() });
             shared.tell_surely(event).await;
+            shared.tell_surely(TransferEvent::Done).await;
         });
+    }
+
+    /// Whether there is a connection, and answers can be waited for.
+    async fn is_online(&self) -> bool {
+        self.client.status().await.is_some_and(|status| status.url.is_some())
     }
 
     /// A file that is given from here under this offer.

@@ -7,7 +7,7 @@ use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
-use crate::limits::{CLOCK_SKEW_MAX_MS, COMMAND_EXPIRY_MS, DOUBTFUL_MAX};
+use crate::limits::{DOUBTFUL_MAX, MAY_START_MAX_MS};
 use crate::outgoing::{Outgoing, SendError};
 
 /// What one signing key has asked of one restart nonce.
@@ -88,8 +88,7 @@ impl Endpoint {
     pub(crate) fn doubt(&mut self, now_ms: u64, refused: &Outgoing) -> Option<u64> {
         let Content::Command(Command { argv, .. }) = refused.content()? else { return None };
         let to = self.other(&refused.cid)?;
-        // A hub that lies about the time, too, has the difference that clocks may have.
-        let until_ms = refused.ts.saturating_add(COMMAND_EXPIRY_MS + CLOCK_SKEW_MAX_MS);
+        let until_ms = refused.ts.saturating_add(MAY_START_MAX_MS);
         let over = self.state.doubtful.iter().filter(|(_, doubtful)| doubtful.until_ms <= now_ms);
         let mut over: Vec<String> = over.map(|(id, _)| id.clone()).collect();
         if self.state.doubtful.len() >= DOUBTFUL_MAX {

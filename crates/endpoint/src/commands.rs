@@ -11,10 +11,11 @@ use crate::outgoing::CommandEnd;
 use crate::receive::{Hand, Opened};
 
 impl Endpoint {
-    /// When a command was signed, by this device's clock: where its sender's clock differs, when the hub
+    /// When a command was signed, by this device's clock: where its sender's clock is behind, when the hub
     /// took it tells, but never by more than clocks may differ. Unix time in milliseconds.
     ///
-    /// A hub that lies about it shortens the time of a command, or lengthens it by those five minutes.
+    /// The clocks are compared at the sign-in and one of them may be set later, so that comparison only
+    /// lengthens the time of a command. A hub that lies about it lengthens it by those five minutes.
     fn signed_ms(&self, opened: &Opened<'_>) -> u64 {
         let (ts, hub_ms) = (opened.header.ts, opened.delivery.hub_ms);
         let Some((own_ms, theirs_ms)) = self.link.clocks.filter(|_| opened.hand == Hand::Log)
@@ -22,9 +23,7 @@ impl Endpoint {
             return ts;
         };
         let taken_ms = own_ms.saturating_add(hub_ms).saturating_sub(theirs_ms);
-        let (first, last) =
-            (ts.saturating_sub(CLOCK_SKEW_MAX_MS), ts.saturating_add(CLOCK_SKEW_MAX_MS));
-        taken_ms.clamp(first, last)
+        taken_ms.clamp(ts, ts.saturating_add(CLOCK_SKEW_MAX_MS))
     }
 
     /// A command is taken back by whoever has sent it.

@@ -233,6 +233,25 @@ impl Endpoint {
         self.expected_identity(name)
     }
 
+    /// Everybody whose key this device knows by a pin; one's own name included.
+    pub fn known_names(&self) -> Vec<UserName> {
+        let pinned = self.state.pins.iter().filter_map(|(name, _)| UserName::new(name).ok());
+        let others = pinned.filter(|name| *name != self.device.user);
+        others.chain([self.device.user.clone()]).collect()
+    }
+
+    /// The names with a known key that are this one but for the case of letters: it may be one of them. A name
+    /// belongs to one account whatever the case (rule R17), so an honest hub makes one of them at most.
+    pub fn known_as(&self, name: &UserName) -> Vec<UserName> {
+        let mut known = self.known_names();
+        known.retain(|other| other.as_str().eq_ignore_ascii_case(name.as_str()));
+        // Others than pins say whose a key is, too: the sign-in, and links of rooms.
+        if !known.contains(name) && self.identity_of(name).is_some() {
+            known.push(name.clone());
+        }
+        known
+    }
+
     /// Messages without an answer, oldest first.
     pub fn pending(&self) -> Vec<(MessageId, ConversationId, Tag)> {
         let outgoing = self.state.outgoing.iter().filter(|(_, outgoing)| !outgoing.quiet);

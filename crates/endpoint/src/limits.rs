@@ -274,6 +274,10 @@ pub const COMMAND_EXPIRY_MS: u64 = 60_000;
 /// Clocks may differ by this much before a command is refused.
 pub const CLOCK_SKEW_MAX_MS: u64 = 5 * 60 * 1000;
 
+/// No command starts later than this after it was signed, by its sender's clock: it has its own time, a hub
+/// that lies about the time adds what clocks may differ by, and so does a machine whose clock is behind.
+pub const MAY_START_MAX_MS: u64 = COMMAND_EXPIRY_MS + 2 * CLOCK_SKEW_MAX_MS;
+
 /// How long an agent waits with its reports when the hub has no room for them.
 pub const STORAGE_WAIT_MS: u64 = 1_000;
 

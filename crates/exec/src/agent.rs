@@ -277,9 +277,7 @@ impl Agent {
         }
         let times = (now_ms, now_ms.saturating_add(CANCELLED_KEPT_MS));
         // What has ended already stays as it is recorded.
-        let write = move |journal: &mut Journal| {
-            journal.refuse(&key, None, times, code::CANCELLED, CANCELLED)
-        };
+        let write = move |journal: &mut Journal| journal.cancel(&key, times, CANCELLED);
         if let Err(error) = self.with_journal(write).await {
             tracing::error!(%error, "the command journal failed");
         }

@@ -224,12 +224,36 @@ impl Journal {
             transaction.execute(
                 "INSERT INTO commands (requester, id, expires_at_ms, state, kind, reason)
                  VALUES (?1, ?2, ?3, 'refused', ?4, ?5) ON CONFLICT DO UPDATE
-                 SET state = 'refused', kind = ?4, reason = ?5 WHERE state = 'held'",
+                 SET state = 'refused', kind = ?4, reason = ?5, expires_at_ms = ?3
+                 WHERE state = 'held' OR state = 'cancelled'",
                 params![key.requester, key.id, to_sql(expires_at_ms), code, reason],
             )?;
         }
         if let Some(order) = order {
             doors::close(&transaction, order)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Records that a command is not to start: one that waits is refused; one that has not come is
+    /// remembered until then. When that one expires only its sender knows, so `until_ms` is by this machine's
+    /// clock, and forgetting it says nothing about what was forgotten of commands.
+    pub(crate) fn cancel(
+        &mut self,
+        key: &CommandKey,
+        (now_ms, until_ms): (u64, u64),
+        reason: &str,
+    ) -> Result<(), JournalError> {
+        self.purge(now_ms)?;
+        let transaction = immediate(&mut self.connection)?;
+        if !is_full(&transaction, &key.requester)? {
+            transaction.execute(
+                "INSERT INTO commands (requester, id, expires_at_ms, state, kind, reason)
+                 VALUES (?1, ?2, ?3, 'cancelled', ?4, ?5) ON CONFLICT DO UPDATE
+                 SET state = 'refused', kind = ?4, reason = ?5 WHERE state = 'held'",
+                params![key.requester, key.id, to_sql(until_ms), code::CANCELLED, reason],
+            )?;
         }
         transaction.commit()?;
         Ok(())
@@ -279,14 +303,14 @@ impl Journal {
         let until_ms = to_sql(now_ms.saturating_sub(KEEP_AFTER_EXPIRY_MS));
         let transaction = immediate(&mut self.connection)?;
         let last: Option<i64> = transaction.query_row(
-            "SELECT max(expires_at_ms) FROM commands WHERE expires_at_ms <= ?1",
+            "SELECT max(expires_at_ms) FROM commands
+             WHERE expires_at_ms <= ?1 AND state != 'cancelled'",
             params![until_ms],
             |row| row.get(0),
         )?;
         let forgotten_ms = last.map_or(0, from_sql).max(self.forgotten_until_ms);
+        transaction.execute("DELETE FROM commands WHERE expires_at_ms <= ?1", params![until_ms])?;
         if last.is_some() {
-            transaction
-                .execute("DELETE FROM commands WHERE expires_at_ms <= ?1", params![until_ms])?;
             transaction.execute(
                 "INSERT INTO meta VALUES ('forgotten', ?1) ON CONFLICT DO UPDATE SET value = ?1",
                 params![forgotten_ms.to_be_bytes()],
@@ -337,7 +361,9 @@ fn recorded(row: &Row<'_>) -> Result<Recorded, rusqlite::Error> {
     let reason: Option<String> = row.get("reason")?;
     let reason = reason.unwrap_or_default();
     match state.as_str() {
-        "refused" => return Ok(Recorded::Refused { code: code::refusal(&kind), reason }),
+        "refused" | "cancelled" => {
+            return Ok(Recorded::Refused { code: code::refusal(&kind), reason });
+        }
         "ended" => {}
         _ => return Ok(Recorded::Interrupted),
     }

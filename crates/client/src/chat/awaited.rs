@@ -17,6 +17,8 @@ pub(super) struct Awaited {
     commands: HashSet<MessageId>,
     /// Lists of files.
     pub(super) findings: usize,
+    /// Orders about files other than those that fetch.
+    pub(super) files: usize,
     /// Lists of people that somebody asked to see.
     pub(super) people: usize,
     /// The names that lines are read by have not come in time; lines are read as they are typed.
@@ -49,12 +51,18 @@ impl Awaited {
 impl Talk {
     /// Whether the next line of a script has to wait.
     pub(super) fn waits_for_answers(&self) -> bool {
-        let Awaited { commands, findings, people, names_are_late } = &self.awaited;
+        let Awaited { commands, findings, files, names_are_late, .. } = &self.awaited;
         let lacks_names = !self.has_begun || self.silent_lists > 0 || self.rooms.waits_for_names();
         (lacks_names && !names_are_late)
             || !commands.is_empty()
             || *findings > 0
-            || *people > 0
+            || *files > 0
+            || self.waits_for_connection()
+    }
+
+    /// Whether something was asked for that only this connection answers.
+    pub(super) fn waits_for_connection(&self) -> bool {
+        self.awaited.people > 0
             || !self.lists.is_empty()
             || !self.grants.is_empty()
             || !self.looking.is_empty()

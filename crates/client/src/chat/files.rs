@@ -86,18 +86,22 @@ impl Talk {
             }
             FileCommand::Get { n, folder } => self.get(n, folder.as_deref()),
             FileCommand::Share { path, words, audience } => {
+                self.awaited.files += 1;
                 self.files.transfers.share(path, words, audience);
                 Said::default()
             }
             FileCommand::Unshare { name } => {
+                self.awaited.files += 1;
                 self.files.transfers.unshare(name);
                 Said::default()
             }
             FileCommand::Keep { name, days } => {
+                self.awaited.files += 1;
                 self.files.transfers.leave_copies(name, days);
                 Said::default()
             }
             FileCommand::Send { path, to } => {
+                self.awaited.files += 1;
                 self.files.transfers.send(path, to);
                 Said::default()
             }
@@ -224,6 +228,14 @@ impl Talk {
                     return self.began(n, &name, from.as_str(), offered.file.size);
                 }
                 self.said(vec![show::offered(offered)])
+            }
+            TransferEvent::Problem { .. } => {
+                let failure = Some(ExitStatus::Failure);
+                Said { failure, ..self.said(show::event(event, None)) }
+            }
+            TransferEvent::Done => {
+                self.awaited.files = self.awaited.files.saturating_sub(1);
+                Said::default()
             }
             _ => self.said(show::event(event, None)),
         }

@@ -37,15 +37,15 @@ impl Talk {
     }
 
     /// Grants what was asked for in this room, now that its view is up to date.
-    pub(super) async fn grant_asked(&mut self, cid: &ConversationId) -> Vec<String> {
+    pub(super) async fn grant_asked(&mut self, cid: &ConversationId) -> Said {
         let (now, later) =
             std::mem::take(&mut self.grants).into_iter().partition(|asked| asked.cid == *cid);
         self.grants = later;
-        let mut lines = Vec::new();
+        let mut said = Said::default();
         for Asked { cid, to, last } in now {
-            lines.extend(self.grant(cid, to, last.unwrap_or(GRANTED_MAX)).await.lines);
+            said = said.and(self.grant(cid, to, last.unwrap_or(GRANTED_MAX)).await);
         }
-        lines
+        said
     }
 
     async fn grant(&self, cid: ConversationId, to: UserName, last: usize) -> Said {

@@ -43,15 +43,15 @@ impl Talk {
     }
 
     /// Goes on with what waited for these keys.
-    pub(super) async fn looked_up(&mut self, cid: &ConversationId) -> Vec<String> {
+    pub(super) async fn looked_up(&mut self, cid: &ConversationId) -> Said {
         let (now, later) =
             std::mem::take(&mut self.looking).into_iter().partition(|looking| looking.cid == *cid);
         self.looking = later;
-        let mut lines = Vec::new();
+        let mut said = Said::default();
         for Looking { command, .. } in now {
-            lines.extend(self.now_about_identity(command).await.lines);
+            said = said.and(self.now_about_identity(command).await);
         }
-        lines
+        said
     }
 
     async fn now_about_identity(&mut self, command: IdentityCommand) -> Said {
@@ -85,7 +85,7 @@ impl Talk {
         let object = show::identity::question_object(&self.lines.me, &question);
         let mut said = self.say(&text, &object);
         if let Some(words) = words {
-            said.lines.extend(self.answer_question(&question, &words).await.lines);
+            said = said.and(self.answer_question(&question, &words).await);
         } else if self.lines.detail == Detail::Brief {
             let ask = question.kind.prompt(&question.user);
             said.lines.push(format!("{ask}\n  (the next line is the answer; Enter leaves it)"));

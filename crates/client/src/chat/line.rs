@@ -15,7 +15,6 @@ use super::identity::NOTHING_CHANGED;
 use super::outbox::TOGETHER;
 use super::{Said, Talk};
 use crate::client::Events;
-use crate::clock::now_ms;
 use crate::exit::ExitStatus;
 use crate::oneshot::{ended, interrupted};
 use crate::start::Failure;
@@ -72,6 +71,7 @@ enum Over {
 /// Talks until the person leaves.
 pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatus, Failure> {
     talk.returns = true;
+    talk.rooms.is_typing = true;
     let (names, rooms) = (Arc::clone(&talk.names), Arc::clone(&talk.rooms.names));
     let words = keyboard::Words { names, rooms, draft: Arc::default() };
     let terminal = TerminalState::found();
@@ -147,12 +147,7 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
             () = &mut ends => return Ok(Over::Ended),
         };
         let is_over = said.is_over;
-        if !said.lines.is_empty()
-            && let Some(day) = talk.days.line(now_ms())
-        {
-            desk.screen.print(&day);
-        }
-        desk.screen.show(said);
+        desk.screen.show(talk.with_day(said));
         if is_over {
             return Ok(Over::Left);
         }
@@ -190,6 +185,7 @@ impl Desk {
     fn take_turns(&mut self, talk: &mut Talk, is_typed: bool) {
         let now = Instant::now();
         if is_typed {
+            talk.rooms.is_typing = false;
             if talk.holds_prompt() {
                 self.waits_until = Some(now + GOING_TIMEOUT);
             } else {
@@ -205,6 +201,7 @@ impl Desk {
         }
         if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
             self.turn_due = None;
+            talk.rooms.is_typing = true;
             self.keyboard.go_on();
         }
     }

@@ -4,37 +4,49 @@ use std::sync::PoisonError;
 
 use chat_endpoint::Event;
 use chat_protocol::name::UserName;
-use serde_json::json;
 
 use super::{Said, Talk};
 use crate::config::Recipient;
 use crate::identity::IdentityCommand;
 use crate::input::{Input, Slip};
+use crate::names::{self, alike::Alike};
 use crate::slash::{FeedCommand, FileCommand, RoomCommand, SlashCommand};
 
 impl Talk {
-    /// The same with every user in the spelling of the account: names are unique whatever the case of
-    /// their letters.
-    pub(super) fn with_true_names(&self, mut input: Input) -> Input {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The same with every user as they are spelled who are meant.
+    pub(super) async fn with_true_names(&self, mut input: Input) -> Input {
         for user in users_of(&mut input) {
-            *user = names.true_name(user);
+            *user = self.meant(user).await;
         }
         input
+    }
+
+    /// Whom a typed name means.
+    async fn meant(&self, typed: &UserName) -> UserName {
+        let known = self.client.known_as(typed).await;
+        let listed = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names::meant(typed, &known, &listed)
+    }
+
+    /// Notes everybody whose key is known: they are completed, and others are told from them.
+    pub(super) async fn know_names(&self) {
+        let known = self.client.known_names().await;
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().for_each(|name| names.learn(name.as_str()));
     }
 
     /// Whether a text that begins as if it were for this person would go to one who exists.
     pub(super) async fn is_user(&self, name: &UserName) -> bool {
         let is_seen = {
             let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            names.spelled(name.as_str()).is_some()
+            names.has(name.as_str())
         };
-        is_seen || self.client.identity_of(name).await.is_some()
+        is_seen || !self.client.known_as(name).await.is_empty()
     }
 
     /// What to type instead of a text that seems to be for one person.
-    pub(super) fn refuse_slip(&self, Slip { name, form }: &Slip) -> Said {
-        let name = self.names.lock().unwrap_or_else(PoisonError::into_inner).true_name(name);
+    pub(super) async fn refuse_slip(&self, Slip { name, form }: &Slip) -> Said {
+        let name = self.meant(name).await;
         let place = match &self.rooms.current {
             Some(room) => format!("everybody in #{room}"),
             None => "a whole room".to_owned(),
@@ -45,31 +57,14 @@ impl Talk {
         ))
     }
 
-    /// Lines for names that are met for the first time since the start and look like another one.
+    /// Lines for names that are met and look like another one.
     pub(super) fn warnings(&mut self, event: &Event) -> Vec<String> {
-        let met: Vec<&UserName> = match event {
-            Event::Message { from, .. } => vec![from],
-            Event::Presence { joined, .. } => joined.iter().collect(),
-            Event::MemberChanged { who, .. } => vec![who],
-            _ => Vec::new(),
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = self.met.look(&self.lines.me, event, &names);
+        let form = |alike: &Alike| {
+            if self.is_json { alike.object().to_string() } else { alike.line() }
         };
-        let mut lines = Vec::new();
-        for name in met {
-            if *name == self.lines.me || !self.met.insert(name.clone()) {
-                continue;
-            }
-            let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            let like = names.like(name.as_str());
-            if like.is_empty() {
-                continue;
-            }
-            lines.push(if self.is_json {
-                json!({"event": "look_alike", "user": name, "like": like}).to_string()
-            } else {
-                format!("! {name} is not {}: the names are easily confused", like.join(" or "))
-            });
-        }
-        lines
+        alike.iter().map(form).collect()
     }
 }
 

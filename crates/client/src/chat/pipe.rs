@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Said, Talk};
+use super::{Said, Talk, gravest};
 use crate::client::Events;
 use crate::exit::ExitStatus;
 use crate::oneshot::{ended, interrupted};
@@ -39,9 +39,7 @@ struct Outcome {
 
 impl Outcome {
     fn note(&mut self, failure: Option<ExitStatus>) {
-        if self.failure != Some(ExitStatus::Refused) {
-            self.failure = failure.or(self.failure);
-        }
+        self.failure = gravest(self.failure, failure);
     }
 
     /// Prints what is said. What cannot be printed is not dealt with: the next reader is told of it.
@@ -115,6 +113,7 @@ pub(super) async fn talk(
             }
         };
         let is_over = said.is_over;
+        let said = talk.with_day(said);
         outcome.say(&talk, said).await;
         if is_over || (stop_on_error && outcome.failure.is_some()) {
             deadline.get_or_insert(Instant::now() + ANSWER_TIMEOUT);

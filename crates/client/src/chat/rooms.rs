@@ -48,8 +48,10 @@ pub(super) struct Rooms {
     pub(super) is_veiled: bool,
     /// What the prompt says.
     pub(super) prompt: Arc<Mutex<String>>,
-    /// A room that others have put this user out of since the last line was typed.
-    pub(super) put_out_of: Option<RoomName>,
+    /// Why texts go elsewhere than the prompt says that the next line is typed at.
+    pub(super) moved: Option<String>,
+    /// A person is typing: the prompt stands there and cannot be changed.
+    pub(super) is_typing: bool,
     /// Names seen, for completion.
     pub(super) names: Arc<Mutex<BTreeSet<String>>>,
     /// What was done about the current room before the answer came.
@@ -68,12 +70,14 @@ struct Going {
     id: MessageId,
     /// Where from.
     from: Option<RoomName>,
+    /// Where to.
+    to: Option<RoomName>,
     /// What is answered.
     step: Step,
 }
 
 /// What was asked of the server about the room that was gone to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     /// To be let in; where there is no such room it is made.
     Join(RoomName),
@@ -89,7 +93,8 @@ impl Rooms {
             current: Some(RoomName::lobby()),
             is_in_lobby: true,
             is_unsettled: false,
-            put_out_of: None,
+            moved: None,
+            is_typing: false,
             is_veiled: false,
             prompt: Arc::default(),
             names: Arc::default(),
@@ -273,9 +278,18 @@ impl Talk {
     }
 
     /// The connection is gone, and with it the questions.
-    pub(super) fn forget_questions(&mut self) {
+    pub(super) fn forget_questions(&mut self) -> Said {
+        let is_lost = self.waits_for_connection();
+        self.awaited.offline();
         self.rooms.wanted.clear();
         self.rooms.rosters.clear();
+        self.lists.clear();
+        self.grants.clear();
+        self.looking.clear();
+        if !is_lost {
+            return Said::default();
+        }
+        self.error("the connection went away before all that was asked was answered; ask again")
     }
 
     /// What a page of rooms is shown as.

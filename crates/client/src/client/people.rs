@@ -63,6 +63,19 @@ impl Client {
         self.ask(order).await.unwrap_or_default()
     }
 
+    /// Everybody whose key is known; one's own name included.
+    pub async fn known_names(&self) -> Vec<UserName> {
+        self.ask(|reply| Order::People(PeopleOrder::Known { reply })).await.unwrap_or_default()
+    }
+
+    /// The names with a known key that are this one but for the case of letters, see
+    /// [`crate::names::meant`].
+    pub async fn known_as(&self, name: &UserName) -> Vec<UserName> {
+        let name = name.clone();
+        let order = |reply| Order::People(PeopleOrder::KnownAs { name, reply });
+        self.ask(order).await.unwrap_or_default()
+    }
+
     /// Publishes other keys, once everything is answered that the present ones have signed; done when
     /// the server has them.
     pub async fn renew(&self, change: KeyChange) -> Result<(), RenewError> {

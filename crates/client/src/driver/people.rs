@@ -31,11 +31,35 @@ pub(super) type Decided = oneshot::Sender<Result<(), TrustError>>;
 /// An order about people.
 #[derive(Debug)]
 pub(crate) enum PeopleOrder {
-    Introduction { user: UserName, reply: oneshot::Sender<Option<Introduction>> },
-    Undecided { reply: oneshot::Sender<Vec<UserName>> },
-    Decide { user: UserName, decision: Decision, reply: Decided },
-    Devices { user: UserName, reply: oneshot::Sender<Vec<KnownDevice>> },
-    Renew { change: KeyChange, reply: oneshot::Sender<Result<(), RenewError>> },
+    Introduction {
+        user: UserName,
+        reply: oneshot::Sender<Option<Introduction>>,
+    },
+    Undecided {
+        reply: oneshot::Sender<Vec<UserName>>,
+    },
+    Decide {
+        user: UserName,
+        decision: Decision,
+        reply: Decided,
+    },
+    Devices {
+        user: UserName,
+        reply: oneshot::Sender<Vec<KnownDevice>>,
+    },
+    /// Everybody whose key is known.
+    Known {
+        reply: oneshot::Sender<Vec<UserName>>,
+    },
+    /// Those of them whose name is this one but for the case of letters.
+    KnownAs {
+        name: UserName,
+        reply: oneshot::Sender<Vec<UserName>>,
+    },
+    Renew {
+        change: KeyChange,
+        reply: oneshot::Sender<Result<(), RenewError>>,
+    },
 }
 
 impl Driver {
@@ -63,6 +87,8 @@ impl Driver {
             PeopleOrder::Devices { user, reply } => {
                 reply.send(endpoint.known_devices(now_ms, &user)).ok();
             }
+            PeopleOrder::Known { reply } => drop(reply.send(endpoint.known_names())),
+            PeopleOrder::KnownAs { name, reply } => drop(reply.send(endpoint.known_as(&name))),
             PeopleOrder::Renew { change, reply } => {
                 if !matches!(self.link, Link::Online { .. }) {
                     reply.send(Err(RenewError::Offline)).ok();

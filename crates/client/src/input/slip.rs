@@ -8,6 +8,9 @@ use super::{seen, short_form};
 /// and `/pm` are the public message here, and elsewhere the private one.
 const TO_ONE: [&str; 6] = ["pm", "/pm", "dm", "msg", "query", "whisper"];
 
+/// What people put between a name and what they say to its bearer.
+const AFTER_NAME: [char; 2] = [':', ','];
+
 /// A text that seems to be for one person, if that person exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slip {
@@ -23,18 +26,24 @@ pub struct Slip {
 /// `bob: TEXT` is how somebody is spoken to in a room; a line that begins with a space is text.
 pub fn slip(line: &str) -> Option<Slip> {
     let line = seen(line);
-    let (word, rest) = line.split_once(char::is_whitespace)?;
-    let rest = rest.trim();
-    let (name, form, has_text) = if let Some(name) = word.strip_prefix('@') {
-        (name.trim_end_matches([':', ',']), format!("{word} …"), !rest.is_empty())
+    let (before, after) = if let Some(after) = line.strip_prefix('@') {
+        ("@".to_owned(), after)
     } else {
+        let (word, rest) = line.split_once(char::is_whitespace)?;
         let is_sent_to_one = short_form(line).is_some() && word == "DM";
         if is_sent_to_one || !TO_ONE.iter().any(|known| known.eq_ignore_ascii_case(word)) {
             return None;
         }
-        let (name, text) = rest.split_once(char::is_whitespace)?;
-        (name.trim_start_matches('@'), format!("{word} {name} …"), !text.trim().is_empty())
+        let name = rest.trim_start();
+        match name.strip_prefix('@') {
+            Some(name) => (format!("{word} @"), name),
+            None => (format!("{word} "), name),
+        }
     };
+    let end = after.find(|letter: char| letter.is_whitespace() || AFTER_NAME.contains(&letter))?;
+    let (name, text) = after.split_at_checked(end)?;
+    let has_text = !text.trim_start_matches(AFTER_NAME).trim().is_empty();
+    let form = format!("{before}{name} …");
     let name = UserName::new(name).ok()?;
     has_text.then_some(Slip { name, form })
 }
@@ -55,8 +64,16 @@ mod tests {
             ("\u{feff}@bob hi", Some("bob")),
             ("@bob: hi", Some("bob")),
             ("PM @bob hi", Some("bob")),
+            ("PM bob: salary", Some("bob")),
+            ("PM bob, salary", Some("bob")),
+            ("PM @bob: salary", Some("bob")),
+            ("/pm bob:salary now", Some("bob")),
+            ("@bob:salary now", Some("bob")),
+            ("@bob,salary", Some("bob")),
+            ("@bob:", None),
+            ("PM bob:", None),
             ("PM hello", None),
-            ("PM hello, all of you", None),
+            ("PM hello, all of you", Some("hello")),
             ("DM bob hi", None),
             ("/msg bob hi", None),
             ("bob: hi", None),

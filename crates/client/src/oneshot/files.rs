@@ -167,8 +167,9 @@ pub async fn share(
         Recipient::All => Audience::Everybody,
         Recipient::Room(room) => Audience::Conversation(ConversationId::room(room)),
         Recipient::User(user) => {
+            let user = desk.task.true_name(user).await?;
             let cid =
-                ConversationId::direct(&desk.task.user, user).map_err(|_same| Failure::Other {
+                ConversationId::direct(&desk.task.user, &user).map_err(|_same| Failure::Other {
                     status: ExitStatus::Usage,
                     reason: "share with somebody else than yourself".to_owned(),
                 })?;

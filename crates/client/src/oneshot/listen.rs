@@ -7,10 +7,12 @@ use chat_endpoint::Event;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
 
-use super::{CATCH_UP_MAX, Task, ended, interrupted, print_line};
+use super::{CATCH_UP_MAX, Task, ended, interrupted, print_json, print_line};
 use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
+use crate::names::Names;
+use crate::names::alike::Met;
 use crate::show::claim;
 use crate::show::days::Days;
 use crate::start::Failure;
@@ -26,6 +28,10 @@ pub async fn listen(
     let mut until = limit.map(|limit| Instant::now() + limit);
     let (mut printed, mut is_over) = (0, false);
     let mut days = Days::new(TimeZone::system());
+    let (mut met, mut names) = (Met::default(), Names::default());
+    for name in task.client.known_names().await {
+        names.learn(name.as_str());
+    }
     let mut interrupt = pin!(async {
         tokio::select! {
             () = interrupted() => {}
@@ -56,6 +62,14 @@ pub async fn listen(
             && let Some(day) = days.line(now_ms())
         {
             print_line(&day)?;
+        }
+        names.learn_from(&notification.event);
+        for alike in met.look(&task.user, &notification.event, &names) {
+            if common.json {
+                print_json(vec![alike.object()])?;
+            } else {
+                print_line(&alike.line())?;
+            }
         }
         // How this device comes and goes is no news for a script.
         if !matches!(notification.event, Event::Joined { .. } | Event::Refreshed { .. }) {

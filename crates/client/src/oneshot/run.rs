@@ -3,14 +3,14 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use chat_endpoint::limits::COMMAND_EXPIRY_MS;
+use chat_endpoint::limits::{COMMAND_EXPIRY_MS, MAY_START_MAX_MS};
 use chat_endpoint::{CommandOptions, Event};
 use chat_exec::limits::{KILL_MARGIN, TERM_GRACE, WALL_MS_MAX};
 use chat_protocol::code;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 use serde_json::{Value, json as object};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 mod stdin;
@@ -22,7 +22,7 @@ use crate::config::{Common, RunOf};
 use crate::exit::ExitStatus;
 use crate::show::json;
 use crate::show::output::Pieces;
-use crate::start::Failure;
+use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 
 /// A command may start within a minute of its signature; with some allowance for clocks, one that
@@ -40,7 +40,15 @@ const END_MARGIN: Duration =
 /// Runs one command and passes its output and status on.
 pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
     stdin::check(asked.no_input)?;
-    let mut task = Box::pin(Task::start(common)).await?;
+    // A question for the name is ended by signals as the system does it.
+    let common = &Common { user: Some(start::user(common)?), ..common.clone() };
+    // From here on none is lost, whatever is waited for.
+    let mut stops = Stops::open()?;
+    let started = tokio::select! {
+        task = Box::pin(Task::start(common)) => Some(task?),
+        () = stops.next() => None,
+    };
+    let Some(mut task) = started else { return Ok(ExitStatus::Interrupted) };
     // What stands before this program in a pipe may have been slower than its start.
     stdin::check(asked.no_input)?;
     let options = CommandOptions {
@@ -48,7 +56,14 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
         time_max_ms: asked.timeout.and_then(|time| u64::try_from(time.as_millis()).ok()),
         ..CommandOptions::default()
     };
-    let target = task.true_name(&asked.target).await?;
+    let target = tokio::select! {
+        target = task.true_name(&asked.target) => Some(target?),
+        () = stops.next() => None,
+    };
+    let Some(target) = target else {
+        task.end().await;
+        return Ok(ExitStatus::Interrupted);
+    };
     let asked_for = task.client.run(&target, asked.argv.clone(), options).await;
     if let (Err(error), true) = (&asked_for, task.is_json) {
         print_json(vec![not_sent(&target, error)])?;
@@ -56,7 +71,6 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
     let id = asked_for?;
     let mut command = Command::new(id, target, asked.timeout);
     let mut unshown = Unshown::of_person();
-    let mut interrupts = signal(SignalKind::interrupt())?;
     let status = loop {
         let event = tokio::select! {
             event = task.events.next() => event,
@@ -69,7 +83,7 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
                 task.client.forget_command(id).await;
                 break command.when_silent();
             }
-            _ = interrupts.recv() => {
+            () = stops.next() => {
                 if command.wish == Wish::Wanted {
                     command.take_back(&task).await;
                     continue;
@@ -110,6 +124,32 @@ fn not_sent(target: &UserName, error: &SendError) -> Value {
         fields.insert("may_start_until".to_owned(), json::time(until).into());
     }
     object
+}
+
+/// How somebody stops this program: Ctrl-C, or what a service manager or a script sends.
+struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+    quit: Signal,
+}
+
+impl Stops {
+    fn open() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// The next time. May be dropped at any time without loss.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.quit.recv() => {}
+        }
+    }
 }
 
 /// What the person wants of the command.
@@ -157,9 +197,10 @@ impl Command {
         }
     }
 
-    /// It has started; said once or more.
+    /// It has started; said once or more. One that was taken back is waited for no longer because of that.
     fn started(&mut self) {
-        if !std::mem::replace(&mut self.is_started, true) {
+        let was_started = std::mem::replace(&mut self.is_started, true);
+        if !was_started && self.wish == Wish::Wanted {
             let run_max = self.timeout.map_or(END_TIMEOUT, |timeout| timeout.min(END_TIMEOUT));
             self.until = Instant::now() + run_max + END_MARGIN;
         }
@@ -290,11 +331,6 @@ impl Command {
         }
     }
 
-    /// Until when it can start, by this machine's clock, Unix time in milliseconds.
-    fn may_start_until_ms(&self) -> u64 {
-        self.asked_ms.saturating_add(COMMAND_EXPIRY_MS)
-    }
-
     fn print(&self, task: &mut Task, event: &Event) -> io::Result<()> {
         let state = match event {
             Event::Stored { .. } => Some("QUEUED"),
@@ -307,7 +343,7 @@ impl Command {
             if let (Event::Stored { kept: true, .. }, Some(fields)) =
                 (event, object.as_object_mut())
             {
-                let until = json::time(self.may_start_until_ms());
+                let until = json::time(self.asked_ms.saturating_add(MAY_START_MAX_MS));
                 fields.insert("may_start_until".to_owned(), until.into());
             }
             print_json(vec![object])?;
@@ -344,10 +380,9 @@ impl Command {
             }
             Event::Stored { kept: true, .. } => {
                 task.mention(event);
-                let until = task.time(self.may_start_until_ms());
                 note(&format!(
-                    "· it starts if {} is here by {until}, and not later; Ctrl-C cancels it",
-                    self.target
+                    "· {}; Ctrl-C cancels it",
+                    starts_until(self.target.as_str(), self.asked_ms, |ms| task.time(ms))
                 ));
                 Ok(())
             }
@@ -358,6 +393,17 @@ impl Command {
             _ => Ok(()),
         }
     }
+}
+
+/// Until when a command that waits for its machine can start, for people. `signed_ms` is by this machine's
+/// clock, Unix time in milliseconds.
+pub fn starts_until(machine: &str, signed_ms: u64, time: impl Fn(u64) -> String) -> String {
+    let soon = time(signed_ms.saturating_add(COMMAND_EXPIRY_MS));
+    let last = time(signed_ms.saturating_add(MAY_START_MAX_MS));
+    format!(
+        "it starts if {machine} is here by {soon}; where clocks differ or the server lies about the \
+         time, by {last} and not later"
+    )
 }
 
 fn write_to(stderr: bool, bytes: &[u8]) -> io::Result<()> {
@@ -395,6 +441,21 @@ fn without_status(code: &str) -> ExitStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: whoever has taken a command back waits for its end and not for as long as it may run. (The build before
+    /// waited for an hour if it started after that and its machine died.)
+    #[test]
+    fn a_start_after_it_was_taken_back_lengthens_no_waiting() {
+        let make =
+            || Command::new(MessageId::new(1, [1; 10]), UserName::new("web1").unwrap(), None);
+        let (mut wanted, mut back) = (make(), make());
+        let until = back.until;
+        back.wish = Wish::TakenBack { by: None };
+        wanted.started();
+        back.started();
+        assert!(wanted.until > until + END_MARGIN, "it may run for an hour");
+        assert!(back.is_started && back.until == until);
+    }
 
     #[test]
     fn a_command_that_is_held_back_has_an_object_too() {

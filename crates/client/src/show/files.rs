@@ -199,6 +199,7 @@ pub fn event(event: &TransferEvent, name: Option<&str>) -> Vec<(String, Value)> 
         TransferEvent::Problem { reason } => {
             (format!("✗ {}", sanitise::line(reason)), json!({"event": "error", "reason": reason}))
         }
+        TransferEvent::Done => return Vec::new(),
     };
     vec![line]
 }

@@ -13,10 +13,11 @@ use chat_protocol::file::Manifest;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::fetch::Holder;
 use super::give::{FileAt, Givable};
-use super::{Said, Shared, TransferError, TransferEvent, aside};
+use super::{ANSWER_MAX, Said, Shared, TransferError, TransferEvent, aside};
 use crate::clock::now_ms;
 use crate::home::HomeError;
 
@@ -91,7 +92,8 @@ impl Mine {
 }
 
 impl Shared {
-    /// Offers a file to one person. Returns what was offered once the file has been read through.
+    /// Offers a file to one person. Returns what was offered once the file has been read through and the hub
+    /// has the offer.
     pub(super) async fn offer(
         self: &Arc<Self>,
         path: &Path,
@@ -114,6 +116,13 @@ impl Shared {
         let note = FileNote::Offer { offer, file: file.clone() };
         let id = self.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
         let mut answer = self.answers.expect(id);
+        // Without a connection it goes out with the next one.
+        if self.is_online().await
+            && let Ok(Some(Event::Refused { code, reason, .. })) =
+                timeout(ANSWER_MAX, answer.next()).await
+        {
+            return Err(TransferError::Refused { code, reason });
+        }
         let (shared, name) = (Arc::clone(self), file.name.clone());
         let by = to.clone();
         tokio::spawn(async move {

@@ -97,6 +97,9 @@ pub enum TransferEvent {
         /// Why.
         reason: String,
     },
+    /// One of the orders to share, to share no more, to leave copies or to send is dealt with; what came of it
+    /// is the event before.
+    Done,
     /// The hub's list is in step with the shared folder.
     Listed {
         /// Files on offer.

@@ -24,7 +24,7 @@ use chat_protocol::file::catalogue::{Audience, IndexKey, Offer, Query};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep, timeout};
 
 use super::direct::For;
@@ -51,6 +51,10 @@ const AGAIN_AFTER: Duration = Duration::from_secs(3);
 const KEPT: &str =
     "what was shared before stays so, and nothing else is, until these lines are mended";
 
+/// Said when it cannot be read as a whole and something is on the list since an earlier start.
+const LEFT_ON_LIST: &str = "what was put on the list before stays there; what these lines share cannot be \
+                            fetched until they are mended";
+
 /// The row of offers that this home has put on the list, an [`OnList`].
 const LISTED_ROW: &str = "listed";
 
@@ -65,6 +69,8 @@ const SECRET_ROW: &str = "secret";
 pub(super) struct Shelf {
     state: Mutex<State>,
     wake: Notify,
+    /// The last look after which the hub's list was in step.
+    in_step: watch::Sender<u64>,
     /// One edit of `keyword.txt` at a time.
     editing: tokio::sync::Mutex<()>,
 }
@@ -76,6 +82,8 @@ struct State {
     givable: HashMap<MessageId, Givable>,
     /// The hub's list must be asked for.
     unknown: bool,
+    /// Looks that have begun.
+    looks: u64,
 }
 
 impl Shelf {
@@ -161,7 +169,7 @@ impl Shared {
         if self.shelf.state().serving.is_none() {
             self.serve_folder(Audience::Everybody);
         }
-        self.shelf.look_again();
+        self.bring_in_step().await;
         Ok(TransferEvent::Folder { line: format!("{} is shared", name.as_str()) })
     }
 
@@ -184,8 +192,21 @@ impl Shared {
         }
         let offers = self.shelf.offers_of(name).into_iter().map(|(offer, _)| offer);
         self.drop_copies(offers.collect()).await?;
-        self.shelf.look_again();
+        self.bring_in_step().await;
         Ok(TransferEvent::Folder { line: format!("{name} is not shared any more") })
+    }
+
+    /// Waits until the hub's list says what the folder says now; without a connection it follows later.
+    async fn bring_in_step(&self) {
+        // A look that has begun may not have seen the last change.
+        let due = self.shelf.state().looks + 1;
+        self.shelf.look_again();
+        let mut done = self.shelf.in_step.subscribe();
+        let is_served = self.shelf.state().serving.is_some();
+        if is_served && self.is_online().await {
+            // What goes wrong is told where it does.
+            timeout(ANSWER_MAX, done.wait_for(|look| *look >= due)).await.ok();
+        }
     }
 }
 
@@ -288,9 +309,10 @@ async fn one_step(
     step: &mut Option<Step>,
     told: &mut Vec<String>,
 ) -> Result<(), TransferError> {
-    let (unknown, serving) = {
+    let (unknown, serving, look_no) = {
         let mut state = shared.shelf.state();
-        (std::mem::take(&mut state.unknown), state.serving.clone())
+        state.looks += 1;
+        (std::mem::take(&mut state.unknown), state.serving.clone(), state.looks)
     };
     let Some(audience) = serving else { return Ok(()) };
     let mut now = if let Some(step) = step.take() {
@@ -322,12 +344,13 @@ async fn one_step(
     let moved = rosters != now.rosters;
     now.rosters = rosters;
     let result = if changed || moved || now.listed.is_none() {
-        tell_hub(shared, &mut now, changed).await
+        tell_hub(shared, &mut now, told, changed).await
     } else {
         Ok(())
     };
-    if result.is_err() {
-        shared.shelf.state().unknown = true;
+    match &result {
+        Ok(()) => drop(shared.shelf.in_step.send_replace(look_no)),
+        Err(_) => shared.shelf.state().unknown = true,
     }
     *step = Some(now);
     result
@@ -378,6 +401,7 @@ async fn look(
 async fn tell_hub(
     shared: &Arc<Shared>,
     now: &mut Step,
+    told: &mut Vec<String>,
     changed: bool,
 ) -> Result<(), TransferError> {
     let (wanted, foreign) = wanted(shared, &now.listing).await?;
@@ -395,7 +419,12 @@ async fn tell_hub(
         listed
     };
     let unmade = now.made.missing(&wanted);
-    let ended = on_list.ended(&wanted);
+    let mut ended = on_list.ended(&wanted);
+    if now.listing.is_mistaken && !ended.is_empty() {
+        // What could not be read may share them.
+        ended.clear();
+        tell_once(shared, told, LEFT_ON_LIST).await;
+    }
     let ts = on_list.sign(&unmade, now_ms());
     // Remembered before the hub hears of it: a crash between the two must not leave an offer behind.
     shared.remember(&on_list).await?;
@@ -413,6 +442,14 @@ async fn tell_hub(
         shared.tell_surely(TransferEvent::Listed { files, offered, ended: gone }).await;
     }
     Ok(())
+}
+
+/// Tells what is wrong in the folder, until another look finds something else.
+async fn tell_once(shared: &Shared, told: &mut Vec<String>, line: &str) {
+    if told.iter().all(|known| known != line) {
+        told.push(line.to_owned());
+        shared.tell_surely(TransferEvent::Folder { line: line.to_owned() }).await;
+    }
 }
 
 /// Why nothing is listed for a room.

@@ -304,7 +304,7 @@ fn a_command_has_its_minute_whatever_the_clock_of_its_sender() {
         hub.peers[1].events.iter().find_map(of_command)
     };
     let mut hub = TestHub::with(&["alice", "machine"]);
-    for (own_ms, minute_ms) in [(-299_000, 0), (0, 0), (299_000, 0), (-359_000, -59_000)] {
+    for (own_ms, minute_ms) in [(-299_000, 0), (0, 0), (299_000, 299_000), (-359_000, -59_000)] {
         let now = hub.now;
         let options = CommandOptions::default();
         let alice = &mut hub.peers[0].endpoint;
@@ -324,18 +324,30 @@ fn a_command_has_its_minute_whatever_the_clock_of_its_sender() {
     assert_eq!(hub.count(0, expired), 1);
 }
 
+/// Goal: a clock that is set while the connection lasts refuses no command. (The build before brought the time of a
+/// command to the clocks as they were at the sign-in, and every command had expired until the next one.) Method: the
+/// hub's clock goes two minutes back.
+#[test]
+fn a_clock_that_is_set_during_a_connection_refuses_no_command() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    hub.faults.behind_ms = 120_000;
+    let id = ask(&mut hub, "date");
+    let asked = |event: &Event| matches!(event, Event::Command { id: of, .. } if *of == id);
+    assert_eq!(hub.count(1, asked), 1);
+}
+
 #[test]
 fn words_that_could_still_start_are_not_asked_for_twice() {
     let mut hub = TestHub::with(&["alice", "machine"]);
     let id = ask(&mut hub, "reboot");
     let sealed_ms = hub.now;
     deny(&mut hub);
-    // A minute, and what the hub can gain by a lie about the time.
-    let until = sealed_ms + 360_000;
+    // A minute, what the hub can gain by a lie about the time, and a machine's clock that is behind.
+    let until = sealed_ms + 660_000;
     let refused = |e: &Event| matches!(e, Event::Refused { id: of, may_start_until_ms, .. } if *of == id && *may_start_until_ms == Some(until));
     assert_eq!(hub.count(0, refused), 1);
     hub.restart(0);
-    hub.now = sealed_ms + 359_000;
+    hub.now = sealed_ms + 659_000;
     let now = hub.now;
     let words = || vec!["reboot".to_owned()];
     let alice = &mut hub.peers[0].endpoint;
@@ -362,6 +374,6 @@ fn the_result_of_a_refused_command_is_an_alarm_and_is_told() {
     let alice = &mut hub.peers[0].endpoint;
     let again = alice.run(now, &name("machine"), words, CommandOptions::default());
     assert!(matches!(again, Err(SendError::MayStart { .. })), "{again:?}");
-    hub.now += 360_000;
+    hub.now += 660_000;
     ask(&mut hub, "reboot");
 }

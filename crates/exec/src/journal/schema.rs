@@ -7,7 +7,8 @@ CREATE TABLE commands (
     requester TEXT NOT NULL,
     id BLOB NOT NULL,
     expires_at_ms INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('held', 'refused', 'started', 'interrupted', 'ended')),
+    state TEXT NOT NULL
+        CHECK (state IN ('held', 'cancelled', 'refused', 'started', 'interrupted', 'ended')),
     signing_key TEXT,
     number INTEGER,
     rule TEXT,

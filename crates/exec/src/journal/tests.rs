@@ -148,6 +148,30 @@ fn a_clock_that_was_ahead_stops_nobody() {
     assert_eq!(journal.find(&key(3)).expect("sound"), None);
 }
 
+/// Goal: the same for a command that was taken back under that clock and had not come. (The build before refused
+/// everybody until the time of that clock.) Method: the clock is three days ahead for over a day, and it is corrected.
+#[test]
+fn a_cancellation_under_a_clock_that_was_ahead_stops_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut journal = Journal::open(&folder.path().join("j")).expect("made");
+    let (now_ms, ahead_ms) = (10 * DAY_MS, 13 * DAY_MS);
+    let (until_ms, later_ms) = (ahead_ms + 60_000, ahead_ms + 2 * DAY_MS);
+    journal.cancel(&key(1), (ahead_ms, until_ms), "taken back").expect("recorded");
+    let refused = Recorded::Refused { code: code::CANCELLED, reason: "taken back".to_owned() };
+    assert_eq!(journal.find(&key(1)).expect("found"), Some(refused.clone()));
+    // It comes, and is refused; its expiry is its own.
+    journal.cancel(&key(2), (ahead_ms, until_ms), "taken back").expect("recorded");
+    let times = (ahead_ms, now_ms + 60_000);
+    let came = journal.refuse(&key(2), Some(&order(1)), times, code::CANCELLED, "taken back");
+    came.expect("recorded");
+    assert_eq!(journal.find(&key(2)).expect("found"), Some(refused));
+    assert_eq!(begin(&mut journal, 3, later_ms, None), Begin::Started);
+    assert_eq!(journal.find(&key(1)).expect("sound"), None, "forgotten under that clock");
+    assert_eq!(begin(&mut journal, 2, now_ms, None), Begin::Forgotten, "never a second time");
+    let back_ms = now_ms + 2 * DAY_MS;
+    assert_eq!(begin(&mut journal, 4, back_ms, None), Begin::Started);
+}
+
 /// Goal: old outputs make room, their outcomes stay.
 #[test]
 fn old_outputs_make_room() {

@@ -27,10 +27,14 @@ impl Talk {
         if code != code::NO_SUCH_ROOM {
             return None;
         }
-        let Going { from, step, .. } = self.rooms.going.take_if(is_joining)?;
-        let Step::Join(room) = step else { return None };
-        self.rooms.go(&self.lines.me, from);
+        let going = self.rooms.going.take_if(is_joining)?;
+        let Step::Join(room) = going.step.clone() else { return None };
         let like = self.rooms.like(&room);
+        // A line that is being typed is no answer, and whoever has gone elsewhere wants to be there.
+        if self.rooms.current != going.to || (self.rooms.is_typing && !like.is_empty()) {
+            return Some(self.not_made(&room, going));
+        }
+        self.rooms.go(&self.lines.me, going.from);
         match like.first() {
             Some(like) if self.returns => {
                 let ask = format!(
@@ -42,6 +46,12 @@ impl Talk {
             }
             _ => Some(self.go_by(Step::Make(room)).await),
         }
+    }
+
+    fn not_made(&mut self, room: &RoomName, going: Going) -> Said {
+        let reason = format!("there is no #{room}; /create {room} makes it");
+        let lines = self.go_back(going);
+        self.error(&reason).and(Said { lines, ..Said::default() })
     }
 
     /// What was typed is the answer to whether a room is to be made: it goes nowhere else.

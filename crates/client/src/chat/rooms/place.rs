@@ -33,8 +33,12 @@ impl Talk {
         }
         match self.ordered(room, action).await {
             Ok(id) => {
-                let from = self.rooms.current.clone();
-                self.rooms.going = Some(Going { id, from, step });
+                let from = match self.rooms.going.take() {
+                    // That may be refused as well.
+                    Some(Going { from, step: Step::Join(_) | Step::Make(_), .. }) => from,
+                    _ => self.rooms.current.clone(),
+                };
+                self.rooms.going = Some(Going { id, from, to: to.clone(), step });
                 self.rooms.holds_prompt = true;
                 self.rooms.go(&self.lines.me, to);
                 Said::default()
@@ -79,10 +83,9 @@ impl Talk {
         })
     }
 
-    /// A text that was begun in a room that its writer was put out of meanwhile goes nowhere.
-    pub(in crate::chat) fn refuse_late(&self, room: &RoomName, text: &str) -> Said {
-        let mut said =
-            self.error(&format!("you are not in #{room} any more, so this was not sent: {text}"));
+    /// A text that was begun for a room which its writer is not in goes nowhere.
+    pub(in crate::chat) fn refuse_late(&self, why: &str, text: &str) -> Said {
+        let mut said = self.error(&format!("{why}, so this was not sent: {text}"));
         said.lines.extend(self.where_am_i().lines);
         said
     }
@@ -147,16 +150,15 @@ impl Talk {
     /// Takes the answer about the room that was gone to.
     fn arrived(&mut self, event: &Event) -> Vec<String> {
         let Some(id) = event.answers() else { return Vec::new() };
-        let Some(Going { from, step, .. }) = self.rooms.going.take_if(|going| going.id == id)
-        else {
+        let Some(going) = self.rooms.going.take_if(|going| going.id == id) else {
             return Vec::new();
         };
         let is_refused = matches!(event, Event::Refused { .. });
+        if is_refused && self.returns {
+            return self.go_back(going);
+        }
+        let Going { from, step, .. } = going;
         match step {
-            _ if is_refused && self.returns => {
-                self.rooms.go(&self.lines.me, from);
-                Vec::new()
-            }
             _ if is_refused => self.lose_room(Said::default()).lines,
             Step::Make(room) if self.is_json => {
                 let me = &self.lines.me;
@@ -169,6 +171,24 @@ impl Talk {
             Step::Leave if from != self.rooms.current => self.where_am_i().lines,
             Step::Leave | Step::Join(_) => Vec::new(),
         }
+    }
+
+    /// Whoever was refused is where they came from, unless they have gone elsewhere meanwhile. A line that they
+    /// type was meant for where the prompt says that they are.
+    pub(super) fn go_back(&mut self, Going { from, to, step, .. }: Going) -> Vec<String> {
+        if self.rooms.current != to || from == to {
+            return Vec::new();
+        }
+        self.rooms.go(&self.lines.me, from.clone());
+        if !self.rooms.is_typing {
+            return Vec::new();
+        }
+        self.rooms.moved = Some(match (step, from) {
+            (Step::Join(room) | Step::Make(room), _) => format!("you are not in #{room}"),
+            (Step::Leave, Some(room)) => format!("you are still in #{room}"),
+            (Step::Leave, None) => "you are in no room".to_owned(),
+        });
+        self.where_am_i().lines
     }
 
     fn entered(&mut self, cid: &ConversationId) {
@@ -198,7 +218,7 @@ impl Talk {
         // that room.
         let to = self.rooms.refuge(&room).filter(|_| self.returns);
         self.rooms.go(&self.lines.me, to);
-        self.rooms.put_out_of = Some(room);
+        self.rooms.moved = Some(format!("you are not in #{room} any more"));
     }
 }
 

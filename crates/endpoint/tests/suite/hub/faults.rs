@@ -33,6 +33,8 @@ use super::{Entry, TestHub, lobby, name};
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub(crate) struct Faults {
+    /// Its clock has gone back by so many milliseconds since everybody signed in.
+    pub(crate) behind_ms: u64,
     /// Every question for bundles is answered with all there are, whatever is held.
     pub(crate) tells_all: bool,
     /// Every room counts as deleted by its operator.

@@ -325,7 +325,7 @@ impl TestHub {
         self.receipts.extend(body.re);
         let devices = self.people.get(&receipt.to).into_iter().flatten();
         let recipients = devices.map(|b| (receipt.to.clone(), b.header().sk[0].kid)).collect();
-        let hub_ms = self.now;
+        let hub_ms = self.now - self.faults.behind_ms;
         self.log.push(Entry { frame: frame.bytes().clone(), hub_ms, recipients, epoch: None });
         self.ack(index, receipt.id);
     }
@@ -365,7 +365,12 @@ impl TestHub {
                 .map(|line| (line.name.clone(), line.sk))
                 .filter(|line| (&line.0, line.1) != (&header.from, header.sk))
                 .collect();
-            self.log.push(Entry { frame: bytes, hub_ms: self.now, recipients, epoch: None });
+            self.log.push(Entry {
+                frame: bytes,
+                hub_ms: self.now - self.faults.behind_ms,
+                recipients,
+                epoch: None,
+            });
         }
         assert_ne!(header.t, Tag::Key);
         if closed {
@@ -440,7 +445,7 @@ impl TestHub {
         self.by_digest.insert(head.e, list.clone());
         self.epochs.insert(header.cid.clone(), (head, list.clone()));
         let epoch = Some((list, wraps));
-        let hub_ms = self.now;
+        let hub_ms = self.now - self.faults.behind_ms;
         self.log.push(Entry { frame: frame.bytes().clone(), hub_ms, recipients, epoch });
         self.ack(index, id);
     }

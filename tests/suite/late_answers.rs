@@ -1,0 +1,146 @@
+//! What a person or a script does while an answer is due: it reaches whom it was meant for, or nobody, and a failure
+//! that comes late is a failure.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use chat_tests::{LIMIT, PASSWORD, Program, Rig, Signal, person, types};
+
+/// Goal: a line that is half typed when a room is refused is not said elsewhere. (The build before said it in the
+/// lobby.) Method: the server stands still until the prompt says the new room.
+#[test]
+fn a_refusal_that_comes_late_moves_no_line_to_another_room() {
+    let rig = Rig::new();
+    let server = rig.server();
+    rig.client("carol", server.url()).pipe(&["/create vault private"], &[]).assert_code(0);
+    let bob = person(&rig, server.url(), "bob");
+    let alice = rig.client("alice", server.url());
+    alice.run(&["users"]).assert_code(0);
+    let mut chat = alice.at_terminal(&[]);
+    chat.answer("Password", PASSWORD);
+    chat.wait_for("alice #lobby>");
+    server.program().signal(Signal::STOP);
+    chat.type_line("/join vault");
+    chat.wait_for("alice #vault>");
+    chat.type_keys(b"for the va");
+    chat.wait_for("for the va");
+    server.program().signal(Signal::CONT);
+    chat.wait_for("ask an admin of it");
+    chat.type_line("ult only");
+    chat.wait_for("you are not in #vault, so this was not sent: for the vault only");
+    chat.type_line("for the lobby");
+    bob.stdout.wait_for_part("alice: for the lobby");
+    assert!(!bob.stdout.text().contains("vault only"), "it was said in the lobby");
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
+}
+
+/// Goal: what is asked for about keys and history fails as anything else does. (The build before ended with 0, and
+/// went on after it.)
+#[test]
+fn what_fails_after_a_look_at_keys_has_failed() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = person(&rig, server.url(), "bob");
+    let alice = rig.client("alice", server.url());
+    let wrong = "/verify bob zoo zoo zoo zoo zoo zoo";
+    let stopped = alice.pipe(&[wrong, "bob*secret"], &["--stop-on-error"]).expect_code(1);
+    assert!(stopped.stdout.contains("not the words of that key"), "{stopped:?}");
+    alice.pipe(&["/trust bob yes", "bob*in spite of it"], &[]).assert_code(1);
+    alice.pipe(&["/grant nobody all"], &[]).assert_code(1);
+    bob.stdout.wait_for_part("alice → you: in spite of it");
+    assert!(!bob.stdout.text().contains("secret"), "it was sent after the failure");
+}
+
+/// Goal: a script that sends a file ends when the server has the offer, and fails if there is none. (The build before
+/// ended with 0 whatever came of it.)
+#[test]
+fn orders_about_files_are_waited_for_and_can_fail() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let bob = person(&rig, server.url(), "bob");
+    let alice = rig.client("alice", server.url());
+    let file = rig.write("plan.txt", "the plan").display().to_string();
+    let missing = rig.path("missing.txt").display().to_string();
+    for order in [
+        format!("/send {missing} bob"),
+        format!("/send {file} nobody"),
+        format!("/share {missing} word"),
+        "/unshare nothing.txt".to_owned(),
+        "/keep nothing.txt 3".to_owned(),
+    ] {
+        let failed = alice.pipe(&[&order], &[]);
+        assert_eq!(failed.code, Some(1), "{order}: {failed:?}");
+    }
+    let sent = alice.pipe(&[&format!("/send {file} bob")], &[]).expect_code(0);
+    assert!(sent.stdout.contains("is offered to bob"), "{sent:?}");
+    bob.stdout.wait_for_part("alice offers you plan.txt");
+    let shared = alice.pipe(&[&format!("/share {file} word")], &[]).expect_code(0);
+    assert!(shared.stdout.contains("plan.txt is shared"), "{shared:?}");
+    let found = rig.client("bob", server.url()).run(&["find", "word", "--json"]).expect_code(0);
+    assert_eq!(found.events_named("file").len(), 1, "{found:?}");
+}
+
+/// Whether a program deals with a signal itself, by what the system says of it.
+fn catches(program: &Program, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid()));
+    let status = status.unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
+/// Goal: a `run` that somebody ends says so with its exit code, from its start on. (The build before was killed by
+/// the signal.) Method: the server stands still, so it is not even signed in.
+#[test]
+fn a_run_that_is_ended_before_it_is_signed_in_is_interrupted() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    alice.run(&["users"]).assert_code(0);
+    server.program().signal(Signal::STOP);
+    for signal in [Signal::TERM, Signal::QUIT, Signal::INT] {
+        let mut run = alice.start(&["run", "-n", "web1", "--", "true"]);
+        let begun = Instant::now();
+        while !catches(&run, signal) {
+            assert!(begun.elapsed() < LIMIT, "{signal:?} is not dealt with");
+            std::thread::yield_now();
+        }
+        run.signal(signal);
+        run.wait().assert_code(130);
+    }
+    server.program().signal(Signal::CONT);
+}
+
+/// A zone in which the day ends in so many seconds.
+fn zone_before_midnight(seconds: u64) -> String {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let ahead = 86_400 - (now_s + seconds) % 86_400;
+    // In this form hours before the name's zero count backwards.
+    format!("<TST>-{}:{:02}:{:02}", ahead / 3_600, ahead / 60 % 60, ahead % 60)
+}
+
+/// Goal: lines of a script whose output is a terminal have no dates, so the day is said when it changes. (The build
+/// before said it to persons only.) Method: a zone whose midnight is near; somebody writes until it has passed.
+#[test]
+fn a_script_at_a_terminal_is_told_of_midnight() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let mut bob = person(&rig, server.url(), "bob");
+    let alice = rig.client("alice", server.url());
+    alice.run(&["users"]).assert_code(0);
+    let alice = alice.with_env("TZ", &zone_before_midnight(15));
+    let pipe = rig.path("lines");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let chat = alice.at_terminal_before(&[], &format!(" <'{}'", pipe.display()));
+    let _lines = std::fs::File::options().write(true).open(&pipe).unwrap();
+    chat.wait_for("you are in #lobby");
+    let begun = Instant::now();
+    let mut number = 0;
+    while !chat.text().contains("── ") {
+        assert!(begun.elapsed() < LIMIT, "no day was said:\n{}", chat.text());
+        number += 1;
+        types(&mut bob, &format!("tick {number}."), "✓✓");
+        chat.wait_for(&format!("tick {number}."));
+    }
+}
