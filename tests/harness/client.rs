@@ -50,6 +50,13 @@ impl Client {
         self
     }
 
+    /// The same with this in its environment.
+    #[must_use]
+    pub fn with_env(mut self, variables: Vec<(String, String)>) -> Self {
+        self.base.envs(variables);
+        self
+    }
+
     /// Where its keys are.
     pub fn home(&self) -> &Path {
         &self.home
@@ -95,6 +102,21 @@ impl Client {
     /// When it cannot be started.
     pub fn at_terminal_before(&self, arguments: &[&str], after: &str) -> Terminal {
         Terminal::start_before(&self.plain(arguments), after)
+    }
+
+    /// The same as what `through` starts: words before those of the program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn at_terminal_through(&self, through: &[&str]) -> Terminal {
+        let plain = self.plain(&[]);
+        let mut command = Command::new("env");
+        command.args(through).arg(plain.get_program()).args(plain.get_args());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(folder) = plain.get_current_dir() {
+            command.current_dir(folder);
+        }
+        Terminal::start(&command)
     }
 
     /// Starts it with these arguments. The account is made when it is new.

@@ -10,6 +10,7 @@
 
 pub mod attacks;
 mod client;
+mod clock;
 mod dice;
 mod false_hub;
 mod http;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use client::{Client, PASSWORD};
+pub use clock::FalseClock;
 pub use dice::Dice;
 pub use false_hub::{FalseHub, VaultOf};
 pub use http::{Response, get};

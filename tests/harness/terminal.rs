@@ -3,9 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::LIMIT;
 
@@ -86,16 +86,26 @@ impl Terminal {
     /// When it has not come within [`LIMIT`], or the program has ended without it.
     #[track_caller]
     pub fn wait_for(&self, part: &str) {
+        assert!(
+            self.shows_within(part, LIMIT),
+            "{part:?} did not come; the screen:\n{}",
+            self.screen().text
+        );
+    }
+
+    /// The same for this time: whether it has come.
+    pub fn shows_within(&self, part: &str, limit: Duration) -> bool {
         let place = |screen: &Screen| {
             screen.text.get(screen.read..).and_then(|new| new.find(part)).map(|at| screen.read + at)
         };
         let waits = |screen: &mut Screen| place(screen).is_none() && !screen.is_ended;
-        let waited = self.screen.1.wait_timeout_while(self.screen(), LIMIT, waits);
+        let waited = self.screen.1.wait_timeout_while(self.screen(), limit, waits);
         let (mut screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match place(&screen) {
-            Some(at) => screen.read = at + part.len(),
-            None => panic!("{part:?} did not come; the screen:\n{}", screen.text),
+        let found = place(&screen);
+        if let Some(at) = found {
+            screen.read = at + part.len();
         }
+        found.is_some()
     }
 
     /// Types a line.
@@ -130,12 +140,24 @@ impl Terminal {
     /// # Panics
     /// When it does not run there.
     pub fn signal(&self, name: &str, signal: Signal) {
+        kill_process(self.pid_of(name), signal).unwrap();
+    }
+
+    /// From now on the program of this name at the terminal writes to no file, as if the disk were full.
+    ///
+    /// # Panics
+    /// When it does not run there.
+    pub fn fill_disk(&self, name: &str) {
+        let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+        prlimit(Some(self.pid_of(name)), Resource::Fsize, nothing).unwrap();
+    }
+
+    fn pid_of(&self, name: &str) -> Pid {
         let pid = descendants(self.child.id()).into_iter().find(|pid| {
             let comm = std::fs::read_to_string(format!("/proc/{pid}/comm"));
             comm.is_ok_and(|comm| comm.trim_end() == name)
         });
-        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        kill_process(pid.unwrap(), signal).unwrap();
+        pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap()
     }
 
     /// Waits for a question and types the answer.

@@ -58,6 +58,8 @@ struct Desk {
     /// Until then the prompt waits for an answer.
     waits_until: Option<Instant>,
     interrupted_at: Option<Instant>,
+    /// A line that was not sent; it stands in the editor again.
+    draft: String,
 }
 
 /// Why the conversation is over.
@@ -83,6 +85,7 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
         turn_due: None,
         waits_until: None,
         interrupted_at: None,
+        draft: String::new(),
     };
     desk.screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves");
     for line in talk.earlier().await {
@@ -95,18 +98,23 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
             Ok(ExitStatus::Interrupted)
         }
         Err(failure) => {
-            // The terminal is the keyboard's until the line that it reads has ended.
-            desk.screen.print(&format!("✗ {failure}\n· press Enter to leave"));
-            desk.keyboard.go_on();
-            let mut ends = pin!(ended());
-            loop {
-                tokio::select! {
-                    _ = desk.keyboard.next() => break,
-                    printed = desk.screen.printed() => if printed.is_err() { break },
-                    () = &mut ends => break,
-                }
-            }
+            last_words(&mut desk, &failure).await;
             Err(failure)
+        }
+    }
+}
+
+/// Says why it cannot go on. The terminal is the keyboard's until the line that it reads has ended, and what
+/// was not sent stands there.
+async fn last_words(desk: &mut Desk, failure: &Failure) {
+    desk.screen.print(&format!("✗ {failure}\n· press Enter to leave; nothing more is sent"));
+    desk.go_on();
+    let mut ends = pin!(ended());
+    loop {
+        tokio::select! {
+            _ = desk.keyboard.next() => break,
+            printed = desk.screen.printed() => if printed.is_err() { break },
+            () = &mut ends => break,
         }
     }
 }
@@ -116,13 +124,15 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
     let mut ends = pin!(ended());
     let mut foreground = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     loop {
-        let due = earliest([talk.outbox.due(), desk.turn_due, desk.waits_until]);
+        let due = [talk.outbox.due(), talk.unstarted.due(), desk.turn_due, desk.waits_until];
+        let due = earliest(due);
         let takes = !desk.screen.is_full();
         let mut is_typed = false;
         let said = tokio::select! {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                let lines = talk.outbox.take(Instant::now());
-                Said { lines, ..Said::default() }
+                let mut said = talk.take_back_unstarted(Instant::now()).await;
+                said.lines.extend(talk.outbox.take(Instant::now()));
+                said
             }
             event = events.next(), if takes => talk.happened(event).await?,
             news = talk.files.next(), if takes => talk.file_news(news),
@@ -147,6 +157,9 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
             () = &mut ends => return Ok(Over::Ended),
         };
         let is_over = said.is_over;
+        if let Some(draft) = &said.draft {
+            draft.clone_into(&mut desk.draft);
+        }
         if !said.lines.is_empty()
             && let Some(day) = talk.days.line(now_ms())
         {
@@ -205,8 +218,12 @@ impl Desk {
         }
         if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
             self.turn_due = None;
-            self.keyboard.go_on();
+            self.go_on();
         }
+    }
+
+    fn go_on(&mut self) {
+        self.keyboard.go_on(std::mem::take(&mut self.draft));
     }
 }
 

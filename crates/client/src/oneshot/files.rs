@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 use super::{Task, interrupted, note, print_json, print_line};
 use crate::client::ClientEvent;
@@ -65,6 +66,19 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// Somebody's name as their account spells it, as [`Task::true_name`] does.
+    async fn true_name(&mut self, typed: &UserName) -> Result<UserName, Failure> {
+        let Some(mut asked) = self.task.ask_name(typed).await else { return Ok(typed.clone()) };
+        while let Ok(event) = timeout_at(asked.until, self.task.events.next()).await {
+            let is_answered = asked.take(event.as_ref());
+            self.happened(event).await?;
+            if is_answered {
+                break;
+            }
+        }
+        Ok(asked.name())
     }
 
     async fn happened(&mut self, event: Option<ClientEvent>) -> Result<(), Failure> {
@@ -167,8 +181,9 @@ pub async fn share(
         Recipient::All => Audience::Everybody,
         Recipient::Room(room) => Audience::Conversation(ConversationId::room(room)),
         Recipient::User(user) => {
+            let user = desk.true_name(user).await?;
             let cid =
-                ConversationId::direct(&desk.task.user, user).map_err(|_same| Failure::Other {
+                ConversationId::direct(&desk.task.user, &user).map_err(|_same| Failure::Other {
                     status: ExitStatus::Usage,
                     reason: "share with somebody else than yourself".to_owned(),
                 })?;
@@ -248,7 +263,8 @@ pub async fn get(
     let work = async {
         // Others may offer the same file.
         let listed = desk.find(&[]).await?;
-        let wanted = desk.find_file(owner, name, &listed).await?;
+        let owner = desk.true_name(owner).await?;
+        let wanted = desk.find_file(&owner, name, &listed).await?;
         desk.transfers.fetch(&wanted, &listed.files, Some(&folder));
         fetched(&mut desk, common, name).await
     };

@@ -1,5 +1,6 @@
 //! What was said, from the home of this machine. Connects to nobody.
 
+use chat_endpoint::Pinned;
 use chat_protocol::handshake::PasswordKeys;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -8,7 +9,8 @@ use super::{note, print_json, print_line};
 use crate::config::{Common, Recipient, Verbosity};
 use crate::exit::ExitStatus;
 use crate::history::{Entry, History, show};
-use crate::home::{self, HomeFolder, KeyFile, KnownServers, OwnDevice};
+use crate::home::{self, HomeError, HomeFolder, KeyFile, KnownServers, OwnDevice};
+use crate::names::Names;
 use crate::show::{Detail, Lines};
 use crate::sign_in::{Prompt as _, StartError, TerminalPrompt};
 use crate::start::{self, Failure};
@@ -46,8 +48,8 @@ pub fn history(
 /// The conversation that is meant. A bare name with which nothing was said is a room's, where that has
 /// something.
 fn conversation(history: &History, place: &Recipient) -> Result<Option<ConversationId>, Failure> {
-    let cid = place.conversation(history.me());
-    let Recipient::User(name) = place else { return Ok(cid) };
+    let Recipient::User(name) = place else { return Ok(place.conversation(history.me())) };
+    let cid = ConversationId::direct(history.me(), &true_name(history, name)?).ok();
     let has_any = |cid: &ConversationId| Ok::<_, Failure>(!history.page(cid, None, 1)?.is_empty());
     if let Some(cid) = &cid
         && has_any(cid)?
@@ -57,6 +59,15 @@ fn conversation(history: &History, place: &Recipient) -> Result<Option<Conversat
     let Ok(room) = RoomName::new(name.as_str()) else { return Ok(cid) };
     let room = ConversationId::room(&room);
     Ok(if has_any(&room)? { Some(room) } else { cid })
+}
+
+/// Somebody's name as this home has met it: names are unique whatever the case of their letters.
+fn true_name(history: &History, typed: &UserName) -> Result<UserName, Failure> {
+    let mut names = Names::default();
+    for (row, _) in history.store().rows().map_err(HomeError::from)? {
+        Pinned::name_of(&row).into_iter().for_each(|name| names.learn(name));
+    }
+    Ok(names.true_name(typed))
 }
 
 /// Prints the messages that have all these words, newest first.
