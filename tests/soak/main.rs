@@ -24,6 +24,9 @@ use clap::Parser;
 /// Within this time the screen answers a key, and a line that is typed arrives.
 const FROZEN: Duration = Duration::from_secs(10);
 
+/// What is frozen is watched for so long after that: it may only have been slow.
+const THAWS: Duration = Duration::from_secs(30);
+
 /// Keys are typed for so long between two looks whether anything is frozen.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
@@ -166,8 +169,11 @@ impl Typist {
         sleep(APART);
         let begun = Instant::now();
         self.chat.type_keys(keys::LEAVE_MODES);
-        if !self.chat.shows_within("Ctrl-C again, or /quit, leaves", FROZEN) {
-            bail!("frozen: no answer to Ctrl-C within {FROZEN:?} at look {}", self.looks);
+        let answer = "Ctrl-C again, or /quit, leaves";
+        if !self.chat.shows_within(answer, FROZEN) {
+            let late = if self.chat.shows_within(answer, THAWS) { "late" } else { "none" };
+            let (looks, time) = (self.looks, begun.elapsed());
+            bail!("frozen at look {looks}: answer to Ctrl-C: {late}, after {time:.1?}");
         }
         let before = self.heard.count();
         let line = format!("look {}", self.looks);

@@ -87,6 +87,8 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
         interrupted_at: None,
         draft: String::new(),
     };
+    // The first line is read without being told to.
+    desk.screen.turn(true);
     desk.screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves");
     for line in talk.earlier().await {
         desk.screen.print(&line);
@@ -143,6 +145,7 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
                 Said::default()
             }
             typed = desk.keyboard.next() => {
+                desk.screen.turn(false);
                 is_typed = true;
                 desk.typed(talk, typed).await?
             }
@@ -223,6 +226,7 @@ impl Desk {
     }
 
     fn go_on(&mut self) {
+        self.screen.turn(true);
         self.keyboard.go_on(std::mem::take(&mut self.draft));
     }
 }
