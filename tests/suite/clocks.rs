@@ -53,7 +53,6 @@ fn a_chat_that_is_open_at_midnight_says_the_date() {
         client.run(&["users"]).assert_code(0);
     }
     let mut bob = bob.chat();
-    bob.stdout.wait_for_part("you are in #lobby");
     let alice = alice.with_env(evening("23:59:50"));
     let mut chat = alice.at_terminal_before(&[], "");
     chat.wait_for("alice #lobby>");

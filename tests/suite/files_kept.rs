@@ -67,10 +67,10 @@ fn the_last_file_that_is_unshared_leaves_the_list() {
     let arguments = ["--shared", &shared.display().to_string()];
     let mut alice = rig.client("alice", server.url()).start(&arguments);
     alice.stdout.wait_for_part("you are in #lobby");
-    types(&mut alice, &format!("/share {plan} plan"), "1 file");
+    types(&mut alice, &format!("/share {plan} plan"), "(1 new, 0 taken off)");
     assert_eq!(found(&bob, "plan"), 1);
     types(&mut alice, "/unshare plan.txt", "is not shared any more");
-    alice.stdout.wait_for_part("1 ended");
+    alice.stdout.wait_for_part("(0 new, 1 taken off)");
     assert_eq!(found(&bob, "plan"), 0);
     let left = fs::read_to_string(shared.join("keyword.txt")).expect("read");
     assert_eq!(left, "# nothing is shared\n");
@@ -93,7 +93,7 @@ fn parts_of_files_are_removed_in_the_chat() {
     let waits = bob.start(&["--downloads", &downloads, "get", "--wait", "alice", "big.bin"]);
     waits.stderr.wait_for_part("the request waits");
     let mut chat = bob.start(&["--downloads", &downloads]);
-    chat.stdout.wait_for_part("you are in #lobby");
+    chat.stdout.wait_for_part("connected to");
     types(&mut chat, "/transfers clean", "is being received now, and stays");
     drop(waits);
     types(&mut chat, "/transfers", "big.bin: 0 % of 300 kB is here; /transfers clean removes it");

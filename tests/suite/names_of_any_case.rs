@@ -30,6 +30,6 @@ fn a_name_in_another_case_is_understood_by_every_command() {
     assert!(said.stdout.contains("you → alice: hello"), "{said:?}");
 
     let mut carol = rig.client("carol", server.url()).chat();
-    types(&mut carol, "Bob*hello", "delivered to bob");
+    types(&mut carol, "Bob*hello", "kept for bob");
     carol.finish().assert_code(0);
 }

@@ -184,29 +184,32 @@ impl Task {
     /// Somebody's name as their account spells it: names are unique whatever the case of their letters. As
     /// it was typed where nobody fits, or the server does not say in time.
     pub async fn true_name(&mut self, typed: &UserName) -> Result<UserName, Failure> {
-        let Some(mut asked) = self.ask_name(typed).await else { return Ok(typed.clone()) };
-        while let Ok(event) = timeout_at(asked.until, self.events.next()).await {
-            let is_answered = asked.take(event.as_ref());
-            if let Some(notification) = self.notification(event)?
-                && matches!(notification.event, Event::Alarm { .. })
-            {
-                self.mention(&notification.event);
-            }
-            if is_answered {
-                break;
-            }
-        }
-        Ok(asked.name())
-    }
-
-    /// Asks how a name is spelled, if that is not known. What comes meanwhile is the caller's.
-    pub async fn ask_name(&self, typed: &UserName) -> Option<AskedName> {
         if typed.is_server() || self.client.identity_of(typed).await.is_some() {
-            return None;
+            return Ok(typed.clone());
         }
         self.client.who().await;
         let until = Instant::now() + NAMES_TIMEOUT;
-        Some(AskedName { typed: typed.clone(), names: Names::default(), until })
+        let mut names = Names::default();
+        while let Ok(event) = timeout_at(until, self.events.next()).await {
+            let is_lost = matches!(event, Some(ClientEvent::Offline { .. }));
+            let notification = self.notification(event)?;
+            let event = notification.map(|notification| notification.event);
+            if let Some(alarm @ Event::Alarm { .. }) = &event {
+                self.mention(alarm);
+            }
+            if let Some(Event::People { people, more }) = &event {
+                for person in people {
+                    names.learn(person.name.as_str());
+                }
+                if *more {
+                    continue;
+                }
+            } else if !is_lost {
+                continue;
+            }
+            break;
+        }
+        Ok(names.true_name(typed))
     }
 
     /// Sends the receipts that are owed and leaves.
@@ -218,34 +221,6 @@ impl Task {
             () = interrupted() => {}
         }
         self.client.leave().await;
-    }
-}
-
-/// A name whose spelling was asked for.
-pub struct AskedName {
-    typed: UserName,
-    names: Names,
-    /// So long an answer is waited for.
-    pub until: Instant,
-}
-
-impl AskedName {
-    /// Takes what happens. Whether there is nothing more to wait for.
-    pub fn take(&mut self, event: Option<&ClientEvent>) -> bool {
-        match event {
-            Some(ClientEvent::Notification(notification)) => {
-                let Event::People { people, more } = &notification.event else { return false };
-                people.iter().for_each(|person| self.names.learn(person.name.as_str()));
-                !more
-            }
-            Some(ClientEvent::Offline { .. }) | None => true,
-            Some(_) => false,
-        }
-    }
-
-    /// The name, as far as it is known.
-    pub fn name(&self) -> UserName {
-        self.names.true_name(&self.typed)
     }
 }
 

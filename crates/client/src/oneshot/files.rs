@@ -11,7 +11,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::timeout_at;
 
 use super::{Task, interrupted, note, print_json, print_line};
 use crate::client::ClientEvent;
@@ -66,19 +65,6 @@ impl Desk {
                 }
             }
         }
-    }
-
-    /// Somebody's name as their account spells it, as [`Task::true_name`] does.
-    async fn true_name(&mut self, typed: &UserName) -> Result<UserName, Failure> {
-        let Some(mut asked) = self.task.ask_name(typed).await else { return Ok(typed.clone()) };
-        while let Ok(event) = timeout_at(asked.until, self.task.events.next()).await {
-            let is_answered = asked.take(event.as_ref());
-            self.happened(event).await?;
-            if is_answered {
-                break;
-            }
-        }
-        Ok(asked.name())
     }
 
     async fn happened(&mut self, event: Option<ClientEvent>) -> Result<(), Failure> {
@@ -181,7 +167,7 @@ pub async fn share(
         Recipient::All => Audience::Everybody,
         Recipient::Room(room) => Audience::Conversation(ConversationId::room(room)),
         Recipient::User(user) => {
-            let user = desk.true_name(user).await?;
+            let user = desk.task.true_name(user).await?;
             let cid =
                 ConversationId::direct(&desk.task.user, &user).map_err(|_same| Failure::Other {
                     status: ExitStatus::Usage,
@@ -263,7 +249,7 @@ pub async fn get(
     let work = async {
         // Others may offer the same file.
         let listed = desk.find(&[]).await?;
-        let owner = desk.true_name(owner).await?;
+        let owner = desk.task.true_name(owner).await?;
         let wanted = desk.find_file(&owner, name, &listed).await?;
         desk.transfers.fetch(&wanted, &listed.files, Some(&folder));
         fetched(&mut desk, common, name).await

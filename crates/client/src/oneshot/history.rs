@@ -67,7 +67,8 @@ fn true_name(history: &History, typed: &UserName) -> Result<UserName, Failure> {
     for (row, _) in history.store().rows().map_err(HomeError::from)? {
         Pinned::name_of(&row).into_iter().for_each(|name| names.learn(name));
     }
-    Ok(names.true_name(typed))
+    let spelled = names.spelled(typed.as_str()).and_then(|name| UserName::new(name).ok());
+    Ok(spelled.unwrap_or_else(|| typed.clone()))
 }
 
 /// Prints the messages that have all these words, newest first.
