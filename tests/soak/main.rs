@@ -181,7 +181,10 @@ impl Typist {
         let is_it = |heard: &String| heard.ends_with(&format!("alice: {line}"));
         let arrives =
             |lines: &[String]| lines.get(before..).is_some_and(|new| new.iter().any(is_it));
-        ensure!(self.heard.within(FROZEN, arrives), "frozen: {line:?} does not arrive");
+        if !self.heard.within(FROZEN, arrives) {
+            let late = if self.heard.within(THAWS, arrives) { "late" } else { "not at all" };
+            bail!("frozen: {line:?} arrives {late}, after {:.1?}", begun.elapsed());
+        }
         self.looks += 1;
         self.slowest = self.slowest.max(begun.elapsed());
         Ok(())
