@@ -165,7 +165,10 @@ impl Typist {
 
     /// Whether the screen answers a key, and a line that is typed arrives.
     fn look(&mut self) -> anyhow::Result<()> {
-        // What was typed last may be the beginning of a sequence.
+        // What was typed last may be the beginning of a sequence, or of a character: with one that is none the
+        // editor drops what came in the same packet.
+        sleep(APART);
+        self.chat.type_keys(b" ");
         sleep(APART);
         let begun = Instant::now();
         self.chat.type_keys(keys::LEAVE_MODES);
