@@ -50,10 +50,15 @@ impl Client {
         self
     }
 
-    /// The same with a variable of its environment.
+    /// The same with these variables in its environment.
     #[must_use]
-    pub fn with_env(mut self, name: &str, value: &str) -> Self {
-        self.base.env(name, value);
+    pub fn with_env<N: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        for (name, value) in variables {
+            self.base.env(name.as_ref(), value.as_ref());
+        }
         self
     }
 
@@ -102,6 +107,21 @@ impl Client {
     /// When it cannot be started.
     pub fn at_terminal_before(&self, arguments: &[&str], after: &str) -> Terminal {
         Terminal::start_before(&self.plain(arguments), after)
+    }
+
+    /// The same as what `through` starts: words before those of the program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn at_terminal_through(&self, through: &[&str]) -> Terminal {
+        let plain = self.plain(&[]);
+        let mut command = Command::new("env");
+        command.args(through).arg(plain.get_program()).args(plain.get_args());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(folder) = plain.get_current_dir() {
+            command.current_dir(folder);
+        }
+        Terminal::start(&command)
     }
 
     /// Starts it with these arguments. The account is made when it is new.

@@ -17,7 +17,12 @@ impl Dice {
             Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos(),
         };
         println!("seed {seed}; the same choices again with {variable}={seed}");
-        Self(u64::from(seed) | 1)
+        Self::of(u64::from(seed))
+    }
+
+    /// The choices of this seed.
+    pub fn of(seed: u64) -> Self {
+        Self(seed | 1)
     }
 
     /// A number below `bound`, which must not be 0.

@@ -10,6 +10,7 @@
 
 pub mod attacks;
 mod client;
+mod clock;
 mod dice;
 mod false_hub;
 mod http;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use chat_testkit::json_page::JsonPage;
 
 pub use client::{Client, PASSWORD};
+pub use clock::FalseClock;
 pub use dice::Dice;
 pub use false_hub::{FalseHub, VaultOf};
 pub use http::{Response, get};

@@ -95,6 +95,11 @@ impl Lines {
         self.wait(limit, |heard| done(&heard.lines))
     }
 
+    /// How many lines came so far.
+    pub fn count(&self) -> usize {
+        self.lock().lines.len()
+    }
+
     fn wait_for_end(&self, limit: Duration) -> bool {
         self.wait(limit, |heard| heard.is_ended)
     }

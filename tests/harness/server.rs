@@ -15,7 +15,15 @@ pub struct Server {
 
 impl Server {
     pub(crate) fn start(rig: &Rig, options: &[&str]) -> Self {
-        let (program, url) = Self::launch(rig, "0", options);
+        Self::run(Self::command(rig, "0", options))
+    }
+
+    /// The server that this starts.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn run(command: Command) -> Self {
+        let (program, url) = Self::listening(Program::start(command));
         Self { program: Some(program), url }
     }
 
@@ -29,7 +37,10 @@ impl Server {
     }
 
     fn launch(rig: &Rig, port: &str, options: &[&str]) -> (Program, String) {
-        let program = Program::start(Self::command(rig, port, options));
+        Self::listening(Program::start(Self::command(rig, port, options)))
+    }
+
+    fn listening(program: Program) -> (Program, String) {
         let line = program.stderr.wait_for_part("listening on ws");
         let url = line.split_whitespace().find(|word| word.contains("://")).unwrap();
         let url = url.replace("0.0.0.0", "127.0.0.1");

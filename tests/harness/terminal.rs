@@ -3,9 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::LIMIT;
 
@@ -95,6 +95,18 @@ impl Terminal {
     /// When none has come within [`LIMIT`], or the program has ended without it.
     #[track_caller]
     pub fn wait_for_one(&self, parts: &[&str]) -> usize {
+        self.shown_within(parts, LIMIT).unwrap_or_else(|| {
+            panic!("none of {parts:?} came; the screen:\n{}", self.screen().text)
+        })
+    }
+
+    /// Whether a part stands there within this time.
+    pub fn shows_within(&self, part: &str, limit: Duration) -> bool {
+        self.shown_within(&[part], limit).is_some()
+    }
+
+    /// Which of these parts comes first within this time.
+    fn shown_within(&self, parts: &[&str], limit: Duration) -> Option<usize> {
         let found = |screen: &Screen| {
             let new = screen.text.get(screen.read..)?;
             let places = parts
@@ -104,15 +116,11 @@ impl Terminal {
             places.min().map(|(end, which)| (screen.read + end, which))
         };
         let waits = |screen: &mut Screen| found(screen).is_none() && !screen.is_ended;
-        let waited = self.screen.1.wait_timeout_while(self.screen(), LIMIT, waits);
+        let waited = self.screen.1.wait_timeout_while(self.screen(), limit, waits);
         let (mut screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match found(&screen) {
-            Some((end, which)) => {
-                screen.read = end;
-                which
-            }
-            None => panic!("none of {parts:?} came; the screen:\n{}", screen.text),
-        }
+        let (end, which) = found(&screen)?;
+        screen.read = end;
+        Some(which)
     }
 
     /// The rest of the line behind what was waited for, without what moves the cursor.
@@ -160,12 +168,24 @@ impl Terminal {
     /// # Panics
     /// When it does not run there.
     pub fn signal(&self, name: &str, signal: Signal) {
+        kill_process(self.pid_of(name), signal).unwrap();
+    }
+
+    /// From now on the program of this name at the terminal writes to no file, as if the disk were full.
+    ///
+    /// # Panics
+    /// When it does not run there.
+    pub fn fill_disk(&self, name: &str) {
+        let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+        prlimit(Some(self.pid_of(name)), Resource::Fsize, nothing).unwrap();
+    }
+
+    fn pid_of(&self, name: &str) -> Pid {
         let pid = descendants(self.child.id()).into_iter().find(|pid| {
             let comm = std::fs::read_to_string(format!("/proc/{pid}/comm"));
             comm.is_ok_and(|comm| comm.trim_end() == name)
         });
-        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        kill_process(pid.unwrap(), signal).unwrap();
+        pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap()
     }
 
     /// Waits for a question and types the answer.

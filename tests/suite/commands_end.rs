@@ -7,16 +7,16 @@ use std::process::Stdio;
 use chat_tests::{Client, Program, Rig, Server};
 
 /// A server, alice who asks, and web1 whose agent lets her do what `argv` says.
-struct Machines {
-    rig: Rig,
-    server: Server,
-    alice: Client,
-    web: Client,
+pub(super) struct Machines {
+    pub(super) rig: Rig,
+    pub(super) server: Server,
+    pub(super) alice: Client,
+    pub(super) web: Client,
     policy: PathBuf,
 }
 
 impl Machines {
-    fn new(argv: &str, more: &str) -> Self {
+    pub(super) fn new(argv: &str, more: &str) -> Self {
         let rig = Rig::new();
         let server = rig.server();
         let (alice, web) = (rig.client("alice", server.url()), rig.client("web1", server.url()));
@@ -31,8 +31,13 @@ impl Machines {
     }
 
     /// The agent of web1, which accepts commands when this returns.
-    fn agent(&self) -> Program {
-        let agent = self.web.start(&["agent", "--policy", &self.policy.display().to_string()]);
+    pub(super) fn agent(&self) -> Program {
+        self.agent_of(&self.web)
+    }
+
+    /// The same, started by another client of web1.
+    pub(super) fn agent_of(&self, web: &Client) -> Program {
+        let agent = web.start(&["agent", "--policy", &self.policy.display().to_string()]);
         agent.stderr.wait_for_part("accepting commands");
         agent
     }
@@ -45,7 +50,8 @@ fn interrupt(program: &Program) {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("sent");
 }
 
-const NAPS: &str = "[[\"sh\", \"-c\", \"*\"]]";
+/// Lets her do anything.
+pub(super) const NAPS: &str = "[[\"sh\", \"-c\", \"*\"]]";
 
 /// Goal: a command whose machine dies is told of at once, and its end is waited for no longer than
 /// was said. (The build before waited for ever without a line.)

@@ -128,7 +128,7 @@ fn a_script_at_a_terminal_is_told_of_midnight() {
     let mut bob = person(&rig, server.url(), "bob");
     let alice = rig.client("alice", server.url());
     alice.run(&["users"]).assert_code(0);
-    let alice = alice.with_env("TZ", &zone_before_midnight(15));
+    let alice = alice.with_env([("TZ", zone_before_midnight(15))]);
     let pipe = rig.path("lines");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());

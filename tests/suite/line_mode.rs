@@ -16,8 +16,11 @@ fn messages_that_arrive_in_any_mode_of_the_editor_stop_nothing() {
     // What a search can find.
     chat.type_line("fizz and buzz");
     bob.stdout.wait_for_part("alice: fizz and buzz");
-    let modes: [(&str, &[u8]); 5] = [
+    let modes: [(&str, &[u8]); 8] = [
         ("search", b"\x12zz"),
+        ("search forward", b"\x12z\x13"),
+        ("search for nothing", b"\x12\x07\x12qqq"),
+        ("paste", b"\x1b[200~one\rtwo "),
         ("completion", b"car\t\t"),
         ("as it is", b"\x16"),
         ("escape", b"\x1b"),
@@ -30,8 +33,8 @@ fn messages_that_arrive_in_any_mode_of_the_editor_stop_nothing() {
         }
         bob.stdout.wait_for_count(8 * place, |line| line.contains("delivered to alice"));
         // Ends whatever mode it is, and the line in it.
-        chat.type_keys(b"\x07\x03");
-        chat.wait_for("leaves");
+        chat.type_keys(b"\x1b[201~\x07\x03");
+        chat.wait_for("Ctrl-C again, or /quit, leaves");
         chat.type_line(&format!("after {mode}"));
         bob.stdout.wait_for_part(&format!("alice: after {mode}"));
     }

@@ -47,6 +47,7 @@ mod outbox;
 mod password;
 mod pipe;
 mod rooms;
+mod unstarted;
 mod veiled;
 
 /// Talks until the person or the script ends it.
@@ -78,6 +79,8 @@ struct Talk {
     open: HashSet<MessageId>,
     /// Commands that were asked for here.
     commands: HashSet<MessageId>,
+    /// Those that have not started yet.
+    unstarted: unstarted::Unstarted,
     output: OutputLines,
     objects: Objects,
     /// Names seen, for completion.
@@ -139,6 +142,8 @@ struct Said {
     consumed: Option<EventKey>,
     /// How the program ends because of it, when a script asked for it.
     failure: Option<ExitStatus>,
+    /// A line that was not sent through no fault of who typed it.
+    draft: Option<String>,
 }
 
 impl Said {
@@ -187,6 +192,7 @@ impl Talk {
             is_json,
             open: HashSet::new(),
             commands: HashSet::new(),
+            unstarted: unstarted::Unstarted::default(),
             output: OutputLines::default(),
             objects: Objects::default(),
             names: Arc::default(),
@@ -239,6 +245,7 @@ impl Talk {
                 self.commands.extend(sent.as_ref().ok());
                 if let Ok(id) = &sent {
                     self.awaited.expect(*id);
+                    self.unstarted.expect(*id, target, Instant::now());
                 }
                 sent
             }
@@ -291,7 +298,10 @@ impl Talk {
                 if self.is_online { Said::default() } else { Said::line("… queued") }
             }
             // The reason is in the last event; what was typed must not go with it.
-            Err(SendError::Stopped) => self.error(&format!("this was not sent: {line}")),
+            Err(SendError::Stopped) => {
+                let said = self.error(&format!("this was not sent: {line}"));
+                Said { draft: Some(line.to_owned()), ..said }
+            }
             Err(error) => self.error(&error.to_string()),
         }
     }
@@ -398,6 +408,9 @@ impl Talk {
         let event = &notification.event;
         if !claim(event, |id| self.commands.contains(id), now_ms()) {
             return Said::default();
+        }
+        if self.unstarted.take(event) {
+            return Said { consumed: notification.key, ..Said::default() };
         }
         let failure = self.failure(event);
         self.learn(event);

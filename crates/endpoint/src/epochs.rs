@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::Alarm;
-use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_WAIT_MS};
+use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::Maker;
@@ -291,9 +291,10 @@ impl Endpoint {
             self.forget(&head.e);
             let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
             // The key of a race just lost is on its way; one of long ago will never come again.
-            let race = winner.is_some_and(|winner| winner.g == head.g);
-            if !stale_view && !held && race {
-                self.link.waiting_for_epoch.insert(cid.clone(), now_ms + EPOCH_WAIT_MS);
+            let race = winner.filter(|winner| winner.g == head.g);
+            if let Some(winner) = race.filter(|_| !stale_view && !held) {
+                let until = now_ms + self.wait_for_winner_ms(&cid, &winner.e);
+                self.link.waiting_for_epoch.insert(cid.clone(), until);
             }
         }
         if stale_view {
@@ -301,6 +302,16 @@ impl Endpoint {
         }
         self.link.dirty.insert(cid.clone());
         Some(cid)
+    }
+
+    /// How long the loser of a race waits for the winner's key.
+    fn wait_for_winner_ms(&self, cid: &ConversationId, e: &Digest) -> u64 {
+        let is_seen = self.link.parts.contains_key(e)
+            || self.state.is_gone(e)
+            || self.luck.is_shut(cid, e)
+            // It may be among what waited while this device was away.
+            || !self.link.live;
+        if is_seen { EPOCH_WAIT_MS } else { EPOCH_UNSEEN_WAIT_MS }
     }
 
     /// The hub has put an epoch at a position of its log.

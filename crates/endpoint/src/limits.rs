@@ -95,6 +95,10 @@ pub const AWAY_SOON_MS: u64 = 24 * 3600 * 1000;
 /// How long the loser of a race for an epoch waits for the winner's key before it makes the next.
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 
+/// The same where nothing of the winner's key has come. A hub sends it before it answers the loser, so it is
+/// one of long ago that never comes again; some time for one that does it the other way round.
+pub const EPOCH_UNSEEN_WAIT_MS: u64 = 50;
+
 /// Identities that were refused for one name and are remembered, oldest forgotten first: somebody has
 /// decided on each of them.
 pub const REFUSED_IDENTITIES_MAX: usize = 8;

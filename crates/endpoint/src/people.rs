@@ -86,6 +86,9 @@ impl Pin {
     }
 }
 
+/// How the key of a person's row begins.
+const PIN_ROW: &str = "pin/";
+
 /// What a home holds about a person, for whoever checks signatures without a connection.
 #[derive(Debug, Clone)]
 pub struct Pinned {
@@ -98,7 +101,12 @@ pub struct Pinned {
 impl Pinned {
     /// The row of this person.
     pub fn row(name: &UserName) -> String {
-        format!("pin/{name}")
+        format!("{PIN_ROW}{name}")
+    }
+
+    /// Whose row this is, if it is one of a person.
+    pub fn name_of(row: &str) -> Option<&str> {
+        row.strip_prefix(PIN_ROW)
     }
 
     /// Reads the row of a person.

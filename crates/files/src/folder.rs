@@ -93,6 +93,8 @@ pub struct Listing {
     pub warnings: Vec<Warning>,
     /// `keyword.txt` is there and some of it cannot be read: what its author means is not known.
     pub is_mistaken: bool,
+    /// `keyword.txt` is not there, or nothing at all is in it: nobody has written that nothing is shared.
+    pub is_blank: bool,
     /// `keyword.txt`, and every file that it names: what was there.
     keywords: Option<Stamp>,
     seen: Vec<(RelativePath, Option<Stamp>)>,

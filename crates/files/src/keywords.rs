@@ -16,7 +16,8 @@
 //! quotes may contain commas, semicolons and, doubled, quotes. A line that begins with `#` is a
 //! comment, one that begins with `[` says who may find the entries below it. After a section line that
 //! cannot be read, entries are left out until the next good one: they are never offered to others than
-//! those meant.
+//! those meant. A file with a comment and no entry shares nothing on purpose; one with nothing in it is what
+//! an editor leaves for a moment, or a slip.
 
 mod parse;
 mod write;
@@ -32,7 +33,7 @@ use thiserror::Error;
 use crate::limits::{ENTRIES_MAX, KEYWORD_FILE_BYTES_MAX};
 
 pub use parse::parse;
-pub use write::{EditError, add, remove};
+pub use write::{EditError, add, is_blank, remove};
 
 /// The name of the file, in the shared folder.
 pub const KEYWORD_FILE: &str = "keyword.txt";

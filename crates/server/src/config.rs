@@ -31,8 +31,7 @@ use crate::{
 };
 
 pub use arguments::{
-    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify,
-    write_man,
+    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify, write_man,
 };
 pub use file::FileError;
 use file::FileOptions;

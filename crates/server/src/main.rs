@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 
 /// Whether the command line asks for JSON.
 fn is_json_wanted() -> bool {
-    std::env::args_os().any(|word| word == "--json")
+    env::args_os().any(|word| word == "--json")
 }
 
 /// The last line for programs. An output that takes nothing changes nothing: the exit code says it too.

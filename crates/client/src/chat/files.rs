@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{Said, Talk};
 use crate::exit::ExitStatus;
-use crate::oneshot::transfers::partly_here;
+use crate::oneshot::transfers;
 use crate::show::files as show;
 use crate::slash::FileCommand;
 use crate::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
@@ -108,6 +108,7 @@ impl Talk {
             FileCommand::Accept { n } => self.accept(n),
             FileCommand::Decline { n } => self.decline(n).await,
             FileCommand::Transfers => self.list_transfers(),
+            FileCommand::CleanTransfers => self.clean_transfers(),
             FileCommand::Cancel { n } => {
                 if self.files.transfers.cancel(n) {
                     return Said::default();
@@ -163,6 +164,16 @@ impl Talk {
         }
     }
 
+    /// Removes the parts of files that nobody fetches now.
+    fn clean_transfers(&self) -> Said {
+        let folder = self.files.transfers.downloads();
+        match transfers::removed(folder) {
+            Ok(lines) if lines.is_empty() => self.said(vec![transfers::none(folder)]),
+            Ok(lines) => self.said(lines),
+            Err(error) => self.error(&error.to_string()),
+        }
+    }
+
     fn list_transfers(&self) -> Said {
         let mut running: Vec<_> = self.files.running.iter().collect();
         running.sort_by_key(|(n, _)| **n);
@@ -175,7 +186,7 @@ impl Talk {
             .collect();
         lines.extend(self.files.transfers.waiting().iter().map(show::offered));
         let is_running = |name: &str| self.files.running.values().any(|of| of.name == name);
-        lines.extend(partly_here(self.files.transfers.downloads(), is_running));
+        lines.extend(transfers::partly_here(self.files.transfers.downloads(), is_running));
         if lines.is_empty() {
             let nothing = "nothing is on its way and nobody offers you a file";
             return self.say(nothing, &json!({"event": "transfers", "count": 0}));

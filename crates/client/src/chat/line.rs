@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_protocol::sanitise;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -57,6 +58,12 @@ struct Desk {
     /// Until then the prompt waits for an answer.
     waits_until: Option<Instant>,
     interrupted_at: Option<Instant>,
+    /// The editor reads a line.
+    is_reading: bool,
+    /// A line that was not sent; the editor begins the next one with it.
+    draft: String,
+    /// What the editor has begun its line with.
+    offered: String,
 }
 
 /// Why the conversation is over.
@@ -83,7 +90,12 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
         turn_due: None,
         waits_until: None,
         interrupted_at: None,
+        // The first line is read without being told to.
+        is_reading: true,
+        draft: String::new(),
+        offered: String::new(),
     };
+    desk.screen.turn(true);
     desk.screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves");
     for line in talk.earlier().await {
         desk.screen.print(&line);
@@ -95,34 +107,54 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
             Ok(ExitStatus::Interrupted)
         }
         Err(failure) => {
-            // The terminal is the keyboard's until the line that it reads has ended.
-            desk.screen.print(&format!("✗ {failure}\n· press Enter to leave"));
-            desk.keyboard.go_on();
-            let mut ends = pin!(ended());
-            loop {
-                tokio::select! {
-                    _ = desk.keyboard.next() => break,
-                    printed = desk.screen.printed() => if printed.is_err() { break },
-                    () = &mut ends => break,
-                }
-            }
+            last_words(&mut desk, &failure).await;
             Err(failure)
         }
     }
+}
+
+/// Says why it cannot go on. The terminal is the keyboard's until the line that it reads has ended, and what
+/// was not sent stands there; whoever goes on typing is told that it goes nowhere.
+async fn last_words(desk: &mut Desk, failure: &Failure) {
+    desk.screen.print(&format!("✗ {failure}\n· press Enter to leave; nothing more is sent"));
+    desk.go_on();
+    let mut ends = pin!(ended());
+    loop {
+        tokio::select! {
+            typed = desk.keyboard.next() => {
+                desk.line_has_ended();
+                let Some(Typed::Line(line)) = typed else { break };
+                if line.trim().is_empty() || line == desk.offered {
+                    break;
+                }
+                desk.screen.print(&format!("✗ this was not sent: {}", sanitise::line(&line)));
+                desk.draft = line;
+                desk.go_on();
+            }
+            printed = desk.screen.printed() => if printed.is_err() { break },
+            () = &mut ends => break,
+        }
+    }
+    // What fails here fails with a reason that is told anyway.
+    desk.screen.finish().await.ok();
 }
 
 /// Takes turns between what is typed and what happens.
 async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Result<Over, Failure> {
     let mut ends = pin!(ended());
     let mut foreground = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+    // Between two lines the terminal makes a signal of Ctrl-C.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     loop {
-        let due = earliest([talk.outbox.due(), desk.turn_due, desk.waits_until]);
+        let due = [talk.outbox.due(), talk.unstarted.due(), desk.turn_due, desk.waits_until];
+        let due = earliest(due);
         let takes = !desk.screen.is_full();
         let mut is_typed = false;
         let said = tokio::select! {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                let lines = talk.outbox.take(Instant::now());
-                Said { lines, ..Said::default() }
+                let mut said = talk.take_back_unstarted(Instant::now()).await;
+                said.lines.extend(talk.outbox.take(Instant::now()));
+                said
             }
             event = events.next(), if takes => talk.happened(event).await?,
             news = talk.files.next(), if takes => talk.file_news(news),
@@ -133,6 +165,7 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
                 Said::default()
             }
             typed = desk.keyboard.next() => {
+                desk.line_has_ended();
                 is_typed = true;
                 desk.typed(talk, typed).await?
             }
@@ -144,9 +177,13 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
                     Said::default()
                 }
             }
+            _ = interrupts.recv() => desk.interrupted(talk),
             () = &mut ends => return Ok(Over::Ended),
         };
         let is_over = said.is_over;
+        if let Some(draft) = &said.draft {
+            draft.clone_into(&mut desk.draft);
+        }
         desk.screen.show(talk.with_day(said));
         if is_over {
             return Ok(Over::Left);
@@ -166,18 +203,19 @@ impl Desk {
             Some(Typed::NotUtf8) => Said::line(
                 "✗ a byte that is not UTF-8 was typed and left out; is the terminal set to UTF-8?",
             ),
-            Some(Typed::Interrupt) if talk.leave_question() => Said::line(NOTHING_CHANGED),
-            Some(Typed::Interrupt) => {
-                let is_twice = self.interrupted_at.is_some_and(|at| at.elapsed() < TWICE);
-                self.interrupted_at = Some(Instant::now());
-                if is_twice {
-                    Said::over()
-                } else {
-                    Said::line("· Ctrl-C again, or /quit, leaves")
-                }
-            }
+            Some(Typed::Interrupt) => self.interrupted(talk),
             Some(Typed::End) | None => Said::over(),
         })
+    }
+
+    /// What comes of Ctrl-C.
+    fn interrupted(&mut self, talk: &mut Talk) -> Said {
+        if talk.leave_question() {
+            return Said::line(NOTHING_CHANGED);
+        }
+        let is_twice = self.interrupted_at.is_some_and(|at| at.elapsed() < TWICE);
+        self.interrupted_at = Some(Instant::now());
+        if is_twice { Said::over() } else { Said::line("· Ctrl-C again, or /quit, leaves") }
     }
 
     /// Lets the editor read the next line when it is time. The prompt says where text goes, or what it is the
@@ -202,8 +240,23 @@ impl Desk {
         if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
             self.turn_due = None;
             talk.rooms.is_typing = true;
-            self.keyboard.go_on();
+            self.go_on();
         }
+    }
+
+    /// Lets the editor read the next line, if it reads none.
+    fn go_on(&mut self) {
+        if std::mem::replace(&mut self.is_reading, true) {
+            return;
+        }
+        self.offered = std::mem::take(&mut self.draft);
+        self.screen.turn(true);
+        self.keyboard.go_on(self.offered.clone());
+    }
+
+    fn line_has_ended(&mut self) {
+        self.is_reading = false;
+        self.screen.turn(false);
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) async fn talk(
     });
     while deadline.is_none() || talk.is_open() {
         let takes = deadline.is_none() && talk.takes_line(stop_on_error);
+        let start_due = talk.unstarted.due();
         let said = tokio::select! {
             line = lines.recv(), if takes => match line {
                 Some(line) => match line? {
@@ -105,6 +106,9 @@ pub(super) async fn talk(
             () = sleep_until(names_due), if !talk.awaited.names_are_late => {
                 talk.awaited.names_are_late = true;
                 Said::default()
+            }
+            () = sleep_until(start_due.unwrap_or_else(Instant::now)), if start_due.is_some() => {
+                talk.take_back_unstarted(Instant::now()).await
             }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
             () = &mut interrupt => {

@@ -1,7 +1,7 @@
 //! Finding again, a page at a time.
 
-use chat_endpoint::KeptFrame;
 use chat_endpoint::store::sqlite::{SqliteStore, Token};
+use chat_endpoint::{KeptFrame, Pinned};
 use chat_protocol::fold::fold;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -12,6 +12,7 @@ use super::record::sql;
 use super::{Confirmation, Entry, Record, State, bound, conversation_token, id_token};
 use crate::config::Recipient;
 use crate::home::HomeError;
+use crate::names::{self, Names};
 
 /// Messages that are shown where nobody says how many.
 pub const SHOWN_DEFAULT: usize = 20;
@@ -79,8 +80,9 @@ impl History {
     /// The conversation that is meant; none with oneself. A bare name with which nothing was said is a
     /// room's, where that has something.
     pub fn meant(&self, place: &Recipient) -> Result<Option<ConversationId>, HomeError> {
-        let cid = place.conversation(&self.me);
-        let Recipient::User(name) = place else { return Ok(cid) };
+        let Recipient::User(typed) = place else { return Ok(place.conversation(&self.me)) };
+        let name = names::meant(typed, &self.known_as(typed)?, &Names::default());
+        let cid = ConversationId::direct(&self.me, &name).ok();
         let has_any =
             |cid: &ConversationId| Ok::<_, HomeError>(!self.page(cid, None, 1)?.is_empty());
         if let Some(cid) = &cid
@@ -91,6 +93,13 @@ impl History {
         let Ok(room) = RoomName::new(name.as_str()) else { return Ok(cid) };
         let room = ConversationId::room(&room);
         Ok(if has_any(&room)? { Some(room) } else { cid })
+    }
+
+    /// The names with a known key that are this one but for the case of letters.
+    fn known_as(&self, typed: &UserName) -> Result<Vec<UserName>, HomeError> {
+        let rows = self.store.rows()?;
+        let names = rows.iter().filter_map(|(row, _)| UserName::new(Pinned::name_of(row)?).ok());
+        Ok(names.filter(|name| name.folded() == typed.folded()).collect())
     }
 
     /// The newest messages of a conversation before a place, [`PAGE_MAX`] at most, in the order in

@@ -249,7 +249,8 @@ pub async fn get(
     let work = async {
         // Others may offer the same file.
         let listed = desk.find(&[]).await?;
-        let wanted = desk.find_file(owner, name, &listed).await?;
+        let owner = desk.task.true_name(owner).await?;
+        let wanted = desk.find_file(&owner, name, &listed).await?;
         desk.transfers.fetch(&wanted, &listed.files, Some(&folder));
         fetched(&mut desk, common, name).await
     };

@@ -27,7 +27,7 @@ use crate::unshown::Unshown;
 
 /// A command may start within a minute of its signature; with some allowance for clocks, one that
 /// was not started by then never is.
-const START_TIMEOUT: Duration = Duration::from_secs(75);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// No rule lets a command run longer; a machine that says nothing by then will say nothing more.
 const END_TIMEOUT: Duration = Duration::from_millis(WALL_MS_MAX);
@@ -244,7 +244,7 @@ impl Command {
             return format!("{target} has not said in time whether the command is cancelled");
         }
         match (self.is_started, self.is_away) {
-            (false, _) => format!("{target} did not start the command in time"),
+            (false, _) => not_started(target),
             (true, false) => format!(
                 "{target} has not said in time how the command ended; it was started, and how it \
                  ended is not known"
@@ -404,6 +404,11 @@ pub fn starts_until(machine: &str, signed_ms: u64, time: impl Fn(u64) -> String)
         "it starts if {machine} is here by {soon}; where clocks differ or the server lies about the \
          time, by {last} and not later"
     )
+}
+
+/// What is said of a command that cannot start any more.
+pub(crate) fn not_started(target: &UserName) -> String {
+    format!("{target} did not start the command in time")
 }
 
 fn write_to(stderr: bool, bytes: &[u8]) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chat_files::disk::Dir;
 use chat_files::part::{self, PartError, Resumable};
 use chat_protocol::sanitise;
 use serde_json::{Value, json};
@@ -14,28 +15,18 @@ use crate::start::Failure;
 
 /// Shows the parts in the folder for files that are fetched, or removes those that nobody receives now.
 pub fn transfers(common: &Common, clean: bool) -> Result<ExitStatus, Failure> {
-    let failed = |error: &PartError| Failure::Other {
+    let folder = &common.downloads;
+    let done = if clean {
+        removed(folder)
+    } else {
+        parts(folder).map(|(_, parts)| parts.iter().map(|of| line(of, "")).collect())
+    };
+    let mut lines = done.map_err(|error| Failure::Other {
         status: ExitStatus::Storage,
         reason: error.to_string(),
-    };
-    let folder = part::folder(&common.downloads).map_err(|error| failed(&error))?;
-    let parts = part::list(&folder).map_err(|error| failed(&error))?;
-    let mut lines = Vec::new();
-    for of in &parts {
-        let is_gone = match clean.then(|| part::discard(&folder, &of.manifest.root)) {
-            None => false,
-            Some(Ok(())) => true,
-            Some(Err(PartError::Busy)) => {
-                lines.push(line(of, "is being received now, and stays"));
-                continue;
-            }
-            Some(Err(error)) => return Err(failed(&error)),
-        };
-        lines.push(line(of, if is_gone { "is removed" } else { "" }));
-    }
+    })?;
     if lines.is_empty() {
-        let nothing = format!("no part of a file is in {}", common.downloads.display());
-        lines.push((nothing, json!({"event": "transfers", "count": 0})));
+        lines.push(none(folder));
     }
     if common.json {
         print_json(lines.into_iter().map(|(_, object)| object).collect())?;
@@ -48,11 +39,42 @@ pub fn transfers(common: &Common, clean: bool) -> Result<ExitStatus, Failure> {
 }
 
 /// The parts of a folder but those of files that are on their way, for a list of transfers. A folder that
-/// is not there has none.
+/// cannot be read has none.
 pub fn partly_here(folder: &Path, is_running: impl Fn(&str) -> bool) -> Vec<(String, Value)> {
-    let parts = part::folder(folder).and_then(|folder| part::list(&folder)).unwrap_or_default();
+    let (_, parts) = parts(folder).unwrap_or_default();
     let parts = parts.iter().filter(|of| !is_running(&of.manifest.name));
-    parts.map(|of| line(of, "`chat-client transfers clean` removes it")).collect()
+    parts.map(|of| line(of, "/transfers clean removes it")).collect()
+}
+
+/// Removes the parts of a folder that nobody receives now. What has become of each.
+pub fn removed(folder: &Path) -> Result<Vec<(String, Value)>, PartError> {
+    let (Some(dir), parts) = parts(folder)? else { return Ok(Vec::new()) };
+    let mut lines = Vec::new();
+    for of in &parts {
+        let what = match part::discard(&dir, &of.manifest.root) {
+            Ok(()) => "is removed",
+            Err(PartError::Busy) => "is being received now, and stays",
+            Err(error) => return Err(error),
+        };
+        lines.push(line(of, what));
+    }
+    Ok(lines)
+}
+
+/// Said where there is no part.
+pub fn none(folder: &Path) -> (String, Value) {
+    let line = format!("no part of a file is in {}", folder.display());
+    (line, json!({"event": "transfers", "count": 0}))
+}
+
+/// A folder for files that are fetched, and the parts in it. One that was not made yet has none.
+fn parts(folder: &Path) -> Result<(Option<Dir>, Vec<Resumable>), PartError> {
+    if matches!(folder.try_exists(), Ok(false)) {
+        return Ok((None, Vec::new()));
+    }
+    let dir = part::folder(folder)?;
+    let parts = part::list(&dir)?;
+    Ok((Some(dir), parts))
 }
 
 fn line(of: &Resumable, what: &str) -> (String, Value) {

@@ -12,6 +12,9 @@ use crate::words;
 /// The word that parts the keywords from those who may find the file.
 const FOR: &str = "for";
 
+/// The word that removes what is partly here.
+const CLEAN: &str = "clean";
+
 /// How long a copy is kept if nothing is said: a week away.
 const KEPT_DAYS_DEFAULT: u64 = 7;
 
@@ -68,8 +71,10 @@ pub enum FileCommand {
         /// Its number.
         n: Option<u32>,
     },
-    /// Shows what is on its way, and what waits for my word.
+    /// Shows what is on its way, what waits for my word, and what is partly here.
     Transfers,
+    /// Removes what is partly here and on its way no more.
+    CleanTransfers,
     /// Stops a transfer; what is here stays.
     Cancel {
         /// Its number.
@@ -177,8 +182,11 @@ pub(super) fn cancel(row: &'static SlashRow, rest: &str) -> Result<Input, InputE
     Ok(command(FileCommand::Cancel { n: number(row, Some(rest.to_owned()))? }))
 }
 
-/// `/transfers`.
+/// `/transfers [clean]`.
 pub(super) fn transfers(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    if rest.eq_ignore_ascii_case(CLEAN) {
+        return Ok(command(FileCommand::CleanTransfers));
+    }
     row.alone(rest, SlashCommand::File(FileCommand::Transfers))
 }
 
@@ -250,6 +258,8 @@ mod tests {
         assert_eq!(read("/keep a.txt"), Ok(FileCommand::Keep { name: "a.txt".into(), days: 7 }));
         assert_eq!(read("/cancel 1"), Ok(FileCommand::Cancel { n: 1 }));
         assert_eq!(read("/transfers"), Ok(FileCommand::Transfers));
+        assert_eq!(read("/transfers clean"), Ok(FileCommand::CleanTransfers));
+        assert!(read("/transfers cleen").is_err());
         assert_eq!(read("/unshare 'a b'"), Ok(FileCommand::Unshare { name: "a b".into() }));
     }
 }

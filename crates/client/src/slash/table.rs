@@ -311,8 +311,8 @@ pub static TABLE: &[SlashRow] = &[
     SlashRow {
         name: "transfers",
         aliases: &[],
-        usage: "/transfers",
-        description: "show the files on their way here, and those offered to me",
+        usage: "/transfers [clean]",
+        description: "show files on their way, offered to me or partly here; clean removes such parts",
         example: "/transfers",
         completion: Completion::Nothing,
         parse: files::transfers,

@@ -18,12 +18,14 @@ use chat_endpoint::Event;
 use chat_files::folder::{Cache, Listing, ShareError, SharedFolder, Watch};
 use chat_files::keywords::Scope;
 use chat_protocol::b64::{B64Array, B64Vec};
+use chat_protocol::code;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::crypto::random;
 use chat_protocol::file::catalogue::{Audience, IndexKey, Offer, Query};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::spoken::nobody;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep, timeout};
 
@@ -54,6 +56,9 @@ const KEPT: &str =
 /// Said when it cannot be read as a whole and something is on the list since an earlier start.
 const LEFT_ON_LIST: &str = "what was put on the list before stays there; what these lines share cannot be \
                             fetched until they are mended";
+/// Said when `keyword.txt` is gone or empty and something is shared already.
+const KEPT_WITHOUT: &str = "keyword.txt is gone, or nothing is in it: what was shared before stays so until it is written \
+     again; a line with a # alone in it shares nothing";
 
 /// The row of offers that this home has put on the list, an [`OnList`].
 const LISTED_ROW: &str = "listed";
@@ -270,7 +275,8 @@ struct Step {
     watch: Watch,
     /// Who was in the rooms when the hub was told.
     rosters: Rosters,
-    /// Rooms that it shares with and in which this person is not, as far as was told.
+    /// Rooms that it shares with and in which this person is not, and people who are not there, as far as was
+    /// told.
     foreign: BTreeSet<ConversationId>,
     /// The offers that were made of it.
     made: Makings,
@@ -373,15 +379,18 @@ async fn look(
     })
     .await??;
     let mut warnings: Vec<String> = listing.warnings.iter().map(ToString::to_string).collect();
-    let keeps = listing.is_mistaken && !now.listing.shared.is_empty();
-    if keeps {
-        warnings.push(KEPT.to_owned());
-    }
+    let kept = match (listing.is_mistaken, listing.is_blank) {
+        _ if now.listing.shared.is_empty() => None,
+        (true, _) => Some(KEPT),
+        (false, true) => Some(KEPT_WITHOUT),
+        (false, false) => None,
+    };
+    warnings.extend(kept.map(str::to_owned));
     for line in warnings.iter().filter(|line| !told.contains(line)).cloned() {
         shared.tell_surely(TransferEvent::Folder { line }).await;
     }
     *told = warnings;
-    if keeps {
+    if kept.is_some() {
         let mut listing = listing;
         listing.shared = std::mem::take(&mut now.listing.shared);
         now.listing = listing;
@@ -406,7 +415,8 @@ async fn tell_hub(
 ) -> Result<(), TransferError> {
     let (wanted, foreign) = wanted(shared, &now.listing).await?;
     for cid in foreign.difference(&now.foreign) {
-        shared.tell_surely(TransferEvent::Folder { line: not_in(cid) }).await;
+        let line = not_in(cid, &shared.me);
+        shared.tell_surely(TransferEvent::Folder { line }).await;
     }
     now.foreign = foreign;
     let keep = shared.keep.clone();
@@ -452,16 +462,20 @@ async fn tell_once(shared: &Shared, told: &mut Vec<String>, line: &str) {
     }
 }
 
-/// Why nothing is listed for a room.
-fn not_in(cid: &ConversationId) -> String {
-    format!(
-        "you are not in {}, or there is no such room: what is shared with it is not listed",
-        cid.spoken()
-    )
+/// Why nothing is listed for a room or a person.
+fn not_in(cid: &ConversationId, me: &UserName) -> String {
+    let (reason, whom) = match (cid.kind(), cid.other(me)) {
+        (ConversationKind::Room(room), _) => {
+            (format!("you are not in #{room}, or there is no such room"), "it")
+        }
+        (_, Some(user)) => (nobody(user), "them"),
+        (_, None) => (format!("nobody can be reached in {}", cid.spoken()), "it"),
+    };
+    format!("{reason}: what is shared with {whom} is not listed")
 }
 
-/// What of the folder is to stand on the list, with the keys of those who may find it; and the rooms
-/// for which nothing can.
+/// What of the folder is to stand on the list, with the keys of those who may find it; and the rooms and
+/// people for whom nothing can.
 async fn wanted(
     shared: &Arc<Shared>,
     listing: &Listing,
@@ -488,7 +502,7 @@ async fn wanted(
 
 impl Shared {
     /// The key for offers to a conversation. Whoever has not got it was told when this returns, so that
-    /// nobody finds an offer before its key. Nothing where this person is no member.
+    /// nobody finds an offer before its key. Nothing where this person is no member, or nobody is there.
     async fn index_key(
         self: &Arc<Self>,
         cid: &ConversationId,
@@ -505,9 +519,13 @@ impl Shared {
         if current.announce {
             let note = FileNote::Index { key: B64Array(*current.key.as_bytes()) };
             let told = self.tell_key(cid.clone(), note).await;
-            if let Err(TransferError::Refused { .. }) = told {
+            if let Err(TransferError::Refused { code, .. }) = &told {
                 let (keep, of) = (self.keep.clone(), cid.clone());
                 aside(move || index::was_not_told(&keep, &of)).await??;
+                // One section for nobody must not keep everything else off the list.
+                if code == code::NO_SUCH_USER {
+                    return Ok(None);
+                }
             }
             told?;
         }

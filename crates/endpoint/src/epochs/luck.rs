@@ -31,6 +31,13 @@ pub(crate) struct KeyLuck {
     renewed: BTreeMap<ConversationId, (u64, u32)>,
 }
 
+impl KeyLuck {
+    /// Whether this is the newest epoch of a conversation, and its key did not open.
+    pub(super) fn is_shut(&self, cid: &ConversationId, e: &Digest) -> bool {
+        self.shut.get(cid) == Some(e)
+    }
+}
+
 /// How long a conversation waits for its next new epoch after so many.
 fn renew_wait_ms(times: u32) -> u64 {
     let doublings = times.saturating_sub(1).min(16);

@@ -23,6 +23,7 @@ mod hub;
 mod identity;
 mod left_out;
 mod lies;
+mod long_ago;
 #[cfg(test)]
 mod newest;
 #[cfg(test)]

@@ -145,7 +145,8 @@ fn a_device_that_has_not_looked_yet_leaves_the_lobby_that_it_was_put_out_of() {
     hub.disconnect(1);
     let other = hub.add_sibling(1, None);
     let (cid, who, by) = (ConversationId::room(&lobby()), name("bob"), name("alice"));
-    hub.tell_all(&HubToClient::Moderated { id: None, cid, who, act: Moderation::Kick, by });
+    let (mg, act) = (u32::try_from(hub.chain_length("lobby")).unwrap(), Moderation::Kick);
+    hub.tell_all(&HubToClient::Moderated { id: None, cid, who, act, by, mg, past: true });
     hub.run();
     hub.say_in(0, "lobby", "who is here?");
     assert_eq!(hub.roster(0, "lobby"), ["alice"]);

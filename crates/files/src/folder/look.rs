@@ -67,11 +67,13 @@ impl SharedFolder {
         };
         match self.read_keywords() {
             Ok((_, None)) => {
+                look.listing.is_blank = true;
                 let text = "it is not in the shared folder yet; write lines of: keyword, file name";
                 look.warn(None, text.to_owned());
             }
             Ok((bytes, stamp)) => {
                 look.listing.keywords = stamp;
+                look.listing.is_blank = keywords::is_blank(&bytes);
                 self.take_in(&mut look, &bytes);
             }
             Err(error) => {

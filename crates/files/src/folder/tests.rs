@@ -128,6 +128,7 @@ fn a_keyword_file_that_is_not_there_or_a_link_shares_nothing() {
     fs::remove_file(home.0.path().join(KEYWORD_FILE)).unwrap();
     let (listing, ..) = look(&home.open(1), Cache::default());
     assert!(listing.shared.is_empty() && texts(&listing)[0].contains("not in the shared folder"));
+    assert!(listing.is_blank && !listing.is_mistaken);
     home.write("real", "a, a");
     symlink("real", home.0.path().join(KEYWORD_FILE)).unwrap();
     let (listing, ..) = look(&home.open(1), Cache::default());

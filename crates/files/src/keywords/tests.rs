@@ -152,6 +152,24 @@ fn entries_are_taken_out_and_all_else_stays() {
     );
 }
 
+/// Goal: that nothing is shared is written, so that a file with nothing in it is known for a slip. (The
+/// build before left an empty file behind the last entry.)
+#[test]
+fn the_last_entry_leaves_a_comment_and_the_next_one_takes_its_place() {
+    for text in ["a, f\n", "\u{feff}a, f", "a, f; b, f"] {
+        let (left, _) = remove(text.as_bytes(), None, "f", &[]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&left), "# nothing is shared\n", "{text:?}");
+        assert!(!is_blank(&left));
+        let again = add(&left, &Scope::Unsaid, &path("g"), &["b".to_owned()]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&again), "b, g\n");
+    }
+    for (text, blank) in
+        [("", true), ("\u{feff}\n \t\r\n", true), ("#", false), ("[everybody]", false)]
+    {
+        assert_eq!(is_blank(text.as_bytes()), blank, "{text:?}");
+    }
+}
+
 fn scopes() -> impl Strategy<Value = Scope> {
     prop_oneof![
         Just(Scope::Unsaid),

@@ -10,6 +10,9 @@ use thiserror::Error;
 use super::parse::{BOM, Layout, Section, file_name, layout};
 use super::{Entry, Fault, Problem, Scope};
 
+/// What is left when the last entry of a file without comments is taken out: a blank one could be a slip.
+const NOTHING_SHARED: &[u8] = b"# nothing is shared\n";
+
 /// Why a `keyword.txt` was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -42,6 +45,7 @@ pub fn add(
     if words.is_empty() {
         return Err(EditError::NoWords);
     }
+    let bytes = if bytes == NOTHING_SHARED { b"" } else { bytes };
     file_name(name.as_str()).map_err(EditError::Name)?;
     let before = readable(bytes)?;
     let mut missing: Vec<String> = Vec::new();
@@ -133,7 +137,13 @@ pub fn remove(
             last.end += blanks(bytes, last.end);
         }
     }
-    Ok((without(bytes, &pieces), count))
+    let left = without(bytes, &pieces);
+    Ok((if count > 0 && is_blank(&left) { NOTHING_SHARED.to_vec() } else { left }, count))
+}
+
+/// Whether nothing is in the file: no entry, no section and no comment.
+pub fn is_blank(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(BOM).unwrap_or(bytes).trim_ascii().is_empty()
 }
 
 /// Adds a piece, joined to the one before if only blanks are between them.
@@ -167,8 +177,7 @@ fn without(bytes: &[u8], pieces: &[Range<usize>]) -> Vec<u8> {
         }
         rest.extend_from_slice(bytes.get(at..end).unwrap_or_default());
         start = end;
-        let is_blank = rest.strip_prefix(BOM).unwrap_or(&rest).trim_ascii().is_empty();
-        if is_cut && is_blank {
+        if is_cut && is_blank(&rest) {
             if rest.starts_with(BOM) {
                 left.extend_from_slice(BOM);
             }

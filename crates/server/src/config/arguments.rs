@@ -12,8 +12,8 @@ use chat_protocol::retention;
 use clap::{Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use super::examples::EXAMPLES;
 use super::address::{parse_address, parse_socket};
+use super::examples::EXAMPLES;
 use crate::admin::command::{AdminCommand, Where};
 
 /// What the program's exit code says.

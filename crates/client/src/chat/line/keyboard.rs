@@ -42,8 +42,11 @@ pub(super) enum Typed {
 /// is left as it was when there is no next one.
 pub(super) struct Keyboard {
     typed: mpsc::Receiver<Typed>,
-    turns: mpsc::Sender<()>,
+    turns: mpsc::Sender<Draft>,
 }
+
+/// What stands in a line before anything is typed into it, before and after the cursor.
+type Draft = (String, String);
 
 impl Keyboard {
     /// What is typed next; may be dropped at any time without loss.
@@ -51,10 +54,10 @@ impl Keyboard {
         self.typed.recv().await
     }
 
-    /// Lets the editor read another line.
-    pub(super) fn go_on(&self) {
+    /// Lets the editor read another line, in which this stands already.
+    pub(super) fn go_on(&self, draft: String) {
         // There is one turn per line, so there is room for it; an editor that has ended needs none.
-        self.turns.try_send(()).ok();
+        self.turns.try_send((draft, String::new())).ok();
     }
 }
 
@@ -85,7 +88,7 @@ pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Scre
     let (sender, typed) = mpsc::channel(1);
     let (turns, mut may_go_on) = mpsc::channel(1);
     std::thread::spawn(move || {
-        let mut kept = (String::new(), String::new());
+        let mut kept = Draft::default();
         loop {
             let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let (before, after) = std::mem::take(&mut kept);
@@ -98,8 +101,12 @@ pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Scre
                 }
                 Err(_) => Typed::End,
             };
-            if sender.blocking_send(typed).is_err() || may_go_on.blocking_recv().is_none() {
+            if sender.blocking_send(typed).is_err() {
                 return;
+            }
+            let Some(draft) = may_go_on.blocking_recv() else { return };
+            if kept == Draft::default() {
+                kept = draft;
             }
         }
     });
@@ -113,7 +120,7 @@ pub(super) struct Words {
     /// Of rooms.
     pub(super) rooms: Arc<Mutex<BTreeSet<String>>>,
     /// What is typed so far, before and after the cursor.
-    pub(super) draft: Arc<Mutex<(String, String)>>,
+    pub(super) draft: Arc<Mutex<Draft>>,
 }
 
 impl Words {

@@ -10,6 +10,10 @@
 //! history, a list of completions, the key after Ctrl-V) it waits without drawing. Handing a line to it
 //! then blocks; that is why a thread does it.
 //!
+//! The editor has room for one text, and takes it when it draws. So what it was handed is known to be on the
+//! screen when a later text got through: after the last one an empty text is sent behind it, and only then is
+//! it dealt with. Between two lines the editor's printer writes to the terminal itself.
+//!
 //! **Architecture Invariant.** The main loop hands over and goes on. What waits is bounded, because a full
 //! screen takes nothing more from the connection.
 
@@ -36,6 +40,9 @@ const FINISH_TIMEOUT: Duration = Duration::from_millis(500);
 /// Empties the screen and puts the cursor in its corner.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
+/// A text that changes nothing on the screen: up one row, and down again.
+const NOTHING: &str = "\u{1b}[A\n";
+
 /// What one event or line comes to.
 #[derive(Debug, Clone)]
 struct Entry {
@@ -49,6 +56,14 @@ pub(super) struct Screen {
     waiting: VecDeque<Entry>,
     /// What the thread was given last and has not shown yet.
     handed: Vec<Entry>,
+    /// What the editor was handed while it read a line, and has perhaps not drawn.
+    undrawn: Vec<Entry>,
+    /// Whether an editor draws.
+    is_edited: bool,
+    /// Whether it reads a line.
+    is_reading: bool,
+    /// Since the thread was given what it has, a line has begun or ended.
+    has_turned: bool,
     printer: mpsc::Sender<String>,
     printed: mpsc::Receiver<io::Result<()>>,
 }
@@ -58,6 +73,7 @@ impl Screen {
     pub(super) fn new(mut printer: Option<Box<dyn ExternalPrinter + Send>>) -> Self {
         let (sender, mut texts) = mpsc::channel::<String>(1);
         let (done, shown) = mpsc::channel(1);
+        let is_edited = printer.is_some();
         std::thread::spawn(move || {
             while let Some(text) = texts.blocking_recv() {
                 if done.blocking_send(print(printer.as_deref_mut(), text)).is_err() {
@@ -65,7 +81,22 @@ impl Screen {
                 }
             }
         });
-        Self { waiting: VecDeque::new(), handed: Vec::new(), printer: sender, printed: shown }
+        Self {
+            waiting: VecDeque::new(),
+            handed: Vec::new(),
+            undrawn: Vec::new(),
+            is_edited,
+            is_reading: false,
+            has_turned: false,
+            printer: sender,
+            printed: shown,
+        }
+    }
+
+    /// The editor begins to read a line, or has ended one.
+    pub(super) fn turn(&mut self, is_reading: bool) {
+        (self.is_reading, self.has_turned) = (is_reading, true);
+        self.hand_over();
     }
 
     /// Shows this as soon as can be.
@@ -97,11 +128,19 @@ impl Screen {
     }
 
     fn hand_over(&mut self) {
-        if !self.handed.is_empty() || self.waiting.is_empty() {
+        if !self.handed.is_empty() {
             return;
         }
         let count = self.waiting.len().min(BATCH_MAX);
         self.handed = self.waiting.drain(..count).collect();
+        let awaits_proof = self.undrawn.iter().any(|entry| entry.key.is_some());
+        if self.handed.is_empty() && self.is_reading && awaits_proof {
+            self.handed = vec![Entry { text: NOTHING.to_owned(), key: None }];
+        }
+        if self.handed.is_empty() {
+            return;
+        }
+        self.has_turned = false;
         let text = self.handed.iter().map(|entry| entry.text.as_str()).collect();
         // The thread has one text at a time, so there is room; one that has ended is seen by
         // [`Screen::printed`].
@@ -118,12 +157,23 @@ impl Screen {
             Some(printed) => printed?,
             None => return Err(io::Error::other("the screen takes nothing more")),
         }
-        let keys = self.handed.drain(..).filter_map(|entry| entry.key).collect();
+        let mut drawn = Vec::new();
+        if !self.is_edited || (!self.is_reading && !self.has_turned) {
+            // It went to the terminal itself.
+            drawn.append(&mut self.handed);
+        } else {
+            if !self.has_turned {
+                drawn.append(&mut self.undrawn);
+            }
+            self.handed.retain(|entry| entry.text != NOTHING);
+            self.undrawn.append(&mut self.handed);
+        }
         self.hand_over();
-        Ok(keys)
+        Ok(drawn.into_iter().filter_map(|entry| entry.key).collect())
     }
 
-    /// Shows all that waits, at last without the editor, which reads no line any more.
+    /// Shows all that waits, at last without the editor, which reads no line any more. What it may have drawn
+    /// or not is told again at the next start.
     pub(super) async fn finish(&mut self) -> io::Result<Vec<EventKey>> {
         let mut keys = Vec::new();
         while !self.is_idle() {
@@ -133,7 +183,11 @@ impl Screen {
             }
         }
         let mut output = io::stdout().lock();
-        for entry in self.handed.drain(..).chain(self.waiting.drain(..)) {
+        // The printer still waits for the editor to take what it has: that is on no screen.
+        let stuck =
+            if self.handed.is_empty() { Vec::new() } else { std::mem::take(&mut self.undrawn) };
+        self.handed.retain(|entry| entry.text != NOTHING);
+        for entry in stuck.into_iter().chain(self.handed.drain(..)).chain(self.waiting.drain(..)) {
             output.write_all(entry.text.as_bytes())?;
             keys.extend(entry.key);
         }
@@ -175,6 +229,40 @@ mod tests {
     fn busy() -> (Screen, Receiver<String>) {
         let (sender, taken) = sync_channel(1);
         (Screen::new(Some(Box::new(Busy(sender)))), taken)
+    }
+
+    /// Goal: a message counts as shown when it stands on the screen, and not when it waits for an editor in
+    /// a mode in which that draws nothing. (The build before took it for shown at once: whoever ended the
+    /// chat in such a mode never saw it.)
+    #[tokio::test]
+    async fn what_the_editor_has_not_drawn_is_not_dealt_with() {
+        let (mut screen, taken) = busy();
+        screen.turn(true);
+        let message = |number: u64| Said {
+            consumed: Some(EventKey(number)),
+            ..Said::line(format!("message {number}"))
+        };
+        screen.show(message(1));
+        assert_eq!(screen.printed().await.unwrap(), [], "it waits for the editor");
+        let soon = Duration::from_millis(50);
+        assert!(timeout(soon, screen.printed()).await.is_err(), "the editor takes nothing");
+        assert_eq!(taken.recv().unwrap(), "message 1\n");
+        assert_eq!(screen.printed().await.unwrap(), [EventKey(1)], "the next text got through");
+        assert_eq!(taken.recv().unwrap(), NOTHING);
+        assert!(screen.is_idle());
+
+        // Between two lines it goes to the terminal itself.
+        screen.turn(false);
+        screen.show(message(2));
+        assert_eq!(screen.printed().await.unwrap(), [EventKey(2)]);
+        assert_eq!(taken.recv().unwrap(), "message 2\n");
+
+        // A line that ends meanwhile proves nothing; what is stuck is shown at the end.
+        screen.turn(true);
+        screen.show(message(3));
+        assert_eq!(screen.printed().await.unwrap(), []);
+        screen.turn(false);
+        assert_eq!(screen.finish().await.unwrap(), [EventKey(3)]);
     }
 
     #[tokio::test]

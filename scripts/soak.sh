@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# A chat at a terminal for a long time: messages come all the while, and keys without sense in every mode of
+# the line editor. It must never be frozen, and show every message once. The long part of the gate.
+#   scripts/soak.sh [MINUTES] [RATE] [SEED]   (default: 10 minutes, 200 messages a second, another seed each
+#                                             time, which is printed); BIN=folder of the programs (default:
+#                                             builds them for release)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ -z "${BIN:-}" ]]; then
+  cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
+    --bin chat-server --bin chat-client --bin chat-soak
+  BIN="${CARGO_TARGET_DIR:-target}/release"
+fi
+exec "$BIN/chat-soak" "$@"

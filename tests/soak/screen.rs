@@ -1,0 +1,61 @@
+//! What a screen has shown of the messages of the storm.
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+
+/// How a message of the storm begins; a number follows.
+pub(crate) const STORM: &str = "storm";
+
+/// Numbers that are named when they are wrong.
+const NAMED_MAX: usize = 10;
+
+/// Whether the messages with the numbers below `sent` stand on the screen, each once and whole.
+pub(crate) fn check(text: &str, sent: usize) -> anyhow::Result<()> {
+    let said = format!("bob: {STORM} ");
+    let (mut shown, mut torn) = (BTreeMap::<usize, usize>::new(), Vec::new());
+    for line in text.split('\n') {
+        let Some((_, rest)) = line.trim_end_matches('\r').split_once(&said) else { continue };
+        match rest.parse() {
+            Ok(number) => *shown.entry(number).or_default() += 1,
+            Err(_) => torn.push(line.escape_debug().to_string()),
+        }
+    }
+    let missing: Vec<usize> = (0..sent).filter(|number| !shown.contains_key(number)).collect();
+    let doubled: Vec<usize> =
+        shown.iter().filter(|(_, times)| **times > 1).map(|(number, _)| *number).collect();
+    ensure!(
+        missing.is_empty() && doubled.is_empty() && torn.is_empty(),
+        "of {sent} messages {} are not shown {:?}, {} more than once {:?}, {} torn {:?}",
+        missing.len(),
+        few(&missing),
+        doubled.len(),
+        few(&doubled),
+        torn.len(),
+        few(&torn)
+    );
+    Ok(())
+}
+
+fn few<T>(all: &[T]) -> &[T] {
+    all.get(..NAMED_MAX.min(all.len())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_missing_doubled_or_torn_is_told() {
+        let good = "\r\x1b[K10:00:00 #lobby bob: storm 0\r\nalice> ab\r\x1b[K10 bob: storm 1\r\n";
+        assert!(check(good, 2).is_ok());
+        for (text, part) in [
+            (good.replace("storm 0", "strm 0"), "1 are not shown [0]"),
+            (good.repeat(2), "2 more than once [0, 1]"),
+            (good.replace("storm 1\r", "storm 1alice>\r"), "1 torn"),
+        ] {
+            let told = check(&text, 2).expect_err(part).to_string();
+            assert!(told.contains(part), "{told}");
+        }
+    }
+}
