@@ -332,6 +332,7 @@ fn a_clock_that_is_set_during_a_connection_refuses_no_command() {
     let mut hub = TestHub::with(&["alice", "machine"]);
     hub.faults.behind_ms = 120_000;
     let id = ask(&mut hub, "date");
+    hub.run();
     let asked = |event: &Event| matches!(event, Event::Command { id: of, .. } if *of == id);
     assert_eq!(hub.count(1, asked), 1);
 }
