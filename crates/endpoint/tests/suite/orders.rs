@@ -1,11 +1,10 @@
 //! What is asked for in rooms survives the process that was asked.
 
 use chat_endpoint::{Endpoint, Event, MemberChange, RoomAction, SystemRandom};
-use chat_protocol::hub::{HubToClient, Moderation};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, RoomName};
+use chat_protocol::name::RoomName;
 
-use crate::hub::{TestHub, lobby, name, room};
+use crate::hub::{TestHub, name, room};
 
 /// Alice's open room `ops` with bob and carol in it.
 fn ops() -> TestHub {
@@ -144,10 +143,7 @@ fn a_device_that_has_not_looked_yet_leaves_the_lobby_that_it_was_put_out_of() {
     }
     hub.disconnect(1);
     let other = hub.add_sibling(1, None);
-    let (cid, who, by) = (ConversationId::room(&lobby()), name("bob"), name("alice"));
-    let (mg, act) = (u32::try_from(hub.chain_length("lobby")).unwrap(), Moderation::Kick);
-    hub.tell_all(&HubToClient::Moderated { id: None, cid, who, act, by, mg, past: true });
-    hub.run();
+    hub.put_out(&[0, other], "bob", true);
     hub.say_in(0, "lobby", "who is here?");
     assert_eq!(hub.roster(0, "lobby"), ["alice"]);
     let links = hub.links_offered;
