@@ -124,9 +124,11 @@ fn what_a_day_prints_is_on_the_page() {
     rig.write("shared/keyword.txt", "plan, plan.txt");
     let folder = rig.path("shared");
     let share: Program = bob.start(&["--json", "share", folder.to_str().unwrap()]);
-    share.stdout.wait_for_part("\"shared\"");
+    let shared = share.stdout.wait_for_part("\"shared\"");
+    let shared: Value = serde_json::from_str(&shared).unwrap();
+    assert_eq!(json_page().judge_event(&shared), Ok(()));
 
-    let mut all = BTreeSet::new();
+    let mut all = BTreeSet::from(["shared".to_owned()]);
     let mut chat = alice.start(&["--json"]);
     chat.stdout.wait_for_part("\"online\"");
     operator(&rig, &["announce", "maintenance at ten"]).assert_code(0);
@@ -136,10 +138,12 @@ fn what_a_day_prints_is_on_the_page() {
     }
     seen(&mut all, &chat.finish().expect_code(6));
 
+    bob.run(&["send", "alice", "hello"]).assert_code(0);
     let target = rig.path("plan-of-bob.txt");
     let id = alice.run(&["--json", "send", "bob", "once more"]).expect_code(0).events();
     let id = id[0]["id"].as_str().unwrap().to_owned();
     let commands: &[(i32, &[&str])] = &[
+        (0, &["listen", "--count", "1"]),
         (0, &["users"]),
         (0, &["rooms"]),
         (6, &["send", "nobody", "hello"]),
@@ -158,7 +162,6 @@ fn what_a_day_prints_is_on_the_page() {
         (0, &["transfers"]),
         (0, &["key", "rotate"]),
         (0, &["servers"]),
-        (0, &["listen", "--for", "100ms"]),
         (2, &["send"]),
         (2, &["get", "a b", "plan.txt"]),
     ];
