@@ -20,12 +20,5 @@ step "vectors: portable backend, SubtleCrypto"
 cargo test --quiet --package chat-protocol --features rustcrypto --test crypto_backends --test wycheproof
 cargo test --quiet --package chat-protocol --no-default-features --features rustcrypto --test vectors
 node scripts/vectors.mjs | tail -n 1
-step "benchmarks that the documents name, unoptimised: whether they still run"
-grep --only-matching --no-filename --extended-regexp 'cargo bench [a-z -]*--bench [a-z]+' docs/*.md README.md |
-  sed 's/ --profile dev//' | sort --unique |
-  while read -r bench; do
-    printf '%s\n' "$bench"
-    $bench --profile dev >/dev/null </dev/null
-  done
 step "tests"
 cargo test --workspace --tests
