@@ -37,6 +37,7 @@ here | scripts/file.sh | scripts/file.sh 64 1
 here | scripts/fuzz.sh | scripts/fuzz.sh 5
 here | scripts/fuzz.sh [SECONDS] | scripts/fuzz.sh 5
 here | scripts/release.sh | scripts/release.sh
+here | scripts/soak.sh [MINUTES] | scripts/soak.sh 1
 '
 
 # What the pages name: in single backquotes, and in blocks marked `sh`, without their comments.

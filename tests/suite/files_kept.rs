@@ -52,7 +52,7 @@ fn a_section_for_nobody_is_told_and_keeps_nothing_else_off_the_list() {
     let files: [(&str, &[u8]); 2] = [("plan.txt", b"the plan"), ("note.txt", b"for bob")];
     let shared = folder(&rig, "shared", keywords, &files);
     let sharing = share(&alice, &shared, "ALL");
-    sharing.stdout.wait_for_part("nobody is named bobb");
+    sharing.stdout.wait_for_part("nobody is called bobb");
     assert_eq!((found(&bob, "plan"), found(&bob, "note")), (1, 0));
 }
 

@@ -312,7 +312,7 @@ pub static TABLE: &[SlashRow] = &[
         name: "transfers",
         aliases: &[],
         usage: "/transfers [clean]",
-        description: "show files on their way, offered to me or partly here; clean removes such parts",
+        description: "show files on their way, offered or partly here; clean removes such parts",
         example: "/transfers",
         completion: Completion::Nothing,
         parse: files::transfers,
