@@ -63,7 +63,7 @@ fn a_ban_from_the_lobby_outlives_a_restart_and_is_taken_back() {
     chat.type_line("/ban mallory");
     chat.stdout.wait_for_part("mallory was banned from the lobby by alice");
     chat.type_line("/ban nobody");
-    chat.stdout.wait_for_part("nobody is named nobody");
+    chat.stdout.wait_for_part("nobody is called nobody");
     chat.finish().assert_code(6);
 
     server.restart(&rig, &[]);

@@ -67,8 +67,10 @@ impl Talk {
             self.open.remove(&id);
             said.failure = Some(ExitStatus::Failure);
             said.lines.push(if self.is_json {
-                let (event, state) = ("command", "NOT_STARTED");
-                json!({"event": event, "id": id, "state": state, "by": target}).to_string()
+                json!({
+                    "event": "command", "id": id, "state": "NOT_STARTED", "by": target,
+                })
+                .to_string()
             } else {
                 format!("✗ {}, and it does not start any more", not_started(&target))
             });
