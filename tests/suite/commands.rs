@@ -72,14 +72,14 @@ fn what_no_rule_allows_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_target_without_an_agent_is_refused_with_exit_6() {
+fn a_target_without_an_agent_is_exit_255() {
     let rig = Rig::new();
     let server = rig.server();
     let bob = rig.client("bob", server.url()).chat();
     let alice = rig.client("alice", server.url());
-    let refused = alice.run(&["run", "bob", "--", "uname"]).expect_code(6);
+    let refused = alice.run(&["run", "bob", "--", "uname"]).expect_code(255);
     assert!(refused.stderr.contains("E_NO_AGENT"), "{refused:?}");
-    let refused = alice.run(&["run", "nemo", "--", "uname"]).expect_code(6);
+    let refused = alice.run(&["run", "nemo", "--", "uname"]).expect_code(255);
     assert!(refused.stderr.contains("nemo"), "{refused:?}");
     drop(bob);
 }

@@ -433,7 +433,9 @@ fn without_status(code: &str) -> ExitStatus {
     match code {
         // It was started, and may have done its work.
         chat_exec::report::code::INTERRUPTED => ExitStatus::Unknown,
-        code::EXPIRED
+        code::NO_AGENT
+        | code::NO_SUCH_USER
+        | code::EXPIRED
         | code::STALE
         | code::CLOCK
         | chat_exec::report::code::BUSY
@@ -483,7 +485,7 @@ mod tests {
         assert_eq!((low(3), low(255), low(256), low(-1)), (3, 255, 1, 255));
         assert_eq!(without_status("E_POLICY"), ExitStatus::Refused);
         assert_eq!(without_status("E_ORDER"), ExitStatus::Refused);
-        assert_eq!(without_status("E_NO_AGENT"), ExitStatus::Refused, "answered NOACK");
+        assert_eq!(without_status("E_NO_AGENT"), ExitStatus::NeverRan);
         assert_eq!(without_status("E_EXPIRED"), ExitStatus::NeverRan);
         assert_eq!(without_status("E_INTERRUPTED"), ExitStatus::Unknown, "it was started");
         assert_eq!(without_status("E_INTEGRITY"), ExitStatus::Integrity);
