@@ -4,7 +4,7 @@ mod source;
 
 use std::collections::BTreeSet;
 
-use chat_tests::{Finished, Program, Rig, json_page, messages, operator};
+use chat_tests::{Client, Finished, Program, Rig, json_page, messages, operator};
 use serde_json::Value;
 
 /// Events that a run in peace does not show, and where they are tried.
@@ -113,6 +113,29 @@ const LINES: &[&str] = &[
     "/find nothing",
 ];
 
+/// Each command prints what the page says, and an `error` at the end where it fails.
+fn ask_all(client: &Client, commands: &[(i32, &[&str])], all: &mut BTreeSet<String>) {
+    for (code, words) in commands {
+        let arguments = [&["--json"][..], words].concat();
+        let ended = client.run(&arguments).expect_code(*code);
+        seen(all, &ended);
+        let error: Vec<Value> = ended.events_named("error");
+        assert_eq!(error.len(), usize::from(*code != 0), "{words:?}: {ended:?}");
+        assert!(error.iter().all(|error| error["exit"] == *code), "{words:?}: {error:?}");
+    }
+}
+
+/// Every event of the page was printed, or has a reason why not.
+fn assert_all_seen(all: &BTreeSet<String>) {
+    let elsewhere: BTreeSet<&str> = ELSEWHERE.iter().map(|(name, _)| *name).collect();
+    let names: BTreeSet<&str> = json_page().names().filter(|name| !name.contains(' ')).collect();
+    assert!(elsewhere.is_subset(&names), "{elsewhere:?}");
+    let seen: BTreeSet<&str> = all.iter().map(String::as_str).collect();
+    let known = &seen | &elsewhere;
+    let missing: Vec<&&str> = names.difference(&known).collect();
+    assert!(missing.is_empty(), "not printed: {missing:?}");
+}
+
 /// Goal: what the real programs print in an ordinary day is as the page says, kind by kind.
 #[test]
 fn what_a_day_prints_is_on_the_page() {
@@ -165,14 +188,7 @@ fn what_a_day_prints_is_on_the_page() {
         (2, &["send"]),
         (2, &["get", "a b", "plan.txt"]),
     ];
-    for (code, words) in commands {
-        let arguments = [&["--json"][..], words].concat();
-        let ended = alice.run(&arguments).expect_code(*code);
-        seen(&mut all, &ended);
-        let error: Vec<Value> = ended.events_named("error");
-        assert_eq!(error.len(), usize::from(*code != 0), "{words:?}: {ended:?}");
-        assert!(error.iter().all(|error| error["exit"] == *code), "{words:?}: {error:?}");
-    }
+    ask_all(&alice, commands, &mut all);
     drop(share);
     let new = rig.write("new", "another-good-password-9\n");
     let passwd = ["--json", "passwd", "--new-password-file", new.to_str().unwrap()];
@@ -193,13 +209,7 @@ fn what_a_day_prints_is_on_the_page() {
     let lost = rig.client("dora", &url).run(&["--json", "users"]).expect_code(3).events();
     assert_eq!(lost.last().map(|error| &error["code"]), Some(&"E_CONNECT".into()), "{lost:?}");
 
-    let elsewhere: BTreeSet<&str> = ELSEWHERE.iter().map(|(name, _)| *name).collect();
-    let names: BTreeSet<&str> = json_page().names().filter(|name| !name.contains(' ')).collect();
-    assert!(elsewhere.is_subset(&names), "{elsewhere:?}");
-    let seen: BTreeSet<&str> = all.iter().map(String::as_str).collect();
-    let known = &seen | &elsewhere;
-    let missing: Vec<&&str> = names.difference(&known).collect();
-    assert!(missing.is_empty(), "not printed: {missing:?}");
+    assert_all_seen(&all);
 }
 
 /// Goal: the operator's commands print what the page says.

@@ -58,10 +58,14 @@ impl Names {
                 self.learn(name.as_str());
             }
             Event::Presence { joined, .. } => {
-                joined.iter().for_each(|name| self.learn(name.as_str()));
+                for name in joined {
+                    self.learn(name.as_str());
+                }
             }
             Event::People { people, .. } => {
-                people.iter().for_each(|person| self.learn(person.name.as_str()));
+                for person in people {
+                    self.learn(person.name.as_str());
+                }
             }
             _ => {}
         }

@@ -27,6 +27,7 @@ mod newcomers;
 mod offers;
 mod running;
 mod shelf;
+mod slips;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -124,23 +124,19 @@ fn term(arg: &Arg) -> String {
 
 /// What an argument means, what it can be and what it is when it is not given.
 fn meaning(arg: &Arg) -> String {
-    let mut meaning = arg.get_help().map(StyledStr::to_string).unwrap_or_default();
-    let possible: Vec<String> = arg
-        .get_possible_values()
-        .iter()
-        .filter(|value| !value.is_hide_set())
-        .map(|value| value.get_name().to_owned())
-        .collect();
-    if !possible.is_empty() && arg.get_action().takes_values() {
-        meaning.push_str(&format!(" [possible values: {}]", possible.join(", ")));
-    }
-    let default: Vec<String> =
-        arg.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect();
-    if !default.is_empty() && arg.get_action().takes_values() {
-        meaning.push_str(&format!(" [default: {}]", default.join(", ")));
-    }
-    if let Some(name) = arg.get_env() {
-        meaning.push_str(&format!(" [env: {}]", name.to_string_lossy()));
-    }
-    meaning
+    let takes_values = arg.get_action().takes_values();
+    let help = arg.get_help().map(StyledStr::to_string);
+    let possible = arg.get_possible_values();
+    let possible = possible.iter().filter(|value| takes_values && !value.is_hide_set());
+    let possible: Vec<&str> = possible.map(clap::builder::PossibleValue::get_name).collect();
+    let default = arg.get_default_values().iter().filter(|_| takes_values);
+    let default: Vec<_> = default.map(|value| value.to_string_lossy()).collect();
+    let env = arg.get_env().map(|name| format!("[env: {}]", name.to_string_lossy()));
+    let parts = [
+        help.filter(|help| !help.is_empty()),
+        (!possible.is_empty()).then(|| format!("[possible values: {}]", possible.join(", "))),
+        (!default.is_empty()).then(|| format!("[default: {}]", default.join(", "))),
+        env,
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -32,7 +32,9 @@ impl Talk {
     pub(super) async fn know_names(&self) {
         let known = self.client.known_names().await;
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().for_each(|name| names.learn(name.as_str()));
+        for name in &known {
+            names.learn(name.as_str());
+        }
     }
 
     /// Whether a text that begins as if it were for this person would go to one who exists.

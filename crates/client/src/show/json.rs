@@ -326,17 +326,12 @@ mod tests {
         assert!(!text.contains('\u{1b}') && !text.contains('\n'), "{text}");
     }
 
-    /// Goal: what no run in peace shows is as the page says, with every field that may be there.
-    #[test]
-    fn what_is_rare_is_on_the_page() {
-        let page = JsonPage::read(include_str!("../../../../docs/JSON.md"));
-        let (me, bob, id) = (name("alice"), name("bob"), MessageId([1; 16]));
-        let room = ConversationId::parse("room:ops").unwrap();
-        let cids =
-            ["dm:alice:bob", "room:ops", "feed:bob"].map(|cid| ConversationId::parse(cid).unwrap());
-        let message = |cid: &ConversationId, is_full: bool| Event::Message {
+    /// Messages of each kind of conversation, with all that may be said of them and without.
+    fn messages(id: MessageId) -> Vec<Event> {
+        let bob = name("bob");
+        let message = |cid: ConversationId, is_full: bool| Event::Message {
             id,
-            cid: cid.clone(),
+            cid,
             tag: Tag::Text,
             from: bob.clone(),
             text: "text".to_owned(),
@@ -351,75 +346,78 @@ mod tests {
             granted_by: None,
             gone: is_full,
         };
-        let mut events: Vec<Event> = cids.iter().map(|cid| message(cid, false)).collect();
-        events.extend(cids.iter().map(|cid| message(cid, true)));
+        let cids = conversations().into_iter();
+        cids.flat_map(|cid| [message(cid.clone(), false), message(cid, true)]).collect()
+    }
+
+    fn conversations() -> [ConversationId; 3] {
+        ["dm:alice:bob", "room:ops", "feed:bob"].map(|cid| ConversationId::parse(cid).unwrap())
+    }
+
+    /// What becomes of messages and commands.
+    fn outcomes(id: MessageId) -> Vec<Event> {
+        let by = name("bob");
         let (code, reason) = ("E_POLICY".to_owned(), "why".to_owned());
-        let ended = |ok, status| Event::Ended {
-            re: id,
-            by: bob.clone(),
-            ok,
-            status,
-            code: code.clone(),
-            reason: reason.clone(),
+        let ended = |ok, status| {
+            let (by, code, reason) = (by.clone(), code.clone(), reason.clone());
+            Event::Ended { re: id, by, ok, status, code, reason }
         };
-        let delivered = |readable, refused| Event::Delivered {
-            id,
-            cid: room.clone(),
-            by: bob.clone(),
-            readable,
-            refused,
-            receipt: None,
+        let delivered = |readable, refused| {
+            let (cid, by) = (ConversationId::parse("room:ops").unwrap(), by.clone());
+            Event::Delivered { id, cid, by, readable, refused, receipt: None }
         };
-        let refused = |by_hub, may_start_until_ms| Event::Refused {
-            id,
-            code: code.clone(),
-            reason: reason.clone(),
-            by_hub,
-            may_start_until_ms,
+        let refused = |by_hub, may_start_until_ms| {
+            let (code, reason) = (code.clone(), reason.clone());
+            Event::Refused { id, code, reason, by_hub, may_start_until_ms }
         };
-        events.extend([ended(true, Some(0)), ended(false, Some(3)), ended(false, None)]);
-        events.extend([delivered(true, false), delivered(true, true), delivered(false, false)]);
-        events.extend([refused(false, None), refused(true, Some(1))]);
-        events.extend(cids.into_iter().flat_map(|cid| {
-            let (from, reason, n) = (bob.clone(), reason.clone(), vec![3, 4]);
-            [
-                Event::Disowned { cid: cid.clone(), from: from.clone(), id },
-                Event::Unreadable {
-                    cid: cid.clone(),
-                    from: from.clone(),
-                    id,
-                    reason: reason.clone(),
-                    signed: true,
-                },
-                Event::Gap { cid: cid.clone(), from: from.clone(), missing: n.clone() },
-                Event::Healed { cid: cid.clone(), from: from.clone(), n: n.clone() },
-                Event::Unhealed { cid, from, n, reason },
-            ]
-        }));
-        let dropped = |from| Event::Dropped {
-            cid: room.clone(),
-            from,
-            messages: 3,
-            before_ms: 1,
-            keep_ms: 2,
-        };
-        events.extend([
-            dropped(None),
-            dropped(Some(bob.clone())),
-            Event::Alarm {
-                kind: chat_endpoint::Alarm::Replay,
-                user: bob.clone(),
-                detail: reason,
-                count: 2,
-            },
-            Event::NewDevice { user: bob.clone(), number: 2, words: "six words".to_owned() },
-            Event::Presence {
-                joined: vec![bob.clone()],
-                left: vec![me.clone()],
-                followed: vec![bob],
-            },
+        vec![
+            ended(true, Some(0)),
+            ended(false, Some(3)),
+            ended(false, None),
+            delivered(true, false),
+            delivered(true, true),
+            delivered(false, false),
+            refused(false, None),
+            refused(true, Some(1)),
             Event::OutputLost { re: id, pieces: 2 },
-        ]);
+        ]
+    }
+
+    /// What a hub that loses or lies makes of a conversation.
+    fn troubles(id: MessageId, cid: &ConversationId) -> Vec<Event> {
+        let (cid, from) = (|| cid.clone(), || name("bob"));
+        let (reason, n) = (|| "why".to_owned(), || vec![3, 4]);
+        let dropped =
+            |from| Event::Dropped { cid: cid(), from, messages: 3, before_ms: 1, keep_ms: 2 };
+        vec![
+            Event::Disowned { cid: cid(), from: from(), id },
+            Event::Unreadable { cid: cid(), from: from(), id, reason: reason(), signed: true },
+            Event::Gap { cid: cid(), from: from(), missing: n() },
+            Event::Healed { cid: cid(), from: from(), n: n() },
+            Event::Unhealed { cid: cid(), from: from(), n: n(), reason: reason() },
+            dropped(None),
+            dropped(Some(from())),
+        ]
+    }
+
+    /// What is told of people.
+    fn news() -> Vec<Event> {
+        let (kind, detail) = (chat_endpoint::Alarm::Replay, "why".to_owned());
+        let (joined, left, followed) = (vec![name("bob")], vec![name("alice")], vec![name("bob")]);
+        vec![
+            Event::Alarm { kind, user: name("bob"), detail, count: 2 },
+            Event::NewDevice { user: name("bob"), number: 2, words: "six words".to_owned() },
+            Event::Presence { joined, left, followed },
+        ]
+    }
+
+    /// Goal: what no run in peace shows is as the page says, with every field that may be there.
+    #[test]
+    fn what_is_rare_is_on_the_page() {
+        let page = JsonPage::read(include_str!("../../../../docs/JSON.md"));
+        let (me, id) = (name("alice"), MessageId([1; 16]));
+        let mut events = [messages(id), outcomes(id), news()].concat();
+        events.extend(conversations().iter().flat_map(|cid| troubles(id, cid)));
         for one in &events {
             let objects = event(&me, one);
             assert!(!objects.is_empty(), "{one:?}");

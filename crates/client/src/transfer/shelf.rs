@@ -25,7 +25,6 @@ use chat_protocol::file::catalogue::{Audience, IndexKey, Offer, Query};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
-use chat_protocol::spoken::nobody;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep, timeout};
 
@@ -34,6 +33,7 @@ use super::give::{self, FileAt, Givable};
 use super::keep::Keep;
 use super::newcomers::Rosters;
 use super::offers::{Makings, OnList, Wanted};
+use super::slips::{KEPT, KEPT_WITHOUT, LEFT_ON_LIST, not_in, tell_once};
 use super::{ANSWER_MAX, Shared, TransferError, TransferEvent, aside, index};
 use crate::clock::now_ms;
 use crate::config::Recipient;
@@ -48,17 +48,6 @@ const EDIT_TRIES: u32 = 5;
 
 /// After a question that failed the list is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
-
-/// Said when `keyword.txt` cannot be read as a whole and something is shared already.
-const KEPT: &str =
-    "what was shared before stays so, and nothing else is, until these lines are mended";
-
-/// Said when it cannot be read as a whole and something is on the list since an earlier start.
-const LEFT_ON_LIST: &str = "what was put on the list before stays there; what these lines share cannot be \
-                            fetched until they are mended";
-/// Said when `keyword.txt` is gone or empty and something is shared already.
-const KEPT_WITHOUT: &str = "keyword.txt is gone, or nothing is in it: what was shared before stays so until it is written \
-     again; a line with a # alone in it shares nothing";
 
 /// The row of offers that this home has put on the list, an [`OnList`].
 const LISTED_ROW: &str = "listed";
@@ -452,26 +441,6 @@ async fn tell_hub(
         shared.tell_surely(TransferEvent::Listed { files, offered, ended: gone }).await;
     }
     Ok(())
-}
-
-/// Tells what is wrong in the folder, until another look finds something else.
-async fn tell_once(shared: &Shared, told: &mut Vec<String>, line: &str) {
-    if told.iter().all(|known| known != line) {
-        told.push(line.to_owned());
-        shared.tell_surely(TransferEvent::Folder { line: line.to_owned() }).await;
-    }
-}
-
-/// Why nothing is listed for a room or a person.
-fn not_in(cid: &ConversationId, me: &UserName) -> String {
-    let (reason, whom) = match (cid.kind(), cid.other(me)) {
-        (ConversationKind::Room(room), _) => {
-            (format!("you are not in #{room}, or there is no such room"), "it")
-        }
-        (_, Some(user)) => (nobody(user), "them"),
-        (_, None) => (format!("nobody can be reached in {}", cid.spoken()), "it"),
-    };
-    format!("{reason}: what is shared with {whom} is not listed")
 }
 
 /// What of the folder is to stand on the list, with the keys of those who may find it; and the rooms and

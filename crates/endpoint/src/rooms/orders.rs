@@ -238,6 +238,20 @@ impl Endpoint {
         }
     }
 
+    /// Whether the room is seen as an order needs it. Outsiders are not told when a chain grows, and of a room that
+    /// is joined once more the hub may have something else to say: then it is looked at anew, once.
+    fn has_view_for(&mut self, id: MessageId, order: &RoomOrder) -> bool {
+        let cid = &order.cid;
+        let is_news = !self.is_member(cid) || matches!(order.action, RoomAction::Join { .. });
+        if let Some(order) = self.orders.get_mut(&id)
+            && !std::mem::replace(&mut order.has_view, true)
+            && is_news
+        {
+            self.link.views.remove(cid);
+        }
+        self.ensure_view(cid)
+    }
+
     fn advance_order(&mut self, now_ms: u64, id: MessageId) {
         let Some(order) = self.orders.get(&id).cloned() else { return };
         let cid = &order.cid;
@@ -252,16 +266,7 @@ impl Endpoint {
             return;
         }
         let me = self.device.user.clone();
-        let is_in = self.is_member(cid);
-        // Of a room that is joined once more the hub may have something else to say.
-        let is_news = !is_in || matches!(order.action, RoomAction::Join { .. });
-        if let Some(order) = self.orders.get_mut(&id)
-            && !std::mem::replace(&mut order.has_view, true)
-            && is_news
-        {
-            self.link.views.remove(cid);
-        }
-        if !self.ensure_view(cid) {
+        if !self.has_view_for(id, &order) {
             return;
         }
         let who = order.action.who(&me).clone();
