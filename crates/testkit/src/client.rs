@@ -69,6 +69,7 @@ impl Client {
                 notice @ (HubToClient::Presence { .. }
                 | HubToClient::Heads { .. }
                 | HubToClient::Keys { .. }
+                | HubToClient::Moderated { id: None, .. }
                 | HubToClient::Live {}),
             ) => self.notices.push(notice),
             Got::Hub(answer) => self.answers.push_back(answer),
