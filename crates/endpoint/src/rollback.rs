@@ -98,13 +98,8 @@ impl Endpoint {
         let staying = self.state.epochs.iter().filter(|(_, epoch)| stays(epoch));
         let staying: Vec<String> = staying.map(|(key, _)| key.clone()).collect();
         for key in staying {
-            let Some(epoch) = self.state.epochs.get_mut(&key) else { continue };
-            epoch.era = era;
-            // A conversation whose newest key stays goes back another time where that one is lost.
-            let (cid, head) = (epoch.cid.clone(), epoch.head);
-            let conversation = self.state.conversations.get_mut(cid.as_str());
-            if let Some(conversation) = conversation.filter(|c| c.head == Some(head)) {
-                conversation.era = era;
+            if let Some(epoch) = self.state.epochs.get_mut(&key) {
+                epoch.era = era;
             }
         }
         self.mark_all_epochs();
