@@ -8,8 +8,8 @@ use super::{seen, short_form};
 /// and `/pm` are the public message here, and elsewhere the private one.
 const TO_ONE: [&str; 6] = ["pm", "/pm", "dm", "msg", "query", "whisper"];
 
-/// What people put between a name and what they say to its bearer.
-const AFTER_NAME: [char; 2] = [':', ','];
+/// What people put between a name and what they say to its bearer. A star behind the name alone sends to them.
+const AFTER_NAME: [char; 3] = [':', ',', '*'];
 
 /// A text that seems to be for one person, if that person exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +21,16 @@ pub struct Slip {
 }
 
 /// Tells a line that would be said in a room and begins as if it were for one person: `/pm bob TEXT`,
-/// `PM bob TEXT`, `dm bob TEXT`, `@bob TEXT`. Whether there is such a person is for the caller to know.
+/// `PM bob TEXT`, `dm bob TEXT`, `@bob TEXT`, `@bob*TEXT`, `bob *TEXT`. Whether there is such a person is for the caller to know.
 ///
 /// `bob: TEXT` is how somebody is spoken to in a room; a line that begins with a space is text.
 pub fn slip(line: &str) -> Option<Slip> {
     let line = seen(line);
+    if let Some(slip) = apart_from_star(line) {
+        return Some(slip);
+    }
     let (before, after) = if let Some(after) = line.strip_prefix('@') {
-        ("@".to_owned(), after)
+        ("@".to_owned(), after.trim_start())
     } else {
         let (word, rest) = line.split_once(char::is_whitespace)?;
         let is_sent_to_one = short_form(line).is_some() && word == "DM";
@@ -46,6 +49,15 @@ pub fn slip(line: &str) -> Option<Slip> {
     let form = format!("{before}{name} …");
     let name = UserName::new(name).ok()?;
     has_text.then_some(Slip { name, form })
+}
+
+/// A name, blanks, and a star: `bob *TEXT`.
+fn apart_from_star(line: &str) -> Option<Slip> {
+    let (before, text) = line.split_once('*')?;
+    let name = before.trim_end();
+    let is_apart = name.len() < before.len() && !text.trim_matches('*').trim().is_empty();
+    let form = format!("{name} *…");
+    is_apart.then(|| Some(Slip { name: UserName::new(name).ok()?, form }))?
 }
 
 #[cfg(test)]
@@ -70,6 +82,14 @@ mod tests {
             ("/pm bob:salary now", Some("bob")),
             ("@bob:salary now", Some("bob")),
             ("@bob,salary", Some("bob")),
+            ("@bob*salary", Some("bob")),
+            ("@ bob hi", Some("bob")),
+            ("bob *salary", Some("bob")),
+            ("bob\t**salary", Some("bob")),
+            ("bob*salary", None),
+            ("bob **", None),
+            ("see bob *now*", None),
+            (" bob *salary", None),
             ("@bob:", None),
             ("PM bob:", None),
             ("PM hello", None),
@@ -79,7 +99,6 @@ mod tests {
             ("bob: hi", None),
             (" @bob hi", None),
             ("@bob", None),
-            ("@ bob hi", None),
             ("mail @bob hi", None),
         ] {
             assert_eq!(slip(line).map(|slip| slip.name.to_string()).as_deref(), name, "{line:?}");

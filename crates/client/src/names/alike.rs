@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chat_endpoint::Event;
+use chat_endpoint::{Event, Standing};
 use chat_protocol::name::UserName;
 use serde_json::{Value, json};
 
@@ -24,10 +24,16 @@ pub struct Alike {
 }
 
 impl Met {
-    /// Those whom this event brings and who look like somebody whose name was seen. Each is told once. Names
-    /// may come later than the people who bear them, so whoever looked like nobody is looked at again.
+    /// Those whom this event brings and who look like somebody whose name was seen. Each is told once, with their
+    /// own line: a mark at the other one would not be where somebody looks. Whoever was compared by words is
+    /// nobody's look-alike. Names may come later than the people who bear them, so whoever looked like nobody is
+    /// looked at again.
     pub fn look(&mut self, me: &UserName, event: &Event, names: &Names) -> Vec<Alike> {
         match event {
+            Event::Message { from, peer: Standing::Verified, .. } => {
+                self.marked.insert(from.to_string());
+                self.unmarked.remove(from);
+            }
             Event::Message { from, .. } => self.meet(me, from),
             Event::MemberChanged { who, .. } => self.meet(me, who),
             Event::Presence { joined, .. } => joined.iter().for_each(|name| self.meet(me, name)),
@@ -45,12 +51,9 @@ impl Met {
             (!like.is_empty()).then(|| Alike { name: name.clone(), like })
         });
         let mut told: Vec<Alike> = alike.collect();
-        told.retain(|Alike { name, like }| {
+        told.retain(|Alike { name, .. }| {
             self.unmarked.remove(name);
-            // Whoever was told that one is not the other knows that the other is not the one.
-            let is_new = self.marked.insert(name.to_string());
-            self.marked.extend(like.iter().cloned());
-            is_new
+            self.marked.insert(name.to_string())
         });
         told
     }
@@ -112,10 +115,41 @@ mod tests {
         let listed = lines(&mut met, &Event::People { people, more: false }, &names);
         assert_eq!(listed, ["! Iaura is not laura: the names are easily confused"]);
         assert!(lines(&mut met, &joined("Iaura"), &names).is_empty(), "once");
-        assert!(lines(&mut met, &joined("laura"), &names).is_empty(), "neither the other way");
+        let other = lines(&mut met, &joined("laura"), &names);
+        assert_eq!(other, ["! laura is not Iaura: the names are easily confused"]);
         names.learn("1aura");
         let third = lines(&mut met, &joined("1aura"), &names);
         assert_eq!(third, ["! 1aura is not Iaura or laura: the names are easily confused"]);
+    }
+
+    /// Goal: nobody hides behind somebody whose words were compared: the mark stands at the other one. (The build
+    /// before marked whichever wrote first, and the other one never.)
+    #[test]
+    fn whoever_is_verified_is_not_marked_and_the_look_alike_is() {
+        let (mut met, mut names) = (Met::default(), Names::default());
+        for name in ["laura", "laura."] {
+            names.learn(name);
+        }
+        let message = |name, peer| Event::Message {
+            id: chat_protocol::id::MessageId([1; 16]),
+            cid: chat_protocol::name::ConversationId::parse("room:lobby").unwrap(),
+            tag: chat_protocol::tag::Tag::Text,
+            from: user(name),
+            text: "hello".to_owned(),
+            veiled: false,
+            peer,
+            said_in: None,
+            position: 1,
+            sent_ms: 1,
+            hub_ms: 1,
+            frame: None,
+            healed_by: None,
+            granted_by: None,
+            gone: false,
+        };
+        assert!(lines(&mut met, &message("laura", Standing::Verified), &names).is_empty());
+        let told = lines(&mut met, &message("laura.", Standing::Known), &names);
+        assert_eq!(told, ["! laura. is not laura: the names are easily confused"]);
     }
 
     #[test]
