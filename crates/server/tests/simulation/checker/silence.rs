@@ -44,7 +44,13 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
                     known.highest.insert(at, *position);
                 }
             }
-            Fact::Alarm { at, kind: "rolled_back", .. } => drop(known.untold.remove(at)),
+            Fact::Alarm { at, kind: "rolled_back", .. } => {
+                // One without a sign-in before it is of a step whose process died: it has told, and what it was
+                // shown is not known here.
+                if known.untold.remove(at).is_none() {
+                    known.highest.insert(at, 0);
+                }
+            }
             // The step in which it was to tell of it may be lost; then it knows what it knew.
             Fact::Died { at, .. } => {
                 if let Some(highest) = known.untold.remove(at) {
