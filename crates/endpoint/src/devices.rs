@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chat_protocol::code;
 use chat_protocol::header::{MessageHeader, Recipient};
-use chat_protocol::hub::HubStage;
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::name::{ConversationId, UserName};
@@ -13,7 +11,6 @@ use chat_protocol::tag::Tag;
 
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
-use crate::event::Event;
 
 impl Endpoint {
     /// The hub says that these people have new keys. Views with them in it are fetched again
@@ -80,16 +77,15 @@ impl Endpoint {
 
     /// The hub says whose accounts were deleted, of the people in this question. No key is made for them
     /// as long as this connection lasts: the hub would hand it to nobody. It could leave them out without
-    /// a word, too; so its word is enough, and none of it is kept.
+    /// a word, too; so its word is enough, and none of it is kept. Nor is it told: whoever writes to
+    /// everybody has asked for nothing that fails. Who writes to that person is refused with the reason.
     pub(crate) fn note_gone(&mut self, id: &MessageId, gone: &[UserName]) {
         let Some(Request::Bundles { names, .. }) = self.link.requests.get(id) else { return };
         for name in names.clone() {
             if !gone.contains(&name) || name == self.device.user || name.is_server() {
                 self.link.gone.remove(&name);
-            } else if self.link.gone.insert(name.clone()) && self.has_talked_with(&name) {
-                let (code, stage) = (code::NO_SUCH_USER.to_owned(), HubStage::Request);
-                let reason = format!("the account of {name} was deleted");
-                self.tell(Event::Complaint { stage, code, reason, by_hub: true });
+            } else {
+                self.link.gone.insert(name);
             }
         }
     }

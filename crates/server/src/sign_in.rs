@@ -196,6 +196,8 @@ async fn enter(
     socket: &mut Socket,
 ) -> Result<Entered, Problem> {
     let peer = visitor.peer;
+    // The listener has asked for the other end of the connection, which may be a proxy.
+    hub.gate.now().check_address(peer.addr.ip()).map_err(Problem::Refused)?;
     let received = reception
         .open(text, &hub.identity.link, peer.tls_exporter)
         .map_err(|error| unreadable(text, &error))?;

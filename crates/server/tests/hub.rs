@@ -4,6 +4,9 @@
 #[path = "hub/accounts.rs"]
 mod accounts;
 #[cfg(test)]
+#[path = "hub/banned.rs"]
+mod banned;
+#[cfg(test)]
 #[path = "hub/budgets.rs"]
 mod budgets;
 #[cfg(test)]

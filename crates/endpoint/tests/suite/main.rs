@@ -8,6 +8,7 @@ mod bounds;
 mod commands;
 #[cfg(test)]
 mod dark;
+mod deleted;
 #[cfg(test)]
 mod feeds;
 #[cfg(test)]

@@ -71,6 +71,13 @@ impl Admittance {
         !self.networks.iter().any(|network| network.contains(address))
     }
 
+    /// Whether somebody may come in from there, or why not.
+    pub fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
+        let reason = "the operator of this server has banned this address";
+        let refusal = || Refusal::new(code::BARRED, reason);
+        self.admits_address(address).then_some(()).ok_or_else(refusal)
+    }
+
     /// Whether the account of this name was deleted.
     pub fn is_deleted(&self, name: &UserName) -> bool {
         self.standings.get(&name.folded()) == Some(&Standing::Deleted)
@@ -141,12 +148,8 @@ impl Gate {
         let mut changes = self.0.subscribe();
         loop {
             let now = Arc::clone(&changes.borrow_and_update());
-            if let Err(refusal) = now.check(name, keys) {
+            if let Err(refusal) = now.check(name, keys).and_then(|()| now.check_address(address)) {
                 return refusal;
-            }
-            if !now.admits_address(address) {
-                let reason = "the operator of this server has banned this address";
-                return Refusal::new(code::BARRED, reason);
             }
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;

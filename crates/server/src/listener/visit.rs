@@ -70,7 +70,11 @@ impl<'a> Visit<'a> {
         let address = front.proxies.address(self.peer.addr.ip(), &head.headers);
         let record = Record::new(&head, metrics, log, self.peer.id, self.peer.addr);
         let (mut answer, stays) = if upgrade::is_meant(&head) {
+            // From a banned address, too: the sign-in says why not in a way that a client understands.
             (self.try_upgrade(&head), false)
+        } else if let Err(refusal) = front.gate.now().check_address(address) {
+            front.metrics.refusals.banned.inc();
+            (http::text(StatusCode::FORBIDDEN, &refusal.reason), false)
         } else {
             let stays = !front.readiness.is_draining() && self.stay();
             let shown = front.shows_metrics.then_some(front.metrics.as_ref());

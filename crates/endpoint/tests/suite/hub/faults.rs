@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) behind_ms: u64,
     /// Every question for bundles is answered with all there are, whatever is held.
     pub(crate) tells_all: bool,
+    /// These accounts were deleted by its operator.
+    pub(crate) deleted: Vec<UserName>,
     /// Every room counts as deleted by its operator.
     pub(crate) deletes_rooms: bool,
     /// What it says of counters.

@@ -132,6 +132,8 @@ impl TestHub {
         match message {
             ClientToHub::Bundles { id, known, kids } => {
                 let mut people = self.by_key(&kids);
+                let is_gone = |user: &&UserName| self.faults.deleted.contains(user);
+                let gone = known.keys().filter(is_gone).cloned().collect();
                 let mut unknown = Vec::new();
                 let mut more = false;
                 for (user, held) in known {
@@ -156,7 +158,7 @@ impl TestHub {
                     let person = people.entry(user).or_insert_with(nobody);
                     person.bundles.extend(bundles);
                 }
-                let answer = HubToClient::Bundles { id, people, unknown, gone: Vec::new(), more };
+                let answer = HubToClient::Bundles { id, people, unknown, gone, more };
                 if self.faults.hold_bundles {
                     self.held_bundles.push((index, answer));
                 } else {
