@@ -17,7 +17,10 @@ use super::{
     },
     manifest::{self, LAYOUT, Manifest},
 };
-use crate::{lock::DataLock, store::sqlite::DATABASE_FILE};
+use crate::{
+    lock::{FolderLock, Kind},
+    store::sqlite::DATABASE_FILE,
+};
 
 /// What is left out, for the reason on top of this file.
 const LEFT_OUT: &str = "agent/";
@@ -124,7 +127,7 @@ fn put(part: &Path, data: &Path, manifest: Manifest) -> Result<Restored, BackupE
     let mut replaced = None;
     if data.exists() {
         // Held while the folder changes its name: no server starts on what is about to go.
-        let lock = DataLock::take(data)?;
+        let lock = FolderLock::take(Kind::Data, data)?;
         let time = jiff::Timestamp::now().as_second();
         // Two of one second have names of their own.
         let names = (0..u64::MAX).map(|number| match number {
