@@ -164,6 +164,9 @@ mod tests {
         let request = Request::builder().uri("/metrics").header("host", "localhost");
         let head = request.body(()).unwrap().into_parts().0;
         assert!(of_the_hub(&head, &Readiness::default(), None).is_none());
+        let request = Request::builder().uri("/livez").header("host", "localhost");
+        let head = request.body(()).unwrap().into_parts().0;
+        assert!(of_the_hub(&head, &Readiness::default(), None).is_some(), "health is, on both");
     }
 
     #[test]

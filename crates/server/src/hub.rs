@@ -22,7 +22,7 @@ use crate::{
     http::Readiness,
     identity::Identity,
     local::{LocalConnection, LocalDevice, LocalError},
-    lock::DataLock,
+    lock::{FolderLock, Kind},
     metrics::Metrics,
     queue::{self, QueueLimits, QueueReceiver},
     relay::{
@@ -211,7 +211,8 @@ pub(crate) struct Started {
     pub(crate) worker: JoinHandle<Result<(), CommitError>>,
     /// Ends the worker when everything that is queued is done.
     pub(crate) stop: CancellationToken,
-    pub(crate) lock: DataLock,
+    /// Data and log folder are ours.
+    pub(crate) locks: [FolderLock; 2],
     /// The built-in agent, where commands can run at all.
     pub(crate) agent: Option<BuiltInAgent>,
     /// Where the operator asks.
@@ -224,7 +225,8 @@ pub(crate) async fn start(
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
 ) -> Result<Started, RunError> {
-    let lock = DataLock::take(&config.data)?;
+    let data = FolderLock::take(Kind::Data, &config.data)?;
+    let locks = [data, FolderLock::take(Kind::Logs, &config.logs)?];
     let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let helper = config.helper.as_deref();
@@ -262,7 +264,7 @@ pub(crate) async fn start(
     let Assembled { hub, worker, stop } = parts.assemble().await?;
     tokio::spawn(kept::count(Arc::downgrade(&hub.0.budgets), hub.0.reads.clone()));
     tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
-    Ok(Started { hub, worker, stop, lock, agent, admin })
+    Ok(Started { hub, worker, stop, locks, agent, admin })
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.

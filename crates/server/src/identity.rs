@@ -22,6 +22,8 @@ use chat_protocol::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::store::sqlite::DATABASE_FILE;
+
 /// The file in the data folder.
 const FILE: &str = "server.key";
 /// Only the owner reads it.
@@ -59,6 +61,13 @@ pub enum IdentityError {
         /// What was found.
         what: String,
     },
+    /// A server was here, and its keys are gone.
+    #[error(
+        "{} is missing beside the database {DATABASE_FILE}, which belongs to it; restore it from a backup: without it \
+         every client sees another server. For a new server choose another folder with --data",
+        .0.display()
+    )]
+    Missing(PathBuf),
     /// A key could not be made.
     #[error("cannot make keys: {0}")]
     Key(#[from] KeyError),
@@ -110,6 +119,10 @@ impl Identity {
         let path = folder.join(FILE);
         if let Some(identity) = Self::existing(folder)? {
             return identity.renew(&path, sizes, rb, now_ms);
+        }
+        // Keys are written before the database is made, so a database never comes without them.
+        if folder.join(DATABASE_FILE).exists() {
+            return Err(IdentityError::Missing(path));
         }
         let identity = Self::make(sizes, rb, now_ms)?;
         identity.write(&path)?;
@@ -287,6 +300,20 @@ mod tests {
             assert_eq!(restored.follows(&before), Ok(()), "at {second} s");
             before = restored;
         }
+    }
+
+    /// Goal: keys that are lost are said to be, and no others are put in their place.
+    #[test]
+    fn no_new_keys_are_made_beside_a_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Identity::open(folder.path(), KeySizes::EMULATED, None, 5);
+        open().unwrap();
+        fs::write(folder.path().join(DATABASE_FILE), "x").unwrap();
+        open().unwrap();
+        let path = folder.path().join(FILE);
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(open(), Err(IdentityError::Missing(_))));
+        assert!(!path.exists(), "nothing was written");
     }
 
     #[test]

@@ -206,7 +206,7 @@ pub async fn run(
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, lock, agent, admin } =
+    let Started { hub, mut worker, stop, locks, agent, admin } =
         hub::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
@@ -264,7 +264,7 @@ pub async fn run(
     if let Err(error) = accepting.await {
         tracing::error!(%error, "the listener failed");
     }
-    drop((hosted, tasks, figures, lock));
+    drop((hosted, tasks, figures, locks));
     result
 }
 

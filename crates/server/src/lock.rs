@@ -1,8 +1,9 @@
-//! One server for one data folder: an flock that the kernel gives back after any kind of end.
+//! One server for one data folder and one log folder: an flock that the kernel gives back after any kind of end.
 
 use std::{
     fs::{File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -14,13 +15,20 @@ use thiserror::Error;
 pub enum LockError {
     /// Another process holds it.
     #[error(
-        "another server uses the data folder {}; stop it, or choose another folder with --data",
-        .0.display()
+        "another server uses the {} folder {}; stop it, or choose another folder with {}",
+        kind.name(), folder.display(), kind.flag()
     )]
-    Held(PathBuf),
+    Held {
+        /// Which of the two.
+        kind: Kind,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The file could not be made or locked.
-    #[error("cannot lock the data folder {}: {source}", folder.display())]
+    #[error("cannot lock the {} folder {}: {source}", kind.name(), folder.display())]
     Io {
+        /// Which of the two.
+        kind: Kind,
         /// The folder.
         folder: PathBuf,
         /// What the system said.
@@ -28,24 +36,63 @@ pub enum LockError {
     },
 }
 
+/// What is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Database and keys.
+    Data,
+    /// Two servers in one audit log would break each other's chain.
+    Logs,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Logs => "log",
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Data => "--data",
+            Self::Logs => "--logs",
+        }
+    }
+
+    /// The locked file. Clients may log into the same folder, so its name says whose it is there.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Data => "lock",
+            Self::Logs => "server.lock",
+        }
+    }
+}
+
+/// Only the owner opens it.
+const MODE: u32 = 0o600;
+
 /// Holds the folder until it is dropped.
 #[derive(Debug)]
-pub struct DataLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub struct FolderLock(#[expect(dead_code, reason = "the open file is the lock")] File);
 
-impl DataLock {
+impl FolderLock {
     /// Takes the folder, which is made if it is not there.
-    pub fn take(folder: &Path) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io { folder: folder.to_owned(), source };
+    pub fn take(kind: Kind, folder: &Path) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { kind, folder: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(folder.join("lock"))
+            .mode(MODE)
+            .open(folder.join(kind.file()))
             .map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held(folder.to_owned())),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(LockError::Held { kind, folder: folder.to_owned() })
+            }
             Err(errno) => Err(failed(errno.into())),
         }
     }
@@ -53,16 +100,33 @@ impl DataLock {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
     fn a_folder_is_held_once_and_freed() {
         let folder = tempfile::tempdir().unwrap();
-        let first = DataLock::take(folder.path()).unwrap();
-        let error = DataLock::take(folder.path()).unwrap_err();
-        assert!(matches!(error, LockError::Held(_)), "{error}");
+        let first = FolderLock::take(Kind::Data, folder.path()).unwrap();
+        let error = FolderLock::take(Kind::Data, folder.path()).unwrap_err();
+        assert!(matches!(error, LockError::Held { .. }), "{error}");
         assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
         drop(first);
-        DataLock::take(folder.path()).unwrap();
+        FolderLock::take(Kind::Data, folder.path()).unwrap();
+    }
+
+    /// Goal: two servers with data folders of their own do not write one audit log, and the refusal names the
+    /// flag. A log folder that is the data folder is held twice by one server.
+    #[test]
+    fn a_log_folder_is_held_once_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let _data = FolderLock::take(Kind::Data, folder.path()).unwrap();
+        let _logs = FolderLock::take(Kind::Logs, folder.path()).unwrap();
+        let error = FolderLock::take(Kind::Logs, folder.path()).unwrap_err().to_string();
+        assert!(error.contains("log folder") && error.contains("--logs"), "{error}");
+        for name in ["lock", "server.lock"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}");
+        }
     }
 }

@@ -166,6 +166,8 @@ impl Reloader {
             certificate,
             policy: self.config.policy.as_deref().map(absolute),
             descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            // Known to the one who is asked.
+            audit: None,
         }
     }
 

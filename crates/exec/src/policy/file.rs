@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,6 +14,9 @@ use crate::limits::{
     WALL_MS_MAX,
 };
 
+/// Somebody other than the owner may write.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// Why a policy cannot be used. The machine then starts no agent: a half-read policy is none.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -23,6 +27,16 @@ pub enum PolicyError {
         path: String,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// Somebody else could give themselves whatever they like.
+    #[error(
+        "others can write the policy {path} (mode {mode:o}); run: chmod go-w {path}, and see what is in it"
+    )]
+    Writable {
+        /// The file as given.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
     },
     /// The text is not a policy.
     #[error("{origin}:{line}:{column}: {problem}; {remedy}")]
@@ -96,13 +110,22 @@ pub(super) fn load(path: &Path) -> Result<Policy, PolicyError> {
     let read = || {
         let mut text = String::new();
         let bytes_max = u64::try_from(POLICY_BYTES_MAX).unwrap_or(u64::MAX);
-        std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+        let file = std::fs::File::open(path)?;
+        // Of the file that is read, not of whatever has its name a moment later.
+        let metadata = file.metadata()?;
+        file.take(bytes_max + 1).read_to_string(&mut text)?;
         if text.len() > POLICY_BYTES_MAX {
             return Err(std::io::Error::other(format!("longer than {POLICY_BYTES_MAX} bytes")));
         }
-        Ok(text)
+        Ok((text, metadata))
     };
-    let text = read().map_err(|source| PolicyError::Read { path: origin.clone(), source })?;
+    let (text, metadata) =
+        read().map_err(|source| PolicyError::Read { path: origin.clone(), source })?;
+    // The mode of a device such as /dev/null says nothing about rules.
+    let mode = metadata.permissions().mode() & 0o777;
+    if metadata.is_file() && mode & OTHERS_WRITE != 0 {
+        return Err(PolicyError::Writable { path: origin, mode });
+    }
     parse(&text, &origin)
 }
 
@@ -307,6 +330,23 @@ fn check_rate(text: &Spanned<String>) -> Result<Rate, Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: rules that somebody else could write are none, and the refusal says how to close the file.
+    #[test]
+    fn a_policy_that_others_can_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        std::fs::write(&path, "").unwrap();
+        for (mode, is_refused) in [(0o644, false), (0o600, false), (0o664, true), (0o606, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let refused = load(&path).err().map(|error| error.to_string());
+            assert_eq!(refused.is_some(), is_refused, "{mode:o}");
+            assert!(refused.is_none_or(
+                |error| error.contains("others can write") && error.contains("chmod go-w")
+            ));
+        }
+        load(Path::new("/dev/null")).expect("an empty policy");
+    }
 
     const WHO: &str = "who = [{ name = \"alice\", key = \"AAAAAAAAAAAAAAAAAAAAAA\" }]";
 

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -85,7 +85,7 @@ pub struct Audit {
 }
 
 /// How far a file is in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
     /// Lines.
     pub lines: u64,
@@ -128,6 +128,11 @@ impl Audit {
             other => other?,
         };
         Ok(Self { path, file, n: checked.lines, hash: checked.hash })
+    }
+
+    /// The end of the chain.
+    pub fn end(&self) -> Checked {
+        Checked { lines: self.n, hash: self.hash.clone() }
     }
 
     fn write(&mut self, line: &Line<'_>) -> Result<u64, AuditError> {

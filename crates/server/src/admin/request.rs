@@ -8,7 +8,7 @@ use chat_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::pattern::Pattern;
+use super::{audit::Checked, pattern::Pattern};
 use crate::{
     store::{Banned, Standing},
     tls::CertificateFiles,
@@ -232,6 +232,9 @@ pub struct Running {
     pub policy: Option<PathBuf>,
     /// How many files it may have open.
     pub descriptors: u64,
+    /// The end of the audit log, as it has written it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Checked>,
 }
 
 /// What is answered.

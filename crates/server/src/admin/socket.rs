@@ -230,7 +230,10 @@ impl Asked {
                 let (reply, answer) = oneshot::channel();
                 let sent = self.hand.reload.send(Ask::Running(reply)).await;
                 match (sent, answer.await) {
-                    (Ok(()), Ok(running)) => AdminAnswer::Running(running),
+                    (Ok(()), Ok(mut running)) => {
+                        running.audit = self.write_down(|audit| Ok(audit.end())).await.ok();
+                        AdminAnswer::Running(running)
+                    }
                     _ => AdminAnswer::refused("the server is ending"),
                 }
             }

@@ -140,7 +140,7 @@ pub struct Options {
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long, env = "CHAT_SERVER_BIND", value_name = "ADDRESS", value_parser = parse_address)]
     pub bind: Option<IpAddr>,
-    /// Address and port for /metrics and health, which are then not answered to everybody [default:
+    /// Address and port for /metrics, which is then answered there alone; health is answered on both [default:
     /// none, they are on the same port]
     #[arg(long, env = "CHAT_SERVER_METRICS_BIND", value_name = "ADDRESS:PORT", value_parser = parse_socket)]
     pub metrics_bind: Option<SocketAddr>,
@@ -219,8 +219,8 @@ pub struct Options {
     /// [default: on]
     #[arg(long, env = "CHAT_SERVER_LIMITS", value_enum, value_name = "SWITCH")]
     pub limits: Option<Switch>,
-    /// Sets one budget, as messages=100/s+2000, places=500 or `sign_ups_day=off`; may be given again.
-    /// `chat-server config` lists them
+    /// Sets one budget, as messages=100/s+2000, places=500 or `sign_ups_day=off`; may be given again,
+    /// the variable takes several with spaces between them. `chat-server config` lists them
     #[arg(long, env = "CHAT_SERVER_LIMIT", value_name = "NAME=AMOUNT", value_delimiter = ' ')]
     pub limit: Vec<String>,
     /// Address of a proxy before this server whose last X-Forwarded-For is believed; may be given

@@ -208,3 +208,12 @@ fn config_show_tells_the_source_of_each_value() {
     assert_eq!(source_of("logs"), ["elsewhere", "file"]);
     assert_eq!(source_of("bind"), ["127.0.0.1", "default"]);
 }
+
+/// Goal: the help says of `--metrics-bind` what the server does: health stays on the port of everybody.
+#[test]
+fn the_help_says_where_health_is_answered() {
+    let command = Cli::command();
+    let argument = command.get_arguments().find(|argument| argument.get_id() == "metrics_bind");
+    let help = argument.unwrap().get_help().unwrap().to_string();
+    assert!(help.contains("health is answered on both"), "{help}");
+}

@@ -1,4 +1,4 @@
-//! `/metrics` and health on a port of their own (`--metrics-bind`): plain HTTP for whoever collects
+//! `/metrics` on a port of its own, and health there as well (`--metrics-bind`): plain HTTP for whoever collects
 //! figures, and nothing else.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};

@@ -110,6 +110,12 @@ pub enum BannedError {
     /// More bits than the address has.
     #[error("{0:?} is no network: behind the slash stand 0 to 32 bits for IPv4, 0 to 128 for IPv6")]
     Network(String),
+    /// It has the form of an address and is none, so that as a name it would keep out nobody.
+    #[error(
+        "{0:?} is neither an address nor a network: write an address as 192.0.2.7 or 2001:db8::7, a network as \
+         192.0.2.0/24 or 2001:db8::/32; an account of such a name is kept out with `user disable`"
+    )]
+    Address(String),
     /// No key.
     #[error("{0:?} is no key: `user show NAME` prints them, as key: and 22 letters and digits")]
     Key(String),
@@ -130,15 +136,28 @@ impl FromStr for Banned {
             return Ok(Self::Address(network));
         }
         if let Some(key) = text.strip_prefix("key:") {
-            let parsed = KeyId::parse(key).ok().filter(|_| key.len() == KEY_CHARACTERS);
+            // Zeros stand for a key that is not known yet, as that of everybody who signs up.
+            let is_one = |id: &KeyId| key.len() == KEY_CHARACTERS && id.0 != [0; 16];
+            let parsed = KeyId::parse(key).ok().filter(is_one);
             return parsed.map(Self::Key).ok_or_else(|| BannedError::Key(text.to_owned()));
         }
         // No name has a slash.
         if text.contains('/') {
             return Err(BannedError::Network(text.to_owned()));
         }
+        if looks_like_address(text) {
+            return Err(BannedError::Address(text.to_owned()));
+        }
         Ok(Self::Name(text.parse()?))
     }
+}
+
+/// Whether somebody means an address: a colon, which no name has, or digits, dots and stars with at least a
+/// digit and a dot.
+fn looks_like_address(text: &str) -> bool {
+    let is_dotted = text.bytes().all(|byte| byte.is_ascii_digit() || b".*".contains(&byte));
+    let has_both = text.contains('.') && text.contains(|letter: char| letter.is_ascii_digit());
+    text.contains(':') || (is_dotted && has_both)
 }
 
 impl fmt::Display for Banned {
@@ -302,8 +321,34 @@ mod tests {
         {
             assert_eq!(text.parse::<Banned>().unwrap().is_everybody(), is_everybody, "{text}");
         }
-        for text in ["", "a b", "192.0.2.0/33/1", "key:short", "../x", "ä"] {
+        for text in
+            ["", "a b", "192.0.2.0/33/1", "key:short", "key:AAAAAAAAAAAAAAAAAAAAAA", "../x", "ä"]
+        {
             assert!(text.parse::<Banned>().is_err(), "{text:?}");
+        }
+    }
+
+    /// Goal: what is meant as an address and is none bans no name instead, and the refusal says what to write.
+    #[test]
+    fn what_looks_like_an_address_and_is_none_is_refused() {
+        for text in [
+            "192.0.2.*",
+            "192.0.2",
+            "192.0.2.256",
+            "192.*",
+            "192.0.2.7.",
+            "2001:db8::*",
+            "::g",
+            "1.2.3.4:80",
+        ] {
+            let refused = text.parse::<Banned>().unwrap_err().to_string();
+            assert!(
+                refused.contains("192.0.2.0/24") && refused.contains(text),
+                "{text}: {refused}"
+            );
+        }
+        for text in ["42", "4*", "*", "v1.2", "a.*"] {
+            assert!(matches!(text.parse(), Ok(Banned::Name(_))), "{text}");
         }
     }
 

@@ -60,6 +60,14 @@ pub enum OpenError {
         /// Ours.
         known: i64,
     },
+    /// There is a file and nothing in it, which no server leaves.
+    #[error(
+        "the database {file} is empty: what it held is lost; restore a backup, or remove it to begin anew"
+    )]
+    Empty {
+        /// The file.
+        file: String,
+    },
     /// Something in it is not what we wrote.
     #[error("the database {file} is damaged: {what}; restore a backup")]
     Damaged {
@@ -96,6 +104,9 @@ pub fn open(
     let failed = |source| OpenError::Io { folder: folder.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let file = folder.join(DATABASE_FILE);
+    if std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() == 0) {
+        return Err(OpenError::Empty { file: file.display().to_string() });
+    }
     let connection = open::writer(&file, options)?;
     let snapshot = open::snapshot(&connection, &file)?;
     let reads = Reads::new(file);

@@ -51,6 +51,12 @@ pub enum BackupError {
     /// A backup never replaces anything.
     #[error("{} exists already; choose another name", .0.display())]
     Exists(PathBuf),
+    /// What was half done when somebody ended a backup, or one that runs now.
+    #[error(
+        "{} is of a backup that was ended in the middle, or that runs now; if none runs: rm -r {}",
+        .0.display(), .0.display()
+    )]
+    Unfinished(PathBuf),
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
@@ -103,7 +109,7 @@ impl BackupError {
                         if rest.as_os_str().is_empty() { given.into() } else { given.join(rest) };
                 }
             }
-            Self::Nothing(_) | Self::Exists(_) | Self::Running(_) => {}
+            Self::Nothing(_) | Self::Exists(_) | Self::Unfinished(_) | Self::Running(_) => {}
         }
         self
     }
@@ -141,14 +147,17 @@ pub(super) fn is_archive(path: &Path) -> bool {
 
 /// Makes a backup of `data` at `target`: all of it, or nothing.
 pub fn make(data: &Path, target: &Path) -> Result<Made, BackupError> {
-    if !data.join(DATABASE_FILE).exists() {
+    let database = data.join(DATABASE_FILE);
+    // Who may not look into the folder does not know what is there.
+    if !database.try_exists().map_err(failed("read", &database))? {
         return Err(BackupError::Nothing(data.to_owned()));
     }
     let part = beside(target, ".part");
-    for path in [target, part.as_path()] {
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(BackupError::Exists(path.to_owned()));
-        }
+    if fs::symlink_metadata(target).is_ok() {
+        return Err(BackupError::Exists(target.to_owned()));
+    }
+    if fs::symlink_metadata(&part).is_ok() {
+        return Err(BackupError::Unfinished(part));
     }
     let made = fill(data, &part).and_then(|manifest| finish(&part, target, manifest));
     if made.is_err() {
@@ -340,5 +349,19 @@ mod tests {
         let error = make(data.path(), &target).unwrap_err().to_string();
         assert!(error.contains("home.db"), "{error}");
         assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
+    }
+
+    /// Goal: what a killed backup has left is named with the way out, and a folder that cannot be looked into is
+    /// not called unused.
+    #[test]
+    fn what_a_killed_backup_left_and_a_closed_folder_are_said() {
+        let (data, out) = (data(), tempfile::tempdir().unwrap());
+        let target = out.path().join("one.tar");
+        fs::create_dir(beside(&target, ".part")).unwrap();
+        let error = make(data.path(), &target).unwrap_err().to_string();
+        assert!(error.contains("rm -r") && error.contains("one.tar.part"), "{error}");
+        // Below a file nobody can look, whoever asks.
+        let error = make(&data.path().join("server.key"), &out.path().join("two")).unwrap_err();
+        assert!(matches!(error, BackupError::File { .. }), "{error}");
     }
 }

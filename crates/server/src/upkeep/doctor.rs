@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use super::{backup::check_database, health};
 use crate::{
+    RunError,
     admin::{
         audit::{self, AuditError},
         call::Call,
@@ -27,9 +28,9 @@ use crate::{
     },
     config::{Config, Tls},
     folder,
-    identity::Identity,
+    identity::{Identity, IdentityError},
     limits::{CONNECTIONS_MAX, FILES_RESERVED},
-    store::sqlite::DATABASE_FILE,
+    store::sqlite::{DATABASE_FILE, OpenError},
     tls,
     worker::now_ms,
 };
@@ -112,8 +113,8 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         ("keys", keys(&config.data)),
         ("certificate", certificate(&config.data, &ground.certificate)),
         ("policy", policy(ground.policy.as_deref())),
-        ("store", store(&config.data)),
-        ("audit log", audit_log(&ground.logs)),
+        ("store", store(&config.data, ground.running.is_some())),
+        ("audit log", audit_log(&ground.logs, ground.running.as_ref())),
         ("disk", disk(&config.data)),
         ("clock", clock(&config.data)),
         ("descriptors", descriptors(ground.running.as_ref())),
@@ -183,10 +184,27 @@ fn owned(inspected: Result<bool, folder::FolderError>, path: &Path) -> Verdict {
 
 fn keys(data: &Path) -> Verdict {
     match Identity::existing(data) {
-        Ok(Some(_)) => Ok("server.key is in order".to_owned()),
+        Ok(Some(identity)) => match database_identity(&data.join(DATABASE_FILE)) {
+            Some(owner) if owner != identity.bundle.identity().as_bytes() => {
+                Err(format!("{}; restore both from one backup", words(RunError::ForeignKeys)))
+            }
+            Some(_) => Ok("server.key is in order and belongs to the database".to_owned()),
+            None => Ok("server.key is in order".to_owned()),
+        },
+        Ok(None) if data.join(DATABASE_FILE).exists() => {
+            Err(words(IdentityError::Missing(data.join("server.key"))))
+        }
         Ok(None) => Ok("are made at the first start".to_owned()),
         Err(error) => Err(words(error)),
     }
+}
+
+/// Whose the database is; nothing where it cannot be read, which the check of the store says.
+fn database_identity(path: &Path) -> Option<Vec<u8>> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).ok()?;
+    let select = "SELECT identity FROM accounts WHERE folded = 'server'";
+    connection.query_row(select, [], |row| row.get(0)).ok()
 }
 
 fn certificate(data: &Path, tls: &Tls) -> Verdict {
@@ -224,21 +242,53 @@ fn policy(path: Option<&Path>) -> Verdict {
     }
 }
 
-fn store(data: &Path) -> Verdict {
+fn store(data: &Path, runs: bool) -> Verdict {
     let path = data.join(DATABASE_FILE);
+    let file = path.display();
     if !path.exists() {
-        return Ok("is made at the first start".to_owned());
+        return if runs {
+            Err(format!(
+                "{file} is gone, and the server that runs writes to a file without a name; stop it, put the file back"
+            ))
+        } else {
+            Ok("is made at the first start".to_owned())
+        };
+    }
+    let bytes = fs::metadata(&path).map_err(words)?.len();
+    if bytes == 0 {
+        return Err(words(OpenError::Empty { file: file.to_string() }));
     }
     check_database(&path).map_err(words)?;
-    let bytes = fs::metadata(&path).map_err(words)?.len();
     Ok(format!("every page is in order, {} MiB", bytes >> 20))
 }
 
-fn audit_log(logs: &Path) -> Verdict {
+/// The file's chain, and whether it ends where the server that runs has ended it. More lines than the server has
+/// named were written since.
+fn audit_log(logs: &Path, running: Option<&Running>) -> Verdict {
+    let said = running.and_then(|running| running.audit.as_ref());
     match audit::check(&logs.join(audit::FILE)) {
         Ok(checked) => {
+            if let Some(said) = said
+                && (checked.lines < said.lines
+                    || checked.lines == said.lines && checked.hash != said.hash)
+            {
+                return Err(format!(
+                    "has {}, and the server that runs has written {}: it was cut or replaced; see who did, put it \
+                     back from a copy",
+                    counted(checked.lines, "line"),
+                    said.lines
+                ));
+            }
             let short = checked.hash.get(..16).unwrap_or_default();
             Ok(format!("{} in one chain, the last is {short}…", counted(checked.lines, "line")))
+        }
+        Err(AuditError::File { source, .. })
+            if source.kind() == ErrorKind::NotFound && running.is_some() =>
+        {
+            Err(format!(
+                "{} is gone, and the server that runs writes to a file without a name; put it back, then restart",
+                logs.join(audit::FILE).display()
+            ))
         }
         Err(AuditError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Ok("is made at the first start".to_owned())
@@ -333,4 +383,75 @@ fn sandbox() -> String {
         yes_no(seccomp),
         yes_no(namespaces)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::keys::KeySizes;
+
+    use super::*;
+    use crate::admin::{audit::Audit, request::AdminRequest};
+
+    fn running(logs: &Path, audit: &Audit) -> Running {
+        Running {
+            version: "1".to_owned(),
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            logs: logs.to_owned(),
+            certificate: None,
+            policy: None,
+            descriptors: 1,
+            audit: Some(audit.end()),
+        }
+    }
+
+    /// Goal: an audit log that was emptied, cut or moved away under a server is a finding.
+    #[test]
+    fn an_audit_log_that_lacks_what_the_server_wrote_is_a_finding() {
+        let logs = tempfile::tempdir().unwrap();
+        let path = logs.path().join(audit::FILE);
+        let mut audit = Audit::open(logs.path()).unwrap();
+        audit.asked(1, &AdminRequest::Drain).unwrap();
+        let one = fs::read(&path).unwrap();
+        let earlier = running(logs.path(), &audit);
+        audit.asked(1, &AdminRequest::Drain).unwrap();
+        let said = running(logs.path(), &audit);
+        audit_log(logs.path(), Some(&said)).unwrap();
+        audit_log(logs.path(), Some(&earlier)).expect("a line was written since");
+        for kept in [one.as_slice(), b""] {
+            fs::write(&path, kept).unwrap();
+            let found = audit_log(logs.path(), Some(&said)).unwrap_err();
+            assert!(found.contains("cut or replaced"), "{found}");
+            audit_log(logs.path(), None).expect("nobody knows better");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(audit_log(logs.path(), Some(&said)).unwrap_err().contains("is gone"));
+        audit_log(logs.path(), None).unwrap();
+    }
+
+    /// Goal: a database that is gone under a server, or is empty, is a finding.
+    #[test]
+    fn a_database_that_is_gone_or_empty_is_a_finding() {
+        let data = tempfile::tempdir().unwrap();
+        store(data.path(), false).unwrap();
+        assert!(store(data.path(), true).unwrap_err().contains("is gone"));
+        fs::write(data.path().join(DATABASE_FILE), "").unwrap();
+        assert!(store(data.path(), false).unwrap_err().contains("is empty"));
+    }
+
+    /// Goal: keys that are missing beside a database, or belong to another one, are a finding.
+    #[test]
+    fn keys_of_another_database_are_a_finding() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join(DATABASE_FILE);
+        let own = Identity::open(data.path(), KeySizes::EMULATED, None, 5).unwrap();
+        let database = Connection::open(&path).unwrap();
+        database.execute_batch("CREATE TABLE accounts (folded TEXT, identity BLOB)").unwrap();
+        let insert = "INSERT INTO accounts VALUES ('server', ?1)";
+        database.execute(insert, [own.bundle.identity().as_bytes().as_slice()]).unwrap();
+        assert!(keys(data.path()).unwrap().contains("belongs to the database"));
+        database.execute("UPDATE accounts SET identity = ?1", [[7_u8; 16].as_slice()]).unwrap();
+        assert!(keys(data.path()).unwrap_err().contains("does not belong to this database"));
+        fs::remove_file(data.path().join("server.key")).unwrap();
+        assert!(keys(data.path()).unwrap_err().contains("is missing"));
+    }
 }

@@ -5,6 +5,7 @@
 //! sees (another restart nonce), so no command of before runs a second time.
 
 use std::{
+    error::Error,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -17,7 +18,10 @@ use super::{
     },
     manifest::{self, LAYOUT, Manifest},
 };
-use crate::{lock::DataLock, store::sqlite::DATABASE_FILE};
+use crate::{
+    lock::{FolderLock, Kind},
+    store::sqlite::DATABASE_FILE,
+};
 
 /// What is left out, for the reason on top of this file.
 const LEFT_OUT: &str = "agent/";
@@ -55,18 +59,36 @@ fn prepare(source: &Path, part: &Path) -> Result<Manifest, BackupError> {
         fs::remove_dir_all(&unpacked).ok();
         return manifest.map_err(|error| error.renamed(&unpacked, source).renamed(part, source));
     }
+    if source.is_file() {
+        let what = "it is neither a folder nor an archive whose name ends with .tar".to_owned();
+        return Err(BackupError::Strange { path: source.to_owned(), what });
+    }
     take(source, part).map_err(|error| error.renamed(part, source))
+}
+
+/// The innermost reason: the archive's reader puts words around it that say less than that the disk is full.
+fn innermost(error: io::Error) -> io::Error {
+    let mut reason: &dyn Error = &error;
+    while let Some(inner) = reason.source() {
+        reason = inner;
+    }
+    io::Error::new(error.kind(), reason.to_string())
 }
 
 /// Unpacks the plain files of an archive, and nothing outside of the folder.
 fn unpack(source: &Path, folder: &Path) -> Result<(), BackupError> {
     make_folder(folder)?;
     let file = File::open(source).map_err(failed("read", source))?;
+    let length = file.metadata().map_err(failed("read", source))?.len();
     let unpacked = || -> io::Result<()> {
         let mut archive = tar::Archive::new(file);
         archive.set_preserve_permissions(false);
         for (number, entry) in archive.entries()?.enumerate() {
             let mut entry = entry?;
+            // Said here: the archive's reader calls it a file that cannot be written.
+            if entry.raw_file_position().saturating_add(entry.size()) > length {
+                return Err(io::Error::other("it ends in the middle; look for a whole copy"));
+            }
             let is_plain = matches!(
                 entry.header().entry_type(),
                 tar::EntryType::Regular | tar::EntryType::Directory
@@ -77,7 +99,7 @@ fn unpack(source: &Path, folder: &Path) -> Result<(), BackupError> {
         }
         Ok(())
     };
-    unpacked().map_err(failed("unpack", source))
+    unpacked().map_err(innermost).map_err(failed("unpack", source))
 }
 
 /// Copies what the manifest names, and checks it.
@@ -124,7 +146,7 @@ fn put(part: &Path, data: &Path, manifest: Manifest) -> Result<Restored, BackupE
     let mut replaced = None;
     if data.exists() {
         // Held while the folder changes its name: no server starts on what is about to go.
-        let lock = DataLock::take(data)?;
+        let lock = FolderLock::take(Kind::Data, data)?;
         let time = jiff::Timestamp::now().as_second();
         // Two of one second have names of their own.
         let names = (0..u64::MAX).map(|number| match number {
@@ -139,4 +161,33 @@ fn put(part: &Path, data: &Path, manifest: Manifest) -> Result<Restored, BackupE
     }
     fs::rename(part, data).map_err(failed("rename", part))?;
     Ok(Restored { replaced, manifest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a file that is no backup is called that, and an archive that ends early is told apart from a disk
+    /// that is full.
+    #[test]
+    fn what_is_wrong_with_an_archive_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let [text, whole, short] =
+            ["notes.txt", "whole.tar", "short.tar"].map(|n| folder.path().join(n));
+        fs::write(&text, "x").unwrap();
+        let data = folder.path().join("data");
+        let error = restore(&text, &data).unwrap_err().to_string();
+        assert!(error.contains("neither a folder nor an archive"), "{error}");
+        let mut archive = tar::Builder::new(File::create(&whole).unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(100_000);
+        header.set_cksum();
+        archive.append_data(&mut header, DATABASE_FILE, [7; 100_000].as_slice()).unwrap();
+        archive.into_inner().unwrap();
+        let bytes = fs::read(&whole).unwrap();
+        fs::write(&short, bytes.get(..50_000).unwrap()).unwrap();
+        let error = restore(&short, &data).unwrap_err().to_string();
+        assert!(error.contains("ends in the middle"), "{error}");
+        assert!(!data.exists());
+    }
 }

@@ -328,3 +328,12 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
 
 mod operator;
 mod retention;
+
+/// Goal: a database whose content is lost is not silently begun anew.
+#[test]
+fn an_empty_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(DATABASE_FILE), "").unwrap();
+    let opened = open(folder.path(), SqliteOptions::default(), Arc::new(Metrics::new()));
+    assert!(matches!(opened, Err(OpenError::Empty { .. })));
+}
