@@ -37,10 +37,18 @@ impl Endpoint {
     pub(crate) fn on_dropped(&mut self, now_ms: u64, claim: DropClaim) {
         let log = Log::Conversation(claim.cid.clone());
         let is_room = !claim.cid.is_direct();
+        let is_deleted = is_room && claim.keep_ms == retention::DELETED_KEEP_MS;
+        if is_deleted && self.is_member(&claim.cid) {
+            self.note_deleted(&claim.cid, true);
+        }
+        if is_deleted && claim.position == 0 {
+            return;
+        }
         // Messages that are younger than the room keeps are not dropped for that reason.
         let over_ms = claim.before_ms.saturating_add(claim.keep_ms);
         let is_over = over_ms <= now_ms.saturating_add(CLOCK_SKEW_MAX_MS);
-        if !is_room || !is_over || claim.keep_ms == 0 || !retention::is_keep_time(claim.keep_ms) {
+        let is_set = claim.keep_ms > 0 && retention::is_keep_time(claim.keep_ms);
+        if !is_deleted && (!is_room || !is_over || !is_set) {
             let reason = format!(
                 "the hub says that it has dropped messages of {} which it was to keep",
                 claim.cid
@@ -89,7 +97,10 @@ impl Endpoint {
         let left = self.state.dropped.get(cid.as_str()).map_or(0, |claimed| claimed.left);
         let left = left.saturating_add(messages);
         self.state.dropped.put(cid.as_str(), Claimed { position, before_ms, keep_ms, left });
-        self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
+        // That a room is deleted was told already, and says it all.
+        if keep_ms != retention::DELETED_KEEP_MS {
+            self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
+        }
     }
 
     /// What the hub has dropped before this message, if it is the first of its sender behind that.

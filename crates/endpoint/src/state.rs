@@ -221,7 +221,9 @@ pub(crate) struct State {
     pub(crate) missing: Table<Wanted>,
     /// What the hub says that it has dropped, by room.
     pub(crate) dropped: Table<Claimed>,
-    /// Up to where of that each sender's gaps were looked at, by room and signing key; and up to
+    /// Rooms of which it was told that they are deleted.
+    pub(crate) deleted: Table<bool>,
+    /// Up to where of what was dropped each sender's gaps were looked at, by room and signing key; and up to
     /// which counter it explains a sender's chain, by room, signing key and epoch.
     pub(crate) excused: Table<u64>,
     /// What others may ask for, by order.
@@ -252,7 +254,7 @@ macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
             pins rooms links unproved struck joined conversations epochs chains outgoing receipts orders
-            owed sent received received_in gone cursors events missing dropped excused kept parked
+            owed sent received received_in gone cursors events missing dropped deleted excused kept parked
             offers asking doubtful pieces reported disowned counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
@@ -286,6 +288,7 @@ impl State {
             events: Table::new("event"),
             missing: Table::new("missing"),
             dropped: Table::new("dropped"),
+            deleted: Table::new("deleted"),
             excused: Table::new("excused"),
             kept: Table::new("kept"),
             parked: Table::new("parked"),

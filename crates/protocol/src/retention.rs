@@ -8,6 +8,9 @@ pub const KEEP_MS_MIN: u64 = 1_000;
 /// Longest time that can be set: a hundred years. Whoever wants more says `off`.
 pub const KEEP_MS_MAX: u64 = 100 * 365 * DAY_MS;
 
+/// What a hub says of a room that its operator has deleted: shorter than any room can be set to.
+pub const DELETED_KEEP_MS: u64 = 1;
+
 const DAY_MS: u64 = 24 * HOUR_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const MINUTE_MS: u64 = 60 * SECOND_MS;

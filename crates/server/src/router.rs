@@ -56,7 +56,7 @@ pub use mailbox::MailboxLimits;
 pub use offers::{OffersPage, check_form};
 pub use people::{Presence, Wanted, WantedKey, WhoPage};
 use retention::Retention;
-pub use rooms::{Chain, RoomsPage};
+pub use rooms::{Chain, RoomsPage, deleted_notice};
 
 /// What becomes of a request.
 #[derive(Debug)]

@@ -67,12 +67,21 @@ impl Endpoint {
             && member.is_none_or(|member| member.since < *links)
     }
 
-    /// Notes whether a room was deleted. What is said there the hub refuses anyway.
+    /// Notes whether a room was deleted, and tells a member of it once. What is said there the hub refuses
+    /// anyway.
     pub(crate) fn note_deleted(&mut self, cid: &ConversationId, is_deleted: bool) {
-        if is_deleted {
-            self.link.deleted.insert(cid.clone());
-        } else {
+        if !is_deleted {
             self.link.deleted.remove(cid);
+            self.state.deleted.remove(cid.as_str());
+            return;
+        }
+        self.link.deleted.insert(cid.clone());
+        if self.is_member(cid) && self.state.deleted.get(cid.as_str()).is_none() {
+            self.state.deleted.put(cid.as_str(), true);
+            let place = cid.spoken();
+            let text =
+                format!("the room {place} was deleted: nothing is said there any more; /leave it");
+            self.tell(Event::Announcement { text });
         }
     }
 

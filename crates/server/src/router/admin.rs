@@ -10,7 +10,7 @@ use std::{
 use chat_protocol::{
     code,
     id::{Digest, KeyId},
-    name::{ConversationId, ConversationKind, RoomName, UserName},
+    name::{ConversationId, RoomName, UserName},
     retention,
     spoken::{counted, nobody},
 };
@@ -461,11 +461,10 @@ impl Router {
         self.rooms.get(&room.as_str().to_ascii_lowercase()).cloned()
     }
 
-    /// A room by its log, and its members.
-    pub fn room_of_log(&self, log: LogId) -> Option<(RoomName, Vec<AccountId>)> {
+    /// A conversation by its log, and its members.
+    pub fn members_of_log(&self, log: LogId) -> Option<(ConversationId, Vec<AccountId>)> {
         let cid = self.by_log.get(&log)?;
-        let ConversationKind::Room(room) = cid.kind() else { return None };
-        Some((room, self.members(cid)))
+        Some((cid.clone(), self.members(cid)))
     }
 
     fn apply_closed(&mut self, log: LogId) {

@@ -75,7 +75,9 @@ impl Router {
                 (error, _) => Decision::refuse(code::NOT_ALLOWED, error.to_string()),
             };
         }
-        if let Some(refusal) = leaves_no_admin(membership, header) {
+        // Nobody is let into a deleted room any more, whoever goes.
+        let is_closed = known.is_some_and(|known| known.is_closed);
+        if !is_closed && let Some(refusal) = leaves_no_admin(membership, header) {
             return refusal;
         }
         if let Some(refusal) = known.and_then(|known| self.full_for(now_ms, header, known)) {

@@ -12,9 +12,6 @@ use crate::{
     store::{AccountId, Dropped, LogId, NewDrop, NewRetention, Proposal},
 };
 
-/// How long a closed room keeps its messages, in milliseconds: as short as can be said.
-const CLOSED_KEEP_MS: u64 = 1;
-
 /// The default, and when each room has something to drop.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
@@ -63,7 +60,7 @@ impl Router {
     /// How long a room keeps its messages now, in milliseconds; 0 for ever.
     pub(super) fn keep_ms(&self, conversation: &Conversation) -> u64 {
         if conversation.is_closed {
-            return CLOSED_KEEP_MS;
+            return retention::DELETED_KEEP_MS;
         }
         conversation.keep_ms.unwrap_or(self.retention.default_ms)
     }

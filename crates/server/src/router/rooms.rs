@@ -5,11 +5,12 @@ use std::ops::Bound;
 use chat_protocol::{
     code,
     header::{MemberHeader, MemberOperation},
-    hub::{Head, RoomInfo},
+    hub::{DropClaim, Head, HubToClient, RoomInfo},
     id::Digest,
     limits::{ROOMS_PAGE_MAX, TOPIC_BYTES_MAX},
     members::Membership,
     name::{ConversationId, ConversationKind, RoomName, UserName},
+    retention,
 };
 
 use super::{Account, Decision, Pending, Router};
@@ -45,6 +46,12 @@ const CLOSED: &str = "the operator of this server has deleted this room; /leave 
 
 /// What outsiders are told about a private room.
 const PRIVATE: &str = "this room is private; ask an admin of it to /invite you";
+
+/// That the operator has deleted a room, with no place in it and no message.
+pub fn deleted_notice(cid: ConversationId) -> HubToClient {
+    let keep_ms = retention::DELETED_KEEP_MS;
+    HubToClient::Dropped(DropClaim { cid, position: 0, before_ms: 0, keep_ms, messages: 0 })
+}
 
 impl Router {
     /// Notes that a room exists. ALL is no room to choose, so it is in no list.
@@ -151,6 +158,12 @@ impl Router {
     pub(super) fn closed(&self, cid: &ConversationId) -> Option<Refusal> {
         let is_closed = self.conversations.get(cid).is_some_and(|c| c.is_closed);
         is_closed.then(|| Refusal::new(code::NO_SUCH_ROOM, CLOSED))
+    }
+
+    /// What a member is told at a sign-in of each room that the operator has deleted.
+    pub fn deleted_notices(&self, to: &Account) -> Vec<HubToClient> {
+        let rooms = to.conversations.iter().filter(|cid| self.closed(cid).is_some());
+        rooms.cloned().map(deleted_notice).collect()
     }
 
     /// What speaks against a link before its place in the chain is looked at: who may not know of

@@ -10,7 +10,7 @@ use super::{Next, Open, Worker};
 use crate::{
     admin::request::{AdminAnswer, AdminRequest},
     request::{AdminOrder, Request},
-    router::AdminDecision,
+    router::{AdminDecision, deleted_notice},
     store::{Committed, NewOrder, Proposal, Standing, Store},
 };
 
@@ -68,11 +68,8 @@ impl<S: Store> Worker<S> {
                 gone.extend(accounts.map(|account| account.name.clone()));
             }
             NewOrder::CloseRoom(log) => {
-                if let Some((room, members)) = self.router.room_of_log(*log) {
-                    let text = format!(
-                        "the room #{room} was deleted: nothing is said there any more; /leave {room}"
-                    );
-                    let text = hub::write(&HubToClient::Announce { text });
+                if let Some((cid, members)) = self.router.members_of_log(*log) {
+                    let text = hub::write(&deleted_notice(cid));
                     self.sessions.tell(&members, &text.into(), None);
                 }
             }

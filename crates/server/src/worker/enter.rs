@@ -141,7 +141,8 @@ impl<S: Store> Worker<S> {
         let Some(known) = self.router.account(account) else { return };
         let (heads, more) = self.router.heads_page(known, None);
         // Before what others have asked of this device while it was away.
-        let notices = self.router.put_out_notices(known);
+        let mut notices = self.router.put_out_notices(known);
+        notices.extend(self.router.deleted_notices(known));
         let plan = Plan { notices, ..self.router.plan(known) };
         let name = known.name.clone();
         let position = self.router.position();

@@ -8,7 +8,7 @@ use chat_protocol::{
 use super::*;
 use crate::{
     limits::ROOMS_MAX,
-    store::{Dropped, NewTopic},
+    store::{Dropped, NewOrder, NewTopic},
 };
 
 /// Rooms that an account makes or joins.
@@ -215,6 +215,26 @@ fn the_last_admin_of_a_private_room_stays_while_others_are_in_it() {
     assert!(matches!(world.put(&leave), Came::Stored(_)));
     let leave = world.link(&bob, "room:crew", MemberOperation::Leave, &bob);
     assert!(matches!(world.put(&leave), Came::Stored(_)), "alone, the last one may go");
+}
+
+/// Goal: a room that the operator has deleted holds nobody, and its members hear of it at each sign-in. Before: its
+/// last admin could neither go nor make somebody else one.
+#[test]
+fn the_last_admin_leaves_a_deleted_room_and_its_members_hear_of_it() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    world.create_private(&alice, "room:crew");
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &bob);
+    let log = world.router.chain(&alice.peer.name, &cid("room:crew")).unwrap().unwrap().log;
+    let told = |world: &World, user: &User| {
+        world.router.deleted_notices(world.router.account(user.peer.account).unwrap())
+    };
+    assert_eq!(told(&world, &bob), []);
+    world.router.apply_order(NewOrder::CloseRoom(log));
+    assert_eq!(told(&world, &bob), [deleted_notice(cid("room:crew"))]);
+    let leave = world.link(&alice, "room:crew", MemberOperation::Leave, &alice);
+    assert!(matches!(world.put(&leave), Came::Stored(_)));
+    assert_eq!(told(&world, &alice), []);
 }
 
 /// Goal: an admin says how long a room keeps messages, nobody else does, and the hub drops in time
