@@ -173,18 +173,7 @@ impl TestHub {
                 let counters = self.faults.counters.clone();
                 self.answer(index, &HubToClient::Counters { id, counters });
             }
-            ClientToHub::Members { id, cid, from } => {
-                let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
-                let mut links = links.unwrap_or_default();
-                self.swap_links(index, &cid, &mut links);
-                let links: Vec<_> = links.iter().take(self.shown_to(index, &cid)).collect();
-                let links = links.get(usize::try_from(from).unwrap()..).unwrap_or_default();
-                let more = links.len() > PAGE_ITEMS_MAX;
-                let links = links.iter().take(PAGE_ITEMS_MAX).map(|link| B64Vec(link.to_vec()));
-                let links = links.collect();
-                let closed = self.faults.deletes_rooms;
-                self.answer(index, &HubToClient::Members { id, cid, links, more, closed });
-            }
+            ClientToHub::Members { id, cid, from } => self.show_members(index, id, cid, from),
             ClientToHub::Find { id, .. } | ClientToHub::Share { id, .. }
                 if take_one(&mut self.faults.busy_questions) =>
             {
@@ -201,6 +190,19 @@ impl TestHub {
             ClientToHub::Remind { id, bundles, links } => self.reminded(index, id, bundles, links),
             other => panic!("not expected: {other:?}"),
         }
+    }
+
+    fn show_members(&mut self, index: usize, id: MessageId, cid: ConversationId, from: u32) {
+        let links = self.rooms.get(&cid).map(|(_, links)| links.clone());
+        let mut links = links.unwrap_or_default();
+        self.swap_links(index, &cid, &mut links);
+        let links: Vec<_> = links.iter().take(self.shown_to(index, &cid)).collect();
+        let links = links.get(usize::try_from(from).unwrap()..).unwrap_or_default();
+        let more = links.len() > PAGE_ITEMS_MAX;
+        let links = links.iter().take(PAGE_ITEMS_MAX).map(|link| B64Vec(link.to_vec()));
+        let links = links.collect();
+        let closed = self.faults.deletes_rooms;
+        self.answer(index, &HubToClient::Members { id, cid, links, more, closed });
     }
 
     /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
