@@ -67,8 +67,8 @@ fn prepare(source: &Path, part: &Path) -> Result<Manifest, BackupError> {
 }
 
 /// The innermost reason: the archive's reader puts words around it that say less than that the disk is full.
-fn innermost(error: io::Error) -> io::Error {
-    let mut reason: &dyn Error = &error;
+fn innermost(error: &io::Error) -> io::Error {
+    let mut reason: &dyn Error = error;
     while let Some(inner) = reason.source() {
         reason = inner;
     }
@@ -99,7 +99,7 @@ fn unpack(source: &Path, folder: &Path) -> Result<(), BackupError> {
         }
         Ok(())
     };
-    unpacked().map_err(innermost).map_err(failed("unpack", source))
+    unpacked().map_err(|error| failed("unpack", source)(innermost(&error)))
 }
 
 /// Copies what the manifest names, and checks it.
@@ -182,10 +182,10 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_size(100_000);
         header.set_cksum();
-        archive.append_data(&mut header, DATABASE_FILE, [7; 100_000].as_slice()).unwrap();
+        archive.append_data(&mut header, DATABASE_FILE, vec![7; 100_000].as_slice()).unwrap();
         archive.into_inner().unwrap();
         let bytes = fs::read(&whole).unwrap();
-        fs::write(&short, bytes.get(..50_000).unwrap()).unwrap();
+        fs::write(&short, &bytes[..50_000]).unwrap();
         let error = restore(&short, &data).unwrap_err().to_string();
         assert!(error.contains("ends in the middle"), "{error}");
         assert!(!data.exists());
