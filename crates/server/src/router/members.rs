@@ -84,13 +84,12 @@ impl Router {
             return refusal;
         }
         note_pending(header, pending);
-        let newcomers =
-            if header.op == MemberOperation::Leave || header.op == MemberOperation::Remove {
-                Vec::new()
-            } else {
-                pending.joining.insert(who.id);
-                who.devices.iter().map(|device| device.id).collect()
-            };
+        let newcomers = if matches!(header.op, MemberOperation::Leave | MemberOperation::Remove) {
+            Vec::new()
+        } else {
+            pending.joining.insert(who.id);
+            who.devices.iter().map(|device| device.id).collect()
+        };
         Decision::Propose(Proposal::Link(Box::new(NewLink {
             log,
             header: header.clone(),
