@@ -99,11 +99,7 @@ fn unpack(source: &Path, folder: &Path) -> Result<(), BackupError> {
         }
         Ok(())
     };
-<<<<<<< HEAD
-    unpacked().map_err(|error| innermost(&error)).map_err(failed("unpack", source))
-=======
     unpacked().map_err(|error| failed("unpack", source)(innermost(&error)))
->>>>>>> wt-chat
 }
 
 /// Copies what the manifest names, and checks it.
@@ -188,14 +184,8 @@ mod tests {
         header.set_cksum();
         archive.append_data(&mut header, DATABASE_FILE, vec![7; 100_000].as_slice()).unwrap();
         archive.into_inner().unwrap();
-<<<<<<< HEAD
-        let mut bytes = fs::read(&whole).unwrap();
-        bytes.truncate(50_000);
-        fs::write(&short, bytes).unwrap();
-=======
         let bytes = fs::read(&whole).unwrap();
         fs::write(&short, &bytes[..50_000]).unwrap();
->>>>>>> wt-chat
         let error = restore(&short, &data).unwrap_err().to_string();
         assert!(error.contains("ends in the middle"), "{error}");
         assert!(!data.exists());
