@@ -47,9 +47,9 @@ pub(super) fn check(facts: &[Dated], findings: &mut Findings) {
             Fact::Alarm { at, kind: "rolled_back", .. } => {
                 // One without a sign-in before it is of a step whose process died: it has told, and what it was
                 // shown is not known here.
-                if known.untold.remove(at).is_none() {
-                    known.highest.insert(at, 0);
-                }
+                let was_awaited = known.untold.remove(at).is_some();
+                let highest = known.highest.entry(at).or_default();
+                *highest = if was_awaited { *highest } else { 0 };
             }
             // The step in which it was to tell of it may be lost; then it knows what it knew.
             Fact::Died { at, .. } => {
