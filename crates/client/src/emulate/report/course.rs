@@ -28,7 +28,7 @@ impl ClientFigures {
 }
 
 /// Counts over time in spans of one width, which doubles as often as a run needs: no run has more than
-/// [`SPANS_MAX`] of them.
+/// `SPANS_MAX` of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course {
     width: Duration,
