@@ -24,12 +24,15 @@ pub(super) fn share(stage: &Stage, user: &str, content: &str) -> Program {
     program
 }
 
+/// What alice shares.
+const ALICES: &str = "what alice has written";
+
 /// Bob looks for this file under alice's name, and fetches it, while alice and mallory share theirs and
 /// the hub lies about the list.
 fn look(act: Act, name: &str) -> Report {
     let stage = Stage::new(act);
     let _sharing = [
-        share(&stage, "alice", "what alice has written"),
+        share(&stage, "alice", ALICES),
         share(&stage, "mallory", "what mallory has written, and more of it"),
     ];
     stage.switch.set(true);
@@ -41,7 +44,9 @@ fn look(act: Act, name: &str) -> Report {
     if stage.switch.told() == 0 {
         return Report::new(Verdict::Failed, "the list was not changed");
     }
-    if target.join(name).exists() {
+    // Asked for by its owner alone, her own file comes.
+    let fetched = std::fs::read_to_string(target.join(name));
+    if fetched.is_ok_and(|content| content != ALICES) {
         return Report::new(Verdict::Succeeded, "fetched as alice's");
     }
     let mut files = found.stdout.lines().filter_map(|line| serde_json::from_str(line).ok());

@@ -111,8 +111,9 @@ pub(super) fn offer_taken_back() -> Report {
     let before = find(&bob);
     drop(alice);
     let folder = stage.rig.path("shared-alice");
-    std::fs::write(folder.join("keyword.txt"), "").unwrap();
-    let _empty = sharing_again(&stage, &folder);
+    std::fs::write(folder.join("other.txt"), "another file").unwrap();
+    std::fs::write(folder.join("keyword.txt"), "other, other.txt").unwrap();
+    let _other = sharing_again(&stage, &folder);
     let after = find(&bob);
     if !before.contains("alice.txt") || stage.switch.told() == 0 || !after.contains("alice.txt") {
         return Report::new(Verdict::Failed, "bob is not shown what was taken back");
