@@ -216,19 +216,7 @@ fn write_curve(out: &mut String, stage: &str, latency: &Latency, max: Duration) 
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Latency until {stage} by \
          percentile; the table beside it has the figures\">"
     )?;
-    for line in 0..=GRID_LINES {
-        let share = f64::from(line) / f64::from(GRID_LINES);
-        let y = y_of(share);
-        writeln!(
-            out,
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} ms</text>",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
-            y + 4.0,
-            short(top_ms * share)
-        )?;
-    }
+    grid(out, top_ms, "ms")?;
     for (percent, name) in MARKS {
         writeln!(
             out,
@@ -255,6 +243,24 @@ fn tens(percent: f64) -> f64 {
 
 fn x_of(tens: f64) -> f64 {
     LEFT + (WIDTH - LEFT - RIGHT) * tens / TENS_MAX
+}
+
+/// The lines of a chart's grid, each with its value up to the one at the top.
+fn grid(out: &mut String, top: f64, unit: &str) -> fmt::Result {
+    for line in 0..=GRID_LINES {
+        let share = f64::from(line) / f64::from(GRID_LINES);
+        let y = y_of(share);
+        writeln!(
+            out,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} {unit}</text>",
+            WIDTH - RIGHT,
+            LEFT - 6.0,
+            y + 4.0,
+            short(top * share)
+        )?;
+    }
+    Ok(())
 }
 
 fn y_of(share: f64) -> f64 {

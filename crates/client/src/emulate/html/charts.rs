@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{BOTTOM, GRID_LINES, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axis_end, short, y_of};
+use super::{BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axis_end, grid, short, y_of};
 use crate::emulate::report::{ClientFigures, Report, milliseconds};
 
 /// Bars of a chart at most; more cannot be told apart at its width.
@@ -85,19 +85,7 @@ fn write_bars(
 ) -> fmt::Result {
     let top = axis_end(values.iter().copied().fold(0.0, f64::max));
     writeln!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{label}\">")?;
-    for line in 0..=GRID_LINES {
-        let share = f64::from(line) / f64::from(GRID_LINES);
-        let y = y_of(share);
-        writeln!(
-            out,
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} {unit}</text>",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
-            y + 4.0,
-            short(top * share)
-        )?;
-    }
+    grid(out, top, unit)?;
     let place = (WIDTH - LEFT - RIGHT) / f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
     let mut x = LEFT;
     for value in values {
