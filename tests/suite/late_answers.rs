@@ -126,15 +126,15 @@ fn a_script_at_a_terminal_is_told_of_midnight() {
     let rig = Rig::new();
     let server = rig.server();
     let mut bob = person(&rig, server.url(), "bob");
+    person(&rig, server.url(), "alice").finish().assert_code(0);
     let alice = rig.client("alice", server.url());
-    alice.run(&["users"]).assert_code(0);
     let alice = alice.with_env([("TZ", zone_before_midnight(15))]);
     let pipe = rig.path("lines");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let chat = alice.at_terminal_before(&[], &format!(" <'{}'", pipe.display()));
     let _lines = std::fs::File::options().write(true).open(&pipe).unwrap();
-    chat.wait_for("you are in #lobby");
+    chat.wait_for("connected to");
     let begun = Instant::now();
     let mut number = 0;
     while !chat.text().contains("── ") {

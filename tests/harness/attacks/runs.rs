@@ -57,8 +57,8 @@ fn ids(screen: &str, begin: &str) -> Vec<String> {
 
 pub(super) fn swapped() -> Report {
     let stage = Stage::new(swap());
-    let (_alice, _agent) = machine(&stage);
-    let mut alice = stage.person("alice");
+    let (alice, _agent) = machine(&stage);
+    let mut alice = alice.chat();
     stage.switch.set(true);
     for command in [FIRST, SECOND] {
         alice.type_line(&format!("/run bob -- date {command}"));
