@@ -73,7 +73,7 @@ impl Endpoint {
             Some((since, line.name.clone()))
         });
         // Who is about to be left out, because they were away for so long, is not missed.
-        let wanted = self.current_list(now_ms.saturating_add(AWAY_SOON_MS), &epoch.cid);
+        let (wanted, _) = self.list_at(now_ms.saturating_add(AWAY_SOON_MS), &epoch.cid);
         let missing =
             wanted.lines().iter().filter(|line| !epoch.list.contains(&line.name, &line.sk));
         let missing = missing.map(|line| {

@@ -2,6 +2,7 @@
 
 mod futile;
 mod left_out;
+mod lists;
 mod luck;
 mod newest;
 mod parts;
@@ -16,7 +17,7 @@ use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
-use chat_protocol::members::{Candidate, MemberLine, MemberList, Place, fitting};
+use chat_protocol::members::{MemberLine, MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
@@ -29,6 +30,7 @@ use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::Maker;
 
+pub(crate) use lists::KeptLists;
 pub(crate) use luck::KeyLuck;
 pub(crate) use parts::Parts;
 
@@ -88,23 +90,6 @@ impl Endpoint {
     /// Whether an epoch of ours for this conversation has no answer yet.
     pub(crate) fn is_making(&self, cid: &ConversationId) -> bool {
         self.link.making.values().any(|making| making.cid == *cid)
-    }
-
-    /// The devices that an epoch of this conversation must be wrapped for, by the verified view.
-    pub(crate) fn current_list(&self, now_ms: u64, cid: &ConversationId) -> MemberList {
-        let people = self.people_of(cid);
-        let people = people.iter().filter(|name| !self.is_left_out(cid, name));
-        let room = self.state.rooms.get(cid.as_str());
-        let since =
-            |name: &UserName| room.and_then(|room| room.members().get(name)).map(|m| m.since);
-        let devices = people.flat_map(|name| {
-            let since = since(name).unwrap_or(0);
-            self.wrapped_for(now_ms, name).filter_map(move |bundle| {
-                let (ts, dev) = (bundle.header().ts, bundle.header().dev);
-                Some(Candidate { name, since, ts, dev, line: bundle.member_line()? })
-            })
-        });
-        MemberList::new(fitting(devices.collect()))
     }
 
     /// The devices of a person that are wrapped for. This one is not away, nor is the hub.
@@ -320,7 +305,7 @@ impl Endpoint {
         self.note_put_twice(e);
         let era = self.era();
         let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
-        (epoch.position, epoch.era) = (Some(position), era);
+        (epoch.position, epoch.era, epoch.stood) = (Some(position), era, era);
         let (cid, place) = (epoch.cid.clone(), epoch.place);
         self.mark_epoch(&cid, place, position);
         self.keep_newest_epochs(&cid);

@@ -105,6 +105,11 @@ impl Endpoint {
         self.link.lacks.unknown.contains(name)
     }
 
+    /// People of whom the hub says so.
+    pub(crate) fn unknown_to_hub(&self) -> &BTreeSet<UserName> {
+        &self.link.lacks.unknown
+    }
+
     /// These people have signed in: who was unknown has an account again.
     pub(crate) fn unknown_came(&mut self, names: &[UserName]) {
         let unknown = &self.link.lacks.unknown;

@@ -44,6 +44,10 @@ pub const RACE_WAIT_ANSWERS: u64 = 4;
 /// And still no longer than the loser of a race waits.
 pub const RACE_WAIT_SLOW_MAX_MS: u64 = EPOCH_WAIT_MS;
 
+/// So many lists of whom an epoch must be made for are kept: of the room where somebody talks, of the feed that copies
+/// go to, and of those where something is answered meanwhile. Each can have 5,000 lines.
+pub const LISTS_KEPT_MAX: usize = 4;
+
 /// The first time that another one's link came first, one's own is signed again at once; from the
 /// second time on after a random wait below this, doubled each time. Many who join at once would
 /// otherwise all sign again whenever one of them gets in.

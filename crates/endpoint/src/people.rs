@@ -162,6 +162,8 @@ impl ShownFormer {
 pub(crate) struct People {
     /// Newest bundle of each device, by name and device.
     newest: HashMap<UserName, BTreeMap<Nonce16, Bundle>>,
+    /// How often one of them was replaced or came.
+    changes: u64,
     /// Every signing key ever published, by its id; several names may show the same key.
     signers: HashMap<KeyId, Vec<Signer>>,
     /// The same of identities that were pinned once.
@@ -180,7 +182,7 @@ impl People {
     /// Nobody, with the memory of when keys were seen.
     pub(crate) fn emptied(&mut self) -> Self {
         let (seen, revoked) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.revoked));
-        Self { seen, revoked, ..Self::default() }
+        Self { seen, revoked, changes: self.changes.saturating_add(1), ..Self::default() }
     }
 
     /// Puts a verified bundle in its place.
@@ -200,7 +202,13 @@ impl People {
         let newer = devices.get(&header.dev).is_none_or(|old| old.header().seq <= header.seq);
         if newer {
             devices.insert(header.dev, bundle.clone());
+            self.changes = self.changes.saturating_add(1);
         }
+    }
+
+    /// How often the newest bundles have changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Keeps the signing keys of an identity that was pinned once.

@@ -137,13 +137,11 @@ impl Endpoint {
         self.note_era(cid);
     }
 
-    /// The hub shows of a conversation what this device knows as the newest: that belongs to the time
-    /// after the last alarm, so going back behind it is another restore. A key and a chain are lost
-    /// apart from each other.
+    /// What the hub shows of a conversation belongs to the time after the last alarm, so going back behind
+    /// it is another restore. A key and a chain are lost apart from each other.
     fn note_era(&mut self, cid: &ConversationId) {
-        let head = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
-        if head.is_some() && self.link.epochs.get(cid) == Some(&head) {
-            self.key_stands(cid);
+        if let Some(shown) = self.link.epochs.get(cid).copied().flatten() {
+            self.key_stands(&shown.e);
         }
         let place = self.place_of(cid);
         if self.link.heads.get(cid).is_some_and(|head| head.mg == place.mg && head.pm == place.pm) {
@@ -151,31 +149,22 @@ impl Endpoint {
         }
     }
 
-    /// The hub has the newest key of a conversation.
-    fn key_stands(&mut self, cid: &ConversationId) {
-        let era = self.era();
-        let held = self.state.conversations.get(cid.as_str());
-        if held.is_some_and(|conversation| conversation.era < era)
-            && let Some(conversation) = self.state.conversations.get_mut(cid.as_str())
+    /// The hub has a key: it shows it, or keeps or delivers what was said with it.
+    pub(crate) fn key_stands(&mut self, e: &Digest) {
+        let (key, era) = (e.to_string(), self.era());
+        if self.state.epochs.get(&key).is_some_and(|epoch| epoch.stood < era)
+            && let Some(epoch) = self.state.epochs.get_mut(&key)
         {
-            conversation.era = era;
+            epoch.stood = era;
         }
     }
 
     /// The hub has the end of the chain that is held here.
     pub(crate) fn chain_stands(&mut self, cid: &ConversationId) {
         let era = self.era();
-        let make = crate::state::Conversation::default;
-        if self.state.conversations.get(cid.as_str()).map_or(0, |c| c.chain_era) < era {
-            self.state.conversations.entry(cid.as_str(), make).chain_era = era;
-        }
-    }
-
-    /// The hub keeps or delivers what was said with this key: if that is the newest one, it has it.
-    pub(crate) fn said_with(&mut self, cid: &ConversationId, e: &Digest) {
-        let head = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
-        if head.is_some_and(|head| head.e == *e) {
-            self.key_stands(cid);
+        if self.state.conversations.get(cid.as_str()).map_or(0, |c| c.chain_stood) < era {
+            let make = crate::state::Conversation::default;
+            self.state.conversations.entry(cid.as_str(), make).chain_stood = era;
         }
     }
 
@@ -230,8 +219,10 @@ impl Endpoint {
                     self.link.behind.insert(cid, Behind::Suspected(at));
                 }
                 Behind::Suspected(_) => {
-                    let is_key_lost = self.epoch_is_behind(&cid);
-                    self.went_back(now_ms, &cid, is_key_lost);
+                    let shown = self.link.epochs.get(&cid).copied();
+                    let keys = shown
+                        .and_then(|shown| self.lost_keys_stood(&cid, shown.map(|head| head.e)));
+                    self.went_back(now_ms, &cid, keys);
                 }
                 Behind::Remind(_) => self.remind(now_ms, &cid),
                 Behind::Reminded(_) => {
@@ -246,13 +237,12 @@ impl Endpoint {
         }
     }
 
-    /// The hub has gone back in a conversation. One alarm for each time that it does: what else was
-    /// seen before the last time is part of it.
-    fn went_back(&mut self, now_ms: u64, cid: &ConversationId, is_key_lost: bool) {
-        let held = self.state.conversations.get(cid.as_str());
-        let (key, chain) = held.map_or((0, 0), |held| (held.era, held.chain_era));
-        let era = self.era();
-        if (is_key_lost && key >= era) || (self.chain_is_behind(cid) && chain >= era) {
+    /// The hub has gone back in a conversation; `keys` tells when it last showed one of the keys that it has
+    /// lost. One alarm for each time that it does: what else was seen before the last time is part of it.
+    fn went_back(&mut self, now_ms: u64, cid: &ConversationId, keys: Option<u64>) {
+        let chain = self.state.conversations.get(cid.as_str()).map_or(0, |held| held.chain_stood);
+        let chain = self.chain_is_behind(cid).then_some(chain);
+        if keys.max(chain) >= Some(self.era()) {
             self.tell_rolled_back();
             self.mark_all_epochs();
             let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
@@ -269,6 +259,17 @@ impl Endpoint {
         }
         let wait = u64::from_be_bytes(self.random()) % REMIND_WAIT_MS;
         self.link.behind.insert(cid.clone(), Behind::Remind(now_ms.saturating_add(wait)));
+    }
+
+    /// When the hub last showed one of the keys that come from this one, or of all; nothing where there is
+    /// none.
+    fn lost_keys_stood(&self, cid: &ConversationId, shown: Option<Digest>) -> Option<u64> {
+        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
+        let lost = kept.filter(|epoch| {
+            shown.is_none_or(|shown| epoch.head.e != shown && self.comes_from(epoch.head.e, &shown))
+        });
+        lost.map(|epoch| epoch.stood).max()
     }
 
     /// Tells that the hub has gone back.
@@ -288,7 +289,8 @@ impl Endpoint {
             other.cid == cid && other.pe == pe && other.position.is_some() && other.head.e != *e
         });
         if is_forgotten {
-            self.went_back(self.link.clock_ms, &cid, true);
+            let keys = self.lost_keys_stood(&cid, Some(pe));
+            self.went_back(self.link.clock_ms, &cid, keys);
         }
     }
 
@@ -378,13 +380,11 @@ impl Endpoint {
         if known.is_some_and(|known| !self.is_newer(head, pe, known)) {
             return;
         }
-        let era = self.era();
         self.link.epochs.insert(cid.clone(), Some(head));
         let conversation =
             self.state.conversations.entry(cid.as_str(), crate::state::Conversation::default);
-        if conversation.head != Some(head) || conversation.era != era {
+        if conversation.head != Some(head) {
             conversation.head = Some(head);
-            conversation.era = era;
             self.race_is_over(cid);
         }
     }

@@ -14,6 +14,7 @@ use chat_protocol::ratchet::Chain;
 use serde::{Deserialize, Serialize};
 
 use crate::asked::{Asking, Doubtful};
+use crate::epochs::KeptLists;
 use crate::event::Event;
 use crate::grants::Parked;
 use crate::heal::Wanted;
@@ -52,6 +53,9 @@ pub(crate) struct Epoch {
     pub(crate) position: Option<u64>,
     /// How often the hub had gone back when it did: positions compare with those of the same time.
     pub(crate) era: u64,
+    /// How often it had when it last showed that it has this one.
+    #[serde(default)]
+    pub(crate) stood: u64,
     members: String,
     /// Members whom its maker leaves out, and says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,8 +81,20 @@ impl Epoch {
         let others = others(&list, me);
         let place = Place { mg: header.mg, pm: header.pm };
         let (cid, pe, left_out) = (header.cid.clone(), header.pe, header.wo.clone());
-        let (position, era) = (None, 0);
-        Self { cid, head, pe, place, position, era, members, left_out, list, others, seen_ms }
+        Self {
+            cid,
+            head,
+            pe,
+            place,
+            position: None,
+            era: 0,
+            stood: 0,
+            members,
+            left_out,
+            list,
+            others,
+            seen_ms,
+        }
     }
 
     /// By this epochs are older and newer. Positions alone do not tell: a hub that went back gives lower
@@ -115,12 +131,9 @@ pub(crate) struct Conversation {
     /// The newest epoch known.
     pub(crate) head: Option<EpochHead>,
     pub(crate) sending: Option<Sending>,
-    /// How often the hub had gone back when it last showed that it has that one.
+    /// How often the hub had gone back when it last showed that it has the end of the chain that is held here.
     #[serde(default)]
-    pub(crate) era: u64,
-    /// The same of the end of the chain that is held here.
-    #[serde(default)]
-    pub(crate) chain_era: u64,
+    pub(crate) chain_stood: u64,
     /// The last message the hub has kept, and its digest.
     pub(crate) last: Option<(LastMessage, Digest)>,
 }
@@ -247,6 +260,8 @@ pub(crate) struct State {
     pub(crate) disowned: Table<bool>,
     /// Numbers that are never used again, by what they count.
     pub(crate) counters: Table<u64>,
+    /// Whom epochs must be made for, as long as the tables stay as they are. No table: it follows from them.
+    pub(crate) lists: KeptLists,
 }
 
 /// The counter of durable events.
@@ -302,6 +317,7 @@ impl State {
             reported: Table::new("reported"),
             disowned: Table::new("disowned"),
             counters: Table::new("counter"),
+            lists: KeptLists::default(),
         };
         for (key, value) in records {
             // Each table takes the rows of its kind.

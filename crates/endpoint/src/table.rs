@@ -14,11 +14,13 @@ pub(crate) struct Table<V> {
     kind: &'static str,
     rows: BTreeMap<String, V>,
     changed: BTreeSet<String>,
+    /// How often a row was changed, or may have been, since it was made.
+    changes: u64,
 }
 
 impl<V: Serialize + DeserializeOwned> Table<V> {
     pub(crate) fn new(kind: &'static str) -> Self {
-        Self { kind, rows: BTreeMap::new(), changed: BTreeSet::new() }
+        Self { kind, rows: BTreeMap::new(), changed: BTreeSet::new(), changes: 0 }
     }
 
     /// Takes a stored row if it is of this kind.
@@ -26,6 +28,7 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
         let kind = key.strip_prefix(self.kind).and_then(|rest| rest.strip_prefix('/'));
         if let Some(key) = kind {
             self.rows.insert(key.to_owned(), serde_json::from_slice(value)?);
+            self.changes = self.changes.saturating_add(1);
         }
         Ok(())
     }
@@ -36,26 +39,38 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
 
     /// The row for change; it counts as changed.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut V> {
-        let row = self.rows.get_mut(key)?;
-        self.changed.insert(key.to_owned());
-        Some(row)
+        if self.rows.contains_key(key) {
+            self.note(key);
+        }
+        self.rows.get_mut(key)
     }
 
     pub(crate) fn put(&mut self, key: &str, value: V) {
         self.rows.insert(key.to_owned(), value);
-        self.changed.insert(key.to_owned());
+        self.note(key);
     }
 
     /// The row for change, made if it is missing.
     pub(crate) fn entry(&mut self, key: &str, make: impl FnOnce() -> V) -> &mut V {
-        self.changed.insert(key.to_owned());
+        self.note(key);
         self.rows.entry(key.to_owned()).or_insert_with(make)
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> Option<V> {
         let row = self.rows.remove(key)?;
-        self.changed.insert(key.to_owned());
+        self.note(key);
         Some(row)
+    }
+
+    /// A row has changed, or may have.
+    fn note(&mut self, key: &str) {
+        self.changed.insert(key.to_owned());
+        self.changes = self.changes.saturating_add(1);
+    }
+
+    /// How often rows have changed since the table was made: what follows from them is the same while this is.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&String, &V)> {
