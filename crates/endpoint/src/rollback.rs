@@ -219,9 +219,11 @@ impl Endpoint {
                     self.link.behind.insert(cid, Behind::Suspected(at));
                 }
                 Behind::Suspected(_) => {
-                    let shown = self.link.epochs.get(&cid).copied();
-                    let keys = shown
-                        .and_then(|shown| self.lost_keys_stood(&cid, shown.map(|head| head.e)));
+                    let keys = self.link.epochs.get(&cid).and_then(|shown| {
+                        self.lost_keys_stood(&cid, |e| {
+                            shown.is_none_or(|head| e != head.e && self.comes_from(e, &head.e))
+                        })
+                    });
                     self.went_back(now_ms, &cid, keys);
                 }
                 Behind::Remind(_) => self.remind(now_ms, &cid),
@@ -261,15 +263,15 @@ impl Endpoint {
         self.link.behind.insert(cid.clone(), Behind::Remind(now_ms.saturating_add(wait)));
     }
 
-    /// When the hub last showed one of the keys that come from this one, or of all; nothing where there is
-    /// none.
-    fn lost_keys_stood(&self, cid: &ConversationId, shown: Option<Digest>) -> Option<u64> {
+    /// When the hub last showed one of the keys that it has lost; nothing where it has lost none.
+    fn lost_keys_stood(
+        &self,
+        cid: &ConversationId,
+        is_lost: impl Fn(Digest) -> bool,
+    ) -> Option<u64> {
         let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
         let kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
-        let lost = kept.filter(|epoch| {
-            shown.is_none_or(|shown| epoch.head.e != shown && self.comes_from(epoch.head.e, &shown))
-        });
-        lost.map(|epoch| epoch.stood).max()
+        kept.filter(|epoch| is_lost(epoch.head.e)).map(|epoch| epoch.stood).max()
     }
 
     /// Tells that the hub has gone back.
@@ -289,7 +291,9 @@ impl Endpoint {
             other.cid == cid && other.pe == pe && other.position.is_some() && other.head.e != *e
         });
         if is_forgotten {
-            let keys = self.lost_keys_stood(&cid, Some(pe));
+            // What comes from the new one was delivered before it, and is not lost.
+            let is_lost = |other| self.comes_from(other, &pe) && !self.comes_from(other, e);
+            let keys = self.lost_keys_stood(&cid, is_lost);
             self.went_back(self.link.clock_ms, &cid, keys);
         }
     }

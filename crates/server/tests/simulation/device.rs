@@ -7,7 +7,12 @@ mod sign_in;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chat_endpoint::{Endpoint, Step, Transmit, store::memory::MemoryStore};
-use chat_protocol::{id::MessageId, name::ConversationId};
+use chat_protocol::{
+    code,
+    hub::{self, HubToClient},
+    id::MessageId,
+    name::ConversationId,
+};
 use chat_server::outbox::OutboxLimits;
 use futures_util::{FutureExt, StreamExt};
 use tokio::{
@@ -219,7 +224,14 @@ impl DeviceActor {
 
     fn take(&mut self, endpoint: &mut Endpoint, message: Option<Result<Message, impl Sized>>) {
         match message {
-            Some(Ok(Message::Text(text))) => endpoint.handle_text(now_ms(), text.as_str()),
+            Some(Ok(Message::Text(text))) => {
+                if let Ok(HubToClient::Noack { id: Some(id), code, .. }) = hub::read(text.as_str())
+                    && code == code::STORAGE_FULL
+                {
+                    self.write(Fact::Full { at: self.name.clone(), id });
+                }
+                endpoint.handle_text(now_ms(), text.as_str());
+            }
             Some(Ok(Message::Binary(bytes))) => endpoint.handle_binary(now_ms(), bytes),
             Some(Ok(Message::Ping(bytes))) => {
                 if let Some(link) = &self.link {

@@ -81,6 +81,8 @@ pub(crate) enum Fact {
     DiskFull,
     /// It has room again.
     DiskHasRoom,
+    /// The full disk has refused a frame of this device, of which its person may have heard nothing.
+    Full { at: Seat, id: MessageId },
     /// The hub is back from a restore, everybody is free of faults, and everybody speaks: by when all
     /// of it is to be shown.
     TalkBegins { until_ms: u64 },

@@ -33,13 +33,13 @@ pub(super) fn open_gaps(facts: &[Dated]) -> BTreeMap<Chain<'_>, u64> {
 /// names more than a restore has taken or a full disk has refused.
 pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Findings) {
     let (full, refused) = (FullTimes::of(facts), refused(messages));
+    let quiet = quietly_refused(facts, messages);
     let (mut restores, mut forks) = (0, 0);
     let mut raised: BTreeMap<(&Seat, &str), u32> = BTreeMap::new();
     let mut taken: BTreeMap<(&Place, &str), u64> = BTreeMap::new();
     let mut gaps: BTreeMap<Chain<'_>, u64> = BTreeMap::new();
     let dropped = super::dropped(facts);
     for Dated { at_ms, fact } in facts {
-        let was_full = full.overlap(0, *at_ms);
         match fact {
             Fact::Restored { .. } => restores += 1,
             Fact::Forked { .. } => forks += 1,
@@ -61,7 +61,7 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
             // Only a refused message leaves a counter unused. Those sealed before the refusal was
             // known cannot tell of it; the next one does. Between two people such may also be what they
             // ask each other for, of which nobody sees anything.
-            Fact::Gap { at, from, place, missing } if !(was_full && place.starts_with("dm:")) => {
+            Fact::Gap { at, from, place, missing } => {
                 let gap = gaps.entry((at, place, from.as_str())).or_default();
                 *gap += u64::try_from(missing.len()).unwrap();
                 let taken = taken.get(&(place, from.as_str())).copied().unwrap_or(0);
@@ -70,6 +70,7 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
                 let dropped: u64 = dropped.map(|(_, count)| *count).sum();
                 let most = if taken > 0 { taken + dropped } else { 0 };
                 let most = most + refused.get(&(place, from.as_str())).copied().unwrap_or(0);
+                let most = most + quiet_in(&quiet, place, from);
                 findings.unless(*gap <= most, "gap", || {
                     format!("{at} misses {missing:?} of {from} in {place}, {most} are explained")
                 });
@@ -77,7 +78,7 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
             Fact::Unhealed { at, from, place, n } => {
                 let was_taken = taken.contains_key(&(place, from.as_str()));
                 let was_refused = refused.contains_key(&(place, from.as_str()))
-                    || (was_full && place.starts_with("dm:"));
+                    || quiet_in(&quiet, place, from) > 0;
                 findings.unless(was_taken || was_refused, "gap", || {
                     format!("{at} does not get {n:?} of {from} in {place}")
                 });
@@ -112,4 +113,22 @@ fn refused<'a>(messages: &Messages<'a>) -> BTreeMap<(&'a Place, &'a str), u64> {
         }
     }
     refused
+}
+
+/// What devices ask each other for and a full disk has refused, by person. It is said between two people.
+fn quietly_refused<'a>(facts: &'a [Dated], messages: &Messages<'a>) -> BTreeMap<&'a str, u64> {
+    let mut refused = BTreeMap::new();
+    for Dated { fact, .. } in facts {
+        let Fact::Full { at, id } = fact else { continue };
+        let is_quiet = messages.get(id).is_none_or(|message| message.submitted.is_none());
+        if is_quiet {
+            *refused.entry(person(at)).or_default() += 1;
+        }
+    }
+    refused
+}
+
+fn quiet_in(quiet: &BTreeMap<&str, u64>, place: &str, from: &str) -> u64 {
+    let quiet = quiet.get(from).copied().unwrap_or(0);
+    if place.starts_with("dm:") { quiet } else { 0 }
 }

@@ -258,6 +258,18 @@ fn an_excuse_reaches_no_further_than_its_reason() {
     let of_bob =
         Fact::Gap { at: "bob".into(), from: "alice".into(), place: PLACE.into(), missing: vec![4] };
     assert_eq!(rules(full(of_bob)), ["gap"], "nothing was refused");
+    let unseen = |id, place: &str| {
+        let gap = Fact::Gap {
+            at: "bob".into(),
+            from: "alice".into(),
+            place: place.into(),
+            missing: vec![4],
+        };
+        rules(vec![said(1), Fact::Full { at: "alice".into(), id }, gap])
+    };
+    assert_eq!(unseen(id(9), "dm:alice:bob"), Vec::<&str>::new(), "a question that nobody sees");
+    assert_eq!(unseen(id(9), PLACE), ["gap"], "there are none in rooms");
+    assert_eq!(unseen(id(1), "dm:alice:bob"), ["gap"], "it was said elsewhere");
     let late = |said: Fact| {
         let mut facts = vec![said];
         facts.extend((0..400).map(|_| joined("alice")));
