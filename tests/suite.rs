@@ -51,6 +51,7 @@ mod retention;
 mod rooms;
 mod security;
 mod sequence;
+mod standstill;
 mod subscriptions;
 mod taken_name;
 mod tidy;

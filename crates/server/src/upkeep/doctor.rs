@@ -23,7 +23,7 @@ use crate::{
     RunError,
     admin::{
         audit::{self, AuditError},
-        call::Call,
+        call::{Call, CallError},
         request::Running,
     },
     config::{Config, Tls},
@@ -98,11 +98,11 @@ impl Ground {
 /// Looks at everything.
 pub fn examine(config: &Config) -> Vec<Finding> {
     let asked = Call::running(&config.data);
-    let ground = Ground::of(config, asked.clone().and_then(Result::ok));
-    let port = match (&ground.running, &asked) {
-        (Some(running), _) => answers(running.address),
-        (None, Some(_)) => answers(config.address),
-        (None, None) => is_free(config),
+    let ground = Ground::of(config, asked.as_ref().ok().cloned());
+    let port = match &asked {
+        Ok(running) => answers(running.address),
+        Err(CallError::NoServer { .. }) => is_free(config),
+        Err(_) => Err("not looked at: the server has not said where it listens".to_owned()),
     };
     let checks: [(&'static str, Verdict); 13] = [
         ("configuration", Ok(configuration(config, &ground))),
@@ -139,10 +139,10 @@ fn configuration(config: &Config, ground: &Ground) -> String {
     }
 }
 
-fn server(asked: Option<Result<Running, String>>) -> Verdict {
+fn server(asked: Result<Running, CallError>) -> Verdict {
     match asked {
-        None => Ok("does not run".to_owned()),
-        Some(running) => Ok(format!("runs, version {}", running?.version)),
+        Err(CallError::NoServer { .. }) => Ok("does not run".to_owned()),
+        asked => Ok(format!("runs, version {}", asked.map_err(words)?.version)),
     }
 }
 
