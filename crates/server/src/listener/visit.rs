@@ -69,11 +69,14 @@ impl<'a> Visit<'a> {
         let (metrics, log) = (Arc::clone(&front.metrics), front.log.clone());
         let address = front.proxies.address(self.peer.addr.ip(), &head.headers);
         let record = Record::new(&head, metrics, log, self.peer.id, self.peer.addr);
+        let barred = front.gate.now().check_address(address).err();
+        if barred.is_some() {
+            front.metrics.refusals.banned.inc();
+        }
         let (mut answer, stays) = if upgrade::is_meant(&head) {
             // From a banned address, too: the sign-in says why not in a way that a client understands.
             (self.try_upgrade(&head), false)
-        } else if let Err(refusal) = front.gate.now().check_address(address) {
-            front.metrics.refusals.banned.inc();
+        } else if let Some(refusal) = barred {
             (http::text(StatusCode::FORBIDDEN, &refusal.reason), false)
         } else {
             let stays = !front.readiness.is_draining() && self.stay();
