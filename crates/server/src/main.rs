@@ -68,7 +68,8 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|failure| {
         // With a closed standard error there is nobody to tell; the exit code still says it.
-        writeln!(io::stderr(), "error: {}", failure.error).ok();
+        let words = failure.error.to_string();
+        writeln!(io::stderr(), "error: {}", sanitise::text(&words)).ok();
         if is_json_wanted() {
             tell(failure.code, &failure.error.to_string());
         }

@@ -245,7 +245,8 @@ fn policy(path: Option<&Path>) -> Verdict {
 fn store(data: &Path, runs: bool) -> Verdict {
     let path = data.join(DATABASE_FILE);
     let file = path.display();
-    if !path.exists() {
+    // Who may not look into the folder does not know what is there.
+    if !path.try_exists().map_err(|error| format!("cannot look at {file}: {error}"))? {
         return if runs {
             Err(format!(
                 "{file} is gone, and the server that runs writes to a file without a name; stop it, put the file back"
@@ -346,7 +347,8 @@ fn clock(data: &Path) -> Verdict {
         let mut rows = select.query([])?;
         rows.next()?.map(|row| row.get(0)).transpose()
     };
-    let newest = if path.exists() { newest().map_err(words)? } else { None };
+    let is_there = path.try_exists().map_err(words)?;
+    let newest = if is_there { newest().map_err(words)? } else { None };
     let newest = newest.and_then(|newest| u64::try_from(newest).ok()).unwrap_or(0);
     let time = jiff::Timestamp::now();
     if newest > now.saturating_add(CLOCK_SLACK_MS) {
