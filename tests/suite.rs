@@ -37,6 +37,7 @@ mod names_of_any_case;
 mod offers;
 mod operations;
 mod operator;
+mod operator_sees;
 mod operator_words;
 mod passwords;
 mod pinned_names;

@@ -271,6 +271,8 @@ async fn open(
 ) -> Result<Option<Opened>, HandshakeError> {
     // Small frames that somebody waits for: never gather them in the kernel.
     stream.set_nodelay(true)?;
+    let is_of_this_machine =
+        peer.is_loopback() || stream.local_addr().is_ok_and(|own| own.ip() == peer.addr.ip());
     let mut first = [0];
     let length = stream.peek(&mut first).await?;
     let transport = if length == 1 && first == [TLS_HANDSHAKE] {
@@ -281,7 +283,7 @@ async fn open(
     } else {
         Transport::Plain(stream)
     };
-    let visit = Visit::new(&peer, front, &mut permit, deadline);
+    let visit = Visit::new((&peer, is_of_this_machine), front, &mut permit, deadline);
     let Some((upgrade, address)) = speak_http(transport, visit, stop).await? else {
         return Ok(None);
     };
