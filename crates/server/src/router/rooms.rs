@@ -153,6 +153,8 @@ impl Router {
         }
         match conversation.gone.get(name) {
             Some(last) => Ok(Some(Chain { log, end: last.saturating_add(1), closed })),
+            // Nobody lets anybody into it any more.
+            None if closed => Err(Refusal::new(code::NOT_A_MEMBER, RESERVED)),
             None => Err(Refusal::new(code::NOT_A_MEMBER, PRIVATE)),
         }
     }

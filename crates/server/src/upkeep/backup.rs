@@ -108,7 +108,12 @@ impl BackupError {
     pub(super) fn renamed(mut self, folder: &Path, given: &Path) -> Self {
         match &mut self {
             // Written was what they do not know, and there the reason is.
-            Self::File { action: "write" | "make" | "sync", .. } => {}
+            Self::File { action: "write" | "make" | "sync", .. }
+            | Self::Nothing(_)
+            | Self::Exists(_)
+            | Self::Busy(_)
+            | Self::InTheWay(_)
+            | Self::Running(_) => {}
             Self::File { path, .. }
             | Self::Database { path, .. }
             | Self::Damaged { path, .. }
@@ -118,11 +123,6 @@ impl BackupError {
                         if rest.as_os_str().is_empty() { given.into() } else { given.join(rest) };
                 }
             }
-            Self::Nothing(_)
-            | Self::Exists(_)
-            | Self::Busy(_)
-            | Self::InTheWay(_)
-            | Self::Running(_) => {}
         }
         self
     }
