@@ -8,8 +8,9 @@
 # Rows 13 and 15 are about real clients, on the attacker's core: what the screen of one in the lobby shows of
 # epochs that do not open, and what an agent and a share keep of 66 MB that are written to each. They, the
 # crowd of row 14 and the thousand of `signups` last until they are done, some minutes.
-# Ends with 1 if memory grew by more than 64 MiB, the p99 more than doubled (from 5 ms on), the newcomer
-# could not come in, or what one of those rows is for did not hold.
+# Ends with 1 if memory grew by more than 64 MiB, the server is gone, the p99 more than doubled (from 5 ms on) or
+# the pair wrote less than half as many letters, the newcomer could not come in, the attack itself broke (the server
+# took nothing of it, or it ended with an error), or what one of those rows is for did not hold.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -145,8 +146,8 @@ start
 taskset -c 1 "$BIN/chat-abuse" --seconds $((seconds + 1)) burn >/dev/null &
 quiet="$(taskset -c 0 "$BIN/chat-abuse" --server "$address" --seconds "$seconds" pair)"
 wait $!
-quiet_p99="${quiet#* }"
-echo "quiet: p50 ${quiet% *} ms, p99 $quiet_p99 ms, $(rss) MiB"
+read -r quiet_p50 quiet_p99 quiet_rate <<<"$quiet"
+echo "quiet: p50 $quiet_p50 ms, p99 $quiet_p99 ms, $quiet_rate letters/s, $(rss) MiB"
 
 failed=0
 usual="$seconds"
@@ -176,17 +177,20 @@ for row in "${rows[@]}"; do
   wait "$watching" || true
   # Memory goes back after a second.
   sleep 3
-  after="$(rss)"
-  p99="$(awk '{print $2}' "$pair")"
+  after="$(rss 2>/dev/null)" || after=gone
+  p99=none rate=none
+  read -r _ p99 rate <"$pair" || true
   came="$(timeout 60 taskset -c 1 "$BIN/chat-abuse" --server "$address" newcomer 2>&1 || echo FAILED)"
   verdict="$(awk -v a="$after" -v b="$before" -v p="$p99" -v q="$quiet_p99" -v c="$came" \
-    -v held="$held" -v row="$row" 'BEGIN {
+    -v held="$held" -v row="$row" -v rate="$rate" -v quiet_rate="$quiet_rate" 'BEGIN {
     limit = 2 * q; if (limit < 5) limit = 5
     # Who comes after five thousand people is told that the lobby is full, and nobody else is.
     told = (row == 14) == (c ~ /lobby is full/)
-    print (a - b <= 64 && p + 0 > 0 && p <= limit && held == "yes" && told && c !~ /FAILED|error/) ? "ok" : "FAILED" }')"
+    number = "^[0-9.]+$"
+    measured = a ~ number && b ~ number && p ~ number && rate ~ number
+    print (measured && a - b <= 64 && p + 0 > 0 && p + 0 <= limit && rate >= quiet_rate / 2 && held == "yes" && told && c !~ /FAILED|error/) ? "ok" : "FAILED" }')"
   [[ "$verdict" == ok ]] || failed=1
-  printf 'row %2s %-6s %4s -> %4s MiB, p99 %8s ms (quiet %s), newcomer: %s; %s\n' \
-    "$row" "$verdict" "$before" "$after" "$p99" "$quiet_p99" "$came" "$done_"
+  printf 'row %2s %-6s %4s -> %4s MiB, p99 %8s ms (quiet %s), %s letters/s, newcomer: %s; %s\n' \
+    "$row" "$verdict" "$before" "$after" "$p99" "$quiet_p99" "$rate" "$came" "$done_"
 done
 exit "$failed"

@@ -31,8 +31,12 @@ const CONNECTIONS: usize = 20;
 /// A hundred more than the lobby is for.
 const PEOPLE: usize = EPOCH_DEVICES_MAX + 100;
 
+/// How much of an attack the hub has taken, and the line that says so.
+pub(crate) type Done = (usize, String);
+
+/// Runs an attack. One of which the hub takes nothing at all has not been tried: it is broken.
 pub(crate) async fn run(server: &str, row: &str, end: Instant) -> anyhow::Result<String> {
-    let counted = match row {
+    let (taken, line) = match row {
         "1" | "8" => new_keys(server, end).await?,
         "2" => devices(server, end).await?,
         "3" => conversations(server, end).await?,
@@ -49,7 +53,8 @@ pub(crate) async fn run(server: &str, row: &str, end: Instant) -> anyhow::Result
         "signups" => signups::run(server, end).await?,
         other => bail!("there is no row {other} that a server is attacked with"),
     };
-    Ok(counted)
+    ensure!(taken > 0, "nothing of the attack came through: {line}");
+    Ok(line)
 }
 
 /// A socket whose answers nobody looks at: they are read and dropped.
@@ -92,7 +97,7 @@ impl Flood {
 }
 
 /// Another signing key for a device, as often as the hub takes it.
-async fn new_keys(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn new_keys(server: &str, end: Instant) -> anyhow::Result<Done> {
     let mut client = register(server, &fresh_name("m"), 4).await?;
     join_lobby(&mut client).await?;
     let mut device = client.bye().await;
@@ -113,11 +118,11 @@ async fn new_keys(server: &str, end: Instant) -> anyhow::Result<String> {
             Err(_) => refused += 1,
         }
     }
-    Ok(format!("{taken} keys taken, {refused} not"))
+    Ok((taken, format!("{taken} keys taken, {refused} not")))
 }
 
 /// Devices of one account, by its password.
-async fn devices(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn devices(server: &str, end: Instant) -> anyhow::Result<Done> {
     let user = fresh_name("m");
     let first = Device::new(&user, 4);
     let mut entry = Entry::reg(&first);
@@ -140,11 +145,11 @@ async fn devices(server: &str, end: Instant) -> anyhow::Result<String> {
             Err(_) => refused += 1,
         }
     }
-    Ok(format!("{taken} devices, {refused} refused"))
+    Ok((taken - 1, format!("{taken} devices, {refused} refused")))
 }
 
 /// One account writes to as many people as it can, then signs in again.
-async fn conversations(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn conversations(server: &str, end: Instant) -> anyhow::Result<Done> {
     let mut writer = register(server, &fresh_name("m"), 4).await?;
     let mut count = 0;
     while Instant::now() < end && count < 3_000 {
@@ -166,7 +171,7 @@ async fn conversations(server: &str, end: Instant) -> anyhow::Result<String> {
     }
     let device = writer.bye().await;
     Fresh::connect(server).await?.enter(&device, &Entry::sig()).await?;
-    Ok(format!("{count} conversations, signed in again"))
+    Ok((count, format!("{count} conversations, signed in again")))
 }
 
 /// Sends something as often as the hub asks for it. `false`: the time was over first.
@@ -187,7 +192,7 @@ async fn taken(client: &mut Client, messages: &[Bytes], end: Instant) -> anyhow:
 }
 
 /// Epochs of 5,000 lines that never end, from as many accounts and connections as there is time for.
-async fn uploads(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn uploads(server: &str, end: Instant) -> anyhow::Result<Done> {
     let mut open = Vec::new();
     let mut accounts = 0;
     while Instant::now() < end && open.len() < 300 {
@@ -219,11 +224,11 @@ async fn uploads(server: &str, end: Instant) -> anyhow::Result<String> {
         }
     }
     tokio::time::sleep_until(end.into()).await;
-    Ok(format!("{} uploads of {accounts} accounts", open.len()))
+    Ok((open.len(), format!("{} uploads of {accounts} accounts", open.len())))
 }
 
 /// Sign-ins with a password of nobody, and new accounts with one, many at a time.
-async fn passwords(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn passwords(server: &str, end: Instant) -> anyhow::Result<Done> {
     let mut tasks = Vec::new();
     for number in 0..64 {
         let server = server.to_owned();
@@ -253,10 +258,10 @@ async fn passwords(server: &str, end: Instant) -> anyhow::Result<String> {
         taken += more;
         refused += less;
     }
-    Ok(format!("{taken} accounts, {refused} refused or put off"))
+    Ok((taken, format!("{taken} accounts, {refused} refused or put off")))
 }
 
-async fn connections(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn connections(server: &str, end: Instant) -> anyhow::Result<Done> {
     let first = register(server, &fresh_name("m"), 4).await?;
     let device = first.device.clone();
     let (mut open, mut refused) = (vec![first], 0);
@@ -266,11 +271,11 @@ async fn connections(server: &str, end: Instant) -> anyhow::Result<String> {
             Err(_) => refused += 1,
         }
     }
-    Ok(format!("{} connections, {refused} put off", open.len()))
+    Ok((open.len() - 1, format!("{} connections, {refused} put off", open.len())))
 }
 
 /// Epoch after epoch with the hub's own agent.
-async fn agent_epochs(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn agent_epochs(server: &str, end: Instant) -> anyhow::Result<Done> {
     let fresh = Fresh::connect(server).await?;
     let hub = fresh.greeting.bundle().clone();
     let device = Device::new(&fresh_name("a"), 4);
@@ -286,17 +291,17 @@ async fn agent_epochs(server: &str, end: Instant) -> anyhow::Result<String> {
         before = Some(epoch.head);
         for message in epoch.messages {
             if !flood.frame(message).await {
-                return Ok(format!("{count} keys, then it was cut"));
+                return Ok((count, format!("{count} keys, then it was cut")));
             }
         }
         count += 1;
     }
     flood.end().await;
-    Ok(format!("{count} keys"))
+    Ok((count, format!("{count} keys")))
 }
 
 /// Long messages to somebody who is away.
-async fn mailbox(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn mailbox(server: &str, end: Instant) -> anyhow::Result<Done> {
     let away = register(server, &fresh_name("b"), 5).await?.bye().await;
     let mut client = register(server, &fresh_name("a"), 4).await?;
     let place = cid(&format!("dm:{}:{}", client.device.user, away.user));
@@ -321,10 +326,10 @@ async fn mailbox(server: &str, end: Instant) -> anyhow::Result<String> {
     other.ack().await;
     other.say(Tag::Dm, &place, epoch.e, 0).await;
     other.ack().await;
-    Ok(format!("{n} messages of 190 kB; another one was taken"))
+    Ok((usize::try_from(n)?, format!("{n} messages of 190 kB; another one was taken")))
 }
 
-async fn receipts(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn receipts(server: &str, end: Instant) -> anyhow::Result<Done> {
     let away = register(server, &fresh_name("b"), 5).await?.bye().await;
     let client = register(server, &fresh_name("a"), 4).await?;
     let place = cid(&format!("dm:{}:{}", client.device.user, away.user));
@@ -338,10 +343,10 @@ async fn receipts(server: &str, end: Instant) -> anyhow::Result<String> {
         }
     }
     flood.end().await;
-    Ok(format!("{count} receipts of rubbish"))
+    Ok((count, format!("{count} receipts of rubbish")))
 }
 
-async fn questions(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn questions(server: &str, end: Instant) -> anyhow::Result<Done> {
     let first = register(server, &fresh_name("m"), 4).await?;
     let device = first.device.clone();
     let (first, _) = Flood::of(first);
@@ -362,7 +367,7 @@ async fn questions(server: &str, end: Instant) -> anyhow::Result<String> {
                     ClientToHub::Rooms { id: new_id(), after: None },
                 ];
                 for question in &questions {
-                    asked += u64::from(flood.ask(question).await);
+                    asked += usize::from(flood.ask(question).await);
                 }
             }
             asked
@@ -372,10 +377,10 @@ async fn questions(server: &str, end: Instant) -> anyhow::Result<String> {
     for task in tasks.collect::<Vec<_>>() {
         asked += task.await?;
     }
-    Ok(format!("{asked} questions"))
+    Ok((asked, format!("{asked} questions")))
 }
 
-async fn rooms(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn rooms(server: &str, end: Instant) -> anyhow::Result<Done> {
     let client = register(server, &fresh_name("m"), 4).await?;
     let (mut flood, device) = Flood::of(client);
     let mut count = 0;
@@ -392,11 +397,11 @@ async fn rooms(server: &str, end: Instant) -> anyhow::Result<String> {
     let room = cid(&format!("room:{}", fresh_name("r")));
     other.link(&room, MemberOperation::Create, (0, Digest::ZERO)).await;
     other.ack().await;
-    Ok(format!("{count} rooms asked for; another one was made"))
+    Ok((count, format!("{count} rooms asked for; another one was made")))
 }
 
 /// More people than the lobby takes, all in it.
-async fn crowd(server: &str, end: Instant) -> anyhow::Result<String> {
+async fn crowd(server: &str, end: Instant) -> anyhow::Result<Done> {
     let (mut count, mut full) = (0, 0);
     while count < PEOPLE {
         ensure!(Instant::now() < end, "the time was over after {count} people");
@@ -409,5 +414,5 @@ async fn crowd(server: &str, end: Instant) -> anyhow::Result<String> {
         drop(client);
     }
     ensure!(full > 0, "{count} people are in the lobby, which is for {EPOCH_DEVICES_MAX}");
-    Ok(format!("{count} people, {full} told that the lobby is full"))
+    Ok((full, format!("{count} people, {full} told that the lobby is full")))
 }

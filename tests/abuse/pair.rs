@@ -32,10 +32,21 @@ pub(crate) fn fresh_name(prefix: &str) -> String {
     random.iter().fold(prefix.to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
-/// Writes until `end`, or until this process is told to end.
+/// What the letters took.
+#[derive(Debug, Default)]
+struct Times {
+    done: Vec<Duration>,
+    /// When the first one was begun.
+    began: Option<Instant>,
+    /// The one that has not come yet.
+    under_way: Option<Instant>,
+}
+
+/// Writes until `end`, or until this process is told to end. Gives milliseconds, and letters a second: a pair that
+/// stands still has few times and good ones. A letter that has not come by then counts with what it took so far.
 pub(crate) async fn run(server: &str, end: Instant) -> anyhow::Result<String> {
     let mut told = signal(SignalKind::terminate())?;
-    let mut times = Vec::new();
+    let mut times = Times::default();
     let writing = async {
         while Instant::now() < end {
             letters(server, end, &mut times).await?;
@@ -46,15 +57,21 @@ pub(crate) async fn run(server: &str, end: Instant) -> anyhow::Result<String> {
         written = writing => written?,
         _ = told.recv() => {}
     }
+    let rate = times.began.map_or(0.0, |began| {
+        f64::from(u32::try_from(times.done.len()).unwrap_or(u32::MAX))
+            / began.elapsed().as_secs_f64()
+    });
+    let late = times.under_way.map(|began| began.elapsed());
+    let mut times: Vec<Duration> = times.done.into_iter().chain(late).collect();
     times.sort_unstable();
     let at =
         |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
     let (p50, p99) = (at(50).context("no time")?, at(99).context("no time")?);
-    Ok(format!("{:.2} {:.2}", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3))
+    Ok(format!("{:.2} {:.2} {rate:.1}", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3))
 }
 
 /// As many as a mailbox takes between two new people.
-async fn letters(server: &str, end: Instant, times: &mut Vec<Duration>) -> anyhow::Result<()> {
+async fn letters(server: &str, end: Instant, times: &mut Times) -> anyhow::Result<()> {
     let (first, second) = (fresh_name("a"), fresh_name("b"));
     let mut from = register(server, &first, 0).await?;
     let mut to = register(server, &second, 1).await?;
@@ -67,9 +84,12 @@ async fn letters(server: &str, end: Instant, times: &mut Vec<Duration>) -> anyho
             break;
         }
         let start = Instant::now();
+        times.began.get_or_insert(start);
+        times.under_way = Some(start);
         from.say(Tag::Dm, &place, epoch.e, n).await;
         to.message().await;
-        times.push(start.elapsed());
+        times.done.push(start.elapsed());
+        times.under_way = None;
         from.ack().await;
         tokio::time::sleep(PAUSE).await;
     }

@@ -9,6 +9,7 @@ use chat_protocol::vault;
 use chat_testkit::device::Device;
 use chat_testkit::wire::{Entry, Fresh, WireError};
 
+use crate::attack::Done;
 use crate::pair::fresh_name;
 
 /// A school on its first day.
@@ -28,7 +29,7 @@ struct Way {
     broken: usize,
 }
 
-pub(crate) async fn run(server: &str, end: Instant) -> anyhow::Result<String> {
+pub(crate) async fn run(server: &str, end: Instant) -> anyhow::Result<Done> {
     let start = Instant::now();
     let tasks = (0..PEOPLE).map(|_| tokio::spawn(sign_up(server.to_owned(), end)));
     let tasks: Vec<_> = tasks.collect();
@@ -46,7 +47,7 @@ pub(crate) async fn run(server: &str, end: Instant) -> anyhow::Result<String> {
          connections"
     );
     ensure!(came == PEOPLE, "{line}");
-    Ok(line)
+    Ok((came, line))
 }
 
 /// Somebody who comes again when told to. Nothing when the time was over first.

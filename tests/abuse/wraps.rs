@@ -10,6 +10,7 @@ use chat_protocol::members::{MemberLine, MemberList, Place};
 use chat_testkit::client::Client;
 use chat_testkit::{cid, name, new_id};
 
+use crate::attack::Done;
 use crate::pair::{fresh_name, join_lobby, register};
 
 /// Who else is in the lobby: `scripts/abuse.sh` reads the screen of the one, and what it says to the other.
@@ -19,7 +20,7 @@ const OTHERS: [&str; 2] = ["watcher", "hearer"];
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// As many of them as the hub takes.
-pub(crate) async fn rubbish(server: &str, end: Instant) -> anyhow::Result<String> {
+pub(crate) async fn rubbish(server: &str, end: Instant) -> anyhow::Result<Done> {
     let mut client = register(server, &fresh_name("m"), 4).await?;
     let mut head = join_lobby(&mut client).await?.context("the lobby is full")?;
     let lobby = cid("room:lobby");
@@ -49,7 +50,7 @@ pub(crate) async fn rubbish(server: &str, end: Instant) -> anyhow::Result<String
             other => bail!("the key: {other:?}"),
         }
     }
-    Ok(format!("{taken} keys of rubbish taken, {late} came too late"))
+    Ok((taken, format!("{taken} keys of rubbish taken, {late} came too late")))
 }
 
 /// The lines of those who are there.

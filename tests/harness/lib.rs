@@ -35,7 +35,7 @@ pub use clock::FalseClock;
 pub use dice::Dice;
 pub use false_hub::{FalseHub, VaultOf};
 pub use http::{Response, get};
-pub use operator::operator;
+pub use operator::{operator, operator_started};
 pub use person::{person, types};
 pub use process::cpu_seconds;
 pub use program::{Finished, Lines, Program};

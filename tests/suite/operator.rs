@@ -182,7 +182,8 @@ fn bans_keep_out_names_keys_and_addresses_and_everybody_is_told_what_is_announce
     bob.run(&["users"]).assert_code(4);
 
     operator(&rig, &["ban", "127.0.0.0/8"]).assert_code(0);
-    bob.run(&["users"]).assert_code(3);
+    let refused = bob.run(&["users"]).expect_code(4);
+    assert!(refused.stderr.contains("banned this address"), "{refused:?}");
     here.stdout.wait_for_part("banned this address");
     let listed = operator(&rig, &["ban"]).expect_code(0);
     assert!(listed.stdout.contains("127.0.0.0/8") && listed.stdout.contains("key:"), "{listed:?}");

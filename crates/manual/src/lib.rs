@@ -57,6 +57,24 @@ pub fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
+/// The command with the same usage line in every refusal as in its help. The one that clap makes for a refusal holds
+/// the options that were typed, as if they had to be.
+#[must_use]
+pub fn with_usage(mut command: Command) -> Command {
+    command.build();
+    with_own_usage(command)
+}
+
+fn with_own_usage(mut command: Command) -> Command {
+    let style = *command.get_styles().get_usage();
+    let usage = command.render_usage().ansi().to_string();
+    let command = match usage.strip_prefix(&format!("{style}Usage:{style:#} ")) {
+        Some(usage) => command.override_usage(usage.to_owned()),
+        None => command,
+    };
+    command.mut_subcommands(with_own_usage)
+}
+
 /// The examples of a command.
 fn of(examples: &Examples, path: &str) -> Option<&'static str> {
     examples.iter().find(|(of, _)| *of == path).map(|(_, lines)| *lines)
@@ -95,6 +113,20 @@ mod tests {
         assert!(at("--deep  ") < at("Common options:"), "{help}");
         assert_eq!(help.matches("Common options:").count(), 1);
         assert_eq!(help.matches("--where").count(), 1);
+    }
+
+    /// Goal: what is missing is said with the usage of the help. Before: an option that was typed stood there as if it
+    /// had to be.
+    #[test]
+    fn a_refusal_shows_the_usage_of_the_help() {
+        let data = Arg::new("data").long("data").default_value("data");
+        let who = Arg::new("who").required(true);
+        let delete = Command::new("delete").arg(data).arg(who);
+        let user = Command::new("user").subcommand(delete);
+        let tool = with_usage(Command::new("tool").subcommand(user));
+        let words = ["tool", "user", "delete", "--data", "d"];
+        let said = tool.try_get_matches_from(words).unwrap_err().to_string();
+        assert!(said.contains("Usage: tool user delete [OPTIONS] <who>\n"), "{said}");
     }
 
     /// Goal: one page holds every command, and names no page that nobody made.

@@ -3,7 +3,8 @@
 //! | path       | answer                                                        |
 //! |------------|---------------------------------------------------------------|
 //! | `/livez`   | 200 while the process serves requests                         |
-//! | `/readyz`  | 200, or 503 with the reason; `?verbose` for all that is asked |
+//! | `/readyz`  | 200, or 503 with the reason; `?verbose`, from this machine or  |
+//! |            | on the port of `--metrics-bind`, for all that is asked        |
 //! | `/healthz` | the same                                                      |
 //! | `/metrics` | OpenMetrics text                                              |
 //! | `/`        | a page that says what this is, unless `--www` has one         |
@@ -42,14 +43,16 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers everything that is not a WebSocket.
+/// Answers everything that is not a WebSocket. `is_near`: to somebody who may know what is looked at, and not only
+/// whether it is in order.
 pub async fn respond(
     head: request::Parts,
+    is_near: bool,
     readiness: &Readiness,
     metrics: Option<&Metrics>,
     site: Option<&Site>,
 ) -> Answer {
-    match (of_the_hub(&head, readiness, metrics), site) {
+    match (of_the_hub(&head, is_near, readiness, metrics), site) {
         (Some(answer), _) => answer,
         (None, Some(site)) => site.answer(head).await,
         (None, None) if head.uri.path() == "/" => complete(StatusCode::OK, HTML, pages::FRONT),
@@ -60,6 +63,7 @@ pub async fn respond(
 /// What is answered without a look at files; no file takes the place of these paths.
 fn of_the_hub(
     head: &request::Parts,
+    is_near: bool,
     readiness: &Readiness,
     metrics: Option<&Metrics>,
 ) -> Option<Answer> {
@@ -73,7 +77,7 @@ fn of_the_hub(
     }
     Some(match head.uri.path() {
         "/livez" => text(StatusCode::OK, "alive"),
-        "/readyz" | "/healthz" => ready(readiness, head.uri.query()),
+        "/readyz" | "/healthz" => ready(readiness, head.uri.query().filter(|_| is_near)),
         "/metrics" => complete(StatusCode::OK, OPEN_METRICS, metrics?.encode()),
         _ => return None,
     })
@@ -143,7 +147,7 @@ mod tests {
     fn get(path: &str, readiness: &Readiness) -> Answer {
         let request = Request::builder().uri(path).header("host", "localhost");
         let head = request.body(()).unwrap().into_parts().0;
-        of_the_hub(&head, readiness, Some(&Metrics::new())).unwrap_or_else(not_found)
+        of_the_hub(&head, true, readiness, Some(&Metrics::new())).unwrap_or_else(not_found)
     }
 
     #[test]
@@ -163,10 +167,11 @@ mod tests {
     fn metrics_are_not_answered_where_they_have_a_port_of_their_own() {
         let request = Request::builder().uri("/metrics").header("host", "localhost");
         let head = request.body(()).unwrap().into_parts().0;
-        assert!(of_the_hub(&head, &Readiness::default(), None).is_none());
+        assert!(of_the_hub(&head, true, &Readiness::default(), None).is_none());
         let request = Request::builder().uri("/livez").header("host", "localhost");
         let head = request.body(()).unwrap().into_parts().0;
-        assert!(of_the_hub(&head, &Readiness::default(), None).is_some(), "health is, on both");
+        let health = of_the_hub(&head, false, &Readiness::default(), None);
+        assert!(health.is_some(), "health is, on both");
     }
 
     #[test]

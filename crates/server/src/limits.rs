@@ -66,6 +66,13 @@ pub const STRANGERS_MAX: usize = 256;
 /// The same for one address (IPv6: one /64). Loopback is exempt, or a load test would be an attack.
 pub const STRANGERS_PER_ADDRESS_MAX: usize = 16;
 
+/// Connections from banned addresses that are told why at once, from everywhere. More are cut when they are accepted.
+/// With [`BARRED_TIME_MAX`] that is three handshakes a second, whoever tries how often.
+pub const BARRED_TOLD_MAX: usize = 16;
+
+/// From accept to the refusal for who comes from a banned address.
+pub const BARRED_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Connections that stay after an HTTP answer, for the next request. They do not count as strangers
 /// any more, so visitors of pages take no place from who wants to sign in. One more gets its answer
 /// and is closed. At two blocks each they stay under 32 MiB.

@@ -12,6 +12,7 @@
 //! needed for the handshake is gone by then.
 
 mod admission;
+mod barred;
 mod proxies;
 mod visit;
 
@@ -40,6 +41,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
+pub use barred::Barred;
 pub use proxies::Proxies;
 pub(crate) use visit::Deadline;
 use visit::Visit;
@@ -95,6 +97,8 @@ pub struct Front {
     pub site: Option<Site>,
     /// Proxies whose word about addresses is believed.
     pub proxies: Proxies,
+    /// Who of those that are kept out by their address is told so.
+    pub barred: Barred,
 }
 
 impl Front {
@@ -112,6 +116,7 @@ impl Front {
             log: OperationLog::disabled(),
             site: None,
             proxies: Proxies::default(),
+            barred: Barred::default(),
         }
     }
 }
@@ -146,12 +151,12 @@ pub async fn run<S, F>(
                 continue;
             }
         };
-        let Some(permit) = admit(&front, addr) else { continue };
+        let Some((permit, deadline)) = admit(&front, addr) else { continue };
         let peer = PeerInfo {
             id: ConnectionId(last_id.fetch_add(1, Ordering::Relaxed) + 1),
             addr,
             tls_exporter: None,
-            deadline: Instant::now() + front.handshake_time_max,
+            deadline,
         };
         let (front, stop) = (Arc::clone(&front), stop.clone());
         let (sessions, serve) = (sessions.clone(), serve.clone());
@@ -165,21 +170,26 @@ pub async fn run<S, F>(
     handshakes.wait().await;
 }
 
-fn admit(front: &Front, addr: SocketAddr) -> Option<Permit> {
+/// The right to be connected, and until when there must be a sign-in.
+fn admit(front: &Front, addr: SocketAddr) -> Option<(Permit, Instant)> {
     let refusals = &front.metrics.refusals;
-    // Many come by way of a proxy: none of them counts against its address, and who of them is banned is
-    // seen when they say where they come from.
-    let address = if front.proxies.is_trusted(addr.ip()) {
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
-    } else {
-        addr.ip()
-    };
-    if address == addr.ip() && !front.gate.now().admits_address(address) {
-        refusals.banned.inc();
-        return None;
+    let mut address = addr.ip();
+    let mut deadline = Instant::now() + front.handshake_time_max;
+    if front.proxies.is_trusted(address) {
+        // Many come by way of a proxy: none of them counts against its address, and who of them is banned is
+        // seen when they say where they come from.
+        address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    } else if !front.gate.now().admits_address(address) {
+        let Some(until) = front.barred.hear() else {
+            refusals.banned.inc();
+            return None;
+        };
+        deadline = until;
+        // These have places of their own, and take none from strangers.
+        address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     }
     match front.admission.admit(address) {
-        Ok(permit) => return Some(permit),
+        Ok(permit) => return Some((permit, deadline)),
         Err(AdmissionError::Full(_)) => refusals.full.inc(),
         Err(AdmissionError::Strangers(_) | AdmissionError::StrangersOfAddress(_)) => {
             refusals.strangers.inc()
@@ -261,6 +271,8 @@ async fn open(
 ) -> Result<Option<Opened>, HandshakeError> {
     // Small frames that somebody waits for: never gather them in the kernel.
     stream.set_nodelay(true)?;
+    let is_of_this_machine =
+        peer.is_loopback() || stream.local_addr().is_ok_and(|own| own.ip() == peer.addr.ip());
     let mut first = [0];
     let length = stream.peek(&mut first).await?;
     let transport = if length == 1 && first == [TLS_HANDSHAKE] {
@@ -271,7 +283,7 @@ async fn open(
     } else {
         Transport::Plain(stream)
     };
-    let visit = Visit::new(&peer, front, &mut permit, deadline);
+    let visit = Visit::new((&peer, is_of_this_machine), front, &mut permit, deadline);
     let Some((upgrade, address)) = speak_http(transport, visit, stop).await? else {
         return Ok(None);
     };

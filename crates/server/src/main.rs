@@ -11,7 +11,7 @@ use std::{
 use chat_protocol::{sanitise, spoken::counted};
 use chat_server::{
     admin::{
-        call::Call,
+        call::{Call, CallError},
         command::{self, AdminCommand, Ended, Where},
         request::Running,
     },
@@ -68,7 +68,8 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|failure| {
         // With a closed standard error there is nobody to tell; the exit code still says it.
-        writeln!(io::stderr(), "error: {}", failure.error).ok();
+        let words = failure.error.to_string();
+        writeln!(io::stderr(), "error: {}", sanitise::text(&words)).ok();
         if is_json_wanted() {
             tell(failure.code, &failure.error.to_string());
         }
@@ -210,14 +211,21 @@ fn examine(options: &Options, json: bool) -> Result<ExitCode, Failure> {
 
 fn health(options: &Options) -> Result<ExitCode, Failure> {
     let config = Config::resolve(options).map_err(Failure::usage)?;
-    let running = Call::running(&config.data).and_then(Result::ok);
-    if let Some(Running { address, .. }) = &running {
-        print(&format!("the server that runs with {}: {address}\n", config.data.display()))?;
-    }
-    let by_flags = || config.metrics_address.unwrap_or(config.address);
-    let address = running.map_or_else(by_flags, |running| running.address);
+    let data = config.data.display();
+    let (address, why) = match Call::running(&config.data) {
+        Ok(Running { address, .. }) => {
+            print(&format!("the server that runs with {data}: {address}\n"))?;
+            (address, format!("the server that runs with {data} listens there"))
+        }
+        Err(error @ (CallError::NoServer { .. } | CallError::Denied { .. })) => {
+            let address = config.metrics_address.unwrap_or(config.address);
+            (address, format!("asked there because flags, environment and file say so: {error}"))
+        }
+        Err(error) => return Err(Failure::new(error)),
+    };
     let (is_ready, lines) = health::ask(address).map_err(|error| {
-        Failure::new(anyhow::anyhow!("the server on {address} does not answer: {error}"))
+        let asked = health::own_address(address);
+        Failure::new(anyhow::anyhow!("http://{asked}/readyz does not answer: {error}; {why}"))
     })?;
     print(&sanitise::text(&lines))?;
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })

@@ -373,7 +373,7 @@ fn command() -> Command {
 }
 
 fn parsed(words: &[OsString]) -> Result<Arguments, clap::Error> {
-    let mut command = chat_manual::without_empty(command());
+    let mut command = chat_manual::with_usage(chat_manual::without_empty(command()));
     let matches = command.try_get_matches_from_mut(words)?;
     Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }

@@ -382,6 +382,9 @@ impl Endpoint {
         if is_deleted && matches!(action, RoomAction::Leave) && room.holds(me, &own) {
             return None;
         }
+        if is_deleted && matches!(action, RoomAction::Create { .. }) {
+            return Some((code::NAME_TAKEN, refusal::reserved(room)));
+        }
         refusal::by_view(room, (me, &own), action, ik).or_else(|| {
             let is_outside = who != me && !ik.is_some_and(|ik| room.holds(who, &ik));
             if ik.is_none() || (is_outside && self.people.devices(who).next().is_none()) {

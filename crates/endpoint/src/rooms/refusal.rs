@@ -53,6 +53,12 @@ pub(super) fn by_view(
     }
 }
 
+/// Why nobody makes a room again that the hub's operator has deleted.
+pub(super) fn reserved(room: &Membership) -> String {
+    let place = room.conversation().spoken();
+    format!("the room {place} was deleted, and its name stays reserved; choose another")
+}
+
 fn of_feed(
     room: &Membership,
     owner: &UserName,

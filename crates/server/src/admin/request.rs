@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{audit::Checked, pattern::Pattern};
 use crate::{
+    config::Registration,
     store::{Banned, Standing},
     tls::CertificateFiles,
 };
@@ -134,6 +135,8 @@ pub struct UserLine {
     pub devices: usize,
     /// Direct messages that wait for them.
     pub waiting: u64,
+    /// A ban of its name or of a key of it keeps it out.
+    pub banned: bool,
 }
 
 /// A device of an account.
@@ -166,6 +169,8 @@ pub struct UserDetail {
     pub waiting_bytes: u64,
     /// Files that it shares.
     pub offers: usize,
+    /// Entries of the ban list that mean its name or a key of it.
+    pub bans: Vec<Banned>,
 }
 
 /// One room of a list.
@@ -210,6 +215,8 @@ pub struct StatsLine {
     pub invites: usize,
     /// Entries of the ban list.
     pub bans: usize,
+    /// Who may make an account.
+    pub registration: Registration,
     /// Where `/readyz` is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,

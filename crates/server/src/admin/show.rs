@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::request::{AdminAnswer, AdminRequest, RoomLine, StatsLine, UserDetail, UserLine};
-use crate::store::Standing;
+use crate::{config::Registration, store::Standing};
 
 /// What is printed, page after page.
 #[derive(Debug)]
@@ -76,8 +76,9 @@ impl Output {
     }
 }
 
-fn state(standing: Standing) -> &'static str {
-    match standing {
+fn state(line: &UserLine) -> &'static str {
+    match line.standing {
+        Standing::Active if line.banned => "banned",
         Standing::Active => "active",
         Standing::Disabled => "disabled",
         Standing::Deleted => "deleted",
@@ -85,8 +86,8 @@ fn state(standing: Standing) -> &'static str {
 }
 
 fn user(line: &UserLine) -> String {
-    let UserLine { name, standing, online, agent, devices, waiting } = line;
-    let (state, here) = (state(*standing), if *online { "yes" } else { "-" });
+    let UserLine { name, online, agent, devices, waiting, .. } = line;
+    let (state, here) = (state(line), if *online { "yes" } else { "-" });
     let agent = if *agent { "  accepts commands" } else { "" };
     format!("{name:<32} {state:<9} {here:<5} {devices:>7}  {waiting:>7}{agent}")
 }
@@ -110,12 +111,13 @@ fn detail(user: &UserDetail) -> Vec<String> {
     let line = &user.line;
     let mut lines = vec![
         format!("name      {}", line.name),
-        format!("state     {}{}", state(line.standing), if line.online { ", here" } else { "" }),
+        format!("state     {}{}", state(line), if line.online { ", here" } else { "" }),
         format!("identity  key:{}", user.identity),
         mailbox("mailbox", line.waiting, user.waiting_bytes),
         format!("offers    {}", counted(user.offers, "file")),
         format!("rooms     {}", user.rooms.join(", ")),
     ];
+    lines.extend(user.bans.iter().map(|banned| format!("ban       {banned}")));
     lines.extend(user.lobby.iter().map(|word| format!("lobby     {}", sanitise::line(word))));
     for device in &user.devices_known {
         let agent = if device.agent { ", accepts commands" } else { "" };
@@ -131,6 +133,11 @@ fn mailbox(what: &str, messages: u64, bytes: u64) -> String {
 
 fn stats(figures: &StatsLine) -> Vec<String> {
     let StatsLine { version, accounts, disabled, online, sessions, rooms, .. } = figures;
+    let new = match figures.registration {
+        Registration::Open => "anybody makes an account",
+        Registration::Invite => "whoever has a code makes an account",
+        Registration::Closed => "nobody makes an account, with a code or without",
+    };
     [
         format!("version   {version}"),
         format!(
@@ -141,6 +148,7 @@ fn stats(figures: &StatsLine) -> Vec<String> {
         mailbox("mailboxes", figures.waiting, figures.waiting_bytes),
         format!("offers    {}", counted(figures.offers, "file")),
         format!("position  {}", figures.position),
+        format!("sign-ups  {new}"),
         format!("invites   {} in force", counted(figures.invites, "code")),
         format!("bans      {}", figures.bans),
     ]

@@ -10,7 +10,7 @@ use std::{
 use chat_manual::{COMMON, Section};
 use chat_protocol::retention;
 use clap::{Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::address::{parse_address, parse_socket};
 use super::examples::EXAMPLES;
@@ -140,8 +140,8 @@ pub struct Options {
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long, env = "CHAT_SERVER_BIND", value_name = "ADDRESS", value_parser = parse_address)]
     pub bind: Option<IpAddr>,
-    /// Address and port for /metrics, which is then answered there alone; health is answered on both [default:
-    /// none, they are on the same port]
+    /// Address and port for /metrics, which is then answered there alone; health is answered on both, and
+    /// `?verbose` there and to this machine [default: none, they are on the same port]
     #[arg(long, env = "CHAT_SERVER_METRICS_BIND", value_name = "ADDRESS:PORT", value_parser = parse_socket)]
     pub metrics_bind: Option<SocketAddr>,
     /// Folder for accounts, messages and the own certificate [default: data]
@@ -219,9 +219,9 @@ pub struct Options {
     /// [default: on]
     #[arg(long, env = "CHAT_SERVER_LIMITS", value_enum, value_name = "SWITCH")]
     pub limits: Option<Switch>,
-    /// Sets one budget, as messages=100/s+2000, places=500 or `sign_ups_day=off`; may be given again,
-    /// the variable takes several with spaces between them. `chat-server config` lists them
-    #[arg(long, env = "CHAT_SERVER_LIMIT", value_name = "NAME=AMOUNT", value_delimiter = ' ')]
+    /// Sets one budget, as messages=100/s+2000, places=500 or `sign_ups_day=off`; may be given again, or
+    /// several with commas between them. `chat-server config` lists them
+    #[arg(long, env = "CHAT_SERVER_LIMIT", value_name = "NAME=AMOUNT", value_delimiter = ',')]
     pub limit: Vec<String>,
     /// Address of a proxy before this server whose last X-Forwarded-For is believed; may be given
     /// again. Without it the budgets of addresses see the proxy's
@@ -234,7 +234,7 @@ pub struct Options {
 }
 
 /// Who may make an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Registration {
     /// Everybody

@@ -10,7 +10,7 @@ use super::arguments::definition;
 /// The command line. A variable of the environment that is empty counts as not set: that is how files
 /// of variables and containers switch one off.
 pub fn command() -> Command {
-    chat_manual::without_empty(definition())
+    chat_manual::with_usage(chat_manual::without_empty(definition()))
 }
 
 /// Reads the words of a command line, the program's name first. Options before a subcommand are the

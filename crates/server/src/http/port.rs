@@ -47,7 +47,7 @@ pub async fn run(listener: TcpListener, front: Arc<Front>) {
 async fn answer(stream: TcpStream, front: &Front) {
     let service = service_fn(|request: Request<Incoming>| async move {
         let (head, _body) = request.into_parts();
-        let answer = respond(head, &front.readiness, Some(&front.metrics), None).await;
+        let answer = respond(head, true, &front.readiness, Some(&front.metrics), None).await;
         Ok::<_, Infallible>(answer)
     });
     let connection = http1::Builder::new()

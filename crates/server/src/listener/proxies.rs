@@ -10,6 +10,11 @@ use hyper::HeaderMap;
 /// The header in which proxies say it.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// Whether a request comes by way of a proxy, as far as it says so.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FORWARDED_FOR)
+}
+
 /// The proxies of the configuration.
 #[derive(Debug, Default)]
 pub struct Proxies {

@@ -18,7 +18,7 @@ use tokio::time::{Duration, Instant};
 
 pub(crate) use deadline::Deadline;
 
-use super::{Front, Permit};
+use super::{Front, Permit, proxies};
 use crate::{
     connection::PeerInfo,
     http::{self, Answer, Record},
@@ -31,6 +31,8 @@ pub(super) struct Visit<'a> {
     peer: &'a PeerInfo,
     front: &'a Front,
     deadline: &'a Arc<Deadline>,
+    /// The other end is this machine, by any of its addresses.
+    is_of_this_machine: bool,
     permit: Mutex<&'a mut Permit>,
     /// At most one request of a connection is upgraded; it is left here.
     upgraded: Mutex<Option<(OnUpgrade, IpAddr)>>,
@@ -38,12 +40,13 @@ pub(super) struct Visit<'a> {
 
 impl<'a> Visit<'a> {
     pub(super) fn new(
-        peer: &'a PeerInfo,
+        (peer, is_of_this_machine): (&'a PeerInfo, bool),
         front: &'a Front,
         permit: &'a mut Permit,
         deadline: &'a Arc<Deadline>,
     ) -> Self {
-        Self { peer, front, deadline, permit: Mutex::new(permit), upgraded: Mutex::default() }
+        let (permit, upgraded) = (Mutex::new(permit), Mutex::default());
+        Self { peer, front, deadline, is_of_this_machine, permit, upgraded }
     }
 
     /// How long a head may take.
@@ -69,16 +72,22 @@ impl<'a> Visit<'a> {
         let (metrics, log) = (Arc::clone(&front.metrics), front.log.clone());
         let address = front.proxies.address(self.peer.addr.ip(), &head.headers);
         let record = Record::new(&head, metrics, log, self.peer.id, self.peer.addr);
+        let barred = front.gate.now().check_address(address).err();
+        if barred.is_some() {
+            front.metrics.refusals.banned.inc();
+        }
         let (mut answer, stays) = if upgrade::is_meant(&head) {
             // From a banned address, too: the sign-in says why not in a way that a client understands.
             (self.try_upgrade(&head), false)
-        } else if let Err(refusal) = front.gate.now().check_address(address) {
-            front.metrics.refusals.banned.inc();
+        } else if let Some(refusal) = barred {
             (http::text(StatusCode::FORBIDDEN, &refusal.reason), false)
         } else {
             let stays = !front.readiness.is_draining() && self.stay();
             let shown = front.shows_metrics.then_some(front.metrics.as_ref());
-            let answer = http::respond(head, &front.readiness, shown, front.site.as_ref()).await;
+            // Behind a proxy, trusted or not, is somebody else.
+            let is_near = self.is_of_this_machine && !proxies::is_forwarded(&head.headers);
+            let (readiness, site) = (&front.readiness, front.site.as_ref());
+            let answer = http::respond(head, is_near, readiness, shown, site).await;
             let is_sound = !matches!(
                 answer.status(),
                 StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED

@@ -412,6 +412,12 @@ impl Router {
     }
 
     fn decide_invite(&self, now_ms: u64, invite: Invite) -> AdminDecision {
+        if self.operator.registration == Registration::Closed {
+            let reason = "new accounts are closed here (registration), so nobody could use a code; set \
+                          registration to \"invite\" in the configuration and say `reload`, or start the server \
+                          with --registration invite";
+            return refuse(reason);
+        }
         let is_good = |invite: &&Invite| invite.uses > 0 && invite.until_ms >= now_ms;
         if self.operator.invites.values().filter(is_good).count() >= INVITES_MAX {
             return refuse(format!("{INVITES_MAX} codes are good now, which is the most"));

@@ -44,6 +44,9 @@ pub struct Chain {
 /// What is said to who wants to say something in a room that the operator has closed.
 const CLOSED: &str = "the operator of this server has deleted this room; /leave it";
 
+/// What is said to who wants to make a room under the name of one that the operator has closed.
+const RESERVED: &str = "a room of this name was deleted by the operator of this server, and its name stays reserved; choose another";
+
 /// What outsiders are told about a private room.
 const PRIVATE: &str = "this room is private; ask an admin of it to /invite you";
 
@@ -150,6 +153,8 @@ impl Router {
         }
         match conversation.gone.get(name) {
             Some(last) => Ok(Some(Chain { log, end: last.saturating_add(1), closed })),
+            // Nobody lets anybody into it any more.
+            None if closed => Err(Refusal::new(code::NOT_A_MEMBER, RESERVED)),
             None => Err(Refusal::new(code::NOT_A_MEMBER, PRIVATE)),
         }
     }
@@ -182,6 +187,9 @@ impl Router {
             MemberOperation::Join => self.may_not_join(now_ms, cid, account.id),
             _ => self.is_put_out(cid, account.id),
         };
+        if op == MemberOperation::Create && self.closed(cid).is_some() {
+            return Some(Decision::refuse(code::NAME_TAKEN, RESERVED));
+        }
         if op != MemberOperation::Leave
             && let Some(refusal) = self.closed(cid).or_else(put_out)
         {
@@ -259,6 +267,7 @@ impl Router {
         let other = other.filter(|other| *other != cid || !self.may_revive(name, cid));
         if let Some(other) = other {
             let reason = match other.kind() {
+                _ if self.closed(other).is_some() => RESERVED.to_owned(),
                 ConversationKind::Room(other_room) if self.sees(name, other) => {
                     format!(
                         "there is #{other_room} already; names of rooms differ in more than case"

@@ -22,6 +22,10 @@ use rusqlite::{
     backup::{Backup, StepResult},
     ffi,
 };
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock, open},
+    io::Errno,
+};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -51,12 +55,15 @@ pub enum BackupError {
     /// A backup never replaces anything.
     #[error("{} exists already; choose another name", .0.display())]
     Exists(PathBuf),
-    /// What was half done when somebody ended a backup, or one that runs now.
+    /// Another process writes the same backup.
+    #[error("another backup is being written to {}; let it end, or choose another name", .0.display())]
+    Busy(PathBuf),
+    /// In the place where a backup is made lies something else.
     #[error(
-        "{} is of a backup that was ended in the middle, or that runs now; if none runs: rm -r {}",
-        .0.display(), .0.display()
+        "{} is in the way, and no backup has left it there; move it away, or choose another name",
+        .0.display()
     )]
-    Unfinished(PathBuf),
+    InTheWay(PathBuf),
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
@@ -100,6 +107,13 @@ impl BackupError {
     /// The same of what people have given: a copy of it in `folder`, which they do not know, was looked at.
     pub(super) fn renamed(mut self, folder: &Path, given: &Path) -> Self {
         match &mut self {
+            // Written was what they do not know, and there the reason is.
+            Self::File { action: "write" | "make" | "sync", .. }
+            | Self::Nothing(_)
+            | Self::Exists(_)
+            | Self::Busy(_)
+            | Self::InTheWay(_)
+            | Self::Running(_) => {}
             Self::File { path, .. }
             | Self::Database { path, .. }
             | Self::Damaged { path, .. }
@@ -109,7 +123,6 @@ impl BackupError {
                         if rest.as_os_str().is_empty() { given.into() } else { given.join(rest) };
                 }
             }
-            Self::Nothing(_) | Self::Exists(_) | Self::Unfinished(_) | Self::Running(_) => {}
         }
         self
     }
@@ -152,23 +165,97 @@ pub fn make(data: &Path, target: &Path) -> Result<Made, BackupError> {
     if !database.try_exists().map_err(failed("read", &database))? {
         return Err(BackupError::Nothing(data.to_owned()));
     }
-    let part = beside(target, ".part");
     if fs::symlink_metadata(target).is_ok() {
         return Err(BackupError::Exists(target.to_owned()));
     }
-    if fs::symlink_metadata(&part).is_ok() {
-        return Err(BackupError::Unfinished(part));
+    let part = Part::claim(target)?;
+    let manifest = fill(data, &part.folder)?;
+    finish(&part, target, manifest)
+}
+
+/// Where a backup is made before it has its name: a folder, held by a lock as long as somebody writes to it.
+#[derive(Debug)]
+struct Part {
+    folder: PathBuf,
+    /// The one file that the folder becomes, before it has its name.
+    packed: PathBuf,
+    #[expect(dead_code, reason = "the open folder is the lock")]
+    lock: File,
+}
+
+impl Part {
+    /// Takes what an ended backup to the same target has left away and begins anew.
+    fn claim(target: &Path) -> Result<Self, BackupError> {
+        let (folder, packed) = (beside(target, ".part"), beside(target, ".part-packed"));
+        if let Some(lock) = hold(&folder)? {
+            if !is_left_over(&folder).map_err(failed("read", &folder))? {
+                return Err(BackupError::InTheWay(folder));
+            }
+            match fs::remove_file(&packed) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &packed)(error));
+                }
+                _ => {}
+            }
+            fs::remove_dir_all(&folder).map_err(failed("remove", &folder))?;
+            drop(lock);
+        }
+        if let Some(outer) = folder.parent().filter(|outer| !outer.as_os_str().is_empty()) {
+            make_folder(outer)?;
+        }
+        let made = DirBuilder::new().mode(FOLDER_MODE).create(&folder);
+        made.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Busy(folder.clone()),
+            _ => failed("make", &folder)(error),
+        })?;
+        // Gone only where another backup has just taken it for a left-over.
+        let lock = hold(&folder)?.ok_or_else(|| BackupError::Busy(folder.clone()))?;
+        Ok(Self { folder, packed, lock })
     }
-    let made = fill(data, &part).and_then(|manifest| finish(&part, target, manifest));
-    if made.is_err() {
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
         // What is half done helps nobody; that it cannot be taken away is said by the next try.
-        fs::remove_dir_all(&part).ok();
+        fs::remove_file(&self.packed).ok();
+        fs::remove_dir_all(&self.folder).ok();
     }
-    made
+}
+
+/// The lock of the folder of an unfinished backup, if it is there and nobody holds it.
+fn hold(folder: &Path) -> Result<Option<File>, BackupError> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match open(folder, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOTDIR | Errno::LOOP) => return Err(BackupError::InTheWay(folder.to_owned())),
+        opened => opened.map_err(|errno| failed("open", folder)(errno.into()))?,
+    };
+    match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(File::from(opened))),
+        Err(Errno::WOULDBLOCK) => Err(BackupError::Busy(folder.to_owned())),
+        Err(errno) => Err(failed("lock", folder)(errno.into())),
+    }
+}
+
+/// Whether a folder holds nothing but what a backup puts there: only then is it taken away.
+fn is_left_over(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_str().unwrap_or_default();
+        let is_of_file = |file: &str| {
+            let top = file.split('/').next().unwrap_or_default();
+            // SQLite puts its journal beside a database.
+            name == top || name.strip_prefix(top).is_some_and(|rest| rest == "-journal")
+        };
+        let mut files = DATABASES.into_iter().chain(FILES).chain([manifest::FILE]);
+        if !files.any(is_of_file) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn fill(data: &Path, part: &Path) -> Result<Manifest, BackupError> {
-    make_folder(part)?;
     let mut files = BTreeMap::new();
     for name in DATABASES.into_iter().chain(FILES) {
         let (from, to) = (data.join(name), part.join(name));
@@ -192,7 +279,8 @@ fn fill(data: &Path, part: &Path) -> Result<Manifest, BackupError> {
     Ok(Manifest { layout: LAYOUT, version, made_at, files })
 }
 
-fn finish(part: &Path, target: &Path, manifest: Manifest) -> Result<Made, BackupError> {
+fn finish(part: &Part, target: &Path, manifest: Manifest) -> Result<Made, BackupError> {
+    let Part { folder: part, packed, .. } = part;
     let path = part.join(manifest::FILE);
     let failed_to_write = failed("write", &path);
     let text = serde_json::to_string_pretty(&manifest).map_err(Into::into);
@@ -202,8 +290,9 @@ fn finish(part: &Path, target: &Path, manifest: Manifest) -> Result<Made, Backup
     });
     let text = text.map_err(failed_to_write)?;
     if is_archive(target) {
-        pack(part, target)?;
-        fs::remove_dir_all(part).map_err(failed("remove", part))?;
+        // Under another name until it is whole.
+        pack(part, packed)?;
+        fs::rename(packed, target).map_err(failed("rename", packed))?;
     } else {
         sync_folder(part)?;
         fs::rename(part, target).map_err(failed("rename", part))?;
@@ -288,10 +377,7 @@ fn pack(folder: &Path, target: &Path) -> Result<(), BackupError> {
         archive.finish()?;
         file.sync_all()
     };
-    packed().map_err(|source| {
-        fs::remove_file(target).ok();
-        failed("write", target)(source)
-    })
+    packed().map_err(failed("write", target))
 }
 
 #[cfg(test)]
@@ -351,15 +437,31 @@ mod tests {
         assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
     }
 
-    /// Goal: what a killed backup has left is named with the way out, and a folder that cannot be looked into is
-    /// not called unused.
+    /// Goal: what a killed backup has left is taken away by the next one, what one writes now or what is no backup's
+    /// is left alone. Before: the name was refused for ever.
     #[test]
-    fn what_a_killed_backup_left_and_a_closed_folder_are_said() {
+    fn what_a_killed_backup_left_is_replaced_and_nothing_else_is() {
         let (data, out) = (data(), tempfile::tempdir().unwrap());
         let target = out.path().join("one.tar");
-        fs::create_dir(beside(&target, ".part")).unwrap();
-        let error = make(data.path(), &target).unwrap_err().to_string();
-        assert!(error.contains("rm -r") && error.contains("one.tar.part"), "{error}");
+        let (part, packed) = (beside(&target, ".part"), beside(&target, ".part-packed"));
+        fs::create_dir_all(part.join("agent")).unwrap();
+        fs::write(part.join("chat.sqlite-journal"), "half").unwrap();
+        fs::write(&packed, "half").unwrap();
+        let held = hold(&part).unwrap().unwrap();
+        assert!(matches!(make(data.path(), &target), Err(BackupError::Busy(_))));
+        drop(held);
+        fs::write(part.join("letter.txt"), "mine").unwrap();
+        assert!(matches!(make(data.path(), &target), Err(BackupError::InTheWay(_))));
+        fs::remove_file(part.join("letter.txt")).unwrap();
+        make(data.path(), &target).unwrap();
+        let left: Vec<_> = fs::read_dir(out.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
+
+    /// Goal: a folder that cannot be looked into is not called unused.
+    #[test]
+    fn a_closed_folder_is_said() {
+        let (data, out) = (data(), tempfile::tempdir().unwrap());
         // Below a file nobody can look, whoever asks.
         let error = make(&data.path().join("server.key"), &out.path().join("two")).unwrap_err();
         assert!(matches!(error, BackupError::File { .. }), "{error}");

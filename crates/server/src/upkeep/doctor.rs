@@ -23,7 +23,7 @@ use crate::{
     RunError,
     admin::{
         audit::{self, AuditError},
-        call::Call,
+        call::{Call, CallError},
         request::Running,
     },
     config::{Config, Tls},
@@ -98,11 +98,11 @@ impl Ground {
 /// Looks at everything.
 pub fn examine(config: &Config) -> Vec<Finding> {
     let asked = Call::running(&config.data);
-    let ground = Ground::of(config, asked.clone().and_then(Result::ok));
-    let port = match (&ground.running, &asked) {
-        (Some(running), _) => answers(running.address),
-        (None, Some(_)) => answers(config.address),
-        (None, None) => is_free(config),
+    let ground = Ground::of(config, asked.as_ref().ok().cloned());
+    let port = match &asked {
+        Ok(running) => answers(running.address),
+        Err(CallError::NoServer { .. }) => is_free(config),
+        Err(_) => Err("not looked at: the server has not said where it listens".to_owned()),
     };
     let checks: [(&'static str, Verdict); 13] = [
         ("configuration", Ok(configuration(config, &ground))),
@@ -139,10 +139,10 @@ fn configuration(config: &Config, ground: &Ground) -> String {
     }
 }
 
-fn server(asked: Option<Result<Running, String>>) -> Verdict {
+fn server(asked: Result<Running, CallError>) -> Verdict {
     match asked {
-        None => Ok("does not run".to_owned()),
-        Some(running) => Ok(format!("runs, version {}", running?.version)),
+        Err(CallError::NoServer { .. }) => Ok("does not run".to_owned()),
+        asked => Ok(format!("runs, version {}", asked.map_err(words)?.version)),
     }
 }
 
@@ -245,7 +245,8 @@ fn policy(path: Option<&Path>) -> Verdict {
 fn store(data: &Path, runs: bool) -> Verdict {
     let path = data.join(DATABASE_FILE);
     let file = path.display();
-    if !path.exists() {
+    // Who may not look into the folder does not know what is there.
+    if !path.try_exists().map_err(|error| format!("cannot look at {file}: {error}"))? {
         return if runs {
             Err(format!(
                 "{file} is gone, and the server that runs writes to a file without a name; stop it, put the file back"
@@ -346,7 +347,8 @@ fn clock(data: &Path) -> Verdict {
         let mut rows = select.query([])?;
         rows.next()?.map(|row| row.get(0)).transpose()
     };
-    let newest = if path.exists() { newest().map_err(words)? } else { None };
+    let is_there = path.try_exists().map_err(words)?;
+    let newest = if is_there { newest().map_err(words)? } else { None };
     let newest = newest.and_then(|newest| u64::try_from(newest).ok()).unwrap_or(0);
     let time = jiff::Timestamp::now();
     if newest > now.saturating_add(CLOCK_SLACK_MS) {

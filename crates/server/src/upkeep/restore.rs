@@ -55,6 +55,7 @@ pub fn restore(source: &Path, data: &Path) -> Result<Restored, BackupError> {
 fn prepare(source: &Path, part: &Path) -> Result<Manifest, BackupError> {
     if is_archive(source) {
         let unpacked = beside(part, ".tar");
+        make_folder(&unpacked)?;
         let manifest = unpack(source, &unpacked).and_then(|()| take(&unpacked, part));
         fs::remove_dir_all(&unpacked).ok();
         return manifest.map_err(|error| error.renamed(&unpacked, source).renamed(part, source));
@@ -66,47 +67,67 @@ fn prepare(source: &Path, part: &Path) -> Result<Manifest, BackupError> {
     take(source, part).map_err(|error| error.renamed(part, source))
 }
 
-/// The innermost reason: the archive's reader puts words around it that say less than that the disk is full.
-fn innermost(error: &io::Error) -> io::Error {
+/// Why a file of an archive cannot be written, or be read to its end. The archive's reader puts words around the
+/// reason that say less than that the disk is full.
+fn unwritten(error: &io::Error, folder: &Path) -> io::Error {
     let mut reason: &dyn Error = error;
     while let Some(inner) = reason.source() {
         reason = inner;
     }
-    io::Error::new(error.kind(), reason.to_string())
+    let words = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            let place = folder.parent().unwrap_or(folder).display();
+            format!("{reason}; the copy is not the matter: make room in {place}")
+        }
+        _ => reason.to_string(),
+    };
+    io::Error::new(error.kind(), words)
 }
 
 /// Unpacks the plain files of an archive, and nothing outside of the folder.
 fn unpack(source: &Path, folder: &Path) -> Result<(), BackupError> {
-    make_folder(folder)?;
     let file = File::open(source).map_err(failed("read", source))?;
     let length = file.metadata().map_err(failed("read", source))?.len();
-    let unpacked = || -> io::Result<()> {
-        let mut archive = tar::Archive::new(file);
-        archive.set_preserve_permissions(false);
-        for (number, entry) in archive.entries()?.enumerate() {
-            let mut entry = entry?;
-            // Said here: the archive's reader calls it a file that cannot be written.
-            if entry.raw_file_position().saturating_add(entry.size()) > length {
-                return Err(io::Error::other("it ends in the middle; look for a whole copy"));
-            }
-            let is_plain = matches!(
-                entry.header().entry_type(),
-                tar::EntryType::Regular | tar::EntryType::Directory
-            );
-            if number >= ENTRIES_MAX || !is_plain || !entry.unpack_in(folder)? {
-                return Err(io::Error::other("it holds something that no backup holds"));
-            }
+    let strange = |what: &str| BackupError::Strange { path: source.to_owned(), what: what.into() };
+    let mut archive = tar::Archive::new(file);
+    archive.set_preserve_permissions(false);
+    let entries = archive.entries().map_err(failed("read", source))?;
+    for (number, entry) in entries.enumerate() {
+        // The reader's own words hold bytes of the file.
+        let mut entry = entry.map_err(|error| match (error.raw_os_error(), number) {
+            (Some(_), _) => failed("read", source)(error),
+            (None, 0) => strange("it is no archive, whatever its name says"),
+            (None, _) => strange("the copy is damaged; look for a whole one"),
+        })?;
+        // Said here: the archive's reader calls it a file that cannot be written.
+        if entry.raw_file_position().saturating_add(entry.size()) > length {
+            return Err(strange("the copy ends in the middle; look for a whole one"));
         }
-        Ok(())
-    };
-    unpacked().map_err(|error| failed("unpack", source)(innermost(&error)))
+        let is_plain = matches!(
+            entry.header().entry_type(),
+            tar::EntryType::Regular | tar::EntryType::Directory
+        );
+        let is_known = number < ENTRIES_MAX && is_plain;
+        let unpacked = if is_known { entry.unpack_in(folder) } else { Ok(false) };
+        match unpacked {
+            Ok(true) => {}
+            Ok(false) => return Err(strange("it holds something that no backup holds")),
+            Err(error) => return Err(failed("unpack", source)(unwritten(&error, folder))),
+        }
+    }
+    Ok(())
 }
 
 /// Copies what the manifest names, and checks it.
 fn take(source: &Path, part: &Path) -> Result<Manifest, BackupError> {
     let strange = |what: String| BackupError::Strange { path: source.to_owned(), what };
     let path = source.join(manifest::FILE);
-    let text = fs::read_to_string(&path).map_err(failed("read", &path))?;
+    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            strange(format!("it has no {}, which `chat-server backup` writes", manifest::FILE))
+        }
+        _ => failed("read", &path)(error),
+    })?;
     let manifest: Manifest =
         serde_json::from_str(&text).map_err(|error| strange(error.to_string()))?;
     if manifest.layout != LAYOUT {
@@ -167,27 +188,57 @@ fn put(part: &Path, data: &Path, manifest: Manifest) -> Result<Restored, BackupE
 mod tests {
     use super::*;
 
-    /// Goal: a file that is no backup is called that, and an archive that ends early is told apart from a disk
-    /// that is full.
+    fn said(source: &Path, data: &Path) -> String {
+        restore(source, data).unwrap_err().to_string()
+    }
+
+    /// Goal: a file that is no backup is called that, and what is wrong with a copy is told apart from a disk that is
+    /// full. No byte of the file is in the words.
     #[test]
     fn what_is_wrong_with_an_archive_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let [text, whole, short] =
-            ["notes.txt", "whole.tar", "short.tar"].map(|n| folder.path().join(n));
-        fs::write(&text, "x").unwrap();
         let data = folder.path().join("data");
-        let error = restore(&text, &data).unwrap_err().to_string();
-        assert!(error.contains("neither a folder nor an archive"), "{error}");
-        let mut archive = tar::Builder::new(File::create(&whole).unwrap());
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let text = said(&write("notes.txt", b"x"), &data);
+        assert!(text.contains("neither a folder nor an archive"), "{text}");
+        let text = said(&write("empty.tar", b""), &data);
+        assert!(text.contains("no manifest.json"), "{text}");
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        let text = said(&folder.path().join("empty"), &data);
+        assert!(text.contains("no manifest.json"), "{text}");
+        for bytes in [b"hello\n".to_vec(), vec![0x1b; 5_000]] {
+            let text = said(&write("rubbish.tar", &bytes), &data);
+            assert!(text.contains("no archive") && !text.contains('\u{1b}'), "{text:?}");
+        }
+        let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(100_000);
         header.set_cksum();
         archive.append_data(&mut header, DATABASE_FILE, vec![7; 100_000].as_slice()).unwrap();
-        archive.into_inner().unwrap();
-        let bytes = fs::read(&whole).unwrap();
-        fs::write(&short, &bytes[..50_000]).unwrap();
-        let error = restore(&short, &data).unwrap_err().to_string();
-        assert!(error.contains("ends in the middle"), "{error}");
+        let mut bytes = archive.into_inner().unwrap();
+        let text = said(&write("short.tar", &bytes[..50_000]), &data);
+        assert!(text.contains("ends in the middle"), "{text}");
+        // Behind the one file stands what is no header.
+        let end = bytes.len() - 1_024;
+        bytes[end..].fill(0x1b);
+        let text = said(&write("torn.tar", &bytes), &data);
+        assert!(text.contains("is damaged") && !text.contains('\u{1b}'), "{text:?}");
         assert!(!data.exists());
+    }
+
+    /// Goal: that the disk is full is said as that, with the place, and nothing of the copy.
+    #[test]
+    fn a_full_disk_is_said_to_be_full() {
+        let full = io::Error::from_raw_os_error(28);
+        let around = io::Error::new(full.kind(), full);
+        let said = unwritten(&around, Path::new("/srv/chat/data.restoring.tar")).to_string();
+        assert!(
+            said.contains("No space left") && said.contains("make room in /srv/chat"),
+            "{said}"
+        );
     }
 }

@@ -7,6 +7,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use chat_server::limits::BARRED_TOLD_MAX;
+
 use crate::client::{Device, Entry, config, enter, register, start};
 
 /// A proxy before a hub, which says of everybody that they come from this address.
@@ -73,5 +75,32 @@ async fn a_banned_address_behind_a_proxy_neither_makes_an_account_nor_signs_in()
     // The name is still free: nothing was made of it.
     enter(good, &alice, Entry::reg(&alice)).await.unwrap().bye().await;
     enter(good, &bob, Entry::sig()).await.unwrap().bye().await;
+    server.stop().await.unwrap();
+}
+
+/// Goal: who comes from a banned address is told so, page or sign-in, and a crowd of them costs nothing: beyond
+/// some at a time they are cut at once. Before: all were cut, and a client said that nobody speaks WebSocket there.
+#[tokio::test]
+async fn a_banned_address_is_told_so_and_a_crowd_of_them_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.bans = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = start(config).await;
+    let alice = Device::new("alice", 0);
+    let Err((code, reason)) = enter(server.address, &alice, Entry::reg(&alice)).await else {
+        panic!("let in");
+    };
+    assert_eq!((code.as_str(), reason.contains("this address")), ("E_BARRED", true), "{reason}");
+    let page = page(server.address).await;
+    assert!(page.starts_with("HTTP/1.1 403") && page.contains("this address"), "{page}");
+
+    let mut crowd = Vec::new();
+    for _ in 0..2 * BARRED_TOLD_MAX {
+        crowd.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    // Nothing was asked: a connection that was cut ends, one that has a place waits.
+    let last = crowd.last_mut().unwrap();
+    assert!(!matches!(last.read(&mut [0]).await, Ok(1..)), "cut without a word");
+    drop(crowd);
     server.stop().await.unwrap();
 }

@@ -15,11 +15,11 @@ use crate::{
     },
     limits::WHO_PAGE_MAX,
     router::{Account, Presence, Router},
-    store::{AccountId, Invite, Standing},
+    store::{AccountId, Banned, Invite, Standing},
 };
 
 impl Router {
-    fn line_of(account: &Account, presence: &impl Fn(AccountId) -> Presence) -> UserLine {
+    fn line_of(&self, account: &Account, presence: &impl Fn(AccountId) -> Presence) -> UserLine {
         let Presence { online, agent } = presence(account.id);
         UserLine {
             name: account.name.clone(),
@@ -28,7 +28,21 @@ impl Router {
             agent,
             devices: account.live_devices().count(),
             waiting: account.waiting.messages,
+            banned: self.bans_of(account).next().is_some(),
         }
+    }
+
+    /// What keeps an account out whatever address it comes from. This process is never kept out.
+    fn bans_of(&self, account: &Account) -> impl Iterator<Item = &Banned> {
+        let is_meant = |banned: &Banned| match banned {
+            Banned::Name(pattern) => pattern.matches(account.name.as_str()),
+            Banned::Key(key) => {
+                account.identity == *key || account.devices.iter().any(|device| device.sk == *key)
+            }
+            Banned::Address(_) => false,
+        };
+        let bans = self.operator.bans.union(&self.operator.fixed_bans);
+        bans.filter(move |banned| !account.name.is_server() && is_meant(banned))
     }
 
     pub(super) fn users(
@@ -44,7 +58,7 @@ impl Router {
             .filter(|(name, _)| who.is_none_or(|who| who.matches(name.as_str())))
             .filter_map(|(_, id)| self.account(*id))
             .take(WHO_PAGE_MAX.saturating_add(1))
-            .map(|account| Self::line_of(account, &presence))
+            .map(|account| self.line_of(account, &presence))
             .collect();
         let more = users.len() > WHO_PAGE_MAX;
         users.truncate(WHO_PAGE_MAX);
@@ -63,7 +77,7 @@ impl Router {
             ConversationKind::Room(room) => Some(room.to_string()),
             _ => None,
         });
-        let line = Self::line_of(account, &presence);
+        let line = self.line_of(account, &presence);
         let devices = account.devices.iter().map(|device| DeviceLine {
             key: device.sk,
             agent: line.agent && device.is_agent,
@@ -78,6 +92,7 @@ impl Router {
             rooms: rooms.collect(),
             waiting_bytes: account.waiting.bytes,
             offers: self.offers_of(account.id),
+            bans: self.bans_of(account).cloned().collect(),
         }))
     }
 
@@ -132,6 +147,7 @@ impl Router {
             position: self.position,
             invites: self.operator.invites.values().filter(is_good).count(),
             bans: self.operator.bans.union(&self.operator.fixed_bans).count(),
+            registration: self.operator.registration,
             address: None,
         }
     }
