@@ -49,6 +49,7 @@ mod restores;
 mod resume;
 mod retention;
 mod rooms;
+mod said_before;
 mod security;
 mod sequence;
 mod subscriptions;
