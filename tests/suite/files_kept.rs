@@ -89,7 +89,7 @@ fn parts_of_files_are_removed_in_the_chat() {
     let shared = folder(&rig, "shared", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
     let mut sharing = share(&alice, &shared, "ALL");
     sharing.terminate();
-    sharing.wait().assert_code(0);
+    sharing.wait().assert_code(130);
     let waits = bob.start(&["--downloads", &downloads, "get", "--wait", "alice", "big.bin"]);
     waits.stderr.wait_for_part("the request waits");
     let mut chat = bob.start(&["--downloads", &downloads]);

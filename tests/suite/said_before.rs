@@ -10,7 +10,7 @@ fn who_says_something_and_leaves_has_said_it() {
     let lines = ["/join crew", "first words", "last words", "/leave"];
     let carol = scene.client("carol").pipe(&lines, &[]).expect_code(0);
     assert!(!carol.stdout.contains("E_NOT_A_MEMBER"), "{carol:?}");
-    for text in ["carol: first words", "carol: last words", "carol left"] {
+    for text in ["carol: first words", "carol: last words", "[carol] left #crew"] {
         bob.stdout.wait_for_part(text);
     }
     let behind = ["/join crew", "still here", "/leave crew", "/room crew", "too late"];

@@ -80,9 +80,10 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
     talk.returns = true;
     talk.rooms.is_typing = true;
     let (names, rooms) = (Arc::clone(&talk.names), Arc::clone(&talk.rooms.names));
-    let words = keyboard::Words { names, rooms, draft: Arc::default() };
+    let prompt = Arc::clone(&talk.rooms.prompt);
+    let words = keyboard::Words { names, rooms, prompt, draft: Arc::default() };
     let terminal = TerminalState::found();
-    let (screen, keyboard) = keyboard::open(words, Arc::clone(&talk.rooms.prompt))?;
+    let (screen, keyboard) = keyboard::open(words)?;
     let mut desk = Desk {
         screen,
         keyboard,
@@ -279,7 +280,6 @@ async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<Exi
         tokio::select! {
             answered = &mut flush => answered == Ok(true),
             () = interrupted() => false,
-            () = ended() => false,
         }
     };
     while let Some(event) = events.try_next() {

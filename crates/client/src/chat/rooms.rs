@@ -50,7 +50,7 @@ pub(super) struct Rooms {
     pub(super) prompt: Arc<Mutex<String>>,
     /// Why texts go elsewhere than the prompt says that the next line is typed at.
     pub(super) moved: Option<String>,
-    /// A person is typing: the prompt stands there and cannot be changed.
+    /// A person is typing: what they have begun is meant for where the prompt said then.
     pub(super) is_typing: bool,
     /// Names seen, for completion.
     pub(super) names: Arc<Mutex<BTreeSet<String>>>,
