@@ -20,7 +20,7 @@ fn a_keyword_file_that_is_gone_or_empty_keeps_what_is_shared() {
     let shared = folder(&rig, "shared", "plan, plan.txt\n", &[("plan.txt", b"the plan")]);
     let sharing = share(&alice, &shared, "ALL");
     let keywords = shared.join("keyword.txt");
-    let is_told = |line: &str| line.contains("is gone, or nothing is in it");
+    let is_told = |line: &str| line.contains("is gone, or names no file");
     let is_listed = |line: &str| line.contains("\"shared\"");
     for (slip, times) in [("deleted", 1), ("emptied", 2), ("blank", 3)] {
         match slip {

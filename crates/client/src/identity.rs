@@ -153,6 +153,9 @@ impl Question {
             Kind::Distrust if known.standing != Standing::Changed => {
                 return Err(IdentityError::NothingNew(user));
             }
+            Kind::Verify if known.standing == Standing::Changed => {
+                return Err(IdentityError::InQuestion(user));
+            }
             Kind::Verify | Kind::Trust | Kind::Distrust => {}
         }
         Ok(Self { kind, user, known, digits })
@@ -162,9 +165,6 @@ impl Question {
     pub fn judge(&self, answer: &str) -> Result<Decision, IdentityError> {
         let wrong = || IdentityError::Words(self.user.clone());
         let of = match (self.kind, self.known.other) {
-            (Kind::Verify, _) if self.known.standing == Standing::Changed => {
-                return Err(IdentityError::InQuestion(self.user.clone()));
-            }
             (Kind::Verify, _) => self.known.pinned,
             (Kind::Trust | Kind::Distrust, Some(other)) => other,
             (Kind::Trust | Kind::Distrust, None) => return Err(wrong()),

@@ -178,7 +178,10 @@ impl Lines {
 
     /// The line for a message of others that could not be read.
     pub fn unreadable(cid: &ConversationId, from: &UserName, reason: &str) -> String {
-        format!("? {}{from}: a message that cannot be read: {}", Self::place(cid), line(reason))
+        let whose = format!("{}{from}", Self::place(cid));
+        // Nobody else says anything in a feed.
+        let whose = if cid.is_feed_of(from) { Self::place(cid) } else { whose };
+        format!("? {}: a message that cannot be read: {}", whose.trim_end(), line(reason))
     }
 
     /// The line for what somebody has said elsewhere, whom one follows. It begins as no line of a

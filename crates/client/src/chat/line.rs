@@ -16,6 +16,7 @@ use super::identity::NOTHING_CHANGED;
 use super::outbox::TOGETHER;
 use super::{Said, Talk};
 use crate::client::Events;
+use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
 use crate::oneshot::{ended, interrupted};
 use crate::start::Failure;
@@ -53,6 +54,8 @@ struct Desk {
     screen: Screen,
     keyboard: Keyboard,
     terminal: TerminalState,
+    /// Lines of the log.
+    log: Diverted,
     /// When the next line is read at the latest; none while one is read.
     turn_due: Option<Instant>,
     /// Until then the prompt waits for an answer.
@@ -88,6 +91,7 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
         screen,
         keyboard,
         terminal,
+        log: diagnostics::divert(),
         turn_due: None,
         waits_until: None,
         interrupted_at: None,
@@ -159,6 +163,7 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
             }
             event = events.next(), if takes => talk.happened(event).await?,
             news = talk.files.next(), if takes => talk.file_news(news),
+            line = desk.log.next(), if takes => Said::line(line),
             printed = desk.screen.printed() => {
                 for key in printed? {
                     talk.client.consumed(key).await;
