@@ -32,6 +32,7 @@ mod logs;
 mod lying_hub;
 mod machines;
 mod mailbox;
+mod meant;
 mod moderators;
 mod names_of_any_case;
 mod offers;
