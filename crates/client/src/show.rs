@@ -454,6 +454,18 @@ mod tests {
     }
 
     #[test]
+    fn an_unreadable_message_names_its_writer_once() {
+        for (cid, line) in [
+            ("feed:bob", "? feed of bob: a message that cannot be read: why"),
+            ("room:ops", "? #ops bob: a message that cannot be read: why"),
+            ("dm:alice:bob", "? bob: a message that cannot be read: why"),
+        ] {
+            let cid = ConversationId::parse(cid).unwrap();
+            assert_eq!(Lines::unreadable(&cid, &name("bob"), "why"), line);
+        }
+    }
+
+    #[test]
     fn fingerprints_come_in_groups() {
         let mut bytes = [0xab; 16];
         bytes[0] = 1;
