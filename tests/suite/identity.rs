@@ -111,7 +111,7 @@ fn another_key_stops_what_is_sent_until_it_is_trusted_and_a_refused_one_can_be_t
     verify(&alice, "bob", &["yes"]).assert_code(7);
     // At a terminal nobody is asked what would be refused.
     let mut chat = alice.at_terminal(&[]);
-    chat.answer("Password", PASSWORD);
+    chat.answer("Password", chat_tests::PASSWORD);
     chat.wait_for("connected to");
     chat.type_line("/verify bob");
     chat.wait_for("bob: the server offers another key than the known one");
