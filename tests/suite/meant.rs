@@ -101,10 +101,11 @@ fn lines_of_the_log_stand_above_the_prompt() {
     chat.type_keys(b"half a line");
     chat.wait_for("half a line");
     let begun = chat.text().len();
-    types(&mut bob, "/create ops", "you are in #ops");
-    types(&mut bob, "/room lobby", "what you type goes to #lobby");
-    bob.type_line("hello");
-    chat.wait_for("bob: hello");
+    types(&mut bob, "/create ops private", "you are in #ops");
+    types(&mut bob, "/invite alice", "added alice to #ops");
+    chat.wait_for("room.member");
+    types(&mut bob, "alice*hello", "delivered to alice");
+    chat.wait_for("hello");
     let text = chat.text();
     let since = text.get(begun..).unwrap_or_default();
     let logged = || since.split(['\r', '\n']).filter(|line| line.contains("chat_"));
