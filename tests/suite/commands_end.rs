@@ -182,7 +182,7 @@ fn an_agent_that_left_accepts_no_commands() {
     // Another program of the same home is no agent.
     let _listens = machines.web.start(&["listen"]);
     agent.terminate();
-    agent.wait().assert_code(0);
+    agent.wait().assert_code(130);
     assert!(!accepts(), "the agent has left");
 }
 

@@ -94,7 +94,7 @@ fn the_list_follows_the_folder_and_outlives_its_owner() {
     });
     assert_eq!(find(&bob, &["one"]), ["b.txt"]);
     sharing.terminate();
-    sharing.wait().assert_code(0);
+    sharing.wait().assert_code(130);
     server.restart(&rig, &[]);
     let found = bob.run(&["find", "two", "--json"]).expect_code(0).events_named("file");
     assert_eq!(names(&found), ["b.txt"]);
@@ -254,7 +254,7 @@ fn a_copy_left_at_the_server_is_fetched_while_its_owner_is_away() {
     let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);
     sharing.stdout.wait_for("a copy is kept", |line| line.contains("\"copied\""));
     sharing.terminate();
-    sharing.wait().assert_code(0);
+    sharing.wait().assert_code(130);
     server.restart(&rig, &[]);
     let target = rig.path("notes.txt");
     bob.run(&["get", "alice", "notes.txt", "-o", target.to_str().unwrap()]).assert_code(0);
@@ -292,7 +292,7 @@ fn who_joins_a_room_later_can_take_a_copy_that_was_left_before() {
         assert!(std::time::Instant::now() < deadline, "she is not told the key of the list");
     }
     sharing.terminate();
-    sharing.wait().assert_code(0);
+    sharing.wait().assert_code(130);
     let target = rig.path("plan.txt");
     let get = ["get", "alice", "plan.txt", "-o", target.to_str().unwrap()];
     assert_ne!(dave.run(&get).code, Some(0));

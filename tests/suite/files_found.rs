@@ -159,7 +159,7 @@ fn a_slip_takes_nothing_away_across_a_restart() {
     let found = |word| bob.run(&["find", word, "--json"]).expect_code(0).events_named("file").len();
     assert_eq!((found("one"), found("two")), (1, 1));
     sharing.terminate();
-    sharing.wait().assert_code(0);
+    sharing.wait().assert_code(130);
     std::fs::write(shared.join("keyword.txt"), "one, a.txt\n[room ops\ntwo, b.txt\n").unwrap();
     let sharing = share(&alice, &shared, "ALL");
     sharing.stdout.wait_for_part("what was put on the list before stays there");
@@ -190,7 +190,7 @@ fn parts_of_files_are_dropped_or_shown() {
     // Whoever gives it has gone when it is asked for.
     let arguments = ["--downloads", downloads.as_str(), "get", "--wait", "alice", "big.bin"];
     sharing.terminate();
-    sharing.wait().assert_code(0);
+    sharing.wait().assert_code(130);
     let waits = bob.start(&arguments);
     waits.stderr.wait_for_part("the request waits");
     assert!(list(&[]).contains("big.bin: 0 % of 300 kB is here"));

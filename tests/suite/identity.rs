@@ -109,6 +109,16 @@ fn another_key_stops_what_is_sent_until_it_is_trusted_and_a_refused_one_can_be_t
     let words = text(&first(&verify(&other, "alice", &[]), "verify")["mine"]["words"]);
     assert_eq!(text(&shown["other"]["words"]), words);
     verify(&alice, "bob", &["yes"]).assert_code(7);
+    // At a terminal nobody is asked what would be refused.
+    let mut chat = alice.at_terminal(&[]);
+    chat.answer("Password", chat_tests::PASSWORD);
+    chat.wait_for("connected to");
+    chat.type_line("/verify bob");
+    chat.wait_for("bob: the server offers another key than the known one");
+    chat.wait_for("✗ the server offers another key for bob: /trust bob or /distrust bob first");
+    assert!(!chat.text().contains("Do the words agree?"), "{}", chat.text());
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
     alice.run_known(&["trust", "bob"]).assert_code(2);
     alice.run_known(&["distrust", "bob", "--words", &words]).assert_code(0);
     alice.run_known(&["trust", "bob", "--words", "a b c d e f"]).assert_code(7);

@@ -32,7 +32,7 @@ fn a_request_waits_for_an_owner_who_is_away() {
     let shared = folder(&rig, "shared", "a, a.txt", &[("a.txt", b"how to")]);
     let mut before = share(&alice, &shared, "ALL");
     before.terminate();
-    before.wait().assert_code(0);
+    before.wait().assert_code(130);
     let target = rig.path("fetched.txt");
     let get = ["get", "alice", "a.txt", "--wait", "--json", "-o", target.to_str().unwrap()];
     let fetching = bob.start(&get);

@@ -22,7 +22,7 @@ fn say_many(rig: &Rig, server: &Server, to: &str) {
 
 fn stop(mut program: Program) {
     program.terminate();
-    program.wait().assert_code(0);
+    program.wait().assert_code(130);
 }
 
 /// What is left for whoever listens in this home, and what the history has.

@@ -63,7 +63,6 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
     };
     let (mut unshown, mut backlog) = (Unshown::of_machine(), Backlog::default());
     let mut interrupt = pin!(interrupted());
-    let mut terminate = signal(SignalKind::terminate())?;
     let status = loop {
         tokio::select! {
             event = events.next() => match event {
@@ -105,7 +104,6 @@ pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus,
                 Ok(()) => "the policy was read again".to_owned(),
                 Err(error) => format!("the policy stays as it was: {error}"),
             }),
-            _ = terminate.recv() => break ExitStatus::Ok,
             () = &mut interrupt => break ExitStatus::Interrupted,
         }
     };

@@ -32,7 +32,7 @@ pub enum ExitStatus {
     TimedOut,
     /// `run`: the command was started, and nobody knows how it ended.
     Unknown,
-    /// Ctrl-C.
+    /// Ctrl-C, SIGTERM or SIGQUIT.
     Interrupted,
     /// `run`: the command never ran, for another reason than a refusal.
     NeverRan,
@@ -54,7 +54,7 @@ const TABLE: [(ExitStatus, &str); 14] = [
     (ExitStatus::ReportFailed, "the emulator's report finds something wrong"),
     (ExitStatus::TimedOut, "timed out"),
     (ExitStatus::Unknown, "run: the command was started, how it ended is not known"),
-    (ExitStatus::Interrupted, "interrupted"),
+    (ExitStatus::Interrupted, "interrupted, or ended by SIGTERM or SIGQUIT"),
     (ExitStatus::NeverRan, "run: the command never ran, and was not refused"),
 ];
 

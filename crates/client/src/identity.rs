@@ -158,13 +158,19 @@ impl Question {
         Ok(Self { kind, user, known, digits })
     }
 
+    /// Why no answer decides anything, if so: nobody is asked then.
+    pub fn in_vain(&self) -> Option<IdentityError> {
+        let is_in_question = self.kind == Kind::Verify && self.known.standing == Standing::Changed;
+        is_in_question.then(|| IdentityError::InQuestion(self.user.clone()))
+    }
+
     /// The decision that an answer comes to: `yes`, or the six words of the key in question.
     pub fn judge(&self, answer: &str) -> Result<Decision, IdentityError> {
+        if let Some(error) = self.in_vain() {
+            return Err(error);
+        }
         let wrong = || IdentityError::Words(self.user.clone());
         let of = match (self.kind, self.known.other) {
-            (Kind::Verify, _) if self.known.standing == Standing::Changed => {
-                return Err(IdentityError::InQuestion(self.user.clone()));
-            }
             (Kind::Verify, _) => self.known.pinned,
             (Kind::Trust | Kind::Distrust, Some(other)) => other,
             (Kind::Trust | Kind::Distrust, None) => return Err(wrong()),

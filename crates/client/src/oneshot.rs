@@ -226,11 +226,15 @@ impl Task {
     }
 }
 
-/// Completes when the person presses Ctrl-C.
+/// Completes when the person presses Ctrl-C, or somebody ends this program with SIGTERM or SIGQUIT.
 pub async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
+    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
         // Without a handler the system's own way of ending the process is in force.
-        std::future::pending::<()>().await;
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        () = ended() => {}
     }
 }
 

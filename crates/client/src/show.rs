@@ -178,7 +178,10 @@ impl Lines {
 
     /// The line for a message of others that could not be read.
     pub fn unreadable(cid: &ConversationId, from: &UserName, reason: &str) -> String {
-        format!("? {}{from}: a message that cannot be read: {}", Self::place(cid), line(reason))
+        let whose = format!("{}{from}", Self::place(cid));
+        // Nobody else says anything in a feed.
+        let whose = if cid.is_feed_of(from) { Self::place(cid) } else { whose };
+        format!("? {}: a message that cannot be read: {}", whose.trim_end(), line(reason))
     }
 
     /// The line for what somebody has said elsewhere, whom one follows. It begins as no line of a
@@ -448,6 +451,18 @@ mod tests {
         let banner = lines(Detail::Brief).event(&alarm).unwrap();
         assert!(banner.contains("ALARM key_changed: alice, 3 times in a minute\n"), "{banner}");
         assert!(!banner.contains('\u{202e}'), "{banner}");
+    }
+
+    #[test]
+    fn an_unreadable_message_names_its_writer_once() {
+        for (cid, line) in [
+            ("feed:bob", "? feed of bob: a message that cannot be read: why"),
+            ("room:ops", "? #ops bob: a message that cannot be read: why"),
+            ("dm:alice:bob", "? bob: a message that cannot be read: why"),
+        ] {
+            let cid = ConversationId::parse(cid).unwrap();
+            assert_eq!(Lines::unreadable(&cid, &name("bob"), "why"), line);
+        }
     }
 
     #[test]

@@ -114,6 +114,20 @@ pub enum StartError {
         /// The folder of all homes.
         home: PathBuf,
     },
+    /// The server knows newer keys of the device in this home: a copy of it has gone on.
+    #[error(
+        "there are two copies of this home: the other one has gone on with new keys, and the server takes only that \
+         one, not {} ({}). Go on with the other one. If it is lost, move home.db and the files beside it whose \
+         names begin so out of this folder and start again: this machine is then a new device of {user}, without \
+         the history in them",
+        .folder.display(), code::OLD_KEYS
+    )]
+    OldCopy {
+        /// Whose.
+        user: UserName,
+        /// The folder of the home.
+        folder: PathBuf,
+    },
     /// What can be done only where the account has its keys.
     #[error("{user} has no keys on this machine; sign in here first")]
     NoHome {
@@ -202,6 +216,7 @@ impl StartError {
             | Self::NotRegistered { .. }
             | Self::Declined
             | Self::NoHome { .. }
+            | Self::OldCopy { .. }
             | Self::Code { .. }
             | Self::Clear => ExitStatus::SignInRefused,
             Self::FalseVault
@@ -327,9 +342,16 @@ impl Door {
         } else {
             (with_bundle(), self.body())
         };
+        let is_old = |error: &ConnectError| error.code() == Some(code::OLD_KEYS);
         match self.connector.sign_in(attempt(first)).await {
-            Err(error) if error.code() == Some(code::SIGN_IN) => {
-                self.connector.sign_in(attempt(second)).await
+            Err(error) if error.code() == Some(code::SIGN_IN) || is_old(&error) => {
+                match self.connector.sign_in(attempt(second)).await {
+                    // It says more than that the signature is of no key that is known.
+                    Err(other) if other.code() == Some(code::SIGN_IN) && is_old(&error) => {
+                        Err(error)
+                    }
+                    other => other,
+                }
             }
             other => other,
         }

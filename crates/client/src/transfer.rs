@@ -22,6 +22,7 @@ mod fetch;
 mod find;
 mod give;
 mod index;
+mod into_folder;
 pub(crate) mod keep;
 mod newcomers;
 mod offers;

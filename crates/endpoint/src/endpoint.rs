@@ -360,6 +360,7 @@ impl Endpoint {
             self.repair_deadline(),
             self.luck_deadline(),
             self.pieces_deadline(),
+            self.orders_deadline(),
         ];
         due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }

@@ -16,6 +16,10 @@ pub const EPOCH_AGE_MAX_MS: u64 = 24 * 3600 * 1000;
 /// be confused. Each other refusal is another one's link, so an honest race ends.
 pub const ORDER_FUTILE_MAX: u32 = 8;
 
+/// How long what is asked for in a room waits for what was said there before. A hub or a member that keeps
+/// messages from being sealed must not keep anybody in a room; a slow link takes some seconds for a new key.
+pub const ORDER_WAIT_MS: u64 = 30_000;
+
 /// People whose coming or going as subscribers is told of after one refresh; `/subscribers` lists
 /// them all, and a crowd that came meanwhile must not push the chat off the screen.
 pub const FEED_NEWS_MAX: usize = 8;

@@ -306,8 +306,13 @@ impl Endpoint {
         id
     }
 
+    /// The number of the next message of this device: what was said before has lower ones.
+    pub(crate) fn next_message(&self) -> u64 {
+        next_order(&self.state.outgoing).max(self.next_outgoing)
+    }
+
     fn put_draft(&mut self, outgoing: Outgoing) {
-        let order = next_order(&self.state.outgoing).max(self.next_outgoing);
+        let order = self.next_message();
         self.next_outgoing = order + 1;
         self.link.dirty.insert(outgoing.cid.clone());
         self.index.insert(outgoing.id, order_key(order));

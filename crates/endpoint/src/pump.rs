@@ -16,7 +16,7 @@ use crate::endpoint::{Endpoint, Slot};
 use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
 use crate::outgoing::{Sealed, command_window};
-use crate::state::Sent;
+use crate::state::{Sent, order_key};
 use chat_protocol::b64::B64Vec;
 
 impl Endpoint {
@@ -35,9 +35,12 @@ impl Endpoint {
         self.ask_counters();
     }
 
-    /// Messages of a conversation that are not sealed yet, in their order.
+    /// Messages of a conversation that are not sealed yet, in their order, as far as they do not wait for
+    /// something that was asked for there before them.
     fn drafts(&self, cid: &ConversationId) -> Vec<String> {
-        let outgoing = self.state.outgoing.iter();
+        let from = self.waits_from(cid).map(order_key);
+        let is_next = |key: &String| from.as_ref().is_none_or(|from| key < from);
+        let outgoing = self.state.outgoing.iter().filter(|(key, _)| is_next(key));
         let drafts = outgoing.filter(|(_, out)| out.cid == *cid && out.sealed.is_none());
         drafts.map(|(key, _)| key.clone()).collect()
     }
@@ -49,7 +52,7 @@ impl Endpoint {
             return;
         }
         // What is said in a room that is being joined is said there, or refused with the join.
-        if self.is_joining(cid) {
+        if drafts.is_empty() && self.is_joining(cid) {
             return;
         }
         // Frames of a closed epoch are still being answered: their ids must not fly twice.
@@ -127,7 +130,11 @@ impl Endpoint {
     }
 
     /// Why nothing can be sent to this conversation, if so.
-    fn cannot_send(&self, now_ms: u64, cid: &ConversationId) -> Option<(&'static str, String)> {
+    pub(crate) fn cannot_send(
+        &self,
+        now_ms: u64,
+        cid: &ConversationId,
+    ) -> Option<(&'static str, String)> {
         if let Some(other) = self.other(cid) {
             let is_nobody = self.people.devices(&other).next().is_none();
             if (is_nobody || self.is_unknown_to_hub(&other)) && !other.is_server() {

@@ -23,6 +23,7 @@ use crate::limits::{HEADS_MAX, LINK_BYTES_MAX, LINKS_WAITING_MAX, PARKED_BYTES_M
 use crate::people::Signer;
 use crate::views::KeptLink;
 
+mod action;
 mod anew;
 mod kept;
 mod late;
@@ -30,14 +31,15 @@ mod news;
 mod orders;
 mod put_out;
 mod refusal;
+mod sequence;
 mod struck;
 mod unproved;
 mod vouched;
 
+pub use action::RoomAction;
 use anew::Fresh;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
-pub use orders::RoomAction;
 pub(crate) use orders::RoomOrder;
 pub(crate) use put_out::Moderated;
 pub(crate) use struck::Struck;

@@ -93,7 +93,7 @@ pub struct Listing {
     pub warnings: Vec<Warning>,
     /// `keyword.txt` is there and some of it cannot be read: what its author means is not known.
     pub is_mistaken: bool,
-    /// `keyword.txt` is not there, or nothing at all is in it: nobody has written that nothing is shared.
+    /// `keyword.txt` is not there, or names no file without a comment on it: nobody has written that nothing is shared.
     pub is_blank: bool,
     /// `keyword.txt`, and every file that it names: what was there.
     keywords: Option<Stamp>,
@@ -204,17 +204,21 @@ impl SharedFolder {
         RelativePath::new(KEYWORD_FILE).ok().and_then(|name| self.stamp(&name))
     }
 
-    /// Puts a file into `keyword.txt` under these keywords, below the section of `scope`.
+    /// Puts a file into `keyword.txt` under these keywords, below the section of `scope`. Whether that is new.
     pub fn share(
         &self,
         name: &RelativePath,
         scope: &Scope,
         words: &[String],
-    ) -> Result<(), ShareError> {
+    ) -> Result<bool, ShareError> {
         self.open_file(name).map_err(ShareError::File)?;
         let (before, stamp) = self.read_keywords().map_err(ShareError::Keywords)?;
         let after = keywords::add(&before, scope, name, words)?;
-        if after == before { Ok(()) } else { self.write_keywords(&after, stamp) }
+        if after == before {
+            return Ok(false);
+        }
+        self.write_keywords(&after, stamp)?;
+        Ok(true)
     }
 
     /// Takes a file out of `keyword.txt`: in all sections or one, under all keywords or some. Gives

@@ -23,6 +23,8 @@ codes! {
     SIGN_IN = "E_SIGN_IN";
     /// This device is shut out of its account: its key was revoked, or the account has another identity.
     REVOKED = "E_REVOKED";
+    /// The device has published newer keys than these: another copy of its home has gone on.
+    OLD_KEYS = "E_OLD_KEYS";
     /// A new account needs a code, and none or no good one was given; or no account is made here.
     INVITE = "E_INVITE";
     /// The operator of the hub keeps this account, name, key or address out.

@@ -9,13 +9,17 @@ use icu_normalizer::{
     ComposingNormalizer, ComposingNormalizerBorrowed, DecomposingNormalizer,
     DecomposingNormalizerBorrowed,
 };
-use icu_properties::props::DefaultIgnorableCodePoint;
-use icu_properties::{CodePointSetData, CodePointSetDataBorrowed};
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::{
+    CodePointMapData, CodePointMapDataBorrowed, CodePointSetData, CodePointSetDataBorrowed,
+};
 
 const NFC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfc();
 const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfkc();
 const NFD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizer::new_nfd();
+const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizer::new_nfkd();
 const CASES: CaseMapperBorrowed<'static> = CaseMapper::new();
+const CATEGORIES: CodePointMapDataBorrowed<'static, GeneralCategory> = CodePointMapData::new();
 const IGNORABLE: CodePointSetDataBorrowed<'static> =
     CodePointSetData::new::<DefaultIgnorableCodePoint>();
 
@@ -32,6 +36,21 @@ pub fn fold(text: &str) -> String {
     let first = CASES.fold_string(&NFD.normalize(&drawn)).into_owned();
     let second = CASES.fold_string(&NFKC.normalize(&first)).into_owned();
     NFKC.normalize(&second).into_owned()
+}
+
+/// A text in plain letters, for who asks what it looks like: full-width letters and signs become ordinary ones,
+/// an accent goes, and so does what is not drawn. The case of letters stays.
+///
+/// ```
+/// use chat_protocol::fold::plain;
+/// assert_eq!(plain("＠Jos\u{e9}"), "@Jose");
+/// ```
+pub fn plain(text: &str) -> String {
+    let is_drawn_apart = |letter: &char| {
+        !GeneralCategoryGroup::Mark.contains(CATEGORIES.get(*letter))
+            && !IGNORABLE.contains(*letter)
+    };
+    NFKD.normalize(text).chars().filter(is_drawn_apart).collect()
 }
 
 /// Appends a text in Unicode form NFC.

@@ -40,6 +40,10 @@ pub const REVOKED: &str = "another device of your account has revoked this one: 
 pub const REPLACED: &str = "this account has another identity now: somebody has entered it with a code of who \
                             runs this server, and its devices of before are out. If that was not you, ask there";
 
+/// What a device is told that comes with older keys than it has published.
+pub const OLD_KEYS: &str =
+    "this device has published newer keys than these: another copy of its home has gone on";
+
 /// The queue of the hub, as readers see it.
 pub type Requests = QueueSender<Request, ConversationId>;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, RoomName};
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::sanitise;
 use serde_json::json;
 
@@ -124,11 +124,25 @@ impl Talk {
             Err(said) => return said,
         };
         let Some(oldest) = entries.first().map(|entry| entry.place) else {
+            if !self.is_place(&page.cid).await {
+                return self.error(&no_place(&self.lines.me, &page.cid));
+            }
             let what = if before == i64::MAX { "nothing" } else { "nothing more" };
             return self.nothing(&format!("{what} was said in {} yet", page.cid.spoken()));
         };
         self.page = Some(Page { before: oldest, ..page });
         Said { lines: self.entries(&entries), ..Said::default() }
+    }
+
+    /// Whether there is such a person or room, as far as is known here.
+    async fn is_place(&self, cid: &ConversationId) -> bool {
+        match (cid.kind(), cid.other(&self.lines.me)) {
+            (_, Some(user)) => self.is_user(&user).await,
+            (ConversationKind::Room(room), _) => {
+                self.rooms.is_seen(&room) || self.client.roster(&room).await.is_some()
+            }
+            _ => true,
+        }
     }
 
     async fn search(&self, words: Vec<String>) -> Said {
@@ -186,6 +200,16 @@ impl Talk {
     /// An empty answer: a script sees no lines.
     fn nothing(&self, line: &str) -> Said {
         if self.is_json { Said::default() } else { Said::line(format!("· {line}")) }
+    }
+}
+
+/// What is said of a conversation that cannot be.
+fn no_place(me: &UserName, cid: &ConversationId) -> String {
+    match cid.other(me) {
+        Some(user) => {
+            format!("there is no person and no room {user} here; /users and /rooms list them")
+        }
+        None => format!("there is no room {} here; /rooms lists them", cid.spoken()),
     }
 }
 

@@ -87,6 +87,9 @@ impl Talk {
         if let Some(words) = words {
             said = said.and(self.answer_question(&question, &words).await);
         } else if self.lines.detail == Detail::Brief {
+            if let Some(error) = question.in_vain() {
+                return said.and(self.error(&error.to_string()));
+            }
             let ask = question.kind.prompt(&question.user);
             said.lines.push(format!("{ask}\n  (the next line is the answer; Enter leaves it)"));
             self.rooms.show_question(&question);

@@ -16,6 +16,7 @@ use super::identity::NOTHING_CHANGED;
 use super::outbox::TOGETHER;
 use super::{Said, Talk};
 use crate::client::Events;
+use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
 use crate::oneshot::{ended, interrupted};
 use crate::start::Failure;
@@ -53,6 +54,8 @@ struct Desk {
     screen: Screen,
     keyboard: Keyboard,
     terminal: TerminalState,
+    /// Lines of the log.
+    log: Diverted,
     /// When the next line is read at the latest; none while one is read.
     turn_due: Option<Instant>,
     /// Until then the prompt waits for an answer.
@@ -80,13 +83,15 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
     talk.returns = true;
     talk.rooms.is_typing = true;
     let (names, rooms) = (Arc::clone(&talk.names), Arc::clone(&talk.rooms.names));
-    let words = keyboard::Words { names, rooms, draft: Arc::default() };
+    let prompt = Arc::clone(&talk.rooms.prompt);
+    let words = keyboard::Words { names, rooms, prompt, draft: Arc::default() };
     let terminal = TerminalState::found();
-    let (screen, keyboard) = keyboard::open(words, Arc::clone(&talk.rooms.prompt))?;
+    let (screen, keyboard) = keyboard::open(words)?;
     let mut desk = Desk {
         screen,
         keyboard,
         terminal,
+        log: diagnostics::divert(),
         turn_due: None,
         waits_until: None,
         interrupted_at: None,
@@ -158,6 +163,7 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
             }
             event = events.next(), if takes => talk.happened(event).await?,
             news = talk.files.next(), if takes => talk.file_news(news),
+            line = desk.log.next(), if takes => Said::line(line),
             printed = desk.screen.printed() => {
                 for key in printed? {
                     talk.client.consumed(key).await;
@@ -279,7 +285,6 @@ async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<Exi
         tokio::select! {
             answered = &mut flush => answered == Ok(true),
             () = interrupted() => false,
-            () = ended() => false,
         }
     };
     while let Some(event) = events.try_next() {

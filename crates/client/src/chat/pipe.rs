@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Said, Talk, gravest};
 use crate::client::Events;
 use crate::exit::ExitStatus;
-use crate::oneshot::{ended, interrupted};
+use crate::oneshot::interrupted;
 use crate::start::Failure;
 use crate::text_lines::{BadLine, TextLines};
 
@@ -84,12 +84,7 @@ pub(super) async fn talk(
     let mut outcome = Outcome::default();
     let mut deadline: Option<Instant> = None;
     let names_due = Instant::now() + NAMES_TIMEOUT;
-    let mut interrupt = pin!(async {
-        tokio::select! {
-            () = interrupted() => {}
-            () = ended() => {}
-        }
-    });
+    let mut interrupt = pin!(interrupted());
     while deadline.is_none() || talk.is_open() {
         let takes = deadline.is_none() && talk.takes_line(stop_on_error);
         let start_due = talk.unstarted.due();

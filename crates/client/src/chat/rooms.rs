@@ -18,9 +18,12 @@ use crate::slash::RoomCommand;
 mod making;
 mod place;
 
-/// What is said where a room is needed and there is none.
+/// What is said of a text where there is no room that it could go to.
 pub(super) const NO_ROOM: &str =
     "you are in no room, so nothing was sent; /join ROOM or /room ROOM first";
+
+/// The same of a command.
+const NO_ROOM_FOR_COMMAND: &str = "you are in no room; /join ROOM or /room ROOM first";
 
 /// What a list of rooms was asked for.
 enum Wanted {
@@ -50,7 +53,7 @@ pub(super) struct Rooms {
     pub(super) prompt: Arc<Mutex<String>>,
     /// Why texts go elsewhere than the prompt says that the next line is typed at.
     pub(super) moved: Option<String>,
-    /// A person is typing: the prompt stands there and cannot be changed.
+    /// A person is typing: what they have begun is meant for where the prompt said then.
     pub(super) is_typing: bool,
     /// Names seen, for completion.
     pub(super) names: Arc<Mutex<BTreeSet<String>>>,
@@ -156,6 +159,13 @@ impl Rooms {
         known.and_then(|name| RoomName::new(name).ok()).unwrap_or(room)
     }
 
+    /// Whether a room of this name was seen; the lobby and ALL are always there.
+    pub(super) fn is_seen(&self, room: &RoomName) -> bool {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |name: &String| name.eq_ignore_ascii_case(room.as_str());
+        room.is_all() || *room == RoomName::lobby() || names.iter().any(is_it)
+    }
+
     fn learn(&self, room: &RoomName) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(room.to_string());
     }
@@ -190,7 +200,7 @@ impl Talk {
         }
         match self.rooms.current.clone() {
             Some(current) => self.in_current(current, command).await,
-            None => self.error(NO_ROOM),
+            None => self.error(NO_ROOM_FOR_COMMAND),
         }
     }
 

@@ -135,6 +135,9 @@ pub enum Verb {
     #[command(flatten)]
     Identity(IdentityVerb),
     /// Let others run commands on this machine, as far as a policy allows
+    ///
+    /// It goes on when its terminal is closed: SIGHUP makes it read the policy again. Ctrl-C, SIGTERM and
+    /// SIGQUIT end it.
     Agent {
         /// Who may run what; without it everything is refused
         #[arg(long, value_name = "FILE")]

@@ -201,6 +201,7 @@ impl ConnectError {
                 | code::TOO_MANY
                 | code::INVITE
                 | code::REVOKED
+                | code::OLD_KEYS
                 | code::BARRED => ExitStatus::SignInRefused,
                 code::STORAGE_FULL => ExitStatus::Storage,
                 _ => ExitStatus::Refused,

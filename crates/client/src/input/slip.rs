@@ -1,8 +1,9 @@
 //! What seems to be meant for one person and would be said to a whole room.
 
+use chat_protocol::fold;
 use chat_protocol::name::UserName;
 
-use super::{seen, short_form};
+use super::{LIKE_A_STAR, is_hidden, seen, short_form};
 
 /// Words before a name that other programs, or this one with a slash, send to one person by. `PM`
 /// and `/pm` are the public message here, and elsewhere the private one.
@@ -10,6 +11,10 @@ const TO_ONE: [&str; 6] = ["pm", "/pm", "dm", "msg", "query", "whisper"];
 
 /// What people put between a name and what they say to its bearer. A star behind the name alone sends to them.
 const AFTER_NAME: [char; 3] = [':', ',', '*'];
+
+/// With these a line is begun that is to be text, whatever it looks like; the wide one is that of East Asian
+/// keyboards.
+const SPACES: [char; 2] = [' ', '\u{3000}'];
 
 /// A text that seems to be for one person, if that person exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +26,20 @@ pub struct Slip {
 }
 
 /// Tells a line that would be said in a room and begins as if it were for one person: `/pm bob TEXT`,
-/// `PM bob TEXT`, `dm bob TEXT`, `@bob TEXT`, `@bob*TEXT`, `bob *TEXT`. Whether there is such a person is for the caller to know.
+/// `PM bob TEXT`, `dm bob TEXT`, `@bob TEXT`, `@bob*TEXT`, `bob *TEXT`, `"bob*TEXT`, `> bob*TEXT`, and the same in
+/// letters and signs that only look like these. Whether there is such a person is for the caller to know.
 ///
 /// `bob: TEXT` is how somebody is spoken to in a room; a line that begins with a space is text.
 pub fn slip(line: &str) -> Option<Slip> {
     let line = seen(line);
-    if let Some(slip) = apart_from_star(line) {
+    if line.starts_with(SPACES) {
+        return None;
+    }
+    if let Some(slip) = before_star(line) {
         return Some(slip);
     }
+    let plain = fold::plain(line);
+    let line = plain.as_str();
     let (before, after) = if let Some(after) = line.strip_prefix('@') {
         ("@".to_owned(), after.trim_start())
     } else {
@@ -51,13 +62,70 @@ pub fn slip(line: &str) -> Option<Slip> {
     has_text.then_some(Slip { name, form })
 }
 
-/// A name, blanks, and a star: `bob *TEXT`.
-fn apart_from_star(line: &str) -> Option<Slip> {
-    let (before, text) = line.split_once('*')?;
-    let name = before.trim_end();
-    let is_apart = name.len() < before.len() && !text.trim_matches('*').trim().is_empty();
-    let form = format!("{name} *…");
-    is_apart.then(|| Some(Slip { name: UserName::new(name).ok()?, form }))?
+/// What is no name before a star, and is one in plain letters without the signs before it and what closes them.
+fn before_star(line: &str) -> Option<Slip> {
+    let is_star = |letter: char| letter == '*' || LIKE_A_STAR.contains(&letter);
+    let (before, text) = line.split_at_checked(line.find(is_star)?)?;
+    let has_text =
+        !text.trim_matches(|letter| is_star(letter) || letter.is_whitespace()).is_empty();
+    // What is a name as it stands is sent to it, or refused for what only looks like a star.
+    let is_said_in_a_room = UserName::new(before).is_err() && !before.chars().any(is_hidden);
+    if !has_text || !is_said_in_a_room {
+        return None;
+    }
+    let letters: String = fold::plain(before).chars().map(latin).collect();
+    let name = letters.trim_start_matches(|letter: char| !letter.is_ascii_alphanumeric());
+    let name =
+        name.trim_end_matches(|letter: char| letter.is_whitespace() || CLOSING.contains(&letter));
+    Some(Slip { name: UserName::new(name).ok()?, form: format!("{before}*…") })
+}
+
+/// What may stand between a name and the star behind it: what is closed there, or [`AFTER_NAME`].
+const CLOSING: [char; 12] =
+    ['"', '\'', '\u{201d}', '\u{2019}', '\u{bb}', ')', ']', '}', '>', '`', ':', ','];
+
+/// The Latin letter that a Greek or Cyrillic one looks like.
+fn latin(letter: char) -> char {
+    match letter {
+        'Α' | 'А' => 'A',
+        'α' | 'а' => 'a',
+        'Β' | 'В' => 'B',
+        'Ь' | 'ь' | 'Ƅ' | 'ƅ' => 'b',
+        'С' | 'Ϲ' => 'C',
+        'с' | 'ϲ' => 'c',
+        'ԁ' => 'd',
+        'Ε' | 'Е' => 'E',
+        'е' => 'e',
+        'ɡ' => 'g',
+        'Η' | 'Н' => 'H',
+        'һ' => 'h',
+        'Ι' | 'І' | 'Ӏ' => 'I',
+        'ι' | 'і' | 'ı' => 'i',
+        'Ј' => 'J',
+        'ј' | 'ϳ' => 'j',
+        'Κ' | 'К' => 'K',
+        'κ' | 'к' => 'k',
+        'ӏ' => 'l',
+        'Μ' | 'М' => 'M',
+        'Ν' => 'N',
+        'Ο' | 'О' => 'O',
+        'ο' | 'о' => 'o',
+        'Ρ' | 'Р' => 'P',
+        'ρ' | 'р' => 'p',
+        'ԛ' => 'q',
+        'Ѕ' => 'S',
+        'ѕ' => 's',
+        'Τ' | 'Т' => 'T',
+        'υ' => 'u',
+        'ν' | 'ѵ' => 'v',
+        'ԝ' => 'w',
+        'Χ' | 'Х' => 'X',
+        'χ' | 'х' => 'x',
+        'Υ' | 'Ү' | 'У' => 'Y',
+        'у' | 'ү' => 'y',
+        'Ζ' => 'Z',
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +155,27 @@ mod tests {
             ("bob *salary", Some("bob")),
             ("bob\t**salary", Some("bob")),
             ("bob*salary", None),
+            ("\"bob*salary", Some("bob")),
+            ("> bob*salary", Some("bob")),
+            ("- bob*salary", Some("bob")),
+            ("(\u{201c}bob\u{201d})*salary", Some("bob")),
+            ("#bob*salary", Some("bob")),
+            ("\"bob * salary", Some("bob")),
+            ("\"bob\u{ff0a}salary", Some("bob")),
+            ("\u{ff42}\u{ff4f}\u{ff42}*salary", Some("bob")),
+            ("b\u{43e}b*salary", Some("bob")),
+            ("b\u{f6}b*salary", Some("bob")),
+            ("\u{ff20}bob salary", Some("bob")),
+            ("\u{ff20}bob*salary", Some("bob")),
+            ("\u{ff30}\u{ff2d} bob salary", Some("bob")),
+            ("\u{3000}@bob salary", None),
+            ("bob\u{ff0a}salary", None),
+            ("bo\u{200b}b*salary", None),
+            ("*bold* text", None),
+            ("\"*bold*\" text", None),
+            ("\u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} *all*", None),
+            ("src/*.rs", None),
+            ("I wrote to bob*now", None),
             ("bob **", None),
             ("see bob *now*", None),
             (" bob *salary", None),

@@ -9,7 +9,6 @@ use chat_protocol::file::catalogue::Audience;
 use chat_protocol::name::{ConversationId, UserName};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{Task, interrupted, note, print_json, print_line};
@@ -177,12 +176,9 @@ pub async fn share(
         }
     };
     desk.transfers.serve_folder(audience);
-    let mut terminate = signal(SignalKind::terminate())?;
     let stopped = async {
-        tokio::select! {
-            () = interrupted() => ExitStatus::Interrupted,
-            _ = terminate.recv() => ExitStatus::Ok,
-        }
+        interrupted().await;
+        ExitStatus::Interrupted
     };
     let (json, quiet) = (common.json, common.verbosity == Verbosity::Quiet);
     let transfers = desk.transfers.clone();

@@ -116,6 +116,9 @@ async fn decide(
         }
         Some(words) => words.to_owned(),
         None if TerminalPrompt::is_possible() => {
+            if let Some(error) = question.in_vain() {
+                return Err(error.into());
+            }
             let prompt = question.kind.prompt(&question.user);
             tokio::task::spawn_blocking(move || TerminalPrompt::ask(&prompt).unwrap_or_default())
                 .await

@@ -7,7 +7,7 @@ use chat_endpoint::Event;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
 
-use super::{CATCH_UP_MAX, Task, ended, interrupted, print_json, print_line};
+use super::{CATCH_UP_MAX, Task, interrupted, print_json, print_line};
 use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
@@ -32,12 +32,7 @@ pub async fn listen(
     for name in task.client.known_names().await {
         names.learn(name.as_str());
     }
-    let mut interrupt = pin!(async {
-        tokio::select! {
-            () = interrupted() => {}
-            () = ended() => {}
-        }
-    });
+    let mut interrupt = pin!(interrupted());
     while count.is_none_or(|count| printed < count) && !(is_over && task.has_caught_up) {
         let event = tokio::select! {
             event = task.events.next() => event,

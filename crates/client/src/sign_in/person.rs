@@ -246,7 +246,7 @@ impl Person<'_> {
             return tried;
         }
         let say = "The server does not take the password of this machine: it was changed on another one, or \
-                   somebody else has the name now.";
+                   somebody else has the name now. With the new password this machine goes on.";
         self.account.prompt.say(say);
         let Ok(password) = self.ask("Password of the account: ").await else { return tried };
         match self.derive(&password).await {
@@ -271,6 +271,10 @@ impl Person<'_> {
             }
             (Some(code::SIGN_IN), Some(credentials)) => {
                 Ok(self.as_new_machine(device, credentials).await?)
+            }
+            (Some(code::OLD_KEYS), _) => {
+                let folder = self.folder.path().to_owned();
+                Err(StartError::OldCopy { user: self.door.user.clone(), folder })
             }
             (Some(code::NAME_IN_USE), _) => {
                 let (user, home) = (self.door.user.clone(), self.account.root.clone());

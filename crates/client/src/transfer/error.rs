@@ -70,6 +70,17 @@ pub enum TransferError {
         /// What happened last.
         reason: String,
     },
+    /// What is to be shared has the name of another file in the shared folder.
+    #[error(
+        "another file named {name} is in {} already, and it is not replaced; give this one another name, or \
+         take that one away first: /unshare {name}, and delete it there", .folder.display()
+    )]
+    NameInFolder {
+        /// The name.
+        name: String,
+        /// The shared folder.
+        folder: PathBuf,
+    },
     /// A keyword or an offer.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -135,6 +146,7 @@ impl TransferError {
             | Self::Share(_)
             | Self::Name(_)
             | Self::NotShared { .. }
+            | Self::NameInFolder { .. }
             | Self::Changed { .. }
             | Self::BrokenOff { .. }
             | Self::Internal(_) => ExitStatus::Failure,

@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chat_beneath::RelativePath;
 use chat_endpoint::Event;
 use chat_files::folder::{Cache, Listing, ShareError, SharedFolder, Watch};
 use chat_files::keywords::Scope;
@@ -30,6 +29,7 @@ use tokio::time::{Duration, sleep, timeout};
 
 use super::direct::For;
 use super::give::{self, FileAt, Givable};
+use super::into_folder::into_folder;
 use super::keep::Keep;
 use super::newcomers::Rosters;
 use super::offers::{Makings, OnList, Wanted};
@@ -150,13 +150,13 @@ impl Shared {
         let (me, path, words) = (self.me.clone(), path.to_owned(), words.to_vec());
         let keep = self.keep.clone();
         let edit = self.shelf.editing.lock().await;
-        let name = aside(move || {
+        let (name, is_new) = aside(move || {
             make_private_folder(&folder)
                 .map_err(|source| HomeError::Io { path: folder.clone(), source })?;
             let name = into_folder(&folder, &path)?;
             let shared = open(&folder, me, Audience::Everybody, &keep)?;
-            again(|| shared.share(&name, &scope, &words))?;
-            Ok::<_, TransferError>(name)
+            let is_new = again(|| shared.share(&name, &scope, &words))?;
+            Ok::<_, TransferError>((name, is_new))
         })
         .await??;
         drop(edit);
@@ -164,7 +164,8 @@ impl Shared {
             self.serve_folder(Audience::Everybody);
         }
         self.bring_in_step().await;
-        Ok(TransferEvent::Folder { line: format!("{} is shared", name.as_str()) })
+        let already = if is_new { "" } else { " already" };
+        Ok(TransferEvent::Folder { line: format!("{} is shared{already}", name.as_str()) })
     }
 
     /// Takes a file off the list. It stays in the folder.
@@ -213,32 +214,6 @@ fn again<T>(mut edit: impl FnMut() -> Result<T, ShareError>) -> Result<T, ShareE
         }
     }
     edit()
-}
-
-/// The name of a file in the shared folder. One from elsewhere is linked into it, or copied where it
-/// lies on another file system.
-fn into_folder(folder: &Path, path: &Path) -> Result<RelativePath, TransferError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TransferError::Home(HomeError::Io { path, source })
-    };
-    let whole = path.canonicalize().or_else(|_| folder.join(path).canonicalize());
-    let whole = whole.map_err(failed(path))?;
-    let folder = folder.canonicalize().map_err(failed(folder))?;
-    let inside = whole.strip_prefix(&folder).ok().and_then(Path::to_str).map(str::to_owned);
-    if let Some(name) = inside {
-        return Ok(RelativePath::new(&name)?);
-    }
-    let name = whole.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
-    let (name, target) = (RelativePath::new(name)?, folder.join(name));
-    if std::fs::hard_link(&whole, &target).is_err() {
-        // Another file system, or a link that may not be made. Never over another file.
-        let mut from = std::fs::File::open(&whole).map_err(failed(&whole))?;
-        let to = std::fs::File::create_new(&target);
-        let copied = to.and_then(|mut to| std::io::copy(&mut from, &mut to));
-        copied.map_err(failed(&target))?;
-    }
-    Ok(name)
 }
 
 fn open(

@@ -13,8 +13,8 @@ pub(super) const KEPT: &str =
 pub(super) const LEFT_ON_LIST: &str = "what was put on the list before stays there; what these lines share cannot be \
                             fetched until they are mended";
 
-/// Said when `keyword.txt` is gone or empty and something is shared already.
-pub(super) const KEPT_WITHOUT: &str = "keyword.txt is gone, or nothing is in it: what was shared before stays so until it is written \
+/// Said when `keyword.txt` is gone or says nothing and something is shared already.
+pub(super) const KEPT_WITHOUT: &str = "keyword.txt is gone, or names no file: what was shared before stays so until it is written \
      again; a line with a # alone in it shares nothing";
 
 /// Tells what is wrong in the folder, until another look finds something else.

@@ -7,9 +7,10 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
 use serde::{Deserialize, Serialize};
 
-use super::orders::{RoomAction, RoomOrder};
+use super::action::RoomAction;
+use super::orders::RoomOrder;
 use crate::endpoint::Endpoint;
-use crate::state::order_key;
+use crate::state::{next_order, order_key};
 
 /// What was asked for and has no answer yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub(crate) struct KeptOrder {
     action: RoomAction,
     /// A link was sent: it may be in the chain.
     was_sent: bool,
+    /// The number of the first message of this device that was said after it.
+    before: u64,
 }
 
 /// The key of the row of what was asked for.
@@ -44,16 +47,19 @@ impl Endpoint {
         let last = last.and_then(|key| key.split('/').next()?.parse::<u64>().ok());
         // With the id, because another process of the home may have used the number before.
         let row = format!("{}/{id}", order_key(last.map_or(0, |last| last.saturating_add(1))));
-        let kept = KeptOrder { id, cid: cid.clone(), action: action.clone(), was_sent: false };
+        let (before, was_sent) = (self.next_message(), false);
+        let kept = KeptOrder { id, cid: cid.clone(), action: action.clone(), was_sent, before };
         self.state.orders.put(&row, kept);
-        self.orders.insert(id, RoomOrder::new(cid, action, OrderRow::Own(row)));
+        self.orders.insert(id, RoomOrder::new(cid, action, OrderRow::Own(row), before));
     }
 
     /// Takes over what a process before this one was asked for, in the order of the asking.
     pub(crate) fn take_over_orders(&mut self) {
         for (row, kept) in self.state.orders.iter() {
-            let KeptOrder { id, cid, action, was_sent } = kept.clone();
-            let mut order = RoomOrder::new(cid, action, OrderRow::TakenOver(row.clone()));
+            let KeptOrder { id, cid, action, was_sent, before } = kept.clone();
+            // Numbers begin anew where no message waits: those of later ones are not below this.
+            let before = before.min(next_order(&self.state.outgoing));
+            let mut order = RoomOrder::new(cid, action, OrderRow::TakenOver(row.clone()), before);
             order.was_sent = was_sent;
             self.orders.insert(id, order);
         }
@@ -63,10 +69,14 @@ impl Endpoint {
     /// here; what this process was asked for itself may be done, and is looked at again.
     pub(crate) fn orders_reloaded(&mut self) {
         let rows = &self.state.orders;
-        self.orders.retain(|_, order| match &order.row {
-            OrderRow::TakenOver(key) => rows.get(key).is_some(),
-            OrderRow::Own(_) => true,
-        });
+        let is_ended = |order: &RoomOrder| match &order.row {
+            OrderRow::TakenOver(key) => rows.get(key).is_none(),
+            OrderRow::Own(_) => false,
+        };
+        // What was said there may have waited for it.
+        let ended = self.orders.values().filter(|order| is_ended(order));
+        self.link.dirty.extend(ended.map(|order| order.cid.clone()));
+        self.orders.retain(|_, order| !is_ended(order));
         for order in self.orders.values_mut() {
             order.was_sent |= rows.get(order.row.key()).is_none_or(|kept| kept.was_sent);
         }
@@ -82,10 +92,11 @@ impl Endpoint {
         }
     }
 
-    /// It has its answer.
+    /// It has its answer: what was said there may have waited for it.
     pub(super) fn end_order(&mut self, id: &MessageId) -> Option<RoomOrder> {
         let order = self.orders.shift_remove(id)?;
         self.state.orders.remove(order.row.key());
+        self.link.dirty.insert(order.cid.clone());
         Some(order)
     }
 }

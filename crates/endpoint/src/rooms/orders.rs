@@ -6,15 +6,14 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::frame::{RawFrame, Unsigned};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::hub::{ClientToHub, Moderation};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::spoken::nobody;
 use chat_protocol::tag::{Tag, label};
-use serde::{Deserialize, Serialize};
 
+use super::action::RoomAction;
 use super::kept::OrderRow;
 use super::refusal;
 use crate::endpoint::{Endpoint, Slot};
@@ -22,125 +21,6 @@ use crate::event::{Event, MemberChange};
 use crate::limits::ORDER_FUTILE_MAX;
 use crate::trust::untrusted;
 use crate::views::KeptLink;
-
-/// What somebody can do in a room.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RoomAction {
-    /// Become a member of an open room. It is done when one is a member already.
-    Join {
-        /// Make an open room where there is none.
-        create: bool,
-    },
-    /// Make a room and be its first admin.
-    Create {
-        /// Members are admitted by admins; otherwise anybody may join.
-        private: bool,
-    },
-    /// Be a member no more.
-    Leave,
-    /// Let somebody in; takes a ban back.
-    Admit(UserName),
-    /// Put somebody out.
-    Remove {
-        /// Whom.
-        who: UserName,
-        /// They may not join again until an admin admits them.
-        ban: bool,
-    },
-    /// Let somebody who was put out of the lobby in again; in other rooms [`RoomAction::Admit`] does it.
-    Unban(UserName),
-    /// Make somebody an admin, or take that back.
-    Role {
-        /// Whom.
-        who: UserName,
-        /// Which of the two.
-        admin: bool,
-    },
-    /// Say what an open room is about. The hub reads it.
-    Topic(String),
-    /// Say how long the hub keeps the messages: milliseconds, 0 for ever, `None` for its default.
-    Retention(Option<u64>),
-}
-
-impl RoomAction {
-    /// Whom it is about.
-    pub(super) fn who<'a>(&'a self, me: &'a UserName) -> &'a UserName {
-        match self {
-            Self::Admit(who)
-            | Self::Remove { who, .. }
-            | Self::Unban(who)
-            | Self::Role { who, .. } => who,
-            Self::Join { .. }
-            | Self::Create { .. }
-            | Self::Leave
-            | Self::Topic(_)
-            | Self::Retention(_) => me,
-        }
-    }
-
-    /// Whether the view shows it as done. `ik` is the identity of whom it is about.
-    fn is_done(&self, room: &Membership, me: &UserName, ik: Option<KeyId>) -> bool {
-        let is_in = |who| room.contains(who) && ik.is_none_or(|ik| room.holds(who, &ik));
-        match self {
-            Self::Join { .. } | Self::Create { .. } => {
-                is_in(me) || room.conversation().is_feed_of(me)
-            }
-            Self::Leave => !is_in(me),
-            Self::Admit(who) => is_in(who),
-            Self::Remove { who, ban } => {
-                !room.contains(who) && (!ban || ik.is_some_and(|ik| room.is_banned(&ik)))
-            }
-            Self::Role { who, admin } => {
-                room.members().get(who).is_some_and(|member| member.admin == *admin)
-            }
-            Self::Unban(_) | Self::Topic(_) | Self::Retention(_) => false,
-        }
-    }
-
-    /// What a moderator of the lobby asks of the hub: its chain has no admin.
-    fn moderation(&self) -> Option<(Moderation, &UserName)> {
-        match self {
-            Self::Remove { who, ban: false } => Some((Moderation::Kick, who)),
-            Self::Remove { who, ban: true } => Some((Moderation::Ban, who)),
-            Self::Unban(who) => Some((Moderation::Unban, who)),
-            _ => None,
-        }
-    }
-
-    /// What the hub is asked where there is no link to sign.
-    fn question(&self, id: MessageId, cid: &ConversationId) -> Option<ClientToHub> {
-        let is_lobby = *cid == ConversationId::room(&RoomName::lobby());
-        let cid = cid.clone();
-        if let Some((act, who)) = self.moderation().filter(|_| is_lobby) {
-            return Some(ClientToHub::Moderate { id, cid, who: who.clone(), act });
-        }
-        match self {
-            Self::Topic(text) => Some(ClientToHub::Topic { id, cid, text: text.clone() }),
-            Self::Retention(keep_ms) => Some(ClientToHub::Retention { id, cid, keep_ms: *keep_ms }),
-            _ => None,
-        }
-    }
-
-    /// Operation and argument of the link.
-    fn link(&self, exists: bool) -> (MemberOperation, MemberArgument) {
-        match self {
-            Self::Join { create: true } if !exists => {
-                (MemberOperation::Create, MemberArgument::Open)
-            }
-            Self::Create { private: false } => (MemberOperation::Create, MemberArgument::Open),
-            Self::Create { private: true } => (MemberOperation::Create, MemberArgument::Invite),
-            Self::Join { .. } | Self::Unban(_) | Self::Topic(_) | Self::Retention(_) => {
-                (MemberOperation::Join, MemberArgument::None)
-            }
-            Self::Leave => (MemberOperation::Leave, MemberArgument::None),
-            Self::Admit(_) => (MemberOperation::Admit, MemberArgument::None),
-            Self::Remove { ban: false, .. } => (MemberOperation::Remove, MemberArgument::None),
-            Self::Remove { ban: true, .. } => (MemberOperation::Remove, MemberArgument::Ban),
-            Self::Role { admin: true, .. } => (MemberOperation::Role, MemberArgument::Admin),
-            Self::Role { admin: false, .. } => (MemberOperation::Role, MemberArgument::Member),
-        }
-    }
-}
 
 /// What was asked for and is not done yet. What survives the process is in its row.
 #[derive(Debug, Clone)]
@@ -160,13 +40,17 @@ pub(crate) struct RoomOrder {
     /// A link was sent, on this connection or an earlier one: it may be in the chain.
     pub(super) was_sent: bool,
     pub(super) row: OrderRow,
+    /// The number of the first message of this device that was said after it.
+    pub(super) before: u64,
+    /// Until when it waits for the messages before it, Unix time in milliseconds; nothing where it does not.
+    pub(super) waits_until_ms: Option<u64>,
     /// Number of the link before, and how often it was refused as late without a newer one.
     last: Option<u32>,
     futile: u32,
 }
 
 impl RoomOrder {
-    pub(super) fn new(cid: ConversationId, action: RoomAction, row: OrderRow) -> Self {
+    pub(super) fn new(cid: ConversationId, action: RoomAction, row: OrderRow, before: u64) -> Self {
         Self {
             cid,
             action,
@@ -177,6 +61,8 @@ impl RoomOrder {
             keys: None,
             was_sent: false,
             row,
+            before,
+            waits_until_ms: None,
             last: None,
             futile: 0,
         }
@@ -209,6 +95,7 @@ impl Endpoint {
                 flying: None,
                 is_asked: false,
                 keys: None,
+                waits_until_ms: None,
                 last: None,
                 futile: 0,
                 ..order.clone()
@@ -297,6 +184,9 @@ impl Endpoint {
             return;
         }
         let Some(ik) = ik else { return };
+        if self.waits_for_messages(now_ms, &id) {
+            return;
+        }
         let (op, arg) = order.action.link(room.exists());
         let futile = if order.last == Some(room.next()) { order.futile + 1 } else { 0 };
         let header = self.link_header(now_ms, &room, (op, arg), (who, ik));
@@ -476,7 +366,6 @@ impl Endpoint {
     fn order_done(&mut self, id: &MessageId, position: Option<u64>) {
         let Some(RoomOrder { cid, action, .. }) = self.end_order(id) else { return };
         let (id, me) = (Some(*id), self.device.user.clone());
-        self.link.dirty.insert(cid.clone());
         let changed = |cid, who, change| Event::MemberChanged { id, cid, change, who, by: me };
         let event = match action {
             RoomAction::Join { .. } | RoomAction::Create { .. } => {
@@ -503,8 +392,7 @@ impl Endpoint {
 
     /// Ends what was asked for in a room, with the reason.
     pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str, by_hub: bool) {
-        if let Some(order) = self.end_order(id) {
-            self.link.dirty.insert(order.cid);
+        if self.end_order(id).is_some() {
             let (id, code, reason) = (*id, code.to_owned(), reason.to_owned());
             self.tell(Event::Refused { id, code, reason, by_hub, may_start_until_ms: None });
         }

@@ -5,7 +5,7 @@ use chat_protocol::id::KeyId;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, UserName};
 
-use super::orders::RoomAction;
+use super::action::RoomAction;
 
 /// Code and sentence.
 type Refusal = (&'static str, String);

@@ -49,6 +49,8 @@ mod rooms;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod sequence;
+#[cfg(test)]
 mod siblings;
 #[cfg(test)]
 mod taken_names;

@@ -156,7 +156,7 @@ fn entries_are_taken_out_and_all_else_stays() {
 /// build before left an empty file behind the last entry.)
 #[test]
 fn the_last_entry_leaves_a_comment_and_the_next_one_takes_its_place() {
-    for text in ["a, f\n", "\u{feff}a, f", "a, f; b, f"] {
+    for text in ["a, f\n", "\u{feff}a, f", "a, f; b, f", "[room ops]\na, f\n"] {
         let (left, _) = remove(text.as_bytes(), None, "f", &[]).unwrap();
         assert_eq!(String::from_utf8_lossy(&left), "# nothing is shared\n", "{text:?}");
         assert!(!is_blank(&left));
@@ -164,7 +164,7 @@ fn the_last_entry_leaves_a_comment_and_the_next_one_takes_its_place() {
         assert_eq!(String::from_utf8_lossy(&again), "b, g\n");
     }
     for (text, blank) in
-        [("", true), ("\u{feff}\n \t\r\n", true), ("#", false), ("[everybody]", false)]
+        [("", true), ("\u{feff}\n \t\r\n", true), ("#", false), ("[everybody]", true)]
     {
         assert_eq!(is_blank(text.as_bytes()), blank, "{text:?}");
     }

@@ -141,9 +141,13 @@ pub fn remove(
     Ok((if count > 0 && is_blank(&left) { NOTHING_SHARED.to_vec() } else { left }, count))
 }
 
-/// Whether nothing is in the file: no entry, no section and no comment.
+/// Whether nothing is said in the file: no entry and no comment, empty sections at most.
 pub fn is_blank(bytes: &[u8]) -> bool {
-    bytes.strip_prefix(BOM).unwrap_or(bytes).trim_ascii().is_empty()
+    let mut lines = bytes.strip_prefix(BOM).unwrap_or(bytes).split(|byte| *byte == b'\n');
+    lines.all(|line| {
+        let line = line.trim_ascii();
+        line.is_empty() || (line.starts_with(b"[") && line.ends_with(b"]"))
+    })
 }
 
 /// Adds a piece, joined to the one before if only blanks are between them.
@@ -177,7 +181,7 @@ fn without(bytes: &[u8], pieces: &[Range<usize>]) -> Vec<u8> {
         }
         rest.extend_from_slice(bytes.get(at..end).unwrap_or_default());
         start = end;
-        if is_cut && is_blank(&rest) {
+        if is_cut && rest.strip_prefix(BOM).unwrap_or(&rest).trim_ascii().is_empty() {
             if rest.starts_with(BOM) {
                 left.extend_from_slice(BOM);
             }

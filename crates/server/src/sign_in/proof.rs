@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_protocol::{
     code, crypto::VerifyingKey, handshake::ReceivedAuth, id::Digest, invite, keys::Bundle,
-    name::UserName, spoken,
+    keys::BundleError, name::UserName, spoken,
 };
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::{
     close::CloseReason,
     hub::Shared,
     listener::source,
-    request::{Proof, REPLACED, REVOKED, Refusal},
+    request::{OLD_KEYS, Proof, REPLACED, REVOKED, Refusal},
     store::{AccountRow, BundleName},
 };
 
@@ -190,7 +190,7 @@ pub(super) async fn by_signature(
             spend(hub, &account, &stored, &proof)?;
             return Ok((proof, spki));
         };
-        bundle.follows(known).map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
+        check_follows(&bundle, known)?;
         check_signature(received, &spki)?;
         let dev = known.header().dev;
         let is_same = bundle.digest() == known.digest();
@@ -212,6 +212,14 @@ pub(super) async fn by_signature(
     check_signature(received, &key.spki)?;
     spend(hub, &account, &stored, &Proof::Known { dev })?;
     Ok((Proof::Known { dev }, key.spki.clone()))
+}
+
+/// Checks that a bundle comes behind the one that the device has here, or is that one.
+fn check_follows(bundle: &Bundle, known: &Bundle) -> Result<(), Problem> {
+    bundle.follows(known).map_err(|error| match error {
+        BundleError::Sequence { .. } => Problem::refuse(code::OLD_KEYS, OLD_KEYS),
+        error => Problem::refuse(code::SIGN_IN, error.to_string()),
+    })
 }
 
 /// Whether whoever signs is a device of an identity that the account had before.
@@ -305,7 +313,7 @@ pub(super) async fn by_password(
     let stored = stored_bundles(&account)?;
     let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
     if let Some(known) = known {
-        bundle.follows(known).map_err(|error| Problem::refuse(code::SIGN_IN, error.to_string()))?;
+        check_follows(&bundle, known)?;
         if bundle.digest() == known.digest() {
             let proof = Proof::Known { dev: known.header().dev };
             spend(hub, &account, &stored, &proof)?;

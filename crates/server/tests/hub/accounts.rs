@@ -345,7 +345,7 @@ async fn a_device_changes_its_keys_with_a_bundle_that_follows() {
         entry
     };
     let unlinked = device(publish(None));
-    assert_eq!(refusal(&server, &unlinked, entry(&unlinked)).await, "E_SIGN_IN");
+    assert_eq!(refusal(&server, &unlinked, entry(&unlinked)).await, "E_OLD_KEYS");
     let rotated = device(publish(Some(&old.bundle)));
     enter(server.address, &rotated, entry(&rotated)).await.unwrap().bye().await;
     until_gone(&mut watcher, "alice").await;

@@ -1,5 +1,6 @@
 //! The line editor on a thread of its own.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,9 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
-use rustyline::{Cmd, CompletionType, Config, Context, Editor, ExternalPrinter, Helper, KeyEvent};
+use rustyline::{
+    Cmd, ColorMode, CompletionType, Config, Context, Editor, ExternalPrinter, Helper, KeyEvent,
+};
 use tokio::sync::mpsc;
 
 use super::screen::Screen;
@@ -61,8 +64,8 @@ impl Keyboard {
     }
 }
 
-/// Starts the thread that reads the keyboard. `prompt` is read anew for each line.
-pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Screen, Keyboard)> {
+/// Starts the thread that reads the keyboard.
+pub(super) fn open(words: Words) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES_MAX)
@@ -70,11 +73,13 @@ pub(super) fn open(words: Words, prompt: Arc<Mutex<String>>) -> io::Result<(Scre
         .auto_add_history(true)
         // After ESC a key is not waited for, because nothing is drawn meanwhile.
         .keyseq_timeout(Some(ESCAPE_TIMEOUT_MS))
+        // Nothing is coloured; without this the prompt could not change while a line is typed.
+        .color_mode(ColorMode::Forced)
         .build();
     let history = MemHistory::with_config(&config);
     let mut editor: Editor<Words, MemHistory> =
         Editor::with_history(config, history).map_err(io::Error::other)?;
-    let draft = Arc::clone(&words.draft);
+    let (draft, prompt) = (Arc::clone(&words.draft), Arc::clone(&words.prompt));
     editor.set_helper(Some(words));
     for key in WAITING_KEYS {
         editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
@@ -121,6 +126,8 @@ pub(super) struct Words {
     pub(super) rooms: Arc<Mutex<BTreeSet<String>>>,
     /// What is typed so far, before and after the cursor.
     pub(super) draft: Arc<Mutex<Draft>>,
+    /// The prompt: of the next line, and of the one that is typed when it changes meanwhile.
+    pub(super) prompt: Arc<Mutex<String>>,
 }
 
 impl Words {
@@ -201,7 +208,34 @@ impl Hinter for Words {
     }
 }
 
-impl Highlighter for Words {}
+impl Highlighter for Words {
+    /// The prompt as it is now. The editor places the cursor by the one that the line began with, so this one
+    /// gets that width.
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        prompt: &'p str,
+        is_own: bool,
+    ) -> Cow<'b, str> {
+        let now = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_own && *now != prompt {
+            Cow::Owned(in_width(&now, prompt.chars().count()))
+        } else {
+            Cow::Borrowed(prompt)
+        }
+    }
+}
+
+/// A prompt in so many columns: its end, which says where text goes.
+fn in_width(prompt: &str, columns: usize) -> String {
+    let letters: Vec<char> = prompt.chars().collect();
+    match letters.len().checked_sub(columns) {
+        None | Some(0) => format!("{prompt:<columns$}"),
+        Some(over) => {
+            let rest = letters.into_iter().skip(over.saturating_add(1));
+            std::iter::once('…').chain(rest).take(columns).collect()
+        }
+    }
+}
 
 impl Validator for Words {}
 
@@ -210,6 +244,20 @@ impl Helper for Words {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prompt_that_changes_has_the_width_of_the_one_before() {
+        for (prompt, columns, shown) in [
+            ("alice #lobby> ", 14, "alice #lobby> "),
+            ("alice #lobby> ", 12, "…ce #lobby> "),
+            ("alice (no room)> ", 13, "… (no room)> "),
+            ("al #ops> ", 12, "al #ops>    "),
+            ("alice #lobby> ", 1, "…"),
+            ("alice #lobby> ", 0, ""),
+        ] {
+            assert_eq!(in_width(prompt, columns), shown, "{prompt:?} in {columns}");
+        }
+    }
 
     #[test]
     fn commands_and_names_are_completed_where_they_are_due() {
@@ -222,6 +270,7 @@ mod tests {
             names: Arc::new(Mutex::new(names)),
             rooms: Arc::new(Mutex::new(rooms.into())),
             draft: Arc::default(),
+            prompt: Arc::default(),
         };
         for (line, start, expected) in [
             ("bo", 0, &["Bob*", "bobby*"][..]),
