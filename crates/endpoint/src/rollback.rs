@@ -221,7 +221,7 @@ impl Endpoint {
                 Behind::Suspected(_) => {
                     let keys = self.link.epochs.get(&cid).and_then(|shown| {
                         self.lost_keys_stood(&cid, |e| {
-                            shown.is_none_or(|head| e != head.e && self.comes_from(e, &head.e))
+                            shown.is_none_or(|head| self.is_behind(e, &head.e))
                         })
                     });
                     self.went_back(now_ms, &cid, keys);
@@ -292,7 +292,7 @@ impl Endpoint {
         });
         if is_forgotten {
             // What comes from the new one was delivered before it, and is not lost.
-            let is_lost = |other| self.comes_from(other, &pe) && !self.comes_from(other, e);
+            let is_lost = |other| self.is_behind(other, &pe) && !self.comes_from(other, e);
             let keys = self.lost_keys_stood(&cid, is_lost);
             self.went_back(self.link.clock_ms, &cid, keys);
         }
@@ -375,6 +375,11 @@ impl Endpoint {
             e = epoch.pe;
         }
         false
+    }
+
+    /// Whether an epoch has another one before itself.
+    fn is_behind(&self, e: Digest, other: &Digest) -> bool {
+        e != *other && self.comes_from(e, other)
     }
 
     /// A key has come, or one of ours was kept: whether it is newer than what is known decides the

@@ -33,6 +33,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (606, "a view stood still because a link of one's own was kept while it was fetched"),
     (871, "a link that a restore had taken was told beside the lower position"),
     (977, "a key was taken for lost that comes from the one which the hub had just put"),
+    (1_442, "a key that the hub shows was taken for one that it has lost"),
     (1_598, "who had left before a restore was silenced by positions from before it"),
     (1_873, "a fork that a restore had made was told as another view of a member"),
 ];
