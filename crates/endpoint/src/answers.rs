@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
-use crate::pace::{is_further_person, is_further_room};
+use crate::pace::{GivenUp, is_further_person, is_further_room};
 use crate::rooms::Moderated;
 use crate::state::Conversation;
 
@@ -445,7 +445,10 @@ impl Endpoint {
         {
             sending.closed = true;
         }
-        self.pace_rekey(now_ms, &cid);
+        let from = self.pace_epoch(now_ms, &cid, GivenUp::Closed);
+        if from > now_ms {
+            self.link.held.insert(cid.clone(), from);
+        }
         self.start_refresh(&cid, false);
     }
 
