@@ -247,6 +247,7 @@ impl Endpoint {
         if let Some(sealed) = outgoing.sealed.take() {
             let is_said = !quiet || outgoing.copy_of.is_some();
             self.keep_sent(&outgoing.cid, id, &sealed, is_said);
+            self.said_with(&outgoing.cid, &sealed.e);
             let cid = outgoing.cid.as_str();
             let conversation = self.state.conversations.entry(cid, Conversation::default);
             // The order of the answers is the hub's word: an earlier frame is not the last one.

@@ -138,14 +138,44 @@ impl Endpoint {
     }
 
     /// The hub shows of a conversation what this device knows as the newest: that belongs to the time
-    /// after the last alarm, so going back behind it is another restore.
+    /// after the last alarm, so going back behind it is another restore. A key and a chain are lost
+    /// apart from each other.
     fn note_era(&mut self, cid: &ConversationId) {
+        let head = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
+        if head.is_some() && self.link.epochs.get(cid) == Some(&head) {
+            self.key_stands(cid);
+        }
+        let place = self.place_of(cid);
+        if self.link.heads.get(cid).is_some_and(|head| head.mg == place.mg && head.pm == place.pm) {
+            self.chain_stands(cid);
+        }
+    }
+
+    /// The hub has the newest key of a conversation.
+    fn key_stands(&mut self, cid: &ConversationId) {
         let era = self.era();
-        let Some(conversation) = self.state.conversations.get(cid.as_str()) else { return };
-        let is_shown = self.link.epochs.get(cid).is_some_and(|shown| *shown == conversation.head);
-        if is_shown && conversation.era < era {
-            let make = crate::state::Conversation::default;
-            self.state.conversations.entry(cid.as_str(), make).era = era;
+        let held = self.state.conversations.get(cid.as_str());
+        if held.is_some_and(|conversation| conversation.era < era)
+            && let Some(conversation) = self.state.conversations.get_mut(cid.as_str())
+        {
+            conversation.era = era;
+        }
+    }
+
+    /// The hub has the end of the chain that is held here.
+    pub(crate) fn chain_stands(&mut self, cid: &ConversationId) {
+        let era = self.era();
+        let make = crate::state::Conversation::default;
+        if self.state.conversations.get(cid.as_str()).map_or(0, |c| c.chain_era) < era {
+            self.state.conversations.entry(cid.as_str(), make).chain_era = era;
+        }
+    }
+
+    /// The hub keeps or delivers what was said with this key: if that is the newest one, it has it.
+    pub(crate) fn said_with(&mut self, cid: &ConversationId, e: &Digest) {
+        let head = self.state.conversations.get(cid.as_str()).and_then(|c| c.head);
+        if head.is_some_and(|head| head.e == *e) {
+            self.key_stands(cid);
         }
     }
 
@@ -199,7 +229,10 @@ impl Endpoint {
                     let at = now_ms.saturating_add(BEHIND_GRACE_MS);
                     self.link.behind.insert(cid, Behind::Suspected(at));
                 }
-                Behind::Suspected(_) => self.went_back(now_ms, &cid),
+                Behind::Suspected(_) => {
+                    let is_key_lost = self.epoch_is_behind(&cid);
+                    self.went_back(now_ms, &cid, is_key_lost);
+                }
                 Behind::Remind(_) => self.remind(now_ms, &cid),
                 Behind::Reminded(_) => {
                     self.link.behind.remove(&cid);
@@ -215,9 +248,11 @@ impl Endpoint {
 
     /// The hub has gone back in a conversation. One alarm for each time that it does: what else was
     /// seen before the last time is part of it.
-    fn went_back(&mut self, now_ms: u64, cid: &ConversationId) {
-        let seen = self.state.conversations.get(cid.as_str()).map_or(0, |c| c.era);
-        if seen >= self.era() {
+    fn went_back(&mut self, now_ms: u64, cid: &ConversationId, is_key_lost: bool) {
+        let held = self.state.conversations.get(cid.as_str());
+        let (key, chain) = held.map_or((0, 0), |held| (held.era, held.chain_era));
+        let era = self.era();
+        if (is_key_lost && key >= era) || (self.chain_is_behind(cid) && chain >= era) {
             self.tell_rolled_back();
             self.mark_all_epochs();
             let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
@@ -253,7 +288,7 @@ impl Endpoint {
             other.cid == cid && other.pe == pe && other.position.is_some() && other.head.e != *e
         });
         if is_forgotten {
-            self.went_back(self.link.clock_ms, &cid);
+            self.went_back(self.link.clock_ms, &cid, true);
         }
     }
 

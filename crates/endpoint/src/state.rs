@@ -115,9 +115,12 @@ pub(crate) struct Conversation {
     /// The newest epoch known.
     pub(crate) head: Option<EpochHead>,
     pub(crate) sending: Option<Sending>,
-    /// How often the hub had gone back when that was seen.
+    /// How often the hub had gone back when it last showed that it has that one.
     #[serde(default)]
     pub(crate) era: u64,
+    /// The same of the end of the chain that is held here.
+    #[serde(default)]
+    pub(crate) chain_era: u64,
     /// The last message the hub has kept, and its digest.
     pub(crate) last: Option<(LastMessage, Digest)>,
 }

@@ -97,12 +97,14 @@ pub(crate) fn link_key(cid: &ConversationId, number: u32) -> String {
 }
 
 impl Endpoint {
-    /// Keeps a link that was just applied, and forgets the bytes of one that is old.
+    /// Keeps a link that the hub has served and that was just applied, and forgets the bytes of one that
+    /// is old.
     pub(crate) fn keep_link(&mut self, cid: &ConversationId, number: u32, mut link: KeptLink) {
         if !self.is_durable() {
             link.frame = None;
         }
         self.state.links.put(&link_key(cid, number), link);
+        self.chain_stands(cid);
         let old = number.checked_sub(LINKS_KEPT_MAX).map(|old| link_key(cid, old));
         if let Some(old) = old
             && self.state.links.get(&old).is_some_and(|link| link.frame.is_some())

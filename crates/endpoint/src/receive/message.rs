@@ -107,6 +107,7 @@ impl Endpoint {
             self.silenced(cid, from);
             return self.unreadable(now_ms, delivery, header, "its sender was no member any more");
         }
+        self.said_with(cid, &header.e);
         self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
         self.check_lines(now_ms, (&header.e, from), cid, came_ms);
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
