@@ -94,7 +94,7 @@ impl Endpoint {
             HubToClient::Members { id, cid, links, more, closed } => {
                 match self.take_question(&id) {
                     Some(Request::Members { cid: asked, from }) if asked == cid => {
-                        self.note_deleted(&cid, closed);
+                        self.note_deleted(now_ms, &cid, closed);
                         self.on_members(&cid, from, &links, more);
                         self.link.dirty.insert(cid);
                     }

@@ -113,13 +113,12 @@ impl Endpoint {
         self.wrapped_for(now_ms, name).filter_map(Bundle::member_line).collect()
     }
 
-    /// Their newest bundles; none of somebody whose account was deleted.
+    /// Their newest bundles.
     fn wrapped_for(&self, now_ms: u64, name: &UserName) -> impl Iterator<Item = &Bundle> {
         let is_own = *name == self.device.user;
         let (is_server, dev) = (name.is_server(), self.device.dev);
         let is_here = move |bundle: &Bundle| is_server || (is_own && bundle.header().dev == dev);
-        let is_gone = self.link.gone.contains(name);
-        self.people.wrapped_for(now_ms, name, is_here).filter(move |_| !is_gone)
+        self.people.wrapped_for(now_ms, name, is_here)
     }
 
     /// Whether anything was ever sealed in this conversation.

@@ -37,9 +37,13 @@ impl Endpoint {
     pub(crate) fn on_dropped(&mut self, now_ms: u64, claim: DropClaim) {
         let log = Log::Conversation(claim.cid.clone());
         let is_room = !claim.cid.is_direct();
+        // Of a room that this user never was in nothing was kept for them either: it is nobody's loss.
+        if is_room && !self.has_known(&claim.cid, &self.device.user) {
+            return;
+        }
         let is_deleted = is_room && claim.keep_ms == retention::DELETED_KEEP_MS;
-        if is_deleted && self.is_member(&claim.cid) {
-            self.note_deleted(&claim.cid, true);
+        if is_deleted {
+            self.note_deleted(now_ms, &claim.cid, true);
         }
         if is_deleted && claim.position == 0 {
             return;
@@ -97,10 +101,7 @@ impl Endpoint {
         let left = self.state.dropped.get(cid.as_str()).map_or(0, |claimed| claimed.left);
         let left = left.saturating_add(messages);
         self.state.dropped.put(cid.as_str(), Claimed { position, before_ms, keep_ms, left });
-        // That a room is deleted was told already, and says it all.
-        if keep_ms != retention::DELETED_KEEP_MS {
-            self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
-        }
+        self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
     }
 
     /// What the hub has dropped before this message, if it is the first of its sender behind that.

@@ -35,6 +35,7 @@ mod unproved;
 mod vouched;
 
 use anew::Fresh;
+pub(crate) use anew::listed;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub use orders::RoomAction;
@@ -485,7 +486,7 @@ impl Endpoint {
         }
         let (link, is_proved) = checked?;
         self.note_proof(&link, frame, is_proved);
-        self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
+        self.keep_link(cid, link.mg, KeptLink::of(&link, frame, is_proved));
         self.link.dirty.insert(cid.clone());
         Ok(self.news(&link))
     }
