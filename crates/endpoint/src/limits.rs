@@ -134,6 +134,10 @@ pub const OVERFLOWED_LOGS_MAX: usize = 1_024;
 /// hub makes one in a connection.
 pub const DROPS_WAITING_MAX: usize = 16;
 
+/// Logs of which such statements wait, some of them for a view: many times the rooms of an account. What finds no
+/// place comes with the next connection.
+pub const DROPS_LOGS_MAX: usize = 1_024;
+
 /// Conversations of which the hub's word is kept for a connection: many times what an account is in.
 pub const HEADS_MAX: usize = 16_384;
 

@@ -254,7 +254,7 @@ impl Endpoint {
     }
 
     /// Whether a log is of something that this user has. Of what a hub invents nothing is kept.
-    fn is_own_log(&self, log: &Log) -> bool {
+    pub(crate) fn is_own_log(&self, log: &Log) -> bool {
         let Log::Conversation(cid) = log else { return true };
         match self.other(cid) {
             Some(other) => self.people.devices(&other).next().is_some(),

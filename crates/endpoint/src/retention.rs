@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::heal::ChainName;
-use crate::limits::{CLOCK_SKEW_MAX_MS, DROPS_WAITING_MAX, RECEIPT_DELAY_MS};
+use crate::limits::{CLOCK_SKEW_MAX_MS, DROPS_LOGS_MAX, DROPS_WAITING_MAX, RECEIPT_DELAY_MS};
 use crate::receive::log_key;
 
 /// What the hub says of a room, and what is left of it.
@@ -37,10 +37,6 @@ impl Endpoint {
     pub(crate) fn on_dropped(&mut self, now_ms: u64, claim: DropClaim) {
         let log = Log::Conversation(claim.cid.clone());
         let is_room = !claim.cid.is_direct();
-        // Of a room that this user never was in nothing was kept for them either: it is nobody's loss.
-        if is_room && !self.has_known(&claim.cid, &self.device.user) {
-            return;
-        }
         let is_deleted = is_room && claim.keep_ms == retention::DELETED_KEEP_MS;
         if is_deleted {
             self.note_deleted(now_ms, &claim.cid, true);
@@ -61,8 +57,12 @@ impl Endpoint {
             return;
         }
         // As with deliveries: the next connection brings it again.
-        let waits = self.link.drops.get(&log).map_or(0, Vec::len);
-        if !self.is_overflowed(&log) && waits < DROPS_WAITING_MAX {
+        let waits = self.link.drops.get(&log).map(Vec::len);
+        let has_room = match waits {
+            Some(waits) => waits < DROPS_WAITING_MAX,
+            None => self.link.drops.len() < DROPS_LOGS_MAX,
+        };
+        if !self.is_overflowed(&log) && has_room {
             self.link.drops.entry(log.clone()).or_default().push(claim);
             self.drops_reached(now_ms, &log);
         }
@@ -70,7 +70,8 @@ impl Endpoint {
 
     /// Takes what the hub has said of places that this log has come to.
     pub(crate) fn drops_reached(&mut self, now_ms: u64, log: &Log) {
-        if self.link.drops.is_empty() {
+        // A room of which no view is held is none yet, or one that a hub has made up.
+        if self.link.drops.is_empty() || !self.is_own_log(log) {
             return;
         }
         let waits_at = self.waits_at(log);

@@ -36,14 +36,15 @@ impl Endpoint {
     pub(super) fn left_out_of(&self, cid: &ConversationId) -> Vec<UserName> {
         let mut names = self.people_of(cid);
         names.retain(|name| self.is_left_out(cid, name));
-        names.extend(self.gone_by_word(cid));
+        let taken_out = self.gone_by_word(cid);
+        names.extend(taken_out.iter().cloned());
         // The hub wants no line of whom it does not know or has deleted, nor of an identity that it cannot show:
         // names and identities that somebody made up take nobody's place.
         names.sort_unstable_by_key(|name| {
             self.is_unknown_to_hub(name)
                 || self.link.gone.contains(name)
                 || self.is_unproved(cid, name)
-                || !self.people_of(cid).contains(name)
+                || taken_out.contains(name)
         });
         names.truncate(LEFT_OUT_MAX);
         names.sort_unstable();

@@ -120,14 +120,14 @@ fn r40_who_reads_such_a_key_is_told_why_it_lacks_somebody() {
 /// Method: alice's chain says that bob has left, or has left, come and left, by a key that nobody has.
 #[test]
 fn r40_who_has_left_by_the_hubs_word_only_is_named() {
-    for links in [&[Leave] as &[_], &[Leave, Join, Leave]] {
+    for links in [vec![Leave], vec![Leave, Join, Leave]] {
         let mut hub = TestHub::with(&["alice", "carol", "bob"]);
         for index in [ALICE, BOB, CAROL] {
             say(&mut hub, index, "hello");
         }
         hub.faults.counts_lines = true;
         for op in links {
-            hub.make_up_link("lobby", "bob", *op);
+            hub.make_up_link("lobby", "bob", op);
         }
         say(&mut hub, ALICE, "to carol");
         assert_eq!(sealed_for(&hub), ["alice", "carol"]);

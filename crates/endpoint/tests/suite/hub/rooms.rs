@@ -11,6 +11,7 @@ use chat_protocol::frame::{RawFrame, Unsigned, sign_all};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
 use chat_protocol::hub::{Head, HubToClient, Moderation};
 use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::keys::Bundle;
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::{Tag, label};
@@ -188,7 +189,7 @@ impl TestHub {
     pub(crate) fn make_up_link(&mut self, text: &str, who: &str, op: MemberOperation) {
         let (who, cid) = (name(who), ConversationId::room(&room(text)));
         let known = self.people.get(&who).and_then(|bundles| bundles.first());
-        let ik = known.map_or(KeyId([6; 16]), |bundle| bundle.identity());
+        let ik = known.map_or(KeyId([6; 16]), Bundle::identity);
         let (membership, links) = self.rooms.get_mut(&cid).unwrap();
         let header = MemberHeader {
             v: 1,
