@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use chat_protocol::crypto::random;
-use chat_protocol::frame::{Delivery, Upload};
+use chat_protocol::frame::{Binary, Delivery, Upload};
 use chat_protocol::header::{Canonical as _, Header, MessageHeader, Recipient};
-use chat_protocol::id::Digest;
+use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::{Tag, label};
 use chat_testkit::device::Device;
@@ -43,6 +43,33 @@ pub(crate) fn rekey_storm() -> Act {
     answered(|id, cid| {
         let head = json!({"cid": cid, "mg": 0, "pm": Digest::ZERO.to_string()});
         json!({"tag": "REKEY", "id": id, "head": head})
+    })
+}
+
+/// Says of every key of the writer that another one was first, which nobody has made.
+pub(crate) fn lost_races() -> Act {
+    Box::new(|_, passing| {
+        if passing.user != WRITER {
+            return vec![passing];
+        }
+        if let Message::Binary(bytes) = &passing.message
+            && let (Way::ToHub, Ok(Binary::Upload(_))) =
+                (passing.way, Binary::decode(bytes.clone()))
+        {
+            return Vec::new();
+        }
+        let Some((Header::Key(header), _)) = read::frame(&passing) else { return vec![passing] };
+        let epoch = json!({"g": header.g, "e": Digest(random()).to_string()});
+        let cid: &str = header.cid.as_ref();
+        let head = json!({
+            "cid": cid, "mg": header.mg, "pm": header.pm.to_string(), "epoch": epoch,
+        });
+        let answer = json!({
+            "tag": "NOACK", "stage": "stored", "id": MessageId(header.eid.0).to_string(),
+            "code": "E_EPOCH", "reason": "another epoch was accepted first; use that one",
+            "head": head,
+        });
+        vec![passing.with(Way::ToClient, Message::Text(answer.to_string()))]
     })
 }
 

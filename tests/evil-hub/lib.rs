@@ -295,6 +295,12 @@ pub const LIES: &[Lie] = &[
         make: floods::rekey_storm,
     },
     Lie {
+        name: "lost races",
+        rule: "R39: a race that is lost again is run again after 2 s",
+        does: "says of every key that another one was first, which nobody has made",
+        make: floods::lost_races,
+    },
+    Lie {
         name: "unasked parts",
         rule: "R39: parts of an epoch without its KEY are dropped",
         does: "sends 300 MiB of parts of epochs that nobody has made",

@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
 use crate::outgoing::{Outgoing, Sealed};
-use crate::pace::{is_further_person, is_further_room};
+use crate::pace::{GivenUp, is_further_person, is_further_room};
 use crate::rooms::Moderated;
 use crate::state::Conversation;
 
@@ -94,7 +94,7 @@ impl Endpoint {
             HubToClient::Members { id, cid, links, more, closed } => {
                 match self.take_question(&id) {
                     Some(Request::Members { cid: asked, from }) if asked == cid => {
-                        self.note_deleted(&cid, closed);
+                        self.note_deleted(now_ms, &cid, closed);
                         self.on_members(&cid, from, &links, more);
                         self.link.dirty.insert(cid);
                     }
@@ -446,7 +446,10 @@ impl Endpoint {
         {
             sending.closed = true;
         }
-        self.pace_rekey(now_ms, &cid);
+        let from = self.pace_epoch(now_ms, &cid, GivenUp::Closed);
+        if from > now_ms {
+            self.link.held.insert(cid.clone(), from);
+        }
         self.start_refresh(&cid, false);
     }
 

@@ -138,7 +138,10 @@ impl Endpoint {
         self.link.left_out.insert((cid.clone(), writer.clone()));
         let epoch = self.state.epochs.get(&e.to_string());
         let why = if epoch.is_some_and(|epoch| epoch.left_out.contains(name)) {
-            format!("{writer} knows {name} by another key, or was not shown the one that you know")
+            format!(
+                "{writer} knows {name} by another key, or was not shown the one that you know, or was told \
+                 that {name} has gone"
+            )
         } else {
             format!("the server does not show it to {writer}, or {writer} leaves it out")
         };

@@ -102,8 +102,9 @@ pub(crate) struct Link {
     pub(crate) replaced: BTreeSet<UserName>,
     /// Signing keys of who had a name before, by the hub's word.
     pub(crate) shown_former: ShownFormer,
-    /// People whose accounts were deleted, by the hub's word: no key is made for them.
+    /// People whose accounts were deleted, by the hub's word: no key is made for them. And of whom that was told.
     pub(crate) gone: BTreeSet<UserName>,
+    pub(crate) gone_told: BTreeSet<UserName>,
     /// Requests for something of ours that wait for a view.
     pub(crate) key_requests: Vec<(MessageHeader, Counters)>,
     /// Rooms that who runs the hub has deleted.

@@ -76,16 +76,17 @@ impl Endpoint {
     }
 
     /// The hub says whose accounts were deleted, of the people in this question. No key is made for them
-    /// as long as this connection lasts: the hub would hand it to nobody. It could leave them out without
-    /// a word, too; so its word is enough, and none of it is kept. Nor is it told: whoever writes to
-    /// everybody has asked for nothing that fails. Who writes to that person is refused with the reason.
+    /// as long as this connection lasts, and none of it is kept. What is said without them they never get, also
+    /// when the hub has lied: so each key names them, and its maker is told. Who writes to that person is
+    /// refused with the reason.
     pub(crate) fn note_gone(&mut self, id: &MessageId, gone: &[UserName]) {
         let Some(Request::Bundles { names, .. }) = self.link.requests.get(id) else { return };
         for name in names.clone() {
-            if !gone.contains(&name) || name == self.device.user || name.is_server() {
-                self.link.gone.remove(&name);
-            } else {
-                self.link.gone.insert(name);
+            let is_gone = gone.contains(&name) && name != self.device.user && !name.is_server();
+            let is_news =
+                if is_gone { self.link.gone.insert(name) } else { self.link.gone.remove(&name) };
+            if is_news {
+                self.audiences_changed();
             }
         }
     }

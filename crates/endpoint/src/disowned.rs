@@ -3,7 +3,7 @@
 use chat_protocol::content::ChainNotes;
 use chat_protocol::header::MessageHeader;
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::UserName;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
@@ -11,12 +11,7 @@ use crate::limits::DISOWNED_MAX;
 
 impl Endpoint {
     /// Somebody has a message of ours: whether the hub had refused it. That is said once.
-    pub(crate) fn false_refusal(
-        &mut self,
-        id: &MessageId,
-        cid: &ConversationId,
-        by: &UserName,
-    ) -> bool {
+    pub(crate) fn false_refusal(&mut self, id: &MessageId, by: &UserName) -> bool {
         let key = id.to_string();
         if !self.state.sent.get(&key).is_some_and(|sent| sent.refused) {
             return false;
@@ -24,9 +19,8 @@ impl Endpoint {
         let era = self.era();
         let Some(sent) = self.state.sent.get_mut(&key) else { return false };
         sent.refused = false;
-        // A hub that lost what it had kept says no to what it has delivered, and is known for it.
-        let was_lost = sent.era < era && self.link.went_back.contains(cid);
-        if !was_lost {
+        // A hub that lost what it had kept says no to what it has delivered. That it went back was told.
+        if sent.era == era {
             let detail =
                 format!("the server said that it refused a message, and {by} has it [{id}]");
             self.alarm(Alarm::FalseRefusal, &UserName::server(), &detail);

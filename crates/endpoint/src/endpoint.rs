@@ -270,7 +270,7 @@ impl Endpoint {
         if let Some(before) = before {
             self.compare_position(before, signed_in.position);
         }
-        self.hold_rekeyed(now_ms);
+        self.keep_pace(now_ms);
         self.accept_bundle(&UserName::server(), hub);
         self.keep_own_bundle();
         for head in &signed_in.heads {

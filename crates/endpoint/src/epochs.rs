@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
+use crate::pace::GivenUp;
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::Maker;
@@ -97,13 +98,12 @@ impl Endpoint {
         self.wrapped_for(now_ms, name).filter_map(Bundle::member_line).collect()
     }
 
-    /// Their newest bundles; none of somebody whose account was deleted.
+    /// Their newest bundles.
     fn wrapped_for(&self, now_ms: u64, name: &UserName) -> impl Iterator<Item = &Bundle> {
         let is_own = *name == self.device.user;
         let (is_server, dev) = (name.is_server(), self.device.dev);
         let is_here = move |bundle: &Bundle| is_server || (is_own && bundle.header().dev == dev);
-        let is_gone = self.link.gone.contains(name);
-        self.people.wrapped_for(now_ms, name, is_here).filter(move |_| !is_gone)
+        self.people.wrapped_for(now_ms, name, is_here)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -254,6 +254,7 @@ impl Endpoint {
         self.note_own_epoch(&cid, head);
         self.state.forget_silent_epochs(&cid);
         self.link.futile_epochs.remove(&cid);
+        self.race_ended_well(&cid);
         self.tell_left_out(&cid, &head.e);
         self.link.dirty.insert(cid);
         true
@@ -274,12 +275,13 @@ impl Endpoint {
             self.note_own_epoch(&cid, head);
         } else {
             self.forget(&head.e);
-            let held = winner.is_some_and(|w| self.state.epochs.get(&w.e.to_string()).is_some());
-            // The key of a race just lost is on its way; one of long ago will never come again.
-            let race = winner.filter(|winner| winner.g == head.g);
-            if let Some(winner) = race.filter(|_| !stale_view && !held) {
-                let until = now_ms + self.wait_for_winner_ms(&cid, &winner.e);
-                self.link.waiting_for_epoch.insert(cid.clone(), until);
+            if !stale_view {
+                // A winner is the hub's word, and it may name one that does not exist.
+                let from = self.pace_epoch(now_ms, &cid, GivenUp::Refused);
+                let until = from.max(self.winner_is_awaited_until(now_ms, &cid, head.g, winner));
+                if until > now_ms {
+                    self.link.waiting_for_epoch.insert(cid.clone(), until);
+                }
             }
         }
         if stale_view {
@@ -289,14 +291,25 @@ impl Endpoint {
         Some(cid)
     }
 
-    /// How long the loser of a race waits for the winner's key.
-    fn wait_for_winner_ms(&self, cid: &ConversationId, e: &Digest) -> u64 {
-        let is_seen = self.link.parts.contains_key(e)
-            || self.state.is_gone(e)
-            || self.luck.is_shut(cid, e)
+    /// Until when the loser of a race waits for the winner's key. That of a race just lost is on its way;
+    /// one of long ago will never come again.
+    fn winner_is_awaited_until(
+        &self,
+        now_ms: u64,
+        cid: &ConversationId,
+        g: u32,
+        winner: Option<EpochHead>,
+    ) -> u64 {
+        let is_held = |e: &Digest| self.state.epochs.get(&e.to_string()).is_some();
+        let Some(EpochHead { e, .. }) = winner.filter(|w| w.g == g && !is_held(&w.e)) else {
+            return now_ms;
+        };
+        let is_seen = self.link.parts.contains_key(&e)
+            || self.state.is_gone(&e)
+            || self.luck.is_shut(cid, &e)
             // It may be among what waited while this device was away.
             || !self.link.live;
-        if is_seen { EPOCH_WAIT_MS } else { EPOCH_UNSEEN_WAIT_MS }
+        now_ms.saturating_add(if is_seen { EPOCH_WAIT_MS } else { EPOCH_UNSEEN_WAIT_MS })
     }
 
     /// The hub has put an epoch at a position of its log.
@@ -404,6 +417,7 @@ impl Endpoint {
                 self.check_lines(now_ms, made, &header.cid, arriving.came_ms);
                 self.key_is_open(now_ms, header);
                 self.link.waiting_for_epoch.remove(&header.cid);
+                self.race_ended_well(&header.cid);
                 self.read_held(now_ms, &e);
             }
             Err(reason) => self.key_failed(now_ms, header, &reason),

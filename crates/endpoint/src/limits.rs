@@ -104,7 +104,8 @@ pub const AWAY_SOON_MS: u64 = 24 * 3600 * 1000;
 pub const EPOCH_WAIT_MS: u64 = 2_000;
 
 /// The same where nothing of the winner's key has come. A hub sends it before it answers the loser, so it is
-/// one of long ago that never comes again; some time for one that does it the other way round.
+/// one of long ago that never comes again, or there is none; some time for one that does it the other way
+/// round.
 pub const EPOCH_UNSEEN_WAIT_MS: u64 = 50;
 
 /// Identities that were refused for one name and are remembered, oldest forgotten first: somebody has
@@ -140,6 +141,10 @@ pub const OVERFLOWED_LOGS_MAX: usize = 1_024;
 /// Statements of the hub that it has dropped something, which wait behind deliveries of one log. A
 /// hub makes one in a connection.
 pub const DROPS_WAITING_MAX: usize = 16;
+
+/// Logs of which such statements wait, some of them for a view: many times the rooms of an account. What finds no
+/// place comes with the next connection.
+pub const DROPS_LOGS_MAX: usize = 1_024;
 
 /// Conversations of which the hub's word is kept for a connection: many times what an account is in.
 pub const HEADS_MAX: usize = 16_384;
@@ -194,8 +199,8 @@ pub const RETRY_MIN_MS: u64 = 200;
 /// The wait is doubled each time up to this, or up to what the hub says.
 pub const RETRY_MAX_MS: u64 = 5_000;
 
-/// A conversation goes on at once when the hub first closes its epoch, and after this long when it
-/// does so again: a hub that closes every epoch must not make its clients work for it.
+/// A conversation goes on at once when the hub first closes its epoch, or says that another one was first, and
+/// after this long when it does so again: a hub that does it to every epoch must not make its clients work for it.
 pub const REKEY_MIN_MS: u64 = 2_000;
 
 /// Pages of the hub's lists that are asked for in a minute. The links of a room with 49,000 of them

@@ -7,7 +7,7 @@ use chat_protocol::id::Digest;
 use chat_protocol::limits::CHAIN_SKIP_MAX;
 
 use crate::endpoint::Endpoint;
-use crate::event::Alarm;
+use crate::event::{Alarm, Event};
 use crate::heal::ChainName;
 use crate::receive::Place;
 use crate::state::{Receiving, chain_key};
@@ -90,8 +90,9 @@ impl Endpoint {
     ) -> Option<(Digest, Vec<u32>)> {
         let last = notes.last.as_ref()?;
         let epoch = self.state.epochs.get(&last.e.to_string());
-        // What was said until this user came back was not for them.
+        // What was said until this user went is not sent again to whoever comes back.
         if epoch.is_some_and(|epoch| self.has_gone_since(epoch, &self.device.user)) {
+            self.lost_before_going(header, last);
             return None;
         }
         if let Some(receiving) = self.receiving_before(header, last) {
@@ -121,6 +122,22 @@ impl Endpoint {
         // before the answer.
         self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);
         None
+    }
+
+    /// Shows, once, what a sender has said before this user went and what did not come. A hub that could hide it
+    /// would only have to see to it that they go.
+    fn lost_before_going(&mut self, header: &MessageHeader, last: &LastMessage) {
+        let Some(receiving) = self.receiving_before(header, last) else { return };
+        let gone = receiving.chain.next()..=last.n;
+        let gone = gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n);
+        let gone: Vec<u32> = gone.filter(|n| !self.is_excused(header, &last.e, *n)).collect();
+        if let Some(newest) = gone.last() {
+            self.excuse(header, &last.e, *newest);
+            let (cid, from) = (header.cid.clone(), header.from.clone());
+            let reason =
+                "it was said before you left, and is not sent again to who has left".to_owned();
+            self.tell(Event::Unhealed { cid, from, n: gone, reason });
+        }
     }
 
     /// Whether this device was no line of the epoch before, by the sender's word; nothing where the

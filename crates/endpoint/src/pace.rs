@@ -18,12 +18,21 @@ const MINUTE_MS: u64 = 60_000;
 /// What outlives a connection, or a hub would begin anew by ending it.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When an epoch was last given up because the hub said so, Unix time in milliseconds.
-    rekeyed: BTreeMap<ConversationId, u64>,
+    /// When an epoch was last given up because the hub said so, by why, Unix time in milliseconds.
+    given_up: BTreeMap<(ConversationId, GivenUp), u64>,
     /// When the minute began in which pages are counted, and how many were asked for.
     minute_ms: u64,
     pages: u32,
     pub(crate) handed: Handed,
+}
+
+/// Why an epoch of this device is worth nothing any more, by the hub's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum GivenUp {
+    /// It takes no message of it (REKEY).
+    Closed,
+    /// It has not taken it: another one was first.
+    Refused,
 }
 
 impl Pace {
@@ -114,22 +123,28 @@ impl Endpoint {
         }
     }
 
-    /// An epoch is given up because the hub says so: the first time the conversation goes on at
-    /// once.
-    pub(crate) fn pace_rekey(&mut self, now_ms: u64, cid: &ConversationId) {
-        let rekeyed = &mut self.pace.rekeyed;
-        rekeyed.retain(|_, at| now_ms.saturating_sub(*at) < REKEY_MIN_MS);
-        let from = rekeyed.get(cid).map_or(now_ms, |at| at.saturating_add(REKEY_MIN_MS));
-        rekeyed.insert(cid.clone(), from);
-        if from > now_ms {
-            self.link.held.insert(cid.clone(), from);
-        }
+    /// An epoch is given up because the hub says so: says from when on the next one may be made. The first
+    /// time that is at once.
+    pub(crate) fn pace_epoch(&mut self, now_ms: u64, cid: &ConversationId, why: GivenUp) -> u64 {
+        let given_up = &mut self.pace.given_up;
+        given_up.retain(|_, at| now_ms.saturating_sub(*at) < REKEY_MIN_MS);
+        let key = (cid.clone(), why);
+        let from = given_up.get(&key).map_or(now_ms, |at| at.saturating_add(REKEY_MIN_MS));
+        given_up.insert(key, from);
+        from
+    }
+
+    /// A race for the key of a conversation has ended well: losing the next one is the first time again.
+    pub(crate) fn race_ended_well(&mut self, cid: &ConversationId) {
+        self.pace.given_up.remove(&(cid.clone(), GivenUp::Refused));
     }
 
     /// A new connection changes nothing of that.
-    pub(crate) fn hold_rekeyed(&mut self, now_ms: u64) {
-        let until = self.pace.rekeyed.iter().filter(|(_, from)| **from > now_ms);
-        self.link.held.extend(until.map(|(cid, from)| (cid.clone(), *from)));
+    pub(crate) fn keep_pace(&mut self, now_ms: u64) {
+        for ((cid, _), from) in self.pace.given_up.iter().filter(|(_, from)| **from > now_ms) {
+            let until = self.link.waiting_for_epoch.entry(cid.clone()).or_default();
+            *until = (*until).max(*from);
+        }
     }
 
     /// Asks for a further page; one too many waits until the minute is over.

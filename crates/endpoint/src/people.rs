@@ -294,7 +294,6 @@ impl People {
     }
 }
 
-/// Keeps the signing keys of a bundle.
 /// Keeps the signing keys of a bundle; says how many are new.
 fn keep_signers(signers: &mut HashMap<KeyId, Vec<Signer>>, bundle: &Bundle) -> usize {
     let header = bundle.header();

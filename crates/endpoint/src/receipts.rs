@@ -168,7 +168,7 @@ impl Endpoint {
                 told.push(header.from.clone());
                 let (cid, by) = (header.cid.clone(), header.from.clone());
                 let (readable, receipt) = (header.t == Tag::Ack, receipt.clone());
-                let refused = named && readable && self.false_refusal(&id, &cid, &by);
+                let refused = named && readable && self.false_refusal(&id, &by);
                 self.tell(Event::Delivered { id, cid, by, readable, refused, receipt });
             }
         }

@@ -244,11 +244,22 @@ impl Endpoint {
         if matches!(waiting.header, Header::Key(_)) {
             self.drop_parts(&epoch::digest(&delivery.frame));
         }
-        let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
-        self.state.cursors.put(&log_key(log), cursor.max(delivery.position));
+        if self.is_own_log(log) {
+            let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
+            self.state.cursors.put(&log_key(log), cursor.max(delivery.position));
+        }
         self.note_position(delivery.position);
         let moved = self.link.moved.entry(log.clone()).or_default();
         *moved = delivery.position.max(*moved);
+    }
+
+    /// Whether a log is of something that this user has. Of what a hub invents nothing is kept.
+    pub(crate) fn is_own_log(&self, log: &Log) -> bool {
+        let Log::Conversation(cid) = log else { return true };
+        match self.other(cid) {
+            Some(other) => self.people.devices(&other).next().is_some(),
+            None => !cid.is_direct() && self.has_known(cid, &self.device.user),
+        }
     }
 
     /// Whether a frame at a position that was kept before is another one than was kept there.

@@ -54,7 +54,7 @@ impl Endpoint {
             self.decline_result(&re, by);
             return;
         }
-        if self.false_refusal(&re, &header.cid, &by) {
+        if self.false_refusal(&re, &by) {
             let (cid, by, receipt) = (header.cid.clone(), by.clone(), None);
             let (readable, refused) = (true, true);
             self.tell(Event::Delivered { id: re, cid, by, readable, refused, receipt });

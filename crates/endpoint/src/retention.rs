@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::heal::ChainName;
-use crate::limits::{CLOCK_SKEW_MAX_MS, DROPS_WAITING_MAX, RECEIPT_DELAY_MS};
+use crate::limits::{CLOCK_SKEW_MAX_MS, DROPS_LOGS_MAX, DROPS_WAITING_MAX, RECEIPT_DELAY_MS};
 use crate::receive::log_key;
 
 /// What the hub says of a room, and what is left of it.
@@ -38,8 +38,8 @@ impl Endpoint {
         let log = Log::Conversation(claim.cid.clone());
         let is_room = !claim.cid.is_direct();
         let is_deleted = is_room && claim.keep_ms == retention::DELETED_KEEP_MS;
-        if is_deleted && self.is_member(&claim.cid) {
-            self.note_deleted(&claim.cid, true);
+        if is_deleted {
+            self.note_deleted(now_ms, &claim.cid, true);
         }
         if is_deleted && claim.position == 0 {
             return;
@@ -57,8 +57,12 @@ impl Endpoint {
             return;
         }
         // As with deliveries: the next connection brings it again.
-        let waits = self.link.drops.get(&log).map_or(0, Vec::len);
-        if !self.is_overflowed(&log) && waits < DROPS_WAITING_MAX {
+        let waits = self.link.drops.get(&log).map(Vec::len);
+        let has_room = match waits {
+            Some(waits) => waits < DROPS_WAITING_MAX,
+            None => self.link.drops.len() < DROPS_LOGS_MAX,
+        };
+        if !self.is_overflowed(&log) && has_room {
             self.link.drops.entry(log.clone()).or_default().push(claim);
             self.drops_reached(now_ms, &log);
         }
@@ -66,7 +70,8 @@ impl Endpoint {
 
     /// Takes what the hub has said of places that this log has come to.
     pub(crate) fn drops_reached(&mut self, now_ms: u64, log: &Log) {
-        if self.link.drops.is_empty() {
+        // A room of which no view is held is none yet, or one that a hub has made up.
+        if self.link.drops.is_empty() || !self.is_own_log(log) {
             return;
         }
         let waits_at = self.waits_at(log);
@@ -97,10 +102,7 @@ impl Endpoint {
         let left = self.state.dropped.get(cid.as_str()).map_or(0, |claimed| claimed.left);
         let left = left.saturating_add(messages);
         self.state.dropped.put(cid.as_str(), Claimed { position, before_ms, keep_ms, left });
-        // That a room is deleted was told already, and says it all.
-        if keep_ms != retention::DELETED_KEEP_MS {
-            self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
-        }
+        self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
     }
 
     /// What the hub has dropped before this message, if it is the first of its sender behind that.

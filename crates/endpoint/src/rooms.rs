@@ -38,6 +38,7 @@ mod vouched;
 
 pub use action::RoomAction;
 use anew::Fresh;
+pub(crate) use anew::listed;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub(crate) use orders::RoomOrder;
@@ -487,7 +488,7 @@ impl Endpoint {
         }
         let (link, is_proved) = checked?;
         self.note_proof(&link, frame, is_proved);
-        self.keep_link(cid, link.mg, KeptLink::of(&link, frame));
+        self.keep_link(cid, link.mg, KeptLink::of(&link, frame, is_proved));
         self.link.dirty.insert(cid.clone());
         Ok(self.news(&link))
     }

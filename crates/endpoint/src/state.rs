@@ -237,8 +237,8 @@ pub(crate) struct State {
     pub(crate) missing: Table<Wanted>,
     /// What the hub says that it has dropped, by room.
     pub(crate) dropped: Table<Claimed>,
-    /// Rooms of which it was told that they are deleted.
-    pub(crate) deleted: Table<bool>,
+    /// When it was told that a room is deleted, Unix time in milliseconds, by room.
+    pub(crate) deleted: Table<u64>,
     /// Up to where of what was dropped each sender's gaps were looked at, by room and signing key; and up to
     /// which counter it explains a sender's chain, by room, signing key and epoch.
     pub(crate) excused: Table<u64>,

@@ -22,7 +22,7 @@ use crate::limits::LINKS_KEPT_MAX;
 use crate::repair::Lack;
 use crate::state::Epoch;
 
-/// A link of a room's chain, as it was verified.
+/// A link of a room's chain.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct KeptLink {
     pub(crate) digest: Digest,
@@ -31,14 +31,18 @@ pub(crate) struct KeptLink {
     /// As signed; only of the newest [`LINKS_KEPT_MAX`], on a device that keeps anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) frame: Option<B64Vec>,
+    /// Its signature could not be verified: it counts by the hub's word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) by_word: bool,
 }
 
 impl KeptLink {
-    pub(crate) fn of(link: &MemberHeader, frame: &RawFrame) -> Self {
+    pub(crate) fn of(link: &MemberHeader, frame: &RawFrame, is_proved: bool) -> Self {
         Self {
             digest: frame.digest(label::MEMBER),
             by: link.from.clone(),
             frame: Some(B64Vec(frame.bytes().to_vec())),
+            by_word: !is_proved,
         }
     }
 }

@@ -44,17 +44,17 @@ pub(super) fn line(lines: &Lines, event: &Event) -> Option<String> {
     let Event::Dropped { cid, from, messages, before_ms, keep_ms } = event else { return None };
     let by = from.as_ref().map(|from| format!(" of {from}")).unwrap_or_default();
     let (what, them) = match messages {
-        1 => (format!("1 message{by} from before"), "is missing: the server says it dropped it"),
-        _ => (
-            format!("{messages} messages{by} from before"),
-            "are missing: the server says it dropped them",
-        ),
+        1 => (format!("1 message{by}"), "is missing: the server says it dropped it"),
+        _ => (format!("{messages} messages{by}"), "are missing: the server says it dropped them"),
     };
+    let place = Lines::place(cid);
+    if *keep_ms == retention::DELETED_KEEP_MS {
+        return Some(format!("! {place}{what} {them} with the room"));
+    }
+    let time = lines.time(*before_ms);
+    let keeps = retention::format(*keep_ms);
     Some(format!(
-        "! {}{what} {} {them} while you were away; this room keeps messages for {}",
-        Lines::place(cid),
-        lines.time(*before_ms),
-        retention::format(*keep_ms)
+        "! {place}{what} from before {time} {them} while you were away; this room keeps messages for {keeps}"
     ))
 }
 
@@ -100,5 +100,13 @@ mod tests {
         let one = line(&lines, &event(Some(me), 1)).unwrap();
         assert!(one.contains("1 message of bob from before"), "{one}");
         assert_eq!(dropped(&event(None, 3)).unwrap()["messages"], 3);
+        let mut with_the_room = event(None, 2);
+        if let Event::Dropped { keep_ms, .. } = &mut with_the_room {
+            *keep_ms = retention::DELETED_KEEP_MS;
+        }
+        assert_eq!(
+            line(&lines, &with_the_room).unwrap(),
+            "! #ops 2 messages are missing: the server says it dropped them with the room"
+        );
     }
 }

@@ -28,6 +28,8 @@ pub enum Alarm {
     Fork,
     /// Somebody has what the hub says it has refused.
     FalseRefusal,
+    /// People talk in a room that the hub says was deleted.
+    FalseDeletion,
     /// A result of a command that is not the one asked for.
     BadResult,
 }
@@ -47,6 +49,7 @@ impl Alarm {
             Self::OtherView => "other_view",
             Self::Fork => "fork",
             Self::FalseRefusal => "false_refusal",
+            Self::FalseDeletion => "false_deletion",
             Self::BadResult => "bad_result",
         }
     }

@@ -110,6 +110,7 @@ impl Endpoint {
         self.key_stands(&header.e);
         self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
         self.check_lines(now_ms, (&header.e, from), cid, came_ms);
+        self.check_deleted(cid, header.ts);
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
     }

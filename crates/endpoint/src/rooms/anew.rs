@@ -6,7 +6,7 @@
 //! branch is taken where nobody could have gained anything by it; otherwise nothing is sealed in the
 //! room until a person decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
@@ -15,7 +15,7 @@ use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 
 use super::struck::is_admin;
-use super::unproved::counts_by_word;
+use super::unproved::Unproved;
 use super::{RoomAction, header};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
@@ -28,15 +28,13 @@ use crate::views::KeptLink;
 pub(super) struct Fresh {
     room: Membership,
     links: Vec<(MemberHeader, KeptLink)>,
-    /// Numbers of those that count by the hub's word, and the last ones of people, where those do.
-    by_word: BTreeSet<u32>,
-    unproved: BTreeMap<UserName, (MemberHeader, RawFrame)>,
+    /// The last coming or going of people, where that counts by the hub's word.
+    unproved: BTreeMap<UserName, Unproved>,
 }
 
 impl Fresh {
     fn new(cid: ConversationId) -> Self {
-        let (by_word, unproved) = (BTreeSet::new(), BTreeMap::new());
-        Self { room: Membership::new(cid), links: Vec::new(), by_word, unproved }
+        Self { room: Membership::new(cid), links: Vec::new(), unproved: BTreeMap::new() }
     }
 
     /// How many links have come.
@@ -45,16 +43,11 @@ impl Fresh {
     }
 
     fn push(&mut self, link: MemberHeader, frame: &RawFrame, is_proved: bool) {
-        if !is_proved {
-            self.by_word.insert(link.mg);
+        let was = self.unproved.remove(&link.who);
+        if let Some(unproved) = Unproved::after(was, &link, frame, is_proved) {
+            self.unproved.insert(link.who.clone(), unproved);
         }
-        let was = self.unproved.contains_key(&link.who);
-        if !counts_by_word(was, &link, is_proved) {
-            self.unproved.remove(&link.who);
-        } else if link.op != MemberOperation::Role {
-            self.unproved.insert(link.who.clone(), (link.clone(), frame.clone()));
-        }
-        let kept = KeptLink::of(&link, frame);
+        let kept = KeptLink::of(&link, frame, is_proved);
         self.room.apply(&link, kept.digest);
         self.links.push((link, kept));
         // As of any chain, the bytes of the newest ones are kept.
@@ -161,7 +154,7 @@ impl Endpoint {
         // What was held by the hub's word gives way to what its signer has signed. The other way round it
         // is a fork as any other: a hub that was restored may know another person by a name.
         let at = u32::try_from(fork).unwrap_or(u32::MAX);
-        let is_fresh_proved = !fresh.by_word.contains(&at);
+        let is_fresh_proved = fresh.links.get(fork).is_none_or(|(_, link)| !link.by_word);
         let is_held_proved = at >= held.mg || !self.is_unproved_link(cid, at);
         let is_decided = is_decided || (is_fork && is_fresh_proved && !is_held_proved);
         if is_fork && !is_decided && !self.is_harmless(cid, &fresh, fork) {
@@ -263,13 +256,13 @@ impl Endpoint {
         let lost = self.lost_links(cid, fork);
         let struck = self.lost_by_fork(cid, &fresh.first(fork), &fresh.room);
         self.forget_links(cid);
-        let Fresh { room, links, by_word: _, unproved } = fresh;
+        let Fresh { room, links, unproved } = fresh;
         self.state.rooms.put(cid.as_str(), room);
         for (link, kept) in links {
             self.keep_link(cid, link.mg, kept);
         }
-        for (link, frame) in unproved.into_values() {
-            self.keep_unproved(&link, &frame);
+        for (name, unproved) in unproved {
+            self.keep_unproved(cid, &name, unproved);
         }
         if is_decided {
             self.unstrike_all(cid);
@@ -357,7 +350,7 @@ fn difference(held: &Membership, fresh: &Membership) -> String {
 }
 
 /// Names in a row, the first of many; `None` for none.
-fn listed(names: &[&UserName]) -> Option<String> {
+pub(crate) fn listed(names: &[&UserName]) -> Option<String> {
     let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(|name| name.as_str()).collect();
     let more = names.len().saturating_sub(shown.len());
     match (shown.is_empty(), more) {

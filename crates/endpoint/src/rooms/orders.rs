@@ -295,7 +295,8 @@ impl Endpoint {
             room.apply(&header, digest);
             let signed = self.orders.get(&id).and_then(|order| order.signed.clone());
             let frame = signed.map(|frame| B64Vec(frame.to_vec()));
-            let link = KeptLink { digest, by: header.from.clone(), frame };
+            let link = KeptLink { digest, by: header.from.clone(), frame, by_word: false };
+            self.note_own_link(&header);
             self.keep_link(&header.cid, header.mg, link);
             self.note_growth(&header.cid, header.mg);
             self.hub_has_shown(&header.cid);

@@ -10,8 +10,8 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use super::{RoomAction, RoomOrder};
 use crate::endpoint::Endpoint;
-use crate::event::Event;
-use crate::limits::PUT_OUT_MAX;
+use crate::event::{Alarm, Event};
+use crate::limits::{CLOCK_SKEW_MAX_MS, PUT_OUT_MAX};
 use crate::state::Epoch;
 
 /// What the hub says of somebody in the lobby.
@@ -45,7 +45,9 @@ impl Endpoint {
         if is_out && !is_me && (put_out.len() < PUT_OUT_MAX || put_out.contains_key(&who)) {
             put_out.insert(who.clone(), links);
         }
-        if !past {
+        // Why the device leaves is news until it has left.
+        let is_outside = self.state.rooms.get(cid.as_str()).is_some_and(|room| !self.is_in(room));
+        if !past || (is_out && is_me && !is_outside) {
             self.tell(Event::Moderated { id, who, act, by });
         }
         let leaves =
@@ -69,7 +71,7 @@ impl Endpoint {
 
     /// Notes whether a room was deleted, and tells a member of it once. What is said there the hub refuses
     /// anyway.
-    pub(crate) fn note_deleted(&mut self, cid: &ConversationId, is_deleted: bool) {
+    pub(crate) fn note_deleted(&mut self, now_ms: u64, cid: &ConversationId, is_deleted: bool) {
         if !is_deleted {
             self.link.deleted.remove(cid);
             self.state.deleted.remove(cid.as_str());
@@ -77,11 +79,27 @@ impl Endpoint {
         }
         self.link.deleted.insert(cid.clone());
         if self.is_member(cid) && self.state.deleted.get(cid.as_str()).is_none() {
-            self.state.deleted.put(cid.as_str(), true);
+            self.state.deleted.put(cid.as_str(), now_ms);
             let place = cid.spoken();
             let text =
                 format!("the room {place} was deleted: nothing is said there any more; /leave it");
             self.tell(Event::Announcement { text });
+        }
+    }
+
+    /// Somebody has said something in a room at this time, by their clock: long after it was deleted nobody
+    /// can. A hub that lost the deletion is told of as one that went back.
+    pub(crate) fn check_deleted(&mut self, cid: &ConversationId, said_ms: u64) {
+        let Some(told_ms) = self.state.deleted.get(cid.as_str()).copied() else { return };
+        if said_ms <= told_ms.saturating_add(CLOCK_SKEW_MAX_MS) {
+            return;
+        }
+        self.note_deleted(said_ms, cid, false);
+        if !self.link.went_back.contains(cid) {
+            let place = cid.spoken();
+            let detail =
+                format!("the server said that the room {place} was deleted, and people talk there");
+            self.alarm(Alarm::FalseDeletion, &UserName::server(), &detail);
         }
     }
 

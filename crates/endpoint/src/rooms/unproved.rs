@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::header;
 use crate::endpoint::Endpoint;
 use crate::limits::UNPROVED_PEOPLE_MAX;
+use crate::views::link_key;
 
 /// The last coming or going of somebody in a chain, where that counts by the hub's word. By chain and name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,20 +26,39 @@ pub(crate) struct Unproved {
     number: u32,
     /// The link as the hub served it: it may verify later.
     frame: B64Vec,
+    /// Before that a stay that was proved has ended by the hub's word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    was_taken: bool,
+}
+
+impl Unproved {
+    /// What is to be remembered of somebody after this link about them. What was before it has ended. A whole
+    /// stay that counted by the hub's word leaves nothing behind, however often somebody comes and goes; but
+    /// whoever was in by their own signature stays one whom the hub has taken out.
+    pub(super) fn after(
+        before: Option<Self>,
+        link: &MemberHeader,
+        frame: &RawFrame,
+        is_proved: bool,
+    ) -> Option<Self> {
+        let is_end = link.op == MemberOperation::Leave;
+        let was_taken = match &before {
+            Some(before) => before.was_taken,
+            None => is_end,
+        };
+        match link.op {
+            MemberOperation::Role => before,
+            _ if is_proved || (is_end && !was_taken) => None,
+            _ => {
+                let frame = B64Vec(frame.bytes().to_vec());
+                Some(Self { number: link.mg, frame, was_taken })
+            }
+        }
+    }
 }
 
 /// Signing keys that are not known, by whose they should be.
 pub(crate) type Kids = BTreeMap<UserName, Vec<KeyId>>;
-
-/// Whether somebody's coming or going counts by the hub's word after this link about them. What was before it
-/// has ended; a whole stay that counted so leaves nothing behind, however often somebody comes and goes.
-pub(super) fn counts_by_word(was: bool, link: &MemberHeader, is_proved: bool) -> bool {
-    match link.op {
-        MemberOperation::Role => was,
-        MemberOperation::Leave => !was && !is_proved,
-        _ => !is_proved,
-    }
-}
 
 impl Endpoint {
     /// The link, if it may count although its signer cannot be verified. `counted` says how many others
@@ -81,19 +101,46 @@ impl Endpoint {
     pub(super) fn note_proof(&mut self, link: &MemberHeader, frame: &RawFrame, is_proved: bool) {
         let key = row(&link.cid, &link.who);
         // Nearly always there is none at all, and rooms are large.
-        let was = self.state.unproved.len() > 0 && self.state.unproved.get(&key).is_some();
-        if !counts_by_word(was, link, is_proved) {
-            if was {
-                self.state.unproved.remove(&key);
-            }
-        } else if link.op != MemberOperation::Role {
-            self.keep_unproved(link, frame);
+        if is_proved && self.state.unproved.len() == 0 {
+            return;
+        }
+        let before = self.state.unproved.get(&key).cloned();
+        match Unproved::after(before, link, frame, is_proved) {
+            Some(unproved) => self.state.unproved.put(&key, unproved),
+            None => drop(self.state.unproved.remove(&key)),
         }
     }
 
-    pub(super) fn keep_unproved(&mut self, link: &MemberHeader, frame: &RawFrame) {
-        let unproved = Unproved { number: link.mg, frame: B64Vec(frame.bytes().to_vec()) };
-        self.state.unproved.put(&row(&link.cid, &link.who), unproved);
+    /// A link of this user was kept: it is proved.
+    pub(super) fn note_own_link(&mut self, link: &MemberHeader) {
+        if link.op != MemberOperation::Role {
+            self.state.unproved.remove(&row(&link.cid, &link.who));
+        }
+    }
+
+    pub(super) fn keep_unproved(
+        &mut self,
+        cid: &ConversationId,
+        name: &UserName,
+        unproved: Unproved,
+    ) {
+        self.state.unproved.put(&row(cid, name), unproved);
+    }
+
+    /// Who was in a room by their own signature and has left it by the hub's word.
+    pub(crate) fn gone_by_word(&self, cid: &ConversationId) -> Vec<UserName> {
+        if self.state.unproved.len() == 0 {
+            return Vec::new();
+        }
+        let prefix = prefix(cid);
+        let room = self.state.rooms.get(cid.as_str());
+        let is_in = |name: &UserName| room.is_some_and(|room| room.contains(name));
+        let taken =
+            self.state.unproved.keys_with(&prefix).into_iter().filter(|key| {
+                self.state.unproved.get(key).is_some_and(|unproved| unproved.was_taken)
+            });
+        let names = taken.filter_map(|key| UserName::new(key.strip_prefix(&prefix)?).ok());
+        names.filter(|name| !is_in(name) && *name != self.device.user).collect()
     }
 
     pub(crate) fn forget_unproved(&mut self, cid: &ConversationId) {
@@ -104,9 +151,7 @@ impl Endpoint {
 
     /// Whether a link of the chain held here counts by the hub's word only.
     pub(super) fn is_unproved_link(&self, cid: &ConversationId, number: u32) -> bool {
-        let keys = self.state.unproved.keys_with(&prefix(cid));
-        let mut rows = keys.iter().filter_map(|key| self.state.unproved.get(key));
-        rows.any(|row| row.number == number)
+        self.kept_link(cid, number).is_some_and(|link| link.by_word)
     }
 
     /// Whether somebody is a member by the hub's word only.
@@ -136,6 +181,9 @@ impl Endpoint {
                 frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified);
             if verified.is_ok() {
                 self.state.unproved.remove(&key);
+                if let Some(link) = self.state.links.get_mut(&link_key(cid, link.mg)) {
+                    link.by_word = false;
+                }
                 self.link.dirty.insert(cid.clone());
             }
         }

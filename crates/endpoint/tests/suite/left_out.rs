@@ -7,6 +7,7 @@
 
 use chat_endpoint::{Alarm, Event};
 use chat_protocol::code;
+use chat_protocol::header::MemberOperation::{Join, Leave};
 
 use crate::audience::live;
 use crate::hub::{TestHub, lobby};
@@ -112,4 +113,53 @@ fn r40_who_reads_such_a_key_is_told_why_it_lacks_somebody() {
     say(&mut hub, BOB, "to everybody");
     assert_eq!(hub.texts(CAROL).last().map(String::as_str), Some("bob: to everybody"));
     assert_eq!(hub.texts(ALICE).last().map(String::as_str), Some("bob: to everybody"));
+}
+
+/// Goal: a hub that takes a member out by links which it cannot show is told of, however often it lets them come and go.
+/// Before: their leaving looked like an honest one, and a whole stay by its word wiped out the trace of it.
+/// Method: alice's chain says that bob has left, or has left, come and left, by a key that nobody has.
+#[test]
+fn r40_who_has_left_by_the_hubs_word_only_is_named() {
+    for links in [vec![Leave], vec![Leave, Join, Leave]] {
+        let mut hub = TestHub::with(&["alice", "carol", "bob"]);
+        for index in [ALICE, BOB, CAROL] {
+            say(&mut hub, index, "hello");
+        }
+        hub.faults.counts_lines = true;
+        for op in links {
+            hub.make_up_link("lobby", "bob", op);
+        }
+        say(&mut hub, ALICE, "to carol");
+        assert_eq!(sealed_for(&hub), ["alice", "carol"]);
+        let told = complaints(&hub, ALICE, code::UNTRUSTED);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("does not reach bob"), "{told:?}");
+        hub.restart(ALICE);
+        say(&mut hub, ALICE, "to carol again");
+        assert_eq!(hub.texts(CAROL).last().map(String::as_str), Some("alice: to carol again"));
+    }
+}
+
+/// Goal: links that counted by the hub's word give way to what people have signed, also when they cancel each other.
+/// Before: that was a fork. Method: zed, whom nobody knows, comes and goes; then the chain of the hub has bob there.
+#[test]
+fn r40_a_stay_that_was_made_up_gives_way_to_the_true_chain() {
+    let mut hub = TestHub::with(&["alice", "carol", "bob"]);
+    say(&mut hub, ALICE, "hello");
+    let older = hub.snapshot();
+    for op in [Join, Leave] {
+        hub.make_up_link("lobby", "zed", op);
+    }
+    hub.put_back(&older);
+    hub.leave(BOB);
+    hub.come_back(BOB);
+    for index in [ALICE, CAROL, BOB] {
+        hub.connect(index);
+    }
+    hub.run();
+    say(&mut hub, ALICE, "after");
+    assert_eq!(hub.texts(BOB).last().map(String::as_str), Some("alice: after"));
+    for index in [ALICE, CAROL] {
+        assert!(!alarms(&hub, index).contains(&Alarm::Fork), "{:?}", alarms(&hub, index));
+    }
 }

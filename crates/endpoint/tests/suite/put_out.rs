@@ -5,7 +5,7 @@ use chat_protocol::frame::RawFrame;
 use chat_protocol::header::Header;
 use chat_protocol::tag::Tag;
 
-use crate::hub::{Fate, TestHub};
+use crate::hub::{Fate, TestHub, lobby};
 
 const MINUTES: u64 = 20;
 
@@ -62,10 +62,11 @@ fn who_was_put_out_of_the_lobby_is_handed_nothing_again() {
     }
 }
 
-/// Goal: who has gone and come back misses nothing of the time before, and is shown nothing as missing.
+/// Goal: who has gone and come back is handed nothing of the time before, and shown, once, that something of it did
+/// not come. Before: nothing was shown, and a hub can see to it that somebody leaves the lobby.
 /// Method: the hub keeps a message from mallory, whose device leaves and joins then.
 #[test]
-fn who_comes_back_misses_nothing_of_before() {
+fn what_was_kept_from_who_went_is_shown_when_they_are_back() {
     let mut hub = TestHub::with(&["alice", "bob", "mallory"]);
     hub.say_in(0, "lobby", "zero");
     say_without_her(&mut hub, "one");
@@ -73,12 +74,17 @@ fn who_comes_back_misses_nothing_of_before() {
     hub.act(2, "lobby", RoomAction::Join { create: false });
     // Whoever leaves closes the epochs that they are in.
     hub.close_next = true;
-    hub.say_in(0, "lobby", "two");
-    hub.say_in(1, "lobby", "three");
+    let now = hub.now;
+    for text in ["two", "three"] {
+        hub.peers[0].endpoint.say(now, &lobby(), text).expect("a text that can be said");
+    }
+    hub.run();
+    hub.say_in(1, "lobby", "four");
     wait(&mut hub);
-    assert_eq!(hub.texts(2), ["alice: zero", "alice: two", "bob: three"]);
-    assert_eq!(missing(&hub, 2), 0, "{:?}", hub.peers[2].events);
-    assert_eq!(hub.texts(1), ["alice: zero", "alice: one", "alice: two"]);
+    assert_eq!(hub.texts(2), ["alice: zero", "alice: two", "alice: three", "bob: four"]);
+    let lost = |event: &Event| matches!(event, Event::Unhealed { n, .. } if *n == [1]);
+    assert_eq!((hub.count(2, lost), missing(&hub, 2)), (1, 1), "{:?}", hub.peers[2].events);
+    assert_eq!(hub.texts(1), ["alice: zero", "alice: one", "alice: two", "alice: three"]);
 }
 
 /// Goal: what was asked for before somebody went is not handed to them when they are back.
@@ -98,4 +104,17 @@ fn what_was_asked_for_before_is_not_handed_over_after_coming_back() {
     wait(&mut hub);
     assert_eq!(hub.texts(2), ["alice: zero", "alice: two"]);
     assert_eq!(hub.count(2, |event| matches!(event, Event::Unhealed { n, .. } if *n == [1])), 1);
+}
+
+/// Goal: whose device leaves because a moderator has put them out sees why, also when it was away then.
+/// Method: mallory's device is told of it as of something past, twice.
+#[test]
+fn who_was_put_out_while_away_is_told_once() {
+    let mut hub = TestHub::with(&["alice", "bob", "mallory"]);
+    hub.say_in(0, "lobby", "zero");
+    for _ in 0..2 {
+        hub.put_out(&[2], "mallory", true);
+        assert_eq!(hub.count(2, |event| matches!(event, Event::Moderated { .. })), 1);
+    }
+    assert_eq!(hub.roster(2, "lobby"), ["alice", "bob"]);
 }

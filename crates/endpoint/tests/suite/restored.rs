@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use chat_endpoint::limits::AGENT_EPOCHS_MAX;
 use chat_endpoint::{Alarm, Endpoint, Event, RoomAction, SystemRandom};
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::Header;
 use chat_protocol::hub::HubToClient;
 use chat_protocol::name::ConversationId;
 
@@ -391,4 +393,44 @@ fn a_machine_keeps_the_epochs_that_come_after_a_restore() {
     hub.run();
     say(&mut hub, 0, "after the restore");
     assert!(hub.texts(1).contains(&"alice: after the restore".to_owned()), "{:?}", hub.texts(1));
+}
+
+/// Goal: an honest hub that was restored and then refuses what it had delivered before is no liar, also after this
+/// device's process has ended. Before: an alarm, because the process no longer knew where the hub had gone back.
+/// Method: bob's receipt does not come; the hub goes back behind the message, and refuses it when it is sent again.
+#[test]
+fn a_restored_hub_that_refuses_what_it_had_delivered_is_no_liar() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    tell(&mut hub, "before");
+    hub.run();
+    let older = hub.snapshot();
+    let is_receipt = |frame: &[u8]| {
+        let frame = RawFrame::decode(frame.to_vec().into()).expect("a frame");
+        matches!(Header::parse(frame.header()), Ok(Header::Receipt(_)))
+    };
+    hub.rule =
+        Some(Box::new(
+            move |index, frame| {
+                if index == 0 && is_receipt(frame) { Fate::Lost } else { Fate::Good }
+            },
+        ));
+    hub.faults.hold_answers = true;
+    tell(&mut hub, "refused later");
+    hub.run();
+    let receipt = hub.frames_for(0).into_iter().rfind(|frame| is_receipt(frame));
+    let receipt = receipt.expect("bob has it");
+    say(&mut hub, 1, "by this alice sees that the server has gone back");
+    hub.rule = None;
+    hub.faults.hold_answers = false;
+    hub.faults.refuse = 1;
+    hub.roll_back(&older);
+    hub.run();
+    assert_eq!(hub.count(0, |event| matches!(event, Event::Refused { .. })), 1);
+    hub.restart(0);
+    hub.run();
+    hub.hand(0, &receipt);
+    hub.run();
+    let late = |event: &Event| matches!(event, Event::Delivered { refused: true, .. });
+    assert_eq!(hub.count(0, late), 1, "{:?}", hub.peers[0].events);
+    assert_eq!(alarms(&hub, 0), [Alarm::RolledBack]);
 }

@@ -4,14 +4,17 @@ use bytes::Bytes;
 use chat_endpoint::Transmit;
 use chat_endpoint::limits::SILENT_EPOCHS_MAX;
 use chat_protocol::frame::{Unsigned, Upload, sign_all};
-use chat_protocol::header::Canonical as _;
-use chat_protocol::hub::{self, ClientToHub, Head, HubToClient};
+use chat_protocol::header::{Canonical as _, Recipient};
+use chat_protocol::hub::{self, ClientToHub, DropClaim, Head, HubToClient};
 use chat_protocol::id::Digest;
 use chat_protocol::name::{ConversationId, RoomName};
-use chat_protocol::tag::label;
+use chat_protocol::retention::DELETED_KEEP_MS;
+use chat_protocol::tag::{Tag, label};
 
-use super::{MIB, SECOND_MS, alarms, assert_untroubled, b64, invented, pass, say};
+use super::{MIB, SECOND_MS, alarms, assert_untroubled, b64, invented, pass, say, unsigned};
 use crate::hub::{TestHub, lobby, name};
+
+const HOUR_MS: u64 = 3600 * SECOND_MS;
 
 /// The questions that a step of bob's sends.
 fn questions(hub: &mut TestHub) -> Vec<ClientToHub> {
@@ -158,4 +161,40 @@ fn a_hub_is_reminded_of_the_links_that_are_kept() {
     hub.connect(0);
     hub.run();
     assert_eq!(hub.links_reminded, 256);
+}
+
+/// Goal: what a hub says of conversations that nobody has leaves nothing. Before: two rows for each room, loaded at each
+/// start, and no word of it. Method: rooms of which it has dropped messages, or that it calls deleted, and frames by
+/// people who do not exist.
+#[test]
+fn what_a_hub_says_of_invented_conversations_is_not_kept() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "before");
+    let rows = |hub: &TestHub| {
+        let rows = hub.peers[1].store.rows().into_iter().map(|(key, _)| key);
+        let kinds = ["cursor/", "dropped/", "deleted/", "excused/"];
+        rows.filter(|key| kinds.iter().any(|kind| key.starts_with(kind))).count()
+    };
+    let before = rows(&hub);
+    for number in 0..100u64 {
+        let now = hub.now;
+        let bob = &mut hub.peers[1].endpoint;
+        for keep_ms in [DELETED_KEEP_MS, HOUR_MS] {
+            let cid = ConversationId::room(&RoomName::new(&format!("r{number}")).expect("a name"));
+            let claim = DropClaim { cid, position: 1, before_ms: 0, keep_ms, messages: 1 };
+            bob.handle_text(now, &hub::write(&HubToClient::Dropped(claim)));
+        }
+        let from = format!("a{number}");
+        let cid = ConversationId::direct(&name(&from), &name("bob")).expect("two");
+        let mut header = invented(&from, cid.as_str(), Digest([9; 32]), 0);
+        (header.t, header.to) = (Tag::Dm, Recipient::User(name("bob")));
+        bob.handle_binary(now, unsigned(1_000 + number, &header, 64));
+        let header = invented(&from, &format!("room:x{number}"), Digest([9; 32]), 0);
+        bob.handle_binary(now, unsigned(2_000 + number, &header, 64));
+        while hub.turn() {}
+    }
+    pass(&mut hub, 10 * SECOND_MS);
+    assert_eq!(rows(&hub), before);
+    say(&mut hub, 0, "after");
+    assert_eq!(hub.texts(1), ["alice: before", "alice: after"]);
 }

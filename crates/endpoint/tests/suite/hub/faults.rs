@@ -63,6 +63,8 @@ pub(crate) struct Faults {
     pub(crate) busy_links: usize,
     /// The devices of every epoch are refused; counts how often.
     pub(crate) refuses_devices: Option<usize>,
+    /// Every epoch has lost a race, and this one is named as the winner.
+    pub(crate) beaten_by: Option<Winner>,
     /// They are refused no more when the hub was reminded of a bundle.
     pub(crate) learns_devices: bool,
     /// Frames in a closed epoch are delivered as well as answered with REKEY.
@@ -89,6 +91,19 @@ pub(crate) struct Faults {
     pub(crate) hold_bundles: bool,
     /// Messages are answered as stored when [`TestHub::release`] is called.
     pub(crate) hold_answers: bool,
+}
+
+/// What the hub says to who has lost a race for an epoch that it has made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Winner {
+    /// Nothing.
+    Unnamed,
+    /// One that nobody has made, in the place of the loser.
+    Invented,
+    /// One that nobody has made, further on.
+    Ahead,
+    /// The one before.
+    Old,
 }
 
 /// What becomes of one delivery to one device.

@@ -21,9 +21,9 @@ use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::tag::{Tag, label};
-use chat_protocol::{code, envelope, epoch};
+use chat_protocol::{code, crypto, envelope, epoch};
 
-use super::{Entry, Pending, TestHub};
+use super::{Entry, Pending, TestHub, Winner};
 
 /// One less to come of a fault.
 pub(super) fn take_one(left: &mut usize) -> bool {
@@ -315,6 +315,20 @@ impl TestHub {
                 self.pending = None;
                 let head = Some(self.head(&key.cid));
                 self.refuse(index, MessageId(key.eid.0), code::MEMBERS, head);
+            }
+            Header::Key(key) if self.faults.beaten_by.is_some() => {
+                self.epochs_offered += 1;
+                self.pending = None;
+                let old = self.head(&key.cid);
+                let invented = |g| Some(EpochHead { g, e: Digest(crypto::random()) });
+                let epoch = match self.faults.beaten_by {
+                    Some(Winner::Invented) => invented(key.g),
+                    Some(Winner::Ahead) => invented(key.g + 7),
+                    _ => old.epoch,
+                };
+                let is_named = self.faults.beaten_by != Some(Winner::Unnamed);
+                let head = is_named.then_some(Head { epoch, ..old });
+                self.refuse(index, MessageId(key.eid.0), code::EPOCH, head);
             }
             Header::Key(_) => {
                 self.pending = Some(Pending { frame, members: Vec::new(), wraps: Vec::new() });

@@ -10,7 +10,8 @@ use chat_endpoint::{Event, RoomAction};
 use chat_protocol::frame::{RawFrame, Unsigned, sign_all};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
 use chat_protocol::hub::{Head, HubToClient, Moderation};
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::keys::Bundle;
 use chat_protocol::members::{MemberList, Membership};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::{Tag, label};
@@ -182,6 +183,35 @@ impl TestHub {
         for index in 0..self.peers.len() {
             self.answer(index, &HubToClient::Heads { id: None, heads: heads.clone(), more: false });
         }
+    }
+
+    /// Puts somebody's coming or going into a room's chain, by a key that nobody can show, and tells everybody.
+    pub(crate) fn make_up_link(&mut self, text: &str, who: &str, op: MemberOperation) {
+        let (who, cid) = (name(who), ConversationId::room(&room(text)));
+        let known = self.people.get(&who).and_then(|bundles| bundles.first());
+        let ik = known.map_or(KeyId([6; 16]), Bundle::identity);
+        let (membership, links) = self.rooms.get_mut(&cid).unwrap();
+        let header = MemberHeader {
+            v: 1,
+            t: Tag::Member,
+            cid: cid.clone(),
+            from: who.clone(),
+            sk: KeyId([6; 16]),
+            op,
+            who,
+            ik,
+            arg: MemberArgument::None,
+            mg: membership.next(),
+            pm: membership.head(),
+            id: MessageId([9; 16]),
+            ts: self.now,
+        };
+        let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
+        membership.apply(&header, frame.digest());
+        links.push(sign_all(&keys(2).signing, &[frame]).remove(0));
+        let heads = vec![self.head(&cid)];
+        self.tell_all(&HubToClient::Heads { id: None, heads, more: false });
+        self.run();
     }
 
     /// Delivers everything in the log to one device, whoever it was for.
