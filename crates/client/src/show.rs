@@ -31,7 +31,6 @@ pub mod retention;
 pub mod rooms;
 
 pub use claim::claim;
-pub(crate) use claim::made_ms;
 
 /// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
 const NAMES_SHOWN_MAX: usize = 8;
@@ -113,6 +112,10 @@ impl Lines {
             Event::OutputLost { re, pieces } => {
                 format!("✗ not here: {} of the output{}", counted(*pieces, "piece"), tail(full, re))
             }
+            Event::Late { re, by } => format!(
+                "! {by} answers a command that was given up; what it says of it follows{}",
+                tail(full, re)
+            ),
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
             Event::Ended { re, by, ok, code, reason, .. } => {
                 let how = if *ok {

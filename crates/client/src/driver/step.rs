@@ -212,6 +212,10 @@ impl Driver {
             Order::Cancel { re, reply } => {
                 replies.taken_back.push((reply, self.take_back(now_ms, &re)));
             }
+            Order::GiveUp { re, argv, reply } => {
+                // Whoever asked may be gone.
+                reply.send(endpoint.give_up(now_ms, &re, argv)).ok();
+            }
             Order::Room { room, action, reply } => {
                 let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
                 self.answers.expect(&asked);
