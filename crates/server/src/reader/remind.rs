@@ -2,7 +2,7 @@
 //! lost. Here they are proved against what is stored, and taken from the budgets; the worker decides, one after
 //! the other.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chat_protocol::{
     b64::B64Vec,
@@ -16,10 +16,11 @@ use chat_protocol::{
 };
 use tokio::time::{Instant, sleep};
 
+use super::budget::is_new_work;
 use crate::{
-    budgets::Budget,
+    budgets::{AccountBudgets, Budget, Unpublished},
     hub::Shared,
-    limits::REMIND_ITEM_PAUSE,
+    limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE},
     request::{FrameRequest, Peer, Reminder},
     store::{AccountId, BundleName, sqlite::ReadError},
 };
@@ -30,6 +31,42 @@ pub(super) struct Proved {
     pub(super) bundles: u32,
     pub(super) links: u32,
     pub(super) reminders: Vec<Reminder>,
+    /// What else proves itself cannot be taken now: why, and how long to wait before all is said again.
+    pub(super) put_off: Option<(Duration, &'static str)>,
+    /// Bundles that are put off because their account has published too many.
+    late: u64,
+}
+
+impl Proved {
+    /// The disk has no room for something.
+    fn no_room(&mut self, hub: &Shared) {
+        hub.budgets.hit(Budget::Disk);
+        let wait = Duration::from_millis(LIST_RETRY_MS);
+        self.put_off = self.put_off.max(Some((wait, "the disk of the hub is full")));
+    }
+
+    /// The budget of an account has room for a bundle after this time, and for others that wait later: whoever
+    /// obeys comes once for as many as the budget holds.
+    fn too_early(&mut self, hub: &Shared, wait: Duration) {
+        let rate = hub.budgets.limits().rate(Budget::Bundles);
+        let behind = rate.map(|rate| rate.time_of(self.late.min(rate.burst.saturating_sub(1))));
+        self.late += 1;
+        let wait = wait + behind.unwrap_or_default();
+        let why = "an account publishes more keys than it may in a minute";
+        self.put_off = self.put_off.max(Some((wait, why)));
+    }
+}
+
+/// What becomes of a bundle that proves itself.
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    Taken,
+    /// The disk is full.
+    NoRoom,
+    /// It may be brought again after this time.
+    Later(Duration),
+    /// It is nobody's here, or its signing key is one too many.
+    Never,
 }
 
 /// The bundles of a name: the newest of its devices, those that links needed, and those that the same
@@ -57,14 +94,46 @@ impl Known {
         !self.bundles.iter().any(is_known)
     }
 
-    /// Whether the account may publish a bundle now, whoever brings it.
-    fn may_publish(&self, hub: &Shared, bundle: &Bundle) -> bool {
+    /// The bundles of an identity.
+    fn of_identity(&self, identity: KeyId) -> impl Iterator<Item = &BundleHeader> {
+        self.bundles.iter().filter(move |bundle| key_id(&bundle.ik) == identity)
+    }
+
+    /// Whether a bundle revokes a signing key that is good here. There are no more of those than were
+    /// published by the budgets.
+    fn revokes(&self, bundle: &Bundle) -> bool {
+        let own = || self.of_identity(bundle.identity());
+        let is_good = |kid: &KeyId| {
+            own().flat_map(|own| &own.sk).any(|key| key.kid == *kid)
+                && !own().any(|own| own.rev.contains(kid))
+        };
+        bundle.header().rev.iter().any(is_good)
+    }
+
+    /// Whether the account may publish a bundle now, whoever brings it. What ends a stolen key costs nothing
+    /// and has room always: who holds that key could use up the budget.
+    fn admit(
+        &self,
+        bundle: &Bundle,
+        is_full: bool,
+        budgets: impl FnOnce(AccountId) -> Arc<AccountBudgets>,
+    ) -> Admission {
         let account = self.account.filter(|(_, own)| *own == bundle.identity());
-        let Some((account, identity)) = account else { return false };
+        let Some((account, identity)) = account else { return Admission::Never };
+        if self.revokes(bundle) {
+            return Admission::Taken;
+        }
+        if is_full {
+            return Admission::NoRoom;
+        }
         let newest = bundle.header().sk.first().map(|key| key.kid);
-        let own = self.bundles.iter().filter(|bundle| key_id(&bundle.ik) == identity);
-        let is_new_key = !own.flat_map(|bundle| &bundle.sk).any(|key| Some(key.kid) == newest);
-        hub.budgets.of(account).take_bundle(is_new_key, Instant::now()).is_ok()
+        let mut published = self.of_identity(identity).flat_map(|bundle| &bundle.sk);
+        let is_new_key = !published.any(|key| Some(key.kid) == newest);
+        match budgets(account).take_bundle(is_new_key, Instant::now()) {
+            Ok(()) => Admission::Taken,
+            Err(Unpublished::Bundles(wait)) => Admission::Later(wait),
+            Err(Unpublished::SigningKeys) => Admission::Never,
+        }
     }
 
     /// Fetches the bundle with a signing key, if it is none of those here.
@@ -94,6 +163,7 @@ pub(super) async fn prove(
     bundles: Vec<B64Vec>,
     links: Vec<B64Vec>,
 ) -> Result<Proved, ReadError> {
+    let is_full = hub.budgets.disk.is_full();
     let mut proved = Proved::default();
     let mut accounts = Accounts { hub, known: HashMap::new(), work: 0 };
     for B64Vec(bytes) in bundles {
@@ -103,12 +173,17 @@ pub(super) async fn prove(
             continue;
         }
         if let Ok(bundle) = Bundle::verify(bytes.into()) {
-            let may_be_kept = known.may_publish(hub, &bundle);
-            known.bundles.push(header);
+            let admission = known.admit(&bundle, is_full, |account| hub.budgets.of(account));
             // What the hub cannot keep yet still verifies links.
-            if may_be_kept {
-                proved.bundles += 1;
-                proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+            known.bundles.push(header);
+            match admission {
+                Admission::Taken => {
+                    proved.bundles += 1;
+                    proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+                }
+                Admission::NoRoom => proved.no_room(hub),
+                Admission::Later(wait) => proved.too_early(hub, wait),
+                Admission::Never => {}
             }
         }
         accounts.work += 1;
@@ -118,12 +193,14 @@ pub(super) async fn prove(
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
         let known = accounts.of(&link.from).await?;
         known.find(hub, &link.sk).await?;
-        if let Some(signer) = signer(&link, &frame, known)
-            && may_bring(peer, &link)
-        {
-            proved.links += 1;
-            let request = Box::new(request(peer, link, &frame));
-            proved.reminders.push(Reminder::Link(request, signer));
+        match signer(&link, &frame, known) {
+            Some(_) if is_full && is_new_work(link.op) => proved.no_room(hub),
+            Some(signer) if may_bring(peer, &link) => {
+                proved.links += 1;
+                let request = Box::new(request(peer, link, &frame));
+                proved.reminders.push(Reminder::Link(request, signer));
+            }
+            _ => {}
         }
         accounts.work += 1;
     }
@@ -182,5 +259,52 @@ fn request(peer: &Arc<Peer>, link: MemberHeader, frame: &RawFrame) -> FrameReque
         digest: frame.digest(label::MEMBER),
         epoch: None,
         arrived: Instant::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::{id::Nonce16, keys::BundleOptions};
+    use chat_testkit::{device::Device, keys::second_device, now_ms};
+
+    use super::*;
+    use crate::budgets::{Budgets, Limits};
+
+    /// What is known of alice, who has published the bundles of these devices.
+    fn known(devices: &[&Device]) -> Known {
+        let bundles = devices.iter().filter_map(|device| BundleHeader::peek(device.bundle.bytes()));
+        let account = devices.first().map(|device| (AccountId(1), device.bundle.identity()));
+        Known { account, bundles: bundles.collect() }
+    }
+
+    fn next(device: &Device, rev: Vec<KeyId>) -> Bundle {
+        let options = BundleOptions { rev, ..BundleOptions::default() };
+        let old = Some(&device.bundle);
+        device.keys.publish(&device.user, device.dev, old, now_ms(), options).unwrap()
+    }
+
+    /// Goal: whoever has stolen a device cannot keep its revocation from a hub that has lost it, and a full disk
+    /// does not; a bundle that revokes what is no good key here is like any other. (The build before dropped it when the budget
+    /// was used up, and put it off on a full disk.)
+    #[test]
+    fn a_revocation_is_taken_whatever_is_used_up_or_full() {
+        let own = Device::new("alice", 0);
+        let stolen = Device::with_keys("alice", second_device(0, 1), Nonce16([9; 16]));
+        let known = known(&[&own, &stolen]);
+        let mut limits = Limits::default();
+        limits.set("bundles=1/d").unwrap();
+        let budgets = Budgets::new(limits, &crate::metrics::Metrics::default());
+        let admit = |bundle: &Bundle, is_full| known.admit(bundle, is_full, |id| budgets.of(id));
+        let (plain, revoking) =
+            (next(&own, Vec::new()), next(&own, vec![stolen.keys.signing_id()]));
+        assert_eq!(admit(&plain, true), Admission::NoRoom);
+        assert_eq!(admit(&plain, false), Admission::Taken);
+        assert!(matches!(admit(&plain, false), Admission::Later(_)));
+        for is_full in [false, true] {
+            assert_eq!(admit(&revoking, is_full), Admission::Taken);
+        }
+        let made_up = next(&own, vec![KeyId([7; 16])]);
+        assert!(matches!(admit(&made_up, false), Admission::Later(_)), "nobody's key");
+        assert!(is_new_work(MemberOperation::Join) && !is_new_work(MemberOperation::Remove));
     }
 }

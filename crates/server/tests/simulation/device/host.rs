@@ -175,6 +175,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Cancel { .. }
         | Event::MemberChanged { .. }
         | Event::Left { .. }
+        | Event::Late { .. }
         | Event::Started { .. }
         | Event::Output { .. }
         | Event::Presence { .. }
