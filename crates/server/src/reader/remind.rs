@@ -69,17 +69,24 @@ enum Admission {
     Never,
 }
 
-/// The bundles of a name: the newest of its devices, those that links needed, and those that the same
-/// reminder has brought. Each was verified before it was kept.
+/// The bundles of a name. Each was verified before it was kept.
 #[derive(Default)]
 struct Known {
     /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
     /// itself.
     account: Option<(AccountId, KeyId)>,
+    /// The newest of its devices, those that links needed, and those that the same reminder has brought and
+    /// that are taken.
     bundles: Vec<BundleHeader>,
+    /// What the same reminder has brought and is not taken now: it verifies links.
+    brought: Vec<BundleHeader>,
 }
 
 impl Known {
+    fn all(&self) -> impl Iterator<Item = &BundleHeader> {
+        self.bundles.iter().chain(&self.brought)
+    }
+
     /// Whether this is the identity of the account.
     fn is_of_account(&self, identity: &KeyId) -> bool {
         self.account.is_some_and(|(_, own)| own == *identity)
@@ -91,23 +98,30 @@ impl Known {
         let is_known = |old: &BundleHeader| {
             key_id(&old.ik) == identity && old.dev == new.dev && old.seq >= new.seq
         };
-        !self.bundles.iter().any(is_known)
+        !self.all().any(is_known)
     }
 
-    /// The bundles of an identity.
+    /// The published bundles of an identity.
     fn of_identity(&self, identity: KeyId) -> impl Iterator<Item = &BundleHeader> {
         self.bundles.iter().filter(move |bundle| key_id(&bundle.ik) == identity)
     }
 
-    /// Whether a bundle revokes a signing key that is good here. There are no more of those than were
-    /// published by the budgets.
-    fn revokes(&self, bundle: &Bundle) -> bool {
+    fn has_new_key(&self, bundle: &Bundle) -> bool {
+        let newest = bundle.header().sk.first().map(|key| key.kid);
+        let mut published = self.of_identity(bundle.identity()).flat_map(|bundle| &bundle.sk);
+        !published.any(|key| Some(key.kid) == newest)
+    }
+
+    /// Whether a bundle only revokes a signing key of another device that is good here. There are no more of
+    /// those than keys were published by the budgets: one that brings a key of its own is taken from them.
+    fn is_revocation(&self, bundle: &Bundle) -> bool {
         let own = || self.of_identity(bundle.identity());
+        let others = || own().filter(|own| own.dev != bundle.header().dev);
         let is_good = |kid: &KeyId| {
-            own().flat_map(|own| &own.sk).any(|key| key.kid == *kid)
+            others().flat_map(|other| &other.sk).any(|key| key.kid == *kid)
                 && !own().any(|own| own.rev.contains(kid))
         };
-        bundle.header().rev.iter().any(is_good)
+        !self.has_new_key(bundle) && bundle.header().rev.iter().any(is_good)
     }
 
     /// Whether the account may publish a bundle now, whoever brings it. What ends a stolen key costs nothing
@@ -119,17 +133,14 @@ impl Known {
         budgets: impl FnOnce(AccountId) -> Arc<AccountBudgets>,
     ) -> Admission {
         let account = self.account.filter(|(_, own)| *own == bundle.identity());
-        let Some((account, identity)) = account else { return Admission::Never };
-        if self.revokes(bundle) {
+        let Some((account, _)) = account else { return Admission::Never };
+        if self.is_revocation(bundle) {
             return Admission::Taken;
         }
         if is_full {
             return Admission::NoRoom;
         }
-        let newest = bundle.header().sk.first().map(|key| key.kid);
-        let mut published = self.of_identity(identity).flat_map(|bundle| &bundle.sk);
-        let is_new_key = !published.any(|key| Some(key.kid) == newest);
-        match budgets(account).take_bundle(is_new_key, Instant::now()) {
+        match budgets(account).take_bundle(self.has_new_key(bundle), Instant::now()) {
             Ok(()) => Admission::Taken,
             Err(Unpublished::Bundles(wait)) => Admission::Later(wait),
             Err(Unpublished::SigningKeys) => Admission::Never,
@@ -174,8 +185,6 @@ pub(super) async fn prove(
         }
         if let Ok(bundle) = Bundle::verify(bytes.into()) {
             let admission = known.admit(&bundle, is_full, |account| hub.budgets.of(account));
-            // What the hub cannot keep yet still verifies links.
-            known.bundles.push(header);
             match admission {
                 Admission::Taken => {
                     proved.bundles += 1;
@@ -184,6 +193,11 @@ pub(super) async fn prove(
                 Admission::NoRoom => proved.no_room(hub),
                 Admission::Later(wait) => proved.too_early(hub, wait),
                 Admission::Never => {}
+            }
+            match admission {
+                Admission::Taken => known.bundles.push(header),
+                // What the hub cannot keep yet still verifies links.
+                _ => known.brought.push(header),
             }
         }
         accounts.work += 1;
@@ -218,7 +232,8 @@ impl Accounts<'_> {
             let known = row.map(|row| {
                 let stored = row.devices.iter();
                 let bundles = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
-                Known { account: Some((row.id, row.identity)), bundles: bundles.collect() }
+                let (account, brought) = (Some((row.id, row.identity)), Vec::new());
+                Known { account, bundles: bundles.collect(), brought }
             });
             self.known.insert(name.clone(), known.unwrap_or_default());
         }
@@ -229,8 +244,8 @@ impl Accounts<'_> {
 /// The identity behind the key that has signed a link: of the account that has the name, or of whoever
 /// the link itself is about.
 fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId> {
-    let published = known.bundles.iter().map(|bundle| (key_id(&bundle.ik), bundle));
-    let mut counting = published.filter(|(identity, _)| {
+    let all = known.all().map(|bundle| (key_id(&bundle.ik), bundle));
+    let mut counting = all.filter(|(identity, _)| {
         known.is_of_account(identity) || (link.who == link.from && link.ik == *identity)
     });
     let (identity, key) = counting.find_map(|(identity, bundle)| {
@@ -274,7 +289,7 @@ mod tests {
     fn known(devices: &[&Device]) -> Known {
         let bundles = devices.iter().filter_map(|device| BundleHeader::peek(device.bundle.bytes()));
         let account = devices.first().map(|device| (AccountId(1), device.bundle.identity()));
-        Known { account, bundles: bundles.collect() }
+        Known { account, bundles: bundles.collect(), brought: Vec::new() }
     }
 
     fn next(device: &Device, rev: Vec<KeyId>) -> Bundle {
@@ -305,6 +320,10 @@ mod tests {
         }
         let made_up = next(&own, vec![KeyId([7; 16])]);
         assert!(matches!(admit(&made_up, false), Admission::Later(_)), "nobody's key");
+        // Two devices that revoke each other's newest key by new keys could go on for ever.
+        let other = Device { keys: second_device(0, 2), ..own.clone() };
+        let renewed = next(&other, vec![stolen.keys.signing_id()]);
+        assert!(matches!(admit(&renewed, false), Admission::Later(_)), "a new key");
         assert!(is_new_work(MemberOperation::Join) && !is_new_work(MemberOperation::Remove));
     }
 }
