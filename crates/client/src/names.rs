@@ -36,7 +36,8 @@ pub fn meant(typed: &UserName, known: &[UserName], listed: &Names) -> UserName {
 /// that invents names fills nobody's memory with them, and those whose keys are known come first.
 const NAMES_MAX: usize = 65_536;
 
-/// Names that another one is said to be easily taken for, at least, where there are more.
+/// Names that another one is said to be easily taken for: so many that look alike, and as many in other cases of
+/// their letters. A server can invent thousands.
 const LIKE_MAX: usize = 8;
 
 /// Names that were seen.
