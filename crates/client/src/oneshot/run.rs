@@ -94,11 +94,7 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
         let Some(notification) = task.notification(event)? else { continue };
         let ended = command.take(&mut task, &notification.event)?;
         let ended = match ended {
-            None if command.is_kept_back(&notification.event) => {
-                let may_start = command.leave(&task, &asked.argv).await;
-                note(&command.taken_back(may_start));
-                Some(ExitStatus::Interrupted)
-            }
+            None => command.kept_back(&task, &notification.event, &asked.argv).await,
             ended => ended,
         };
         if !command.is_mine(&notification.event) {
@@ -228,6 +224,16 @@ impl Command {
     fn is_kept_back(&self, event: &Event) -> bool {
         let Event::Stored { id, kept: true, .. } = event else { return false };
         !self.is_started && self.is_taken_back_by(*id)
+    }
+
+    /// Ends where that is kept for a machine that is away.
+    async fn kept_back(&self, task: &Task, event: &Event, argv: &[String]) -> Option<ExitStatus> {
+        if !self.is_kept_back(event) {
+            return None;
+        }
+        let may_start = self.leave(task, argv).await;
+        note(&self.taken_back(may_start));
+        Some(ExitStatus::Interrupted)
     }
 
     /// Waits no longer. One that was not started is taken back, if that has not been said yet; until when it
