@@ -178,6 +178,12 @@ const STORIES: &[Attack] = &[
         runs::refused,
     ),
     story(
+        "command given up",
+        "R35",
+        "keeps a command back until alice waits for it no longer, and delivers it in the place of what takes it back",
+        runs::given_up,
+    ),
+    story(
         "older disk",
         "R36",
         "(honest) is restored from a backup taken before new devices and epochs",

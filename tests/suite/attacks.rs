@@ -1,4 +1,4 @@
-//! Five attacks of a hub through the real programs; `scripts/evil-hub.sh` runs all of them.
+//! Six attacks of a hub through the real programs; `scripts/evil-hub.sh` runs all of them.
 
 use chat_tests::attacks::attack;
 
@@ -31,4 +31,10 @@ fn a_link_that_the_hub_has_made_lets_nobody_in() {
 #[test]
 fn a_vault_in_clear_is_not_taken_from_a_hub() {
     comes_to_nothing("vault in clear");
+}
+
+/// (The build before said that the command does not start any more, and ran it twice.)
+#[test]
+fn a_command_that_was_given_up_is_not_asked_for_twice_and_its_answer_is_shown() {
+    comes_to_nothing("command given up");
 }

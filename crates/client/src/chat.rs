@@ -241,11 +241,11 @@ impl Talk {
             Input::Direct { to, text } => self.client.tell(&to, &text).await,
             Input::Slash(SlashCommand::Run { target, argv, again }) => {
                 let options = CommandOptions { again, ..CommandOptions::default() };
-                let sent = self.client.run(&target, argv, options).await;
+                let sent = self.client.run(&target, argv.clone(), options).await;
                 self.commands.extend(sent.as_ref().ok());
                 if let Ok(id) = &sent {
                     self.awaited.expect(*id);
-                    self.unstarted.expect(*id, target, Instant::now());
+                    self.unstarted.expect(*id, (target, argv), Instant::now());
                 }
                 sent
             }
@@ -468,6 +468,10 @@ impl Talk {
             Event::Refused { id, .. } | Event::Ended { re: id, .. } => {
                 self.open.remove(id);
             }
+            // Nobody else waits for what follows.
+            Event::Late { re, .. } => {
+                self.commands.insert(*re);
+            }
             Event::Joined { .. }
             | Event::Left { .. }
             | Event::MemberChanged { .. }
@@ -519,7 +523,7 @@ impl Talk {
     /// Until when a command can start whose machine is away.
     fn may_start(&self, event: &Event) -> Option<String> {
         let Event::Stored { id, kept: true, .. } = event else { return None };
-        let until = || starts_until("the machine", show::made_ms(id), |ms| self.lines.time(ms));
+        let until = || starts_until("the machine", id.made_ms(), |ms| self.lines.time(ms));
         self.commands.contains(id).then(|| format!("· {}", until()))
     }
 

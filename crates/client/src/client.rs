@@ -403,6 +403,12 @@ impl Client {
         self.ask(|reply| Order::Cancel { re, reply }).await.flatten()
     }
 
+    /// Nobody waits for a command any more, and its machine may still start it. Returns until when, Unix time
+    /// in milliseconds; nothing for one that has never left or has ended. `argv` are its words.
+    pub(crate) async fn give_up(&self, re: MessageId, argv: Vec<String>) -> Option<u64> {
+        self.ask(|reply| Order::GiveUp { re, argv, reply }).await.flatten()
+    }
+
     /// Passes on what the agent of this device reports about a command.
     pub async fn report(&self, report: AgentReport) {
         self.order(Order::Report(Box::new(report))).await;

@@ -117,6 +117,12 @@ pub(crate) enum Order {
         re: MessageId,
         reply: TakenBack,
     },
+    /// Nobody waits for a command any more; answered with the time until which it could still start.
+    GiveUp {
+        re: MessageId,
+        argv: Vec<String>,
+        reply: oneshot::Sender<Option<u64>>,
+    },
     Flush {
         reply: oneshot::Sender<bool>,
     },

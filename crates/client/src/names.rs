@@ -32,6 +32,14 @@ pub fn meant(typed: &UserName, known: &[UserName], listed: &Names) -> UserName {
     fits.unwrap_or_else(|| typed.clone())
 }
 
+/// Names that are remembered, the first ones: some megabytes. More than a server of this size has accounts; one
+/// that invents names fills nobody's memory with them, and those whose keys are known come first.
+const NAMES_MAX: usize = 65_536;
+
+/// Names that another one is said to be easily taken for: so many that look alike, and as many in other cases of
+/// their letters. A server can invent thousands.
+const LIKE_MAX: usize = 8;
+
 /// Names that were seen.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -40,15 +48,28 @@ pub struct Names {
     folded: BTreeMap<String, BTreeSet<String>>,
     /// Names that look alike.
     alike: BTreeMap<String, BTreeSet<String>>,
+    /// Those that looked like one before them when they came, in their order.
+    look_alikes: Vec<String>,
 }
 
 impl Names {
     /// Notes a name.
     pub fn learn(&mut self, name: &str) {
-        if self.all.insert(name.to_owned()) {
-            self.folded.entry(name.to_ascii_lowercase()).or_default().insert(name.to_owned());
-            self.alike.entry(look(name)).or_default().insert(name.to_owned());
+        if self.all.len() >= NAMES_MAX || !self.all.insert(name.to_owned()) {
+            return;
         }
+        let folded = self.folded.entry(fold(name)).or_default();
+        let alike = self.alike.entry(look(name)).or_default();
+        if !(folded.is_empty() && alike.is_empty()) {
+            self.look_alikes.push(name.to_owned());
+        }
+        folded.insert(name.to_owned());
+        alike.insert(name.to_owned());
+    }
+
+    /// The names that looked like one before them when they came, from this place in their order on.
+    fn look_alikes_from(&self, place: usize) -> &[String] {
+        self.look_alikes.get(place..).unwrap_or_default()
     }
 
     /// Notes the names of the people whom an event shows.
@@ -78,12 +99,12 @@ impl Names {
 
     /// Whether this name was seen in any case of its letters.
     pub fn has(&self, name: &str) -> bool {
-        self.folded.contains_key(&name.to_ascii_lowercase())
+        self.folded.contains_key(&fold(name))
     }
 
     /// Whether this name was seen in several spellings that differ in the case of letters only.
     fn has_doubled(&self, name: &str) -> bool {
-        self.folded.get(&name.to_ascii_lowercase()).is_some_and(|spellings| spellings.len() > 1)
+        self.folded.get(&fold(name)).is_some_and(|spellings| spellings.len() > 1)
     }
 
     /// How somebody who was typed in any case is spelled, if they were seen and nobody else can be meant.
@@ -91,17 +112,25 @@ impl Names {
         if let Some(exact) = self.all.get(name) {
             return Some(exact);
         }
-        let mut spellings = self.folded.get(&name.to_ascii_lowercase())?.iter();
+        let mut spellings = self.folded.get(&fold(name))?.iter();
         spellings.next().filter(|_| spellings.next().is_none()).map(String::as_str)
     }
 
-    /// The names that this one is easily taken for, also those that differ in the case of letters only.
+    /// The names that this one is easily taken for, also those that differ in the case of letters only; the
+    /// first of many.
     pub fn like(&self, name: &str) -> Vec<&str> {
-        let alike = self.alike.get(&look(name)).into_iter().flatten();
-        let folded = self.folded.get(&name.to_ascii_lowercase()).into_iter().flatten();
+        // One of them may be the name itself.
+        let first = LIKE_MAX + 1;
+        let alike = self.alike.get(&look(name)).into_iter().flatten().take(first);
+        let folded = self.folded.get(&fold(name)).into_iter().flatten().take(first);
         let all: BTreeSet<&str> = alike.chain(folded).map(String::as_str).collect();
         all.into_iter().filter(|other| *other != name).collect()
     }
+}
+
+/// A name in letters of one case: equal for those that are one name.
+fn fold(name: &str) -> String {
+    name.to_ascii_lowercase()
 }
 
 /// What a name looks like at a glance: equal for names that are easily taken for each other.

@@ -31,7 +31,6 @@ pub mod retention;
 pub mod rooms;
 
 pub use claim::claim;
-pub(crate) use claim::made_ms;
 
 /// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
 const NAMES_SHOWN_MAX: usize = 8;
@@ -113,6 +112,7 @@ impl Lines {
             Event::OutputLost { re, pieces } => {
                 format!("✗ not here: {} of the output{}", counted(*pieces, "piece"), tail(full, re))
             }
+            Event::Late { re, by } => late(by, &tail(full, re)),
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
             Event::Ended { re, by, ok, code, reason, .. } => {
                 let how = if *ok {
@@ -124,8 +124,7 @@ impl Lines {
                 format!("{mark} {by}: {how}{}", tail(full, re))
             }
             Event::Command { from, command, .. } if full => {
-                let words = command.argv.join(" ");
-                format!("· {from} asks to run: {}", line(&words))
+                format!("· {from} asks to run: {}", line(&command.argv.join(" ")))
             }
             Event::Unreadable { cid, from, reason, .. } => Self::unreadable(cid, from, reason),
             Event::Gap { .. } | Event::Healed { .. } | Event::Unhealed { .. } => {
@@ -338,6 +337,11 @@ fn banner(kind: &str, user: &UserName, detail: &str, count: u32) -> String {
     let rule = "!".repeat(72);
     let times = if count > 1 { format!(", {count} times in a minute") } else { String::new() };
     format!("{rule}\n!! ALARM {kind}: {user}{times}\n!! {}\n{rule}", sanitise::line(detail))
+}
+
+/// What comes before the answer to a command that was given up.
+fn late(by: &UserName, tail: &str) -> String {
+    format!("! {by} answers a command that was given up; what it says of it follows{tail}")
 }
 
 #[cfg(test)]

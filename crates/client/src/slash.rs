@@ -39,7 +39,8 @@ pub enum SlashCommand {
         target: UserName,
         /// The program and its arguments; never empty.
         argv: Vec<String>,
-        /// Also while the same words could still start there after a refusal by the server.
+        /// Also while the same words could still start there, after a refusal by the server or without an
+        /// answer.
         again: bool,
     },
     /// Show who is there.

@@ -1,12 +1,15 @@
 //! Commands that this device asks for (rules R34, R35): their numbers, by which an agent starts them in
-//! their order, and those of which the hub says that it has refused them.
+//! their order, and those that may start although nobody waits for them: the hub says that it has refused
+//! them, or they were given up.
 
-use chat_protocol::content::{Command, Content};
-use chat_protocol::id::Nonce16;
+use chat_protocol::code;
+use chat_protocol::content::{Command, Content, Outcome};
+use chat_protocol::id::{MessageId, Nonce16};
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
+use crate::event::Event;
 use crate::limits::{DOUBTFUL_MAX, MAY_START_MAX_MS};
 use crate::outgoing::{Outgoing, SendError};
 
@@ -44,6 +47,14 @@ pub(crate) struct Doubtful {
     argv: Vec<String>,
     /// Unix time in milliseconds after which it does not start.
     until_ms: u64,
+}
+
+/// Whether a machine says that a command never started, and so never will: that is in its journal.
+fn has_not_run(answer: &Content) -> bool {
+    let Content::Outcome(Outcome { outs: 0, status: None, code, .. }) = answer else {
+        return false;
+    };
+    matches!(code.as_str(), code::CANCELLED | code::EXPIRED)
 }
 
 impl Endpoint {
@@ -89,6 +100,38 @@ impl Endpoint {
         let Content::Command(Command { argv, .. }) = refused.content()? else { return None };
         let to = self.other(&refused.cid)?;
         let until_ms = refused.ts.saturating_add(MAY_START_MAX_MS);
+        self.keep_doubtful(now_ms, &refused.id, Doubtful { to, argv, until_ms });
+        Some(until_ms)
+    }
+
+    /// Nobody waits for a command any more, and what was said to take it back is in the hub's hands, which may
+    /// deliver the command and keep that. Until when it could still start, Unix time in milliseconds: its
+    /// words are doubtful until then, and what its machine says of it is told whenever that comes, behind
+    /// [`Event::Late`]. Nothing for one that has never left or has ended.
+    pub fn give_up(&mut self, now_ms: u64, re: &MessageId, argv: Vec<String>) -> Option<u64> {
+        let sent = self.state.sent.get_mut(&re.to_string()).filter(|sent| !sent.ended)?;
+        sent.given_up = true;
+        let cid = sent.cid.clone();
+        let to = self.other(&cid)?;
+        let until_ms = re.made_ms().saturating_add(MAY_START_MAX_MS);
+        self.keep_doubtful(now_ms, re, Doubtful { to, argv, until_ms });
+        Some(until_ms)
+    }
+
+    /// The first word of a machine about a command that was given up: what follows is announced, and the
+    /// same words may be asked for if it has not started.
+    pub(crate) fn note_late(&mut self, re: &MessageId, by: &UserName, answer: &Content) {
+        let key = re.to_string();
+        let Some(sent) = self.state.sent.get_mut(&key).filter(|sent| sent.given_up) else { return };
+        sent.given_up = false;
+        // What the hub says that it refused stays in doubt until whoever asked has seen that lie.
+        if has_not_run(answer) && !sent.refused {
+            self.state.doubtful.remove(&key);
+        }
+        self.tell(Event::Late { re: *re, by: by.clone() });
+    }
+
+    fn keep_doubtful(&mut self, now_ms: u64, id: &MessageId, doubtful: Doubtful) {
         let over = self.state.doubtful.iter().filter(|(_, doubtful)| doubtful.until_ms <= now_ms);
         let mut over: Vec<String> = over.map(|(id, _)| id.clone()).collect();
         if self.state.doubtful.len() >= DOUBTFUL_MAX {
@@ -97,8 +140,7 @@ impl Endpoint {
         for id in over {
             self.state.doubtful.remove(&id);
         }
-        self.state.doubtful.put(&refused.id.to_string(), Doubtful { to, argv, until_ms });
-        Some(until_ms)
+        self.state.doubtful.put(&id.to_string(), doubtful);
     }
 
     /// Refuses words that may be on their way to that machine. What its agent says of them changes

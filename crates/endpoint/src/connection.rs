@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use chat_protocol::b64::B64Vec;
 use chat_protocol::content::healing::Counters;
 use chat_protocol::header::MessageHeader;
 use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
@@ -37,8 +38,8 @@ pub(crate) enum Request {
     Heads { after: ConversationId },
     /// How far the hub has seen this device's key in these.
     Counters { cids: Vec<ConversationId> },
-    /// What the hub forgot was told it again.
-    Remind,
+    /// What the hub forgot was told it again: bundles and links, said once more where the hub puts them off.
+    Remind { bundles: Vec<B64Vec>, links: Vec<B64Vec> },
     /// About the list of shared files; asked again as it was.
     Files(Box<ClientToHub>),
 }

@@ -161,6 +161,13 @@ pub enum Event {
         /// Its number.
         no: u64,
     },
+    /// A machine answers a command of ours that was given up; what it says of it follows.
+    Late {
+        /// The command.
+        re: MessageId,
+        /// By whom.
+        by: UserName,
+    },
     /// A command of ours was started.
     Started {
         /// The command.
@@ -508,17 +515,6 @@ impl Event {
         }
     }
 
-    /// Whether a command of ours has said this.
-    pub(crate) fn is_said_by_command(&self, of: &MessageId) -> bool {
-        match self {
-            Self::Started { re, .. }
-            | Self::Output { re, .. }
-            | Self::OutputLost { re, .. }
-            | Self::Ended { re, .. } => re == of,
-            _ => false,
-        }
-    }
-
     /// Whether it must survive a restart until the host has dealt with it. What others did to `me`
     /// must not be missed.
     pub(crate) fn is_durable(&self, me: &UserName) -> bool {
@@ -532,6 +528,7 @@ impl Event {
                 | Self::Command { .. }
                 | Self::CommandPassed { .. }
                 | Self::Cancel { .. }
+                | Self::Late { .. }
                 | Self::Started { .. }
                 | Self::Output { .. }
                 | Self::OutputLost { .. }

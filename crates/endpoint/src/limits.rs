@@ -275,8 +275,8 @@ pub const HEAL_UNANSWERED_MAX: u32 = 8;
 /// A connection lasts at least this long before an expired key of this device ends it.
 pub const RENEW_OWN_MIN_MS: u64 = 24 * 3600 * 1000;
 
-/// Commands that the hub has refused and that could still start are remembered for minutes, so few are
-/// enough for what people type; the oldest is forgotten first.
+/// Commands that the hub has refused or somebody has given up, and that could still start, are remembered
+/// for minutes, so few are enough for what people type; the oldest is forgotten first.
 pub const DOUBTFUL_MAX: usize = 256;
 
 /// Shown messages whose senders have said that the hub refused them; each gets one more receipt.
@@ -293,6 +293,8 @@ pub const CLOCK_SKEW_MAX_MS: u64 = 5 * 60 * 1000;
 
 /// No command starts later than this after it was signed, by its sender's clock: it has its own time, a hub
 /// that lies about the time adds what clocks may differ by, and so does a machine whose clock is behind.
+/// A machine's clock that is further behind is known to nobody here: what it is behind beyond
+/// [`CLOCK_SKEW_MAX_MS`] comes on top, because that machine goes by its own clock.
 pub const MAY_START_MAX_MS: u64 = COMMAND_EXPIRY_MS + 2 * CLOCK_SKEW_MAX_MS;
 
 /// How long an agent waits with its reports when the hub has no room for them.

@@ -32,10 +32,10 @@ pub enum SendError {
     /// To oneself.
     #[error("a message to yourself goes nowhere; write it to somebody else or to a room")]
     ToOneself,
-    /// The server says that it refused the same command, and it could still start.
+    /// The server says that it refused the same command, or it was given up, and it could still start.
     #[error(
-        "the server says that it refused this command, but it may have started on {target}, or start there \
-         within {seconds} s; wait, or say --again to ask for it once more"
+        "this command was refused by the server or given up here, but it may have started on {target}, or \
+         start there within {seconds} s; wait, or say --again to ask for it once more"
     )]
     MayStart {
         /// Which machine.
@@ -105,7 +105,8 @@ pub struct CommandOptions {
     pub time_max_ms: Option<u64>,
     /// Most output in bytes.
     pub output_max: Option<u64>,
-    /// Ask even if the same words could still start there after a refusal by the server.
+    /// Ask even if the same words could still start there, after a refusal by the server or because they
+    /// were given up.
     pub again: bool,
 }
 

@@ -172,7 +172,7 @@ impl Endpoint {
             Some(
                 Request::Bundles { .. }
                 | Request::Counters { .. }
-                | Request::Remind
+                | Request::Remind { .. }
                 | Request::Files(_),
             )
             | None => {}

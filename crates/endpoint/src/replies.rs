@@ -54,6 +54,7 @@ impl Endpoint {
             self.decline_result(&re, by);
             return;
         }
+        self.note_late(&re, &by, &content);
         if self.false_refusal(&re, &by) {
             let (cid, by, receipt) = (header.cid.clone(), by.clone(), None);
             let (readable, refused) = (true, true);

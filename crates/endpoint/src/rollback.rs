@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::RawFrame;
 use chat_protocol::hub::{ClientToHub, EpochHead, Head};
-use chat_protocol::id::Digest;
+use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::REMIND_BYTES_MAX;
 use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
@@ -221,7 +221,7 @@ impl Endpoint {
                 Behind::Suspected(_) => {
                     let keys = self.link.epochs.get(&cid).and_then(|shown| {
                         self.lost_keys_stood(&cid, |e| {
-                            shown.is_none_or(|head| self.is_behind(e, &head.e))
+                            shown.is_none_or(|head| self.comes_after(e, &head.e))
                         })
                     });
                     self.went_back(now_ms, &cid, keys);
@@ -292,7 +292,7 @@ impl Endpoint {
         });
         if is_forgotten {
             // What comes from the new one was delivered before it, and is not lost.
-            let is_lost = |other| self.is_behind(other, &pe) && !self.comes_from(other, e);
+            let is_lost = |other| self.comes_after(other, &pe) && !self.comes_from(other, e);
             let keys = self.lost_keys_stood(&cid, is_lost);
             self.went_back(self.link.clock_ms, &cid, keys);
         }
@@ -332,20 +332,24 @@ impl Endpoint {
         for (is_bundle, item) in items {
             let bytes = item.0.len();
             if bytes > room && room < REMIND_BYTES_MAX {
-                self.send_reminder(std::mem::take(&mut page));
+                let (bundles, links) = std::mem::take(&mut page);
+                self.send_reminder(bundles, links);
                 room = REMIND_BYTES_MAX;
             }
             room = room.saturating_sub(bytes);
             if is_bundle { page.0.push(item) } else { page.1.push(item) }
         }
         if !(page.0.is_empty() && page.1.is_empty()) {
-            self.send_reminder(page);
+            self.send_reminder(page.0, page.1);
         }
     }
 
-    fn send_reminder(&mut self, (bundles, links): (Vec<B64Vec>, Vec<B64Vec>)) {
-        let id = self.request(Request::Remind);
+    /// Sends one reminder; the id under which it is answered.
+    pub(crate) fn send_reminder(&mut self, bundles: Vec<B64Vec>, links: Vec<B64Vec>) -> MessageId {
+        let again = Request::Remind { bundles: bundles.clone(), links: links.clone() };
+        let id = self.request(again);
         self.text(&ClientToHub::Remind { id, bundles, links });
+        id
     }
 
     /// The next epoch's generation and the epoch before it: by the hub's word on this connection, or
@@ -378,7 +382,7 @@ impl Endpoint {
     }
 
     /// Whether an epoch has another one before itself.
-    fn is_behind(&self, e: Digest, other: &Digest) -> bool {
+    fn comes_after(&self, e: Digest, other: &Digest) -> bool {
         e != *other && self.comes_from(e, other)
     }
 

@@ -172,6 +172,8 @@ pub(crate) struct Sent {
     pub(crate) outs: Option<u64>,
     /// Of a command: its result was told.
     pub(crate) ended: bool,
+    /// Of a command: nobody waits for it, and its machine has said nothing of it.
+    pub(crate) given_up: bool,
 }
 
 impl Sent {
@@ -187,6 +189,7 @@ impl Sent {
             heard: 0,
             outs: None,
             ended: false,
+            given_up: false,
         }
     }
 }
@@ -250,7 +253,7 @@ pub(crate) struct State {
     pub(crate) offers: Table<SeenOffer>,
     /// Numbers of commands, by signing key and restart nonce.
     pub(crate) asking: Table<Asking>,
-    /// Commands that the hub says it has refused and that could still start, by id.
+    /// Commands that the hub says it has refused, or that were given up, and that could still start, by id.
     pub(crate) doubtful: Table<Doubtful>,
     /// What of a command came before what stands ahead of it, by id and number.
     pub(crate) pieces: Table<Event>,

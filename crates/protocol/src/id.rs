@@ -107,6 +107,12 @@ impl MessageId {
         let variant = 0x80 | (r2 & 0x3f);
         Self([t0, t1, t2, t3, t4, t5, version, r1, variant, r3, r4, r5, r6, r7, r8, r9])
     }
+
+    /// When its maker says to have made it, Unix time in milliseconds.
+    pub fn made_ms(&self) -> u64 {
+        let time = self.0.iter().take(6);
+        time.fold(0, |ms, byte| (ms << 8) | u64::from(*byte))
+    }
 }
 
 #[cfg(test)]

@@ -181,17 +181,17 @@ impl Reader {
         bundles: Vec<B64Vec>,
         links: Vec<B64Vec>,
     ) -> Result<(), CloseReason> {
-        if self.hub.budgets.disk.is_full() {
-            self.hub.budgets.hit(Budget::Disk);
-            self.put_off(id, LIST_RETRY_MS, "the disk of the hub is full");
-            return Ok(());
-        }
         let Ok(proved) = remind::prove(&self.hub, &self.peer, bundles, links).await else {
             self.put_off(id, LIST_RETRY_MS, "the hub cannot read its store now");
             return Ok(());
         };
         for reminder in proved.reminders {
             self.send(Lane::Control, None, 0, Request::Remind(reminder)).await?;
+        }
+        if let Some((wait, why)) = proved.put_off {
+            // It comes again as a whole; what was taken is no news then.
+            self.put_off(id, budget::millis(wait), why);
+            return Ok(());
         }
         let answer = HubToClient::Reminded { id, bundles: proved.bundles, links: proved.links };
         push_text(&self.hub.metrics, &self.peer, hub::write(&answer).into());

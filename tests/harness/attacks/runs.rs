@@ -100,3 +100,50 @@ pub(super) fn refused() -> Report {
     let told = first.stderr.trim().lines().next_back().unwrap_or_default().to_owned();
     Report::new(Verdict::Succeeded, format!("typed again, it runs twice; the first said: {told}"))
 }
+
+/// The first command that comes to bob's machine comes in the place of what takes it back.
+fn keep_until_taken_back() -> Act {
+    let mut kept = None;
+    Box::new(move |_, passing: Passing| {
+        let tag = match read::delivery(&passing) {
+            Some((Header::Message(header), _)) if passing.user == "bob" => Some(header.t),
+            _ => None,
+        };
+        match tag {
+            Some(Tag::Cmd) if kept.is_none() => {
+                kept = Some(passing);
+                Vec::new()
+            }
+            Some(Tag::Cancel) => kept.clone().into_iter().collect(),
+            _ => vec![passing],
+        }
+    })
+}
+
+pub(super) fn given_up() -> Report {
+    let stage = Stage::new(keep_until_taken_back());
+    let (alice, agent) = machine(&stage);
+    stage.switch.set(true);
+    let run = || alice.run(&["run", "--timeout", "2s", "bob", "--", "date", FIRST]);
+    let first = run();
+    agent.stderr.wait_for_part("alice asks to run");
+    let again = run();
+    if !again.stderr.contains("--again") {
+        let told = first.stderr.trim().lines().next_back().unwrap_or_default().to_owned();
+        let why = format!("typed again, it runs twice; the first said: {told}");
+        return Report::new(Verdict::Succeeded, why);
+    }
+    let mut listen = alice.start(&["listen"]);
+    listen.stdout.wait_for_part("bob: done");
+    listen.terminate();
+    let heard = listen.wait();
+    let words = first.stderr.lines().chain(again.stderr.lines()).chain(heard.stdout.lines());
+    let told = ["can still start", "--again", "was given up"];
+    let words = words.filter(|line| told.iter().any(|part| line.contains(part)));
+    let quoted = screen::quote("alice", words).unwrap_or_default();
+    if heard.stdout.contains("answers a command that was given up") {
+        Report::new(Verdict::Refused, quoted)
+    } else {
+        Report::new(Verdict::Succeeded, "it ran, and alice is not told")
+    }
+}

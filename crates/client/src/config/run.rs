@@ -11,7 +11,7 @@ use super::{ConfigError, arguments, user};
 /// The words behind `run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Ask even if the server says that it refused the same command, and it could still start there
+    /// Ask even if the same command could still start there: the server says that it refused it, or no answer came
     #[arg(long)]
     pub again: bool,
     /// End the command after this time, and wait no longer for it: 500ms, 10s, 2m, 1h
@@ -34,7 +34,7 @@ pub struct RunOf {
     pub target: UserName,
     /// Program and arguments; not empty, within the limits of the protocol.
     pub argv: Vec<String>,
-    /// Also while the same words could still start there after a refusal by the server.
+    /// Also while the same words could still start there, after a refusal by the server or without an answer.
     pub again: bool,
     /// How long it may run, and is waited for.
     pub timeout: Option<Duration>,

@@ -11,8 +11,6 @@ use chat_endpoint::store::sqlite::{SqliteStore, StoreError};
 use chat_endpoint::{Event, Notification, Records, SendError};
 use chat_protocol::id::MessageId;
 
-use crate::show::made_ms;
-
 /// Rows of answers in the home's database.
 const PREFIX: &str = "host/answer/";
 
@@ -82,7 +80,7 @@ fn done_in_room(event: &Event) -> Option<MessageId> {
 pub(super) fn outdated(rows: &Records, now_ms: u64) -> Vec<Change> {
     let answers = rows.iter().filter(|(key, _)| {
         let id = key.strip_prefix(PREFIX).map(MessageId::parse);
-        id.is_some_and(|id| id.map_or(true, |id| now_ms.saturating_sub(made_ms(&id)) > KEPT_MS))
+        id.is_some_and(|id| id.map_or(true, |id| now_ms.saturating_sub(id.made_ms()) > KEPT_MS))
     });
     answers.map(|(key, _)| Change { key: key.clone(), value: None }).collect()
 }

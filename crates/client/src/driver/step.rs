@@ -171,6 +171,17 @@ impl Driver {
         }
     }
 
+    /// Nobody waits for a command any more.
+    fn give_up(
+        &mut self,
+        now_ms: u64,
+        (re, argv): (MessageId, Vec<String>),
+        reply: tokio::sync::oneshot::Sender<Option<u64>>,
+    ) {
+        // Whoever asked may be gone.
+        reply.send(self.endpoint.give_up(now_ms, &re, argv)).ok();
+    }
+
     /// Takes a command back, and waits for the answer to that if something had to be said.
     fn take_back(&mut self, now_ms: u64, re: &MessageId) -> Option<MessageId> {
         let id = self.endpoint.cancel(now_ms, re)?;
@@ -182,16 +193,13 @@ impl Driver {
         let endpoint = &mut self.endpoint;
         match order {
             Order::Say { room, text, reply } => {
-                let sent = self.say_in(now_ms, &room, text);
-                replies.sent.push((reply, sent));
+                replies.sent.push((reply, self.say_in(now_ms, &room, text)));
             }
             Order::Tell { to, text, reply } => {
-                let sent = self.tell_user(now_ms, &to, text);
-                replies.sent.push((reply, sent));
+                replies.sent.push((reply, self.tell_user(now_ms, &to, text)));
             }
             Order::Veiled { whom, shifted, reply } => {
-                let sent = self.send_veiled(now_ms, &whom, &shifted);
-                replies.sent.push((reply, sent));
+                replies.sent.push((reply, self.send_veiled(now_ms, &whom, &shifted)));
             }
             Order::Run { target, argv, options, reply } => {
                 let digest = chat_agent::argv_digest(&argv);
@@ -212,6 +220,7 @@ impl Driver {
             Order::Cancel { re, reply } => {
                 replies.taken_back.push((reply, self.take_back(now_ms, &re)));
             }
+            Order::GiveUp { re, argv, reply } => self.give_up(now_ms, (re, argv), reply),
             Order::Room { room, action, reply } => {
                 let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
                 self.answers.expect(&asked);

@@ -1,5 +1,6 @@
 //! What was missed, then what arrives.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub async fn listen(
     let mut until = limit.map(|limit| Instant::now() + limit);
     let (mut printed, mut is_over) = (0, false);
     let mut days = Days::new(TimeZone::system());
+    let mut late = HashSet::new();
     let (mut met, mut names) = (Met::default(), Names::default());
     for name in task.client.known_names().await {
         names.learn(name.as_str());
@@ -50,7 +52,11 @@ pub async fn listen(
             }
         };
         let Some(notification) = task.notification(event)? else { continue };
-        if !claim(&notification.event, |_| false, now_ms()) {
+        // Nobody else waits for what follows on that.
+        if let Event::Late { re, .. } = &notification.event {
+            late.insert(*re);
+        }
+        if !claim(&notification.event, |id| late.contains(id), now_ms()) {
             continue;
         }
         if task.is_for_eyes()

@@ -25,8 +25,9 @@ use crate::show::output::Pieces;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 
-/// A command may start within a minute of its signature; with some allowance for clocks, one that
-/// was not started by then never is.
+/// A command may start within a minute of its signature; with some allowance for clocks, the word that it was
+/// started has come by then from a machine that is here. What a server holds back can start later, see
+/// [`MAY_START_MAX_MS`].
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// No rule lets a command run longer; a machine that says nothing by then will say nothing more.
@@ -75,12 +76,8 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
         let event = tokio::select! {
             event = task.events.next() => event,
             () = sleep_until(command.until) => {
-                note(&command.silence());
-                if !command.is_started {
-                    // Whatever the time over there is, it is not to start any more.
-                    task.client.cancel(id).await;
-                }
-                task.client.forget_command(id).await;
+                let may_start = command.leave(&task, &asked.argv).await;
+                note(&command.silence(may_start));
                 break command.when_silent();
             }
             () = stops.next() => {
@@ -96,7 +93,10 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
         };
         let Some(notification) = task.notification(event)? else { continue };
         let ended = command.take(&mut task, &notification.event)?;
-        let ended = ended.or(command.is_taken_back_for_good(&notification.event));
+        let ended = match ended {
+            None => command.kept_back(&task, &notification.event, &asked.argv).await,
+            ended => ended,
+        };
         if !command.is_mine(&notification.event) {
             unshown.take(&task.client, &notification).await;
         } else if let Some(key) = notification.key {
@@ -220,31 +220,63 @@ impl Command {
         ));
     }
 
-    /// Whether the server keeps for a machine that is away that the command is not to start.
-    fn is_taken_back_for_good(&self, event: &Event) -> Option<ExitStatus> {
-        let Event::Stored { id, kept: true, .. } = event else { return None };
-        if self.is_started || !self.is_taken_back_by(*id) {
+    /// Whether the server says that it keeps for a machine that is away that the command is not to start.
+    fn is_kept_back(&self, event: &Event) -> bool {
+        let Event::Stored { id, kept: true, .. } = event else { return false };
+        !self.is_started && self.is_taken_back_by(*id)
+    }
+
+    /// Ends where that is kept for a machine that is away.
+    async fn kept_back(&self, task: &Task, event: &Event, argv: &[String]) -> Option<ExitStatus> {
+        if !self.is_kept_back(event) {
             return None;
         }
-        note(&format!(
-            "· {} is away; the command is cancelled and does not start when it comes back",
-            self.target
-        ));
+        let may_start = self.leave(task, argv).await;
+        note(&self.taken_back(may_start));
         Some(ExitStatus::Interrupted)
+    }
+
+    /// Waits no longer. One that was not started is taken back, if that has not been said yet; until when it
+    /// could start all the same, as a time for people.
+    async fn leave(&self, task: &Task, argv: &[String]) -> Option<String> {
+        if self.is_started {
+            task.client.forget_command(self.id).await;
+            return None;
+        }
+        if self.wish == Wish::Wanted {
+            // Whatever the time over there is, it is not to start any more.
+            task.client.cancel(self.id).await;
+        }
+        let until_ms = task.client.give_up(self.id, argv.to_vec()).await;
+        until_ms.map(|ms| task.time(ms))
+    }
+
+    /// What is said when the word that takes it back waits for its machine.
+    fn taken_back(&self, may_start: Option<String>) -> String {
+        let target = &self.target;
+        let lie = may_start.map(|until| format!(". {}", held_back(&until)));
+        format!(
+            "· {target} is away; the command is cancelled when it comes back{}",
+            lie.unwrap_or_default()
+        )
     }
 
     fn when_silent(&self) -> ExitStatus {
         if self.wish == Wish::Wanted { ExitStatus::TimedOut } else { ExitStatus::Interrupted }
     }
 
-    /// What is said when the time is over.
-    fn silence(&self) -> String {
+    /// What is said when the time is over; `may_start` is until when it could start all the same.
+    fn silence(&self, may_start: Option<String>) -> String {
         let target = &self.target;
         if self.wish != Wish::Wanted {
-            return format!("{target} has not said in time whether the command is cancelled");
+            let lie = may_start.map(|until| format!(". {}", held_back(&until)));
+            return format!(
+                "{target} has not said in time whether the command is cancelled{}",
+                lie.unwrap_or_default()
+            );
         }
         match (self.is_started, self.is_away) {
-            (false, _) => not_started(target),
+            (false, _) => not_started(target, may_start),
             (true, false) => format!(
                 "{target} has not said in time how the command ended; it was started, and how it \
                  ended is not known"
@@ -401,14 +433,31 @@ pub fn starts_until(machine: &str, signed_ms: u64, time: impl Fn(u64) -> String)
     let soon = time(signed_ms.saturating_add(COMMAND_EXPIRY_MS));
     let last = time(signed_ms.saturating_add(MAY_START_MAX_MS));
     format!(
-        "it starts if {machine} is here by {soon}; where clocks differ or the server lies about the \
-         time, by {last} and not later"
+        "it starts if {machine} is here by {soon}; where clocks differ by up to five minutes or the \
+         server lies about the time, by {last}"
     )
 }
 
-/// What is said of a command that cannot start any more.
-pub(crate) fn not_started(target: &UserName) -> String {
-    format!("{target} did not start the command in time")
+/// What is said of a command of which its machine has said nothing in time; `may_start` is until when it could
+/// start all the same, and nothing for one that never left or has ended.
+pub(crate) fn not_started(target: &UserName, may_start: Option<String>) -> String {
+    match may_start {
+        Some(until) => format!(
+            "no answer came from {target} in time; the command is taken back. {}",
+            held_back(&until)
+        ),
+        None => {
+            format!("{target} did not start the command in time, and it does not start any more")
+        }
+    }
+}
+
+/// What only the server knows of a command that was taken back.
+fn held_back(until: &str) -> String {
+    format!(
+        "If the server holds that back, it can still start until {until}; ask for the same words before \
+         then with --again only"
+    )
 }
 
 fn write_to(stderr: bool, bytes: &[u8]) -> io::Result<()> {

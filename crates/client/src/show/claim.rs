@@ -15,18 +15,12 @@ pub fn claim(event: &Event, own: impl Fn(&MessageId) -> bool, now_ms: u64) -> bo
         | Event::Output { re, .. }
         | Event::OutputLost { re, .. }
         | Event::Ended { re, .. } => {
-            own(re) || now_ms.saturating_sub(made_ms(re)) > ORPHANED_AFTER_MS
+            own(re) || now_ms.saturating_sub(re.made_ms()) > ORPHANED_AFTER_MS
         }
         // They are for the agent of this device.
         Event::Command { .. } | Event::CommandPassed { .. } | Event::Cancel { .. } => false,
         _ => true,
     }
-}
-
-/// When an id was made, Unix time in milliseconds: the first 48 bits of a `UUIDv7`.
-pub(crate) fn made_ms(id: &MessageId) -> u64 {
-    let time = id.as_bytes().iter().take(6);
-    time.fold(0, |ms, byte| (ms << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
             "code": code::UNREADABLE, "reason": "the recipient could not read it",
         })],
         Event::Refused { .. } => refused(event).into_iter().collect(),
-        Event::OutputLost { .. } | Event::Started { .. } => {
+        Event::OutputLost { .. } | Event::Late { .. } | Event::Started { .. } => {
             of_command(event).into_iter().collect()
         }
         Event::Ended { .. } => ended(event),
@@ -112,6 +112,9 @@ fn of_command(event: &Event) -> Option<Value> {
     match event {
         Event::OutputLost { re, pieces } => {
             Some(json!({"event": "output_lost", "id": re, "pieces": pieces}))
+        }
+        Event::Late { re, by } => {
+            Some(json!({"event": "command", "id": re, "state": "LATE", "by": by}))
         }
         Event::Started { re, by } => {
             Some(json!({"event": "command", "id": re, "state": "STARTED", "by": by}))

@@ -60,7 +60,10 @@ impl Endpoint {
                 self.link.requests.insert(*id, Request::Counters { cids: cids.clone() });
                 return self.ask_counters_of(*id, cids);
             }
-            Some(Request::Remind) => return,
+            Some(Request::Remind { bundles, links }) => {
+                let again = self.send_reminder(bundles, links);
+                return self.retry_moved(id, again);
+            }
             Some(Request::Files(question)) => return self.ask_of_files(*id, *question),
             None => {}
         }

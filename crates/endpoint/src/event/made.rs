@@ -1,4 +1,4 @@
-//! Events from what they are made of.
+//! Events from what they are made of, and back.
 
 use chat_protocol::content::{Outcome, OutputStream};
 use chat_protocol::id::MessageId;
@@ -22,5 +22,17 @@ impl Event {
     /// The event for a piece of output.
     pub(crate) fn output(re: MessageId, stream: OutputStream, data: Vec<u8>) -> Self {
         Self::Output { re, stderr: stream == OutputStream::Stderr, data }
+    }
+
+    /// Whether a command of ours has said this.
+    pub(crate) fn is_said_by_command(&self, of: &MessageId) -> bool {
+        match self {
+            Self::Late { re, .. }
+            | Self::Started { re, .. }
+            | Self::Output { re, .. }
+            | Self::OutputLost { re, .. }
+            | Self::Ended { re, .. } => re == of,
+            _ => false,
+        }
     }
 }

@@ -15,6 +15,7 @@ mod feeds;
 mod files;
 #[cfg(test)]
 mod fits;
+mod given_up;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]

@@ -55,6 +55,35 @@ fn a_hub_that_forgets_devices_is_told_of_them() {
     }
 }
 
+/// Goal: what a hub could not take of a reminder, it is told again. (The build before took the word that it is too
+/// early for an end, and every key that needed those devices was refused until somebody connected anew.)
+#[test]
+fn a_reminder_that_is_put_off_is_said_again() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    tell(&mut hub, "before");
+    hub.run();
+    let (older, known) = (hub.snapshot(), hub.offered("bob"));
+    hub.renew(1);
+    hub.now += DAY_MS;
+    tell(&mut hub, "in the next epoch");
+    hub.run();
+    hub.offer("bob", known);
+    hub.faults.refuses_devices = Some(0);
+    hub.faults.learns_devices = true;
+    hub.faults.puts_off_reminders = 2;
+    hub.roll_back(&older);
+    // Bob is away: nobody else can tell of his newest key.
+    hub.disconnect(1);
+    tell(&mut hub, "after the restore");
+    let end = hub.now + 3 * AGAIN_MS;
+    while hub.step(end) {}
+    assert_eq!((hub.faults.puts_off_reminders, hub.faults.refuses_devices), (0, None));
+    hub.connect(1);
+    hub.run();
+    let texts = hub.texts(1);
+    assert!(texts.contains(&"alice: after the restore".to_owned()), "{texts:?}");
+}
+
 /// Goal: a hub that went back is one alarm for each device, also where a new key follows at once. Before: only
 /// what it still showed two seconds later was one.
 /// Method: it goes back behind an epoch, and alice makes another one in the place of that.

@@ -27,7 +27,7 @@ impl Rate {
     }
 
     /// How long so many tokens take to come.
-    fn time_of(&self, tokens: u64) -> Duration {
+    pub fn time_of(&self, tokens: u64) -> Duration {
         let nanos = self.per.as_nanos().saturating_mul(u128::from(tokens));
         let nanos = nanos / u128::from(self.tokens.max(1));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

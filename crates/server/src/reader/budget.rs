@@ -30,19 +30,22 @@ pub(super) enum Allowance {
     Refused(Refusal),
 }
 
-/// Whether a frame takes room for something that is not there to protect people: who goes, or is put out,
-/// and the key that follows, have to come through to the end of the disk.
-fn is_new_work(header: &Header) -> bool {
+/// Whether a frame takes room for something that is not there to protect people.
+fn takes_new_room(header: &Header) -> bool {
     match header {
         Header::Message(_) => true,
-        Header::Member(link) => {
-            !matches!(link.op, MemberOperation::Leave | MemberOperation::Remove)
-        }
+        Header::Member(link) => is_new_work(link.op),
         Header::Key(_) | Header::Receipt(_) => false,
     }
 }
 
-fn millis(wait: std::time::Duration) -> u64 {
+/// The same of a link: who goes, or is put out, and the key that follows, have to come through to the end of
+/// the disk.
+pub(super) fn is_new_work(op: MemberOperation) -> bool {
+    !matches!(op, MemberOperation::Leave | MemberOperation::Remove)
+}
+
+pub(super) fn millis(wait: std::time::Duration) -> u64 {
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
@@ -50,7 +53,7 @@ impl Reader {
     /// Takes a frame from the budgets of the account; waits where that is all it takes.
     pub(super) async fn allow(&self, header: &Header) -> Allowance {
         let (budgets, now) = (&self.peer.budgets, Instant::now());
-        if is_new_work(header) && self.hub.budgets.disk.is_full() {
+        if takes_new_room(header) && self.hub.budgets.disk.is_full() {
             self.hub.budgets.hit(Budget::Disk);
             return Allowance::Refused(Refusal::storage_full());
         }

@@ -6,15 +6,15 @@ use chat_protocol::{
     header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation},
     hub::{ClientToHub, HubToClient},
     id::{Digest, Nonce16},
-    keys::BundleOptions,
+    keys::{BundleOptions, Held},
     limits::PAGE_ITEMS_MAX,
     name::ConversationId,
     tag::label,
 };
 
 use crate::client::{
-    Client, Device, Entry, Server, cid, config, enter, new_id, now_ms, register, second_device,
-    sign_in, start,
+    Client, Device, Entry, Server, cid, config, enter, name, new_id, now_ms, register,
+    second_device, sign_in, start,
 };
 
 /// Links as they are signed, to be brought by anybody.
@@ -175,5 +175,73 @@ async fn who_reminds_of_much_waits_and_loses_nothing() {
     assert!(matches!(answer, HubToClient::Reminded { bundles: 1, .. }), "{answer:?}");
     // One link after the other is kept.
     while length(&mut alice, &chain.room).await < PAGE_ITEMS_MAX {}
+    server.stop().await.unwrap();
+}
+
+async fn remind_bundles(client: &mut Client, devices: &[Device]) -> HubToClient {
+    let bundles = devices.iter().map(|device| B64Vec(device.bundle.bytes().to_vec())).collect();
+    let id = new_id();
+    client.send_text(&ClientToHub::Remind { id, bundles, links: Vec::new() }).await;
+    let answer = client.answer().await;
+    client.settle().await;
+    answer
+}
+
+/// How many bundles of alice the hub has.
+async fn bundles_of_alice(client: &mut Client) -> usize {
+    let known = [(name("alice"), Held::default())].into();
+    client.send_text(&ClientToHub::Bundles { id: new_id(), known, kids: [].into() }).await;
+    let HubToClient::Bundles { people, .. } = client.answer().await else { panic!("BUNDLES") };
+    people.values().map(|person| person.bundles.len()).sum()
+}
+
+/// Goal: of somebody with more devices than may be published at once none is lost: what is over the budget is put off
+/// as a whole, and taken when it comes after that time. (The build before dropped it and called the rest all.)
+#[tokio::test]
+async fn bundles_over_the_budget_are_put_off_and_taken_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.limits.set("bundles=3/s").unwrap();
+    let server = start(config).await;
+    let mut alice = register(&server, "alice", 0).await;
+    let device = |n: u8| {
+        let keys = second_device(0, usize::from(n));
+        Device::with_keys("alice", keys, Nonce16([n; 16]))
+    };
+    let devices: Vec<Device> = (1..6).map(device).collect();
+    let HubToClient::Retry { after_ms, .. } = remind_bundles(&mut alice, &devices).await else {
+        panic!("RETRY")
+    };
+    // Two are over it, and two thirds of a second bring room for both.
+    assert!((300..=667).contains(&after_ms), "{after_ms} ms");
+    tokio::time::sleep(std::time::Duration::from_millis(after_ms)).await;
+    let again = remind_bundles(&mut alice, &devices).await;
+    assert!(matches!(again, HubToClient::Reminded { bundles: 1..=2, .. }), "{again:?}");
+    while bundles_of_alice(&mut alice).await < 6 {}
+    server.stop().await.unwrap();
+}
+
+/// Goal: a stolen device that uses up the budget keeps its revocation from nobody.
+#[tokio::test]
+async fn a_revocation_costs_nothing_of_the_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.limits.set("bundles=1/d").unwrap();
+    let server = start(config).await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let stolen = Device::with_keys("alice", second_device(0, 4), Nonce16([9; 16]));
+    let more = Device::with_keys("alice", second_device(0, 5), Nonce16([8; 16]));
+    remind_bundles(&mut bob, std::slice::from_ref(&stolen)).await;
+    let answer = remind_bundles(&mut bob, &[more]).await;
+    assert!(matches!(answer, HubToClient::Retry { .. }), "{answer:?}");
+    let own = alice.device.clone();
+    let options = BundleOptions { rev: vec![stolen.keys.signing_id()], ..BundleOptions::default() };
+    let bundle = own.keys.publish(&own.user, own.dev, Some(&own.bundle), now_ms(), options);
+    let revoking = Device { bundle: bundle.unwrap(), ..own };
+    let answer = remind_bundles(&mut bob, &[revoking]).await;
+    assert!(matches!(answer, HubToClient::Reminded { bundles: 1, .. }), "{answer:?}");
+    while enter(server.address, &stolen, Entry::sig()).await.is_ok() {}
+    alice.settle().await;
     server.stop().await.unwrap();
 }

@@ -47,7 +47,8 @@ impl Journal {
                 outcome: Some(if *readable { Outcome::Ok } else { Outcome::Refused }),
                 ..self.about("message.delivered", id)
             },
-            Event::Started { .. }
+            Event::Late { .. }
+            | Event::Started { .. }
             | Event::Output { .. }
             | Event::OutputLost { .. }
             | Event::Ended { .. } => self.about_command(event),
@@ -190,6 +191,9 @@ impl Journal {
     /// The line for what became of a command.
     fn about_command<'a>(&'a self, event: &'a Event) -> Operation<'a> {
         match event {
+            Event::Late { re, .. } => {
+                Operation { outcome: Some(Outcome::Ok), ..self.about("command.late", re) }
+            }
             Event::Started { re, .. } => {
                 Operation { outcome: Some(Outcome::Ok), ..self.about("command.started", re) }
             }

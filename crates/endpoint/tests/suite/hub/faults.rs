@@ -81,6 +81,8 @@ pub(crate) struct Faults {
     pub(crate) counts_lines: bool,
     /// Messages and keys of any epoch are taken, whoever may speak.
     pub(crate) takes_anything: bool,
+    /// So many reminders are put off.
+    pub(crate) puts_off_reminders: usize,
     /// What it is reminded of is thrown away.
     pub(crate) forgets_reminders: bool,
     /// Every message is answered with REKEY.

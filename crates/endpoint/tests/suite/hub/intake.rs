@@ -207,6 +207,10 @@ impl TestHub {
 
     /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
     fn reminded(&mut self, index: usize, id: MessageId, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
+        if take_one(&mut self.faults.puts_off_reminders) {
+            let why = "too many".to_owned();
+            return self.answer(index, &HubToClient::Retry { id, after_ms: 3_000, why });
+        }
         self.reminders += 1;
         self.links_reminded += links.len();
         let answer = HubToClient::Reminded { id, bundles: 0, links: 0 };

@@ -121,6 +121,7 @@ impl Host {
 }
 
 /// What an event means to a person.
+#[expect(clippy::too_many_lines, reason = "one line for each kind of event")]
 fn fact(me: String, event: Event) -> Option<Fact> {
     let trouble = |me: String, what: String| Some(Fact::Trouble { at: me, what });
     match event {
@@ -175,6 +176,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Cancel { .. }
         | Event::MemberChanged { .. }
         | Event::Left { .. }
+        | Event::Late { .. }
         | Event::Started { .. }
         | Event::Output { .. }
         | Event::Presence { .. }
