@@ -116,7 +116,7 @@ fn every_figure_of_the_alerts_and_the_dashboard_is_there_and_moves() {
     let refused = alice.pipe(&["/create two"], &[]);
     assert!(format!("{refused:?}").contains("E_TOO_MANY"), "{refused:?}");
     operator(&rig, &["ban", "127.0.0.1"]).assert_code(0);
-    carol.run(&["users"]).assert_code(3);
+    carol.run(&["users"]).assert_code(4);
     operator(&rig, &["unban", "127.0.0.1"]).assert_code(0);
     operator(&rig, &["room", "retention", "lobby", "1s"]).assert_code(0);
     alice.run(&["send", "#lobby", "soon forgotten"]).assert_code(0);

@@ -16,9 +16,10 @@ use crate::clock::now_ms;
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
 use crate::home::{HomeError, HomeFolder, file};
-use crate::oneshot::{interrupted, note, print_line};
+use crate::oneshot::{note, print_line};
 use crate::show::{Detail, Lines, clocks as clocks_line};
 use crate::sign_in::first_contact;
+use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 

@@ -43,6 +43,7 @@ pub mod transfer;
 
 pub mod show;
 
+mod signals;
 pub mod start;
 mod unshown;
 

@@ -8,7 +8,6 @@ use chat_endpoint::Event;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::UserName;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::client::{Client, ClientEvent, Events};
@@ -17,6 +16,7 @@ use crate::exit::ExitStatus;
 use crate::names::{self, Names};
 use crate::show::objects::Objects;
 use crate::show::{Detail, Lines, clocks as clocks_line};
+use crate::signals::interrupted;
 use crate::start::{self, Failure};
 
 pub mod account;
@@ -223,31 +223,6 @@ impl Task {
             () = interrupted() => {}
         }
         self.client.leave().await;
-    }
-}
-
-/// Completes when the person presses Ctrl-C, or somebody ends this program with SIGTERM or SIGQUIT.
-pub async fn interrupted() {
-    let Ok(mut interrupt) = signal(SignalKind::interrupt()) else {
-        // Without a handler the system's own way of ending the process is in force.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        () = ended() => {}
-    }
-}
-
-/// Completes when somebody ends this program with SIGTERM or SIGQUIT.
-pub async fn ended() {
-    let (terminate, quit) = (signal(SignalKind::terminate()), signal(SignalKind::quit()));
-    let (Ok(mut terminate), Ok(mut quit)) = (terminate, quit) else {
-        // Without a handler the system's own way of ending the process is in force.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = quit.recv() => {}
     }
 }
 

@@ -16,8 +16,8 @@ use crate::connection::pins::Pins;
 use crate::connection::{ConnectError, Connector};
 use crate::exit::ExitStatus;
 use crate::home::{self, HomeError, KnownServers};
-use crate::oneshot::interrupted;
 use crate::sign_in::{HomeAccount, NoPrompt, Prompt, StartError, TerminalPrompt};
+use crate::signals::interrupted;
 use crate::transfer::TransferOptions;
 
 /// Why a mode of the program ended without success.

@@ -18,7 +18,7 @@ use super::{Said, Talk};
 use crate::client::Events;
 use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
-use crate::oneshot::{ended, interrupted};
+use crate::signals::{ended, interrupted, pressed};
 use crate::start::Failure;
 
 mod keyboard;
@@ -148,8 +148,6 @@ async fn last_words(desk: &mut Desk, failure: &Failure) {
 async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Result<Over, Failure> {
     let mut ends = pin!(ended());
     let mut foreground = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-    // Between two lines the terminal makes a signal of Ctrl-C.
-    let mut interrupts = signal(SignalKind::interrupt())?;
     loop {
         let due = [talk.outbox.due(), talk.unstarted.due(), desk.turn_due, desk.waits_until];
         let due = earliest(due);
@@ -183,7 +181,8 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
                     Said::default()
                 }
             }
-            _ = interrupts.recv() => desk.interrupted(talk),
+            // Between two lines the terminal makes a signal of Ctrl-C.
+            () = pressed() => desk.interrupted(talk),
             () = &mut ends => return Ok(Over::Ended),
         };
         let is_over = said.is_over;

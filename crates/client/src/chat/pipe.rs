@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Said, Talk, gravest};
 use crate::client::Events;
 use crate::exit::ExitStatus;
-use crate::oneshot::interrupted;
+use crate::signals::interrupted;
 use crate::start::Failure;
 use crate::text_lines::{BadLine, TextLines};
 

@@ -27,7 +27,8 @@ use crate::emulate::html;
 use crate::emulate::report::{About, Report, machine};
 use crate::emulate::script::{Picker, Random, Script, ScriptError};
 use crate::exit::ExitStatus;
-use crate::oneshot::{interrupted, note, print_line};
+use crate::oneshot::{note, print_line};
+use crate::signals::interrupted;
 use crate::start::Failure;
 
 mod client;

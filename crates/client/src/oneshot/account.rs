@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::{interrupted, note, print_json};
+use super::{note, print_json};
 use crate::config::{AccountVerb, Common, Verbosity};
 use crate::exit::ExitStatus;
 use crate::sign_in::{Deletion, delete_account};
+use crate::signals::interrupted;
 use crate::start::{self, Failure};
 
 /// Does what is asked for with the account.

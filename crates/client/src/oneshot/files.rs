@@ -11,11 +11,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Task, interrupted, note, print_json, print_line};
+use super::{Task, note, print_json, print_line};
 use crate::client::ClientEvent;
 use crate::config::{Common, Recipient, Verbosity};
 use crate::exit::ExitStatus;
 use crate::show::files as show;
+use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use crate::transfer::{
     Findings, Forged, Listed, TransferError, TransferEvent, TransferOptions, Transfers,

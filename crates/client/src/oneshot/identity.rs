@@ -7,7 +7,7 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Task, interrupted, note, print_json, print_line};
+use super::{Task, note, print_json, print_line};
 use crate::client::ClientEvent;
 use crate::config::Common;
 use crate::exit::ExitStatus;
@@ -15,6 +15,7 @@ use crate::home::KeyChange;
 use crate::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
 use crate::show;
 use crate::sign_in::{TerminalPrompt, check_password};
+use crate::signals::interrupted;
 use crate::start::{self, Failure};
 
 /// How long the server may take to hand keys over.

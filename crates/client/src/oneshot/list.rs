@@ -5,10 +5,11 @@ use std::time::Duration;
 use chat_endpoint::Event;
 use tokio::time::timeout;
 
-use super::{Task, interrupted};
+use super::Task;
 use crate::client::{Client, ClientEvent};
 use crate::config::Common;
 use crate::exit::ExitStatus;
+use crate::signals::interrupted;
 use crate::start::Failure;
 
 /// A list of thousands comes in pages, each within milliseconds.

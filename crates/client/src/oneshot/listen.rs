@@ -8,7 +8,7 @@ use chat_endpoint::Event;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
 
-use super::{CATCH_UP_MAX, Task, interrupted, print_json, print_line};
+use super::{CATCH_UP_MAX, Task, print_json, print_line};
 use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
@@ -16,6 +16,7 @@ use crate::names::Names;
 use crate::names::alike::Met;
 use crate::show::claim;
 use crate::show::days::Days;
+use crate::signals::interrupted;
 use crate::start::Failure;
 
 /// Prints messages and receipts until `count` messages were printed or `limit` has passed. What was

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::{interrupted, note, print_json};
+use super::{note, print_json};
 use crate::config::{Common, Password, Verbosity};
 use crate::exit::ExitStatus;
 use crate::sign_in::{NewPassword, change_password};
+use crate::signals::interrupted;
 use crate::start::{self, Failure};
 
 /// What a person should know once it is done.

@@ -10,7 +10,6 @@ use chat_protocol::code;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 use serde_json::{Value, json as object};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 mod stdin;
@@ -22,6 +21,7 @@ use crate::config::{Common, RunOf};
 use crate::exit::ExitStatus;
 use crate::show::json;
 use crate::show::output::Pieces;
+use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 
@@ -44,10 +44,9 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
     // A question for the name is ended by signals as the system does it.
     let common = &Common { user: Some(start::user(common)?), ..common.clone() };
     // From here on none is lost, whatever is waited for.
-    let mut stops = Stops::open()?;
     let started = tokio::select! {
         task = Box::pin(Task::start(common)) => Some(task?),
-        () = stops.next() => None,
+        () = interrupted() => None,
     };
     let Some(mut task) = started else { return Ok(ExitStatus::Interrupted) };
     // What stands before this program in a pipe may have been slower than its start.
@@ -59,7 +58,7 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
     };
     let target = tokio::select! {
         target = task.true_name(&asked.target) => Some(target?),
-        () = stops.next() => None,
+        () = interrupted() => None,
     };
     let Some(target) = target else {
         task.end().await;
@@ -80,7 +79,7 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
                 note(&command.silence(may_start));
                 break command.when_silent();
             }
-            () = stops.next() => {
+            () = interrupted() => {
                 if command.wish == Wish::Wanted {
                     command.take_back(&task).await;
                     continue;
@@ -124,32 +123,6 @@ fn not_sent(target: &UserName, error: &SendError) -> Value {
         fields.insert("may_start_until".to_owned(), json::time(until).into());
     }
     object
-}
-
-/// How somebody stops this program: Ctrl-C, or what a service manager or a script sends.
-struct Stops {
-    interrupt: Signal,
-    terminate: Signal,
-    quit: Signal,
-}
-
-impl Stops {
-    fn open() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            quit: signal(SignalKind::quit())?,
-        })
-    }
-
-    /// The next time. May be dropped at any time without loss.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.quit.recv() => {}
-        }
-    }
 }
 
 /// What the person wants of the command.

@@ -9,10 +9,11 @@ use chat_protocol::limits::MESSAGE_TEXT_BYTES_MAX;
 use chat_protocol::name::{RoomName, UserName};
 use tokio::time::timeout;
 
-use super::{Task, interrupted};
+use super::Task;
 use crate::client::SendError;
 use crate::config::{Common, Recipient, SendText, Verbosity};
 use crate::exit::ExitStatus;
+use crate::signals::interrupted;
 use crate::start::Failure;
 use crate::text_lines::{BYTE_ORDER_MARK, without_mark};
 
