@@ -85,9 +85,8 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
                     command.take_back(&task).await;
                     continue;
                 }
-                note("the command may still be running over there, and what it says is not shown any \
-                    more");
-                task.client.forget_command(id).await;
+                let may_start = command.leave(&task, &asked.argv).await;
+                note(&command.left(may_start));
                 break ExitStatus::Interrupted;
             }
         };
@@ -259,6 +258,19 @@ impl Command {
             "· {target} is away; the command is cancelled when it comes back{}",
             lie.unwrap_or_default()
         )
+    }
+
+    /// What is said when the person does not wait for the word that it is cancelled.
+    fn left(&self, may_start: Option<String>) -> String {
+        let target = &self.target;
+        match may_start {
+            Some(until) => format!(
+                "{target} has not said whether the command is cancelled. {}",
+                held_back(&until)
+            ),
+            None => "the command may still be running over there, and what it says is not shown any more"
+                .to_owned(),
+        }
     }
 
     fn when_silent(&self) -> ExitStatus {
@@ -450,6 +462,14 @@ pub(crate) fn not_started(target: &UserName, may_start: Option<String>) -> Strin
             format!("{target} did not start the command in time, and it does not start any more")
         }
     }
+}
+
+/// What is said of a command of which its machine has said nothing when the chat is left.
+pub(crate) fn not_waited_for(target: &UserName, until: &str) -> String {
+    format!(
+        "{target} has not started a command yet; it can start until {until}. Ask for the same words before \
+         then with --again only"
+    )
 }
 
 /// What only the server knows of a command that was taken back.
