@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use chat_endpoint::limits::{COMMAND_EXPIRY_MS, MAY_START_MAX_MS};
+use chat_endpoint::limits::MAY_START_MAX_MS;
 use chat_endpoint::{CommandOptions, Event};
 use chat_exec::limits::{KILL_MARGIN, TERM_GRACE, WALL_MS_MAX};
 use chat_protocol::code;
@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 mod stdin;
+mod words;
 
 use super::{Task, note, print_json};
 use crate::client::SendError;
@@ -24,6 +25,10 @@ use crate::show::json;
 use crate::show::output::Pieces;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
+
+use words::held_back;
+pub use words::starts_until;
+pub(crate) use words::{not_started, not_waited_for};
 
 /// A command may start within a minute of its signature; with some allowance for clocks, the word that it was
 /// started has come by then from a machine that is here. What a server holds back can start later, see
@@ -437,47 +442,6 @@ impl Command {
             _ => Ok(()),
         }
     }
-}
-
-/// Until when a command that waits for its machine can start, for people. `signed_ms` is by this machine's
-/// clock, Unix time in milliseconds.
-pub fn starts_until(machine: &str, signed_ms: u64, time: impl Fn(u64) -> String) -> String {
-    let soon = time(signed_ms.saturating_add(COMMAND_EXPIRY_MS));
-    let last = time(signed_ms.saturating_add(MAY_START_MAX_MS));
-    format!(
-        "it starts if {machine} is here by {soon}; where clocks differ by up to five minutes or the \
-         server lies about the time, by {last}"
-    )
-}
-
-/// What is said of a command of which its machine has said nothing in time; `may_start` is until when it could
-/// start all the same, and nothing for one that never left or has ended.
-pub(crate) fn not_started(target: &UserName, may_start: Option<String>) -> String {
-    match may_start {
-        Some(until) => format!(
-            "no answer came from {target} in time; the command is taken back. {}",
-            held_back(&until)
-        ),
-        None => {
-            format!("{target} did not start the command in time, and it does not start any more")
-        }
-    }
-}
-
-/// What is said of a command of which its machine has said nothing when the chat is left.
-pub(crate) fn not_waited_for(target: &UserName, until: &str) -> String {
-    format!(
-        "{target} has not started a command yet; it can start until {until}. Ask for the same words before \
-         then with --again only"
-    )
-}
-
-/// What only the server knows of a command that was taken back.
-fn held_back(until: &str) -> String {
-    format!(
-        "If the server holds that back, it can still start until {until}; ask for the same words before \
-         then with --again only"
-    )
 }
 
 fn write_to(stderr: bool, bytes: &[u8]) -> io::Result<()> {
