@@ -18,6 +18,7 @@ mod false_hub;
 mod files;
 mod files_found;
 mod files_kept;
+mod given_up;
 mod history;
 mod hostile_names;
 mod http;

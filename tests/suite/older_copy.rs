@@ -6,7 +6,8 @@ use std::process::Command;
 use chat_tests::{PASSWORD, Scene};
 
 /// Goal: whoever starts the copy that is behind is told what it is and what to do, at a terminal and without one, and
-/// what is told helps. Before: "the server does not take the password of this machine". Method: the copy finds that its
+/// what is told helps, is the server's word, and says what the way out costs. Before: "the server does not take the
+/// password of this machine"; and that there are two copies was told as a fact, with the advice to put home.db away. Method: the copy finds that its
 /// counters were used, and makes new keys.
 #[test]
 fn the_copy_of_a_home_that_is_behind_is_called_that_and_the_way_out_works() {
@@ -20,7 +21,14 @@ fn the_copy_of_a_home_that_is_behind_is_called_that_and_the_way_out_works() {
     let copied = scene.client("alice").with_home(&copy);
     copied.run(&["send", "bob", "two"]).assert_code(0);
     let refused = alice.run(&["send", "bob", "not sent"]).expect_code(4);
-    for part in ["two copies of this home", "Go on with the other", "move home.db", "E_OLD_KEYS"] {
+    for part in [
+        "the server says that there are two copies of this home",
+        "go on with that one",
+        "If there never was one, the server is wrong or lies",
+        "home.db",
+        "Each key has to be compared anew",
+        "E_OLD_KEYS",
+    ] {
         assert!(refused.stderr.contains(part), "{part}: {refused:?}");
     }
     let mut chat = alice.at_terminal(&[]);

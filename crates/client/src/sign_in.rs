@@ -114,12 +114,15 @@ pub enum StartError {
         /// The folder of all homes.
         home: PathBuf,
     },
-    /// The server knows newer keys of the device in this home: a copy of it has gone on.
+    /// The server says that it knows newer keys of the device in this home, as if a copy of it had gone on. It
+    /// shows none of them.
     #[error(
-        "there are two copies of this home: the other one has gone on with new keys, and the server takes only that \
-         one, not {} ({}). Go on with the other one. If it is lost, move home.db and the files beside it whose \
-         names begin so out of this folder and start again: this machine is then a new device of {user}, without \
-         the history in them",
+        "the server says that there are two copies of this home, and that the other one has gone on with new \
+         keys; it takes only that one, not {} ({}). If there is another copy, go on with that one. If there never \
+         was one, the server is wrong or lies: ask its operator, and change nothing here. If the other one is \
+         lost: home.db and the files beside it whose names begin so can be moved out of this folder, and kept; \
+         this machine is then a new device of {user}, without the history, the pinned and verified keys, the \
+         refused ones and all else in them that tells a lie of the server. Each key has to be compared anew then",
         .folder.display(), code::OLD_KEYS
     )]
     OldCopy {

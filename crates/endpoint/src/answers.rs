@@ -315,7 +315,7 @@ impl Endpoint {
         }
         if let Some(Request::Members { cid, .. }) = self.link.requests.get(&id).cloned() {
             self.link.requests.remove(&id);
-            self.view_refused(&cid, &refusal.code, &refusal.reason);
+            self.view_refused(now_ms, &cid, &refusal.code, &refusal.reason);
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {
@@ -345,15 +345,9 @@ impl Endpoint {
         if let Some(asked) = &outgoing.asked {
             self.unask(asked);
         }
-        let mut may_start_until_ms = None;
+        let may_start_until_ms = self.note_refused(now_ms, &outgoing);
         if let Some(sealed) = &outgoing.sealed {
             self.keep_sent(&outgoing.cid, id, sealed, false);
-            if let Some(sent) = self.state.sent.get_mut(&id.to_string()) {
-                sent.refused = true;
-            }
-            if refusal.stage == HubStage::Stored {
-                may_start_until_ms = self.doubt(now_ms, &outgoing);
-            }
         }
         if let Some(sealed) = outgoing.sealed.take()
             && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
@@ -454,7 +448,7 @@ impl Endpoint {
     }
 
     /// A frame under way was answered.
-    fn answered(&mut self, key: &str) {
+    pub(crate) fn answered(&mut self, key: &str) {
         self.link.flying.remove(key);
         if let Some(outgoing) = self.state.outgoing.get(key)
             && let Some(ids) = self.link.draining.get_mut(&outgoing.cid)

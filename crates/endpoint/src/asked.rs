@@ -94,8 +94,7 @@ impl Endpoint {
         }
     }
 
-    /// The hub has refused a command that was sealed. Its word: until when the command could still
-    /// start, Unix time in milliseconds.
+    /// A command that has left ends as refused: until when it could still start, Unix time in milliseconds.
     pub(crate) fn doubt(&mut self, now_ms: u64, refused: &Outgoing) -> Option<u64> {
         let Content::Command(Command { argv, .. }) = refused.content()? else { return None };
         let to = self.other(&refused.cid)?;
@@ -107,11 +106,17 @@ impl Endpoint {
     /// Nobody waits for a command any more, and what was said to take it back is in the hub's hands, which may
     /// deliver the command and keep that. Until when it could still start, Unix time in milliseconds: its
     /// words are doubtful until then, and what its machine says of it is told whenever that comes, behind
-    /// [`Event::Late`]. Nothing for one that has never left or has ended.
+    /// [`Event::Late`]. Also of one that waits here to be sent. Nothing for one that was dropped before it
+    /// left, or that has ended.
     pub fn give_up(&mut self, now_ms: u64, re: &MessageId, argv: Vec<String>) -> Option<u64> {
-        let sent = self.state.sent.get_mut(&re.to_string()).filter(|sent| !sent.ended)?;
-        sent.given_up = true;
-        let cid = sent.cid.clone();
+        let cid = match self.state.sent.get_mut(&re.to_string()) {
+            Some(sent) if sent.ended => return None,
+            Some(sent) => {
+                sent.given_up = true;
+                sent.cid.clone()
+            }
+            None => self.state.outgoing.get(self.index.get(re)?)?.cid.clone(),
+        };
         let to = self.other(&cid)?;
         let until_ms = re.made_ms().saturating_add(MAY_START_MAX_MS);
         self.keep_doubtful(now_ms, re, Doubtful { to, argv, until_ms });

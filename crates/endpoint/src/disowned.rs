@@ -8,8 +8,29 @@ use chat_protocol::name::UserName;
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::DISOWNED_MAX;
+use crate::outgoing::Outgoing;
 
 impl Endpoint {
+    /// Whether a frame of a message of ours was made for the hub. That it has not kept it, as when it wants
+    /// the message in another epoch, is only its word.
+    pub(crate) fn has_left(&self, id: &MessageId) -> bool {
+        self.state.sent.get(&id.to_string()).is_some_and(|sent| !sent.digests.is_empty())
+    }
+
+    /// A message of ours ends as refused, whoever says so. What has left under its id may be delivered all
+    /// the same: a receipt for it is an alarm then, and the words of a command are in doubt. Until when the
+    /// command could start, Unix time in milliseconds.
+    pub(crate) fn note_refused(&mut self, now_ms: u64, refused: &Outgoing) -> Option<u64> {
+        // A copy in a feed has the id of what it was made of, which was not refused.
+        if refused.quiet || !self.has_left(&refused.id) {
+            return None;
+        }
+        if let Some(sent) = self.state.sent.get_mut(&refused.id.to_string()) {
+            sent.refused = true;
+        }
+        self.doubt(now_ms, refused)
+    }
+
     /// Somebody has a message of ours: whether the hub had refused it. That is said once.
     pub(crate) fn false_refusal(&mut self, id: &MessageId, by: &UserName) -> bool {
         let key = id.to_string();

@@ -176,7 +176,7 @@ impl Endpoint {
         if list.position(&self.device.user, &self.device.keys.signing_id()).is_none() {
             let reason = "there are more devices here than one key can be made for, and this one is left \
                           out: others of yours were renewed later";
-            return self.refuse_drafts(cid, code::TOO_MANY, reason);
+            return self.refuse_drafts(now_ms, cid, code::TOO_MANY, reason);
         }
         let parameters = EpochParameters {
             cid: cid.clone(),

@@ -246,8 +246,8 @@ pub enum Event {
         /// The hub says so: it may have delivered the message all the same.
         #[serde(default)]
         by_hub: bool,
-        /// Of a command that the hub refused: until when it could start if it was delivered all the
-        /// same, Unix time in milliseconds.
+        /// Of a command that has left: until when it could start if it was delivered all the same, Unix
+        /// time in milliseconds.
         #[serde(default)]
         may_start_until_ms: Option<u64>,
     },

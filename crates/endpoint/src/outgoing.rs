@@ -193,8 +193,13 @@ impl Endpoint {
             self.state.outgoing.get(key).is_some_and(|outgoing| outgoing.sealed.is_none())
         });
         if let Some(key) = draft {
-            self.refuse(&key, code::CANCELLED, "it was cancelled before it was sent");
-            return None;
+            if !self.has_left(re) {
+                let reason = "it was cancelled before it was sent";
+                self.refuse(now_ms, &key, code::CANCELLED, reason);
+                return None;
+            }
+            // A frame of it is in the hub's hands, whatever the hub says: its machine is told.
+            self.end_draft(&key);
         }
         let sent = self.state.sent.get(&re.to_string()).filter(|sent| !sent.ended)?;
         let cid = sent.cid.clone();

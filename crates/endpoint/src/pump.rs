@@ -15,7 +15,7 @@ use chat_protocol::{code, content};
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
-use crate::outgoing::{Sealed, command_window};
+use crate::outgoing::{Outgoing, Sealed, command_window};
 use crate::state::{Sent, order_key};
 use chat_protocol::b64::B64Vec;
 
@@ -69,7 +69,7 @@ impl Endpoint {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(now_ms, cid) {
-            self.refuse_drafts(cid, code, &reason);
+            self.refuse_drafts(now_ms, cid, code, &reason);
             self.link.renew.remove(cid);
             if matches!(code, code::NO_SUCH_USER | code::UNTRUSTED) {
                 // They may have an account, or new keys, the next time.
@@ -112,9 +112,15 @@ impl Endpoint {
     }
 
     /// Ends all drafts of a conversation in which nothing can be said.
-    pub(crate) fn refuse_drafts(&mut self, cid: &ConversationId, code: &str, reason: &str) {
+    pub(crate) fn refuse_drafts(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        code: &str,
+        reason: &str,
+    ) {
         for key in self.drafts(cid) {
-            self.refuse(&key, code, reason);
+            self.refuse(now_ms, &key, code, reason);
         }
     }
 
@@ -168,17 +174,26 @@ impl Endpoint {
     }
 
     /// Ends a draft that can never be sent.
-    pub(crate) fn refuse(&mut self, key: &str, code: &str, reason: &str) {
-        if let Some(outgoing) = self.state.outgoing.remove(key) {
-            self.index.remove(&outgoing.id);
-            if let Some(asked) = &outgoing.asked {
-                self.unask(asked);
-            }
-            if outgoing.quiet {
-                return;
-            }
-            self.tell(Event::refused(outgoing.id, code, reason));
+    pub(crate) fn refuse(&mut self, now_ms: u64, key: &str, code: &str, reason: &str) {
+        let Some(outgoing) = self.end_draft(key) else { return };
+        let may_start_until_ms = self.note_refused(now_ms, &outgoing);
+        if outgoing.quiet {
+            return;
         }
+        let (id, code, reason) = (outgoing.id, code.to_owned(), reason.to_owned());
+        self.tell(Event::Refused { id, code, reason, by_hub: false, may_start_until_ms });
+    }
+
+    /// Takes a draft out of what is to be sent. A frame of it may have left before it became one again.
+    pub(crate) fn end_draft(&mut self, key: &str) -> Option<Outgoing> {
+        // Nothing waits for the answer to that frame.
+        self.answered(key);
+        let outgoing = self.state.outgoing.remove(key)?;
+        self.index.remove(&outgoing.id);
+        if let Some(asked) = &outgoing.asked {
+            self.unask(asked);
+        }
+        Some(outgoing)
     }
 
     /// Seals one draft; `false` if it must wait, and all behind it.
@@ -188,7 +203,7 @@ impl Endpoint {
         if let Some(other) = self.other(&cid)
             && let Some((code, reason)) = self.untrusted_draft(&other, key)
         {
-            self.refuse(key, code, &reason);
+            self.refuse(now_ms, key, code, &reason);
             return true;
         }
         let target = match tag {
@@ -197,14 +212,14 @@ impl Endpoint {
                 Target::Unknown => return false,
                 Target::NoAgent(name) => {
                     let reason = format!("{name} accepts no commands: no agent runs there");
-                    self.refuse(key, code::NO_AGENT, &reason);
+                    self.refuse(now_ms, key, code::NO_AGENT, &reason);
                     return true;
                 }
             },
             _ => None,
         };
         let Some(unsigned) = self.seal_with(key, target) else {
-            self.refuse(key, code::UNREADABLE, "the message could not be sealed");
+            self.refuse(now_ms, key, code::UNREADABLE, "the message could not be sealed");
             return true;
         };
         self.sign(Slot::Message(key.to_owned()), unsigned, Vec::new());

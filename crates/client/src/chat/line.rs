@@ -108,7 +108,7 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
     match converse(&mut talk, &mut events, &mut desk).await {
         Ok(Over::Left) => leave(talk, events, desk).await,
         Ok(Over::Ended) => {
-            drop(timeout(END_TIMEOUT, talk.client.leave()).await);
+            drop(timeout(END_TIMEOUT, talk.end()).await);
             Ok(ExitStatus::Interrupted)
         }
         Err(failure) => {
@@ -295,6 +295,9 @@ async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<Exi
     }
     if !is_answered {
         desk.screen.print("· what has no answer yet is sent at the next start");
+    }
+    for line in talk.give_up_unstarted().await {
+        desk.screen.print(&line);
     }
     for key in desk.screen.finish().await? {
         client.consumed(key).await;

@@ -107,7 +107,7 @@ pub(super) async fn talk(
             }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => break,
             () = &mut interrupt => {
-                talk.client.leave().await;
+                talk.end().await;
                 return Ok(ExitStatus::Interrupted);
             }
         };
@@ -121,7 +121,7 @@ pub(super) async fn talk(
     let rest = deadline.map(|at| at.saturating_duration_since(Instant::now())).unwrap_or_default();
     let flushed = timeout(rest, flush(&mut talk, &mut events, &mut outcome)).await;
     let is_answered = !talk.is_open() && matches!(flushed, Ok(Ok(true)));
-    talk.client.leave().await;
+    talk.end().await;
     outcome.end(is_answered)
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Said, Talk};
 use crate::exit::ExitStatus;
-use crate::oneshot::run::{START_TIMEOUT, not_started};
+use crate::oneshot::run::{START_TIMEOUT, not_started, not_waited_for};
 use crate::show::json::time;
 
 /// A command that waits for its machine.
@@ -87,6 +87,25 @@ impl Talk {
             });
         }
         said
+    }
+
+    /// Nobody here waits any longer for the commands that have not started, and they are left to their
+    /// machines: their words stay in doubt. What a person is told of them.
+    pub(super) async fn give_up_unstarted(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (id, Waiting { target, argv, .. }) in std::mem::take(&mut self.unstarted.commands) {
+            if let Some(until_ms) = self.client.give_up(id, argv).await {
+                let until = self.lines.time(until_ms);
+                lines.push(format!("· {}", not_waited_for(&target, &until)));
+            }
+        }
+        lines
+    }
+
+    /// Ends what this process has to do with the account.
+    pub(super) async fn end(mut self) {
+        self.give_up_unstarted().await;
+        self.client.leave().await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use chat_endpoint::limits::{COMMAND_EXPIRY_MS, MAY_START_MAX_MS};
+use chat_endpoint::limits::MAY_START_MAX_MS;
 use chat_endpoint::{CommandOptions, Event};
 use chat_exec::limits::{KILL_MARGIN, TERM_GRACE, WALL_MS_MAX};
 use chat_protocol::code;
@@ -13,6 +13,7 @@ use serde_json::{Value, json as object};
 use tokio::time::{Instant, sleep_until};
 
 mod stdin;
+mod words;
 
 use super::{Task, note, print_json};
 use crate::client::SendError;
@@ -24,6 +25,10 @@ use crate::show::output::Pieces;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
+
+use words::held_back;
+pub use words::starts_until;
+pub(crate) use words::{not_started, not_waited_for};
 
 /// A command may start within a minute of its signature; with some allowance for clocks, the word that it was
 /// started has come by then from a machine that is here. What a server holds back can start later, see
@@ -84,9 +89,8 @@ pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> 
                     command.take_back(&task).await;
                     continue;
                 }
-                note("the command may still be running over there, and what it says is not shown any \
-                    more");
-                task.client.forget_command(id).await;
+                let may_start = command.leave(&task, &asked.argv).await;
+                note(&command.left(may_start));
                 break ExitStatus::Interrupted;
             }
         };
@@ -232,6 +236,19 @@ impl Command {
             "· {target} is away; the command is cancelled when it comes back{}",
             lie.unwrap_or_default()
         )
+    }
+
+    /// What is said when the person does not wait for the word that it is cancelled.
+    fn left(&self, may_start: Option<String>) -> String {
+        let target = &self.target;
+        match may_start {
+            Some(until) => format!(
+                "{target} has not said whether the command is cancelled. {}",
+                held_back(&until)
+            ),
+            None => "the command may still be running over there, and what it says is not shown any more"
+                .to_owned(),
+        }
     }
 
     fn when_silent(&self) -> ExitStatus {
@@ -398,39 +415,6 @@ impl Command {
             _ => Ok(()),
         }
     }
-}
-
-/// Until when a command that waits for its machine can start, for people. `signed_ms` is by this machine's
-/// clock, Unix time in milliseconds.
-pub fn starts_until(machine: &str, signed_ms: u64, time: impl Fn(u64) -> String) -> String {
-    let soon = time(signed_ms.saturating_add(COMMAND_EXPIRY_MS));
-    let last = time(signed_ms.saturating_add(MAY_START_MAX_MS));
-    format!(
-        "it starts if {machine} is here by {soon}; where clocks differ by up to five minutes or the \
-         server lies about the time, by {last}"
-    )
-}
-
-/// What is said of a command of which its machine has said nothing in time; `may_start` is until when it could
-/// start all the same, and nothing for one that never left or has ended.
-pub(crate) fn not_started(target: &UserName, may_start: Option<String>) -> String {
-    match may_start {
-        Some(until) => format!(
-            "no answer came from {target} in time; the command is taken back. {}",
-            held_back(&until)
-        ),
-        None => {
-            format!("{target} did not start the command in time, and it does not start any more")
-        }
-    }
-}
-
-/// What only the server knows of a command that was taken back.
-fn held_back(until: &str) -> String {
-    format!(
-        "If the server holds that back, it can still start until {until}; ask for the same words before \
-         then with --again only"
-    )
 }
 
 fn write_to(stderr: bool, bytes: &[u8]) -> io::Result<()> {

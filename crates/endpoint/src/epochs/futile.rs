@@ -53,7 +53,8 @@ impl Endpoint {
             _ => {
                 self.link.renew.remove(cid);
                 self.link.epoch_due.remove(cid);
-                self.refuse_drafts(cid, code, &format!("the server says: {reason}"));
+                let reason = format!("the server says: {reason}");
+                self.refuse_drafts(now_ms, cid, code, &reason);
                 // Who is asked for may have an account by the next time.
                 self.link.views.remove(cid);
             }

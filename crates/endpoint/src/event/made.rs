@@ -7,12 +7,6 @@ use chat_protocol::name::UserName;
 use super::Event;
 
 impl Event {
-    /// The event for a message that this device itself does not send.
-    pub(crate) fn refused(id: MessageId, code: &str, reason: &str) -> Self {
-        let (code, reason) = (code.to_owned(), reason.to_owned());
-        Self::Refused { id, code, reason, by_hub: false, may_start_until_ms: None }
-    }
-
     /// The event for what an agent said about a command of ours.
     pub(crate) fn ended(outcome: Outcome, by: UserName, ok: bool) -> Self {
         let Outcome { re, of: _, outs: _, status, code, reason } = outcome;

@@ -400,7 +400,13 @@ impl Endpoint {
     }
 
     /// The view of a room is not to be had: nothing can be done or said there.
-    pub(crate) fn view_refused(&mut self, cid: &ConversationId, code: &str, reason: &str) {
+    pub(crate) fn view_refused(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        code: &str,
+        reason: &str,
+    ) {
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         if asked {
             self.complain(code, reason);
@@ -413,7 +419,7 @@ impl Endpoint {
         for id in ids {
             self.refuse_order(&id, code, reason, true);
         }
-        self.refuse_drafts(cid, code, reason);
+        self.refuse_drafts(now_ms, cid, code, reason);
     }
 
     /// The topic of a room was set, by this user or another one.

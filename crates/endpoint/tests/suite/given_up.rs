@@ -7,7 +7,7 @@
 )]
 
 use chat_endpoint::limits::MAY_START_MAX_MS;
-use chat_endpoint::{CommandEnd, CommandOptions, Event, SendError};
+use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, SendError};
 use chat_protocol::code;
 use chat_protocol::id::MessageId;
 
@@ -117,4 +117,126 @@ fn what_never_left_or_has_ended_is_not_in_doubt() {
     let alice = &mut hub.peers[0].endpoint;
     assert_eq!((alice.cancel(now, &unsent), alice.give_up(now, &unsent, words())), (None, None));
     ask(&mut hub).unwrap();
+}
+
+/// The hub keeps the first frame of what alice says, wants it in another epoch, and brings that epoch about or not.
+fn want_it_sealed_again(
+    hub: &mut TestHub,
+    say: impl FnOnce(&mut TestHub) -> MessageId,
+) -> MessageId {
+    let before = hub.peers[0].endpoint.tell_user(hub.now, &name("machine"), "before").unwrap();
+    hub.run();
+    let is_kept = |event: &Event| matches!(event, Event::Stored { id, .. } if *id == before);
+    assert_eq!(hub.count(0, is_kept), 1);
+    (hub.close_next, hub.faults.lose) = (true, 1);
+    let id = say(hub);
+    hub.run();
+    assert_eq!(hub.withheld.len(), 1, "it has left");
+    id
+}
+
+fn hand_over(hub: &mut TestHub) {
+    let frame = hub.withheld.remove(0);
+    hub.hand(1, &frame);
+    hub.run();
+}
+
+/// Until when alice is told that a refused message could start.
+fn refused(hub: &TestHub, of: MessageId) -> Vec<Option<u64>> {
+    let until = |event: &Event| match event {
+        Event::Refused { id, may_start_until_ms, .. } if *id == of => Some(*may_start_until_ms),
+        _ => None,
+    };
+    hub.peers[0].events.iter().filter_map(until).collect()
+}
+
+/// Goal: a hub that keeps a command and wants it sealed again makes nobody believe that it never left: it is taken back
+/// by its digest, and its words are in doubt. (The build before said that it was cancelled before it was sent, and
+/// took the same words again.)
+#[test]
+fn a_command_that_is_to_be_sealed_again_has_left() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let signed_ms = hub.now;
+    let id = want_it_sealed_again(&mut hub, |hub| {
+        hub.faults.hold_keys = true;
+        ask(hub).unwrap()
+    });
+    let now = hub.now;
+    let alice = &mut hub.peers[0].endpoint;
+    assert!(alice.cancel(now, &id).is_some(), "its machine is told");
+    let until = alice.give_up(now, &id, words()).unwrap();
+    assert!(until >= signed_ms + MAY_START_MAX_MS);
+    assert!(matches!(ask(&mut hub), Err(SendError::MayStart { .. })));
+    assert_eq!(refused(&hub, id), []);
+    hand_over(&mut hub);
+    let of = digest_of(&hub, 1, id);
+    hub.faults.hold_keys = false;
+    hub.restart(0);
+    hub.run();
+    let is_cancel = |event: &Event| matches!(event, Event::Cancel { re, of: frame, .. } if *re == id && *frame == of);
+    assert_eq!(hub.count(1, is_cancel), 1);
+    let commands = |event: &Event| matches!(event, Event::Command { .. });
+    assert_eq!(hub.count(1, commands), 1, "it is not sealed again");
+    end(&mut hub, id, "");
+    assert_eq!(heard(&hub, id), ["late", "ended "]);
+}
+
+/// Goal: what has left and ends as refused, because no key is to be had or the hub says that it never looked at it, is
+/// refused by the hub's word only. (The build before took the same words again at once, and showed no alarm when it
+/// was delivered.)
+#[test]
+fn whatever_refuses_what_has_left_its_words_are_in_doubt() {
+    for is_key in [true, false] {
+        let mut hub = TestHub::with(&["alice", "machine"]);
+        let id = if is_key {
+            want_it_sealed_again(&mut hub, |hub| {
+                hub.faults.denies_keys = true;
+                ask(hub).unwrap()
+            })
+        } else {
+            (hub.faults.refuses_requests, hub.faults.refuse) = (true, 1);
+            let id = ask(&mut hub).unwrap();
+            hub.run();
+            id
+        };
+        let until = id.made_ms() + MAY_START_MAX_MS;
+        assert_eq!(refused(&hub, id), [Some(until)]);
+        assert!(matches!(ask(&mut hub), Err(SendError::MayStart { .. })));
+        hand_over(&mut hub);
+        let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::FalseRefusal, .. });
+        end(&mut hub, id, "");
+        hub.faults.denies_keys = false;
+        hub.restart(0);
+        hub.run();
+        assert_eq!(hub.count(0, alarm), 1, "{is_key}");
+    }
+}
+
+/// Goal: a text that the hub keeps, wants sealed again and then makes end as refused is an alarm when somebody has it.
+#[test]
+fn a_text_that_has_left_and_was_refused_is_an_alarm_when_it_was_delivered() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let id = want_it_sealed_again(&mut hub, |hub| {
+        hub.faults.denies_keys = true;
+        let now = hub.now;
+        hub.peers[0].endpoint.tell_user(now, &name("machine"), "denied").unwrap()
+    });
+    assert_eq!(refused(&hub, id), [None]);
+    hand_over(&mut hub);
+    let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::FalseRefusal, .. });
+    assert_eq!(hub.count(0, alarm), 1);
+}
+
+/// Goal: whoever leaves while a command still waits here to be sent asks for it no second time by the same words.
+#[test]
+fn a_command_that_waits_to_be_sent_and_was_given_up_is_in_doubt() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    hub.disconnect(0);
+    let id = ask(&mut hub).unwrap();
+    let now = hub.now;
+    let until = hub.peers[0].endpoint.give_up(now, &id, words());
+    assert_eq!(until, Some(id.made_ms() + MAY_START_MAX_MS));
+    hub.turn();
+    hub.reopen(0);
+    assert!(matches!(ask(&mut hub), Err(SendError::MayStart { .. })));
 }

@@ -1,6 +1,7 @@
 //! The buckets of one account, shared by all of its connections.
 
 use std::{
+    collections::HashSet,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use chat_protocol::name::ConversationId;
+use chat_protocol::{id::Digest, name::ConversationId};
 use lru::LruCache;
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +19,10 @@ use super::{Bucket, Budget, Hits, Limits, TABLE};
 /// Conversations of an account whose epochs are counted: more than anybody makes keys for in ten seconds
 /// without being told to come again.
 const CONVERSATIONS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Links that an account has brought back and that cost it nothing when it says them again: all that it may
+/// bring in a day.
+const REMINDED_REMEMBERED_MAX: usize = 2_048;
 
 /// Why an account may not publish a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +33,15 @@ pub enum Unpublished {
     Bundles(Duration),
 }
 
+/// Why an account may not bring back a link; how long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreminded {
+    /// It has brought too many.
+    Links(Duration),
+    /// It has brought or made too many rooms.
+    Rooms(Duration),
+}
+
 /// What an account has used.
 #[derive(Debug)]
 pub struct AccountBudgets {
@@ -35,6 +49,8 @@ pub struct AccountBudgets {
     hits: Arc<Hits>,
     buckets: Mutex<Vec<Bucket>>,
     keys: Mutex<LruCache<ConversationId, Bucket>>,
+    /// Links that it has brought back, and that were taken from its budgets.
+    reminded: Mutex<HashSet<Digest>>,
     /// Bytes of its epochs that are coming in.
     pub(super) upload_bytes: AtomicU64,
 }
@@ -46,6 +62,7 @@ impl AccountBudgets {
             hits,
             buckets: Mutex::new(vec![Bucket::default(); TABLE.len()]),
             keys: Mutex::new(LruCache::new(CONVERSATIONS_MAX)),
+            reminded: Mutex::default(),
             upload_bytes: AtomicU64::new(0),
         }
     }
@@ -118,6 +135,32 @@ impl AccountBudgets {
         if is_new_key {
             self.spend(Budget::SigningKeys, now, 1);
         }
+        Ok(())
+    }
+
+    /// Takes a link that is brought back, with the room that it makes. One that was taken before costs
+    /// nothing: what is put off is said again as a whole.
+    pub fn take_reminded(
+        &self,
+        link: Digest,
+        makes_room: bool,
+        now: Instant,
+    ) -> Result<(), Unreminded> {
+        let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
+        if reminded.contains(&link) {
+            return Ok(());
+        }
+        if makes_room {
+            self.has(Budget::RoomsMade, now).map_err(Unreminded::Rooms)?;
+        }
+        self.take(Budget::RemindedLinks, now).map_err(Unreminded::Links)?;
+        if makes_room {
+            self.spend(Budget::RoomsMade, now, 1);
+        }
+        if reminded.len() >= REMINDED_REMEMBERED_MAX {
+            reminded.clear();
+        }
+        reminded.insert(link);
         Ok(())
     }
 

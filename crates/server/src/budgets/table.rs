@@ -133,7 +133,7 @@ budgets! {
         Retry, "whoever lists 10,000 files and tells them all asks 630 times, in pages";
     /// Links that an account brings back to a hub that has lost them.
     RemindedLinks = "reminded_links", Amount::Rate(Rate::each(2_048, DAY)), per "account",
-        Refused, "what a large room has lost since a backup; everybody in it brings the same";
+        Retry, "what a large room has lost since a backup; everybody in it brings the same";
     /// Rooms that an account makes, those that it brings back to a hub that has lost them included.
     RoomsMade = "rooms_made", Amount::Rate(Rate::each(100, MONTH)), per "account",
         Refused, "a room keeps its name and its chain for ever";

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::budget::is_new_work;
 use crate::{
-    budgets::{AccountBudgets, Budget, Unpublished},
+    budgets::{AccountBudgets, Budget, Unpublished, Unreminded},
     hub::Shared,
     limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE},
     request::{FrameRequest, Peer, Reminder},
@@ -35,6 +35,8 @@ pub(super) struct Proved {
     pub(super) put_off: Option<(Duration, &'static str)>,
     /// Bundles that are put off because their account has published too many.
     late: u64,
+    /// Links that are put off because who brings them has brought too many.
+    late_links: u64,
 }
 
 impl Proved {
@@ -48,13 +50,30 @@ impl Proved {
     /// The budget of an account has room for a bundle after this time, and for others that wait later: whoever
     /// obeys comes once for as many as the budget holds.
     fn too_early(&mut self, hub: &Shared, wait: Duration) {
-        let rate = hub.budgets.limits().rate(Budget::Bundles);
-        let behind = rate.map(|rate| rate.time_of(self.late.min(rate.burst.saturating_sub(1))));
-        self.late += 1;
-        let wait = wait + behind.unwrap_or_default();
+        let wait = wait + behind(hub, Budget::Bundles, &mut self.late);
         let why = "an account publishes more keys than it may in a minute";
         self.put_off = self.put_off.max(Some((wait, why)));
     }
+
+    /// The same of a link, for the budgets of who brings it.
+    fn too_many(&mut self, hub: &Shared, unreminded: Unreminded) {
+        let (wait, why) = match unreminded {
+            Unreminded::Links(wait) => {
+                let wait = wait + behind(hub, Budget::RemindedLinks, &mut self.late_links);
+                (wait, "you bring back more links than one may in a day")
+            }
+            Unreminded::Rooms(wait) => (wait, "you bring back more rooms than one may in a month"),
+        };
+        self.put_off = self.put_off.max(Some((wait, why)));
+    }
+}
+
+/// How much longer one more waits for a budget than the first of them.
+fn behind(hub: &Shared, budget: Budget, late: &mut u64) -> Duration {
+    let rate = hub.budgets.limits().rate(budget);
+    let behind = rate.map(|rate| rate.time_of((*late).min(rate.burst.saturating_sub(1))));
+    *late += 1;
+    behind.unwrap_or_default()
 }
 
 /// What becomes of a bundle that proves itself.
@@ -205,18 +224,27 @@ pub(super) async fn prove(
     for B64Vec(bytes) in links {
         let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
         let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
+        accounts.work += 1;
+        let digest = frame.digest(label::MEMBER);
+        if hub.reads.has_link(&link.cid, link.mg, digest).await? {
+            continue;
+        }
         let known = accounts.of(&link.from).await?;
         known.find(hub, &link.sk).await?;
-        match signer(&link, &frame, known) {
-            Some(_) if is_full && is_new_work(link.op) => proved.no_room(hub),
-            Some(signer) if may_bring(peer, &link) => {
+        let Some(signer) = signer(&link, &frame, known) else { continue };
+        if is_full && is_new_work(link.op) {
+            proved.no_room(hub);
+            continue;
+        }
+        let makes_room = link.op == MemberOperation::Create;
+        match peer.budgets.take_reminded(digest, makes_room, Instant::now()) {
+            Ok(()) => {
                 proved.links += 1;
                 let request = Box::new(request(peer, link, &frame));
                 proved.reminders.push(Reminder::Link(request, signer));
             }
-            _ => {}
+            Err(unreminded) => proved.too_many(hub, unreminded),
         }
-        accounts.work += 1;
     }
     // Only who sends reminders waits, and loses nothing.
     sleep(REMIND_ITEM_PAUSE * accounts.work).await;
@@ -256,14 +284,6 @@ fn signer(link: &MemberHeader, frame: &RawFrame, known: &Known) -> Option<KeyId>
     let digest = Digest(sha256(spki));
     let verified = frame.verify(label::MEMBER, &key, &digest, &mut VerifiedBatches::default());
     verified.is_ok().then_some(identity)
-}
-
-/// Whether somebody may bring another link, and another room with it.
-fn may_bring(peer: &Peer, link: &MemberHeader) -> bool {
-    let now = Instant::now();
-    let makes_room = link.op == MemberOperation::Create;
-    (!makes_room || peer.budgets.take(Budget::RoomsMade, now).is_ok())
-        && peer.budgets.take(Budget::RemindedLinks, now).is_ok()
 }
 
 fn request(peer: &Arc<Peer>, link: MemberHeader, frame: &RawFrame) -> FrameRequest {

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, fmt};
 
-use chat_protocol::name::UserName;
+use chat_protocol::{
+    id::Digest,
+    name::{ConversationId, UserName},
+};
 use futures_util::future::BoxFuture;
 
 use super::{
@@ -27,6 +30,8 @@ pub trait ReadSource: fmt::Debug + Send + Sync {
     fn bundles(&self, names: Vec<BundleName>) -> Answer<'_, BundlesInOrder>;
     /// MEMBER frames of a room, and whether there are more.
     fn links(&self, log: LogId, from: u32, limit: usize) -> Answer<'_, (Vec<Vec<u8>>, bool)>;
+    /// Whether the chain of a room has this link at this place.
+    fn has_link<'a>(&'a self, cid: &'a ConversationId, mg: u32, link: Digest) -> Answer<'a, bool>;
     /// Where a device began, and its cursors.
     fn cursors(&self, device: DeviceId) -> Answer<'_, (u64, HashMap<LogId, u64>)>;
     /// The next entries of several logs together.

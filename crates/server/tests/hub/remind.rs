@@ -57,6 +57,15 @@ async fn remind(client: &mut Client, links: &[Vec<u8>]) -> u32 {
     links
 }
 
+/// The answer to a reminder of links.
+async fn answer_to(client: &mut Client, links: &[&Vec<u8>]) -> HubToClient {
+    let links = links.iter().map(|link| B64Vec((*link).clone())).collect();
+    client.send_text(&ClientToHub::Remind { id: new_id(), bundles: Vec::new(), links }).await;
+    let answer = client.answer().await;
+    client.settle().await;
+    answer
+}
+
 /// How many links the hub has.
 async fn length(client: &mut Client, room: &ConversationId) -> usize {
     let id = new_id();
@@ -243,5 +252,49 @@ async fn a_revocation_costs_nothing_of_the_budget() {
     assert!(matches!(answer, HubToClient::Reminded { bundles: 1, .. }), "{answer:?}");
     while enter(server.address, &stolen, Entry::sig()).await.is_ok() {}
     alice.settle().await;
+    server.stop().await.unwrap();
+}
+
+/// Goal: what is said again costs nothing, whether the chain has it or cannot take it, and what is over the budget is put
+/// off and taken later. (The build before took each again from the budget, then dropped the rest and called it taken.)
+#[tokio::test]
+async fn links_that_are_said_again_cost_nothing_and_none_over_the_budget_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.limits.set("reminded_links=3/9s").unwrap();
+    let server = start(config).await;
+    let mut alice = register(&server, "alice", 0).await;
+    let mut bob = register(&server, "bob", 1).await;
+    let mut carol = register(&server, "carol", 2).await;
+    let mut chain = den(&mut alice, &mut bob, &mut carol).await;
+    let at_end = chain.place;
+    let mut next = |op, of: &Device| {
+        let link = chain.about(of, op, of);
+        chain.goes_on(&link);
+        link
+    };
+    let (b, c) = (bob.device.clone(), carol.device.clone());
+    let left = next(MemberOperation::Leave, &b);
+    let back = next(MemberOperation::Join, &b);
+    let gone = next(MemberOperation::Leave, &c);
+    let again = next(MemberOperation::Join, &c);
+    let room = chain.room.clone();
+    // One that is no removal and forks: it is never kept.
+    let fork = Chain { room: room.clone(), place: (at_end.0 - 1, at_end.1) };
+    let fork = fork.about(&b, MemberOperation::Leave, &b);
+    for _ in 0..5 {
+        let answer = answer_to(&mut alice, &[&left, &fork]).await;
+        assert!(matches!(answer, HubToClient::Reminded { .. }), "{answer:?}");
+    }
+    while length(&mut carol, &room).await < 4 {}
+    let answer = answer_to(&mut alice, &[&left, &back, &gone, &again]).await;
+    let HubToClient::Retry { after_ms, .. } = answer else { panic!("{answer:?}") };
+    while length(&mut carol, &room).await < 5 {}
+    // Two are over it, which has room for one every three seconds.
+    assert!((3_000..=6_001).contains(&after_ms), "{after_ms} ms");
+    tokio::time::sleep(std::time::Duration::from_millis(after_ms)).await;
+    let answer = answer_to(&mut alice, &[&left, &back, &gone, &again]).await;
+    assert!(matches!(answer, HubToClient::Reminded { links: 2, .. }), "{answer:?}");
+    while length(&mut carol, &room).await < 7 {}
     server.stop().await.unwrap();
 }

@@ -55,6 +55,12 @@ pub(crate) struct Faults {
     pub(crate) lose: usize,
     /// So many of the next messages are refused for good.
     pub(crate) refuse: usize,
+    /// Messages are refused as what was never looked at.
+    pub(crate) refuses_requests: bool,
+    /// A KEY is taken and its answer is held back for ever.
+    pub(crate) hold_keys: bool,
+    /// Every KEY is refused for good.
+    pub(crate) denies_keys: bool,
     /// So many of the next messages are answered with RETRY.
     pub(crate) busy: usize,
     /// So many of the next questions about files are answered with RETRY.

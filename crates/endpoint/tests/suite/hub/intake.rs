@@ -412,8 +412,8 @@ impl TestHub {
     }
 
     fn refuse(&mut self, index: usize, id: MessageId, code: &str, head: Option<Head>) {
-        let (stage, id, code, reason) =
-            (HubStage::Stored, Some(id), code.to_owned(), "because".to_owned());
+        let stage = if self.faults.refuses_requests { HubStage::Request } else { HubStage::Stored };
+        let (id, code, reason) = (Some(id), code.to_owned(), "because".to_owned());
         let noack = HubToClient::Noack { stage, id, code, reason, head, time: None };
         self.answer(index, &noack);
     }
@@ -449,6 +449,12 @@ impl TestHub {
         let current = self.epochs.get(&header.cid).map(|(head, _)| *head);
         let next = current.map_or((0, Digest::ZERO), |head| (head.g + 1, head.e));
         let id = MessageId(header.eid.0);
+        if self.faults.hold_keys {
+            return;
+        }
+        if self.faults.denies_keys {
+            return self.refuse(index, id, code::NOT_ALLOWED, None);
+        }
         if (header.g, header.pe) != next && !self.faults.takes_anything {
             let head = Some(self.head(&header.cid));
             return self.refuse(index, id, code::EPOCH, head);

@@ -266,6 +266,28 @@ impl Reads {
         .await
     }
 
+    /// Whether the chain of a room has this link at this place.
+    pub async fn has_link(
+        &self,
+        cid: &ConversationId,
+        mg: u32,
+        link: Digest,
+    ) -> Result<bool, ReadError> {
+        let pool = match &self.0 {
+            Place::File(pool) => pool,
+            Place::Elsewhere(source) => return source.has_link(cid, mg, link).await,
+        };
+        let cid = cid.clone();
+        Self::query(pool, move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT 1 FROM links JOIN conversations ON conversations.id = links.log \
+                 WHERE cid = ?1 AND mg = ?2 AND digest = ?3",
+            )?;
+            Ok(select.exists(params![cid.as_str(), mg, link.as_bytes()])?)
+        })
+        .await
+    }
+
     /// Where a device began, and its cursors.
     pub async fn cursors(&self, device: DeviceId) -> Result<(u64, HashMap<LogId, u64>), ReadError> {
         let pool = match &self.0 {

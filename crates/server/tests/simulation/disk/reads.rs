@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use chat_protocol::name::UserName;
+use chat_protocol::{
+    id::Digest,
+    name::{ConversationId, UserName},
+};
 use chat_server::store::{
     AccountId, AccountRow, BundleName, DeviceId, EntryKind, LogId,
     source::{Answer, BundlesInOrder, ReadSource},
@@ -61,6 +64,15 @@ impl ReadSource for DiskReads {
             let mut links = disk.links.range((log, from)..=(log, u32::MAX));
             let page = links.by_ref().take(limit).map(|(_, link)| link.frame.to_vec()).collect();
             (page, links.next().is_some())
+        })
+    }
+
+    fn has_link<'a>(&'a self, cid: &'a ConversationId, mg: u32, link: Digest) -> Answer<'a, bool> {
+        self.ask(move |disk| {
+            let log =
+                disk.conversations.iter().find(|(_, known)| *known == cid).map(|(log, _)| *log);
+            let known = log.and_then(|log| disk.links.get(&(log, mg)));
+            known.is_some_and(|known| known.digest == link)
         })
     }
 
