@@ -355,7 +355,7 @@ fn difference(held: &Membership, fresh: &Membership) -> String {
 }
 
 /// Names in a row, the first of many; `None` for none.
-pub(crate) fn listed(names: &[&UserName]) -> Option<String> {
+fn listed(names: &[&UserName]) -> Option<String> {
     let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(|name| name.as_str()).collect();
     let more = names.len().saturating_sub(shown.len());
     match (shown.is_empty(), more) {

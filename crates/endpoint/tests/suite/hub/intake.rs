@@ -231,7 +231,8 @@ impl TestHub {
         for B64Vec(bytes) in links {
             let frame = RawFrame::decode(bytes.into()).unwrap();
             let Header::Member(link) = Header::parse(frame.header()).unwrap() else { continue };
-            let Some(signer) = self.people.get(&link.from).map(|bundles| bundles[0].identity()) else {
+            let Some(signer) = self.people.get(&link.from).map(|bundles| bundles[0].identity())
+            else {
                 continue;
             };
             let make = || (Membership::new(link.cid.clone()), Vec::new());
