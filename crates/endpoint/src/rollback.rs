@@ -304,10 +304,14 @@ impl Endpoint {
     }
 
     /// Tells the hub which links it forgot of a room, with the bundles of those who signed them.
-    /// Everything in it proves itself. Which other bundles it lacks, its answers about people tell.
+    /// Everything in it proves itself. Once in a connection: a hub that shows an older end again and again
+    /// is sent nothing more, and nothing more of it is kept for an answer. Which other bundles it lacks, its answers about people tell.
     fn remind(&mut self, now_ms: u64, cid: &ConversationId) {
         let until = now_ms.saturating_add(BEHIND_GRACE_MS);
         self.link.behind.insert(cid.clone(), Behind::Reminded(until));
+        if !self.link.reminded_chains.insert(cid.clone()) {
+            return;
+        }
         let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
         let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let lost: Vec<_> = (first..next).filter_map(|n| self.kept_link(cid, n)).collect();

@@ -463,3 +463,22 @@ fn a_restored_hub_that_refuses_what_it_had_delivered_is_no_liar() {
     assert_eq!(hub.count(0, late), 1, "{:?}", hub.peers[0].events);
     assert_eq!(alarms(&hub, 0), [Alarm::RolledBack]);
 }
+
+/// Goal: a hub that shows an older chain again and again is reminded once in a connection. Before: each time, every six
+/// seconds, and each reminder was kept for an answer.
+/// Method: alice is shown the first link of a room of two as its last, five times.
+#[test]
+fn who_shows_an_older_chain_again_and_again_is_reminded_once() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.act(0, "ops", RoomAction::Create { private: false });
+    hub.act(1, "ops", RoomAction::Join { create: false });
+    hub.disconnect(1);
+    for _ in 0..5 {
+        hub.show_older(0, "ops", 1);
+    }
+    assert_eq!(hub.reminders, 1);
+    hub.connect(1);
+    let id = hub.say_in(0, "ops", "all the same");
+    assert!(hub.answer_to(0, id).starts_with("Stored"), "{}", hub.answer_to(0, id));
+    assert_eq!(hub.texts(1), ["alice: all the same"]);
+}
