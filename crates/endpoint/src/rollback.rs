@@ -221,7 +221,9 @@ impl Endpoint {
                 Behind::Suspected(_) => {
                     let keys = self.link.epochs.get(&cid).and_then(|shown| {
                         self.lost_keys_stood(&cid, |e| {
-                            shown.is_none_or(|head| self.comes_after(e, &head.e))
+                            shown.is_none_or(|head| {
+                                self.comes_after(e, &head.e) || self.is_lost_head(&cid, e, head)
+                            })
                         })
                     });
                     self.went_back(now_ms, &cid, keys);
@@ -272,6 +274,14 @@ impl Endpoint {
         let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
         let kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
         kept.filter(|epoch| is_lost(epoch.head.e)).map(|epoch| epoch.stood).max()
+    }
+
+    /// Whether an epoch is the newest one known of a conversation whose hub shows a replaced one. With a key between
+    /// them that is not held, `pe` does not lead from the one to the other.
+    fn is_lost_head(&self, cid: &ConversationId, e: Digest, shown: EpochHead) -> bool {
+        let conversation = self.state.conversations.get(cid.as_str());
+        let is_head = conversation.and_then(|c| c.head).is_some_and(|head| head.e == e);
+        is_head && self.epoch_is_behind(cid) && !self.comes_from(shown.e, &e)
     }
 
     /// Tells that the hub has gone back.

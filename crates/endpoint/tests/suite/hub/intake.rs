@@ -414,7 +414,7 @@ impl TestHub {
         }
     }
 
-    fn refuse(&mut self, index: usize, id: MessageId, code: &str, head: Option<Head>) {
+    pub(super) fn refuse(&mut self, index: usize, id: MessageId, code: &str, head: Option<Head>) {
         let (stage, id, code, reason) =
             (HubStage::Stored, Some(id), code.to_owned(), "because".to_owned());
         let noack = HubToClient::Noack { stage, id, code, reason, head, time: None };
