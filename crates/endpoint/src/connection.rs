@@ -74,7 +74,8 @@ pub(crate) struct Link {
     pub(crate) lacks: Lacks,
     /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
     pub(crate) fetched_anew: BTreeSet<ConversationId>,
-    /// Rooms whose chain the hub was reminded of on this connection, and still shows less of.
+    /// Rooms whose chain the hub was reminded of on this connection; and those of which it still shows less.
+    pub(crate) reminded_chains: BTreeSet<ConversationId>,
     pub(crate) reminded_in_vain: BTreeSet<ConversationId>,
     pub(crate) forked: BTreeMap<ConversationId, Place>,
     /// Ends of chains that a person has decided to take, on this connection.

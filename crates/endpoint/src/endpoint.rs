@@ -308,6 +308,7 @@ impl Endpoint {
         if self.link.online {
             self.before_sign_in = Some(self.horizon());
         }
+        self.pause_orders();
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
         // What was refused before may be answered after.

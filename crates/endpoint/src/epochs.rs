@@ -42,6 +42,8 @@ pub(crate) struct Making {
     pub(crate) head: EpochHead,
     /// The KEY frame and its upload, for a resend.
     pub(crate) messages: Vec<Bytes>,
+    /// Whom it does not reach.
+    left_out: Vec<UserName>,
 }
 
 /// An epoch of somebody else that is complete.
@@ -178,13 +180,14 @@ impl Endpoint {
                           out: others of yours were renewed later";
             return self.refuse_drafts(now_ms, cid, code::TOO_MANY, reason);
         }
+        let left_out = self.left_out_of(cid);
         let parameters = EpochParameters {
             cid: cid.clone(),
             from: self.device.user.clone(),
             sk: self.device.keys.signing_id(),
             previous,
             place: self.place_of(cid),
-            left_out: self.left_out_of(cid),
+            left_out: Self::named_in_key(&left_out),
             ts: now_ms,
         };
         let wrap_keys: Option<Vec<_>> =
@@ -197,7 +200,7 @@ impl Endpoint {
                 epoch::create(parameters, list, &keys, &key, eid).map_err(|e| e.to_string())
             });
         match made {
-            Ok(new) => self.upload_epoch(now_ms, cid, list, new),
+            Ok(new) => self.upload_epoch(now_ms, cid, (list, left_out), new),
             Err(reason) => {
                 let me = self.device.user.clone();
                 self.alarm(Alarm::BadChain, &me, &format!("no key for {}: {reason}", cid.spoken()));
@@ -209,14 +212,14 @@ impl Endpoint {
         &mut self,
         now_ms: u64,
         cid: &ConversationId,
-        list: &MemberList,
+        (list, left_out): (&MemberList, Vec<UserName>),
         new: NewEpoch,
     ) {
         let NewEpoch { header, head, frame, wraps, chains } = new;
         self.install(now_ms, &header, head, list.clone(), &chains);
         let id = MessageId(header.eid.0);
         let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
-        let making = Making { cid: cid.clone(), head, messages: uploads.clone() };
+        let making = Making { cid: cid.clone(), head, messages: uploads.clone(), left_out };
         self.link.making.insert(id, making);
         self.sign(Slot::Key(id), frame, uploads);
     }
@@ -249,13 +252,14 @@ impl Endpoint {
 
     /// The hub keeps our epoch: it is the current one.
     pub(crate) fn epoch_accepted(&mut self, id: &MessageId, position: u64) -> bool {
-        let Some(Making { cid, head, .. }) = self.link.making.remove(id) else { return false };
+        let making = self.link.making.remove(id);
+        let Some(Making { cid, head, left_out, .. }) = making else { return false };
         self.epoch_stands(&head.e, position);
         self.note_own_epoch(&cid, head);
         self.state.forget_silent_epochs(&cid);
         self.link.futile_epochs.remove(&cid);
         self.race_ended_well(&cid);
-        self.tell_left_out(&cid, &head.e);
+        self.tell_left_out(&cid, left_out);
         self.link.dirty.insert(cid);
         true
     }

@@ -10,6 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::heal::ChainName;
 use crate::receive::Place;
+use crate::retention::Claimed;
 use crate::state::{Receiving, chain_key};
 
 impl Endpoint {
@@ -57,7 +58,7 @@ impl Endpoint {
             self.filled(&ChainName::of(header), *n);
         }
         let drop = self.drop_before(header, position);
-        let tail = self.lost_tail(now_ms, header, notes, drop.is_some());
+        let tail = self.lost_tail(now_ms, header, notes, drop.as_ref());
         let gone = [(header.e, missing)].into_iter().chain(tail).collect();
         let gone = self.not_dropped(header, drop.as_ref(), gone);
         self.missed(now_ms, header, gone);
@@ -75,7 +76,7 @@ impl Endpoint {
             self.filled(&ChainName::of(header), *n);
         }
         let drop = self.drop_before(header, position);
-        let tail = self.lost_tail(now_ms, header, notes, drop.is_some());
+        let tail = self.lost_tail(now_ms, header, notes, drop.as_ref());
         let gone = self.not_dropped(header, drop.as_ref(), tail.into_iter().collect());
         self.missed(now_ms, header, gone);
     }
@@ -86,13 +87,13 @@ impl Endpoint {
         now_ms: u64,
         header: &MessageHeader,
         notes: &ChainNotes,
-        after_drop: bool,
+        drop: Option<&Claimed>,
     ) -> Option<(Digest, Vec<u32>)> {
         let last = notes.last.as_ref()?;
         let epoch = self.state.epochs.get(&last.e.to_string());
         // What was said until this user went is not sent again to whoever comes back.
         if epoch.is_some_and(|epoch| self.has_gone_since(epoch, &self.device.user)) {
-            self.lost_before_going(header, last);
+            self.lost_before_going(header, last, drop);
             return None;
         }
         if let Some(receiving) = self.receiving_before(header, last) {
@@ -108,7 +109,7 @@ impl Endpoint {
         }
         // Nor is anything asked for that the hub says it has dropped: senders keep what they said for
         // those who missed it, not beyond the time that their room keeps it.
-        if after_drop {
+        if drop.is_some() {
             self.excuse(header, &last.e, last.n);
         }
         if self.is_excused(header, &last.e, last.n) {
@@ -124,13 +125,19 @@ impl Endpoint {
         None
     }
 
-    /// Shows, once, what a sender has said before this user went and what did not come. A hub that could hide it
-    /// would only have to see to it that they go.
-    fn lost_before_going(&mut self, header: &MessageHeader, last: &LastMessage) {
+    /// Shows, once, what a sender has said before this user went and what did not come, but for what the hub's word
+    /// explains. A hub that could hide it would only have to see to it that they go.
+    fn lost_before_going(
+        &mut self,
+        header: &MessageHeader,
+        last: &LastMessage,
+        drop: Option<&Claimed>,
+    ) {
         let Some(receiving) = self.receiving_before(header, last) else { return };
         let gone = receiving.chain.next()..=last.n;
-        let gone = gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n);
-        let gone: Vec<u32> = gone.filter(|n| !self.is_excused(header, &last.e, *n)).collect();
+        let gone = gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
+        let gone = self.not_dropped(header, drop, vec![(last.e, gone)]);
+        let gone: Vec<u32> = gone.into_iter().flat_map(|(_, counters)| counters).collect();
         if let Some(newest) = gone.last() {
             self.excuse(header, &last.e, *newest);
             let (cid, from) = (header.cid.clone(), header.from.clone());

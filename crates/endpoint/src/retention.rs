@@ -38,7 +38,8 @@ impl Endpoint {
         let log = Log::Conversation(claim.cid.clone());
         let is_room = !claim.cid.is_direct();
         let is_deleted = is_room && claim.keep_ms == retention::DELETED_KEEP_MS;
-        if is_deleted {
+        // Nothing is kept of rooms that this user has not: a hub can name any.
+        if is_deleted && self.is_own_log(&log) {
             self.note_deleted(now_ms, &claim.cid, true);
         }
         if is_deleted && claim.position == 0 {

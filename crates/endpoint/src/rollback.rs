@@ -221,7 +221,9 @@ impl Endpoint {
                 Behind::Suspected(_) => {
                     let keys = self.link.epochs.get(&cid).and_then(|shown| {
                         self.lost_keys_stood(&cid, |e| {
-                            shown.is_none_or(|head| self.comes_after(e, &head.e))
+                            shown.is_none_or(|head| {
+                                self.comes_after(e, &head.e) || self.is_lost_head(&cid, e, head)
+                            })
                         })
                     });
                     self.went_back(now_ms, &cid, keys);
@@ -274,6 +276,14 @@ impl Endpoint {
         kept.filter(|epoch| is_lost(epoch.head.e)).map(|epoch| epoch.stood).max()
     }
 
+    /// Whether an epoch is the newest one known of a conversation whose hub shows a replaced one. With a key between
+    /// them that is not held, `pe` does not lead from the one to the other.
+    fn is_lost_head(&self, cid: &ConversationId, e: Digest, shown: EpochHead) -> bool {
+        let conversation = self.state.conversations.get(cid.as_str());
+        let is_head = conversation.and_then(|c| c.head).is_some_and(|head| head.e == e);
+        is_head && self.epoch_is_behind(cid) && !self.comes_from(shown.e, &e)
+    }
+
     /// Tells that the hub has gone back.
     fn tell_rolled_back(&mut self) {
         self.state.counters.put(RESTORES, self.era().saturating_add(1));
@@ -304,10 +314,14 @@ impl Endpoint {
     }
 
     /// Tells the hub which links it forgot of a room, with the bundles of those who signed them.
-    /// Everything in it proves itself. Which other bundles it lacks, its answers about people tell.
+    /// Everything in it proves itself. Once in a connection: a hub that shows an older end again and again
+    /// is sent nothing more, and nothing more of it is kept for an answer. Which other bundles it lacks, its answers about people tell.
     fn remind(&mut self, now_ms: u64, cid: &ConversationId) {
         let until = now_ms.saturating_add(BEHIND_GRACE_MS);
         self.link.behind.insert(cid.clone(), Behind::Reminded(until));
+        if !self.link.reminded_chains.insert(cid.clone()) {
+            return;
+        }
         let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
         let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
         let lost: Vec<_> = (first..next).filter_map(|n| self.kept_link(cid, n)).collect();

@@ -38,7 +38,6 @@ mod vouched;
 
 pub use action::RoomAction;
 use anew::Fresh;
-pub(crate) use anew::listed;
 pub(crate) use kept::KeptOrder;
 pub use news::Roster;
 pub(crate) use orders::RoomOrder;

@@ -3,13 +3,11 @@
 //! who reads it sees who does not.
 
 use chat_protocol::code;
-use chat_protocol::id::Digest;
 use chat_protocol::limits::LEFT_OUT_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::rooms::listed;
 
 impl Endpoint {
     /// Whether somebody is in a conversation, and what is said there is for them.
@@ -31,45 +29,53 @@ impl Endpoint {
                 || self.is_struck(cid, name))
     }
 
-    /// Those members, and who has left by the hub's word only, sorted, as many as a key can name. Of more,
-    /// the hub misses lines.
+    /// Those members, and who has left by the hub's word only. Whom a person is surest to miss comes first: a hub
+    /// that adds names which somebody made up, or accounts of its own, hides nobody behind them.
     pub(super) fn left_out_of(&self, cid: &ConversationId) -> Vec<UserName> {
         let mut names = self.people_of(cid);
         names.retain(|name| self.is_left_out(cid, name));
         let taken_out = self.gone_by_word(cid);
         names.extend(taken_out.iter().cloned());
-        // The hub wants no line of whom it does not know or has deleted, nor of an identity that it cannot show:
-        // names and identities that somebody made up take nobody's place.
-        names.sort_unstable_by_key(|name| {
-            self.is_unknown_to_hub(name)
-                || self.link.gone.contains(name)
-                || self.is_unproved(cid, name)
-                || taken_out.contains(name)
+        let room = self.state.rooms.get(cid.as_str());
+        names.sort_by_cached_key(|name| {
+            let is_pinned = self.state.pins.get(name.as_str()).is_some();
+            let is_proved = !self.is_unproved(cid, name);
+            // The hub wants no line of whom it does not know or has deleted, nor of an identity that it cannot show.
+            let is_missed = is_proved
+                && !self.is_unknown_to_hub(name)
+                && !self.link.gone.contains(name)
+                && !taken_out.contains(name);
+            let member = room.and_then(|room| room.members().get(name));
+            let since = member.map_or(0, |member| member.since);
+            (!is_missed, !is_proved, !is_pinned, since, name.clone())
         });
-        names.truncate(LEFT_OUT_MAX);
+        names
+    }
+
+    /// As many of them as a key can name, sorted. Of more, the hub misses lines.
+    pub(super) fn named_in_key(left_out: &[UserName]) -> Vec<UserName> {
+        let mut names: Vec<UserName> = left_out.iter().take(LEFT_OUT_MAX).cloned().collect();
         names.sort_unstable();
         names
     }
 
-    /// Says once whom an epoch of ours does not reach. Who was removed is no news.
-    pub(super) fn tell_left_out(&mut self, cid: &ConversationId, e: &Digest) {
-        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
-        let names = epoch.left_out.iter().filter(|name| !self.is_struck(cid, name));
+    /// Says once whom an epoch of ours does not reach, also those whom its key has no room for. Who was removed
+    /// is no news.
+    pub(super) fn tell_left_out(&mut self, cid: &ConversationId, left_out: Vec<UserName>) {
+        let names = left_out.into_iter().filter(|name| !self.is_struck(cid, name));
         let (deleted, names): (Vec<UserName>, Vec<UserName>) =
-            names.cloned().partition(|name| self.link.gone.contains(name));
+            names.partition(|name| self.link.gone.contains(name));
         self.tell_deleted(deleted);
         let key = (cid.clone(), self.device.user.clone());
-        if names.is_empty() {
+        let Some(names) = named(&names) else {
             self.link.left_out.remove(&key);
             return;
-        }
-        let names: Vec<&str> = names.iter().map(UserName::as_str).collect();
+        };
         let reason = format!(
             "what you say in {cid} does not reach {names}: the server says that it knows no such account, or \
              that they have left, which it cannot show, or offers a key that you do not know as theirs. Who \
              has signed up again is reached again; of another key compare the words, then /trust",
             cid = cid.spoken(),
-            names = names.join(", ")
         );
         if self.link.left_out.insert(key) {
             self.complain(code::UNTRUSTED, &reason);
@@ -79,11 +85,22 @@ impl Endpoint {
     /// Says once in a connection whose accounts were deleted. That is no error of what is said to all.
     fn tell_deleted(&mut self, mut names: Vec<UserName>) {
         names.retain(|name| self.link.gone_told.insert(name.clone()));
-        if let Some(names) = listed(&names.iter().collect::<Vec<_>>()) {
+        if let Some(names) = named(&names) {
             let text = format!(
                 "these accounts were deleted, and what is said in rooms does not reach them: {names}"
             );
             self.tell(Event::Announcement { text });
         }
+    }
+}
+
+/// Names in a row, as many as a key has, and how many more; `None` for none.
+fn named(names: &[UserName]) -> Option<String> {
+    let shown: Vec<&str> = names.iter().take(LEFT_OUT_MAX).map(UserName::as_str).collect();
+    let more = names.len().saturating_sub(shown.len());
+    match (shown.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(shown.join(", ")),
+        (false, more) => Some(format!("{} and {more} more (/members)", shown.join(", "))),
     }
 }

@@ -151,17 +151,12 @@ impl Endpoint {
             self.hub_serves_less(cid, fresh.room.place());
             return;
         }
-        // What was held by the hub's word gives way to what its signer has signed. The other way round it
-        // is a fork as any other: a hub that was restored may know another person by a name.
-        let at = u32::try_from(fork).unwrap_or(u32::MAX);
-        let is_fresh_proved = fresh.links.get(fork).is_none_or(|(_, link)| !link.by_word);
-        let is_held_proved = at >= held.mg || !self.is_unproved_link(cid, at);
-        let is_decided = is_decided || (is_fork && is_fresh_proved && !is_held_proved);
-        if is_fork && !is_decided && !self.is_harmless(cid, &fresh, fork) {
+        let gives_way = is_fork && self.gives_way(cid, &fresh, fork);
+        if is_fork && !is_decided && !gives_way && !self.is_harmless(cid, &fresh, fork) {
             self.fork_is_open(cid, &fresh);
             return;
         }
-        if is_fork && !is_decided && fork < fresh.links.len() {
+        if is_fork && !is_decided && !gives_way && fork < fresh.links.len() {
             let detail = format!(
                 "the server's membership of {cid} goes on from an older one than was seen; it is \
                  taken, and who was removed since stays out",
@@ -170,6 +165,16 @@ impl Endpoint {
             self.alarm(Alarm::Fork, &UserName::server(), &detail);
         }
         self.take_anew(cid, fresh, fork, is_decided);
+    }
+
+    /// Whether all that the chain held here loses behind the fork counted by the hub's word only: it gives way to
+    /// what its signer has signed, and that is no alarm. Where one verified link is lost, or the other way round, it
+    /// is a fork as any other: a hub could make up a link, let others follow, and take them back with it.
+    fn gives_way(&self, cid: &ConversationId, fresh: &Fresh, fork: usize) -> bool {
+        let is_fresh_proved = fresh.links.get(fork).is_none_or(|(_, link)| !link.by_word);
+        let first = u32::try_from(fork).unwrap_or(u32::MAX);
+        let mut lost = first..self.place_of(cid).mg;
+        is_fresh_proved && lost.all(|number| self.is_unproved_link(cid, number))
     }
 
     /// The hub's chain ends within the one held here: what is done then is that of a hub that went back
@@ -350,7 +355,7 @@ fn difference(held: &Membership, fresh: &Membership) -> String {
 }
 
 /// Names in a row, the first of many; `None` for none.
-pub(crate) fn listed(names: &[&UserName]) -> Option<String> {
+fn listed(names: &[&UserName]) -> Option<String> {
     let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(|name| name.as_str()).collect();
     let more = names.len().saturating_sub(shown.len());
     match (shown.is_empty(), more) {

@@ -18,7 +18,7 @@ use super::kept::OrderRow;
 use super::refusal;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Event, MemberChange};
-use crate::limits::ORDER_FUTILE_MAX;
+use crate::limits::{ORDER_FUTILE_MAX, ORDER_WAIT_MS};
 use crate::trust::untrusted;
 use crate::views::KeptLink;
 
@@ -44,6 +44,8 @@ pub(crate) struct RoomOrder {
     pub(super) before: u64,
     /// Until when it waits for the messages before it, Unix time in milliseconds; nothing where it does not.
     pub(super) waits_until_ms: Option<u64>,
+    /// How long it may still wait for them, in milliseconds: connections that break do not begin it anew.
+    pub(super) may_wait_ms: u64,
     /// Number of the link before, and how often it was refused as late without a newer one.
     last: Option<u32>,
     futile: u32,
@@ -63,6 +65,7 @@ impl RoomOrder {
             row,
             before,
             waits_until_ms: None,
+            may_wait_ms: ORDER_WAIT_MS,
             last: None,
             futile: 0,
         }
@@ -95,7 +98,6 @@ impl Endpoint {
                 flying: None,
                 is_asked: false,
                 keys: None,
-                waits_until_ms: None,
                 last: None,
                 futile: 0,
                 ..order.clone()

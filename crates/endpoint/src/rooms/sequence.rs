@@ -6,7 +6,6 @@ use chat_protocol::name::ConversationId;
 
 use super::action::RoomAction;
 use crate::endpoint::Endpoint;
-use crate::limits::ORDER_WAIT_MS;
 use crate::state::order_key;
 
 impl RoomAction {
@@ -38,7 +37,7 @@ impl Endpoint {
     }
 
     /// Whether something that is asked for waits for messages of this device that were said there before and
-    /// have no answer yet. Where nothing can be said it does not, nor for longer than [`ORDER_WAIT_MS`].
+    /// have no answer yet. Where nothing can be said it does not, nor for longer than `ORDER_WAIT_MS`.
     pub(super) fn waits_for_messages(&mut self, now_ms: u64, id: &MessageId) -> bool {
         let Some(order) = self.orders.get(id) else { return false };
         let (cid, before) = (&order.cid, order_key(order.before));
@@ -47,11 +46,22 @@ impl Endpoint {
             && is_before.map(|(_, outgoing)| outgoing).any(|outgoing| outgoing.cid == *cid)
             && !self.link.deleted.contains(cid)
             && self.cannot_send(now_ms, cid).is_none();
-        let until = order.waits_until_ms.unwrap_or_else(|| now_ms.saturating_add(ORDER_WAIT_MS));
+        let until = now_ms.saturating_add(order.may_wait_ms);
+        let until = order.waits_until_ms.unwrap_or(until);
         if let Some(order) = self.orders.get_mut(id) {
             order.waits_until_ms = waits.then_some(until);
         }
         waits && now_ms < until
+    }
+
+    /// The connection is gone: until the next one nothing waits, because nothing could leave.
+    pub(crate) fn pause_orders(&mut self) {
+        let now_ms = self.link.clock_ms;
+        for order in self.orders.values_mut() {
+            if let Some(until) = order.waits_until_ms.take() {
+                order.may_wait_ms = until.saturating_sub(now_ms);
+            }
+        }
     }
 
     /// When the first that waits for messages waits no longer.

@@ -7,7 +7,7 @@
 
 use chat_endpoint::{Alarm, Event, RoomAction};
 use chat_protocol::frame::RawFrame;
-use chat_protocol::header::Header;
+use chat_protocol::header::{Header, MemberOperation};
 use chat_protocol::hub::{DropClaim, HubToClient};
 use chat_protocol::name::ConversationId;
 use chat_protocol::retention;
@@ -171,4 +171,30 @@ fn a_room_in_which_people_talk_was_not_deleted() {
     assert_eq!(alarms(&hub), 1);
     is_deleted(&mut hub, "ops", 0, 0);
     assert_eq!(announced(&hub, BOB, "#ops was deleted"), 2, "it is news again");
+}
+
+/// Goal: a hub hides nobody whom it leaves out behind accounts that it has made. Before: only those were told and named
+/// whom the key has room for, by the order of their names.
+/// Method: 66 invented names come into the lobby by the hub's word; then bob's account is called deleted.
+#[test]
+fn who_is_left_out_is_told_among_however_many_others() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    for index in [ALICE, BOB, CAROL] {
+        say(&mut hub, index, "hello");
+    }
+    for number in 0..66 {
+        hub.make_up_link("lobby", &format!("aaa{number:02}"), MemberOperation::Join);
+    }
+    hub.faults.deleted = vec![name("bob")];
+    hub.tell_of_keys("bob");
+    hub.run();
+    say(&mut hub, ALICE, "to carol");
+    assert_eq!(announced(&hub, ALICE, "not reach them: bob"), 1);
+    let named = hub.frames_for(CAROL).into_iter().filter_map(|frame| {
+        match Header::parse(RawFrame::decode(frame).expect("a frame").header()) {
+            Ok(Header::Key(key)) => Some(key.wo),
+            _ => None,
+        }
+    });
+    assert!(named.last().expect("a key").contains(&name("bob")));
 }

@@ -5,6 +5,8 @@
 mod audience;
 #[cfg(test)]
 mod bounds;
+#[cfg(test)]
+mod by_word;
 mod commands;
 #[cfg(test)]
 mod dark;

@@ -3,6 +3,8 @@
 use chat_endpoint::{Event, RoomAction};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::Header;
+use chat_protocol::hub::{DropClaim, HubToClient};
+use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
 
 use crate::hub::{Fate, TestHub, lobby};
@@ -85,6 +87,40 @@ fn what_was_kept_from_who_went_is_shown_when_they_are_back() {
     let lost = |event: &Event| matches!(event, Event::Unhealed { n, .. } if *n == [1]);
     assert_eq!((hub.count(2, lost), missing(&hub, 2)), (1, 1), "{:?}", hub.peers[2].events);
     assert_eq!(hub.texts(1), ["alice: zero", "alice: one", "alice: two", "alice: three"]);
+}
+
+/// Goal: what the hub says that it has dropped before somebody left is told once, and its number explains nothing
+/// else. Before: it was shown as missing besides, and the number was left for another gap.
+/// Method: the same, and the hub says so to mallory before her device leaves.
+#[test]
+fn what_was_dropped_before_who_went_is_told_once() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut hub = TestHub::with(&["alice", "bob", "mallory"]);
+    hub.say_in(0, "lobby", "zero");
+    say_without_her(&mut hub, "one");
+    let (cid, position) = (ConversationId::room(&lobby()), hub.positions());
+    let claim = DropClaim {
+        cid,
+        position: u64::try_from(position).expect("few"),
+        before_ms: hub.now - HOUR_MS,
+        keep_ms: HOUR_MS,
+        messages: 1,
+    };
+    hub.tell_all(&HubToClient::Dropped(claim));
+    hub.run();
+    hub.act(2, "lobby", RoomAction::Leave);
+    hub.act(2, "lobby", RoomAction::Join { create: false });
+    // Whoever leaves closes the epochs that they are in.
+    hub.close_next = true;
+    hub.say_in(0, "lobby", "two");
+    wait(&mut hub);
+    let dropped = |event: &Event| matches!(event, Event::Dropped { messages: 1, .. });
+    assert_eq!((hub.count(2, dropped), missing(&hub, 2)), (1, 0), "{:?}", hub.peers[2].events);
+
+    say_without_her(&mut hub, "three");
+    hub.say_in(0, "lobby", "four");
+    let gaps = hub.count(2, |event| matches!(event, Event::Gap { .. }));
+    assert_eq!(gaps, 1, "the number is used up");
 }
 
 /// Goal: what was asked for before somebody went is not handed to them when they are back.

@@ -463,3 +463,59 @@ fn a_restored_hub_that_refuses_what_it_had_delivered_is_no_liar() {
     assert_eq!(hub.count(0, late), 1, "{:?}", hub.peers[0].events);
     assert_eq!(alarms(&hub, 0), [Alarm::RolledBack]);
 }
+
+/// Goal: a hub that shows an older chain again and again is reminded once in a connection. Before: each time, every six
+/// seconds, and each reminder was kept for an answer.
+/// Method: alice is shown the first link of a room of two as its last, five times.
+#[test]
+fn who_shows_an_older_chain_again_and_again_is_reminded_once() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.act(0, "ops", RoomAction::Create { private: false });
+    hub.act(1, "ops", RoomAction::Join { create: false });
+    hub.disconnect(1);
+    for _ in 0..5 {
+        hub.show_older(0, "ops", 1);
+    }
+    assert_eq!(hub.reminders, 1);
+    hub.connect(1);
+    let id = hub.say_in(0, "ops", "all the same");
+    assert!(hub.answer_to(0, id).starts_with("Stored"), "{}", hub.answer_to(0, id));
+    assert_eq!(hub.texts(1), ["alice: all the same"]);
+}
+
+/// Goal: a second restore is another alarm also where a key between the one shown and the newest is not held. Before:
+/// only keys were compared that lead back to the one shown.
+/// Method: bob cannot open the third key of the lobby; the hub goes back in a room first, then in the lobby.
+#[test]
+fn a_second_restore_is_seen_over_a_key_that_is_not_held() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.act(0, "ops", RoomAction::Create { private: false });
+    hub.act(1, "ops", RoomAction::Join { create: false });
+    hub.say_in(0, "ops", "one");
+    say(&mut hub, 0, "one");
+    let older = hub.snapshot();
+    for day in 2..5 {
+        hub.now += DAY_MS;
+        if day == 3 {
+            let is_key = |frame: &[u8]| {
+                let frame = RawFrame::decode(frame.to_vec().into()).expect("a frame");
+                matches!(Header::parse(frame.header()), Ok(Header::Key(_)))
+            };
+            let mut third = None;
+            hub.rule = Some(Box::new(move |index, frame| {
+                let is_third = index == 1
+                    && is_key(frame)
+                    && third.get_or_insert_with(|| frame.to_vec()).as_slice() == frame;
+                if is_third { Fate::BadWrap } else { Fate::Good }
+            }));
+        }
+        say(&mut hub, 0, "another day");
+    }
+    hub.say_in(0, "ops", "two");
+    let back =
+        |hub: &TestHub| alarms(hub, 1).iter().filter(|kind| **kind == Alarm::RolledBack).count();
+    for (text, times) in [("ops", 1), ("lobby", 2)] {
+        hub.show_epoch(1, &older, text);
+        assert_eq!(back(&hub), times, "{text}");
+    }
+}

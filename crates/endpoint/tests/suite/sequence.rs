@@ -135,3 +135,23 @@ fn a_leave_never_hangs() {
     assert_eq!(hub.answer_to(1, left), "left");
     assert!(hub.now - asked_ms < limits::ORDER_WAIT_MS);
 }
+
+/// Goal: nor where connections break before the time is over. Before: each began it anew. Method: the hub takes no key
+/// of bob's and ends his connection every ten seconds.
+#[test]
+fn a_leave_does_not_wait_anew_on_each_connection() {
+    let mut hub = ops(false);
+    hub.faults.refuses_devices = Some(0);
+    say(&mut hub, 1, "one");
+    let (left, asked_ms) = (ask(&mut hub, 1, RoomAction::Leave), hub.now);
+    for _ in 0..6 {
+        let end = hub.now + limits::ORDER_WAIT_MS / 3;
+        while hub.answer_to(1, left) != "left" && hub.step(end) {}
+        hub.now = hub.now.max(end);
+        hub.peers[1].endpoint.handle_timeout(end);
+        hub.disconnect(1);
+        hub.connect(1);
+    }
+    assert_eq!(hub.answer_to(1, left), "left");
+    assert!(hub.now - asked_ms <= 2 * limits::ORDER_WAIT_MS);
+}

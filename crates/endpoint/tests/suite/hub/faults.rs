@@ -18,7 +18,7 @@ use chat_protocol::frame::{Unsigned, sign_all};
 use chat_protocol::header::{
     Canonical as _, MemberArgument, MemberHeader, MemberOperation, MessageHeader, Recipient,
 };
-use chat_protocol::hub::{Counter, EpochHead};
+use chat_protocol::hub::{Counter, EpochHead, Head};
 use chat_protocol::id::{Digest, KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes};
 use chat_protocol::members::{MemberLine, MemberList, Membership, Place};
@@ -290,6 +290,15 @@ impl TestHub {
             self.disconnect(index);
             self.connect(index);
         }
+    }
+
+    /// Shows a device the epoch that a room had as its current one.
+    pub(crate) fn show_epoch(&mut self, index: usize, older: &Snapshot, text: &str) {
+        let cid = ConversationId::room(&super::room(text));
+        let epoch = Some(older.epochs[&cid].0);
+        let head = Some(Head { epoch, ..self.head(&cid) });
+        self.refuse(index, MessageId(crypto::random()), chat_protocol::code::MEMBERS, head);
+        self.run();
     }
 
     /// Puts the hub back; nobody has come back yet.

@@ -231,7 +231,10 @@ impl TestHub {
         for B64Vec(bytes) in links {
             let frame = RawFrame::decode(bytes.into()).unwrap();
             let Header::Member(link) = Header::parse(frame.header()).unwrap() else { continue };
-            let signer = self.people[&link.from][0].identity();
+            let Some(signer) = self.people.get(&link.from).map(|bundles| bundles[0].identity())
+            else {
+                continue;
+            };
             let make = || (Membership::new(link.cid.clone()), Vec::new());
             let (room, links) = self.rooms.entry(link.cid.clone()).or_insert_with(make);
             if room.check(&link, signer).is_err() {
@@ -411,7 +414,7 @@ impl TestHub {
         }
     }
 
-    fn refuse(&mut self, index: usize, id: MessageId, code: &str, head: Option<Head>) {
+    pub(super) fn refuse(&mut self, index: usize, id: MessageId, code: &str, head: Option<Head>) {
         let stage = if self.faults.refuses_requests { HubStage::Request } else { HubStage::Stored };
         let (id, code, reason) = (Some(id), code.to_owned(), "because".to_owned());
         let noack = HubToClient::Noack { stage, id, code, reason, head, time: None };

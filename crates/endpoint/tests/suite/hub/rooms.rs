@@ -214,6 +214,16 @@ impl TestHub {
         self.run();
     }
 
+    /// Tells a device that a room's chain ends with its first links.
+    pub(crate) fn show_older(&mut self, index: usize, text: &str, links: usize) {
+        let cid = ConversationId::room(&room(text));
+        let last = RawFrame::decode(self.rooms[&cid].1[links - 1].clone()).unwrap();
+        let (mg, pm) = (u32::try_from(links).unwrap(), last.digest(label::MEMBER));
+        let heads = vec![Head { mg, pm, ..self.head(&cid) }];
+        self.answer(index, &HubToClient::Heads { id: None, heads, more: false });
+        self.run();
+    }
+
     /// Delivers everything in the log to one device, whoever it was for.
     pub(crate) fn hand_over_everything(&mut self, index: usize) {
         let recipients = vec![self.device_of(index)];
