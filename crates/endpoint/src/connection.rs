@@ -113,6 +113,8 @@ pub(crate) struct Link {
     pub(crate) deleted: BTreeSet<ConversationId>,
     /// Who was put out of the lobby, by the hub's word, and how many links its chain had then.
     pub(crate) put_out: BTreeMap<UserName, u32>,
+    /// Who has banned this user from the lobby, by the hub's word.
+    pub(crate) banned_by: Option<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
     /// People whose newest bundles were asked for, and came; nobody has said since that they have others.

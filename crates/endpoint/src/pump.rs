@@ -169,8 +169,7 @@ impl Endpoint {
                 it with /room accept, or leave the room";
             return Some((code::MEMBERS, reason.to_owned()));
         }
-        (!self.is_member(cid))
-            .then(|| (code::NOT_A_MEMBER, "you are not in this room; /join it first".to_owned()))
+        (!self.is_member(cid)).then(|| (code::NOT_A_MEMBER, self.why_outside(cid)))
     }
 
     /// Ends a draft that can never be sent.

@@ -45,6 +45,9 @@ impl Endpoint {
         if is_out && !is_me && (put_out.len() < PUT_OUT_MAX || put_out.contains_key(&who)) {
             put_out.insert(who.clone(), links);
         }
+        if is_me {
+            self.link.banned_by = (act == Moderation::Ban).then(|| by.clone());
+        }
         // Why the device leaves is news until it has left.
         let is_outside = self.state.rooms.get(cid.as_str()).is_some_and(|room| !self.is_in(room));
         if !past || (is_out && is_me && !is_outside) {
@@ -67,6 +70,15 @@ impl Endpoint {
         let member = room.and_then(|room| room.members().get(name));
         *cid == ConversationId::room(&RoomName::lobby())
             && member.is_none_or(|member| member.since < *links)
+    }
+
+    /// Why nothing is said in a room that this user is not in.
+    pub(crate) fn why_outside(&self, cid: &ConversationId) -> String {
+        let is_lobby = *cid == ConversationId::room(&RoomName::lobby());
+        match self.link.banned_by.as_ref().filter(|_| is_lobby) {
+            Some(by) => format!("the server says: {by} has banned you from the lobby"),
+            None => "you are not in this room; /join it first".to_owned(),
+        }
     }
 
     /// Notes whether a room was deleted, and tells a member of it once. What is said there the hub refuses
