@@ -94,16 +94,17 @@ impl Notify {
         }
         if self.rooms_due(now).is_some_and(|due| due <= now) {
             self.rooms_told_at = Some(now);
+            // First, as it was then: who is back is told the newest last, or the chain seems to have gone back.
+            for (account, head) in std::mem::take(&mut self.removed) {
+                let message = HubToClient::Heads { id: None, heads: vec![head], more: false };
+                sessions.tell(&[account], &Utf8Bytes::from(hub::write(&message)), None);
+            }
             for (cid, maker) in std::mem::take(&mut self.rooms) {
                 // One text for each room, shared by everybody in it.
                 let message =
                     HubToClient::Heads { id: None, heads: vec![router.head(&cid)], more: false };
                 let text = Utf8Bytes::from(hub::write(&message));
                 sessions.tell(&router.members(&cid), &text, maker);
-            }
-            for (account, head) in std::mem::take(&mut self.removed) {
-                let message = HubToClient::Heads { id: None, heads: vec![head], more: false };
-                sessions.tell(&[account], &Utf8Bytes::from(hub::write(&message)), None);
             }
         }
     }

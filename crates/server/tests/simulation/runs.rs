@@ -30,6 +30,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (195, "a machine forgot each new epoch after a restore"),
     (262, "what was said to a private room that the hub had lost was refused"),
     (338, "messages of another device of one's own were shown as missing twice"),
+    (519, "who was removed and let in again was told the older end of the chain last"),
     (606, "a view stood still because a link of one's own was kept while it was fetched"),
     (871, "a link that a restore had taken was told beside the lower position"),
     (977, "a key was taken for lost that comes from the one which the hub had just put"),
