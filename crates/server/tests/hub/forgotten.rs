@@ -46,8 +46,8 @@ async fn remind(client: &mut Client, devices: &[&Device], links: &[&Bytes]) -> (
 }
 
 /// Whether the hub has no room now for something that it is reminded of.
-async fn is_put_off(client: &mut Client, device: &Device, links: &[&Bytes]) -> bool {
-    let bundles = vec![B64Vec(device.bundle.bytes().to_vec())];
+async fn is_put_off(client: &mut Client, devices: &[&Device], links: &[&Bytes]) -> bool {
+    let bundles = devices.iter().map(|device| B64Vec(device.bundle.bytes().to_vec())).collect();
     let links = links.iter().map(|link| B64Vec(link.to_vec())).collect();
     client.send_text(&ClientToHub::Remind { id: new_id(), bundles, links }).await;
     matches!(client.answer().await, HubToClient::Retry { .. })
@@ -218,15 +218,17 @@ async fn links_by_invented_accounts_are_bounded() {
     server.stop().await.unwrap();
 }
 
-/// Goal: who brings back what the hub has lost has budgets for it. Before: one account made all rooms that there may
-/// be, under invented names, and feeds of people who are not there. Method: as many rooms as the budget and one more,
-/// then more links than the budget, and a feed of nobody.
+/// Goal: who brings back what people without an account have signed has budgets for it, and what others have signed is
+/// taken from theirs. Before: one account made all rooms that there may be, under invented names, and feeds of people who
+/// are not there. Method: as many rooms as the budget and one more, then more links than the budget, and a feed of
+/// nobody; then what somebody who is there has signed.
 #[tokio::test]
 async fn what_is_brought_back_is_taken_from_budgets() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
-    config.limits.set("rooms_made=3/30d").unwrap();
-    config.limits.set("reminded_links=5/1d").unwrap();
+    for limit in ["rooms_made=3/30d", "reminded_links=5/1d", "links=1/1d"] {
+        config.limits.set(limit).unwrap();
+    }
     let server = start(config).await;
     let mut mallory = register(&server, "mallory", 0).await;
     let mut bob = register(&server, "bob", 1).await;
@@ -235,19 +237,23 @@ async fn what_is_brought_back_is_taken_from_budgets() {
     let create = |room| ghost.link(room, MemberOperation::Create, (0, Digest::ZERO));
     let creates = [0, 1, 2, 3].map(|n| create(&rooms[n]));
     let frames = [0, 1, 2, 3].map(|n| &creates[n].1);
-    assert!(is_put_off(&mut mallory, &ghost, &frames).await);
-    assert!(is_put_off(&mut mallory, &ghost, &[frames[3]]).await, "a fourth room");
+    assert!(is_put_off(&mut mallory, &[&ghost], &frames).await);
+    assert!(is_put_off(&mut mallory, &[&ghost], &[frames[3]]).await, "a fourth room");
     grown(&mut bob, &rooms[2], 1).await;
     assert_eq!(chain(&mut bob, &rooms[3]).await, 0);
 
     let feed = cid("feed:nobody");
     let follow = ghost.link(&feed, MemberOperation::Join, (0, Digest::ZERO));
-    let join = bob.device.link(&rooms[0], MemberOperation::Join, behind(&creates[0]));
-    let leave = bob.device.link(&rooms[0], MemberOperation::Leave, behind(&join));
-    let links = [&follow.1, &join.1, &leave.1];
-    assert!(is_put_off(&mut mallory, &ghost, &links).await, "five links in all");
+    let spirit = Device::new("spirit", 3);
+    let came = spirit.link(&rooms[0], MemberOperation::Join, behind(&creates[0]));
+    let left = spirit.link(&rooms[0], MemberOperation::Leave, behind(&came));
+    let (people, links) = ([&ghost, &spirit], [&follow.1, &came.1, &left.1]);
+    assert!(is_put_off(&mut mallory, &people, &links).await, "five links in all");
     grown(&mut bob, &rooms[0], 2).await;
     assert_eq!(chain(&mut bob, &rooms[0]).await, 2);
+    let join = bob.device.link(&rooms[1], MemberOperation::Join, behind(&creates[1]));
+    assert!(!is_put_off(&mut mallory, &[], &[&join.1]).await, "it is bob's");
+    grown(&mut bob, &rooms[1], 2).await;
     let ask = ClientToHub::Members { id: new_id(), cid: feed, from: 0 };
     bob.send_text(&ask).await;
     let answer = bob.answer().await;
