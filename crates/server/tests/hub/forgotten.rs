@@ -247,10 +247,11 @@ async fn what_is_brought_back_is_taken_from_budgets() {
     let spirit = Device::new("spirit", 3);
     let came = spirit.link(&rooms[0], MemberOperation::Join, behind(&creates[0]));
     let left = spirit.link(&rooms[0], MemberOperation::Leave, behind(&came));
-    let (people, links) = ([&ghost, &spirit], [&follow.1, &came.1, &left.1]);
-    assert!(is_put_off(&mut mallory, &people, &links).await, "five links in all");
-    grown(&mut bob, &rooms[0], 2).await;
-    assert_eq!(chain(&mut bob, &rooms[0]).await, 2);
+    let back = spirit.link(&rooms[0], MemberOperation::Join, behind(&left));
+    let (people, links) = ([&ghost, &spirit], [&follow.1, &came.1, &left.1, &back.1]);
+    assert!(is_put_off(&mut mallory, &people, &links).await, "five, and one of her own links");
+    grown(&mut bob, &rooms[0], 3).await;
+    assert_eq!(chain(&mut bob, &rooms[0]).await, 3);
     let join = bob.device.link(&rooms[1], MemberOperation::Join, behind(&creates[1]));
     assert!(!is_put_off(&mut mallory, &[], &[&join.1]).await, "it is bob's");
     grown(&mut bob, &rooms[1], 2).await;
