@@ -8,7 +8,7 @@ use crate::suite::files::{folder, share};
 fn say_in_vain(rig: &Rig, url: &str, end_server: impl FnOnce()) {
     let mut bob = rig.client("bob", url).chat();
     end_server();
-    bob.stdout.wait_for_part("connection lost");
+    bob.stdout.wait_for_part("offline");
     bob.type_line("my last words");
     bob.type_line("and one more");
     bob.stdout.wait_for_count(2, |line| line.contains("queued"));
@@ -61,9 +61,8 @@ fn all_that_runs_of_a_deleted_account_ends_and_says_why() {
     sharing.terminate();
     sharing.wait().assert_code(130);
     bob.run(&["users"]).assert_code(0);
-    let policy = rig.write("policy.toml", "[agent]\nname = \"bob\"\n");
     let chat = rig.client("bob", server.url()).with_home(rig.path("second")).chat();
-    let agent = bob.start(&["agent", "--policy", policy.to_str().expect("UTF-8")]);
+    let agent = bob.start(&["agent"]);
     agent.stderr.wait_for_part("accepting commands");
     let listener = bob.start(&["listen"]);
     let shared = folder(&rig, "bobs", "k, a.txt", &[("a.txt", b"a")]);
