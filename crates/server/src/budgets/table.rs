@@ -134,6 +134,9 @@ budgets! {
     /// Links that an account brings back to a hub that has lost them.
     RemindedLinks = "reminded_links", Amount::Rate(Rate::each(2_048, DAY)), per "account",
         Retry, "what a large room has lost since a backup; everybody in it brings the same";
+    /// People without an account whom an account brings back into rooms.
+    RemindedStrangers = "reminded_strangers", Amount::Rate(Rate::each(16, DAY)), per "account",
+        Retry, "keys are free: whoever makes some up would fill a room with people who do not exist";
     /// Rooms that an account makes, those that it brings back to a hub that has lost them included.
     RoomsMade = "rooms_made", Amount::Rate(Rate::each(100, MONTH)), per "account",
         Refused, "a room keeps its name and its chain for ever";

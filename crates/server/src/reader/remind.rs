@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::budget::is_new_work;
 use crate::{
-    budgets::{AccountBudgets, Budget, Unpublished, Unreminded},
+    budgets::{AccountBudgets, Budget, Reminded, Unpublished, Unreminded},
     hub::Shared,
     limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE},
     request::{FrameRequest, Peer, Reminder},
@@ -63,6 +63,9 @@ impl Proved {
                 (wait, "you bring back more links than one may in a day")
             }
             Unreminded::Rooms(wait) => (wait, "you bring back more rooms than one may in a month"),
+            Unreminded::Strangers(wait) => {
+                (wait, "you bring back more people who have no account here than one may in a day")
+            }
         };
         self.put_off = self.put_off.max(Some((wait, why)));
     }
@@ -236,8 +239,12 @@ pub(super) async fn prove(
             proved.no_room(hub);
             continue;
         }
-        let makes_room = link.op == MemberOperation::Create;
-        match peer.budgets.take_reminded(digest, makes_room, Instant::now()) {
+        let what = match link.op {
+            MemberOperation::Create => Reminded::Room,
+            MemberOperation::Join if !known.is_of_account(&signer) => Reminded::Stranger,
+            _ => Reminded::Link,
+        };
+        match peer.budgets.take_reminded(digest, what, Instant::now()) {
             Ok(()) => {
                 proved.links += 1;
                 let request = Box::new(request(peer, link, &frame));
