@@ -237,11 +237,6 @@ impl Endpoint {
         if let Some(asked) = asked {
             asked.number(&mut body);
         }
-        if let Content::Cancel(cancel) = &mut body
-            && let Some(sent) = self.state.sent.get(&cancel.re.to_string())
-        {
-            cancel.of = sent.digests.last().copied().unwrap_or(cancel.of);
-        }
         let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
         let before = conversation.last.as_ref().map_or(Digest::ZERO, |(_, digest)| *digest);
         let sending = conversation.sending.as_mut()?;
