@@ -1,6 +1,6 @@
 //! Sealing what waits: view up to date, epoch of exactly these devices, then the next counter.
 
-use chat_protocol::content::{ChainNotes, Content, LastMessage, LineSet};
+use chat_protocol::content::{ChainNotes, LastMessage, LineSet};
 use chat_protocol::envelope;
 use chat_protocol::frame::Unsigned;
 use chat_protocol::header::{MessageHeader, Recipient};
