@@ -3,7 +3,7 @@
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::content::{
-    self, Cancel, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
+    self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::limits::INTEGER_MAX;
@@ -203,9 +203,7 @@ impl Endpoint {
         }
         let sent = self.state.sent.get(&re.to_string()).filter(|sent| !sent.ended)?;
         let cid = sent.cid.clone();
-        // Which frame of it was the last one is known when this is sealed.
-        let cancel = Cancel { re: *re, of: Digest::ZERO };
-        Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel(cancel)))
+        Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel { re: *re }))
     }
 
     /// Tells a requester that its command was started. Returns the message's id.

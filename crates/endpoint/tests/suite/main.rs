@@ -39,6 +39,8 @@ mod processes;
 #[cfg(test)]
 mod put_out;
 #[cfg(test)]
+mod put_twice;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod random;
@@ -55,6 +57,8 @@ mod rules;
 mod sequence;
 #[cfg(test)]
 mod siblings;
+#[cfg(test)]
+mod spelled;
 #[cfg(test)]
 mod taken_names;
 mod trace;
