@@ -224,6 +224,8 @@ pub enum Event {
     Stored {
         /// The message.
         id: MessageId,
+        /// Where it was said.
+        cid: ConversationId,
         /// Its place in the log.
         position: u64,
         /// The recipient is away.

@@ -17,7 +17,8 @@ use crate::asked::Asked;
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
-use crate::state::{next_order, order_key};
+use crate::state::{OUTGOING, Records, next_order, order_key};
+use crate::table::Table;
 
 /// Why something cannot be said at all.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -80,6 +81,19 @@ pub(crate) struct Sealed {
     /// Opens it; kept with the message (A11).
     pub(crate) key: MessageKey,
     pub(crate) frame: B64Vec,
+}
+
+/// How many texts and commands of a person the rows of a home hold that no hub has taken yet, for whoever reads
+/// them before a sign-in.
+pub fn unsent(rows: &Records) -> Result<usize, serde_json::Error> {
+    let mut outgoing = Table::<Outgoing>::new(OUTGOING);
+    for (key, value) in rows {
+        outgoing.load(key, value)?;
+    }
+    let is_said = |said: &Outgoing| {
+        matches!(said.tag, Tag::Text | Tag::Dm | Tag::Broadcast | Tag::Cmd) && !said.quiet
+    };
+    Ok(outgoing.iter().filter(|(_, said)| is_said(said)).count())
 }
 
 impl Outgoing {

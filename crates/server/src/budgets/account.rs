@@ -20,8 +20,8 @@ use super::{Bucket, Budget, Hits, Limits, TABLE};
 /// without being told to come again.
 const CONVERSATIONS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// Links that an account has brought back and that cost it nothing when it says them again: all that it may
-/// bring in a day.
+/// Links of an account that were brought back and cost it nothing when they are said again: all that may come
+/// back in a day.
 const REMINDED_REMEMBERED_MAX: usize = 2_048;
 
 /// Why an account may not publish a bundle.
@@ -33,12 +33,12 @@ pub enum Unpublished {
     Bundles(Duration),
 }
 
-/// Why an account may not bring back a link; how long to wait.
+/// Why a link of an account is not brought back now; how long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreminded {
-    /// It has brought too many.
+    /// There were too many.
     Links(Duration),
-    /// It has brought or made too many rooms.
+    /// It has made too many rooms, or too many of its rooms were brought back.
     Rooms(Duration),
     /// It has brought too many people who have no account.
     Strangers(Duration),
@@ -73,7 +73,7 @@ pub struct AccountBudgets {
     hits: Arc<Hits>,
     buckets: Mutex<Vec<Bucket>>,
     keys: Mutex<LruCache<ConversationId, Bucket>>,
-    /// Links that it has brought back, and that were taken from its budgets.
+    /// Links that were brought back, and that were taken from its budgets.
     reminded: Mutex<HashSet<Digest>>,
     /// Bytes of its epochs that are coming in.
     pub(super) upload_bytes: AtomicU64,
@@ -162,8 +162,9 @@ impl AccountBudgets {
         Ok(())
     }
 
-    /// Takes a link that is brought back, with what it makes. One that was taken before costs
-    /// nothing: what is put off is said again as a whole.
+    /// Takes a link of this account that is brought back, with what it makes. One that was taken
+    /// before costs nothing: what is put off is said again as a whole. Beyond what may come back in a day it
+    /// is as fast as the account may sign links anyhow.
     pub fn take_reminded(
         &self,
         link: Digest,
@@ -177,7 +178,9 @@ impl AccountBudgets {
         if let Some((budget, unreminded)) = what.budget() {
             self.has(budget, now).map_err(unreminded)?;
         }
-        self.take(Budget::RemindedLinks, now).map_err(Unreminded::Links)?;
+        self.take(Budget::RemindedLinks, now)
+            .or_else(|wait| self.take(Budget::Links, now).map_err(|other| wait.min(other)))
+            .map_err(Unreminded::Links)?;
         if let Some((budget, _)) = what.budget() {
             self.spend(budget, now, 1);
         }

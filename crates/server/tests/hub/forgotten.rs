@@ -249,15 +249,17 @@ async fn people_without_an_account_are_brought_back_a_few_a_day() {
     server.stop().await.unwrap();
 }
 
-/// Goal: who brings back what the hub has lost has budgets for it. Before: one account made all rooms that there may
-/// be, under invented names, and feeds of people who are not there. Method: as many rooms as the budget and one more,
-/// then more links than the budget, and a feed of nobody.
+/// Goal: who brings back what people without an account have signed has budgets for it, and what others have signed is
+/// taken from theirs. Before: one account made all rooms that there may be, under invented names, and feeds of people who
+/// are not there. Method: as many rooms as the budget and one more, then more links than the budget, and a feed of
+/// nobody; then what somebody who is there has signed.
 #[tokio::test]
 async fn what_is_brought_back_is_taken_from_budgets() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
-    config.limits.set("rooms_made=3/30d").unwrap();
-    config.limits.set("reminded_links=5/1d").unwrap();
+    for limit in ["rooms_made=3/30d", "reminded_links=5/1d", "links=1/1d"] {
+        config.limits.set(limit).unwrap();
+    }
     let server = start(config).await;
     let mut mallory = register(&server, "mallory", 0).await;
     let mut bob = register(&server, "bob", 1).await;
@@ -273,12 +275,17 @@ async fn what_is_brought_back_is_taken_from_budgets() {
 
     let feed = cid("feed:nobody");
     let follow = ghost.link(&feed, MemberOperation::Join, (0, Digest::ZERO));
-    let join = bob.device.link(&rooms[0], MemberOperation::Join, behind(&creates[0]));
-    let leave = bob.device.link(&rooms[0], MemberOperation::Leave, behind(&join));
-    let links = [&follow.1, &join.1, &leave.1];
-    assert!(is_put_off(&mut mallory, &[&ghost], &links).await, "five links in all");
-    grown(&mut bob, &rooms[0], 2).await;
-    assert_eq!(chain(&mut bob, &rooms[0]).await, 2);
+    let spirit = Device::new("spirit", 3);
+    let came = spirit.link(&rooms[0], MemberOperation::Join, behind(&creates[0]));
+    let left = spirit.link(&rooms[0], MemberOperation::Leave, behind(&came));
+    let back = spirit.link(&rooms[0], MemberOperation::Join, behind(&left));
+    let (people, links) = ([&ghost, &spirit], [&follow.1, &came.1, &left.1, &back.1]);
+    assert!(is_put_off(&mut mallory, &people, &links).await, "five, and one of her own links");
+    grown(&mut bob, &rooms[0], 3).await;
+    assert_eq!(chain(&mut bob, &rooms[0]).await, 3);
+    let join = bob.device.link(&rooms[1], MemberOperation::Join, behind(&creates[1]));
+    assert!(!is_put_off(&mut mallory, &[], &[&join.1]).await, "it is bob's");
+    grown(&mut bob, &rooms[1], 2).await;
     let ask = ClientToHub::Members { id: new_id(), cid: feed, from: 0 };
     bob.send_text(&ask).await;
     let answer = bob.answer().await;
