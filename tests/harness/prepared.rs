@@ -17,12 +17,14 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use chat_client::home::vault::FIRST_NUMBER;
 use chat_client::home::{HomeFolder, OwnDevice, Vault, file, save_device};
 use chat_protocol::b64::B64Vec;
+use chat_protocol::crypto::{KeyBits, SigningKey, UnwrapKey};
 use chat_protocol::handshake::PasswordKeys;
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::{Bundle, DeviceKeys, KeySizes};
 use chat_protocol::name::UserName;
 use chat_testkit::now_ms;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::client::PASSWORD;
 use crate::rig::Rig;
@@ -42,6 +44,13 @@ static SERVER: LazyLock<Server> = LazyLock::new(Server::make);
 type Files = Vec<(OsString, Vec<u8>)>;
 
 static HOMES: Mutex<BTreeMap<UserName, Arc<OnceLock<Files>>>> = Mutex::new(BTreeMap::new());
+
+/// Key pairs of emulated clients that are made at most: of the largest crowd in a scenario.
+const PAIRS: usize = 30;
+
+/// The key pairs of emulated clients, each as its file.
+static EMULATED: LazyLock<Vec<Vec<u8>>> =
+    LazyLock::new(|| (0..PAIRS).map(|_| make_pair()).collect());
 
 /// What of one scenario is prepared.
 #[derive(Default)]
@@ -95,6 +104,24 @@ impl Server {
         let id = Bundle::verify(read.bundle.0.into()).unwrap().identity();
         Self { id, key_file }
     }
+}
+
+/// Gives an emulator the keys of its clients, which have been nowhere yet.
+pub(crate) fn emulated(root: &Path) {
+    for (number, pair) in (1..).zip(EMULATED.iter()) {
+        write(&root.join("emulated"), format!("keys-{number}.json").as_ref(), pair);
+    }
+}
+
+/// The file of a key pair as an emulator keeps it.
+fn make_pair() -> Vec<u8> {
+    let bits = KeyBits::B2048;
+    let identity = SigningKey::generate(bits).unwrap().to_pkcs8().to_vec();
+    let encryption = UnwrapKey::generate(bits).unwrap().to_pkcs8().to_vec();
+    let pair = json!({
+        "bits": 2048, "identity": B64Vec(identity), "encryption": B64Vec(encryption), "bundles": {},
+    });
+    pair.to_string().into_bytes()
 }
 
 fn home_of(user: &UserName) -> Arc<OnceLock<Files>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::prepared::Prepared;
+use crate::prepared::{self, Prepared};
 use crate::server::Server;
 
 /// A folder of its own for one scenario: server data, logs, homes. Removed when dropped.
@@ -88,6 +88,19 @@ impl Rig {
     /// A client of `url` with the name `user`, its home named like the user.
     pub fn client(&self, user: &str, url: &str) -> Client {
         Client::new(self, user, url)
+    }
+
+    /// An emulator at `url`. It makes the names of its clients, and most of their keys are prepared as well.
+    ///
+    /// # Panics
+    /// When the keys cannot be written.
+    pub fn emulator(&self, url: &str) -> Client {
+        let client = self.client("emulator", url);
+        // There is nobody of this name, who would need a home. One that was an emulator's before has its keys.
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.meets("emulator")) {
+            prepared::emulated(client.home());
+        }
+        client
     }
 
     /// What its clients find.
