@@ -33,7 +33,12 @@ finish() {
     server=""
   fi
 }
-trap 'finish; rm -rf "$work"' EXIT
+# Ends whatever a (sub)shell has started, also when it breaks off.
+end_jobs() {
+  kill $(jobs -p) 2>/dev/null || true
+  wait
+}
+trap 'finish; end_jobs; rm -rf "$work"' EXIT
 
 address=""
 start() {
@@ -81,6 +86,7 @@ wait_for() {
 # after three keys that key's next ones are not tried. What they say there meanwhile is heard.
 screen() {
   local watcher hearer alarms keys heard done_ held=0
+  trap end_jobs EXIT
   mkfifo "$work/keyboard"
   client watcher --json <"$work/keyboard" >"$work/screen" 2>"$work/watcher.err" &
   watcher=$!
@@ -107,6 +113,7 @@ screen() {
 unshown() {
   local agent share writer agent_base share_base agent_peak share_peak agent_left share_left held=0
   local round lines=60 rounds=19 long
+  trap end_jobs EXIT
   mkdir "$work/shared"
   echo plan >"$work/shared/plan.txt"
   echo plan, plan.txt >"$work/shared/keyword.txt"
