@@ -12,6 +12,8 @@ mod commands;
 mod dark;
 mod deleted;
 #[cfg(test)]
+mod eras;
+#[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod files;
@@ -55,6 +57,8 @@ mod rules;
 mod sequence;
 #[cfg(test)]
 mod siblings;
+#[cfg(test)]
+mod struck;
 #[cfg(test)]
 mod taken_names;
 mod trace;
