@@ -89,8 +89,7 @@ pub(crate) fn huge_position() -> Act {
     Box::new(move |scene, mut passing| {
         let news = scene.news(&passing).filter(|_| is_it(scene, &passing));
         if let Some((_, delivery)) = news {
-            let bytes =
-                Delivery::encode(INTEGER_MAX, delivery.hub_ms, delivery.frame.bytes());
+            let bytes = Delivery::encode(INTEGER_MAX, delivery.hub_ms, delivery.frame.bytes());
             passing.message = Message::Binary(bytes);
         }
         vec![passing]

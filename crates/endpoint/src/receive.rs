@@ -10,6 +10,7 @@ use chat_protocol::frame::Delivery;
 use chat_protocol::header::Header;
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::UserName;
 use chat_protocol::tag::Tag;
 use chat_protocol::{code, epoch};
@@ -69,6 +70,13 @@ impl Endpoint {
             Header::Key(h) => Log::Conversation(h.cid.clone()),
             Header::Member(_) => return,
         };
+        if !(1..=INTEGER_MAX).contains(&delivery.position) {
+            self.complain(
+                code::MALFORMED,
+                "the hub delivered a frame at a position that there is not",
+            );
+            return;
+        }
         self.note_position(delivery.position);
         let position = self.position(delivery.position);
         // What is not behind the cursor, or cannot be compared with it, may have been kept before. A position is the

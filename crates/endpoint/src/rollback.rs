@@ -152,7 +152,9 @@ impl Endpoint {
             && let Some(epoch) = self.state.epochs.get_mut(&key)
         {
             epoch.stood = era;
-            let Some(position) = epoch.position.map(|position| position.min(newest)) else { return };
+            let Some(position) = epoch.position.map(|position| position.min(newest)) else {
+                return;
+            };
             (epoch.position, epoch.era) = (Some(position), era);
             let (cid, place) = (epoch.cid.clone(), epoch.place);
             self.mark_epoch(&cid, place, position);

@@ -229,7 +229,8 @@ impl Endpoint {
 
     /// Whether what somebody says at a position, in an epoch with this place, counts. Positions of a log grow, so where
     /// this connection has come further an honest hub has nothing more to show: who has gone does not say it
-    /// now under a number from before. How far others came decides nothing: the hub may have gone back since.
+    /// now under a number from before. How far it came on another one decides nothing: it may have gone back since. What
+    /// was kept until its key came stands at no position.
     pub(crate) fn may_be_heard(
         &self,
         cid: &ConversationId,
@@ -240,7 +241,7 @@ impl Endpoint {
         let reached = self.link.reached.get(&Log::Conversation(cid.clone())).copied();
         match self.voice(cid, from, place, position) {
             Voice::Member => true,
-            Voice::Gone => reached.is_none_or(|reached| position > reached),
+            Voice::Gone => position == 0 || reached.is_none_or(|reached| position > reached),
             Voice::Silenced => false,
         }
     }

@@ -183,8 +183,9 @@ mod tests {
         let mut after = plan.events.iter().map(|planned| &planned.event);
         after.any(|event| matches!(event, Happening::Restore { .. }))
             && after.any(|event| {
-                let is_death =
-                    |fault: &DeviceFault| matches!(fault, DeviceFault::Crash { point: CrashPoint::Now, .. });
+                let is_death = |fault: &DeviceFault| {
+                    matches!(fault, DeviceFault::Crash { point: CrashPoint::Now, .. })
+                };
                 matches!(event, Happening::Device { fault, .. } if is_death(fault))
             })
             && after.any(|event| matches!(event, Happening::Act { act: RoomAct::Leave, .. }))
