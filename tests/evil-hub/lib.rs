@@ -241,6 +241,12 @@ pub const LIES: &[Lie] = &[
         make: words::huge_generation,
     },
     Lie {
+        name: "huge position",
+        rule: "R37",
+        does: "delivers a message at the position 2^53 - 1, the highest that there is",
+        make: deliveries::huge_position,
+    },
+    Lie {
         name: "huge version",
         rule: "R37",
         does: "gives bundles the version 2^32 - 1, a number that no message has",

@@ -311,9 +311,7 @@ impl Endpoint {
         self.pause_orders();
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        // What was refused before may be answered after.
-        let went_back = std::mem::take(&mut self.link.went_back);
-        self.link = Link { went_back, clock_ms, receipts_due, ..Link::default() };
+        self.link = Link { clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

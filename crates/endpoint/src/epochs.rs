@@ -374,7 +374,7 @@ impl Endpoint {
             }
         }
         let place = Place { mg: header.mg, pm: header.pm };
-        if !self.may_be_heard(&header.cid, &header.from, place, delivery.position) {
+        if !self.may_make_key(&header.cid, &header.from, place, delivery.position) {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }

@@ -17,6 +17,7 @@ use crate::asked::Asked;
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
+use crate::position::Position;
 use crate::state::{OUTGOING, Records, next_order, order_key};
 use crate::table::Table;
 
@@ -66,7 +67,7 @@ pub(crate) struct Outgoing {
     pub(crate) quiet: bool,
     /// Of a copy in a feed: where the hub has put what it is a copy of, which has the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) copy_of: Option<u64>,
+    pub(crate) copy_of: Option<Position>,
 }
 
 /// A sealed frame; resent byte-identical until it is answered.
@@ -357,7 +358,7 @@ impl Endpoint {
             sealed: None,
             asked: None,
             quiet: true,
-            copy_of: Some(position),
+            copy_of: Some(self.position(position)),
         });
     }
 

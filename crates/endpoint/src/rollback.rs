@@ -61,8 +61,16 @@ pub(crate) struct Horizon {
     era: u64,
 }
 
+impl Horizon {
+    /// The newest position that the hub has named.
+    pub(crate) fn newest(self) -> u64 {
+        self.newest
+    }
+}
+
 impl Endpoint {
-    /// Notes that the hub has given this position: nothing that is new there gets a lower one.
+    /// Notes that the hub has named this position: nothing that is new there gets a lower one. No other position
+    /// is kept that was not noted so.
     pub(crate) fn note_position(&mut self, position: u64) {
         if position > self.horizon().newest {
             self.state.counters.put(NEWEST, position);
@@ -84,26 +92,14 @@ impl Endpoint {
 
     /// Compares what was known before a sign-in with the newest position that the hub names in its
     /// answer. One that names a lower one has lost what stood between them, if nothing but direct
-    /// messages (rule R36). That number of the hub decides no more than an alarm, and only once.
+    /// messages (rule R36), or had named one that it never gave. It has gone back everywhere: no position from
+    /// before compares with what comes.
     pub(crate) fn compare_position(&mut self, before: Horizon, shown: u64) {
         if shown >= before.newest || before.era != self.era() {
             return;
         }
         self.state.counters.put(NEWEST, shown);
         self.tell_rolled_back();
-        // What stands up to there is as it was, and compares with what comes.
-        let era = self.era();
-        let stays = |epoch: &Epoch| {
-            epoch.era == before.era && epoch.position.is_some_and(|position| position <= shown)
-        };
-        let staying = self.state.epochs.iter().filter(|(_, epoch)| stays(epoch));
-        let staying: Vec<String> = staying.map(|(key, _)| key.clone()).collect();
-        for key in staying {
-            if let Some(epoch) = self.state.epochs.get_mut(&key) {
-                epoch.era = era;
-            }
-        }
-        self.mark_all_epochs();
     }
 
     /// Notes which epoch the hub shows as current; `None` where it shows none.
@@ -150,13 +146,20 @@ impl Endpoint {
         }
     }
 
-    /// The hub has a key: it shows it, or keeps or delivers what was said with it.
+    /// The hub has a key: it shows it, or keeps or delivers what was said with it. So it stands where it stood before
+    /// the hub went back, and no later than the newest position that the hub has named.
     pub(crate) fn key_stands(&mut self, e: &Digest) {
-        let (key, era) = (e.to_string(), self.era());
+        let (key, Horizon { newest, era }) = (e.to_string(), self.horizon());
         if self.state.epochs.get(&key).is_some_and(|epoch| epoch.stood < era)
             && let Some(epoch) = self.state.epochs.get_mut(&key)
         {
             epoch.stood = era;
+            let Some(position) = epoch.position.map(|position| position.min(newest)) else {
+                return;
+            };
+            (epoch.position, epoch.era) = (Some(position), era);
+            let (cid, place) = (epoch.cid.clone(), epoch.place);
+            self.mark_epoch(&cid, place, position);
         }
     }
 
@@ -250,13 +253,11 @@ impl Endpoint {
         let chain = self.chain_is_behind(cid).then_some(chain);
         if keys.max(chain) >= Some(self.era()) {
             self.tell_rolled_back();
-            self.mark_all_epochs();
             let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
             for other in shown.cloned().collect::<Vec<_>>() {
                 self.note_era(&other);
             }
         }
-        self.link.went_back.insert(cid.clone());
         if !self.chain_is_behind(cid) {
             // No link is lost: the next key goes on from what the hub shows.
             self.link.behind.remove(cid);
@@ -286,9 +287,10 @@ impl Endpoint {
         is_head && self.epoch_is_behind(cid) && !self.comes_from(shown.e, &e)
     }
 
-    /// Tells that the hub has gone back.
+    /// Tells that the hub has gone back. A new era begins.
     fn tell_rolled_back(&mut self) {
         self.state.counters.put(RESTORES, self.era().saturating_add(1));
+        self.mark_all_epochs();
         let detail = "the server shows an older state than it had, as after a restore from a \
             backup; what it lost is told it again, and what is missing is asked for";
         self.alarm(Alarm::RolledBack, &UserName::server(), detail);

@@ -110,7 +110,7 @@ impl Endpoint {
         self.key_stands(&header.e);
         self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
         self.check_lines(now_ms, (&header.e, from), cid, came_ms);
-        self.check_deleted(cid, header.ts);
+        self.check_deleted(cid, header.ts, came_ms.unwrap_or(now_ms));
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
     }
@@ -309,9 +309,7 @@ impl Endpoint {
             Hand::Healed(by) => (Some(by), None),
             Hand::Granted(by) => (None, Some(by)),
         };
-        let is_gone = *hand == Hand::Log
-            && !header.cid.is_direct()
-            && !self.people_of(&header.cid).contains(&header.from);
+        let is_gone = *hand == Hand::Log && self.has_gone(&header.cid, &header.from);
         self.tell(Event::Message {
             frame: self.keep(opened, key),
             gone: is_gone,

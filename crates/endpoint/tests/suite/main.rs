@@ -12,6 +12,8 @@ mod commands;
 mod dark;
 mod deleted;
 #[cfg(test)]
+mod eras;
+#[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod files;
@@ -59,6 +61,8 @@ mod sequence;
 mod siblings;
 #[cfg(test)]
 mod spelled;
+#[cfg(test)]
+mod struck;
 #[cfg(test)]
 mod taken_names;
 mod trace;
