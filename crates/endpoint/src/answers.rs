@@ -233,7 +233,8 @@ impl Endpoint {
         if self.state.receipts.remove(&id.to_string()).is_some() {
             return;
         }
-        let is_known = |outgoing: &Outgoing| outgoing.copy_of == Some(position);
+        let at = self.position(position);
+        let is_known = |outgoing: &Outgoing| outgoing.copy_of == Some(at);
         let key = self.index.get(&id);
         if key.and_then(|key| self.state.outgoing.get(key)).is_some_and(is_known) {
             // Said again of what the copy was made of; the copy has not been answered.

@@ -41,6 +41,7 @@ mod offers;
 mod outgoing;
 mod pace;
 mod people;
+mod position;
 mod pump;
 mod random;
 mod receipts;

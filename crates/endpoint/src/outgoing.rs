@@ -3,7 +3,7 @@
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::content::{
-    self, Cancel, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
+    self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::limits::INTEGER_MAX;
@@ -17,6 +17,7 @@ use crate::asked::Asked;
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
+use crate::position::Position;
 use crate::state::{OUTGOING, Records, next_order, order_key};
 use crate::table::Table;
 
@@ -66,7 +67,7 @@ pub(crate) struct Outgoing {
     pub(crate) quiet: bool,
     /// Of a copy in a feed: where the hub has put what it is a copy of, which has the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) copy_of: Option<u64>,
+    pub(crate) copy_of: Option<Position>,
 }
 
 /// A sealed frame; resent byte-identical until it is answered.
@@ -217,9 +218,7 @@ impl Endpoint {
         }
         let sent = self.state.sent.get(&re.to_string()).filter(|sent| !sent.ended)?;
         let cid = sent.cid.clone();
-        // Which frame of it was the last one is known when this is sealed.
-        let cancel = Cancel { re: *re, of: Digest::ZERO };
-        Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel(cancel)))
+        Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel { re: *re }))
     }
 
     /// Tells a requester that its command was started. Returns the message's id.
@@ -359,7 +358,7 @@ impl Endpoint {
             sealed: None,
             asked: None,
             quiet: true,
-            copy_of: Some(position),
+            copy_of: Some(self.position(position)),
         });
     }
 

@@ -21,6 +21,7 @@ use crate::heal::Wanted;
 use crate::offers::SeenOffer;
 use crate::outgoing::Outgoing;
 use crate::people::Pin;
+use crate::position::Position;
 use crate::received::{ReceivedIn, ReceivedIndex};
 use crate::resend::KeptSent;
 use crate::retention::Claimed;
@@ -194,6 +195,15 @@ impl Sent {
     }
 }
 
+/// The hub has said that a room is deleted.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ToldDeleted {
+    /// When, by this device's clock, Unix time in milliseconds.
+    pub(crate) at_ms: u64,
+    /// How often the hub had gone back then.
+    pub(crate) era: u64,
+}
+
 /// All tables of a device.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -233,18 +243,19 @@ pub(crate) struct State {
     /// Made of the rows.
     pub(crate) received_index: ReceivedIndex,
     /// Last position kept, by log.
-    pub(crate) cursors: Table<u64>,
+    pub(crate) cursors: Table<Position>,
     /// Durable events by key.
     pub(crate) events: Table<Event>,
     /// What is asked for, by chain.
     pub(crate) missing: Table<Wanted>,
     /// What the hub says that it has dropped, by room.
     pub(crate) dropped: Table<Claimed>,
-    /// When it was told that a room is deleted, Unix time in milliseconds, by room.
-    pub(crate) deleted: Table<u64>,
-    /// Up to where of what was dropped each sender's gaps were looked at, by room and signing key; and up to
-    /// which counter it explains a sender's chain, by room, signing key and epoch.
+    /// Up to where of it each sender's gaps were looked at, by room and signing key.
+    pub(crate) looked: Table<Position>,
+    /// Up to which counter it explains a sender's chain, by room, signing key and epoch.
     pub(crate) excused: Table<u64>,
+    /// That a room is deleted, by room.
+    pub(crate) deleted: Table<ToldDeleted>,
     /// What others may ask for, by order.
     pub(crate) kept: Table<KeptSent>,
     /// Granted messages that wait, by order.
@@ -278,7 +289,7 @@ macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
             pins rooms links unproved struck joined conversations epochs chains outgoing receipts orders
-            owed sent received received_in gone cursors events missing dropped deleted excused kept parked
+            owed sent received received_in gone cursors events missing dropped looked excused deleted kept parked
             offers asking doubtful pieces reported disowned counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
@@ -312,8 +323,9 @@ impl State {
             events: Table::new("event"),
             missing: Table::new("missing"),
             dropped: Table::new("dropped"),
-            deleted: Table::new("deleted"),
+            looked: Table::new("looked"),
             excused: Table::new("excused"),
+            deleted: Table::new("deleted"),
             kept: Table::new("kept"),
             parked: Table::new("parked"),
             offers: Table::new("offer"),

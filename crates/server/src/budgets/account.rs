@@ -40,6 +40,30 @@ pub enum Unreminded {
     Links(Duration),
     /// It has made too many rooms, or too many of its rooms were brought back.
     Rooms(Duration),
+    /// It has brought too many people who have no account.
+    Strangers(Duration),
+}
+
+/// What a link that is brought back takes besides its place in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reminded {
+    /// Nothing.
+    Link,
+    /// It makes a room.
+    Room,
+    /// Somebody comes by it who has no account.
+    Stranger,
+}
+
+impl Reminded {
+    /// The budget that it takes from, and what is said where that is used up.
+    fn budget(self) -> Option<(Budget, fn(Duration) -> Unreminded)> {
+        match self {
+            Self::Link => None,
+            Self::Room => Some((Budget::RoomsMade, Unreminded::Rooms)),
+            Self::Stranger => Some((Budget::RemindedStrangers, Unreminded::Strangers)),
+        }
+    }
 }
 
 /// What an account has used.
@@ -138,27 +162,27 @@ impl AccountBudgets {
         Ok(())
     }
 
-    /// Takes a link of this account that is brought back, with the room that it makes. One that was taken
+    /// Takes a link of this account that is brought back, with what it makes. One that was taken
     /// before costs nothing: what is put off is said again as a whole. Beyond what may come back in a day it
     /// is as fast as the account may sign links anyhow.
     pub fn take_reminded(
         &self,
         link: Digest,
-        makes_room: bool,
+        what: Reminded,
         now: Instant,
     ) -> Result<(), Unreminded> {
         let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
         if reminded.contains(&link) {
             return Ok(());
         }
-        if makes_room {
-            self.has(Budget::RoomsMade, now).map_err(Unreminded::Rooms)?;
+        if let Some((budget, unreminded)) = what.budget() {
+            self.has(budget, now).map_err(unreminded)?;
         }
         self.take(Budget::RemindedLinks, now)
             .or_else(|wait| self.take(Budget::Links, now).map_err(|other| wait.min(other)))
             .map_err(Unreminded::Links)?;
-        if makes_room {
-            self.spend(Budget::RoomsMade, now, 1);
+        if let Some((budget, _)) = what.budget() {
+            self.spend(budget, now, 1);
         }
         if reminded.len() >= REMINDED_REMEMBERED_MAX {
             reminded.clear();

@@ -135,6 +135,9 @@ budgets! {
     /// its links.
     RemindedLinks = "reminded_links", Amount::Rate(Rate::each(2_048, DAY)), per "account that signed",
         Retry, "what an admin of a large room has signed since a backup; beyond it as fast as `links`";
+    /// People without an account whom an account brings back into rooms.
+    RemindedStrangers = "reminded_strangers", Amount::Rate(Rate::each(16, DAY)), per "account",
+        Retry, "keys are free: whoever makes some up would fill a room with people who do not exist";
     /// Rooms that an account makes, those of it included that are brought back to a hub that has lost them.
     RoomsMade = "rooms_made", Amount::Rate(Rate::each(100, MONTH)), per "account",
         Refused, "a room keeps its name and its chain for ever";

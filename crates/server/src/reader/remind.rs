@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::budget::is_new_work;
 use crate::{
-    budgets::{AccountBudgets, Budget, Unpublished, Unreminded},
+    budgets::{AccountBudgets, Budget, Reminded, Unpublished, Unreminded},
     hub::Shared,
     limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE, REMIND_PORTION_MAX},
     published,
@@ -73,6 +73,9 @@ impl Proved {
             Budget::Bundles => "an account publishes more keys than it may in a minute",
             Budget::RoomsMade => {
                 "more rooms of one person are brought back than one may make in a month"
+            }
+            Budget::RemindedStrangers => {
+                "you bring back more people who have no account here than one may in a day"
             }
             _ => "more links of one person are brought back than one may in a day",
         };
@@ -223,10 +226,14 @@ pub(super) async fn prove(
             proved.no_room(hub);
             continue;
         }
-        let makes_room = link.op == MemberOperation::Create;
+        let what = match link.op {
+            MemberOperation::Create => Reminded::Room,
+            MemberOperation::Join if !known.is_of_account(&signer) => Reminded::Stranger,
+            _ => Reminded::Link,
+        };
         let payer = known.account.filter(|(_, own)| *own == signer);
         let payer = payer.map_or_else(|| Arc::clone(&peer.budgets), |(id, _)| hub.budgets.of(id));
-        match payer.take_reminded(digest, makes_room, Instant::now()) {
+        match payer.take_reminded(digest, what, Instant::now()) {
             Ok(()) => {
                 proved.links += 1;
                 let request = Box::new(request(peer, link, &frame));
@@ -234,6 +241,9 @@ pub(super) async fn prove(
             }
             Err(Unreminded::Links(wait)) => proved.too_early(hub, Budget::Links, wait),
             Err(Unreminded::Rooms(wait)) => proved.too_early(hub, Budget::RoomsMade, wait),
+            Err(Unreminded::Strangers(wait)) => {
+                proved.too_early(hub, Budget::RemindedStrangers, wait);
+            }
         }
     }
     // Only who sends reminders waits, and loses nothing.
