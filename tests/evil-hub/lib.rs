@@ -283,6 +283,18 @@ pub const LIES: &[Lie] = &[
         make: words::dropped_by_retention,
     },
     Lie {
+        name: "false deletion",
+        rule: "that a room was deleted is the hub's word, and each number of messages with it",
+        does: "loses messages and says that their room was deleted",
+        make: words::false_deletion,
+    },
+    Lie {
+        name: "false gone",
+        rule: "whom what is said does not reach is told and named in the key",
+        does: "says to alice that bob's account was deleted",
+        make: words::false_gone,
+    },
+    Lie {
         name: "refused",
         rule: "R35",
         does: "delivers a message and tells its sender that it was refused",

@@ -267,7 +267,8 @@ impl Endpoint {
             });
         }
         self.copy_to_feed(&outgoing, position);
-        self.link.dirty.insert(outgoing.cid);
+        let cid = outgoing.cid;
+        self.link.dirty.insert(cid.clone());
         if quiet {
             if kept {
                 self.kept_request(&id);
@@ -275,7 +276,7 @@ impl Endpoint {
             return;
         }
         let recipients = self.state.recipients(&id);
-        self.tell(Event::Stored { id, position, kept, recipients, frame });
+        self.tell(Event::Stored { id, cid, position, kept, recipients, frame });
     }
 
     /// A join of this device was refused.

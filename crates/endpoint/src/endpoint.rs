@@ -246,7 +246,7 @@ impl Endpoint {
         let mut known = self.known_names();
         known.retain(|other| other.as_str().eq_ignore_ascii_case(name.as_str()));
         // Others than pins say whose a key is, too: the sign-in, and links of rooms.
-        if !known.contains(name) && self.identity_of(name).is_some() {
+        if known.is_empty() && self.identity_of(name).is_some() {
             known.push(name.clone());
         }
         known

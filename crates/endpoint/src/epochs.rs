@@ -319,7 +319,7 @@ impl Endpoint {
     /// The hub has put an epoch at a position of its log.
     fn epoch_stands(&mut self, e: &Digest, position: u64) {
         // Before its position counts: that belongs to the time after.
-        self.note_put_twice(e);
+        self.note_put_twice(e, position);
         let era = self.era();
         let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
         (epoch.position, epoch.era, epoch.stood) = (Some(position), era, era);

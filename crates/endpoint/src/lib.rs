@@ -65,7 +65,7 @@ pub use endpoint::{Device, Endpoint, Step, Transmit};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use grants::{GrantError, HistoryEntry};
 pub use offers::{ListedOffer, OfferVerdict};
-pub use outgoing::{CommandEnd, CommandOptions, SendError, check_text};
+pub use outgoing::{CommandEnd, CommandOptions, SendError, check_text, unsent};
 pub use people::{BundleCache, Pinned};
 pub use random::{Random, SystemRandom};
 pub use rollback::NEWEST_POSITION_ROW;

@@ -4,6 +4,7 @@
 //!
 //! Nothing that the hub says here is kept: its heads live for one connection.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use chat_protocol::b64::B64Vec;
@@ -18,6 +19,7 @@ use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::{BEHIND_GRACE_MS, HEADS_MAX, REMIND_WAIT_MS};
+use crate::state::Epoch;
 
 /// What is noted of a conversation in which the hub seems to have gone back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +224,8 @@ impl Endpoint {
                 }
                 Behind::Suspected(_) => {
                     let keys = self.link.epochs.get(&cid).and_then(|shown| {
-                        self.lost_keys_stood(&cid, |e| {
+                        self.lost_keys_stood(&cid, |epoch| {
+                            let e = epoch.head.e;
                             shown.is_none_or(|head| {
                                 self.comes_after(e, &head.e) || self.is_lost_head(&cid, e, head)
                             })
@@ -269,11 +272,11 @@ impl Endpoint {
     fn lost_keys_stood(
         &self,
         cid: &ConversationId,
-        is_lost: impl Fn(Digest) -> bool,
+        is_lost: impl Fn(&Epoch) -> bool,
     ) -> Option<u64> {
         let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
         let kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
-        kept.filter(|epoch| is_lost(epoch.head.e)).map(|epoch| epoch.stood).max()
+        kept.filter(|epoch| is_lost(epoch)).map(|epoch| epoch.stood).max()
     }
 
     /// Whether an epoch is the newest one known of a conversation whose hub shows a replaced one. With a key between
@@ -293,17 +296,23 @@ impl Endpoint {
         self.alarm(Alarm::RolledBack, &UserName::server(), detail);
     }
 
-    /// The hub has put an epoch somewhere. One that replaces what another one has replaced already shows
-    /// that it forgot that one, however soon it went on.
-    pub(crate) fn note_put_twice(&mut self, e: &Digest) {
+    /// The hub has put an epoch at a position. One that replaces what another one has replaced already shows
+    /// that it forgot that one, however soon it went on; and so does one that cannot stand in one log with
+    /// another one which the hub has shown since the last alarm, where a key between them is not held.
+    pub(crate) fn note_put_twice(&mut self, e: &Digest, position: u64) {
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
-        let (cid, pe) = (epoch.cid.clone(), epoch.pe);
-        let is_forgotten = self.state.epochs.iter().any(|(_, other)| {
-            other.cid == cid && other.pe == pe && other.position.is_some() && other.head.e != *e
-        });
-        if is_forgotten {
+        let (cid, head, pe, era) = (epoch.cid.clone(), epoch.head, epoch.pe, self.era());
+        let is_forgotten = |other: &Epoch| {
+            let contradicts = || other.stood == era && !fit(other, (head, pe, position), era);
+            other.cid == cid && other.head.e != *e && (other.pe == pe || contradicts())
+        };
+        let placed = |epoch: &Epoch| epoch.position.is_some();
+        if self.state.epochs.iter().any(|(_, other)| placed(other) && is_forgotten(other)) {
             // What comes from the new one was delivered before it, and is not lost.
-            let is_lost = |other| self.comes_after(other, &pe) && !self.comes_from(other, e);
+            let is_lost = |other: &Epoch| {
+                (self.comes_after(other.head.e, &pe) || is_forgotten(other))
+                    && !self.comes_from(other.head.e, e)
+            };
             let keys = self.lost_keys_stood(&cid, is_lost);
             self.went_back(self.link.clock_ms, &cid, keys);
         }
@@ -416,4 +425,19 @@ impl Endpoint {
             self.race_is_over(cid);
         }
     }
+}
+
+/// Whether two epochs can stand in one log of a hub that has not gone back: each counts one more than the one that it
+/// replaces, so none counts as many as another one, neighbours are linked, and the numbers grow with the positions. Positions
+/// compare since the hub went back last.
+fn fit(held: &Epoch, (head, pe, position): (EpochHead, Digest, u64), era: u64) -> bool {
+    let follows = |later: u32, earlier: u32| earlier.checked_add(1) == Some(later);
+    let are_linked = match held.head.g.cmp(&head.g) {
+        Ordering::Equal => false,
+        Ordering::Less => !follows(head.g, held.head.g) || pe == held.head.e,
+        Ordering::Greater => !follows(held.head.g, head.g) || held.pe == head.e,
+    };
+    let is_in_order = held.era != era
+        || held.position.is_none_or(|at| at.cmp(&position) == held.head.g.cmp(&head.g));
+    are_linked && is_in_order
 }

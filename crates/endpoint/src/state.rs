@@ -278,6 +278,9 @@ pub(crate) struct State {
     pub(crate) lists: KeptLists,
 }
 
+/// The kind of rows of what is on its way.
+pub(crate) const OUTGOING: &str = "outgoing";
+
 /// The counter of durable events.
 const EVENTS: &str = "events";
 
@@ -307,7 +310,7 @@ impl State {
             conversations: Table::new("conversation"),
             epochs: Table::new("epoch"),
             chains: Table::new("chain"),
-            outgoing: Table::new("outgoing"),
+            outgoing: Table::new(OUTGOING),
             receipts: Table::new("receipt"),
             orders: Table::new("order"),
             owed: Table::new("owed"),

@@ -290,7 +290,7 @@ impl Endpoint {
             Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
-            Content::Cancel(cancel) => self.on_cancel(opened, &cancel),
+            Content::Cancel { re } => self.on_cancel(opened, re),
             Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
                 self.on_reply(opened, content);
             }

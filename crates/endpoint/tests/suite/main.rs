@@ -41,6 +41,8 @@ mod processes;
 #[cfg(test)]
 mod put_out;
 #[cfg(test)]
+mod put_twice;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod random;
@@ -57,6 +59,8 @@ mod rules;
 mod sequence;
 #[cfg(test)]
 mod siblings;
+#[cfg(test)]
+mod spelled;
 #[cfg(test)]
 mod struck;
 #[cfg(test)]
