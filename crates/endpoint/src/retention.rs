@@ -101,14 +101,17 @@ impl Endpoint {
         *moved = position.max(*moved);
         let due = now_ms.saturating_add(RECEIPT_DELAY_MS);
         self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |at| at.min(due)));
-        if is_reached || messages == 0 {
+        if is_reached {
             return;
         }
         self.move_cursor(log, at);
         let left = self.state.dropped.get(cid.as_str()).map_or(0, |claimed| claimed.left);
         let left = left.saturating_add(messages);
         self.state.dropped.put(cid.as_str(), Claimed { position: at, before_ms, keep_ms, left });
-        self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
+        // None of other people is there where all were of another device of one's own.
+        if messages > 0 {
+            self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
+        }
     }
 
     /// What the hub has dropped before this message, if it is the first of its sender behind that.

@@ -41,6 +41,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
         423_279_729,
         "a refusal of who had left on another device before a restore was taken for a mistake",
     ),
+    (816_465_096, "what a room had dropped of another device of one's own was a gap"),
     (228_528_163, "what another device of one's own had given again was an alarm"),
 ];
 

@@ -63,10 +63,11 @@ impl Contents {
     pub(super) fn missed(&self, who: AccountId, log: LogId, after: u64) -> Option<PageDropped> {
         let (position, before_ms, keep_ms) = *self.dropped.logs.get(&log)?;
         let behind = self.dropped.messages.range(after + 1..);
-        let others = behind.filter(|(_, entry)| entry.log == log && entry.sender != who);
-        let messages = u64::try_from(others.count()).unwrap();
+        let behind = behind.filter(|(_, entry)| entry.log == log);
+        let (others, own): (Vec<_>, Vec<_>) = behind.partition(|(_, entry)| entry.sender != who);
+        let messages = u64::try_from(others.len()).unwrap();
         let cid = self.conversations[&log].clone();
-        (messages > 0 && position > after).then_some(PageDropped {
+        (!(others.is_empty() && own.is_empty()) && position > after).then_some(PageDropped {
             log,
             cid,
             position,

@@ -146,6 +146,8 @@ async fn old_messages_go_in_steps_and_are_counted_for_those_who_missed_them() {
             assert_eq!(messages.to_string() + name, missed(name, other), "after {after}");
         }
     }
+    let own = page_of(&reads, "alice", 300).await.dropped;
+    assert!(matches!(&own[..], [gone] if gone.messages == 0), "of her other devices: {own:?}");
     assert_eq!(page_of(&reads, "bob", 301).await.dropped, []);
 
     // All goes, also the newest; then the server starts again.
