@@ -1,4 +1,4 @@
-//! Six attacks of a hub through the real programs; `scripts/evil-hub.sh` runs all of them.
+//! Seven attacks of a hub through the real programs; `scripts/evil-hub.sh` runs all of them.
 
 use chat_tests::attacks::attack;
 
@@ -26,6 +26,12 @@ fn a_receipt_that_bob_has_not_given_confirms_nothing() {
 #[test]
 fn a_link_that_the_hub_has_made_lets_nobody_in() {
     comes_to_nothing("made-up link");
+}
+
+/// (The build before made the key no more, and took no note of where it stood: nobody was told.)
+#[test]
+fn a_removal_that_is_withheld_is_seen_however_its_key_is_cut_off() {
+    comes_to_nothing("withheld removal, key cut");
 }
 
 #[test]

@@ -46,6 +46,7 @@ mod random;
 mod receipts;
 mod receive;
 mod received;
+mod removed;
 mod repair;
 mod replies;
 mod resend;

@@ -102,6 +102,7 @@ impl Endpoint {
                 epoch.era = era;
             }
         }
+        self.removals_stay(before.era, shown);
         self.mark_all_epochs();
     }
 

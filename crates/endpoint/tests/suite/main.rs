@@ -57,7 +57,11 @@ mod sequence;
 mod siblings;
 #[cfg(test)]
 mod taken_names;
+#[cfg(test)]
+mod told_names;
 mod trace;
+#[cfg(test)]
+mod unplaced;
 mod views;
 
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event};

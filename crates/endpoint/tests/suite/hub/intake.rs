@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use chat_endpoint::Transmit;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::{Binary, RawFrame, Upload};
-use chat_protocol::header::{Header, KeyHeader, MemberOperation, MessageHeader, ReceiptHeader};
+use chat_protocol::header::{
+    Header, KeyHeader, MemberHeader, MemberOperation, MessageHeader, ReceiptHeader,
+};
 use chat_protocol::hub::{
     self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
 };
@@ -137,7 +139,8 @@ impl TestHub {
                 let mut unknown = Vec::new();
                 let mut more = false;
                 for (user, held) in known {
-                    let Some(bundles) = self.shown_of(index, &user) else {
+                    let is_unknown = self.faults.unknown_to.contains(&(index, user.clone()));
+                    let Some(bundles) = self.shown_of(index, &user).filter(|_| !is_unknown) else {
                         unknown.push(user);
                         continue;
                     };
@@ -273,6 +276,11 @@ impl TestHub {
 
     pub(super) fn ack(&mut self, index: usize, id: MessageId) {
         let position = u64::try_from(self.log.len()).unwrap();
+        self.ack_at(index, id, position);
+    }
+
+    /// Something is kept at a position.
+    fn ack_at(&mut self, index: usize, id: MessageId, position: u64) {
         let stage = HubStage::Stored;
         self.answer(index, &HubToClient::Ack { stage, id, position, kept: false });
     }
@@ -291,6 +299,10 @@ impl TestHub {
                 let cid = link.cid.clone();
                 let make = || (Membership::new(cid.clone()), Vec::new());
                 let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
+                if links.contains(&bytes) {
+                    let position = self.placed[&digest];
+                    return self.ack_at(index, link.id, position);
+                }
                 let comes_in = matches!(link.op, MemberOperation::Join | MemberOperation::Admit);
                 if comes_in && room.holds(&link.who, &link.ik) {
                     return self.refuse(index, link.id, code::NOT_ALLOWED, None);
@@ -301,7 +313,11 @@ impl TestHub {
                 }
                 room.apply(&link, digest);
                 links.push(bytes);
-                self.ack(index, link.id);
+                self.placed.insert(digest, u64::try_from(self.log.len()).unwrap());
+                self.close_for(&link);
+                if !self.faults.loses_link_answers {
+                    self.ack(index, link.id);
+                }
                 let heads = vec![self.head(&cid)];
                 if self.quiet {
                     return;
@@ -345,6 +361,16 @@ impl TestHub {
         }
     }
 
+    /// Who has gone reads nothing more: the epoch that is for them is closed.
+    fn close_for(&mut self, link: &MemberHeader) {
+        let goes = matches!(link.op, MemberOperation::Remove | MemberOperation::Leave);
+        if let Some((head, list)) = self.epochs.get(&link.cid).filter(|_| goes)
+            && list.lines().iter().any(|line| line.name == link.who)
+        {
+            self.closed.insert(head.e);
+        }
+    }
+
     fn take_receipt(&mut self, index: usize, frame: &RawFrame, receipt: &ReceiptHeader) {
         let body = envelope::read_receipt(receipt, frame.body()).unwrap();
         self.receipts.extend(body.re);
@@ -374,9 +400,9 @@ impl TestHub {
         }
         let current = self.epochs.get(&header.cid).map(|(head, _)| head.e);
         if std::mem::take(&mut self.close_next) {
-            self.closed = Some(header.e);
+            self.closed.insert(header.e);
         }
-        let closed = self.closed == Some(header.e) || current != Some(header.e);
+        let closed = self.closed.contains(&header.e) || current != Some(header.e);
         let closed = closed && !self.faults.takes_anything || self.faults.closes_all;
         if !closed {
             self.stored.insert(key, (0, digest));
@@ -455,6 +481,10 @@ impl TestHub {
         if self.faults.hold_keys {
             return;
         }
+        let e = epoch::digest(&frame);
+        if self.placed.contains_key(&e) {
+            return self.answer_key(index, id, &header.cid, e);
+        }
         if self.faults.denies_keys {
             return self.refuse(index, id, code::NOT_ALLOWED, None);
         }
@@ -466,7 +496,7 @@ impl TestHub {
             let head = Some(self.head(&header.cid));
             return self.refuse(index, id, code::MEMBERS, head);
         }
-        let head = EpochHead { g: header.g, e: epoch::digest(&frame) };
+        let head = EpochHead { g: header.g, e };
         let recipients = list
             .lines()
             .iter()
@@ -478,6 +508,26 @@ impl TestHub {
         let epoch = Some((list, wraps));
         let hub_ms = self.now - self.faults.behind_ms;
         self.log.push(Entry { frame: frame.bytes().clone(), hub_ms, recipients, epoch });
-        self.ack(index, id);
+        self.placed.insert(e, u64::try_from(self.log.len()).unwrap());
+        self.answer_key(index, id, &header.cid, e);
+    }
+
+    /// A KEY is kept; the answer may be lost, or a lie.
+    fn answer_key(&mut self, index: usize, id: MessageId, cid: &ConversationId, e: Digest) {
+        if self.faults.refuses_and_keeps {
+            let head = Some(self.head(cid));
+            self.refuse(index, id, code::EPOCH, head);
+        } else if !self.faults.loses_key_answers {
+            self.ack_at(index, id, self.placed[&e]);
+        }
+    }
+
+    /// Gives every KEY to who has made it, too, as it gives it to the others.
+    pub(crate) fn give_keys_back(&mut self) {
+        for entry in self.log.iter_mut().filter(|entry| entry.epoch.is_some()) {
+            let frame = RawFrame::decode(entry.frame.clone()).unwrap();
+            let Header::Key(key) = Header::parse(frame.header()).unwrap() else { continue };
+            entry.recipients.push((key.from, key.sk));
+        }
     }
 }
