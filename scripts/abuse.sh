@@ -8,6 +8,8 @@
 # Rows 13 and 15 are about real clients, on the attacker's core: what the screen of one in the lobby shows of
 # epochs that do not open, and what an agent and a share keep of 66 MB that are written to each. They, the
 # crowd of row 14 and the thousand of `signups` last until they are done, some minutes.
+# Before each row the same pair is measured without the attack. A row that is only slow is run up to three times;
+# two of three decide.
 # Ends with 1 if memory grew by more than 64 MiB, the server is gone, the p99 more than doubled (from 5 ms on) or
 # the pair wrote less than half as many letters, the newcomer could not come in, the attack itself broke (the server
 # took nothing of it, or it ended with an error), or what one of those rows is for did not hold.
@@ -31,13 +33,19 @@ finish() {
     server=""
   fi
 }
-trap 'finish; rm -rf "$work"' EXIT
+# Ends whatever a (sub)shell has started, also when it breaks off.
+end_jobs() {
+  kill $(jobs -p) 2>/dev/null || true
+  wait
+}
+trap 'finish; end_jobs; rm -rf "$work"' EXIT
 
 address=""
 start() {
   finish
   rm -rf "$work"/*
   taskset -c 0 "$BIN/chat-server" --port 0 --data "$work/data" --logs "$work/logs" --log-format text \
+    --trusted-proxy 127.0.0.1 \
     >/dev/null 2>"$work/server.log" &
   server=$!
   address=""
@@ -78,6 +86,7 @@ wait_for() {
 # after three keys that key's next ones are not tried. What they say there meanwhile is heard.
 screen() {
   local watcher hearer alarms keys heard done_ held=0
+  trap end_jobs EXIT
   mkfifo "$work/keyboard"
   client watcher --json <"$work/keyboard" >"$work/screen" 2>"$work/watcher.err" &
   watcher=$!
@@ -104,6 +113,7 @@ screen() {
 unshown() {
   local agent share writer agent_base share_base agent_peak share_peak agent_left share_left held=0
   local round lines=60 rounds=19 long
+  trap end_jobs EXIT
   mkdir "$work/shared"
   echo plan >"$work/shared/plan.txt"
   echo plan, plan.txt >"$work/shared/keyword.txt"
@@ -142,34 +152,27 @@ unshown() {
     "$agent_left" == 0 && "$share_left" -le 64 ]]
 }
 
-start
-taskset -c 1 "$BIN/chat-abuse" --seconds $((seconds + 1)) burn >/dev/null &
-quiet="$(taskset -c 0 "$BIN/chat-abuse" --server "$address" --seconds "$seconds" pair)"
-wait $!
-read -r quiet_p50 quiet_p99 quiet_rate <<<"$quiet"
-echo "quiet: p50 $quiet_p50 ms, p99 $quiet_p99 ms, $quiet_rate letters/s, $(rss) MiB"
+# What the pair takes beside a core that only computes: half the percentile, the percentile, letters a second.
+control() {
+  local quiet
+  taskset -c 1 "$BIN/chat-abuse" --seconds $((usual + 1)) burn >/dev/null &
+  quiet="$(taskset -c 0 "$BIN/chat-abuse" --server "$address" --seconds "$usual" pair)"
+  wait $!
+  echo "$quiet"
+}
 
-failed=0
-usual="$seconds"
-for row in "${rows[@]}"; do
-  case "$row" in
-    # Longer than the minute for which alarms are counted together.
-    13) seconds=$((usual > 75 ? usual : 75)) ;;
-    # At most: these end when they are done.
-    14 | signups) seconds=1200 ;;
-    *) seconds="$usual" ;;
-  esac
+# One run of a row, printed. 0: it holds; 2: all but the time of the pair does; 1: it does not.
+run_row() {
+  local row="$1" before after pair p99 rate came held=yes done_ watching quiet_p99 quiet_rate verdict
   start
-  sleep 0.5
+  read -r _ quiet_p99 quiet_rate <<<"$(control)"
   before="$(rss)"
   pair="$work/pair"
   # They write until the attack is over.
-  (sleep 0.5; exec taskset -c 0 "$BIN/chat-abuse" --server "$address" --seconds 3600 pair >"$pair" 2>&1) &
+  (exec taskset -c 0 "$BIN/chat-abuse" --server "$address" --seconds 3600 pair >"$pair" 2>&1) &
   watching=$!
-  held=yes
   case "$row" in
     13) done_="$(screen)" || held=no ;;
-    14 | signups) done_="$(attack "$row")" || held=no ;;
     15) done_="$(unshown)" || held=no ;;
     *) done_="$(attack "$row")" || held=no ;;
   esac
@@ -187,10 +190,36 @@ for row in "${rows[@]}"; do
     # Who comes after five thousand people is told that the lobby is full, and nobody else is.
     told = (row == 14) == (c ~ /lobby is full/)
     number = "^[0-9.]+$"
-    measured = a ~ number && b ~ number && p ~ number && rate ~ number
-    print (measured && a - b <= 64 && p + 0 > 0 && p + 0 <= limit && rate >= quiet_rate / 2 && held == "yes" && told && c !~ /FAILED|error/) ? "ok" : "FAILED" }')"
-  [[ "$verdict" == ok ]] || failed=1
-  printf 'row %2s %-6s %4s -> %4s MiB, p99 %8s ms (quiet %s), %s letters/s, newcomer: %s; %s\n' \
-    "$row" "$verdict" "$before" "$after" "$p99" "$quiet_p99" "$rate" "$came" "$done_"
+    measured = a ~ number && b ~ number && p ~ number && rate ~ number && q ~ number
+    holds = measured && a - b <= 64 && p + 0 > 0 && rate >= quiet_rate / 2 && held == "yes" && told && c !~ /FAILED|error/
+    print holds ? (p + 0 <= limit ? "ok" : "slow") : "FAILED" }')"
+  printf 'row %2s %-6s %4s -> %4s MiB, p99 %8s ms (quiet %s), %s letters/s (quiet %s), newcomer: %s; %s\n' \
+    "$row" "$verdict" "$before" "$after" "$p99" "$quiet_p99" "$rate" "$quiet_rate" "$came" "$done_"
+  case "$verdict" in ok) return 0 ;; slow) return 2 ;; *) return 1 ;; esac
+}
+
+failed=0
+usual="$seconds"
+for row in "${rows[@]}"; do
+  case "$row" in
+    # Longer than the minute for which alarms are counted together.
+    13) seconds=$((usual > 75 ? usual : 75)) ;;
+    # At most: these end when they are done.
+    14 | signups) seconds=1200 ;;
+    *) seconds="$usual" ;;
+  esac
+  # The 99th percentile of some hundred letters is the third or fourth of them: one stall of the machine makes
+  # or breaks it. A row that is slow once is run twice more, and two of three count.
+  slow=0
+  for run in 1 2 3; do
+    verdict=0
+    run_row "$row" || verdict=$?
+    case "$verdict" in
+      0) [[ "$run" -gt 1 && "$slow" -lt 2 && "$run" -lt 3 ]] || break ;;
+      2) slow=$((slow + 1)); [[ "$slow" -lt 2 ]] || break ;;
+      *) failed=1; break ;;
+    esac
+  done
+  [[ "$slow" -lt 2 ]] || failed=1
 done
 exit "$failed"

@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.."
 PROGRAMS="$(realpath "${1:-${CARGO_TARGET_DIR:-target}/debug}")"
 page="$PWD/docs/OPERATIONS.md"
 work="$(mktemp -d)"
-# What is left running belongs to this script.
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
+# What is left running belongs to this script, and writes into its folder until it has ended.
+trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 
 # A port that nobody uses now.
 PORT="$(awk 'BEGIN { srand(); print 20000 + int(rand() * 20000) }')"

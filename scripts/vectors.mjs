@@ -357,7 +357,7 @@ function content(tag, plaintext) {
     CMD: {
       argv: (argv) => all(text)(argv) && argv.length > 0, salt: kid, no: U53, 'prev?': U53, 'ms?': U53, 'bytes?': U53,
     },
-    CANCEL: { re: kid, of: digest },
+    CANCEL: { re: kid },
     OUT: { re: kid, stream: oneOf('started', 'stdout', 'stderr'), no: U53, 'data?': blob },
     ACK: { re: kid, of: digest, outs: U53, 'st?': Number.isInteger, 'code?': text, 'reason?': text },
     KEYREQ: counters,

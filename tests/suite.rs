@@ -1,6 +1,7 @@
 //! One module per part of the product.
 
 mod abuse;
+mod account_ends;
 mod accounts;
 mod alerts;
 mod around;
@@ -11,6 +12,7 @@ mod chat;
 mod clocks;
 mod commands;
 mod commands_end;
+mod crowd;
 mod documents;
 mod emulate;
 mod emulate_report;
@@ -34,6 +36,7 @@ mod lying_hub;
 mod machines;
 mod mailbox;
 mod meant;
+mod met;
 mod moderators;
 mod names_of_any_case;
 mod offers;
@@ -57,6 +60,7 @@ mod rooms;
 mod said_before;
 mod security;
 mod sequence;
+mod ship;
 mod standstill;
 mod stopped;
 mod subscriptions;

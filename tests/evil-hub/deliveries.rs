@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use chat_protocol::crypto::sha256;
-use chat_protocol::frame::{Binary, Unsigned, Upload, sign_all};
+use chat_protocol::frame::{Binary, Delivery, Unsigned, Upload, sign_all};
 use chat_protocol::header::{Canonical as _, Header, MessageHeader};
 use chat_protocol::id::Digest;
 use chat_protocol::keys::DeviceKeys;
+use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::members::MemberList;
 use chat_protocol::tag::label;
 use chat_testkit::device::Device;
@@ -80,6 +81,18 @@ pub(crate) fn swapped() -> Act {
         // The next one of the same conversation.
         let late = late.take_if(|(cid, _)| place.as_ref() == Some(cid)).map(|(_, late)| late);
         [passing].into_iter().chain(late).collect()
+    })
+}
+
+pub(crate) fn huge_position() -> Act {
+    let mut is_it = second_message();
+    Box::new(move |scene, mut passing| {
+        let news = scene.news(&passing).filter(|_| is_it(scene, &passing));
+        if let Some((_, delivery)) = news {
+            let bytes = Delivery::encode(INTEGER_MAX, delivery.hub_ms, delivery.frame.bytes());
+            passing.message = Message::Binary(bytes);
+        }
+        vec![passing]
     })
 }
 

@@ -248,6 +248,12 @@ pub const LIES: &[Lie] = &[
         make: words::huge_generation,
     },
     Lie {
+        name: "huge position",
+        rule: "R37",
+        does: "delivers a message at the position 2^53 - 1, the highest that there is",
+        make: deliveries::huge_position,
+    },
+    Lie {
         name: "huge version",
         rule: "R37",
         does: "gives bundles the version 2^32 - 1, a number that no message has",
@@ -282,6 +288,18 @@ pub const LIES: &[Lie] = &[
         rule: "what a hub says that it has dropped is set against the counters",
         does: "loses messages and says that they were too old",
         make: words::dropped_by_retention,
+    },
+    Lie {
+        name: "false deletion",
+        rule: "that a room was deleted is the hub's word, and each number of messages with it",
+        does: "loses messages and says that their room was deleted",
+        make: words::false_deletion,
+    },
+    Lie {
+        name: "false gone",
+        rule: "whom what is said does not reach is told and named in the key",
+        does: "says to alice that bob's account was deleted",
+        make: words::false_gone,
     },
     Lie {
         name: "refused",

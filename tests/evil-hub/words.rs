@@ -7,6 +7,7 @@ use chat_protocol::header::{
 };
 use chat_protocol::hub::{self, Counter, EpochHead, Head, HubToClient};
 use chat_protocol::id::Digest;
+use chat_protocol::retention::DELETED_KEEP_MS;
 use chat_protocol::tag::{Tag, label};
 use chat_testkit::device::Device;
 use chat_testkit::middle::{Message, Passing, Way};
@@ -189,6 +190,45 @@ pub(crate) fn dropped_by_retention() -> Act {
             "before_ms": now_ms(), "keep_ms": 60_000, "messages": lost,
         });
         scene.to(VICTIM, Message::Text(claim.to_string())).into_iter().collect()
+    })
+}
+
+/// Says of the room of each message of the writer that it was deleted, and the message with it.
+pub(crate) fn false_deletion() -> Act {
+    Box::new(|scene, passing| {
+        let Some((Header::Message(header), delivery)) = scene.news(&passing) else {
+            return vec![passing];
+        };
+        if header.cid.is_direct() {
+            return vec![passing];
+        }
+        let claim = json!({
+            "tag": "DROPPED", "cid": header.cid.to_string(), "position": delivery.position,
+            "before_ms": now_ms(), "keep_ms": DELETED_KEEP_MS, "messages": 1,
+        });
+        scene.to(VICTIM, Message::Text(claim.to_string())).into_iter().collect()
+    })
+}
+
+/// Says to the writer that the victim's account was deleted, as often as it is asked for the victim's keys.
+pub(crate) fn false_gone() -> Act {
+    let mut asked = std::collections::BTreeSet::new();
+    Box::new(move |_, passing: Passing| {
+        if passing.user != WRITER {
+            return vec![passing];
+        }
+        if let Some(question) = read::text(&passing, Way::ToHub, "BUNDLES")
+            && question["known"].get(VICTIM).is_some()
+        {
+            asked.insert(question["id"].to_string());
+        }
+        match read::text(&passing, Way::ToClient, "BUNDLES") {
+            Some(mut answer) if asked.remove(&answer["id"].to_string()) => {
+                answer["gone"] = json!([VICTIM]);
+                vec![read::with_text(&passing, &answer)]
+            }
+            _ => vec![passing],
+        }
     })
 }
 

@@ -190,6 +190,12 @@ const STORIES: &[Attack] = &[
         runs::given_up,
     ),
     story(
+        "earlier frame",
+        "R35",
+        "delivers a command, has it sealed again, and keeps what is sealed then, when alice takes it back",
+        runs::first_frame,
+    ),
+    story(
         "older disk",
         "R36",
         "(honest) is restored from a backup taken before new devices and epochs",

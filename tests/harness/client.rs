@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::binary;
+use crate::prepared::Prepared;
 use crate::program::{Finished, Program};
 use crate::rig::Rig;
 use crate::terminal::Terminal;
@@ -20,6 +22,7 @@ pub struct Client {
     home: PathBuf,
     logs: PathBuf,
     password: String,
+    prepared: Option<Arc<Prepared>>,
 }
 
 impl Client {
@@ -33,6 +36,7 @@ impl Client {
             home: rig.path(&format!("home-{user}")),
             logs: rig.logs(),
             password: PASSWORD.to_owned(),
+            prepared: rig.prepared(),
         }
     }
 
@@ -68,6 +72,9 @@ impl Client {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        if let Some(prepared) = &self.prepared {
+            prepared.meets(&self.user);
+        }
         let mut command = Command::new(&self.program);
         if let Some(folder) = self.base.get_current_dir() {
             command.current_dir(folder);
@@ -86,6 +93,12 @@ impl Client {
 
     /// The command itself, for who starts it with streams of their own. A new account is made.
     pub fn plain(&self, arguments: &[&str]) -> Command {
+        // The keys of a home that is prepared open with this password.
+        if self.password == PASSWORD
+            && let Some(prepared) = &self.prepared
+        {
+            prepared.home(&self.user, &self.home);
+        }
         let mut all = vec!["--register"];
         all.extend(arguments);
         self.command(&all)
@@ -129,9 +142,7 @@ impl Client {
     /// # Panics
     /// When it cannot be started.
     pub fn start(&self, arguments: &[&str]) -> Program {
-        let mut all = vec!["--register"];
-        all.extend(arguments);
-        Program::start(self.command(&all))
+        Program::start(self.plain(arguments))
     }
 
     /// Runs it with these arguments until it ends. The account is made when it is new.

@@ -16,6 +16,7 @@ mod false_hub;
 mod http;
 mod operator;
 mod person;
+mod prepared;
 mod process;
 mod program;
 mod proxy;

@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::prepared::{self, Prepared};
 use crate::server::Server;
 
 /// A folder of its own for one scenario: server data, logs, homes. Removed when dropped.
 pub struct Rig {
     folder: TempDir,
+    /// None where server and people make their keys themselves.
+    prepared: Option<Arc<Prepared>>,
 }
 
 impl Default for Rig {
@@ -20,12 +24,21 @@ impl Default for Rig {
 }
 
 impl Rig {
-    /// A new, empty folder.
+    /// A new folder. Its server and its people find keys that were made once for all scenarios; the server has
+    /// the same ones in each.
     ///
     /// # Panics
     /// When it cannot be made.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { prepared: Some(Arc::default()), ..Self::unprepared() }
+    }
+
+    /// A new folder in which the server and everybody make keys of their own.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn unprepared() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), prepared: None }
     }
 
     /// A path in the folder.
@@ -66,12 +79,33 @@ impl Rig {
     /// # Panics
     /// When it does not start.
     pub fn server_with(&self, options: &[&str]) -> Server {
+        if let Some(prepared) = &self.prepared {
+            prepared.server(&self.data());
+        }
         Server::start(self, options)
     }
 
     /// A client of `url` with the name `user`, its home named like the user.
     pub fn client(&self, user: &str, url: &str) -> Client {
         Client::new(self, user, url)
+    }
+
+    /// An emulator at `url`. It makes the names of its clients, and most of their keys are prepared as well.
+    ///
+    /// # Panics
+    /// When the keys cannot be written.
+    pub fn emulator(&self, url: &str) -> Client {
+        let client = self.client("emulator", url);
+        // There is nobody of this name, who would need a home. One that was an emulator's before has its keys.
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.meets("emulator")) {
+            prepared::emulated(client.home());
+        }
+        client
+    }
+
+    /// What its clients find.
+    pub(crate) fn prepared(&self) -> Option<Arc<Prepared>> {
+        self.prepared.clone()
     }
 
     /// A program of ours that sees nothing of the environment of whoever runs the tests.

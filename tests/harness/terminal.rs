@@ -163,6 +163,19 @@ impl Terminal {
         self.type_keys(b"\x03");
     }
 
+    /// Types Ctrl-C for a shell here, whatever it runs, and waits for `prompt`; kills everything at the terminal
+    /// when it does not come in this time. For the end of a scenario that may have failed: this never panics.
+    pub fn break_off(&mut self, prompt: &str, limit: Duration) {
+        let typed = self.keys.write_all(b"\x03").and_then(|()| self.keys.flush());
+        if typed.is_ok() && self.shows_within(prompt, limit) {
+            return;
+        }
+        for pid in descendants(self.child.id()).into_iter().filter_map(to_pid) {
+            // Already ended is as good.
+            kill_process(pid, Signal::KILL).ok();
+        }
+    }
+
     /// Sends a signal to the program of this name at the terminal.
     ///
     /// # Panics
@@ -185,7 +198,7 @@ impl Terminal {
             let comm = std::fs::read_to_string(format!("/proc/{pid}/comm"));
             comm.is_ok_and(|comm| comm.trim_end() == name)
         });
-        pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw).unwrap()
+        pid.and_then(to_pid).unwrap()
     }
 
     /// Waits for a question and types the answer.
@@ -217,6 +230,10 @@ impl Terminal {
         drop(screen);
         self.child.wait().unwrap().code()
     }
+}
+
+fn to_pid(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
 /// The processes below this one.

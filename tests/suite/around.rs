@@ -83,7 +83,7 @@ fn the_emulator_makes_its_logs_where_it_is_started() {
     fs::create_dir(&here).unwrap();
     let lines = rig.write("lines.txt", "a line of the script\n").display().to_string();
     let words = ["--emulate", "2", "--per-client", "1", "--messages", &lines];
-    let emulator = rig.client("emulator", server.url());
+    let emulator = rig.emulator(server.url());
     ends(without_logs(&emulator, &words, &here, &rig.path("state"))).assert_code(0);
     assert!(here.join("logs/client-emu-001.jsonl").exists());
 }

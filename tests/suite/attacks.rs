@@ -44,3 +44,9 @@ fn a_vault_in_clear_is_not_taken_from_a_hub() {
 fn a_command_that_was_given_up_is_not_asked_for_twice_and_its_answer_is_shown() {
     comes_to_nothing("command given up");
 }
+
+/// (The build before let it run on: what took it back named another frame of it.)
+#[test]
+fn a_command_is_taken_back_in_whichever_frame_it_came() {
+    comes_to_nothing("earlier frame");
+}

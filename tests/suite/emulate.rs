@@ -3,13 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chat_tests::{Client, Finished, LIMIT, Rig, get, messages};
+use chat_tests::{Finished, LIMIT, Rig, get, messages};
 use serde_json::Value;
-
-fn emulator(rig: &Rig, url: &str) -> Client {
-    // The emulator makes its own names; this one is not used.
-    rig.client("emulator", url)
-}
 
 fn report(run: &Finished) -> Value {
     run.events_named("report").pop().unwrap()
@@ -54,7 +49,7 @@ fn clients_in_rooms_get_what_is_said_in_theirs_and_nothing_else() {
         &messages,
         "--json",
     ];
-    let run = emulator(&rig, server.url()).run(&arguments).expect_code(0);
+    let run = rig.emulator(server.url()).run(&arguments).expect_code(0);
     let report = report(&run);
     assert_nothing_wrong(&report);
     assert_eq!(number(&report, "sent"), 120);
@@ -70,7 +65,7 @@ fn twenty_clients_lose_nothing_and_their_sums_are_the_servers() {
     let server = rig.server();
     let messages = messages().display().to_string();
     let arguments = ["--emulate", "20", "--per-client", "15", "--messages", &messages, "--json"];
-    let run = emulator(&rig, server.url()).run(&arguments).expect_code(0);
+    let run = rig.emulator(server.url()).run(&arguments).expect_code(0);
     let report = report(&run);
     assert_nothing_wrong(&report);
     assert_eq!((number(&report, "clients"), number(&report, "sent")), (20, 300));
@@ -92,7 +87,7 @@ fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
     let messages = messages().display().to_string();
     let arguments =
         ["--emulate", "20", "--duration", "6s", "--rate", "60", "--messages", &messages, "--json"];
-    let emulator = emulator(&rig, server.url());
+    let emulator = rig.emulator(server.url());
     let mut run = emulator.start(&arguments);
     let log = rig.logs().join("server.jsonl");
     for _ in 0..2 {
@@ -130,7 +125,7 @@ fn thirty_clients_come_and_go_and_leave_and_join_while_the_server_is_killed() {
         &messages,
         "--json",
     ];
-    let emulator = emulator(&rig, server.url());
+    let emulator = rig.emulator(server.url());
     let mut run = emulator.start(&arguments);
     let log = rig.logs().join("server.jsonl");
     wait_for_texts(&log, 60);
@@ -156,7 +151,8 @@ fn ten_clients_share_find_and_fetch_files_beside_their_messages() {
     let messages = messages().display().to_string();
     let arguments =
         ["--emulate", "10", "--files", "40", "--per-client", "12", "--seed", "5", "--json"];
-    let finished = emulator(&rig, server.url())
+    let finished = rig
+        .emulator(server.url())
         .run(&[arguments.as_slice(), &["--messages", &messages]].concat())
         .expect_code(0);
     let report = report(&finished);
@@ -197,20 +193,20 @@ fn a_threshold_that_fails_is_exit_99() {
     // Nobody seals, syncs to disk and delivers 1000 messages of 20 clients within a millisecond.
     let arguments =
         ["--emulate", "20", "--per-client", "50", "--messages", &messages, "--max-p99", "1"];
-    let run = emulator(&rig, server.url()).run(&arguments);
+    let run = rig.emulator(server.url()).run(&arguments);
     assert_eq!(run.code, Some(99), "{run:#?}");
 }
 
 #[test]
 fn the_same_home_registers_again_on_a_new_server() {
-    let rig = Rig::new();
+    let rig = Rig::unprepared();
     let messages = messages().display().to_string();
     let arguments = ["--emulate", "3", "--per-client", "5", "--messages", &messages, "--json"];
     for _ in 0..2 {
-        let other = Rig::new();
+        let other = Rig::unprepared();
         let server = other.server();
         for _ in 0..2 {
-            let run = emulator(&rig, server.url()).run(&arguments).expect_code(0);
+            let run = rig.emulator(server.url()).run(&arguments).expect_code(0);
             assert_nothing_wrong(&report(&run));
         }
     }

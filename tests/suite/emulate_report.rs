@@ -3,12 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chat_tests::{Client, LIMIT, Rig, Signal, messages};
-
-fn emulator(rig: &Rig, url: &str) -> Client {
-    // The emulator makes its own names; this one is not used.
-    rig.client("emulator", url)
-}
+use chat_tests::{LIMIT, Rig, Signal, messages};
 
 #[test]
 fn people_get_what_is_said_to_everybody_and_no_texts_unless_the_lobby_is_asked_for() {
@@ -18,7 +13,7 @@ fn people_get_what_is_said_to_everybody_and_no_texts_unless_the_lobby_is_asked_f
     let lines = rig.write("lines.txt", "a text of the script\nALL*a line for everybody\n");
     let lines = lines.display().to_string();
     let words = ["--emulate", "3", "--per-client", "8", "--seed", "1", "--messages", &lines];
-    let run = |more: &[&str]| emulator(&rig, server.url()).run(&[&words, more].concat());
+    let run = |more: &[&str]| rig.emulator(server.url()).run(&[&words, more].concat());
 
     let own = run(&["--json"]).expect_code(0);
     let report = own.events_named("report").remove(0);
@@ -44,7 +39,7 @@ fn a_report_that_cannot_be_written_ends_the_run_before_it_begins() {
     let server = rig.server();
     let messages = messages().display().to_string();
     let words = ["--emulate", "2", "--messages", &messages, "--html", "no/such/folder/report.html"];
-    let refused = emulator(&rig, server.url()).run(&words).expect_code(70);
+    let refused = rig.emulator(server.url()).run(&words).expect_code(70);
     assert!(refused.stderr.contains("cannot write no/such/folder/report.html"), "{refused:?}");
     let users = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
     assert!(!users.stdout.contains("emu-001"), "{users:?}");
@@ -62,7 +57,7 @@ fn an_interrupted_run_never_says_that_all_is_well() {
         let page_words = ["--html", page.to_str().unwrap(), "--json"];
         let more = if is_json { &page_words[..] } else { &page_words[..2] };
         let before = sent(&rig.logs().join("client-emu-001.jsonl"));
-        let mut run = emulator(&rig, server.url()).start(&[&words, more].concat());
+        let mut run = rig.emulator(server.url()).start(&[&words, more].concat());
         let end = Instant::now() + LIMIT;
         while sent(&rig.logs().join("client-emu-001.jsonl")) < before + 3 {
             assert!(Instant::now() < end, "nothing is sent: {}", run.stderr.text());
@@ -96,7 +91,7 @@ fn a_long_run_says_now_and_then_how_far_it_is_where_no_terminal_shows_a_bar() {
     let server = rig.server();
     let messages = messages().display().to_string();
     let words = ["--emulate", "2", "--rate", "5", "--duration", "11s", "--messages", &messages];
-    let run = emulator(&rig, server.url()).run(&words).expect_code(0);
+    let run = rig.emulator(server.url()).run(&words).expect_code(0);
     let line = run.stderr.lines().find(|line| line.contains(" answered, ")).unwrap();
     // What is counted is the sending, and not the making of keys before it.
     let rate = line.split(" answered, ").nth(1).unwrap().trim_end_matches("/s");
@@ -111,7 +106,7 @@ fn the_page_says_when_where_and_with_what_and_how_it_went() {
     let messages = messages().display().to_string();
     let words = ["--emulate", "4", "--per-client", "20", "--seed", "3", "--messages", &messages];
     let page_words = ["--html", page.to_str().unwrap()];
-    emulator(&rig, server.url()).run(&[&words[..], &page_words].concat()).assert_code(0);
+    rig.emulator(server.url()).run(&[&words[..], &page_words].concat()).assert_code(0);
     let page = std::fs::read_to_string(&page).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     let with = format!("chat-client {version} with chat-server {version} at {}", server.url());

@@ -169,6 +169,43 @@ fn a_slip_takes_nothing_away_across_a_restart() {
     assert_eq!((found("one"), found("two")), (1, 0), "it was taken off on purpose");
 }
 
+/// Goal: a section that names a room or a person that is not there takes nothing off the list that stood below the one in
+/// its place, also across a restart, until it is mended or its lines go; and nothing goes to anybody else. (The build
+/// before told it and took the offers off.)
+#[test]
+fn a_misnamed_section_takes_nothing_away_until_it_is_mended() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    bob.run(&["users"]).assert_code(0);
+    alice.pipe(&["/create ops private", "/invite bob"], &[]).assert_code(0);
+    let keywords = "one, a.txt\n[room ops]\ntwo, b.txt\n";
+    let shared = folder(&rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let mut sharing = share(&alice, &shared, "ALL");
+    let found = |word| bob.run(&["find", word, "--json"]).expect_code(0).events_named("file").len();
+    assert_eq!((found("one"), found("two")), (1, 1));
+    let write = |text: &str| std::fs::write(shared.join("keyword.txt"), text).expect("written");
+    write("one, a.txt\n[room opz]\ntwo, b.txt\nthree, b.txt\n");
+    sharing.stdout.wait_for_part("you are not in #opz");
+    sharing.stdout.wait_for_part("whoever could find these files before still can");
+    assert_eq!((found("one"), found("two"), found("three")), (1, 1, 1));
+    sharing.terminate();
+    sharing.wait().assert_code(130);
+    let sharing = share(&alice, &shared, "ALL");
+    sharing.stdout.wait_for_part("you are not in #opz");
+    assert_eq!(found("two"), 1, "also when it starts again");
+    let target = rig.path("fetched");
+    std::fs::create_dir_all(&target).expect("made");
+    get(&bob, &["alice", "b.txt"], &target).assert_code(0);
+    write("one, a.txt\n[room opz]\n");
+    sharing.stdout.wait_for("the list changed", |line| line.contains("\"ended\":1"));
+    assert_eq!((found("one"), found("two")), (1, 0), "it was taken off on purpose");
+    write("[user alice]\none, a.txt\n");
+    sharing.stdout.wait_for_part("this section is of yourself");
+    sharing.stdout.wait_for_part("what was shared before stays so");
+    assert_eq!(found("one"), 1);
+}
+
 /// Goal: what can never be finished takes no room, and what can be is shown and removed by hand. (The
 /// build before kept a hidden file of the full size for ever.)
 #[test]

@@ -197,7 +197,7 @@ fn what_a_day_prints_is_on_the_page() {
     let messages = messages();
     let emulate =
         ["--json", "--emulate", "2", "--per-client", "2", "--messages", messages.to_str().unwrap()];
-    let emulator = rig.client("emulator", server.url());
+    let emulator = rig.emulator(server.url());
     seen(&mut all, &emulator.run(&emulate).expect_code(0));
     let url = server.url().to_owned();
     seen(&mut all, &alice.run(&["--json", "servers", "forget", &url]).expect_code(0));

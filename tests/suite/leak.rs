@@ -18,9 +18,21 @@ const BEFORE_TEXT: usize = 18;
 
 type Needle = [u8; TELLING];
 
-#[derive(Default)]
 struct Search {
     needles: HashMap<Needle, String>,
+    /// Whether a needle begins with these two bytes. That leaves out most places of the memory of a server.
+    begins: Vec<bool>,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { needles: HashMap::new(), begins: vec![false; 1 << 16] }
+    }
+}
+
+/// The first two bytes of what may be a needle, as a number.
+fn beginning(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
 impl Search {
@@ -37,12 +49,13 @@ impl Search {
             }
         }
         for form in forms {
+            self.begins[beginning(&form)] = true;
             self.needles.insert(form[..TELLING].try_into().unwrap(), what.to_owned());
         }
     }
 
     fn found_in(&self, hay: &[u8]) -> Vec<&str> {
-        let windows = hay.windows(TELLING);
+        let windows = hay.windows(TELLING).filter(|window| self.begins[beginning(window)]);
         let mut found: Vec<&str> = windows
             .filter_map(|window| {
                 let needle: Needle = window.try_into().ok()?;
@@ -100,7 +113,7 @@ fn no_text_and_no_password_is_on_the_wire_in_the_data_or_in_the_logs() {
     let proxy = Proxy::start(server.address());
     let file = messages().display().to_string();
     let arguments = ["--emulate", "8", "--per-client", "40", "--messages", &file, "--json"];
-    rig.client("emulator", &proxy.url()).run(&arguments).assert_code(0);
+    rig.emulator(&proxy.url()).run(&arguments).assert_code(0);
     let alice = rig.client("alice", &proxy.url());
     rig.client("bob", &proxy.url()).run(&["users"]).assert_code(0);
     alice.run(&["send", "bob", PRIVATE]).assert_code(0);

@@ -127,6 +127,14 @@ impl Trial {
     }
 }
 
+impl Drop for Trial {
+    fn drop(&mut self) {
+        for shell in self.terminals.values_mut() {
+            shell.break_off();
+        }
+    }
+}
+
 /// Goal: whoever follows the README from its top to its end sees what it promises. (Steps 13 to 15 failed
 /// as they were printed.)
 #[test]

@@ -79,7 +79,7 @@ fn server_and_client_show_the_same_words_and_certificate() {
 
 #[test]
 fn a_server_elsewhere_that_nobody_vouches_for_is_asked_about() {
-    let rig = Rig::new();
+    let rig = Rig::unprepared();
     let server = rig.server_with(&["--tls", "auto"]);
     let (words, certificate) = fingerprint(&rig);
     let words = words.strip_prefix("words: ").expect("the words");

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -95,14 +95,25 @@ fn a_websocket_is_counted_as_101_and_metrics_can_have_a_port_of_their_own() {
     assert!(!log.contains("18446744073709551615"), "{log}");
 }
 
+/// A process that ends with its test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // Already ended is as good.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[test]
 fn a_standard_error_that_takes_nothing_ends_neither_program() {
     let rig = Rig::new();
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = Server::command(&rig, &address.port().to_string(), &[]);
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full()).spawn().unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full());
+    let mut server = Ends(command.spawn().unwrap());
     let end = Instant::now() + Duration::from_secs(30);
     let port = address.port().to_string();
     while operator(&rig, &["health", "--port", &port]).code != Some(0) && Instant::now() < end {
@@ -117,5 +128,5 @@ fn a_standard_error_that_takes_nothing_ends_neither_program() {
     let status = quiet.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(0));
     operator(&rig, &["drain"]).assert_code(0);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(server.0.wait().unwrap().code(), Some(0));
 }

@@ -89,9 +89,9 @@ impl AgentHost {
     }
 
     async fn cancel(&self, now_ms: u64, event: &Event) {
-        if let Event::Cancel { from, identity, re, of } = event {
+        if let Event::Cancel { from, identity, re } = event {
             let requester = requester(from, identity, true);
-            self.agent.cancel(now_ms, &requester, (re.0, of.0)).await;
+            self.agent.cancel(now_ms, &requester, re.0).await;
         }
     }
 
@@ -128,7 +128,6 @@ impl AgentHost {
         let requester = requester(from, identity, *pinned);
         let request = CommandRequest {
             id: id.0,
-            digest: digest.0,
             requester,
             argv: command.argv.clone(),
             expires_at_ms: *expires_ms,

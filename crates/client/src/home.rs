@@ -174,6 +174,11 @@ pub fn revocations(store: &SqliteStore, user: &UserName) -> Result<Vec<KeyId>, H
     Ok(revoked)
 }
 
+/// How many texts and commands wait in this home that no server has taken yet.
+pub fn unsent(store: &SqliteStore) -> Result<usize, HomeError> {
+    Ok(chat_endpoint::unsent(&store.rows()?)?)
+}
+
 /// The newest position that this home was told, for [`chat_endpoint::Endpoint::knew`].
 pub fn newest_position(store: &SqliteStore) -> Result<u64, HomeError> {
     let row = store.get(NEWEST_POSITION_ROW)?;

@@ -86,7 +86,9 @@ impl Lines {
                 let whom = names(recipients);
                 format!("✓ kept for {whom}, who is away{}", tail(full, id))
             }
-            Event::Stored { id, .. } if full => format!("✓ stored{}", tail(full, id)),
+            Event::Stored { id, cid, .. } if full => {
+                format!("✓ stored for {}{}", self.whom(cid), tail(full, id))
+            }
             Event::Delivered { id, by, readable: false, .. } => {
                 format!("✗ {by} could not read a message{}", tail(true, id))
             }
@@ -246,6 +248,15 @@ impl Lines {
             ConversationKind::Room(room) => format!("#{room} "),
             ConversationKind::Feed(user) => format!("feed of {user} "),
             ConversationKind::Direct(..) => String::new(),
+        }
+    }
+
+    /// For whom something is that was said there.
+    fn whom(&self, cid: &ConversationId) -> String {
+        match (cid.kind(), cid.other(&self.me)) {
+            (ConversationKind::Room(room), _) if room.is_all() => "everybody (ALL)".to_owned(),
+            (_, Some(other)) => other.to_string(),
+            (_, None) => Self::place(cid).trim_end().to_owned(),
         }
     }
 
@@ -441,6 +452,18 @@ mod tests {
     }
 
     #[test]
+    fn many_who_come_at_once_are_one_line() {
+        let joined: Vec<_> = (0..12).map(|number| name(&format!("g{number}"))).collect();
+        let came = Event::Presence { joined, left: Vec::new(), followed: Vec::new() };
+        let said = lines(Detail::Brief).event(&came).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.starts_with("[g0], [g1], ")
+                && said.ends_with(" and 4 more just joined the server")
+        );
+    }
+
+    #[test]
     fn texts_of_others_cannot_act_on_the_terminal_or_fake_a_line() {
         let evil = message(Tag::Text, "room:lobby", "alice", "a\u{1b}[2J\n12:00:00 bob: pay");
         let line = lines(Detail::Brief).event(&evil).unwrap();
@@ -489,6 +512,7 @@ mod tests {
     fn brief_lines_leave_out_what_full_ones_record() {
         let stored = |kept| Event::Stored {
             id: MessageId([1; 16]),
+            cid: ConversationId::parse("room:ops").unwrap(),
             position: 1,
             kept,
             recipients: [name("alice")].into(),
@@ -498,6 +522,6 @@ mod tests {
         let kept = lines(Detail::Brief).event(&stored(true)).unwrap();
         assert_eq!(kept, "✓ kept for alice, who is away");
         let full = lines(Detail::Full).event(&stored(false)).unwrap();
-        assert_eq!(full, "✓ stored [AQEBAQEBAQEBAQEBAQEBAQ]");
+        assert_eq!(full, "✓ stored for #ops [AQEBAQEBAQEBAQEBAQEBAQ]");
     }
 }

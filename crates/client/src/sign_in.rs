@@ -35,7 +35,7 @@ mod person;
 pub mod prompt;
 mod reset;
 
-pub use deletion::{Deletion, delete_account};
+pub use deletion::{Deleted, Deletion, delete_account};
 pub use passwd::{NewPassword, change_password};
 pub use person::check_password;
 pub use prompt::{NoPrompt, Prompt, TerminalPrompt};
@@ -149,6 +149,17 @@ pub enum StartError {
         /// The name.
         user: UserName,
     },
+    /// Something that was said here has not left, and nobody can be asked.
+    #[error(
+        "{} of {user} here that the server has not taken, and would be lost: sign in once more to send \
+         them, or delete with --drop-unsent; nothing was deleted", deletion::waiting(*.count)
+    )]
+    Unsent {
+        /// The name.
+        user: UserName,
+        /// Texts and commands.
+        count: usize,
+    },
     /// The account was made without a password.
     #[error("this account has no password that could be changed")]
     Clear,
@@ -231,7 +242,9 @@ impl StartError {
             | Self::OtherName { .. }
             | Self::NotTypedAgain { .. } => ExitStatus::Usage,
             Self::NotAnswered => ExitStatus::Interrupted,
-            Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => ExitStatus::Failure,
+            Self::Unsent { .. } | Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => {
+                ExitStatus::Failure
+            }
         }
     }
 }

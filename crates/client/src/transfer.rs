@@ -24,6 +24,7 @@ mod give;
 mod index;
 mod into_folder;
 pub(crate) mod keep;
+mod misnamed;
 mod newcomers;
 mod offers;
 mod running;

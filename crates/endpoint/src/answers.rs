@@ -233,7 +233,8 @@ impl Endpoint {
         if self.state.receipts.remove(&id.to_string()).is_some() {
             return;
         }
-        let is_known = |outgoing: &Outgoing| outgoing.copy_of == Some(position);
+        let at = self.position(position);
+        let is_known = |outgoing: &Outgoing| outgoing.copy_of == Some(at);
         let key = self.index.get(&id);
         if key.and_then(|key| self.state.outgoing.get(key)).is_some_and(is_known) {
             // Said again of what the copy was made of; the copy has not been answered.
@@ -266,7 +267,8 @@ impl Endpoint {
             });
         }
         self.copy_to_feed(&outgoing, position);
-        self.link.dirty.insert(outgoing.cid);
+        let cid = outgoing.cid;
+        self.link.dirty.insert(cid.clone());
         if quiet {
             if kept {
                 self.kept_request(&id);
@@ -274,7 +276,7 @@ impl Endpoint {
             return;
         }
         let recipients = self.state.recipients(&id);
-        self.tell(Event::Stored { id, position, kept, recipients, frame });
+        self.tell(Event::Stored { id, cid, position, kept, recipients, frame });
     }
 
     /// A join of this device was refused.

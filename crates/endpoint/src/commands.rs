@@ -2,7 +2,8 @@
 //! freshness.
 
 use chat_protocol::code;
-use chat_protocol::content::{Cancel, Command};
+use chat_protocol::content::Command;
+use chat_protocol::id::MessageId;
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
@@ -27,13 +28,13 @@ impl Endpoint {
     }
 
     /// A command is taken back by whoever has sent it.
-    pub(crate) fn on_cancel(&mut self, opened: &Opened<'_>, cancel: &Cancel) {
+    pub(crate) fn on_cancel(&mut self, opened: &Opened<'_>, re: MessageId) {
         let Opened { header, signer, .. } = opened;
         if self.is_for_sibling(header) || self.device.bundle.header().rb.is_none() {
             return;
         }
         let (from, identity) = (header.from.clone(), signer.identity);
-        self.tell(Event::Cancel { from, identity, re: cancel.re, of: cancel.of });
+        self.tell(Event::Cancel { from, identity, re });
     }
 
     /// Target and freshness of a command (rule R9). The policy is the host's.

@@ -65,9 +65,8 @@ pub(crate) struct Link {
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
     pub(crate) epochs: BTreeMap<ConversationId, Option<EpochHead>>,
-    /// Conversations in which the hub seems to have gone back, and those in which it has.
+    /// Conversations in which the hub seems to have gone back.
     pub(crate) behind: BTreeMap<ConversationId, Behind>,
-    pub(crate) went_back: BTreeSet<ConversationId>,
     /// Rooms that the hub does not list although this user is in them: its answer tells why.
     pub(crate) unlisted: BTreeSet<ConversationId>,
     /// Bundles and accounts that the hub has lost.
@@ -162,6 +161,8 @@ pub(crate) struct Link {
     pub(crate) is_full: bool,
     /// Answers of the hub to what was not asked.
     pub(crate) unasked: u32,
+    /// Up to where of each log of this user everything was dealt with that came on this connection.
+    pub(crate) reached: BTreeMap<Log, u64>,
     /// Logs whose cursor moved since the hub was told.
     pub(crate) moved: BTreeMap<Log, u64>,
     pub(crate) receipts_due: Option<u64>,

@@ -246,7 +246,7 @@ impl Endpoint {
         let mut known = self.known_names();
         known.retain(|other| other.as_str().eq_ignore_ascii_case(name.as_str()));
         // Others than pins say whose a key is, too: the sign-in, and links of rooms.
-        if !known.contains(name) && self.identity_of(name).is_some() {
+        if known.is_empty() && self.identity_of(name).is_some() {
             known.push(name.clone());
         }
         known
@@ -313,9 +313,7 @@ impl Endpoint {
         self.pause_orders();
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        // What was refused before may be answered after.
-        let went_back = std::mem::take(&mut self.link.went_back);
-        self.link = Link { went_back, clock_ms, receipts_due, ..Link::default() };
+        self.link = Link { clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

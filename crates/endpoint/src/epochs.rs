@@ -292,7 +292,7 @@ impl Endpoint {
     /// The hub has put an epoch at a position of its log.
     fn epoch_stands(&mut self, e: &Digest, position: u64) {
         // Before its position counts: that belongs to the time after.
-        self.note_put_twice(e);
+        self.note_put_twice(e, position);
         let era = self.era();
         let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
         (epoch.position, epoch.era, epoch.stood) = (Some(position), era, era);
@@ -357,7 +357,7 @@ impl Endpoint {
             }
         }
         let place = Place { mg: header.mg, pm: header.pm };
-        if !self.may_be_heard(&header.cid, &header.from, place, delivery.position) {
+        if !self.may_make_key(&header.cid, &header.from, place, delivery.position) {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }

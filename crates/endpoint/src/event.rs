@@ -144,8 +144,6 @@ pub enum Event {
         identity: KeyId,
         /// The command.
         re: MessageId,
-        /// The digest of its frame.
-        of: Digest,
     },
     /// A command for this machine that the device has refused by itself, for its time or its sender's
     /// keys. Its number is dealt with.
@@ -226,6 +224,8 @@ pub enum Event {
     Stored {
         /// The message.
         id: MessageId,
+        /// Where it was said.
+        cid: ConversationId,
         /// Its place in the log.
         position: u64,
         /// The recipient is away.

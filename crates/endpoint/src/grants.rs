@@ -331,7 +331,13 @@ impl Endpoint {
     /// What only history needs: a room of both, and something that was said to the room.
     fn judge_history(&mut self, by: &UserName, header: &MessageHeader) -> Option<Verdict> {
         if header.cid.is_direct() {
-            return Some(Verdict::Refuse("it was not asked for"));
+            // What another device of one's own gives again is for the other person, who has asked for it.
+            let is_own = *by == self.device.user;
+            return Some(if is_own {
+                Verdict::Known
+            } else {
+                Verdict::Refuse("it was not asked for")
+            });
         }
         if !matches!(header.t, Tag::Text | Tag::Broadcast) {
             return Some(Verdict::Refuse("it is nothing that was said to a room"));

@@ -216,7 +216,7 @@ impl Endpoint {
         header: &MessageHeader,
     ) {
         // Who is no member does not answer either.
-        if !self.people_of(&header.cid).contains(&header.from) {
+        if self.has_gone(&header.cid, &header.from) {
             return;
         }
         let chain = ChainName::of(header);

@@ -3,7 +3,7 @@
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::content::{
-    self, Cancel, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
+    self, ChainNotes, Command, Content, ContentError, Outcome, OutputStream,
 };
 use chat_protocol::id::{Digest, MessageId, Nonce16};
 use chat_protocol::limits::INTEGER_MAX;
@@ -17,7 +17,9 @@ use crate::asked::Asked;
 use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
-use crate::state::{next_order, order_key};
+use crate::position::Position;
+use crate::state::{OUTGOING, Records, next_order, order_key};
+use crate::table::Table;
 
 /// Why something cannot be said at all.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -65,7 +67,7 @@ pub(crate) struct Outgoing {
     pub(crate) quiet: bool,
     /// Of a copy in a feed: where the hub has put what it is a copy of, which has the same id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) copy_of: Option<u64>,
+    pub(crate) copy_of: Option<Position>,
 }
 
 /// A sealed frame; resent byte-identical until it is answered.
@@ -80,6 +82,19 @@ pub(crate) struct Sealed {
     /// Opens it; kept with the message (A11).
     pub(crate) key: MessageKey,
     pub(crate) frame: B64Vec,
+}
+
+/// How many texts and commands of a person the rows of a home hold that no hub has taken yet, for whoever reads
+/// them before a sign-in.
+pub fn unsent(rows: &Records) -> Result<usize, serde_json::Error> {
+    let mut outgoing = Table::<Outgoing>::new(OUTGOING);
+    for (key, value) in rows {
+        outgoing.load(key, value)?;
+    }
+    let is_said = |said: &Outgoing| {
+        matches!(said.tag, Tag::Text | Tag::Dm | Tag::Broadcast | Tag::Cmd) && !said.quiet
+    };
+    Ok(outgoing.iter().filter(|(_, said)| is_said(said)).count())
 }
 
 impl Outgoing {
@@ -203,9 +218,7 @@ impl Endpoint {
         }
         let sent = self.state.sent.get(&re.to_string()).filter(|sent| !sent.ended)?;
         let cid = sent.cid.clone();
-        // Which frame of it was the last one is known when this is sealed.
-        let cancel = Cancel { re: *re, of: Digest::ZERO };
-        Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel(cancel)))
+        Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel { re: *re }))
     }
 
     /// Tells a requester that its command was started. Returns the message's id.
@@ -345,7 +358,7 @@ impl Endpoint {
             sealed: None,
             asked: None,
             quiet: true,
-            copy_of: Some(position),
+            copy_of: Some(self.position(position)),
         });
     }
 

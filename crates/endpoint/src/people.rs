@@ -162,6 +162,9 @@ impl ShownFormer {
 pub(crate) struct People {
     /// Newest bundle of each device, by name and device.
     newest: HashMap<UserName, BTreeMap<Nonce16, Bundle>>,
+    /// The spelling of each name that keys are held under, by the name in lower case: an honest hub has one of each
+    /// (rule R17).
+    spelled: HashMap<String, UserName>,
     /// How often one of them was replaced or came.
     changes: u64,
     /// Every signing key ever published, by its id; several names may show the same key.
@@ -196,6 +199,7 @@ impl People {
                 self.revoked.entry((header.u.clone(), *sk)).or_insert(now_ms);
             }
         }
+        self.spelled.entry(header.u.folded()).or_insert_with(|| header.u.clone());
         keep_signers(&mut self.signers, bundle);
         self.numbers.insert((header.u.clone(), header.dev, header.seq), bundle.digest());
         let devices = self.newest.entry(header.u.clone()).or_default();
@@ -214,6 +218,11 @@ impl People {
     /// Keeps the signing keys of an identity that was pinned once.
     fn insert_former(&mut self, bundle: &Bundle) {
         keep_signers(&mut self.former, bundle);
+    }
+
+    /// The known name that differs from this one in the case of its letters only.
+    fn spelled_otherwise(&self, name: &UserName) -> Option<&UserName> {
+        self.spelled.get(&name.folded()).filter(|known| *known != name)
     }
 
     /// The newest bundles of a person.
@@ -444,8 +453,13 @@ impl Endpoint {
             self.alarm(Alarm::BadSignature, name, &detail);
             return Whose::Nobodys;
         }
-        if self.expected_identity(name).is_some_and(|known| known != bundle.identity()) {
-            self.meet_stranger(name, bundle);
+        // A name belongs to one account whatever the case of its letters: another spelling of a known one is
+        // another identity that is offered for it.
+        let other = self.people.spelled_otherwise(name).cloned();
+        let known = other.as_ref().unwrap_or(name);
+        let is_other = |identity| identity != bundle.identity();
+        if other.is_some() || self.expected_identity(name).is_some_and(is_other) {
+            self.meet_stranger(known, bundle);
             return Whose::Strangers;
         }
         let newest = self.people.devices(name).find(|b| b.header().dev == bundle.header().dev);

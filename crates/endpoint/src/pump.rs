@@ -1,6 +1,6 @@
 //! Sealing what waits: view up to date, epoch of exactly these devices, then the next counter.
 
-use chat_protocol::content::{ChainNotes, Content, LastMessage, LineSet};
+use chat_protocol::content::{ChainNotes, LastMessage, LineSet};
 use chat_protocol::envelope;
 use chat_protocol::frame::Unsigned;
 use chat_protocol::header::{MessageHeader, Recipient};
@@ -239,11 +239,6 @@ impl Endpoint {
         let mut body = outgoing.content()?;
         if let Some(asked) = asked {
             asked.number(&mut body);
-        }
-        if let Content::Cancel(cancel) = &mut body
-            && let Some(sent) = self.state.sent.get(&cancel.re.to_string())
-        {
-            cancel.of = sent.digests.last().copied().unwrap_or(cancel.of);
         }
         let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
         let before = conversation.last.as_ref().map_or(Digest::ZERO, |(_, digest)| *digest);

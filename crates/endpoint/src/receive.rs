@@ -10,6 +10,7 @@ use chat_protocol::frame::Delivery;
 use chat_protocol::header::Header;
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::UserName;
 use chat_protocol::tag::Tag;
 use chat_protocol::{code, epoch};
@@ -18,6 +19,7 @@ pub(crate) use message::{Hand, Opened, Place, fits_address, may_speak};
 
 use crate::endpoint::Endpoint;
 use crate::heal::ChainName;
+use crate::position::Position;
 
 /// How far a delivery got.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,9 +70,20 @@ impl Endpoint {
             Header::Key(h) => Log::Conversation(h.cid.clone()),
             Header::Member(_) => return,
         };
-        let kept = self.state.cursors.get(&log_key(&log)).is_some_and(|c| delivery.position <= *c);
-        // A position is the hub's word: one that went back may give an old one to a new frame.
-        let is_news = kept && self.is_news(&delivery, &header);
+        if !(1..=INTEGER_MAX).contains(&delivery.position) {
+            self.complain(
+                code::MALFORMED,
+                "the hub delivered a frame at a position that there is not",
+            );
+            return;
+        }
+        self.note_position(delivery.position);
+        let position = self.position(delivery.position);
+        // What is not behind the cursor, or cannot be compared with it, may have been kept before. A position is the
+        // hub's word: one that went back may give an old one to a new frame.
+        let is_behind =
+            self.state.cursors.get(&log_key(&log)).is_none_or(|cursor| position > *cursor);
+        let is_known = !is_behind && !self.is_news(&delivery, &header);
         let is_queued = self.link.waiting.get(&log).is_some_and(|queue| {
             // Positions grow, so that nearly always the last one says enough.
             let is_next =
@@ -81,7 +94,7 @@ impl Endpoint {
                         && waiting.delivery.frame.bytes() == delivery.frame.bytes()
                 })
         });
-        if is_queued || self.is_overflowed(&log) || (kept && !is_news) {
+        if is_queued || self.is_overflowed(&log) || is_known {
             return;
         }
         let came_ms = self.link.live.then_some(now_ms);
@@ -237,7 +250,7 @@ impl Endpoint {
         }
     }
 
-    /// Moves the cursor of a log.
+    /// A delivery is dealt with: moves the cursor of its log.
     fn kept(&mut self, waiting: &Waiting, log: &Log) {
         let delivery = &waiting.delivery;
         self.link.parked_bytes = self.link.parked_bytes.saturating_sub(waiting.bytes());
@@ -245,12 +258,22 @@ impl Endpoint {
             self.drop_parts(&epoch::digest(&delivery.frame));
         }
         if self.is_own_log(log) {
-            let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
-            self.state.cursors.put(&log_key(log), cursor.max(delivery.position));
+            let position = self.position(delivery.position);
+            self.move_cursor(log, position);
+            let reached = self.link.reached.entry(log.clone()).or_default();
+            *reached = delivery.position.max(*reached);
         }
-        self.note_position(delivery.position);
         let moved = self.link.moved.entry(log.clone()).or_default();
         *moved = delivery.position.max(*moved);
+    }
+
+    /// Moves the cursor of a log to a position, unless it is there.
+    pub(crate) fn move_cursor(&mut self, log: &Log, position: Position) {
+        let key = log_key(log);
+        let is_there = self.state.cursors.get(&key).is_some_and(|cursor| position <= *cursor);
+        if !is_there {
+            self.state.cursors.put(&key, position);
+        }
     }
 
     /// Whether a log is of something that this user has. Of what a hub invents nothing is kept.

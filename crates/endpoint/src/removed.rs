@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::limits::REMOVALS_KEPT_MAX;
+use crate::position::Position;
 use crate::views::link_key;
 
 /// A link by which this user has removed somebody from a room.
@@ -19,9 +20,7 @@ pub(crate) struct Removed {
     /// The membership behind it.
     place: Place,
     /// Where the hub has put it; nothing where it has not told this device.
-    position: Option<u64>,
-    /// How often the hub had gone back when it did: positions compare with those of the same time.
-    era: u64,
+    position: Option<Position>,
     /// No epoch that counts it stands in the log.
     is_due: bool,
 }
@@ -36,15 +35,14 @@ impl Endpoint {
         position: Option<u64>,
     ) {
         let place = Place { mg: number.saturating_add(1), pm: digest };
-        let (key, era) = (link_key(cid, number), self.era());
-        let is_known = |known: &Removed| known.place == place && known.era == era;
-        let known = self.state.removed.get(&key).filter(|known| is_known(known));
-        let position = position.or_else(|| known?.position);
+        let key = link_key(cid, number);
+        let known = self.state.removed.get(&key).filter(|known| known.place == place);
+        let kept = position.map(|at| self.position(at)).or_else(|| known?.position);
         let is_due = !self.state.epochs.iter().any(|(_, epoch)| {
             let is_placed = epoch.cid == *cid && epoch.position.is_some();
             is_placed && epoch.place.mg >= place.mg && self.has_place(cid, epoch.place)
         });
-        let removed = Removed { cid: cid.clone(), place, position, era, is_due };
+        let removed = Removed { cid: cid.clone(), place, position: kept, is_due };
         self.state.removed.put(&key, removed);
         let kept = self.state.removed.keys_with(&format!("{cid}/"));
         let old = kept.len().saturating_sub(REMOVALS_KEPT_MAX);
@@ -65,30 +63,18 @@ impl Endpoint {
         is_own.then_some((number, link.digest))
     }
 
-    /// Where removals stand in logs as the hub has them since it went back last.
+    /// Where removals stand in logs as the hub has them since it went back last. Where it has, no mark of before is
+    /// left of them: a link that it has lost and was told again stands elsewhere, and it tells nobody where. The key that
+    /// counts a removal is one again as soon as the hub shows it.
     pub(crate) fn placed_removals(
         &self,
         is_asked: impl Fn(&ConversationId) -> bool,
     ) -> Vec<(ConversationId, Place, u64)> {
-        let era = self.era();
         let removed = self.state.removed.iter().map(|(_, removed)| removed);
-        let removed = removed.filter(|removed| removed.era == era && is_asked(&removed.cid));
-        removed.filter_map(|r| Some((r.cid.clone(), r.place, r.position?))).collect()
-    }
-
-    /// The hub has gone back to this position: what stands up to there is as it was.
-    pub(crate) fn removals_stay(&mut self, before: u64, shown: u64) {
-        let era = self.era();
-        let stays = |removed: &Removed| {
-            removed.era == before && removed.position.is_some_and(|position| position <= shown)
-        };
-        let staying = self.state.removed.iter().filter(|(_, removed)| stays(removed));
-        let staying: Vec<String> = staying.map(|(key, _)| key.clone()).collect();
-        for key in staying {
-            if let Some(removed) = self.state.removed.get_mut(&key) {
-                removed.era = era;
-            }
-        }
+        let removed = removed.filter(|removed| is_asked(&removed.cid));
+        let placed =
+            removed.filter_map(|r| Some((r.cid.clone(), r.place, self.comparable(r.position?)?)));
+        placed.collect()
     }
 
     /// An epoch stands in the log, or is as good as one that does: the next one is not due because of what it

@@ -16,12 +16,13 @@ use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::heal::ChainName;
 use crate::limits::{CLOCK_SKEW_MAX_MS, DROPS_LOGS_MAX, DROPS_WAITING_MAX, RECEIPT_DELAY_MS};
+use crate::position::Position;
 use crate::receive::log_key;
 
 /// What the hub says of a room, and what is left of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Claimed {
-    position: u64,
+    position: Position,
     before_ms: u64,
     keep_ms: u64,
     /// Messages that no gap has shown yet.
@@ -90,35 +91,40 @@ impl Endpoint {
 
     fn take_claim(&mut self, now_ms: u64, log: &Log, claim: DropClaim) {
         let DropClaim { cid, position, before_ms, keep_ms, messages } = claim;
-        let cursor = self.state.cursors.get(&log_key(log)).copied().unwrap_or(0);
+        self.note_position(position);
+        let at = self.position(position);
+        // One that seems to have gone back may give positions twice.
+        let is_reached = self.state.cursors.get(&log_key(log)).is_some_and(|cursor| at <= *cursor)
+            && !self.link.behind.contains_key(&cid);
         // The hub is told in any case, so that it does not say it again.
         let moved = self.link.moved.entry(log.clone()).or_default();
         *moved = position.max(*moved);
         let due = now_ms.saturating_add(RECEIPT_DELAY_MS);
         self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |at| at.min(due)));
-        if position <= cursor || messages == 0 {
+        if is_reached || messages == 0 {
             return;
         }
-        self.state.cursors.put(&log_key(log), position);
+        self.move_cursor(log, at);
         let left = self.state.dropped.get(cid.as_str()).map_or(0, |claimed| claimed.left);
         let left = left.saturating_add(messages);
-        self.state.dropped.put(cid.as_str(), Claimed { position, before_ms, keep_ms, left });
+        self.state.dropped.put(cid.as_str(), Claimed { position: at, before_ms, keep_ms, left });
         self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
     }
 
     /// What the hub has dropped before this message, if it is the first of its sender behind that.
-    /// One that was sent again stands at no position.
+    /// One that was sent again stands at no position, and where the hub has gone back since, every other one comes
+    /// behind.
     pub(crate) fn drop_before(&mut self, header: &MessageHeader, position: u64) -> Option<Claimed> {
         let claimed = self.state.dropped.get(header.cid.as_str())?;
-        if position <= claimed.position {
+        if position == 0 || self.position(position) <= claimed.position {
             return None;
         }
         let key = format!("{}/{}", header.cid, header.sk);
-        if self.state.excused.get(&key).is_some_and(|seen| *seen >= claimed.position) {
+        if self.state.looked.get(&key) == Some(&claimed.position) {
             return None;
         }
         let claimed = claimed.clone();
-        self.state.excused.put(&key, claimed.position);
+        self.state.looked.put(&key, claimed.position);
         Some(claimed)
     }
 

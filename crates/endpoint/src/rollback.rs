@@ -4,6 +4,7 @@
 //!
 //! Nothing that the hub says here is kept: its heads live for one connection.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use chat_protocol::b64::B64Vec;
@@ -60,8 +61,16 @@ pub(crate) struct Horizon {
     era: u64,
 }
 
+impl Horizon {
+    /// The newest position that the hub has named.
+    pub(crate) fn newest(self) -> u64 {
+        self.newest
+    }
+}
+
 impl Endpoint {
-    /// Notes that the hub has given this position: nothing that is new there gets a lower one.
+    /// Notes that the hub has named this position: nothing that is new there gets a lower one. No other position
+    /// is kept that was not noted so.
     pub(crate) fn note_position(&mut self, position: u64) {
         if position > self.horizon().newest {
             self.state.counters.put(NEWEST, position);
@@ -83,27 +92,14 @@ impl Endpoint {
 
     /// Compares what was known before a sign-in with the newest position that the hub names in its
     /// answer. One that names a lower one has lost what stood between them, if nothing but direct
-    /// messages (rule R36). That number of the hub decides no more than an alarm, and only once.
+    /// messages (rule R36), or had named one that it never gave. It has gone back everywhere: no position from
+    /// before compares with what comes.
     pub(crate) fn compare_position(&mut self, before: Horizon, shown: u64) {
         if shown >= before.newest || before.era != self.era() {
             return;
         }
         self.state.counters.put(NEWEST, shown);
         self.tell_rolled_back();
-        // What stands up to there is as it was, and compares with what comes.
-        let era = self.era();
-        let stays = |epoch: &Epoch| {
-            epoch.era == before.era && epoch.position.is_some_and(|position| position <= shown)
-        };
-        let staying = self.state.epochs.iter().filter(|(_, epoch)| stays(epoch));
-        let staying: Vec<String> = staying.map(|(key, _)| key.clone()).collect();
-        for key in staying {
-            if let Some(epoch) = self.state.epochs.get_mut(&key) {
-                epoch.era = era;
-            }
-        }
-        self.removals_stay(before.era, shown);
-        self.mark_all_epochs();
     }
 
     /// Notes which epoch the hub shows as current; `None` where it shows none.
@@ -150,13 +146,20 @@ impl Endpoint {
         }
     }
 
-    /// The hub has a key: it shows it, or keeps or delivers what was said with it.
+    /// The hub has a key: it shows it, or keeps or delivers what was said with it. So it stands where it stood before
+    /// the hub went back, and no later than the newest position that the hub has named.
     pub(crate) fn key_stands(&mut self, e: &Digest) {
-        let (key, era) = (e.to_string(), self.era());
+        let (key, Horizon { newest, era }) = (e.to_string(), self.horizon());
         if self.state.epochs.get(&key).is_some_and(|epoch| epoch.stood < era)
             && let Some(epoch) = self.state.epochs.get_mut(&key)
         {
             epoch.stood = era;
+            let Some(position) = epoch.position.map(|position| position.min(newest)) else {
+                return;
+            };
+            (epoch.position, epoch.era) = (Some(position), era);
+            let (cid, place) = (epoch.cid.clone(), epoch.place);
+            self.mark(&cid, place, position);
         }
     }
 
@@ -221,7 +224,8 @@ impl Endpoint {
                 }
                 Behind::Suspected(_) => {
                     let keys = self.link.epochs.get(&cid).and_then(|shown| {
-                        self.lost_keys_stood(&cid, |e| {
+                        self.lost_keys_stood(&cid, |epoch| {
+                            let e = epoch.head.e;
                             shown.is_none_or(|head| {
                                 self.comes_after(e, &head.e) || self.is_lost_head(&cid, e, head)
                             })
@@ -249,13 +253,11 @@ impl Endpoint {
         let chain = self.chain_is_behind(cid).then_some(chain);
         if keys.max(chain) >= Some(self.era()) {
             self.tell_rolled_back();
-            self.mark_all_epochs();
             let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
             for other in shown.cloned().collect::<Vec<_>>() {
                 self.note_era(&other);
             }
         }
-        self.link.went_back.insert(cid.clone());
         if !self.chain_is_behind(cid) {
             // No link is lost: the next key goes on from what the hub shows.
             self.link.behind.remove(cid);
@@ -270,11 +272,11 @@ impl Endpoint {
     fn lost_keys_stood(
         &self,
         cid: &ConversationId,
-        is_lost: impl Fn(Digest) -> bool,
+        is_lost: impl Fn(&Epoch) -> bool,
     ) -> Option<u64> {
         let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
         let kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
-        kept.filter(|epoch| is_lost(epoch.head.e)).map(|epoch| epoch.stood).max()
+        kept.filter(|epoch| is_lost(epoch)).map(|epoch| epoch.stood).max()
     }
 
     /// Whether an epoch is the newest one known of a conversation whose hub shows a replaced one. With a key between
@@ -285,25 +287,32 @@ impl Endpoint {
         is_head && self.epoch_is_behind(cid) && !self.comes_from(shown.e, &e)
     }
 
-    /// Tells that the hub has gone back.
+    /// Tells that the hub has gone back. A new era begins.
     fn tell_rolled_back(&mut self) {
         self.state.counters.put(RESTORES, self.era().saturating_add(1));
+        self.mark_all_epochs();
         let detail = "the server shows an older state than it had, as after a restore from a \
             backup; what it lost is told it again, and what is missing is asked for";
         self.alarm(Alarm::RolledBack, &UserName::server(), detail);
     }
 
-    /// The hub has put an epoch somewhere. One that replaces what another one has replaced already shows
-    /// that it forgot that one, however soon it went on.
-    pub(crate) fn note_put_twice(&mut self, e: &Digest) {
+    /// The hub has put an epoch at a position. One that replaces what another one has replaced already shows
+    /// that it forgot that one, however soon it went on; and so does one that cannot stand in one log with
+    /// another one which the hub has shown since the last alarm, where a key between them is not held.
+    pub(crate) fn note_put_twice(&mut self, e: &Digest, position: u64) {
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
-        let (cid, pe) = (epoch.cid.clone(), epoch.pe);
-        let is_forgotten = self.state.epochs.iter().any(|(_, other)| {
-            other.cid == cid && other.pe == pe && other.position.is_some() && other.head.e != *e
-        });
-        if is_forgotten {
+        let (cid, head, pe, era) = (epoch.cid.clone(), epoch.head, epoch.pe, self.era());
+        let is_forgotten = |other: &Epoch| {
+            let contradicts = || other.stood == era && !fit(other, (head, pe, position), era);
+            other.cid == cid && other.head.e != *e && (other.pe == pe || contradicts())
+        };
+        let placed = |epoch: &Epoch| epoch.position.is_some();
+        if self.state.epochs.iter().any(|(_, other)| placed(other) && is_forgotten(other)) {
             // What comes from the new one was delivered before it, and is not lost.
-            let is_lost = |other| self.comes_after(other, &pe) && !self.comes_from(other, e);
+            let is_lost = |other: &Epoch| {
+                (self.comes_after(other.head.e, &pe) || is_forgotten(other))
+                    && !self.comes_from(other.head.e, e)
+            };
             let keys = self.lost_keys_stood(&cid, is_lost);
             self.went_back(self.link.clock_ms, &cid, keys);
         }
@@ -416,4 +425,19 @@ impl Endpoint {
             self.race_is_over(cid);
         }
     }
+}
+
+/// Whether two epochs can stand in one log of a hub that has not gone back: each counts one more than the one that it
+/// replaces, so none counts as many as another one, neighbours are linked, and the numbers grow with the positions. Positions
+/// compare since the hub went back last.
+fn fit(held: &Epoch, (head, pe, position): (EpochHead, Digest, u64), era: u64) -> bool {
+    let follows = |later: u32, earlier: u32| earlier.checked_add(1) == Some(later);
+    let are_linked = match held.head.g.cmp(&head.g) {
+        Ordering::Equal => false,
+        Ordering::Less => !follows(head.g, held.head.g) || pe == held.head.e,
+        Ordering::Greater => !follows(held.head.g, head.g) || held.pe == head.e,
+    };
+    let is_in_order = held.era != era
+        || held.position.is_none_or(|at| at.cmp(&position) == held.head.g.cmp(&head.g));
+    are_linked && is_in_order
 }

@@ -32,6 +32,7 @@ mod orders;
 mod put_out;
 mod refusal;
 mod sequence;
+mod shown;
 mod struck;
 mod unproved;
 mod vouched;
@@ -136,17 +137,6 @@ impl Endpoint {
         let is_within = known > 0 && head.mg <= known;
         if is_within && !head.cid.is_direct() && !self.has_place(&head.cid, place) {
             self.view_anew(&head.cid);
-        }
-    }
-
-    /// The hub has served links up to the end of the view.
-    pub(super) fn hub_has_shown(&mut self, cid: &ConversationId) {
-        let place = self.place_of(cid);
-        let epoch = self.known_head(cid);
-        let make = || Head { cid: cid.clone(), mg: place.mg, pm: place.pm, epoch };
-        let head = self.link.heads.entry(cid.clone()).or_insert_with(make);
-        if head.mg < place.mg {
-            (head.mg, head.pm) = (place.mg, place.pm);
         }
     }
 
@@ -370,9 +360,7 @@ impl Endpoint {
         if !links.is_empty() {
             self.mark_epochs(cid);
         }
-        if !links.is_empty() || (is_anew && self.is_taken(cid)) {
-            self.hub_has_shown(cid);
-        }
+        self.note_shown(cid, &links, is_anew);
         if let (Some(at), Some(refresh)) = (rest, self.link.refreshing.get_mut(cid)) {
             refresh.links = links.split_off(at);
         }

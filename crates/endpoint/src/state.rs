@@ -21,6 +21,7 @@ use crate::heal::Wanted;
 use crate::offers::SeenOffer;
 use crate::outgoing::Outgoing;
 use crate::people::Pin;
+use crate::position::Position;
 use crate::received::{ReceivedIn, ReceivedIndex};
 use crate::removed::Removed;
 use crate::resend::KeptSent;
@@ -195,6 +196,15 @@ impl Sent {
     }
 }
 
+/// The hub has said that a room is deleted.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ToldDeleted {
+    /// When, by this device's clock, Unix time in milliseconds.
+    pub(crate) at_ms: u64,
+    /// How often the hub had gone back then.
+    pub(crate) era: u64,
+}
+
 /// All tables of a device.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -238,18 +248,19 @@ pub(crate) struct State {
     /// Made of the rows.
     pub(crate) received_index: ReceivedIndex,
     /// Last position kept, by log.
-    pub(crate) cursors: Table<u64>,
+    pub(crate) cursors: Table<Position>,
     /// Durable events by key.
     pub(crate) events: Table<Event>,
     /// What is asked for, by chain.
     pub(crate) missing: Table<Wanted>,
     /// What the hub says that it has dropped, by room.
     pub(crate) dropped: Table<Claimed>,
-    /// When it was told that a room is deleted, Unix time in milliseconds, by room.
-    pub(crate) deleted: Table<u64>,
-    /// Up to where of what was dropped each sender's gaps were looked at, by room and signing key; and up to
-    /// which counter it explains a sender's chain, by room, signing key and epoch.
+    /// Up to where of it each sender's gaps were looked at, by room and signing key.
+    pub(crate) looked: Table<Position>,
+    /// Up to which counter it explains a sender's chain, by room, signing key and epoch.
     pub(crate) excused: Table<u64>,
+    /// That a room is deleted, by room.
+    pub(crate) deleted: Table<ToldDeleted>,
     /// What others may ask for, by order.
     pub(crate) kept: Table<KeptSent>,
     /// Granted messages that wait, by order.
@@ -272,6 +283,9 @@ pub(crate) struct State {
     pub(crate) lists: KeptLists,
 }
 
+/// The kind of rows of what is on its way.
+pub(crate) const OUTGOING: &str = "outgoing";
+
 /// The counter of durable events.
 const EVENTS: &str = "events";
 
@@ -280,7 +294,8 @@ macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
             pins rooms links unproved struck removed joined conversations epochs making chains outgoing receipts
-            orders owed sent received received_in gone cursors events missing dropped deleted excused kept parked
+            orders owed sent received received_in gone cursors events missing dropped looked excused deleted kept
+            parked
             offers asking doubtful pieces reported disowned counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
@@ -303,7 +318,7 @@ impl State {
             epochs: Table::new("epoch"),
             making: Table::new("making"),
             chains: Table::new("chain"),
-            outgoing: Table::new("outgoing"),
+            outgoing: Table::new(OUTGOING),
             receipts: Table::new("receipt"),
             orders: Table::new("order"),
             owed: Table::new("owed"),
@@ -316,8 +331,9 @@ impl State {
             events: Table::new("event"),
             missing: Table::new("missing"),
             dropped: Table::new("dropped"),
-            deleted: Table::new("deleted"),
+            looked: Table::new("looked"),
             excused: Table::new("excused"),
+            deleted: Table::new("deleted"),
             kept: Table::new("kept"),
             parked: Table::new("parked"),
             offers: Table::new("offer"),

@@ -168,9 +168,16 @@ impl Endpoint {
         if former.len() > FORMER_IDENTITIES_MAX {
             former.remove(0);
         }
-        *pin = Pin { refused, former, bundles: vec![bundle], ..Pin::new(identity) };
-        self.link.replaced.remove(name);
-        self.people_decided(name);
+        let spelled = self.bundles.verify(bundle.0.clone().into());
+        let spelled = spelled.map_or_else(|| name.clone(), |bundle| bundle.header().u.clone());
+        let pin = Pin { refused, former, bundles: vec![bundle], ..Pin::new(identity) };
+        // It may be spelled in another case of the letters.
+        self.state.pins.remove(name.as_str());
+        self.state.pins.put(spelled.as_str(), pin);
+        for name in [name, &spelled] {
+            self.link.replaced.remove(name);
+        }
+        self.people_decided(&[name.clone(), spelled]);
         Ok(())
     }
 
@@ -185,15 +192,15 @@ impl Endpoint {
         if pin.refused.len() > REFUSED_IDENTITIES_MAX {
             pin.refused.remove(0);
         }
-        self.people_decided(name);
+        self.people_decided(std::slice::from_ref(name));
         Ok(())
     }
 
-    /// What was derived from the pins is derived anew, and views with this person are fetched anew.
-    fn people_decided(&mut self, name: &UserName) {
+    /// What was derived from the pins is derived anew, and views with these people are fetched anew.
+    fn people_decided(&mut self, names: &[UserName]) {
         self.people = self.people.emptied();
         self.load_people();
-        self.on_keys(std::slice::from_ref(name));
+        self.on_keys(names);
     }
 
     /// Another identity than the known one has signed a bundle for this name. It is remembered until
@@ -219,8 +226,10 @@ impl Endpoint {
                 ". Of what you sent to {name}, {count} without a receipt are for the known one"
             ),
         };
+        let spelled = &bundle.header().u;
+        let as_whom = if spelled == name { String::new() } else { format!(", spelled {spelled}") };
         let detail = format!(
-            "the server offers another key for {name} than the known one: commands and files to and \
+            "the server offers another key for {name}{as_whom} than the known one: commands and files to and \
              from {name} stop until you decide. Compare the words with {name} by telephone: \
              /trust {name}, or /distrust {name}{lost}"
         );

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{KeyHeader, MemberHeader};
+use chat_protocol::hub::Log;
 use chat_protocol::id::Digest;
 use chat_protocol::members::{MemberList, Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
@@ -89,7 +90,7 @@ pub(crate) enum Maker {
 enum Voice {
     /// A member.
     Member,
-    /// Gone by now; by the hub's word this was said before.
+    /// Gone by now, by the chain held here or by another one that was verified; by the hub's word this was said before.
     Gone,
     /// Was gone by an epoch before this.
     Silenced,
@@ -229,9 +230,10 @@ impl Endpoint {
         }
     }
 
-    /// Whether what somebody says at a position, in an epoch with this place, counts. Where the log has
-    /// come further, and the hub has not gone back, an honest hub has nothing more to show there: who
-    /// has gone does not say it now under a number from before.
+    /// Whether what somebody says at a position, in an epoch with this place, counts. Positions of a log grow, so where
+    /// this connection has come further an honest hub has nothing more to show: who has gone does not say it
+    /// now under a number from before. How far it came on another one decides nothing: it may have gone back since. What
+    /// was kept until its key came stands at no position.
     pub(crate) fn may_be_heard(
         &self,
         cid: &ConversationId,
@@ -239,12 +241,33 @@ impl Endpoint {
         place: Place,
         position: u64,
     ) -> bool {
-        let cursor = self.state.cursors.get(cid.as_str()).copied().unwrap_or(0);
+        let reached = self.link.reached.get(&Log::Conversation(cid.clone())).copied();
         match self.voice(cid, from, place, position) {
             Voice::Member => true,
-            Voice::Gone => position > cursor || self.link.went_back.contains(cid),
+            Voice::Gone => position == 0 || reached.is_none_or(|reached| position > reached),
             Voice::Silenced => false,
         }
+    }
+
+    /// Whether the key that somebody has made counts at a position: who was struck makes none behind what the hub had
+    /// named then. Before that it may have been on its way.
+    pub(crate) fn may_make_key(
+        &self,
+        cid: &ConversationId,
+        from: &UserName,
+        place: Place,
+        position: u64,
+    ) -> bool {
+        let struck = self.struck_at(cid, from);
+        struck.is_none_or(|struck| self.position(position) <= struck)
+            && self.may_be_heard(cid, from, place, position)
+    }
+
+    /// Whether what somebody says in a room is that of one who has gone.
+    pub(crate) fn has_gone(&self, cid: &ConversationId, name: &UserName) -> bool {
+        let room = self.state.rooms.get(cid.as_str());
+        let is_in = room.map_or_else(|| cid.is_feed_of(name), |room| room.contains(name));
+        !cid.is_direct() && (!is_in || self.is_struck(cid, name))
     }
 
     /// Whether somebody may speak at a position, in an epoch with this place.
@@ -262,7 +285,7 @@ impl Endpoint {
         if !self.is_member_by_key(cid, from) {
             return Voice::Silenced;
         }
-        if room.contains(from) { Voice::Member } else { Voice::Gone }
+        if self.has_gone(cid, from) { Voice::Gone } else { Voice::Member }
     }
 
     /// The names of a list who were no members at the place that its maker names.

@@ -31,8 +31,6 @@ use under_way::{Arrival, Place, Turn, UnderWay};
 pub struct CommandRequest {
     /// The id of its frame.
     pub id: [u8; 16],
-    /// The digest of its frame: who takes it back names both.
-    pub digest: [u8; 32],
     /// Who signed it.
     pub requester: Requester,
     /// Program and arguments, run exactly as they are.
@@ -213,7 +211,7 @@ impl Agent {
     pub async fn run(&self, now_ms: u64, request: CommandRequest, reports: Sender<Report>) {
         let arrived = Instant::now();
         let key = CommandKey { requester: request.requester.identity.clone(), id: request.id };
-        let mut arrival = self.under_way.arrive(&key, request.digest);
+        let mut arrival = self.under_way.arrive(&key);
         if let Arrival::Again(ended) = &mut arrival {
             // An error is the expected answer: the sender is dropped, never used.
             let _dropped = ended.changed().await;
@@ -263,16 +261,12 @@ impl Agent {
         self.line.raise(&order);
     }
 
-    /// A requester takes a command back, by its id and the digest of its frame: one that has not come
-    /// yet or waits never starts, one that runs is ended as by its time limit. `now_ms` is Unix time.
-    pub async fn cancel(
-        &self,
-        now_ms: u64,
-        requester: &Requester,
-        (id, digest): ([u8; 16], [u8; 32]),
-    ) {
+    /// A requester takes a command back, by its id: one that has not come yet or waits never starts, one
+    /// that runs is ended as by its time limit. A command may come in several frames, of which its sender does
+    /// not know which one the hub has delivered. `now_ms` is Unix time.
+    pub async fn cancel(&self, now_ms: u64, requester: &Requester, id: [u8; 16]) {
         let key = CommandKey { requester: requester.identity.clone(), id };
-        if !self.rules().policy.names(requester) || self.under_way.cancel(&key, digest).is_some() {
+        if !self.rules().policy.names(requester) || self.under_way.cancel(&key) {
             return;
         }
         let times = (now_ms, now_ms.saturating_add(CANCELLED_KEPT_MS));

@@ -3,7 +3,7 @@
 //! ```text
 //! TEXT DM BROADCAST  {"x":"hello"}   {"x":"ifmmp","veil":true}
 //! CMD                {"argv":["uname","-a"],"salt":…,"no":4,"prev":3,"ms":30000,"bytes":1048576}
-//! CANCEL             {"re":…,"of":…}
+//! CANCEL             {"re":…}
 //! OUT                {"re":…,"stream":"started","no":0}   {"re":…,"stream":"stdout","no":1,"data":…}
 //! ACK NOACK          {"re":…,"of":…,"outs":2,"st":1,"code":"E_EXIT","reason":"…"}
 //! TEXT DM BROADCAST  {"file":{"say":…}}   see [`files`]
@@ -98,15 +98,6 @@ pub struct Outcome {
     pub reason: String,
 }
 
-/// A command that is taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cancel {
-    /// The command's message id.
-    pub re: MessageId,
-    /// The digest of the command's frame.
-    pub of: Digest,
-}
-
 /// What somebody has said in an open room, for those who follow them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedCopy {
@@ -131,8 +122,11 @@ pub enum Content {
     File(FileNote),
     /// CMD.
     Command(Command),
-    /// CANCEL.
-    Cancel(Cancel),
+    /// CANCEL: a command is taken back, in whichever frame it comes.
+    Cancel {
+        /// The command's message id.
+        re: MessageId,
+    },
     /// OUT: the command was started.
     Started {
         /// The command.
@@ -238,7 +232,7 @@ mod tests {
             (Tag::Text, copy(false)),
             (Tag::Text, copy(true)),
             (Tag::Cmd, Content::Command(command)),
-            (Tag::Cancel, Content::Cancel(Cancel { re, of: Digest([7; 32]) })),
+            (Tag::Cancel, Content::Cancel { re }),
             (Tag::Out, Content::Started { re, no: 0 }),
             (Tag::Out, output),
             (Tag::Noack, Content::Outcome(outcome)),

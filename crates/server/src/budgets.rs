@@ -24,7 +24,7 @@ use std::{
 use lru::LruCache;
 use prometheus_client::metrics::counter::Counter;
 
-pub use account::{AccountBudgets, Unpublished, Unreminded};
+pub use account::{AccountBudgets, Reminded, Unpublished, Unreminded};
 pub use bucket::{Bucket, Rate};
 pub use sources::{By, Sources};
 pub use table::{Amount, Answer, Budget, Row, TABLE};

@@ -65,6 +65,7 @@ pub mod session;
 pub mod http;
 pub mod metrics;
 pub mod notices;
+mod published;
 pub mod socket;
 mod start;
 pub mod tls;

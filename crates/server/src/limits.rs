@@ -393,6 +393,10 @@ const _: () = assert!(FILE_FRAME_BYTES_MAX < WS_FRAME_BYTES_MAX);
 /// one processor, and a full reminder waits a second.
 pub const REMIND_ITEM_PAUSE: Duration = Duration::from_millis(5);
 
+/// How much longer than for the first thing in a reminder that is over a budget one waits for others beside it:
+/// what comes back comes within minutes, and a minute of the fastest budget is a fair part of a room.
+pub const REMIND_PORTION_MAX: Duration = Duration::from_mins(1);
+
 /// People of a chain who came into it or went by a key that we cannot show: of accounts that were lost, in a
 /// reminder. A device counts 256 of a chain and then takes no more of it, so whoever invents accounts must not
 /// reach that; those of lost accounts that come back do not count any more, nor who came and went.

@@ -185,10 +185,11 @@ impl Reader {
             self.put_off(id, LIST_RETRY_MS, "the hub cannot read its store now");
             return Ok(());
         };
+        let put_off = proved.put_off();
         for reminder in proved.reminders {
             self.send(Lane::Control, None, 0, Request::Remind(reminder)).await?;
         }
-        if let Some((wait, why)) = proved.put_off {
+        if let Some((wait, why)) = put_off {
             // It comes again as a whole; what was taken is no news then.
             self.put_off(id, budget::millis(wait), why);
             return Ok(());

@@ -60,6 +60,14 @@ impl Serving {
     }
 }
 
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Already ended is as good.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 #[test]
 fn a_signal_stops_it_with_exit_code_0() {
     for signal in [Signal::TERM, Signal::INT] {

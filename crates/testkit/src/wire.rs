@@ -1,5 +1,7 @@
 //! A socket that was greeted, and every mode of signing in.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use chat_protocol::crypto::random;
 use chat_protocol::frame::{Binary, Delivery, Upload};
@@ -10,8 +12,10 @@ use chat_protocol::hub::{self, HubToClient};
 use futures_util::{SinkExt as _, StreamExt as _};
 use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::PATIENCE;
@@ -26,7 +30,7 @@ pub type Socket = WebSocketStream<TcpStream>;
 pub enum WireError {
     /// No connection, or it broke.
     #[error("no connection: {0}")]
-    Socket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
+    Socket(#[from] Box<Error>),
     /// What came does not belong here.
     #[error("{expected} expected: {got}")]
     Unexpected {
@@ -124,10 +128,27 @@ impl Fresh {
         server: &str,
         config: Option<WebSocketConfig>,
     ) -> Result<Self, WireError> {
+        Self::asks(stream, ws_request(server)?, config).await
+    }
+
+    /// Connects to `server` (`ADDRESS:PORT`) as a proxy does that the server believes, on behalf of somebody else.
+    pub async fn connect_for(server: &str, address: IpAddr) -> Result<Self, WireError> {
+        let mut request = ws_request(server)?;
+        let address = HeaderValue::from_str(&address.to_string());
+        let address = address.map_err(|error| Box::new(Error::HttpFormat(error.into())))?;
+        request.headers_mut().insert("X-Forwarded-For", address);
+        let stream = TcpStream::connect(server).await.map_err(|error| Box::new(error.into()))?;
+        Self::asks(stream, request, None).await
+    }
+
+    async fn asks(
+        stream: TcpStream,
+        request: Request<()>,
+        config: Option<WebSocketConfig>,
+    ) -> Result<Self, WireError> {
         stream.set_nodelay(true).map_err(|error| Box::new(error.into()))?;
-        let url = format!("ws://{server}/ws");
         let (mut socket, _) =
-            client_async_with_config(url, stream, config).await.map_err(Box::new)?;
+            client_async_with_config(request, stream, config).await.map_err(Box::new)?;
         match socket.next().await {
             Some(Ok(Message::Text(hello))) => {
                 let greeting = Greeting::read(hello.as_str())?;
@@ -181,6 +202,11 @@ impl Fresh {
         let (socket, signed_in) = self.sign_in(device, entry).await?;
         Ok(Client::new(socket, device.clone(), signed_in))
     }
+}
+
+/// A WebSocket at `server` (`ADDRESS:PORT`).
+fn ws_request(server: &str) -> Result<Request<()>, WireError> {
+    Ok(format!("ws://{server}/ws").into_client_request().map_err(Box::new)?)
 }
 
 fn unexpected(expected: &'static str, got: &Got) -> WireError {

@@ -2,8 +2,10 @@
 
 use chat_evil_hub::{Act, lie, read};
 use chat_protocol::header::Header;
+use chat_protocol::id::Digest;
 use chat_protocol::tag::Tag;
-use chat_testkit::middle::Passing;
+use chat_testkit::middle::{Message, Passing, Way};
+use serde_json::json;
 
 use super::{Report, Stage, Verdict, screen};
 use crate::{Client, Program};
@@ -12,13 +14,16 @@ use crate::{Client, Program};
 const FIRST: &str = "+%s%N-first";
 const SECOND: &str = "+%s%N-second";
 
-/// Bob's machine, which lets alice ask for the time in two ways.
+/// Longer than anybody waits here.
+const NAP: &str = "300";
+
+/// Bob's machine, which lets alice ask for the time in two ways, or let it sleep.
 fn machine(stage: &Stage) -> (Client, Program) {
     let alice = stage.client("alice");
     let said = alice.pipe(&["/fingerprint"], &[]).expect_code(0).stdout;
     let key = said.lines().find_map(|line| line.trim().strip_prefix("in a policy: ")).unwrap();
     let rule = format!(
-        "[[rule]]\nwho = [{{ name = \"alice\", key = \"{}\" }}]\nargv = [[\"date\", \"{FIRST}\"], [\"date\", \"{SECOND}\"]]\n",
+        "[[rule]]\nwho = [{{ name = \"alice\", key = \"{}\" }}]\nargv = [[\"date\", \"{FIRST}\"], [\"date\", \"{SECOND}\"], [\"sleep\", \"{NAP}\"]]\n",
         key.trim()
     );
     let path = stage.rig.write("policy.toml", &rule);
@@ -146,4 +151,46 @@ pub(super) fn given_up() -> Report {
     } else {
         Report::new(Verdict::Succeeded, "it ran, and alice is not told")
     }
+}
+
+/// Alice's first command comes to bob's machine, and she is told to seal it again; what she seals then comes to nobody.
+fn first_frame_alone() -> Act {
+    let mut first = None;
+    Box::new(move |scene, passing: Passing| {
+        let (header, frame) = match read::frame(&passing) {
+            Some((Header::Message(header), frame)) if header.t == Tag::Cmd => (header, frame),
+            _ => return vec![passing],
+        };
+        let (id, cid): (_, &str) = (header.id.to_string(), header.cid.as_ref());
+        let answer = if *first.get_or_insert(header.e) == header.e {
+            let head = json!({"cid": cid, "mg": 0, "pm": Digest::ZERO.to_string()});
+            json!({"tag": "REKEY", "id": id, "head": head})
+        } else {
+            json!({"tag": "ACK", "stage": "stored", "id": id, "position": 1})
+        };
+        let delivered = scene.deliver("bob", frame.bytes());
+        let delivered = delivered.filter(|_| answer["tag"] == "REKEY");
+        let answer = passing.with(Way::ToClient, Message::Text(answer.to_string()));
+        delivered.into_iter().chain([answer]).collect()
+    })
+}
+
+pub(super) fn first_frame() -> Report {
+    let stage = Stage::new(first_frame_alone());
+    let (alice, agent) = machine(&stage);
+    stage.switch.set(true);
+    let mut run = alice.start(&["run", "bob", "--", "sleep", NAP]);
+    run.stderr.wait_for_part("bob runs it");
+    run.terminate();
+    let ended = run.wait();
+    drop(agent);
+    if stage.switch.told() < 2 {
+        return Report::new(Verdict::Failed, "the command was not sealed twice");
+    }
+    let last = ended.stderr.trim().lines().next_back().unwrap_or_default().to_owned();
+    let saw = screen::quote("alice", [last.as_str()]).unwrap_or_default();
+    if ended.stderr.contains("E_CANCELLED") {
+        return Report::new(Verdict::Refused, saw);
+    }
+    Report::new(Verdict::Succeeded, format!("it runs on after alice has taken it back; {saw}"))
 }

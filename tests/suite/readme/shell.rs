@@ -1,6 +1,7 @@
 //! A shell in a terminal, at which somebody types commands and answers questions.
 
 use std::process::Command;
+use std::time::Duration;
 
 use chat_tests::Terminal;
 
@@ -10,6 +11,9 @@ pub(super) const PASSWORD: &str = "velvet-anchor-7-gravel-trombone";
 /// The prompt, with how the last command ended before it.
 const PROMPT: &str = "ended:$?> ";
 const DONE: &str = "ended:0> ";
+
+/// A server that says goodbye to everybody ends sooner.
+const END: Duration = Duration::from_secs(20);
 
 /// Questions that come, and the answers.
 const ANSWERS: &[(&str, &str)] = &[
@@ -59,6 +63,11 @@ impl Shell {
         self.terminal.type_line(line);
         self.answer_until(ready);
         self.is_busy = true;
+    }
+
+    /// Ends what runs, also after a failure: a server and an agent outlive their terminal.
+    pub(super) fn break_off(&mut self) {
+        self.terminal.break_off("ended:", END);
     }
 
     /// Ends what runs, with Ctrl-C; it may have ended by itself.

@@ -187,7 +187,8 @@ mod tests {
     fn stored(number: u64, recipients: &[&str]) -> Event {
         let recipients = recipients.iter().map(|name| UserName::new(name).unwrap()).collect();
         let id = MessageId::new(number, [1; 10]);
-        Event::Stored { id, position: number, kept: false, recipients, frame: None }
+        let cid = ConversationId::parse("room:lobby").unwrap();
+        Event::Stored { id, cid, position: number, kept: false, recipients, frame: None }
     }
 
     fn delivered(number: u64, cid: &str, by: &str) -> Event {

@@ -153,6 +153,7 @@ mod tests {
         assert!(unstarted.over(due).is_empty());
         let stored = Event::Stored {
             id: id(9),
+            cid: chat_protocol::name::ConversationId::parse("dm:alice:web1").unwrap(),
             position: 1,
             kept: true,
             recipients: [].into(),

@@ -10,5 +10,8 @@ pub enum AccountVerb {
     Delete {
         /// The name of the account, once more; asked for at a terminal
         name: Option<String>,
+        /// Also where texts wait here that the server has not taken: they are lost
+        #[arg(long)]
+        drop_unsent: bool,
     },
 }

@@ -98,7 +98,7 @@ fn replace(
 /// says the same.
 pub(crate) fn learnt(store: &SqliteStore, event: &Event) -> Result<(), HomeError> {
     match event {
-        Event::Stored { id, position, kept, recipients, frame } => {
+        Event::Stored { id, position, kept, recipients, frame, .. } => {
             let recipients = recipients.to_vec();
             let state = State::Stored { position: *position, kept: *kept, recipients };
             answered(store, id, &state, frame.as_deref())

@@ -5,29 +5,32 @@ use serde_json::json;
 use super::{note, print_json};
 use crate::config::{AccountVerb, Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::sign_in::{Deletion, delete_account};
+use crate::sign_in::{Deleted, Deletion, delete_account};
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
 
 /// Does what is asked for with the account.
 pub async fn account(common: &Common, verb: &AccountVerb) -> Result<ExitStatus, Failure> {
-    let AccountVerb::Delete { name } = verb;
+    let AccountVerb::Delete { name, drop_unsent } = verb;
     let user = start::user(common)?;
     let connector = start::connector(common)?;
     let account = start::account(common, None);
-    let request = Deletion { connector, user: user.clone(), account, typed: name.clone() };
-    let left = tokio::select! {
-        left = Box::pin(delete_account(request)) => left?,
+    let (typed, drop_unsent) = (name.clone(), *drop_unsent);
+    let request = Deletion { connector, user: user.clone(), account, typed, drop_unsent };
+    let Deleted { home, unsent } = tokio::select! {
+        deleted = Box::pin(delete_account(request)) => deleted?,
         () = interrupted() => return Err(Failure::Interrupted),
     };
     if common.json {
-        print_json(vec![json!({"event": "deleted", "user": user, "home": left})])?;
+        print_json(vec![json!({
+            "event": "deleted", "user": user, "home": home, "unsent": unsent,
+        })])?;
     } else if common.verbosity > Verbosity::Quiet {
         note(&format!(
             "{user} is deleted on the server. The keys and the history stay on this machine, sealed, in {}: \
              `history` and `search` still show what was said; delete the folder to be rid of it. The same \
              goes for your other machines.",
-            left.display()
+            home.display()
         ));
     }
     Ok(ExitStatus::Ok)

@@ -14,10 +14,16 @@ use crate::veil;
 pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
     match event {
         Event::Message { .. } => message(me, event).into_iter().collect(),
-        Event::Stored { id, kept, .. } => {
+        Event::Stored { id, cid, kept, .. } => {
             let mut ack = json!({"event": "ack", "id": id, "stage": "stored", "by": "server"});
-            if *kept && let Some(fields) = ack.as_object_mut() {
-                fields.insert("kept".to_owned(), true.into());
+            if let Some(fields) = ack.as_object_mut() {
+                fields.extend(place(cid));
+                if let Some(to) = cid.other(me) {
+                    fields.insert("to".to_owned(), json!(to));
+                }
+                if *kept {
+                    fields.insert("kept".to_owned(), true.into());
+                }
             }
             vec![ack]
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::keys::key_id;
 use chat_protocol::name::UserName;
+use chat_protocol::spoken::counted;
 
 use super::person::Person;
 use super::{Door, HomeAccount, StartError, aside, first_contact};
@@ -24,11 +25,22 @@ pub struct Deletion {
     pub account: HomeAccount,
     /// The name once more, if it was given.
     pub typed: Option<String>,
+    /// Whether texts that wait here may be lost; a person who types the name is told of them.
+    pub drop_unsent: bool,
 }
 
-/// Has the server delete an account for good. Returns the folder of what is left of it on this machine.
-pub async fn delete_account(request: Deletion) -> Result<PathBuf, StartError> {
-    let Deletion { connector, user, account, typed } = request;
+/// What is left of an account.
+#[derive(Debug)]
+pub struct Deleted {
+    /// The folder of its keys and history on this machine.
+    pub home: PathBuf,
+    /// Texts and commands that were said here and never left.
+    pub unsent: usize,
+}
+
+/// Has the server delete an account for good.
+pub async fn delete_account(request: Deletion) -> Result<Deleted, StartError> {
+    let Deletion { connector, user, account, typed, drop_unsent } = request;
     // Before anything is sent or asked.
     match &typed {
         Some(typed) => check_name(&user, typed)?,
@@ -50,16 +62,29 @@ pub async fn delete_account(request: Deletion) -> Result<PathBuf, StartError> {
             (Some(keys), vault)
         }
     };
-    let device = home::load_device(&person.folder.open(&vault)?, &vault)?
-        .ok_or_else(|| StartError::NoHome { user: user.clone() })?;
+    let (device, unsent) = {
+        let store = person.folder.open(&vault)?;
+        (home::load_device(&store, &vault)?, home::unsent(&store)?)
+    };
+    let device = device.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
     if key_id(vault.identity()?.spki()) != device.bundle.identity() {
         return Err(StartError::OtherIdentity);
     }
-    if typed.is_none() {
-        person.ask_for_the_name().await?;
+    match typed {
+        None => person.ask_for_the_name(unsent).await?,
+        Some(_) if unsent > 0 && !drop_unsent => {
+            return Err(StartError::Unsent { user: user.clone(), count: unsent });
+        }
+        Some(_) => {}
     }
     person.door.delete(&device, keys.as_ref()).await?;
-    Ok(person.folder.path().to_owned())
+    Ok(Deleted { home: person.folder.path().to_owned(), unsent })
+}
+
+/// That so many texts and commands wait.
+pub(super) fn waiting(count: usize) -> String {
+    let wait = if count == 1 { "waits" } else { "wait" };
+    format!("{} {wait}", counted(count, "message"))
 }
 
 fn check_name(user: &UserName, typed: &str) -> Result<(), StartError> {
@@ -69,7 +94,7 @@ fn check_name(user: &UserName, typed: &str) -> Result<(), StartError> {
 
 impl Person<'_> {
     /// Says what goes, and has the name typed once more.
-    async fn ask_for_the_name(&self) -> Result<(), StartError> {
+    async fn ask_for_the_name(&self, unsent: usize) -> Result<(), StartError> {
         let user = &self.door.user;
         let prompt = Arc::clone(&self.account.prompt);
         prompt.say(&format!(
@@ -77,6 +102,12 @@ impl Person<'_> {
              wait, the list of shared files and copies of them go, and nobody gets this name again. What \
              {user} has said stays with those who have it."
         ));
+        if unsent > 0 {
+            prompt.say(&format!(
+                "{} here that the server has not taken: nobody ever reads what they say.",
+                waiting(unsent)
+            ));
+        }
         let question = format!("Type the name once more to delete {user}: ");
         let typed = aside(move || prompt.line(&question)).await?;
         check_name(user, &typed.ok_or(StartError::NotAnswered)?)

@@ -21,6 +21,7 @@ use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use super::misnamed::Stays;
 use super::{ANSWER_MAX, Shared, TransferError};
 
 /// What this home has put on the list: a row of it.
@@ -30,6 +31,8 @@ pub(super) struct OnList {
     last: u64,
     /// When each offer was signed.
     offers: BTreeMap<MessageId, u64>,
+    /// Those of them that stay although their section is for nobody.
+    pub(super) stays: Stays,
 }
 
 impl OnList {
@@ -47,6 +50,11 @@ impl OnList {
             self.offers.extend(offers.iter().map(|wanted| (wanted.of.id, ts)));
         }
         ts
+    }
+
+    /// Whether an offer was put there.
+    pub(super) fn has(&self, id: &MessageId) -> bool {
+        self.offers.contains_key(id)
     }
 
     /// These have ended.
@@ -90,6 +98,11 @@ impl Makings {
         let offer =
             |wanted: &Wanted| Some((wanted.of.id, self.0.get(&wanted.of.id)?.offer.clone()));
         wanted.iter().filter_map(offer).collect()
+    }
+
+    /// What they were made of.
+    pub(super) fn files(&self) -> impl Iterator<Item = &SharedFile> {
+        self.0.values().map(|made| &made.from.of)
     }
 
     fn put(&mut self, from: Wanted, offer: Offer) {

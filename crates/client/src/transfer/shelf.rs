@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chat_endpoint::Event;
-use chat_files::folder::{Cache, Listing, ShareError, SharedFolder, Watch};
+use chat_files::folder::{Cache, Listing, ShareError, Shared as SharedFile, SharedFolder, Watch};
 use chat_files::keywords::Scope;
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::code;
@@ -31,9 +31,10 @@ use super::direct::For;
 use super::give::{self, FileAt, Givable};
 use super::into_folder::into_folder;
 use super::keep::Keep;
+use super::misnamed::Sections;
 use super::newcomers::Rosters;
 use super::offers::{Makings, OnList, Wanted};
-use super::slips::{KEPT, KEPT_WITHOUT, LEFT_ON_LIST, not_in, tell_once};
+use super::slips::{KEPT, KEPT_WITHOUT, LEFT_ON_LIST, STAYS_AS_IT_WAS, not_in, tell_once};
 use super::{ANSWER_MAX, Shared, TransferError, TransferEvent, aside, index};
 use crate::clock::now_ms;
 use crate::config::Recipient;
@@ -360,10 +361,7 @@ async fn look(
         now.listing = listing;
         return Ok(());
     }
-    let givable = listing.shared.iter().map(|of| {
-        let file = FileAt::Shared(Arc::clone(&now.folder), of.name.clone());
-        (of.id, Givable { whom: For::Audience(of.audience.clone()), file })
-    });
+    let givable = listing.shared.iter().map(|of| (of.id, givable(now, of)));
     shared.shelf.state().givable = givable.collect();
     give::hear_early(shared);
     now.listing = listing;
@@ -377,14 +375,16 @@ async fn tell_hub(
     told: &mut Vec<String>,
     changed: bool,
 ) -> Result<(), TransferError> {
-    let (wanted, foreign) = wanted(shared, &now.listing).await?;
-    for cid in foreign.difference(&now.foreign) {
+    let (mut wanted, foreign) = wanted(shared, &now.listing.shared).await?;
+    let new: BTreeSet<_> = foreign.difference(&now.foreign).cloned().collect();
+    for cid in &new {
         let line = not_in(cid, &shared.me);
         shared.tell_surely(TransferEvent::Folder { line }).await;
     }
     now.foreign = foreign;
     let keep = shared.keep.clone();
     let mut on_list: OnList = aside(move || keep.get(LISTED_ROW)).await??.unwrap_or_default();
+    wanted.extend(misnamed(shared, now, &mut on_list, &new).await?);
     let listed = if let Some(listed) = now.listed.take() {
         listed
     } else {
@@ -418,15 +418,42 @@ async fn tell_hub(
     Ok(())
 }
 
+/// What stays on the list of files that a misnamed section is about; `new` are those for nobody that were not
+/// there before.
+async fn misnamed(
+    shared: &Arc<Shared>,
+    now: &Step,
+    on_list: &mut OnList,
+    new: &BTreeSet<ConversationId>,
+) -> Result<Vec<Wanted>, TransferError> {
+    let sections = Sections { shared: &now.listing.shared, foreign: &now.foreign };
+    let mut stays = std::mem::take(&mut on_list.stays);
+    stays.retain(sections);
+    if stays.take(sections, new, &now.made, |id| on_list.has(id)) {
+        let line = STAYS_AS_IT_WAS.to_owned();
+        shared.tell_surely(TransferEvent::Folder { line }).await;
+    }
+    let files = stays.files(sections);
+    on_list.stays = stays;
+    let givable = files.iter().map(|of| (of.id, givable(now, of)));
+    shared.shelf.state().givable.extend(givable);
+    Ok(wanted(shared, &files).await?.0)
+}
+
+fn givable(now: &Step, of: &SharedFile) -> Givable {
+    let file = FileAt::Shared(Arc::clone(&now.folder), of.name.clone());
+    Givable { whom: For::Audience(of.audience.clone()), file }
+}
+
 /// What of the folder is to stand on the list, with the keys of those who may find it; and the rooms and
 /// people for whom nothing can.
 async fn wanted(
     shared: &Arc<Shared>,
-    listing: &Listing,
+    files: &[SharedFile],
 ) -> Result<(Vec<Wanted>, BTreeSet<ConversationId>), TransferError> {
     let mut keys: BTreeMap<ConversationId, Option<IndexKey>> = BTreeMap::new();
     let mut wanted = Vec::new();
-    for of in &listing.shared {
+    for of in files {
         let key = match &of.audience {
             Audience::Everybody => None,
             Audience::Conversation(cid) => {

@@ -13,6 +13,9 @@ pub(super) const KEPT: &str =
 pub(super) const LEFT_ON_LIST: &str = "what was put on the list before stays there; what these lines share cannot be \
                             fetched until they are mended";
 
+/// Said when a section for nobody has taken the place of a good one.
+pub(super) const STAYS_AS_IT_WAS: &str = "whoever could find these files before still can, until the section is mended or the lines are taken out";
+
 /// Said when `keyword.txt` is gone or says nothing and something is shared already.
 pub(super) const KEPT_WITHOUT: &str = "keyword.txt is gone, or names no file: what was shared before stays so until it is written \
      again; a line with a # alone in it shares nothing";

@@ -76,7 +76,7 @@ impl Endpoint {
     /// About how many bytes of memory this device holds because of what others have sent and it has
     /// not dealt with, or has yet to send: deliveries that wait with their epochs' parts, links,
     /// frames without a key, granted messages, receipts, questions, and its own messages that are
-    /// kept to be sent again.
+    /// kept to be sent again. Rooms that the hub calls deleted count, too.
     pub fn held_bytes(&self) -> usize {
         let link = &self.link;
         let waiting = link.waiting.values().flatten().map(Waiting::bytes).sum::<usize>();
@@ -85,6 +85,7 @@ impl Endpoint {
         let drops = link.drops.values().map(Vec::len).sum::<usize>();
         let small = link.requests.len() + link.heads.len() + link.overflowed.len() + drops;
         let small = small + link.retries.len() + link.waiting.len() + self.state.owed.len();
+        let small = small + link.deleted.len();
         let receipts = self.state.receipts.iter().map(|(_, frame)| frame.0.len()).sum::<usize>();
         let held = self.held_frame_bytes() + self.parked_grant_bytes() + self.kept_bytes;
         waiting + parts + links + receipts + held + small * SMALL_BYTES

@@ -110,7 +110,7 @@ impl Endpoint {
         self.key_stands(&header.e);
         self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
         self.check_lines(now_ms, (&header.e, from), cid, came_ms);
-        self.check_deleted(cid, header.ts);
+        self.check_deleted(cid, header.ts, came_ms.unwrap_or(now_ms));
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
     }
@@ -290,7 +290,7 @@ impl Endpoint {
             Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
             Content::Command(command) => self.on_command(now_ms, opened, command),
-            Content::Cancel(cancel) => self.on_cancel(opened, &cancel),
+            Content::Cancel { re } => self.on_cancel(opened, re),
             Content::Started { .. } | Content::Output { .. } | Content::Outcome(_) => {
                 self.on_reply(opened, content);
             }
@@ -309,9 +309,7 @@ impl Endpoint {
             Hand::Healed(by) => (Some(by), None),
             Hand::Granted(by) => (None, Some(by)),
         };
-        let is_gone = *hand == Hand::Log
-            && !header.cid.is_direct()
-            && !self.people_of(&header.cid).contains(&header.from);
+        let is_gone = *hand == Hand::Log && self.has_gone(&header.cid, &header.from);
         self.tell(Event::Message {
             frame: self.keep(opened, key),
             gone: is_gone,

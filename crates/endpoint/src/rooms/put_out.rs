@@ -12,7 +12,7 @@ use super::{RoomAction, RoomOrder};
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::{CLOCK_SKEW_MAX_MS, PUT_OUT_MAX};
-use crate::state::Epoch;
+use crate::state::{Epoch, ToldDeleted};
 
 /// What the hub says of somebody in the lobby.
 pub(crate) struct Moderated {
@@ -90,8 +90,12 @@ impl Endpoint {
             return;
         }
         self.link.deleted.insert(cid.clone());
-        if self.is_member(cid) && self.state.deleted.get(cid.as_str()).is_none() {
-            self.state.deleted.put(cid.as_str(), now_ms);
+        let era = self.era();
+        let told = self.state.deleted.get(cid.as_str()).copied();
+        if self.is_member(cid) && told.is_none_or(|told| told.era != era) {
+            self.state.deleted.put(cid.as_str(), ToldDeleted { at_ms: now_ms, era });
+        }
+        if self.is_member(cid) && told.is_none() {
             let place = cid.spoken();
             let text =
                 format!("the room {place} was deleted: nothing is said there any more; /leave it");
@@ -99,15 +103,19 @@ impl Endpoint {
         }
     }
 
-    /// Somebody has said something in a room at this time, by their clock: long after it was deleted nobody
-    /// can. A hub that lost the deletion is told of as one that went back.
-    pub(crate) fn check_deleted(&mut self, cid: &ConversationId, said_ms: u64) {
-        let Some(told_ms) = self.state.deleted.get(cid.as_str()).copied() else { return };
-        if said_ms <= told_ms.saturating_add(CLOCK_SKEW_MAX_MS) {
+    /// Somebody has said something in a room, at this time by their clock, and it came at this time by the clock of
+    /// this device: long after the room was deleted nobody can. A hub that lost the deletion is told of as one
+    /// that went back.
+    pub(crate) fn check_deleted(&mut self, cid: &ConversationId, said_ms: u64, came_ms: u64) {
+        let Some(told) = self.state.deleted.get(cid.as_str()).copied() else { return };
+        let went_back = told.era != self.era();
+        // A clock that is ahead says nothing of what came before.
+        let is_late = said_ms.min(came_ms) > told.at_ms.saturating_add(CLOCK_SKEW_MAX_MS);
+        if !is_late || self.link.behind.contains_key(cid) {
             return;
         }
-        self.note_deleted(said_ms, cid, false);
-        if !self.link.went_back.contains(cid) {
+        self.note_deleted(came_ms, cid, false);
+        if !went_back {
             let place = cid.spoken();
             let detail =
                 format!("the server said that the room {place} was deleted, and people talk there");

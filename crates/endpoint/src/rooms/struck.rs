@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::header;
 use crate::endpoint::Endpoint;
+use crate::position::Position;
 
 /// What somebody has lost, the most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub(crate) struct Struck {
     void: u32,
     /// Number of links of the hub's chain when it was seen. What an admin gives behind it counts.
     links: u32,
+    /// The newest position that the hub had named then.
+    at: Position,
 }
 
 /// The row of who was struck.
@@ -64,6 +67,12 @@ impl Endpoint {
             Some(Struck { lost: Lost::Banned | Lost::Place, .. }) => true,
             _ => self.state.struck.len() > 0 && self.came_by_no_right(cid, name),
         }
+    }
+
+    /// The newest position that the hub had named when somebody was put out, where it has not gone back since.
+    pub(crate) fn struck_at(&self, cid: &ConversationId, name: &UserName) -> Option<Position> {
+        let struck = self.struck(cid, name).filter(|struck| struck.lost != Lost::Rights);
+        struck.map(|struck| struck.at).filter(|at| *at <= self.newest_position())
     }
 
     /// Whether somebody was let in by one who had lost the rights of an admin before.
@@ -102,7 +111,8 @@ impl Endpoint {
             };
             if self.may_strike(cid, link) {
                 let Place { mg, .. } = self.place_of(cid);
-                let struck = Struck { ik: link.ik, lost, void: link.mg, links: mg };
+                let at = self.newest_position();
+                let struck = Struck { ik: link.ik, lost, void: link.mg, links: mg, at };
                 self.strike(cid, &link.who, struck);
                 self.link.dirty.insert(cid.clone());
             }
@@ -121,10 +131,16 @@ impl Endpoint {
     }
 
     /// Notes what somebody has lost; who is out has no rights either.
-    pub(super) fn strike(&mut self, cid: &ConversationId, name: &UserName, struck: Struck) {
-        if self.struck(cid, name).is_none_or(|known| struck.lost <= known.lost) {
-            self.state.struck.put(&struck_key(cid, name), struck);
+    pub(super) fn strike(&mut self, cid: &ConversationId, name: &UserName, mut struck: Struck) {
+        if let Some(known) = self.struck(cid, name) {
+            if struck.lost > known.lost {
+                return;
+            }
+            if known.lost != Lost::Rights && known.at <= struck.at {
+                struck.at = known.at;
+            }
         }
+        self.state.struck.put(&struck_key(cid, name), struck);
     }
 
     /// Notes what people of the hub's chain had lost on the one held here, from where both forked: `before`
@@ -136,7 +152,7 @@ impl Endpoint {
         fresh: &Membership,
     ) -> Vec<(UserName, Struck)> {
         let Some(held) = self.state.rooms.get(cid.as_str()) else { return Vec::new() };
-        let (count, links) = (held.next(), fresh.next());
+        let (count, links, at) = (held.next(), fresh.next(), self.newest_position());
         let lost = fresh.members().iter().filter_map(|(name, member)| {
             let ik = member.ik;
             let lost = if held.contains(name) {
@@ -148,7 +164,7 @@ impl Endpoint {
                 let lost = if is_banned { Lost::Banned } else { Lost::Place };
                 Some(lost).filter(|_| by != name)
             };
-            Some((name.clone(), Struck { ik, lost: lost?, void: before.next(), links }))
+            Some((name.clone(), Struck { ik, lost: lost?, void: before.next(), links, at }))
         });
         lost.collect()
     }
@@ -217,8 +233,8 @@ impl Endpoint {
                 && self.is_untouched(cid, &link.who)
             {
                 let links = number.saturating_add(1);
-                let (ik, lost) = (link.ik, Lost::Rights);
-                self.strike(cid, &link.who, Struck { ik, lost, void: links, links });
+                let (ik, lost, at) = (link.ik, Lost::Rights, self.newest_position());
+                self.strike(cid, &link.who, Struck { ik, lost, void: links, links, at });
             }
         }
     }

@@ -263,6 +263,30 @@ fn an_answer_said_again_does_not_end_the_copy() {
     assert_eq!(shown(&hub, 0), ["feed:bob in ops: once"]);
 }
 
+/// Goal: a copy is answered also where a hub that was put back gives it the position of what it is a copy of. Before: it was
+/// taken for that answer said again, and the copy waited for ever.
+/// Method: the hub forgets what bob has said before it answers the copy.
+#[test]
+fn a_copy_may_get_the_position_of_what_it_copies() {
+    let mut hub = followed();
+    hub.say_in(1, "ops", "makes the keys");
+    let older = hub.snapshot();
+    let now = hub.now;
+    let id = hub.peers[1].endpoint.say(now, &crate::hub::room("ops"), "once").unwrap();
+    let stored = |event: &Event| matches!(event, Event::Stored { id: of, .. } if *of == id);
+    while hub.count(1, stored) == 0 {
+        assert!(hub.turn(), "it is stored");
+    }
+    assert!(hub.peers[1].endpoint.unanswered() > 0, "the copy");
+    hub.put_back(&older);
+    hub.connect(1);
+    hub.run();
+    assert_eq!(hub.peers[1].endpoint.unanswered(), 0);
+    hub.connect(0);
+    hub.run();
+    assert_eq!(shown(&hub, 0).last().unwrap(), "feed:bob in ops: once");
+}
+
 /// Goal: nobody but its owner speaks in a feed, whatever they sign and whatever the hub lets pass.
 #[test]
 fn what_others_say_in_a_feed_is_not_shown() {

@@ -27,7 +27,7 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_testkit::keys::keys;
 use chat_testkit::middle::Middle;
 
-pub(crate) use faults::{Fate, Faults, Rule, Winner};
+pub(crate) use faults::{Fate, Faults, Rule, Snapshot, Winner};
 pub(crate) use rooms::{Forgery, room};
 
 /// Sets of prepared keys that people have here; the hub has the next one.

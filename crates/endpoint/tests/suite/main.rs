@@ -12,6 +12,8 @@ mod commands;
 mod dark;
 mod deleted;
 #[cfg(test)]
+mod eras;
+#[cfg(test)]
 mod feeds;
 #[cfg(test)]
 mod files;
@@ -39,6 +41,8 @@ mod processes;
 #[cfg(test)]
 mod put_out;
 #[cfg(test)]
+mod put_twice;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod random;
@@ -55,6 +59,10 @@ mod rules;
 mod sequence;
 #[cfg(test)]
 mod siblings;
+#[cfg(test)]
+mod spelled;
+#[cfg(test)]
+mod struck;
 #[cfg(test)]
 mod taken_names;
 #[cfg(test)]

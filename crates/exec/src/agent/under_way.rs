@@ -25,8 +25,6 @@ struct Load {
 
 /// One command under way.
 struct Command {
-    /// The digest of its frame.
-    digest: [u8; 32],
     /// Dropped with it: tells those who asked again that the outcome is recorded.
     ended: watch::Sender<()>,
     /// Set when its sender takes it back.
@@ -85,8 +83,8 @@ impl UnderWay {
         }
     }
 
-    /// A command comes, in a frame with this digest.
-    pub(super) fn arrive(&self, key: &CommandKey, digest: [u8; 32]) -> Arrival<'_> {
+    /// A command comes.
+    pub(super) fn arrive(&self, key: &CommandKey) -> Arrival<'_> {
         let mut by_requester = self.lock();
         let load = by_requester.entry(key.requester.clone()).or_insert_with(|| Load {
             commands: HashMap::new(),
@@ -99,23 +97,22 @@ impl UnderWay {
             return Arrival::TooMany;
         }
         let command =
-            Command { digest, ended: watch::Sender::new(()), cancelled: watch::Sender::new(false) };
+            Command { ended: watch::Sender::new(()), cancelled: watch::Sender::new(false) };
         let cancelled = Cancelled(command.cancelled.subscribe());
         load.commands.insert(key.id, command);
         let turns = Arc::clone(&load.turns);
         Arrival::First(Place { all: self, key: key.clone(), cancelled, turns })
     }
 
-    /// Takes a command back. Nothing if none of this id is under way, otherwise whether it is the one
-    /// that is meant.
-    pub(super) fn cancel(&self, key: &CommandKey, digest: [u8; 32]) -> Option<bool> {
+    /// Takes a command back; whether it is under way.
+    pub(super) fn cancel(&self, key: &CommandKey) -> bool {
         let by_requester = self.lock();
-        let command = by_requester.get(&key.requester)?.commands.get(&key.id)?;
-        let is_it = command.digest == digest;
-        if is_it {
+        let load = by_requester.get(&key.requester);
+        let command = load.and_then(|load| load.commands.get(&key.id));
+        if let Some(command) = command {
             command.cancelled.send_replace(true);
         }
-        Some(is_it)
+        command.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Load>> {
@@ -154,14 +151,14 @@ mod tests {
     async fn the_whole_queue_is_bounded() {
         let all = UnderWay::new();
         let key = CommandKey { requester: "alice's key".to_owned(), id: [1; 16] };
-        let Arrival::First(place) = all.arrive(&key, [0; 32]) else { panic!("the first") };
-        assert!(matches!(all.arrive(&key, [0; 32]), Arrival::Again(_)));
+        let Arrival::First(place) = all.arrive(&key) else { panic!("the first") };
+        assert!(matches!(all.arrive(&key), Arrival::Again(_)));
         let others = u32::try_from(ADMITTED_MAX).expect("small");
         let waiting = all.admitted.acquire_many(others).await.expect("open");
         assert!(place.take_turn().await.is_none());
         drop(waiting);
         assert!(place.take_turn().await.is_some());
         drop(place);
-        assert!(matches!(all.arrive(&key, [0; 32]), Arrival::First(_)), "its place is free again");
+        assert!(matches!(all.arrive(&key), Arrival::First(_)), "its place is free again");
     }
 }

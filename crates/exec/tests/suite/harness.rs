@@ -77,7 +77,6 @@ pub(crate) fn order(no: u64, prev: Option<u64>) -> Order {
 pub(crate) fn request(id: u8, argv: &[&str]) -> CommandRequest {
     CommandRequest {
         id: [id; 16],
-        digest: [id; 32],
         requester: alice(),
         argv: argv.iter().map(|&word| word.to_owned()).collect(),
         expires_at_ms: NOW_MS + 60_000,

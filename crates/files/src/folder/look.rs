@@ -97,6 +97,7 @@ impl SharedFolder {
         let mut places: HashMap<String, usize> = HashMap::new();
         for entry in read.entries {
             let Some(audience) = entry.scope.audience(&self.me, &self.unsaid) else {
+                look.listing.is_mistaken = true;
                 look.warn(Some(entry.place), "this section is of yourself; name another".into());
                 continue;
             };

@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::files::FileNote;
 use super::healing::{Counters, Grant, GrantEntry, LinkRequest, LinkRun};
 use super::{
-    Cancel, ChainNotes, Command, Content, ContentError, FeedCopy, LastMessage, Outcome,
-    OutputStream, cap, check_argv,
+    ChainNotes, Command, Content, ContentError, FeedCopy, LastMessage, Outcome, OutputStream, cap,
+    check_argv,
 };
 use crate::b64::B64Vec;
 use crate::id::{Digest, KeyId, MessageId, Nonce16};
@@ -124,7 +124,7 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
             wire.ms = command.time_max_ms;
             wire.bytes = command.output_max;
         }
-        Content::Cancel(Cancel { re, of }) => (wire.re, wire.of) = (Some(re), Some(of)),
+        Content::Cancel { re } => wire.re = Some(re),
         Content::Started { re, no } => {
             (wire.re, wire.no) = (Some(re), Some(no));
             wire.stream = Some(WireStream::Started);
@@ -197,10 +197,7 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             }
         }
         Tag::Cmd => command(tag, &mut wire)?,
-        Tag::Cancel => Content::Cancel(Cancel {
-            re: wire.re.take().ok_or_else(|| form("re is missing"))?,
-            of: wire.of.take().ok_or_else(|| form("of is missing"))?,
-        }),
+        Tag::Cancel => Content::Cancel { re: wire.re.take().ok_or_else(|| form("re is missing"))? },
         Tag::Out => output(tag, &mut wire)?,
         Tag::Ack | Tag::Noack => Content::Outcome(Outcome {
             re: wire.re.take().ok_or_else(|| form("re is missing"))?,

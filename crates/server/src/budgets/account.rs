@@ -20,8 +20,8 @@ use super::{Bucket, Budget, Hits, Limits, TABLE};
 /// without being told to come again.
 const CONVERSATIONS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// Links that an account has brought back and that cost it nothing when it says them again: all that it may
-/// bring in a day.
+/// Links of an account that were brought back and cost it nothing when they are said again: all that may come
+/// back in a day.
 const REMINDED_REMEMBERED_MAX: usize = 2_048;
 
 /// Why an account may not publish a bundle.
@@ -33,13 +33,37 @@ pub enum Unpublished {
     Bundles(Duration),
 }
 
-/// Why an account may not bring back a link; how long to wait.
+/// Why a link of an account is not brought back now; how long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreminded {
-    /// It has brought too many.
+    /// There were too many.
     Links(Duration),
-    /// It has brought or made too many rooms.
+    /// It has made too many rooms, or too many of its rooms were brought back.
     Rooms(Duration),
+    /// It has brought too many people who have no account.
+    Strangers(Duration),
+}
+
+/// What a link that is brought back takes besides its place in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reminded {
+    /// Nothing.
+    Link,
+    /// It makes a room.
+    Room,
+    /// Somebody comes by it who has no account.
+    Stranger,
+}
+
+impl Reminded {
+    /// The budget that it takes from, and what is said where that is used up.
+    fn budget(self) -> Option<(Budget, fn(Duration) -> Unreminded)> {
+        match self {
+            Self::Link => None,
+            Self::Room => Some((Budget::RoomsMade, Unreminded::Rooms)),
+            Self::Stranger => Some((Budget::RemindedStrangers, Unreminded::Strangers)),
+        }
+    }
 }
 
 /// What an account has used.
@@ -49,7 +73,7 @@ pub struct AccountBudgets {
     hits: Arc<Hits>,
     buckets: Mutex<Vec<Bucket>>,
     keys: Mutex<LruCache<ConversationId, Bucket>>,
-    /// Links that it has brought back, and that were taken from its budgets.
+    /// Links that were brought back, and that were taken from its budgets.
     reminded: Mutex<HashSet<Digest>>,
     /// Bytes of its epochs that are coming in.
     pub(super) upload_bytes: AtomicU64,
@@ -138,24 +162,27 @@ impl AccountBudgets {
         Ok(())
     }
 
-    /// Takes a link that is brought back, with the room that it makes. One that was taken before costs
-    /// nothing: what is put off is said again as a whole.
+    /// Takes a link of this account that is brought back, with what it makes. One that was taken
+    /// before costs nothing: what is put off is said again as a whole. Beyond what may come back in a day it
+    /// is as fast as the account may sign links anyhow.
     pub fn take_reminded(
         &self,
         link: Digest,
-        makes_room: bool,
+        what: Reminded,
         now: Instant,
     ) -> Result<(), Unreminded> {
         let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
         if reminded.contains(&link) {
             return Ok(());
         }
-        if makes_room {
-            self.has(Budget::RoomsMade, now).map_err(Unreminded::Rooms)?;
+        if let Some((budget, unreminded)) = what.budget() {
+            self.has(budget, now).map_err(unreminded)?;
         }
-        self.take(Budget::RemindedLinks, now).map_err(Unreminded::Links)?;
-        if makes_room {
-            self.spend(Budget::RoomsMade, now, 1);
+        self.take(Budget::RemindedLinks, now)
+            .or_else(|wait| self.take(Budget::Links, now).map_err(|other| wait.min(other)))
+            .map_err(Unreminded::Links)?;
+        if let Some((budget, _)) = what.budget() {
+            self.spend(budget, now, 1);
         }
         if reminded.len() >= REMINDED_REMEMBERED_MAX {
             reminded.clear();

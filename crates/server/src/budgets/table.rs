@@ -131,10 +131,14 @@ budgets! {
     /// Questions about the list of shared files, and reminders.
     ListQuestions = "list_questions", Amount::Rate(Rate::per_second(64, 1_024)), per "account",
         Retry, "whoever lists 10,000 files and tells them all asks 630 times, in pages";
-    /// Links that an account brings back to a hub that has lost them.
-    RemindedLinks = "reminded_links", Amount::Rate(Rate::each(2_048, DAY)), per "account",
-        Retry, "what a large room has lost since a backup; everybody in it brings the same";
-    /// Rooms that an account makes, those that it brings back to a hub that has lost them included.
+    /// Links of an account that are brought back to a hub that has lost them; what is beyond it is taken from
+    /// its links.
+    RemindedLinks = "reminded_links", Amount::Rate(Rate::each(2_048, DAY)), per "account that signed",
+        Retry, "what an admin of a large room has signed since a backup; beyond it as fast as `links`";
+    /// People without an account whom an account brings back into rooms.
+    RemindedStrangers = "reminded_strangers", Amount::Rate(Rate::each(16, DAY)), per "account",
+        Retry, "keys are free: whoever makes some up would fill a room with people who do not exist";
+    /// Rooms that an account makes, those of it included that are brought back to a hub that has lost them.
     RoomsMade = "rooms_made", Amount::Rate(Rate::each(100, MONTH)), per "account",
         Refused, "a room keeps its name and its chain for ever";
     /// Rooms that an account has made or joined.

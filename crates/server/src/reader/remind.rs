@@ -1,6 +1,6 @@
 //! What a client tells a hub that was restored from a backup (rule R36): bundles and links that it has
-//! lost. Here they are proved against what is stored, and taken from the budgets; the worker decides, one after
-//! the other.
+//! lost. Here they are proved against what is stored, and taken from the budgets of who has signed them; the
+//! worker decides, one after the other.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,9 +18,10 @@ use tokio::time::{Instant, sleep};
 
 use super::budget::is_new_work;
 use crate::{
-    budgets::{AccountBudgets, Budget, Unpublished, Unreminded},
+    budgets::{AccountBudgets, Budget, Reminded, Unpublished, Unreminded},
     hub::Shared,
-    limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE},
+    limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE, REMIND_PORTION_MAX},
+    published,
     request::{FrameRequest, Peer, Reminder},
     store::{AccountId, BundleName, sqlite::ReadError},
 };
@@ -31,49 +32,54 @@ pub(super) struct Proved {
     pub(super) bundles: u32,
     pub(super) links: u32,
     pub(super) reminders: Vec<Reminder>,
-    /// What else proves itself cannot be taken now: why, and how long to wait before all is said again.
-    pub(super) put_off: Option<(Duration, &'static str)>,
-    /// Bundles that are put off because their account has published too many.
-    late: u64,
-    /// Links that are put off because who brings them has brought too many.
-    late_links: u64,
+    /// What else proves itself and cannot be taken now, by what it waits for.
+    late: HashMap<Budget, Late>,
+}
+
+/// What waits for one budget.
+#[derive(Default)]
+struct Late {
+    items: u64,
+    /// When all of them have room, or as many as the budget holds.
+    wait: Duration,
+    why: &'static str,
 }
 
 impl Proved {
+    /// Why something cannot be taken now, and how long to wait before all is said again: until the first
+    /// budget has room for its part. What waits for days keeps nothing back that could be taken in a minute.
+    pub(super) fn put_off(&self) -> Option<(Duration, &'static str)> {
+        self.late.values().map(|late| (late.wait, late.why)).min()
+    }
+
     /// The disk has no room for something.
     fn no_room(&mut self, hub: &Shared) {
         hub.budgets.hit(Budget::Disk);
         let wait = Duration::from_millis(LIST_RETRY_MS);
-        self.put_off = self.put_off.max(Some((wait, "the disk of the hub is full")));
+        self.late.insert(Budget::Disk, Late { items: 1, wait, why: "the disk of the hub is full" });
     }
 
-    /// The budget of an account has room for a bundle after this time, and for others that wait later: whoever
-    /// obeys comes once for as many as the budget holds.
-    fn too_early(&mut self, hub: &Shared, wait: Duration) {
-        let wait = wait + behind(hub, Budget::Bundles, &mut self.late);
-        let why = "an account publishes more keys than it may in a minute";
-        self.put_off = self.put_off.max(Some((wait, why)));
-    }
-
-    /// The same of a link, for the budgets of who brings it.
-    fn too_many(&mut self, hub: &Shared, unreminded: Unreminded) {
-        let (wait, why) = match unreminded {
-            Unreminded::Links(wait) => {
-                let wait = wait + behind(hub, Budget::RemindedLinks, &mut self.late_links);
-                (wait, "you bring back more links than one may in a day")
+    /// A budget has room for this after some time, and for others that wait for it later: whoever obeys comes
+    /// once for as many as the budget holds.
+    fn too_early(&mut self, hub: &Shared, budget: Budget, wait: Duration) {
+        let late = self.late.entry(budget).or_default();
+        let behind = hub.budgets.limits().rate(budget).map(|rate| {
+            // One at a time where the next would come only hours after it.
+            rate.time_of(late.items.min(rate.burst.saturating_sub(1))).min(REMIND_PORTION_MAX)
+        });
+        late.items += 1;
+        late.wait = late.wait.max(wait + behind.unwrap_or_default());
+        late.why = match budget {
+            Budget::Bundles => "an account publishes more keys than it may in a minute",
+            Budget::RoomsMade => {
+                "more rooms of one person are brought back than one may make in a month"
             }
-            Unreminded::Rooms(wait) => (wait, "you bring back more rooms than one may in a month"),
+            Budget::RemindedStrangers => {
+                "you bring back more people who have no account here than one may in a day"
+            }
+            _ => "more links of one person are brought back than one may in a day",
         };
-        self.put_off = self.put_off.max(Some((wait, why)));
     }
-}
-
-/// How much longer one more waits for a budget than the first of them.
-fn behind(hub: &Shared, budget: Budget, late: &mut u64) -> Duration {
-    let rate = hub.budgets.limits().rate(budget);
-    let behind = rate.map(|rate| rate.time_of((*late).min(rate.burst.saturating_sub(1))));
-    *late += 1;
-    behind.unwrap_or_default()
 }
 
 /// What becomes of a bundle that proves itself.
@@ -121,26 +127,8 @@ impl Known {
     }
 
     /// The published bundles of an identity.
-    fn of_identity(&self, identity: KeyId) -> impl Iterator<Item = &BundleHeader> {
+    fn of_identity(&self, identity: KeyId) -> impl Iterator<Item = &BundleHeader> + Clone {
         self.bundles.iter().filter(move |bundle| key_id(&bundle.ik) == identity)
-    }
-
-    fn has_new_key(&self, bundle: &Bundle) -> bool {
-        let newest = bundle.header().sk.first().map(|key| key.kid);
-        let mut published = self.of_identity(bundle.identity()).flat_map(|bundle| &bundle.sk);
-        !published.any(|key| Some(key.kid) == newest)
-    }
-
-    /// Whether a bundle only revokes a signing key of another device that is good here. There are no more of
-    /// those than keys were published by the budgets: one that brings a key of its own is taken from them.
-    fn is_revocation(&self, bundle: &Bundle) -> bool {
-        let own = || self.of_identity(bundle.identity());
-        let others = || own().filter(|own| own.dev != bundle.header().dev);
-        let is_good = |kid: &KeyId| {
-            others().flat_map(|other| &other.sk).any(|key| key.kid == *kid)
-                && !own().any(|own| own.rev.contains(kid))
-        };
-        !self.has_new_key(bundle) && bundle.header().rev.iter().any(is_good)
     }
 
     /// Whether the account may publish a bundle now, whoever brings it. What ends a stolen key costs nothing
@@ -153,13 +141,15 @@ impl Known {
     ) -> Admission {
         let account = self.account.filter(|(_, own)| *own == bundle.identity());
         let Some((account, _)) = account else { return Admission::Never };
-        if self.is_revocation(bundle) {
+        let published = self.of_identity(bundle.identity());
+        if published::only_revokes(bundle, published.clone()) {
             return Admission::Taken;
         }
         if is_full {
             return Admission::NoRoom;
         }
-        match budgets(account).take_bundle(self.has_new_key(bundle), Instant::now()) {
+        let is_new_key = published::has_new_key(bundle, published);
+        match budgets(account).take_bundle(is_new_key, Instant::now()) {
             Ok(()) => Admission::Taken,
             Err(Unpublished::Bundles(wait)) => Admission::Later(wait),
             Err(Unpublished::SigningKeys) => Admission::Never,
@@ -210,7 +200,7 @@ pub(super) async fn prove(
                     proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
                 }
                 Admission::NoRoom => proved.no_room(hub),
-                Admission::Later(wait) => proved.too_early(hub, wait),
+                Admission::Later(wait) => proved.too_early(hub, Budget::Bundles, wait),
                 Admission::Never => {}
             }
             match admission {
@@ -236,14 +226,24 @@ pub(super) async fn prove(
             proved.no_room(hub);
             continue;
         }
-        let makes_room = link.op == MemberOperation::Create;
-        match peer.budgets.take_reminded(digest, makes_room, Instant::now()) {
+        let what = match link.op {
+            MemberOperation::Create => Reminded::Room,
+            MemberOperation::Join if !known.is_of_account(&signer) => Reminded::Stranger,
+            _ => Reminded::Link,
+        };
+        let payer = known.account.filter(|(_, own)| *own == signer);
+        let payer = payer.map_or_else(|| Arc::clone(&peer.budgets), |(id, _)| hub.budgets.of(id));
+        match payer.take_reminded(digest, what, Instant::now()) {
             Ok(()) => {
                 proved.links += 1;
                 let request = Box::new(request(peer, link, &frame));
                 proved.reminders.push(Reminder::Link(request, signer));
             }
-            Err(unreminded) => proved.too_many(hub, unreminded),
+            Err(Unreminded::Links(wait)) => proved.too_early(hub, Budget::Links, wait),
+            Err(Unreminded::Rooms(wait)) => proved.too_early(hub, Budget::RoomsMade, wait),
+            Err(Unreminded::Strangers(wait)) => {
+                proved.too_early(hub, Budget::RemindedStrangers, wait);
+            }
         }
     }
     // Only who sends reminders waits, and loses nothing.

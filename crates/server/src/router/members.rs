@@ -110,7 +110,7 @@ impl Router {
         (comes_in && self.is_crowded(now_ms, known)).then(|| {
             let reason = format!(
                 "{} has {ROOM_PEOPLE_MAX} people, which is the most that one key can be made for",
-                header.cid
+                header.cid.spoken()
             );
             Decision::refuse(code::TOO_MANY, reason)
         })
@@ -196,7 +196,8 @@ fn leaves_no_admin(membership: &Membership, header: &MemberHeader) -> Option<Dec
     (is_no_admin && membership.needs_admin(&header.who)).then(|| {
         let reason = format!(
             "{} is the last admin of {}; make somebody else an admin with /op NAME first",
-            header.who, header.cid
+            header.who,
+            header.cid.spoken()
         );
         Decision::refuse(code::NOT_ALLOWED, reason)
     })

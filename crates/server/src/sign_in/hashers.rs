@@ -19,6 +19,10 @@ const HASH_TIME: Duration = Duration::from_millis(60);
 /// Nobody is asked to come back sooner: the hub answers no faster to who asks more often.
 const COME_BACK_MIN: Duration = Duration::from_secs(1);
 
+/// How much these threads give way to all others of the machine: beside a thread that is always busy they get
+/// about a tenth of a core. Whoever talks goes before whoever comes; and a newcomer still gets in.
+const NICENESS: i32 = 10;
+
 /// The memory of one thread: 19 MiB, once it was used.
 pub(super) type Memory = Vec<Block>;
 
@@ -83,6 +87,16 @@ pub(super) struct Full {
     pub(super) is_of_one: bool,
 }
 
+/// Lowers the priority of this thread. A machine that does not allow it hashes at the usual one.
+fn give_way() {
+    // Linux has a priority for each thread, and takes the number of one here (setpriority(2), "C library/kernel
+    // differences").
+    let lowered = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+    if let Err(error) = lowered {
+        tracing::warn!(%error, "the threads that hash passwords run at the usual priority");
+    }
+}
+
 /// The threads and their queue.
 pub(super) struct Hashers {
     queue: Arc<Queue>,
@@ -97,6 +111,7 @@ impl Hashers {
         let start = |number: usize| {
             let queue = Arc::clone(&queue);
             let run = move || {
+                give_way();
                 let mut memory = Memory::new();
                 while let Some(job) = queue.next() {
                     (job.work)(&mut memory);
@@ -159,6 +174,17 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    /// Goal: whoever signs up gives way to whoever talks, and nobody else does.
+    #[test]
+    fn threads_that_hash_give_way() {
+        let hashers = Hashers::new(QueueBounds { all: 8, of_one: 2 });
+        let niceness = || rustix::process::getpriority_process(Some(rustix::thread::gettid()));
+        let before = niceness().unwrap();
+        let there = hashers.submit(None, move |_| niceness()).unwrap().blocking_recv().unwrap();
+        assert_eq!(there, Ok(NICENESS.max(before)));
+        assert_eq!(niceness(), Ok(before));
+    }
 
     #[test]
     fn the_queue_has_a_bound_and_one_address_a_part_of_it() {

@@ -18,6 +18,7 @@ use crate::{
     close::CloseReason,
     hub::Shared,
     listener::source,
+    published,
     request::{OLD_KEYS, Proof, REPLACED, REVOKED, Refusal},
     store::{AccountRow, BundleName},
 };
@@ -126,13 +127,20 @@ pub(super) async fn hash(
     hashed.map_err(|unavailable| Problem::unavailable(hub, unavailable))
 }
 
-/// Takes a sign-in of an account, and what it publishes, from its budgets. It has proved who it is.
+/// Takes a sign-in of an account, and what it publishes, from its budgets. It has proved who it is. One that
+/// ends a stolen key costs nothing: who has that key could use up both.
 fn spend(
     hub: &Shared,
     account: &AccountRow,
     stored: &[Bundle],
     proof: &Proof,
 ) -> Result<(), Problem> {
+    let published = stored.iter().map(Bundle::header);
+    if let Proof::Bundle { bundle, .. } = proof
+        && published::only_revokes(bundle, published.clone())
+    {
+        return Ok(());
+    }
     let (budgets, now) = (hub.budgets.of(account.id), Instant::now());
     let too_fast = |what: &str, wait: std::time::Duration| {
         let reason = format!("{what}; come again in {} s", wait.as_millis().div_ceil(1000));
@@ -141,9 +149,7 @@ fn spend(
     let taken = budgets.take(Budget::SignIns, now);
     taken.map_err(|wait| too_fast("this account signs in too often", wait))?;
     let Proof::Bundle { bundle, .. } = proof else { return Ok(()) };
-    let newest = bundle.header().sk.first().map(|key| key.kid);
-    let mut published = stored.iter().flat_map(|bundle| &bundle.header().sk);
-    let is_new_key = !published.any(|key| Some(key.kid) == newest);
+    let is_new_key = published::has_new_key(bundle, published);
     budgets.take_bundle(is_new_key, now).map_err(|unpublished| match unpublished {
         Unpublished::SigningKeys => {
             let reason = "this account has published as many signing keys as it may in a month";

@@ -112,6 +112,7 @@ fn a_message_of_ours_is_queued_then_stored_then_confirmed_by_each() {
     assert_eq!(history.frame(&own()).unwrap(), None);
     let stored = Event::Stored {
         id: id(1),
+        cid: ConversationId::parse("room:lobby").unwrap(),
         position: 9,
         kept: true,
         recipients: [name("bob"), name("carol")].into(),

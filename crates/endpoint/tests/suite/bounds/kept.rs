@@ -198,3 +198,25 @@ fn what_a_hub_says_of_invented_conversations_is_not_kept() {
     say(&mut hub, 0, "after");
     assert_eq!(hub.texts(1), ["alice: before", "alice: after"]);
 }
+
+/// Goal: nothing is held of rooms that a hub invents and calls deleted, for as long as a connection lasts. Before: the
+/// name of each. Method: so many claims without a message, and then the room that this user is in.
+#[test]
+fn nothing_is_held_of_invented_rooms_that_a_hub_calls_deleted() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "before");
+    let (now, held) = (hub.now, hub.peers[1].endpoint.held_bytes());
+    let deleted = |text: &str| {
+        let cid = ConversationId::room(&RoomName::new(text).expect("a name"));
+        let keep_ms = DELETED_KEEP_MS;
+        let claim = DropClaim { cid, position: 0, before_ms: now, keep_ms, messages: 0 };
+        hub::write(&HubToClient::Dropped(claim))
+    };
+    let bob = &mut hub.peers[1].endpoint;
+    for number in 0..10_000 {
+        bob.handle_text(now, &deleted(&format!("r{number}")));
+    }
+    assert_eq!(bob.held_bytes(), held);
+    bob.handle_text(now, &deleted("lobby"));
+    assert!(bob.held_bytes() > held, "this tests nothing");
+}

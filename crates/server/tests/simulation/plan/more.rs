@@ -3,7 +3,8 @@
 //! so that it changes nothing else of a seed.
 
 use super::{
-    DeviceFault, Happening, Plan, Planned, Restore, RoomAct, SAFETY_MS, SETTLED_MS, Whereto,
+    CrashPoint, DeviceFault, Happening, Plan, Planned, Restore, RoomAct, SAFETY_MS, SETTLED_MS,
+    Whereto,
 };
 use crate::{
     dice::Dice,
@@ -29,7 +30,7 @@ impl Plan {
             self.add_night(dice);
         }
         if restores {
-            self.add_restore(dice);
+            self.add_restore(dice, has_crew);
         }
         self.talks = has_devices || has_crew || restores;
     }
@@ -126,7 +127,7 @@ impl Plan {
         self.add(at_ms + 500, Happening::Night { for_ms: NIGHT_MS });
     }
 
-    fn add_restore(&mut self, dice: &mut Dice) {
+    fn add_restore(&mut self, dice: &mut Dice, has_crew: bool) {
         let copied_ms = dice.between(SETTLED_MS / 2, SAFETY_MS);
         self.add(copied_ms, Happening::Copy);
         let down_ms = dice.between(1, 4_000);
@@ -135,7 +136,24 @@ impl Plan {
         } else {
             let at_ms = dice.between(copied_ms, SAFETY_MS);
             self.add(at_ms, Happening::Restore { down_ms });
+            if has_crew {
+                self.add_goodbye(dice, at_ms + down_ms);
+            }
         }
+    }
+
+    /// Somebody comes back to a hub that was put back, and their process dies. While it is down somebody else says
+    /// something in the room that people make, and leaves it.
+    fn add_goodbye(&mut self, dice: &mut Dice, back_ms: u64) {
+        let goes = dice.index(self.people);
+        let reader = (goes + 1 + dice.index(self.people - 1)) % self.people;
+        let (dies_ms, down_ms) = (back_ms + dice.between(1_000, 5_000), dice.between(1_000, 4_000));
+        let fault = DeviceFault::Crash { point: CrashPoint::Now, down_ms };
+        self.add(dies_ms, Happening::Device { who: reader, fault });
+        let says_ms = dies_ms + dice.between(1, down_ms / 2);
+        let count = dice.between(1, 2);
+        self.add(says_ms, Happening::Say { who: goes, whereto: Whereto::Crew, count });
+        self.add(says_ms + 1, Happening::Act { who: goes, act: RoomAct::Leave });
     }
 
     /// See [`Plan::kinds`].
@@ -160,6 +178,19 @@ impl Plan {
 mod tests {
     use super::*;
 
+    /// Whether somebody leaves the room that people make behind a restore, while the process of somebody else is down.
+    fn says_goodbye(plan: &Plan) -> bool {
+        let mut after = plan.events.iter().map(|planned| &planned.event);
+        after.any(|event| matches!(event, Happening::Restore { .. }))
+            && after.any(|event| {
+                let is_death = |fault: &DeviceFault| {
+                    matches!(fault, DeviceFault::Crash { point: CrashPoint::Now, .. })
+                };
+                matches!(event, Happening::Device { fault, .. } if is_death(fault))
+            })
+            && after.any(|event| matches!(event, Happening::Act { act: RoomAct::Leave, .. }))
+    }
+
     /// Goal: no kind of event is left out by chance. Method: the shares in the first 500 worlds.
     #[test]
     fn every_kind_of_event_is_drawn() {
@@ -171,5 +202,7 @@ mod tests {
         let calm = plans.iter().filter(|plan| plan.last_restore.is_some()).count();
         let others = plans.iter().filter(|plan| plan.kinds()[3]).count() - calm;
         assert!(calm >= 60 && others >= 40, "{calm} and {others} restores");
+        let goodbyes = plans.iter().filter(|plan| says_goodbye(plan)).count();
+        assert!(goodbyes >= 20, "{goodbyes} leave behind a restore");
     }
 }
