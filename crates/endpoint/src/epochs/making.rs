@@ -92,7 +92,9 @@ impl Endpoint {
         };
         self.link.keys_said.insert(*id, (making.cid.clone(), making.head));
         let messages = making.messages.clone();
-        messages.into_iter().for_each(|B64Vec(bytes)| self.send_frame(bytes.into()));
+        for B64Vec(bytes) in messages {
+            self.send_frame(bytes.into());
+        }
     }
 
     /// On a new connection all of them.
