@@ -430,14 +430,14 @@ impl Endpoint {
 /// Whether two epochs can stand in one log of a hub that has not gone back: each counts one more than the one that it
 /// replaces, so none counts as many as another one, neighbours are linked, and the numbers grow with the positions. Positions
 /// compare since the hub went back last.
-fn fit(held: &Epoch, (head, pe, position): (EpochHead, Digest, u64), era: u64) -> bool {
+fn fit(stored: &Epoch, (head, pe, position): (EpochHead, Digest, u64), era: u64) -> bool {
     let follows = |later: u32, earlier: u32| earlier.checked_add(1) == Some(later);
-    let are_linked = match held.head.g.cmp(&head.g) {
+    let are_linked = match stored.head.g.cmp(&head.g) {
         Ordering::Equal => false,
-        Ordering::Less => !follows(head.g, held.head.g) || pe == held.head.e,
-        Ordering::Greater => !follows(held.head.g, head.g) || held.pe == head.e,
+        Ordering::Less => !follows(head.g, stored.head.g) || pe == stored.head.e,
+        Ordering::Greater => !follows(stored.head.g, head.g) || stored.pe == head.e,
     };
-    let is_in_order = held.era != era
-        || held.position.is_none_or(|at| at.cmp(&position) == held.head.g.cmp(&head.g));
+    let is_in_order = stored.era != era
+        || stored.position.is_none_or(|at| at.cmp(&position) == stored.head.g.cmp(&head.g));
     are_linked && is_in_order
 }
