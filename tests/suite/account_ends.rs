@@ -11,7 +11,8 @@ fn say_in_vain(rig: &Rig, url: &str, end_server: impl FnOnce()) {
     bob.stdout.wait_for_part("offline");
     bob.type_line("my last words");
     bob.type_line("and one more");
-    bob.stdout.wait_for_count(2, |line| line.contains("queued"));
+    bob.type_line("/pending");
+    bob.stdout.wait_for_part("#lobby");
     bob.kill_hard();
 }
 

@@ -1,5 +1,5 @@
-//! Small things that people meet, each as they meet it: a key typed alone, a program put in the background, an
-//! output that closes, text of every script, and whom a line went to.
+//! Small things that people meet, each as they meet it: a key typed alone, an output that closes, text of
+//! every script, and whom a line went to.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
@@ -18,28 +18,6 @@ fn a_question_mark_alone_shows_help_at_a_terminal() {
     bob.stdout.wait_for_part("alice: hello");
     assert!(!bob.stdout.text().contains("alice: ?"), "{}", bob.stdout.text());
     chat.type_line("/quit");
-    assert_eq!(chat.wait(), Some(0));
-}
-
-/// Goal: Ctrl-Z gives the terminal back as it was, and `fg` goes on with the line. Method: a shell with jobs.
-#[test]
-fn ctrl_z_gives_the_terminal_back_and_fg_goes_on() {
-    let (scene, [bob]) = Scene::with(["bob"]);
-    let jobs = "set -m; \"$0\" \"$@\"; echo code $?; stty -a; fg; echo end $?";
-    let mut chat = scene.client("alice").at_terminal_through(&["bash", "-c", jobs]);
-    chat.wait_for("alice #lobby>");
-    chat.type_keys(b"helo");
-    chat.wait_for("helo");
-    chat.type_keys(b"\x1a");
-    chat.wait_for("code 148");
-    chat.wait_for(" icanon");
-    chat.wait_for(" echo ");
-    chat.wait_for("back in the foreground");
-    chat.type_keys(b"\x1b[Dl");
-    chat.type_line("");
-    bob.stdout.wait_for_part("alice: hello");
-    chat.type_line("/quit");
-    chat.wait_for("end 0");
     assert_eq!(chat.wait(), Some(0));
 }
 

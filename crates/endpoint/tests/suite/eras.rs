@@ -1,9 +1,5 @@
 //! Positions are the hub's word, and a hub that went back gives them twice: what a device has kept of them decides
 //! nothing in a later era of the hub, whether it is honest or not (rules R36, R37).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
 use bytes::Bytes;
 use chat_endpoint::{Alarm, Event, RoomAction};

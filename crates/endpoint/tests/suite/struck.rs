@@ -1,9 +1,5 @@
 //! Whoever was put out by a link that the hub hides, and a member has handed over, does not speak as a member (rule
 //! R33).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
 use chat_endpoint::{Alarm, Event, RoomAction};
 use chat_protocol::frame::RawFrame;

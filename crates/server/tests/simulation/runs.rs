@@ -37,6 +37,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (1_442, "a key that the hub shows was taken for one that it has lost"),
     (1_598, "who had left before a restore was silenced by positions from before it"),
     (1_873, "a fork that a restore had made was told as another view of a member"),
+    (
+        423_279_729,
+        "a refusal of who had left on another device before a restore was taken for a mistake",
+    ),
     (228_528_163, "what another device of one's own had given again was an alarm"),
 ];
 

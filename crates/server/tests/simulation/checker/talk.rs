@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chat_protocol::{code, id::MessageId};
 
-use super::{Findings, Messages, Submitted};
+use super::{Findings, Messages, Submitted, person};
 use crate::facts::{Dated, Fact, Seat, What};
 
 /// What is said after a restore is shown in time to everybody who is to read it.
@@ -28,7 +28,11 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
         if at_ms < begins_ms {
             continue;
         }
-        for (_, code) in message.refused.iter().filter(|(_, code)| *code != code::NO_SUCH_USER) {
+        // Whoever was out of the room before, and says something on a device that has not heard of it, is refused.
+        let was_out = out_before(facts, begins_ms, place, person(by));
+        let is_fair =
+            |code: &str| code == code::NO_SUCH_USER || (code == code::NOT_A_MEMBER && was_out);
+        for (_, code) in message.refused.iter().filter(|(_, code)| !is_fair(code)) {
             findings.add("talk", format!("{id} of {by} in {place} was refused: {code}"));
         }
         let Some(accepted) = message.last_accepted() else { continue };
@@ -41,4 +45,19 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
             });
         }
     }
+}
+
+/// Whether a person was in a conversation once, and no more when the hub went back.
+fn out_before(facts: &[Dated], begins_ms: u64, place: &str, who: &str) -> bool {
+    let before = facts.iter().take_while(|dated| dated.at_ms < begins_ms);
+    let before: Vec<&Fact> = before.map(|dated| &dated.fact).collect();
+    let end = before.iter().rposition(|fact| matches!(fact, Fact::Restored { .. }));
+    let mut states =
+        before.iter().take(end.unwrap_or(before.len())).filter_map(|fact| match fact {
+            Fact::Members { place: of, people } if of == place => Some(people.contains(who)),
+            _ => None,
+        });
+    let (mut was_in, mut is_in) = (false, false);
+    states.by_ref().for_each(|now| (was_in, is_in) = (was_in || now, now));
+    was_in && !is_in
 }

@@ -396,7 +396,17 @@ fn after_a_restore_all_is_shown_in_time() {
     assert_eq!(talk(1_000, shown("bob", 9)), ["talk"], "too late");
     assert_eq!(talk(1_000_000, Fact::DiskFull), ["talk"], "never");
     let refusal = refused(9, "E_NOT_A_MEMBER");
-    assert!(talk(1_000_000, refusal).contains(&"talk"), "refused");
+    assert!(talk(1_000_000, refusal.clone()).contains(&"talk"), "refused");
+    let had_left = [members(&["alice", "bob"]), members(&["bob"]), restored(&["alice", "bob"])];
+    let mut facts = good();
+    facts.extend(had_left);
+    facts.extend([
+        members(&["alice", "bob"]),
+        Fact::TalkBegins { until_ms: 1_000_000 },
+        said(9),
+        refusal,
+    ]);
+    assert!(!rules(facts).contains(&"talk"), "who had left before is refused");
 }
 
 #[test]
