@@ -1,9 +1,5 @@
 //! Whoever is newly left out of what is said is told of by name, whoever was left out before, and whatever answer
 //! the hub gives to the key (rule R40).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
 use chat_endpoint::Event;
 use chat_protocol::code;

@@ -1,10 +1,5 @@
 //! Keys and removals whose answer does not come: each has a place in the log all the same, or is not used
 //! (rules R2, R33). A hub that cuts the connection at the right moment hid a removal so from its own maker.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
 use chat_endpoint::{Alarm, Event, MemberChange, RoomAction};
 use chat_protocol::frame::RawFrame;

@@ -286,53 +286,12 @@ impl TestHub {
     }
 
     fn take_frame(&mut self, index: usize, frame: RawFrame) {
-        let bytes = frame.bytes().clone();
         match Header::parse(frame.header()).unwrap() {
             Header::Member(link) if take_one(&mut self.faults.busy_links) => {
                 let (id, why) = (link.id, "busy".to_owned());
                 self.answer(index, &HubToClient::Retry { id, after_ms: 100, why });
             }
-            Header::Member(link) => {
-                self.links_offered += 1;
-                let digest = frame.digest(label::MEMBER);
-                let signer = self.people[&link.from][0].identity();
-                let cid = link.cid.clone();
-                let make = || (Membership::new(cid.clone()), Vec::new());
-                let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
-                if links.contains(&bytes) {
-                    let position = self.placed[&digest];
-                    return self.ack_at(index, link.id, position);
-                }
-                let comes_in = matches!(link.op, MemberOperation::Join | MemberOperation::Admit);
-                if comes_in && room.holds(&link.who, &link.ik) {
-                    return self.refuse(index, link.id, code::NOT_ALLOWED, None);
-                }
-                if room.check(&link, signer).is_err() {
-                    let head = Some(self.head(&cid));
-                    return self.refuse(index, link.id, code::MEMBERS, head);
-                }
-                room.apply(&link, digest);
-                links.push(bytes);
-                self.placed.insert(digest, u64::try_from(self.log.len()).unwrap());
-                self.close_for(&link);
-                if !self.faults.loses_link_answers {
-                    self.ack(index, link.id);
-                }
-                let heads = vec![self.head(&cid)];
-                if self.quiet {
-                    return;
-                }
-                for other in (0..self.peers.len()).filter(|other| *other != index) {
-                    let end = self.shown_to(other, &cid);
-                    if !self.hears_of(other, &link) || end <= usize::try_from(link.mg).unwrap() {
-                        continue;
-                    }
-                    self.answer(
-                        other,
-                        &HubToClient::Heads { id: None, heads: heads.clone(), more: false },
-                    );
-                }
-            }
+            Header::Member(link) => self.take_link(index, &frame, &link),
             Header::Key(key) if self.faults.refuses_devices.is_some() => {
                 *self.faults.refuses_devices.as_mut().unwrap() += 1;
                 self.pending = None;
@@ -358,6 +317,48 @@ impl TestHub {
             }
             Header::Receipt(receipt) => self.take_receipt(index, &frame, &receipt),
             Header::Message(header) => self.take_message(index, &frame, &header),
+        }
+    }
+
+    fn take_link(&mut self, index: usize, frame: &RawFrame, link: &MemberHeader) {
+        let bytes = frame.bytes().clone();
+        self.links_offered += 1;
+        let digest = frame.digest(label::MEMBER);
+        let signer = self.people[&link.from][0].identity();
+        let cid = link.cid.clone();
+        let make = || (Membership::new(cid.clone()), Vec::new());
+        let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
+        if links.contains(&bytes) {
+            // One that it was told again stands behind everything.
+            let newest = u64::try_from(self.log.len()).unwrap();
+            let position = self.placed.get(&digest).copied().unwrap_or(newest);
+            return self.ack_at(index, link.id, position);
+        }
+        let comes_in = matches!(link.op, MemberOperation::Join | MemberOperation::Admit);
+        if comes_in && room.holds(&link.who, &link.ik) {
+            return self.refuse(index, link.id, code::NOT_ALLOWED, None);
+        }
+        if room.check(link, signer).is_err() {
+            let head = Some(self.head(&cid));
+            return self.refuse(index, link.id, code::MEMBERS, head);
+        }
+        room.apply(link, digest);
+        links.push(bytes);
+        self.placed.insert(digest, u64::try_from(self.log.len()).unwrap());
+        self.close_for(link);
+        if !self.faults.loses_link_answers {
+            self.ack(index, link.id);
+        }
+        let heads = vec![self.head(&cid)];
+        if self.quiet {
+            return;
+        }
+        for other in (0..self.peers.len()).filter(|other| *other != index) {
+            let end = self.shown_to(other, &cid);
+            if !self.hears_of(other, link) || end <= usize::try_from(link.mg).unwrap() {
+                continue;
+            }
+            self.answer(other, &HubToClient::Heads { id: None, heads: heads.clone(), more: false });
         }
     }
 
