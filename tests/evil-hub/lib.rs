@@ -7,6 +7,7 @@
 //! | [`deliveries`] | frames: altered, repeated, swapped, lost, made up, given to others |
 //! | [`words`] | what a hub says in clear: bundles, links, heads, answers, refusals |
 //! | [`detour`] | who is in a room: the news of it is held back, and frames go around the hub |
+//! | [`key_cut`] | the same, and whoever has removed somebody gets no answer to the key that is due |
 //! | [`floods`] | how much there is of anything |
 //! | [`offers`] | files that are shared |
 //! | [`accomplice`] | anything, with an account of its own |
@@ -23,6 +24,7 @@ pub mod accomplice;
 pub mod deliveries;
 pub mod detour;
 pub mod floods;
+pub mod key_cut;
 pub mod offers;
 pub mod read;
 pub mod unseen;
@@ -142,6 +144,11 @@ impl Switch {
         self.on.load(Ordering::SeqCst)
     }
 
+    /// It was told once more.
+    pub fn tell(&self) {
+        self.told.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// How many messages an honest hub would have handled in another way. A lie without any is none.
     pub fn told(&self) -> usize {
         self.told.load(Ordering::SeqCst)
@@ -172,7 +179,7 @@ impl Middle for Liar {
         let honest = [passing.clone()];
         let out = (self.act)(&mut self.scene, passing);
         if out != honest {
-            self.switch.told.fetch_add(1, Ordering::SeqCst);
+            self.switch.tell();
         }
         out
     }

@@ -159,6 +159,12 @@ const STORIES: &[Attack] = &[
         membership::withheld_removal,
     ),
     story(
+        "withheld removal, key cut",
+        "R2, R33",
+        "withholds from bob that alice has removed mallory, and ends alice's connection at each key",
+        membership::withheld_removal_key_cut,
+    ),
+    story(
         "banned writer",
         "R33",
         "lets mallory write into a room that she is banned from",

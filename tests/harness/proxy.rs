@@ -119,6 +119,13 @@ impl Proxy {
         }
     }
 
+    /// Ends the connections of one user. Their client comes back.
+    pub fn cut_off(&self, user: &str) {
+        if let Some(lines) = &self.lines {
+            lines::lock(lines).cut_off(user);
+        }
+    }
+
     /// Where clients connect to.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)

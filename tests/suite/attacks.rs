@@ -28,6 +28,12 @@ fn a_link_that_the_hub_has_made_lets_nobody_in() {
     comes_to_nothing("made-up link");
 }
 
+/// (The build before made the key no more, and took no note of where it stood: nobody was told.)
+#[test]
+fn a_removal_that_is_withheld_is_seen_however_its_key_is_cut_off() {
+    comes_to_nothing("withheld removal, key cut");
+}
+
 #[test]
 fn a_vault_in_clear_is_not_taken_from_a_hub() {
     comes_to_nothing("vault in clear");

@@ -305,6 +305,9 @@ impl Endpoint {
         winner: Option<EpochHead>,
     ) {
         self.put_off_no_more(&id);
+        if self.is_refused_and_kept(now_ms, &id, winner) {
+            return;
+        }
         let stale_view = refusal.code == code::MEMBERS;
         if let Some(cid) = self.epoch_refused(now_ms, &id, winner, stale_view) {
             return self.key_refused(now_ms, &cid, &refusal.code, &refusal.reason);

@@ -1,11 +1,14 @@
 //! Who can read what others seal, by the keys that this device holds (rule R33): a key that was revoked
 //! should not, and whoever belongs there should.
 
+use std::collections::BTreeMap;
+
 use chat_protocol::code;
 use chat_protocol::id::Digest;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
+use crate::epochs::named;
 use crate::event::Alarm;
 use crate::limits::{AWAY_SOON_MS, LINE_MISSING_MS, REVOKED_HELD_MS};
 use crate::repair::Lack;
@@ -16,8 +19,8 @@ use crate::repair::Lack;
 pub(crate) struct Audience {
     /// Whose revoked key is in it, and since when the revocation is held, Unix time in milliseconds.
     revoked: Option<(u64, UserName)>,
-    /// Who belongs there and is not in it, and since when that is known.
-    missing: Option<(u64, UserName)>,
+    /// Who belongs there and is not in it, sorted, and since when that is known.
+    missing: BTreeMap<UserName, u64>,
 }
 
 impl Endpoint {
@@ -47,21 +50,21 @@ impl Endpoint {
         let live_ms = self.link.live_ms;
         let is_held =
             |since: u64, for_ms: u64| came_ms >= since.max(live_ms).saturating_add(for_ms);
-        let revoked = audience.revoked.clone();
-        let missing = audience.missing.clone();
-        match revoked {
+        let missing = audience.missing.iter();
+        let missing = missing.filter(|(_, since)| is_held(**since, LINE_MISSING_MS));
+        let held: Vec<UserName> = missing.map(|(name, _)| name.clone()).collect();
+        let is_nobody_missing = audience.missing.is_empty();
+        match audience.revoked.clone() {
             Some((since, name)) if is_held(since, REVOKED_HELD_MS) => {
                 self.seals_for_revoked(now_ms, (writer, &name), cid);
             }
             Some(_) => {}
             None => self.seals_for_revoked_no_more(writer, cid),
         }
-        match missing {
-            Some((since, name)) if is_held(since, LINE_MISSING_MS) => {
-                self.leaves_out((e, writer, &name), cid);
-            }
-            Some(_) => {}
-            None => self.leaves_out_no_more(writer, cid),
+        if is_nobody_missing {
+            self.leaves_out_no_more(writer, cid);
+        } else if !held.is_empty() {
+            self.leaves_out((e, writer), held, cid);
         }
     }
 
@@ -76,11 +79,15 @@ impl Endpoint {
         let (wanted, _) = self.list_at(now_ms.saturating_add(AWAY_SOON_MS), &epoch.cid);
         let missing =
             wanted.lines().iter().filter(|line| !epoch.list.contains(&line.name, &line.sk));
-        let missing = missing.map(|line| {
-            let since = self.people.known_since(&line.name, &line.sk);
-            (since.max(self.member_since(&epoch.cid, &line.name)), line.name.clone())
-        });
-        Audience { revoked: revoked.min(), missing: missing.min() }
+        let mut since = BTreeMap::new();
+        for line in missing {
+            let known = self.people.known_since(&line.name, &line.sk);
+            let known = known.max(self.member_since(&epoch.cid, &line.name));
+            // Of several devices the one that is missed first.
+            let first = since.entry(line.name.clone()).or_insert(known);
+            *first = known.min(*first);
+        }
+        Audience { revoked: revoked.min(), missing: since }
     }
 
     /// When this device got the link by which somebody is in a room; 0 if that was before this connection.
@@ -125,36 +132,51 @@ impl Endpoint {
         }
     }
 
-    /// A note, once: it may be the writer's device or the server, or the writer says so (rule R40). The next epoch made here has everybody.
+    /// A note, once for each name: it may be the writer's device or the server, or the writer says so (rule R40). The
+    /// next epoch made here has everybody.
     fn leaves_out(
         &mut self,
-        (e, writer, name): (&Digest, &UserName, &UserName),
+        (e, writer): (&Digest, &UserName),
+        missing: Vec<UserName>,
         cid: &ConversationId,
     ) {
+        let key = (cid.clone(), writer.clone());
+        let told = self.link.left_out_by.get(&key).cloned().unwrap_or_default();
+        let is_news = missing.iter().any(|name| !told.contains(name));
         // What the server says of these people is asked first.
-        if !self.ensure_view(cid) || self.link.left_out.contains(&(cid.clone(), writer.clone())) {
+        if is_news && !self.ensure_view(cid) {
             return;
         }
-        self.link.left_out.insert((cid.clone(), writer.clone()));
+        if is_news || missing.len() < told.len() {
+            self.link.left_out_by.insert(key, missing.iter().cloned().collect());
+        }
         let epoch = self.state.epochs.get(&e.to_string());
-        let why = if epoch.is_some_and(|epoch| epoch.left_out.contains(name)) {
-            format!(
-                "{writer} knows {name} by another key, or was not shown the one that you know, or was told \
-                 that {name} has gone"
-            )
-        } else {
-            format!("the server does not show it to {writer}, or {writer} leaves it out")
-        };
-        let reason = format!(
-            "what {writer} says in {cid} does not reach every device of {name}, who belongs there: {why}",
-            cid = cid.spoken()
-        );
-        self.complain(code::MEMBERS, &reason);
+        let is_named = |name: &UserName| epoch.is_some_and(|e| e.left_out.contains(name));
+        let news = missing.into_iter().filter(|name| !told.contains(name));
+        let (by_writer, unseen): (Vec<UserName>, Vec<UserName>) = news.partition(is_named);
+        let by_writer = named(&by_writer).map(|names| {
+            let why = format!(
+                "{writer} knows {names} by another key, or was not shown the one that you know, or was told that \
+                 they have gone"
+            );
+            (names, why)
+        });
+        let unseen = named(&unseen).map(|names| {
+            let why = format!("the server does not show it to {writer}, or {writer} leaves it out");
+            (names, why)
+        });
+        for (names, why) in by_writer.into_iter().chain(unseen) {
+            let reason = format!(
+                "what {writer} says in {cid} should reach every device of {names}, and does not: {why}",
+                cid = cid.spoken()
+            );
+            self.complain(code::MEMBERS, &reason);
+        }
     }
 
     fn leaves_out_no_more(&mut self, writer: &UserName, cid: &ConversationId) {
-        if !self.link.left_out.is_empty() {
-            self.link.left_out.remove(&(cid.clone(), writer.clone()));
+        if !self.link.left_out_by.is_empty() {
+            self.link.left_out_by.remove(&(cid.clone(), writer.clone()));
         }
     }
 }

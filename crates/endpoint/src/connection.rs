@@ -12,7 +12,7 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use crate::audience::Audience;
 use crate::endpoint::Endpoint;
-use crate::epochs::{Making, Parts};
+use crate::epochs::Parts;
 use crate::grants::GrantQuestions;
 use crate::lacks::Lacks;
 use crate::limits::RENEW_OWN_MIN_MS;
@@ -120,8 +120,8 @@ pub(crate) struct Link {
     pub(crate) newest: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
-    /// Epochs of ours without an answer, by `eid`.
-    pub(crate) making: BTreeMap<MessageId, Making>,
+    /// KEYs of this device that were said on this connection and have no answer, by `eid`.
+    pub(crate) keys_said: BTreeMap<MessageId, (ConversationId, EpochHead)>,
     /// Parts of the epochs whose KEYs wait.
     pub(crate) parts: BTreeMap<Digest, Parts>,
     /// Parts are missing that a new connection may bring.
@@ -136,8 +136,8 @@ pub(crate) struct Link {
     pub(crate) race_until: BTreeMap<ConversationId, u64>,
     /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
     pub(crate) futile_epochs: BTreeMap<ConversationId, u32>,
-    /// Rooms from which this user has removed somebody: the next epoch is made at once.
-    pub(crate) epoch_due: BTreeSet<ConversationId>,
+    /// Rooms in which the hub takes no epoch of this user at all: none is made but for what is to be said.
+    pub(crate) keys_denied: BTreeSet<ConversationId>,
     /// Until when nothing is sealed in a conversation: the hub has no room.
     pub(crate) held: BTreeMap<ConversationId, u64>,
     /// Join links without an answer.
@@ -185,9 +185,11 @@ pub(crate) struct Link {
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
     /// Rooms, writers who still seal for somebody who has gone, and by which link, as the host was told.
     pub(crate) warned: BTreeSet<(ConversationId, UserName, u32)>,
-    /// The same of those who still seal for a revoked key, and of those who leave somebody out.
+    /// The same of those who still seal for a revoked key.
     pub(crate) warned_of_keys: BTreeSet<(ConversationId, UserName)>,
-    pub(crate) left_out: BTreeSet<(ConversationId, UserName)>,
+    /// Whom what this user says does not reach, as the host was told; and whom what others say does not, by writer.
+    pub(crate) left_out: BTreeMap<ConversationId, BTreeSet<UserName>>,
+    pub(crate) left_out_by: BTreeMap<(ConversationId, UserName), BTreeSet<UserName>>,
     /// How the lists of epochs differ from what is held here.
     pub(crate) audiences: BTreeMap<Digest, Audience>,
     /// From which link on chains have grown lately, and when.

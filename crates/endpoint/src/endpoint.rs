@@ -296,6 +296,8 @@ impl Endpoint {
         let waiting: Vec<_> =
             self.state.outgoing.iter().map(|(_, outgoing)| outgoing.cid.clone()).collect();
         self.link.dirty.extend(waiting);
+        let due: Vec<_> = self.due_rooms().cloned().collect();
+        self.link.dirty.extend(due);
         self.judge_parked(now_ms);
         self.came(now_ms, None);
         self.pump(now_ms);
@@ -465,8 +467,8 @@ impl Endpoint {
             }
             Slot::Receipt(id) => self.state.receipts.put(&id.to_string(), B64Vec(frame.to_vec())),
             Slot::Key(id) => {
-                if let Some(making) = self.link.making.get_mut(id) {
-                    making.messages.insert(0, frame.clone());
+                if let Some(making) = self.state.making.get_mut(&id.to_string()) {
+                    making.messages.insert(0, B64Vec(frame.to_vec()));
                 }
             }
             Slot::Link(id) => {
@@ -484,6 +486,11 @@ impl Endpoint {
 
     pub(crate) fn text(&mut self, message: &ClientToHub) {
         self.out.push(Out::Ready(Transmit::Text(hub::write(message))));
+    }
+
+    /// Sends a frame that was signed before.
+    pub(crate) fn send_frame(&mut self, frame: Bytes) {
+        self.out.push(Out::Ready(Transmit::Binary(frame)));
     }
 
     pub(crate) fn request(&mut self, request: Request) -> MessageId {

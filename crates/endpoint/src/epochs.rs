@@ -4,11 +4,13 @@ mod futile;
 mod left_out;
 mod lists;
 mod luck;
+mod making;
 mod newest;
 mod parts;
 mod race;
 
 use bytes::Bytes;
+use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Delivery, Upload};
@@ -31,20 +33,11 @@ use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::Maker;
 
+pub(crate) use left_out::named;
 pub(crate) use lists::KeptLists;
 pub(crate) use luck::KeyLuck;
+pub(crate) use making::Making;
 pub(crate) use parts::Parts;
-
-/// An epoch of ours that the hub has not answered yet.
-#[derive(Debug)]
-pub(crate) struct Making {
-    pub(crate) cid: ConversationId,
-    pub(crate) head: EpochHead,
-    /// The KEY frame and its upload, for a resend.
-    pub(crate) messages: Vec<Bytes>,
-    /// Whom it does not reach.
-    left_out: Vec<UserName>,
-}
 
 /// An epoch of somebody else that is complete.
 #[derive(Debug)]
@@ -60,7 +53,7 @@ pub(crate) struct Arriving {
 impl Endpoint {
     /// Whether this conversation has an epoch to send in; makes one if it has not.
     pub(crate) fn ensure_epoch(&mut self, now_ms: u64, cid: &ConversationId) -> bool {
-        if self.is_making(cid) {
+        if self.awaits_answer(cid) {
             return false;
         }
         let list = self.current_list(now_ms, cid);
@@ -88,11 +81,6 @@ impl Endpoint {
             self.make_epoch(now_ms, cid, self.known_head(cid), &list);
         }
         false
-    }
-
-    /// Whether an epoch of ours for this conversation has no answer yet.
-    pub(crate) fn is_making(&self, cid: &ConversationId) -> bool {
-        self.link.making.values().any(|making| making.cid == *cid)
     }
 
     /// The devices of a person that are wrapped for. This one is not away, nor is the hub.
@@ -136,7 +124,7 @@ impl Endpoint {
         })
     }
 
-    /// Starts to send in an epoch that is held, if it fits.
+    /// Starts to send in an epoch that is held and stands in the log, if it fits.
     fn enter(
         &mut self,
         now_ms: u64,
@@ -148,7 +136,7 @@ impl Endpoint {
         let used = conversation
             .and_then(|c| c.sending.as_ref())
             .is_some_and(|sending| sending.head.e == head.e);
-        if used || !self.is_usable(now_ms, &head.e, list) {
+        if used || !self.is_usable(now_ms, &head.e, list) || !self.is_placed(&head.e) {
             return false;
         }
         let Some(line) = list.position(&self.device.user, &self.device.keys.signing_id()) else {
@@ -165,7 +153,12 @@ impl Endpoint {
             void: Vec::new(),
             closed: false,
         });
+        self.tell_left_out(cid);
         true
+    }
+
+    fn is_placed(&self, e: &Digest) -> bool {
+        self.state.epochs.get(&e.to_string()).is_some_and(|epoch| epoch.position.is_some())
     }
 
     fn make_epoch(
@@ -200,7 +193,7 @@ impl Endpoint {
                 epoch::create(parameters, list, &keys, &key, eid).map_err(|e| e.to_string())
             });
         match made {
-            Ok(new) => self.upload_epoch(now_ms, cid, (list, left_out), new),
+            Ok(new) => self.upload_epoch(now_ms, cid, list, new),
             Err(reason) => {
                 let me = self.device.user.clone();
                 self.alarm(Alarm::BadChain, &me, &format!("no key for {}: {reason}", cid.spoken()));
@@ -212,15 +205,16 @@ impl Endpoint {
         &mut self,
         now_ms: u64,
         cid: &ConversationId,
-        (list, left_out): (&MemberList, Vec<UserName>),
+        list: &MemberList,
         new: NewEpoch,
     ) {
         let NewEpoch { header, head, frame, wraps, chains } = new;
         self.install(now_ms, &header, head, list.clone(), &chains);
         let id = MessageId(header.eid.0);
         let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
-        let making = Making { cid: cid.clone(), head, messages: uploads.clone(), left_out };
-        self.link.making.insert(id, making);
+        let messages = uploads.iter().map(|part| B64Vec(part.to_vec())).collect();
+        self.state.making.put(&id.to_string(), Making { cid: cid.clone(), head, messages });
+        self.link.keys_said.insert(id, (cid.clone(), head));
         self.sign(Slot::Key(id), frame, uploads);
     }
 
@@ -250,20 +244,6 @@ impl Endpoint {
         }
     }
 
-    /// The hub keeps our epoch: it is the current one.
-    pub(crate) fn epoch_accepted(&mut self, id: &MessageId, position: u64) -> bool {
-        let making = self.link.making.remove(id);
-        let Some(Making { cid, head, left_out, .. }) = making else { return false };
-        self.epoch_stands(&head.e, position);
-        self.note_own_epoch(&cid, head);
-        self.state.forget_silent_epochs(&cid);
-        self.link.futile_epochs.remove(&cid);
-        self.race_ended_well(&cid);
-        self.tell_left_out(&cid, left_out);
-        self.link.dirty.insert(cid);
-        true
-    }
-
     /// The hub refused our epoch: somebody else's is current, or our view is stale.
     pub(crate) fn epoch_refused(
         &mut self,
@@ -272,24 +252,17 @@ impl Endpoint {
         winner: Option<EpochHead>,
         stale_view: bool,
     ) -> Option<ConversationId> {
-        let Making { cid, head, .. } = self.link.making.remove(id)?;
-        if winner.is_some_and(|winner| winner.e == head.e) {
-            // Where it stands, only the next keys will tell.
-            self.epoch_stands(&head.e, u64::MAX);
-            self.note_own_epoch(&cid, head);
-        } else {
-            self.forget(&head.e);
-            if !stale_view {
-                // A winner is the hub's word, and it may name one that does not exist.
-                let from = self.pace_epoch(now_ms, &cid, GivenUp::Refused);
-                let until = from.max(self.winner_is_awaited_until(now_ms, &cid, head.g, winner));
-                if until > now_ms {
-                    self.link.waiting_for_epoch.insert(cid.clone(), until);
-                }
-            }
-        }
+        let (cid, head) = self.end_making(id)?;
+        self.forget(&head.e);
         if stale_view {
             self.refused_devices(now_ms, &cid);
+        } else {
+            // A winner is the hub's word, and it may name one that does not exist.
+            let from = self.pace_epoch(now_ms, &cid, GivenUp::Refused);
+            let until = from.max(self.winner_is_awaited_until(now_ms, &cid, head.g, winner));
+            if until > now_ms {
+                self.link.waiting_for_epoch.insert(cid.clone(), until);
+            }
         }
         self.link.dirty.insert(cid.clone());
         Some(cid)
@@ -324,7 +297,8 @@ impl Endpoint {
         let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
         (epoch.position, epoch.era, epoch.stood) = (Some(position), era, era);
         let (cid, place) = (epoch.cid.clone(), epoch.place);
-        self.mark_epoch(&cid, place, position);
+        self.mark(&cid, place, position);
+        self.removals_are_counted(&cid, place);
         self.keep_newest_epochs(&cid);
     }
 
@@ -353,7 +327,16 @@ impl Endpoint {
             return Received::Done;
         }
         let e = epoch::digest(&delivery.frame);
-        if self.state.epochs.get(&e.to_string()).is_some() || self.state.is_gone(&e) {
+        if let Some(epoch) = self.state.epochs.get(&e.to_string()) {
+            // One's own, which the hub has not answered: here it stands.
+            if epoch.position.is_none() && header.from == self.device.user {
+                self.end_making(&MessageId(header.eid.0));
+                let head = EpochHead { g: header.g, e };
+                self.own_epoch_stands(&header.cid, head, delivery.position);
+            }
+            return Received::Done;
+        }
+        if self.state.is_gone(&e) {
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {

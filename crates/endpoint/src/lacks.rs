@@ -80,7 +80,7 @@ impl Endpoint {
     pub(crate) fn lacks_no_more(&mut self, name: &UserName) {
         if self.link.lacks.of.remove(name).is_some() {
             let drafts = self.state.outgoing.iter().map(|(_, outgoing)| &outgoing.cid);
-            let waiting = drafts.chain(&self.link.epoch_due).chain(&self.link.renew);
+            let waiting = drafts.chain(self.due_rooms()).chain(&self.link.renew);
             let waiting: Vec<ConversationId> =
                 waiting.filter(|cid| self.has_known(cid, name)).cloned().collect();
             self.link.dirty.extend(waiting);
@@ -90,13 +90,14 @@ impl Endpoint {
     /// Notes whom the hub does not know of those asked for. Who is known here is somebody whom it has
     /// lost, and nothing is sealed for them until they have signed up again.
     pub(crate) fn note_unknown(&mut self, names: &[UserName], unknown: &[UserName]) {
+        let mut is_news = false;
         for name in names {
             let is_lost = unknown.contains(name) && self.people.devices(name).next().is_some();
-            if is_lost {
-                self.link.lacks.unknown.insert(name.clone());
-            } else {
-                self.link.lacks.unknown.remove(name);
-            }
+            let lost = &mut self.link.lacks.unknown;
+            is_news |= if is_lost { lost.insert(name.clone()) } else { lost.remove(name) };
+        }
+        if is_news {
+            self.audiences_changed();
         }
     }
 

@@ -47,6 +47,7 @@ mod random;
 mod receipts;
 mod receive;
 mod received;
+mod removed;
 mod repair;
 mod replies;
 mod resend;

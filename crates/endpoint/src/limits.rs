@@ -168,6 +168,10 @@ pub const BUNDLES_CACHED_MAX: usize = 8_192;
 /// for again.
 pub const SILENT_EPOCHS_MAX: usize = 64;
 
+/// Removals of this user that are kept of a room, the newest ones: each says where in the log its link stands. Behind
+/// the newest all of them are known by its place, so the older ones tell only about what was said between them.
+pub const REMOVALS_KEPT_MAX: usize = 32;
+
 /// Longest list of an epoch's devices: 5,000 lines of the longest names are below 400 KiB.
 pub const MEMBER_LIST_BYTES_MAX: usize = 512 << 10;
 

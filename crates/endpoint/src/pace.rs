@@ -62,7 +62,7 @@ impl Endpoint {
             return self.put_off_messages(now_ms, id, cid, after_ms);
         }
         let is_known = self.link.requests.contains_key(&id)
-            || self.link.making.contains_key(&id)
+            || self.link.keys_said.contains_key(&id)
             || self.link.joining.contains_key(&id)
             || self.state.receipts.get(&id.to_string()).is_some()
             || self.orders.contains_key(&id)

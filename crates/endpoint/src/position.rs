@@ -29,6 +29,11 @@ impl Endpoint {
         Position { era: self.era(), at }
     }
 
+    /// The number of a position, where it compares with those that the hub names now.
+    pub(crate) fn comparable(&self, position: Position) -> Option<u64> {
+        (position.era == self.era()).then_some(position.at)
+    }
+
     /// The newest position that it has named. Where it says at a sign-in that it has given fewer, a new era
     /// begins, so what is above them decides nothing any more.
     pub(crate) fn newest_position(&self) -> Position {

@@ -101,13 +101,16 @@ impl Endpoint {
 
     /// Makes the epoch that is due because somebody was removed (rule R2).
     fn make_due_epoch(&mut self, now_ms: u64, cid: &ConversationId) {
-        if !self.link.epoch_due.contains(cid) || !self.ensure_view(cid) {
+        if !self.is_epoch_due(cid) || !self.ensure_view(cid) || self.is_told_first(cid) {
             return;
         }
         // Where nothing was ever sealed there is no key that the removed one holds.
-        let is_needless = self.cannot_send(now_ms, cid).is_some() || !self.has_epoch(cid);
-        if is_needless || self.ensure_epoch(now_ms, cid) {
-            self.link.epoch_due.remove(cid);
+        if self.cannot_send(now_ms, cid).is_some() || !self.has_epoch(cid) {
+            return;
+        }
+        // One for exactly the devices that are left: who was removed was in none.
+        if self.ensure_epoch(now_ms, cid) {
+            self.removals_are_counted(cid, self.place_of(cid));
         }
     }
 

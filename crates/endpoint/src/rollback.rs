@@ -159,7 +159,7 @@ impl Endpoint {
             };
             (epoch.position, epoch.era) = (Some(position), era);
             let (cid, place) = (epoch.cid.clone(), epoch.place);
-            self.mark_epoch(&cid, place, position);
+            self.mark(&cid, place, position);
         }
     }
 

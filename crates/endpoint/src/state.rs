@@ -14,7 +14,7 @@ use chat_protocol::ratchet::Chain;
 use serde::{Deserialize, Serialize};
 
 use crate::asked::{Asking, Doubtful};
-use crate::epochs::KeptLists;
+use crate::epochs::{KeptLists, Making};
 use crate::event::Event;
 use crate::grants::Parked;
 use crate::heal::Wanted;
@@ -23,6 +23,7 @@ use crate::outgoing::Outgoing;
 use crate::people::Pin;
 use crate::position::Position;
 use crate::received::{ReceivedIn, ReceivedIndex};
+use crate::removed::Removed;
 use crate::resend::KeptSent;
 use crate::retention::Claimed;
 use crate::rooms::{KeptOrder, Struck, Unproved};
@@ -217,12 +218,16 @@ pub(crate) struct State {
     pub(crate) unproved: Table<Unproved>,
     /// Who is left out of what is sealed, by room and name.
     pub(crate) struck: Table<Struck>,
+    /// Removals that this user has signed, by room and number of the link.
+    pub(crate) removed: Table<Removed>,
     /// Rooms this user has joined, or was told that they are full, by conversation.
     pub(crate) joined: Table<bool>,
     /// By conversation.
     pub(crate) conversations: Table<Conversation>,
     /// By digest of the KEY header.
     pub(crate) epochs: Table<Epoch>,
+    /// Epochs of ours that the hub has not answered yet, by `eid`.
+    pub(crate) making: Table<Making>,
     /// First chain keys and running chains, by epoch and line.
     pub(crate) chains: Table<Receiving>,
     /// By order.
@@ -288,8 +293,9 @@ const EVENTS: &str = "events";
 macro_rules! every_table {
     ($state:expr, $table:ident => $call:expr) => {{
         every_table!(@each $state, $table, $call;
-            pins rooms links unproved struck joined conversations epochs chains outgoing receipts orders
-            owed sent received received_in gone cursors events missing dropped looked excused deleted kept parked
+            pins rooms links unproved struck removed joined conversations epochs making chains outgoing receipts
+            orders owed sent received received_in gone cursors events missing dropped looked excused deleted kept
+            parked
             offers asking doubtful pieces reported disowned counters);
     }};
     (@each $state:expr, $table:ident, $call:expr; $($name:ident)*) => {
@@ -306,9 +312,11 @@ impl State {
             links: Table::new("link"),
             unproved: Table::new("unproved"),
             struck: Table::new("struck"),
+            removed: Table::new("removed"),
             joined: Table::new("joined"),
             conversations: Table::new("conversation"),
             epochs: Table::new("epoch"),
+            making: Table::new("making"),
             chains: Table::new("chain"),
             outgoing: Table::new(OUTGOING),
             receipts: Table::new("receipt"),

@@ -23,7 +23,7 @@ impl Endpoint {
         let Ok(header) = Header::parse(frame.header()) else { return };
         let mut block = format!("sends\n{}", trace::frame(&frame, &header));
         if let Slot::Key(id) = slot {
-            let e = self.link.making.get(id).map(|making| making.head.e.to_string());
+            let e = self.state.making.get(&id.to_string()).map(|making| making.head.e.to_string());
             let epoch = e.and_then(|e| self.state.epochs.get(&e));
             for line in epoch.into_iter().flat_map(|epoch| epoch.list.lines()) {
                 block += &trace::wrap(line);

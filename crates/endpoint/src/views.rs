@@ -3,7 +3,8 @@
 //!
 //! The order of the log decides, and no clock. An epoch that this device has opened, or made, and
 //! whose place counts a link is a mark in the log: behind it nobody honest speaks as if the link did
-//! not exist, because the hub has closed every older epoch that the link concerns.
+//! not exist, because the hub has closed every older epoch that the link concerns. So is a removal that
+//! this user has signed, where the hub has put it.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,6 @@ use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::LINKS_KEPT_MAX;
 use crate::repair::Lack;
-use crate::state::Epoch;
 
 /// A link of a room's chain.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -138,8 +138,8 @@ impl Endpoint {
         self.kept_link(cid, last).is_some_and(|link| link.digest == place.pm)
     }
 
-    /// An epoch stands at a position of the log.
-    pub(crate) fn mark_epoch(&mut self, cid: &ConversationId, place: Place, position: u64) {
+    /// A link, or an epoch that counts it, stands at a position of the log.
+    pub(crate) fn mark(&mut self, cid: &ConversationId, place: Place, position: u64) {
         if !cid.is_direct() && self.has_place(cid, place) {
             self.marks.add(cid, position, place.mg);
         }
@@ -148,8 +148,8 @@ impl Endpoint {
     /// The chain has changed, so other places are on it: the marks are made anew.
     pub(crate) fn mark_epochs(&mut self, cid: &ConversationId) {
         self.marks.0.remove(cid);
-        for (_, place, position) in self.placed_epochs(|epoch| epoch.cid == *cid) {
-            self.mark_epoch(cid, place, position);
+        for (_, place, position) in self.placed(|other| other == cid) {
+            self.mark(cid, place, position);
         }
     }
 
@@ -157,20 +157,23 @@ impl Endpoint {
     /// in its log from then on compares with no position from before.
     pub(crate) fn mark_all_epochs(&mut self) {
         self.marks = Marks::default();
-        for (cid, place, position) in self.placed_epochs(|_| true) {
-            self.mark_epoch(&cid, place, position);
+        for (cid, place, position) in self.placed(|_| true) {
+            self.mark(&cid, place, position);
         }
     }
 
-    /// Epochs that stand in the log as the hub has it since it went back last.
-    fn placed_epochs(
+    /// Epochs, and removals by this user, that stand in the log as the hub has it since it went back last.
+    fn placed(
         &self,
-        is_asked: impl Fn(&Epoch) -> bool,
+        is_asked: impl Fn(&ConversationId) -> bool,
     ) -> Vec<(ConversationId, Place, u64)> {
         let era = self.era();
         let epochs = self.state.epochs.iter().map(|(_, epoch)| epoch);
-        let epochs = epochs.filter(|epoch| epoch.era == era && is_asked(epoch));
-        epochs.filter_map(|epoch| Some((epoch.cid.clone(), epoch.place, epoch.position?))).collect()
+        let epochs = epochs.filter(|epoch| epoch.era == era && is_asked(&epoch.cid));
+        let epochs = epochs.filter_map(|e| Some((e.cid.clone(), e.place, e.position?)));
+        let mut placed: Vec<_> = epochs.collect();
+        placed.extend(self.placed_removals(is_asked));
+        placed
     }
 
     /// Whether the maker of a key may make it. A place that is not on the chain held here costs one

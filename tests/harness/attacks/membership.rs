@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use chat_evil_hub::Switch;
 use chat_evil_hub::detour::{Place, around};
+use chat_evil_hub::key_cut::{Cut, around_and_cut};
 
 use super::{Report, Stage, Verdict, screen};
 use crate::program::Program;
@@ -21,6 +23,10 @@ const REPAIRED: Duration = Duration::from_secs(40);
 
 /// Alice is told before bob has said more.
 const MESSAGES_MAX: usize = 3;
+
+/// How long it is waited for a key that is to be cut off, and how often it is looked for.
+const CUT_WAIT: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long it is waited for what each message does.
 const AGAIN: Duration = Duration::from_secs(3);
@@ -73,6 +79,47 @@ pub(super) fn withheld_removal() -> Report {
     let [mut alice, mut bob, mallory] = crew(&stage);
     stage.switch.set(true);
     types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");
+    is_seen_and_mended(&alice, &mut bob, &mallory)
+}
+
+/// So often the connection is ended at a key.
+const CUTS: usize = 3;
+
+/// In each way in which alice's key can be cut off; the worst that any of them comes to.
+pub(super) fn withheld_removal_key_cut() -> Report {
+    let mut seen = Vec::new();
+    for (cut, what, times) in [
+        (Cut::BeforeKey, "before the key", 1),
+        (Cut::BeforeAnswer, "before its answer", 1),
+        (Cut::Always, "again and again", CUTS),
+    ] {
+        let cuts = Switch::default();
+        let others = ("alice", &["alice", "mallory"][..]);
+        let stage = Stage::new(around_and_cut(ROOM, "bob", others, (cut, cuts.clone())));
+        let [mut alice, mut bob, mallory] = crew(&stage);
+        stage.switch.set(true);
+        types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");
+        for time in 1..=times {
+            // A device that says its key no more after a connection has ended is cut off once.
+            let begun = Instant::now();
+            while cuts.told() < time && begun.elapsed() < CUT_WAIT {
+                std::thread::sleep(LOOK);
+            }
+            stage.proxy.cut_off("alice");
+            alice.type_line(&format!("/msg bob back for the time {time}"));
+            bob.stdout.wait_for_part(&format!("back for the time {time}"));
+        }
+        let report = is_seen_and_mended(&alice, &mut bob, &mallory);
+        if report.verdict != Verdict::Detected {
+            return Report::new(report.verdict, format!("cut {what}: {}", report.saw));
+        }
+        seen.push(format!("cut {what}: {}", report.saw));
+    }
+    Report::new(Verdict::Detected, seen.join("; "))
+}
+
+/// Bob seals for mallory until alice's device, which is told, has told his.
+fn is_seen_and_mended(alice: &Program, bob: &mut Program, mallory: &Program) -> Report {
     // What bob says before alice's device has the next key is no reason for an alarm.
     for number in 1..=MESSAGES_MAX {
         let text = format!("our plan, part {number}");
@@ -88,7 +135,7 @@ pub(super) fn withheld_removal() -> Report {
     if report.verdict != Verdict::Detected {
         return report;
     }
-    if !repaired(&alice, &mut bob, &mallory) {
+    if !repaired(alice, bob, mallory) {
         return Report::new(Verdict::Succeeded, "bob seals for mallory on and on");
     }
     let words = screen::words(&mallory.stdout.text());

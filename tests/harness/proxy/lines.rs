@@ -93,6 +93,13 @@ impl Lines {
         }
     }
 
+    /// Ends those of a user.
+    pub(super) fn cut_off(&mut self, user: &str) {
+        for line in self.all.iter_mut().filter(|line| line.sign_in.user() == user) {
+            (line.to_hub.out, line.to_client.out) = (None, None);
+        }
+    }
+
     fn direction(&mut self, number: usize, way: Way, send: impl FnOnce(&Direction)) {
         if let Some(line) = self.all.get_mut(number) {
             send(line.direction(way));

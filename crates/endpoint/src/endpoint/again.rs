@@ -27,6 +27,7 @@ impl Endpoint {
         for (_, receipt) in self.state.receipts.iter() {
             self.out.push(Out::Ready(Transmit::Binary(receipt.0.clone().into())));
         }
+        self.say_keys();
     }
 
     /// Sends one id again; of a message, everything of its conversation from it on (rule R6).
@@ -68,12 +69,10 @@ impl Endpoint {
             None => {}
         }
         self.order_again(id);
+        self.say_key(id);
         let mut frames: Vec<Bytes> = Vec::new();
         if let Some(receipt) = self.state.receipts.get(&id.to_string()) {
             frames.push(receipt.0.clone().into());
-        }
-        if let Some(making) = self.link.making.get(id) {
-            frames.extend(making.messages.iter().cloned());
         }
         if let Some(first) = self.index.get(id)
             && let Some(cid) = self.state.outgoing.get(first).map(|o| o.cid.clone())

@@ -52,7 +52,7 @@ impl Endpoint {
             _ if self.chain_is_behind(cid) || self.link.unlisted.contains(cid) => {}
             _ => {
                 self.link.renew.remove(cid);
-                self.link.epoch_due.remove(cid);
+                self.link.keys_denied.insert(cid.clone());
                 let reason = format!("the server says: {reason}");
                 self.refuse_drafts(now_ms, cid, code, &reason);
                 // Who is asked for may have an account by the next time.

@@ -59,27 +59,26 @@ impl Endpoint {
         names
     }
 
-    /// Says once whom an epoch of ours does not reach, also those whom its key has no room for. Who was removed
+    /// Something is said in an epoch for the first time: says whom that does not reach, also those whom no key has
+    /// room for, and whoever has made it. Each name once on a connection, until they are reached again. Who was removed
     /// is no news.
-    pub(super) fn tell_left_out(&mut self, cid: &ConversationId, left_out: Vec<UserName>) {
-        let names = left_out.into_iter().filter(|name| !self.is_struck(cid, name));
+    pub(super) fn tell_left_out(&mut self, cid: &ConversationId) {
+        let mut names = self.left_out_of(cid);
+        names.retain(|name| !self.is_struck(cid, name));
         let (deleted, names): (Vec<UserName>, Vec<UserName>) =
-            names.partition(|name| self.link.gone.contains(name));
+            names.into_iter().partition(|name| self.link.gone.contains(name));
         self.tell_deleted(deleted);
-        let key = (cid.clone(), self.device.user.clone());
-        let Some(names) = named(&names) else {
-            self.link.left_out.remove(&key);
-            return;
-        };
+        let now = names.iter().cloned().collect();
+        let told = self.link.left_out.insert(cid.clone(), now).unwrap_or_default();
+        let news: Vec<UserName> = names.into_iter().filter(|name| !told.contains(name)).collect();
+        let Some(names) = named(&news) else { return };
         let reason = format!(
             "what you say in {cid} does not reach {names}: the server says that it knows no such account, or \
              that they have left, which it cannot show, or offers a key that you do not know as theirs. Who \
              has signed up again is reached again; of another key compare the words, then /trust",
             cid = cid.spoken(),
         );
-        if self.link.left_out.insert(key) {
-            self.complain(code::UNTRUSTED, &reason);
-        }
+        self.complain(code::UNTRUSTED, &reason);
     }
 
     /// Says once in a connection whose accounts were deleted. That is no error of what is said to all.
@@ -95,7 +94,7 @@ impl Endpoint {
 }
 
 /// Names in a row, as many as a key has, and how many more; `None` for none.
-fn named(names: &[UserName]) -> Option<String> {
+pub(crate) fn named(names: &[UserName]) -> Option<String> {
     let shown: Vec<&str> = names.iter().take(LEFT_OUT_MAX).map(UserName::as_str).collect();
     let more = names.len().saturating_sub(shown.len());
     match (shown.is_empty(), more) {

@@ -77,7 +77,7 @@ impl Endpoint {
     /// Until when the next epoch is left to somebody else, if it is. Whoever has removed somebody
     /// (rule R2), or holds a key that does not open (rule R19), makes it at once.
     pub(super) fn leaves_epoch_until(&self, now_ms: u64, cid: &ConversationId) -> Option<u64> {
-        let is_urgent = self.link.epoch_due.contains(cid) || self.link.renew.contains(cid);
+        let is_urgent = self.is_epoch_due(cid) || self.link.renew.contains(cid);
         let until = self.link.race_until.get(cid).copied();
         until.filter(|until| !is_urgent && *until > now_ms)
     }

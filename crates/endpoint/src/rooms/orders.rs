@@ -5,7 +5,9 @@ use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::frame::{RawFrame, Unsigned};
-use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
+use chat_protocol::header::{
+    Canonical as _, Header, MemberArgument, MemberHeader, MemberOperation,
+};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
@@ -177,6 +179,9 @@ impl Endpoint {
             self.refuse_order(&id, code::NOT_ALLOWED, reason, true);
             return;
         }
+        if is_done && order.was_sent && self.says_removal_again(id, &who) {
+            return;
+        }
         if is_done && (order.was_sent || is_idle) {
             self.order_done(&id, None);
             return;
@@ -211,6 +216,27 @@ impl Endpoint {
         }
         self.order_was_sent(&id);
         self.sign(Slot::Link(id), frame, Vec::new());
+    }
+
+    /// The chain has the link that an order has asked for, and its answer was lost: it is said again, because that
+    /// answer tells where a removal stands in the log.
+    fn says_removal_again(&mut self, id: MessageId, who: &UserName) -> bool {
+        let Some(order) = self.orders.get(&id) else { return false };
+        let is_removal = matches!(order.action, RoomAction::Remove { .. });
+        let link = self.removal_of(&order.cid, who).filter(|_| is_removal);
+        let kept = link.and_then(|(number, _)| self.kept_link(&order.cid, number));
+        let frame = kept.and_then(|link| RawFrame::decode(link.frame.clone()?.0.into()).ok());
+        let Some(frame) = frame else { return false };
+        let Ok(Header::Member(header)) = Header::parse(frame.header()) else { return false };
+        if header.sk != self.device.keys.signing_id() {
+            return false;
+        }
+        let (bytes, digest) = (frame.bytes().clone(), frame.digest(label::MEMBER));
+        if let Some(order) = self.orders.get_mut(&id) {
+            (order.flying, order.signed) = (Some((header, digest)), Some(bytes.clone()));
+        }
+        self.send_frame(bytes);
+        true
     }
 
     fn link_header(
@@ -303,6 +329,9 @@ impl Endpoint {
             self.note_growth(&header.cid, header.mg);
             self.hub_has_shown(&header.cid);
         }
+        if header.op == MemberOperation::Remove {
+            self.note_removed(&header.cid, (header.mg, digest), Some(position));
+        }
         self.link.links_lost.remove(&header.cid);
         self.order_done(&id, Some(position));
         true
@@ -320,8 +349,11 @@ impl Endpoint {
             self.refuse_order(answered, code, reason, true);
             return true;
         }
-        let Some((id, header, _)) = self.order_of(answered) else { return false };
-        if code == code::MEMBERS {
+        let Some((id, header, digest)) = self.order_of(answered) else { return false };
+        if self.kept_link(&header.cid, header.mg).is_some_and(|link| link.digest == digest) {
+            // Said again for its place in the log alone.
+            self.order_done(&id, None);
+        } else if code == code::MEMBERS {
             self.order_was_late(now_ms, id, &header);
         } else {
             self.refuse_order(&id, code, reason, true);
@@ -381,7 +413,9 @@ impl Endpoint {
             RoomAction::Admit(who) => changed(cid, who, MemberChange::Added),
             RoomAction::Remove { who, ban } => {
                 // Rule R2: nothing more is sealed for them, whoever speaks next.
-                self.link.epoch_due.insert(cid.clone());
+                if let Some(link) = self.removal_of(&cid, &who).filter(|_| position.is_none()) {
+                    self.note_removed(&cid, link, None);
+                }
                 let change = if ban { MemberChange::Banned } else { MemberChange::Removed };
                 changed(cid, who, change)
             }

@@ -11,7 +11,7 @@ mod liar;
 mod rooms;
 mod siblings;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -125,7 +125,9 @@ pub(crate) struct TestHub {
     bundle: Bundle,
     /// Close the epoch of the next message: it and all later ones in it get REKEY.
     pub(crate) close_next: bool,
-    closed: Option<Digest>,
+    closed: BTreeSet<Digest>,
+    /// Where it has put keys and links, by the digest of the header or of the frame.
+    placed: HashMap<Digest, u64>,
     /// What devices send in a round arrives after it: nobody is faster than anybody else.
     pub(crate) lockstep: bool,
     /// Tell nobody of joins.
@@ -177,7 +179,8 @@ impl TestHub {
             close_next: false,
             lockstep: false,
             quiet: false,
-            closed: None,
+            closed: BTreeSet::new(),
+            placed: HashMap::new(),
             seen: Vec::new(),
             links_offered: 0,
             epochs_offered: 0,

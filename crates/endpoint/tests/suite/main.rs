@@ -65,7 +65,11 @@ mod spelled;
 mod struck;
 #[cfg(test)]
 mod taken_names;
+#[cfg(test)]
+mod told_names;
 mod trace;
+#[cfg(test)]
+mod unplaced;
 mod views;
 
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event};

@@ -41,6 +41,29 @@ fn what_a_new_process_takes_in_is_heard_by_an_old_one_once() {
     assert_eq!(heard(&mut old, &hub, 1), [""; 0]);
 }
 
+/// Goal: nobody waits for a key that another process of the home has made and has had no answer to. Method: one
+/// process makes it and is gone; another one, which was there before, has something to say.
+#[test]
+fn a_key_that_another_process_has_left_is_asked_about() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let device = hub.peers[0].endpoint.device().clone();
+    let rows = hub.peers[0].store.rows();
+    let other = Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).expect("rows");
+    hub.faults.hold_keys = true;
+    hub.peers[0].endpoint.tell_user(hub.now, &name("bob"), "one").expect("said");
+    hub.run();
+    hub.disconnect(0);
+    hub.faults.hold_keys = false;
+    hub.peers[0].endpoint = other;
+    hub.connect(0);
+    hub.run();
+    let rows = hub.peers[0].store.rows();
+    hub.peers[0].endpoint.reload(&rows).expect("rows");
+    hub.peers[0].endpoint.tell_user(hub.now, &name("bob"), "two").expect("said");
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: one", "alice: two"]);
+}
+
 /// Goal: a restored hub that serves a part of the links which another process of the home has written down meanwhile is
 /// told the others. Before: the process that was served took the whole chain for shown, and the hub heard of nothing.
 /// Method: bob's old process asks a hub that has lost the fourth link of a room for those behind the second one. While it

@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) behind_ms: u64,
     /// Every question for bundles is answered with all there are, whatever is held.
     pub(crate) tells_all: bool,
+    /// Whom it says to a device that it does not know.
+    pub(crate) unknown_to: Vec<(usize, UserName)>,
     /// These accounts were deleted by its operator.
     pub(crate) deleted: Vec<UserName>,
     /// Every room counts as deleted by its operator.
@@ -59,6 +61,12 @@ pub(crate) struct Faults {
     pub(crate) refuses_requests: bool,
     /// A KEY is taken and its answer is held back for ever.
     pub(crate) hold_keys: bool,
+    /// A KEY is taken and delivered, and its answer is lost.
+    pub(crate) loses_key_answers: bool,
+    /// Every KEY is refused, and shown as the current one.
+    pub(crate) refuses_and_keeps: bool,
+    /// Links are taken, and their answers are lost.
+    pub(crate) loses_link_answers: bool,
     /// Every KEY is refused for good.
     pub(crate) denies_keys: bool,
     /// So many of the next messages are answered with RETRY.
@@ -307,6 +315,9 @@ impl TestHub {
         self.rooms.clone_from(&older.rooms);
         self.epochs.clone_from(&older.epochs);
         self.stored.clone_from(&older.stored);
+        let newest = u64::try_from(self.log.len()).unwrap();
+        self.placed.retain(|_, position| *position <= newest);
+        self.closed.clear();
         for index in 0..self.peers.len() {
             self.disconnect(index);
         }

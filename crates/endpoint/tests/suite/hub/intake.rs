@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use chat_endpoint::Transmit;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::{Binary, RawFrame, Upload};
-use chat_protocol::header::{Header, KeyHeader, MemberOperation, MessageHeader, ReceiptHeader};
+use chat_protocol::header::{
+    Header, KeyHeader, MemberHeader, MemberOperation, MessageHeader, ReceiptHeader,
+};
 use chat_protocol::hub::{
     self, ClientToHub, EpochHead, Head, HubStage, HubToClient, PersonBundles,
 };
@@ -137,7 +139,8 @@ impl TestHub {
                 let mut unknown = Vec::new();
                 let mut more = false;
                 for (user, held) in known {
-                    let Some(bundles) = self.shown_of(index, &user) else {
+                    let is_unknown = self.faults.unknown_to.contains(&(index, user.clone()));
+                    let Some(bundles) = self.shown_of(index, &user).filter(|_| !is_unknown) else {
                         unknown.push(user);
                         continue;
                     };
@@ -273,50 +276,22 @@ impl TestHub {
 
     pub(super) fn ack(&mut self, index: usize, id: MessageId) {
         let position = u64::try_from(self.log.len()).unwrap();
+        self.ack_at(index, id, position);
+    }
+
+    /// Something is kept at a position.
+    fn ack_at(&mut self, index: usize, id: MessageId, position: u64) {
         let stage = HubStage::Stored;
         self.answer(index, &HubToClient::Ack { stage, id, position, kept: false });
     }
 
     fn take_frame(&mut self, index: usize, frame: RawFrame) {
-        let bytes = frame.bytes().clone();
         match Header::parse(frame.header()).unwrap() {
             Header::Member(link) if take_one(&mut self.faults.busy_links) => {
                 let (id, why) = (link.id, "busy".to_owned());
                 self.answer(index, &HubToClient::Retry { id, after_ms: 100, why });
             }
-            Header::Member(link) => {
-                self.links_offered += 1;
-                let digest = frame.digest(label::MEMBER);
-                let signer = self.people[&link.from][0].identity();
-                let cid = link.cid.clone();
-                let make = || (Membership::new(cid.clone()), Vec::new());
-                let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
-                let comes_in = matches!(link.op, MemberOperation::Join | MemberOperation::Admit);
-                if comes_in && room.holds(&link.who, &link.ik) {
-                    return self.refuse(index, link.id, code::NOT_ALLOWED, None);
-                }
-                if room.check(&link, signer).is_err() {
-                    let head = Some(self.head(&cid));
-                    return self.refuse(index, link.id, code::MEMBERS, head);
-                }
-                room.apply(&link, digest);
-                links.push(bytes);
-                self.ack(index, link.id);
-                let heads = vec![self.head(&cid)];
-                if self.quiet {
-                    return;
-                }
-                for other in (0..self.peers.len()).filter(|other| *other != index) {
-                    let end = self.shown_to(other, &cid);
-                    if !self.hears_of(other, &link) || end <= usize::try_from(link.mg).unwrap() {
-                        continue;
-                    }
-                    self.answer(
-                        other,
-                        &HubToClient::Heads { id: None, heads: heads.clone(), more: false },
-                    );
-                }
-            }
+            Header::Member(link) => self.take_link(index, &frame, &link),
             Header::Key(key) if self.faults.refuses_devices.is_some() => {
                 *self.faults.refuses_devices.as_mut().unwrap() += 1;
                 self.pending = None;
@@ -342,6 +317,58 @@ impl TestHub {
             }
             Header::Receipt(receipt) => self.take_receipt(index, &frame, &receipt),
             Header::Message(header) => self.take_message(index, &frame, &header),
+        }
+    }
+
+    fn take_link(&mut self, index: usize, frame: &RawFrame, link: &MemberHeader) {
+        let bytes = frame.bytes().clone();
+        self.links_offered += 1;
+        let digest = frame.digest(label::MEMBER);
+        let signer = self.people[&link.from][0].identity();
+        let cid = link.cid.clone();
+        let make = || (Membership::new(cid.clone()), Vec::new());
+        let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
+        if links.contains(&bytes) {
+            // One that it was told again stands behind everything.
+            let newest = u64::try_from(self.log.len()).unwrap();
+            let position = self.placed.get(&digest).copied().unwrap_or(newest);
+            return self.ack_at(index, link.id, position);
+        }
+        let comes_in = matches!(link.op, MemberOperation::Join | MemberOperation::Admit);
+        if comes_in && room.holds(&link.who, &link.ik) {
+            return self.refuse(index, link.id, code::NOT_ALLOWED, None);
+        }
+        if room.check(link, signer).is_err() {
+            let head = Some(self.head(&cid));
+            return self.refuse(index, link.id, code::MEMBERS, head);
+        }
+        room.apply(link, digest);
+        links.push(bytes);
+        self.placed.insert(digest, u64::try_from(self.log.len()).unwrap());
+        self.close_for(link);
+        if !self.faults.loses_link_answers {
+            self.ack(index, link.id);
+        }
+        let heads = vec![self.head(&cid)];
+        if self.quiet {
+            return;
+        }
+        for other in (0..self.peers.len()).filter(|other| *other != index) {
+            let end = self.shown_to(other, &cid);
+            if !self.hears_of(other, link) || end <= usize::try_from(link.mg).unwrap() {
+                continue;
+            }
+            self.answer(other, &HubToClient::Heads { id: None, heads: heads.clone(), more: false });
+        }
+    }
+
+    /// Who has gone reads nothing more: the epoch that is for them is closed.
+    fn close_for(&mut self, link: &MemberHeader) {
+        let goes = matches!(link.op, MemberOperation::Remove | MemberOperation::Leave);
+        if let Some((head, list)) = self.epochs.get(&link.cid).filter(|_| goes)
+            && list.lines().iter().any(|line| line.name == link.who)
+        {
+            self.closed.insert(head.e);
         }
     }
 
@@ -374,9 +401,9 @@ impl TestHub {
         }
         let current = self.epochs.get(&header.cid).map(|(head, _)| head.e);
         if std::mem::take(&mut self.close_next) {
-            self.closed = Some(header.e);
+            self.closed.insert(header.e);
         }
-        let closed = self.closed == Some(header.e) || current != Some(header.e);
+        let closed = self.closed.contains(&header.e) || current != Some(header.e);
         let closed = closed && !self.faults.takes_anything || self.faults.closes_all;
         if !closed {
             self.stored.insert(key, (0, digest));
@@ -455,6 +482,10 @@ impl TestHub {
         if self.faults.hold_keys {
             return;
         }
+        let e = epoch::digest(&frame);
+        if self.placed.contains_key(&e) {
+            return self.answer_key(index, id, &header.cid, e);
+        }
         if self.faults.denies_keys {
             return self.refuse(index, id, code::NOT_ALLOWED, None);
         }
@@ -466,7 +497,7 @@ impl TestHub {
             let head = Some(self.head(&header.cid));
             return self.refuse(index, id, code::MEMBERS, head);
         }
-        let head = EpochHead { g: header.g, e: epoch::digest(&frame) };
+        let head = EpochHead { g: header.g, e };
         let recipients = list
             .lines()
             .iter()
@@ -478,6 +509,26 @@ impl TestHub {
         let epoch = Some((list, wraps));
         let hub_ms = self.now - self.faults.behind_ms;
         self.log.push(Entry { frame: frame.bytes().clone(), hub_ms, recipients, epoch });
-        self.ack(index, id);
+        self.placed.insert(e, u64::try_from(self.log.len()).unwrap());
+        self.answer_key(index, id, &header.cid, e);
+    }
+
+    /// A KEY is kept; the answer may be lost, or a lie.
+    fn answer_key(&mut self, index: usize, id: MessageId, cid: &ConversationId, e: Digest) {
+        if self.faults.refuses_and_keeps {
+            let head = Some(self.head(cid));
+            self.refuse(index, id, code::EPOCH, head);
+        } else if !self.faults.loses_key_answers {
+            self.ack_at(index, id, self.placed[&e]);
+        }
+    }
+
+    /// Gives every KEY to who has made it, too, as it gives it to the others.
+    pub(crate) fn give_keys_back(&mut self) {
+        for entry in self.log.iter_mut().filter(|entry| entry.epoch.is_some()) {
+            let frame = RawFrame::decode(entry.frame.clone()).unwrap();
+            let Header::Key(key) = Header::parse(frame.header()).unwrap() else { continue };
+            entry.recipients.push((key.from, key.sk));
+        }
     }
 }

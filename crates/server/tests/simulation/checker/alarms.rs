@@ -1,6 +1,6 @@
 //! Alarms and gaps: an honest hub causes none, but for those that a restore explains.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
 
@@ -29,19 +29,34 @@ pub(super) fn open_gaps(facts: &[Dated]) -> BTreeMap<Chain<'_>, u64> {
     gaps
 }
 
+/// Whether a device tells that what is said does not reach people, and a restore has taken the accounts of all
+/// of them. Who has signed up again since is reached when the device hears of it.
+fn tells_of_lost(what: &str, lost: &BTreeSet<&str>) -> bool {
+    let told = what.split_once(" does not reach ").and_then(|(_, rest)| rest.split_once(':'));
+    told.is_some_and(|(names, _)| names.split(", ").all(|name| lost.contains(name)))
+}
+
 /// One `rolled_back` for each restore, one `fork` for each that a restore has made, and no gap that
 /// names more than a restore has taken or a full disk has refused.
 pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Findings) {
     let (full, refused) = (FullTimes::of(facts), refused(messages));
     let quiet = quietly_refused(facts, messages);
     let (mut restores, mut forks) = (0, 0);
+    let (mut known, mut lost) = (BTreeSet::new(), BTreeSet::new());
     let mut raised: BTreeMap<(&Seat, &str), u32> = BTreeMap::new();
     let mut taken: BTreeMap<(&Place, &str), u64> = BTreeMap::new();
     let mut gaps: BTreeMap<Chain<'_>, u64> = BTreeMap::new();
     let dropped = super::dropped(facts);
     for Dated { at_ms, fact } in facts {
         match fact {
-            Fact::Restored { .. } => restores += 1,
+            Fact::Entered { seat } => {
+                known.insert(person(seat));
+            }
+            Fact::Restored { seats } => {
+                restores += 1;
+                let kept: BTreeSet<&str> = seats.iter().map(|seat| person(seat)).collect();
+                lost = known.difference(&kept).copied().collect();
+            }
             Fact::Forked { .. } => forks += 1,
             Fact::Taken { place, from, .. } => {
                 *taken.entry((place, person(from))).or_default() += 1;
@@ -97,6 +112,7 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
                     format!("{at} was told that the hub refused {id}, which it has shown")
                 });
             }
+            Fact::Trouble { what, .. } if tells_of_lost(what, &lost) => {}
             Fact::Trouble { at, what } => findings.add("trouble", format!("{at}: {what}")),
             _ => {}
         }

@@ -170,6 +170,16 @@ fn a_good_history_breaks_nothing_and_lacks_nothing() {
 }
 
 #[test]
+fn who_was_lost_by_a_restore_may_be_named_as_out_of_reach() {
+    for (names, expected) in [("carol", vec![]), ("carol, bob", vec!["trouble"])] {
+        let what = format!("complaint E_UNTRUSTED: what you say does not reach {names}: why");
+        let told = Fact::Trouble { at: "bob".into(), what };
+        let facts = vec![entered("bob"), entered("carol"), restored(&["bob"]), told];
+        assert_eq!(rules(facts), expected, "{names}");
+    }
+}
+
+#[test]
 fn one_fact_too_many_breaks_its_rule() {
     let trouble = Fact::Trouble { at: "bob".into(), what: "a complaint".into() };
     let unreadable =
