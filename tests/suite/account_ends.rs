@@ -12,7 +12,7 @@ fn say_in_vain(rig: &Rig, url: &str, end_server: impl FnOnce()) {
     bob.type_line("my last words");
     bob.type_line("and one more");
     bob.type_line("/pending");
-    bob.stdout.wait_for_part("#lobby");
+    bob.stdout.wait_for_part(": and one more");
     bob.kill_hard();
 }
 

@@ -98,15 +98,7 @@ impl Lines {
             Event::Delivered { id, by, .. } if full => {
                 format!("✓✓ delivered to {by}{}", tail(full, id))
             }
-            Event::Refused { id, code, reason, by_hub, may_start_until_ms } => {
-                let whose = if *by_hub { SERVER_SAYS } else { "" };
-                let until = may_start_until_ms.map(|until_ms| {
-                    let until = self.time(until_ms);
-                    format!("; if it went there all the same, it can start until {until}")
-                });
-                let (code, reason, until) = (line(code), line(reason), until.unwrap_or_default());
-                format!("✗ NOACK {code}: {whose}{reason}{until}{}", tail(full, id))
-            }
+            Event::Refused { .. } => self.refused(event)?,
             Event::Disowned { cid, from, id } => format!(
                 "· {}{from} says that the server refused a message of theirs that was shown [{id}]",
                 Self::place(cid)
@@ -151,6 +143,20 @@ impl Lines {
             }
             event => return rooms::line(&self.me, event),
         })
+    }
+
+    fn refused(&self, event: &Event) -> Option<String> {
+        let Event::Refused { id, code, reason, by_hub, may_start_until_ms } = event else {
+            return None;
+        };
+        let whose = if *by_hub { SERVER_SAYS } else { "" };
+        let until = may_start_until_ms.map(|until_ms| {
+            let until = self.time(until_ms);
+            format!("; if it went there all the same, it can start until {until}")
+        });
+        let (code, reason, until) = (line(code), line(reason), until.unwrap_or_default());
+        let tail = tail(self.detail == Detail::Full, id);
+        Some(format!("✗ NOACK {code}: {whose}{reason}{until}{tail}"))
     }
 
     fn message(&self, event: &Event) -> Option<String> {

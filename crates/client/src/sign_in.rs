@@ -151,7 +151,7 @@ pub enum StartError {
     },
     /// Something that was said here has not left, and nobody can be asked.
     #[error(
-        "{} of {user} here that the server has not taken, and would be lost: sign in once more to send \
+        "{} here that the server has not taken and {user} would lose: sign in once more to send \
          them, or delete with --drop-unsent; nothing was deleted", deletion::waiting(*.count)
     )]
     Unsent {

@@ -26,5 +26,6 @@ pub(crate) fn only_revokes<'a>(
         others.clone().flat_map(|other| &other.sk).any(|key| key.kid == *kid)
             && !published.clone().any(|known| known.rev.contains(kid))
     };
-    bundle.header().rev.iter().any(is_good) && !has_new_key(bundle, published.clone())
+    let revokes = bundle.header().rev.iter().any(is_good);
+    revokes && !has_new_key(bundle, published)
 }

@@ -1,5 +1,6 @@
 //! Attacks on commands.
 
+use bytes::Bytes;
 use chat_evil_hub::{Act, lie, read};
 use chat_protocol::header::Header;
 use chat_protocol::id::Digest;
@@ -153,23 +154,24 @@ pub(super) fn given_up() -> Report {
     }
 }
 
-/// Alice's first command comes to bob's machine, and she is told to seal it again; what she seals then comes to nobody.
+/// Alice is told to seal her first command again. What comes to bob's machine then is the first frame, and what she has
+/// sealed again comes to nobody.
 fn first_frame_alone() -> Act {
-    let mut first = None;
+    let mut first: Option<(Digest, Bytes)> = None;
     Box::new(move |scene, passing: Passing| {
         let (header, frame) = match read::frame(&passing) {
             Some((Header::Message(header), frame)) if header.t == Tag::Cmd => (header, frame),
             _ => return vec![passing],
         };
         let (id, cid): (_, &str) = (header.id.to_string(), header.cid.as_ref());
-        let answer = if *first.get_or_insert(header.e) == header.e {
+        let (e, kept) = first.get_or_insert_with(|| (header.e, frame.bytes().clone()));
+        let (answer, delivered) = if *e == header.e {
             let head = json!({"cid": cid, "mg": 0, "pm": Digest::ZERO.to_string()});
-            json!({"tag": "REKEY", "id": id, "head": head})
+            (json!({"tag": "REKEY", "id": id, "head": head}), None)
         } else {
-            json!({"tag": "ACK", "stage": "stored", "id": id, "position": 1})
+            let answer = json!({"tag": "ACK", "stage": "stored", "id": id, "position": 1});
+            (answer, scene.deliver("bob", kept))
         };
-        let delivered = scene.deliver("bob", frame.bytes());
-        let delivered = delivered.filter(|_| answer["tag"] == "REKEY");
         let answer = passing.with(Way::ToClient, Message::Text(answer.to_string()));
         delivered.into_iter().chain([answer]).collect()
     })
@@ -180,7 +182,7 @@ pub(super) fn first_frame() -> Report {
     let (alice, agent) = machine(&stage);
     stage.switch.set(true);
     let mut run = alice.start(&["run", "bob", "--", "sleep", NAP]);
-    run.stderr.wait_for_part("bob runs it");
+    agent.stderr.wait_for_part("alice asks to run");
     run.terminate();
     let ended = run.wait();
     drop(agent);

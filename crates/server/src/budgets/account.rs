@@ -55,9 +55,12 @@ pub enum Reminded {
     Stranger,
 }
 
+/// What is said of a budget that is used up, with how long to wait.
+type UsedUp = fn(Duration) -> Unreminded;
+
 impl Reminded {
     /// The budget that it takes from, and what is said where that is used up.
-    fn budget(self) -> Option<(Budget, fn(Duration) -> Unreminded)> {
+    fn budget(self) -> Option<(Budget, UsedUp)> {
         match self {
             Self::Link => None,
             Self::Room => Some((Budget::RoomsMade, Unreminded::Rooms)),
