@@ -47,11 +47,12 @@ fn a_reader_that_goes_away_keeps_no_line_from_being_sent() {
 /// Goal: times of an output that is read later have their day and zone; a proof has them always.
 #[test]
 fn an_output_that_is_no_terminal_has_dates_and_a_proof_always_has() {
-    let (scene, [bob]) = Scene::with(["bob"]);
+    let (scene, [mut bob]) = Scene::with(["bob"]);
     let alice = scene.client("alice").with_env([("TZ", "UTC")]);
     let sent = alice.run(&["send", "bob", "hello", "--json"]).expect_code(0);
     bob.stdout.wait_for_part("alice → you: hello");
-    drop(bob);
+    bob.terminate();
+    bob.wait();
     let bob = scene.client("bob").with_env([("TZ", "UTC")]);
     let dated = |text: &str| {
         let day = |word: &str| word.len() == 10 && word.starts_with("20") && word.contains('-');

@@ -235,8 +235,12 @@ impl Endpoint {
         self.state.epochs.put(&head.e.to_string(), epoch);
     }
 
-    /// Forgets an epoch of ours that lost the race.
+    /// Forgets an epoch of ours that lost the race. One that another process of the home knows to be kept stays.
     fn forget(&mut self, e: &Digest) {
+        let has_place = |epoch: &Epoch| epoch.position.is_some();
+        if self.state.epochs.get(&e.to_string()).is_some_and(has_place) {
+            return;
+        }
         if let Some(epoch) = self.state.epochs.remove(&e.to_string()) {
             for line in 0..epoch.list.lines().len() {
                 self.state.chains.remove(&chain_key(e, line));

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::{Delivery, RawFrame, Upload};
 use chat_protocol::handshake::SignedIn;
 use chat_protocol::header::{Canonical as _, Header, MemberOperation, MessageHeader};
 use chat_protocol::hub::{self, ClientToHub, EpochHead, HubToClient};
 use chat_protocol::id::Digest;
-use chat_protocol::members::MemberList;
+use chat_protocol::members::{MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::{Tag, label};
 use futures_util::SinkExt as _;
@@ -194,11 +195,43 @@ impl Client {
         devices: &[&Device],
     ) -> EpochHead {
         let lines = devices.iter().map(|device| device.bundle.member_line().unwrap());
-        let epoch = self.device.epoch(place, before, &MemberList::new(lines));
+        let at = if place.is_direct() { Place::START } else { self.end_of(place).await };
+        let epoch = self.device.epoch_at(place, at, before, &MemberList::new(lines));
         for message in epoch.messages {
             self.send_frame(message).await;
         }
         epoch.head
+    }
+
+    /// Where the chain of a room ends, as the hub shows it. Other answers are kept.
+    async fn end_of(&mut self, room: &ConversationId) -> Place {
+        let mut end = Place::START;
+        loop {
+            let id = new_id();
+            let question = ClientToHub::Members { id, cid: room.clone(), from: end.mg };
+            self.send_text(&question).await;
+            let is_it = |answer: &HubToClient| match answer {
+                HubToClient::Members { id: of, .. } => *of == id,
+                HubToClient::Noack { id: of, .. } => *of == Some(id),
+                _ => false,
+            };
+            let at = loop {
+                match self.answers.iter().position(&is_it) {
+                    Some(at) => break at,
+                    None => self.wait().await,
+                }
+            };
+            let Some(HubToClient::Members { links, more, .. }) = self.answers.remove(at) else {
+                return end;
+            };
+            for B64Vec(bytes) in links {
+                let pm = RawFrame::decode(bytes.into()).unwrap().digest(label::MEMBER);
+                end = Place { mg: end.mg + 1, pm };
+            }
+            if !more {
+                return end;
+            }
+        }
     }
 
     /// Sends a receipt for something; its frame.

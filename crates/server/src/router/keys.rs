@@ -6,7 +6,7 @@ use chat_protocol::{
     code,
     header::KeyHeader,
     id::Digest,
-    members::Place,
+    members::{MemberLine, Membership, Place},
     name::{ConversationId, ConversationKind, UserName},
     spoken::nobody,
 };
@@ -35,11 +35,16 @@ impl Router {
         let Some(upload) = &request.epoch else {
             return Decision::refuse(code::MALFORMED, "a KEY comes with its lines and wraps");
         };
+        let fresh = Conversation::new(cid.clone(), None);
+        let conversation = self.conversations.get(cid).unwrap_or(&fresh);
+        // One that is kept was lawful when it came, and its maker may have had no answer. Whether they
+        // may make another one now is no question of it.
+        if let Some(same) = conversation.epoch(&upload.e) {
+            return Decision::Again(same.position);
+        }
         if let Some(refusal) = self.may_make_epoch(request, cid) {
             return Decision::Refuse(refusal);
         }
-        let fresh = Conversation::new(cid.clone(), None);
-        let conversation = self.conversations.get(cid).unwrap_or(&fresh);
         if let Some(decision) = self.compare(conversation, header, upload.e) {
             return decision;
         }
@@ -105,9 +110,6 @@ impl Router {
         e: Digest,
     ) -> Option<Decision> {
         let current = conversation.current();
-        if let Some(same) = conversation.epoch(&e) {
-            return Some(Decision::Again(same.position));
-        }
         let (next, previous) =
             current.map_or((Some(0), Digest::ZERO), |epoch| (epoch.g.checked_add(1), epoch.e));
         if next == Some(header.g) && header.pe == previous {
@@ -141,6 +143,16 @@ impl Router {
         if let Some((line, _)) = listed.into_iter().find(|(_, line)| !allowed.contains(*line)) {
             let name = &line.name;
             return Some(format!("a line of {name} is not the newest key of a member's device"));
+        }
+        // Between a removal and a return lies a time in which nothing is sealed for them, and who has seen it
+        // takes this key for one from before.
+        let members = conversation.membership.as_ref().map(Membership::members);
+        let is_later = |line: &&MemberLine| {
+            let member = members.and_then(|members| members.get(&line.name));
+            member.is_some_and(|member| member.since >= header.mg)
+        };
+        if let Some(line) = upload.members.lines().iter().find(is_later) {
+            return Some(format!("{} has come after the place that this key names", line.name));
         }
         let present: HashSet<Line> = lines.iter().copied().collect();
         let missing = wanted.iter().find(|(line, since, away_ms)| {

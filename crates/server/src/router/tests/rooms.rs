@@ -288,3 +288,38 @@ fn retention_is_set_by_admins_and_falls_due() {
     world.router.apply_retention(&cid("room:crew"), None);
     assert_eq!(world.router.next_drop_ms(), Some(accepted_ms + 5 + 1_001));
 }
+
+/// Goal: whoever was removed and let in again is in no key that was made before, which the remover takes for one that hides
+/// the removal. (The build before took it.) Method: bob's key is on its way while alice removes mallory by mistake.
+#[test]
+fn a_key_from_before_somebodys_return_is_refused() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let mallory = world.user("mallory", 2);
+    let crew = cid("room:crew");
+    world.create_private(&alice, "room:crew");
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &bob);
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &mallory);
+    let (late, _) = world.key(&bob, &crew, None, &[&alice, &bob, &mallory]);
+    world.do_link(&alice, "room:crew", MemberOperation::Remove, &mallory);
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &mallory);
+    assert_eq!(world.put(&late), Came::Refused(code::MEMBERS));
+    world.make(&bob, &crew, None, &[&alice, &bob, &mallory]);
+}
+
+/// Goal: the answer to a key that was kept is had again whatever has become of its maker, who would forget the key
+/// otherwise, and with it what others say in it. (The build before said that they are no member.)
+#[test]
+fn a_key_that_is_kept_is_answered_again_also_after_its_maker_was_removed() {
+    let mut world = World::new();
+    let (alice, bob) = world.pair();
+    let crew = cid("room:crew");
+    world.create_private(&alice, "room:crew");
+    world.do_link(&alice, "room:crew", MemberOperation::Admit, &bob);
+    let (key, _) = world.key(&bob, &crew, None, &[&alice, &bob]);
+    let Came::Stored(position) = world.put(&key) else { panic!("not stored") };
+    world.do_link(&alice, "room:crew", MemberOperation::Remove, &bob);
+    assert_eq!(world.put(&key), Came::Again(position));
+    let (other, _) = world.key(&bob, &crew, None, &[&alice, &bob]);
+    assert_eq!(world.put(&other), Came::Refused(code::NOT_A_MEMBER));
+}

@@ -268,6 +268,7 @@ impl World {
     ) -> KeyHeader {
         let members = MemberList::new(with.iter().map(|user| user.line()));
         let g = before.map_or(0, |made| made.g + 1);
+        let head = self.router.head(place);
         KeyHeader {
             v: 1,
             t: Tag::Key,
@@ -277,8 +278,8 @@ impl World {
             eid: Nonce16(self.id().0),
             g,
             pe: before.map_or(Digest::ZERO, |made| made.e),
-            mg: 0,
-            pm: Digest::ZERO,
+            mg: head.mg,
+            pm: head.pm,
             kc: Digest::ZERO,
             mh: members.hash(),
             ts: 0,
