@@ -24,7 +24,8 @@ fn what_waits_to_be_sent_is_told_before_the_account_goes() {
     let mut server = rig.server();
     let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
     let here = alice.chat();
-    say_in_vain(&rig, &server.url().to_owned(), || server.kill_hard());
+    let url = server.url().to_owned();
+    say_in_vain(&rig, &url, || server.kill_hard());
     drop(here);
     server.restart(&rig, &[]);
     let refused = bob.run_known(&["account", "delete", "bob"]).expect_code(1);

@@ -52,7 +52,7 @@ fn an_output_that_is_no_terminal_has_dates_and_a_proof_always_has() {
     let sent = alice.run(&["send", "bob", "hello", "--json"]).expect_code(0);
     bob.stdout.wait_for_part("alice → you: hello");
     bob.terminate();
-    bob.wait();
+    bob.wait().assert_code(130);
     let bob = scene.client("bob").with_env([("TZ", "UTC")]);
     let dated = |text: &str| {
         let day = |word: &str| word.len() == 10 && word.starts_with("20") && word.contains('-');

@@ -29,11 +29,29 @@ pub(super) fn open_gaps(facts: &[Dated]) -> BTreeMap<Chain<'_>, u64> {
     gaps
 }
 
-/// Whether a device tells that what is said does not reach people, and a restore has taken the accounts of all
-/// of them. Who has signed up again since is reached when the device hears of it.
-fn tells_of_lost(what: &str, lost: &BTreeSet<&str>) -> bool {
-    let told = what.split_once(" does not reach ").and_then(|(_, rest)| rest.split_once(':'));
-    told.is_some_and(|(names, _)| names.split(", ").all(|name| lost.contains(name)))
+/// Who has an account, and whose the last restore has taken.
+#[derive(Default)]
+struct People<'a> {
+    known: BTreeSet<&'a str>,
+    lost: BTreeSet<&'a str>,
+}
+
+impl<'a> People<'a> {
+    fn enter(&mut self, seat: &'a Seat) {
+        self.known.insert(person(seat));
+    }
+
+    fn restore(&mut self, seats: &'a BTreeSet<Seat>) {
+        let kept: BTreeSet<&str> = seats.iter().map(|seat| person(seat)).collect();
+        self.lost = self.known.difference(&kept).copied().collect();
+    }
+
+    /// Whether a device tells that what is said does not reach people, and a restore has taken the accounts of all
+    /// of them. Who has signed up again since is reached when the device hears of it.
+    fn are_told_as_lost(&self, what: &str) -> bool {
+        let told = what.split_once(" does not reach ").and_then(|(_, rest)| rest.split_once(':'));
+        told.is_some_and(|(names, _)| names.split(", ").all(|name| self.lost.contains(name)))
+    }
 }
 
 /// One `rolled_back` for each restore, one `fork` for each that a restore has made, and no gap that
@@ -42,20 +60,17 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
     let (full, refused) = (FullTimes::of(facts), refused(messages));
     let quiet = quietly_refused(facts, messages);
     let (mut restores, mut forks) = (0, 0);
-    let (mut known, mut lost) = (BTreeSet::new(), BTreeSet::new());
+    let mut people = People::default();
     let mut raised: BTreeMap<(&Seat, &str), u32> = BTreeMap::new();
     let mut taken: BTreeMap<(&Place, &str), u64> = BTreeMap::new();
     let mut gaps: BTreeMap<Chain<'_>, u64> = BTreeMap::new();
     let dropped = super::dropped(facts);
     for Dated { at_ms, fact } in facts {
         match fact {
-            Fact::Entered { seat } => {
-                known.insert(person(seat));
-            }
+            Fact::Entered { seat } => people.enter(seat),
             Fact::Restored { seats } => {
                 restores += 1;
-                let kept: BTreeSet<&str> = seats.iter().map(|seat| person(seat)).collect();
-                lost = known.difference(&kept).copied().collect();
+                people.restore(seats);
             }
             Fact::Forked { .. } => forks += 1,
             Fact::Taken { place, from, .. } => {
@@ -112,7 +127,7 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
                     format!("{at} was told that the hub refused {id}, which it has shown")
                 });
             }
-            Fact::Trouble { what, .. } if tells_of_lost(what, &lost) => {}
+            Fact::Trouble { what, .. } if people.are_told_as_lost(what) => {}
             Fact::Trouble { at, what } => findings.add("trouble", format!("{at}: {what}")),
             _ => {}
         }
