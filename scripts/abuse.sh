@@ -33,7 +33,8 @@ finish() {
     server=""
   fi
 }
-# Ends whatever a (sub)shell has started, also when it breaks off.
+# Ends whatever this shell has started, also when it breaks off. A subshell lists the jobs of its parent, too, and
+# names its own.
 end_jobs() {
   kill $(jobs -p) 2>/dev/null || true
   wait
@@ -86,7 +87,7 @@ wait_for() {
 # after three keys that key's next ones are not tried. What they say there meanwhile is heard.
 screen() {
   local watcher hearer alarms keys heard done_ held=0
-  trap end_jobs EXIT
+  trap 'kill ${watcher:-} ${hearer:-} 2>/dev/null || true' EXIT
   mkfifo "$work/keyboard"
   client watcher --json <"$work/keyboard" >"$work/screen" 2>"$work/watcher.err" &
   watcher=$!
@@ -113,7 +114,7 @@ screen() {
 unshown() {
   local agent share writer agent_base share_base agent_peak share_peak agent_left share_left held=0
   local round lines=60 rounds=19 long
-  trap end_jobs EXIT
+  trap 'kill ${agent:-} ${share:-} ${writer:-} 2>/dev/null || true' EXIT
   mkdir "$work/shared"
   echo plan >"$work/shared/plan.txt"
   echo plan, plan.txt >"$work/shared/keyword.txt"
