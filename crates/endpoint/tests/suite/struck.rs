@@ -4,10 +4,10 @@
 use chat_endpoint::{Alarm, Event, RoomAction};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::Header;
-use chat_protocol::name::ConversationId;
 
-use crate::hub::{Fate, TestHub, name, room};
+use crate::hub::{Fate, TestHub, name};
 use crate::rules::alarms;
+use crate::views::crew;
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
@@ -15,10 +15,6 @@ const OLIVER: usize = 2;
 
 /// Longer than an epoch is used.
 const DAY_MS: u64 = 25 * 3600 * 1000;
-
-fn crew() -> ConversationId {
-    ConversationId::room(&room("crew"))
-}
 
 /// Alice's private room with bob and oliver. The hub hides from both of them what comes behind that.
 fn met() -> TestHub {

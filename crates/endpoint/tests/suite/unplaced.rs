@@ -1,38 +1,18 @@
 //! Keys and removals whose answer does not come: each has a place in the log all the same, or is not used
 //! (rules R2, R33). A hub that cuts the connection at the right moment hid a removal so from its own maker.
 
-use chat_endpoint::{Alarm, Event, MemberChange, RoomAction};
+use chat_endpoint::{Alarm, Event, MemberChange};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::Header;
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::UserName;
 
-use crate::hub::{Fate, TestHub, lobby, name, room};
+use crate::hub::{Fate, TestHub, lobby, name};
+use crate::views::{ban, crew, met};
 
 /// Where the others are.
 const ALICE: usize = 0;
 const BOB: usize = 1;
 const OLIVER: usize = 2;
-
-fn crew() -> ConversationId {
-    ConversationId::room(&room("crew"))
-}
-
-/// Alice's private room with bob and oliver, and something said by each.
-fn met() -> TestHub {
-    let mut hub = TestHub::with(&["alice", "bob", "oliver"]);
-    hub.act(ALICE, "crew", RoomAction::Create { private: true });
-    for who in ["bob", "oliver"] {
-        hub.act(ALICE, "crew", RoomAction::Admit(name(who)));
-    }
-    for (index, text) in ["from alice", "from bob", "from oliver"].into_iter().enumerate() {
-        hub.say_in(index, "crew", text);
-    }
-    hub
-}
-
-fn ban() -> RoomAction {
-    RoomAction::Remove { who: name("oliver"), ban: true }
-}
 
 /// Whom the alarms of a kind at a device are about.
 fn alarms(hub: &TestHub, index: usize, of: Alarm) -> Vec<UserName> {

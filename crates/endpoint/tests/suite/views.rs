@@ -22,12 +22,12 @@ const MALLORY: usize = 2;
 /// Longer than an epoch is used.
 const DAY_MS: u64 = 25 * 3600 * 1000;
 
-fn crew() -> ConversationId {
+pub(crate) fn crew() -> ConversationId {
     ConversationId::room(&room("crew"))
 }
 
 /// Alice's private room with bob and mallory, and something said by each.
-fn met() -> TestHub {
+pub(crate) fn met() -> TestHub {
     let mut hub = TestHub::with(&["alice", "bob", "oliver"]);
     hub.act(ALICE, "crew", RoomAction::Create { private: true });
     for who in ["bob", "oliver"] {
@@ -39,7 +39,7 @@ fn met() -> TestHub {
     hub
 }
 
-fn ban() -> RoomAction {
+pub(crate) fn ban() -> RoomAction {
     RoomAction::Remove { who: name("oliver"), ban: true }
 }
 
