@@ -50,6 +50,29 @@ pub fn around(
     })
 }
 
+/// So far above its true position lies what an answer names.
+const FAR: u64 = 1 << 20;
+
+/// As [`around`]; besides, all that `remover` is answered names a position far above those at which the frames of
+/// `kept` are delivered.
+pub fn around_and_far(
+    room: &'static str,
+    kept: &'static str,
+    (remover, others): (&'static str, &'static [&'static str]),
+) -> Act {
+    let mut around = around(room, kept, others, Place::Now);
+    Box::new(move |scene, passing| {
+        if passing.user == remover
+            && let Some(mut answer) = read::text(&passing, Way::ToClient, "ACK")
+            && let Some(position) = answer["position"].as_u64()
+        {
+            answer["position"] = json!(position + FAR);
+            return vec![read::with_text(&passing, &answer)];
+        }
+        around(scene, passing)
+    })
+}
+
 struct Detour {
     room: &'static str,
     others: &'static [&'static str],

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`deliveries`] | frames: altered, repeated, swapped, lost, made up, given to others |
 //! | [`words`] | what a hub says in clear: bundles, links, heads, answers, refusals |
-//! | [`detour`] | who is in a room: the news of it is held back, and frames go around the hub |
+//! | [`detour`] | who is in a room: the news of it is held back, frames go around the hub, answers name false places |
 //! | [`key_cut`] | the same, and whoever has removed somebody gets no answer to the key that is due |
 //! | [`floods`] | how much there is of anything |
 //! | [`offers`] | files that are shared |

@@ -165,6 +165,12 @@ const STORIES: &[Attack] = &[
         membership::withheld_removal_key_cut,
     ),
     story(
+        "withheld removal, far position",
+        "R33",
+        "withholds from bob that alice has removed mallory, and answers alice with positions that it has not given",
+        membership::withheld_removal_far_position,
+    ),
+    story(
         "banned writer",
         "R33",
         "lets mallory write into a room that she is banned from",

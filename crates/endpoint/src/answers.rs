@@ -84,7 +84,7 @@ impl Endpoint {
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
             HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
-            HubToClient::Live {} => (self.link.live, self.link.live_ms) = (true, now_ms),
+            HubToClient::Live {} => self.on_live(now_ms),
             HubToClient::Rooms { id, rooms, more } => self.on_rooms(&id, rooms, more),
             HubToClient::Keys { users } => self.on_keys(&users),
             HubToClient::Bundles { id, people, unknown, gone, more } => {
@@ -227,6 +227,7 @@ impl Endpoint {
             self.link.links_lost.remove(&cid);
             self.view_is_stale(&cid);
             self.link.dirty.insert(cid.clone());
+            self.note_answered(&cid, position);
             self.tell(Event::Joined { id: None, cid, position: Some(position) });
             return;
         }
@@ -268,6 +269,7 @@ impl Endpoint {
         }
         self.copy_to_feed(&outgoing, position);
         let cid = outgoing.cid;
+        self.note_answered(&cid, position);
         self.link.dirty.insert(cid.clone());
         if quiet {
             if kept {

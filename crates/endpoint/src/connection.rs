@@ -1,6 +1,6 @@
 //! What belongs to one connection, or can be asked for again: gone with it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::content::healing::Counters;
@@ -11,6 +11,7 @@ use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use crate::audience::Audience;
+use crate::caught_up::Late;
 use crate::endpoint::Endpoint;
 use crate::epochs::Parts;
 use crate::grants::GrantQuestions;
@@ -18,6 +19,7 @@ use crate::lacks::Lacks;
 use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
 use crate::people::ShownFormer;
+use crate::position::Position;
 use crate::receive::WaitingQueue;
 use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
@@ -61,12 +63,17 @@ pub(crate) struct Link {
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
     pub(crate) live_ms: u64,
+    /// The newest position by the hub's answer to the sign-in, and what became of what waited then.
+    pub(crate) newest_at_sign_in: u64,
+    pub(crate) late: Late,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
     pub(crate) epochs: BTreeMap<ConversationId, Option<EpochHead>>,
     /// Conversations in which the hub seems to have gone back.
     pub(crate) behind: BTreeMap<ConversationId, Behind>,
+    /// Conversations of which that has just been settled.
+    pub(crate) settled: Vec<ConversationId>,
     /// Rooms that the hub does not list although this user is in them: its answer tells why.
     pub(crate) unlisted: BTreeSet<ConversationId>,
     /// Bundles and accounts that the hub has lost.
@@ -163,6 +170,8 @@ pub(crate) struct Link {
     pub(crate) unasked: u32,
     /// Up to where of each log of this user everything was dealt with that came on this connection.
     pub(crate) reached: BTreeMap<Log, u64>,
+    /// The newest position of each log that the hub has answered a frame of this device with.
+    pub(crate) answered: BTreeMap<Log, Position>,
     /// Logs whose cursor moved since the hub was told.
     pub(crate) moved: BTreeMap<Log, u64>,
     pub(crate) receipts_due: Option<u64>,
@@ -205,18 +214,5 @@ impl Endpoint {
         // The hub's own agent is never left out.
         let may_be_away = self.link.online && !self.device.user.is_server();
         self.link.keys_are_old = may_be_away && is_expired && is_long;
-    }
-
-    /// Whether all that waited for this device when it signed in was dealt with: nothing of it is still
-    /// to come by the hub's word, and nothing waits for the keys of its sender or for a view.
-    pub fn has_caught_up(&self) -> bool {
-        let is_about_keys = |request: &Request| {
-            matches!(request, Request::Bundles { .. } | Request::Members { .. })
-        };
-        self.link.live
-            && self.link.waiting.values().all(VecDeque::is_empty)
-            && self.link.parts.is_empty()
-            && self.link.refreshing.is_empty()
-            && !self.link.requests.values().any(is_about_keys)
     }
 }

@@ -265,6 +265,8 @@ impl Endpoint {
         self.pass_time(now_ms);
         self.link.online = true;
         self.link.since_ms = now_ms;
+        self.link.newest_at_sign_in = signed_in.position;
+        self.link.late = self.link.late.go_on(now_ms);
         self.link.clock_ms = now_ms;
         self.link.clocks = Some((now_ms, signed_in.time));
         if let Some(before) = before {
@@ -313,7 +315,8 @@ impl Endpoint {
         self.pause_orders();
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        self.link = Link { clock_ms, receipts_due, ..Link::default() };
+        let late = self.late_so_far();
+        self.link = Link { clock_ms, receipts_due, late, ..Link::default() };
     }
 
     /// Takes a text message of the hub.
@@ -324,6 +327,7 @@ impl Endpoint {
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
         }
         self.views_answered(now_ms);
+        self.receive_settled(now_ms);
     }
 
     /// Takes a binary message of the hub.
@@ -337,6 +341,7 @@ impl Endpoint {
             }
             Err(error) => self.complain(code::MALFORMED, &format!("the hub sent bytes: {error}")),
         }
+        self.receive_settled(now_ms);
     }
 
     /// When [`Endpoint::handle_timeout`] is due, Unix time in milliseconds.
@@ -357,6 +362,7 @@ impl Endpoint {
             self.parts_deadline(),
             self.alarm_deadline(),
             self.behind_deadline(),
+            self.live_deadline(),
             self.lacks_deadline(),
             self.repair_deadline(),
             self.luck_deadline(),
@@ -376,6 +382,8 @@ impl Endpoint {
         if self.link.online {
             self.ask_for_missing(now_ms);
             self.look_behind(now_ms);
+            self.receive_settled(now_ms);
+            self.tell_late(now_ms);
             self.tell_lacks(now_ms);
             self.do_repairs(now_ms);
             self.try_again(now_ms);

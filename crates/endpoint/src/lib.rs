@@ -24,6 +24,7 @@ mod alarms;
 mod answers;
 mod asked;
 mod audience;
+mod caught_up;
 mod commands;
 mod connection;
 mod counted;

@@ -175,6 +175,10 @@ pub const REMOVALS_KEPT_MAX: usize = 32;
 /// Longest list of an epoch's devices: 5,000 lines of the longest names are below 400 KiB.
 pub const MEMBER_LIST_BYTES_MAX: usize = 512 << 10;
 
+/// How long what waited at a sign-in may take to come before a person is told that it has not ended. An honest hub reads
+/// it from its disk, some hundred thousand messages in this time, and says so when it has.
+pub const LIVE_WAIT_MS: u64 = 120_000;
+
 /// How long the parts of an epoch may be missing behind its KEY. They come right behind it.
 pub const PARTS_WAIT_MS: u64 = 10_000;
 

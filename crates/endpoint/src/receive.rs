@@ -113,10 +113,14 @@ impl Endpoint {
     /// Works through a log's queue until something is missing.
     pub(crate) fn receive_waiting(&mut self, now_ms: u64, log: &Log) {
         loop {
+            if matches!(log, Log::Conversation(cid) if self.is_suspected(cid)) {
+                return;
+            }
             self.drops_reached(now_ms, log);
             let front = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front);
             let Some(front) = front else {
                 self.link.waiting.remove(log);
+                self.come_to_answer(log);
                 return;
             };
             let Waiting { delivery, header, asked, answered, came_ms } = front;

@@ -3,6 +3,8 @@
 //! removed. And the next key is due at once (rule R2), until one that counts the removal stands in the
 //! log. Both follow from what is kept here, whatever becomes of the connection.
 
+use std::collections::BTreeSet;
+
 use chat_protocol::id::Digest;
 use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, UserName};
@@ -102,6 +104,11 @@ impl Endpoint {
         let keys = self.state.removed.keys_with(&format!("{cid}/"));
         let mut removed = keys.iter().filter_map(|key| self.state.removed.get(key));
         removed.any(|removed| removed.is_due && self.has_place(cid, removed.place))
+    }
+
+    /// The rooms from which this user has removed somebody, as far as that is kept.
+    pub(crate) fn removal_rooms(&self) -> BTreeSet<ConversationId> {
+        self.state.removed.iter().map(|(_, removed)| removed.cid.clone()).collect()
     }
 
     /// The rooms in which it is, as far as the tables tell.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::RawFrame;
-use chat_protocol::hub::{ClientToHub, EpochHead, Head};
+use chat_protocol::hub::{ClientToHub, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::REMIND_BYTES_MAX;
 use chat_protocol::members::{Membership, Place};
@@ -130,6 +130,7 @@ impl Endpoint {
         }
         if self.link.behind.remove(cid).is_some() {
             self.link.dirty.insert(cid.clone());
+            self.link.settled.push(cid.clone());
         }
         self.note_era(cid);
     }
@@ -201,6 +202,19 @@ impl Endpoint {
         self.link.behind.contains_key(cid) && self.chain_is_behind(cid)
     }
 
+    /// Whether it is open if the hub has gone back in a conversation. A new era may begin, and what is delivered meanwhile is
+    /// judged by its positions in that one.
+    pub(crate) fn is_suspected(&self, cid: &ConversationId) -> bool {
+        matches!(self.link.behind.get(cid), Some(Behind::Noticed | Behind::Suspected(_)))
+    }
+
+    /// Goes on with deliveries of conversations in which that is settled.
+    pub(crate) fn receive_settled(&mut self, now_ms: u64) {
+        for cid in std::mem::take(&mut self.link.settled) {
+            self.receive_waiting(now_ms, &Log::Conversation(cid));
+        }
+    }
+
     /// When the next conversation is to be looked at.
     pub(crate) fn behind_deadline(&self) -> Option<u64> {
         self.link.behind.values().map(|behind| behind.due_ms()).min()
@@ -212,6 +226,9 @@ impl Endpoint {
         let due: Vec<(ConversationId, Behind)> =
             due.map(|(cid, behind)| (cid.clone(), *behind)).collect();
         for (cid, behind) in due {
+            if !matches!(behind, Behind::Noticed) {
+                self.link.settled.push(cid.clone());
+            }
             if !self.hub_is_behind(&cid) {
                 self.link.behind.remove(&cid);
                 self.link.dirty.insert(cid);

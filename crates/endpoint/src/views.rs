@@ -67,7 +67,7 @@ impl Marks {
     }
 
     /// How many links are counted by epochs before a position.
-    fn counted(&self, cid: &ConversationId, position: u64) -> u32 {
+    pub(crate) fn counted(&self, cid: &ConversationId, position: u64) -> u32 {
         let marks = self.0.get(cid).map(Vec::as_slice).unwrap_or_default();
         let at = marks.partition_point(|(before, _)| *before < position);
         at.checked_sub(1).and_then(|last| marks.get(last)).map_or(0, |(_, links)| *links)
@@ -275,7 +275,7 @@ impl Endpoint {
         let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
             return Voice::Member;
         };
-        if let Some(went) = room.went_before(from, self.marks.counted(cid, position)) {
+        if let Some(went) = room.went_before(from, self.counted_links(cid, position)) {
             let is_back =
                 place.mg > went && self.has_place(cid, place) && room.was_in(from, place.mg);
             if !is_back {
@@ -322,7 +322,7 @@ impl Endpoint {
         cid: &ConversationId,
         position: u64,
     ) {
-        let counted = self.marks.counted(cid, position);
+        let counted = self.counted_links(cid, position);
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
         let place = epoch.place;
         if counted <= place.mg || cid.is_feed() || !self.has_place(cid, place) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chat_evil_hub::Switch;
-use chat_evil_hub::detour::{Place, around};
+use chat_evil_hub::detour::{Place, around, around_and_far};
 use chat_evil_hub::key_cut::{Cut, around_and_cut};
 
 use super::{Report, Stage, Verdict, screen};
@@ -76,6 +76,14 @@ fn repaired(alice: &Program, bob: &mut Program, mallory: &Program) -> bool {
 
 pub(super) fn withheld_removal() -> Report {
     let stage = Stage::new(around(ROOM, "bob", &["alice", "mallory"], Place::Now));
+    let [mut alice, mut bob, mallory] = crew(&stage);
+    stage.switch.set(true);
+    types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");
+    is_seen_and_mended(&alice, &mut bob, &mallory)
+}
+
+pub(super) fn withheld_removal_far_position() -> Report {
+    let stage = Stage::new(around_and_far(ROOM, "bob", ("alice", &["alice", "mallory"])));
     let [mut alice, mut bob, mallory] = crew(&stage);
     stage.switch.set(true);
     types(&mut alice, "/kick mallory", "[alice] removed mallory from #crew");

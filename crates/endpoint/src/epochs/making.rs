@@ -30,6 +30,7 @@ impl Endpoint {
     pub(crate) fn epoch_accepted(&mut self, id: &MessageId, position: u64) -> bool {
         let Some((cid, head)) = self.end_making(id) else { return false };
         self.own_epoch_stands(&cid, head, position);
+        self.note_answered(&cid, position);
         true
     }
 

@@ -332,6 +332,7 @@ impl Endpoint {
         if header.op == MemberOperation::Remove {
             self.note_removed(&header.cid, (header.mg, digest), Some(position));
         }
+        self.note_answered(&header.cid, position);
         self.link.links_lost.remove(&header.cid);
         self.order_done(&id, Some(position));
         true

@@ -3,7 +3,6 @@
 
 use chat_endpoint::{Alarm, Event, RoomAction};
 use chat_protocol::code;
-use chat_protocol::hub::HubToClient;
 use chat_protocol::name::ConversationId;
 
 use crate::hub::{TestHub, lobby, name, room};
@@ -25,8 +24,6 @@ fn alarms(hub: &TestHub, index: usize) -> Vec<String> {
 
 /// Everybody has what waited for them.
 pub(crate) fn live(hub: &mut TestHub) {
-    hub.run();
-    hub.tell_all(&HubToClient::Live {});
     hub.run();
 }
 

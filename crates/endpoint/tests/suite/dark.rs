@@ -6,7 +6,6 @@ use chat_endpoint::{Event, RoomAction};
 use chat_protocol::code;
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::Header;
-use chat_protocol::hub::HubToClient;
 use chat_protocol::name::ConversationId;
 use chat_testkit::random::Seeded;
 
@@ -153,7 +152,6 @@ fn set_up(world: &World) -> TestHub {
         hub.act(0, "crew", RoomAction::Role { who: name(NAMES[world.subject]), admin: true });
     }
     hub.run();
-    hub.tell_all(&HubToClient::Live {});
     for who in 0..world.people {
         for turn in 0..world.talks_before {
             hub.say_in(who, "crew", &format!("before {turn}"));

@@ -298,3 +298,28 @@ fn a_key_that_stands_silences_after_a_restore() {
     assert!(!texts.contains(&"carol: I am back".to_owned()), "{texts:?}");
     assert_eq!(alarms(&hub, ALICE), [Alarm::RolledBack, Alarm::NotAMember]);
 }
+
+/// Goal: what an honest hub delivers before a device has found out that it was restored is judged by what stands after
+/// the restore. Before: carol, whom alice had removed in the state that was lost, was an alarm. Method: carol comes back
+/// first and says so much that the hub names no lower position; the chain alone tells.
+#[test]
+fn what_is_delivered_before_a_restore_is_found_out_is_judged_after_it() {
+    let mut hub = met();
+    let older = hub.snapshot();
+    hub.disconnect(CAROL);
+    hub.act(ALICE, "ops", RoomAction::Remove { who: name("carol"), ban: true });
+    hub.say_in(ALICE, "ops", "among two");
+    let reached = hub.positions();
+    hub.put_back(&older);
+    hub.connect(CAROL);
+    hub.run();
+    while hub.positions() <= reached {
+        hub.say_in(CAROL, "ops", "a word");
+    }
+    let late = hub.say_in(CAROL, "ops", "the last word");
+    hub.connect(ALICE);
+    hub.run();
+    let heard = |event: &Event| matches!(event, Event::Message { id, .. } if *id == late);
+    assert_eq!(hub.count(ALICE, heard), 1, "{:?}", hub.texts(ALICE));
+    assert_eq!(alarms(&hub, ALICE), [Alarm::RolledBack]);
+}

@@ -89,6 +89,8 @@ pub(crate) struct Peer {
     smuggled: Vec<Transmit>,
     next: usize,
     /// Deliveries that are overtaken by the next one.
+    /// It was told that all that waited has come.
+    is_live: bool,
     late: Vec<Transmit>,
 }
 
@@ -105,6 +107,7 @@ impl Peer {
             inbox: VecDeque::new(),
             smuggled: Vec::new(),
             next: 0,
+            is_live: false,
             late: Vec::new(),
         }
     }
@@ -227,12 +230,12 @@ impl TestHub {
 
     pub(crate) fn connect(&mut self, index: usize) {
         let (heads, more) = self.heads_page(index, None);
-        let position = u64::try_from(self.positions()).unwrap();
+        let position = u64::try_from(self.positions()).unwrap() + self.faults.answers_above;
         let signed_in = SignedIn { position, heads, more, ..SignedIn::at(self.now) };
         let signed_in = self.lie_at_sign_in(index, signed_in);
         let peer = &mut self.peers[index];
         peer.endpoint.connected(self.now, &signed_in, &self.bundle);
-        peer.connected = true;
+        (peer.connected, peer.is_live) = (true, false);
         self.redeliver(index);
     }
 
@@ -305,6 +308,7 @@ impl TestHub {
         let mut sent = Vec::new();
         for index in 0..self.peers.len() {
             self.deliver(index);
+            self.go_live(index);
             let now = self.now;
             let arrived = self.arrived(index);
             let peer = &mut self.peers[index];
@@ -340,7 +344,7 @@ impl TestHub {
         busy
     }
 
-    fn deliver(&mut self, index: usize) {
+    pub(super) fn deliver(&mut self, index: usize) {
         let peer = &mut self.peers[index];
         if !peer.connected {
             return;
@@ -390,6 +394,15 @@ impl TestHub {
                 }
                 peer.inbox.push_back(Transmit::Binary(wrap.encode()));
             }
+        }
+    }
+
+    /// All that waited has been sent.
+    fn go_live(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        if peer.connected && !peer.is_live && !self.faults.goes_never_live {
+            peer.is_live = true;
+            peer.inbox.push_back(Transmit::Text(chat_protocol::hub::write(&HubToClient::Live {})));
         }
     }
 

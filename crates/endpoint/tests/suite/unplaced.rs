@@ -1,6 +1,7 @@
 //! Keys and removals whose answer does not come: each has a place in the log all the same, or is not used
 //! (rules R2, R33). A hub that cuts the connection at the right moment hid a removal so from its own maker.
 
+use chat_endpoint::limits::LIVE_WAIT_MS;
 use chat_endpoint::{Alarm, Event, MemberChange};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::Header;
@@ -83,6 +84,59 @@ fn r33_a_withheld_removal_is_seen_however_its_key_is_cut_off() {
         hub.say_in(BOB, "crew", "oliver does not read this");
         let texts = hub.texts(OLIVER);
         assert!(!texts.contains(&"bob: oliver does not read this".to_owned()), "{case}: mended");
+    }
+}
+
+/// Goal: the same where the answers name positions far above those at which the hub then delivers. Before: what bob says
+/// stood before the removal, so nothing was told until alice said something. Method: on the connection of the
+/// removal, on the next one, and with answers that come before the hub has said that all that waited has come.
+#[test]
+fn r33_a_withheld_removal_is_seen_however_far_its_answer_lies() {
+    for (is_live, cuts) in [(true, false), (true, true), (false, false), (false, true)] {
+        let case = format!("live {is_live}, cuts {cuts}");
+        let mut hub = met();
+        if !is_live {
+            hub.faults.goes_never_live = true;
+            cut(&mut hub, ALICE);
+        }
+        hide_removal(&mut hub);
+        hub.faults.answers_above = 1 << 20;
+        hub.act(ALICE, "crew", ban());
+        if cuts {
+            cut(&mut hub, ALICE);
+        }
+        hub.faults.goes_never_live = false;
+        hub.run();
+        hub.say_in(BOB, "crew", "oliver reads this");
+        assert!(hub.texts(OLIVER).contains(&"bob: oliver reads this".to_owned()), "the hub's lie");
+        assert!(hub.texts(ALICE).contains(&"bob: oliver reads this".to_owned()), "{case}");
+        assert_eq!(alarms(&hub, ALICE, Alarm::SealsForRemoved), [name("bob")], "{case}");
+        hub.say_in(OLIVER, "crew", "I am still here");
+        assert_eq!(alarms(&hub, ALICE, Alarm::NotAMember), [name("oliver")], "{case}");
+        assert!(!hub.texts(ALICE).iter().any(|text| text.contains("I am still here")), "{case}");
+    }
+}
+
+/// Goal: a hub that never says that all has come is told of, and only once; one that has said so is not. Before: a
+/// person could not tell why nothing of what is withheld shows.
+#[test]
+fn a_hub_that_does_not_end_what_waited_is_told_of() {
+    let late = |hub: &TestHub| {
+        hub.count(ALICE, |event| {
+            matches!(event, Event::Complaint { reason, by_hub: false, .. }
+                if reason.contains("has not yet said that everything has come"))
+        })
+    };
+    for is_honest in [true, false] {
+        let mut hub = met();
+        hub.faults.goes_never_live = !is_honest;
+        // Connections that are cut begin the wait no new.
+        for _ in 0..5 {
+            cut(&mut hub, ALICE);
+            hub.now += LIVE_WAIT_MS / 4;
+            hub.say_in(BOB, "crew", "still here");
+        }
+        assert_eq!(late(&hub), usize::from(!is_honest), "honest {is_honest}");
     }
 }
 

@@ -67,6 +67,10 @@ pub(crate) struct Faults {
     pub(crate) refuses_and_keeps: bool,
     /// Links are taken, and their answers are lost.
     pub(crate) loses_link_answers: bool,
+    /// It does not say that all that waited has come.
+    pub(crate) goes_never_live: bool,
+    /// What it answers with lies so far above the position at which it has put it.
+    pub(crate) answers_above: u64,
     /// Every KEY is refused for good.
     pub(crate) denies_keys: bool,
     /// So many of the next messages are answered with RETRY.

@@ -282,6 +282,9 @@ impl TestHub {
     /// Something is kept at a position.
     fn ack_at(&mut self, index: usize, id: MessageId, position: u64) {
         let stage = HubStage::Stored;
+        let position = position + self.faults.answers_above;
+        // Answers and deliveries leave in the order of their positions.
+        self.deliver(index);
         self.answer(index, &HubToClient::Ack { stage, id, position, kept: false });
     }
 
