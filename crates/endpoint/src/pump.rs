@@ -65,7 +65,9 @@ impl Endpoint {
         if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
             return;
         }
-        if self.is_told_first(cid) {
+        // A join may be said again because the hub has lost it: what was said before it waits for it all the same.
+        let is_coming = !cid.is_direct() && self.is_joining(cid) && !self.is_member(cid);
+        if is_coming || self.is_told_first(cid) {
             return;
         }
         if let Some((code, reason)) = self.cannot_send(now_ms, cid) {

@@ -127,7 +127,10 @@ impl Endpoint {
     /// The hub has answered about the chain of a room that it did not list. Either this user was taken
     /// out, which the chain says, or the hub has forgotten that they were in, and is told again.
     pub(crate) fn is_forgotten(&mut self, cid: &ConversationId) -> bool {
-        let is_forgotten = self.link.unlisted.remove(cid) && self.is_member(cid);
+        // Somebody may have told it meanwhile.
+        let is_shown =
+            self.link.heads.get(cid).is_some_and(|head| head.mg >= self.place_of(cid).mg);
+        let is_forgotten = self.link.unlisted.remove(cid) && self.is_member(cid) && !is_shown;
         if is_forgotten {
             let head = Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None };
             self.note_hub_head(self.link.clock_ms, &head);
