@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 # A build from nothing gains nothing from what incremental compilation keeps.
 export CARGO_INCREMENTAL=0
 
-step() { printf '\n== %s\n' "$1"; }
+# What the steps before it took shows where the time goes.
+step() { printf '\n== %s (after %d s)\n' "$1" "$SECONDS"; }
 
 step "formatting"
 cargo fmt --all --check
