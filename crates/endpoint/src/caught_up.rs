@@ -1,34 +1,29 @@
 //! How far a connection has come: whether all that waited has come, and up to where of each log.
 //!
 //! To a connection that is live the hub says everything in the order of positions, answers among
-//! deliveries. So behind its answer to a frame comes nothing that stands before that frame: the log has come to
-//! the position of the answer, as to that of a delivery. A hub that answers with a position far above those
-//! at which it then delivers gains nothing: where a delivery counts, [`Endpoint::counted_links`] asks for the log.
+//! deliveries. So behind its answer to a frame nothing comes that stands before that frame. A hub that answers
+//! with a position far above those at which it then delivers hides nothing with it: [`Came`] says how far the log
+//! had come when a delivery came, and the delivery stands behind that.
 
 use chat_protocol::code;
 use chat_protocol::hub::Log;
 use chat_protocol::name::ConversationId;
 
-use crate::connection::{Link, Request};
+use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::limits::LIVE_WAIT_MS;
-use crate::receive::{WaitingQueue, log_key};
+use crate::position::Position;
+use crate::receive::WaitingQueue;
 
-/// How long the hub has not said that all has come that waited.
+/// How a frame came.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Late {
-    /// Since when, Unix time in milliseconds; how long it was on connections before, in milliseconds, counts.
-    since_ms: u64,
-    for_ms: u64,
-    /// A person was told.
-    is_told: bool,
-}
-
-impl Late {
-    /// A connection is made.
-    pub(crate) fn go_on(self, now_ms: u64) -> Self {
-        Self { since_ms: now_ms.saturating_sub(self.for_ms), ..self }
-    }
+pub(crate) struct Came {
+    /// Where the hub says that it stands; 0 for what was kept until its key came, or was handed over.
+    pub(crate) position: u64,
+    /// When, Unix time in milliseconds, if that was after all that waited at the sign-in.
+    pub(crate) live_ms: Option<u64>,
+    /// The newest position that the hub had answered with in its log by then, if that was after all that waited.
+    behind: Option<Position>,
 }
 
 impl Endpoint {
@@ -48,76 +43,65 @@ impl Endpoint {
     /// The hub has said that all has come that waited at the sign-in.
     pub(crate) fn on_live(&mut self, now_ms: u64) {
         (self.link.live, self.link.live_ms) = (true, now_ms);
-        // What was cut off before it was live has come by now.
-        let newest = self.position(self.link.newest_at_sign_in);
+        // The answer to a removal may be of an earlier connection, which was cut before it was live.
         for cid in self.removal_rooms() {
-            self.link.answered.entry(Log::Conversation(cid)).or_insert(newest);
-        }
-        for log in self.link.answered.keys().cloned().collect::<Vec<_>>() {
-            self.come_to_answer(&log);
+            self.note_answered(&cid, self.link.newest_at_sign_in);
         }
     }
 
-    /// The hub has answered a frame of this device with its position in a conversation.
+    /// The hub has answered something of this device with its position in a conversation.
     pub(crate) fn note_answered(&mut self, cid: &ConversationId, position: u64) {
-        let log = Log::Conversation(cid.clone());
         let position = self.position(position);
-        let answered = self.link.answered.entry(log.clone()).or_insert(position);
+        let answered = self.link.answered.entry(Log::Conversation(cid.clone())).or_insert(position);
         let is_there = position <= *answered;
         if !is_there {
             *answered = position;
         }
-        self.come_to_answer(&log);
     }
 
-    /// Moves a log to the newest position that the hub has answered with there, once all that came before that is
-    /// dealt with. What found no room has come and is not.
-    pub(crate) fn come_to_answer(&mut self, log: &Log) {
-        let waits = self.link.waiting.get(log).is_some_and(|queue| !queue.is_empty());
-        if !self.link.live || waits || self.is_overflowed(log) || !self.is_own_log(log) {
-            return;
-        }
-        let Some(position) = self.link.answered.get(log).copied() else { return };
-        if let Some(at) = self.comparable(position) {
-            self.move_cursor(log, position);
-            let reached = self.link.reached.entry(log.clone()).or_default();
-            *reached = at.max(*reached);
-        }
+    /// A delivery comes now, at this position of a log.
+    pub(crate) fn came_now(&self, now_ms: u64, log: &Log, position: u64) -> Came {
+        let is_live = self.link.live;
+        let behind = self.link.answered.get(log).copied().filter(|_| is_live);
+        Came { position, live_ms: is_live.then_some(now_ms), behind }
     }
 
-    /// How many links of a room's chain are counted by what stands before a delivery. It stands behind all that
-    /// its log has come to, whatever position the hub gives it. What was kept until its key came stands at no position.
-    pub(crate) fn counted_links(&self, cid: &ConversationId, position: u64) -> u32 {
-        let cursor = self.state.cursors.get(&log_key(&Log::Conversation(cid.clone())));
-        let come_to = cursor.and_then(|cursor| self.comparable(*cursor));
-        let behind = come_to.filter(|_| position > 0).map_or(0, |at| at.saturating_add(1));
-        self.marks.counted(cid, position.max(behind))
+    /// Up to where its log had come when a frame came, by the hub's answers. What it has answered before it went back
+    /// says nothing.
+    fn had_come_to(&self, came: &Came) -> u64 {
+        let behind = came.behind.filter(|_| came.position > 0);
+        behind.and_then(|behind| self.comparable(behind)).unwrap_or(0)
     }
 
-    /// A connection ends, or was none. How long its end of what waited was late counts on with the next one, so that
-    /// cuts hide nothing.
-    pub(crate) fn late_so_far(&self) -> Late {
-        let Link { online, live, clock_ms, late, .. } = &self.link;
-        match (online, live) {
-            (true, true) => Late::default(),
-            (true, false) => Late { for_ms: clock_ms.saturating_sub(late.since_ms), ..*late },
-            (false, _) => *late,
-        }
+    /// How many links of a room's chain are counted by what stands before a frame.
+    pub(crate) fn counted_links(&self, cid: &ConversationId, came: &Came) -> u32 {
+        let behind = match self.had_come_to(came) {
+            0 => 0,
+            at => at.saturating_add(1),
+        };
+        self.marks.counted(cid, came.position.max(behind))
     }
 
-    /// When a hub that does not end what waited is told of.
+    /// Whether a frame comes in the order of its log: behind all that came before, and what was answered. What stands
+    /// at no position comes in none.
+    pub(crate) fn is_in_order(&self, log: &Log, came: &Came) -> bool {
+        let reached = self.link.reached.get(log).copied();
+        let is_behind = reached.is_none_or(|reached| came.position > reached);
+        came.position == 0 || (is_behind && came.position > self.had_come_to(came))
+    }
+
+    /// When a person is told that what waited has not ended.
     pub(crate) fn live_deadline(&self) -> Option<u64> {
-        let Link { online, live, late, .. } = &self.link;
-        let waits = *online && !live && !late.is_told;
-        waits.then(|| late.since_ms.saturating_add(LIVE_WAIT_MS))
+        let waits = self.link.online && !self.link.live && !self.link.is_told_late;
+        waits.then(|| self.link.since_ms.saturating_add(LIVE_WAIT_MS))
     }
 
     /// Until all that waited has come nobody can tell what is missing: says so once, if that takes long.
     pub(crate) fn tell_late(&mut self, now_ms: u64) {
         if self.live_deadline().is_some_and(|due| due <= now_ms) {
-            self.link.late.is_told = true;
-            let reason = "the server has not yet said that everything has come that waited for you; until it \
-                          does, what it holds back does not show";
+            self.link.is_told_late = true;
+            let reason = "not all that waited for you has come yet; until it has, what the server holds back \
+                          does not show";
             self.complain(code::UNTRUSTED, reason);
         }
     }

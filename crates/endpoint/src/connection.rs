@@ -11,7 +11,6 @@ use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use crate::audience::Audience;
-use crate::caught_up::Late;
 use crate::endpoint::Endpoint;
 use crate::epochs::Parts;
 use crate::grants::GrantQuestions;
@@ -63,17 +62,18 @@ pub(crate) struct Link {
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
     pub(crate) live_ms: u64,
-    /// The newest position by the hub's answer to the sign-in, and what became of what waited then.
+    /// The newest position by the hub's answer to the sign-in; and whether a person was told that what waited then has not
+    /// ended.
     pub(crate) newest_at_sign_in: u64,
-    pub(crate) late: Late,
+    pub(crate) is_told_late: bool,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
     pub(crate) epochs: BTreeMap<ConversationId, Option<EpochHead>>,
     /// Conversations in which the hub seems to have gone back.
     pub(crate) behind: BTreeMap<ConversationId, Behind>,
-    /// Conversations of which that has just been settled.
-    pub(crate) settled: Vec<ConversationId>,
+    /// Conversations whose deliveries wait until that is settled.
+    pub(crate) unsettled: BTreeSet<ConversationId>,
     /// Rooms that the hub does not list although this user is in them: its answer tells why.
     pub(crate) unlisted: BTreeSet<ConversationId>,
     /// Bundles and accounts that the hub has lost.

@@ -266,7 +266,6 @@ impl Endpoint {
         self.link.online = true;
         self.link.since_ms = now_ms;
         self.link.newest_at_sign_in = signed_in.position;
-        self.link.late = self.link.late.go_on(now_ms);
         self.link.clock_ms = now_ms;
         self.link.clocks = Some((now_ms, signed_in.time));
         if let Some(before) = before {
@@ -315,8 +314,7 @@ impl Endpoint {
         self.pause_orders();
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        let late = self.late_so_far();
-        self.link = Link { clock_ms, receipts_due, late, ..Link::default() };
+        self.link = Link { clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

@@ -25,6 +25,7 @@ use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
 use zeroize::Zeroizing;
 
+use crate::caught_up::Came;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
@@ -43,11 +44,9 @@ pub(crate) use parts::Parts;
 #[derive(Debug)]
 pub(crate) struct Arriving {
     header: KeyHeader,
-    /// Where the hub has put it.
-    position: u64,
     members: Vec<u8>,
-    /// When its KEY came, if that was after all that waited.
-    came_ms: Option<u64>,
+    /// How its KEY came.
+    came: Came,
 }
 
 impl Endpoint {
@@ -316,7 +315,7 @@ impl Endpoint {
     pub(crate) fn on_key(
         &mut self,
         now_ms: u64,
-        delivery: &Delivery,
+        (delivery, came): (&Delivery, Came),
         header: &KeyHeader,
         asked: bool,
     ) -> Received {
@@ -361,7 +360,7 @@ impl Endpoint {
             }
         }
         let place = Place { mg: header.mg, pm: header.pm };
-        if !self.may_make_key(&header.cid, &header.from, place, delivery.position) {
+        if !self.may_make_key(&header.cid, &header.from, place, &came) {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }
@@ -401,11 +400,11 @@ impl Endpoint {
                     self.alarm(Alarm::NotAMember, &stranger, &detail);
                 }
                 self.install(now_ms, header, head, list, &chains);
-                self.epoch_stands(&e, arriving.position);
+                self.epoch_stands(&e, arriving.came.position);
                 self.state.forget_silent_epochs(&header.cid);
                 let made = (&e, &header.from);
-                self.check_audience(now_ms, made, &header.cid, arriving.position);
-                self.check_lines(now_ms, made, &header.cid, arriving.came_ms);
+                self.check_audience(now_ms, made, &header.cid, &arriving.came);
+                self.check_lines(now_ms, made, &header.cid, arriving.came.live_ms);
                 self.key_is_open(now_ms, header);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.race_ended_well(&header.cid);

@@ -22,6 +22,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
+use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::{
@@ -280,7 +281,7 @@ impl Endpoint {
             let Ok(frame) = RawFrame::decode(frame.0.into()) else { continue };
             let Ok(Header::Message(header)) = Header::parse(frame.header()) else { continue };
             let delivery = Delivery { position: 0, hub_ms, frame };
-            self.on_message(now_ms, (&delivery, None), &header, true);
+            self.on_message(now_ms, (&delivery, Came::default()), &header, true);
         }
     }
 

@@ -17,6 +17,7 @@ use chat_protocol::{code, epoch};
 
 pub(crate) use message::{Hand, Opened, Place, fits_address, may_speak};
 
+use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::heal::ChainName;
 use crate::position::Position;
@@ -47,8 +48,7 @@ pub(crate) struct Waiting {
     asked: Option<MessageId>,
     /// That request was answered.
     answered: bool,
-    /// When it came, if that was after all that waited.
-    came_ms: Option<u64>,
+    came: Came,
 }
 
 /// Deliveries of one log in order.
@@ -97,8 +97,8 @@ impl Endpoint {
         if is_queued || self.is_overflowed(&log) || is_known {
             return;
         }
-        let came_ms = self.link.live.then_some(now_ms);
-        let waiting = Waiting { delivery, header, asked: None, answered: false, came_ms };
+        let came = self.came_now(now_ms, &log, delivery.position);
+        let waiting = Waiting { delivery, header, asked: None, answered: false, came };
         if !self.has_room(&log, waiting.bytes()) {
             return;
         }
@@ -113,17 +113,16 @@ impl Endpoint {
     /// Works through a log's queue until something is missing.
     pub(crate) fn receive_waiting(&mut self, now_ms: u64, log: &Log) {
         loop {
-            if matches!(log, Log::Conversation(cid) if self.is_suspected(cid)) {
+            if self.awaits_settling(log) {
                 return;
             }
             self.drops_reached(now_ms, log);
             let front = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front);
             let Some(front) = front else {
                 self.link.waiting.remove(log);
-                self.come_to_answer(log);
                 return;
             };
-            let Waiting { delivery, header, asked, answered, came_ms } = front;
+            let Waiting { delivery, header, asked, answered, came } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
                 (Header::Message(message), _)
@@ -134,15 +133,15 @@ impl Endpoint {
                 // What was said in the room came before its copy, and is the one to be shown.
                 (Header::Message(copy), _) if self.original_waits(copy) => Received::NeedsOriginal,
                 (Header::Message(message), _) => {
-                    self.on_message(now_ms, (&delivery, came_ms), message, answered)
+                    self.on_message(now_ms, (&delivery, came), message, answered)
                 }
-                (Header::Key(key), _) => self.on_key(now_ms, &delivery, key, answered),
+                (Header::Key(key), _) => self.on_key(now_ms, (&delivery, came), key, answered),
                 (Header::Receipt(receipt), _) => self.on_receipt(&delivery, receipt, answered),
                 (Header::Member(_), _) => Received::Done,
             };
             let (sender, sk) = header.signer();
             let (sender, sk) = (sender.clone(), sk);
-            let mut waiting = Waiting { delivery, header, asked, answered, came_ms };
+            let mut waiting = Waiting { delivery, header, asked, answered, came };
             match received {
                 Received::Done => {
                     self.kept(&waiting, log);
@@ -165,7 +164,7 @@ impl Endpoint {
                 }
                 Received::NeedsParts(e) => {
                     let key = match &waiting.header {
-                        Header::Key(key) => Some((key.clone(), waiting.delivery.position)),
+                        Header::Key(key) => Some((key.clone(), waiting.came)),
                         _ => None,
                     };
                     self.link.waiting.entry(log.clone()).or_default().push_front(waiting);

@@ -95,6 +95,16 @@ impl Endpoint {
         }
     }
 
+    /// The hub has gone back: what counts a removal may be lost. It is due until a key that does is shown, or made
+    /// (rule R2).
+    pub(crate) fn removals_are_due_again(&mut self) {
+        for key in self.state.removed.keys_with("") {
+            if let Some(removed) = self.state.removed.get_mut(&key) {
+                removed.is_due = true;
+            }
+        }
+    }
+
     /// Whether the next epoch of a room is made at once, because somebody was removed (rule R2). Not where the
     /// hub refuses all that this user makes there.
     pub(crate) fn is_epoch_due(&self, cid: &ConversationId) -> bool {

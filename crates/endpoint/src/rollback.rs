@@ -130,7 +130,6 @@ impl Endpoint {
         }
         if self.link.behind.remove(cid).is_some() {
             self.link.dirty.insert(cid.clone());
-            self.link.settled.push(cid.clone());
         }
         self.note_era(cid);
     }
@@ -161,6 +160,7 @@ impl Endpoint {
             (epoch.position, epoch.era) = (Some(position), era);
             let (cid, place) = (epoch.cid.clone(), epoch.place);
             self.mark(&cid, place, position);
+            self.removals_are_counted(&cid, place);
         }
     }
 
@@ -202,15 +202,26 @@ impl Endpoint {
         self.link.behind.contains_key(cid) && self.chain_is_behind(cid)
     }
 
-    /// Whether it is open if the hub has gone back in a conversation. A new era may begin, and what is delivered meanwhile is
-    /// judged by its positions in that one.
-    pub(crate) fn is_suspected(&self, cid: &ConversationId) -> bool {
+    /// Whether the deliveries of a log wait, because it is open if the hub has gone back there: a new era may begin, and
+    /// they are judged by their positions in that one. Not for long: see [`Endpoint::look_behind`].
+    pub(crate) fn awaits_settling(&mut self, log: &Log) -> bool {
+        let Log::Conversation(cid) = log else { return false };
+        let is_open = self.is_suspected(cid);
+        if is_open && !self.link.unsettled.contains(cid) {
+            self.link.unsettled.insert(cid.clone());
+        }
+        is_open
+    }
+
+    fn is_suspected(&self, cid: &ConversationId) -> bool {
         matches!(self.link.behind.get(cid), Some(Behind::Noticed | Behind::Suspected(_)))
     }
 
     /// Goes on with deliveries of conversations in which that is settled.
     pub(crate) fn receive_settled(&mut self, now_ms: u64) {
-        for cid in std::mem::take(&mut self.link.settled) {
+        let settled = self.link.unsettled.iter().filter(|cid| !self.is_suspected(cid));
+        for cid in settled.cloned().collect::<Vec<_>>() {
+            self.link.unsettled.remove(&cid);
             self.receive_waiting(now_ms, &Log::Conversation(cid));
         }
     }
@@ -226,9 +237,6 @@ impl Endpoint {
         let due: Vec<(ConversationId, Behind)> =
             due.map(|(cid, behind)| (cid.clone(), *behind)).collect();
         for (cid, behind) in due {
-            if !matches!(behind, Behind::Noticed) {
-                self.link.settled.push(cid.clone());
-            }
             if !self.hub_is_behind(&cid) {
                 self.link.behind.remove(&cid);
                 self.link.dirty.insert(cid);
@@ -308,6 +316,7 @@ impl Endpoint {
     fn tell_rolled_back(&mut self) {
         self.state.counters.put(RESTORES, self.era().saturating_add(1));
         self.mark_all_epochs();
+        self.removals_are_due_again();
         let detail = "the server shows an older state than it had, as after a restore from a \
             backup; what it lost is told it again, and what is missing is asked for";
         self.alarm(Alarm::RolledBack, &UserName::server(), detail);

@@ -18,6 +18,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::label;
 use serde::{Deserialize, Serialize};
 
+use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::LINKS_KEPT_MAX;
@@ -230,37 +231,35 @@ impl Endpoint {
         }
     }
 
-    /// Whether what somebody says at a position, in an epoch with this place, counts. Positions of a log grow, so where
+    /// Whether what somebody says, in an epoch with this place, counts where it came. Positions of a log grow, so where
     /// this connection has come further an honest hub has nothing more to show: who has gone does not say it
-    /// now under a number from before. How far it came on another one decides nothing: it may have gone back since. What
-    /// was kept until its key came stands at no position.
+    /// now under a number from before. How far it came on another one decides nothing: it may have gone back since.
     pub(crate) fn may_be_heard(
         &self,
         cid: &ConversationId,
         from: &UserName,
         place: Place,
-        position: u64,
+        came: &Came,
     ) -> bool {
-        let reached = self.link.reached.get(&Log::Conversation(cid.clone())).copied();
-        match self.voice(cid, from, place, position) {
+        match self.voice(cid, from, place, came) {
             Voice::Member => true,
-            Voice::Gone => position == 0 || reached.is_none_or(|reached| position > reached),
+            Voice::Gone => self.is_in_order(&Log::Conversation(cid.clone()), came),
             Voice::Silenced => false,
         }
     }
 
-    /// Whether the key that somebody has made counts at a position: who was struck makes none behind what the hub had
+    /// Whether the key that somebody has made counts where it came: who was struck makes none behind what the hub had
     /// named then. Before that it may have been on its way.
     pub(crate) fn may_make_key(
         &self,
         cid: &ConversationId,
         from: &UserName,
         place: Place,
-        position: u64,
+        came: &Came,
     ) -> bool {
         let struck = self.struck_at(cid, from);
-        struck.is_none_or(|struck| self.position(position) <= struck)
-            && self.may_be_heard(cid, from, place, position)
+        struck.is_none_or(|struck| self.position(came.position) <= struck)
+            && self.may_be_heard(cid, from, place, came)
     }
 
     /// Whether what somebody says in a room is that of one who has gone.
@@ -270,12 +269,12 @@ impl Endpoint {
         !cid.is_direct() && (!is_in || self.is_struck(cid, name))
     }
 
-    /// Whether somebody may speak at a position, in an epoch with this place.
-    fn voice(&self, cid: &ConversationId, from: &UserName, place: Place, position: u64) -> Voice {
+    /// Whether somebody may speak there, in an epoch with this place.
+    fn voice(&self, cid: &ConversationId, from: &UserName, place: Place, came: &Came) -> Voice {
         let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
             return Voice::Member;
         };
-        if let Some(went) = room.went_before(from, self.counted_links(cid, position)) {
+        if let Some(went) = room.went_before(from, self.counted_links(cid, came)) {
             let is_back =
                 place.mg > went && self.has_place(cid, place) && room.was_in(from, place.mg);
             if !is_back {
@@ -314,15 +313,15 @@ impl Endpoint {
         self.alarm(Alarm::NotAMember, from, &detail);
     }
 
-    /// Looks for whom an epoch is sealed at a position behind an epoch that counts that they went.
+    /// Looks for whom an epoch is sealed behind an epoch that counts that they went.
     pub(crate) fn check_audience(
         &mut self,
         now_ms: u64,
         (e, writer): (&Digest, &UserName),
         cid: &ConversationId,
-        position: u64,
+        came: &Came,
     ) {
-        let counted = self.counted_links(cid, position);
+        let counted = self.counted_links(cid, came);
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
         let place = epoch.place;
         if counted <= place.mg || cid.is_feed() || !self.has_place(cid, place) {

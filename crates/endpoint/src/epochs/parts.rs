@@ -9,6 +9,7 @@ use chat_protocol::id::Digest;
 use chat_protocol::name::ConversationId;
 
 use super::Arriving;
+use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::limits::{
     LOST_PARTS_MAX, MEMBER_LIST_BYTES_MAX, PARKED_BYTES_MAX, PARTS_CONNECTIONS_MAX, PARTS_WAIT_MS,
@@ -19,8 +20,8 @@ use crate::limits::{
 #[derive(Debug)]
 pub(crate) struct Parts {
     cid: ConversationId,
-    /// The KEY, once it is verified, and where the hub has put it.
-    header: Option<(KeyHeader, u64)>,
+    /// The KEY, once it is verified, and how it came.
+    header: Option<(KeyHeader, Came)>,
     members: Vec<u8>,
     /// The last part has come, and this device's wrap with it if it has one.
     is_complete: bool,
@@ -29,8 +30,6 @@ pub(crate) struct Parts {
     is_cut: bool,
     /// When its KEY was verified, Unix time in milliseconds: what comes of it later gives no more time.
     since_ms: u64,
-    /// When its KEY came, if that was after all that waited.
-    came_ms: Option<u64>,
 }
 
 impl Parts {
@@ -74,7 +73,6 @@ impl Endpoint {
             wrap: None,
             is_cut: false,
             since_ms: now_ms,
-            came_ms: self.link.live.then_some(now_ms),
         };
         self.link.parked_bytes += parts.bytes();
         self.link.parts.insert(e, parts);
@@ -93,7 +91,7 @@ impl Endpoint {
         &mut self,
         now_ms: u64,
         e: Digest,
-        (header, position): (&KeyHeader, u64),
+        (header, came): (&KeyHeader, Came),
     ) -> bool {
         if self.is_unlucky_maker(now_ms, header) {
             self.drop_parts(&e);
@@ -103,7 +101,7 @@ impl Endpoint {
         self.expect_parts(now_ms, e, &header.cid);
         let Some(parts) = self.link.parts.get_mut(&e) else { return false };
         if parts.header.is_none() {
-            parts.header = Some((header.clone(), position));
+            parts.header = Some((header.clone(), came));
             parts.since_ms = now_ms;
         }
         self.open_whole(now_ms, &e)
@@ -131,13 +129,12 @@ impl Endpoint {
         if !self.link.parts.get(e).is_some_and(is_whole) {
             return false;
         }
-        let Some(Parts { header: Some((header, position)), members, wrap, came_ms, .. }) =
-            self.drop_parts(e)
+        let Some(Parts { header: Some((header, came)), members, wrap, .. }) = self.drop_parts(e)
         else {
             return false;
         };
         self.luck.lost.remove(e);
-        let arriving = Arriving { header, position, members, came_ms };
+        let arriving = Arriving { header, members, came };
         self.open_epoch(now_ms, *e, &arriving, wrap.as_ref());
         true
     }

@@ -12,6 +12,7 @@ use chat_protocol::ratchet::{ChainError, MessageKey};
 use chat_protocol::tag::{Address, label};
 
 use super::Received;
+use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
 use crate::heal::ChainName;
@@ -52,7 +53,7 @@ impl Endpoint {
     pub(crate) fn on_message(
         &mut self,
         now_ms: u64,
-        (delivery, came_ms): (&Delivery, Option<u64>),
+        (delivery, came): (&Delivery, Came),
         header: &MessageHeader,
         asked: bool,
     ) -> Received {
@@ -103,14 +104,14 @@ impl Endpoint {
             return self.unverified(now_ms, delivery, header, "its signature is not valid");
         }
         let (cid, from) = (&header.cid, &header.from);
-        if !self.may_be_heard(cid, from, place, delivery.position) {
+        if !self.may_be_heard(cid, from, place, &came) {
             self.silenced(cid, from);
             return self.unreadable(now_ms, delivery, header, "its sender was no member any more");
         }
         self.key_stands(&header.e);
-        self.check_audience(now_ms, (&header.e, from), cid, delivery.position);
-        self.check_lines(now_ms, (&header.e, from), cid, came_ms);
-        self.check_deleted(cid, header.ts, came_ms.unwrap_or(now_ms));
+        self.check_audience(now_ms, (&header.e, from), cid, &came);
+        self.check_lines(now_ms, (&header.e, from), cid, came.live_ms);
+        self.check_deleted(cid, header.ts, came.live_ms.unwrap_or(now_ms));
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
     }

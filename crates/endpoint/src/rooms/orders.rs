@@ -109,11 +109,10 @@ impl Endpoint {
 
     /// Whether this user is about to come into a room: what is to be said there waits for it.
     pub(crate) fn is_joining(&self, cid: &ConversationId) -> bool {
-        let joins = |order: &RoomOrder| {
-            matches!(order.action, RoomAction::Join { .. } | RoomAction::Create { .. })
-        };
         self.link.joining.values().any(|joining| joining == cid)
-            || self.orders.values().any(|order| order.cid == *cid && joins(order))
+            || self.orders.values().any(|order| order.cid == *cid && order.action.comes_in())
+            // Another process of the home may have asked for it.
+            || self.state.orders.iter().any(|(_, kept)| kept.joins(cid))
     }
 
     /// Signs what can be signed now: one link for each room at a time, in the order of the asking.
@@ -352,7 +351,13 @@ impl Endpoint {
         }
         let Some((id, header, digest)) = self.order_of(answered) else { return false };
         if self.kept_link(&header.cid, header.mg).is_some_and(|link| link.digest == digest) {
-            // Said again for its place in the log alone.
+            // Said again for its place in the log alone. An honest hub names it: of one that does not, everything that
+            // comes from now on is taken to stand behind.
+            if header.op == MemberOperation::Remove {
+                let newest = self.horizon().newest();
+                self.note_removed(&header.cid, (header.mg, digest), Some(newest));
+                self.note_answered(&header.cid, newest);
+            }
             self.order_done(&id, None);
         } else if code == code::MEMBERS {
             self.order_was_late(now_ms, id, &header);

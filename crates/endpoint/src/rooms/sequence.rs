@@ -15,6 +15,11 @@ impl RoomAction {
         matches!(self, Self::Leave | Self::Admit(_))
     }
 
+    /// Whether its user comes into the room by it.
+    pub(super) fn comes_in(&self) -> bool {
+        matches!(self, Self::Join { .. } | Self::Create { .. })
+    }
+
     /// Whether what is said there after it waits for its answer: it changes who reads that, or whether it can
     /// be said at all.
     fn holds_messages(&self) -> bool {

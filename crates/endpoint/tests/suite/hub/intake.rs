@@ -331,6 +331,9 @@ impl TestHub {
         let cid = link.cid.clone();
         let make = || (Membership::new(cid.clone()), Vec::new());
         let (room, links) = self.rooms.entry(cid.clone()).or_insert_with(make);
+        if links.contains(&bytes) && self.faults.refuses_kept_links {
+            return self.refuse(index, link.id, code::NOT_ALLOWED, None);
+        }
         if links.contains(&bytes) {
             // One that it was told again stands behind everything.
             let newest = u64::try_from(self.log.len()).unwrap();
