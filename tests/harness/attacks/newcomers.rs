@@ -5,10 +5,17 @@ use std::time::Duration;
 use chat_evil_hub::words::withheld_bundle as withheld;
 
 use super::{Report, Stage, Verdict, screen};
+use crate::program::Program;
 use crate::types;
 
 /// Alice is told when she says something, before it is sent.
 const TOLD: Duration = Duration::from_secs(3);
+
+/// What is said with an honest hub, how often, and how long it is waited for each time. The first may have been sealed
+/// before the connection ended.
+const AFTER: &str = "honest again";
+const TIMES: usize = 10;
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// In the lobby carol's join cannot be verified; in the room she is a member by bob's signature.
 pub(super) fn withheld_bundle() -> Report {
@@ -46,7 +53,16 @@ pub(super) fn withheld_bundle() -> Report {
     }
     stage.switch.set(false);
     stage.proxy.cut();
-    alice.type_line("and with an honest hub");
-    carol.stdout.wait_for_part("#lobby alice: and with an honest hub");
+    if !is_reached(&mut alice, &carol) {
+        return Report::new(Verdict::Succeeded, "carol is not reached with an honest hub either");
+    }
     Report::new(Verdict::Detected, format!("{}; then carol is reached", seen.join("; ")))
+}
+
+fn is_reached(alice: &mut Program, carol: &Program) -> bool {
+    let hears = |lines: &[String]| lines.iter().any(|line| line.contains(AFTER));
+    (0..TIMES).any(|_| {
+        alice.type_line(AFTER);
+        carol.stdout.within(AGAIN, hears)
+    })
 }
