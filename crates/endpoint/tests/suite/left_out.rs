@@ -1,9 +1,5 @@
 //! Members whose offered key is not the one they are known by stop nobody: who cannot seal for them says
 //! so in the key, and the others talk (rule R40).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
 use chat_endpoint::Alarm;
 use chat_protocol::code;
