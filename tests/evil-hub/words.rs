@@ -232,6 +232,21 @@ pub(crate) fn false_gone() -> Act {
     })
 }
 
+/// Shows the writer no key of somebody, whatever is asked.
+pub fn withheld_bundle(of: &'static str) -> Act {
+    Box::new(move |_, passing: Passing| {
+        let answer = read::text(&passing, Way::ToClient, "BUNDLES");
+        let Some(mut answer) = answer.filter(|_| passing.user == WRITER) else {
+            return vec![passing];
+        };
+        let people = answer.get_mut("people").and_then(Value::as_object_mut);
+        if people.and_then(|people| people.remove(of)).is_none() {
+            return vec![passing];
+        }
+        vec![read::with_text(&passing, &answer)]
+    })
+}
+
 /// Turns the answer to a message of the writer into a refusal.
 pub(crate) fn refused() -> Act {
     let mut messages = std::collections::BTreeSet::new();

@@ -6,6 +6,7 @@ mod files;
 mod identity;
 mod membership;
 mod memory;
+mod newcomers;
 mod restore;
 mod runs;
 mod screen;
@@ -181,6 +182,12 @@ const STORIES: &[Attack] = &[
         "R33",
         "lets mallory write after her ban, and gives it a place before",
         membership::said_before,
+    ),
+    story(
+        "withheld bundle",
+        "R40: whom what is said does not reach is told",
+        "shows alice no key of carol, who joins the lobby and whom bob lets into a room",
+        newcomers::withheld_bundle,
     ),
     story("swapped commands", "R34", "delivers the second command before the first", runs::swapped),
     story(

@@ -199,6 +199,10 @@ pub(crate) struct Link {
     /// Whom what this user says does not reach, as the host was told; and whom what others say does not, by writer.
     pub(crate) left_out: BTreeMap<ConversationId, BTreeSet<UserName>>,
     pub(crate) left_out_by: BTreeMap<(ConversationId, UserName), BTreeSet<UserName>>,
+    /// Where nothing has changed since that was told that it follows from.
+    pub(crate) left_out_told: BTreeSet<ConversationId>,
+    /// Members of whom no key was held when the view of a room was last completed, the hub's answers included.
+    pub(crate) keyless: BTreeMap<ConversationId, BTreeSet<UserName>>,
     /// How the lists of epochs differ from what is held here.
     pub(crate) audiences: BTreeMap<Digest, Audience>,
     /// From which link on chains have grown lately, and when.

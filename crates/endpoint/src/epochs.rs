@@ -152,7 +152,7 @@ impl Endpoint {
             void: Vec::new(),
             closed: false,
         });
-        self.tell_left_out(cid);
+        self.tell_left_out(cid, &[]);
         true
     }
 

@@ -247,6 +247,11 @@ impl People {
         })
     }
 
+    /// Whether a device of a person is held that none of theirs has revoked, away or not.
+    pub(crate) fn has_device(&self, name: &UserName) -> bool {
+        self.wrapped_for(0, name, |_| true).next().is_some()
+    }
+
     /// Whether a device of a person has revoked a signing key.
     pub(crate) fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))

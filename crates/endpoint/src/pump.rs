@@ -93,6 +93,9 @@ impl Endpoint {
         if self.awaits_older_answers(cid) {
             return;
         }
+        if !drafts.is_empty() && !self.tell_newly_left_out(cid) {
+            return;
+        }
         let flying = self.link.flying.values().filter(|other| *other == cid).count();
         for key in drafts.into_iter().take(IN_FLIGHT_MAX.saturating_sub(flying)) {
             if !self.seal(now_ms, &key) {

@@ -386,6 +386,7 @@ impl Endpoint {
         }
         self.settle_struck(cid);
         self.link.views.insert(cid.clone());
+        self.note_keyless(cid);
         self.is_forgotten(cid);
         self.join_if_lost(cid);
         self.link.viewed.push(cid.clone());

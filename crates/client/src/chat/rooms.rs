@@ -388,7 +388,7 @@ impl Talk {
             } else if put_out.contains(user) {
                 " (put out by a moderator: the server gives them nothing of this room)"
             } else if left_out.contains(user) {
-                " (not by the key that you know, or put out: nothing is sealed for them)"
+                " (not by the key that you know, by none, or put out: nothing is sealed for them)"
             } else {
                 ""
             };

@@ -1,6 +1,8 @@
 //! Members whom an epoch leaves out, because this device cannot tell that the key which is offered for
-//! them is theirs, or none is (rule R40). The epoch names them: the hub takes it without their lines, and everybody
+//! them is theirs, or none is offered (rule R40). The epoch names them: the hub takes it without their lines, and everybody
 //! who reads it sees who does not.
+
+use std::collections::BTreeSet;
 
 use chat_protocol::code;
 use chat_protocol::limits::LEFT_OUT_MAX;
@@ -16,17 +18,47 @@ impl Endpoint {
     }
 
     /// Whether nothing is sealed for a member: their identity is not the one that the chain names, or not
-    /// the one that the hub has keys of; the hub knows no account of theirs, or says that it was deleted; their
-    /// link counts by the hub's word only; or they have lost their place by a link that the hub does not show.
+    /// the one that the hub has keys of; the hub was asked and has shown no key of theirs; it knows no account of
+    /// theirs, or says that it was deleted; their link counts by the hub's word only; or they have lost their place
+    /// by a link that the hub does not show.
     pub(crate) fn is_left_out(&self, cid: &ConversationId, name: &UserName) -> bool {
         let is_other_room_member = !cid.is_direct() && *name != self.device.user;
         is_other_room_member
             && (!self.is_member_by_key(cid, name)
+                || self.is_keyless(cid, name)
                 || self.link.replaced.contains(name)
                 || self.is_unknown_to_hub(name)
                 || self.link.gone.contains(name)
                 || self.is_unproved(cid, name)
                 || self.is_struck(cid, name))
+    }
+
+    /// Whether the hub was asked for the keys of a member and has shown none. An honest one has a key of each
+    /// account, also of one that has not been here for long.
+    fn is_keyless(&self, cid: &ConversationId, name: &UserName) -> bool {
+        let is_asked = self.link.keyless.get(cid).is_some_and(|names| names.contains(name));
+        is_asked && !self.people.has_device(name)
+    }
+
+    /// The members of a room, others than this user, of whom no key is held.
+    fn without_keys(&self, cid: &ConversationId) -> BTreeSet<UserName> {
+        let mut names = self.people_of(cid);
+        names.retain(|name| *name != self.device.user && !self.people.has_device(name));
+        names.into_iter().collect()
+    }
+
+    /// The view of a conversation was completed: the hub was asked for the keys of everybody in it, and has answered.
+    pub(crate) fn note_keyless(&mut self, cid: &ConversationId) {
+        if cid.is_direct() {
+            return;
+        }
+        let names = self.without_keys(cid);
+        self.link.left_out_told.remove(cid);
+        if names.is_empty() {
+            self.link.keyless.remove(cid);
+        } else {
+            self.link.keyless.insert(cid.clone(), names);
+        }
     }
 
     /// Those members, and who has left by the hub's word only. Whom a person is surest to miss comes first: a hub
@@ -42,6 +74,7 @@ impl Endpoint {
             let is_proved = !self.is_unproved(cid, name);
             // The hub wants no line of whom it does not know or has deleted, nor of an identity that it cannot show.
             let is_missed = is_proved
+                && !self.is_keyless(cid, name)
                 && !self.is_unknown_to_hub(name)
                 && !self.link.gone.contains(name)
                 && !taken_out.contains(name);
@@ -59,23 +92,55 @@ impl Endpoint {
         names
     }
 
-    /// Something is said in an epoch for the first time: says whom that does not reach, also those whom no key has
-    /// room for, and whoever has made it. Each name once on a connection, until they are reached again. Who was removed
-    /// is no news.
-    pub(super) fn tell_left_out(&mut self, cid: &ConversationId) {
+    /// Something is said: says whom that does not reach, if that can have changed since it was last told on this
+    /// connection. A newcomer whom nothing can be sealed for changes no list, and so brings no new key. `false`
+    /// where it has to wait, because another process has met a member of whom this one has not asked for keys.
+    pub(crate) fn tell_newly_left_out(&mut self, cid: &ConversationId) -> bool {
+        if cid.is_direct() || self.link.left_out_told.contains(cid) {
+            return true;
+        }
+        let asked = self.link.keyless.get(cid);
+        let is_asked = |name: &UserName| asked.is_some_and(|names| names.contains(name));
+        if !self.without_keys(cid).iter().all(is_asked) {
+            self.start_refresh(cid, false);
+            return false;
+        }
+        let in_key = self.named_in_current(cid);
+        self.tell_left_out(cid, &in_key);
+        self.link.left_out_told.insert(cid.clone());
+        true
+    }
+
+    /// Whom the key names that is sealed in. One that names somebody who came after it says nothing of them.
+    fn named_in_current(&self, cid: &ConversationId) -> Vec<UserName> {
+        let sending = self.state.conversations.get(cid.as_str()).and_then(|c| c.sending.as_ref());
+        let epoch = sending.and_then(|sending| self.state.epochs.get(&sending.head.e.to_string()));
+        let Some(epoch) = epoch else { return Vec::new() };
+        let room = self.state.rooms.get(cid.as_str());
+        let member = |name: &UserName| room.and_then(|room| room.members().get(name));
+        let was_there = |name: &&UserName| member(name).is_none_or(|m| m.since < epoch.place.mg);
+        epoch.left_out.iter().filter(was_there).cloned().collect()
+    }
+
+    /// Says whom a key does not reach, also those whom it has no room to name, and whoever has made it. Each name once
+    /// on a connection, until they are reached again. Who was removed is no news, nor is who is `in_key`: named by a
+    /// key that was used before, with whose first use that was told.
+    pub(super) fn tell_left_out(&mut self, cid: &ConversationId, in_key: &[UserName]) {
         let mut names = self.left_out_of(cid);
         names.retain(|name| !self.is_struck(cid, name));
-        let (deleted, names): (Vec<UserName>, Vec<UserName>) =
+        let (mut deleted, names): (Vec<UserName>, Vec<UserName>) =
             names.into_iter().partition(|name| self.link.gone.contains(name));
+        deleted.retain(|name| !in_key.contains(name));
         self.tell_deleted(deleted);
         let now = names.iter().cloned().collect();
         let told = self.link.left_out.insert(cid.clone(), now).unwrap_or_default();
-        let news: Vec<UserName> = names.into_iter().filter(|name| !told.contains(name)).collect();
+        let is_news = |name: &UserName| !told.contains(name) && !in_key.contains(name);
+        let news: Vec<UserName> = names.into_iter().filter(is_news).collect();
         let Some(names) = named(&news) else { return };
         let reason = format!(
             "what you say in {cid} does not reach {names}: the server says that it knows no such account, or \
-             that they have left, which it cannot show, or offers a key that you do not know as theirs. Who \
-             has signed up again is reached again; of another key compare the words, then /trust",
+             that they have left, which it cannot show, or shows no key of theirs, or offers one that you do not \
+             know as theirs. Who has signed up again is reached again; of another key compare the words, then /trust",
             cid = cid.spoken(),
         );
         self.complain(code::UNTRUSTED, &reason);

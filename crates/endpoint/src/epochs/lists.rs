@@ -50,6 +50,8 @@ impl Endpoint {
             debug_assert_eq!(kept.list.hash(), self.list_at(now_ms, cid).0.hash(), "{cid:?}");
             return Arc::clone(&kept.list);
         }
+        // Who is left out follows from the same.
+        self.link.left_out_told.remove(cid);
         let (list, until_ms) = self.list_at(now_ms, cid);
         let list = Arc::new(list);
         let lists = &mut self.state.lists.lists;

@@ -1,46 +1,18 @@
 //! Members whose offered key is not the one they are known by stop nobody: who cannot seal for them says
 //! so in the key, and the others talk (rule R40).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
-use chat_endpoint::{Alarm, Event};
+use chat_endpoint::Alarm;
 use chat_protocol::code;
 use chat_protocol::header::MemberOperation::{Join, Leave};
 
 use crate::audience::live;
-use crate::hub::{TestHub, lobby};
+use crate::hub::TestHub;
+use crate::rules::{alarms, complaints, say};
 
 // The false keys of the double are those of the third: no other may have them.
 const ALICE: usize = 0;
 const CAROL: usize = 1;
 const BOB: usize = 2;
-
-fn say(hub: &mut TestHub, from: usize, text: &str) {
-    let now = hub.now;
-    hub.peers[from].endpoint.say(now, &lobby(), text).expect("a text that can be said");
-    hub.run();
-}
-
-/// The words of complaints with this code.
-fn complaints(hub: &TestHub, index: usize, wanted: &str) -> Vec<String> {
-    let events = hub.peers[index].events.iter();
-    let words = events.filter_map(|event| match event {
-        Event::Complaint { code, reason, .. } if code == wanted => Some(reason.clone()),
-        _ => None,
-    });
-    words.collect()
-}
-
-fn alarms(hub: &TestHub, index: usize) -> Vec<Alarm> {
-    let events = hub.peers[index].events.iter();
-    let kinds = events.filter_map(|event| match event {
-        Event::Alarm { kind, .. } => Some(*kind),
-        _ => None,
-    });
-    kinds.collect()
-}
 
 /// Names in the newest epoch of the lobby.
 fn sealed_for(hub: &TestHub) -> Vec<String> {

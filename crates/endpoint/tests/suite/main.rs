@@ -30,6 +30,7 @@ mod identity;
 mod left_out;
 mod lies;
 mod long_ago;
+mod newcomers;
 #[cfg(test)]
 mod newest;
 #[cfg(test)]

@@ -38,6 +38,16 @@ pub(crate) fn alarms(hub: &TestHub, index: usize) -> Vec<Alarm> {
     hub.peers[index].events.iter().filter_map(alarm).collect()
 }
 
+/// The words of complaints with this code.
+pub(crate) fn complaints(hub: &TestHub, index: usize, wanted: &str) -> Vec<String> {
+    let events = hub.peers[index].events.iter();
+    let words = events.filter_map(|event| match event {
+        Event::Complaint { code, reason, .. } if code == wanted => Some(reason.clone()),
+        _ => None,
+    });
+    words.collect()
+}
+
 fn unreadable(hub: &TestHub, index: usize) -> usize {
     hub.count(index, |event| matches!(event, Event::Unreadable { .. }))
 }

@@ -1,12 +1,12 @@
 //! Whoever is newly left out of what is said is told of by name, whoever was left out before, and whatever answer
 //! the hub gives to the key (rule R40).
 
-use chat_endpoint::Event;
 use chat_protocol::code;
 use chat_protocol::header::MemberOperation::Leave;
 
 use crate::audience::live;
-use crate::hub::{TestHub, lobby, name};
+use crate::hub::{TestHub, name};
+use crate::rules::{complaints, say};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
@@ -14,12 +14,6 @@ const CAROL: usize = 2;
 
 /// Longer than what is under way takes.
 const HELD_MS: u64 = 60_000;
-
-fn say(hub: &mut TestHub, from: usize, text: &str) {
-    let now = hub.now;
-    hub.peers[from].endpoint.say(now, &lobby(), text).expect("a text that can be said");
-    hub.run();
-}
 
 /// Four people who have talked.
 fn met() -> TestHub {
@@ -29,16 +23,6 @@ fn met() -> TestHub {
     }
     live(&mut hub);
     hub
-}
-
-/// The words of complaints with this code.
-fn complaints(hub: &TestHub, index: usize, wanted: &str) -> Vec<String> {
-    let events = hub.peers[index].events.iter();
-    let words = events.filter_map(|event| match event {
-        Event::Complaint { code, reason, .. } if code == wanted => Some(reason.clone()),
-        _ => None,
-    });
-    words.collect()
 }
 
 /// The hub says to a device that it knows nobody of this name.

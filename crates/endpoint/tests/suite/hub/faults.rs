@@ -97,6 +97,8 @@ pub(crate) struct Faults {
     pub(crate) hides_keys: Vec<(usize, UserName)>,
     /// Other bundles that it shows a device for a name.
     pub(crate) shows: Vec<(usize, UserName, Vec<Bundle>)>,
+    /// Whom keys that are made by hand say that they leave out.
+    pub(crate) forged_without: Vec<UserName>,
     /// It wants a line of every device of a member in a key, and no other, as an honest hub does.
     pub(crate) counts_lines: bool,
     /// Messages and keys of any epoch are taken, whoever may speak.
@@ -543,7 +545,7 @@ impl TestHub {
         let previous = self.epochs.get(&cid).map(|(head, _)| *head);
         let from = user.clone();
         let place = self.rooms.get(&cid).map_or(Place::START, |(room, _)| room.place());
-        let (left_out, ts) = (Vec::new(), self.now);
+        let (left_out, ts) = (self.faults.forged_without.clone(), self.now);
         let parameters = EpochParameters { cid, from, sk, previous, place, left_out, ts };
         let key = zeroize::Zeroizing::new(crypto::random());
         let eid = Nonce16(crypto::random());

@@ -209,7 +209,12 @@ impl TestHub {
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
         membership.apply(&header, frame.digest());
         links.push(sign_all(&keys(2).signing, &[frame]).remove(0));
-        let heads = vec![self.head(&cid)];
+        self.tell_head(text);
+    }
+
+    /// Tells everybody the end of a room's chain.
+    pub(crate) fn tell_head(&mut self, text: &str) {
+        let heads = vec![self.head(&ConversationId::room(&room(text)))];
         self.tell_all(&HubToClient::Heads { id: None, heads, more: false });
         self.run();
     }
