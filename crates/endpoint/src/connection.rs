@@ -190,6 +190,8 @@ pub(crate) struct Link {
     /// Whom what this user says does not reach, as the host was told; and whom what others say does not, by writer.
     pub(crate) left_out: BTreeMap<ConversationId, BTreeSet<UserName>>,
     pub(crate) left_out_by: BTreeMap<(ConversationId, UserName), BTreeSet<UserName>>,
+    /// Rooms of which was told that names are there which nobody has vouched for.
+    pub(crate) unvouched_told: BTreeSet<ConversationId>,
     /// How the lists of epochs differ from what is held here.
     pub(crate) audiences: BTreeMap<Digest, Audience>,
     /// From which link on chains have grown lately, and when.
