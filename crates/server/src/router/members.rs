@@ -95,6 +95,7 @@ impl Router {
             header: header.clone(),
             digest: request.digest,
             newcomers,
+            brought_by: None,
             frame: request.frame.clone(),
         })))
     }
@@ -136,6 +137,7 @@ impl Router {
             .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
+        conversation.note_brought(&new.header, new.brought_by);
         self.note_members(cid);
         if !self.note_presence(&new.header) {
             let changed = Some(cid.clone()).filter(|cid| !cid.is_feed());
