@@ -27,10 +27,8 @@ impl Router {
     ) -> Decision {
         let cid = &header.cid;
         if cid.is_direct() {
-            return Decision::refuse(
-                code::NOT_ALLOWED,
-                format!("{} has no membership", cid.spoken()),
-            );
+            let reason = format!("{} has no membership", cid.spoken());
+            return Decision::refuse(code::NOT_ALLOWED, reason);
         }
         if pending.conversations.contains(cid) {
             return Decision::Defer;
