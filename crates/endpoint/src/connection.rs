@@ -203,6 +203,8 @@ pub(crate) struct Link {
     pub(crate) left_out_told: BTreeSet<ConversationId>,
     /// Members of whom no key was held when the view of a room was last completed, the hub's answers included.
     pub(crate) keyless: BTreeMap<ConversationId, BTreeSet<UserName>>,
+    /// Names in a room that nobody has vouched for, as was told.
+    pub(crate) unvouched_told: BTreeMap<ConversationId, BTreeSet<UserName>>,
     /// How the lists of epochs differ from what is held here.
     pub(crate) audiences: BTreeMap<Digest, Audience>,
     /// From which link on chains have grown lately, and when.

@@ -90,8 +90,7 @@ impl Reader {
     /// Gives up an epoch that did not arrive in time.
     pub fn expire_upload(&mut self, now: Instant) {
         if let Some(id) = self.upload.expire(now) {
-            let reason = "the lines and wraps of this epoch did not arrive in time; send it again";
-            self.refuse(HubStage::Stored, Some(id), &Refusal::new(code::MALFORMED, reason), None);
+            self.upload_is_late(id);
         }
     }
 
@@ -214,6 +213,10 @@ impl Reader {
                 }
                 Step::NoRoom(id, no_room) => {
                     self.upload_has_no_room(id, no_room);
+                    Ok(())
+                }
+                Step::Late(id) => {
+                    self.upload_is_late(id);
                     Ok(())
                 }
                 Step::Bad(id, reason) => {

@@ -15,6 +15,7 @@ mod lobby;
 mod mailbox;
 mod members;
 mod messages;
+mod nobodies;
 mod offers;
 mod people;
 mod receipts;

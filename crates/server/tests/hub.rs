@@ -7,6 +7,9 @@ mod accounts;
 #[path = "hub/banned.rs"]
 mod banned;
 #[cfg(test)]
+#[path = "hub/brought.rs"]
+mod brought;
+#[cfg(test)]
 #[path = "hub/budgets.rs"]
 mod budgets;
 #[cfg(test)]

@@ -11,6 +11,9 @@ use chat_protocol::name::{ConversationId, UserName};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 
+/// Names that are said of those whom nobody has vouched for: enough to see what they are like, in one line.
+const UNVOUCHED_NAMED_MAX: usize = 5;
+
 impl Endpoint {
     /// Whether somebody is in a conversation, and what is said there is for them.
     pub(crate) fn reaches(&self, cid: &ConversationId, name: &UserName) -> bool {
@@ -132,6 +135,7 @@ impl Endpoint {
             names.into_iter().partition(|name| self.link.gone.contains(name));
         deleted.retain(|name| !in_key.contains(name));
         self.tell_deleted(deleted);
+        let names = self.tell_unvouched(cid, names);
         let now = names.iter().cloned().collect();
         let told = self.link.left_out.insert(cid.clone(), now).unwrap_or_default();
         let is_news = |name: &UserName| !told.contains(name) && !in_key.contains(name);
@@ -144,6 +148,30 @@ impl Endpoint {
             cid = cid.spoken(),
         );
         self.complain(code::UNTRUSTED, &reason);
+    }
+
+    /// Takes those out whom this device has never met and of whom nobody has shown that they are there, and says of each
+    /// once in a connection that they are, all new ones in one line: names that somebody has made up look like nobody who is missed, and are no
+    /// error of what is said.
+    fn tell_unvouched(&mut self, cid: &ConversationId, names: Vec<UserName>) -> Vec<UserName> {
+        // By a key that was seen, or by the link with which somebody has let them into a room.
+        let (vouched, unvouched): (Vec<UserName>, Vec<UserName>) =
+            names.into_iter().partition(|name| self.expected_identity(name).is_some());
+        let now = unvouched.iter().cloned().collect();
+        let told = self.link.unvouched_told.insert(cid.clone(), now).unwrap_or_default();
+        let news: Vec<UserName> =
+            unvouched.into_iter().filter(|name| !told.contains(name)).collect();
+        if !news.is_empty() {
+            let text = format!(
+                "in {cid} {are} that nobody has vouched for and that you have never met ({names}); what you say there \
+                 does not reach them",
+                cid = cid.spoken(),
+                are = counted_names(news.len()),
+                names = few(&news),
+            );
+            self.tell(Event::Announcement { text });
+        }
+        vouched
     }
 
     /// Says once in a connection whose accounts were deleted. That is no error of what is said to all.
@@ -166,5 +194,19 @@ pub(crate) fn named(names: &[UserName]) -> Option<String> {
         (true, _) => None,
         (false, 0) => Some(shown.join(", ")),
         (false, more) => Some(format!("{} and {more} more (/members)", shown.join(", "))),
+    }
+}
+
+/// So many names are somewhere.
+fn counted_names(count: usize) -> String {
+    if count == 1 { "is a name".to_owned() } else { format!("are {count} names") }
+}
+
+/// The first of some names in a row, and how many more.
+fn few(names: &[UserName]) -> String {
+    let shown: Vec<&str> = names.iter().take(UNVOUCHED_NAMED_MAX).map(UserName::as_str).collect();
+    match names.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more, /members", shown.join(", ")),
     }
 }

@@ -2,7 +2,7 @@
 //! the hub gives to the key (rule R40).
 
 use chat_protocol::code;
-use chat_protocol::header::MemberOperation::Leave;
+use chat_protocol::header::MemberOperation::{Join, Leave};
 
 use crate::audience::live;
 use crate::hub::{TestHub, name};
@@ -154,4 +154,39 @@ fn who_was_unknown_for_a_while_is_missed_afterwards() {
     let told = complaints(&hub, BOB, code::MEMBERS);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("carol"), "{told:?}");
+}
+
+/// Goal: names that somebody has made up never look like people one knows who are missing, and are told in one line,
+/// once. Before: each was told as an error, like a friend, also between their names, and a pipe ended with it.
+/// Method: seven names come into the lobby by the hub's word, then an eighth; and the hub does not know carol.
+#[test]
+fn names_that_nobody_has_vouched_for_are_told_apart_in_one_line() {
+    let mut hub = met();
+    let announced = |hub: &TestHub| {
+        let events = hub.peers[ALICE].events.iter();
+        let words = events.filter_map(|event| match event {
+            Event::Announcement { text } => Some(text.clone()),
+            _ => None,
+        });
+        words.collect::<Vec<String>>()
+    };
+    for number in 0..7 {
+        hub.make_up_link("lobby", &format!("aaa{number}"), Join);
+    }
+    make_unknown(&mut hub, ALICE, "carol");
+    say(&mut hub, ALICE, "one");
+    hub.make_up_link("lobby", "aaa7", Join);
+    say(&mut hub, ALICE, "two");
+    let told = announced(&hub);
+    assert_eq!(
+        told,
+        [
+            "in #lobby are 7 names that nobody has vouched for and that you have never met (aaa0, aaa1, aaa2, aaa3, \
+             aaa4 and 2 more, /members); what you say there does not reach them"
+        ]
+    );
+    let told = complaints(&hub, ALICE, code::UNTRUSTED);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("does not reach carol:") && !told[0].contains("aaa"), "{told:?}");
+    assert_eq!(hub.texts(BOB).last().map(String::as_str), Some("alice: two"));
 }

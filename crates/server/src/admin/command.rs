@@ -80,7 +80,8 @@ pub enum UserCommand {
         at: Where,
     },
     /// Delete accounts for good: password, vault, offers, copies of files and mailbox go, the name
-    /// stays reserved, and what they have signed can still be checked
+    /// stays reserved, and what they have signed can still be checked. A name that is in a room and has no
+    /// account is shown as deleted until somebody signs up under it
     Delete {
         /// A name, or a pattern as emu-*
         who: Pattern,

@@ -138,6 +138,9 @@ budgets! {
     /// People without an account whom an account brings back into rooms.
     RemindedStrangers = "reminded_strangers", Amount::Rate(Rate::each(16, DAY)), per "account",
         Retry, "keys are free: whoever makes some up would fill a room with people who do not exist";
+    /// People without an account whom an account has brought back into one room and who are there.
+    StrangersByOne = "strangers_by_one", Amount::Count(16), per "account and room",
+        Refused, "more than a small team loses with a backup; of a large one each member brings some";
     /// Rooms that an account makes, those of it included that are brought back to a hub that has lost them.
     RoomsMade = "rooms_made", Amount::Rate(Rate::each(100, MONTH)), per "account",
         Refused, "a room keeps its name and its chain for ever";

@@ -124,6 +124,11 @@ impl Reader {
         self.put_off(id, UPLOAD_RETRY_MS, why);
     }
 
+    /// Tells that the parts of an epoch did not come in time. A slow line is no fault of what it carries.
+    pub(super) fn upload_is_late(&self, id: MessageId) {
+        self.put_off(id, UPLOAD_RETRY_MS, "the parts of this key did not arrive in time");
+    }
+
     /// Tells who asks too much to ask again later.
     pub(super) fn put_off(&self, id: MessageId, after_ms: u64, why: &str) {
         let metrics = &self.hub.metrics;

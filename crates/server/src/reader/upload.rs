@@ -39,12 +39,15 @@ pub(super) enum Step {
     Bad(Option<MessageId>, &'static str),
     /// There is no room for it now.
     NoRoom(MessageId, NoRoom),
+    /// Its time is over.
+    Late(MessageId),
 }
 
 /// Why a part is not taken.
 enum Problem {
     Bad(&'static str),
     NoRoom(NoRoom),
+    Late,
 }
 
 impl From<&'static str> for Problem {
@@ -138,6 +141,7 @@ impl Assembly {
             Err(Problem::NoRoom(no_room)) => {
                 self.give_up().map_or(Step::More, |id| Step::NoRoom(id, no_room))
             }
+            Err(Problem::Late) => self.give_up().map_or(Step::More, Step::Late),
         }
     }
 
@@ -163,7 +167,7 @@ impl UnderWay {
     /// Whether it is complete with this part.
     fn take(&mut self, part: Upload, now: Instant) -> Result<bool, Problem> {
         if now > self.deadline {
-            return Err("the parts of this epoch did not arrive in time".into());
+            return Err(Problem::Late);
         }
         let Header::Key(key) = &self.request.header else { return Ok(false) };
         self.parts.grow(match &part {

@@ -318,6 +318,7 @@ impl Router {
     ) {
         let mut account = Account::new(id, new.name, new.bundle.identity());
         account.take_bundle(device, &new.bundle, now_ms);
+        self.operator.nobodies.remove(&account.name);
         self.insert_account(account);
         self.comes_back(now_ms, id);
         if let Some(code) = &new.invite {

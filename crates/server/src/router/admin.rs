@@ -43,6 +43,8 @@ pub(super) struct Operator {
     admittance: Arc<Admittance>,
     /// Accounts that were deleted, for what they have signed.
     gone: BTreeMap<UserName, AccountId>,
+    /// Names that were deleted while nobody had an account of them, until somebody has.
+    pub(super) nobodies: BTreeSet<UserName>,
     /// Signing keys of identities that were replaced since the start.
     pub(super) replaced: BTreeSet<KeyId>,
     erasing: VecDeque<Erasing>,
@@ -86,6 +88,7 @@ impl Router {
                 self.forget_name(account);
             }
         }
+        self.operator.nobodies = rows.nobodies.into_iter().collect();
         self.operator.bans = rows.bans.into_iter().collect();
         self.operator.invites = rows.invites.into_iter().map(|i| (i.digest, i)).collect();
         self.renew_admittance();
@@ -225,10 +228,11 @@ impl Router {
     /// Applies a decision. The answer was made when it was decided.
     pub(super) fn apply_order(&mut self, order: NewOrder) -> Effects {
         match order {
-            NewOrder::Standing { accounts, standing } => {
+            NewOrder::Standing { accounts, names, standing } => {
                 for account in accounts {
                     self.apply_standing(account, standing);
                 }
+                self.apply_nobodies(names);
             }
             NewOrder::CloseRoom(log) => self.apply_closed(log),
             NewOrder::Ban(what) => drop(self.operator.bans.insert(what)),
@@ -277,9 +281,9 @@ impl Router {
         self.account_of(name).or_else(|| self.accounts.get(self.operator.gone.get(name)?))
     }
 
-    /// Whether an account of this name was deleted.
-    pub(super) fn is_gone(&self, name: &UserName) -> bool {
-        self.operator.gone.contains_key(name)
+    /// Whether an account of this name was deleted, or the name while nobody had one.
+    pub fn is_gone(&self, name: &UserName) -> bool {
+        self.operator.gone.contains_key(name) || self.operator.nobodies.contains(name)
     }
 
     fn begin_erasing(&mut self, id: AccountId) {
@@ -311,17 +315,23 @@ impl Router {
         let is_meant = |name: &UserName| !name.is_server() && who.matches(name.as_str());
         let meant = self.by_name.iter().filter(|(name, _)| is_meant(name));
         let meant: Vec<&Account> = meant.filter_map(|(_, id)| self.account(*id)).collect();
-        if meant.is_empty() {
+        // Names without an account can be deleted and nothing else.
+        let names = match standing {
+            Standing::Deleted => self.nobodies_like(who),
+            Standing::Active | Standing::Disabled => Vec::new(),
+        };
+        if meant.is_empty() && names.is_empty() {
             return refuse(self.nobody(who));
         }
         let changed = meant.into_iter().filter(|account| account.standing != standing);
         let changed: Vec<&Account> = changed.collect();
-        let what: Vec<String> = changed.iter().map(|account| account.name.to_string()).collect();
-        if changed.is_empty() {
+        let what = changed.iter().map(|account| account.name.to_string());
+        let what: Vec<String> = what.chain(names.iter().map(|n| self.story_of_nobody(n))).collect();
+        if what.is_empty() {
             return AdminDecision::Answer(AdminAnswer::Done { what });
         }
         let accounts = changed.iter().map(|account| account.id).collect();
-        propose(NewOrder::Standing { accounts, standing }, what)
+        propose(NewOrder::Standing { accounts, names, standing }, what)
     }
 
     /// An account ends because its owner, here with this signing key, wants it.
@@ -332,11 +342,19 @@ impl Router {
         if account.is_revoked(&sk) {
             return Err(Refusal::new(code::REVOKED, REVOKED));
         }
-        let order = NewOrder::Standing { accounts: vec![id], standing: Standing::Deleted };
+        let (accounts, names) = (vec![id], Vec::new());
+        let order = NewOrder::Standing { accounts, names, standing: Standing::Deleted };
         Ok(Proposal::Order(Box::new(order)))
     }
 
-    fn nobody(&self, who: &Pattern) -> String {
+    pub(super) fn nobody(&self, who: &Pattern) -> String {
+        if let Some(name) = self.nobodies_like(who).first() {
+            let story = self.story_of_nobody(name);
+            return format!("{story}; `user delete {name}` drops the name");
+        }
+        if self.operator.nobodies.iter().any(|name| who.matches(name.as_str())) {
+            return format!("nobody has an account of {who}, and the name was deleted");
+        }
         let is_gone = self.operator.gone.keys().any(|name| who.matches(name.as_str()));
         match (who.is_open(), is_gone) {
             (_, true) => format!("{who} was deleted, which cannot be undone"),

@@ -126,6 +126,9 @@ pub struct Conversation {
     /// Who came or went by a link whose key we cannot show, and nothing behind it has ended that: their
     /// identities.
     pub(super) unshown: BTreeMap<UserName, KeyId>,
+    /// Who came in without an account by somebody else's word, and whose that was. Of those who are among
+    /// [`Conversation::unshown`] no more, it says nothing.
+    pub(super) brought: BTreeMap<UserName, AccountId>,
     /// Of the lobby: members by the chain whom a moderator has put out.
     pub(super) put_out: BTreeSet<UserName>,
     /// The newest epoch first, then those it replaced.
@@ -160,6 +163,7 @@ impl Conversation {
             excused: BTreeSet::new(),
             absent: BTreeSet::new(),
             unshown: BTreeMap::new(),
+            brought: BTreeMap::new(),
             put_out: BTreeSet::new(),
             epochs: VecDeque::new(),
             newest: 0,
@@ -306,6 +310,7 @@ impl Router {
             conversation.apply_link(link, *digest);
         }
         conversation.excused.extend(row.excused);
+        conversation.brought.extend(row.brought);
         self.restore_absent(&mut conversation, &row.links);
         for (name, link) in &conversation.gone {
             let at = row.links.binary_search_by_key(link, |(header, ..)| header.mg).ok();

@@ -27,10 +27,8 @@ impl Router {
     ) -> Decision {
         let cid = &header.cid;
         if cid.is_direct() {
-            return Decision::refuse(
-                code::NOT_ALLOWED,
-                format!("{} has no membership", cid.spoken()),
-            );
+            let reason = format!("{} has no membership", cid.spoken());
+            return Decision::refuse(code::NOT_ALLOWED, reason);
         }
         if pending.conversations.contains(cid) {
             return Decision::Defer;
@@ -95,6 +93,7 @@ impl Router {
             header: header.clone(),
             digest: request.digest,
             newcomers,
+            brought_by: None,
             frame: request.frame.clone(),
         })))
     }
@@ -136,6 +135,7 @@ impl Router {
             .or_insert_with(|| Conversation::new(cid.clone(), Some(log)));
         conversation.log = Some(log);
         conversation.apply_link(&new.header, new.digest);
+        conversation.note_brought(&new.header, new.brought_by);
         self.note_members(cid);
         if !self.note_presence(&new.header) {
             let changed = Some(cid.clone()).filter(|cid| !cid.is_feed());

@@ -121,6 +121,10 @@ impl Router {
             );
             return Decision::refuse(code::TOO_MANY, reason);
         }
+        let brought_by = match self.brought_by(request, link) {
+            Ok(brought_by) => brought_by,
+            Err(refusal) => return refusal,
+        };
         if let (MemberOperation::Create, ConversationKind::Room(room)) = (link.op, cid.kind()) {
             if let Some(refusal) = self.cannot_create(&link.from, cid, pending) {
                 return refusal;
@@ -133,6 +137,7 @@ impl Router {
             header: link.clone(),
             digest: request.digest,
             newcomers: Vec::new(),
+            brought_by,
             frame: request.frame.clone(),
         })))
     }
@@ -194,6 +199,7 @@ impl Router {
             }
             if conversation.unshown.get(&account.name) == Some(&account.identity) {
                 conversation.unshown.remove(&account.name);
+                conversation.brought.remove(&account.name);
             }
         }
     }

@@ -227,6 +227,8 @@ pub enum NewOrder {
     Standing {
         /// Which; none of them is deleted.
         accounts: Vec<AccountId>,
+        /// Names without an account that are members of rooms: they can only be deleted.
+        names: Vec<UserName>,
         /// What.
         standing: Standing,
     },
@@ -278,6 +280,8 @@ pub struct OperatorRows {
     pub standings: Vec<(AccountId, Standing)>,
     /// Deleted accounts whose mailbox is not erased yet.
     pub to_erase: Vec<AccountId>,
+    /// Names without an account that were deleted.
+    pub nobodies: Vec<UserName>,
     /// Rooms that are closed.
     pub closed_rooms: Vec<LogId>,
     /// Who is kept out.

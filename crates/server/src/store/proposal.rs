@@ -152,6 +152,8 @@ pub struct NewLink {
     pub digest: Digest,
     /// Devices that come in: their cursors begin here.
     pub newcomers: Vec<DeviceId>,
+    /// Who has brought somebody in by it who has no account.
+    pub brought_by: Option<AccountId>,
     /// The MEMBER frame.
     pub frame: Bytes,
 }

@@ -85,6 +85,8 @@ pub struct ConversationRow {
     pub links: Vec<(MemberHeader, Digest, u64)>,
     /// Whom its epochs may lack.
     pub excused: Vec<UserName>,
+    /// Who came in without an account, and who has brought them.
+    pub brought: Vec<(UserName, AccountId)>,
     /// What an open room is about.
     pub topic: String,
     /// How long it keeps its messages, in milliseconds, 0 for ever; `None` for the default.

@@ -1,5 +1,6 @@
 //! The store in one SQLite file: a thread that writes, and connections that read.
 
+mod brought;
 mod copies;
 mod excused;
 mod offers;

@@ -63,7 +63,8 @@ impl<S: Store> Worker<S> {
         let Proposal::Order(order) = &committed.proposal else { return };
         let mut gone = Vec::new();
         match order.as_ref() {
-            NewOrder::Standing { accounts, standing: Standing::Deleted } => {
+            NewOrder::Standing { accounts, names, standing: Standing::Deleted } => {
+                gone.clone_from(names);
                 let accounts = accounts.iter().filter_map(|id| self.router.account(*id));
                 gone.extend(accounts.map(|account| account.name.clone()));
             }

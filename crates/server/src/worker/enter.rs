@@ -14,7 +14,7 @@ use crate::{
     queue::Queued,
     request::{Admitted, Heard, Peer, Plan, Proof, Refusal, Request, SignIn},
     router::{Decision, Pending},
-    store::{AccountId, Committed, Conflict, DeviceId, Store, Stored},
+    store::{AccountId, Committed, Conflict, DeviceId, Proposal, Store, Stored},
 };
 
 impl<S: Store> Worker<S> {
@@ -100,9 +100,17 @@ impl<S: Store> Worker<S> {
         _story: &Batch,
     ) {
         let stored = committed.outcome;
+        // What others hold of a name that was deleted counts no more.
+        let back = match &committed.proposal {
+            Proposal::Account(new) if self.router.is_gone(&new.name) => Some(new.name.clone()),
+            _ => None,
+        };
         let effects = self.router.apply(now_ms, committed);
         match stored {
             Ok(Stored::Account(account, device)) => {
+                if let Some(name) = back {
+                    self.notify.keys(&name);
+                }
                 self.open_session(now_ms, queued, account, device, true);
             }
             Ok(Stored::Device(device)) => {

@@ -16,7 +16,7 @@ use chat_server::limits::UNSHOWN_LINKS_MAX;
 use crate::client::{Client, Device, cid, config, fresh, new_id, register, sign_in, start};
 
 /// The place behind a link.
-fn behind((header, frame): &(MemberHeader, Bytes)) -> (u32, Digest) {
+pub(crate) fn behind((header, frame): &(MemberHeader, Bytes)) -> (u32, Digest) {
     (header.mg + 1, RawFrame::decode(frame.clone()).unwrap().digest(label::MEMBER))
 }
 
@@ -36,7 +36,11 @@ fn about(
 }
 
 /// Tells the hub; how many bundles and links have proved themselves.
-async fn remind(client: &mut Client, devices: &[&Device], links: &[&Bytes]) -> (u32, u32) {
+pub(crate) async fn remind(
+    client: &mut Client,
+    devices: &[&Device],
+    links: &[&Bytes],
+) -> (u32, u32) {
     let bundles = devices.iter().map(|device| B64Vec(device.bundle.bytes().to_vec())).collect();
     let links = links.iter().map(|link| B64Vec(link.to_vec())).collect();
     client.send_text(&ClientToHub::Remind { id: new_id(), bundles, links }).await;
@@ -54,7 +58,7 @@ async fn is_put_off(client: &mut Client, devices: &[&Device], links: &[&Bytes]) 
 }
 
 /// How many links of a room the hub has.
-async fn chain(client: &mut Client, room: &ConversationId) -> usize {
+pub(crate) async fn chain(client: &mut Client, room: &ConversationId) -> usize {
     client.settle().await;
     let mut count = 0;
     loop {
@@ -70,7 +74,7 @@ async fn chain(client: &mut Client, room: &ConversationId) -> usize {
 }
 
 /// Waits until it has so many: each link waits for the one before it to be stored.
-async fn grown(client: &mut Client, room: &ConversationId, count: usize) {
+pub(crate) async fn grown(client: &mut Client, room: &ConversationId, count: usize) {
     while chain(client, room).await < count {}
 }
 
@@ -183,7 +187,9 @@ async fn a_made_up_identity_takes_nobodys_place() {
 async fn links_by_invented_accounts_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let mut lifted = config(folder.path());
-    lifted.limits.set("reminded_strangers=off").unwrap();
+    for limit in ["reminded_strangers=off", "strangers_by_one=off"] {
+        lifted.limits.set(limit).unwrap();
+    }
     let server = start(lifted.clone()).await;
     let mut alice = register(&server, "alice", 0).await;
     let room = cid("room:crew");

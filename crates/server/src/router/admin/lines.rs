@@ -5,7 +5,6 @@ use std::ops::Bound;
 use chat_protocol::{
     limits::ROOMS_PAGE_MAX,
     name::{ConversationId, ConversationKind, UserName},
-    spoken::nobody,
 };
 
 use crate::{
@@ -71,7 +70,7 @@ impl Router {
         presence: impl Fn(AccountId) -> Presence,
     ) -> AdminAnswer {
         let Some(account) = self.account_folded(name) else {
-            return AdminAnswer::refused(nobody(name));
+            return AdminAnswer::refused(self.nobody(&name.into()));
         };
         let rooms = account.conversations.iter().filter_map(|cid| match cid.kind() {
             ConversationKind::Room(room) => Some(room.to_string()),

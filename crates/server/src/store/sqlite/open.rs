@@ -12,8 +12,8 @@ use chat_protocol::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    OpenError, SqliteOptions, configure, copies, excused, from_sql, offers, operator, signers,
-    small,
+    OpenError, SqliteOptions, brought, configure, copies, excused, from_sql, offers, operator,
+    signers, small,
 };
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
@@ -119,6 +119,7 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     drop_bundle_count(&connection).map_err(failed)?;
     copies::make(&connection).map_err(failed)?;
     excused::make(&connection).map_err(failed)?;
+    brought::make(&connection).map_err(failed)?;
     offers::prepare(&connection).map_err(failed)?;
     operator::prepare(&connection).map_err(failed)?;
     signers::prepare(&connection).map_err(failed)?;
@@ -321,7 +322,19 @@ fn conversation(
     let waiting = waiting(connection, log, &cid)?;
     let newest = newest(connection, log)?;
     let excused = excused::of_room(connection, log)?;
-    Ok(ConversationRow { log, cid, links, excused, topic, keep_ms, epoch, newest, waiting })
+    let brought = brought::of_room(connection, log)?;
+    Ok(ConversationRow {
+        log,
+        cid,
+        links,
+        excused,
+        brought,
+        topic,
+        keep_ms,
+        epoch,
+        newest,
+        waiting,
+    })
 }
 
 /// What no device of the two in a direct conversation has fetched yet.

@@ -8,7 +8,7 @@ use chat_protocol::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    from_sql,
+    brought, from_sql,
     open::{Problem, intact},
     small, to_sql,
     write::Outcome,
@@ -24,10 +24,12 @@ use crate::{
 /// Tables that came after the schema.
 ///
 /// - `put_out`: of the lobby, until they join again; without a time until that is taken back.
+/// - `nobodies`: names that were deleted while nobody had an account of them.
 /// - `standings`: 1 disabled, 2 deleted and its mailbox still to be erased, 3 deleted.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS standings (
   account INTEGER PRIMARY KEY, standing INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS nobodies (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS closed_rooms (log INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE IF NOT EXISTS bans (what TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS invites (
@@ -61,6 +63,10 @@ pub(super) fn read(connection: &Connection) -> Result<OperatorRows, Problem> {
             rows.to_erase.push(account);
         }
     }
+    let mut select = connection.prepare("SELECT name FROM nobodies")?;
+    let names = select.query_map([], |row| row.get::<_, String>(0))?;
+    let names = names.map(|name| intact("name", UserName::new(&name?)));
+    rows.nobodies = names.collect::<Result<_, _>>()?;
     let mut select = connection.prepare("SELECT log FROM closed_rooms")?;
     let logs = select.query_map([], |row| row.get(0).map(LogId))?;
     rows.closed_rooms = logs.collect::<Result<_, _>>()?;
@@ -97,9 +103,14 @@ fn read_lobby(connection: &Connection, rows: &mut OperatorRows) -> Result<(), Pr
 /// Keeps one decision.
 pub(super) fn order(connection: &Connection, order: &NewOrder) -> Outcome {
     match order {
-        NewOrder::Standing { accounts, standing } => {
+        NewOrder::Standing { accounts, names, standing } => {
             for account in accounts {
                 stand(connection, *account, *standing)?;
+            }
+            for name in names {
+                let insert = "INSERT OR IGNORE INTO nobodies (name) VALUES (?1)";
+                connection.execute(insert, [name.as_str()])?;
+                brought::forget(connection, name)?;
             }
         }
         NewOrder::CloseRoom(log) => {
@@ -188,6 +199,13 @@ pub(super) fn comes_back(connection: &Connection, link: &MemberHeader) -> rusqli
          WHERE account = (SELECT id FROM accounts WHERE name = ?1 AND identity = ?2)",
     )?;
     Ok(delete.execute(params![link.who.as_str(), link.ik.as_bytes()])? > 0)
+}
+
+/// Somebody has an account of this name now: it is not deleted any more.
+pub(super) fn is_somebody(connection: &Connection, name: &UserName) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM nobodies WHERE name = ?1")?;
+    delete.execute([name.as_str()])?;
+    Ok(())
 }
 
 /// Takes one use from a code, or says that there is none.

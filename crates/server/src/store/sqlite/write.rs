@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{copies, excused, from_sql, offers, operator, signers, to_sql};
+use super::{brought, copies, excused, from_sql, offers, operator, signers, to_sql};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
     NewBundle, NewEntry, NewEpoch, NewIdentity, NewLink, NewPassword, NewRetention, NewTopic,
@@ -146,6 +146,8 @@ impl Change<'_> {
             self.connection.execute("DELETE FROM accounts WHERE id = ?1", [account.0])?;
             return Ok(Err(conflict));
         }
+        operator::is_somebody(self.connection, &new.name)?;
+        brought::have_account(self.connection, &new.name, &identity)?;
         let device = self.new_device(account, &new.bundle)?;
         Ok(Ok(Stored::Account(account, device)))
     }
@@ -309,6 +311,7 @@ impl Change<'_> {
         }
         offers::follow_link(self.connection, &new.header)?;
         excused::follow_link(self.connection, log, &new.header)?;
+        brought::follow_link(self.connection, log, new)?;
         let position = self.next_position();
         // Who comes again reads on where they were, but for who was put out meanwhile.
         let mut insert = self.connection.prepare_cached(if operator::comes_back(

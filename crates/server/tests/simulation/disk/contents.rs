@@ -73,6 +73,8 @@ pub(crate) struct Contents {
     pub(super) rooms: BTreeMap<ConversationId, Arc<Membership>>,
     /// Whom epochs of a room may lack.
     excused: BTreeSet<(LogId, UserName)>,
+    /// Who came into a room without an account: their identity, and who has brought them.
+    brought: BTreeMap<(LogId, UserName), (KeyId, AccountId)>,
     /// What rooms keep no longer.
     pub(super) dropped: Dropped,
     offers: BTreeMap<(AccountId, MessageId), Offer>,
@@ -96,6 +98,7 @@ impl Default for Contents {
             links: BTreeMap::new(),
             rooms: BTreeMap::new(),
             excused: BTreeSet::new(),
+            brought: BTreeMap::new(),
             dropped: Dropped::default(),
             offers: BTreeMap::new(),
         }
@@ -142,6 +145,11 @@ impl Contents {
         if new.header.op == MemberOperation::Admit {
             self.excused.remove(&(log, new.header.who.clone()));
         }
+        if new.header.op != MemberOperation::Role {
+            let member = (log, new.header.who.clone());
+            self.brought.remove(&member);
+            self.brought.extend(new.brought_by.map(|by| (member, (new.header.ik, by))));
+        }
         for device in &new.newcomers {
             self.cursors.entry((*device, log)).or_insert(position);
         }
@@ -161,6 +169,8 @@ impl Contents {
                     reset: None,
                     devices: vec![row],
                 };
+                let is_theirs = |name: &UserName, ik| *name == new.name && ik == account.identity;
+                self.brought.retain(|(_, name), (ik, _)| !is_theirs(name, *ik));
                 self.accounts.insert(id, account);
                 self.vaults.extend(new.vault.clone().map(|vault| (id, vault)));
                 self.starts.insert(device, self.position);
@@ -275,6 +285,12 @@ impl Contents {
                     .iter()
                     .filter(|(room, _)| room == log)
                     .map(|(_, name)| name.clone())
+                    .collect(),
+                brought: self
+                    .brought
+                    .iter()
+                    .filter(|((room, _), _)| room == log)
+                    .map(|((_, name), (_, by))| (name.clone(), *by))
                     .collect(),
                 epoch: self.newest_epoch(*log),
                 newest: self.newest(*log),

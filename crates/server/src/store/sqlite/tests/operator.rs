@@ -28,7 +28,9 @@ async fn decisions_are_there_after_a_restart() {
     let (mut store, reads, _) = open_in(folder.path());
     commit(&mut store, vec![account("alice"), account("bob")]).await;
     let (alice, bob) = (AccountId(1), AccountId(2));
-    let stand = |account, standing| order(NewOrder::Standing { accounts: vec![account], standing });
+    let stand = |account, standing| {
+        order(NewOrder::Standing { accounts: vec![account], names: Vec::new(), standing })
+    };
     let invite = Invite { digest: Digest([7; 32]), uses: 2, until_ms: 99 };
     let batch = vec![
         stand(alice, Standing::Disabled),
