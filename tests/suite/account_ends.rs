@@ -1,6 +1,6 @@
 //! What goes with an account that its owner deletes: what waits here to be sent, and what runs elsewhere.
 
-use chat_tests::{Finished, PASSWORD, Program, Rig};
+use chat_tests::{Finished, PASSWORD, Program, Rig, Scene, types};
 
 use crate::suite::files::{folder, share};
 
@@ -77,4 +77,43 @@ fn all_that_runs_of_a_deleted_account_ends_and_says_why() {
     }
     let users = alice.run(&["users", "--json"]).expect_code(0);
     assert!(!users.stdout.contains("\"bob\""), "{users:?}");
+}
+
+/// Goal: a deleted account is called deleted by whatever is asked about it, in the chat and in scripts, and counts in no room.
+/// (The build before counted bob in every room, said "nobody is called bob" of some commands and nothing at all of others,
+/// and whoever followed him could not leave off.)
+#[test]
+fn whatever_asks_about_a_deleted_account_says_that_it_was_deleted() {
+    let (scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
+    types(&mut bob, "/create ops", "you are in #ops");
+    types(&mut alice, "/join ops", "you are in #ops");
+    types(&mut alice, "/subscribe bob", "you follow bob now");
+    types(&mut alice, "/rooms", "2 users");
+    let words = ["account", "delete", "bob"];
+    scene.client("bob").run_known(&words).assert_code(0);
+    let deleted = "the account of bob was deleted";
+    for asked in
+        ["/verify bob", "/fingerprint bob", "/devices bob", "/subscribe bob", "/invite bob"]
+    {
+        types(
+            &mut alice,
+            asked,
+            if asked == "/subscribe bob" { "you follow bob already" } else { deleted },
+        );
+    }
+    types(&mut alice, "/members", "#ops is open; members: 1");
+    types(&mut alice, "/unsubscribe bob", "you do not follow bob any more");
+    types(&mut alice, "/subscribe bob", deleted);
+    types(&mut alice, "/subs", "you follow nobody");
+
+    let carol = scene.client("carol");
+    for asked in [&["verify", "bob"][..], &["devices", "bob"], &["get", "bob", "a.txt"]] {
+        let said = carol.run(asked);
+        assert!(format!("{}{}", said.stdout, said.stderr).contains(deleted), "{asked:?}: {said:?}");
+    }
+    let shown = carol.run(&["verify", "bob", "--json"]).expect_code(0).events_named("verify");
+    assert_eq!(shown[0]["deleted"], true, "{shown:?}");
+    let rooms = carol.run(&["rooms", "--json"]).expect_code(0).events_named("room_info");
+    let users: Vec<_> = rooms.iter().map(|room| (&room["room"], &room["users"])).collect();
+    assert_eq!(users, [(&"lobby".into(), &2.into()), (&"ops".into(), &1.into())]);
 }

@@ -17,7 +17,8 @@ fn a_refusal_that_comes_late_moves_no_line_to_another_room() {
     alice.run(&["users"]).assert_code(0);
     let mut chat = alice.at_terminal(&[]);
     chat.answer("Password", PASSWORD);
-    chat.wait_for("alice #lobby>");
+    // The prompt is there before the connection.
+    chat.wait_for("connected to");
     server.program().signal(Signal::STOP);
     chat.type_line("/join vault");
     chat.wait_for("alice #vault>");

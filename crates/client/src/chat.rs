@@ -295,7 +295,7 @@ impl Talk {
                 if let Some(label) = label {
                     self.outbox.typed(id, label, self.is_online);
                 }
-                if self.is_online { Said::default() } else { Said::line("… queued") }
+                self.queued()
             }
             // The reason is in the last event; what was typed must not go with it.
             Err(SendError::Stopped) => {

@@ -2,7 +2,7 @@
 
 use chat_endpoint::{DeviceState, Introduction, KnownDevice, Standing};
 use chat_protocol::name::UserName;
-use chat_protocol::spoken::nobody;
+use chat_protocol::spoken::{deleted, nobody};
 use thiserror::Error;
 
 use crate::client::{Client, DecideError, Decision, RenewError};
@@ -93,6 +93,8 @@ pub struct Question {
     pub known: Introduction,
     /// Show digits, too.
     pub digits: bool,
+    /// The server says that the account was deleted.
+    pub is_deleted: bool,
 }
 
 /// Why a key or a device was not decided on.
@@ -105,6 +107,9 @@ pub enum IdentityError {
     /// No keys.
     #[error("{}", nobody(.0))]
     Unknown(UserName),
+    /// No keys any more.
+    #[error("{}", deleted(.0))]
+    Deleted(UserName),
     /// Nothing to choose between.
     #[error("no other key was offered for {0}; there is nothing to decide")]
     NothingNew(UserName),
@@ -136,6 +141,13 @@ pub enum IdentityError {
     Renew(#[from] RenewError),
 }
 
+impl IdentityError {
+    /// Why there is nothing to show of somebody.
+    pub fn without_keys(user: UserName, is_deleted: bool) -> Self {
+        if is_deleted { Self::Deleted(user) } else { Self::Unknown(user) }
+    }
+}
+
 impl Question {
     /// Looks up what is asked about. Bundles must have been asked for before.
     pub async fn look_up(
@@ -146,8 +158,10 @@ impl Question {
         if user == *me {
             return Err(IdentityError::Myself(user));
         }
-        let known = client.introduction(&user).await;
-        let known = known.ok_or_else(|| IdentityError::Unknown(user.clone()))?;
+        let is_deleted = client.is_deleted(&user).await;
+        let Some(known) = client.introduction(&user).await else {
+            return Err(IdentityError::without_keys(user, is_deleted));
+        };
         match kind {
             Kind::Trust if known.other.is_none() => return Err(IdentityError::NothingNew(user)),
             Kind::Distrust if known.standing != Standing::Changed => {
@@ -155,7 +169,7 @@ impl Question {
             }
             Kind::Verify | Kind::Trust | Kind::Distrust => {}
         }
-        Ok(Self { kind, user, known, digits })
+        Ok(Self { kind, user, known, digits, is_deleted })
     }
 
     /// Why no answer decides anything, if so: nobody is asked then.

@@ -106,7 +106,8 @@ pub enum StartError {
     },
     /// A chat of this home runs: the keys in it are one device, and that is here already.
     #[error(
-        "{user} chats already with the keys in {}, here or on a machine that has a copy of them ({}): end          that chat, or give this one a home of its own: --home DIR", .home.display(), code::NAME_IN_USE
+        "{user} chats already with the keys in {}, here or on a machine that has a copy of them ({}): end \
+         that chat, or give this one a home of its own: --home DIR", .home.display(), code::NAME_IN_USE
     )]
     HomeInUse {
         /// Whose.

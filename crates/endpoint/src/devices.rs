@@ -91,6 +91,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether the hub has said on this connection that an account was deleted. It says so when it is asked for keys.
+    pub fn is_deleted(&self, name: &UserName) -> bool {
+        self.link.gone.contains(name)
+    }
+
     /// Whether somebody's bundles are on their way, on behalf of no view: a view is fetched anew itself.
     pub(crate) fn are_keys_asked_for(&self, name: &UserName) -> bool {
         let mut requests = self.link.requests.values();

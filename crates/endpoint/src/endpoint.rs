@@ -182,7 +182,9 @@ impl Endpoint {
     /// Takes the state that another process of the same device has written meanwhile. What belongs
     /// to this process's connection stays.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
+        let stood = self.standing_keys();
         self.state = State::load(records, &self.device.user)?;
+        self.keys_stand_since(&stood);
         self.people = self.people.emptied();
         self.orders_reloaded();
         self.loaded();

@@ -154,7 +154,7 @@ impl Endpoint {
             if (is_nobody || self.is_unknown_to_hub(&other)) && !other.is_server() {
                 return Some((code::NO_SUCH_USER, nobody(other)));
             }
-            if self.link.gone.contains(&other) {
+            if self.is_deleted(&other) {
                 return Some((code::NO_SUCH_USER, deleted(other)));
             }
             if let Some(refusal) = self.is_replaced(&other) {

@@ -173,6 +173,35 @@ impl Endpoint {
         }
     }
 
+    /// The keys that stand in the hub's log, as far as is known here.
+    pub(crate) fn standing_keys(&self) -> BTreeSet<Digest> {
+        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        kept.filter(|epoch| epoch.position.is_some()).map(|epoch| epoch.head.e).collect()
+    }
+
+    /// Another process of the home has written, and other keys stand than these. The hub tells who made a key that it stands,
+    /// and no other process of the same device: that this connection was shown the one before says nothing against the hub.
+    /// Whatever it shows here from now on is compared with the new one.
+    pub(crate) fn keys_stand_since(&mut self, before: &BTreeSet<Digest>) {
+        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let news = kept.filter(|epoch| epoch.position.is_some() && !before.contains(&epoch.head.e));
+        let newest: Vec<(ConversationId, EpochHead)> = news
+            .filter(|epoch| {
+                let conversation = self.state.conversations.get(epoch.cid.as_str());
+                conversation.is_some_and(|c| c.head == Some(epoch.head))
+            })
+            .map(|epoch| (epoch.cid.clone(), epoch.head))
+            .collect();
+        for (cid, head) in newest {
+            let shown = self.link.epochs.get(&cid);
+            if shown
+                .is_some_and(|shown| shown.is_none_or(|shown| self.comes_from(head.e, &shown.e)))
+            {
+                self.link.epochs.insert(cid, Some(head));
+            }
+        }
+    }
+
     fn hub_is_behind(&self, cid: &ConversationId) -> bool {
         self.epoch_is_behind(cid) || self.chain_is_behind(cid)
     }

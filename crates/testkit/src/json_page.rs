@@ -80,24 +80,25 @@ impl JsonPage {
 /// Looks at the fields of an object that stands at `prefix`.
 fn look(fields: &[Field], prefix: &str, object: &Value) -> Result<(), String> {
     let Some(map) = object.as_object() else { return Ok(()) };
-    let rest = |field: &Field| field.path.strip_prefix(prefix).map(str::to_owned);
+    // Unoptimised, and for each event of each program: what is no object is not gone through, and nothing is copied.
+    let below: Vec<(&Field, &str)> =
+        fields.iter().filter_map(|field| Some((field, field.path.strip_prefix(prefix)?))).collect();
     for (key, value) in map {
-        let is_it = |field: &&Field| rest(field).is_some_and(|rest| rest == *key || rest == "*");
-        let field = fields.iter().find(is_it);
+        let is_it = |(_, rest): &&(&Field, &str)| *rest == key.as_str() || *rest == "*";
+        let field = below.iter().find(is_it).map(|(field, _)| *field);
         let field = field.ok_or_else(|| format!("{prefix}{key} is not on the page"))?;
         if !field.form.split(" or ").any(|form| is_of(form, value)) {
             return Err(format!("{prefix}{key} is no {}", field.form));
         }
-        look(fields, &format!("{}.", field.path), value)?;
-        for one in value.as_array().into_iter().flatten() {
+        if value.is_object() {
+            look(fields, &format!("{}.", field.path), value)?;
+        }
+        for one in value.as_array().into_iter().flatten().filter(|one| one.is_object()) {
             look(fields, &format!("{}[].", field.path), one)?;
         }
     }
-    for field in fields.iter().filter(|field| field.is_always) {
-        if let Some(rest) = rest(field)
-            && !rest.contains(['.', '*'])
-            && !map.contains_key(&rest)
-        {
+    for (field, rest) in below.iter().filter(|(field, _)| field.is_always) {
+        if !rest.contains(['.', '*']) && !map.contains_key(*rest) {
             return Err(format!("{} is missing", field.path));
         }
     }

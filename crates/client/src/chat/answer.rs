@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use chat_protocol::id::KeyId;
-use chat_protocol::name::UserName;
-use chat_protocol::spoken::nobody;
 use serde_json::json;
 
 use super::{Said, Talk};
@@ -22,6 +19,9 @@ impl Talk {
                 self.say(help.trim_end(), &json!({"event": "help", "text": help}))
             }
             SlashCommand::Users => {
+                if let Some(said) = self.without_connection() {
+                    return said;
+                }
                 self.awaited.people += 1;
                 self.client.who().await;
                 Said::default()
@@ -36,11 +36,7 @@ impl Talk {
             SlashCommand::Password => self.change_password().await,
             SlashCommand::Status => self.with_status(Self::status).await,
             SlashCommand::Pending => self.pending().await,
-            SlashCommand::Fingerprint { user } => {
-                let user = user.unwrap_or_else(|| self.lines.me.clone());
-                let key = self.client.identity_of(&user).await;
-                self.fingerprint(&user, key)
-            }
+            SlashCommand::Fingerprint { user } => self.ask_fingerprint(user).await,
             SlashCommand::Set { presence } => {
                 self.presence = presence.unwrap_or(self.presence);
                 let set = self.presence;
@@ -117,20 +113,5 @@ impl Talk {
                 "answer_us": status.answer_us, "silent_s": status.silent_s, "unanswered": open,
             }),
         )
-    }
-
-    fn fingerprint(&self, user: &UserName, key: Option<KeyId>) -> Said {
-        match key {
-            Some(key) => {
-                let groups = fingerprint(&key);
-                self.say(
-                    &format!("the key of {user}: {groups}\n  in a policy: {key}"),
-                    &json!({
-                        "event": "fingerprint", "user": user, "fingerprint": groups, "key": key,
-                    }),
-                )
-            }
-            None => self.error(&nobody(user)),
-        }
     }
 }

@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
 
-use super::Talk;
+use super::{Said, Talk};
+use crate::show::Detail;
 
 /// Commands without an answer.
 #[derive(Debug, Default)]
@@ -49,6 +50,20 @@ impl Awaited {
 }
 
 impl Talk {
+    /// What is said instead of asking for what only a connection answers: nothing asks again when it is back.
+    pub(super) fn without_connection(&self) -> Option<Said> {
+        let reason = "there is no connection to the server; ask again when there is one";
+        (!self.is_online).then(|| self.error(reason))
+    }
+
+    /// What is said of something that goes out when there is a connection.
+    pub(super) fn queued(&self) -> Said {
+        if self.is_online || self.lines.detail == Detail::Full {
+            return Said::default();
+        }
+        Said::line("… queued")
+    }
+
     /// Whether the next line of a script has to wait.
     pub(super) fn waits_for_answers(&self) -> bool {
         let Awaited { commands, findings, files, names_are_late, .. } = &self.awaited;

@@ -39,7 +39,7 @@ impl Talk {
             Ok(id) => {
                 self.open.insert(id);
                 self.awaited.expect(id);
-                Said::default()
+                self.queued()
             }
             // The reason is in the last event.
             Err(SendError::Stopped) => Said::default(),

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use chat_protocol::name::{ConversationId, UserName};
-use chat_protocol::spoken::nobody;
 use serde_json::json;
 
 use super::{Asked, Said, Talk};
 use crate::home::KeyChange;
-use crate::identity::{self, IdentityCommand, Kind, Question};
+use crate::identity::{self, IdentityCommand, IdentityError, Kind, Question};
 use crate::show::{self, Detail};
 use crate::sign_in::{TerminalPrompt, check_password};
 use crate::start;
@@ -20,7 +19,14 @@ pub(super) const NOTHING_CHANGED: &str = "· nothing is changed";
 #[derive(Debug)]
 pub(super) struct Looking {
     cid: ConversationId,
-    command: IdentityCommand,
+    wish: Wish,
+}
+
+/// What is to be shown or decided once the newest keys are here.
+#[derive(Debug)]
+enum Wish {
+    Identity(IdentityCommand),
+    Fingerprint(UserName),
 }
 
 impl Talk {
@@ -31,14 +37,25 @@ impl Talk {
             | IdentityCommand::Devices { user: Some(user) } => Some(user),
             _ => None,
         };
-        let cid = whom.and_then(|user| ConversationId::direct(&self.lines.me, user).ok());
+        let whom = whom.cloned();
+        self.look_first(whom, Wish::Identity(command)).await
+    }
+
+    /// Shows the key of somebody, of this user where nobody is named.
+    pub(super) async fn ask_fingerprint(&mut self, user: Option<UserName>) -> Said {
+        let wish = Wish::Fingerprint(user.clone().unwrap_or_else(|| self.lines.me.clone()));
+        self.look_first(user, wish).await
+    }
+
+    async fn look_first(&mut self, whom: Option<UserName>, wish: Wish) -> Said {
+        let cid = whom.and_then(|user| ConversationId::direct(&self.lines.me, &user).ok());
         match cid {
             Some(cid) if self.is_online => {
                 self.client.refresh(&cid).await;
-                self.looking.push(Looking { cid, command });
+                self.looking.push(Looking { cid, wish });
                 Said::default()
             }
-            _ => self.now_about_identity(command).await,
+            _ => self.now(wish).await,
         }
     }
 
@@ -48,10 +65,17 @@ impl Talk {
             std::mem::take(&mut self.looking).into_iter().partition(|looking| looking.cid == *cid);
         self.looking = later;
         let mut said = Said::default();
-        for Looking { command, .. } in now {
-            said = said.and(self.now_about_identity(command).await);
+        for Looking { wish, .. } in now {
+            said = said.and(self.now(wish).await);
         }
         said
+    }
+
+    async fn now(&mut self, wish: Wish) -> Said {
+        match wish {
+            Wish::Identity(command) => self.now_about_identity(command).await,
+            Wish::Fingerprint(user) => self.fingerprint(user).await,
+        }
     }
 
     async fn now_about_identity(&mut self, command: IdentityCommand) -> Said {
@@ -129,17 +153,37 @@ impl Talk {
 
     async fn devices(&self, user: &UserName) -> Said {
         let devices = self.client.known_devices(user).await;
+        let is_deleted = self.client.is_deleted(user).await;
         if devices.is_empty() {
-            return self.error(&nobody(user));
+            let error = IdentityError::without_keys(user.clone(), is_deleted);
+            return self.error(&error.to_string());
         }
         let lines = devices.iter().enumerate().map(|(at, device)| {
             if self.is_json {
-                show::identity::device_object(user, at + 1, device).to_string()
+                show::identity::device_object((user, is_deleted), at + 1, device).to_string()
             } else {
                 show::identity::device(&self.lines, at + 1, device)
             }
         });
-        Said { lines: lines.collect(), ..Said::default() }
+        let note = (is_deleted && !self.is_json).then(|| show::identity::deleted(user));
+        Said { lines: lines.chain(note).collect(), ..Said::default() }
+    }
+
+    async fn fingerprint(&self, user: UserName) -> Said {
+        let is_deleted = self.client.is_deleted(&user).await;
+        let Some(key) = self.client.identity_of(&user).await else {
+            return self.error(&IdentityError::without_keys(user, is_deleted).to_string());
+        };
+        let groups = show::fingerprint(&key);
+        let mut text = format!("the key of {user}: {groups}\n  in a policy: {key}");
+        if is_deleted {
+            text = format!("{text}\n{}", show::identity::deleted(&user));
+        }
+        let object = json!({
+            "event": "fingerprint", "user": user, "fingerprint": groups, "key": key,
+            "deleted": is_deleted,
+        });
+        self.say(&text, &object)
     }
 
     /// Whoever sits down at an unlocked screen must not shut the owner's other devices out.

@@ -227,6 +227,9 @@ impl Talk {
                 self.act(&current, RoomAction::Role { who, admin: false }).await
             }
             RoomCommand::Members => {
+                if let Some(said) = self.without_connection() {
+                    return said;
+                }
                 let cid = ConversationId::room(&current);
                 self.client.refresh(&cid).await;
                 self.rooms.rosters.insert(cid);
@@ -243,6 +246,9 @@ impl Talk {
     }
 
     async fn accept_members(&mut self, room: RoomName) -> Said {
+        if let Some(said) = self.without_connection() {
+            return said;
+        }
         let room = self.rooms.known(room);
         let cid = ConversationId::room(&room);
         if !self.client.accept_room(&cid).await {
@@ -261,6 +267,11 @@ impl Talk {
     }
 
     async fn ask_rooms(&mut self, wanted: Wanted) -> Said {
+        if !matches!(wanted, Wanted::Names)
+            && let Some(said) = self.without_connection()
+        {
+            return said;
+        }
         self.rooms.wanted.push_back(wanted);
         self.client.rooms().await;
         Said::default()
@@ -269,7 +280,7 @@ impl Talk {
     /// Asks for something; the answer is shown when it comes.
     async fn act(&mut self, room: &RoomName, action: RoomAction) -> Said {
         match self.ordered(room, action).await {
-            Ok(_) => Said::default(),
+            Ok(_) => self.queued(),
             Err(said) => said,
         }
     }
@@ -378,7 +389,8 @@ impl Talk {
             return members.iter().map(object).collect();
         }
         let kind = if open { "open" } else { "private" };
-        let mut lines = vec![format!("· #{room} is {kind}; members: {}", members.len())];
+        let here = members.iter().filter(|(user, _)| !deleted.contains(user)).count();
+        let mut lines = vec![format!("· #{room} is {kind}; members: {here}")];
         lines.extend(members.iter().map(|(user, admin)| {
             let admin = if *admin { " (admin)" } else { "" };
             let mark = if deleted.contains(user) {

@@ -63,6 +63,13 @@ impl Client {
         self.ask(order).await.unwrap_or_default()
     }
 
+    /// Whether the server has said on this connection that an account was deleted; known once its keys were asked for.
+    pub async fn is_deleted(&self, user: &UserName) -> bool {
+        let user = user.clone();
+        let order = |reply| Order::People(PeopleOrder::IsDeleted { user, reply });
+        self.ask(order).await.unwrap_or_default()
+    }
+
     /// Everybody whose key is known; one's own name included.
     pub async fn known_names(&self) -> Vec<UserName> {
         self.ask(|reply| Order::People(PeopleOrder::Known { reply })).await.unwrap_or_default()

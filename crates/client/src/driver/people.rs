@@ -47,6 +47,10 @@ pub(crate) enum PeopleOrder {
         user: UserName,
         reply: oneshot::Sender<Vec<KnownDevice>>,
     },
+    IsDeleted {
+        user: UserName,
+        reply: oneshot::Sender<bool>,
+    },
     /// Everybody whose key is known.
     Known {
         reply: oneshot::Sender<Vec<UserName>>,
@@ -86,6 +90,9 @@ impl Driver {
             }
             PeopleOrder::Devices { user, reply } => {
                 reply.send(endpoint.known_devices(now_ms, &user)).ok();
+            }
+            PeopleOrder::IsDeleted { user, reply } => {
+                reply.send(endpoint.is_deleted(&user)).ok();
             }
             PeopleOrder::Known { reply } => drop(reply.send(endpoint.known_names())),
             PeopleOrder::KnownAs { name, reply } => drop(reply.send(endpoint.known_as(&name))),

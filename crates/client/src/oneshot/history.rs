@@ -40,7 +40,12 @@ pub fn history(
             Some(place)
         }
     };
-    print(common, &history, &history.page(&cid, before, count)?)?;
+    let entries = history.page(&cid, before, count)?;
+    print(common, &history, &entries)?;
+    if entries.is_empty() && !common.json && common.verbosity > Verbosity::Quiet {
+        let what = if before.is_some() { "nothing more" } else { "nothing" };
+        note(&format!("{what} was said in {} yet", cid.spoken()));
+    }
     Ok(ExitStatus::Ok)
 }
 

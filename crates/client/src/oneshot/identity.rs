@@ -65,13 +65,17 @@ async fn act(
             let user = task.true_name(&user).await?;
             fetch_keys(task, &user).await?;
             let devices = task.client.known_devices(&user).await;
+            let is_deleted = task.client.is_deleted(&user).await;
             if devices.is_empty() {
-                return Err(IdentityError::Unknown(user).into());
+                return Err(IdentityError::without_keys(user, is_deleted).into());
             }
             for (at, device) in devices.iter().enumerate() {
                 let number = at + 1;
-                let object = || show::identity::device_object(&user, number, device);
+                let object = || show::identity::device_object((&user, is_deleted), number, device);
                 tell(task, &show::identity::device(&task.lines, number, device), object)?;
+            }
+            if is_deleted && !task.is_json {
+                print_line(&show::identity::deleted(&user))?;
             }
             Ok(ExitStatus::Ok)
         }

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use chat_endpoint::{DeviceState, KnownDevice, Standing};
 use chat_protocol::fingerprint::{Fingerprint, ordered};
 use chat_protocol::name::UserName;
-use chat_protocol::sanitise;
+use chat_protocol::{sanitise, spoken};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Lines;
+use super::{Lines, SERVER_SAYS};
 use crate::identity::{Kind, Question};
 
 /// What stands behind a writer's name.
@@ -41,9 +41,14 @@ pub fn undecided(user: &UserName) -> String {
     )
 }
 
+/// What is said of somebody's keys where the server says that there is no account any more.
+pub fn deleted(user: &UserName) -> String {
+    format!("  {SERVER_SAYS}{}", spoken::deleted(user))
+}
+
 /// What is read to each other: the same on both screens, and whose half is whose.
 pub fn question(me: &UserName, question: &Question) -> String {
-    let Question { kind, user, known, digits } = question;
+    let Question { kind, user, known, digits, is_deleted } = question;
     let mut text = match kind {
         Kind::Verify => format!("compare with {user}, by telephone or face to face:\n"),
         Kind::Trust | Kind::Distrust => format!("the keys of {user}:\n"),
@@ -69,6 +74,9 @@ pub fn question(me: &UserName, question: &Question) -> String {
     };
     // Writing to a string cannot fail.
     write!(text, "  {user}: {state}").ok();
+    if *is_deleted {
+        write!(text, "\n{}", deleted(user)).ok();
+    }
     text
 }
 
@@ -81,7 +89,7 @@ fn push_half(text: &mut String, whose: &str, half: Fingerprint, digits: bool) {
 
 /// The same for programs.
 pub fn question_object(me: &UserName, question: &Question) -> Value {
-    let Question { kind, user, known, .. } = question;
+    let Question { kind, user, known, is_deleted, .. } = question;
     let half =
         |half: Fingerprint| json!({"words": half.to_string(), "digits": half.digits().join(" ")});
     let both = ordered(known.own.words, known.pinned.words).map(|half| half.to_string());
@@ -90,7 +98,7 @@ pub fn question_object(me: &UserName, question: &Question) -> Value {
         "mine": half(known.own.words), "theirs": half(known.pinned.words),
         "other": known.other.map(|other| half(other.words)),
         "peer_verified": known.standing == Standing::Verified,
-        "peer_changed": known.standing == Standing::Changed,
+        "peer_changed": known.standing == Standing::Changed, "deleted": is_deleted,
     })
 }
 
@@ -112,7 +120,11 @@ pub fn device(lines: &Lines, number: usize, device: &KnownDevice) -> String {
 }
 
 /// The same for programs.
-pub fn device_object(user: &UserName, number: usize, device: &KnownDevice) -> Value {
+pub fn device_object(
+    (user, is_deleted): (&UserName, bool),
+    number: usize,
+    device: &KnownDevice,
+) -> Value {
     let at = |ms: u64| {
         let at = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         at.map(|at| format!("{at:.3}"))
@@ -120,7 +132,7 @@ pub fn device_object(user: &UserName, number: usize, device: &KnownDevice) -> Va
     json!({
         "event": "device", "user": user, "number": number, "words": device.words.to_string(),
         "key": device.sk, "since": at(device.since_ms), "renewed": at(device.renewed_ms),
-        "state": state(device), "this": device.is_this, "agent": device.is_agent,
+        "state": state(device), "this": device.is_this, "agent": device.is_agent, "deleted": is_deleted,
     })
 }
 

@@ -12,7 +12,7 @@ use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
-use chat_protocol::spoken::nobody;
+use chat_protocol::spoken::{deleted, nobody};
 use chat_protocol::tag::{Tag, label};
 
 use super::action::RoomAction;
@@ -301,6 +301,11 @@ impl Endpoint {
         }
         if is_deleted && matches!(action, RoomAction::Create { .. }) {
             return Some((code::NAME_TAKEN, refusal::reserved(room)));
+        }
+        let is_for_somebody =
+            matches!(action, RoomAction::Admit(_) | RoomAction::Role { admin: true, .. });
+        if is_for_somebody && self.is_deleted(who) {
+            return Some((code::NO_SUCH_USER, deleted(who)));
         }
         refusal::by_view(room, (me, &own), action, ik).or_else(|| {
             let is_outside = who != me && !ik.is_some_and(|ik| room.holds(who, &ik));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_endpoint::{Endpoint, Event, RoomAction, SystemRandom};
+use chat_endpoint::{Alarm, Endpoint, Event, RoomAction, SystemRandom};
 
 use crate::hub::{TestHub, name};
 
@@ -94,4 +94,40 @@ fn a_part_of_a_chain_is_not_taken_for_all_of_it() {
     hub.release_bundles();
     hub.run();
     assert_eq!((hub.links_reminded, hub.chain_length("ops")), (1, 4));
+}
+
+/// Goal: a key that another process of the home has made says nothing against the hub, which has shown an older one to this
+/// process. Before: an open chat called a server restored when somebody joined a room after a script had written there.
+/// Method: alice's old process stays connected while a newer one makes a key; it reads what that has written, and then
+/// somebody joins. A hub that shows the older key afterwards is still found out.
+#[test]
+fn a_key_of_another_process_is_no_sign_of_a_restored_hub() {
+    for is_restored in [false, true] {
+        let mut hub = TestHub::with(&["alice", "bob", "carol", "dave"]);
+        hub.act(0, "ops", RoomAction::Create { private: false });
+        hub.act(1, "ops", RoomAction::Join { create: false });
+        hub.say_in(0, "ops", "by the old process");
+        let older = hub.snapshot();
+        let device = hub.peers[0].endpoint.device().clone();
+        let rows = hub.peers[0].store.rows();
+        let random = Box::new(SystemRandom);
+        let new = Endpoint::new(device, &rows, Arc::default(), random).expect("rows");
+        let mut old = std::mem::replace(&mut hub.peers[0].endpoint, new);
+        hub.connect(0);
+        hub.act(2, "ops", RoomAction::Join { create: false });
+        let before = hub.epoch_of("ops").0;
+        hub.say_in(0, "ops", "by the new process");
+        assert!(hub.epoch_of("ops").0 > before, "it has made a key");
+        old.reload(&hub.peers[0].store.rows()).expect("rows");
+        hub.peers[0].endpoint = old;
+        if is_restored {
+            hub.put_back(&older);
+            hub.connect(0);
+        }
+        hub.act(3, "ops", RoomAction::Join { create: false });
+        hub.run();
+        let went_back =
+            |event: &Event| matches!(event, Event::Alarm { kind: Alarm::RolledBack, .. });
+        assert_eq!(hub.count(0, went_back) > 0, is_restored);
+    }
 }

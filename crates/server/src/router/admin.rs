@@ -259,10 +259,16 @@ impl Router {
         self.waiting = self.waiting.minus(std::mem::take(&mut account.waiting));
         let conversations = std::mem::take(&mut account.conversations);
         self.catalogue.end_owner(id);
-        for cid in &conversations {
-            if let Some(conversation) = self.conversations.get_mut(cid) {
+        for cid in conversations {
+            if let Some(conversation) = self.conversations.get_mut(&cid) {
                 conversation.close_epochs(|line| line.account == id);
                 conversation.backlogs.retain(|(of, _)| *of != id);
+                let membership = conversation.membership.as_ref();
+                // A member by the chain alone from now on, as after a restart.
+                if membership.is_some_and(|m| m.members().contains_key(&account.name)) {
+                    conversation.absent.insert(account.name.clone());
+                    self.absent.entry(account.name.clone()).or_default().insert(cid);
+                }
             }
         }
         self.forget_name(id);

@@ -260,6 +260,16 @@ impl Conversation {
         }
     }
 
+    /// How many people are in a room: of its members by the chain those who count for something. It takes no walk
+    /// through all of them, because lists of rooms are asked for often.
+    pub(super) fn people(&self) -> usize {
+        let Some(membership) = &self.membership else { return 0 };
+        let members = membership.members();
+        let put_out = self.put_out.iter().filter(|name| !self.absent.contains(*name));
+        let out = self.absent.iter().chain(put_out).filter(|name| members.contains_key(*name));
+        members.len().saturating_sub(out.count())
+    }
+
     /// When somebody came in; 0 for long ago.
     pub(super) fn joined_ms(&self, account: AccountId) -> u64 {
         self.joined.iter().find(|(who, _)| *who == account).map_or(0, |(_, at)| *at)

@@ -4,7 +4,6 @@ use chat_protocol::{
     code,
     header::{MemberHeader, MemberOperation},
     name::{ConversationId, UserName},
-    spoken::nobody,
 };
 
 use super::{Account, Decision, Effects, Router};
@@ -22,18 +21,22 @@ impl Router {
         (!has_chain).then(|| Refusal::new(code::NOT_ALLOWED, "nobody follows you"))
     }
 
-    /// Refuses what is about the feed of nobody.
-    pub(super) fn lacks_owner(&self, owner: &UserName) -> Option<Refusal> {
-        if self.account_of(owner).is_some() {
+    /// Refuses what is about the feed of nobody. Of one whose owner was deleted, those who follow it can still read
+    /// the chain and leave: it takes one of the places that they have.
+    pub(super) fn lacks_owner(&self, who: &UserName, cid: &ConversationId) -> Option<Refusal> {
+        let owner = cid.feed_owner()?;
+        let is_left_behind =
+            || self.is_gone(&owner) && self.conversations.get(cid).is_some_and(|c| c.contains(who));
+        if self.account_of(&owner).is_some() || is_left_behind() {
             return None;
         }
-        Some(Refusal::new(code::NO_SUCH_USER, nobody(owner)))
+        Some(self.no_such_user(&owner))
     }
 
     /// What speaks against a link of a feed before its place in the chain is looked at.
     pub(super) fn feed_link_problem(&self, who: &Account, link: &MemberHeader) -> Option<Decision> {
         let cid = &link.cid;
-        if let Some(refusal) = cid.feed_owner().and_then(|owner| self.lacks_owner(&owner)) {
+        if let Some(refusal) = self.lacks_owner(&link.from, cid) {
             return Some(Decision::Refuse(refusal));
         }
         let follows = who.conversations.iter();

@@ -8,7 +8,6 @@ use chat_protocol::{
     id::Digest,
     members::{MemberLine, Membership, Place},
     name::{ConversationId, ConversationKind, UserName},
-    spoken::nobody,
 };
 
 use super::{
@@ -87,7 +86,7 @@ impl Router {
             ConversationKind::Feed(owner) => self.may_not_speak(&request.peer.name, &owner),
             ConversationKind::Direct(a, b) => {
                 let missing = [a, b].into_iter().find(|name| self.account_of(name).is_none())?;
-                Some(Refusal::new(code::NO_SUCH_USER, nobody(missing)))
+                Some(self.no_such_user(&missing))
             }
             ConversationKind::Room(_) => {
                 let account = request.peer.account;

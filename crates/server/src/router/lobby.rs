@@ -16,7 +16,6 @@ use chat_protocol::{
     id::MessageId,
     members::Membership,
     name::{ConversationId, RoomName, UserName},
-    spoken::nobody,
 };
 
 use super::{Account, Audience, Line, Router};
@@ -83,7 +82,7 @@ impl Router {
             return refuse(code::NOT_ALLOWED, reason);
         }
         let Some(account) = self.account_of(who) else {
-            return refuse(code::NO_SUCH_USER, nobody(who));
+            return Err(self.no_such_user(who));
         };
         if who.is_server() || self.is_moderator(account.id) {
             let reason = format!("{who} is the server or a moderator; who runs it decides that");

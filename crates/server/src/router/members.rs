@@ -7,7 +7,6 @@ use chat_protocol::{
     limits::ROOM_PEOPLE_MAX,
     members::{MemberError, Membership},
     name::{ConversationId, ConversationKind, UserName},
-    spoken::nobody,
 };
 
 use super::{Account, Conversation, Decision, Effects, Pending, Router};
@@ -42,7 +41,7 @@ impl Router {
             _ => self.account_of(&header.who),
         };
         let Some(who) = who else {
-            return Decision::refuse(code::NO_SUCH_USER, nobody(&header.who));
+            return Decision::Refuse(self.no_such_user(&header.who));
         };
         if who.identity != header.ik {
             let reason = format!("{} has another identity key", header.who);

@@ -4,7 +4,6 @@ use chat_protocol::{
     code,
     header::MessageHeader,
     name::{ConversationId, UserName},
-    spoken::deleted,
     tag::Tag,
 };
 
@@ -109,8 +108,7 @@ impl Router {
     /// Why nothing is sent to somebody who was deleted.
     fn is_to_nobody(&self, request: &FrameRequest, cid: &ConversationId) -> Option<Refusal> {
         let other = cid.other(&request.peer.name)?;
-        let is_gone = self.is_gone(&other);
-        is_gone.then(|| Refusal::new(code::NO_SUCH_USER, deleted(other)))
+        self.is_gone(&other).then(|| self.no_such_user(&other))
     }
 
     fn has_agent(&self, header: &MessageHeader) -> bool {

@@ -12,7 +12,6 @@ use chat_protocol::{
     id::MessageId,
     limits::OFFERS_PAGE_MAX,
     name::{ConversationId, ConversationKind},
-    spoken::nobody,
 };
 
 use super::{Account, Decision, Pending, Router};
@@ -159,7 +158,7 @@ impl Router {
                 };
                 self.account_of(&other)
                     .map(|other| Place::Person(other.id))
-                    .ok_or_else(|| Refusal::new(code::NO_SUCH_USER, nobody(other)))
+                    .ok_or_else(|| self.no_such_user(&other))
             }
             ConversationKind::Room(room) if room.is_all() => {
                 let reason = "everybody is the audience \"*\", with the details in clear; \
@@ -270,7 +269,7 @@ impl Router {
         };
         let known = |name| {
             let id = self.by_name.get(name).copied();
-            id.ok_or_else(|| Refusal::new(code::NO_SUCH_USER, nobody(name)))
+            id.ok_or_else(|| self.no_such_user(name))
         };
         let owner = query.owner.as_ref().map(known).transpose()?;
         let after = query

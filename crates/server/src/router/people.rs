@@ -2,11 +2,19 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use chat_protocol::{hub::Person, id::KeyId, keys::Held, name::UserName};
+use chat_protocol::{
+    code,
+    hub::Person,
+    id::KeyId,
+    keys::Held,
+    name::UserName,
+    spoken::{deleted, nobody},
+};
 
 use super::Router;
 use crate::{
     limits::WHO_PAGE_MAX,
+    request::Refusal,
     store::{AccountId, DeviceId},
 };
 
@@ -75,6 +83,12 @@ impl Router {
         let more = people.len() > WHO_PAGE_MAX;
         people.truncate(WHO_PAGE_MAX);
         WhoPage { people, more }
+    }
+
+    /// The one refusal of what is for a name that no account has, or has any more.
+    pub(super) fn no_such_user(&self, name: &UserName) -> Refusal {
+        let reason = if self.is_gone(name) { deleted(name) } else { nobody(name) };
+        Refusal::new(code::NO_SUCH_USER, reason)
     }
 
     /// Sorts the names of a BUNDLES request.

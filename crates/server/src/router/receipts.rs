@@ -1,6 +1,6 @@
 //! Receipts of delivery: they go to the inbox of who sent the messages (rule R8).
 
-use chat_protocol::{code, header::ReceiptHeader, spoken::nobody};
+use chat_protocol::{code, header::ReceiptHeader};
 
 use super::{Audience, Decision, Delivery, Effects, Payload, Pending, Router};
 use crate::{
@@ -17,7 +17,7 @@ impl Router {
         pending: &mut Pending,
     ) -> Decision {
         let Some(to) = self.account_of(&header.to) else {
-            return Decision::refuse(code::NO_SUCH_USER, nobody(&header.to));
+            return Decision::Refuse(self.no_such_user(&header.to));
         };
         // One copy may have thousands of readers, and its sender waits for none of them.
         if header.cid.is_feed() {

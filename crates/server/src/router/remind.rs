@@ -108,7 +108,7 @@ impl Router {
                 format!("{} is a member by another key; nobody else's word ends that", link.who);
             return Decision::refuse(code::NOT_ALLOWED, reason);
         }
-        if let Some(refusal) = cid.feed_owner().and_then(|owner| self.lacks_owner(&owner)) {
+        if let Some(refusal) = self.lacks_owner(&link.from, cid) {
             return Decision::Refuse(refusal);
         }
         let is_full = known.is_some_and(|known| {

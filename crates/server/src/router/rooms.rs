@@ -124,7 +124,7 @@ impl Router {
         Some(RoomInfo {
             room,
             open: membership.is_open(),
-            users: u32::try_from(membership.members().len()).unwrap_or(u32::MAX),
+            users: u32::try_from(conversation.people()).unwrap_or(u32::MAX),
             topic: conversation.topic.clone(),
             member: conversation.contains(name),
             keep_ms: self.keep_ms(conversation),
@@ -134,7 +134,7 @@ impl Router {
     /// The links of a room that somebody may read; nothing where there are none. Who was removed
     /// from a private room may read up to the link that removed them.
     pub fn chain(&self, name: &UserName, cid: &ConversationId) -> Result<Option<Chain>, Refusal> {
-        if let Some(refusal) = cid.feed_owner().and_then(|owner| self.lacks_owner(&owner)) {
+        if let Some(refusal) = self.lacks_owner(name, cid) {
             return Err(refusal);
         }
         let conversation = self.conversations.get(cid);

@@ -41,7 +41,7 @@ impl Talk {
                 self.rooms.going = Some(Going { id, from, to: to.clone(), step });
                 self.rooms.holds_prompt = true;
                 self.rooms.go(&self.lines.me, to);
-                Said::default()
+                self.queued()
             }
             Err(said) => said,
         }

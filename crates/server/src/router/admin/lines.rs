@@ -116,7 +116,7 @@ impl Router {
             room,
             open: membership.is_open(),
             closed: conversation.is_closed,
-            members: membership.members().len(),
+            members: conversation.people(),
             keep_ms: self.keep_ms(conversation),
         })
     }
