@@ -33,7 +33,14 @@ impl Room {
         let (header, frame) = device.link(&self.cid, MemberOperation::Join, self.place);
         let digest = RawFrame::decode(frame.clone()).expect("a frame").digest(label::MEMBER);
         self.place = (self.place.0 + 1, digest);
-        NewLink { log: Some(self.log), header, digest, newcomers: Vec::new(), frame }
+        NewLink {
+            log: Some(self.log),
+            header,
+            digest,
+            newcomers: Vec::new(),
+            brought_by: None,
+            frame,
+        }
     }
 }
 
