@@ -7,7 +7,7 @@ use chat_protocol::name::UserName;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
-use crate::limits::{ALARMS_MINUTE_MAX, UNVERIFIED_MINUTE_MAX};
+use crate::limits::{ALARMS_MINUTE_MAX, HUB_WORDS_MINUTE_MAX, UNVERIFIED_MINUTE_MAX};
 
 /// How long alarms are counted together.
 const TOGETHER_MS: u64 = 60_000;
@@ -26,9 +26,28 @@ pub(crate) struct Alarms {
     /// The host's clock, Unix time in milliseconds, as it was last told.
     now_ms: u64,
     raised: BTreeMap<(Alarm, UserName), Raised>,
-    /// When the minute began in which frames without a valid signature are counted, and how many of them
-    /// were told of in it.
-    unverified: (u64, usize),
+    /// Frames without a valid signature.
+    unverified: Minute,
+    /// What the hub has said in clear.
+    words: Minute,
+}
+
+/// How often something happened in a minute.
+#[derive(Debug, Default)]
+struct Minute {
+    begun_ms: u64,
+    count: usize,
+}
+
+impl Minute {
+    /// It happens once more. Says how often it has in this minute.
+    fn count(&mut self, now_ms: u64) -> usize {
+        if now_ms.saturating_sub(self.begun_ms) >= TOGETHER_MS {
+            *self = Self { begun_ms: now_ms, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
 }
 
 /// Alarms of one kind about one person.
@@ -63,12 +82,21 @@ impl Alarms {
 
     /// Whether one more frame without a valid signature is told of: a hub can make any number of them.
     pub(crate) fn tells_of_unverified(&mut self) -> bool {
-        let (begun_ms, told) = &mut self.unverified;
-        if self.now_ms.saturating_sub(*begun_ms) >= TOGETHER_MS {
-            (*begun_ms, *told) = (self.now_ms, 0);
+        self.unverified.count(self.now_ms) <= UNVERIFIED_MINUTE_MAX
+    }
+
+    /// What is told of something that the hub says in clear: so often in a minute itself, then that it says more, then
+    /// nothing.
+    fn hears(&mut self, event: Event) -> Option<Event> {
+        match self.words.count(self.now_ms) {
+            ..=HUB_WORDS_MINUTE_MAX => Some(event),
+            at if at == HUB_WORDS_MINUTE_MAX.saturating_add(1) => Some(Event::Announcement {
+                text: "the server says more than anybody reads; nothing more of it is shown in this minute, but what \
+                       people say is"
+                    .to_owned(),
+            }),
+            _ => None,
         }
-        *told = told.saturating_add(1);
-        *told <= UNVERIFIED_MINUTE_MAX
     }
 
     /// When the next ones are due.
@@ -101,6 +129,14 @@ impl Endpoint {
         if self.alarms.raise(kind, user, detail) {
             let (user, detail) = (user.clone(), detail.to_owned());
             self.tell(Event::Alarm { kind, user, detail, count: 1 });
+        }
+    }
+
+    /// Tells something that the hub says in clear, of which it can say any amount. What this device itself has to say
+    /// has no such bound: nothing of it may be drowned.
+    pub(crate) fn tell_word(&mut self, event: Event) {
+        if let Some(event) = self.alarms.hears(event) {
+            self.tell(event);
         }
     }
 
@@ -153,6 +189,23 @@ mod tests {
         assert_eq!(alarms.due(6_000).len(), 1);
         assert!(alarms.due(42_000).is_empty());
         assert!(alarms.raise(Alarm::RolledBack, &hub, "second"));
+    }
+
+    /// Goal: a hub fills no screen with what it says in clear.
+    #[test]
+    fn what_a_hub_says_without_an_end_is_told_so_often_in_a_minute() {
+        let (bob, mut alarms) = (UserName::new("bob").unwrap(), Alarms::default());
+        for minute in 1..=2_u64 {
+            assert!(alarms.due(minute * TOGETHER_MS).is_empty());
+            let words = (0..100_000).map(|_| Event::Presence {
+                joined: vec![bob.clone()],
+                left: Vec::new(),
+                followed: Vec::new(),
+            });
+            let told = words.filter_map(|word| alarms.hears(word)).collect::<Vec<_>>();
+            assert_eq!(told.len(), HUB_WORDS_MINUTE_MAX + 1);
+            assert!(matches!(told.last(), Some(Event::Announcement { .. })));
+        }
     }
 
     #[test]

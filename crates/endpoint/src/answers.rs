@@ -48,7 +48,7 @@ impl Endpoint {
                 let refusal = Refusal { stage, code, reason };
                 match id {
                     Some(id) => self.on_noack(now_ms, id, refusal, head.and_then(|h| h.epoch)),
-                    None => self.tell(refusal.into_complaint()),
+                    None => self.tell_word(refusal.into_complaint()),
                 }
             }
             HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
@@ -57,7 +57,7 @@ impl Endpoint {
                 self.came(now_ms, Some(&joined));
                 self.unknown_came(&joined);
                 let followed = self.followed_among(joined.iter().chain(&left));
-                self.tell(Event::Presence { joined, left, followed });
+                self.tell_word(Event::Presence { joined, left, followed });
             }
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
             HubToClient::Heads { id: Some(id), heads, more } => {
@@ -83,7 +83,7 @@ impl Endpoint {
                 self.on_moderated(now_ms, id, &cid, said);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
-            HubToClient::Announce { text } => self.tell(Event::Announcement { text }),
+            HubToClient::Announce { text } => self.tell_word(Event::Announcement { text }),
             HubToClient::Live {} => self.on_live(now_ms),
             HubToClient::Rooms { id, rooms, more } => self.on_rooms(&id, rooms, more),
             HubToClient::Keys { users } => self.on_keys(&users),
@@ -295,7 +295,7 @@ impl Endpoint {
             if refusal.code == code::TOO_MANY {
                 self.state.joined.put(cid.as_str(), false);
             }
-            self.tell(refusal.into_complaint());
+            self.tell_word(refusal.into_complaint());
         }
     }
 
@@ -335,7 +335,7 @@ impl Endpoint {
         }
         if receipt || self.link.requests.remove(&id).is_some() {
             self.keys_answered(&id);
-            self.tell(refusal.into_complaint());
+            self.tell_word(refusal.into_complaint());
             return;
         }
         if let Some(cid) = self.is_lost_membership(&id, &refusal.code) {

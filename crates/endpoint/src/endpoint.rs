@@ -522,8 +522,14 @@ impl Endpoint {
     }
 
     pub(crate) fn complain(&mut self, code: &str, reason: &str) {
+        let (stage, is_of_hub) = (HubStage::Request, code == code::MALFORMED);
         let (code, reason) = (code.to_owned(), reason.to_owned());
-        self.tell(Event::Complaint { stage: HubStage::Request, code, reason, by_hub: false });
+        let event = Event::Complaint { stage, code, reason, by_hub: false };
+        if is_of_hub {
+            self.tell_word(event);
+        } else {
+            self.tell(event);
+        }
     }
 
     /// Fresh random bytes: for ids, nonces and keys.

@@ -222,6 +222,10 @@ pub const LINKS_WAITING_MAX: usize = 1_024;
 /// People and kinds of alarm that are told apart within a minute.
 pub const ALARMS_MINUTE_MAX: usize = 256;
 
+/// What a hub says in clear that is told in a minute: who comes and goes, refusals, announcements, topics. As many as
+/// come back after a restart of a large one; more is nothing that a person reads, and a hub says any number of them.
+pub const HUB_WORDS_MINUTE_MAX: usize = 1_024;
+
 /// Frames without a valid signature that are told of one by one in a minute: more is nothing that a
 /// person reads, and a hub makes any number of them (rule R39).
 pub const UNVERIFIED_MINUTE_MAX: usize = 64;

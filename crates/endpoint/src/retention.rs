@@ -110,7 +110,7 @@ impl Endpoint {
         self.state.dropped.put(cid.as_str(), Claimed { position: at, before_ms, keep_ms, left });
         // None of other people is there where all were of another device of one's own.
         if messages > 0 {
-            self.tell(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
+            self.tell_word(Event::Dropped { cid, from: None, messages, before_ms, keep_ms });
         }
     }
 

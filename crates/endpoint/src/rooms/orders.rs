@@ -478,7 +478,7 @@ impl Endpoint {
         by: UserName,
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
-        self.tell(Event::Topic { id, cid, text, by });
+        self.tell_word(Event::Topic { id, cid, text, by });
     }
 
     /// How long the messages of a room are kept was set, by this user or another one.
@@ -490,6 +490,6 @@ impl Endpoint {
         by: UserName,
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
-        self.tell(Event::Retention { id, cid, keep_ms, by });
+        self.tell_word(Event::Retention { id, cid, keep_ms, by });
     }
 }

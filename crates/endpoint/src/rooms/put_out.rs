@@ -51,7 +51,7 @@ impl Endpoint {
         // Why the device leaves is news until it has left.
         let is_outside = self.state.rooms.get(cid.as_str()).is_some_and(|room| !self.is_in(room));
         if !past || (is_out && is_me && !is_outside) {
-            self.tell(Event::Moderated { id, who, act, by });
+            self.tell_word(Event::Moderated { id, who, act, by });
         }
         let leaves =
             |order: &RoomOrder| order.cid == *cid && matches!(order.action, RoomAction::Leave);
