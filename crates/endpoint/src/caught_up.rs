@@ -9,7 +9,7 @@ use chat_protocol::code;
 use chat_protocol::hub::Log;
 use chat_protocol::name::ConversationId;
 
-use crate::connection::Request;
+use crate::connection::{Link, Request};
 use crate::endpoint::Endpoint;
 use crate::limits::LIVE_WAIT_MS;
 use crate::position::Position;
@@ -92,14 +92,26 @@ impl Endpoint {
 
     /// When a person is told that what waited has not ended.
     pub(crate) fn live_deadline(&self) -> Option<u64> {
-        let waits = self.link.online && !self.link.live && !self.link.is_told_late;
-        waits.then(|| self.link.since_ms.saturating_add(LIVE_WAIT_MS))
+        let Link { online, live, late_since_ms, late_before_ms, .. } = &self.link;
+        let waits = *online && !live;
+        waits.then(|| late_since_ms.saturating_add(LIVE_WAIT_MS).saturating_sub(*late_before_ms))
     }
 
-    /// Until all that waited has come nobody can tell what is missing: says so once, if that takes long.
+    /// For how long connections have waited for their end without one, in milliseconds: with the next one it goes on, so
+    /// that cuts hide nothing. As far as this device knows the time: it ends with what came last.
+    pub(crate) fn late_so_far(&self) -> u64 {
+        let Link { online, live, late_since_ms, late_before_ms, clock_ms, .. } = &self.link;
+        match (online, live) {
+            (true, true) => 0,
+            (true, false) => late_before_ms.saturating_add(clock_ms.saturating_sub(*late_since_ms)),
+            (false, _) => *late_before_ms,
+        }
+    }
+
+    /// Until all that waited has come nobody can tell what is missing: says so each time that this takes long.
     pub(crate) fn tell_late(&mut self, now_ms: u64) {
         if self.live_deadline().is_some_and(|due| due <= now_ms) {
-            self.link.is_told_late = true;
+            (self.link.late_since_ms, self.link.late_before_ms) = (now_ms, 0);
             let reason = "not all that waited for you has come yet; until it has, what the server holds back \
                           does not show";
             self.complain(code::UNTRUSTED, reason);

@@ -62,10 +62,11 @@ pub(crate) struct Link {
     /// The hub has sent all that waited when the connection was signed in.
     pub(crate) live: bool,
     pub(crate) live_ms: u64,
-    /// The newest position by the hub's answer to the sign-in; and whether a person was told that what waited then has not
-    /// ended.
+    /// The newest position by the hub's answer to the sign-in; since when a person was not told that what waited then has
+    /// not ended, Unix time in milliseconds; and for how long connections before did not come to that end.
     pub(crate) newest_at_sign_in: u64,
-    pub(crate) is_told_late: bool,
+    pub(crate) late_since_ms: u64,
+    pub(crate) late_before_ms: u64,
     /// What the hub says about conversations.
     pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.

@@ -267,7 +267,7 @@ impl Endpoint {
         self.pass_time(now_ms);
         self.link.online = true;
         self.link.since_ms = now_ms;
-        self.link.newest_at_sign_in = signed_in.position;
+        (self.link.newest_at_sign_in, self.link.late_since_ms) = (signed_in.position, now_ms);
         self.link.clock_ms = now_ms;
         self.link.clocks = Some((now_ms, signed_in.time));
         if let Some(before) = before {
@@ -316,7 +316,8 @@ impl Endpoint {
         self.pause_orders();
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
-        self.link = Link { clock_ms, receipts_due, ..Link::default() };
+        let late_before_ms = self.late_so_far();
+        self.link = Link { clock_ms, receipts_due, late_before_ms, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

@@ -136,10 +136,13 @@ impl Endpoint {
         deleted.retain(|name| !in_key.contains(name));
         self.tell_deleted(deleted);
         let names = self.tell_unvouched(cid, names);
-        let now = names.iter().cloned().collect();
-        let told = self.link.left_out.insert(cid.clone(), now).unwrap_or_default();
+        let mut told = self.link.left_out.remove(cid).unwrap_or_default();
+        told.retain(|name| names.contains(name));
         let is_news = |name: &UserName| !told.contains(name) && !in_key.contains(name);
         let news: Vec<UserName> = names.into_iter().filter(is_news).collect();
+        // Who was not told because of the key in use is told with the next one.
+        told.extend(news.iter().cloned());
+        self.link.left_out.insert(cid.clone(), told);
         let Some(names) = named(&news) else { return };
         let reason = format!(
             "what you say in {cid} does not reach {names}: the server says that it knows no such account, or \

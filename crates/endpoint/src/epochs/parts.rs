@@ -126,7 +126,9 @@ impl Endpoint {
     /// Opens an epoch of which everything is here.
     fn open_whole(&mut self, now_ms: u64, e: &Digest) -> bool {
         let is_whole = |parts: &Parts| parts.is_complete && parts.header.is_some();
-        if !self.link.parts.get(e).is_some_and(is_whole) {
+        let cid = self.link.parts.get(e).filter(|parts| is_whole(parts)).map(|p| p.cid.clone());
+        let Some(cid) = cid else { return false };
+        if self.awaits_settling(&Log::Conversation(cid)) {
             return false;
         }
         let Some(Parts { header: Some((header, came)), members, wrap, .. }) = self.drop_parts(e)

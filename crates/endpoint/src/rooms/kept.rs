@@ -24,13 +24,6 @@ pub(crate) struct KeptOrder {
     before: u64,
 }
 
-impl KeptOrder {
-    /// Whether it is about coming into this conversation.
-    pub(crate) fn joins(&self, cid: &ConversationId) -> bool {
-        self.cid == *cid && self.action.comes_in()
-    }
-}
-
 /// The key of the row of what was asked for.
 #[derive(Debug, Clone)]
 pub(crate) enum OrderRow {

@@ -111,8 +111,6 @@ impl Endpoint {
     pub(crate) fn is_joining(&self, cid: &ConversationId) -> bool {
         self.link.joining.values().any(|joining| joining == cid)
             || self.orders.values().any(|order| order.cid == *cid && order.action.comes_in())
-            // Another process of the home may have asked for it.
-            || self.state.orders.iter().any(|(_, kept)| kept.joins(cid))
     }
 
     /// Signs what can be signed now: one link for each room at a time, in the order of the asking.

@@ -260,3 +260,33 @@ fn r40_whom_another_process_has_met_is_asked_about_first() {
         }
     }
 }
+
+/// Goal: who was named in a key that another process of the home has made is told with the next one. Before: neither with
+/// that key nor with any later one, so that a hub which speaks to scripts alone hid it from every chat. Method: alice's
+/// second process says something first, and is told; then her chat does, and the next day again.
+#[test]
+fn r40_whom_a_key_of_another_process_names_is_told_with_the_next_key() {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let mut hub = crew();
+    hub.faults.counts_lines = true;
+    let device = hub.peers[ALICE].endpoint.device().clone();
+    withhold(&mut hub);
+    admit_zed(&mut hub);
+    hub.say_in(BOB, "crew", "two");
+    hub.now += HELD_MS;
+    hub.say_in(ALICE, "crew", "in a key that names zed");
+    assert_told_of_zed(&hub);
+    // A new process of hers, which was told nothing.
+    let rows = hub.peers[ALICE].store.rows();
+    hub.disconnect(ALICE);
+    hub.peers[ALICE].endpoint =
+        Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).expect("rows");
+    hub.peers[ALICE].events.clear();
+    hub.connect(ALICE);
+    hub.run();
+    hub.say_in(ALICE, "crew", "in the same key");
+    assert_eq!(complaints(&hub, ALICE, code::UNTRUSTED), [""; 0], "whom it names was told");
+    hub.now += DAY_MS;
+    hub.say_in(ALICE, "crew", "in the next key");
+    assert_told_of_zed(&hub);
+}
