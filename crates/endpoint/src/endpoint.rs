@@ -317,7 +317,7 @@ impl Endpoint {
         let receipts_due = self.link.receipts_due;
         let clock_ms = self.link.clock_ms;
         let late_before_ms = self.late_so_far();
-        self.link = Link { clock_ms, receipts_due, late_before_ms, ..Link::default() };
+        self.link = Link { late_before_ms, clock_ms, receipts_due, ..Link::default() };
     }
 
     /// Takes a text message of the hub.

@@ -8,6 +8,7 @@
 mod faults;
 mod intake;
 mod liar;
+mod made_up;
 mod rooms;
 mod siblings;
 

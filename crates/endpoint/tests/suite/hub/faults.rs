@@ -496,27 +496,6 @@ impl TestHub {
         self.log.push(Entry { recipients: vec![self.device_of(victim)], ..entry });
     }
 
-    /// A KEY of a conversation in somebody's name, by a signing key that nobody has published.
-    pub(crate) fn made_up_key(&self, cid: &ConversationId, text: &str) -> Bytes {
-        let options = BundleOptions::default();
-        let bundle =
-            keys(2).publish(&name(text), Nonce16([8; 16]), None, self.now, options).unwrap();
-        let list = MemberList::new([bundle.member_line().unwrap()]);
-        let parameters = EpochParameters {
-            cid: cid.clone(),
-            from: name(text),
-            sk: keys(2).signing_id(),
-            previous: self.epochs.get(cid).map(|(head, _)| *head),
-            place: self.rooms[cid].0.place(),
-            left_out: Vec::new(),
-            ts: self.now,
-        };
-        let wrap_key = WrapKey::from_spki(&bundle.header().ek[0].spki).unwrap();
-        let (key, eid) = (zeroize::Zeroizing::new(crypto::random()), Nonce16(crypto::random()));
-        let new = epoch::create(parameters, &list, &[wrap_key], &key, eid).unwrap();
-        sign_all(&keys(2).signing, &[new.frame]).remove(0)
-    }
-
     /// Makes a device's user the newest epoch's maker by hand. A ghost is an account that the hub
     /// has made up and that the maker puts into the list.
     pub(crate) fn forge_epoch(&mut self, maker: usize, ghost: Option<&str>) -> Forger {
