@@ -10,7 +10,7 @@ use chat_protocol::header::MemberOperation;
 use chat_protocol::hub::{self, EpochHead, Head, HubToClient};
 use chat_protocol::id::{MessageId, Nonce16};
 use chat_protocol::keys::DeviceKeys;
-use chat_protocol::members::MemberList;
+use chat_protocol::members::{MemberList, Place};
 use chat_protocol::name::ConversationId;
 use chat_testkit::device::Device;
 use chat_testkit::wire::{Entry, Fresh, Socket};
@@ -99,19 +99,25 @@ impl LoadClient {
         }
     }
 
-    /// Makes an epoch for these devices.
+    /// Makes an epoch for these devices. Where the chain of a room ends, the hub says when it refuses the first one.
     pub(crate) async fn make_epoch(
         &mut self,
         cid: &ConversationId,
         list: &MemberList,
     ) -> anyhow::Result<EpochHead> {
-        let epoch = self.device.epoch(cid, None, list);
-        for message in epoch.messages {
-            self.socket.send(Message::Binary(message)).await?;
-        }
-        match self.answer(&epoch.id).await? {
-            HubToClient::Ack { .. } => Ok(epoch.head),
-            other => bail!("epoch: {other:?}"),
+        let mut place = Place::START;
+        loop {
+            let epoch = self.device.epoch_at(cid, place, None, list);
+            for message in epoch.messages {
+                self.socket.send(Message::Binary(message)).await?;
+            }
+            match self.answer(&epoch.id).await? {
+                HubToClient::Ack { .. } => return Ok(epoch.head),
+                HubToClient::Noack { head: Some(head), .. } if place == Place::START => {
+                    place = Place { mg: head.mg, pm: head.pm };
+                }
+                other => bail!("epoch: {other:?}"),
+            }
         }
     }
 

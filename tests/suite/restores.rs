@@ -115,3 +115,27 @@ fn the_same_backup_twice_is_one_alarm_each_time_and_all_talk() {
         assert_eq!(told(program), 2);
     }
 }
+
+/// Goal: the server runs commands after a restore, for who had asked before and for who had not. Before: its agent
+/// had begun anew with the signing key whose counters the server had seen, and could not go on.
+#[test]
+fn the_server_runs_commands_after_a_restore() {
+    let rig = Rig::new();
+    let mut server = rig.server();
+    let url = server.url().to_owned();
+    let (alice, bob) = (rig.client("alice", &url), rig.client("bob", &url));
+    let command = ["run", "--timeout", "30s", "server", "--", "uname", "-s"];
+    alice.run_known(&command).assert_code(0);
+    let kept = rig.path("kept.tar");
+    let kept = kept.to_str().unwrap();
+    operator(&rig, &["backup", kept]).assert_code(0);
+    for _ in 0..2 {
+        alice.run_known(&command).assert_code(0);
+        put_back(&rig, &mut server, kept);
+        for who in [&alice, &bob, &alice] {
+            let answer = who.run_known(&command);
+            answer.assert_code(0);
+            assert!(answer.stdout.contains("Linux"), "{answer:?}");
+        }
+    }
+}

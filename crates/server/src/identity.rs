@@ -182,7 +182,9 @@ impl Identity {
     }
 
     /// Publishes the next bundle if the restart nonce changed or a key has expired. Link and
-    /// encryption key are then new ones; the old encryption key is kept for what was wrapped for it.
+    /// encryption key are new ones where one has expired; the old encryption key is kept for what was wrapped for it.
+    /// Where another nonce was published before, the agent's state was lost with its journal, as after a restore: its
+    /// signing key is another one, because counters of the one before were used that nothing here knows.
     fn renew(
         mut self,
         path: &Path,
@@ -203,6 +205,11 @@ impl Identity {
         if is_expired {
             self.link = UnwrapKey::generate(sizes.signing)?;
             self.keys = Arc::new(self.keys.with_new_encryption_key(now_ms)?);
+        }
+        let began_anew = rb.is_some() && self.bundle.header().rb.is_some_and(|old| Some(old) != rb);
+        if began_anew {
+            let signing = SigningKey::generate(sizes.signing)?;
+            self.keys = Arc::new(self.keys.with_signing_key(signing)?);
         }
         let lk = vec![publish(&self.link, now_ms)];
         let (rev, seq_min) = (self.bundle.header().rev.clone(), number_at(now_ms));
@@ -300,6 +307,23 @@ mod tests {
             assert_eq!(restored.follows(&before), Ok(()), "at {second} s");
             before = restored;
         }
+    }
+
+    /// Goal: an agent whose state was lost signs with another key, and keeps it. Before: with the one whose counters the
+    /// hub had seen, so that it could not go on. Method: another nonce, then the same one again.
+    #[test]
+    fn an_agent_that_begins_anew_has_another_signing_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |nonce, now_ms| {
+            let rb = Some(Nonce16([nonce; 16]));
+            Identity::open(folder.path(), KeySizes::EMULATED, rb, now_ms).unwrap()
+        };
+        let first = open(1, 5);
+        let anew = open(2, 6);
+        assert_ne!(anew.keys.signing_id(), first.keys.signing_id());
+        assert_eq!(anew.bundle.identity(), first.bundle.identity());
+        assert_eq!(anew.bundle.follows(&first.bundle), Ok(()));
+        assert_eq!(open(2, 7).keys.signing_id(), anew.keys.signing_id(), "and keeps it");
     }
 
     /// Goal: keys that are lost are said to be, and no others are put in their place.

@@ -191,7 +191,8 @@ fn put_back(source: &Path, at: &Where) -> Result<String, Failure> {
     Ok(lines
         + "clients tell the server again what it has forgotten, and say so once\n\
            what you decided since is undone: look through audit.jsonl for bans, deletions and codes, and \
-           do it again\n")
+           do it again\n\
+           passwords are those of the backup again: who has changed theirs since changes it once more\n")
 }
 
 fn examine(options: &Options, json: bool) -> Result<ExitCode, Failure> {

@@ -204,7 +204,7 @@ impl Talk {
         }
         match identity::revoke(&self.client, &self.lines.me, number).await {
             Ok(device) => self.say(
-                &format!("· device {number} ({}) is revoked", device.words),
+                &format!("· device {number} ({}) is revoked; what it has said is not shown to whoever has not read it yet", device.words),
                 &json!({"event": "revoked", "number": number, "key": device.sk}),
             ),
             Err(error) => self.error(&error.to_string()),

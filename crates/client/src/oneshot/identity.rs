@@ -91,7 +91,14 @@ async fn act(
             let revoking = identity::revoke(&client, &me, *number);
             let device = published(task, revoking).await??;
             let object = || json!({"event": "revoked", "number": number, "key": device.sk});
-            tell(task, &format!("device {number} ({}) is revoked", device.words), object)?;
+            tell(
+                task,
+                &format!(
+                    "device {number} ({}) is revoked; what it has said is not shown to whoever has not read it yet",
+                    device.words
+                ),
+                object,
+            )?;
             Ok(ExitStatus::Ok)
         }
         IdentityCommand::Rotate => {
