@@ -47,6 +47,8 @@ pub(super) struct Rooms {
     /// The server has said at the start that this user is not in the lobby. A new account joins it
     /// meanwhile.
     is_unsettled: bool,
+    /// A link has let this user into the lobby since, and none out: a list that was asked for before says no more.
+    has_entered_lobby: bool,
     /// What is typed goes out under the veil.
     pub(super) is_veiled: bool,
     /// What the prompt says.
@@ -96,6 +98,7 @@ impl Rooms {
             current: Some(RoomName::lobby()),
             is_in_lobby: true,
             is_unsettled: false,
+            has_entered_lobby: false,
             moved: None,
             is_typing: false,
             is_veiled: false,

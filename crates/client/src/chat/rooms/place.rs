@@ -107,7 +107,8 @@ impl Talk {
                     self.rooms.learn(&info.room);
                 }
                 let lobby = rooms.iter().find(|info| info.room == RoomName::lobby());
-                if let Some(lobby) = lobby.filter(|_| self.rooms.going.is_none()) {
+                let is_news = self.rooms.going.is_none() && !self.rooms.has_entered_lobby;
+                if let Some(lobby) = lobby.filter(|_| is_news) {
                     self.rooms.is_in_lobby = lobby.member;
                     // A script's texts are refused by the server, which has the last word.
                     if !lobby.member && before == Some(RoomName::lobby()) && self.returns {
@@ -198,7 +199,7 @@ impl Talk {
         }
         self.rooms.learn(&room);
         if room == RoomName::lobby() {
-            self.rooms.is_in_lobby = true;
+            (self.rooms.is_in_lobby, self.rooms.has_entered_lobby) = (true, true);
             if std::mem::take(&mut self.rooms.is_unsettled) && self.rooms.current.is_none() {
                 self.rooms.go(&self.lines.me, Some(room));
             }
@@ -209,7 +210,7 @@ impl Talk {
     fn put_out(&mut self, cid: &ConversationId) {
         let ConversationKind::Room(room) = cid.kind() else { return };
         if room == RoomName::lobby() {
-            self.rooms.is_in_lobby = false;
+            (self.rooms.is_in_lobby, self.rooms.has_entered_lobby) = (false, false);
         }
         if self.rooms.current.as_ref() != Some(&room) {
             return;
