@@ -12,7 +12,7 @@ use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::UserName;
-use chat_protocol::tag::Tag;
+use chat_protocol::tag::{Tag, label};
 use chat_protocol::{code, epoch};
 
 pub(crate) use message::{Hand, Opened, Place, fits_address, may_speak};
@@ -293,11 +293,14 @@ impl Endpoint {
         match header {
             Header::Message(header) => {
                 let held = || self.held(&ChainName::of(header), header.n);
-                self.state.received(&header.cid, &header.from, &header.id).is_none()
-                    && !self.state.is_gone(&header.e)
-                    && self.receiving(header).unwrap_or_else(|| {
-                        held().is_none_or(|held| held.0 != *delivery.frame.bytes())
-                    })
+                let is_unknown = || {
+                    let received = self.state.received(&header.cid, &header.from, &header.id);
+                    received.is_none_or(|digest| digest != delivery.frame.digest(label::MSG))
+                        && !self.state.is_gone(&header.e)
+                        && held().is_none_or(|held| held.0 != *delivery.frame.bytes())
+                };
+                // What was received is sealed anew where the hub has lost it: its place in another chain is news.
+                self.receiving(header).unwrap_or_else(is_unknown)
             }
             Header::Key(_) => {
                 let e = epoch::digest(&delivery.frame);

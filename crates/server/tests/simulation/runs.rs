@@ -39,6 +39,7 @@ const REGRESSIONS: &[(u64, &str)] = &[
         "a refusal of who had left on another device before a restore was taken for a mistake",
     ),
     (816_465_096, "what a room had dropped of another device of one's own was a gap"),
+    (1_712, "what was received before a restore and sealed anew left a gap in its new chain"),
     (
         185_349_251,
         "an answer from before a reminder was taken for a loss, and words were refused that waited for a join",
