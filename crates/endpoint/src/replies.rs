@@ -38,8 +38,9 @@ impl Endpoint {
             _ => return,
         };
         if !self.state.recipients(&re).contains(&by) {
-            // Another device of this person may have asked, also one that was revoked since.
-            if !self.has_had_sibling() {
+            // Another device of this person may have asked: one that was revoked since, or one that this
+            // device has heard nothing of but that the answer was sealed for too.
+            if !self.has_had_sibling() && !self.has_sibling_in(&header.e) {
                 let detail = "an answer to a command that was not asked of them";
                 self.alarm(Alarm::Replay, &by, detail);
             }

@@ -66,6 +66,9 @@ pub const STRANGERS_MAX: usize = 256;
 /// The same for one address (IPv6: one /64). Loopback is exempt, or a load test would be an attack.
 pub const STRANGERS_PER_ADDRESS_MAX: usize = 16;
 
+/// AUTHs that wait to be opened. Strangers from elsewhere are fewer; this machine has no bound for them.
+pub const AUTHS_WAITING_MAX: usize = 4 * STRANGERS_MAX;
+
 /// Connections from banned addresses that are told why at once, from everywhere. More are cut when they are accepted.
 /// With [`BARRED_TIME_MAX`] that is three handshakes a second, whoever tries how often.
 pub const BARRED_TOLD_MAX: usize = 16;

@@ -5,10 +5,13 @@ mod change;
 mod deletion;
 mod files;
 mod guesses;
-mod hashers;
+mod opening;
 mod password;
 mod patience;
 mod proof;
+mod threads;
+
+use std::sync::Arc;
 
 use chat_oplog::{Operation, Outcome};
 use chat_protocol::{
@@ -37,6 +40,7 @@ use crate::{
     socket::Socket,
 };
 
+pub use opening::Openings;
 pub use password::Passwords;
 use password::Unavailable;
 use patience::Patience;
@@ -82,7 +86,7 @@ impl Problem {
 }
 
 /// Too many passwords wait. Nothing was hashed.
-fn queue_is_full(hub: &Shared, full: &hashers::Full) -> Refusal {
+fn queue_is_full(hub: &Shared, full: &threads::Full) -> Refusal {
     let (budget, whose) = if full.is_of_one {
         (Budget::HashQueueByOne, "many passwords from your address wait to be checked")
     } else {
@@ -113,18 +117,18 @@ impl From<crate::store::sqlite::ReadError> for Problem {
 
 /// Greets, reads AUTH within the deadline, and brings the peer in.
 pub async fn run(
-    hub: &Shared,
+    hub: &Arc<Shared>,
     socket: &mut Socket,
     peer: &PeerInfo,
     outbox: &Outbox,
     queue: &Sender,
 ) -> Result<Entered, Ended> {
-    let reception = Reception::new(&hub.identity.bundle, random());
+    let reception = Arc::new(Reception::new(&hub.identity.bundle, random()));
     let patience = Patience::new(peer.deadline);
     let visitor = Visitor { peer, patience: &patience };
     let steps = async {
         socket.greet(reception.text()).await.map_err(|_| Ended::Gone)?;
-        let text = first_text(socket).await?;
+        let text: Arc<str> = first_text(socket).await?.into();
         match enter(hub, &reception, &text, &visitor, outbox, queue, socket).await {
             Ok(entered) => Ok(entered),
             Err(Problem::Answered) => Err(Ended::Close(CloseReason::Done)),
@@ -187,9 +191,9 @@ async fn first_text(socket: &mut Socket) -> Result<String, Ended> {
     reason = "one call; each is a different thing of the connection"
 )]
 async fn enter(
-    hub: &Shared,
-    reception: &Reception,
-    text: &str,
+    hub: &Arc<Shared>,
+    reception: &Arc<Reception>,
+    text: &Arc<str>,
     visitor: &Visitor<'_>,
     outbox: &Outbox,
     queue: &Sender,
@@ -198,8 +202,8 @@ async fn enter(
     let peer = visitor.peer;
     // The listener has asked for the other end of the connection, which may be a proxy.
     hub.gate.now().check_address(peer.addr.ip()).map_err(Problem::Refused)?;
-    let received = reception
-        .open(text, &hub.identity.link, peer.tls_exporter)
+    let received = opening::open(hub, reception, text, visitor)
+        .await?
         .map_err(|error| unreadable(text, &error))?;
     let name = received.header.u.clone();
     UserName::for_account(name.as_str())

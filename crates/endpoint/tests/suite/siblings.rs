@@ -110,6 +110,44 @@ fn answers_to_a_command_of_one_device_are_no_alarm_on_the_other() {
     assert_quiet(&hub);
 }
 
+/// Goal: a device that was away while another one came in is not alarmed by the answers to that one's command.
+/// Before: "an answer to a command that was not asked of them", when a restore had lost the command itself.
+/// Method: the hub goes back to before the command; the machine has run it and answers.
+#[test]
+fn answers_to_a_device_that_was_never_heard_of_are_no_alarm() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let now = hub.now;
+    hub.peers[1].endpoint.tell_user(now, &name("alice"), "before").expect("said");
+    hub.run();
+    hub.disconnect(0);
+    let laptop = hub.add_sibling(0, None);
+    hub.run();
+    let older = hub.snapshot();
+    let (now, argv) = (hub.now, vec!["date".to_owned()]);
+    let options = CommandOptions::default();
+    let re = hub.peers[laptop].endpoint.run(now, &name("machine"), argv, options).expect("asked");
+    hub.run();
+    let of = digest_of(&hub, 1, re);
+    hub.put_back(&older);
+    hub.connect(1);
+    let now = hub.now;
+    let machine = &mut hub.peers[1].endpoint;
+    machine.report_started(now, &name("alice"), re);
+    let (code, reason, status) = (code::NO_AGENT.to_owned(), "no".to_owned(), None);
+    machine.report_outcome(now, &name("alice"), CommandEnd { re, of, status, code, reason });
+    hub.run();
+    hub.faults.hold_bundles = true;
+    hub.connect(0);
+    hub.run();
+    hub.release_bundles();
+    hub.connect(laptop);
+    hub.run();
+    let is_ended = |event: &Event| matches!(event, Event::Ended { .. });
+    assert_eq!((hub.count(0, is_ended), hub.count(laptop, is_ended)), (0, 1));
+    let is_replay = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::Replay, .. });
+    assert_eq!(hub.count(0, is_replay), 0, "{:?}", hub.peers[0].events);
+}
+
 /// Goal: a device that is newer than the backup of a restored hub misses nothing that was not for it.
 /// Before: of the order of epochs, which a restored hub has twice, it seemed to follow that one was withheld.
 /// Method: bob has written before alice had a laptop; the hub loses the epoch that was for it, too.

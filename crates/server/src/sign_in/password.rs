@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{Mutex, OnceLock, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use argon2::{
@@ -14,12 +14,18 @@ use chat_protocol::crypto::{constant_time_eq, random};
 
 use super::{
     guesses::{Attempt, Ended, Guesses, Wait},
-    hashers::{Full, Hashers, Memory, QueueBounds},
+    threads::{Full, QueueBounds, Threads},
 };
 use crate::budgets::{Budget, Limits};
 
 /// Length of a salt in bytes.
 const SALT_BYTES: usize = 16;
+
+/// About how long one password takes, for who has to come again. Twice what it takes here.
+const HASH_TIME: Duration = Duration::from_millis(60);
+
+/// The memory of one thread: 19 MiB, once it was used.
+type Memory = Vec<Block>;
 
 /// Why a password cannot be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +45,7 @@ impl From<Full> for Unavailable {
 /// Checks and makes hashes, one at a time for each core, and remembers wrong guesses.
 #[derive(Debug)]
 pub struct Passwords {
-    hashers: Hashers,
+    hashers: Threads<Memory>,
     guesses: Mutex<Guesses>,
 }
 
@@ -47,7 +53,8 @@ impl Passwords {
     /// With a queue of this length.
     pub fn new(limits: &Limits) -> Self {
         let (all, of_one) = (limits.count(Budget::HashQueue), limits.count(Budget::HashQueueByOne));
-        Self { hashers: Hashers::new(QueueBounds { all, of_one }), guesses: Mutex::default() }
+        let hashers = Threads::new("passwords", QueueBounds { all, of_one }, HASH_TIME);
+        Self { hashers, guesses: Mutex::default() }
     }
 
     /// The string to be stored for a secret. `source` is where it comes from.

@@ -1,6 +1,6 @@
 //! After a restore all talk again, and soon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::{code, id::MessageId};
 
@@ -28,8 +28,10 @@ pub(super) fn check(facts: &[Dated], messages: &Messages<'_>, findings: &mut Fin
         if at_ms < begins_ms {
             continue;
         }
-        // Whoever was out of the room before, and says something on a device that has not heard of it, is refused.
-        let was_out = out_before(facts, begins_ms, place, person(by));
+        // Whoever was out of the room before, or has asked to leave it, and says something on a device that has
+        // not heard of it, is refused.
+        let was_out = out_before(facts, begins_ms, place, person(by))
+            || (place == "room:crew" && is_leaving(facts, begins_ms, person(by)));
         let is_fair =
             |code: &str| code == code::NO_SUCH_USER || (code == code::NOT_A_MEMBER && was_out);
         for (_, code) in message.refused.iter().filter(|(_, code)| !is_fair(code)) {
@@ -60,4 +62,22 @@ fn out_before(facts: &[Dated], begins_ms: u64, place: &str, who: &str) -> bool {
     let (mut was_in, mut is_in) = (false, false);
     states.by_ref().for_each(|now| (was_in, is_in) = (was_in || now, now));
     was_in && !is_in
+}
+
+/// Whether somebody had asked to leave the private room, and had no answer when the hub went back.
+fn is_leaving(facts: &[Dated], begins_ms: u64, who: &str) -> bool {
+    let before = facts.iter().take_while(|dated| dated.at_ms < begins_ms);
+    let mut asked: BTreeSet<&MessageId> = BTreeSet::new();
+    for Dated { fact, .. } in before {
+        match fact {
+            Fact::Asked { by, id, what } if person(by) == who && what == "Leave" => {
+                asked.insert(id);
+            }
+            Fact::Done { id, .. } | Fact::Refused { id, .. } => {
+                asked.remove(id);
+            }
+            _ => {}
+        }
+    }
+    !asked.is_empty()
 }

@@ -410,6 +410,25 @@ fn after_a_restore_all_is_shown_in_time() {
 }
 
 #[test]
+fn whoever_had_asked_to_leave_before_a_restore_may_be_refused_after_it() {
+    let talk = |what: &str| {
+        let mut facts = good();
+        let crew = |fact| match fact {
+            Fact::Submitted { by, id, to, what, .. } => {
+                Fact::Submitted { by, id, place: "room:crew".into(), to, what }
+            }
+            fact => fact,
+        };
+        facts.push(Fact::Asked { by: "alice".into(), id: id(7), what: what.into() });
+        facts.extend([restored(&["alice", "bob"]), Fact::TalkBegins { until_ms: 1_000_000 }]);
+        facts.extend([crew(said(9)), refused(9, "E_NOT_A_MEMBER")]);
+        rules(facts).contains(&"talk")
+    };
+    assert!(!talk("Leave"));
+    assert!(talk("Admit(2)"));
+}
+
+#[test]
 fn a_refused_message_that_is_shown_or_kept_breaks_the_word_of_the_hub() {
     let facts = |last| {
         let accepted = accepted(1, &["bob"]);

@@ -1,0 +1,61 @@
+//! AUTH is opened on threads of its own: the unwrapping of its RSA secret is the slowest thing that a stranger can
+//! ask for, and whoever talks goes before.
+
+use std::{sync::Arc, time::Duration};
+
+use chat_protocol::{
+    code,
+    handshake::{HandshakeError, ReceivedAuth, Reception},
+};
+
+use super::{
+    Problem, Visitor,
+    threads::{Full, QueueBounds, Threads},
+};
+use crate::{
+    close::CloseReason,
+    hub::Shared,
+    limits::{AUTHS_WAITING_MAX, STRANGERS_PER_ADDRESS_MAX},
+    listener::source,
+    request::Refusal,
+};
+
+/// About how long one takes, for who has to come again.
+const OPEN_TIME: Duration = Duration::from_millis(2);
+
+/// The threads that open AUTHs.
+#[derive(Debug)]
+pub struct Openings(Threads<()>);
+
+impl Openings {
+    /// Starts them.
+    pub fn new() -> Self {
+        let bounds = QueueBounds { all: AUTHS_WAITING_MAX, of_one: STRANGERS_PER_ADDRESS_MAX };
+        Self(Threads::new("sign-ins", bounds, OPEN_TIME))
+    }
+}
+
+fn queue_is_full(full: &Full) -> Problem {
+    let reason = format!(
+        "many people are signing in; come again in {} s",
+        full.after.as_millis().div_ceil(1000)
+    );
+    Problem::Refused(Refusal::new(code::TOO_MANY, reason).with_retry(full.after))
+}
+
+/// What a client has sealed in its AUTH. The time that others take does not count against the sign-in.
+pub(super) async fn open(
+    hub: &Arc<Shared>,
+    reception: &Arc<Reception>,
+    text: &Arc<str>,
+    visitor: &Visitor<'_>,
+) -> Result<Result<ReceivedAuth, HandshakeError>, Problem> {
+    let peer = visitor.peer;
+    let (shared, reception, text) = (Arc::clone(hub), Arc::clone(reception), Arc::clone(text));
+    let exporter = peer.tls_exporter;
+    let open = move |(): &mut ()| reception.open(&text, &shared.identity.link, exporter);
+    let opened =
+        hub.openings.0.submit(source(peer.addr.ip()), open).map_err(|full| queue_is_full(&full))?;
+    let stopping = |_cut| Problem::Failed(CloseReason::Restart);
+    visitor.patience.suspended(opened).await.map_err(stopping)
+}
