@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -430,11 +431,15 @@ impl Socket {
 }
 
 fn lost(error: &tungstenite::Error) -> ConnectError {
-    use tungstenite::Error::{ConnectionClosed, Protocol};
+    use tungstenite::Error::{ConnectionClosed, Io, Protocol};
     use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
     let reason = match error {
         ConnectionClosed | Protocol(ResetWithoutClosingHandshake) => {
             "the server hung up".to_owned()
+        }
+        // TLS that ends without its close_notify; the library's own words are an address in the web.
+        Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the connection was cut".to_owned()
         }
         error => error.to_string(),
     };

@@ -31,6 +31,9 @@ pub enum SendError {
     /// Nothing to say.
     #[error("an empty message is not sent")]
     Empty,
+    /// A command whose first word is missing or empty.
+    #[error("a command begins with the program that it starts")]
+    NoProgram,
     /// To oneself.
     #[error("a message to yourself goes nowhere; write it to somebody else or to a room")]
     ToOneself,
@@ -181,7 +184,7 @@ impl Endpoint {
     ) -> Result<MessageId, SendError> {
         content::check_argv(&argv)?;
         if argv.first().is_none_or(String::is_empty) {
-            return Err(SendError::Empty);
+            return Err(SendError::NoProgram);
         }
         let cid = self.direct(target)?;
         if !options.again {

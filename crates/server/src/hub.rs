@@ -192,7 +192,7 @@ impl<S: Store + 'static> Parts<S> {
             requests,
             reads,
             identity,
-            openings: Openings::new(),
+            openings: Openings::default(),
             passwords,
             budgets,
             metrics,

@@ -17,7 +17,7 @@ use chat_oplog::{Operation, Outcome};
 use chat_protocol::{
     code,
     crypto::random,
-    handshake::{HandshakeError, Mode, Purpose, ReceivedAuth, Reception, SignedIn},
+    handshake::{AuthHeader, HandshakeError, Mode, Purpose, ReceivedAuth, Reception, SignedIn},
     hub::{self, ClientToHub, HubStage},
     invite,
     name::UserName,
@@ -33,6 +33,7 @@ use crate::{
     connection::PeerInfo,
     hub::Shared,
     limits::{LOGIN_SECRET_BYTES, VAULT_BYTES_MAX},
+    listener::source,
     outbox::Outbox,
     queue::Lane,
     relay::Seat,
@@ -202,6 +203,11 @@ async fn enter(
     let peer = visitor.peer;
     // The listener has asked for the other end of the connection, which may be a proxy.
     hub.gate.now().check_address(peer.addr.ip()).map_err(Problem::Refused)?;
+    // Who would only be put off afterwards costs no unwrapping. All modes but one may have a password.
+    if claimed_header(text).is_some_and(|header| header.m != Mode::Sig) {
+        let room = hub.passwords.check_room(source(peer.addr.ip()));
+        room.map_err(|full| Problem::Refused(queue_is_full(hub, &full)))?;
+    }
     let received = opening::open(hub, reception, text, visitor)
         .await?
         .map_err(|error| unreadable(text, &error))?;
@@ -290,6 +296,12 @@ fn unreadable(text: &str, error: &HandshakeError) -> Problem {
         _ => code::MALFORMED,
     };
     Problem::refuse(code, error.to_string())
+}
+
+/// The part of an AUTH that is in clear. Nothing of it is proved.
+fn claimed_header(text: &str) -> Option<AuthHeader> {
+    let Ok(ClientToHub::Auth { hdr, .. }) = hub::read(text) else { return None };
+    serde_json::from_slice(&hdr).ok()
 }
 
 /// The name in an AUTH whose header is not valid otherwise.

@@ -27,9 +27,9 @@ const OPEN_TIME: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct Openings(Threads<()>);
 
-impl Openings {
+impl Default for Openings {
     /// Starts them.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let bounds = QueueBounds { all: AUTHS_WAITING_MAX, of_one: STRANGERS_PER_ADDRESS_MAX };
         Self(Threads::new("sign-ins", bounds, OPEN_TIME))
     }

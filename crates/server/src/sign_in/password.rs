@@ -57,6 +57,11 @@ impl Passwords {
         Self { hashers, guesses: Mutex::default() }
     }
 
+    /// Whether one more password could wait to be hashed. `source` is where it comes from.
+    pub(super) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
+        self.hashers.check_room(source)
+    }
+
     /// The string to be stored for a secret. `source` is where it comes from.
     pub(super) async fn hash(
         &self,

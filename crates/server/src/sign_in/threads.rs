@@ -174,6 +174,25 @@ impl<M: Default + 'static> Threads<M> {
         Self { queue, bounds, job_time, count }
     }
 
+    /// Whether something could be put behind what waits.
+    pub(super) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
+        self.room(&mut self.queue.waiting(), source)
+    }
+
+    fn room(&self, waiting: &mut Waiting<M>, source: Option<IpAddr>) -> Result<(), Full> {
+        if waiting.has_room(source, self.bounds) != (true, true) {
+            waiting.clear_unwanted();
+        }
+        let (has_room, has_own_room) = waiting.has_room(source, self.bounds);
+        if has_room && has_own_room {
+            return Ok(());
+        }
+        let threads = u32::try_from(self.count.max(1)).unwrap_or(u32::MAX);
+        let ahead = u32::try_from(waiting.jobs.len()).unwrap_or(u32::MAX);
+        let after = (self.job_time.saturating_mul(ahead) / threads).max(COME_BACK_MIN);
+        Err(Full { after, is_of_one: !has_own_room })
+    }
+
     /// Puts work behind what waits. `source` is whose part of the queue it takes; none for this machine,
     /// which is exempt. It is not done when the receiver is dropped before its turn.
     pub(super) fn submit<T: Send + 'static>(
@@ -182,16 +201,7 @@ impl<M: Default + 'static> Threads<M> {
         work: impl FnOnce(&mut M) -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Full> {
         let mut waiting = self.queue.waiting();
-        if waiting.has_room(source, self.bounds) != (true, true) {
-            waiting.clear_unwanted();
-        }
-        let (has_room, has_own_room) = waiting.has_room(source, self.bounds);
-        if !has_room || !has_own_room {
-            let threads = u32::try_from(self.count.max(1)).unwrap_or(u32::MAX);
-            let ahead = u32::try_from(waiting.jobs.len()).unwrap_or(u32::MAX);
-            let after = (self.job_time.saturating_mul(ahead) / threads).max(COME_BACK_MIN);
-            return Err(Full { after, is_of_one: !has_own_room });
-        }
+        self.room(&mut waiting, source)?;
         if let Some(source) = source {
             *waiting.by_source.entry(source).or_default() += 1;
         }

@@ -63,7 +63,7 @@ fn number(variable: &str) -> Option<u64> {
 /// What a failure looks like: how to repeat it, what was planned, what happened.
 fn describe(seed: u64, report: &Report) -> String {
     let mut text = format!(
-        "seed {seed} breaks promises; repeat it with\n  CHAT_SIM_SEED={seed} cargo test -p chat-server \
+        "seed {seed}; repeat it with\n  CHAT_SIM_SEED={seed} cargo test -p chat-server \
          --test simulation -- --nocapture worlds\n{}",
         Plan::of(seed)
     );
@@ -111,6 +111,7 @@ fn worlds_with_faults_break_no_promise() {
         let report = world::run(seed, None);
         let text = describe(seed, &report);
         assert!(report.violations.is_empty(), "{text}");
+        println!("{text}");
         return;
     }
     let count = number("CHAT_SIM_SEEDS").unwrap_or(SEEDS);
