@@ -87,8 +87,9 @@ const MODES: &[&[u8]] = &[
 const PASTES: &[&[u8]] =
     &[b"\x1b[200~one line\x1b[201~", b"\x1b[200~two\rlines\r\x1b[201~", b"\x1b[200~\x1b[201~"];
 
-/// Lines that the chat answers.
-const LINES: &[&str] = &["/users\r", "/status\r", "/help\r", "/rooms\r", "/history 5\r", "/none\r"];
+/// Lines that the chat answers. None of them shows again what somebody has said in the room.
+const LINES: &[&str] =
+    &["/users\r", "/status\r", "/help\r", "/rooms\r", "/history carol 5\r", "/none\r"];
 
 /// What is no text.
 const NO_TEXT: &[&[u8]] = &[b"\xff", b"\xc3", b"\x00", b"\xe4\xbc"];

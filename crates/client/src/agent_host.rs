@@ -11,17 +11,17 @@ use chat_protocol::handshake::Purpose;
 use chat_protocol::id::Nonce16;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::client::ClientEvent;
-use crate::clock::now_ms;
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::home::{HomeError, HomeFolder, file};
 use crate::oneshot::{note, print_line};
-use crate::show::{Detail, Lines, clocks as clocks_line};
-use crate::sign_in::first_contact;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
+use chat_device::client::ClientEvent;
+use chat_device::clock::now_ms;
+use chat_device::home::{HomeError, HomeFolder, file};
+use chat_device::sign_in::first_contact;
+use chat_text::show::{Detail, Lines, clocks as clocks_line};
 
 /// Reads a policy, and says what is wrong in it or what it allows to whom.
 pub fn check(common: &Common, path: Option<&Path>) -> Result<ExitStatus, Failure> {

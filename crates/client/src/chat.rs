@@ -13,24 +13,24 @@ use chat_protocol::name::RoomName;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::{Client, ClientEvent, SendError, Stopped};
-use crate::clock::now_ms;
 use crate::config::Common;
-use crate::driver::RENEWING;
 use crate::exit::ExitStatus;
-use crate::identity::Question;
-use crate::input::{self, Input};
-use crate::names::Names;
-use crate::names::alike::Met;
 use crate::oneshot::run::starts_until;
-use crate::show::days::Days;
-use crate::show::objects::Objects;
-use crate::show::output::OutputLines;
-use crate::show::presence::Presence;
-use crate::show::{self, Detail, Lines, claim};
-use crate::slash::SlashCommand;
 use crate::start::{self, Failure};
-use crate::transfer::Transfers;
+use chat_device::client::RENEWING;
+use chat_device::client::{Client, ClientEvent, SendError, Stopped};
+use chat_device::clock::now_ms;
+use chat_device::identity::Question;
+use chat_device::names::Names;
+use chat_device::names::alike::Met;
+use chat_files::transfer::Transfers;
+use chat_text::input::{self, Input};
+use chat_text::show::days::Days;
+use chat_text::show::objects::Objects;
+use chat_text::show::output::OutputLines;
+use chat_text::show::presence::Presence;
+use chat_text::show::{self, Detail, Lines, claim};
+use chat_text::slash::SlashCommand;
 
 use password::Desk;
 

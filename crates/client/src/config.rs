@@ -4,39 +4,36 @@
 //! [`error`] is what can be wrong.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ALL, RoomName, SERVER, UserName};
 use clap_complete::Shell;
-use etcetera::BaseStrategy as _;
+use zeroize::Zeroizing;
 
 pub mod account;
 pub mod arguments;
 pub mod identity;
-pub mod password;
 pub mod run;
-pub mod server_url;
-pub mod strength;
 
-pub mod emulation;
 pub mod error;
 mod examples;
 mod logs;
 
 pub use account::AccountVerb;
 use arguments::{Arguments, CommonArguments, EmulatorArguments, ServersAction, Verb};
-pub use emulation::{Emulation, Extent};
+pub use chat_device::password::{Password, PasswordError};
+pub use chat_device::recipient::Recipient;
+pub use chat_device::server_url::{ServerUrl, ServerUrlError, Trust};
+pub use chat_emulator::{Emulation, Extent};
 pub use error::ConfigError;
 use identity::IdentityVerb;
-pub use password::{Password, PasswordError};
 pub use run::RunOf;
-pub use server_url::{ServerUrl, ServerUrlError};
 
-use crate::home::file::exposed;
-use crate::identity::IdentityCommand;
-use crate::show::presence::Presence;
+use chat_device::home::{default_folder, file::exposed};
+use chat_device::identity::IdentityCommand;
+use chat_text::show::presence::Presence;
 
 /// Key sizes that the protocol accepts and people want.
 const KEY_BITS: [u32; 3] = [2048, 3072, 4096];
@@ -218,17 +215,6 @@ pub enum Mode {
     ExitCodes,
 }
 
-/// To whom `send` sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recipient {
-    /// One person.
-    User(UserName),
-    /// A room, typed as `#room`.
-    Room(RoomName),
-    /// Everybody.
-    All,
-}
-
 /// What `proof` checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProofOf {
@@ -265,17 +251,6 @@ pub enum Verbosity {
     Verbose,
     /// Everything.
     Debug,
-}
-
-/// Whom to believe about the server's certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trust {
-    /// The system's authorities, or the certificate seen first from this server.
-    SystemOrPinned,
-    /// The authorities of a PEM file.
-    Authorities(PathBuf),
-    /// Anybody; said loudly on each start.
-    Anybody,
 }
 
 impl Config {
@@ -335,7 +310,7 @@ fn mode(
         }
         (Some(Verb::Transfers { action }), None) => Mode::Transfers { clean: action.is_some() },
         (Some(Verb::Passwd { new_password_file }), None) => {
-            Mode::Passwd { new: Password::given(new_password_file.as_deref(), None)? }
+            Mode::Passwd { new: given_password(new_password_file.as_deref(), None)? }
         }
         (Some(Verb::Account(verb)), None) => Mode::Account(verb),
         (Some(Verb::Servers { action: None }), None) => Mode::Servers { forget: None },
@@ -448,7 +423,7 @@ fn checked(
     Ok(Common {
         servers,
         user: name,
-        password: Password::given(arguments.password_file.as_deref(), password)?,
+        password: given_password(arguments.password_file.as_deref(), password)?,
         register: arguments.register,
         invite: arguments.invite,
         revoke: arguments.revoke,
@@ -528,14 +503,25 @@ fn verb_with_user(mode: &Mode) -> Option<&'static str> {
 fn home(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     match given {
         Some(folder) => Ok(folder),
-        None => default_home().ok_or(ConfigError::NoHome),
+        None => default_folder().ok_or(ConfigError::NoHome),
     }
 }
 
-/// The home of whoever names none; nothing where the system has no place for one.
-pub fn default_home() -> Option<PathBuf> {
-    let folders = etcetera::choose_base_strategy().ok()?;
-    Some(folders.data_dir().join("chat"))
+/// The one of the file, or else of the environment, if there is either.
+fn given_password(
+    file: Option<&Path>,
+    environment: Option<OsString>,
+) -> Result<Option<Password>, ConfigError> {
+    let (origin, password) = match (file, environment) {
+        (Some(path), _) => (path.display().to_string(), Password::read(path)),
+        (None, Some(value)) => {
+            let value = value.into_string().map(Zeroizing::new);
+            let password = value.map_err(|_| PasswordError::NotUtf8);
+            ("CHAT_PASSWORD".to_owned(), password.and_then(|value| Password::new(&value)))
+        }
+        (None, None) => return Ok(None),
+    };
+    password.map(Some).map_err(|source| ConfigError::Password { origin, source })
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+mod errors;
+
+pub use errors::HasExit;
+
 /// How the program ended. The numbers are fixed: scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {

@@ -8,7 +8,7 @@ use chat_client::config::{Config, ConfigError, Mode, Verbosity, arguments};
 use chat_client::exit::{self, ExitStatus};
 use chat_client::start::Failure;
 use chat_client::story::Story;
-use chat_client::{agent_host, chat, diagnostics, emulate, oneshot};
+use chat_client::{agent_host, chat, diagnostics, emulation, oneshot};
 
 /// A thread that waits for a person's input cannot be ended; everything else is done by now.
 const RUNTIME_END_TIMEOUT: Duration = Duration::from_millis(100);
@@ -146,7 +146,7 @@ async fn connected(config: &Config) -> Result<ExitStatus, Failure> {
         Mode::Account(verb) => Box::pin(oneshot::account::account(common, verb)).await,
         Mode::Identity(what) => Box::pin(oneshot::identity::identity(common, what)).await,
         Mode::Agent { policy } => Box::pin(agent_host::serve(common, policy.as_deref())).await,
-        Mode::Emulate(emulation) => Box::pin(emulate::run(common, emulation)).await,
+        Mode::Emulate(asked) => Box::pin(emulation::run(common, asked)).await,
         _ => Box::pin(chat::chat(common)).await,
     }
 }

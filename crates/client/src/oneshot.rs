@@ -10,14 +10,14 @@ use chat_protocol::name::UserName;
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::client::{Client, ClientEvent, Events};
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::names::{self, Names};
-use crate::show::objects::Objects;
-use crate::show::{Detail, Lines, clocks as clocks_line};
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
+use chat_device::client::{Client, ClientEvent, Events};
+use chat_device::names::{self, Names};
+use chat_text::show::objects::Objects;
+use chat_text::show::{Detail, Lines, clocks as clocks_line};
 
 pub mod account;
 pub mod files;

@@ -10,15 +10,17 @@ use chat_protocol::id::Nonce16;
 use chat_protocol::name::UserName;
 use thiserror::Error;
 
-use crate::client::{Account, Client, ClientOptions, Events, SendError, Stopped};
-use crate::config::{Common, Trust, Verbosity};
-use crate::connection::pins::Pins;
-use crate::connection::{ConnectError, Connector};
-use crate::exit::ExitStatus;
-use crate::home::{self, HomeError, KnownServers};
-use crate::sign_in::{HomeAccount, NoPrompt, Prompt, StartError, TerminalPrompt};
+use crate::config::{Common, Verbosity};
+use crate::exit::{ExitStatus, HasExit as _};
+use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
-use crate::transfer::TransferOptions;
+use chat_device::client::{Account, Client, ClientOptions, Events, SendError, Stopped};
+use chat_device::connection::pins::Pins;
+use chat_device::connection::{ConnectError, Connector};
+use chat_device::home::{self, HomeError, KnownServers};
+use chat_device::server_url::Trust;
+use chat_device::sign_in::{HomeAccount, NoPrompt, Prompt, StartError};
+use chat_files::transfer::TransferOptions;
 
 /// Why a mode of the program ended without success.
 #[derive(Debug, Error)]

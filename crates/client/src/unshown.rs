@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 
 use chat_endpoint::{Event, EventKey, Notification};
 
-use crate::client::Client;
-use crate::clock::now_ms;
-use crate::show::claim;
+use chat_device::client::Client;
+use chat_device::clock::now_ms;
+use chat_text::show::claim;
 
 /// Events that are left for another program of the home, the newest: some megabytes at most.
 const LEFT_MAX: usize = 64;

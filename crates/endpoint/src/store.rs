@@ -1,7 +1,6 @@
 //! Where a device keeps its state: rows of text key and bytes.
 
 pub mod memory;
-pub mod sqlite;
 
 /// One changed row; no value means it is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -135,7 +135,6 @@ pub struct Watch {
 
 /// Why a file was not put into `keyword.txt` or taken out of it.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum ShareError {
     /// The file itself cannot be opened.
     #[error("this file of the shared folder cannot be shared: {0}")]

@@ -49,7 +49,6 @@ impl Stamp {
 
 /// Why a file has no tree.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum HashError {
     /// It was written to while it was read.
     #[error("the file is being changed just now")]

@@ -117,7 +117,6 @@ pub struct Problem {
 
 /// Kinds of [`Problem`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum Fault {
     /// The file as a whole.
     #[error(

@@ -6,8 +6,8 @@
 //!  file ─ serve: chunk + path ─► … sealed, relayed … ─► part: checked, written ─► name.ext
 //! ```
 //!
-//! Everything is synchronous and bounded per call; there is no network, no clock and no randomness
-//! in here. A caller with a user interface runs it on a thread that may wait for a disk.
+//! Everything but [`transfer`] is synchronous and bounded per call; there is no network, no clock and no
+//! randomness in it. A caller with a user interface runs it on a thread that may wait for a disk.
 //!
 //! Modules in reading order:
 //! - [`limits`]: every bound;
@@ -16,7 +16,8 @@
 //! - [`folder`]: a shared folder: what `keyword.txt` names and what is there, as offers;
 //! - [`serve`]: a file that is being sent;
 //! - [`disk`]: the few calls by which files are made, renamed and synced;
-//! - [`part`]: a file that is being received, whole or not at all under its name.
+//! - [`part`]: a file that is being received, whole or not at all under its name;
+//! - [`transfer`]: files between a device and others: what it offers, gives, finds and fetches.
 
 pub mod limits;
 
@@ -31,3 +32,5 @@ pub mod serve;
 pub mod disk;
 
 pub mod part;
+
+pub mod transfer;

@@ -42,7 +42,6 @@ use state::State;
 /// Why a part was not begun, not continued or not finished. Unless it says otherwise, what has arrived
 /// is kept and goes on with the next [`Part::begin`].
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum PartError {
     /// Another process, or another transfer of this one, receives it.
     #[error(

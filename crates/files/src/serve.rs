@@ -23,7 +23,6 @@ pub use trees::Trees;
 
 /// Why a file is not sent, or not any more.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum SourceError {
     /// It cannot be opened.
     #[error("the file cannot be opened: {0}")]

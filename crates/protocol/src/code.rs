@@ -71,6 +71,10 @@ codes! {
     POLICY = "E_POLICY";
     /// The command's time to start has passed.
     EXPIRED = "E_EXPIRED";
+    /// The command was killed at its time limit, or at its limit of CPU time.
+    TIMEOUT = "E_TIMEOUT";
+    /// The command was started and its end is not known. It is never run again.
+    INTERRUPTED = "E_INTERRUPTED";
     /// The command was taken back by whoever had sent it.
     CANCELLED = "E_CANCELLED";
     /// The command came after a later one of its sender, or one before it has not come.

@@ -1,6 +1,6 @@
 //! Identifiers: of messages, of keys, and digests.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -115,6 +115,18 @@ impl MessageId {
     }
 }
 
+impl KeyId {
+    /// In groups that can be read out: eight of four hexadecimal digits.
+    pub fn in_groups(&self) -> String {
+        let mut groups = String::new();
+        for (number, byte) in self.0.iter().enumerate() {
+            let gap = if number > 0 && number % 2 == 0 { " " } else { "" };
+            write!(groups, "{gap}{byte:02x}").expect("writing to a String cannot fail");
+        }
+        groups
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +139,13 @@ mod tests {
         assert_eq!(MessageId::parse(&early.to_string()), Ok(early));
         assert_eq!(early.0[6] >> 4, 7, "version nibble");
         assert_eq!(early.0[8] >> 6, 0b10, "variant bits");
+    }
+
+    #[test]
+    fn key_ids_come_in_groups() {
+        let mut bytes = [0xab; 16];
+        bytes[0] = 1;
+        assert!(KeyId(bytes).in_groups().starts_with("01ab abab "));
+        assert_eq!(KeyId(bytes).in_groups().len(), 39);
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Modules in reading order:
-//! - [`limits`], [`name`], [`id`], [`b64`], [`sanitise`], [`spoken`]: the small words everything is made of;
+//! - [`limits`], [`name`], [`id`], [`b64`], [`sanitise`], [`spoken`], [`veil`]: the small words everything is made of;
 //! - [`tag`], [`header`], [`frame`], [`batch`], [`merkle`]: a sealed or signed frame, byte by byte;
 //! - [`crypto`], [`keys`], [`fingerprint`]: the primitives (two backends), the keys of a device, and what
 //!   people read to each other to compare them;
@@ -29,6 +29,7 @@ pub mod name;
 pub mod sanitise;
 pub mod spoken;
 mod strict;
+pub mod veil;
 
 pub mod merkle;
 

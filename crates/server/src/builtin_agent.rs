@@ -7,10 +7,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use chat_agent::{AgentHost, AgentReport, Backlog, answer};
-use chat_endpoint::{
-    Device, Endpoint, Step, SystemRandom, Transmit,
-    store::sqlite::{SqliteStore, StoreError},
-};
+use chat_device::store::{SqliteStore, StoreError};
+use chat_endpoint::{Device, Endpoint, Step, SystemRandom, Transmit};
 use chat_exec::{Agent, AgentConfig, AgentError, Namespaces, Policy, PolicyError};
 use chat_protocol::{
     crypto::hkdf_extract, handshake::SignedIn, id::Nonce16, keys::DeviceKeys, name::UserName,

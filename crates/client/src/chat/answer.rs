@@ -5,9 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Said, Talk};
-use crate::client::Status;
-use crate::show::fingerprint;
-use crate::slash::{self, SlashCommand};
+use chat_device::client::Status;
+use chat_text::slash::{self, SlashCommand};
 
 impl Talk {
     /// Does what a slash command asks for.
@@ -79,7 +78,7 @@ impl Talk {
 
     fn who_am_i(&self, status: &Status) -> Said {
         let Status { user, dev, identity, server, .. } = status;
-        let key = fingerprint(identity);
+        let key = identity.in_groups();
         self.say(
             &format!("you are {user}, device {dev}, key {key}\nserver {server}"),
             &json!({

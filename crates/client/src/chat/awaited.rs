@@ -10,7 +10,7 @@ use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
 
 use super::{Said, Talk};
-use crate::show::Detail;
+use chat_text::show::Detail;
 
 /// Commands without an answer.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 
 use super::{Said, Talk};
-use crate::client::SendError;
-use crate::show::feeds as show;
-use crate::slash::FeedCommand;
+use chat_device::client::SendError;
+use chat_text::show::feeds as show;
+use chat_text::slash::FeedCommand;
 
 /// Which list was asked for.
 #[derive(Debug, Clone, Copy)]

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use super::{Said, Talk};
 use crate::exit::ExitStatus;
 use crate::oneshot::transfers;
-use crate::show::files as show;
-use crate::slash::FileCommand;
-use crate::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
+use chat_files::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
+use chat_text::show::files as show;
+use chat_text::slash::FileCommand;
 
 /// Files of this device, as the chat sees them.
 pub(super) struct Files {

@@ -7,9 +7,10 @@ use chat_protocol::tag::Tag;
 use serde_json::json;
 
 use super::{Said, Talk};
-use crate::client::GrantFailed;
-use crate::history::{Entry, History, State, read::PAGE_MAX};
-use crate::home::HomeError;
+use chat_device::client::GrantFailed;
+use chat_device::history::read::PAGE_MAX;
+use chat_device::history::{Entry, History, State};
+use chat_device::home::HomeError;
 
 /// Messages that one `/grant` hands on. They travel as sealed messages of a few dozen each, and
 /// whoever gets them must check every signature.

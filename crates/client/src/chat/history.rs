@@ -8,11 +8,12 @@ use chat_protocol::sanitise;
 use serde_json::json;
 
 use super::{Said, Talk};
-use crate::client::Status;
 use crate::diagnostics::is_plain;
-use crate::history::{Entry, History, show};
-use crate::home::HomeError;
-use crate::slash::SlashCommand;
+use chat_device::client::Status;
+use chat_device::history::{Entry, History};
+use chat_device::home::HomeError;
+use chat_text::history;
+use chat_text::slash::SlashCommand;
 
 /// Messages of the current room that are shown at the start.
 const SHOWN_AT_START: usize = 10;
@@ -99,7 +100,7 @@ impl Talk {
         let read = move |history: &History| history.page(&cid, None, SHOWN_AT_START);
         // A history that cannot be read says so when it is asked for.
         let Some(Ok(entries)) = self.client.read_history(read).await else { return Vec::new() };
-        let line = |entry: &Entry| dimmed(&show::line(&self.lines, entry));
+        let line = |entry: &Entry| dimmed(&history::line(&self.lines, entry));
         entries.iter().map(line).collect()
     }
 
@@ -150,7 +151,7 @@ impl Talk {
             Ok(found) => {
                 let mut lines = self.entries(&found.entries);
                 if !self.is_json {
-                    lines.push(format!("· {}", show::found(&found)));
+                    lines.push(format!("· {}", history::found(&found)));
                 }
                 Said { lines, ..Said::default() }
             }
@@ -168,7 +169,7 @@ impl Talk {
                 Said { lines: self.entries(&[entry]), ..Said::default() }
             }
             Ok(Some(entry)) => {
-                Said { lines: show::receipts(&self.lines, &entry), ..Said::default() }
+                Said { lines: history::receipts(&self.lines, &entry), ..Said::default() }
             }
             Ok(None) => self.error("no message of yours that fits is in this home's history"),
             Err(said) => said,
@@ -189,9 +190,9 @@ impl Talk {
     fn entries(&self, entries: &[Entry]) -> Vec<String> {
         let line = |entry: &Entry| {
             if self.is_json {
-                show::object(&self.lines.me, entry).to_string()
+                history::object(&self.lines.me, entry).to_string()
             } else {
-                format!("  {}", show::line(&self.lines, entry))
+                format!("  {}", history::line(&self.lines, entry))
             }
         };
         entries.iter().map(line).collect()

@@ -6,11 +6,12 @@ use chat_protocol::name::{ConversationId, UserName};
 use serde_json::json;
 
 use super::{Asked, Said, Talk};
-use crate::home::KeyChange;
-use crate::identity::{self, IdentityCommand, IdentityError, Kind, Question};
-use crate::show::{self, Detail};
-use crate::sign_in::{TerminalPrompt, check_password};
+use crate::prompt::TerminalPrompt;
 use crate::start;
+use chat_device::home::KeyChange;
+use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question};
+use chat_device::sign_in::check_password;
+use chat_text::show::{self, Detail};
 
 /// What is said when a question got no answer.
 pub(super) const NOTHING_CHANGED: &str = "· nothing is changed";
@@ -174,7 +175,7 @@ impl Talk {
         let Some(key) = self.client.identity_of(&user).await else {
             return self.error(&IdentityError::without_keys(user, is_deleted).to_string());
         };
-        let groups = show::fingerprint(&key);
+        let groups = key.in_groups();
         let mut text = format!("the key of {user}: {groups}\n  in a policy: {key}");
         if is_deleted {
             text = format!("{text}\n{}", show::identity::deleted(&user));
@@ -197,7 +198,7 @@ impl Talk {
             return self.error(&error.to_string());
         }
         let account = start::account(&desk.common, None);
-        let account = crate::sign_in::HomeAccount { password: None, ..account };
+        let account = chat_device::sign_in::HomeAccount { password: None, ..account };
         let connector = Arc::clone(&desk.connector);
         if let Err(error) = check_password(connector, &self.lines.me, &account).await {
             return self.error(&error.to_string());

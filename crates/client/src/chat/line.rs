@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::identity::NOTHING_CHANGED;
 use super::outbox::TOGETHER;
 use super::{Said, Talk};
-use crate::client::Events;
 use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
 use crate::signals::{ended, interrupted, pressed};
 use crate::start::Failure;
+use chat_device::client::Events;
 
 mod keyboard;
 mod screen;

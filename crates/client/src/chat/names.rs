@@ -6,11 +6,12 @@ use chat_endpoint::Event;
 use chat_protocol::name::UserName;
 
 use super::{Said, Talk};
-use crate::config::Recipient;
-use crate::identity::IdentityCommand;
-use crate::input::{Input, Slip};
-use crate::names::{self, alike::Alike};
-use crate::slash::{FeedCommand, FileCommand, RoomCommand, SlashCommand};
+use chat_device::identity::IdentityCommand;
+use chat_device::names;
+use chat_device::names::alike::Alike;
+use chat_device::recipient::Recipient;
+use chat_text::input::{Input, Slip};
+use chat_text::slash::{FeedCommand, FileCommand, RoomCommand, SlashCommand};
 
 impl Talk {
     /// The same with every user as they are spelled who are meant.

@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::{Said, Talk};
 use crate::config::Common;
-use crate::connection::Connector;
 use crate::oneshot::passwd::DONE;
-use crate::sign_in::{HomeAccount, NewPassword, StartError, TerminalPrompt, change_password};
+use crate::prompt::TerminalPrompt;
 use crate::start;
+use chat_device::connection::Connector;
+use chat_device::sign_in::{HomeAccount, NewPassword, StartError, change_password};
 
 /// What it takes to deal with the account beside the conversation.
 #[derive(Debug)]

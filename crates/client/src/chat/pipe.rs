@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Said, Talk, gravest};
-use crate::client::Events;
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::Failure;
-use crate::text_lines::{BadLine, TextLines};
+use chat_device::client::Events;
+use chat_device::text_lines::{BadLine, TextLines};
 
 /// Lines read ahead.
 const LINES_AHEAD_MAX: usize = 64;

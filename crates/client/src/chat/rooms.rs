@@ -10,10 +10,10 @@ use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use serde_json::json;
 
 use super::{Said, Talk};
-use crate::client::SendError;
-use crate::identity::Question;
-use crate::show::{retention, rooms as show};
-use crate::slash::RoomCommand;
+use chat_device::client::SendError;
+use chat_device::identity::Question;
+use chat_text::show::{retention, rooms as show};
+use chat_text::slash::RoomCommand;
 
 mod making;
 mod place;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Said, Talk};
 use crate::exit::ExitStatus;
 use crate::oneshot::run::{START_TIMEOUT, not_started, not_waited_for};
-use crate::show::json::time;
+use chat_text::show::json::time;
 
 /// A command that waits for its machine.
 #[derive(Debug, PartialEq, Eq)]

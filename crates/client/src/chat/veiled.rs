@@ -6,8 +6,8 @@ use chat_protocol::name::RoomName;
 use serde_json::json;
 
 use super::{Said, Talk};
-use crate::client::SendError;
-use crate::input::Input;
+use chat_device::client::SendError;
+use chat_text::input::Input;
 
 /// Whether a line is something said to people.
 pub(super) fn is_text(input: &Input) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chat_manual::{COMMON, Section};
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::SERVER;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{
     ArgAction, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
 };
@@ -18,8 +18,9 @@ use super::examples::EXAMPLES;
 use super::identity::IdentityVerb;
 use super::run::RunArguments;
 use super::{AccountVerb, ServerUrl};
-use crate::show::presence::Presence;
-use crate::{exit, slash};
+use crate::exit;
+use chat_text::show::presence::Presence;
+use chat_text::slash;
 
 /// Largest number that every JSON reader keeps exact; a seed is printed in the report.
 const SEED_MAX: u64 = (1 << 53) - 1;
@@ -153,7 +154,7 @@ pub enum Verb {
         place: Option<String>,
         /// How many messages, the newest
         #[arg(long, visible_alias = "limit", value_name = "N",
-              default_value_t = crate::history::read::SHOWN_DEFAULT)]
+              default_value_t = chat_device::history::read::SHOWN_DEFAULT)]
         count: usize,
         /// Only what stands before this message, by its id as --json shows it: goes further back
         #[arg(long, value_name = "ID", value_parser = MessageId::parse)]
@@ -267,7 +268,7 @@ pub struct CommonArguments {
     #[arg(long, global = true)]
     pub json: bool,
     /// Interactive: whose coming and going is shown; /set presence changes it
-    #[arg(long, global = true, value_enum, value_name = "WHOSE", default_value_t)]
+    #[arg(long, global = true, value_parser = presence(), value_name = "WHOSE", default_value = "all")]
     pub presence: Presence,
     /// Lines from a pipe: end at the first that fails, each waiting for the answer of the one before
     #[arg(long, global = true)]
@@ -443,6 +444,12 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Reads the id of a key.
 fn parse_key(text: &str) -> Result<KeyId, String> {
     KeyId::parse(text).map_err(|_| format!("a key has 22 characters, as in /devices; got {text:?}"))
+}
+
+/// The choices of `--presence`.
+fn presence() -> impl TypedValueParser<Value = Presence> {
+    let choices = Presence::CHOICES.map(|(_, name, whose)| PossibleValue::new(name).help(whose));
+    PossibleValuesParser::new(choices).map(|word| Presence::parse(&word).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use chat_protocol::name::SERVER;
 use clap::Subcommand;
 
 use super::{ConfigError, user};
-use crate::identity::{IdentityCommand, Kind};
+use chat_device::identity::{IdentityCommand, Kind};
 
 /// The commands about keys and devices, as clap reads them.
 #[derive(Debug, Subcommand)]

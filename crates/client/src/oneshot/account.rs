@@ -5,9 +5,9 @@ use serde_json::json;
 use super::{note, print_json};
 use crate::config::{AccountVerb, Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::sign_in::{Deleted, Deletion, delete_account};
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
+use chat_device::sign_in::{Deleted, Deletion, delete_account};
 
 /// Does what is asked for with the account.
 pub async fn account(common: &Common, verb: &AccountVerb) -> Result<ExitStatus, Failure> {

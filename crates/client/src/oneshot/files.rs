@@ -12,16 +12,17 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{Task, note, print_json, print_line};
-use crate::client::ClientEvent;
-use crate::config::{Common, Recipient, Verbosity};
-use crate::exit::ExitStatus;
-use crate::show::files as show;
+use crate::config::{Common, Verbosity};
+use crate::exit::{ExitStatus, HasExit as _};
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
-use crate::transfer::{
+use crate::unshown::Unshown;
+use chat_device::client::ClientEvent;
+use chat_device::recipient::Recipient;
+use chat_files::transfer::{
     Findings, Forged, Listed, TransferError, TransferEvent, TransferOptions, Transfers,
 };
-use crate::unshown::Unshown;
+use chat_text::show::files as show;
 
 /// Files of one name that are listed as choices: a screenful.
 const CHOICES_MAX: usize = 20;

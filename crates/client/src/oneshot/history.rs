@@ -2,16 +2,18 @@
 
 use chat_protocol::handshake::PasswordKeys;
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, UserName};
 
 use super::{note, print_json, print_line};
-use crate::config::{Common, Recipient, Verbosity};
+use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::history::{Entry, History, show};
-use crate::home::{self, HomeFolder, KeyFile, KnownServers, OwnDevice};
-use crate::show::{Detail, Lines};
-use crate::sign_in::{Prompt as _, StartError, TerminalPrompt};
+use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
+use chat_device::history::{Entry, History};
+use chat_device::home::{self, HomeFolder, KeyFile, KnownServers, OwnDevice};
+use chat_device::recipient::Recipient;
+use chat_device::sign_in::{Prompt as _, StartError};
+use chat_text::history;
+use chat_text::show::{Detail, Lines};
 
 /// Prints the newest messages of a conversation, oldest first.
 pub fn history(
@@ -55,7 +57,7 @@ pub fn search(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> 
     let found = history.search(words)?;
     print(common, &history, &found.entries)?;
     if !common.json && common.verbosity > Verbosity::Quiet {
-        note(&show::found(&found));
+        note(&history::found(&found));
     }
     Ok(ExitStatus::Ok)
 }
@@ -63,25 +65,14 @@ pub fn search(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> 
 fn print(common: &Common, history: &History, entries: &[Entry]) -> Result<(), Failure> {
     let me = history.me();
     if common.json {
-        print_json(entries.iter().map(|entry| show::object(me, entry)).collect())?;
+        print_json(entries.iter().map(|entry| history::object(me, entry)).collect())?;
         return Ok(());
     }
     let lines = Lines::new(me.clone(), Detail::Full);
     for entry in entries {
-        print_line(&show::line(&lines, entry))?;
+        print_line(&history::line(&lines, entry))?;
     }
     Ok(())
-}
-
-impl Recipient {
-    /// The conversation of this user with it; none with oneself.
-    pub fn conversation(&self, me: &UserName) -> Option<ConversationId> {
-        match self {
-            Self::User(user) => ConversationId::direct(me, user).ok(),
-            Self::Room(room) => Some(ConversationId::room(room)),
-            Self::All => Some(ConversationId::all()),
-        }
-    }
 }
 
 /// Opens a home that is here already: history and device. The server is the one that is known by

@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Task, note, print_json, print_line};
-use crate::client::ClientEvent;
 use crate::config::Common;
 use crate::exit::ExitStatus;
-use crate::home::KeyChange;
-use crate::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
-use crate::show;
-use crate::sign_in::{TerminalPrompt, check_password};
+use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
+use chat_device::client::ClientEvent;
+use chat_device::home::KeyChange;
+use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
+use chat_device::sign_in::check_password;
+use chat_text::show;
 
 /// How long the server may take to hand keys over.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(15);

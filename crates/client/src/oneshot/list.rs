@@ -6,11 +6,11 @@ use chat_endpoint::Event;
 use tokio::time::timeout;
 
 use super::Task;
-use crate::client::{Client, ClientEvent};
 use crate::config::Common;
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::Failure;
+use chat_device::client::{Client, ClientEvent};
 
 /// A list of thousands comes in pages, each within milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

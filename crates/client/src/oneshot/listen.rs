@@ -9,15 +9,15 @@ use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
 
 use super::{CATCH_UP_MAX, Task, print_json, print_line};
-use crate::clock::now_ms;
 use crate::config::Common;
 use crate::exit::ExitStatus;
-use crate::names::Names;
-use crate::names::alike::Met;
-use crate::show::claim;
-use crate::show::days::Days;
 use crate::signals::interrupted;
 use crate::start::Failure;
+use chat_device::clock::now_ms;
+use chat_device::names::Names;
+use chat_device::names::alike::Met;
+use chat_text::show::claim;
+use chat_text::show::days::Days;
 
 /// Prints messages and receipts until `count` messages were printed or `limit` has passed. What was
 /// missed is still waited for then, for a while: a slow start must not make it look like nothing.

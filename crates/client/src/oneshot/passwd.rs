@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use super::{note, print_json};
-use crate::config::{Common, Password, Verbosity};
+use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::sign_in::{NewPassword, change_password};
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
+use chat_device::password::Password;
+use chat_device::sign_in::{NewPassword, change_password};
 
 /// What a person should know once it is done.
 pub const DONE: &str = "The password of the account and of this machine is changed. A new machine \

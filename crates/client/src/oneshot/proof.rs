@@ -11,11 +11,11 @@ use super::history::open;
 use super::{note, print_json, print_line};
 use crate::config::{Common, ProofOf, Verbosity};
 use crate::exit::ExitStatus;
-use crate::history::proof::{self, Material, MaterialError, Proof, ProofError, file};
-use crate::history::show;
-use crate::home::file::write_atomically;
-use crate::show::{Detail, Lines};
 use crate::start::Failure;
+use chat_device::history::proof::{self, Material, MaterialError, Proof, ProofError, file};
+use chat_device::home::file::write_atomically;
+use chat_text::history;
+use chat_text::show::{Detail, Lines};
 
 /// Prints what was checked; fails with [`ExitStatus::Integrity`] if anything does not hold.
 pub fn proof(common: &Common, of: &ProofOf) -> Result<ExitStatus, Failure> {
@@ -81,10 +81,10 @@ fn read(path: &Path) -> Result<Material, Failure> {
 
 fn print(common: &Common, proof: &Proof) -> Result<ExitStatus, Failure> {
     if common.json {
-        print_json(vec![show::proof_object(proof)])?;
+        print_json(vec![history::proof_object(proof)])?;
     } else {
         let me = common.user.clone().unwrap_or_else(UserName::server);
-        for line in show::proof_lines(&Lines::new(me, Detail::Full).with_dates(), proof) {
+        for line in history::proof_lines(&Lines::new(me, Detail::Full).with_dates(), proof) {
             print_line(&line)?;
         }
     }

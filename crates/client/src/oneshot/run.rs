@@ -16,15 +16,15 @@ mod stdin;
 mod words;
 
 use super::{Task, note, print_json};
-use crate::client::SendError;
-use crate::clock::now_ms;
 use crate::config::{Common, RunOf};
 use crate::exit::ExitStatus;
-use crate::show::json;
-use crate::show::output::Pieces;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
+use chat_device::client::SendError;
+use chat_device::clock::now_ms;
+use chat_text::show::json;
+use chat_text::show::output::Pieces;
 
 use words::held_back;
 pub use words::starts_until;

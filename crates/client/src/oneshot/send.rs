@@ -10,12 +10,13 @@ use chat_protocol::name::{RoomName, UserName};
 use tokio::time::timeout;
 
 use super::Task;
-use crate::client::SendError;
-use crate::config::{Common, Recipient, SendText, Verbosity};
+use crate::config::{Common, SendText, Verbosity};
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::Failure;
-use crate::text_lines::{BYTE_ORDER_MARK, without_mark};
+use chat_device::client::SendError;
+use chat_device::recipient::Recipient;
+use chat_device::text_lines::{BYTE_ORDER_MARK, without_mark};
 
 /// A message that has no answer by then is still sent at the next start.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);

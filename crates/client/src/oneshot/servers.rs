@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use super::{note, print_json, print_line};
-use crate::config::{Common, ServerUrl, Verbosity};
+use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
-use crate::home::KnownServers;
-use crate::home::known_servers::hex;
 use crate::start::Failure;
+use chat_device::home::KnownServers;
+use chat_device::home::known_servers::hex;
+use chat_device::server_url::ServerUrl;
 
 /// Prints them all, or forgets one: its certificate and its identity.
 pub fn servers(common: &Common, forget: Option<&ServerUrl>) -> Result<ExitStatus, Failure> {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{print_json, print_line};
 use crate::config::Common;
 use crate::exit::ExitStatus;
-use crate::show::files as show;
 use crate::start::Failure;
+use chat_text::show::files as show;
 
 /// Shows the parts in the folder for files that are fetched, or removes those that nobody receives now.
 pub fn transfers(common: &Common, clean: bool) -> Result<ExitStatus, Failure> {

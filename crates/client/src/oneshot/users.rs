@@ -4,11 +4,11 @@ use chat_endpoint::Event;
 
 use super::list::{self, Page};
 use super::{print_json, print_line};
-use crate::client::Client;
 use crate::config::Common;
 use crate::exit::ExitStatus;
-use crate::show::{self, json};
 use crate::start::Failure;
+use chat_device::client::Client;
+use chat_text::show::{self, json};
 
 /// Prints everybody, in the order of their names.
 pub async fn users(common: &Common) -> Result<ExitStatus, Failure> {

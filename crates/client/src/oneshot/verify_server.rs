@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::{print_json, print_line};
 use crate::config::Common;
-use crate::connection::Look;
 use crate::exit::ExitStatus;
-use crate::home::known_servers::hex;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
+use chat_device::connection::Look;
+use chat_device::home::known_servers::hex;
 
 /// Prints the six words of its identity key and the digest of its certificate. Nobody signs in.
 ///

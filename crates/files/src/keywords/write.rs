@@ -15,7 +15,6 @@ const NOTHING_SHARED: &[u8] = b"# nothing is shared\n";
 
 /// Why a `keyword.txt` was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum EditError {
     /// It could mean something else with an entry more.
     #[error("keyword.txt has mistakes and is left as it is; put this right first: {0}")]

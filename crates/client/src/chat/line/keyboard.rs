@@ -18,8 +18,8 @@ use rustyline::{
 use tokio::sync::mpsc;
 
 use super::screen::Screen;
-use crate::names::Names;
-use crate::slash::{self, Completion};
+use chat_device::names::Names;
+use chat_text::slash::{self, Completion};
 
 /// Lines that a person can recall. They stay in memory: a file of them would hold in clear what
 /// the home keeps sealed.

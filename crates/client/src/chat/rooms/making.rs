@@ -9,9 +9,9 @@ use chat_protocol::name::RoomName;
 
 use super::{Going, Said, Step, Talk};
 use crate::chat::Asked;
-use crate::identity::is_yes;
-use crate::names::look;
-use crate::slash::slips;
+use chat_device::identity::is_yes;
+use chat_device::names::look;
+use chat_text::slash::slips;
 
 /// Slips of the fingers between two names of rooms that are taken for one.
 const SLIPS_MAX: usize = 1;

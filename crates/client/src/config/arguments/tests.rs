@@ -1,7 +1,7 @@
 //! How a command line is read, and what help and manual page say.
 
 use super::*;
-use crate::words;
+use chat_text::words;
 
 #[test]
 fn the_definition_is_consistent() {

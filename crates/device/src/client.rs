@@ -1,0 +1,477 @@
+//! One signed-in device: a handle that takes orders and a stream of what happens. Line mode, pipe,
+//! one-shot commands, agent and emulator are all written against these two.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chat_agent::AgentReport;
+use chat_endpoint::{
+    BundleCache, CommandOptions, EventKey, GrantError, HistoryEntry, ListedOffer, Notification,
+    RoomAction, Roster,
+};
+use chat_oplog::{CryptoTrace, OperationLog};
+use chat_protocol::b64::B64Vec;
+use chat_protocol::content::files::FileNote;
+use chat_protocol::file::catalogue::{Offer, Query};
+use chat_protocol::file::offer::OfferDraft;
+use chat_protocol::handshake::Purpose;
+use chat_protocol::id::{KeyId, MessageId, Nonce16};
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::tag::Tag;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connection::{ConnectError, Connector};
+use crate::driver::{self, FeedAction, FileOrder, Order, Whom};
+use crate::history::History;
+use crate::home::{HomeError, OwnDevice};
+use crate::keep::Keep;
+use crate::server_url::ServerUrl;
+use crate::sign_in::{self, FilesDoor, HomeAccount, StartError};
+use chat_protocol::veil;
+
+mod people;
+
+pub use crate::driver::{Decision, RENEWING};
+pub use people::{DecideError, RenewError};
+
+/// Orders that wait for the driver; whoever gives more waits too.
+const ORDERS_MAX: usize = 256;
+
+/// Events that wait for the host; the driver keeps further ones itself and then reads no more.
+const EVENTS_MAX: usize = 256;
+
+/// Who signs in, where, and what is shared with other clients of this process.
+#[derive(Debug)]
+pub struct ClientOptions {
+    /// Addresses, pins and trust; clients of one process share it.
+    pub connector: Arc<Connector>,
+    /// The name.
+    pub user: UserName,
+    /// Interactive connections are one per name.
+    pub purpose: Purpose,
+    /// Where the keys come from.
+    pub account: Account,
+    /// Bundles that were verified already; clients of one process share it.
+    pub bundles: Arc<BundleCache>,
+    /// The log of this client.
+    pub log: OperationLog,
+    /// A code for a new account.
+    pub invite: Option<String>,
+    /// Where the story of the encryption goes, if it is wanted.
+    pub trace: Option<CryptoTrace>,
+}
+
+/// Where the keys come from.
+#[derive(Debug)]
+pub enum Account {
+    /// A person's account, with a home on disk.
+    Home(HomeAccount),
+    /// An emulated one: nothing is kept. It is registered without a password where its name is
+    /// new, and signs in with its bundle where the name is its own already.
+    Memory(OwnDevice),
+}
+
+/// Orders to the driver. Clones give orders to the same device.
+#[derive(Debug, Clone)]
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+    /// What was said; none for a device that keeps nothing.
+    history: Option<Arc<Mutex<History>>>,
+    /// What is remembered about files.
+    keep: Keep,
+    /// Messages of this process that are about files.
+    notes: Notes,
+}
+
+/// Ids that the driver adds before anything of them can be answered.
+pub(crate) type Notes = Arc<Mutex<HashSet<MessageId>>>;
+
+/// What happens, in order. Nothing is lost while nobody looks; the connection then waits.
+#[derive(Debug)]
+pub struct Events(mpsc::Receiver<ClientEvent>);
+
+/// What happens.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// The connection is signed in.
+    Online {
+        /// Where.
+        url: ServerUrl,
+        /// The server's identity.
+        server: KeyId,
+        /// This machine's clock and the server's at that moment, Unix time in milliseconds.
+        clocks: (u64, u64),
+    },
+    /// All that waited at the server when this connection was signed in was told; what follows is new.
+    CaughtUp,
+    /// The server owes an answer for some time, and has said nothing.
+    Silent {
+        /// For how long.
+        seconds: u64,
+    },
+    /// The server says something again.
+    Answering,
+    /// The connection is gone; another try follows by itself.
+    Offline {
+        /// Why.
+        reason: String,
+    },
+    /// The device says something.
+    Notification(Notification),
+    /// It is over; nothing follows.
+    Stopped(Stopped),
+}
+
+/// Why a client ended without being asked to.
+#[derive(Debug, Error)]
+pub enum Stopped {
+    /// No further try can succeed.
+    #[error(transparent)]
+    Connection(#[from] ConnectError),
+    /// The home's database or another file of it failed.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The server claims too often that this device is older than what it has sent.
+    #[error(
+        "the server says once more that this device is older than what it has sent, and three new \
+         signing keys were made because of that within a day; no other is made. Ask its operator what \
+         happened, and start again later"
+    )]
+    Counters,
+    /// A part of this program failed.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// It cannot be said at all.
+    #[error(transparent)]
+    Refused(#[from] chat_endpoint::SendError),
+    /// The client has stopped.
+    #[error("the client has stopped; start it again")]
+    Stopped,
+}
+
+/// Why history was not granted.
+#[derive(Debug, Error)]
+pub enum GrantFailed {
+    /// It cannot be granted.
+    #[error(transparent)]
+    Refused(GrantError),
+    /// The client has stopped.
+    #[error("the client has stopped; start it again")]
+    Stopped,
+}
+
+/// How things stand, for people.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Who.
+    pub user: UserName,
+    /// Which device.
+    pub dev: Nonce16,
+    /// Identity key of this user.
+    pub identity: KeyId,
+    /// Identity of the server.
+    pub server: KeyId,
+    /// Where the connection is; none while there is none.
+    pub url: Option<ServerUrl>,
+    /// How long the last answer took, in microseconds.
+    pub answer_us: Option<u64>,
+    /// How many seconds the server has owed an answer, if that is long.
+    pub silent_s: Option<u64>,
+    /// Messages and receipts without an answer.
+    pub unanswered: usize,
+    /// Messages without an answer, oldest first.
+    pub pending: Vec<(MessageId, ConversationId, Tag)>,
+}
+
+impl Client {
+    /// Signs in, once, and then keeps the device connected in the background.
+    pub async fn start(options: ClientOptions) -> Result<(Self, Events), StartError> {
+        let started = Box::pin(sign_in::first(&options)).await?;
+        let (orders, taken) = mpsc::channel(ORDERS_MAX);
+        let (told, events) = mpsc::channel(EVENTS_MAX);
+        let history = match &started.store {
+            Some(home) => {
+                let store = home.store.again().map_err(HomeError::from)?;
+                Some(Arc::new(Mutex::new(History::new(store, options.user.clone()))))
+            }
+            None => None,
+        };
+        let keep = match &started.store {
+            Some(home) => Some(home.store.again().map_err(HomeError::from)?),
+            None => None,
+        };
+        let (keep, notes) = (Keep::new(keep), Notes::default());
+        driver::spawn(options, started, (taken, Arc::clone(&notes)), told)?;
+        Ok((Self { orders, history, keep, notes }, Events(events)))
+    }
+
+    /// Says something in a room. It is kept when this returns, and sent as soon as can be.
+    pub async fn say(&self, room: &RoomName, text: &str) -> Result<MessageId, SendError> {
+        let (room, text) = (room.clone(), text.to_owned());
+        self.send(|reply| Order::Say { room, text, reply }).await
+    }
+
+    /// Says something to one person.
+    pub async fn tell(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
+        let (to, text) = (to.clone(), text.to_owned());
+        self.send(|reply| Order::Tell { to, text, reply }).await
+    }
+
+    /// Says something in a room under the veil.
+    pub async fn say_veiled(&self, room: &RoomName, text: &str) -> Result<MessageId, SendError> {
+        let (whom, shifted) = (Whom::Room(room.clone()), veil::shift(text));
+        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
+    }
+
+    /// Says something to one person under the veil.
+    pub async fn tell_veiled(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
+        let (whom, shifted) = (Whom::User(to.clone()), veil::shift(text));
+        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
+    }
+
+    /// Asks a machine to run a command.
+    pub async fn run(
+        &self,
+        target: &UserName,
+        argv: Vec<String>,
+        options: CommandOptions,
+    ) -> Result<MessageId, SendError> {
+        let target = target.clone();
+        self.send(|reply| Order::Run { target, argv, options, reply }).await
+    }
+
+    /// Asks for something in a room; answered under the id returned, see
+    /// [`chat_endpoint::Endpoint::act_in_room`].
+    pub async fn act_in_room(
+        &self,
+        room: &RoomName,
+        action: RoomAction,
+    ) -> Result<MessageId, SendError> {
+        let room = room.clone();
+        self.send(|reply| Order::Room { room, action, reply }).await
+    }
+
+    /// Follows somebody; answered under the id returned, see
+    /// [`chat_endpoint::Endpoint::subscribe`].
+    pub async fn subscribe(&self, to: &UserName) -> Result<MessageId, SendError> {
+        let action = FeedAction::Subscribe(to.clone());
+        self.send(|reply| Order::Feed { action, reply }).await
+    }
+
+    /// Follows somebody no more.
+    pub async fn unsubscribe(&self, from: &UserName) -> Result<MessageId, SendError> {
+        let action = FeedAction::Unsubscribe(from.clone());
+        self.send(|reply| Order::Feed { action, reply }).await
+    }
+
+    /// Puts somebody out who follows this user.
+    pub async fn remove_subscriber(&self, who: &UserName) -> Result<MessageId, SendError> {
+        let action = FeedAction::Remove(who.clone());
+        self.send(|reply| Order::Feed { action, reply }).await
+    }
+
+    /// Asks who follows whom; answered by [`chat_endpoint::Event::Subscriptions`].
+    pub async fn subscriptions(&self) {
+        self.order(Order::Subscriptions).await;
+    }
+
+    /// Asks which rooms there are; answered by [`chat_endpoint::Event::Rooms`].
+    pub async fn rooms(&self) {
+        self.order(Order::Rooms).await;
+    }
+
+    /// Who is in a room by the verified view, as far as it was fetched.
+    pub async fn roster(&self, room: &RoomName) -> Option<Roster> {
+        let room = room.clone();
+        self.ask(|reply| Order::Roster { room, reply }).await.flatten()
+    }
+
+    /// Asks who is there; answered by [`chat_endpoint::Event::People`].
+    pub async fn who(&self) {
+        self.order(Order::Who).await;
+    }
+
+    /// Brings the view of a conversation up to date; answered by
+    /// [`chat_endpoint::Event::Refreshed`].
+    pub async fn refresh(&self, cid: &ConversationId) {
+        self.order(Order::Refresh(cid.clone())).await;
+    }
+
+    /// Takes the membership of a room that the server shows, whatever was seen before; `false` if it
+    /// shows no other one.
+    pub async fn accept_room(&self, cid: &ConversationId) -> bool {
+        self.ask(|reply| Order::AcceptRoom { cid: cid.clone(), reply }).await.unwrap_or(false)
+    }
+
+    /// Hands messages of a room on to one of its members, whose view must be up to date.
+    pub async fn grant(&self, to: UserName, entries: Vec<HistoryEntry>) -> Result<(), GrantFailed> {
+        match self.ask(|reply| Order::Grant { to, entries, reply }).await {
+            Some(granted) => granted.map_err(GrantFailed::Refused),
+            None => Err(GrantFailed::Stopped),
+        }
+    }
+
+    /// Says something about a file in a conversation.
+    pub async fn note_file(&self, cid: ConversationId, note: FileNote) -> Option<MessageId> {
+        self.ask(|reply| Order::Files(FileOrder::Note { cid, note: Box::new(note), reply })).await
+    }
+
+    /// Changes the server's list of what this person shares; answered under the id. Nothing
+    /// without a connection.
+    pub async fn share(&self, offers: Vec<Offer>, ended: Vec<MessageId>) -> Option<MessageId> {
+        self.ask(|reply| Order::Files(FileOrder::Share { offers, ended, reply })).await.flatten()
+    }
+
+    /// Asks for a page of the server's list of files; answered under the id. Nothing without a
+    /// connection.
+    pub async fn find(&self, query: Query) -> Option<MessageId> {
+        self.ask(|reply| Order::Files(FileOrder::Find { query, reply })).await.flatten()
+    }
+
+    /// Signs offers of this person's files. Returns the key that signs, and what was signed.
+    pub async fn sign_offers(&self, drafts: Vec<OfferDraft>) -> Option<(KeyId, Vec<B64Vec>)> {
+        self.ask(|reply| Order::Files(FileOrder::Sign { drafts, reply })).await
+    }
+
+    /// Asks what listed offers are worth; answered under the id. Nothing without a connection.
+    pub async fn check_offers(&self, listed: Vec<ListedOffer>) -> Option<MessageId> {
+        self.ask(|reply| Order::Files(FileOrder::Check { listed, reply })).await.flatten()
+    }
+
+    /// Whether a message of this process is about a file, and its answers with it.
+    pub fn is_about_files(&self, id: &MessageId) -> bool {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// What is remembered about files.
+    pub fn keep(&self) -> Keep {
+        self.keep.clone()
+    }
+
+    /// The way in for the connection that carries files.
+    pub async fn files_door(&self) -> Option<FilesDoor> {
+        self.ask(|reply| Order::Files(FileOrder::Door { reply })).await
+    }
+
+    /// A durable event was dealt with and need not be told again.
+    pub async fn consumed(&self, key: EventKey) {
+        self.order(Order::Consumed(key)).await;
+    }
+
+    /// A durable event that nobody is shown, nor will be: nothing of it is kept.
+    pub async fn pass_over(&self, key: EventKey) {
+        self.order(Order::PassOver(key)).await;
+    }
+
+    /// Nobody waits for a command any more: what it has said and will say is dropped.
+    pub async fn forget_command(&self, id: MessageId) {
+        self.order(Order::ForgetCommand(id)).await;
+    }
+
+    /// Takes a command back. Returns the id under which the machine is told, or nothing if there is
+    /// nothing to tell: one that had not left is refused, and one that has ended stays as it is.
+    pub async fn cancel(&self, re: MessageId) -> Option<MessageId> {
+        self.ask(|reply| Order::Cancel { re, reply }).await.flatten()
+    }
+
+    /// Nobody waits for a command any more, and its machine may still start it. Returns until when, Unix time
+    /// in milliseconds; nothing for one that has never left or has ended. `argv` are its words.
+    pub async fn give_up(&self, re: MessageId, argv: Vec<String>) -> Option<u64> {
+        self.ask(|reply| Order::GiveUp { re, argv, reply }).await.flatten()
+    }
+
+    /// Passes on what the agent of this device reports about a command.
+    pub async fn report(&self, report: AgentReport) {
+        self.order(Order::Report(Box::new(report))).await;
+    }
+
+    /// Sends the receipts that are owed and waits until nothing is unanswered. `false` when the
+    /// connection went away before that; what is open is sent again on the next one.
+    pub async fn flush(&self) -> bool {
+        self.ask(|reply| Order::Flush { reply }).await.unwrap_or(false)
+    }
+
+    /// How things stand; nothing when the client has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        self.ask(|reply| Order::Status { reply }).await
+    }
+
+    /// The identity key that a name is known by; one's own included.
+    pub async fn identity_of(&self, user: &UserName) -> Option<KeyId> {
+        let user = user.clone();
+        self.ask(|reply| Order::Identity { user, reply }).await.flatten()
+    }
+
+    /// Reads the history, on a thread that may wait. Nothing for a device that keeps nothing.
+    pub async fn read_history<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&History) -> Result<T, HomeError> + Send + 'static,
+    ) -> Option<Result<T, HomeError>> {
+        let history = Arc::clone(self.history.as_ref()?);
+        let read = move || read(&history.lock().unwrap_or_else(PoisonError::into_inner));
+        tokio::task::spawn_blocking(read).await.ok()
+    }
+
+    /// Breaks the connection and stays away until [`Client::come_back`]. Everything is kept, and what
+    /// is asked for meanwhile waits. With `goodbye` what is ready to go still goes, and the server is
+    /// told.
+    pub async fn go_away(&self, goodbye: bool) {
+        self.order(Order::GoAway { goodbye }).await;
+    }
+
+    /// Connects again after [`Client::go_away`].
+    pub async fn come_back(&self) {
+        self.order(Order::ComeBack).await;
+    }
+
+    /// Leaves: sends the receipts that are owed, waits for the answers while there is a
+    /// connection, and says goodbye.
+    pub async fn close(self) {
+        self.flush().await;
+        self.leave().await;
+    }
+
+    /// Leaves at once. What has no answer stays in the home.
+    pub async fn leave(self) {
+        self.ask(|reply| Order::Close { reply }).await;
+    }
+
+    async fn order(&self, order: Order) {
+        // A driver that has stopped has said why in its last event.
+        self.orders.send(order).await.ok();
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn send(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<MessageId, chat_endpoint::SendError>>) -> Order,
+    ) -> Result<MessageId, SendError> {
+        match self.ask(order).await {
+            Some(sent) => Ok(sent?),
+            None => Err(SendError::Stopped),
+        }
+    }
+}
+
+impl Events {
+    /// The next event; none after the client has ended. May be dropped at any time without loss.
+    pub async fn next(&mut self) -> Option<ClientEvent> {
+        self.0.recv().await
+    }
+
+    /// An event that is here already.
+    pub fn try_next(&mut self) -> Option<ClientEvent> {
+        self.0.try_recv().ok()
+    }
+}

@@ -1,0 +1,447 @@
+//! One WebSocket to one server: connect, check who answers, sign in, then messages both ways.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_endpoint::Transmit;
+use chat_protocol::crypto::random;
+use chat_protocol::handshake::{AuthBody, Credentials, Greeting, Mode, Purpose, SignedIn};
+use chat_protocol::hub::{self, HubToClient};
+use chat_protocol::id::KeyId;
+use chat_protocol::keys::Bundle;
+use chat_protocol::name::UserName;
+use futures_util::{FutureExt as _, Sink as _, Stream as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use zeroize::Zeroizing;
+
+pub mod error;
+pub mod pins;
+pub mod tls;
+pub mod transport;
+
+use crate::server_url::{ServerUrl, Trust};
+pub use error::ConnectError;
+use pins::{Pins, Shown};
+use tls::Tls;
+use transport::Transport;
+
+/// TCP, TLS, WebSocket and the server's greeting together; the server gives a client as long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The answer to a sign-in: the server may have to wait for its disk and stretch a password.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a sign-in that was put off is tried again, and how long each such wait may be: some five
+/// minutes, in which a server checks ten thousand passwords.
+const BUSY_TRIES_MAX: u32 = 60;
+/// See [`BUSY_TRIES_MAX`].
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The server pings a quiet client after 15 s at most; after three silent periods it is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
+/// What is not written by then stays in the outbox of the home.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Zero-filled at every read, so a large one costs more than it saves.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// Where files are carried a chunk comes with one or two reads.
+const FILES_READ_BUFFER_BYTES: usize = 128 << 10;
+
+/// A few messages share one write.
+const WRITE_BUFFER_BYTES: usize = 16 << 10;
+
+/// Above this the socket waits until the server reads.
+const WRITE_BACKLOG_BYTES_MAX: usize = 1 << 20;
+
+/// As the server's: a frame of the protocol is below it.
+const WS_FRAME_BYTES_MAX: usize = 256 << 10;
+
+/// As the server's.
+const WS_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Knows the addresses of a server and whom to believe; makes connections.
+#[derive(Debug)]
+pub struct Connector {
+    servers: Vec<ServerUrl>,
+    pins: Pins,
+    tls: Tls,
+}
+
+impl Connector {
+    /// Addresses are tried in order. Reads the authorities' file, if one is given.
+    pub fn new(servers: Vec<ServerUrl>, trust: &Trust, pins: Pins) -> Result<Self, ConnectError> {
+        Ok(Self { servers, pins, tls: Tls::new(trust)? })
+    }
+
+    /// Connects to the first server that answers and reads its greeting.
+    async fn greet(&self, read_buffer: usize) -> Result<Greeted, ConnectError> {
+        let mut failed = ConnectError::NoServer;
+        for url in &self.servers {
+            let tried = timeout(CONNECT_TIMEOUT, Box::pin(self.greet_at(url, read_buffer))).await;
+            match tried.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.clone() })) {
+                Ok(greeted) => return Ok(greeted),
+                // Whoever answers wrongly must not be passed over in silence.
+                Err(error) if error.is_integrity() => return Err(error),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// The server of this process: as met or known, or else as it says.
+    pub async fn server(&self) -> Result<KeyId, ConnectError> {
+        if let Some(known) = self.servers.first().and_then(|url| self.pins.begin(url)) {
+            return Ok(known);
+        }
+        let greeted = self.greet(READ_BUFFER_BYTES).await?;
+        greeted.socket.close().await;
+        Ok(greeted.shown.server)
+    }
+
+    /// Takes a server that a person has said yes to.
+    pub fn accept(&self, shown: &Shown) {
+        self.pins.accept(shown);
+    }
+
+    /// What the first server that answers shows. Nobody has to trust it yet; one that has changed
+    /// is an error all the same.
+    pub async fn look(&self) -> Result<Look, ConnectError> {
+        let mut failed = ConnectError::NoServer;
+        for url in &self.servers {
+            let tried =
+                timeout(CONNECT_TIMEOUT, Box::pin(self.reach(url, READ_BUFFER_BYTES))).await;
+            match tried.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.clone() })) {
+                Ok(Greeted { socket, shown, certificate, .. }) => {
+                    socket.close().await;
+                    let is_known = self.pins.is_known(url);
+                    return Ok(Look { shown, certificate, is_known });
+                }
+                Err(error) if error.is_integrity() => return Err(error),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn greet_at(&self, url: &ServerUrl, read_buffer: usize) -> Result<Greeted, ConnectError> {
+        let greeted = self.reach(url, read_buffer).await?;
+        self.pins.admit(&greeted.shown)?;
+        Ok(greeted)
+    }
+
+    /// Connects and reads the greeting, of the server expected at this address.
+    async fn reach(&self, url: &ServerUrl, read_buffer: usize) -> Result<Greeted, ConnectError> {
+        let unreachable = |source| ConnectError::Unreachable { url: url.clone(), source };
+        let tcp = TcpStream::connect((url.host(), url.port())).await.map_err(unreachable)?;
+        tcp.set_nodelay(true).map_err(unreachable)?;
+        let (transport, exporter, certificate) = if url.is_secure() {
+            let secured = self.tls.connect(url, tcp, self.pins.certificate(url)).await?;
+            let certificate = Some(secured.certificate);
+            (Transport::Tls(Box::new(secured.stream)), Some(secured.exporter), certificate)
+        } else {
+            (Transport::Plain(tcp), None, None)
+        };
+        let request = format!("{}{}", address(url), url.path());
+        let (stream, _) = client_async_with_config(request, transport, Some(config(read_buffer)))
+            .await
+            .map_err(|error| ConnectError::Upgrade { url: url.clone(), source: Box::new(error) })?;
+        let mut socket = Socket::new(stream);
+        let Incoming::Text(hello) = socket.next().await? else {
+            return Err(ConnectError::Unexpected { url: url.clone() });
+        };
+        // A full server answers RETRY, a stopping one NOACK, in the place of its greeting.
+        if let Some(error) = refusal(&hello) {
+            return Err(error);
+        }
+        let greeting = Greeting::read(&hello)?;
+        let own = certificate.filter(|certificate| certificate.is_own);
+        let shown = Shown {
+            is_certificate_changed: own.is_some_and(|own| own.is_changed),
+            ..Shown::new(url, greeting.bundle(), own.map(|own| own.sha256))
+        };
+        self.pins.check(&shown)?;
+        let certificate = certificate.map(|certificate| certificate.sha256);
+        Ok(Greeted { socket, greeting, exporter, shown, certificate })
+    }
+
+    /// Signs in on a fresh connection. Whoever is told to come again does so, after that time and as
+    /// much again by chance.
+    pub async fn sign_in(&self, attempt: Attempt<'_>) -> Result<Session, ConnectError> {
+        let mut tries = 0;
+        loop {
+            match Box::pin(self.try_sign_in(&attempt)).await {
+                Err(ConnectError::Busy { after, .. }) if tries < BUSY_TRIES_MAX => {
+                    tries += 1;
+                    let share = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
+                    sleep(after.min(BUSY_WAIT_MAX).mul_f64(1.0 + share)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_sign_in(&self, attempt: &Attempt<'_>) -> Result<Session, ConnectError> {
+        let Attempt { user, mode, signing, body } = attempt;
+        let (mode, signing) = (*mode, *signing);
+        let is_files = body.purpose == Purpose::Files;
+        let read_buffer = if is_files { FILES_READ_BUFFER_BYTES } else { READ_BUFFER_BYTES };
+        let Greeted { mut socket, greeting, exporter, shown, .. } = self.greet(read_buffer).await?;
+        let url = shown.url.clone();
+        let credentials = Credentials { user, mode, signing, body, exporter };
+        let (text, sent) = greeting.auth(&credentials, &Zeroizing::new(random()))?;
+        socket.queue(Transmit::Text(text));
+        let answer = timeout(SIGN_IN_TIMEOUT, socket.next()).await;
+        let answer = answer.map_err(|_| ConnectError::Timeout { url: url.clone() })??;
+        let Incoming::Text(answer) = answer else { return Err(ConnectError::Unexpected { url }) };
+        if let Some(error) = refusal(&answer) {
+            return Err(error);
+        }
+        let Ok(HubToClient::Ok { body }) = hub::read(&answer) else {
+            return Err(ConnectError::Unexpected { url });
+        };
+        let signed_in = sent.open(&body)?;
+        // It opened what was wrapped for it: now its identity is more than a claim. A vault is judged
+        // by who asked for it, and nothing is kept of a server that sends a false one.
+        let is_pinned = mode != Mode::Vault && self.pins.keep(&shown)?;
+        let pinned = is_pinned.then(|| Box::new(shown));
+        let hub = Arc::new(greeting.bundle().clone());
+        Ok(Session { url, socket, signed_in, hub, pinned })
+    }
+}
+
+/// Scheme, host and port as an upgrade request needs them.
+fn address(url: &ServerUrl) -> String {
+    let scheme = if url.is_secure() { "wss" } else { "ws" };
+    match url.host() {
+        host if host.contains(':') => format!("{scheme}://[{host}]:{}", url.port()),
+        host => format!("{scheme}://{host}:{}", url.port()),
+    }
+}
+
+fn config(read_buffer: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(read_buffer)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(WRITE_BACKLOG_BYTES_MAX)
+        .max_frame_size(Some(WS_FRAME_BYTES_MAX))
+        .max_message_size(Some(WS_MESSAGE_BYTES_MAX))
+}
+
+fn refusal(text: &str) -> Option<ConnectError> {
+    match hub::read(text) {
+        Ok(HubToClient::Noack { code, reason, .. }) => Some(ConnectError::Refused { code, reason }),
+        Ok(HubToClient::Retry { after_ms, why, .. }) => {
+            Some(ConnectError::Busy { after: Duration::from_millis(after_ms), why })
+        }
+        _ => None,
+    }
+}
+
+/// A connection that was greeted; nobody is signed in yet.
+#[derive(Debug)]
+pub struct Greeted {
+    socket: Socket,
+    greeting: Greeting,
+    exporter: Option<[u8; 32]>,
+    shown: Shown,
+    /// SHA-256 of its certificate, whoever vouches for it.
+    certificate: Option<[u8; 32]>,
+}
+
+/// What a server shows to whoever connects.
+#[derive(Debug)]
+pub struct Look {
+    /// Who it is.
+    pub shown: Shown,
+    /// SHA-256 of its certificate, whoever vouches for it; none without TLS.
+    pub certificate: Option<[u8; 32]>,
+    /// Whether the home knows it at this address.
+    pub is_known: bool,
+}
+
+/// How to sign in.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// Who.
+    pub user: &'a UserName,
+    /// How.
+    pub mode: Mode,
+    /// The signing key; none to ask for the vault.
+    pub signing: Option<&'a chat_protocol::crypto::SigningKey>,
+    /// The sealed part.
+    pub body: AuthBody,
+}
+
+/// A connection that is signed in.
+#[derive(Debug)]
+pub struct Session {
+    /// Where.
+    pub url: ServerUrl,
+    /// The connection.
+    pub socket: Socket,
+    /// What the server said to it.
+    pub signed_in: SignedIn,
+    /// The server's bundle.
+    pub hub: Arc<Bundle>,
+    /// The server, if its own certificate was pinned by this sign-in.
+    pub pinned: Option<Box<Shown>>,
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Incoming {
+    /// JSON.
+    Text(Utf8Bytes),
+    /// A delivery or part of an epoch.
+    Binary(Bytes),
+}
+
+/// A WebSocket that writes what is queued while it is waited on.
+#[derive(Debug)]
+pub struct Socket {
+    stream: WebSocketStream<Transport>,
+    outbox: VecDeque<Message>,
+    unflushed: bool,
+    heard: Instant,
+}
+
+impl Socket {
+    fn new(stream: WebSocketStream<Transport>) -> Self {
+        Self { stream, outbox: VecDeque::new(), unflushed: false, heard: Instant::now() }
+    }
+
+    /// Queues a message; [`Socket::next`] writes it.
+    pub fn queue(&mut self, transmit: Transmit) {
+        self.outbox.push_back(match transmit {
+            Transmit::Text(text) => Message::Text(text.into()),
+            Transmit::Binary(bytes) => Message::Binary(bytes),
+        });
+        self.unflushed = true;
+    }
+
+    /// The next message. Writes what is queued meanwhile; may be dropped at any time without loss.
+    /// Fails when the connection is gone, or has been silent for too long.
+    pub async fn next(&mut self) -> Result<Incoming, ConnectError> {
+        loop {
+            let silent_at = self.heard + SILENCE_MAX;
+            tokio::select! {
+                biased;
+                incoming = poll_fn(|context| self.poll(context)) => {
+                    if let Some(incoming) = incoming? {
+                        return Ok(incoming);
+                    }
+                }
+                () = sleep_until(silent_at) => {
+                    let reason = format!("nothing was heard for {} s", SILENCE_MAX.as_secs());
+                    return Err(ConnectError::Lost { reason });
+                }
+            }
+        }
+    }
+
+    /// A message that is here already.
+    pub fn try_next(&mut self) -> Option<Result<Incoming, ConnectError>> {
+        self.next().now_or_never()
+    }
+
+    /// Writes what is queued without reading, for as long as the caller likes.
+    pub async fn write(&mut self) -> Result<(), ConnectError> {
+        poll_fn(|context| self.poll_write(context)).await
+    }
+
+    /// Writes what is queued and says goodbye.
+    pub async fn close(mut self) {
+        let goodbye = async {
+            self.write().await?;
+            // The server may be gone already, which is as good.
+            self.stream.close(None).await.ok();
+            Ok::<(), ConnectError>(())
+        };
+        // Nothing is lost: what has no answer is sent again on the next connection.
+        timeout(CLOSE_TIMEOUT, goodbye).await.ok();
+    }
+
+    /// A message; nothing where a ping or pong was dealt with.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Incoming>, ConnectError>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(context) {
+            return Poll::Ready(Err(error));
+        }
+        let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(context) else {
+            return Poll::Pending;
+        };
+        self.heard = Instant::now();
+        Poll::Ready(match message {
+            Some(Ok(Message::Text(text))) => Ok(Some(Incoming::Text(text))),
+            Some(Ok(Message::Binary(bytes))) => Ok(Some(Incoming::Binary(bytes))),
+            Some(Ok(Message::Close(frame))) => Err(ConnectError::Lost {
+                reason: match frame {
+                    Some(frame) => format!("the server closed: {}", frame.reason),
+                    None => "the server closed".to_owned(),
+                },
+            }),
+            Some(Ok(_)) => {
+                // The answer to a ping waits in the write buffer.
+                self.unflushed = true;
+                Ok(None)
+            }
+            Some(Err(error)) => Err(lost(&error)),
+            None => Err(ConnectError::Lost { reason: "the server hung up".to_owned() }),
+        })
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while !self.outbox.is_empty() {
+            match stream.as_mut().poll_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(&error))),
+                Poll::Pending => return Poll::Pending,
+            }
+            if let Some(message) = self.outbox.pop_front()
+                && let Err(error) = stream.as_mut().start_send(message)
+            {
+                return Poll::Ready(Err(lost(&error)));
+            }
+        }
+        if !self.unflushed {
+            return Poll::Ready(Ok(()));
+        }
+        match stream.poll_flush(context) {
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(lost(&error))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn lost(error: &tungstenite::Error) -> ConnectError {
+    use tungstenite::Error::{ConnectionClosed, Io, Protocol};
+    use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+    let reason = match error {
+        ConnectionClosed | Protocol(ResetWithoutClosingHandshake) => {
+            "the server hung up".to_owned()
+        }
+        // TLS that ends without its close_notify; the library's own words are an address in the web.
+        Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the connection was cut".to_owned()
+        }
+        error => error.to_string(),
+    };
+    ConnectError::Lost { reason }
+}

@@ -1,0 +1,188 @@
+//! Why there is no connection.
+
+use std::io;
+use std::time::Duration;
+
+use chat_protocol::handshake::HandshakeError;
+use chat_protocol::{code, sanitise};
+use thiserror::Error;
+use tokio_tungstenite::tungstenite;
+
+use super::pins::Shown;
+use crate::home::HomeError;
+use crate::home::known_servers::hex;
+use crate::server_url::ServerUrl;
+
+/// Why there is no connection, or no sign-in on it.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// No address at all.
+    #[error("no server is named; give --server URL")]
+    NoServer,
+    /// No TCP connection.
+    #[error("cannot reach {url}: {source}; is chat-server running there?")]
+    Unreachable {
+        /// Where.
+        url: ServerUrl,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody accepts connections and says nothing.
+    #[error("{url} does not answer in time; is it a chat-server?")]
+    Timeout {
+        /// Where.
+        url: ServerUrl,
+    },
+    /// TLS could not be set up on this side.
+    #[error("TLS cannot be used: {reason}")]
+    TlsSetup {
+        /// Why.
+        reason: String,
+    },
+    /// No TLS.
+    #[error("no TLS with {url}: {source}")]
+    Tls {
+        /// Where.
+        url: ServerUrl,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate is not the one seen first.
+    #[error(
+        "THE CERTIFICATE OF {} HAS CHANGED. Somebody may be listening in. {}; the words are those of \
+         the server known here. Compare the certificate with what the server says at its start; if it \
+         is the same: --accept-server \"{}\" once, or {forget}. Nothing was sent",
+        .shown.url, described(.shown), .shown.words
+    )]
+    CertificateChanged {
+        /// What it shows now.
+        shown: Box<Shown>,
+        /// What to type to begin anew.
+        forget: String,
+    },
+    /// It is no chat server, or not at this path.
+    #[error("{url} does not speak WebSocket: {source}")]
+    Upgrade {
+        /// Where.
+        url: ServerUrl,
+        /// Why.
+        source: Box<tungstenite::Error>,
+    },
+    /// Another server than the one known answers.
+    #[error(
+        "ANOTHER SERVER ANSWERS AT {} (server_changed). The words of the known one: {known}. {}. \
+         Nothing was sent. {}", .shown.url, described(.shown), match .forget {
+            Some(forget) => format!("If the server was set up anew: {forget}"),
+            None => {
+                "This program began with the other one, and has one server for as long as it runs"
+                    .to_owned()
+            }
+        }
+    )]
+    ServerChanged {
+        /// The words of who answered before.
+        known: String,
+        /// Who answers now.
+        shown: Box<Shown>,
+        /// What to type to begin anew, if the home knows the other one at this address; if not, this
+        /// process has met it.
+        forget: Option<String>,
+    },
+    /// The first contact with a server that no authority vouches for, and nobody has said yes.
+    #[error(
+        "{} is not known here, and no authority vouches for its certificate. {}. Compare both with \
+         what the server says at its start and with `chat-server fingerprint`; if they are the \
+         same: --accept-server \"{}\". Nothing was sent", .shown.url, described(.shown), .shown.words
+    )]
+    Unknown {
+        /// What it shows.
+        shown: Box<Shown>,
+    },
+    /// Not the words that --accept-server gives.
+    #[error(
+        "{} IS NOT THE SERVER OF --accept-server. {}. Nothing was sent", .shown.url, described(.shown)
+    )]
+    OtherWords {
+        /// What it shows.
+        shown: Box<Shown>,
+    },
+    /// The greeting or the answer does not prove what it says.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// Something else than what comes next.
+    #[error("{url} does not speak this protocol; is it a chat-server of this version?")]
+    Unexpected {
+        /// Where.
+        url: ServerUrl,
+    },
+    /// Not now.
+    #[error("the server is busy: {}", sanitise::line(.why))]
+    Busy {
+        /// When to try again.
+        after: Duration,
+        /// Why.
+        why: String,
+    },
+    /// The server refuses the sign-in.
+    #[error("{} ({})", sanitise::line(.reason), sanitise::line(.code))]
+    Refused {
+        /// A stable code.
+        code: String,
+        /// A sentence.
+        reason: String,
+    },
+    /// The connection is gone.
+    #[error("the connection is gone: {}", sanitise::line(.reason))]
+    Lost {
+        /// Why.
+        reason: String,
+    },
+    /// What was learnt could not be kept.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+/// Words and certificate, as the server writes them too.
+pub(crate) fn described(shown: &Shown) -> String {
+    let certificate =
+        shown.certificate.map(|digest| format!(", certificate: sha256:{}", hex(&digest)));
+    format!("Its words: {}{}", shown.words, certificate.unwrap_or_default())
+}
+
+impl ConnectError {
+    /// The code of a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody answers who is not the server known.
+    pub fn is_integrity(&self) -> bool {
+        matches!(
+            self,
+            Self::CertificateChanged { .. }
+                | Self::ServerChanged { .. }
+                | Self::Unknown { .. }
+                | Self::OtherWords { .. }
+                | Self::Handshake(_)
+        )
+    }
+
+    /// Whether another try later may succeed without a person doing something.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Tls { .. }
+            | Self::Upgrade { .. }
+            | Self::Unexpected { .. }
+            | Self::Busy { .. }
+            | Self::Lost { .. } => true,
+            // The server may not have noticed yet that the old connection is gone.
+            Self::Refused { code, .. } => code == code::NAME_IN_USE || code == code::STORAGE_FULL,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Who may answer: the servers that the home knows, and the one that this process has met.
+//!
+//! Secrets are derived for one server. Every greeting of the process, on whatever connection and
+//! address, must show that one (rule R38), and at an address that the home knows the one known there.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chat_protocol::fingerprint::Fingerprint;
+use chat_protocol::id::KeyId;
+use chat_protocol::keys::Bundle;
+use chat_protocol::name::UserName;
+
+use super::ConnectError;
+use crate::home::known_servers::KnownServer;
+use crate::home::{HomeError, KnownServers};
+use crate::server_url::{ServerUrl, Trust};
+
+/// What a server shows before anybody signs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Where.
+    pub url: ServerUrl,
+    /// Its identity.
+    pub server: KeyId,
+    /// What people compare of its identity key.
+    pub words: Fingerprint,
+    /// SHA-256 of its certificate, where no authority vouches for it.
+    pub certificate: Option<[u8; 32]>,
+    /// Another certificate is pinned at this address.
+    pub is_certificate_changed: bool,
+}
+
+impl Shown {
+    /// What the server with this bundle shows.
+    pub fn new(url: &ServerUrl, hub: &Bundle, certificate: Option<[u8; 32]>) -> Self {
+        let words = Fingerprint::of(&UserName::server(), &hub.header().ik);
+        let (url, server) = (url.clone(), hub.identity());
+        Self { url, server, words, certificate, is_certificate_changed: false }
+    }
+}
+
+/// The pins of the home and of this process.
+#[derive(Debug)]
+pub struct Pins {
+    home: KnownServers,
+    /// The six words that a script expects.
+    words: Option<String>,
+    /// Whether what is met over TLS is kept. Not where anybody's certificate is taken: nobody has vouched
+    /// for that server, or will have when the next start asks.
+    keeps: bool,
+    met: Mutex<Met>,
+}
+
+/// What this process has met.
+#[derive(Debug, Default)]
+struct Met {
+    /// Its one server, and the words of that.
+    server: Option<(KeyId, String)>,
+    /// Certificates that only the words of that server vouch for.
+    certificates: BTreeMap<String, [u8; 32]>,
+}
+
+impl Pins {
+    /// The pins of a home; `words` are those that a script says the server has.
+    pub fn new(home: KnownServers, words: Option<String>) -> Self {
+        Self { home, words, keeps: true, met: Mutex::default() }
+    }
+
+    /// The same; of servers met over TLS nothing is kept if anybody's certificate is taken.
+    #[must_use]
+    pub fn with_trust(self, trust: &Trust) -> Self {
+        Self { keeps: *trust != Trust::Anybody, ..self }
+    }
+
+    /// The server of this process, once it is known.
+    pub fn server(&self) -> Option<KeyId> {
+        self.met().server.as_ref().map(|(server, _)| *server)
+    }
+
+    /// The server that is known at this address is that of this process from now on.
+    pub fn begin(&self, url: &ServerUrl) -> Option<KeyId> {
+        let mut met = self.met();
+        let known = || self.home.get(url).map(|known| (known.server, known.words));
+        met.server = met.server.take().or_else(known);
+        met.server.as_ref().map(|(server, _)| *server)
+    }
+
+    /// The certificate that must be shown at this address, unless an authority vouches for it.
+    pub fn certificate(&self, url: &ServerUrl) -> Option<[u8; 32]> {
+        let met = self.met().certificates.get(&url.to_string()).copied();
+        met.or_else(|| self.home.get(url)?.certificate)
+    }
+
+    /// Whether the home knows who answers at this address.
+    pub fn is_known(&self, url: &ServerUrl) -> bool {
+        self.home.get(url).is_some()
+    }
+
+    /// Whether whoever shows this is the server expected; a first one is. A certificate that has changed
+    /// is taken if somebody has named the words of the server that is known here.
+    pub fn check(&self, shown: &Shown) -> Result<(), ConnectError> {
+        let forget = || self.home.forget_command(&shown.url);
+        let changed = |known, forget| ConnectError::ServerChanged {
+            known,
+            shown: Box::new(shown.clone()),
+            forget,
+        };
+        let known = self.home.get(&shown.url);
+        match (&known, &self.met().server) {
+            (Some(known), _) if known.server != shown.server => {
+                return Err(changed(known.words.clone(), Some(forget())));
+            }
+            (_, Some((met, words))) if *met != shown.server => {
+                return Err(changed(words.clone(), None));
+            }
+            _ => {}
+        }
+        let is_named = self.words.as_ref().map(|words| shown.words.is(words));
+        if is_named == Some(false) {
+            return Err(ConnectError::OtherWords { shown: Box::new(shown.clone()) });
+        }
+        if shown.is_certificate_changed && is_named.is_none() {
+            let (shown, forget) = (Box::new(shown.clone()), forget());
+            return Err(ConnectError::CertificateChanged { shown, forget });
+        }
+        Ok(())
+    }
+
+    /// Takes a server that is the one expected, or that nobody has to be asked about: an authority
+    /// vouches for it, it is on this machine, or a script has named its words.
+    pub fn admit(&self, shown: &Shown) -> Result<(), ConnectError> {
+        self.check(shown)?;
+        let is_known = self.is_known(&shown.url) || self.server() == Some(shown.server);
+        let needs_words = shown.certificate.is_some() && !shown.url.is_loopback() && !is_known;
+        if needs_words && self.words.is_none() {
+            return Err(ConnectError::Unknown { shown: Box::new(shown.clone()) });
+        }
+        self.accept(shown);
+        Ok(())
+    }
+
+    /// Takes a server that a person has said yes to.
+    pub fn accept(&self, shown: &Shown) {
+        let mut met = self.met();
+        met.server = Some((shown.server, shown.words.to_string()));
+        if let Some(certificate) = shown.certificate {
+            met.certificates.insert(shown.url.to_string(), certificate);
+        }
+    }
+
+    /// Keeps a server that has proved its identity. Says whether its certificate is new to the home.
+    pub fn keep(&self, shown: &Shown) -> Result<bool, HomeError> {
+        if !self.keeps && shown.url.is_secure() {
+            return Ok(false);
+        }
+        let known = self.home.get(&shown.url);
+        let before = known.and_then(|known| known.certificate);
+        let certificate = shown.certificate.or(before);
+        let (server, words) = (shown.server, shown.words.to_string());
+        self.home.pin(&shown.url, KnownServer { server, words, certificate })?;
+        Ok(certificate.is_some() && certificate != before)
+    }
+
+    fn met(&self) -> MutexGuard<'_, Met> {
+        // One insertion cannot be left half done.
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REMOTE: &str = "wss://chat.example.org";
+
+    fn shown(url: &str, server: u8, certificate: Option<[u8; 32]>) -> Shown {
+        let words = Fingerprint::of(&UserName::server(), &[server]);
+        let (url, server) = (url.parse().unwrap(), KeyId([server; 16]));
+        Shown { url, server, words, certificate, is_certificate_changed: false }
+    }
+
+    fn pins(words: Option<&str>) -> Pins {
+        Pins::new(KnownServers::in_memory(), words.map(str::to_owned))
+    }
+
+    #[test]
+    fn one_process_has_one_server_at_every_address() {
+        let pins = pins(None);
+        pins.admit(&shown("ws://127.0.0.1:1", 1, None)).unwrap();
+        pins.admit(&shown("ws://127.0.0.1:2", 1, None)).unwrap();
+        for url in ["ws://127.0.0.1:1", "ws://127.0.0.1:2", REMOTE] {
+            let refused = pins.admit(&shown(url, 2, None)).unwrap_err();
+            assert!(matches!(refused, ConnectError::ServerChanged { .. }), "{refused}");
+            assert!(refused.is_integrity());
+        }
+    }
+
+    #[test]
+    fn what_the_home_knows_of_the_first_address_binds_the_others() {
+        let home = KnownServers::in_memory();
+        let (first, second) =
+            (shown("ws://127.0.0.1:1", 1, None), shown("ws://127.0.0.1:2", 2, None));
+        for known in [&first, &second] {
+            let words = known.words.to_string();
+            let known_server = KnownServer { server: known.server, words, certificate: None };
+            home.pin(&known.url, known_server).unwrap();
+        }
+        let pins = Pins::new(home, None);
+        assert_eq!(pins.begin(&first.url), Some(first.server));
+        assert!(pins.admit(&second).is_err(), "secrets are derived for the first");
+        assert!(pins.admit(&first).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_of_nobody_known_needs_a_yes_or_the_words() {
+        let own = shown(REMOTE, 1, Some([7; 32]));
+        let asked = pins(None);
+        let refused = asked.admit(&own).unwrap_err();
+        assert!(matches!(refused, ConnectError::Unknown { .. }) && refused.is_integrity());
+        assert!(refused.to_string().contains(&own.words.to_string()), "{refused}");
+        assert_eq!(
+            (asked.server(), asked.certificate(&own.url)),
+            (None, None),
+            "nothing is learnt"
+        );
+        asked.accept(&own);
+        asked.admit(&own).unwrap();
+        assert_eq!(asked.certificate(&own.url), Some([7; 32]));
+        assert!(asked.keep(&own).unwrap() && !asked.keep(&own).unwrap());
+
+        pins(Some(&own.words.to_string())).admit(&own).unwrap();
+        let other = shown(REMOTE, 2, None).words.to_string();
+        let refused = pins(Some(&other)).admit(&own).unwrap_err();
+        assert!(matches!(refused, ConnectError::OtherWords { .. }) && refused.is_integrity());
+    }
+
+    #[test]
+    fn this_machine_authorities_and_a_known_server_need_no_yes() {
+        pins(None).admit(&shown("wss://127.0.0.1:9", 1, Some([7; 32]))).unwrap();
+        pins(None).admit(&shown(REMOTE, 1, None)).unwrap();
+        let known = pins(None);
+        known.admit(&shown("wss://localhost:9", 1, None)).unwrap();
+        known.admit(&shown(REMOTE, 1, Some([7; 32]))).unwrap();
+    }
+
+    #[test]
+    fn who_has_changed_is_shown_by_words_and_the_words_take_a_renewed_certificate() {
+        let old = shown(REMOTE, 1, Some([7; 32]));
+        let renewed = Shown { is_certificate_changed: true, ..shown(REMOTE, 1, Some([8; 32])) };
+        let home = || {
+            let home = KnownServers::in_memory();
+            let (server, words) = (old.server, old.words.to_string());
+            let known = KnownServer { server, words, certificate: old.certificate };
+            home.pin(&old.url, known).unwrap();
+            home
+        };
+        let refused = Pins::new(home(), None).admit(&renewed).unwrap_err();
+        assert!(matches!(refused, ConnectError::CertificateChanged { .. }), "{refused}");
+        assert!(refused.to_string().contains(&renewed.words.to_string()), "{refused}");
+
+        let other = shown(REMOTE, 2, Some([8; 32]));
+        let said = Pins::new(home(), None).admit(&other).unwrap_err().to_string();
+        let both = [&old, &other].map(|shown| shown.words.to_string());
+        assert!(both.iter().all(|words| said.contains(words)), "{said}");
+
+        let named = Pins::new(home(), Some(old.words.to_string()));
+        named.admit(&renewed).unwrap();
+        assert!(named.keep(&renewed).unwrap(), "its new certificate is pinned");
+        assert_eq!(named.certificate(&old.url), renewed.certificate);
+        let wrong = Pins::new(home(), Some(other.words.to_string()));
+        let refused = wrong.admit(&renewed).unwrap_err();
+        assert!(matches!(refused, ConnectError::OtherWords { .. }), "{refused}");
+    }
+
+    #[test]
+    fn where_anybody_is_trusted_nobody_is_remembered() {
+        let pins = pins(None).with_trust(&Trust::Anybody);
+        let vouched_by_nobody = shown(REMOTE, 1, None);
+        pins.admit(&vouched_by_nobody).unwrap();
+        assert!(!pins.keep(&vouched_by_nobody).unwrap());
+        assert!(!pins.is_known(&vouched_by_nobody.url));
+    }
+}

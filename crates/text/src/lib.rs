@@ -1,0 +1,15 @@
+//! What a typed line means, and how what happened reads. Nothing in here waits for a person, a disk or a server.
+//!
+//! Modules in reading order:
+//! - [`input`], [`slash`], [`words`]: a typed line;
+//! - [`show`]: what happened, for people and for programs;
+//! - [`history`]: what was said, as it is shown again.
+
+pub mod words;
+
+pub mod input;
+pub mod slash;
+
+pub mod show;
+
+pub mod history;

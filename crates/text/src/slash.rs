@@ -1,0 +1,470 @@
+//! The table of slash commands. Parsing, `/help`, completion and suggestions all come from it:
+//! a new command is one row here, one variant of [`SlashCommand`], and one arm where it is done.
+
+use std::fmt::Write as _;
+
+use chat_protocol::id::MessageId;
+use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
+use chat_protocol::name::{SERVER, UserName};
+
+use crate::input::{self, Input, InputError};
+use crate::show::presence::Presence;
+use crate::words;
+use chat_device::identity::IdentityCommand;
+use chat_device::recipient::Recipient;
+
+mod feeds;
+mod files;
+mod history;
+mod identity;
+mod rooms;
+mod table;
+
+pub use feeds::FeedCommand;
+pub use files::FileCommand;
+pub use rooms::RoomCommand;
+pub use table::TABLE;
+
+/// What a slash command asks for, where it is not a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SlashCommand {
+    /// Show the list, or one row in full.
+    Help {
+        /// Canonical name of the row.
+        about: Option<&'static str>,
+    },
+    /// Run a program elsewhere.
+    Run {
+        /// The agent: `server` or a user.
+        target: UserName,
+        /// The program and its arguments; never empty.
+        argv: Vec<String>,
+        /// Also while the same words could still start there, after a refusal by the server or without an
+        /// answer.
+        again: bool,
+    },
+    /// Show who is there.
+    Users,
+    /// Something about rooms.
+    Room(RoomCommand),
+    /// Something about who follows whom.
+    Feed(FeedCommand),
+    /// Something about files.
+    File(FileCommand),
+    /// Something about keys and devices.
+    Identity(IdentityCommand),
+    /// Show who I am.
+    WhoAmI,
+    /// Change the password.
+    Password,
+    /// Put a veil over what is typed, or take it away; `None` shows whether there is one.
+    Veil {
+        /// Which.
+        on: Option<bool>,
+    },
+    /// Show a key's fingerprint.
+    Fingerprint {
+        /// Whose; mine when absent.
+        user: Option<UserName>,
+    },
+    /// Show the connection.
+    Status,
+    /// Show what has no answer yet.
+    Pending,
+    /// Show what was said.
+    History {
+        /// Where; in the current room when absent.
+        place: Option<Recipient>,
+        /// How many messages.
+        count: usize,
+    },
+    /// Show what was said before that.
+    HistoryMore,
+    /// Show what was said before a message, in its conversation.
+    HistoryBefore {
+        /// The message.
+        id: MessageId,
+        /// How many messages.
+        count: usize,
+    },
+    /// Find messages by their words.
+    Search {
+        /// The words; never empty.
+        words: Vec<String>,
+    },
+    /// Show who has confirmed a message.
+    Receipts {
+        /// Which; my newest one when absent.
+        id: Option<MessageId>,
+    },
+    /// Say whose coming and going is shown; without it, what is set.
+    Set {
+        /// Whose.
+        presence: Option<Presence>,
+    },
+    /// Empty the screen.
+    Clear,
+    /// Show the versions.
+    Version,
+    /// Hand what was said in the current room on to a member who came later.
+    Grant {
+        /// To whom.
+        to: UserName,
+        /// So many of the newest messages; all of them when absent.
+        last: Option<usize>,
+    },
+    /// Leave.
+    Quit,
+}
+
+/// What can be completed after the command's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// Nothing.
+    Nothing,
+    /// Names of slash commands.
+    SlashCommands,
+    /// Names of users.
+    Users,
+    /// Names of users, and `server`.
+    Targets,
+    /// Names of rooms.
+    Rooms,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct SlashRow {
+    /// Canonical name, without the slash.
+    pub name: &'static str,
+    /// Other names, without the slash; none differs in case only.
+    pub aliases: &'static [&'static str],
+    /// How it is written.
+    pub usage: &'static str,
+    /// What it does, in one line.
+    pub description: &'static str,
+    /// A line that works.
+    pub example: &'static str,
+    /// What can be completed after the name.
+    pub completion: Completion,
+    /// Reads what follows the name.
+    parse: fn(&'static SlashRow, &str) -> Result<Input, InputError>,
+}
+
+/// Letters of an unknown word that are compared and shown: a longer one is no slip of the fingers.
+const WORD_SHOWN_MAX: usize = 40;
+
+impl SlashRow {
+    /// The argument, or an error that says which one is missing.
+    fn needs<'a>(&self, what: &'static str, argument: &'a str) -> Result<&'a str, InputError> {
+        if argument.is_empty() {
+            return Err(InputError::Missing { command: self.name, what, usage: self.usage });
+        }
+        Ok(argument)
+    }
+
+    /// The command, when nothing is left over.
+    fn alone(&self, rest: &str, command: SlashCommand) -> Result<Input, InputError> {
+        if rest.is_empty() {
+            return Ok(Input::Slash(command));
+        }
+        Err(InputError::Surplus { command: self.name, rest: rest.to_owned(), usage: self.usage })
+    }
+}
+
+/// Reads a slash command, `line` without its slash.
+pub(crate) fn parse(line: &str) -> Result<Input, InputError> {
+    let (word, rest) = first_word(line);
+    match find(word) {
+        Some(row) => (row.parse)(row, rest),
+        None => Err(unknown(word)),
+    }
+}
+
+fn parse_help(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (word, surplus) = first_word(rest);
+    let word = word.trim_start_matches('/');
+    let about = match find(word) {
+        Some(row) => Some(row.name),
+        None if word.is_empty() => None,
+        None => return Err(unknown(word)),
+    };
+    row.alone(surplus, SlashCommand::Help { about })
+}
+
+fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (first, others) = first_word(rest);
+    let again = first == "--again";
+    let (target, command) = if again { first_word(others) } else { (first, others) };
+    let target = match row.needs("a target (server or a user) and a command", target)? {
+        name if name.eq_ignore_ascii_case(SERVER) => UserName::server(),
+        name => input::user(name)?,
+    };
+    let mut argv = words::split(command)?;
+    // `--` parts the target from the command; a second one belongs to the command.
+    if argv.first().is_some_and(|word| word == "--") {
+        argv.remove(0);
+    }
+    let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
+    match words {
+        0 => row.needs("a command", "").map(|_| Input::Nothing),
+        _ if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX => {
+            Err(InputError::CommandTooLong { words, bytes })
+        }
+        _ => Ok(Input::Slash(SlashCommand::Run { target, argv, again })),
+    }
+}
+
+fn parse_set(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (what, rest) = first_word(rest);
+    if what.is_empty() {
+        return row.alone(rest, SlashCommand::Set { presence: None });
+    }
+    let (value, surplus) = first_word(rest);
+    match Presence::parse(row.needs("what to set", value)?) {
+        Some(presence) if what.eq_ignore_ascii_case("presence") => {
+            row.alone(surplus, SlashCommand::Set { presence: Some(presence) })
+        }
+        _ => Err(InputError::Missing {
+            command: row.name,
+            what: "presence and all, followed or off",
+            usage: row.usage,
+        }),
+    }
+}
+
+fn parse_veil(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (word, surplus) = first_word(rest);
+    let on = match word {
+        "" => None,
+        word if word.eq_ignore_ascii_case("on") => Some(true),
+        word if word.eq_ignore_ascii_case("off") => Some(false),
+        _ => return row.alone(rest, SlashCommand::Veil { on: None }),
+    };
+    row.alone(surplus, SlashCommand::Veil { on })
+}
+
+/// The row of a name or an alias, in any case.
+pub fn find(word: &str) -> Option<&'static SlashRow> {
+    TABLE.iter().find(|row| names(row).any(|name| name.eq_ignore_ascii_case(word)))
+}
+
+/// The commands that begin as `prefix` does (without its slash): canonical names, and aliases
+/// where no canonical name fits.
+pub fn complete(prefix: &str) -> Vec<&'static str> {
+    let prefix = prefix.to_ascii_lowercase();
+    let canonical: Vec<_> =
+        TABLE.iter().map(|row| row.name).filter(|name| name.starts_with(&prefix)).collect();
+    if !canonical.is_empty() {
+        return canonical;
+    }
+    TABLE.iter().flat_map(names).filter(|name| name.starts_with(&prefix)).collect()
+}
+
+/// What is typed without a command.
+const FORMS: [(&str, &str); 4] = [
+    ("TEXT", "send to everybody in the current room"),
+    ("USER*TEXT", "send to one person"),
+    ("ALL*TEXT", "send to everybody on the server"),
+    ("//TEXT", "send a text that begins with a slash"),
+];
+
+/// The forms without a command, then every row: how it is written, and what it does.
+fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FORMS.into_iter().chain(TABLE.iter().map(|row| (row.usage, row.description)))
+}
+
+/// What the manual page says of the lines of a chat.
+pub fn manual() -> Vec<(String, String)> {
+    listed().map(|(usage, description)| (usage.to_owned(), description.to_owned())).collect()
+}
+
+/// What `/help` shows.
+pub fn help() -> String {
+    let width = TABLE.iter().map(|row| row.usage.len()).max().unwrap_or_default();
+    let mut help = String::new();
+    for (usage, description) in listed() {
+        writeln!(help, "  {usage:width$}  {description}").expect("writing to a String cannot fail");
+    }
+    help.push_str("  /help COMMAND shows an example and the other names of a command\n");
+    help
+}
+
+/// What `/help COMMAND` shows.
+pub fn help_about(row: &SlashRow) -> String {
+    let mut help = format!("{}\n  {}\n  example: {}\n", row.usage, row.description, row.example);
+    if !row.aliases.is_empty() {
+        let aliases: Vec<_> = row.aliases.iter().map(|alias| format!("/{alias}")).collect();
+        writeln!(help, "  also: {}", aliases.join(", ")).expect("writing to a String cannot fail");
+    }
+    help
+}
+
+fn names(row: &'static SlashRow) -> impl Iterator<Item = &'static str> {
+    std::iter::once(row.name).chain(row.aliases.iter().copied())
+}
+
+fn first_word(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim_start())
+}
+
+fn unknown(word: &str) -> InputError {
+    if word.eq_ignore_ascii_case("exec") {
+        return InputError::ExecIsRun;
+    }
+    let word: String = word.chars().take(WORD_SHOWN_MAX).collect();
+    let suggestion = nearest(&word.to_ascii_lowercase());
+    InputError::UnknownCommand { word, suggestion }
+}
+
+/// The canonical name whose name or alias is fewest slips away, when that is near enough.
+fn nearest(word: &str) -> Option<&'static str> {
+    /// Two letters of a short command already make another one.
+    fn slips_max(length: usize) -> usize {
+        if length <= 3 { 1 } else { 2 }
+    }
+    TABLE
+        .iter()
+        .flat_map(|row| names(row).map(move |name| (slips(word, name), name, row.name)))
+        .filter(|(distance, name, _)| {
+            *distance < name.len() && *distance <= slips_max(word.len().min(name.len()))
+        })
+        .min_by_key(|(distance, _, _)| *distance)
+        .map(|(_, _, canonical)| canonical)
+}
+
+/// How many slips part two words: a letter too much, too few, wrong, or two swapped (the optimal
+/// string alignment distance).
+pub fn slips(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    let mut previous = None;
+    for (row, character) in left.chars().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, other) in right.iter().enumerate() {
+            let at =
+                |cells: &[usize], index: usize| cells.get(index).copied().unwrap_or(usize::MAX);
+            let replaced = at(&above, column) + usize::from(character != *other);
+            let inserted = at(&current, column) + 1;
+            let deleted = at(&above, column + 1) + 1;
+            let mut best = replaced.min(inserted).min(deleted);
+            let is_swap =
+                column > 0 && previous == Some(*other) && right.get(column - 1) == Some(&character);
+            if is_swap {
+                best = best.min(at(&before, column - 1).saturating_add(1));
+            }
+            current.push(best);
+        }
+        previous = Some(character);
+        before = std::mem::replace(&mut above, current);
+    }
+    above.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_row_parses_its_own_example_under_each_of_its_names() {
+        for row in TABLE {
+            let (command, rest) = first_word(row.example);
+            assert_eq!(command, format!("/{}", row.name), "the example uses the canonical name");
+            let expected = input::parse(row.example).unwrap_or_else(|error| panic!("{error}"));
+            assert_ne!(expected, Input::Nothing, "{}", row.name);
+            for name in names(row) {
+                for name in [name.to_owned(), name.to_uppercase()] {
+                    let line = format!("/{name} {rest}");
+                    assert_eq!(input::parse(&line).as_ref(), Ok(&expected), "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn help_lists_every_row_and_explains_each() {
+        let help = help();
+        for row in TABLE {
+            assert!(help.contains(row.usage), "{}", row.name);
+            assert!(help.contains(row.description), "{}", row.name);
+            assert!(row.usage.starts_with(&format!("/{}", row.name)), "{}", row.name);
+            let about = help_about(row);
+            assert!(row.aliases.iter().all(|alias| about.contains(&format!("/{alias}"))));
+            assert!(about.contains(row.example));
+            let line = format!("/help /{}", row.name);
+            let expected = Input::Slash(SlashCommand::Help { about: Some(row.name) });
+            assert_eq!(input::parse(&line), Ok(expected));
+        }
+        assert!(help.lines().all(|line| line.len() <= 110), "{help}");
+    }
+
+    #[test]
+    fn names_and_aliases_are_unique_and_lower_case() {
+        let mut seen = HashSet::new();
+        for name in TABLE.iter().flat_map(names) {
+            assert_eq!(name, name.to_ascii_lowercase());
+            assert!(seen.insert(name), "{name} stands twice");
+        }
+    }
+
+    #[test]
+    fn run_splits_the_command_as_a_shell_does() {
+        let run = |target: &str, argv: &[&str]| {
+            let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+            let (target, again) = (UserName::new(target).unwrap(), false);
+            Ok(Input::Slash(SlashCommand::Run { target, argv, again }))
+        };
+        for (line, expected) in [
+            ("/run server -- uname -a", run("server", &["uname", "-a"])),
+            ("/run SERVER uname", run("server", &["uname"])),
+            ("/cmd web-1  --  ls -- -x", run("web-1", &["ls", "--", "-x"])),
+            ("/RUN bob -- echo 'a  b' \"c\"", run("bob", &["echo", "a  b", "c"])),
+            ("/run bob -- echo $HOME *", run("bob", &["echo", "$HOME", "*"])),
+        ] {
+            assert_eq!(input::parse(line), expected, "{line}");
+        }
+        for (line, part) in [
+            ("/run", "a target (server or a user) and a command"),
+            ("/run server", "needs a command"),
+            ("/run server --", "needs a command"),
+            ("/run -- ls", "is not the name of a user"),
+            ("/run bob -- echo 'x", "is not closed"),
+            (&format!("/run bob -- {}", "x ".repeat(ARGV_WORDS_MAX + 1)), "at most 256 words"),
+        ] {
+            let error = input::parse(line).expect_err(line).to_string();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn slips_of_the_fingers_find_the_command() {
+        for (word, suggestion) in [
+            ("hlep", Some("help")),
+            ("usr", None),
+            ("user", Some("users")),
+            ("whomai", Some("whoami")),
+            ("fingerprnt", Some("fingerprint")),
+            ("quti", Some("quit")),
+            ("pn", Some("pm")),
+            ("rnu", Some("run")),
+            ("teleport", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word), suggestion, "{word}");
+        }
+        assert_eq!((slips("", "abc"), slips("abc", ""), slips("abcd", "abdc")), (3, 3, 1));
+    }
+
+    #[test]
+    fn completion_knows_names_and_then_aliases() {
+        assert_eq!(complete("").len(), TABLE.len());
+        assert_eq!(complete("Vers"), ["version"]);
+        assert_eq!(complete("broad"), ["broadcast"]);
+        assert!(complete("zz").is_empty());
+    }
+}

@@ -1,0 +1,89 @@
+//! How the commands about keys and devices are written.
+
+use super::{SlashCommand, SlashRow, first_word};
+use crate::input::{self, Input, InputError};
+use chat_device::identity::{IdentityCommand, Kind};
+
+pub(super) fn verify(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    decide(row, rest, Kind::Verify)
+}
+
+pub(super) fn trust(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    decide(row, rest, Kind::Trust)
+}
+
+pub(super) fn distrust(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    decide(row, rest, Kind::Distrust)
+}
+
+fn decide(row: &'static SlashRow, rest: &str, kind: Kind) -> Result<Input, InputError> {
+    let (name, words) = first_word(rest);
+    let user = input::user(row.needs("a user", name)?)?;
+    let digits = kind == Kind::Verify && words == "--digits";
+    let words = (!words.is_empty() && !digits).then(|| words.to_owned());
+    Ok(Input::Slash(SlashCommand::Identity(IdentityCommand::Decide { kind, user, words, digits })))
+}
+
+/// `/devices`, `/devices USER`, `/devices revoke N`.
+pub(super) fn devices(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (word, after) = first_word(rest);
+    if word.eq_ignore_ascii_case("revoke") {
+        let Ok(number) = after.parse() else {
+            let (command, usage) = (row.name, row.usage);
+            return Err(InputError::Missing { command, what: "the number of a device", usage });
+        };
+        return Ok(Input::Slash(SlashCommand::Identity(IdentityCommand::Revoke { number })));
+    }
+    let user = if word.is_empty() { None } else { Some(input::user(word)?) };
+    row.alone(after, SlashCommand::Identity(IdentityCommand::Devices { user }))
+}
+
+/// `/key rotate`.
+pub(super) fn key(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (word, after) = first_word(rest);
+    let word = if word.eq_ignore_ascii_case("rotate") { word } else { "" };
+    row.needs("`rotate`", word)?;
+    row.alone(after, SlashCommand::Identity(IdentityCommand::Rotate))
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::name::UserName;
+
+    use super::*;
+
+    #[test]
+    fn a_user_words_and_numbers_are_read_and_anything_else_is_an_error() {
+        let bob = || UserName::new("bob").unwrap();
+        let decide = |kind, words: Option<&str>, digits| {
+            let words = words.map(str::to_owned);
+            IdentityCommand::Decide { kind, user: bob(), words, digits }
+        };
+        for (line, expected) in [
+            ("/verify bob", decide(Kind::Verify, None, false)),
+            ("/verify bob --digits", decide(Kind::Verify, None, true)),
+            ("/verify bob a b c", decide(Kind::Verify, Some("a b c"), false)),
+            ("/trust bob yes", decide(Kind::Trust, Some("yes"), false)),
+            ("/distrust bob", decide(Kind::Distrust, None, false)),
+            ("/devices", IdentityCommand::Devices { user: None }),
+            ("/devices bob", IdentityCommand::Devices { user: Some(bob()) }),
+            ("/devices revoke 2", IdentityCommand::Revoke { number: 2 }),
+            ("/key rotate", IdentityCommand::Rotate),
+        ] {
+            let expected = Ok(Input::Slash(SlashCommand::Identity(expected)));
+            assert_eq!(input::parse(line), expected, "{line}");
+        }
+        for (line, part) in [
+            ("/verify", "needs a user"),
+            ("/trust b*b", "not allowed"),
+            ("/devices bob carol", "takes nothing more"),
+            ("/devices revoke", "needs the number of a device"),
+            ("/devices revoke two", "needs the number of a device"),
+            ("/key", "needs `rotate`"),
+            ("/key delete", "needs `rotate`"),
+        ] {
+            let error = input::parse(line).expect_err(line).to_string();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}
