@@ -12,10 +12,12 @@ pub(super) struct Source {
     text: String,
 }
 
-/// Reads the source of both programs without its tests.
+/// Reads the source of both programs without its tests, and of what the client is made of.
 pub(super) fn read() -> Source {
     let mut client = String::new();
-    add(&workspace().join("crates/client/src"), &mut client);
+    for name in ["client", "text", "device", "files", "emulator"] {
+        add(&workspace().join("crates").join(name).join("src"), &mut client);
+    }
     let mut objects: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (at, _) in client.match_indices("\"event\": ") {
         let name = &client[at + "\"event\": ".len()..];
