@@ -26,5 +26,12 @@ portable=(--package chat-protocol --package chat-beneath --package chat-exec --p
 cargo test --quiet "${portable[@]}" --features chat-protocol/rustcrypto --test crypto_backends --test wycheproof
 cargo test --quiet "${portable[@]}" --no-default-features --features chat-protocol/rustcrypto --test vectors
 node scripts/vectors.mjs | tail -n 1
+step "the core for a browser"
+wasm=wasm32-unknown-unknown
+if compgen -G "$(rustc --print target-libdir --target "$wasm")/libstd-*.rlib" >/dev/null; then
+  cargo check --quiet --target "$wasm" --package chat-endpoint --no-default-features --features chat-protocol/rustcrypto
+else
+  echo "skipped: the toolchain has no target $wasm (rustup target add $wasm)"
+fi
 step "tests"
 cargo test --workspace --tests

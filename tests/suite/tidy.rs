@@ -1,6 +1,8 @@
 //! The source text itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use chat_tests::{Rig, Server, workspace};
 
@@ -67,6 +69,49 @@ fn every_crate_takes_the_lints_of_the_workspace() {
 }
 
 /// Sources in every language of the project, with their texts.
+/// What the encryption is made of must run in a browser too: no C, no database, no runtime, no operating system.
+const CORE: [&str; 2] = ["chat-protocol", "chat-endpoint"];
+
+/// Crates that would need one of those. `getrandom` is the one door to the system: salts of signatures and the
+/// seeds of wraps come through it, in a browser from the browser.
+const OUTSIDE: [&str; 8] =
+    ["tokio", "mio", "rusqlite", "aws-lc-rs", "nix", "rustix", "rustls", "tikv-jemallocator"];
+
+#[test]
+fn the_core_is_built_of_nothing_that_needs_a_system() {
+    for name in CORE {
+        let tree = Command::new(env!("CARGO"))
+            .current_dir(workspace())
+            .args(["tree", "--offline", "--edges", "normal", "--prefix", "none"])
+            .args(["--package", name, "--no-default-features"])
+            .args(["--features", "chat-protocol/rustcrypto"])
+            .output()
+            .unwrap();
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        let tree = String::from_utf8(tree.stdout).unwrap();
+        let crates: BTreeSet<&str> =
+            tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert!(crates.contains("rsa"), "the portable backend is there: {crates:?}");
+        let is_outside = |name: &&&str| OUTSIDE.contains(*name) || name.ends_with("-sys");
+        let outside: Vec<_> = crates.iter().filter(is_outside).collect();
+        assert!(outside.is_empty(), "{name} needs {outside:?}");
+    }
+}
+
+#[test]
+fn the_core_asks_no_system_for_anything() {
+    let forbidden = ["std::fs", "std::net", "std::thread", "SystemTime", "Instant::now"];
+    for name in CORE {
+        let folder = workspace().join("crates").join(name.trim_start_matches("chat-")).join("src");
+        for path in sources(&folder) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for word in forbidden {
+                assert!(!text.contains(word), "{} names {word}", path.display());
+            }
+        }
+    }
+}
+
 fn everything_written() -> Vec<(PathBuf, String)> {
     let mut found = all_sources();
     for folder in ["scripts", "scripts/vectors"] {
