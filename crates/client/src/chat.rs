@@ -23,6 +23,7 @@ use chat_device::clock::now_ms;
 use chat_device::identity::Question;
 use chat_device::names::Names;
 use chat_device::names::alike::Met;
+use chat_device::recipient::Recipient;
 use chat_files::transfer::Transfers;
 use chat_text::input::{self, Input};
 use chat_text::show::days::Days;
@@ -233,12 +234,9 @@ impl Talk {
         };
         let sent = match input {
             Input::Nothing => return Ok(Said::default()),
-            input if self.rooms.is_veiled && veiled::is_text(&input) => {
-                self.send_veiled(&current, input).await
-            }
-            Input::Text { text } => self.client.say(&current, &text).await,
-            Input::Broadcast { text } => self.client.say(&RoomName::all(), &text).await,
-            Input::Direct { to, text } => self.client.tell(&to, &text).await,
+            Input::Text { text } => self.send(Recipient::Room(current), &text).await,
+            Input::Broadcast { text } => self.send(Recipient::All, &text).await,
+            Input::Direct { to, text } => self.send(Recipient::User(to), &text).await,
             Input::Slash(SlashCommand::Run { target, argv, again }) => {
                 let options = CommandOptions { again, ..CommandOptions::default() };
                 let sent = self.client.run(&target, argv.clone(), options).await;
@@ -252,6 +250,11 @@ impl Talk {
             Input::Slash(command) => return Ok(self.answer(command).await),
         };
         Ok(self.is_on_its_way(line, label, sent))
+    }
+
+    /// Says something to people; under the veil while that is on.
+    async fn send(&self, to: Recipient, text: &str) -> Result<MessageId, SendError> {
+        self.client.send(&to, text, self.rooms.is_veiled).await
     }
 
     /// What a line means, and the room that a text of it is for; or what is said instead.

@@ -6,14 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_agent::AgentReport;
 use chat_endpoint::{
-    BundleCache, CommandOptions, EventKey, GrantError, HistoryEntry, ListedOffer, Notification,
+    BundleCache, CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, Notification,
     RoomAction, Roster,
 };
 use chat_oplog::{CryptoTrace, OperationLog};
-use chat_protocol::b64::B64Vec;
-use chat_protocol::content::files::FileNote;
-use chat_protocol::file::catalogue::{Offer, Query};
-use chat_protocol::file::offer::OfferDraft;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -22,14 +18,15 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::{ConnectError, Connector};
-use crate::driver::{self, FeedAction, FileOrder, Order, Whom};
+use crate::driver::{self, Order, Turn, Work};
 use crate::history::History;
 use crate::home::{HomeError, OwnDevice};
 use crate::keep::Keep;
+use crate::recipient::Recipient;
 use crate::server_url::ServerUrl;
-use crate::sign_in::{self, FilesDoor, HomeAccount, StartError};
-use chat_protocol::veil;
+use crate::sign_in::{self, HomeAccount, StartError};
 
+mod files;
 mod people;
 
 pub use crate::driver::{Decision, RENEWING};
@@ -211,28 +208,16 @@ impl Client {
         Ok((Self { orders, history, keep, notes }, Events(events)))
     }
 
-    /// Says something in a room. It is kept when this returns, and sent as soon as can be.
-    pub async fn say(&self, room: &RoomName, text: &str) -> Result<MessageId, SendError> {
-        let (room, text) = (room.clone(), text.to_owned());
-        self.send(|reply| Order::Say { room, text, reply }).await
-    }
-
-    /// Says something to one person.
-    pub async fn tell(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
+    /// Says something to people, under a veil or not. It is kept when this returns, and sent as soon as can be.
+    pub async fn send(
+        &self,
+        to: &Recipient,
+        text: &str,
+        veiled: bool,
+    ) -> Result<MessageId, SendError> {
         let (to, text) = (to.clone(), text.to_owned());
-        self.send(|reply| Order::Tell { to, text, reply }).await
-    }
-
-    /// Says something in a room under the veil.
-    pub async fn say_veiled(&self, room: &RoomName, text: &str) -> Result<MessageId, SendError> {
-        let (whom, shifted) = (Whom::Room(room.clone()), veil::shift(text));
-        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
-    }
-
-    /// Says something to one person under the veil.
-    pub async fn tell_veiled(&self, to: &UserName, text: &str) -> Result<MessageId, SendError> {
-        let (whom, shifted) = (Whom::User(to.clone()), veil::shift(text));
-        self.send(|reply| Order::Veiled { whom, shifted, reply }).await
+        let sent = self.call(move |turn| turn.send(&to, text, veiled));
+        Ok(sent.await.ok_or(SendError::Stopped)??)
     }
 
     /// Asks a machine to run a command.
@@ -243,7 +228,8 @@ impl Client {
         options: CommandOptions,
     ) -> Result<MessageId, SendError> {
         let target = target.clone();
-        self.send(|reply| Order::Run { target, argv, options, reply }).await
+        let sent = self.call(move |turn| turn.run(&target, argv, options));
+        Ok(sent.await.ok_or(SendError::Stopped)??)
     }
 
     /// Asks for something in a room; answered under the id returned, see
@@ -254,158 +240,136 @@ impl Client {
         action: RoomAction,
     ) -> Result<MessageId, SendError> {
         let room = room.clone();
-        self.send(|reply| Order::Room { room, action, reply }).await
+        self.act(move |endpoint, now_ms| endpoint.act_in_room(now_ms, &room, action)).await
     }
 
     /// Follows somebody; answered under the id returned, see
     /// [`chat_endpoint::Endpoint::subscribe`].
     pub async fn subscribe(&self, to: &UserName) -> Result<MessageId, SendError> {
-        let action = FeedAction::Subscribe(to.clone());
-        self.send(|reply| Order::Feed { action, reply }).await
+        let to = to.clone();
+        self.act(move |endpoint, now_ms| endpoint.subscribe(now_ms, &to)).await
     }
 
     /// Follows somebody no more.
     pub async fn unsubscribe(&self, from: &UserName) -> Result<MessageId, SendError> {
-        let action = FeedAction::Unsubscribe(from.clone());
-        self.send(|reply| Order::Feed { action, reply }).await
+        let from = from.clone();
+        self.act(move |endpoint, now_ms| endpoint.unsubscribe(now_ms, &from)).await
     }
 
     /// Puts somebody out who follows this user.
     pub async fn remove_subscriber(&self, who: &UserName) -> Result<MessageId, SendError> {
-        let action = FeedAction::Remove(who.clone());
-        self.send(|reply| Order::Feed { action, reply }).await
+        let who = who.clone();
+        self.act(move |endpoint, now_ms| endpoint.remove_subscriber(now_ms, &who)).await
     }
 
     /// Asks who follows whom; answered by [`chat_endpoint::Event::Subscriptions`].
     pub async fn subscriptions(&self) {
-        self.order(Order::Subscriptions).await;
+        self.begin(|turn| turn.endpoint().subscriptions()).await;
     }
 
     /// Asks which rooms there are; answered by [`chat_endpoint::Event::Rooms`].
     pub async fn rooms(&self) {
-        self.order(Order::Rooms).await;
+        self.begin(|turn| turn.endpoint().rooms()).await;
     }
 
     /// Who is in a room by the verified view, as far as it was fetched.
     pub async fn roster(&self, room: &RoomName) -> Option<Roster> {
         let room = room.clone();
-        self.ask(|reply| Order::Roster { room, reply }).await.flatten()
+        self.call(move |turn| turn.endpoint().roster(&room)).await.flatten()
     }
 
     /// Asks who is there; answered by [`chat_endpoint::Event::People`].
     pub async fn who(&self) {
-        self.order(Order::Who).await;
+        self.begin(|turn| turn.endpoint().who()).await;
     }
 
     /// Brings the view of a conversation up to date; answered by
     /// [`chat_endpoint::Event::Refreshed`].
     pub async fn refresh(&self, cid: &ConversationId) {
-        self.order(Order::Refresh(cid.clone())).await;
+        let cid = cid.clone();
+        self.begin(move |turn| turn.endpoint().refresh(&cid)).await;
     }
 
     /// Takes the membership of a room that the server shows, whatever was seen before; `false` if it
     /// shows no other one.
     pub async fn accept_room(&self, cid: &ConversationId) -> bool {
-        self.ask(|reply| Order::AcceptRoom { cid: cid.clone(), reply }).await.unwrap_or(false)
+        let cid = cid.clone();
+        self.call(move |turn| turn.endpoint().accept_room(&cid)).await.unwrap_or(false)
     }
 
     /// Hands messages of a room on to one of its members, whose view must be up to date.
     pub async fn grant(&self, to: UserName, entries: Vec<HistoryEntry>) -> Result<(), GrantFailed> {
-        match self.ask(|reply| Order::Grant { to, entries, reply }).await {
-            Some(granted) => granted.map_err(GrantFailed::Refused),
-            None => Err(GrantFailed::Stopped),
-        }
-    }
-
-    /// Says something about a file in a conversation.
-    pub async fn note_file(&self, cid: ConversationId, note: FileNote) -> Option<MessageId> {
-        self.ask(|reply| Order::Files(FileOrder::Note { cid, note: Box::new(note), reply })).await
-    }
-
-    /// Changes the server's list of what this person shares; answered under the id. Nothing
-    /// without a connection.
-    pub async fn share(&self, offers: Vec<Offer>, ended: Vec<MessageId>) -> Option<MessageId> {
-        self.ask(|reply| Order::Files(FileOrder::Share { offers, ended, reply })).await.flatten()
-    }
-
-    /// Asks for a page of the server's list of files; answered under the id. Nothing without a
-    /// connection.
-    pub async fn find(&self, query: Query) -> Option<MessageId> {
-        self.ask(|reply| Order::Files(FileOrder::Find { query, reply })).await.flatten()
-    }
-
-    /// Signs offers of this person's files. Returns the key that signs, and what was signed.
-    pub async fn sign_offers(&self, drafts: Vec<OfferDraft>) -> Option<(KeyId, Vec<B64Vec>)> {
-        self.ask(|reply| Order::Files(FileOrder::Sign { drafts, reply })).await
-    }
-
-    /// Asks what listed offers are worth; answered under the id. Nothing without a connection.
-    pub async fn check_offers(&self, listed: Vec<ListedOffer>) -> Option<MessageId> {
-        self.ask(|reply| Order::Files(FileOrder::Check { listed, reply })).await.flatten()
-    }
-
-    /// Whether a message of this process is about a file, and its answers with it.
-    pub fn is_about_files(&self, id: &MessageId) -> bool {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
-    }
-
-    /// What is remembered about files.
-    pub fn keep(&self) -> Keep {
-        self.keep.clone()
-    }
-
-    /// The way in for the connection that carries files.
-    pub async fn files_door(&self) -> Option<FilesDoor> {
-        self.ask(|reply| Order::Files(FileOrder::Door { reply })).await
+        let granted = self.call(move |turn| {
+            let now_ms = turn.now_ms;
+            turn.endpoint().grant(now_ms, &to, &entries).map(|_ids| ())
+        });
+        granted.await.ok_or(GrantFailed::Stopped)?.map_err(GrantFailed::Refused)
     }
 
     /// A durable event was dealt with and need not be told again.
     pub async fn consumed(&self, key: EventKey) {
-        self.order(Order::Consumed(key)).await;
+        self.order(Order::Consumed { key, is_shown: true }).await;
     }
 
     /// A durable event that nobody is shown, nor will be: nothing of it is kept.
     pub async fn pass_over(&self, key: EventKey) {
-        self.order(Order::PassOver(key)).await;
+        self.order(Order::Consumed { key, is_shown: false }).await;
     }
 
     /// Nobody waits for a command any more: what it has said and will say is dropped.
     pub async fn forget_command(&self, id: MessageId) {
-        self.order(Order::ForgetCommand(id)).await;
+        self.begin(move |turn| turn.endpoint().forget_command(&id)).await;
     }
 
     /// Takes a command back. Returns the id under which the machine is told, or nothing if there is
     /// nothing to tell: one that had not left is refused, and one that has ended stays as it is.
     pub async fn cancel(&self, re: MessageId) -> Option<MessageId> {
-        self.ask(|reply| Order::Cancel { re, reply }).await.flatten()
+        let cancelled = self.call(move |turn| {
+            let now_ms = turn.now_ms;
+            let id = turn.endpoint().cancel(now_ms, &re)?;
+            Some(turn.expect(id))
+        });
+        cancelled.await.flatten()
     }
 
     /// Nobody waits for a command any more, and its machine may still start it. Returns until when, Unix time
     /// in milliseconds; nothing for one that has never left or has ended. `argv` are its words.
     pub async fn give_up(&self, re: MessageId, argv: Vec<String>) -> Option<u64> {
-        self.ask(|reply| Order::GiveUp { re, argv, reply }).await.flatten()
+        let given_up = self.call(move |turn| {
+            let now_ms = turn.now_ms;
+            turn.endpoint().give_up(now_ms, &re, argv)
+        });
+        given_up.await.flatten()
     }
 
     /// Passes on what the agent of this device reports about a command.
     pub async fn report(&self, report: AgentReport) {
-        self.order(Order::Report(Box::new(report))).await;
+        let report = move |turn: &mut Turn<'_>| {
+            let now_ms = turn.now_ms;
+            if let Some(id) = chat_agent::answer(turn.endpoint(), now_ms, report) {
+                turn.expect(id);
+            }
+        };
+        self.begin(report).await;
     }
 
     /// Sends the receipts that are owed and waits until nothing is unanswered. `false` when the
     /// connection went away before that; what is open is sent again on the next one.
     pub async fn flush(&self) -> bool {
-        self.ask(|reply| Order::Flush { reply }).await.unwrap_or(false)
+        self.ask(|reply| Box::new(move |turn: &mut Turn<'_>| turn.flush(reply)))
+            .await
+            .unwrap_or(false)
     }
 
     /// How things stand; nothing when the client has stopped.
     pub async fn status(&self) -> Option<Status> {
-        self.ask(|reply| Order::Status { reply }).await
+        self.call(|turn| turn.status()).await
     }
 
     /// The identity key that a name is known by; one's own included.
     pub async fn identity_of(&self, user: &UserName) -> Option<KeyId> {
         let user = user.clone();
-        self.ask(|reply| Order::Identity { user, reply }).await.flatten()
+        self.call(move |turn| turn.endpoint().identity_of(&user)).await.flatten()
     }
 
     /// Reads the history, on a thread that may wait. Nothing for a device that keeps nothing.
@@ -422,12 +386,15 @@ impl Client {
     /// is asked for meanwhile waits. With `goodbye` what is ready to go still goes, and the server is
     /// told.
     pub async fn go_away(&self, goodbye: bool) {
-        self.order(Order::GoAway { goodbye }).await;
+        self.begin(move |turn| turn.go_away(goodbye)).await;
     }
 
     /// Connects again after [`Client::go_away`].
     pub async fn come_back(&self) {
-        self.order(Order::ComeBack).await;
+        let back = |turn: &mut Turn<'_>| {
+            turn.come_back();
+        };
+        self.begin(back).await;
     }
 
     /// Leaves: sends the receipts that are owed, waits for the answers while there is a
@@ -439,7 +406,7 @@ impl Client {
 
     /// Leaves at once. What has no answer stays in the home.
     pub async fn leave(self) {
-        self.ask(|reply| Order::Close { reply }).await;
+        self.ask(|reply| Box::new(move |turn: &mut Turn<'_>| turn.close(reply))).await;
     }
 
     async fn order(&self, order: Order) {
@@ -447,20 +414,44 @@ impl Client {
         self.orders.send(order).await.ok();
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+    /// Has something done in the device's next step, and waits for nothing.
+    async fn begin(&self, work: impl FnOnce(&mut Turn<'_>) + Send + 'static) {
+        self.order(Order::Work(Box::new(work))).await;
+    }
+
+    /// Has something done in the device's next step, and returns what came of it when that is durable; nothing
+    /// when the client has stopped.
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Turn<'_>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let answered = |reply| -> Work {
+            Box::new(move |turn: &mut Turn<'_>| {
+                let done = work(turn);
+                turn.answer(reply, done);
+            })
+        };
+        self.ask(answered).await
+    }
+
+    /// The same for work that keeps its reply for later.
+    async fn ask<T>(&self, work: impl FnOnce(oneshot::Sender<T>) -> Work) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(order(reply)).await.ok()?;
+        self.orders.send(Order::Work(work(reply))).await.ok()?;
         answer.await.ok()
     }
 
-    async fn send(
+    /// Asks for something that the server answers under the id returned.
+    async fn act(
         &self,
-        order: impl FnOnce(oneshot::Sender<Result<MessageId, chat_endpoint::SendError>>) -> Order,
+        act: impl FnOnce(&mut Endpoint, u64) -> MessageId + Send + 'static,
     ) -> Result<MessageId, SendError> {
-        match self.ask(order).await {
-            Some(sent) => Ok(sent?),
-            None => Err(SendError::Stopped),
-        }
+        let asked = self.call(move |turn| {
+            let now_ms = turn.now_ms;
+            let id = act(turn.endpoint(), now_ms);
+            turn.expect(id)
+        });
+        asked.await.ok_or(SendError::Stopped)
     }
 }
 

@@ -13,41 +13,34 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat_agent::AgentReport;
-use chat_endpoint::{
-    CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, RoomAction, Roster, SendError,
-    SystemRandom,
-};
+use chat_endpoint::{Endpoint, EventKey, SystemRandom};
 use chat_oplog::CryptoTrace;
-use chat_protocol::id::{KeyId, MessageId};
-use chat_protocol::name::{ConversationId, RoomName, UserName};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{ClientEvent, ClientOptions, Notes, RenewError, Status, Stopped};
+use crate::client::{ClientEvent, ClientOptions, Notes, RenewError, Stopped};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::home::{HomeError, OwnDevice};
 use crate::sign_in::{Credentials, Door, OpenHome, StartError, Started};
 
 mod answers;
-mod files;
 mod journal;
 mod link;
 mod people;
 mod recorder;
 mod silence;
 mod step;
+mod turn;
 
 use answers::Answers;
-pub(crate) use files::FileOrder;
 use journal::Journal;
 use link::{Link, LinkEvent};
-pub(crate) use people::PeopleOrder;
 pub use people::{Decision, RENEWING};
 use recorder::Recorder;
 use silence::Silence;
+pub(crate) use turn::{Turn, Work};
 
 /// What one step takes in at most: four times what one signature covers.
 const STEP_INPUTS_MAX: usize = 256;
@@ -56,114 +49,22 @@ const STEP_INPUTS_MAX: usize = 256;
 /// keeps what comes, not this process's memory.
 const PENDING_EVENTS_MAX: usize = 1_024;
 
-/// An order of a [`crate::client::Client`].
-#[derive(Debug)]
+/// What a [`crate::client::Client`] wants.
 pub(crate) enum Order {
-    Say {
-        room: RoomName,
-        text: String,
-        reply: Sent,
-    },
-    Tell {
-        to: UserName,
-        text: String,
-        reply: Sent,
-    },
-    Grant {
-        to: UserName,
-        entries: Vec<HistoryEntry>,
-        reply: oneshot::Sender<Result<(), GrantError>>,
-    },
-    Veiled {
-        whom: Whom,
-        shifted: String,
-        reply: Sent,
-    },
-    Run {
-        target: UserName,
-        argv: Vec<String>,
-        options: CommandOptions,
-        reply: Sent,
-    },
-    Room {
-        room: RoomName,
-        action: RoomAction,
-        reply: Sent,
-    },
-    Feed {
-        action: FeedAction,
-        reply: Sent,
-    },
-    Subscriptions,
-    Rooms,
-    Roster {
-        room: RoomName,
-        reply: oneshot::Sender<Option<Roster>>,
-    },
-    Files(FileOrder),
-    People(PeopleOrder),
-    Report(Box<AgentReport>),
-    Who,
-    Refresh(ConversationId),
-    AcceptRoom {
-        cid: ConversationId,
-        reply: oneshot::Sender<bool>,
-    },
-    Consumed(EventKey),
-    PassOver(EventKey),
-    ForgetCommand(MessageId),
-    /// Takes a command back; answered with the id under which that is said.
-    Cancel {
-        re: MessageId,
-        reply: TakenBack,
-    },
-    /// Nobody waits for a command any more; answered with the time until which it could still start.
-    GiveUp {
-        re: MessageId,
-        argv: Vec<String>,
-        reply: oneshot::Sender<Option<u64>>,
-    },
-    Flush {
-        reply: oneshot::Sender<bool>,
-    },
-    Status {
-        reply: oneshot::Sender<Status>,
-    },
-    Identity {
-        user: UserName,
-        reply: oneshot::Sender<Option<KeyId>>,
-    },
-    GoAway {
-        goodbye: bool,
-    },
-    ComeBack,
-    Close {
-        reply: oneshot::Sender<()>,
+    /// Something is to be done inside the next step.
+    Work(Work),
+    /// A durable event was dealt with, and was shown to somebody or not.
+    Consumed {
+        /// The event.
+        key: EventKey,
+        /// Somebody has seen it.
+        is_shown: bool,
     },
 }
-
-/// What somebody does about feeds.
-#[derive(Debug)]
-pub(crate) enum FeedAction {
-    Subscribe(UserName),
-    Unsubscribe(UserName),
-    Remove(UserName),
-}
-
-/// To whom something is said.
-#[derive(Debug)]
-pub(crate) enum Whom {
-    Room(RoomName),
-    User(UserName),
-}
-
-/// Where the id of a message goes.
-type TakenBack = oneshot::Sender<Option<MessageId>>;
-type Sent = oneshot::Sender<Result<MessageId, SendError>>;
 
 /// What a step takes in.
 enum Input {
-    Order(Order),
+    Work(Work),
     Incoming(Incoming),
     Connected(Box<Session>),
     /// A deadline of the device has come.
@@ -376,17 +277,12 @@ impl Driver {
     /// is worth one.
     fn take_order(&mut self, order: Order, inputs: &mut Vec<Input>) {
         match order {
-            Order::Consumed(key) => {
-                if self.recorder.consumed(key, true) {
+            Order::Consumed { key, is_shown } => {
+                if self.recorder.consumed(key, is_shown) {
                     inputs.push(Input::Due);
                 }
             }
-            Order::PassOver(key) => {
-                if self.recorder.consumed(key, false) {
-                    inputs.push(Input::Due);
-                }
-            }
-            order => inputs.push(Input::Order(order)),
+            Order::Work(work) => inputs.push(Input::Work(work)),
         }
     }
 

@@ -59,7 +59,6 @@ mod state;
 mod table;
 mod trace;
 mod trust;
-mod veiled;
 mod views;
 
 pub use account::{DeviceState, KnownDevice};

@@ -10,6 +10,7 @@ use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Stage, Tag};
+use chat_protocol::veil;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -144,22 +145,34 @@ pub struct CommandEnd {
 }
 
 impl Endpoint {
-    /// Says something in a room: TEXT, or BROADCAST in ALL. Returns the message's id.
+    /// Says something to people in a conversation. Under a veil the letters are moved on by one: a mark beside
+    /// the text says so. Both are sealed like any text; the veil hides nothing from anybody. Returns the
+    /// message's id.
+    pub fn send(
+        &mut self,
+        now_ms: u64,
+        cid: ConversationId,
+        text: &str,
+        veiled: bool,
+    ) -> Result<MessageId, SendError> {
+        check_text(text)?;
+        let content = if veiled {
+            Content::Veiled(veil::shift(text))
+        } else {
+            Content::Text(text.to_owned())
+        };
+        let tag = Tag::of_words(&cid);
+        Ok(self.draft(now_ms, cid, tag, None, &content))
+    }
+
+    /// Says something in a room.
     pub fn say(
         &mut self,
         now_ms: u64,
         room: &RoomName,
         text: &str,
     ) -> Result<MessageId, SendError> {
-        let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
-        check_text(text)?;
-        Ok(self.draft(
-            now_ms,
-            ConversationId::room(room),
-            tag,
-            None,
-            &Content::Text(text.to_owned()),
-        ))
+        self.send(now_ms, ConversationId::room(room), text, false)
     }
 
     /// Says something to one person.
@@ -169,9 +182,8 @@ impl Endpoint {
         to: &UserName,
         text: &str,
     ) -> Result<MessageId, SendError> {
-        check_text(text)?;
         let cid = self.direct(to)?;
-        Ok(self.draft(now_ms, cid, Tag::Dm, None, &Content::Text(text.to_owned())))
+        self.send(now_ms, cid, text, false)
     }
 
     /// Asks a machine to run a command. Without a shell: the words go to the program as they are.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::ConversationKind;
+use crate::name::{ConversationId, ConversationKind};
 
 /// What a frame is. The first seven are what people do; the others keep the keys in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,6 +116,15 @@ pub mod label {
 }
 
 impl Tag {
+    /// The tag of what is said to people in a conversation.
+    pub fn of_words(cid: &ConversationId) -> Self {
+        match cid.kind() {
+            ConversationKind::Direct(..) => Self::Dm,
+            ConversationKind::Room(room) if room.is_all() => Self::Broadcast,
+            ConversationKind::Room(_) | ConversationKind::Feed(_) => Self::Text,
+        }
+    }
+
     /// The tag as written in headers.
     pub fn as_str(self) -> &'static str {
         match self {

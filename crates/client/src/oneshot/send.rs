@@ -6,7 +6,7 @@ use std::time::Duration;
 use chat_endpoint::{Event, RoomAction, check_text};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::MESSAGE_TEXT_BYTES_MAX;
-use chat_protocol::name::{RoomName, UserName};
+use chat_protocol::name::UserName;
 use tokio::time::timeout;
 
 use super::Task;
@@ -38,22 +38,15 @@ pub async fn send(
         Recipient::User(user) => Recipient::User(task.true_name(user).await?),
         other => other.clone(),
     };
-    let id = match to {
-        Recipient::User(user) if veil => task.client.tell_veiled(user, &text).await?,
-        Recipient::Room(room) if veil => task.client.say_veiled(room, &text).await?,
-        Recipient::All if veil => task.client.say_veiled(&RoomName::all(), &text).await?,
-        Recipient::User(user) => task.client.tell(user, &text).await?,
-        Recipient::Room(room) => {
-            let join = RoomAction::Join { create: false };
-            let joined = task.client.act_in_room(room, join).await?;
-            if let Some(status) = until_joined(&mut task, joined).await? {
-                task.end().await;
-                return Ok(status);
-            }
-            task.client.say(room, &text).await?
+    if let Recipient::Room(room) = to {
+        let join = RoomAction::Join { create: false };
+        let joined = task.client.act_in_room(room, join).await?;
+        if let Some(status) = until_joined(&mut task, joined).await? {
+            task.end().await;
+            return Ok(status);
         }
-        Recipient::All => task.client.say(&RoomName::all(), &text).await?,
-    };
+    }
+    let id = task.client.send(to, &text, veil).await?;
     let answered = tokio::select! {
         answered = timeout(ANSWER_TIMEOUT, answer(&mut task, id)) => answered,
         () = interrupted() => return Ok(ExitStatus::Interrupted),

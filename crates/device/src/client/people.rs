@@ -5,7 +5,7 @@ use chat_protocol::name::UserName;
 use thiserror::Error;
 
 use super::Client;
-use crate::driver::{Decision, Order, PeopleOrder};
+use crate::driver::{Decision, Turn};
 use crate::home::KeyChange;
 
 /// Why a decision about a key was not taken.
@@ -37,48 +37,48 @@ impl Client {
     /// What this user and another compare; nothing while no key of the other was seen.
     pub async fn introduction(&self, user: &UserName) -> Option<Introduction> {
         let user = user.clone();
-        let order = |reply| Order::People(PeopleOrder::Introduction { user, reply });
-        self.ask(order).await.flatten()
+        self.call(move |turn| turn.endpoint().introduction(&user)).await.flatten()
     }
 
     /// People for whom another key is offered and who wait for a decision.
     pub async fn undecided(&self) -> Vec<UserName> {
-        let order = |reply| Order::People(PeopleOrder::Undecided { reply });
-        self.ask(order).await.unwrap_or_default()
+        self.call(|turn| turn.endpoint().undecided()).await.unwrap_or_default()
     }
 
     /// Decides on a key, durably.
     pub async fn decide(&self, user: &UserName, decision: Decision) -> Result<(), DecideError> {
         let user = user.clone();
-        let order = |reply| Order::People(PeopleOrder::Decide { user, decision, reply });
-        Ok(self.ask(order).await.ok_or(DecideError::Stopped)??)
+        let decided = self.call(move |turn| turn.decide(&user, decision));
+        Ok(decided.await.ok_or(DecideError::Stopped)??)
     }
 
     /// The known devices of a person, oldest first.
     pub async fn known_devices(&self, user: &UserName) -> Vec<KnownDevice> {
         let user = user.clone();
-        let order = |reply| Order::People(PeopleOrder::Devices { user, reply });
-        self.ask(order).await.unwrap_or_default()
+        let known = self.call(move |turn| {
+            let now_ms = turn.now_ms;
+            turn.endpoint().known_devices(now_ms, &user)
+        });
+        known.await.unwrap_or_default()
     }
 
-    /// Whether the server has said on this connection that an account was deleted; known once its keys were asked for.
+    /// Whether the server has said on this connection that an account was deleted; known once its keys were
+    /// asked for.
     pub async fn is_deleted(&self, user: &UserName) -> bool {
         let user = user.clone();
-        let order = |reply| Order::People(PeopleOrder::IsDeleted { user, reply });
-        self.ask(order).await.unwrap_or_default()
+        self.call(move |turn| turn.endpoint().is_deleted(&user)).await.unwrap_or_default()
     }
 
     /// Everybody whose key is known; one's own name included.
     pub async fn known_names(&self) -> Vec<UserName> {
-        self.ask(|reply| Order::People(PeopleOrder::Known { reply })).await.unwrap_or_default()
+        self.call(|turn| turn.endpoint().known_names()).await.unwrap_or_default()
     }
 
     /// The names with a known key that are this one but for the case of letters, see
     /// [`crate::names::meant`].
     pub async fn known_as(&self, name: &UserName) -> Vec<UserName> {
         let name = name.clone();
-        let order = |reply| Order::People(PeopleOrder::KnownAs { name, reply });
-        self.ask(order).await.unwrap_or_default()
+        self.call(move |turn| turn.endpoint().known_as(&name)).await.unwrap_or_default()
     }
 
     /// Publishes other keys, once everything is answered that the present ones have signed; done when
@@ -87,7 +87,8 @@ impl Client {
         if !self.flush().await {
             return Err(RenewError::Offline);
         }
-        let order = |reply| Order::People(PeopleOrder::Renew { change, reply });
-        self.ask(order).await.unwrap_or(Err(RenewError::Stopped))
+        let renewed =
+            self.ask(|reply| Box::new(move |turn: &mut Turn<'_>| turn.renew(change, reply)));
+        renewed.await.unwrap_or(Err(RenewError::Stopped))
     }
 }

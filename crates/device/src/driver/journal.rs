@@ -8,10 +8,11 @@ use std::time::Instant;
 use chat_endpoint::{SendError, Transmit};
 use chat_oplog::{Level, Operation, OperationLog, Outcome};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{RoomName, UserName};
+use chat_protocol::name::UserName;
 
 use crate::connection::ConnectError;
 use crate::facts::facts;
+use crate::recipient::Recipient;
 use crate::server_url::ServerUrl;
 
 /// Messages whose times are remembered for the lines that follow, oldest forgotten first.
@@ -127,24 +128,18 @@ impl Journal {
         });
     }
 
-    pub(super) fn say(
+    pub(super) fn send(
         &mut self,
-        room: &RoomName,
+        to: &Recipient,
         bytes: usize,
         sent: &Result<MessageId, SendError>,
     ) {
-        let (tag, conversation) =
-            if room.is_all() { ("BROADCAST", "all") } else { ("TEXT", room.as_str()) };
-        self.message(tag, conversation.to_owned(), None, bytes, sent);
-    }
-
-    pub(super) fn tell(
-        &mut self,
-        to: &UserName,
-        bytes: usize,
-        sent: &Result<MessageId, SendError>,
-    ) {
-        self.message("DM", "dm".to_owned(), Some(to), bytes, sent);
+        let (tag, conversation, peer) = match to {
+            Recipient::User(user) => ("DM", "dm", Some(user)),
+            Recipient::Room(room) => ("TEXT", room.as_str(), None),
+            Recipient::All => ("BROADCAST", "all", None),
+        };
+        self.message(tag, conversation.to_owned(), peer, bytes, sent);
     }
 
     fn message(

@@ -53,12 +53,12 @@ impl Recorder {
         &mut self,
         now_ms: u64,
         from: &UserName,
-        (cid, tag): (Option<ConversationId>, Tag),
+        cid: ConversationId,
         text: String,
         sent: &Result<MessageId, SendError>,
     ) {
-        if let (Some(cid), Ok(id)) = (cid, sent) {
-            let (id, from) = (*id, from.clone());
+        if let Ok(id) = sent {
+            let (id, from, tag) = (*id, from.clone(), Tag::of_words(&cid));
             self.typed.push(Record {
                 id,
                 cid,

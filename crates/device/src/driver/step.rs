@@ -3,14 +3,11 @@
 use std::collections::HashSet;
 
 use chat_endpoint::store::Change;
-use chat_endpoint::{Event, Notification, SendError, Step, TrustError};
+use chat_endpoint::{Event, Notification, Step};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::{ConversationId, RoomName, UserName};
-use chat_protocol::tag::Tag;
 use tokio::time::Instant;
 
-use super::people::Decided;
-use super::{Driver, End, FeedAction, Input, Link, Order, Sent, TakenBack, Whom};
+use super::{Driver, End, Input, Link, Turn};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
@@ -19,34 +16,13 @@ use crate::home::{HomeError, KeyChange, OwnDevice};
 /// What is to be said once the step is durable.
 #[derive(Default)]
 pub(super) struct Replies {
-    sent: Vec<(Sent, Result<MessageId, SendError>)>,
-    taken_back: Vec<(TakenBack, Option<MessageId>)>,
-    pub(super) noted: Vec<(tokio::sync::oneshot::Sender<MessageId>, MessageId)>,
-    pub(super) decided: Vec<(Decided, Result<(), TrustError>)>,
+    pub(super) answers: Vec<Box<dyn FnOnce() + Send>>,
     pub(super) renewal: Option<KeyChange>,
     online: Option<Box<Session>>,
     /// Go away, with a goodbye or without.
-    away: Option<bool>,
-    comes_back: bool,
-    close: Option<tokio::sync::oneshot::Sender<()>>,
-}
-
-impl Replies {
-    /// Tells who asked under which ids it is on its way. They may be gone; it goes all the same.
-    fn tell_ids(&mut self) {
-        for (reply, sent) in self.sent.drain(..) {
-            reply.send(sent).ok();
-        }
-        for (reply, id) in self.taken_back.drain(..) {
-            reply.send(id).ok();
-        }
-        for (reply, id) in self.noted.drain(..) {
-            reply.send(id).ok();
-        }
-        for (reply, done) in self.decided.drain(..) {
-            reply.send(done).ok();
-        }
-    }
+    pub(super) away: Option<bool>,
+    pub(super) comes_back: bool,
+    pub(super) close: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 /// Answers from other processes of this home.
@@ -89,7 +65,7 @@ impl Driver {
             changes.extend(left.rows.into_iter().chain(answers));
             home.store.commit(&changes).map_err(HomeError::from)?;
         }
-        replies.tell_ids();
+        replies.answers.drain(..).for_each(|answer| answer());
         if let Some(session) = replies.online.take() {
             self.go_online(*session)?;
         }
@@ -160,7 +136,7 @@ impl Driver {
 
     fn handle(&mut self, now_ms: u64, input: Input, replies: &mut Replies) {
         match input {
-            Input::Order(order) => self.obey(now_ms, order, replies),
+            Input::Work(work) => work(&mut Turn { now_ms, driver: self, replies }),
             Input::Incoming(Incoming::Text(text)) => self.endpoint.handle_text(now_ms, &text),
             Input::Incoming(Incoming::Binary(bytes)) => self.endpoint.handle_binary(now_ms, bytes),
             Input::Due => self.endpoint.handle_timeout(now_ms),
@@ -169,164 +145,6 @@ impl Driver {
                 replies.online = Some(session);
             }
         }
-    }
-
-    /// Nobody waits for a command any more.
-    fn give_up(
-        &mut self,
-        now_ms: u64,
-        (re, argv): (MessageId, Vec<String>),
-        reply: tokio::sync::oneshot::Sender<Option<u64>>,
-    ) {
-        // Whoever asked may be gone.
-        reply.send(self.endpoint.give_up(now_ms, &re, argv)).ok();
-    }
-
-    /// Takes a command back, and waits for the answer to that if something had to be said.
-    fn take_back(&mut self, now_ms: u64, re: &MessageId) -> Option<MessageId> {
-        let id = self.endpoint.cancel(now_ms, re)?;
-        self.answers.expect(&Ok(id));
-        Some(id)
-    }
-
-    fn obey(&mut self, now_ms: u64, order: Order, replies: &mut Replies) {
-        let endpoint = &mut self.endpoint;
-        match order {
-            Order::Say { room, text, reply } => {
-                replies.sent.push((reply, self.say_in(now_ms, &room, text)));
-            }
-            Order::Tell { to, text, reply } => {
-                replies.sent.push((reply, self.tell_user(now_ms, &to, text)));
-            }
-            Order::Veiled { whom, shifted, reply } => {
-                replies.sent.push((reply, self.send_veiled(now_ms, &whom, &shifted)));
-            }
-            Order::Run { target, argv, options, reply } => {
-                let digest = chat_agent::argv_digest(&argv);
-                let sent = endpoint.run(now_ms, &target, argv, options);
-                self.answers.expect(&sent);
-                self.journal.run(&target, digest, &sent);
-                replies.sent.push((reply, sent));
-            }
-            Order::Files(order) => self.obey_about_files(now_ms, order, replies),
-            Order::People(order) => self.obey_about_people(now_ms, order, replies),
-            Order::Report(report) => {
-                if let Some(id) = chat_agent::answer(endpoint, now_ms, *report) {
-                    // No other process of this home waits for the server's answer.
-                    self.answers.expect(&Ok(id));
-                }
-            }
-            Order::ForgetCommand(id) => endpoint.forget_command(&id),
-            Order::Cancel { re, reply } => {
-                replies.taken_back.push((reply, self.take_back(now_ms, &re)));
-            }
-            Order::GiveUp { re, argv, reply } => self.give_up(now_ms, (re, argv), reply),
-            Order::Room { room, action, reply } => {
-                let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
-                self.answers.expect(&asked);
-                replies.sent.push((reply, asked));
-            }
-            Order::Feed { action, reply } => {
-                let asked = Ok(self.act_on_feed(now_ms, action));
-                self.answers.expect(&asked);
-                replies.sent.push((reply, asked));
-            }
-            Order::Subscriptions => endpoint.subscriptions(),
-            Order::Rooms => endpoint.rooms(),
-            Order::Grant { to, entries, reply } => {
-                // Whoever asked may be gone.
-                reply.send(endpoint.grant(now_ms, &to, &entries).map(|_ids| ())).ok();
-            }
-            Order::Roster { room, reply } => {
-                // Whoever asked may be gone.
-                reply.send(endpoint.roster(&room)).ok();
-            }
-            Order::Who => endpoint.who(),
-            Order::Refresh(cid) => endpoint.refresh(&cid),
-            Order::AcceptRoom { cid, reply } => {
-                // Whoever asked may be gone.
-                reply.send(endpoint.accept_room(&cid)).ok();
-            }
-            // Those wait in the recorder.
-            Order::Consumed(_) | Order::PassOver(_) => {}
-            Order::Flush { reply } => {
-                endpoint.flush_receipts(now_ms);
-                self.flushes.push(reply);
-            }
-            Order::Status { reply } => {
-                // Whoever asked may be gone.
-                reply.send(self.status()).ok();
-            }
-            Order::Identity { user, reply } => {
-                // Whoever asked may be gone.
-                reply.send(endpoint.identity_of(&user)).ok();
-            }
-            Order::GoAway { goodbye } => replies.away = Some(goodbye),
-            Order::ComeBack => replies.comes_back = true,
-            Order::Close { reply } => replies.close = Some(reply),
-        }
-    }
-
-    fn say_in(
-        &mut self,
-        now_ms: u64,
-        room: &RoomName,
-        text: String,
-    ) -> Result<MessageId, SendError> {
-        let sent = self.endpoint.say(now_ms, room, &text);
-        self.answers.expect(&sent);
-        self.journal.say(room, text.len(), &sent);
-        let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
-        let place = (Some(ConversationId::room(room)), tag);
-        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
-        sent
-    }
-
-    fn tell_user(
-        &mut self,
-        now_ms: u64,
-        to: &UserName,
-        text: String,
-    ) -> Result<MessageId, SendError> {
-        let sent = self.endpoint.tell_user(now_ms, to, &text);
-        self.answers.expect(&sent);
-        self.journal.tell(to, text.len(), &sent);
-        let place = (ConversationId::direct(&self.door.user, to).ok(), Tag::Dm);
-        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
-        sent
-    }
-
-    fn act_on_feed(&mut self, now_ms: u64, action: FeedAction) -> MessageId {
-        match action {
-            FeedAction::Subscribe(to) => self.endpoint.subscribe(now_ms, &to),
-            FeedAction::Unsubscribe(from) => self.endpoint.unsubscribe(now_ms, &from),
-            FeedAction::Remove(who) => self.endpoint.remove_subscriber(now_ms, &who),
-        }
-    }
-
-    fn send_veiled(
-        &mut self,
-        now_ms: u64,
-        whom: &Whom,
-        shifted: &str,
-    ) -> Result<MessageId, SendError> {
-        let (sent, place) = match whom {
-            Whom::Room(room) => {
-                let sent = self.endpoint.say_veiled(now_ms, room, shifted);
-                self.journal.say(room, shifted.len(), &sent);
-                let tag = if room.is_all() { Tag::Broadcast } else { Tag::Text };
-                (sent, (Some(ConversationId::room(room)), tag))
-            }
-            Whom::User(to) => {
-                let sent = self.endpoint.tell_user_veiled(now_ms, to, shifted);
-                self.journal.tell(to, shifted.len(), &sent);
-                (sent, (ConversationId::direct(&self.door.user, to).ok(), Tag::Dm))
-            }
-        };
-        self.answers.expect(&sent);
-        let text = chat_protocol::veil::unshift(shifted);
-        self.recorder.typed(now_ms, &self.door.user, place, text, &sent);
-        sent
     }
 
     /// The connection is signed in, and what the device made of it is durable.
@@ -370,7 +188,7 @@ impl Driver {
         }
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let device = self.endpoint.device();
         Status {
             user: device.user.clone(),

@@ -16,6 +16,7 @@ use super::movement::{Move, Mover, Progress};
 use super::pace::Pace;
 use crate::script::{Picker, Random};
 use chat_device::client::{Client, ClientEvent, Events, SendError};
+use chat_device::recipient::Recipient;
 use chat_text::input::Input;
 use chat_text::slash::SlashCommand;
 
@@ -307,11 +308,14 @@ impl Emulated {
                 let rooms: Vec<&OwnRoom> = rooms.collect();
                 let room = *self.random.choose(&rooms).expect(FIRST);
                 place = room.number;
-                (TEXT, self.client.say(&room.name, &text).await)
+                let to = Recipient::Room(room.name.clone());
+                (TEXT, self.client.send(&to, &text, false).await)
             }
-            Input::Direct { to, text } => ("DM", self.client.tell(&to, &text).await),
+            Input::Direct { to, text } => {
+                ("DM", self.client.send(&Recipient::User(to), &text, false).await)
+            }
             Input::Broadcast { text } => {
-                ("BROADCAST", self.client.say(&RoomName::all(), &text).await)
+                ("BROADCAST", self.client.send(&Recipient::All, &text, false).await)
             }
             Input::Slash(SlashCommand::Run { target, argv, again }) => {
                 let options = CommandOptions { again, ..CommandOptions::default() };

@@ -225,7 +225,10 @@ fn a_sender_whose_key_is_not_to_be_had_is_not_shown() {
 fn what_was_said_under_the_veil_can_be_granted() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     let now = hub.now;
-    hub.peers[0].endpoint.say_veiled(now, &lobby(), "yzab").expect("a text that can be said");
+    hub.peers[0]
+        .endpoint
+        .send(now, ConversationId::room(&lobby()), "xyza", true)
+        .expect("a text that can be said");
     hub.run();
     let carol = hub.add("carol");
     hub.run();
