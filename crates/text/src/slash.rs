@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{SERVER, UserName};
+use strsim::osa_distance;
 
 use crate::input::{self, Input, InputError};
 use crate::show::presence::Presence;
@@ -319,7 +320,8 @@ fn unknown(word: &str) -> InputError {
     InputError::UnknownCommand { word, suggestion }
 }
 
-/// The canonical name whose name or alias is fewest slips away, when that is near enough.
+/// The canonical name whose name or alias is fewest slips away, when that is near enough. A slip is a letter too
+/// much, too few or wrong, or two swapped.
 fn nearest(word: &str) -> Option<&'static str> {
     /// Two letters of a short command already make another one.
     fn slips_max(length: usize) -> usize {
@@ -327,41 +329,12 @@ fn nearest(word: &str) -> Option<&'static str> {
     }
     TABLE
         .iter()
-        .flat_map(|row| names(row).map(move |name| (slips(word, name), name, row.name)))
+        .flat_map(|row| names(row).map(move |name| (osa_distance(word, name), name, row.name)))
         .filter(|(distance, name, _)| {
             *distance < name.len() && *distance <= slips_max(word.len().min(name.len()))
         })
         .min_by_key(|(distance, _, _)| *distance)
         .map(|(_, _, canonical)| canonical)
-}
-
-/// How many slips part two words: a letter too much, too few, wrong, or two swapped (the optimal
-/// string alignment distance).
-pub fn slips(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=right.len()).collect();
-    let mut previous = None;
-    for (row, character) in left.chars().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, other) in right.iter().enumerate() {
-            let at =
-                |cells: &[usize], index: usize| cells.get(index).copied().unwrap_or(usize::MAX);
-            let replaced = at(&above, column) + usize::from(character != *other);
-            let inserted = at(&current, column) + 1;
-            let deleted = at(&above, column + 1) + 1;
-            let mut best = replaced.min(inserted).min(deleted);
-            let is_swap =
-                column > 0 && previous == Some(*other) && right.get(column - 1) == Some(&character);
-            if is_swap {
-                best = best.min(at(&before, column - 1).saturating_add(1));
-            }
-            current.push(best);
-        }
-        previous = Some(character);
-        before = std::mem::replace(&mut above, current);
-    }
-    above.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -457,7 +430,6 @@ mod tests {
         ] {
             assert_eq!(nearest(word), suggestion, "{word}");
         }
-        assert_eq!((slips("", "abc"), slips("abc", ""), slips("abcd", "abdc")), (3, 3, 1));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Going, Said, Step, Talk};
 use crate::chat::Asked;
 use chat_device::identity::is_yes;
 use chat_device::names::look;
-use chat_text::slash::slips;
+use strsim::osa_distance;
 
 /// Slips of the fingers between two names of rooms that are taken for one.
 const SLIPS_MAX: usize = 1;
@@ -83,7 +83,8 @@ fn is_like(one: &str, other: &str) -> bool {
     let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
     one != other
         && (look(&one) == look(&other)
-            || (one.len().min(other.len()) >= LETTERS_MIN && slips(&one, &other) <= SLIPS_MAX))
+            || (one.len().min(other.len()) >= LETTERS_MIN
+                && osa_distance(&one, &other) <= SLIPS_MAX))
 }
 
 #[cfg(test)]
