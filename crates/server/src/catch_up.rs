@@ -15,12 +15,12 @@ use tokio::sync::oneshot;
 use crate::{
     close::CloseReason,
     delivery::{members_messages, tag_of, wrap_message},
-    hub::Shared,
     limits::CATCH_UP_PAGE_MAX,
     outbox::{Outgoing, Overflow},
     queue::Lane,
     request::{GoLive, Peer, Plan, Request, Sender},
     sessions::push_text,
+    shared::Shared,
     store::{
         LogId,
         sqlite::{PageDropped, PageEntry, PageRequest, ReadError},

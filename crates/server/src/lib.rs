@@ -17,7 +17,8 @@
 //! | 9 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
 //!
 //! Around it: [`budgets`] says how much of all this one account may use, [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
-//! store, [`relay`] carries files, [`local`] is a connection without a socket, [`hub`] puts the parts together.
+//! store, [`relay`] carries files, [`local`] is a connection without a socket, [`shared`] is what
+//! all of them use, [`start`] puts the parts together.
 //!
 //! **Architecture Invariant:** arrows go one way. Nothing that the worker calls waits for a client.
 
@@ -49,25 +50,32 @@ pub mod writer;
 
 // Around the path.
 pub mod admin;
+pub mod admin_socket;
 pub mod builtin_agent;
 pub mod catch_up;
+pub mod clock;
 pub mod config;
 pub mod console;
 pub mod folder;
-pub mod hub;
+pub mod gate;
+mod hex;
 pub mod identity;
 pub mod local;
 pub mod lock;
+pub mod passwords;
+pub mod pattern;
 pub mod relay;
 pub mod reload;
 pub mod session;
+pub mod shared;
+pub mod start;
+mod threads;
 
 pub mod http;
 pub mod metrics;
 pub mod notices;
 mod published;
 pub mod socket;
-mod start;
 pub mod tls;
 mod trace;
 pub mod upgrade;
@@ -90,13 +98,13 @@ use tokio_util::{
 };
 
 use crate::{
-    admin::socket::Hand,
+    admin_socket::Hand,
     config::{Config, Tls},
     http::Site,
-    hub::Started,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
     listener::{Admission, AdmissionLimits, Front, Opened, Proxies},
     reload::Reloader,
+    start::Started,
     store::CommitError,
 };
 
@@ -149,7 +157,7 @@ pub enum RunError {
     ForeignKeys,
     /// The operator cannot ask.
     #[error(transparent)]
-    Admin(#[from] admin::socket::AdminError),
+    Admin(#[from] admin_socket::AdminError),
     /// The built-in agent cannot run commands.
     #[error(transparent)]
     Agent(#[from] builtin_agent::BuiltInError),
@@ -181,7 +189,7 @@ async fn figures(
     if let Ok(address) = listener.local_addr() {
         tracing::info!("metrics on http://{address}/metrics");
     }
-    Ok(spawn(http::port::run(listener, front)))
+    Ok(spawn(http::port::run(listener, Arc::clone(&front.readiness), Arc::clone(&front.metrics))))
 }
 
 /// A task that ends with this function, however it ends.
@@ -199,7 +207,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
     folder::secure_data(&config.data)?;
-    folder::secure_logs(&config.logs, hub::LOG_STEM)?;
+    folder::secure_logs(&config.logs, start::LOG_STEM)?;
     let (acceptor, certificate) = tls_acceptor(&config)?.unzip();
     let site = config.www.as_deref().map(Site::open).transpose()?;
     let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
@@ -208,7 +216,7 @@ pub async fn run(
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
     let Started { hub, mut worker, stop, locks, agent, admin } =
-        hub::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
+        start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
     let front = Arc::new(Front { gate, shows_metrics, log, ..front });
@@ -237,8 +245,8 @@ pub async fn run(
     ));
     front.readiness.set_store_ready(true);
     // Scripts wait for this line and read the address from it.
-    tracing::info!("listening on {}", start::address(certificate.as_ref(), address));
-    for line in start::lines(&config, address, certificate.as_ref(), &words.to_string()) {
+    tracing::info!("listening on {}", start::lines::address(certificate.as_ref(), address));
+    for line in start::lines::lines(&config, address, certificate.as_ref(), &words.to_string()) {
         tracing::info!("{line}");
     }
 

@@ -43,13 +43,12 @@ pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
 pub use barred::Barred;
 pub use proxies::Proxies;
-pub(crate) use visit::Deadline;
 use visit::Visit;
 
 use crate::{
-    admin::gate::Gate,
     connection::{ConnectionId, PeerInfo},
-    http::{Readiness, Site},
+    gate::Gate,
+    http::{Deadline, Readiness, Site},
     limits::{
         ACCEPT_PAUSE, HANDSHAKE_TIME_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_FIELDS_MAX,
         HTTP_STEP_TIME_MAX,

@@ -19,13 +19,13 @@ use crate::{
     catch_up,
     close::CloseReason,
     connection::ConnectionId,
-    hub::Shared,
     identity::Identity,
     outbox::{self, Next, OutboxLimits, OutboxReceiver, Outgoing},
     queue::Lane,
     reader::{Incoming, Reader},
     request::{Peer, Proof, Request, SignIn},
     session,
+    shared::{Hub, Shared},
     socket::Pulse,
 };
 
@@ -81,6 +81,19 @@ impl LocalDevice {
             spki: identity.keys.signing.spki().to_vec(),
             limits: OutboxLimits::default(),
         }
+    }
+}
+
+impl Hub {
+    /// A connection for the account `server`, without a socket.
+    pub async fn connect_local(&self) -> Result<LocalConnection, LocalError> {
+        LocalConnection::open(Arc::clone(&self.0), LocalDevice::of_the_hub(&self.0.identity)).await
+    }
+
+    /// A connection for any device, without a socket and without AUTH: the caller, who lives in this
+    /// process, vouches for it. A simulation's devices come in this way.
+    pub async fn connect_device(&self, device: LocalDevice) -> Result<LocalConnection, LocalError> {
+        LocalConnection::open(Arc::clone(&self.0), device).await
     }
 }
 
@@ -170,7 +183,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{config::Config, hub::start};
+    use crate::{config::Config, start::start};
 
     /// The next answer. That the session is live now comes before it or after it.
     async fn answer(local: &mut LocalConnection) -> HubToClient {

@@ -41,7 +41,7 @@ use chat_protocol::{
 };
 
 use crate::{
-    budgets::Limits,
+    budgets::{Limits, MailboxLimits},
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{
@@ -53,7 +53,6 @@ use crate::{
 pub use accounts::{Account, Device};
 pub use admin::AdminDecision;
 pub use conversation::{Conversation, Epoch, Line};
-pub use mailbox::MailboxLimits;
 pub use offers::{OffersPage, check_form};
 pub use people::{Presence, Wanted, WantedKey, WhoPage};
 use retention::Retention;

@@ -1,5 +1,7 @@
 //! The life of one connection after its upgrade: sign-in, catch-up, reading and writing, the end.
 
+mod files;
+
 use std::{pin::pin, sync::Arc};
 
 use chat_protocol::{id::KeyId, name::UserName};
@@ -12,11 +14,10 @@ use crate::{
     catch_up,
     close::CloseReason,
     connection::PeerInfo,
-    hub::Shared,
     listener::Opened,
     outbox::{self, Outbox, OutboxLimits, OutboxReceiver},
     reader::{Incoming, Reader},
-    relay,
+    shared::Shared,
     sign_in::{self, Ended, Entered},
     socket::Pulse,
     writer::{self, WriterTimes},
@@ -40,15 +41,8 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
         Ok(Entered::Files(seat)) => {
             permit.signed_in();
             let socket = socket.renew_for_files().await;
-            let (ends, name) = ((&outbox, receiver), seat.name().clone());
-            let keys = [seat.signing_id()];
-            let closing = until_closed(&hub, &name, &keys, &peer, &outbox);
-            let served = Box::pin(relay::connection::serve(&hub, &drain, socket, seat, ends));
-            return tokio::select! {
-                biased;
-                () = served => {}
-                () = closing => {}
-            };
+            let ends = (&outbox, receiver);
+            return Box::pin(files::serve(&hub, &drain, socket, (seat, &peer), ends)).await;
         }
         Err(Ended::Gone) => return,
         Err(Ended::Close(reason)) => {

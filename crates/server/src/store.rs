@@ -19,7 +19,8 @@ use chat_protocol::id::KeyId;
 use thiserror::Error;
 
 pub use operator::{
-    Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, ResetCode, Standing,
+    Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, Registration, ResetCode,
+    Standing,
 };
 pub use proposal::{
     CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewIdentity,

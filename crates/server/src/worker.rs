@@ -18,10 +18,7 @@ mod remind;
 mod retention;
 mod story;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
@@ -33,11 +30,12 @@ use tokio::{sync::Semaphore, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::gate::Gate,
     budgets::{Budget, Budgets, Limits},
+    clock::{Clock, now_ms},
     close::CloseReason,
     console::Console,
     delivery::Wire,
+    gate::Gate,
     http::Readiness,
     limits::BATCH_REQUESTS_MAX,
     metrics::Metrics,
@@ -53,15 +51,6 @@ use erase::Erasing;
 use notify::Notify;
 use retention::Dropping;
 use story::Batch;
-
-/// Where the hub takes the time from: Unix time in milliseconds. A simulation brings its own.
-pub type Clock = fn() -> u64;
-
-/// Unix time in milliseconds.
-pub fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// Everything the worker owns.
 pub struct Worker<S> {

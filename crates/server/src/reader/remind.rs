@@ -19,10 +19,10 @@ use tokio::time::{Instant, sleep};
 use super::budget::is_new_work;
 use crate::{
     budgets::{AccountBudgets, Budget, Reminded, Unpublished, Unreminded},
-    hub::Shared,
     limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE, REMIND_PORTION_MAX},
     published,
     request::{FrameRequest, Peer, Reminder},
+    shared::Shared,
     store::{AccountId, BundleName, sqlite::ReadError},
 };
 

@@ -29,22 +29,22 @@ use super::{
     transfers::{Effect, Fault, TransferId},
 };
 use crate::{
-    admin::gate::Gate,
+    budgets::CopyLimits,
+    clock::Clock,
     connection::ConnectionId,
+    gate::Gate,
     limits::{COPIES_SWEEP_PERIOD, TRANSFER_WINDOW_CHUNKS},
     metrics::Metrics,
     queue::Lane,
     request::{CopyRequest, Refusal, Request, Sender},
     store::{AccountId, CopyChange, CopyRow},
-    worker::Clock,
 };
 
 use disk::{Failure, Incoming};
-pub use ledger::CopyLimits;
 use ledger::{Ledger, Place};
 
 /// Why a hub without copies keeps none.
-pub(super) const OFF: &str = "this server keeps no copies";
+pub(crate) const OFF: &str = "this server keeps no copies";
 
 /// Bytes that a change of the list of copies counts in the queue.
 const CHANGE_BYTES: usize = 256;
@@ -126,7 +126,7 @@ impl Copies {
     }
 
     /// KEEP: makes room for the copy and lets its chunks come, or says why not.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         relay: &Arc<Relay>,
         peer: &DataPeer,
@@ -200,7 +200,7 @@ impl Copies {
 }
 
 /// DROP: takes an own copy away.
-pub(super) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16) {
+pub(crate) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16) {
     let copies = relay.copies.as_ref();
     let found = copies.and_then(|copies| Some((copies, copies.find(&peer.name, tid, 0)?)));
     let result = match found {
@@ -327,15 +327,15 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A copy that somebody takes.
-pub(super) struct Wanted {
-    pub(super) copy: CopyRow,
+pub(crate) struct Wanted {
+    pub(crate) copy: CopyRow,
     /// Half-open ranges of chunks; empty for all.
-    pub(super) parts: Vec<(u32, u32)>,
+    pub(crate) parts: Vec<(u32, u32)>,
 }
 
 impl Wanted {
     /// Lets the disk give it, if there is a place for another transfer.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         self,
         relay: &Arc<Relay>,
         id: ConnectionId,

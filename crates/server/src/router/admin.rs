@@ -17,17 +17,14 @@ use chat_protocol::{
 
 use super::{Account, Conversation, Effects, Pending, Presence, Router};
 use crate::{
-    admin::{
-        gate::Admittance,
-        pattern::Pattern,
-        request::{AdminAnswer, AdminRequest},
-    },
-    config::Registration,
+    admin::request::{AdminAnswer, AdminRequest},
+    gate::Admittance,
     limits::{ANNOUNCEMENT_BYTES_MAX, BANS_MAX, INVITES_MAX},
+    pattern::Pattern,
     request::{Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, Banned, Invite, LogId, NewErase, NewOrder, NewRetention, OperatorRows, Proposal,
-        ResetCode, Standing,
+        Registration, ResetCode, Standing,
     },
 };
 

@@ -6,11 +6,12 @@ use chat_protocol::{
     id::{Digest, KeyId},
     name::UserName,
 };
+use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use super::{AccountId, LogId};
-use crate::admin::pattern::{Pattern, PatternError};
+use crate::pattern::{Pattern, PatternError};
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +24,19 @@ pub enum Standing {
     Disabled,
     /// Gone for good; its name stays reserved and its bundles are kept for what they have signed.
     Deleted,
+}
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Everybody
+    #[default]
+    Open,
+    /// Who has a code
+    Invite,
+    /// Nobody
+    Closed,
 }
 
 /// Addresses that begin with the same bits.

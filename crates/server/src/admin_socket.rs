@@ -4,19 +4,15 @@
 //! before it goes into the queue and when its outcome is known.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, Permissions},
     io,
     net::SocketAddr,
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-        unix::net::UnixListener as StdListener,
-    },
+    os::{unix::fs::PermissionsExt as _, unix::net::UnixListener as StdListener},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::{fs::OFlags, process};
+use rustix::process;
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -27,21 +23,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    audit::{Audit, AuditError},
-    request::{AdminAnswer, AdminRequest},
-};
 use crate::{
+    admin::{
+        audit::{Audit, AuditError},
+        call::{SOCKET_FILE, short_path},
+        request::{AdminAnswer, AdminRequest},
+    },
     connection::ConnectionId,
-    hub::Shared,
     limits::{ADMIN_CONNECTIONS_MAX, ADMIN_LINE_BYTES_MAX, ADMIN_TIME_MAX},
     queue::Lane,
     reload::Ask,
     request::{AdminOrder, Request},
+    shared::Shared,
 };
-
-/// The socket in the data folder.
-const FILE: &str = "admin.sock";
 
 /// Only the owner connects.
 const MODE: u32 = 0o600;
@@ -60,16 +54,6 @@ pub enum AdminError {
     /// What is changed cannot be written down.
     #[error(transparent)]
     Audit(#[from] AuditError),
-}
-
-/// A socket's path that fits whatever the folder's: the kernel takes 107 bytes, so the folder is named
-/// by its descriptor. Keep that open as long as the path is used.
-pub(super) fn short_path(data: &Path) -> io::Result<(File, PathBuf)> {
-    let flags = i32::try_from((OFlags::PATH | OFlags::DIRECTORY).bits());
-    let flags = flags.map_err(io::Error::other)?;
-    let folder = OpenOptions::new().read(true).custom_flags(flags).open(data)?;
-    let path = format!("/proc/self/fd/{}/{FILE}", folder.as_raw_fd());
-    Ok((folder, path.into()))
 }
 
 /// What is asked for that the worker does not do.
@@ -94,7 +78,7 @@ pub struct AdminSocket {
 impl AdminSocket {
     /// Makes the socket in a data folder that is ours, and opens the audit log.
     pub fn open(data: &Path, logs: &Path) -> Result<Self, AdminError> {
-        let path = data.join(FILE);
+        let path = data.join(SOCKET_FILE);
         let failed = |source| AdminError::Socket { path: path.clone(), source };
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),

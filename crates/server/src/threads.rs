@@ -116,20 +116,20 @@ impl<M> Queue<M> {
 
 /// How many may wait.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct QueueBounds {
+pub(crate) struct QueueBounds {
     /// From everywhere.
-    pub(super) all: usize,
+    pub(crate) all: usize,
     /// From one address.
-    pub(super) of_one: usize,
+    pub(crate) of_one: usize,
 }
 
 /// There is no room; nothing was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full {
+pub(crate) struct Full {
     /// When there will be some.
-    pub(super) after: Duration,
+    pub(crate) after: Duration,
     /// The address has too much in it, whatever others have.
-    pub(super) is_of_one: bool,
+    pub(crate) is_of_one: bool,
 }
 
 /// Lowers the priority of this thread. A machine that does not allow it works at the usual one.
@@ -143,7 +143,7 @@ fn give_way() {
 }
 
 /// The threads and their queue. `M` is the memory of one of them.
-pub(super) struct Threads<M> {
+pub(crate) struct Threads<M> {
     queue: Arc<Queue<M>>,
     bounds: QueueBounds,
     /// About how long one job takes, for who has to come again.
@@ -153,7 +153,7 @@ pub(super) struct Threads<M> {
 
 impl<M: Default + 'static> Threads<M> {
     /// Starts them. `job_time` is about how long one job takes.
-    pub(super) fn new(name: &str, bounds: QueueBounds, job_time: Duration) -> Self {
+    pub(crate) fn new(name: &str, bounds: QueueBounds, job_time: Duration) -> Self {
         let waiting =
             Waiting { jobs: VecDeque::new(), by_source: HashMap::new(), is_closed: false };
         let queue = Arc::new(Queue { waiting: Mutex::new(waiting), has_work: Condvar::new() });
@@ -175,7 +175,7 @@ impl<M: Default + 'static> Threads<M> {
     }
 
     /// Whether something could be put behind what waits.
-    pub(super) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
+    pub(crate) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
         self.room(&mut self.queue.waiting(), source)
     }
 
@@ -195,7 +195,7 @@ impl<M: Default + 'static> Threads<M> {
 
     /// Puts work behind what waits. `source` is whose part of the queue it takes; none for this machine,
     /// which is exempt. It is not done when the receiver is dropped before its turn.
-    pub(super) fn submit<T: Send + 'static>(
+    pub(crate) fn submit<T: Send + 'static>(
         &self,
         source: Option<IpAddr>,
         work: impl FnOnce(&mut M) -> T + Send + 'static,
