@@ -35,6 +35,7 @@ use crate::{
     reload::Ask,
     request::{AdminOrder, Request},
     shared::Shared,
+    tasks::Tasks,
 };
 
 /// Only the owner connects.
@@ -65,6 +66,8 @@ pub struct Hand {
     pub reload: mpsc::Sender<Ask>,
     /// Where the server listens.
     pub address: SocketAddr,
+    /// Nothing more is asked: what is asked already gets its answer.
+    pub hang_up: CancellationToken,
 }
 
 /// The socket before anybody is served.
@@ -93,12 +96,22 @@ impl AdminSocket {
         Ok(Self { listener, path, audit })
     }
 
-    /// Serves whoever may ask, until it is dropped.
+    /// Serves whoever may ask until it is told to hang up, and then finishes what was asked.
     pub(crate) async fn serve(self, hub: Arc<Shared>, hand: Hand) {
         let seats = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
         let hand = Arc::new(hand);
-        while let Ok(seat) = Arc::clone(&seats).acquire_owned().await {
-            let stream = match self.listener.accept().await {
+        let connections = Tasks::default();
+        loop {
+            let next = async {
+                let seat = Arc::clone(&seats).acquire_owned().await;
+                (seat, self.listener.accept().await)
+            };
+            let (seat, accepted) = tokio::select! {
+                biased;
+                () = hand.hang_up.cancelled() => break,
+                next = next => next,
+            };
+            let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "the admin socket does not accept");
@@ -111,11 +124,13 @@ impl AdminSocket {
                 hand: Arc::clone(&hand),
                 audit: Arc::clone(&self.audit),
             };
-            tokio::spawn(async move {
+            connections.spawn(tracing::debug_span!("operator"), async move {
                 asked.serve(stream).await;
                 drop(seat);
             });
         }
+        // What an operator has changed is in the audit log then.
+        connections.wait().await;
     }
 }
 
@@ -148,7 +163,12 @@ impl Asked {
         loop {
             let mut line = String::new();
             let next = async { (&mut read).take(limit).read_line(&mut line).await };
-            match timeout(ADMIN_TIME_MAX, next).await {
+            let read = tokio::select! {
+                biased;
+                () = self.hand.hang_up.cancelled() => return,
+                read = timeout(ADMIN_TIME_MAX, next) => read,
+            };
+            match read {
                 Ok(Ok(length)) if length > 0 => {}
                 _ => return,
             }

@@ -18,7 +18,7 @@
 //!
 //! Around it: [`budgets`] says how much of all this one account may use, [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
 //! store, [`relay`] carries files, [`local`] is a connection without a socket, [`shared`] is what
-//! all of them use, [`start`] puts the parts together.
+//! all of them use, [`start`] puts the parts together, [`tasks`] says who waits for what was started.
 //!
 //! **Architecture Invariant:** arrows go one way. Nothing that the worker calls waits for a client.
 
@@ -56,6 +56,7 @@ pub mod catch_up;
 pub mod clock;
 pub mod config;
 pub mod console;
+mod drain;
 pub mod folder;
 pub mod gate;
 mod hex;
@@ -69,6 +70,7 @@ pub mod reload;
 pub mod session;
 pub mod shared;
 pub mod start;
+pub mod tasks;
 mod threads;
 
 pub mod http;
@@ -85,27 +87,22 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    sync::mpsc,
-    task::JoinError,
-    time::{Instant, timeout_at},
-};
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::debug_span;
 
 use crate::{
     admin_socket::Hand,
     config::{Config, Tls},
+    drain::{Serving, worker_result},
     http::Site,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
-    listener::{Admission, AdmissionLimits, Front, Opened, Proxies},
+    listener::{Admission, AdmissionLimits, Front, Proxies},
     reload::Reloader,
     start::Started,
     store::CommitError,
+    tasks::Tasks,
 };
 
 /// Why the server ended other than by being asked to.
@@ -189,12 +186,8 @@ async fn figures(
     if let Ok(address) = listener.local_addr() {
         tracing::info!("metrics on http://{address}/metrics");
     }
-    Ok(spawn(http::port::run(listener, Arc::clone(&front.readiness), Arc::clone(&front.metrics))))
-}
-
-/// A task that ends with this function, however it ends.
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(task))
+    let run = http::port::run(listener, Arc::clone(&front.readiness), Arc::clone(&front.metrics));
+    Ok(tasks::own(debug_span!("figures"), run))
 }
 
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
@@ -215,34 +208,34 @@ pub async fn run(
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, locks, agent, admin } =
+    let Started { hub, mut worker, stop, keepers, locks, agent, admin } =
         start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
     let front = Arc::new(Front { gate, shows_metrics, log, ..front });
+    // It goes with this function, as do the two below that are asked until then.
     let figures = match config.metrics_address {
         Some(address) => Some(figures(address, Arc::clone(&front)).await?),
         None => None,
     };
     let reloader = Reloader::new((&config, address), &hub, Arc::clone(&front), agent.as_ref());
     let (reload, asks) = mpsc::channel(1);
-    let hand = CancellationToken::new();
-    let asked = admin.serve(Arc::clone(&hub.0), Hand { stop: hand.clone(), reload, address });
-    let tasks = [spawn(asked), spawn(reloader.run(asks))];
-    let hosted = agent.map(|agent| spawn(agent.run(hub.clone())));
+    let (by_hand, hang_up) = (CancellationToken::new(), CancellationToken::new());
+    let hand = Hand { stop: by_hand.clone(), reload, address, hang_up: hang_up.clone() };
+    let asked = tasks::own(debug_span!("operators"), admin.serve(Arc::clone(&hub.0), hand));
+    let reloading = tasks::own(debug_span!("reload"), reloader.run(asks));
+    let hosted = agent.map(|agent| tasks::own(debug_span!("agent"), agent.run(hub.clone())));
 
-    let (sessions, drain, close) =
-        (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+    let (drain, close) = (CancellationToken::new(), CancellationToken::new());
+    let sessions = Arc::new(Tasks::default());
     let words = identity::words(&hub.0.identity.bundle);
-    let (shared, draining) = (hub.0, drain.clone());
-    let serve = move |opened: Opened| session::serve(Arc::clone(&shared), draining.clone(), opened);
-    let accepting = tokio::spawn(listener::run(
-        listener,
-        Arc::clone(&front),
-        sessions.clone(),
-        close.clone(),
-        serve,
-    ));
+    let accepting = {
+        let (shared, drain) = (Arc::clone(&hub.0), drain.clone());
+        let serve = move |opened| session::serve(Arc::clone(&shared), drain.clone(), opened);
+        let (front, sessions, close) = (Arc::clone(&front), Arc::clone(&sessions), close.clone());
+        let run = listener::run(listener, front, sessions, close, serve);
+        tasks::own(debug_span!("listener"), run)
+    };
     front.readiness.set_store_ready(true);
     // Scripts wait for this line and read the address from it.
     tracing::info!("listening on {}", start::lines::address(certificate.as_ref(), address));
@@ -252,33 +245,19 @@ pub async fn run(
 
     let failed = tokio::select! {
         () = shutdown => None,
-        () = hand.cancelled() => None,
+        () = by_hand.cancelled() => None,
         result = &mut worker => Some(worker_result(result)),
     };
     front.readiness.set_store_ready(failed.is_none());
     tracing::info!("stopping");
     front.readiness.start_draining();
     let deadline = Instant::now() + config.drain_time_max;
-    drain.cancel();
-    stop.cancel();
-    let result = match failed {
-        Some(result) => result,
-        None => timeout_at(deadline, worker).await.map_or(Ok(()), worker_result),
-    };
-    sessions.close();
-    if timeout_at(deadline, sessions.wait()).await.is_err() {
-        tracing::warn!(open = sessions.len(), "sessions were cut at the end of the drain time");
-    }
-    close.cancel();
-    if let Err(error) = accepting.await {
-        tracing::error!(%error, "the listener failed");
-    }
-    drop((hosted, tasks, figures, locks));
+    let hub = hub.0;
+    let serving = Serving { hub, worker, stop, sessions, drain, accepting, close, asked, hang_up };
+    let result = serving.end(failed, deadline).await;
+    // What is cut here has nothing half done: the agent's state is durable at each step.
+    drop((hosted, reloading, figures, keepers, locks));
     result
-}
-
-fn worker_result(result: Result<Result<(), CommitError>, JoinError>) -> Result<(), RunError> {
-    Ok(result.map_err(|_cut| RunError::Ending)??)
 }
 
 /// The acceptor that the configuration asks for, and its certificate, which people compare with what

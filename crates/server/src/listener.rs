@@ -37,7 +37,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
@@ -55,6 +55,7 @@ use crate::{
     },
     metrics::Metrics,
     socket::{Socket, Transport},
+    tasks::Tasks,
     tls::Switch,
 };
 
@@ -127,14 +128,14 @@ impl Front {
 pub async fn run<S, F>(
     listener: TcpListener,
     front: Arc<Front>,
-    sessions: TaskTracker,
+    sessions: Arc<Tasks>,
     stop: CancellationToken,
     serve: S,
 ) where
     S: Fn(Opened) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let handshakes = TaskTracker::new();
+    let handshakes = Tasks::default();
     let last_id = AtomicU64::new(ConnectionId::AGENT.0);
     loop {
         let accepted = tokio::select! {
@@ -158,14 +159,16 @@ pub async fn run<S, F>(
             deadline,
         };
         let (front, stop) = (Arc::clone(&front), stop.clone());
-        let (sessions, serve) = (sessions.clone(), serve.clone());
-        handshakes.spawn(async move {
+        let (sessions, serve) = (Arc::clone(&sessions), serve.clone());
+        let id = peer.id;
+        handshakes.spawn(tracing::debug_span!("handshake", %id), async move {
             if let Some(opened) = shake_hands(stream, peer, permit, &front, &stop).await {
-                sessions.spawn(serve(opened));
+                // From the root: nothing of the handshake is left.
+                let span = tracing::debug_span!(parent: None, "session", %id);
+                sessions.spawn(span, serve(opened));
             }
         });
     }
-    handshakes.close();
     handshakes.wait().await;
 }
 

@@ -13,7 +13,7 @@ use futures_util::{Sink, Stream};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     catch_up,
@@ -27,6 +27,7 @@ use crate::{
     session,
     shared::{Hub, Shared},
     socket::Pulse,
+    tasks,
 };
 
 /// Why there is no connection.
@@ -104,6 +105,8 @@ pub struct LocalConnection {
     reader: Reader,
     outbox: OutboxReceiver,
     batch: Vec<Outgoing>,
+    /// Ends with the connection, if it has not before.
+    catching_up: AbortOnDropHandle<()>,
 }
 
 impl LocalConnection {
@@ -126,8 +129,10 @@ impl LocalConnection {
         })?;
         let (peer, signed_in) = (admitted.peer, admitted.signed_in);
         let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
-        tokio::spawn(catch_up::run(hub, Arc::clone(&peer), queue, admitted.plan));
-        Ok(Self { peer, signed_in, reader, outbox: waiting, batch: Vec::new() })
+        let span = tracing::debug_span!("catch up", id = %peer.connection);
+        let catching_up =
+            tasks::own(span, catch_up::run(hub, Arc::clone(&peer), queue, admitted.plan));
+        Ok(Self { peer, signed_in, reader, outbox: waiting, batch: Vec::new(), catching_up })
     }
 
     /// What OK would have told. There once.
@@ -142,7 +147,7 @@ impl LocalConnection {
         I: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
         O: Sink<Message, Error = tungstenite::Error> + Unpin,
     {
-        let Self { peer, reader, outbox, .. } = self;
+        let Self { peer, reader, outbox, catching_up: _catching_up, .. } = self;
         session::talk((stream, sink, pulse), (reader, outbox), &peer.outbox, drain).await;
     }
 

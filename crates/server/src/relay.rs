@@ -46,6 +46,7 @@ use crate::{
     queue::Lane,
     request::Refusal,
     store::AccountId,
+    tasks::Tasks,
 };
 
 use copies::Copies;
@@ -87,12 +88,14 @@ pub struct Relay {
     log: OperationLog,
     /// Copies, where the hub has a place for them.
     pub(crate) copies: Option<Copies>,
+    /// What the disk does for transfers. Who ends the hub waits for it: it ends when both sides have gone.
+    pub(crate) tasks: Tasks,
 }
 
 impl Relay {
     /// Nobody is connected.
     pub fn new(metrics: Arc<Metrics>, log: OperationLog, copies: Option<Copies>) -> Self {
-        Self { state: Mutex::default(), metrics, log, copies }
+        Self { state: Mutex::default(), metrics, log, copies, tasks: Tasks::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -20,6 +20,7 @@ use crate::{
     shared::Shared,
     sign_in::{self, Ended, Entered},
     socket::Pulse,
+    tasks,
     writer::{self, WriterTimes},
 };
 
@@ -55,7 +56,10 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
     let from = peer;
     let peer = admitted.peer;
     let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
-    tokio::spawn(catch_up::run(Arc::clone(&hub), Arc::clone(&peer), queue, admitted.plan));
+    let catching_up = catch_up::run(Arc::clone(&hub), Arc::clone(&peer), queue, admitted.plan);
+    // Ends with this session, if it has not before.
+    let _catching_up =
+        tasks::own(tracing::debug_span!("catch up", id = %peer.connection), catching_up);
     let pulse = socket.pulse();
     let (sink, stream) = socket.split();
     let keys = [peer.sk];

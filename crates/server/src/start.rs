@@ -11,8 +11,7 @@ use chat_protocol::{
     keys::Bundle,
     name::{ConversationId, UserName},
 };
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     RunError,
@@ -42,6 +41,7 @@ use crate::{
         Banned, CommitError, NewAccount, NewBundle, Proposal, Registration, Snapshot, Store,
         sqlite::{self, Reads, SqliteOptions},
     },
+    tasks::{self, Tasks},
     worker::Worker,
 };
 
@@ -101,9 +101,11 @@ pub struct Assembled {
     /// The hub.
     pub hub: Hub,
     /// The worker. It ends by itself when the store fails.
-    pub worker: JoinHandle<Result<(), CommitError>>,
+    pub worker: AbortOnDropHandle<Result<(), CommitError>>,
     /// Ends the worker when everything that is queued is done.
     pub stop: CancellationToken,
+    /// What looks after the hub beside its worker: it never ends by itself, and goes with this.
+    pub keepers: Tasks,
 }
 
 impl<S: Store + 'static> Parts<S> {
@@ -127,8 +129,10 @@ impl<S: Store + 'static> Parts<S> {
         let copies = self.copies.map(open).transpose()?;
         let keeps_copies = copies.is_some();
         let relay = Arc::new(Relay::new(Arc::clone(&metrics), log.clone(), copies));
+        let keepers = Tasks::default();
         if keeps_copies {
-            tokio::spawn(copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate)));
+            let tend = copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate));
+            keepers.spawn(tracing::debug_span!("copies"), tend);
         }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
         let passwords = Passwords::new(&self.limits);
@@ -139,7 +143,9 @@ impl<S: Store + 'static> Parts<S> {
             .with_gate(Arc::clone(&gate))
             .with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
-        let worker = tokio::spawn(worker.run(receiver, stop.clone()));
+        // Who ends the hub waits for it.
+        let span = tracing::debug_span!("worker");
+        let worker = tasks::own(span, worker.run(receiver, stop.clone()));
         let shared = Shared {
             requests,
             reads,
@@ -155,16 +161,18 @@ impl<S: Store + 'static> Parts<S> {
             relay,
             gate,
         };
-        Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop })
+        Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop, keepers })
     }
 }
 
 /// A hub whose worker runs.
 pub(crate) struct Started {
     pub(crate) hub: Hub,
-    pub(crate) worker: JoinHandle<Result<(), CommitError>>,
+    pub(crate) worker: AbortOnDropHandle<Result<(), CommitError>>,
     /// Ends the worker when everything that is queued is done.
     pub(crate) stop: CancellationToken,
+    /// What looks after the hub beside its worker.
+    pub(crate) keepers: Tasks,
     /// Data and log folder are ours.
     pub(crate) locks: [FolderLock; 2],
     /// The built-in agent, where commands can run at all.
@@ -215,10 +223,11 @@ pub(crate) async fn start(
         trace,
         copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
-    let Assembled { hub, worker, stop } = parts.assemble().await?;
-    tokio::spawn(kept::count(Arc::downgrade(&hub.0.budgets), hub.0.reads.clone()));
-    tokio::spawn(disk::watch(Arc::downgrade(&hub.0.budgets), config.data.clone()));
-    Ok(Started { hub, worker, stop, locks, agent, admin })
+    let Assembled { hub, worker, stop, keepers } = parts.assemble().await?;
+    let budgets = || Arc::downgrade(&hub.0.budgets);
+    keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
+    keepers.spawn(tracing::debug_span!("disk"), disk::watch(budgets(), config.data.clone()));
+    Ok(Started { hub, worker, stop, keepers, locks, agent, admin })
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -148,7 +148,8 @@ pub(crate) struct Threads<M> {
     bounds: QueueBounds,
     /// About how long one job takes, for who has to come again.
     job_time: Duration,
-    count: usize,
+    /// Waited for when this is dropped.
+    running: Vec<JoinHandle<()>>,
 }
 
 impl<M: Default + 'static> Threads<M> {
@@ -168,10 +169,10 @@ impl<M: Default + 'static> Threads<M> {
                 }
             };
             let started = thread::Builder::new().name(format!("{name}-{number}")).spawn(run);
-            started.inspect_err(|error| tracing::error!(%error, "a thread for {name}")).is_ok()
+            started.inspect_err(|error| tracing::error!(%error, "a thread for {name}")).ok()
         };
-        let count = (0..cores).filter(|number| start(*number)).count();
-        Self { queue, bounds, job_time, count }
+        let running = (0..cores).filter_map(start).collect();
+        Self { queue, bounds, job_time, running }
     }
 
     /// Whether something could be put behind what waits.
@@ -187,7 +188,7 @@ impl<M: Default + 'static> Threads<M> {
         if has_room && has_own_room {
             return Ok(());
         }
-        let threads = u32::try_from(self.count.max(1)).unwrap_or(u32::MAX);
+        let threads = u32::try_from(self.running.len().max(1)).unwrap_or(u32::MAX);
         let ahead = u32::try_from(waiting.jobs.len()).unwrap_or(u32::MAX);
         let after = (self.job_time.saturating_mul(ahead) / threads).max(COME_BACK_MIN);
         Err(Full { after, is_of_one: !has_own_room })
@@ -220,12 +221,18 @@ impl<M> Drop for Threads<M> {
         waiting.jobs.clear();
         drop(waiting);
         self.queue.has_work.notify_all();
+        for thread in self.running.drain(..) {
+            // What holds the hub last may be one of their jobs: it does not wait for itself.
+            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread for sign-ins failed");
+            }
+        }
     }
 }
 
 impl<M> std::fmt::Debug for Threads<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Threads").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Threads").field("count", &self.running.len()).finish_non_exhaustive()
     }
 }
 
@@ -252,7 +259,7 @@ mod tests {
             started.recv().unwrap();
             (open, busy)
         };
-        (0..threads.count).map(busy).collect::<Vec<_>>()
+        (0..threads.running.len()).map(busy).collect::<Vec<_>>()
     }
 
     /// Goal: whoever comes gives way to whoever talks, and nobody else does.

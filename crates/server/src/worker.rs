@@ -44,6 +44,7 @@ use crate::{
     router::{Decision, Pending, Router},
     sessions::Sessions,
     store::{CommitError, Committed, Proposal, Store, Stored, sqlite::Reads},
+    tasks::Tasks,
 };
 
 use answer::Answers;
@@ -60,6 +61,8 @@ pub struct Worker<S> {
     reads: Reads,
     /// How many questions may wait for the readers of the store.
     questions: Arc<Semaphore>,
+    /// Those that are being read.
+    reading: Tasks,
     notify: Notify,
     console: Console,
     metrics: Arc<Metrics>,
@@ -99,6 +102,7 @@ impl<S: Store> Worker<S> {
             sessions,
             reads,
             questions,
+            reading: Tasks::default(),
             notify,
             console,
             metrics,
@@ -183,6 +187,8 @@ impl<S: Store> Worker<S> {
             self.drop_old().await?;
             self.erase_deleted().await?;
         }
+        // Their answers go out before the sessions end. After an error they go with the worker.
+        self.reading.wait().await;
         self.sessions.close_all(&CloseReason::Restart);
         Ok(())
     }

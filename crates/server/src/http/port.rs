@@ -15,6 +15,7 @@ use super::{Readiness, respond};
 use crate::{
     limits::{ACCEPT_PAUSE, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_FIELDS_MAX},
     metrics::Metrics,
+    tasks::Tasks,
 };
 
 /// Collectors at once: two of them, a person, and probes.
@@ -26,6 +27,8 @@ const TIME_MAX: Duration = Duration::from_secs(30);
 /// Answers until it is dropped.
 pub async fn run(listener: TcpListener, readiness: Arc<Readiness>, metrics: Arc<Metrics>) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // They go with this function: a collector that is cut comes again.
+    let connections = Tasks::default();
     while let Ok(seat) = Arc::clone(&seats).acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -36,7 +39,7 @@ pub async fn run(listener: TcpListener, readiness: Arc<Readiness>, metrics: Arc<
             }
         };
         let (readiness, metrics) = (Arc::clone(&readiness), Arc::clone(&metrics));
-        tokio::spawn(async move {
+        connections.spawn(tracing::debug_span!("collector"), async move {
             // Whoever is too slow is cut; that is no fault of ours.
             timeout(TIME_MAX, answer(stream, &readiness, &metrics)).await.ok();
             drop(seat);

@@ -153,7 +153,9 @@ impl Copies {
                 let window = usize::try_from(TRANSFER_WINDOW_CHUNKS).unwrap_or(usize::MAX);
                 let (chunks, receiver) = mpsc::channel(window);
                 state.jobs.insert(transfer, Job::Write(chunks));
-                tokio::spawn(write(Arc::clone(relay), transfer, row, receiver));
+                // In `Relay::tasks`, which the drain waits for.
+                let span = tracing::debug_span!("copy in", %tid);
+                relay.tasks.spawn(span, write(Arc::clone(relay), transfer, row, receiver));
                 effects
             }
             Ok((None, effects)) => {
@@ -348,7 +350,9 @@ impl Wanted {
         if let Some(transfer) = transfer {
             let wake = Arc::new(Notify::new());
             state.jobs.insert(transfer, Job::Read(Arc::clone(&wake)));
-            tokio::spawn(give(Arc::clone(relay), transfer, self, wake));
+            // In `Relay::tasks`, which the drain waits for.
+            let span = tracing::debug_span!("copy out", %tid);
+            relay.tasks.spawn(span, give(Arc::clone(relay), transfer, self, wake));
         }
         relay.carry_out(&mut state, effects);
         Ok(())

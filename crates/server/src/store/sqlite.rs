@@ -124,6 +124,7 @@ pub fn open(
             reply.send(result).ok();
         }
     };
+    // The store waits for it when it is dropped.
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(failed)?;
     Ok((SqliteStore { jobs: Some(jobs), thread: Some(thread) }, reads, snapshot))
 }

@@ -156,7 +156,9 @@ impl<S: Store> Worker<S> {
             return;
         };
         let (peer, metrics) = (Arc::clone(peer), Arc::clone(&self.metrics));
-        tokio::spawn(async move {
+        let span = tracing::debug_span!("question", connection = %peer.connection);
+        // The worker waits for it before it ends the sessions.
+        self.reading.spawn(span, async move {
             let answer = question.await.unwrap_or_else(|error| failed(&metrics, id, &error));
             push_answer(&metrics, &peer, &answer);
             peer.page.add_permits(1);

@@ -26,7 +26,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     checker::{self, Violation},
@@ -83,7 +83,7 @@ pub(crate) enum NotConnected {
 /// A hub while it lives.
 struct HubLife {
     hub: Hub,
-    worker: JoinHandle<Result<(), CommitError>>,
+    worker: AbortOnDropHandle<Result<(), CommitError>>,
     /// What would end every connection in order. A crash is not in order.
     drain: CancellationToken,
     connections: Vec<JoinHandle<()>>,
