@@ -21,10 +21,7 @@ use crate::{
     request::{GoLive, Peer, Plan, Request, Sender},
     sessions::push_text,
     shared::Shared,
-    store::{
-        LogId,
-        sqlite::{PageDropped, PageEntry, PageRequest, ReadError},
-    },
+    store::{LogId, PageDropped, PageEntry, PageRequest, ReadError},
 };
 
 /// Why a session did not become live.

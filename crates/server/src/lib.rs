@@ -142,7 +142,7 @@ pub enum RunError {
     Copies(#[from] relay::copies::OpenError),
     /// The database cannot be opened.
     #[error(transparent)]
-    Open(#[from] store::sqlite::OpenError),
+    Open(#[from] store::OpenError),
     /// A bundle in the database is damaged.
     #[error("the database holds a damaged bundle: {0}; restore a backup")]
     Bundle(#[from] chat_protocol::keys::BundleError),

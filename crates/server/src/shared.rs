@@ -8,7 +8,7 @@ use chat_protocol::keys::{Bundle, DeviceKeys};
 
 use crate::{
     budgets::Budgets, clock::Clock, config::Verify, gate::Gate, identity::Identity,
-    metrics::Metrics, passwords::Passwords, relay::Relay, request::Requests, store::sqlite::Reads,
+    metrics::Metrics, passwords::Passwords, relay::Relay, request::Requests, store::Reads,
     threads::Threads,
 };
 

@@ -37,6 +37,7 @@ use crate::{
     request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
     shared::Shared,
     socket::Socket,
+    store::ReadError,
     threads::Full,
 };
 
@@ -106,8 +107,8 @@ impl Problem {
     }
 }
 
-impl From<crate::store::sqlite::ReadError> for Problem {
-    fn from(error: crate::store::sqlite::ReadError) -> Self {
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
         tracing::error!(%error, "a sign-in was cut");
         Self::Failed(CloseReason::Internal)
     }

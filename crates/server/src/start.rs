@@ -38,8 +38,8 @@ use crate::{
     shared::{Hub, Shared},
     sign_in,
     store::{
-        Banned, CommitError, NewAccount, NewBundle, Proposal, Registration, Snapshot, Store,
-        sqlite::{self, Reads, SqliteOptions},
+        Banned, CommitError, NewAccount, NewBundle, Proposal, Reads, Registration, Snapshot, Store,
+        sqlite::{self, SqliteOptions},
     },
     tasks::{self, Tasks},
     worker::Worker,

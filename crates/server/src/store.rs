@@ -8,27 +8,34 @@
 //! 5. A name (folded) and a (sender, log, id) are kept once; a second one is a [`Conflict`], or
 //!    [`Stored::Again`] when it is the same frame.
 
+mod errors;
 pub mod memory;
 mod operator;
+mod page;
 mod proposal;
+mod reads;
 mod snapshot;
-pub mod source;
 pub mod sqlite;
 
 use chat_protocol::id::KeyId;
-use thiserror::Error;
 
+pub use errors::{Cause, CommitError, OpenError, ReadError};
 pub use operator::{
     Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, Registration, ResetCode,
     Standing,
 };
+pub use page::{Page, PageDropped, PageEntry, PageEpoch, PageRequest};
 pub use proposal::{
     CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewIdentity,
     NewLink, NewOffer, NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
 };
+pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,
 };
+
+/// The database in the data folder.
+pub const DATABASE_FILE: &str = "chat.sqlite";
 
 /// Gives a number of a row its own type.
 macro_rules! row_id {
@@ -148,20 +155,6 @@ pub struct Committed {
     pub proposal: Proposal,
     /// What was kept.
     pub outcome: Result<Stored, Conflict>,
-}
-
-/// Why a batch was not kept at all.
-#[derive(Debug, Error)]
-pub enum CommitError {
-    /// There is no room on the disk. Later batches may succeed.
-    #[error("the disk is full")]
-    Full,
-    /// The database failed. A retry could lie, so the server ends.
-    #[error("cannot store: {0}")]
-    Failed(#[from] rusqlite::Error),
-    /// The thread of the database is gone.
-    #[error("cannot store: the database thread has ended")]
-    Gone,
 }
 
 /// Where batches go.

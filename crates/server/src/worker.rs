@@ -43,7 +43,7 @@ use crate::{
     request::{GoLive, Request},
     router::{Decision, Pending, Router},
     sessions::Sessions,
-    store::{CommitError, Committed, Proposal, Store, Stored, sqlite::Reads},
+    store::{CommitError, Committed, Proposal, Reads, Store, Stored},
     tasks::Tasks,
 };
 

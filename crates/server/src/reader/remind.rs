@@ -23,7 +23,7 @@ use crate::{
     published,
     request::{FrameRequest, Peer, Reminder},
     shared::Shared,
-    store::{AccountId, BundleName, sqlite::ReadError},
+    store::{AccountId, BundleName, ReadError},
 };
 
 /// Everything in a reminder that proves itself and is news here.

@@ -30,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::manifest::{self, LAYOUT, Manifest};
-use crate::{hex::hex, store::sqlite::DATABASE_FILE};
+use crate::{hex::hex, store::DATABASE_FILE};
 
 /// Databases in the data folder. The first one must be there.
 pub(super) const DATABASES: [&str; 2] = [DATABASE_FILE, "agent/home.db"];

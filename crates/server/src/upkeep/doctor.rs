@@ -31,7 +31,7 @@ use crate::{
     folder,
     identity::{Identity, IdentityError},
     limits::{CONNECTIONS_MAX, FILES_RESERVED},
-    store::sqlite::{DATABASE_FILE, OpenError},
+    store::{DATABASE_FILE, OpenError},
     tls,
 };
 

@@ -17,10 +17,7 @@ use crate::{
     request::{Peer, Refusal},
     router::Chain,
     sessions::push_answer,
-    store::{
-        Proposal, Store,
-        sqlite::{ReadError, Reads},
-    },
+    store::{Proposal, ReadError, Reads, Store},
 };
 
 /// Questions that may wait for the readers of the store; who asks beyond that is told to retry.
