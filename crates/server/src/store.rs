@@ -14,10 +14,12 @@ mod operator;
 mod page;
 mod proposal;
 mod reads;
+mod record;
 mod snapshot;
 pub mod sqlite;
 
 use chat_protocol::id::KeyId;
+use serde::{Deserialize, Serialize};
 
 pub use errors::{Cause, CommitError, OpenError, ReadError};
 pub use operator::{
@@ -41,7 +43,9 @@ pub const DATABASE_FILE: &str = "chat.sqlite";
 macro_rules! row_id {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
         pub struct $type(pub i64);
     };
 }
@@ -80,7 +84,7 @@ pub enum BundleName {
 }
 
 /// What an entry of a log is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A sealed message.
     Message,
@@ -91,7 +95,7 @@ pub enum EntryKind {
 }
 
 /// What a [`NewDrop`] came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dropped {
     /// Messages deleted.
     pub messages: u64,
@@ -102,7 +106,7 @@ pub struct Dropped {
 }
 
 /// What was kept, with the numbers that the store gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stored {
     /// An account and its first device.
     Account(AccountId, DeviceId),
@@ -137,7 +141,7 @@ pub enum Stored {
 }
 
 /// Why one proposal was not kept. The others of its batch are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Conflict {
     /// Another frame, or another name, has this place.
     Taken,
@@ -149,7 +153,7 @@ pub enum Conflict {
 }
 
 /// A proposal and what became of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Committed {
     /// As it was proposed.
     pub proposal: Proposal,
