@@ -367,7 +367,9 @@ impl<S: Store> Worker<S> {
             Request::Ask(_, ClientToHub::Share { .. }) => {
                 self.finish_share(now_ms, &queued, committed, story);
             }
-            Request::Ask(peer, question) => self.finish_question(peer, question),
+            Request::Ask(peer, question) => {
+                self.finish_question((now_ms, committed), peer, question);
+            }
             Request::Copy(_) => copied(queued),
             Request::Settings(_) | Request::Leave(_) | Request::GoLive(_) => {}
         }

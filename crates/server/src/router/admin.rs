@@ -306,7 +306,7 @@ impl Router {
     }
 
     /// A step is done; `next` is where the next one in this log begins.
-    pub fn apply_erase(&mut self, next: Option<u64>) {
+    pub(super) fn apply_erase(&mut self, next: Option<u64>) {
         let Some(erasing) = self.operator.erasing.front_mut() else { return };
         erasing.after = next.unwrap_or(0);
         if next.is_none() && erasing.logs.pop().is_none() {
