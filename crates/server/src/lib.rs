@@ -75,6 +75,8 @@ mod threads;
 
 pub mod http;
 pub mod metrics;
+#[cfg(test)]
+mod modules;
 pub mod notices;
 mod published;
 pub mod socket;
