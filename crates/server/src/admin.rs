@@ -3,7 +3,7 @@
 //! ```text
 //! chat-server user disable bob        command.rs   words to a request
 //!   └─ data/admin.sock                call.rs      one line of JSON there, one back
-//!        └─ socket.rs                 who asks, the audit log, the queue
+//!        └─ admin_socket.rs           who asks, the audit log, the queue
 //!             └─ worker/admin.rs      like any other request: decide, commit, apply, answer
 //!                  └─ router/admin.rs what it means; the record is store/operator.rs
 //!                       └─ gate.rs    what the doors look at: listener, sign-in, open connections
@@ -15,8 +15,5 @@
 pub mod audit;
 pub mod call;
 pub mod command;
-pub mod gate;
-pub mod pattern;
 pub mod request;
 pub mod show;
-pub mod socket;

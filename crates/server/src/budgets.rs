@@ -12,6 +12,7 @@ mod account;
 mod bucket;
 pub(crate) mod disk;
 pub(crate) mod kept;
+mod quotas;
 mod sources;
 mod table;
 pub(crate) mod uploads;
@@ -26,6 +27,7 @@ use prometheus_client::metrics::counter::Counter;
 
 pub use account::{AccountBudgets, Reminded, Unpublished, Unreminded};
 pub use bucket::{Bucket, Rate};
+pub use quotas::{CopyLimits, MailboxLimits};
 pub use sources::{By, Sources};
 pub use table::{Amount, Answer, Budget, Row, TABLE};
 use uploads::Uploads;

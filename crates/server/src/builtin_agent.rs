@@ -17,11 +17,11 @@ use thiserror::Error;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
+    clock::now_ms,
     config::Config,
-    hub::Hub,
     local::{LocalConnection, LocalError},
     outbox::Outgoing,
-    worker::now_ms,
+    shared::Hub,
 };
 
 /// Pause before the agent connects again after the hub has closed its connection.

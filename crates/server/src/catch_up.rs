@@ -15,16 +15,13 @@ use tokio::sync::oneshot;
 use crate::{
     close::CloseReason,
     delivery::{members_messages, tag_of, wrap_message},
-    hub::Shared,
     limits::CATCH_UP_PAGE_MAX,
     outbox::{Outgoing, Overflow},
     queue::Lane,
     request::{GoLive, Peer, Plan, Request, Sender},
     sessions::push_text,
-    store::{
-        LogId,
-        sqlite::{PageDropped, PageEntry, PageRequest, ReadError},
-    },
+    shared::Shared,
+    store::{LogId, PageDropped, PageEntry, PageRequest, ReadError},
 };
 
 /// Why a session did not become live.

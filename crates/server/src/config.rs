@@ -20,18 +20,16 @@ use chat_protocol::keys::KeySizes;
 use thiserror::Error;
 
 use crate::{
-    budgets::{LimitError, Limits},
+    budgets::{CopyLimits, LimitError, Limits, MailboxLimits},
     limits::{
         COPIES_DAYS_DEFAULT, COPIES_QUOTA_DEFAULT, DRAIN_TIME_DEFAULT, MAILBOX_BYTES_MAX,
         MAILBOX_MESSAGES_MAX,
     },
-    relay::copies::CopyLimits,
-    router::MailboxLimits,
-    store::Banned,
+    store::{Banned, Registration},
 };
 
 pub use arguments::{
-    Action, Cli, ConfigView, LogFormat, Options, Registration, Switch, TlsMode, Verify, write_man,
+    Action, Cli, ConfigView, LogFormat, Options, Switch, TlsMode, Verify, write_man,
 };
 pub use file::FileError;
 use file::FileOptions;

@@ -12,6 +12,7 @@
 
 mod body;
 mod conditions;
+mod deadline;
 mod pages;
 mod path;
 pub mod port;
@@ -30,6 +31,7 @@ use hyper::{
 };
 
 pub use body::AnswerBody;
+pub(crate) use deadline::Deadline;
 pub use readiness::Readiness;
 pub(crate) use record::Record;
 pub use site::Site;

@@ -22,7 +22,7 @@ use chat_protocol::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::store::sqlite::DATABASE_FILE;
+use crate::store::DATABASE_FILE;
 
 /// The file in the data folder.
 const FILE: &str = "server.key";

@@ -17,7 +17,8 @@
 //! | 9 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
 //!
 //! Around it: [`budgets`] says how much of all this one account may use, [`session`] is the life of one connection, [`catch_up`] brings it up to date from the
-//! store, [`relay`] carries files, [`local`] is a connection without a socket, [`hub`] puts the parts together.
+//! store, [`relay`] carries files, [`local`] is a connection without a socket, [`shared`] is what
+//! all of them use, [`start`] puts the parts together, [`tasks`] says who waits for what was started.
 //!
 //! **Architecture Invariant:** arrows go one way. Nothing that the worker calls waits for a client.
 
@@ -49,25 +50,36 @@ pub mod writer;
 
 // Around the path.
 pub mod admin;
+pub mod admin_socket;
 pub mod builtin_agent;
 pub mod catch_up;
+pub mod clock;
 pub mod config;
 pub mod console;
+mod drain;
 pub mod folder;
-pub mod hub;
+pub mod gate;
+mod hex;
 pub mod identity;
 pub mod local;
 pub mod lock;
+pub mod passwords;
+pub mod pattern;
 pub mod relay;
 pub mod reload;
 pub mod session;
+pub mod shared;
+pub mod start;
+pub mod tasks;
+mod threads;
 
 pub mod http;
 pub mod metrics;
+#[cfg(test)]
+mod modules;
 pub mod notices;
 mod published;
 pub mod socket;
-mod start;
 pub mod tls;
 mod trace;
 pub mod upgrade;
@@ -77,27 +89,22 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    sync::mpsc,
-    task::JoinError,
-    time::{Instant, timeout_at},
-};
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::debug_span;
 
 use crate::{
-    admin::socket::Hand,
+    admin_socket::Hand,
     config::{Config, Tls},
+    drain::{Serving, worker_result},
     http::Site,
-    hub::Started,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
-    listener::{Admission, AdmissionLimits, Front, Opened, Proxies},
+    listener::{Admission, AdmissionLimits, Front, Proxies},
     reload::Reloader,
+    start::Started,
     store::CommitError,
+    tasks::Tasks,
 };
 
 /// Why the server ended other than by being asked to.
@@ -137,7 +144,7 @@ pub enum RunError {
     Copies(#[from] relay::copies::OpenError),
     /// The database cannot be opened.
     #[error(transparent)]
-    Open(#[from] store::sqlite::OpenError),
+    Open(#[from] store::OpenError),
     /// A bundle in the database is damaged.
     #[error("the database holds a damaged bundle: {0}; restore a backup")]
     Bundle(#[from] chat_protocol::keys::BundleError),
@@ -149,7 +156,7 @@ pub enum RunError {
     ForeignKeys,
     /// The operator cannot ask.
     #[error(transparent)]
-    Admin(#[from] admin::socket::AdminError),
+    Admin(#[from] admin_socket::AdminError),
     /// The built-in agent cannot run commands.
     #[error(transparent)]
     Agent(#[from] builtin_agent::BuiltInError),
@@ -181,12 +188,8 @@ async fn figures(
     if let Ok(address) = listener.local_addr() {
         tracing::info!("metrics on http://{address}/metrics");
     }
-    Ok(spawn(http::port::run(listener, front)))
-}
-
-/// A task that ends with this function, however it ends.
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(task))
+    let run = http::port::run(listener, Arc::clone(&front.readiness), Arc::clone(&front.metrics));
+    Ok(tasks::own(debug_span!("figures"), run))
 }
 
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
@@ -199,7 +202,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Listener)?;
     folder::secure_data(&config.data)?;
-    folder::secure_logs(&config.logs, hub::LOG_STEM)?;
+    folder::secure_logs(&config.logs, start::LOG_STEM)?;
     let (acceptor, certificate) = tls_acceptor(&config)?.unzip();
     let site = config.www.as_deref().map(Site::open).transpose()?;
     let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
@@ -207,70 +210,56 @@ pub async fn run(
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, locks, agent, admin } =
-        hub::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
+    let Started { hub, mut worker, stop, keepers, locks, agent, admin } =
+        start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
     let front = Arc::new(Front { gate, shows_metrics, log, ..front });
+    // It goes with this function, as do the two below that are asked until then.
     let figures = match config.metrics_address {
         Some(address) => Some(figures(address, Arc::clone(&front)).await?),
         None => None,
     };
     let reloader = Reloader::new((&config, address), &hub, Arc::clone(&front), agent.as_ref());
     let (reload, asks) = mpsc::channel(1);
-    let hand = CancellationToken::new();
-    let asked = admin.serve(Arc::clone(&hub.0), Hand { stop: hand.clone(), reload, address });
-    let tasks = [spawn(asked), spawn(reloader.run(asks))];
-    let hosted = agent.map(|agent| spawn(agent.run(hub.clone())));
+    let (by_hand, hang_up) = (CancellationToken::new(), CancellationToken::new());
+    let hand = Hand { stop: by_hand.clone(), reload, address, hang_up: hang_up.clone() };
+    let asked = tasks::own(debug_span!("operators"), admin.serve(Arc::clone(&hub.0), hand));
+    let reloading = tasks::own(debug_span!("reload"), reloader.run(asks));
+    let hosted = agent.map(|agent| tasks::own(debug_span!("agent"), agent.run(hub.clone())));
 
-    let (sessions, drain, close) =
-        (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+    let (drain, close) = (CancellationToken::new(), CancellationToken::new());
+    let sessions = Arc::new(Tasks::default());
     let words = identity::words(&hub.0.identity.bundle);
-    let (shared, draining) = (hub.0, drain.clone());
-    let serve = move |opened: Opened| session::serve(Arc::clone(&shared), draining.clone(), opened);
-    let accepting = tokio::spawn(listener::run(
-        listener,
-        Arc::clone(&front),
-        sessions.clone(),
-        close.clone(),
-        serve,
-    ));
+    let accepting = {
+        let (shared, drain) = (Arc::clone(&hub.0), drain.clone());
+        let serve = move |opened| session::serve(Arc::clone(&shared), drain.clone(), opened);
+        let (front, sessions, close) = (Arc::clone(&front), Arc::clone(&sessions), close.clone());
+        let run = listener::run(listener, front, sessions, close, serve);
+        tasks::own(debug_span!("listener"), run)
+    };
     front.readiness.set_store_ready(true);
     // Scripts wait for this line and read the address from it.
-    tracing::info!("listening on {}", start::address(certificate.as_ref(), address));
-    for line in start::lines(&config, address, certificate.as_ref(), &words.to_string()) {
+    tracing::info!("listening on {}", start::lines::address(certificate.as_ref(), address));
+    for line in start::lines::lines(&config, address, certificate.as_ref(), &words.to_string()) {
         tracing::info!("{line}");
     }
 
     let failed = tokio::select! {
         () = shutdown => None,
-        () = hand.cancelled() => None,
+        () = by_hand.cancelled() => None,
         result = &mut worker => Some(worker_result(result)),
     };
     front.readiness.set_store_ready(failed.is_none());
     tracing::info!("stopping");
     front.readiness.start_draining();
     let deadline = Instant::now() + config.drain_time_max;
-    drain.cancel();
-    stop.cancel();
-    let result = match failed {
-        Some(result) => result,
-        None => timeout_at(deadline, worker).await.map_or(Ok(()), worker_result),
-    };
-    sessions.close();
-    if timeout_at(deadline, sessions.wait()).await.is_err() {
-        tracing::warn!(open = sessions.len(), "sessions were cut at the end of the drain time");
-    }
-    close.cancel();
-    if let Err(error) = accepting.await {
-        tracing::error!(%error, "the listener failed");
-    }
-    drop((hosted, tasks, figures, locks));
+    let hub = hub.0;
+    let serving = Serving { hub, worker, stop, sessions, drain, accepting, close, asked, hang_up };
+    let result = serving.end(failed, deadline).await;
+    // What is cut here has nothing half done: the agent's state is durable at each step.
+    drop((hosted, reloading, figures, keepers, locks));
     result
-}
-
-fn worker_result(result: Result<Result<(), CommitError>, JoinError>) -> Result<(), RunError> {
-    Ok(result.map_err(|_cut| RunError::Ending)??)
 }
 
 /// The acceptor that the configuration asks for, and its certificate, which people compare with what

@@ -37,25 +37,25 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use admission::source;
 pub use admission::{Admission, AdmissionError, AdmissionLimits, Permit};
 pub use barred::Barred;
 pub use proxies::Proxies;
-pub(crate) use visit::Deadline;
 use visit::Visit;
 
 use crate::{
-    admin::gate::Gate,
     connection::{ConnectionId, PeerInfo},
-    http::{Readiness, Site},
+    gate::Gate,
+    http::{Deadline, Readiness, Site},
     limits::{
         ACCEPT_PAUSE, HANDSHAKE_TIME_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_FIELDS_MAX,
         HTTP_STEP_TIME_MAX,
     },
     metrics::Metrics,
     socket::{Socket, Transport},
+    tasks::Tasks,
     tls::Switch,
 };
 
@@ -128,14 +128,14 @@ impl Front {
 pub async fn run<S, F>(
     listener: TcpListener,
     front: Arc<Front>,
-    sessions: TaskTracker,
+    sessions: Arc<Tasks>,
     stop: CancellationToken,
     serve: S,
 ) where
     S: Fn(Opened) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let handshakes = TaskTracker::new();
+    let handshakes = Tasks::default();
     let last_id = AtomicU64::new(ConnectionId::AGENT.0);
     loop {
         let accepted = tokio::select! {
@@ -159,14 +159,16 @@ pub async fn run<S, F>(
             deadline,
         };
         let (front, stop) = (Arc::clone(&front), stop.clone());
-        let (sessions, serve) = (sessions.clone(), serve.clone());
-        handshakes.spawn(async move {
+        let (sessions, serve) = (Arc::clone(&sessions), serve.clone());
+        let id = peer.id;
+        handshakes.spawn(tracing::debug_span!("handshake", %id), async move {
             if let Some(opened) = shake_hands(stream, peer, permit, &front, &stop).await {
-                sessions.spawn(serve(opened));
+                // From the root: nothing of the handshake is left.
+                let span = tracing::debug_span!(parent: None, "session", %id);
+                sessions.spawn(span, serve(opened));
             }
         });
     }
-    handshakes.close();
     handshakes.wait().await;
 }
 

@@ -13,20 +13,21 @@ use futures_util::{Sink, Stream};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     catch_up,
     close::CloseReason,
     connection::ConnectionId,
-    hub::Shared,
     identity::Identity,
     outbox::{self, Next, OutboxLimits, OutboxReceiver, Outgoing},
     queue::Lane,
     reader::{Incoming, Reader},
     request::{Peer, Proof, Request, SignIn},
     session,
+    shared::{Hub, Shared},
     socket::Pulse,
+    tasks,
 };
 
 /// Why there is no connection.
@@ -84,6 +85,19 @@ impl LocalDevice {
     }
 }
 
+impl Hub {
+    /// A connection for the account `server`, without a socket.
+    pub async fn connect_local(&self) -> Result<LocalConnection, LocalError> {
+        LocalConnection::open(Arc::clone(&self.0), LocalDevice::of_the_hub(&self.0.identity)).await
+    }
+
+    /// A connection for any device, without a socket and without AUTH: the caller, who lives in this
+    /// process, vouches for it. A simulation's devices come in this way.
+    pub async fn connect_device(&self, device: LocalDevice) -> Result<LocalConnection, LocalError> {
+        LocalConnection::open(Arc::clone(&self.0), device).await
+    }
+}
+
 /// The end of a device inside of this process.
 pub struct LocalConnection {
     peer: Arc<Peer>,
@@ -91,6 +105,8 @@ pub struct LocalConnection {
     reader: Reader,
     outbox: OutboxReceiver,
     batch: Vec<Outgoing>,
+    /// Ends with the connection, if it has not before.
+    catching_up: AbortOnDropHandle<()>,
 }
 
 impl LocalConnection {
@@ -113,8 +129,10 @@ impl LocalConnection {
         })?;
         let (peer, signed_in) = (admitted.peer, admitted.signed_in);
         let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
-        tokio::spawn(catch_up::run(hub, Arc::clone(&peer), queue, admitted.plan));
-        Ok(Self { peer, signed_in, reader, outbox: waiting, batch: Vec::new() })
+        let span = tracing::debug_span!("catch up", id = %peer.connection);
+        let catching_up =
+            tasks::own(span, catch_up::run(hub, Arc::clone(&peer), queue, admitted.plan));
+        Ok(Self { peer, signed_in, reader, outbox: waiting, batch: Vec::new(), catching_up })
     }
 
     /// What OK would have told. There once.
@@ -129,7 +147,7 @@ impl LocalConnection {
         I: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
         O: Sink<Message, Error = tungstenite::Error> + Unpin,
     {
-        let Self { peer, reader, outbox, .. } = self;
+        let Self { peer, reader, outbox, catching_up: _catching_up, .. } = self;
         session::talk((stream, sink, pulse), (reader, outbox), &peer.outbox, drain).await;
     }
 
@@ -170,7 +188,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{config::Config, hub::start};
+    use crate::{config::Config, start::start};
 
     /// The next answer. That the session is live now comes before it or after it.
     async fn answer(local: &mut LocalConnection) -> HubToClient {

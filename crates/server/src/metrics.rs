@@ -27,13 +27,12 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::queue::PerLane;
+use crate::queue::{LaneMetrics, PerLane};
 
 use frames::FrameLabels;
 pub use frames::PerTag;
 pub use http::HttpMetrics;
 pub use outcomes::{AuthAttempts, Deliveries, Refusals};
-pub use queue::QueueMetrics;
 pub use relay::RelayMetrics;
 
 /// Every figure, and the registry that prints them.
@@ -53,7 +52,7 @@ pub struct Metrics {
     /// Payload bytes of the frames that went to an outbox.
     pub bytes_out: Counter,
     /// The queue, lane by lane.
-    pub queue: PerLane<QueueMetrics>,
+    pub queue: PerLane<LaneMetrics>,
     /// Deliveries to devices.
     pub deliveries: Deliveries,
     /// Seconds a commit took, sync included.

@@ -26,7 +26,7 @@ use slab::Slab;
 pub use channel::{
     ConnectionSender, QueueClosed, QueueLimits, QueueReceiver, QueueSender, bounded,
 };
-pub use lane::{Lane, PerLane};
+pub use lane::{Lane, LaneMetrics, PerLane};
 
 use crate::{connection::ConnectionId, limits::QUEUE_AGEING_STEP};
 

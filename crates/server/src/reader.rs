@@ -30,7 +30,6 @@ use crate::{
     budgets::Budget,
     close::CloseReason,
     config::Verify,
-    hub::Shared,
     limits::{
         BAD_SIGNATURES_MAX, COMMAND_CLOCK_MAX, LIST_RETRY_MS, RECEIPT_BODY_BYTES_MAX,
         VERIFIED_FRAMES_MAX,
@@ -39,6 +38,7 @@ use crate::{
     request::{FrameRequest, Peer, Refusal, Request, Sender},
     router::check_form,
     sessions::push_text,
+    shared::Shared,
 };
 
 use budget::Allowance;

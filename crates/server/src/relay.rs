@@ -6,10 +6,11 @@
 //!  KEEP, FILE … ─► connection ─► transfers ─► copies ─► disk
 //! ```
 //!
+//! The connection is `session/files.rs`; here is what all of them share.
+//!
 //! Nothing of this goes through the queue or the worker, except that a copy was kept or taken away:
 //! chunks need neither an order among messages nor a commit, and they would be most of the work.
 
-pub mod connection;
 pub mod copies;
 pub mod transfers;
 
@@ -45,6 +46,7 @@ use crate::{
     queue::Lane,
     request::Refusal,
     store::AccountId,
+    tasks::Tasks,
 };
 
 use copies::Copies;
@@ -85,13 +87,15 @@ pub struct Relay {
     metrics: Arc<Metrics>,
     log: OperationLog,
     /// Copies, where the hub has a place for them.
-    copies: Option<Copies>,
+    pub(crate) copies: Option<Copies>,
+    /// What the disk does for transfers. Who ends the hub waits for it: it ends when both sides have gone.
+    pub(crate) tasks: Tasks,
 }
 
 impl Relay {
     /// Nobody is connected.
     pub fn new(metrics: Arc<Metrics>, log: OperationLog, copies: Option<Copies>) -> Self {
-        Self { state: Mutex::default(), metrics, log, copies }
+        Self { state: Mutex::default(), metrics, log, copies, tasks: Tasks::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -123,13 +127,13 @@ impl Relay {
     }
 
     /// Asks the table and does what it says.
-    fn act(&self, ask: impl FnOnce(&mut Transfers) -> Vec<Effect>) {
+    pub(crate) fn act(&self, ask: impl FnOnce(&mut Transfers) -> Vec<Effect>) {
         let mut state = self.state();
         let effects = ask(&mut state.transfers);
         self.carry_out(&mut state, effects);
     }
 
-    fn try_act(
+    pub(crate) fn try_act(
         &self,
         ask: impl FnOnce(&mut Transfers) -> Result<Vec<Effect>, Fault>,
     ) -> Result<(), Fault> {
@@ -197,7 +201,7 @@ impl Relay {
     }
 
     /// A chunk came in.
-    fn chunk(
+    pub(crate) fn chunk(
         &self,
         from: ConnectionId,
         header: &FileHeader,
@@ -247,13 +251,13 @@ impl Relay {
         }
     }
 
-    fn refuse(&self, to: ConnectionId, tid: Nonce16, refusal: &Refusal) {
+    pub(crate) fn refuse(&self, to: ConnectionId, tid: Nonce16, refusal: &Refusal) {
         let (code, reason) = (refusal.code.to_owned(), refusal.reason.clone());
         self.act(|_| vec![Effect::Tell(to, HubToRelay::End { tid, code, reason })]);
     }
 
     /// Ends the waiting of this connection that has lasted too long.
-    fn tend(&self, id: ConnectionId) -> Option<CloseReason> {
+    pub(crate) fn tend(&self, id: ConnectionId) -> Option<CloseReason> {
         let mut state = self.state();
         let (effects, is_idle) = state.transfers.tend(Instant::now(), id);
         self.carry_out(&mut state, effects);
@@ -261,14 +265,15 @@ impl Relay {
     }
 }
 
-fn length(bytes: usize) -> u64 {
+/// A length for the figures.
+pub(crate) fn length(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// A data connection's place in the relay. Dropping it ends its transfers.
 pub struct Seat {
-    relay: Arc<Relay>,
-    peer: DataPeer,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) peer: DataPeer,
 }
 
 impl Seat {

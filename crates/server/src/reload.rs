@@ -25,10 +25,10 @@ use crate::{
     builtin_agent::{self, BuiltInAgent},
     config::{self, Config, Tls},
     connection::ConnectionId,
-    hub::{Hub, Shared},
     listener::Front,
     queue::Lane,
     request::{Request, Settings},
+    shared::{Hub, Shared},
     tls::{self, CertificateFiles},
 };
 

@@ -23,13 +23,11 @@ use tokio::{
 
 use crate::{
     admin::request::{AdminAnswer, AdminRequest},
-    budgets::AccountBudgets,
-    config::Registration,
+    budgets::{AccountBudgets, MailboxLimits},
     connection::ConnectionId,
     outbox::Outbox,
     queue::{ConnectionSender, QueueSender},
-    router::MailboxLimits,
-    store::{AccountId, Banned, CopyChange, DeviceId, LogId, NewPassword},
+    store::{AccountId, Banned, CopyChange, DeviceId, LogId, NewPassword, Registration},
 };
 
 /// What a device is told that another one of its account has shut out.

@@ -41,19 +41,18 @@ use chat_protocol::{
 };
 
 use crate::{
-    budgets::Limits,
+    budgets::{Limits, MailboxLimits},
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{
-        AccountId, Committed, Conflict, EpochId, LogId, Proposal, Snapshot, Standing, Stored,
-        Waiting,
+        AccountId, Committed, Conflict, EpochId, LogId, NewAccount, Proposal, Snapshot, Standing,
+        Stored, Waiting,
     },
 };
 
 pub use accounts::{Account, Device};
 pub use admin::AdminDecision;
 pub use conversation::{Conversation, Epoch, Line};
-pub use mailbox::MailboxLimits;
 pub use offers::{OffersPage, check_form};
 pub use people::{Presence, Wanted, WantedKey, WhoPage};
 use retention::Retention;
@@ -279,43 +278,69 @@ impl Router {
         }
     }
 
-    /// Applies what was committed. `now_ms` is that of the decision.
+    /// Applies what was committed: the state that follows is that of the record alone, and of the time of its
+    /// batch, `now_ms`, at which it was decided. Whatever a store may keep is named here. An outcome that is none
+    /// of its proposal's, as that the same frame stood there before, changes nothing.
     pub fn apply(&mut self, now_ms: u64, committed: Committed) -> Effects {
         let Ok(stored) = committed.outcome else { return Effects::default() };
-        match (committed.proposal, stored) {
-            (Proposal::Account(new), Stored::Account(account, device)) => {
-                self.apply_account(now_ms, *new, account, device);
-                Effects::default()
-            }
-            (Proposal::Identity(new), Stored::Device(device)) => {
+        match committed.proposal {
+            Proposal::Account(new) => self.applied_account(now_ms, *new, stored),
+            Proposal::Identity(new) => {
+                let Stored::Device(device) = stored else { return Effects::default() };
                 self.apply_identity(now_ms, &new, device)
             }
-            (Proposal::Bundle(new), Stored::Device(device)) => {
+            Proposal::Bundle(new) => {
+                let Stored::Device(device) = stored else { return Effects::default() };
                 self.apply_bundle(now_ms, &new, device)
             }
-            (Proposal::Entry(new), Stored::Entry(position)) => {
+            Proposal::Entry(new) => {
+                let Stored::Entry(position) = stored else { return Effects::default() };
                 self.advance(position);
                 self.apply_entry(*new, position)
             }
-            (Proposal::Epoch(new), Stored::Epoch { log, epoch, position }) => {
+            Proposal::Epoch(new) => {
+                let Stored::Epoch { log, epoch, position } = stored else {
+                    return Effects::default();
+                };
                 self.advance(position);
                 self.apply_epoch(now_ms, *new, log, epoch, position)
             }
-            (Proposal::Link(new), Stored::Link { log, position }) => {
+            Proposal::Link(new) => {
+                let Stored::Link { log, position } = stored else { return Effects::default() };
                 self.advance(position);
                 self.apply_link(now_ms, &new, (log, position))
             }
-            (Proposal::Excuse(new), Stored::Done) => {
-                self.apply_excuse(new);
+            Proposal::Order(order) => self.apply_order(*order),
+            Proposal::Topic(new) => self.applied(|router| router.apply_topic(new)),
+            Proposal::Excuse(new) => self.applied(|router| router.apply_excuse(new)),
+            Proposal::Retention(new) => self.applied(|router| router.apply_retention(&new)),
+            Proposal::Share(new) => self.applied(|router| router.apply_share(*new)),
+            Proposal::Drop(step) => {
+                let Stored::Dropped(dropped) = stored else { return Effects::default() };
+                self.applied(|router| router.apply_drop(step.log, &dropped))
+            }
+            Proposal::Erase(_) => {
+                let Stored::Erased(next) = stored else { return Effects::default() };
+                self.applied(|router| router.apply_erase(next))
+            }
+            // The router knows no password and no copy; the cursors of a device it takes from who has said them.
+            Proposal::Password(_) | Proposal::Copies(_) | Proposal::Cursors { .. } => {
                 Effects::default()
             }
-            (Proposal::Order(order), Stored::Done) => self.apply_order(*order),
-            (Proposal::Share(new), Stored::Done) => {
-                self.apply_share(*new);
-                Effects::default()
-            }
-            _ => Effects::default(),
+            // A question.
+            Proposal::Probe(_) => Effects::default(),
         }
+    }
+
+    /// Nothing follows but the change itself.
+    fn applied(&mut self, change: impl FnOnce(&mut Self)) -> Effects {
+        change(self);
+        Effects::default()
+    }
+
+    fn applied_account(&mut self, now_ms: u64, new: NewAccount, stored: Stored) -> Effects {
+        let Stored::Account(account, device) = stored else { return Effects::default() };
+        self.applied(|router| router.apply_account(now_ms, new, account, device))
     }
 
     fn advance(&mut self, position: u64) {

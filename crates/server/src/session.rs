@@ -1,5 +1,7 @@
 //! The life of one connection after its upgrade: sign-in, catch-up, reading and writing, the end.
 
+mod files;
+
 use std::{pin::pin, sync::Arc};
 
 use chat_protocol::{id::KeyId, name::UserName};
@@ -12,13 +14,13 @@ use crate::{
     catch_up,
     close::CloseReason,
     connection::PeerInfo,
-    hub::Shared,
     listener::Opened,
     outbox::{self, Outbox, OutboxLimits, OutboxReceiver},
     reader::{Incoming, Reader},
-    relay,
+    shared::Shared,
     sign_in::{self, Ended, Entered},
     socket::Pulse,
+    tasks,
     writer::{self, WriterTimes},
 };
 
@@ -40,15 +42,8 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
         Ok(Entered::Files(seat)) => {
             permit.signed_in();
             let socket = socket.renew_for_files().await;
-            let (ends, name) = ((&outbox, receiver), seat.name().clone());
-            let keys = [seat.signing_id()];
-            let closing = until_closed(&hub, &name, &keys, &peer, &outbox);
-            let served = Box::pin(relay::connection::serve(&hub, &drain, socket, seat, ends));
-            return tokio::select! {
-                biased;
-                () = served => {}
-                () = closing => {}
-            };
+            let ends = (&outbox, receiver);
+            return Box::pin(files::serve(&hub, &drain, socket, (seat, &peer), ends)).await;
         }
         Err(Ended::Gone) => return,
         Err(Ended::Close(reason)) => {
@@ -61,7 +56,10 @@ pub async fn serve(hub: Arc<Shared>, drain: CancellationToken, opened: Opened) {
     let from = peer;
     let peer = admitted.peer;
     let reader = Reader::new(Arc::clone(&hub), Arc::clone(&peer), queue.clone());
-    tokio::spawn(catch_up::run(Arc::clone(&hub), Arc::clone(&peer), queue, admitted.plan));
+    let catching_up = catch_up::run(Arc::clone(&hub), Arc::clone(&peer), queue, admitted.plan);
+    // Ends with this session, if it has not before.
+    let _catching_up =
+        tasks::own(tracing::debug_span!("catch up", id = %peer.connection), catching_up);
     let pulse = socket.pulse();
     let (sink, stream) = socket.split();
     let keys = [peer.sk];

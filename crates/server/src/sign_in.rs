@@ -4,12 +4,9 @@
 mod change;
 mod deletion;
 mod files;
-mod guesses;
 mod opening;
-mod password;
 mod patience;
 mod proof;
-mod threads;
 
 use std::sync::Arc;
 
@@ -31,19 +28,20 @@ use crate::{
     budgets::Budget,
     close::CloseReason,
     connection::PeerInfo,
-    hub::Shared,
     limits::{LOGIN_SECRET_BYTES, VAULT_BYTES_MAX},
     listener::source,
     outbox::Outbox,
+    passwords::Unavailable,
     queue::Lane,
     relay::Seat,
     request::{Admitted, Proof, Refusal, Request, Sender, SignIn},
+    shared::Shared,
     socket::Socket,
+    store::ReadError,
+    threads::Full,
 };
 
-pub use opening::Openings;
-pub use password::Passwords;
-use password::Unavailable;
+pub(crate) use opening::threads;
 use patience::Patience;
 use proof::{by_password, by_signature, check_password, has_code, register, reset_code};
 
@@ -87,7 +85,7 @@ impl Problem {
 }
 
 /// Too many passwords wait. Nothing was hashed.
-fn queue_is_full(hub: &Shared, full: &threads::Full) -> Refusal {
+fn queue_is_full(hub: &Shared, full: &Full) -> Refusal {
     let (budget, whose) = if full.is_of_one {
         (Budget::HashQueueByOne, "many passwords from your address wait to be checked")
     } else {
@@ -109,8 +107,8 @@ impl Problem {
     }
 }
 
-impl From<crate::store::sqlite::ReadError> for Problem {
-    fn from(error: crate::store::sqlite::ReadError) -> Self {
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
         tracing::error!(%error, "a sign-in was cut");
         Self::Failed(CloseReason::Internal)
     }

@@ -1,129 +1,274 @@
-//! What a server says of itself at its start: what people ask first, a line each.
+//! How the hub starts: its parts are opened, put together, and the worker runs. Nothing but the program itself
+//! needs this module.
 
-use std::{net::SocketAddr, path::Path};
+pub(crate) mod lines;
+
+use std::sync::Arc;
+
+use chat_oplog::{CryptoTrace, OperationLog};
+use chat_protocol::{
+    id::Nonce16,
+    keys::Bundle,
+    name::{ConversationId, UserName},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    budgets::Limits,
-    config::{Config, Registration, Tls},
-    tls::Fingerprint,
+    RunError,
+    admin_socket::AdminSocket,
+    budgets::{Budgets, Limits, MailboxLimits, disk, kept},
+    builtin_agent::BuiltInAgent,
+    clock::{Clock, now_ms},
+    config::{Config, Verify},
+    connection::ConnectionId,
+    console::Console,
+    gate::Gate,
+    http::Readiness,
+    identity::Identity,
+    lock::{FolderLock, Kind},
+    metrics::Metrics,
+    passwords::Passwords,
+    queue::{self, QueueLimits, QueueReceiver},
+    relay::{
+        Relay,
+        copies::{self, Copies, CopyOptions},
+    },
+    request::{Request, Requests},
+    router::Router,
+    shared::{Hub, Shared},
+    sign_in,
+    store::{
+        Banned, CommitError, NewAccount, NewBundle, Proposal, Reads, Registration, Snapshot, Store,
+        sqlite::{self, SqliteOptions},
+    },
+    tasks::{self, Tasks},
+    worker::Worker,
 };
 
-/// Where people connect to.
-pub(crate) fn address(certificate: Option<&Fingerprint>, address: SocketAddr) -> String {
-    format!("{}://{address}", if certificate.is_some() { "wss" } else { "ws" })
+/// The name of the log of operations, before its ending.
+pub(crate) const LOG_STEM: &str = "server";
+
+/// The folder of copies of files, in the data folder.
+const FILES_FOLDER: &str = "files";
+
+/// Who may come in, as far as a configuration says, and where it is told that nobody can.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Whom the configuration keeps out.
+    pub bans: Vec<Banned>,
+    /// What `/readyz` says.
+    pub readiness: Arc<Readiness>,
 }
 
-/// The lines behind the one that names the address. `words` are those of the key.
-pub(crate) fn lines(
+/// What a hub is made of.
+pub struct Parts<S> {
+    /// Where batches go.
+    pub store: S,
+    /// The same store, for reading.
+    pub reads: Reads,
+    /// What the store holds.
+    pub snapshot: Snapshot,
+    /// The hub's keys.
+    pub identity: Identity,
+    /// How much of a frame is checked.
+    pub verify: Verify,
+    /// How much may wait for somebody who is away.
+    pub mailbox: MailboxLimits,
+    /// How much one account or address may use.
+    pub limits: Limits,
+    /// How long rooms keep messages where they say nothing, in milliseconds; 0 for ever.
+    pub retention_ms: u64,
+    /// Who comes in.
+    pub doors: Doors,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The log of operations.
+    pub log: OperationLog,
+    /// Where people see who came and went.
+    pub console: Console,
+    /// The time.
+    pub clock: Clock,
+    /// Where the story of the encryption is told, if anywhere.
+    pub trace: Option<CryptoTrace>,
+    /// Where copies of files lie; without it none are kept.
+    pub copies: Option<CopyOptions>,
+}
+
+/// A hub whose worker runs, and nothing around it.
+pub struct Assembled {
+    /// The hub.
+    pub hub: Hub,
+    /// The worker. It ends by itself when the store fails.
+    pub worker: AbortOnDropHandle<Result<(), CommitError>>,
+    /// Ends the worker when everything that is queued is done.
+    pub stop: CancellationToken,
+    /// What looks after the hub beside its worker: it never ends by itself, and goes with this.
+    pub keepers: Tasks,
+}
+
+impl<S: Store + 'static> Parts<S> {
+    /// Brings the account `server` up to date and starts the worker.
+    pub async fn assemble(self) -> Result<Assembled, RunError> {
+        let Self { mut store, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
+            self;
+        let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
+        let rows = std::mem::take(&mut snapshot.copies);
+        let mut router = Router::restore(snapshot, mailbox)?;
+        router.keep_for(self.retention_ms);
+        router.let_in(self.doors.registration, self.doors.bans);
+        own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
+        let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
+            queue::bounded(QueueLimits::default(), metrics.queue.clone());
+        let gate = Arc::new(Gate::default());
+        let open = |options| {
+            let queue = requests.for_connection(ConnectionId::HUB);
+            Copies::open(options, rows, queue, Arc::clone(&metrics))
+        };
+        let copies = self.copies.map(open).transpose()?;
+        let keeps_copies = copies.is_some();
+        let relay = Arc::new(Relay::new(Arc::clone(&metrics), log.clone(), copies));
+        let keepers = Tasks::default();
+        if keeps_copies {
+            let tend = copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate));
+            keepers.spawn(tracing::debug_span!("copies"), tend);
+        }
+        let (counted, written) = (Arc::clone(&metrics), log.clone());
+        let passwords = Passwords::new(&self.limits);
+        let budgets = Arc::new(Budgets::new(self.limits, &metrics));
+        let worker = Worker::new(router, store, reads.clone(), counted, written, console)
+            .with_clock(clock)
+            .with_budgets(Arc::clone(&budgets))
+            .with_gate(Arc::clone(&gate))
+            .with_readiness(self.doors.readiness);
+        let stop = CancellationToken::new();
+        // Who ends the hub waits for it.
+        let span = tracing::debug_span!("worker");
+        let worker = tasks::own(span, worker.run(receiver, stop.clone()));
+        let shared = Shared {
+            requests,
+            reads,
+            identity,
+            openings: sign_in::threads(),
+            passwords,
+            budgets,
+            metrics,
+            log,
+            verify,
+            clock,
+            trace,
+            relay,
+            gate,
+        };
+        Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop, keepers })
+    }
+}
+
+/// A hub whose worker runs.
+pub(crate) struct Started {
+    pub(crate) hub: Hub,
+    pub(crate) worker: AbortOnDropHandle<Result<(), CommitError>>,
+    /// Ends the worker when everything that is queued is done.
+    pub(crate) stop: CancellationToken,
+    /// What looks after the hub beside its worker.
+    pub(crate) keepers: Tasks,
+    /// Data and log folder are ours.
+    pub(crate) locks: [FolderLock; 2],
+    /// The built-in agent, where commands can run at all.
+    pub(crate) agent: Option<BuiltInAgent>,
+    /// Where the operator asks.
+    pub(crate) admin: AdminSocket,
+}
+
+/// Opens folder, keys, database and log, and starts the worker.
+pub(crate) async fn start(
     config: &Config,
-    at: SocketAddr,
-    certificate: Option<&Fingerprint>,
-    words: &str,
-) -> Vec<String> {
-    let version = env!("CARGO_PKG_VERSION");
-    let http = if certificate.is_some() { "https" } else { "http" };
-    let (chat, data, logs) =
-        (address(certificate, at), config.data.display(), config.logs.display());
-    let certificate = match (certificate, &config.tls) {
-        (None, _) if at.ip().is_loopback() => "no TLS: for this machine only".to_owned(),
-        (None, _) => "no TLS: for this machine, or a proxy that has TLS".to_owned(),
-        (Some(certificate), Tls::Auto) => {
-            format!("certificate: {certificate}, made by this server")
-        }
-        (Some(certificate), _) => format!("certificate: {certificate}"),
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+) -> Result<Started, RunError> {
+    let data = FolderLock::take(Kind::Data, &config.data)?;
+    let locks = [data, FolderLock::take(Kind::Logs, &config.logs)?];
+    let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
+    let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
+    let helper = config.helper.as_deref();
+    let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
+    let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
+    let identity = open_identity(config, rb).await?;
+    let options = SqliteOptions { pages_max: config.database_pages_max };
+    let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
+    let admin = AdminSocket::open(&config.data, &config.logs)?;
+    let lost = log.clone();
+    metrics.watch_log(move || lost.lines_failed());
+    let stalled = log.clone();
+    readiness.watch(config.data.clone(), move || stalled.is_stalled());
+    let (registration, bans) = (config.registration, config.bans.clone());
+    let doors = Doors { registration, bans, readiness };
+    let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
+    let console = Console::stdout();
+    let parts = Parts {
+        store,
+        reads,
+        snapshot,
+        identity,
+        verify,
+        mailbox,
+        limits: config.limits.clone(),
+        retention_ms: config.retention_ms,
+        doors,
+        metrics,
+        log,
+        console,
+        clock,
+        trace,
+        copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
     };
-    let pages = config.www.as_deref().map(|www| format!("; pages of {}", www.display()));
-    let metrics = config.metrics_address.map(|own| format!("; metrics on http://{own}/metrics"));
-    vec![
-        format!("chat-server {version}"),
-        format!(
-            "clients: {chat}; browsers and probes: {http}://{at}{}{}",
-            pages.unwrap_or_default(),
-            metrics.unwrap_or_default()
-        ),
-        format!("data: {data}; logs: {logs}"),
-        format!("words: {words}"),
-        certificate,
-        format!("commands on this machine: {}", policy(config.policy.as_deref())),
-        registration(config),
-        limits(&config.limits),
-    ]
+    let Assembled { hub, worker, stop, keepers } = parts.assemble().await?;
+    let budgets = || Arc::downgrade(&hub.0.budgets);
+    keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
+    keepers.spawn(tracing::debug_span!("disk"), disk::watch(budgets(), config.data.clone()));
+    Ok(Started { hub, worker, stop, keepers, locks, agent, admin })
 }
 
-fn policy(file: Option<&Path>) -> String {
-    let built_in = || "the built-in list of harmless programs".to_owned();
-    file.map_or_else(built_in, |file| format!("by the policy {}", file.display()))
+/// Making keys takes up to a second, so it goes to a thread for such work.
+async fn open_identity(config: &Config, rb: Option<Nonce16>) -> Result<Identity, RunError> {
+    let (folder, sizes) = (config.data.clone(), config.key_sizes);
+    let open = move || Identity::open(&folder, sizes, rb, now_ms());
+    let opened = tokio::task::spawn_blocking(open).await;
+    Ok(opened.map_err(|_cut| RunError::Ending)??)
 }
 
-fn registration(config: &Config) -> String {
-    let data = config.data.display();
-    match config.registration {
-        Registration::Open => "new accounts: anybody (--registration open)".to_owned(),
-        Registration::Invite => {
-            format!("new accounts need a code; make one: chat-server invite --data {data}")
+/// Makes the account `server`, or brings its bundle up to date.
+async fn own_account(
+    router: &mut Router,
+    store: &mut impl Store,
+    bundle: &Bundle,
+    now_ms: u64,
+) -> Result<(), RunError> {
+    let name = UserName::server();
+    let shared = Arc::new(bundle.clone());
+    let proposal = match router.account_folded(&name) {
+        None => Proposal::Account(Box::new(NewAccount {
+            name,
+            bundle: shared,
+            password: None,
+            vault: None,
+            invite: None,
+        })),
+        Some(account) if account.identity != bundle.identity() => {
+            return Err(RunError::ForeignKeys);
         }
-        Registration::Closed => "new accounts: none (--registration closed)".to_owned(),
-    }
-}
-
-fn limits(limits: &Limits) -> String {
-    let state = match () {
-        () if *limits == Limits::default() => "the defaults",
-        () if *limits == Limits::off() => "OFF: any one account can stop the others",
-        () => "changed",
+        Some(account) => {
+            let device = account.devices.iter().find(|d| d.dev == bundle.header().dev);
+            if device.is_some_and(|device| device.digest == bundle.digest()) {
+                return Ok(());
+            }
+            let (account, device) = (account.id, device.map(|device| device.id));
+            Proposal::Bundle(Box::new(NewBundle { account, device, bundle: shared }))
+        }
     };
-    format!("budgets of accounts: {state}; chat-server config lists them")
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::{config::Cli, tls::CertificateFiles};
-
-    fn said(config: &Config, certificate: Option<&Fingerprint>) -> String {
-        let at = SocketAddr::from(([127, 0, 0, 1], 9000));
-        lines(config, at, certificate, "six words").join("\n")
+    for committed in store.commit(vec![proposal]).await? {
+        router.apply(now_ms, committed);
     }
-
-    #[test]
-    fn each_thing_that_people_ask_first_has_its_words() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().to_str().unwrap();
-        let cli = Cli::parse_from(["chat-server", "--data", data]);
-        let mut config = Config::resolve(&cli.options).unwrap();
-        let open = said(&config, None);
-        for part in [
-            env!("CARGO_PKG_VERSION"),
-            "ws://127.0.0.1:9000; browsers and probes: http://127.0.0.1:9000",
-            &folder.path().display().to_string(),
-            "words: six words",
-            "no TLS",
-            "built-in list",
-            "anybody",
-            "the defaults",
-        ] {
-            assert!(open.contains(part), "{part} in {open}");
-        }
-        config.registration = Registration::Invite;
-        config.limits = Limits::off();
-        config.policy = Some("p.toml".into());
-        config.metrics_address = Some(SocketAddr::from(([127, 0, 0, 1], 9100)));
-        let names = ["localhost".to_owned()];
-        let files = CertificateFiles::make(&folder.path().join("tls"), &names).unwrap();
-        let certificate = files.fingerprint().unwrap();
-        let other = said(&config, Some(&certificate));
-        for part in [
-            "wss://127.0.0.1:9000",
-            "https://127.0.0.1:9000",
-            "http://127.0.0.1:9100/metrics",
-            &format!("certificate: {certificate}"),
-            "by the policy p.toml",
-            "chat-server invite --data",
-            "OFF",
-        ] {
-            assert!(other.contains(part), "{part} in {other}");
-        }
-    }
+    Ok(())
 }

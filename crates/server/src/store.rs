@@ -8,32 +8,44 @@
 //! 5. A name (folded) and a (sender, log, id) are kept once; a second one is a [`Conflict`], or
 //!    [`Stored::Again`] when it is the same frame.
 
+mod errors;
 pub mod memory;
 mod operator;
+mod page;
 mod proposal;
+mod reads;
+mod record;
 mod snapshot;
-pub mod source;
 pub mod sqlite;
 
 use chat_protocol::id::KeyId;
-use thiserror::Error;
+use serde::{Deserialize, Serialize};
 
+pub use errors::{Cause, CommitError, OpenError, ReadError};
 pub use operator::{
-    Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, ResetCode, Standing,
+    Banned, Invite, Network, NewErase, NewOrder, OperatorRows, PutOut, Registration, ResetCode,
+    Standing,
 };
+pub use page::{Page, PageDropped, PageEntry, PageEpoch, PageRequest};
 pub use proposal::{
     CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewIdentity,
     NewLink, NewOffer, NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
 };
+pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,
 };
+
+/// The database in the data folder.
+pub const DATABASE_FILE: &str = "chat.sqlite";
 
 /// Gives a number of a row its own type.
 macro_rules! row_id {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
         pub struct $type(pub i64);
     };
 }
@@ -72,7 +84,7 @@ pub enum BundleName {
 }
 
 /// What an entry of a log is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A sealed message.
     Message,
@@ -83,7 +95,7 @@ pub enum EntryKind {
 }
 
 /// What a [`NewDrop`] came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dropped {
     /// Messages deleted.
     pub messages: u64,
@@ -94,7 +106,7 @@ pub struct Dropped {
 }
 
 /// What was kept, with the numbers that the store gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stored {
     /// An account and its first device.
     Account(AccountId, DeviceId),
@@ -129,7 +141,7 @@ pub enum Stored {
 }
 
 /// Why one proposal was not kept. The others of its batch are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Conflict {
     /// Another frame, or another name, has this place.
     Taken,
@@ -141,26 +153,12 @@ pub enum Conflict {
 }
 
 /// A proposal and what became of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Committed {
     /// As it was proposed.
     pub proposal: Proposal,
     /// What was kept.
     pub outcome: Result<Stored, Conflict>,
-}
-
-/// Why a batch was not kept at all.
-#[derive(Debug, Error)]
-pub enum CommitError {
-    /// There is no room on the disk. Later batches may succeed.
-    #[error("the disk is full")]
-    Full,
-    /// The database failed. A retry could lie, so the server ends.
-    #[error("cannot store: {0}")]
-    Failed(#[from] rusqlite::Error),
-    /// The thread of the database is gone.
-    #[error("cannot store: the database thread has ended")]
-    Gone,
 }
 
 /// Where batches go.

@@ -8,8 +8,8 @@ use chat_protocol::{frame::RawFrame, header::Header, trace};
 
 use crate::{
     config::Verify,
-    hub::Shared,
     request::{EpochUpload, Refusal},
+    shared::Shared,
 };
 
 /// Opens the place where it goes.

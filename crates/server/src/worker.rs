@@ -18,10 +18,7 @@ mod remind;
 mod retention;
 mod story;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
@@ -33,11 +30,12 @@ use tokio::{sync::Semaphore, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::gate::Gate,
     budgets::{Budget, Budgets, Limits},
+    clock::{Clock, now_ms},
     close::CloseReason,
     console::Console,
     delivery::Wire,
+    gate::Gate,
     http::Readiness,
     limits::BATCH_REQUESTS_MAX,
     metrics::Metrics,
@@ -45,7 +43,8 @@ use crate::{
     request::{GoLive, Request},
     router::{Decision, Pending, Router},
     sessions::Sessions,
-    store::{CommitError, Committed, Proposal, Store, Stored, sqlite::Reads},
+    store::{CommitError, Committed, Proposal, Reads, Store, Stored},
+    tasks::Tasks,
 };
 
 use answer::Answers;
@@ -53,15 +52,6 @@ use erase::Erasing;
 use notify::Notify;
 use retention::Dropping;
 use story::Batch;
-
-/// Where the hub takes the time from: Unix time in milliseconds. A simulation brings its own.
-pub type Clock = fn() -> u64;
-
-/// Unix time in milliseconds.
-pub fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// Everything the worker owns.
 pub struct Worker<S> {
@@ -71,6 +61,8 @@ pub struct Worker<S> {
     reads: Reads,
     /// How many questions may wait for the readers of the store.
     questions: Arc<Semaphore>,
+    /// Those that are being read.
+    reading: Tasks,
     notify: Notify,
     console: Console,
     metrics: Arc<Metrics>,
@@ -110,6 +102,7 @@ impl<S: Store> Worker<S> {
             sessions,
             reads,
             questions,
+            reading: Tasks::default(),
             notify,
             console,
             metrics,
@@ -194,6 +187,8 @@ impl<S: Store> Worker<S> {
             self.drop_old().await?;
             self.erase_deleted().await?;
         }
+        // Their answers go out before the sessions end. After an error they go with the worker.
+        self.reading.wait().await;
         self.sessions.close_all(&CloseReason::Restart);
         Ok(())
     }
@@ -372,7 +367,9 @@ impl<S: Store> Worker<S> {
             Request::Ask(_, ClientToHub::Share { .. }) => {
                 self.finish_share(now_ms, &queued, committed, story);
             }
-            Request::Ask(peer, question) => self.finish_question(peer, question),
+            Request::Ask(peer, question) => {
+                self.finish_question((now_ms, committed), peer, question);
+            }
             Request::Copy(_) => copied(queued),
             Request::Settings(_) | Request::Leave(_) | Request::GoLive(_) => {}
         }

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::request::{AdminAnswer, AdminRequest};
-use crate::upkeep::manifest::hex;
+use crate::hex::hex;
 
 /// The file in the log folder.
 pub const FILE: &str = "audit.jsonl";

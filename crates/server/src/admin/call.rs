@@ -1,9 +1,12 @@
 //! The operator's end of the admin socket.
 
 use std::{
-    fs,
+    fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream,
+    os::{
+        fd::AsRawFd as _,
+        unix::{fs::OpenOptionsExt as _, net::UnixStream},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,12 +18,13 @@ use nix::sys::{
     },
     time::TimeVal,
 };
+use rustix::fs::OFlags;
 use thiserror::Error;
 
-use super::{
-    request::{AdminAnswer, AdminRequest, Running},
-    socket::short_path,
-};
+use super::request::{AdminAnswer, AdminRequest, Running};
+
+/// The socket in the data folder.
+pub(crate) const SOCKET_FILE: &str = "admin.sock";
 
 /// A question is answered from memory: a server that takes longer stands still.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -31,6 +35,16 @@ const ORDER_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// What a server goes by is known without a commit. A container's probe has five seconds in all.
 const RUNNING_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A socket's path that fits whatever the folder's: the kernel takes 107 bytes, so the folder is named
+/// by its descriptor. Keep that open as long as the path is used.
+pub(crate) fn short_path(data: &Path) -> io::Result<(File, PathBuf)> {
+    let flags = i32::try_from((OFlags::PATH | OFlags::DIRECTORY).bits());
+    let flags = flags.map_err(io::Error::other)?;
+    let folder = OpenOptions::new().read(true).custom_flags(flags).open(data)?;
+    let path = format!("/proc/self/fd/{}/{SOCKET_FILE}", folder.as_raw_fd());
+    Ok((folder, path.into()))
+}
 
 /// Why there is no answer.
 #[derive(Debug, Error)]

@@ -13,11 +13,13 @@ use clap::{Args, Subcommand};
 
 use super::{
     call::{Call, CallError},
-    pattern::Pattern,
     request::{AdminAnswer, AdminRequest},
     show::Output,
 };
-use crate::store::{Banned, Standing};
+use crate::{
+    pattern::Pattern,
+    store::{Banned, Standing},
+};
 
 /// How long a code is good unless said otherwise, in milliseconds: a week.
 const INVITE_MS: u64 = 7 * 24 * 3600 * 1000;

@@ -8,10 +8,10 @@ use chat_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{audit::Checked, pattern::Pattern};
+use super::audit::Checked;
 use crate::{
-    config::Registration,
-    store::{Banned, Standing},
+    pattern::Pattern,
+    store::{Banned, Registration, Standing},
     tls::CertificateFiles,
 };
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::request::{AdminAnswer, AdminRequest, RoomLine, StatsLine, UserDetail, UserLine};
-use crate::{config::Registration, store::Standing};
+use crate::store::{Registration, Standing};
 
 /// What is printed, page after page.
 #[derive(Debug)]

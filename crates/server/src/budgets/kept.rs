@@ -10,7 +10,7 @@ use std::{
 use tokio::time::sleep;
 
 use super::Budgets;
-use crate::store::{AccountId, sqlite::Reads};
+use crate::store::{AccountId, Reads};
 
 /// How often it is counted anew: what rooms keep no longer counts for nobody from then on.
 const COUNT_PERIOD: Duration = Duration::from_hours(24);

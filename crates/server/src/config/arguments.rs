@@ -10,11 +10,14 @@ use std::{
 use chat_manual::{COMMON, Section};
 use chat_protocol::retention;
 use clap::{Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::address::{parse_address, parse_socket};
 use super::examples::EXAMPLES;
-use crate::admin::command::{AdminCommand, Where};
+use crate::{
+    admin::command::{AdminCommand, Where},
+    store::Registration,
+};
 
 /// What the program's exit code says.
 const EXIT_CODES: [(u8, &str); 5] = [
@@ -231,19 +234,6 @@ pub struct Options {
     /// Days that a copy of a file is kept at most [default: 14]
     #[arg(long, env = "CHAT_SERVER_COPIES_DAYS", value_name = "N")]
     pub copies_days: Option<u32>,
-}
-
-/// Who may make an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Registration {
-    /// Everybody
-    #[default]
-    Open,
-    /// Who has a code
-    Invite,
-    /// Nobody
-    Closed,
 }
 
 /// TLS without files.

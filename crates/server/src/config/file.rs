@@ -12,9 +12,9 @@ use thiserror::Error;
 
 use super::address::{parse_address, parse_socket};
 use super::arguments::{
-    LogFormat, Registration, Switch, TlsMode, Verify, parse_retention, parse_size, parse_time,
+    LogFormat, Switch, TlsMode, Verify, parse_retention, parse_size, parse_time,
 };
-use crate::store::Banned;
+use crate::store::{Banned, Registration};
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, Error)]

@@ -6,10 +6,12 @@ use chat_protocol::retention;
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::{
-    Config, ConfigError, FileOptions, LogFormat, Options, Registration, Tls, Verify,
-    arguments::SIZES, merge,
+    Config, ConfigError, FileOptions, LogFormat, Options, Tls, Verify, arguments::SIZES, merge,
 };
-use crate::budgets::{Limits, TABLE};
+use crate::{
+    budgets::{Limits, TABLE},
+    store::Registration,
+};
 
 /// One line of `config show`.
 struct Shown {

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::record::Record;
-use crate::{limits::HTTP_BLOCK_BYTES, listener::Deadline};
+use super::{deadline::Deadline, record::Record};
+use crate::limits::HTTP_BLOCK_BYTES;
 
 /// What is sent behind the head.
 #[derive(Default)]

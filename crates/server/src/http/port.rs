@@ -11,10 +11,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::respond;
+use super::{Readiness, respond};
 use crate::{
     limits::{ACCEPT_PAUSE, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_FIELDS_MAX},
-    listener::Front,
+    metrics::Metrics,
+    tasks::Tasks,
 };
 
 /// Collectors at once: two of them, a person, and probes.
@@ -24,8 +25,10 @@ const CONNECTIONS_MAX: usize = 16;
 const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Answers until it is dropped.
-pub async fn run(listener: TcpListener, front: Arc<Front>) {
+pub async fn run(listener: TcpListener, readiness: Arc<Readiness>, metrics: Arc<Metrics>) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // They go with this function: a collector that is cut comes again.
+    let connections = Tasks::default();
     while let Ok(seat) = Arc::clone(&seats).acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -35,19 +38,19 @@ pub async fn run(listener: TcpListener, front: Arc<Front>) {
                 continue;
             }
         };
-        let front = Arc::clone(&front);
-        tokio::spawn(async move {
+        let (readiness, metrics) = (Arc::clone(&readiness), Arc::clone(&metrics));
+        connections.spawn(tracing::debug_span!("collector"), async move {
             // Whoever is too slow is cut; that is no fault of ours.
-            timeout(TIME_MAX, answer(stream, &front)).await.ok();
+            timeout(TIME_MAX, answer(stream, &readiness, &metrics)).await.ok();
             drop(seat);
         });
     }
 }
 
-async fn answer(stream: TcpStream, front: &Front) {
+async fn answer(stream: TcpStream, readiness: &Readiness, metrics: &Metrics) {
     let service = service_fn(|request: Request<Incoming>| async move {
         let (head, _body) = request.into_parts();
-        let answer = respond(head, true, &front.readiness, Some(&front.metrics), None).await;
+        let answer = respond(head, true, readiness, Some(metrics), None).await;
         Ok::<_, Infallible>(answer)
     });
     let connection = http1::Builder::new()

@@ -1,7 +1,5 @@
 //! The requests of one connection: pages one after another, or a WebSocket.
 
-mod deadline;
-
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,12 +14,10 @@ use hyper::{
 };
 use tokio::time::{Duration, Instant};
 
-pub(crate) use deadline::Deadline;
-
 use super::{Front, Permit, proxies};
 use crate::{
     connection::PeerInfo,
-    http::{self, Answer, Record},
+    http::{self, Answer, Deadline, Record},
     limits::CLOSE_TIME_MAX,
     upgrade::{self, Carrier, Refusal},
 };

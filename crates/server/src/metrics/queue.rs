@@ -7,18 +7,9 @@ use prometheus_client::{
 };
 
 use super::{register, seconds};
-use crate::queue::{Lane, PerLane};
+use crate::queue::{Lane, LaneMetrics, PerLane};
 
-/// Depth and waiting time of one lane of the queue.
-#[derive(Debug, Clone)]
-pub struct QueueMetrics {
-    /// Requests that wait now.
-    pub depth: Gauge,
-    /// Seconds from push to take.
-    pub wait: Histogram,
-}
-
-impl Default for QueueMetrics {
+impl Default for LaneMetrics {
     fn default() -> Self {
         Self { depth: Gauge::default(), wait: seconds() }
     }
@@ -30,7 +21,7 @@ struct LaneLabels {
 }
 
 /// Both figures of every lane.
-pub(super) fn per_lane(chat: &mut Registry) -> PerLane<QueueMetrics> {
+pub(super) fn per_lane(chat: &mut Registry) -> PerLane<LaneMetrics> {
     let depth: Family<LaneLabels, Gauge> =
         register(chat, "queue_depth", "Requests waiting", Family::default());
     let wait: Family<LaneLabels, Histogram> = register(
@@ -41,7 +32,7 @@ pub(super) fn per_lane(chat: &mut Registry) -> PerLane<QueueMetrics> {
     );
     PerLane::from_fn(|lane: Lane| {
         let labels = LaneLabels { lane: lane.as_str() };
-        QueueMetrics {
+        LaneMetrics {
             depth: depth.get_or_create_owned(&labels),
             wait: wait.get_or_create_owned(&labels),
         }

@@ -19,11 +19,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Lane, PerLane, PriorityQueue, Queued, Ticket};
+use super::{Lane, LaneMetrics, PerLane, PriorityQueue, Queued, Ticket};
 use crate::{
     connection::ConnectionId,
     limits::{QUEUE_BYTES_MAX, QUEUE_BYTES_PER_CONNECTION_MAX, QUEUE_REQUESTS_PER_CONNECTION_MAX},
-    metrics::QueueMetrics,
 };
 
 /// How much may wait.
@@ -82,7 +81,7 @@ struct Shared<T, C> {
     /// Wakes the receiver when the queue was empty, and at the end.
     arrival: Notify,
     limits: QueueLimits,
-    metrics: PerLane<QueueMetrics>,
+    metrics: PerLane<LaneMetrics>,
 }
 
 impl<T, C> Shared<T, C> {
@@ -134,7 +133,7 @@ pub struct QueueReceiver<T, C>(Arc<Shared<T, C>>);
 /// Makes the queue. `metrics` are moved by each push and take.
 pub fn bounded<T, C: Eq + Hash + Clone>(
     limits: QueueLimits,
-    metrics: PerLane<QueueMetrics>,
+    metrics: PerLane<LaneMetrics>,
 ) -> (QueueSender<T, C>, QueueReceiver<T, C>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State { queue: PriorityQueue::default(), is_closed: false }),
@@ -270,7 +269,7 @@ mod tests {
     fn small() -> (QueueSender<u32, u8>, QueueReceiver<u32, u8>) {
         let limits =
             QueueLimits { connection_requests_max: 4, connection_bytes_max: 400, bytes_max: 1_000 };
-        bounded(limits, PerLane::from_fn(|_| QueueMetrics::default()))
+        bounded(limits, PerLane::from_fn(|_| LaneMetrics::default()))
     }
 
     /// A test that would hang fails instead: with nothing else to do the paused clock runs out.

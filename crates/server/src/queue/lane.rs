@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use prometheus_client::metrics::{gauge::Gauge, histogram::Histogram};
+
 /// How urgent a request is. Declared from most to least urgent, which is also how lanes compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
@@ -94,4 +96,13 @@ impl<T> PerLane<T> {
             Lane::Bulk => &mut self.bulk,
         }
     }
+}
+
+/// Depth and waiting time of one lane of the queue.
+#[derive(Debug, Clone)]
+pub struct LaneMetrics {
+    /// Requests that wait now.
+    pub depth: Gauge,
+    /// Seconds from push to take.
+    pub wait: Histogram,
 }

@@ -19,11 +19,11 @@ use tokio::time::{Instant, sleep};
 use super::budget::is_new_work;
 use crate::{
     budgets::{AccountBudgets, Budget, Reminded, Unpublished, Unreminded},
-    hub::Shared,
     limits::{LIST_RETRY_MS, REMIND_ITEM_PAUSE, REMIND_PORTION_MAX},
     published,
     request::{FrameRequest, Peer, Reminder},
-    store::{AccountId, BundleName, sqlite::ReadError},
+    shared::Shared,
+    store::{AccountId, BundleName, ReadError},
 };
 
 /// Everything in a reminder that proves itself and is news here.

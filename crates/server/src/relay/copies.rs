@@ -29,22 +29,22 @@ use super::{
     transfers::{Effect, Fault, TransferId},
 };
 use crate::{
-    admin::gate::Gate,
+    budgets::CopyLimits,
+    clock::Clock,
     connection::ConnectionId,
+    gate::Gate,
     limits::{COPIES_SWEEP_PERIOD, TRANSFER_WINDOW_CHUNKS},
     metrics::Metrics,
     queue::Lane,
     request::{CopyRequest, Refusal, Request, Sender},
     store::{AccountId, CopyChange, CopyRow},
-    worker::Clock,
 };
 
 use disk::{Failure, Incoming};
-pub use ledger::CopyLimits;
 use ledger::{Ledger, Place};
 
 /// Why a hub without copies keeps none.
-pub(super) const OFF: &str = "this server keeps no copies";
+pub(crate) const OFF: &str = "this server keeps no copies";
 
 /// Bytes that a change of the list of copies counts in the queue.
 const CHANGE_BYTES: usize = 256;
@@ -126,7 +126,7 @@ impl Copies {
     }
 
     /// KEEP: makes room for the copy and lets its chunks come, or says why not.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         relay: &Arc<Relay>,
         peer: &DataPeer,
@@ -153,7 +153,9 @@ impl Copies {
                 let window = usize::try_from(TRANSFER_WINDOW_CHUNKS).unwrap_or(usize::MAX);
                 let (chunks, receiver) = mpsc::channel(window);
                 state.jobs.insert(transfer, Job::Write(chunks));
-                tokio::spawn(write(Arc::clone(relay), transfer, row, receiver));
+                // In `Relay::tasks`, which the drain waits for.
+                let span = tracing::debug_span!("copy in", %tid);
+                relay.tasks.spawn(span, write(Arc::clone(relay), transfer, row, receiver));
                 effects
             }
             Ok((None, effects)) => {
@@ -200,7 +202,7 @@ impl Copies {
 }
 
 /// DROP: takes an own copy away.
-pub(super) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16) {
+pub(crate) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16) {
     let copies = relay.copies.as_ref();
     let found = copies.and_then(|copies| Some((copies, copies.find(&peer.name, tid, 0)?)));
     let result = match found {
@@ -327,15 +329,15 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A copy that somebody takes.
-pub(super) struct Wanted {
-    pub(super) copy: CopyRow,
+pub(crate) struct Wanted {
+    pub(crate) copy: CopyRow,
     /// Half-open ranges of chunks; empty for all.
-    pub(super) parts: Vec<(u32, u32)>,
+    pub(crate) parts: Vec<(u32, u32)>,
 }
 
 impl Wanted {
     /// Lets the disk give it, if there is a place for another transfer.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         self,
         relay: &Arc<Relay>,
         id: ConnectionId,
@@ -348,7 +350,9 @@ impl Wanted {
         if let Some(transfer) = transfer {
             let wake = Arc::new(Notify::new());
             state.jobs.insert(transfer, Job::Read(Arc::clone(&wake)));
-            tokio::spawn(give(Arc::clone(relay), transfer, self, wake));
+            // In `Relay::tasks`, which the drain waits for.
+            let span = tracing::debug_span!("copy out", %tid);
+            relay.tasks.spawn(span, give(Arc::clone(relay), transfer, self, wake));
         }
         relay.carry_out(&mut state, effects);
         Ok(())

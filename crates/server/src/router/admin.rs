@@ -17,17 +17,14 @@ use chat_protocol::{
 
 use super::{Account, Conversation, Effects, Pending, Presence, Router};
 use crate::{
-    admin::{
-        gate::Admittance,
-        pattern::Pattern,
-        request::{AdminAnswer, AdminRequest},
-    },
-    config::Registration,
+    admin::request::{AdminAnswer, AdminRequest},
+    gate::Admittance,
     limits::{ANNOUNCEMENT_BYTES_MAX, BANS_MAX, INVITES_MAX},
+    pattern::Pattern,
     request::{Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, Banned, Invite, LogId, NewErase, NewOrder, NewRetention, OperatorRows, Proposal,
-        ResetCode, Standing,
+        Registration, ResetCode, Standing,
     },
 };
 
@@ -309,7 +306,7 @@ impl Router {
     }
 
     /// A step is done; `next` is where the next one in this log begins.
-    pub fn apply_erase(&mut self, next: Option<u64>) {
+    pub(super) fn apply_erase(&mut self, next: Option<u64>) {
         let Some(erasing) = self.operator.erasing.front_mut() else { return };
         erasing.after = next.unwrap_or(0);
         if next.is_none() && erasing.logs.pop().is_none() {

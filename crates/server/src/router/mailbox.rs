@@ -7,25 +7,9 @@ use chat_protocol::{code, hub::Log, spoken::counted};
 
 use super::{Account, Conversation, Decision, Pending, Router};
 use crate::{
-    budgets::Budget,
-    limits::{MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX},
+    budgets::{Budget, MailboxLimits},
     store::{AccountId, LogId, Waiting},
 };
-
-/// The quota of one account.
-#[derive(Debug, Clone, Copy)]
-pub struct MailboxLimits {
-    /// Messages that may wait.
-    pub messages_max: u64,
-    /// Bytes that may wait.
-    pub bytes_max: u64,
-}
-
-impl Default for MailboxLimits {
-    fn default() -> Self {
-        Self { messages_max: MAILBOX_MESSAGES_MAX, bytes_max: MAILBOX_BYTES_MAX }
-    }
-}
 
 impl Waiting {
     /// One message.

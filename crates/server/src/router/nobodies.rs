@@ -11,7 +11,7 @@ use chat_protocol::{
 };
 
 use super::{Conversation, Decision, Router};
-use crate::{admin::pattern::Pattern, budgets::Budget, request::FrameRequest, store::AccountId};
+use crate::{budgets::Budget, pattern::Pattern, request::FrameRequest, store::AccountId};
 
 impl Conversation {
     /// Notes who has brought somebody in who has no account. Any other link about them ends it.

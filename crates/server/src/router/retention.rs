@@ -9,7 +9,7 @@ use chat_protocol::{code, name::ConversationId, retention};
 use super::{Conversation, Router};
 use crate::{
     request::{Peer, Refusal},
-    store::{AccountId, Dropped, LogId, NewDrop, NewRetention, Proposal},
+    store::{Dropped, LogId, NewDrop, NewRetention, Proposal},
 };
 
 /// The default, and when each room has something to drop.
@@ -96,7 +96,7 @@ impl Router {
     }
 
     /// Takes over what a step came to.
-    pub fn apply_drop(&mut self, log: LogId, dropped: &Dropped) {
+    pub(super) fn apply_drop(&mut self, log: LogId, dropped: &Dropped) {
         let cid = self.by_log.get(&log);
         if let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) {
             conversation.oldest_ms = if dropped.is_more { Some(0) } else { dropped.oldest_ms };
@@ -142,21 +142,17 @@ impl Router {
         Ok(Proposal::Retention(NewRetention { log, keep_ms }))
     }
 
-    /// Takes over how long a room keeps its messages; returns what applies now, and who is there.
-    pub(crate) fn apply_retention(
-        &mut self,
-        cid: &ConversationId,
-        keep_ms: Option<u64>,
-    ) -> (u64, Vec<AccountId>) {
-        let mut applies_ms = 0;
-        if let Some(conversation) = self.conversations.get_mut(cid) {
-            conversation.keep_ms = keep_ms;
-            let log = conversation.log;
-            applies_ms = self.conversations.get(cid).map_or(0, |c| self.keep_ms(c));
-            if let Some(log) = log {
-                self.note_due(log);
-            }
+    /// Takes over how long a room keeps its messages.
+    pub(super) fn apply_retention(&mut self, new: &NewRetention) {
+        let cid = self.by_log.get(&new.log);
+        if let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) {
+            conversation.keep_ms = new.keep_ms;
+            self.note_due(new.log);
         }
-        (applies_ms, self.members(cid))
+    }
+
+    /// How long a room keeps its messages now, in milliseconds; 0 for ever, and for one that is not there.
+    pub(crate) fn keeps_ms(&self, cid: &ConversationId) -> u64 {
+        self.conversations.get(cid).map_or(0, |conversation| self.keep_ms(conversation))
     }
 }

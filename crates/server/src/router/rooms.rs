@@ -18,7 +18,7 @@ use crate::{
     budgets::Budget,
     limits::ROOMS_MAX,
     request::{Peer, Refusal},
-    store::{AccountId, LogId, NewTopic, Proposal},
+    store::{LogId, NewTopic, Proposal},
 };
 
 /// Rooms in the order of their names.
@@ -328,11 +328,11 @@ impl Router {
         Ok(Proposal::Topic(NewTopic { log, text: text.to_owned() }))
     }
 
-    /// Takes a topic over that was kept; returns who is in the room.
-    pub(crate) fn apply_topic(&mut self, cid: &ConversationId, text: &str) -> Vec<AccountId> {
-        if let Some(conversation) = self.conversations.get_mut(cid) {
-            text.clone_into(&mut conversation.topic);
+    /// Takes a topic over that was kept.
+    pub(super) fn apply_topic(&mut self, new: NewTopic) {
+        let cid = self.by_log.get(&new.log);
+        if let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) {
+            conversation.topic = new.text;
         }
-        self.members(cid)
     }
 }

@@ -17,12 +17,11 @@ use super::{
 };
 use crate::{
     close::CloseReason,
-    hub::Shared,
     queue::Lane,
     request::{PasswordChange, Request, Sender},
+    shared::Shared,
     socket::Socket,
     store::NewPassword,
-    worker::now_ms,
 };
 
 /// Checks everything and has it kept.
@@ -83,7 +82,7 @@ pub(super) async fn no_secret(hub: &Shared, name: &UserName) -> Result<Problem, 
 
 /// Says that it is done, durably. No session follows.
 pub(super) async fn answer(hub: &Shared, received: &ReceivedAuth, socket: &mut Socket) -> Problem {
-    let done = SignedIn::at(now_ms());
+    let done = SignedIn::at((hub.clock)());
     hub.metrics.auth_attempts.signed_in.inc();
     match socket.send(Message::text(received.ok(&done))).await {
         Ok(()) => Problem::Answered,

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     close::CloseReason,
-    hub::Shared,
     queue::Lane,
     request::{Deletion, Request, Sender},
+    shared::Shared,
 };
 
 /// Checks everything and has the account deleted.

@@ -15,10 +15,10 @@ use crate::{
     budgets::Budget,
     close::CloseReason,
     connection::PeerInfo,
-    hub::Shared,
     outbox::{Outbox, Outgoing},
     relay::{DataPeer, Seat},
     request::Proof,
+    shared::Shared,
 };
 
 /// Checks AUTH and answers it.

@@ -8,31 +8,23 @@ use chat_protocol::{
     handshake::{HandshakeError, ReceivedAuth, Reception},
 };
 
-use super::{
-    Problem, Visitor,
-    threads::{Full, QueueBounds, Threads},
-};
+use super::{Problem, Visitor};
 use crate::{
     close::CloseReason,
-    hub::Shared,
     limits::{AUTHS_WAITING_MAX, STRANGERS_PER_ADDRESS_MAX},
     listener::source,
     request::Refusal,
+    shared::Shared,
+    threads::{Full, QueueBounds, Threads},
 };
 
 /// About how long one takes, for who has to come again.
 const OPEN_TIME: Duration = Duration::from_millis(2);
 
-/// The threads that open AUTHs.
-#[derive(Debug)]
-pub struct Openings(Threads<()>);
-
-impl Default for Openings {
-    /// Starts them.
-    fn default() -> Self {
-        let bounds = QueueBounds { all: AUTHS_WAITING_MAX, of_one: STRANGERS_PER_ADDRESS_MAX };
-        Self(Threads::new("sign-ins", bounds, OPEN_TIME))
-    }
+/// Starts the threads that open AUTHs.
+pub(crate) fn threads() -> Threads<()> {
+    let bounds = QueueBounds { all: AUTHS_WAITING_MAX, of_one: STRANGERS_PER_ADDRESS_MAX };
+    Threads::new("sign-ins", bounds, OPEN_TIME)
 }
 
 fn queue_is_full(full: &Full) -> Problem {
@@ -55,7 +47,7 @@ pub(super) async fn open(
     let exporter = peer.tls_exporter;
     let open = move |(): &mut ()| reception.open(&text, &shared.identity.link, exporter);
     let opened =
-        hub.openings.0.submit(source(peer.addr.ip()), open).map_err(|full| queue_is_full(&full))?;
+        hub.openings.submit(source(peer.addr.ip()), open).map_err(|full| queue_is_full(&full))?;
     let stopping = |_cut| Problem::Failed(CloseReason::Restart);
     visitor.patience.suspended(opened).await.map_err(stopping)
 }

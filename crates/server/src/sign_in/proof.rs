@@ -9,17 +9,15 @@ use chat_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{
-    Problem, Visitor, change,
-    guesses::{self, Attempt},
-};
+use super::{Problem, Visitor, change};
 use crate::{
     budgets::{Budget, By, Unpublished},
     close::CloseReason,
-    hub::Shared,
     listener::source,
+    passwords::{Attempt, Ended},
     published,
     request::{OLD_KEYS, Proof, REPLACED, REVOKED, Refusal},
+    shared::Shared,
     store::{AccountRow, BundleName},
 };
 
@@ -267,10 +265,10 @@ pub(super) async fn check_password(
     hub.passwords.settle(
         &attempt,
         match &checked {
-            Ok((Some(_), true)) => guesses::Ended::Right,
+            Ok((Some(_), true)) => Ended::Right,
             // Of an unknown name, too: who tries names costs as much.
-            Ok((_, false) | (None, true)) => guesses::Ended::Wrong,
-            Err(_) => guesses::Ended::Void,
+            Ok((_, false) | (None, true)) => Ended::Wrong,
+            Err(_) => Ended::Void,
         },
     );
     let (account, is_right) = checked?;

@@ -6,11 +6,12 @@ use chat_protocol::{
     id::{Digest, KeyId},
     name::UserName,
 };
+use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use super::{AccountId, LogId};
-use crate::admin::pattern::{Pattern, PatternError};
+use crate::pattern::{Pattern, PatternError};
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +24,19 @@ pub enum Standing {
     Disabled,
     /// Gone for good; its name stays reserved and its bundles are kept for what they have signed.
     Deleted,
+}
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Everybody
+    #[default]
+    Open,
+    /// Who has a code
+    Invite,
+    /// Nobody
+    Closed,
 }
 
 /// Addresses that begin with the same bits.
@@ -183,7 +197,7 @@ impl<'de> Deserialize<'de> for Banned {
 }
 
 /// A code that lets people make accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invite {
     /// SHA-256 of the code.
     pub digest: Digest,
@@ -194,7 +208,7 @@ pub struct Invite {
 }
 
 /// A code with which somebody enters an account under a new identity, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetCode {
     /// SHA-256 of the code.
     pub digest: Digest,
@@ -210,7 +224,7 @@ impl ResetCode {
 }
 
 /// Somebody who was put out of the lobby, until they join again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutOut {
     /// Who.
     pub who: AccountId,
@@ -221,7 +235,7 @@ pub struct PutOut {
 }
 
 /// One decision of the operator, or of a moderator whom the operator has made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NewOrder {
     /// What these accounts may do from now on.
     Standing {
@@ -263,7 +277,7 @@ pub enum NewOrder {
 }
 
 /// One bounded step of erasing what was sent to an account that was deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewErase {
     /// Whose mailbox.
     pub account: AccountId,

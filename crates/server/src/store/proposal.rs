@@ -1,10 +1,15 @@
 //! What the worker asks the store for: each change that a batch may hold, with all that is needed to
 //! keep it, so that the store decides nothing.
+//!
+//! A proposal is plain data. It holds no channel, no clock and nothing that somebody else changes, so it can be
+//! written down and read again elsewhere (`record.rs`); with its outcome and the time of its batch it is all that
+//! [`Router::apply`](crate::router::Router::apply) goes by.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::{
+    b64,
     file::catalogue::Offer,
     header::{KeyHeader, MemberHeader},
     id::{Digest, MessageId, Nonce16},
@@ -13,18 +18,22 @@ use chat_protocol::{
     name::UserName,
 };
 
-use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder};
+use serde::{Deserialize, Serialize};
+
+use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder, record};
 
 /// An account with its first device.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewAccount {
     /// The name as claimed.
     pub name: UserName,
     /// The first bundle.
+    #[serde(with = "record::bundle")]
     pub bundle: Arc<Bundle>,
     /// Argon2 string of the login secret.
     pub password: Option<String>,
     /// The sealed vault.
+    #[serde(with = "record::vault")]
     pub vault: Option<Vec<u8>>,
     /// SHA-256 of the code that lets it in, where one is needed. It loses one use; without one left
     /// the account is a [`Conflict`](super::Conflict).
@@ -32,7 +41,7 @@ pub struct NewAccount {
 }
 
 /// Another identity for an account, with its first device. All devices of before go.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewIdentity {
     /// Whose.
     pub account: AccountId,
@@ -40,26 +49,29 @@ pub struct NewIdentity {
     /// [`Conflict`](super::Conflict).
     pub code: Digest,
     /// The first bundle.
+    #[serde(with = "record::bundle")]
     pub bundle: Arc<Bundle>,
     /// Argon2 string of the login secret.
     pub password: Option<String>,
     /// The sealed vault.
+    #[serde(with = "record::vault")]
     pub vault: Option<Vec<u8>>,
 }
 
 /// A bundle of a new or a known device.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewBundle {
     /// Whose.
     pub account: AccountId,
     /// Which device, `None` for a new one.
     pub device: Option<DeviceId>,
     /// The bundle.
+    #[serde(with = "record::bundle")]
     pub bundle: Arc<Bundle>,
 }
 
 /// Another password for an account.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewPassword {
     /// Whose.
     pub account: AccountId,
@@ -69,11 +81,12 @@ pub struct NewPassword {
     /// Argon2 string of the new login secret.
     pub password: String,
     /// The vault, sealed with the new password.
+    #[serde(with = "b64::vec")]
     pub vault: Vec<u8>,
 }
 
 /// A message or a receipt.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewEntry {
     /// Where it goes.
     pub log: LogId,
@@ -94,11 +107,12 @@ pub struct NewEntry {
     /// When the hub accepted it, Unix time in milliseconds.
     pub hub_ms: u64,
     /// The frame.
+    #[serde(with = "record::frame")]
     pub frame: Bytes,
 }
 
 /// An epoch, complete.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewEpoch {
     /// The log, `None` when this epoch makes the conversation.
     pub log: Option<LogId>,
@@ -113,12 +127,15 @@ pub struct NewEpoch {
     /// The maker's line.
     pub line: u32,
     /// Who holds the key.
+    #[serde(with = "record::members")]
     pub members: MemberList,
     /// The wrapped keys, one for each line.
+    #[serde(with = "record::frames")]
     pub wraps: Vec<Bytes>,
     /// When the hub accepted it, Unix time in milliseconds.
     pub hub_ms: u64,
     /// The KEY frame.
+    #[serde(with = "record::frame")]
     pub frame: Bytes,
 }
 
@@ -142,7 +159,7 @@ impl NewEpoch {
 }
 
 /// A link of a membership chain.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewLink {
     /// The log, `None` when this link makes the room.
     pub log: Option<LogId>,
@@ -155,11 +172,12 @@ pub struct NewLink {
     /// Who has brought somebody in by it who has no account.
     pub brought_by: Option<AccountId>,
     /// The MEMBER frame.
+    #[serde(with = "record::frame")]
     pub frame: Bytes,
 }
 
 /// The topic of an open room; the newest replaces the one before.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewTopic {
     /// The room.
     pub log: LogId,
@@ -168,7 +186,7 @@ pub struct NewTopic {
 }
 
 /// Whom the epochs of a room may lack, until an admin lets them in again.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewExcuse {
     /// The room.
     pub log: LogId,
@@ -177,7 +195,7 @@ pub struct NewExcuse {
 }
 
 /// How long a room keeps its messages; the newest replaces the one before.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewRetention {
     /// The room.
     pub log: LogId,
@@ -186,7 +204,7 @@ pub struct NewRetention {
 }
 
 /// One bounded step of deleting what a room keeps no longer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct NewDrop {
     /// The room.
     pub log: LogId,
@@ -199,7 +217,7 @@ pub struct NewDrop {
 }
 
 /// A change of the list of copies.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum CopyChange {
     /// Its file is durable.
     Keep(CopyRow),
@@ -208,7 +226,7 @@ pub enum CopyChange {
 }
 
 /// An offer of a file, and its JSON, which is written once.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewOffer {
     /// The offer.
     pub offer: Offer,
@@ -217,7 +235,7 @@ pub struct NewOffer {
 }
 
 /// Changes of one person's part of the list of shared files.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct NewShare {
     /// Whose.
     pub owner: AccountId,
@@ -228,7 +246,7 @@ pub struct NewShare {
 }
 
 /// One change that the worker asks for, or a question that only the store can answer.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Proposal {
     /// Makes an account.
     Account(Box<NewAccount>),
@@ -273,7 +291,7 @@ pub enum Proposal {
 }
 
 /// What a [`Proposal::Probe`] asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub enum Probe {
     /// A message by its id; `e` is the epoch it names.
     Message {

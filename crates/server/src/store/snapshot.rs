@@ -10,10 +10,12 @@ use chat_protocol::{
     name::{ConversationId, UserName},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{AccountId, DeviceId, EpochId, LogId, OperatorRows, ResetCode};
 
 /// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyRow {
     /// Whose.
     pub account: AccountId,

@@ -11,73 +11,24 @@ mod signers;
 mod write;
 
 use std::{
-    io,
     path::Path,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
     time::Instant,
 };
 
 use rusqlite::Connection;
-use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::{CommitError, Committed, Proposal, Snapshot, Store};
+use super::{
+    CommitError, Committed, DATABASE_FILE, OpenError, Proposal, ReadError, Reads, Snapshot, Store,
+};
 use crate::metrics::Metrics;
 
-pub use open::DATABASE_FILE;
-pub use reads::{Page, PageDropped, PageEntry, PageEpoch, PageRequest, ReadError, Reads};
-
-/// Why the database cannot be used.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The folder or the thread could not be made.
-    #[error("cannot open the database in {folder}: {source}")]
-    Io {
-        /// The data folder.
-        folder: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// SQLite refuses it.
-    #[error(
-        "cannot open the database {file}: {source}; see whether the disk is full, and keep a copy of the file before anything else"
-    )]
-    Database {
-        /// The file.
-        file: String,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// Written by a newer version.
-    #[error(
-        "the database {file} has version {found}, this server knows version {known}; start the newer server"
-    )]
-    Version {
-        /// The file.
-        file: String,
-        /// Its version.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// There is a file and nothing in it, which no server leaves.
-    #[error(
-        "the database {file} is empty: what it held is lost; restore a backup, or remove it to begin anew"
-    )]
-    Empty {
-        /// The file.
-        file: String,
-    },
-    /// Something in it is not what we wrote.
-    #[error("the database {file} is damaged: {what}; restore a backup")]
-    Damaged {
-        /// The file.
-        file: String,
-        /// What was found.
-        what: String,
-    },
-}
+use reads::Readers;
 
 /// A batch on its way to the thread, and the way back.
 type Job = (Vec<Proposal>, oneshot::Sender<Result<Vec<Committed>, CommitError>>);
@@ -100,7 +51,7 @@ pub struct SqliteOptions {
 pub fn open(
     folder: &Path,
     options: SqliteOptions,
-    metrics: std::sync::Arc<Metrics>,
+    metrics: Arc<Metrics>,
 ) -> Result<(SqliteStore, Reads, Snapshot), OpenError> {
     let failed = |source| OpenError::Io { folder: folder.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -110,7 +61,7 @@ pub fn open(
     }
     let connection = open::writer(&file, options)?;
     let snapshot = open::snapshot(&connection, &file)?;
-    let reads = Reads::new(file);
+    let reads = Reads::new(Arc::new(Readers::new(file)));
     let mut writer = write::Writer::new(connection, snapshot.position);
     let (jobs, waiting) = sync_channel::<Job>(1);
     let run = move || {
@@ -124,6 +75,7 @@ pub fn open(
             reply.send(result).ok();
         }
     };
+    // The store waits for it when it is dropped.
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(failed)?;
     Ok((SqliteStore { jobs: Some(jobs), thread: Some(thread) }, reads, snapshot))
 }
@@ -146,6 +98,12 @@ impl Drop for SqliteStore {
         {
             tracing::error!("the database thread failed");
         }
+    }
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error.into())
     }
 }
 

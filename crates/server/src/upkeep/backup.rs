@@ -30,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::manifest::{self, LAYOUT, Manifest};
-use crate::store::sqlite::DATABASE_FILE;
+use crate::{hex::hex, store::DATABASE_FILE};
 
 /// Databases in the data folder. The first one must be there.
 pub(super) const DATABASES: [&str; 2] = [DATABASE_FILE, "agent/home.db"];
@@ -301,7 +301,7 @@ fn finish(part: &Part, target: &Path, manifest: Manifest) -> Result<Made, Backup
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         sync_folder(folder)?;
     }
-    let digest = manifest::hex(&Sha256::digest(text));
+    let digest = hex(&Sha256::digest(text));
     Ok(Made { path: target.to_owned(), manifest, digest })
 }
 

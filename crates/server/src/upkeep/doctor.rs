@@ -26,13 +26,13 @@ use crate::{
         call::{Call, CallError},
         request::Running,
     },
+    clock::now_ms,
     config::{Config, Tls},
     folder,
     identity::{Identity, IdentityError},
     limits::{CONNECTIONS_MAX, FILES_RESERVED},
-    store::sqlite::{DATABASE_FILE, OpenError},
+    store::{DATABASE_FILE, OpenError},
     tls,
-    worker::now_ms,
 };
 
 /// Less room than this on the disk of the data folder is soon none.

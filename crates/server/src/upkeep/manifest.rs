@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs::File,
     io::{self, Read as _},
     path::Path,
@@ -10,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::hex::hex;
 
 /// The file in a backup that names the others.
 pub(super) const FILE: &str = "manifest.json";
@@ -32,15 +33,6 @@ pub struct Manifest {
     pub made_at: String,
     /// SHA-256 of each file, by its path in the backup.
     pub files: BTreeMap<String, String>,
-}
-
-/// SHA-256 as people write it.
-pub(crate) fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }
 
 /// The digest of a file.

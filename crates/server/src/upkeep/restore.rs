@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     lock::{FolderLock, Kind},
-    store::sqlite::DATABASE_FILE,
+    store::DATABASE_FILE,
 };
 
 /// What is left out, for the reason on top of this file.

@@ -36,9 +36,10 @@ impl<S: Store> Worker<S> {
     pub(super) fn finish_admin(&mut self, now_ms: u64, mut queued: Open, committed: Committed) {
         let Request::Admin(order) = &mut queued.item else { return };
         let answer = AdminAnswer::Done { what: std::mem::take(&mut order.what) };
-        if let AdminRequest::Retention { room, keep_ms } = &order.request {
+        if let AdminRequest::Retention { room, .. } = &order.request {
+            self.router.apply(now_ms, committed);
             if let Some(cid) = self.router.room_named(room) {
-                let (keep_ms, members) = self.router.apply_retention(&cid, *keep_ms);
+                let (keep_ms, members) = (self.router.keeps_ms(&cid), self.router.members(&cid));
                 let notice =
                     HubToClient::Retention { id: None, cid, keep_ms, by: UserName::server() };
                 self.sessions.tell(&members, &hub::write(&notice).into(), None);

@@ -17,10 +17,7 @@ use crate::{
     request::{Peer, Refusal},
     router::Chain,
     sessions::push_answer,
-    store::{
-        Proposal, Store,
-        sqlite::{ReadError, Reads},
-    },
+    store::{Committed, Proposal, ReadError, Reads, Store},
 };
 
 /// Questions that may wait for the readers of the store; who asks beyond that is told to retry.
@@ -100,9 +97,15 @@ impl<S: Store> Worker<S> {
     }
 
     /// A setting of a room is durable: answers who set it and tells the others in the room.
-    pub(super) fn finish_question(&mut self, peer: &Arc<Peer>, question: &ClientToHub) {
+    pub(super) fn finish_question(
+        &mut self,
+        (now_ms, committed): (u64, Committed),
+        peer: &Arc<Peer>,
+        question: &ClientToHub,
+    ) {
         let by = peer.name.clone();
-        let (members, answer, notice) = match question {
+        self.router.apply(now_ms, committed);
+        let (cid, answer, notice) = match question {
             ClientToHub::Topic { id, cid, text } => {
                 let told = |id| HubToClient::Topic {
                     id,
@@ -110,17 +113,18 @@ impl<S: Store> Worker<S> {
                     text: text.clone(),
                     by: by.clone(),
                 };
-                (self.router.apply_topic(cid, text), told(Some(*id)), told(None))
+                (cid, told(Some(*id)), told(None))
             }
-            ClientToHub::Retention { id, cid, keep_ms } => {
-                let (keep_ms, members) = self.router.apply_retention(cid, *keep_ms);
+            ClientToHub::Retention { id, cid, .. } => {
+                let keep_ms = self.router.keeps_ms(cid);
                 let told =
                     |id| HubToClient::Retention { id, cid: cid.clone(), keep_ms, by: by.clone() };
-                (members, told(Some(*id)), told(None))
+                (cid, told(Some(*id)), told(None))
             }
             _ => return,
         };
         self.tell(peer, &answer);
+        let members = self.router.members(cid);
         self.sessions.tell(&members, &hub::write(&notice).into(), Some(peer.connection));
     }
 
@@ -156,7 +160,9 @@ impl<S: Store> Worker<S> {
             return;
         };
         let (peer, metrics) = (Arc::clone(peer), Arc::clone(&self.metrics));
-        tokio::spawn(async move {
+        let span = tracing::debug_span!("question", connection = %peer.connection);
+        // The worker waits for it before it ends the sessions.
+        self.reading.spawn(span, async move {
             let answer = question.await.unwrap_or_else(|error| failed(&metrics, id, &error));
             push_answer(&metrics, &peer, &answer);
             peer.page.add_permits(1);

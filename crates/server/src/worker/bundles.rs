@@ -13,10 +13,7 @@ use chat_protocol::{
 
 use crate::{
     router::{Wanted, WantedKey},
-    store::{
-        BundleName,
-        sqlite::{ReadError, Reads},
-    },
+    store::{BundleName, ReadError, Reads},
 };
 
 /// What one bundle takes in the answer.

@@ -6,7 +6,7 @@ use super::Worker;
 use crate::{
     close::CloseReason,
     limits::{DROP_FULL_PAUSE, DROP_STEP_PAUSE},
-    store::{CommitError, Proposal, Store, Stored},
+    store::{CommitError, Proposal, Store},
 };
 
 /// When the next step may be.
@@ -27,13 +27,12 @@ impl<S: Store> Worker<S> {
             return Ok(());
         }
         let Some(step) = self.router.decide_erase() else { return Ok(()) };
+        let now_ms = (self.clock)();
         self.erasing.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
         match self.store.commit(vec![Proposal::Erase(step)]).await {
             Ok(committed) => {
                 for committed in committed {
-                    if let Ok(Stored::Erased(next)) = committed.outcome {
-                        self.router.apply_erase(next);
-                    }
+                    self.router.apply(now_ms, committed);
                 }
                 Ok(())
             }

@@ -39,15 +39,16 @@ impl<S: Store> Worker<S> {
         if self.dropping.not_before.is_some_and(|at| at > Instant::now()) {
             return Ok(());
         }
-        let Some(step) = self.router.decide_drop((self.clock)()) else { return Ok(()) };
+        let now_ms = (self.clock)();
+        let Some(step) = self.router.decide_drop(now_ms) else { return Ok(()) };
         self.dropping.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
         match self.store.commit(vec![Proposal::Drop(step)]).await {
             Ok(committed) => {
                 for committed in committed {
                     if let Ok(Stored::Dropped(dropped)) = committed.outcome {
                         self.metrics.retention_dropped.inc_by(dropped.messages);
-                        self.router.apply_drop(step.log, &dropped);
                     }
+                    self.router.apply(now_ms, committed);
                 }
                 Ok(())
             }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chat_server::{
     close::CloseReason,
     listener::{self, Admission, AdmissionLimits, Front, Opened},
+    tasks::Tasks,
     tls::CertificateFiles,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -17,7 +18,7 @@ use tokio::{
     time::timeout_at,
 };
 use tokio_tungstenite::tungstenite::Message;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 /// The handshake of the RFC's example.
 pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
@@ -42,7 +43,7 @@ pub(crate) struct Running {
     certificate: Option<CertificateFiles>,
     _folder: tempfile::TempDir,
     stop: CancellationToken,
-    sessions: TaskTracker,
+    sessions: Arc<Tasks>,
     listening: JoinHandle<()>,
 }
 
@@ -69,8 +70,8 @@ pub(crate) async fn start_changed(
     front.readiness.set_store_ready(true);
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
-    let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
-    let serving = listener::run(tcp, Arc::clone(&front), sessions.clone(), stop.clone(), echo);
+    let (stop, sessions) = (CancellationToken::new(), Arc::new(Tasks::default()));
+    let serving = listener::run(tcp, Arc::clone(&front), Arc::clone(&sessions), stop.clone(), echo);
     let listening = tokio::spawn(serving);
     Running { address, front, certificate, _folder: folder, stop, sessions, listening }
 }
@@ -166,7 +167,6 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.listening.await.unwrap();
-        self.sessions.close();
         self.sessions.wait().await;
     }
 }

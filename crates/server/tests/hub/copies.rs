@@ -8,7 +8,7 @@ use chat_protocol::{
     file::relay::{HubToRelay, RelayToHub},
     id::Nonce16,
 };
-use chat_server::relay::copies::CopyLimits;
+use chat_server::budgets::CopyLimits;
 
 use crate::{
     client::{config, fresh, name, now_ms, register, start},

@@ -19,7 +19,7 @@ use chat_protocol::{
     keys::Bundle,
     name::{ConversationId, UserName},
 };
-use chat_server::store::{CommitError, Committed, Proposal, Snapshot, Store, sqlite::Reads};
+use chat_server::store::{CommitError, Committed, Proposal, Reads, Snapshot, Store};
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
@@ -132,7 +132,7 @@ impl Disk {
         state.news.clear();
         let snapshot = state.durable.snapshot();
         drop(state);
-        let reads = Reads::elsewhere(Arc::new(DiskReads(self.clone())));
+        let reads = Reads::new(Arc::new(DiskReads(self.clone())));
         (SimulatedStore(self.clone()), reads, snapshot)
     }
 

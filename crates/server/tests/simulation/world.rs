@@ -15,9 +15,10 @@ use chat_protocol::{code, handshake::SignedIn, id::Nonce16, keys::Bundle, name::
 use chat_server::{
     config::Verify,
     console::Console,
-    hub::{Hub, Parts},
     local::{LocalDevice, LocalError},
     metrics::Metrics,
+    shared::Hub,
+    start::Parts,
     store::CommitError,
 };
 use tokio::{
@@ -25,7 +26,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     checker::{self, Violation},
@@ -82,7 +83,7 @@ pub(crate) enum NotConnected {
 /// A hub while it lives.
 struct HubLife {
     hub: Hub,
-    worker: JoinHandle<Result<(), CommitError>>,
+    worker: AbortOnDropHandle<Result<(), CommitError>>,
     /// What would end every connection in order. A crash is not in order.
     drain: CancellationToken,
     connections: Vec<JoinHandle<()>>,
@@ -187,10 +188,10 @@ impl World {
             snapshot,
             identity: keys::hub_identity(),
             verify: Verify::Signature,
-            mailbox: chat_server::router::MailboxLimits::default(),
+            mailbox: chat_server::budgets::MailboxLimits::default(),
             limits: chat_server::budgets::Limits::default(),
             retention_ms: self.retention_ms,
-            doors: chat_server::hub::Doors::default(),
+            doors: chat_server::start::Doors::default(),
             metrics: Arc::new(Metrics::default()),
             log: OperationLog::disabled(),
             console: Console::none(),

@@ -1,37 +1,16 @@
 //! Which copies there are and who may leave another one. Pure: the disk and the store are elsewhere.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use chat_protocol::{code, id::Nonce16, name::UserName};
 
 use super::{Keep, OFF};
 use crate::{
-    limits::{COPIES_DAYS_DEFAULT, COPIES_PER_PERSON_MAX, COPIES_QUOTA_DEFAULT},
+    budgets::CopyLimits,
+    limits::COPIES_PER_PERSON_MAX,
     request::Refusal,
     store::{AccountId, CopyRow},
 };
-
-/// How much one person may leave, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CopyLimits {
-    /// Bytes of the copies of one person; 0 for no copies at all.
-    pub quota: u64,
-    /// Longest time.
-    pub time_max: Duration,
-}
-
-impl CopyLimits {
-    /// Limits with a time in days.
-    pub fn new(quota: u64, days: u32) -> Self {
-        Self { quota, time_max: Duration::from_hours(24 * u64::from(days)) }
-    }
-}
-
-impl Default for CopyLimits {
-    fn default() -> Self {
-        Self::new(COPIES_QUOTA_DEFAULT, COPIES_DAYS_DEFAULT)
-    }
-}
 
 /// What KEEP is answered.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,11 +8,9 @@ use chat_protocol::{
 };
 
 use crate::{
-    admin::{
-        pattern::Pattern,
-        request::{AdminAnswer, DeviceLine, RoomLine, StatsLine, UserDetail, UserLine},
-    },
+    admin::request::{AdminAnswer, DeviceLine, RoomLine, StatsLine, UserDetail, UserLine},
     limits::WHO_PAGE_MAX,
+    pattern::Pattern,
     router::{Account, Presence, Router},
     store::{AccountId, Banned, Invite, Standing},
 };

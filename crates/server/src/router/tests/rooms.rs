@@ -8,7 +8,7 @@ use chat_protocol::{
 use super::*;
 use crate::{
     limits::ROOMS_MAX,
-    store::{Dropped, NewOrder, NewTopic},
+    store::{Dropped, NewOrder, NewRetention, NewTopic},
 };
 
 /// Rooms that an account makes or joins.
@@ -166,9 +166,9 @@ fn members_of_open_rooms_set_the_topic() {
     assert_eq!(world.topic(&bob, "room:crew", "theirs").unwrap_err(), code::NO_SUCH_ROOM);
     assert_eq!(world.topic(&bob, "room:nowhere", "x").unwrap_err(), code::NO_SUCH_ROOM);
     let kept = world.topic(&alice, "room:square", "market day").unwrap();
-    assert!(matches!(kept, Proposal::Topic(NewTopic { text, .. }) if text == "market day"));
-    let members = world.router.apply_topic(&cid("room:square"), "market day");
-    assert_eq!(members, [alice.peer.account]);
+    assert!(matches!(&kept, Proposal::Topic(NewTopic { text, .. }) if text == "market day"));
+    world.apply(kept, Stored::Done);
+    assert_eq!(world.router.members(&cid("room:square")), [alice.peer.account]);
     let page = world.router.rooms_page(&bob.peer.name, None);
     let square = page.rooms.iter().find(|info| info.room.as_str() == "square").unwrap();
     assert_eq!((square.topic.as_str(), square.users, square.member), ("market day", 1, false));
@@ -268,24 +268,27 @@ fn retention_is_set_by_admins_and_falls_due() {
     world.make(&alice, &cid("room:crew"), None, &[&alice, &bob]);
     assert_eq!(world.router.next_drop_ms(), None, "everything is kept");
     let accepted_ms = world.now_ms;
-    let (applies, members) = world.router.apply_retention(&cid("room:crew"), Some(60_000));
-    assert_eq!((applies, members.len()), (60_000, 2));
+    let crew = cid("room:crew");
+    let log = world.router.log(&crew).unwrap();
+    let keep = |keep_ms| Proposal::Retention(NewRetention { log, keep_ms });
+    world.apply(keep(Some(60_000)), Stored::Done);
+    assert_eq!((world.router.keeps_ms(&crew), world.router.members(&crew).len()), (60_000, 2));
     let due_ms = accepted_ms + 60_001;
     assert_eq!(world.router.next_drop_ms(), Some(due_ms));
     assert!(world.router.decide_drop(due_ms - 1).is_none());
     let step = world.router.decide_drop(due_ms).unwrap();
     assert_eq!((step.before_ms, step.keep_ms), (accepted_ms + 1, 60_000));
     let more = Dropped { messages: 256, is_more: true, oldest_ms: None };
-    world.router.apply_drop(step.log, &more);
+    world.apply(Proposal::Drop(step), Stored::Dropped(more));
     assert!(world.router.decide_drop(due_ms).is_some(), "the next step at once");
     let rest = Dropped { messages: 1, is_more: false, oldest_ms: Some(accepted_ms + 5) };
-    world.router.apply_drop(step.log, &rest);
+    world.apply(Proposal::Drop(step), Stored::Dropped(rest));
     assert_eq!(world.router.next_drop_ms(), Some(due_ms + 5));
-    world.router.apply_retention(&cid("room:crew"), Some(0));
+    world.apply(keep(Some(0)), Stored::Done);
     assert_eq!(world.router.next_drop_ms(), None);
     world.router.keep_for(1_000);
     assert_eq!(world.router.next_drop_ms(), None, "the room says otherwise");
-    world.router.apply_retention(&cid("room:crew"), None);
+    world.apply(keep(None), Stored::Done);
     assert_eq!(world.router.next_drop_ms(), Some(accepted_ms + 5 + 1_001));
 }
 

@@ -153,6 +153,11 @@ impl World {
         User { peer: Arc::new(peer), bundle, keys }
     }
 
+    /// Applies a proposal as if a store had kept it with this outcome.
+    pub(super) fn apply(&mut self, proposal: Proposal, stored: Stored) -> Effects {
+        self.router.apply(self.now_ms, Committed { proposal, outcome: Ok(stored) })
+    }
+
     pub(super) fn id(&mut self) -> MessageId {
         self.ids += 1;
         MessageId([self.ids; 16])

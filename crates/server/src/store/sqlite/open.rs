@@ -12,16 +12,12 @@ use chat_protocol::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    OpenError, SqliteOptions, brought, configure, copies, excused, from_sql, offers, operator,
-    signers, small,
+    SqliteOptions, brought, configure, copies, excused, from_sql, offers, operator, signers, small,
 };
 use crate::store::{
     AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
-    Snapshot, Waiting,
+    OpenError, Snapshot, Waiting,
 };
-
-/// The file in the data folder.
-pub const DATABASE_FILE: &str = "chat.sqlite";
 
 /// `PRAGMA user_version` of this schema.
 const SCHEMA_VERSION: i64 = 3;
@@ -100,7 +96,8 @@ const TOPICS: &str = "CREATE TABLE IF NOT EXISTS topics (
 /// Opens the one connection that writes, and makes the schema in a new file.
 pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
     let name = file.display().to_string();
-    let failed = |source| OpenError::Database { file: name.clone(), source };
+    let failed =
+        |source: rusqlite::Error| OpenError::Database { file: name.clone(), source: source.into() };
     let connection = Connection::open(file).map_err(failed)?;
     prepare(&connection, options).map_err(failed)?;
     let found: i64 =
@@ -195,7 +192,7 @@ pub(super) fn snapshot(connection: &Connection, file: &Path) -> Result<Snapshot,
     read_snapshot(connection).map_err(|problem| {
         let file = file.display().to_string();
         match problem {
-            Problem::Database(source) => OpenError::Database { file, source },
+            Problem::Database(source) => OpenError::Database { file, source: source.into() },
             Problem::Damaged(what) => OpenError::Damaged { file, what },
         }
     })

@@ -10,118 +10,28 @@ use std::{
 
 use bytes::Bytes;
 use chat_protocol::{
-    id::{Digest, KeyId},
+    id::Digest,
     name::{ConversationId, UserName},
 };
 use rusqlite::{Connection, OptionalExtension, params};
-use thiserror::Error;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{from_sql, open, signers, small, to_sql};
 use crate::{
     limits::READERS_MAX,
     store::{
-        AccountId, AccountRow, BundleName, DeviceId, EntryKind, LogId,
-        source::{BundlesInOrder, ReadSource},
+        AccountId, AccountRow, Answer, BundleName, BundlesInOrder, DeviceId, EntryKind, LogId,
+        Page, PageEntry, PageEpoch, PageRequest, ReadError, ReadSource,
     },
 };
-
-/// Why something could not be read.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// SQLite refuses.
-    #[error("cannot read the database: {0}")]
-    Database(#[from] rusqlite::Error),
-    /// A row is not what we wrote.
-    #[error("the database is damaged: {0}")]
-    Damaged(String),
-    /// The reading thread was cut; the process is ending.
-    #[error("cannot read the database: the server is ending")]
-    Ending,
-}
 
 impl From<open::Problem> for ReadError {
     fn from(problem: open::Problem) -> Self {
         match problem {
-            open::Problem::Database(error) => Self::Database(error),
+            open::Problem::Database(error) => error.into(),
             open::Problem::Damaged(what) => Self::Damaged(what),
         }
     }
-}
-
-/// An entry that one device may open.
-#[derive(Debug, Clone)]
-pub struct PageEntry {
-    /// Its log.
-    pub log: LogId,
-    /// Its position.
-    pub position: u64,
-    /// When the hub accepted it.
-    pub hub_ms: u64,
-    /// The frame.
-    pub frame: Bytes,
-    /// Of an epoch: what comes with it.
-    pub epoch: Option<PageEpoch>,
-}
-
-/// What a device gets with a KEY frame.
-#[derive(Debug, Clone)]
-pub struct PageEpoch {
-    /// The epoch.
-    pub e: Digest,
-    /// The member lines.
-    pub members: Bytes,
-    /// The device's line.
-    pub line: u32,
-    /// The key, wrapped for it.
-    pub wrap: Bytes,
-}
-
-/// Entries in the order of their positions, and where the next page begins.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// What this device may open.
-    pub entries: Vec<PageEntry>,
-    /// What of these logs was dropped behind the places asked for.
-    pub dropped: Vec<PageDropped>,
-    /// Everything up to here was looked at; `None` when nothing is left.
-    pub next: Option<u64>,
-}
-
-/// Messages of a log that are not kept any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageDropped {
-    /// The log.
-    pub log: LogId,
-    /// The room.
-    pub cid: ConversationId,
-    /// None is kept up to this position.
-    pub position: u64,
-    /// They were accepted before this, Unix time in milliseconds.
-    pub before_ms: u64,
-    /// How long the room kept messages then, in milliseconds.
-    pub keep_ms: u64,
-    /// How many there were by other people.
-    pub messages: u64,
-}
-
-/// Which part of which logs a device wants.
-#[derive(Debug, Clone)]
-pub struct PageRequest {
-    /// Whose device.
-    pub name: UserName,
-    /// Its signing key.
-    pub sk: KeyId,
-    /// Logs, and after which position in each.
-    pub logs: Vec<(LogId, u64)>,
-    /// Nothing up to here.
-    pub after: u64,
-    /// Nothing beyond.
-    pub until: u64,
-    /// What was dropped up to here of some logs was asked for before.
-    pub counted: HashMap<LogId, u64>,
-    /// Entries looked at.
-    pub limit: usize,
 }
 
 #[derive(Debug)]
@@ -131,85 +41,62 @@ struct Pool {
     permits: Semaphore,
 }
 
-/// Read connections, made when needed. Clones share them.
-#[derive(Debug, Clone)]
-pub struct Reads(Place);
+/// Read connections, made when needed.
+#[derive(Debug)]
+pub(super) struct Readers(Arc<Pool>);
 
-#[derive(Debug, Clone)]
-enum Place {
-    File(Arc<Pool>),
-    Elsewhere(Arc<dyn ReadSource>),
-}
-
-impl Reads {
+impl Readers {
     pub(super) fn new(file: PathBuf) -> Self {
         let permits = Semaphore::new(READERS_MAX);
-        Self(Place::File(Arc::new(Pool { file, idle: Mutex::default(), permits })))
+        Self(Arc::new(Pool { file, idle: Mutex::default(), permits }))
     }
 
-    /// Reads of a store that is no file, such as a simulation's.
-    pub fn elsewhere(source: Arc<dyn ReadSource>) -> Self {
-        Self(Place::Elsewhere(source))
-    }
-
-    /// Runs a query on a blocking thread.
-    async fn query<T: Send + 'static>(
-        pool: &Arc<Pool>,
+    /// Runs a query on a blocking thread, which whoever asks waits for.
+    fn query<T: Send + 'static>(
+        &self,
         query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let _permit = pool.permits.acquire().await.map_err(|_closed| ReadError::Ending)?;
-        let pool = Arc::clone(pool);
-        let run = move || {
-            let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => open::reader(&pool.file)?,
+    ) -> Answer<'_, T> {
+        let pool = &self.0;
+        Box::pin(async move {
+            let _permit = pool.permits.acquire().await.map_err(|_closed| ReadError::Ending)?;
+            let pool = Arc::clone(pool);
+            let run = move || {
+                let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let connection = match idle {
+                    Some(connection) => connection,
+                    None => open::reader(&pool.file)?,
+                };
+                let result = query(&connection);
+                pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                result
             };
-            let result = query(&connection);
-            pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            result
-        };
-        spawn_blocking(run).await.map_err(|_cut| ReadError::Ending)?
+            spawn_blocking(run).await.map_err(|_cut| ReadError::Ending)?
+        })
     }
+}
 
-    /// The account of a name, in any case of its letters.
-    pub async fn account(&self, name: &UserName) -> Result<Option<AccountRow>, ReadError> {
-        let pool = match &self.0 {
-            Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.account(name).await,
-        };
+impl ReadSource for Readers {
+    fn account<'a>(&'a self, name: &'a UserName) -> Answer<'a, Option<AccountRow>> {
         let folded = name.folded();
-        Self::query(pool, move |connection| {
+        self.query(move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT id FROM accounts WHERE folded = ?1")?;
             let id: Option<i64> = select.query_row([folded], |row| row.get(0)).optional()?;
             let Some(id) = id else { return Ok(None) };
             Ok(open::account(connection, AccountId(id))?)
         })
-        .await
     }
 
-    /// The vault of an account.
-    pub async fn vault(&self, account: AccountId) -> Result<Option<Vec<u8>>, ReadError> {
-        let pool = match &self.0 {
-            Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.vault(account).await,
-        };
-        Self::query(pool, move |connection| {
+    fn vault(&self, account: AccountId) -> Answer<'_, Option<Vec<u8>>> {
+        self.query(move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT vault FROM accounts WHERE id = ?1")?;
             Ok(select.query_row([account.0], |row| row.get(0)).optional()?.flatten())
         })
-        .await
     }
 
-    /// Bundles by their names, in the order of these.
-    pub async fn bundles(&self, names: Vec<BundleName>) -> Result<BundlesInOrder, ReadError> {
-        let pool = match &self.0 {
-            Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.bundles(names).await,
-        };
-        Self::query(pool, move |connection| {
+    fn bundles(&self, names: Vec<BundleName>) -> Answer<'_, BundlesInOrder> {
+        self.query(move |connection| {
             let mut newest =
                 connection.prepare_cached("SELECT bundle FROM devices WHERE id = ?1")?;
             let mut found = Vec::with_capacity(names.len());
@@ -223,14 +110,10 @@ impl Reads {
             }
             Ok(found)
         })
-        .await
     }
 
-    /// Bytes of the frames that are kept, by who sent them. Looks at every entry.
-    pub async fn kept_bytes(&self) -> Result<HashMap<AccountId, u64>, ReadError> {
-        // Other stores are a simulation's, which nobody fills.
-        let Place::File(pool) = &self.0 else { return Ok(HashMap::new()) };
-        Self::query(pool, move |connection| {
+    fn kept_bytes(&self) -> Answer<'_, HashMap<AccountId, u64>> {
+        self.query(move |connection| {
             let mut select = connection
                 .prepare_cached("SELECT sender, sum(length(frame)) FROM entries GROUP BY sender")?;
             let rows = select.query_map([], |row| {
@@ -238,21 +121,10 @@ impl Reads {
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
-        .await
     }
 
-    /// MEMBER frames of a room from number `from` on, and whether there are more.
-    pub async fn links(
-        &self,
-        log: LogId,
-        from: u32,
-        limit: usize,
-    ) -> Result<(Vec<Vec<u8>>, bool), ReadError> {
-        let pool = match &self.0 {
-            Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.links(log, from, limit).await,
-        };
-        Self::query(pool, move |connection| {
+    fn links(&self, log: LogId, from: u32, limit: usize) -> Answer<'_, (Vec<Vec<u8>>, bool)> {
+        self.query(move |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT frame FROM links WHERE log = ?1 AND mg >= ?2 ORDER BY mg LIMIT ?3",
             )?;
@@ -263,38 +135,21 @@ impl Reads {
             links.truncate(limit);
             Ok((links, is_more))
         })
-        .await
     }
 
-    /// Whether the chain of a room has this link at this place.
-    pub async fn has_link(
-        &self,
-        cid: &ConversationId,
-        mg: u32,
-        link: Digest,
-    ) -> Result<bool, ReadError> {
-        let pool = match &self.0 {
-            Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.has_link(cid, mg, link).await,
-        };
+    fn has_link<'a>(&'a self, cid: &'a ConversationId, mg: u32, link: Digest) -> Answer<'a, bool> {
         let cid = cid.clone();
-        Self::query(pool, move |connection| {
+        self.query(move |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT 1 FROM links JOIN conversations ON conversations.id = links.log \
                  WHERE cid = ?1 AND mg = ?2 AND digest = ?3",
             )?;
             Ok(select.exists(params![cid.as_str(), mg, link.as_bytes()])?)
         })
-        .await
     }
 
-    /// Where a device began, and its cursors.
-    pub async fn cursors(&self, device: DeviceId) -> Result<(u64, HashMap<LogId, u64>), ReadError> {
-        let pool = match &self.0 {
-            Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.cursors(device).await,
-        };
-        Self::query(pool, move |connection| {
+    fn cursors(&self, device: DeviceId) -> Answer<'_, (u64, HashMap<LogId, u64>)> {
+        self.query(move |connection| {
             let mut select =
                 connection.prepare_cached("SELECT start FROM devices WHERE id = ?1")?;
             let start: i64 = select.query_row([device.0], |row| row.get(0))?;
@@ -304,16 +159,10 @@ impl Reads {
                 .query_map([device.0], |row| Ok((LogId(row.get(0)?), from_sql(row.get(1)?))))?;
             Ok((from_sql(start), rows.collect::<Result<_, _>>()?))
         })
-        .await
     }
 
-    /// The next entries of several logs together, in the order of their positions.
-    pub async fn page(&self, request: PageRequest) -> Result<Page, ReadError> {
-        let pool = match &self.0 {
-            Place::File(pool) => pool,
-            Place::Elsewhere(source) => return source.page(request).await,
-        };
-        Self::query(pool, move |connection| page(connection, &request)).await
+    fn page(&self, request: PageRequest) -> Answer<'_, Page> {
+        self.query(move |connection| page(connection, &request))
     }
 }
 

@@ -17,7 +17,7 @@ use chat_protocol::{
 use super::*;
 use crate::store::{
     AccountId, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount, NewDrop, NewEntry,
-    NewErase, NewOffer, NewShare, Probe, Stored,
+    NewErase, NewOffer, NewShare, Page, PageRequest, Probe, Stored,
 };
 
 fn bundle(name: &str) -> Arc<Bundle> {

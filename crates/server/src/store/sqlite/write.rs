@@ -62,7 +62,7 @@ impl Writer {
         }
         result.map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => CommitError::Full,
-            _ => CommitError::Failed(error),
+            _ => CommitError::Failed(error.into()),
         })
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chat_server::{
     limits::EPOCH_GRACE,
-    store::{self, AccountId, EntryKind, LogId, NewDrop, sqlite::PageDropped},
+    store::{self, AccountId, EntryKind, LogId, NewDrop, PageDropped},
 };
 
 use super::contents::{Contents, Entry};

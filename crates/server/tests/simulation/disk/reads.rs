@@ -7,9 +7,8 @@ use chat_protocol::{
     name::{ConversationId, UserName},
 };
 use chat_server::store::{
-    AccountId, AccountRow, BundleName, DeviceId, EntryKind, LogId,
-    source::{Answer, BundlesInOrder, ReadSource},
-    sqlite::{Page, PageEntry, PageEpoch, PageRequest},
+    AccountId, AccountRow, Answer, BundleName, BundlesInOrder, DeviceId, EntryKind, LogId, Page,
+    PageEntry, PageEpoch, PageRequest, ReadSource,
 };
 
 use super::{Disk, Mistake, contents::Contents};

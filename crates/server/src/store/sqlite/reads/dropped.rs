@@ -3,9 +3,8 @@
 use chat_protocol::name::ConversationId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{PageDropped, PageRequest, ReadError};
 use crate::store::{
-    LogId,
+    LogId, PageDropped, PageRequest, ReadError,
     sqlite::{from_sql, open::intact, to_sql, write::BUCKET_BITS},
 };
 

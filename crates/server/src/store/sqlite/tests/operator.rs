@@ -11,7 +11,7 @@ use chat_protocol::{
 use super::{account, bundle, commit, entry, open_in};
 use crate::store::{
     AccountId, BundleName, Conflict, Invite, LogId, NewAccount, NewErase, NewIdentity, NewOrder,
-    Proposal, PutOut, ResetCode, Standing, Stored, sqlite::PageRequest,
+    PageRequest, Proposal, PutOut, ResetCode, Standing, Stored,
 };
 
 fn put_out(who: AccountId, until_ms: Option<u64>) -> PutOut {

@@ -1,5 +1,7 @@
 //! Login secrets: slow to check, slower to guess.
 
+mod guesses;
+
 use std::{
     net::IpAddr,
     sync::{Mutex, OnceLock, PoisonError},
@@ -12,11 +14,13 @@ use argon2::{
 };
 use chat_protocol::crypto::{constant_time_eq, random};
 
-use super::{
-    guesses::{Attempt, Ended, Guesses, Wait},
+use crate::{
+    budgets::{Budget, Limits},
     threads::{Full, QueueBounds, Threads},
 };
-use crate::budgets::{Budget, Limits};
+
+use guesses::Guesses;
+pub(crate) use guesses::{Attempt, Ended, Wait};
 
 /// Length of a salt in bytes.
 const SALT_BYTES: usize = 16;
@@ -29,7 +33,7 @@ type Memory = Vec<Block>;
 
 /// Why a password cannot be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unavailable {
+pub(crate) enum Unavailable {
     /// The process is ending, or the stored string is damaged.
     Failed,
     /// Too many wait: come again.
@@ -58,12 +62,12 @@ impl Passwords {
     }
 
     /// Whether one more password could wait to be hashed. `source` is where it comes from.
-    pub(super) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
+    pub(crate) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
         self.hashers.check_room(source)
     }
 
     /// The string to be stored for a secret. `source` is where it comes from.
-    pub(super) async fn hash(
+    pub(crate) async fn hash(
         &self,
         source: Option<IpAddr>,
         secret: Vec<u8>,
@@ -73,7 +77,7 @@ impl Passwords {
     }
 
     /// Whether a secret is the one that was stored. Costs the same when nothing was.
-    pub(super) async fn check(
+    pub(crate) async fn check(
         &self,
         source: Option<IpAddr>,
         secret: Vec<u8>,
@@ -89,12 +93,12 @@ impl Passwords {
 
     /// Takes an attempt on, or says how long to wait. It counts as wrong until it is settled, so
     /// that many at once get no further than one after the other.
-    pub(super) fn begin(&self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
+    pub(crate) fn begin(&self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
         self.guesses().begin(attempt, now)
     }
 
     /// Notes how an attempt ended.
-    pub(super) fn settle(&self, attempt: &Attempt, ended: Ended) {
+    pub(crate) fn settle(&self, attempt: &Attempt, ended: Ended) {
         self.guesses().settle(attempt, ended);
     }
 

@@ -25,34 +25,22 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Seat,
-    copies::{Keep, Wanted},
-    transfers::Fault,
-};
 use crate::{
     close::CloseReason,
-    hub::Shared,
-    limits::{
-        CHUNKS_PER_TURN, FILE_FRAME_BYTES_MAX, TRANSFER_TICK, TRANSFER_WINDOW_CHUNKS,
-        TRANSFERS_PER_CONNECTION_MAX, WS_MESSAGE_BYTES_MAX,
+    connection::PeerInfo,
+    limits::{CHUNKS_PER_TURN, FILE_FRAME_BYTES_MAX, TRANSFER_TICK},
+    outbox::{Outbox, OutboxReceiver},
+    relay::{
+        Seat,
+        copies::{self, Keep, Wanted},
+        length,
+        transfers::Fault,
     },
-    outbox::{Outbox, OutboxLimits, OutboxReceiver},
     request::Refusal,
+    shared::Shared,
     socket::Socket,
     writer::{self, WriterTimes},
 };
-
-/// What may wait for one data connection: a window for each of its transfers, and texts.
-pub fn outbox_limits() -> OutboxLimits {
-    let window = usize::try_from(TRANSFER_WINDOW_CHUNKS).unwrap_or(usize::MAX);
-    let chunks = TRANSFERS_PER_CONNECTION_MAX * window;
-    let default = OutboxLimits::default();
-    OutboxLimits {
-        frames_max: default.frames_max + chunks,
-        bytes_max: WS_MESSAGE_BYTES_MAX + chunks * FILE_FRAME_BYTES_MAX,
-    }
-}
 
 /// Counts a data connection while it is open.
 struct Open(Gauge);
@@ -71,8 +59,25 @@ impl Drop for Open {
     }
 }
 
-/// Serves a data connection until one side ends it.
-pub async fn serve(
+/// Serves a data connection until one side ends it, or the operator keeps its owner out.
+pub(super) async fn serve(
+    hub: &Arc<Shared>,
+    drain: &CancellationToken,
+    socket: Socket,
+    (seat, from): (Seat, &PeerInfo),
+    (outbox, receiver): (&Outbox, OutboxReceiver),
+) {
+    let (name, keys) = (seat.name().clone(), [seat.signing_id()]);
+    let closing = super::until_closed(hub, &name, &keys, from, outbox);
+    tokio::select! {
+        biased;
+        () = talk(hub, drain, socket, seat, (outbox, receiver)) => {}
+        () = closing => {}
+    }
+}
+
+/// Reads and writes until one of the two ends.
+async fn talk(
     hub: &Arc<Shared>,
     drain: &CancellationToken,
     socket: Socket,
@@ -148,7 +153,7 @@ where
 }
 
 fn chunk_message(hub: &Shared, seat: &Seat, bytes: Bytes) -> Result<(), Fault> {
-    hub.metrics.bytes_in.inc_by(super::length(bytes.len()));
+    hub.metrics.bytes_in.inc_by(length(bytes.len()));
     if bytes.len() > FILE_FRAME_BYTES_MAX {
         let text = format!("a chunk of {} bytes, limit {FILE_FRAME_BYTES_MAX}", bytes.len());
         return Err(CloseReason::TooLarge(text.into()));
@@ -164,7 +169,7 @@ fn chunk_message(hub: &Shared, seat: &Seat, bytes: Bytes) -> Result<(), Fault> {
 
 async fn text_message(hub: &Arc<Shared>, seat: &Seat, text: &str) -> Result<(), Fault> {
     hub.metrics.frames_in.of(None).inc();
-    hub.metrics.bytes_in.inc_by(super::length(text.len()));
+    hub.metrics.bytes_in.inc_by(length(text.len()));
     let message: RelayToHub = hub::read(text).map_err(|error| {
         CloseReason::Policy(format!("no message of a data connection: {error}").into())
     })?;
@@ -184,7 +189,7 @@ async fn text_message(hub: &Arc<Shared>, seat: &Seat, text: &str) -> Result<(), 
             seat.keep(hub, &Keep { tid, size, chunks, until })
         }
         RelayToHub::Drop { tid } => {
-            super::copies::take_away(relay, &seat.peer, tid).await;
+            copies::take_away(relay, &seat.peer, tid).await;
             Ok(())
         }
     }
@@ -233,7 +238,7 @@ impl Seat {
     fn keep(&self, hub: &Arc<Shared>, keep: &Keep) -> Result<(), Fault> {
         let (relay, id, tid) = (&self.relay, self.peer.connection, keep.tid);
         let Some(copies) = &relay.copies else {
-            relay.refuse(id, tid, &Refusal::new(code::NOT_ALLOWED, super::copies::OFF));
+            relay.refuse(id, tid, &Refusal::new(code::NOT_ALLOWED, copies::OFF));
             return Ok(());
         };
         copies.begin(relay, &self.peer, keep, (hub.clock)())

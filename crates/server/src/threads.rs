@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -116,20 +116,20 @@ impl<M> Queue<M> {
 
 /// How many may wait.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct QueueBounds {
+pub(crate) struct QueueBounds {
     /// From everywhere.
-    pub(super) all: usize,
+    pub(crate) all: usize,
     /// From one address.
-    pub(super) of_one: usize,
+    pub(crate) of_one: usize,
 }
 
 /// There is no room; nothing was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full {
+pub(crate) struct Full {
     /// When there will be some.
-    pub(super) after: Duration,
+    pub(crate) after: Duration,
     /// The address has too much in it, whatever others have.
-    pub(super) is_of_one: bool,
+    pub(crate) is_of_one: bool,
 }
 
 /// Lowers the priority of this thread. A machine that does not allow it works at the usual one.
@@ -143,17 +143,18 @@ fn give_way() {
 }
 
 /// The threads and their queue. `M` is the memory of one of them.
-pub(super) struct Threads<M> {
+pub(crate) struct Threads<M> {
     queue: Arc<Queue<M>>,
     bounds: QueueBounds,
     /// About how long one job takes, for who has to come again.
     job_time: Duration,
-    count: usize,
+    /// Waited for when this is dropped.
+    running: Vec<JoinHandle<()>>,
 }
 
 impl<M: Default + 'static> Threads<M> {
     /// Starts them. `job_time` is about how long one job takes.
-    pub(super) fn new(name: &str, bounds: QueueBounds, job_time: Duration) -> Self {
+    pub(crate) fn new(name: &str, bounds: QueueBounds, job_time: Duration) -> Self {
         let waiting =
             Waiting { jobs: VecDeque::new(), by_source: HashMap::new(), is_closed: false };
         let queue = Arc::new(Queue { waiting: Mutex::new(waiting), has_work: Condvar::new() });
@@ -168,14 +169,14 @@ impl<M: Default + 'static> Threads<M> {
                 }
             };
             let started = thread::Builder::new().name(format!("{name}-{number}")).spawn(run);
-            started.inspect_err(|error| tracing::error!(%error, "a thread for {name}")).is_ok()
+            started.inspect_err(|error| tracing::error!(%error, "a thread for {name}")).ok()
         };
-        let count = (0..cores).filter(|number| start(*number)).count();
-        Self { queue, bounds, job_time, count }
+        let running = (0..cores).filter_map(start).collect();
+        Self { queue, bounds, job_time, running }
     }
 
     /// Whether something could be put behind what waits.
-    pub(super) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
+    pub(crate) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
         self.room(&mut self.queue.waiting(), source)
     }
 
@@ -187,7 +188,7 @@ impl<M: Default + 'static> Threads<M> {
         if has_room && has_own_room {
             return Ok(());
         }
-        let threads = u32::try_from(self.count.max(1)).unwrap_or(u32::MAX);
+        let threads = u32::try_from(self.running.len().max(1)).unwrap_or(u32::MAX);
         let ahead = u32::try_from(waiting.jobs.len()).unwrap_or(u32::MAX);
         let after = (self.job_time.saturating_mul(ahead) / threads).max(COME_BACK_MIN);
         Err(Full { after, is_of_one: !has_own_room })
@@ -195,7 +196,7 @@ impl<M: Default + 'static> Threads<M> {
 
     /// Puts work behind what waits. `source` is whose part of the queue it takes; none for this machine,
     /// which is exempt. It is not done when the receiver is dropped before its turn.
-    pub(super) fn submit<T: Send + 'static>(
+    pub(crate) fn submit<T: Send + 'static>(
         &self,
         source: Option<IpAddr>,
         work: impl FnOnce(&mut M) -> T + Send + 'static,
@@ -220,12 +221,18 @@ impl<M> Drop for Threads<M> {
         waiting.jobs.clear();
         drop(waiting);
         self.queue.has_work.notify_all();
+        for thread in self.running.drain(..) {
+            // What holds the hub last may be one of their jobs: it does not wait for itself.
+            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread for sign-ins failed");
+            }
+        }
     }
 }
 
 impl<M> std::fmt::Debug for Threads<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Threads").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Threads").field("count", &self.running.len()).finish_non_exhaustive()
     }
 }
 
@@ -252,7 +259,7 @@ mod tests {
             started.recv().unwrap();
             (open, busy)
         };
-        (0..threads.count).map(busy).collect::<Vec<_>>()
+        (0..threads.running.len()).map(busy).collect::<Vec<_>>()
     }
 
     /// Goal: whoever comes gives way to whoever talks, and nobody else does.

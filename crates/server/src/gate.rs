@@ -12,8 +12,8 @@ use std::{
 use chat_protocol::{code, id::KeyId, name::UserName};
 use tokio::sync::watch;
 
-use super::pattern::Pattern;
 use crate::{
+    pattern::Pattern,
     request::{REPLACED, Refusal},
     store::{Banned, Network, Standing},
 };

@@ -4,19 +4,15 @@
 //! before it goes into the queue and when its outcome is known.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, Permissions},
     io,
     net::SocketAddr,
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-        unix::net::UnixListener as StdListener,
-    },
+    os::{unix::fs::PermissionsExt as _, unix::net::UnixListener as StdListener},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::{fs::OFlags, process};
+use rustix::process;
 use thiserror::Error;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -27,21 +23,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    audit::{Audit, AuditError},
-    request::{AdminAnswer, AdminRequest},
-};
 use crate::{
+    admin::{
+        audit::{Audit, AuditError},
+        call::{SOCKET_FILE, short_path},
+        request::{AdminAnswer, AdminRequest},
+    },
     connection::ConnectionId,
-    hub::Shared,
     limits::{ADMIN_CONNECTIONS_MAX, ADMIN_LINE_BYTES_MAX, ADMIN_TIME_MAX},
     queue::Lane,
     reload::Ask,
     request::{AdminOrder, Request},
+    shared::Shared,
+    tasks::Tasks,
 };
-
-/// The socket in the data folder.
-const FILE: &str = "admin.sock";
 
 /// Only the owner connects.
 const MODE: u32 = 0o600;
@@ -62,16 +57,6 @@ pub enum AdminError {
     Audit(#[from] AuditError),
 }
 
-/// A socket's path that fits whatever the folder's: the kernel takes 107 bytes, so the folder is named
-/// by its descriptor. Keep that open as long as the path is used.
-pub(super) fn short_path(data: &Path) -> io::Result<(File, PathBuf)> {
-    let flags = i32::try_from((OFlags::PATH | OFlags::DIRECTORY).bits());
-    let flags = flags.map_err(io::Error::other)?;
-    let folder = OpenOptions::new().read(true).custom_flags(flags).open(data)?;
-    let path = format!("/proc/self/fd/{}/{FILE}", folder.as_raw_fd());
-    Ok((folder, path.into()))
-}
-
 /// What is asked for that the worker does not do.
 #[derive(Debug)]
 pub struct Hand {
@@ -81,6 +66,8 @@ pub struct Hand {
     pub reload: mpsc::Sender<Ask>,
     /// Where the server listens.
     pub address: SocketAddr,
+    /// Nothing more is asked: what is asked already gets its answer.
+    pub hang_up: CancellationToken,
 }
 
 /// The socket before anybody is served.
@@ -94,7 +81,7 @@ pub struct AdminSocket {
 impl AdminSocket {
     /// Makes the socket in a data folder that is ours, and opens the audit log.
     pub fn open(data: &Path, logs: &Path) -> Result<Self, AdminError> {
-        let path = data.join(FILE);
+        let path = data.join(SOCKET_FILE);
         let failed = |source| AdminError::Socket { path: path.clone(), source };
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -109,12 +96,22 @@ impl AdminSocket {
         Ok(Self { listener, path, audit })
     }
 
-    /// Serves whoever may ask, until it is dropped.
+    /// Serves whoever may ask until it is told to hang up, and then finishes what was asked.
     pub(crate) async fn serve(self, hub: Arc<Shared>, hand: Hand) {
         let seats = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
         let hand = Arc::new(hand);
-        while let Ok(seat) = Arc::clone(&seats).acquire_owned().await {
-            let stream = match self.listener.accept().await {
+        let connections = Tasks::default();
+        loop {
+            let next = async {
+                let seat = Arc::clone(&seats).acquire_owned().await;
+                (seat, self.listener.accept().await)
+            };
+            let (seat, accepted) = tokio::select! {
+                biased;
+                () = hand.hang_up.cancelled() => break,
+                next = next => next,
+            };
+            let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "the admin socket does not accept");
@@ -127,11 +124,13 @@ impl AdminSocket {
                 hand: Arc::clone(&hand),
                 audit: Arc::clone(&self.audit),
             };
-            tokio::spawn(async move {
+            connections.spawn(tracing::debug_span!("operator"), async move {
                 asked.serve(stream).await;
                 drop(seat);
             });
         }
+        // What an operator has changed is in the audit log then.
+        connections.wait().await;
     }
 }
 
@@ -164,7 +163,12 @@ impl Asked {
         loop {
             let mut line = String::new();
             let next = async { (&mut read).take(limit).read_line(&mut line).await };
-            match timeout(ADMIN_TIME_MAX, next).await {
+            let read = tokio::select! {
+                biased;
+                () = self.hand.hang_up.cancelled() => return,
+                read = timeout(ADMIN_TIME_MAX, next) => read,
+            };
+            match read {
                 Ok(Ok(length)) if length > 0 => {}
                 _ => return,
             }

@@ -19,7 +19,7 @@ struct State {
 
 impl Deadline {
     /// `step` is what a visitor gets for each of its steps.
-    pub(in crate::listener) fn new(at: Instant, step: Duration) -> Self {
+    pub(crate) fn new(at: Instant, step: Duration) -> Self {
         Self { state: Mutex::new(State { at, is_visit: false }), step }
     }
 
@@ -27,21 +27,21 @@ impl Deadline {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::listener) fn at(&self) -> Instant {
+    pub(crate) fn at(&self) -> Instant {
         self.state().at
     }
 
-    pub(in crate::listener) fn is_visit(&self) -> bool {
+    pub(crate) fn is_visit(&self) -> bool {
         self.state().is_visit
     }
 
     /// A request of a visitor has come.
-    pub(super) fn visit(&self) {
+    pub(crate) fn visit(&self) {
         *self.state() = State { at: Instant::now() + self.step, is_visit: true };
     }
 
     /// A visitor has become a stranger, who gets what strangers get. Others keep their deadline.
-    pub(super) fn end_visit(&self, handshake: Duration) {
+    pub(crate) fn end_visit(&self, handshake: Duration) {
         let mut state = self.state();
         if state.is_visit {
             *state = State { at: Instant::now() + handshake, is_visit: false };
@@ -57,7 +57,7 @@ impl Deadline {
     }
 
     /// Waits until the deadline has passed, also one that moves meanwhile.
-    pub(in crate::listener) async fn passed(&self) {
+    pub(crate) async fn passed(&self) {
         loop {
             let at = self.at();
             sleep_until(at).await;

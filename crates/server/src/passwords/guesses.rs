@@ -20,16 +20,16 @@ use crate::limits::{
 
 /// One password for one name.
 #[derive(Debug, Clone)]
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     /// The name in lower case.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Whose limit it counts against; none for this machine, which is exempt.
-    pub(super) source: Option<IpAddr>,
+    pub(crate) source: Option<IpAddr>,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// With the right password: the name starts anew. Its address does not, or whoever has an
     /// account could wash off guesses for others.
     Right,
@@ -41,7 +41,7 @@ pub(super) enum Ended {
 
 /// Why an attempt is not taken on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(crate) enum Wait {
     /// Too many for this name.
     Name(Duration),
     /// Too many from this address.
@@ -50,7 +50,7 @@ pub(super) enum Wait {
 
 impl Wait {
     /// A sentence for people, with whole seconds, rounded up.
-    pub(super) fn reason(self) -> String {
+    pub(crate) fn reason(self) -> String {
         let (of, pause) = match self {
             Self::Name(pause) => ("for this name", pause),
             Self::Address(pause) => ("from your address", pause),
@@ -72,7 +72,7 @@ const BY_ADDRESS: Pace = Pace { free: ADDRESS_GUESSES_FREE, pause_max: ADDRESS_P
 
 /// What is remembered.
 #[derive(Debug)]
-pub(super) struct Guesses {
+pub(crate) struct Guesses {
     names: Counts<String>,
     addresses: Counts<IpAddr>,
 }
@@ -88,7 +88,7 @@ impl Default for Guesses {
 
 impl Guesses {
     /// Counts an attempt as wrong, or says how long to wait.
-    pub(super) fn begin(&mut self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
+    pub(crate) fn begin(&mut self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
         if let Some(pause) = attempt.source.and_then(|source| self.addresses.pause(&source, now)) {
             return Err(Wait::Address(pause));
         }
@@ -103,7 +103,7 @@ impl Guesses {
     }
 
     /// Takes back what did not turn out to be wrong.
-    pub(super) fn settle(&mut self, attempt: &Attempt, ended: Ended) {
+    pub(crate) fn settle(&mut self, attempt: &Attempt, ended: Ended) {
         match ended {
             Ended::Wrong => return,
             Ended::Right => self.names.forget(&attempt.name),
