@@ -52,7 +52,7 @@ pub struct Task {
     pub client: Client,
     /// What happens.
     pub events: Events,
-    /// Whose.
+    /// The user of this home.
     pub user: UserName,
     lines: Lines,
     objects: Objects,

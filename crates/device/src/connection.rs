@@ -275,9 +275,9 @@ pub struct Look {
 /// How to sign in.
 #[derive(Debug)]
 pub struct Attempt<'a> {
-    /// Who.
+    /// The name to sign in with.
     pub user: &'a UserName,
-    /// How.
+    /// Which kind of sign-in it is.
     pub mode: Mode,
     /// The signing key; none to ask for the vault.
     pub signing: Option<&'a chat_protocol::crypto::SigningKey>,
@@ -288,7 +288,7 @@ pub struct Attempt<'a> {
 /// A connection that is signed in.
 #[derive(Debug)]
 pub struct Session {
-    /// Where.
+    /// The server's address.
     pub url: ServerUrl,
     /// The connection.
     pub socket: Socket,
@@ -303,7 +303,7 @@ pub struct Session {
 /// What comes in.
 #[derive(Debug)]
 pub enum Incoming {
-    /// JSON.
+    /// A message of the server in JSON.
     Text(Utf8Bytes),
     /// A delivery or part of an epoch.
     Binary(Bytes),

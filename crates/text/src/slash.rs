@@ -59,7 +59,7 @@ pub enum SlashCommand {
     Password,
     /// Put a veil over what is typed, or take it away; `None` shows whether there is one.
     Veil {
-        /// Which.
+        /// Whether there is one from now on.
         on: Option<bool>,
     },
     /// Show a key's fingerprint.
@@ -99,7 +99,7 @@ pub enum SlashCommand {
     },
     /// Say whose coming and going is shown; without it, what is set.
     Set {
-        /// Whose.
+        /// Those of whom it is shown from now on.
         presence: Option<Presence>,
     },
     /// Empty the screen.
@@ -113,14 +113,14 @@ pub enum SlashCommand {
         /// So many of the newest messages; all of them when absent.
         last: Option<usize>,
     },
-    /// Leave.
+    /// End the chat.
     Quit,
 }
 
 /// What can be completed after the command's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
-    /// Nothing.
+    /// There is nothing to complete.
     Nothing,
     /// Names of slash commands.
     SlashCommands,
