@@ -53,12 +53,7 @@ impl Endpoint {
             }
             HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
             HubToClient::Rekey { id, head } => self.on_rekey(now_ms, id, &head),
-            HubToClient::Presence { joined, left } => {
-                self.came(now_ms, Some(&joined));
-                self.unknown_came(&joined);
-                let followed = self.followed_among(joined.iter().chain(&left));
-                self.tell_word(Event::Presence { joined, left, followed });
-            }
+            HubToClient::Presence { joined, left } => self.on_presence(now_ms, joined, left),
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
             HubToClient::Heads { id: Some(id), heads, more } => {
                 let Some(Request::Heads { after }) = self.take_question(&id) else { return };
@@ -108,6 +103,14 @@ impl Endpoint {
                 self.complain(code::MALFORMED, "the hub greeted in the middle of a session");
             }
         }
+    }
+
+    /// People came and went.
+    fn on_presence(&mut self, now_ms: u64, joined: Vec<UserName>, left: Vec<UserName>) {
+        self.came(now_ms, Some(&joined));
+        self.unknown_came(&joined);
+        let followed = self.followed_among(joined.iter().chain(&left));
+        self.tell_word(Event::Presence { joined, left, followed });
     }
 
     /// A page of the rooms has come.

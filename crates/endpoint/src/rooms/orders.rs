@@ -188,12 +188,22 @@ impl Endpoint {
             return;
         }
         let Some(ik) = ik else { return };
-        if self.waits_for_messages(now_ms, &id) {
-            return;
+        if !self.waits_for_messages(now_ms, &id) {
+            self.send_link(now_ms, id, &order, (&room, who, ik));
         }
+    }
+
+    /// Signs the link that an order asks for, about this person with this key, and sends it.
+    fn send_link(
+        &mut self,
+        now_ms: u64,
+        id: MessageId,
+        order: &RoomOrder,
+        (room, who, ik): (&Membership, UserName, KeyId),
+    ) {
         let (op, arg) = order.action.link(room.exists());
         let futile = if order.last == Some(room.next()) { order.futile + 1 } else { 0 };
-        let header = self.link_header(now_ms, &room, (op, arg), (who, ik));
+        let header = self.link_header(now_ms, room, (op, arg), (who, ik));
         let signer = self.device.bundle.identity();
         let problem =
             room.check(&header, signer).err().map(|error| error.to_string()).or_else(|| {
