@@ -23,10 +23,10 @@ fn is_for_nobody(code: &str) -> bool {
 }
 
 /// A final refusal by the hub.
-struct Refusal {
-    stage: HubStage,
-    code: String,
-    reason: String,
+pub(crate) struct Refusal {
+    pub(crate) stage: HubStage,
+    pub(crate) code: String,
+    pub(crate) reason: String,
 }
 
 impl Refusal {
@@ -315,9 +315,9 @@ impl Endpoint {
         }
         let stale_view = refusal.code == code::MEMBERS;
         if let Some(cid) = self.epoch_refused(now_ms, &id, winner, stale_view) {
-            return self.key_refused(now_ms, &cid, &refusal.code, &refusal.reason);
+            return self.key_refused(now_ms, &cid, &refusal);
         }
-        if self.order_refused(now_ms, &id, &refusal.code, &refusal.reason) {
+        if self.order_refused(now_ms, &id, &refusal) {
             return;
         }
         if self.list_refused(id, &refusal.code, &refusal.reason) {
@@ -325,7 +325,7 @@ impl Endpoint {
         }
         if let Some(Request::Members { cid, .. }) = self.link.requests.get(&id).cloned() {
             self.link.requests.remove(&id);
-            self.view_refused(now_ms, &cid, &refusal.code, &refusal.reason);
+            self.view_refused(now_ms, &cid, &refusal);
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {

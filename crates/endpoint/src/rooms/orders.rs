@@ -18,6 +18,7 @@ use chat_protocol::tag::{Tag, label};
 use super::action::RoomAction;
 use super::kept::OrderRow;
 use super::refusal;
+use crate::answers::Refusal;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Event, MemberChange};
 use crate::limits::{ORDER_FUTILE_MAX, ORDER_WAIT_MS};
@@ -355,9 +356,9 @@ impl Endpoint {
         &mut self,
         now_ms: u64,
         answered: &MessageId,
-        code: &str,
-        reason: &str,
+        refusal: &Refusal,
     ) -> bool {
+        let Refusal { code, reason, .. } = refusal;
         if self.orders.get(answered).is_some_and(|order| order.is_asked) {
             self.refuse_order(answered, code, reason, true);
             return true;
@@ -455,13 +456,8 @@ impl Endpoint {
     }
 
     /// The view of a room is not to be had: nothing can be done or said there.
-    pub(crate) fn view_refused(
-        &mut self,
-        now_ms: u64,
-        cid: &ConversationId,
-        code: &str,
-        reason: &str,
-    ) {
+    pub(crate) fn view_refused(&mut self, now_ms: u64, cid: &ConversationId, refusal: &Refusal) {
+        let Refusal { code, reason, .. } = refusal;
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         if asked {
             self.complain(code, reason);
