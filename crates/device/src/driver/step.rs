@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use chat_agent::AgentReport;
 use chat_endpoint::store::Change;
-use chat_endpoint::{Event, Notification, SendError, Step, TrustError};
+use chat_endpoint::{CommandOptions, Event, Notification, SendError, Step, Transmit, TrustError};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
@@ -89,6 +90,18 @@ impl Driver {
             changes.extend(left.rows.into_iter().chain(answers));
             home.store.commit(&changes).map_err(HomeError::from)?;
         }
+        events.extend(left.events.into_iter().map(|event| Notification { key: None, event }));
+        self.let_out(now_ms, replies, transmits, events)
+    }
+
+    /// Lets out what a step has brought: it is durable.
+    fn let_out(
+        &mut self,
+        now_ms: u64,
+        mut replies: Replies,
+        transmits: Vec<Transmit>,
+        events: Vec<Notification>,
+    ) -> Result<(), End> {
         replies.tell_ids();
         if let Some(session) = replies.online.take() {
             self.go_online(*session)?;
@@ -99,7 +112,6 @@ impl Driver {
                 socket.queue(transmit);
             }
         }
-        events.extend(left.events.into_iter().map(|event| Notification { key: None, event }));
         for notification in events {
             self.journal.event(&notification.event);
             self.pending.push_back(ClientEvent::Notification(notification));
@@ -202,34 +214,23 @@ impl Driver {
                 replies.sent.push((reply, self.send_veiled(now_ms, &whom, &shifted)));
             }
             Order::Run { target, argv, options, reply } => {
-                let digest = chat_agent::argv_digest(&argv);
-                let sent = endpoint.run(now_ms, &target, argv, options);
-                self.answers.expect(&sent);
-                self.journal.run(&target, digest, &sent);
-                replies.sent.push((reply, sent));
+                replies.sent.push((reply, self.run_on(now_ms, (&target, argv), options)));
             }
             Order::Files(order) => self.obey_about_files(now_ms, order, replies),
             Order::People(order) => self.obey_about_people(now_ms, order, replies),
-            Order::Report(report) => {
-                if let Some(id) = chat_agent::answer(endpoint, now_ms, *report) {
-                    // No other process of this home waits for the server's answer.
-                    self.answers.expect(&Ok(id));
-                }
-            }
+            Order::Report(report) => self.report(now_ms, *report),
             Order::ForgetCommand(id) => endpoint.forget_command(&id),
             Order::Cancel { re, reply } => {
                 replies.taken_back.push((reply, self.take_back(now_ms, &re)));
             }
             Order::GiveUp { re, argv, reply } => self.give_up(now_ms, (re, argv), reply),
             Order::Room { room, action, reply } => {
-                let asked = Ok(endpoint.act_in_room(now_ms, &room, action));
-                self.answers.expect(&asked);
-                replies.sent.push((reply, asked));
+                let id = endpoint.act_in_room(now_ms, &room, action);
+                replies.sent.push((reply, self.asked_as(id)));
             }
             Order::Feed { action, reply } => {
-                let asked = Ok(self.act_on_feed(now_ms, action));
-                self.answers.expect(&asked);
-                replies.sent.push((reply, asked));
+                let id = self.act_on_feed(now_ms, action);
+                replies.sent.push((reply, self.asked_as(id)));
             }
             Order::Subscriptions => endpoint.subscriptions(),
             Order::Rooms => endpoint.rooms(),
@@ -264,6 +265,34 @@ impl Driver {
             Order::GoAway { goodbye } => replies.away = Some(goodbye),
             Order::ComeBack => replies.comes_back = true,
             Order::Close { reply } => replies.close = Some(reply),
+        }
+    }
+
+    /// Takes note of an id under which the server will answer.
+    fn asked_as(&mut self, id: MessageId) -> Result<MessageId, SendError> {
+        let asked = Ok(id);
+        self.answers.expect(&asked);
+        asked
+    }
+
+    fn run_on(
+        &mut self,
+        now_ms: u64,
+        (target, argv): (&UserName, Vec<String>),
+        options: CommandOptions,
+    ) -> Result<MessageId, SendError> {
+        let digest = chat_agent::argv_digest(&argv);
+        let sent = self.endpoint.run(now_ms, target, argv, options);
+        self.answers.expect(&sent);
+        self.journal.run(target, digest, &sent);
+        sent
+    }
+
+    /// Tells the requester how a command goes.
+    fn report(&mut self, now_ms: u64, report: AgentReport) {
+        if let Some(id) = chat_agent::answer(&mut self.endpoint, now_ms, report) {
+            // No other process of this home waits for the server's answer.
+            self.answers.expect(&Ok(id));
         }
     }
 
