@@ -4,10 +4,9 @@
 use std::fmt::Write as _;
 
 use chat_protocol::id::MessageId;
-use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{SERVER, UserName};
 
-use crate::input::{self, Input, InputError};
+use crate::input::{self, CommandTooLong, Input, InputError};
 use crate::show::presence::Presence;
 use crate::words;
 use chat_device::identity::IdentityCommand;
@@ -205,14 +204,11 @@ fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     if argv.first().is_some_and(|word| word == "--") {
         argv.remove(0);
     }
-    let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
-    match words {
-        0 => row.needs("a command", "").map(|_| Input::Nothing),
-        _ if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX => {
-            Err(InputError::CommandTooLong { words, bytes })
-        }
-        _ => Ok(Input::Slash(SlashCommand::Run { target, argv, again })),
+    if argv.is_empty() {
+        return row.needs("a command", "").map(|_| Input::Nothing);
     }
+    CommandTooLong::check(&argv)?;
+    Ok(Input::Slash(SlashCommand::Run { target, argv, again }))
 }
 
 fn parse_set(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
@@ -367,6 +363,8 @@ pub fn slips(left: &str, right: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use chat_protocol::limits::ARGV_WORDS_MAX;
 
     use super::*;
 
