@@ -242,6 +242,14 @@ pub fn print_json(objects: Vec<Value>) -> io::Result<()> {
     output.flush()
 }
 
+/// What is said for people and as objects, on standard output in one of the two forms.
+pub fn print_lines(as_json: bool, lines: Vec<(String, Value)>) -> io::Result<()> {
+    if as_json {
+        return print_json(lines.into_iter().map(|(_, object)| object).collect());
+    }
+    lines.iter().try_for_each(|(line, _)| print_line(line))
+}
+
 /// One line on standard error.
 pub fn note(line: &str) {
     // With a closed standard error there is nobody to tell.
