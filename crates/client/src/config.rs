@@ -110,7 +110,7 @@ pub enum Mode {
     Send {
         /// To whom.
         to: Recipient,
-        /// What.
+        /// The text, or where it is read from.
         text: SendText,
         /// Under the veil.
         veil: bool,
@@ -119,7 +119,7 @@ pub enum Mode {
     Listen {
         /// Number of messages.
         count: Option<u64>,
-        /// Time.
+        /// How long to listen; without it time sets no limit.
         limit: Option<Duration>,
     },
     /// One command.
@@ -135,7 +135,7 @@ pub enum Mode {
     },
     /// Share a folder.
     Share {
-        /// Which.
+        /// The folder.
         folder: PathBuf,
         /// With whom, where `keyword.txt` does not say it.
         audience: Recipient,
@@ -144,7 +144,7 @@ pub enum Mode {
     },
     /// Fetch one file.
     Get {
-        /// Whose.
+        /// The person who offers the file.
         owner: UserName,
         /// Its name.
         name: String,
@@ -186,7 +186,7 @@ pub enum Mode {
     },
     /// What was said, from the home.
     History {
-        /// Where.
+        /// The conversation that is shown.
         place: Recipient,
         /// How many messages.
         count: usize,
@@ -220,7 +220,7 @@ pub enum Mode {
 pub enum ProofOf {
     /// A message of the home.
     Message {
-        /// Which.
+        /// The message that is proved.
         id: MessageId,
         /// File for the proof.
         export: Option<PathBuf>,
@@ -243,13 +243,13 @@ pub enum SendText {
 /// How much to say on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Errors.
+    /// Errors and nothing else.
     Quiet,
     /// What a person wants to know.
     Normal,
     /// What happens.
     Verbose,
-    /// Everything.
+    /// All that the program says about itself.
     Debug,
 }
 

@@ -52,7 +52,7 @@ pub struct Task {
     pub client: Client,
     /// What happens.
     pub events: Events,
-    /// Whose.
+    /// The user of this home.
     pub user: UserName,
     lines: Lines,
     objects: Objects,
@@ -240,6 +240,14 @@ pub fn print_json(objects: Vec<Value>) -> io::Result<()> {
         writeln!(output, "{object}")?;
     }
     output.flush()
+}
+
+/// What is said for people and as objects, on standard output in one of the two forms.
+pub fn print_lines(as_json: bool, lines: Vec<(String, Value)>) -> io::Result<()> {
+    if as_json {
+        return print_json(lines.into_iter().map(|(_, object)| object).collect());
+    }
+    lines.iter().try_for_each(|(line, _)| print_line(line))
 }
 
 /// One line on standard error.

@@ -50,7 +50,7 @@ pub enum Failure {
     /// Something that has a number of its own.
     #[error("{reason}")]
     Other {
-        /// Which.
+        /// The status with which the program ends.
         status: ExitStatus,
         /// What happened, for people.
         reason: String,

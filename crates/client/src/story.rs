@@ -57,7 +57,7 @@ pub enum StoryError {
     Unknown {
         /// What was looked for.
         id: String,
-        /// Where.
+        /// The folders that were searched.
         folders: Vec<PathBuf>,
         /// How many files were read.
         files: usize,

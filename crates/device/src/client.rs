@@ -93,7 +93,7 @@ pub struct Events(mpsc::Receiver<ClientEvent>);
 pub enum ClientEvent {
     /// The connection is signed in.
     Online {
-        /// Where.
+        /// The server's address.
         url: ServerUrl,
         /// The server's identity.
         server: KeyId,
@@ -111,7 +111,7 @@ pub enum ClientEvent {
     Answering,
     /// The connection is gone; another try follows by itself.
     Offline {
-        /// Why.
+        /// What ended it, for people.
         reason: String,
     },
     /// The device says something.
@@ -166,7 +166,7 @@ pub enum GrantFailed {
 /// How things stand, for people.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// Who.
+    /// The user who is signed in.
     pub user: UserName,
     /// Which device.
     pub dev: Nonce16,

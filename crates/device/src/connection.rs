@@ -19,22 +19,22 @@ use chat_protocol::name::UserName;
 use futures_util::{FutureExt as _, Sink as _, Stream as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use tokio_util::either::Either;
 use zeroize::Zeroizing;
 
 pub mod error;
 pub mod pins;
 pub mod tls;
-pub mod transport;
 
 use crate::server_url::{ServerUrl, Trust};
 pub use error::ConnectError;
 use pins::{Pins, Shown};
 use tls::Tls;
-use transport::Transport;
 
 /// TCP, TLS, WebSocket and the server's greeting together; the server gives a client as long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -150,9 +150,9 @@ impl Connector {
         let (transport, exporter, certificate) = if url.is_secure() {
             let secured = self.tls.connect(url, tcp, self.pins.certificate(url)).await?;
             let certificate = Some(secured.certificate);
-            (Transport::Tls(Box::new(secured.stream)), Some(secured.exporter), certificate)
+            (Either::Right(Box::new(secured.stream)), Some(secured.exporter), certificate)
         } else {
-            (Transport::Plain(tcp), None, None)
+            (Either::Left(tcp), None, None)
         };
         let request = format!("{}{}", address(url), url.path());
         let (stream, _) = client_async_with_config(request, transport, Some(config(read_buffer)))
@@ -275,9 +275,9 @@ pub struct Look {
 /// How to sign in.
 #[derive(Debug)]
 pub struct Attempt<'a> {
-    /// Who.
+    /// The name to sign in with.
     pub user: &'a UserName,
-    /// How.
+    /// Which kind of sign-in it is.
     pub mode: Mode,
     /// The signing key; none to ask for the vault.
     pub signing: Option<&'a chat_protocol::crypto::SigningKey>,
@@ -288,7 +288,7 @@ pub struct Attempt<'a> {
 /// A connection that is signed in.
 #[derive(Debug)]
 pub struct Session {
-    /// Where.
+    /// The server's address.
     pub url: ServerUrl,
     /// The connection.
     pub socket: Socket,
@@ -303,11 +303,14 @@ pub struct Session {
 /// What comes in.
 #[derive(Debug)]
 pub enum Incoming {
-    /// JSON.
+    /// A message of the server in JSON.
     Text(Utf8Bytes),
     /// A delivery or part of an epoch.
     Binary(Bytes),
 }
+
+/// A TCP connection, plain or under TLS.
+type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// A WebSocket that writes what is queued while it is waited on.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ pub use read::{Found, History};
 pub struct Record {
     /// Its id.
     pub id: MessageId,
-    /// Where.
+    /// The conversation it stands in.
     pub cid: ConversationId,
     /// What kind; none for one that could not be read.
     pub tag: Option<Tag>,
@@ -82,7 +82,7 @@ pub enum State {
     },
     /// Somebody else's, and it could not be read.
     Unreadable {
-        /// Why.
+        /// What was wrong with it, for people.
         reason: String,
     },
 }
@@ -90,7 +90,7 @@ pub enum State {
 /// Who has confirmed a message of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
-    /// Who.
+    /// The recipient.
     pub by: UserName,
     /// Whether they could read it.
     pub readable: bool,

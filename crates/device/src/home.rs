@@ -43,7 +43,7 @@ pub enum HomeError {
     /// A file or folder of it.
     #[error("cannot use {path}: {source}")]
     Io {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

@@ -85,9 +85,9 @@ impl Kind {
 /// Keys as they are shown, and what is asked about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// What.
+    /// What is asked.
     pub kind: Kind,
-    /// Whose.
+    /// The owner of the keys.
     pub user: UserName,
     /// The keys.
     pub known: Introduction,

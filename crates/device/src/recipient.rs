@@ -9,7 +9,7 @@ pub enum Recipient {
     User(UserName),
     /// A room, typed as `#room`.
     Room(RoomName),
-    /// Everybody.
+    /// Everybody on the server.
     All,
 }
 

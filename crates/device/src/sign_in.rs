@@ -100,7 +100,7 @@ pub enum StartError {
     /// A person was asked whether a new server is the right one, and did not say so.
     #[error("{url} is not taken; nothing was sent")]
     NotAccepted {
-        /// Where.
+        /// The address of the new server.
         url: ServerUrl,
     },
     /// A chat of this home runs: the keys in it are one device, and that is here already.
@@ -109,7 +109,7 @@ pub enum StartError {
          that chat, or give this one a home of its own: --home DIR", .home.display(), code::NAME_IN_USE
     )]
     HomeInUse {
-        /// Whose.
+        /// The user of the home.
         user: UserName,
         /// The folder of all homes.
         home: PathBuf,
@@ -126,7 +126,7 @@ pub enum StartError {
         .folder.display(), code::OLD_KEYS
     )]
     OldCopy {
-        /// Whose.
+        /// The user of the home.
         user: UserName,
         /// The folder of the home.
         folder: PathBuf,

@@ -21,9 +21,9 @@ pub enum EmulatorError {
     /// One of the clients was not let in.
     #[error("{name}: {error}{hint}")]
     SignIn {
-        /// Which.
+        /// The client's name.
         name: UserName,
-        /// Why.
+        /// Why the sign-in failed.
         error: StartError,
         /// What may help; empty where nothing is known.
         hint: &'static str,

@@ -146,21 +146,8 @@ fn write_counts(out: &mut String, report: &Report, totals: &TagCounts) -> fmt::R
     }
     out.push_str("</tbody></table></div>\n");
     let tally = &report.tally;
-    writeln!(
-        out,
-        "<p>lost {}, duplicated {}, out of order {}, unreadable {}, leaked {}, left out {}, \
-         unanswered {}; \
-         reconnects {}, sent again {}</p>",
-        tally.lost,
-        tally.duplicated,
-        tally.out_of_order,
-        tally.unreadable,
-        tally.leaked,
-        tally.left_out,
-        totals.unanswered,
-        tally.reconnects,
-        tally.resent
-    )?;
+    let flaws = report.flaws().map(|(what, count)| format!("{what} {count}")).join(", ");
+    writeln!(out, "<p>{flaws}; reconnects {}, sent again {}</p>", tally.reconnects, tally.resent)?;
     if let Some(files) = report.files {
         writeln!(
             out,

@@ -61,14 +61,7 @@ impl Report {
     pub fn faults(&self) -> Vec<Fault> {
         let tally = &self.tally;
         let totals = tally.totals();
-        let counts = [
-            ("lost", tally.lost),
-            ("duplicated", tally.duplicated),
-            ("out of order", tally.out_of_order),
-            ("unreadable", tally.unreadable),
-            ("leaked", tally.leaked),
-            ("left out", tally.left_out),
-            ("unanswered", totals.unanswered),
+        let others = [
             ("absences not gone through", tally.movement.unmoved),
             ("files with other bytes", self.files.map_or(0, |files| files.wrong)),
             ("files that did not come", self.files.map_or(0, |files| files.failed)),
@@ -77,7 +70,7 @@ impl Report {
             ("delivered", totals.delivered, totals.expected.saturating_sub(tally.lost)),
             ("answers", totals.acked + totals.noacked + totals.unanswered, totals.sent),
         ];
-        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        let counts = self.flaws().into_iter().chain(others).filter(|(_, count)| *count > 0);
         let sums = sums.into_iter().filter(|(_, got, expected)| got != expected);
         let differing = self.server.iter().filter(|check| check.clients != check.server);
         let mut faults: Vec<_> = counts
@@ -93,6 +86,20 @@ impl Report {
             faults.push(Fault::Interrupted);
         }
         faults
+    }
+
+    /// What may go wrong with a message, by its name, and how often it did.
+    pub(crate) fn flaws(&self) -> [(&'static str, u64); 7] {
+        let tally = &self.tally;
+        [
+            ("lost", tally.lost),
+            ("duplicated", tally.duplicated),
+            ("out of order", tally.out_of_order),
+            ("unreadable", tally.unreadable),
+            ("leaked", tally.leaked),
+            ("left out", tally.left_out),
+            ("unanswered", tally.totals().unanswered),
+        ]
     }
 
     /// Whether nothing is wrong.

@@ -23,10 +23,10 @@ fn is_for_nobody(code: &str) -> bool {
 }
 
 /// A final refusal by the hub.
-struct Refusal {
-    stage: HubStage,
-    code: String,
-    reason: String,
+pub(crate) struct Refusal {
+    pub(crate) stage: HubStage,
+    pub(crate) code: String,
+    pub(crate) reason: String,
 }
 
 impl Refusal {
@@ -53,12 +53,7 @@ impl Endpoint {
             }
             HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
             HubToClient::Rekey { id, head } => self.on_rekey(now_ms, id, &head),
-            HubToClient::Presence { joined, left } => {
-                self.came(now_ms, Some(&joined));
-                self.unknown_came(&joined);
-                let followed = self.followed_among(joined.iter().chain(&left));
-                self.tell_word(Event::Presence { joined, left, followed });
-            }
+            HubToClient::Presence { joined, left } => self.on_presence(now_ms, joined, left),
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
             HubToClient::Heads { id: Some(id), heads, more } => {
                 let Some(Request::Heads { after }) = self.take_question(&id) else { return };
@@ -108,6 +103,14 @@ impl Endpoint {
                 self.complain(code::MALFORMED, "the hub greeted in the middle of a session");
             }
         }
+    }
+
+    /// People came and went.
+    fn on_presence(&mut self, now_ms: u64, joined: Vec<UserName>, left: Vec<UserName>) {
+        self.came(now_ms, Some(&joined));
+        self.unknown_came(&joined);
+        let followed = self.followed_among(joined.iter().chain(&left));
+        self.tell_word(Event::Presence { joined, left, followed });
     }
 
     /// A page of the rooms has come.
@@ -312,9 +315,9 @@ impl Endpoint {
         }
         let stale_view = refusal.code == code::MEMBERS;
         if let Some(cid) = self.epoch_refused(now_ms, &id, winner, stale_view) {
-            return self.key_refused(now_ms, &cid, &refusal.code, &refusal.reason);
+            return self.key_refused(now_ms, &cid, &refusal);
         }
-        if self.order_refused(now_ms, &id, &refusal.code, &refusal.reason) {
+        if self.order_refused(now_ms, &id, &refusal) {
             return;
         }
         if self.list_refused(id, &refusal.code, &refusal.reason) {
@@ -322,7 +325,7 @@ impl Endpoint {
         }
         if let Some(Request::Members { cid, .. }) = self.link.requests.get(&id).cloned() {
             self.link.requests.remove(&id);
-            self.view_refused(now_ms, &cid, &refusal.code, &refusal.reason);
+            self.view_refused(now_ms, &cid, &refusal);
             return;
         }
         if let Some(cid) = self.link.joining.remove(&id) {

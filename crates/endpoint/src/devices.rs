@@ -118,11 +118,6 @@ impl Endpoint {
         self.people.devices(&self.device.user).any(|bundle| bundle.header().dev != own)
     }
 
-    /// Whether a message is by this person, on whatever device.
-    pub(crate) fn is_own(&self, header: &MessageHeader) -> bool {
-        header.from == self.device.user
-    }
-
     /// Whether this person had another device in an epoch, or may have had one in an epoch that is not
     /// held here.
     pub(crate) fn has_sibling_in(&self, e: &Digest) -> bool {

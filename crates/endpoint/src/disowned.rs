@@ -9,6 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::DISOWNED_MAX;
 use crate::outgoing::Outgoing;
+use crate::state::Owed;
 
 impl Endpoint {
     /// Whether a frame of a message of ours was made for the hub. That it has not kept it, as when it wants
@@ -69,7 +70,7 @@ impl Endpoint {
             {
                 self.state.disowned.remove(&oldest);
             }
-            self.owe(now_ms, &MessageHeader { id, ..header.clone() }, *digest, true);
+            self.owe(now_ms, Owed { id, ..Owed::new(header, *digest, true) });
             let (cid, from) = (header.cid.clone(), header.from.clone());
             self.tell(Event::Disowned { cid, from, id });
         }

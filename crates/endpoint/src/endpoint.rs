@@ -50,7 +50,7 @@ pub struct Device {
 /// A message for the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transmit {
-    /// JSON.
+    /// A message in JSON.
     Text(String),
     /// A frame or part of an epoch.
     Binary(Bytes),

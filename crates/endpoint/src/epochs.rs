@@ -32,7 +32,7 @@ use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
 use crate::pace::GivenUp;
 use crate::receive::Received;
 use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
-use crate::views::Maker;
+use crate::views::{Maker, Said};
 
 pub(crate) use left_out::named;
 pub(crate) use lists::KeptLists;
@@ -322,9 +322,7 @@ impl Endpoint {
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
             return if asked { Received::Done } else { Received::NeedsSender };
         };
-        let verified =
-            delivery.frame.verify(label::KEY, &signer.key, &signer.digest, &mut self.verified);
-        if verified.is_err() {
+        if !signer.has_signed(&delivery.frame, label::KEY, &mut self.verified) {
             self.trace_received(&delivery.frame, || "refused: not signed by its maker".to_owned());
             self.alarm(Alarm::BadSignature, &header.from, "a key was not signed by its maker");
             return Received::Done;
@@ -360,7 +358,8 @@ impl Endpoint {
             }
         }
         let place = Place { mg: header.mg, pm: header.pm };
-        if !self.may_make_key(&header.cid, &header.from, place, &came) {
+        let said = Said { cid: &header.cid, from: &header.from, place, came: &came };
+        if !self.may_make_key(&said) {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }

@@ -64,13 +64,13 @@ pub enum Event {
     Message {
         /// Its id.
         id: MessageId,
-        /// Where.
+        /// The conversation it was said in.
         cid: ConversationId,
         /// What kind.
         tag: Tag,
         /// Who wrote it.
         from: UserName,
-        /// What.
+        /// The text as received.
         text: String,
         /// The letters of the text are moved on by one: a spoiler.
         #[serde(default)]
@@ -103,13 +103,13 @@ pub enum Event {
     File {
         /// The message's id.
         id: MessageId,
-        /// Where.
+        /// The conversation it was said in.
         cid: ConversationId,
-        /// Who.
+        /// The person who runs the program.
         from: UserName,
         /// Whether their key is the one known for that name, without an alarm.
         pinned: bool,
-        /// What.
+        /// What the program says.
         note: FileNote,
         /// The hub's clock, Unix time in milliseconds.
         hub_ms: u64,
@@ -208,7 +208,7 @@ pub enum Event {
     Delivered {
         /// The message.
         id: MessageId,
-        /// Where.
+        /// The conversation of the message.
         cid: ConversationId,
         /// Who received it.
         by: UserName,
@@ -254,16 +254,16 @@ pub enum Event {
     /// Somebody says that the hub refused a message of theirs that this device has shown. Their word: a
     /// member could invent it.
     Disowned {
-        /// Where.
+        /// The conversation of the message.
         cid: ConversationId,
-        /// Whose.
+        /// The sender of the message, who says so.
         from: UserName,
         /// The message.
         id: MessageId,
     },
     /// A message of somebody else could not be read or did not verify.
     Unreadable {
-        /// Where.
+        /// The conversation it was delivered in.
         cid: ConversationId,
         /// From whom, by the header.
         from: UserName,
@@ -276,36 +276,36 @@ pub enum Event {
     },
     /// Messages of somebody are missing.
     Gap {
-        /// Where.
+        /// The conversation they are missing in.
         cid: ConversationId,
-        /// Whose.
+        /// The sender of what is missing.
         from: UserName,
         /// Their counters.
         missing: Vec<u32>,
     },
     /// What was missing has come, or its sender has said nothing under these counters.
     Healed {
-        /// Where.
+        /// The conversation they were missing in.
         cid: ConversationId,
-        /// Whose.
+        /// The sender of what was missing.
         from: UserName,
         /// Their counters.
         n: Vec<u32>,
     },
     /// What is missing, or did not open, could not be had from its sender.
     Unhealed {
-        /// Where.
+        /// The conversation they are missing in.
         cid: ConversationId,
-        /// Whose.
+        /// The sender of what is missing.
         from: UserName,
         /// Their counters.
         n: Vec<u32>,
-        /// Why.
+        /// A sentence for people.
         reason: String,
     },
     /// Something that must not happen.
     Alarm {
-        /// What.
+        /// The kind of alarm.
         kind: Alarm,
         /// Who is concerned.
         user: UserName,
@@ -318,7 +318,7 @@ pub enum Event {
     },
     /// Somebody whom this user talks to, or this user, has a device that was not known before.
     NewDevice {
-        /// Who.
+        /// The owner of the device.
         user: UserName,
         /// Its number in the list of that person's devices.
         number: usize,
@@ -327,9 +327,9 @@ pub enum Event {
     },
     /// Who came and went.
     Presence {
-        /// Came.
+        /// Those who are online now and were not.
         joined: Vec<UserName>,
-        /// Went.
+        /// Those who were online and are not any more.
         left: Vec<UserName>,
         /// Those of both whom this user follows.
         followed: Vec<UserName>,
@@ -379,7 +379,7 @@ pub enum Event {
         id: Option<MessageId>,
         /// The room.
         cid: ConversationId,
-        /// How.
+        /// What has changed for them.
         change: MemberChange,
         /// Whom it is about.
         who: UserName,
@@ -411,7 +411,7 @@ pub enum Event {
     },
     /// What who runs the hub says to everybody who is connected.
     Announcement {
-        /// What.
+        /// The text as received.
         text: String,
     },
     /// How long the hub keeps the messages of a room was set. The hub's word, and so is who did it.

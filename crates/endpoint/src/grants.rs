@@ -17,7 +17,6 @@ use chat_protocol::header::{Header, MessageHeader};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::GRANT_ENTRIES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
-use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::{Tag, label};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -170,7 +169,7 @@ impl Endpoint {
 
     /// Takes one granted message, which may have waited at this place.
     fn take_granted(&mut self, now_ms: u64, parked: Parked, place: Option<String>) {
-        let Parked { by, hub_ms, entry } = &parked;
+        let Parked { by, entry, .. } = &parked;
         if self.is_key_alone(by, entry) {
             let GrantEntry { cid, e, sk, n, .. } = entry.clone();
             // Only the sender leaves a frame out, because it is too long to be sent again.
@@ -180,13 +179,13 @@ impl Endpoint {
         let has_room = self.state.parked.len() < GRANTS_PARKED_MAX;
         match self.judge(by, entry) {
             Verdict::Read(verified) if verified.linked => {
-                self.read_linked(now_ms, by, *hub_ms, &entry.mk, *verified);
+                self.read_linked(now_ms, &parked, *verified);
             }
             Verdict::Read(_) if has_room && self.is_behind(&parked, &place) => {
                 self.state.parked.put(&place, parked);
             }
             Verdict::Read(verified) => {
-                self.read_history(now_ms, by, *hub_ms, &entry.mk, *verified);
+                self.read_history(now_ms, &parked, *verified);
             }
             Verdict::Wait if has_room => self.state.parked.put(&place, parked),
             Verdict::Wait => {
@@ -271,8 +270,7 @@ impl Endpoint {
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
             return self.ask_for_sender(&header.from, header.sk);
         };
-        let verified = frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
-        if verified.is_err() {
+        if !signer.has_signed(&frame, label::MSG, &mut self.verified) {
             return Verdict::Refuse("it was not signed by its sender");
         }
         let digest = entry.tbs;
@@ -374,16 +372,10 @@ impl Endpoint {
 
     /// Reads what this device was to get from the log. Without a chain of its own it uses the
     /// granted key: that is the sender's word about the sender's own message.
-    fn read_linked(
-        &mut self,
-        now_ms: u64,
-        by: &UserName,
-        hub_ms: u64,
-        mk: &MessageKey,
-        verified: Verified,
-    ) {
+    fn read_linked(&mut self, now_ms: u64, granted: &Parked, verified: Verified) {
+        let Parked { by, hub_ms, entry } = granted;
         let Verified { frame, header, digest, signer, .. } = verified;
-        let delivery = Delivery { position: 0, hub_ms, frame };
+        let delivery = Delivery { position: 0, hub_ms: *hub_ms, frame };
         let hand =
             if *by == header.from { Hand::Healed(by.clone()) } else { Hand::Granted(by.clone()) };
         let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
@@ -391,34 +383,28 @@ impl Endpoint {
         let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
         match line {
             Some(line) => drop(self.open_message(now_ms, &opened, line)),
-            None => drop(self.read_message(now_ms, &opened, None, mk)),
+            None => drop(self.read_message(now_ms, &opened, None, &entry.mk)),
         }
         self.went_on(now_ms, &ChainName::of(&header));
     }
 
     /// Reads what a member has granted of a room's history.
-    fn read_history(
-        &mut self,
-        now_ms: u64,
-        by: &UserName,
-        hub_ms: u64,
-        mk: &MessageKey,
-        verified: Verified,
-    ) {
+    fn read_history(&mut self, now_ms: u64, granted: &Parked, verified: Verified) {
+        let Parked { by, hub_ms, entry } = granted;
         let Verified { frame, header, digest, signer, .. } = verified;
-        let plaintext = envelope::open(&frame, mk);
+        let plaintext = envelope::open(&frame, &entry.mk);
         let content = plaintext.ok().and_then(|text| content::decode(header.t, &text).ok());
         let Some((content @ (Content::Text(_) | Content::Veiled(_)), _)) = content else {
             let detail = "a message was granted with a key that does not open it";
             self.alarm(Alarm::BadGrant, by, detail);
             return;
         };
-        let delivery = Delivery { position: 0, hub_ms, frame };
+        let delivery = Delivery { position: 0, hub_ms: *hub_ms, frame };
         let hand = Hand::Granted(by.clone());
         let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
         self.state.remember(&header, digest);
         self.filled(&ChainName::of(&header), header.n);
-        self.deliver(now_ms, &opened, content, mk);
+        self.deliver(now_ms, &opened, content, &entry.mk);
     }
 
     /// Bytes of the granted messages that wait.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{VerifyingKey, WrapKey, sha256};
-use chat_protocol::frame::RawFrame;
+use chat_protocol::frame::{RawFrame, VerifiedBatches};
 use chat_protocol::header::Header;
 use chat_protocol::hub::PersonBundles;
 use chat_protocol::id::{Digest, KeyId, Nonce16};
@@ -135,6 +135,18 @@ pub(crate) struct Signer {
     pub(crate) identity: KeyId,
     pub(crate) key: VerifyingKey,
     pub(crate) digest: Digest,
+}
+
+impl Signer {
+    /// Whether this key has signed a frame. What is known of batches is looked up there, and noted.
+    pub(crate) fn has_signed(
+        &self,
+        frame: &RawFrame,
+        label: &str,
+        verified: &mut VerifiedBatches,
+    ) -> bool {
+        frame.verify(label, &self.key, &self.digest, verified).is_ok()
+    }
 }
 
 /// Signing keys of identities that had a name before, by the hub's word (section 12 of the protocol).

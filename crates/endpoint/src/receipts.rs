@@ -6,7 +6,7 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::envelope::{self, ReceiptBody};
 use chat_protocol::frame::Delivery;
-use chat_protocol::header::{MessageHeader, ReceiptHeader};
+use chat_protocol::header::ReceiptHeader;
 use chat_protocol::hub::ClientToHub;
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::{RECEIPTS_PER_FRAME_MAX, VERSION};
@@ -21,48 +21,30 @@ use crate::state::{Owed, next_order, order_key};
 
 impl Endpoint {
     /// Notes that a message was kept and its sender is to be told.
-    pub(crate) fn owe(
-        &mut self,
-        now_ms: u64,
-        header: &MessageHeader,
-        digest: Digest,
-        readable: bool,
-    ) {
+    pub(crate) fn owe(&mut self, now_ms: u64, owed: Owed) {
         // One's own other device needs no receipt, and whose feed it is waits for none; how far this
         // one has read is told all the same.
-        if self.is_own(header) || header.cid.is_feed() {
+        if owed.to == self.device.user || owed.cid.is_feed() {
             let due = now_ms.saturating_add(RECEIPT_DELAY_MS);
             self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |at| at.min(due)));
             return;
         }
-        let members = self.people_of(&header.cid).len();
+        let members = self.people_of(&owed.cid).len();
         let steps = u64::try_from(members).unwrap_or(1).div_ceil(RECEIPT_MEMBERS_STEP).max(1);
-        let owed = Owed {
-            cid: header.cid.clone(),
-            to: header.from.clone(),
-            id: header.id,
-            digest,
-            readable,
-        };
         let key = order_key(next_order(&self.state.owed));
+        let (cid, to) = (owed.cid.clone(), owed.to.clone());
         self.state.owed.put(&key, owed);
-        let full = self.is_owed_a_frame(&header.cid, &header.from);
+        let full = self.is_owed_a_frame(&cid, &to);
         let due = if full { now_ms } else { now_ms.saturating_add(RECEIPT_DELAY_MS * steps) };
         self.link.receipts_due = Some(self.link.receipts_due.map_or(due, |known| known.min(due)));
     }
 
     /// The same for a frame that nobody may have sent, or that came again: a hub can make any number
     /// of them, so only some wait for their answers at a time.
-    pub(crate) fn owe_again(
-        &mut self,
-        now_ms: u64,
-        header: &MessageHeader,
-        digest: Digest,
-        readable: bool,
-    ) {
+    pub(crate) fn owe_again(&mut self, now_ms: u64, owed: Owed) {
         let unanswered = self.state.receipts.len() * RECEIPTS_PER_FRAME_MAX;
         if self.state.owed.len() + unanswered < IDLE_RECEIPTS_MAX {
-            self.owe(now_ms, header, digest, readable);
+            self.owe(now_ms, owed);
         }
     }
 
@@ -137,10 +119,9 @@ impl Endpoint {
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
             return if asked { Received::Done } else { Received::NeedsSender };
         };
-        let verified =
-            delivery.frame.verify(label::RECEIPT, &signer.key, &signer.digest, &mut self.verified);
+        let verified = signer.has_signed(&delivery.frame, label::RECEIPT, &mut self.verified);
         let body = envelope::read_receipt(header, delivery.frame.body());
-        let (true, Some(body)) = (verified.is_ok() && header.to == self.device.user, body) else {
+        let (true, Some(body)) = (verified && header.to == self.device.user, body) else {
             self.trace_received(&delivery.frame, || "refused: not a valid receipt".to_owned());
             self.alarm(Alarm::BadSignature, &header.from, "a receipt that is not valid");
             return Received::Done;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chat_protocol::b64::{B64Array, B64Vec};
 use chat_protocol::content::LastMessage;
-use chat_protocol::header::KeyHeader;
+use chat_protocol::header::{KeyHeader, MessageHeader};
 use chat_protocol::hub::EpochHead;
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::members::{MemberList, Membership, Place};
@@ -148,6 +148,14 @@ pub(crate) struct Owed {
     pub(crate) id: MessageId,
     pub(crate) digest: Digest,
     pub(crate) readable: bool,
+}
+
+impl Owed {
+    /// The receipt for a message with this header.
+    pub(crate) fn new(header: &MessageHeader, digest: Digest, readable: bool) -> Self {
+        let (cid, to) = (header.cid.clone(), header.from.clone());
+        Self { cid, to, id: header.id, digest, readable }
+    }
 }
 
 /// A message of ours that others may still confirm.

@@ -86,6 +86,16 @@ pub(crate) enum Maker {
     NoMember,
 }
 
+/// Something that somebody says in an epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) cid: &'a ConversationId,
+    pub(crate) from: &'a UserName,
+    /// The place that the epoch names.
+    pub(crate) place: Place,
+    pub(crate) came: &'a Came,
+}
+
 /// Whether somebody may speak at a place of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Voice {
@@ -231,35 +241,23 @@ impl Endpoint {
         }
     }
 
-    /// Whether what somebody says, in an epoch with this place, counts where it came. Positions of a log grow, so where
-    /// this connection has come further an honest hub has nothing more to show: who has gone does not say it
-    /// now under a number from before. How far it came on another one decides nothing: it may have gone back since.
-    pub(crate) fn may_be_heard(
-        &self,
-        cid: &ConversationId,
-        from: &UserName,
-        place: Place,
-        came: &Came,
-    ) -> bool {
-        match self.voice(cid, from, place, came) {
+    /// Whether what somebody says counts where it came. Positions of a log grow, so where this connection has come
+    /// further an honest hub has nothing more to show: who has gone does not say it now under a number from before.
+    /// How far it came on another one decides nothing: it may have gone back since.
+    pub(crate) fn may_be_heard(&self, said: &Said<'_>) -> bool {
+        match self.voice(said) {
             Voice::Member => true,
-            Voice::Gone => self.is_in_order(&Log::Conversation(cid.clone()), came),
+            Voice::Gone => self.is_in_order(&Log::Conversation(said.cid.clone()), said.came),
             Voice::Silenced => false,
         }
     }
 
     /// Whether the key that somebody has made counts where it came: who was struck makes none behind what the hub had
     /// named then. Before that it may have been on its way.
-    pub(crate) fn may_make_key(
-        &self,
-        cid: &ConversationId,
-        from: &UserName,
-        place: Place,
-        came: &Came,
-    ) -> bool {
-        let struck = self.struck_at(cid, from);
-        struck.is_none_or(|struck| self.position(came.position) <= struck)
-            && self.may_be_heard(cid, from, place, came)
+    pub(crate) fn may_make_key(&self, said: &Said<'_>) -> bool {
+        let struck = self.struck_at(said.cid, said.from);
+        struck.is_none_or(|struck| self.position(said.came.position) <= struck)
+            && self.may_be_heard(said)
     }
 
     /// Whether what somebody says in a room is that of one who has gone.
@@ -269,8 +267,9 @@ impl Endpoint {
         !cid.is_direct() && (!is_in || self.is_struck(cid, name))
     }
 
-    /// Whether somebody may speak there, in an epoch with this place.
-    fn voice(&self, cid: &ConversationId, from: &UserName, place: Place, came: &Came) -> Voice {
+    /// Whether somebody may speak there.
+    fn voice(&self, said: &Said<'_>) -> Voice {
+        let Said { cid, from, place, came } = *said;
         let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
             return Voice::Member;
         };

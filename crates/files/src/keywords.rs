@@ -109,9 +109,9 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{place}: {fault}")]
 pub struct Problem {
-    /// Where.
+    /// The line or entry it is in.
     pub place: Place,
-    /// What.
+    /// The fault in it.
     pub fault: Fault,
 }
 

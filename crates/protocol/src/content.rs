@@ -103,7 +103,7 @@ pub struct Outcome {
 pub struct FeedCopy {
     /// Where it was said.
     pub room: RoomName,
-    /// What.
+    /// The text that was said.
     pub text: String,
     /// Each letter is moved on by one, as in [`Content::Veiled`].
     pub veiled: bool,
@@ -120,7 +120,7 @@ pub enum Content {
     Copy(FeedCopy),
     /// TEXT, DM, BROADCAST: about a file, for the other side's program.
     File(FileNote),
-    /// CMD.
+    /// CMD: what a machine is to run.
     Command(Command),
     /// CANCEL: a command is taken back, in whichever frame it comes.
     Cancel {

@@ -7,7 +7,8 @@
 //! Two backends have exactly the same items: [`aws_lc`] is the default, `rustcrypto` needs no C
 //! compiler and is the independent cross-check. This module re-exports the one in use; tests name
 //! the modules and run every primitive across them. A key is accepted by one exactly when it is
-//! accepted by the other, because `der.rs` judges its shape before either library sees it.
+//! accepted by the other, because `der.rs` judges its shape before either library sees it; `keys.rs`
+//! has what does not depend on the library.
 
 use thiserror::Error;
 
@@ -17,6 +18,7 @@ pub mod aws_lc;
 pub mod rustcrypto;
 
 mod der;
+mod keys;
 
 #[cfg(not(any(feature = "aws-lc", feature = "rustcrypto")))]
 compile_error!("chat-protocol needs a backend: enable the feature `aws-lc` or `rustcrypto`");

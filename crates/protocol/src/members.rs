@@ -124,7 +124,7 @@ impl Membership {
         self.head
     }
 
-    /// Both.
+    /// The number of links and the digest of the last one.
     pub fn place(&self) -> Place {
         Place { mg: self.next, pm: self.head }
     }

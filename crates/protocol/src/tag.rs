@@ -71,7 +71,7 @@ pub mod label {
     pub const MSG: &str = "chat-e2e/1 msg";
     /// Receipts of delivery.
     pub const RECEIPT: &str = "chat-e2e/1 receipt";
-    /// Epochs.
+    /// Headers of epochs.
     pub const KEY: &str = "chat-e2e/1 key";
     /// Membership changes.
     pub const MEMBER: &str = "chat-e2e/1 member";

@@ -192,16 +192,30 @@ pub enum InputError {
         bytes: usize,
     },
     /// The command is longer than a command may be.
-    #[error(
-        "the command has {words} words and {bytes} bytes, \
-         at most {ARGV_WORDS_MAX} words and {ARGV_BYTES_MAX} bytes are sent"
-    )]
-    CommandTooLong {
-        /// Number of its words.
-        words: usize,
-        /// Their length together.
-        bytes: usize,
-    },
+    #[error(transparent)]
+    CommandTooLong(#[from] CommandTooLong),
+}
+
+/// A command that is longer than a command may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "the command has {words} words and {bytes} bytes, \
+     at most {ARGV_WORDS_MAX} words and {ARGV_BYTES_MAX} bytes are sent"
+)]
+pub struct CommandTooLong {
+    words: usize,
+    bytes: usize,
+}
+
+impl CommandTooLong {
+    /// Refuses more words, or longer ones, than the protocol has for a command.
+    pub fn check(argv: &[String]) -> Result<(), Self> {
+        let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
+        if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX {
+            return Err(Self { words, bytes });
+        }
+        Ok(())
+    }
 }
 
 fn suggested(suggestion: Option<&str>) -> String {

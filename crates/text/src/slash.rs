@@ -4,11 +4,10 @@
 use std::fmt::Write as _;
 
 use chat_protocol::id::MessageId;
-use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{SERVER, UserName};
 use strsim::osa_distance;
 
-use crate::input::{self, Input, InputError};
+use crate::input::{self, CommandTooLong, Input, InputError};
 use crate::show::presence::Presence;
 use crate::words;
 use chat_device::identity::IdentityCommand;
@@ -60,7 +59,7 @@ pub enum SlashCommand {
     Password,
     /// Put a veil over what is typed, or take it away; `None` shows whether there is one.
     Veil {
-        /// Which.
+        /// Whether there is one from now on.
         on: Option<bool>,
     },
     /// Show a key's fingerprint.
@@ -100,7 +99,7 @@ pub enum SlashCommand {
     },
     /// Say whose coming and going is shown; without it, what is set.
     Set {
-        /// Whose.
+        /// Those of whom it is shown from now on.
         presence: Option<Presence>,
     },
     /// Empty the screen.
@@ -114,14 +113,14 @@ pub enum SlashCommand {
         /// So many of the newest messages; all of them when absent.
         last: Option<usize>,
     },
-    /// Leave.
+    /// End the chat.
     Quit,
 }
 
 /// What can be completed after the command's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
-    /// Nothing.
+    /// There is nothing to complete.
     Nothing,
     /// Names of slash commands.
     SlashCommands,
@@ -206,14 +205,11 @@ fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     if argv.first().is_some_and(|word| word == "--") {
         argv.remove(0);
     }
-    let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
-    match words {
-        0 => row.needs("a command", "").map(|_| Input::Nothing),
-        _ if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX => {
-            Err(InputError::CommandTooLong { words, bytes })
-        }
-        _ => Ok(Input::Slash(SlashCommand::Run { target, argv, again })),
+    if argv.is_empty() {
+        return row.needs("a command", "").map(|_| Input::Nothing);
     }
+    CommandTooLong::check(&argv)?;
+    Ok(Input::Slash(SlashCommand::Run { target, argv, again }))
 }
 
 fn parse_set(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
@@ -340,6 +336,8 @@ fn nearest(word: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use chat_protocol::limits::ARGV_WORDS_MAX;
 
     use super::*;
 

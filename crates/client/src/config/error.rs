@@ -1,7 +1,7 @@
 //! Why a command line cannot be followed.
 
-use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::NameError;
+use chat_text::input::CommandTooLong;
 use thiserror::Error;
 
 use super::{PasswordError, ServerUrl, ServerUrlError};
@@ -79,16 +79,8 @@ pub enum ConfigError {
     #[error("--key-bits: expected 2048, 3072 or 4096, got {0}")]
     KeyBits(u32),
     /// More than a command may have.
-    #[error(
-        "the command has {words} words and {bytes} bytes, \
-         at most {ARGV_WORDS_MAX} words and {ARGV_BYTES_MAX} bytes are sent"
-    )]
-    CommandTooLong {
-        /// Number of its words.
-        words: usize,
-        /// Their length together.
-        bytes: usize,
-    },
+    #[error(transparent)]
+    CommandTooLong(#[from] CommandTooLong),
 }
 
 impl ConfigError {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chat_protocol::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX};
 use chat_protocol::name::{SERVER, UserName};
+use chat_text::input::CommandTooLong;
 use clap::Args;
 
 use super::{ConfigError, arguments, user};
@@ -45,10 +45,7 @@ pub struct RunOf {
 impl RunArguments {
     pub(super) fn read(self) -> Result<RunOf, ConfigError> {
         let Self { again, timeout, no_input, target, command: argv } = self;
-        let (words, bytes) = (argv.len(), argv.iter().map(String::len).sum());
-        if words > ARGV_WORDS_MAX || bytes > ARGV_BYTES_MAX {
-            return Err(ConfigError::CommandTooLong { words, bytes });
-        }
+        CommandTooLong::check(&argv)?;
         let target = match target {
             name if name.eq_ignore_ascii_case(SERVER) => UserName::server(),
             name => user("run", &name)?,

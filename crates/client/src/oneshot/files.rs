@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Task, note, print_json, print_line};
+use super::{Task, note, print_json, print_lines};
 use crate::config::{Common, Verbosity};
 use crate::exit::{ExitStatus, HasExit as _};
 use crate::signals::interrupted;
@@ -124,17 +124,6 @@ fn failed(error: &TransferError) -> Failure {
     Failure::Other { status: error.exit_status(), reason: error.to_string() }
 }
 
-fn print(task_is_json: bool, lines: Vec<(String, Value)>) -> Result<(), Failure> {
-    if task_is_json {
-        print_json(lines.into_iter().map(|(_, object)| object).collect())?;
-    } else {
-        for (line, _) in lines {
-            print_line(&line)?;
-        }
-    }
-    Ok(())
-}
-
 /// Prints the files that have all these words, or all that this person may fetch.
 pub async fn find(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> {
     let mut desk = Desk::open(common, false).await?;
@@ -147,7 +136,7 @@ pub async fn find(common: &Common, words: &[String]) -> Result<ExitStatus, Failu
         print_json(found.files.iter().map(show::object).collect())?;
         warn(&found);
     } else {
-        print(false, show::findings(&found, &desk.task.user))?;
+        print_lines(false, show::findings(&found, &desk.task.user))?;
     }
     desk.task.end().await;
     Ok(ExitStatus::Ok)
@@ -194,7 +183,7 @@ pub async fn share(
             }
             let lines = show::event(&event, None);
             if json {
-                print(true, lines)?;
+                print_lines(true, lines)?;
             } else if !quiet {
                 for (line, _) in &lines {
                     note(line);
@@ -360,13 +349,13 @@ async fn fetched(
             TransferEvent::Progress { done, size, .. } => {
                 bar.set_length(size);
                 bar.set_position(done);
-                if json { print(true, show::event(&event, Some(name))) } else { Ok(()) }
+                if json { Ok(print_lines(true, show::event(&event, Some(name)))?) } else { Ok(()) }
                     .map(|()| None)
             }
             TransferEvent::Waiting { .. } => {
                 let lines = show::event(&event, Some(name));
                 if json {
-                    print(true, lines)?;
+                    print_lines(true, lines)?;
                 } else {
                     for (line, _) in &lines {
                         bar.suspend(|| note(line));
@@ -427,7 +416,7 @@ fn finish(
             // What a script wants to know.
             lines = vec![(shown, Value::Null)];
         }
-        print(common.json, lines)?;
+        print_lines(common.json, lines)?;
     }
     Ok(ExitStatus::Ok)
 }

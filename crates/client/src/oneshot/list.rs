@@ -17,7 +17,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What an event is to a list.
 pub(super) enum Page {
-    /// Nothing.
+    /// Nothing that belongs to the list.
     Other,
     /// A page of it; another one follows.
     More,

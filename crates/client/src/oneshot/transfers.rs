@@ -7,7 +7,7 @@ use chat_files::part::{self, PartError, Resumable};
 use chat_protocol::sanitise;
 use serde_json::{Value, json};
 
-use super::{print_json, print_line};
+use super::print_lines;
 use crate::config::Common;
 use crate::exit::ExitStatus;
 use crate::start::Failure;
@@ -28,13 +28,7 @@ pub fn transfers(common: &Common, clean: bool) -> Result<ExitStatus, Failure> {
     if lines.is_empty() {
         lines.push(none(folder));
     }
-    if common.json {
-        print_json(lines.into_iter().map(|(_, object)| object).collect())?;
-    } else {
-        for (line, _) in lines {
-            print_line(&line)?;
-        }
-    }
+    print_lines(common.json, lines)?;
     Ok(ExitStatus::Ok)
 }
 

@@ -22,7 +22,7 @@ pub enum ConnectError {
     /// No TCP connection.
     #[error("cannot reach {url}: {source}; is chat-server running there?")]
     Unreachable {
-        /// Where.
+        /// The address that was tried.
         url: ServerUrl,
         /// What the system said.
         source: io::Error,
@@ -30,21 +30,21 @@ pub enum ConnectError {
     /// Somebody accepts connections and says nothing.
     #[error("{url} does not answer in time; is it a chat-server?")]
     Timeout {
-        /// Where.
+        /// The address that was tried.
         url: ServerUrl,
     },
     /// TLS could not be set up on this side.
     #[error("TLS cannot be used: {reason}")]
     TlsSetup {
-        /// Why.
+        /// What is wrong here.
         reason: String,
     },
     /// No TLS.
     #[error("no TLS with {url}: {source}")]
     Tls {
-        /// Where.
+        /// The address that was tried.
         url: ServerUrl,
-        /// Why.
+        /// What TLS or the connection said.
         source: io::Error,
     },
     /// The certificate is not the one seen first.
@@ -63,9 +63,9 @@ pub enum ConnectError {
     /// It is no chat server, or not at this path.
     #[error("{url} does not speak WebSocket: {source}")]
     Upgrade {
-        /// Where.
+        /// The address that was tried.
         url: ServerUrl,
-        /// Why.
+        /// What the server has answered instead.
         source: Box<tungstenite::Error>,
     },
     /// Another server than the one known answers.
@@ -112,7 +112,7 @@ pub enum ConnectError {
     /// Something else than what comes next.
     #[error("{url} does not speak this protocol; is it a chat-server of this version?")]
     Unexpected {
-        /// Where.
+        /// The address that was tried.
         url: ServerUrl,
     },
     /// Not now.
@@ -120,7 +120,7 @@ pub enum ConnectError {
     Busy {
         /// When to try again.
         after: Duration,
-        /// Why.
+        /// The server's reason, as received.
         why: String,
     },
     /// The server refuses the sign-in.
@@ -134,7 +134,7 @@ pub enum ConnectError {
     /// The connection is gone.
     #[error("the connection is gone: {}", sanitise::line(.reason))]
     Lost {
-        /// Why.
+        /// What ended it, for people.
         reason: String,
     },
     /// What was learnt could not be kept.

@@ -19,7 +19,7 @@ use crate::server_url::{ServerUrl, Trust};
 /// What a server shows before anybody signs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// Where.
+    /// The server's address.
     pub url: ServerUrl,
     /// Its identity.
     pub server: KeyId,

@@ -36,7 +36,7 @@ pub struct Tls {
 enum Others {
     /// The one seen first is good.
     PinFirst,
-    /// Refused.
+    /// None is good.
     Refuse,
     /// All are good.
     Accept,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chat_endpoint::store::Change;
-use chat_endpoint::{Event, Notification, Step};
+use chat_endpoint::{Event, Notification, Step, Transmit};
 use chat_protocol::id::MessageId;
 use tokio::time::Instant;
 
@@ -65,6 +65,18 @@ impl Driver {
             changes.extend(left.rows.into_iter().chain(answers));
             home.store.commit(&changes).map_err(HomeError::from)?;
         }
+        events.extend(left.events.into_iter().map(|event| Notification { key: None, event }));
+        self.let_out(now_ms, replies, transmits, events)
+    }
+
+    /// Lets out what a step has brought: it is durable.
+    fn let_out(
+        &mut self,
+        now_ms: u64,
+        mut replies: Replies,
+        transmits: Vec<Transmit>,
+        events: Vec<Notification>,
+    ) -> Result<(), End> {
         replies.answers.drain(..).for_each(|answer| answer());
         if let Some(session) = replies.online.take() {
             self.go_online(*session)?;
@@ -75,7 +87,6 @@ impl Driver {
                 socket.queue(transmit);
             }
         }
-        events.extend(left.events.into_iter().map(|event| Notification { key: None, event }));
         for notification in events {
             self.journal.event(&notification.event);
             self.pending.push_back(ClientEvent::Notification(notification));

@@ -67,7 +67,7 @@ impl History {
         Self { store, me }
     }
 
-    /// Whose.
+    /// The user of this history.
     pub fn me(&self) -> &UserName {
         &self.me
     }

@@ -17,9 +17,9 @@ use crate::home::{self, HomeFolder, KeyFile};
 /// Whose account is deleted.
 #[derive(Debug)]
 pub struct Deletion {
-    /// Where.
+    /// Makes connections to the server that has the account.
     pub connector: Arc<Connector>,
-    /// Whose.
+    /// The name of the account.
     pub user: UserName,
     /// The home, the password if it was given, and whom to ask.
     pub account: HomeAccount,

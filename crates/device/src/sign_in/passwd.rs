@@ -29,9 +29,9 @@ const OTHER_PASSWORD: &str = "The password of the account may have been changed 
 /// Whose password is changed, and to what.
 #[derive(Debug)]
 pub struct NewPassword {
-    /// Where.
+    /// Makes connections to the server that has the account.
     pub connector: Arc<Connector>,
-    /// Whose.
+    /// The name of the account.
     pub user: UserName,
     /// The home, the password now if it was given, and whom to ask.
     pub account: HomeAccount,

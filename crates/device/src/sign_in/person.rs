@@ -46,7 +46,7 @@ struct Lock {
 enum Found {
     /// Its vault, and what opened it.
     Vault { lock: Lock, vault: Vault },
-    /// Nothing.
+    /// No account of this name.
     Nobody,
 }
 

@@ -16,7 +16,7 @@ const LATENCY_DIGITS: u8 = 3;
 /// was stored), stored for the rest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TagCounts {
-    /// Sent.
+    /// Operations sent, whatever became of them.
     pub sent: u64,
     /// Answered `ACK`.
     pub acked: u64,

@@ -30,19 +30,11 @@ impl fmt::Display for Report {
             let codes = tally.by_code.iter().map(|(code, count)| format!("{code} {count}"));
             writeln!(formatter, "\nNOACK by code: {}", codes.collect::<Vec<_>>().join(", "))?;
         }
-        writeln!(
-            formatter,
-            "\nlost={} duplicated={} out_of_order={} unreadable={} leaked={} left_out={} unanswered={} reconnects={} resent={}",
-            tally.lost,
-            tally.duplicated,
-            tally.out_of_order,
-            tally.unreadable,
-            tally.leaked,
-            tally.left_out,
-            totals.unanswered,
-            tally.reconnects,
-            tally.resent
-        )?;
+        writeln!(formatter)?;
+        for (what, count) in self.flaws() {
+            write!(formatter, "{}={count} ", what.replace(' ', "_"))?;
+        }
+        writeln!(formatter, "reconnects={} resent={}", tally.reconnects, tally.resent)?;
         if tally.movement.absences > 0 {
             writeln!(formatter, "{}", tally.movement)?;
         }

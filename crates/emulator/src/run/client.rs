@@ -42,7 +42,7 @@ pub(super) enum Phase {
     Refreshing,
     /// Send, from this moment on.
     Sending(Instant),
-    /// Leave.
+    /// Leave the server for good.
     Ending,
 }
 

@@ -3,6 +3,7 @@
 use chat_protocol::code;
 use chat_protocol::name::ConversationId;
 
+use crate::answers::Refusal;
 use crate::endpoint::Endpoint;
 use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS, STORAGE_WAIT_MS};
 
@@ -37,14 +38,9 @@ impl Endpoint {
 
     /// The hub says that this user can make no key here at all: what is to be said there is refused by its
     /// word, and not tried again and again. A hub that has lost the room is told of it first.
-    pub(crate) fn key_refused(
-        &mut self,
-        now_ms: u64,
-        cid: &ConversationId,
-        code: &str,
-        reason: &str,
-    ) {
-        match code {
+    pub(crate) fn key_refused(&mut self, now_ms: u64, cid: &ConversationId, refusal: &Refusal) {
+        let Refusal { code, reason, .. } = refusal;
+        match code.as_str() {
             code::EPOCH | code::MEMBERS => {}
             code::STORAGE_FULL => {
                 self.link.held.insert(cid.clone(), now_ms.saturating_add(STORAGE_WAIT_MS));

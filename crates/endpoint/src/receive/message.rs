@@ -17,7 +17,8 @@ use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
 use crate::heal::ChainName;
 use crate::people::Signer;
-use crate::state::chain_key;
+use crate::state::{Owed, chain_key};
+use crate::views::Said;
 
 /// A message whose signature was verified and that was opened.
 pub(crate) struct Opened<'a> {
@@ -38,6 +39,15 @@ pub(crate) enum Hand {
     Healed(UserName),
     /// Handed on by this member.
     Granted(UserName),
+}
+
+/// Why a message is shown without its text.
+#[derive(Clone, Copy)]
+enum Fault<'a> {
+    /// It cannot be read.
+    Unreadable(&'a str),
+    /// Its signature was not, or could not be, verified: the hub may have made it.
+    Unverified(&'a str),
 }
 
 /// Where an opened message stands in its sender's chain.
@@ -62,51 +72,42 @@ impl Endpoint {
         }
         if !fits_address(header) {
             let reason = "tag, conversation and recipient differ";
-            return self.unverified(now_ms, delivery, header, reason);
+            return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
         }
         if !may_speak(header) {
             let reason = "only whose feed it is speaks there";
-            return self.unverified(now_ms, delivery, header, reason);
+            return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
         }
         let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
-            if self.is_received(delivery, header) {
-                self.owe_again(now_ms, header, delivery.frame.digest(label::MSG), true);
-                return Received::Done;
-            }
-            if self.state.is_gone(&header.e) {
-                let reason = "its epoch is too long ago; this device does not open it any more";
-                return self.unverified(now_ms, delivery, header, reason);
-            }
-            // Whose it is shows in the view, which a key would have brought up to date.
-            if !self.has_known(&header.cid, &header.from) && self.view_is_on_its_way(&header.cid) {
-                return Received::NeedsView;
-            }
             return self.on_strange(now_ms, delivery, header, asked);
         };
         let line =
             epoch.list.position(&header.from, &header.sk).filter(|_| epoch.cid == header.cid);
         let place = epoch.place;
         let Some(line) = line else {
-            return self.unverified(now_ms, delivery, header, "its sender is not in its epoch");
+            let reason = "its sender is not in its epoch";
+            return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
         };
         let Some(signer) = self.people.signer(&header.from, &header.sk).cloned() else {
             if !asked {
                 return Received::NeedsSender;
             }
             let reason = self.unknown_key(&header.from);
-            return self.unverified(now_ms, delivery, header, &reason);
+            return self.refuse_message(now_ms, delivery, header, Fault::Unverified(&reason));
         };
         if !asked && (self.needs_siblings(header) || self.needs_newest(header)) {
             return Received::NeedsSender;
         }
         let digest = delivery.frame.digest(label::MSG);
         if !self.is_by_sender(delivery, header, &signer) {
-            return self.unverified(now_ms, delivery, header, "its signature is not valid");
+            let reason = "its signature is not valid";
+            return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
         }
         let (cid, from) = (&header.cid, &header.from);
-        if !self.may_be_heard(cid, from, place, &came) {
+        if !self.may_be_heard(&Said { cid, from, place, came: &came }) {
             self.silenced(cid, from);
-            return self.unreadable(now_ms, delivery, header, "its sender was no member any more");
+            let reason = "its sender was no member any more";
+            return self.refuse_message(now_ms, delivery, header, Fault::Unreadable(reason));
         }
         self.key_stands(&header.e);
         self.check_audience(now_ms, (&header.e, from), cid, &came);
@@ -124,12 +125,11 @@ impl Endpoint {
         header: &MessageHeader,
         signer: &Signer,
     ) -> bool {
-        let verified =
-            delivery.frame.verify(label::MSG, &signer.key, &signer.digest, &mut self.verified);
-        if verified.is_err() {
+        let is_signed = signer.has_signed(&delivery.frame, label::MSG, &mut self.verified);
+        if !is_signed {
             self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
         }
-        verified.is_ok()
+        is_signed
     }
 
     /// A message in an epoch whose key this device has not: what is missing is asked for once it is
@@ -141,19 +141,36 @@ impl Endpoint {
         header: &MessageHeader,
         asked: bool,
     ) -> Received {
+        if self.is_received(delivery, header) {
+            self.owe_again(now_ms, Owed::new(header, delivery.frame.digest(label::MSG), true));
+            return Received::Done;
+        }
+        if self.state.is_gone(&header.e) {
+            let reason = "its epoch is too long ago; this device does not open it any more";
+            return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
+        }
+        // Whose it is shows in the view, which a key would have brought up to date.
+        if !self.has_known(&header.cid, &header.from) && self.view_is_on_its_way(&header.cid) {
+            return Received::NeedsView;
+        }
         let mut reason = "its epoch was not given to this device".to_owned();
         if self.has_known(&header.cid, &header.from) {
             match self.people.signer(&header.from, &header.sk).cloned() {
                 Some(signer) if self.is_by_sender(delivery, header, &signer) => {
                     self.want_strange(now_ms, delivery, header);
-                    return self.unreadable(now_ms, delivery, header, &reason);
+                    return self.refuse_message(
+                        now_ms,
+                        delivery,
+                        header,
+                        Fault::Unreadable(&reason),
+                    );
                 }
                 Some(_) => "its signature is not valid".clone_into(&mut reason),
                 None if !asked => return Received::NeedsSender,
                 None => reason = self.unknown_key(&header.from),
             }
         }
-        self.unverified(now_ms, delivery, header, &reason)
+        self.refuse_message(now_ms, delivery, header, Fault::Unverified(&reason))
     }
 
     /// Why a signature of somebody cannot be checked.
@@ -174,7 +191,8 @@ impl Endpoint {
         let Opened { delivery, header, digest, .. } = opened;
         let chain_id = chain_key(&header.e, line);
         let Some(receiving) = self.state.chains.get_mut(&chain_id) else {
-            return self.unreadable(now_ms, delivery, header, "its chain is this device's own");
+            let reason = "its chain is this device's own";
+            return self.refuse_message(now_ms, delivery, header, Fault::Unreadable(reason));
         };
         let expected = receiving.chain.next();
         let before = receiving.last;
@@ -182,7 +200,12 @@ impl Endpoint {
             Ok(key) => key,
             Err(ChainError::Used { .. }) => return self.replayed(now_ms, opened),
             Err(error @ ChainError::TooFar { .. }) => {
-                return self.unreadable(now_ms, delivery, header, &error.to_string());
+                return self.refuse_message(
+                    now_ms,
+                    delivery,
+                    header,
+                    Fault::Unreadable(&error.to_string()),
+                );
             }
         };
         // A late frame is not the last one: what follows the last still has to link to it.
@@ -228,7 +251,7 @@ impl Endpoint {
             Err(reason) => {
                 // Its sender has sealed it so: the same bytes again would not help.
                 self.unwant(&ChainName::of(header), header.n);
-                return self.unreadable(now_ms, delivery, header, &reason);
+                return self.refuse_message(now_ms, delivery, header, Fault::Unreadable(&reason));
             }
         };
         self.trace_received(&delivery.frame, || {
@@ -240,7 +263,7 @@ impl Endpoint {
         if self.state.remember(header, *digest) && !is_shown {
             self.deliver(now_ms, opened, content, message_key);
         }
-        self.owe(now_ms, header, *digest, true);
+        self.owe(now_ms, Owed::new(header, *digest, true));
         Received::Done
     }
 
@@ -255,7 +278,7 @@ impl Endpoint {
         let Opened { header, digest, .. } = opened;
         let known = self.state.received(&header.cid, &header.from, &header.id);
         if known.is_some_and(|known| known == *digest) {
-            self.owe_again(now_ms, header, *digest, true);
+            self.owe_again(now_ms, Owed::new(header, *digest, true));
         } else {
             self.trace_received(&opened.delivery.frame, || "refused: its counter was used".into());
             self.alarm(Alarm::Replay, &header.from, "a message came a second time");
@@ -345,44 +368,27 @@ impl Endpoint {
         })
     }
 
-    /// A message that cannot be read is shown as such, and its sender is told (rule R8).
-    fn unreadable(
-        &mut self,
-        now_ms: u64,
-        delivery: &Delivery,
-        header: &MessageHeader,
-        reason: &str,
-    ) -> Received {
-        self.refuse_message(now_ms, delivery, header, (reason, true))
-    }
-
-    /// The same of one whose signature was not, or could not be, verified: the hub may have made it.
-    fn unverified(
-        &mut self,
-        now_ms: u64,
-        delivery: &Delivery,
-        header: &MessageHeader,
-        reason: &str,
-    ) -> Received {
-        if !self.alarms.tells_of_unverified() {
-            self.trace_received(&delivery.frame, || format!("refused and not shown: {reason}"));
-            return Received::Done;
-        }
-        self.refuse_message(now_ms, delivery, header, (reason, false))
-    }
-
+    /// A message without its text is shown as such, and its sender is told (rule R8).
     fn refuse_message(
         &mut self,
         now_ms: u64,
         delivery: &Delivery,
         header: &MessageHeader,
-        (reason, signed): (&str, bool),
+        fault: Fault<'_>,
     ) -> Received {
+        let (reason, signed) = match fault {
+            Fault::Unreadable(reason) => (reason, true),
+            Fault::Unverified(reason) => (reason, false),
+        };
+        if !signed && !self.alarms.tells_of_unverified() {
+            self.trace_received(&delivery.frame, || format!("refused and not shown: {reason}"));
+            return Received::Done;
+        }
         self.trace_received(&delivery.frame, || format!("refused: {reason}"));
         let digest = delivery.frame.digest(label::MSG);
         let (cid, from, reason) = (header.cid.clone(), header.from.clone(), reason.to_owned());
         self.tell(Event::Unreadable { cid, from, id: header.id, reason, signed });
-        self.owe_again(now_ms, header, digest, false);
+        self.owe_again(now_ms, Owed::new(header, digest, false));
         Received::Done
     }
 }

@@ -26,7 +26,7 @@ pub enum RoomAction {
     Admit(UserName),
     /// Put somebody out.
     Remove {
-        /// Whom.
+        /// The member who goes.
         who: UserName,
         /// They may not join again until an admin admits them.
         ban: bool,
@@ -35,7 +35,7 @@ pub enum RoomAction {
     Unban(UserName),
     /// Make somebody an admin, or take that back.
     Role {
-        /// Whom.
+        /// The member whose role changes.
         who: UserName,
         /// Which of the two.
         admin: bool,

@@ -18,6 +18,7 @@ use chat_protocol::tag::{Tag, label};
 use super::action::RoomAction;
 use super::kept::OrderRow;
 use super::refusal;
+use crate::answers::Refusal;
 use crate::endpoint::{Endpoint, Slot};
 use crate::event::{Event, MemberChange};
 use crate::limits::{ORDER_FUTILE_MAX, ORDER_WAIT_MS};
@@ -188,12 +189,22 @@ impl Endpoint {
             return;
         }
         let Some(ik) = ik else { return };
-        if self.waits_for_messages(now_ms, &id) {
-            return;
+        if !self.waits_for_messages(now_ms, &id) {
+            self.send_link(now_ms, id, &order, (&room, who, ik));
         }
+    }
+
+    /// Signs the link that an order asks for, about this person with this key, and sends it.
+    fn send_link(
+        &mut self,
+        now_ms: u64,
+        id: MessageId,
+        order: &RoomOrder,
+        (room, who, ik): (&Membership, UserName, KeyId),
+    ) {
         let (op, arg) = order.action.link(room.exists());
         let futile = if order.last == Some(room.next()) { order.futile + 1 } else { 0 };
-        let header = self.link_header(now_ms, &room, (op, arg), (who, ik));
+        let header = self.link_header(now_ms, room, (op, arg), (who, ik));
         let signer = self.device.bundle.identity();
         let problem =
             room.check(&header, signer).err().map(|error| error.to_string()).or_else(|| {
@@ -345,9 +356,9 @@ impl Endpoint {
         &mut self,
         now_ms: u64,
         answered: &MessageId,
-        code: &str,
-        reason: &str,
+        refusal: &Refusal,
     ) -> bool {
+        let Refusal { code, reason, .. } = refusal;
         if self.orders.get(answered).is_some_and(|order| order.is_asked) {
             self.refuse_order(answered, code, reason, true);
             return true;
@@ -445,13 +456,8 @@ impl Endpoint {
     }
 
     /// The view of a room is not to be had: nothing can be done or said there.
-    pub(crate) fn view_refused(
-        &mut self,
-        now_ms: u64,
-        cid: &ConversationId,
-        code: &str,
-        reason: &str,
-    ) {
+    pub(crate) fn view_refused(&mut self, now_ms: u64, cid: &ConversationId, refusal: &Refusal) {
+        let Refusal { code, reason, .. } = refusal;
         let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
         if asked {
             self.complain(code, reason);

@@ -177,9 +177,7 @@ impl Endpoint {
             let signer =
                 signer.or_else(|| self.people.former_signer(&link.from, &link.sk)).cloned();
             let Some(signer) = signer.filter(|signer| signer.identity == link.ik) else { continue };
-            let verified =
-                frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified);
-            if verified.is_ok() {
+            if signer.has_signed(&frame, label::MEMBER, &mut self.verified) {
                 self.state.unproved.remove(&key);
                 if let Some(link) = self.state.links.get_mut(&link_key(cid, link.mg)) {
                     link.by_word = false;

@@ -75,10 +75,9 @@ impl Endpoint {
             let Some(next) = header(frame).filter(|next| next.pm == before) else { return false };
             if self.may_vouch(room, link, &next) {
                 let signer = self.people.signer(&next.from, &next.sk).cloned();
-                let verified = signer.map(|signer| {
-                    frame.verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
-                });
-                if verified.is_some_and(|verified| verified.is_ok()) {
+                let has_signed =
+                    |signer: Signer| signer.has_signed(frame, label::MEMBER, &mut self.verified);
+                if signer.is_some_and(has_signed) {
                     return true;
                 }
             }

@@ -38,9 +38,9 @@ pub(super) enum For {
 pub struct Offered {
     /// Its number, for `/accept`.
     pub n: u32,
-    /// Who.
+    /// The person who offers it.
     pub from: UserName,
-    /// What.
+    /// The file's name, size and root.
     pub file: Manifest,
     /// It is fetched without asking, because I said so of this person: the transfer's number.
     pub transfer: Option<u32>,

@@ -91,9 +91,9 @@ pub enum TransferError {
     /// A file that I named and that cannot be read.
     #[error("{}: {source}", path.display())]
     Named {
-        /// Which.
+        /// The path as it was given.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with the file.
         source: SourceError,
     },
     /// A file that cannot be kept.

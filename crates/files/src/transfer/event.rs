@@ -46,12 +46,12 @@ pub enum TransferEvent {
     Failed {
         /// Number of the transfer.
         n: u32,
-        /// Why.
+        /// What went wrong.
         error: TransferError,
     },
     /// Somebody has fetched a file from here.
     Gave {
-        /// Who.
+        /// The person who has it now.
         to: UserName,
         /// The file's name here.
         name: String,
@@ -78,7 +78,7 @@ pub enum TransferEvent {
     },
     /// Somebody declined what I offered, or cannot be reached.
     Answered {
-        /// Who.
+        /// The person it was offered to.
         by: UserName,
         /// The file's name.
         name: String,
@@ -94,7 +94,7 @@ pub enum TransferEvent {
     },
     /// What was asked for cannot be done.
     Problem {
-        /// Why.
+        /// A sentence for people.
         reason: String,
     },
     /// One of the orders to share, to share no more, to leave copies or to send is dealt with; what came of it

@@ -21,200 +21,129 @@ use aws_lc_rs::signature::{KeyPair, ParsedPublicKey, RSA_PSS_2048_8192_SHA256, R
 use aws_lc_rs::{hmac, pbkdf2};
 use zeroize::Zeroizing;
 
-use super::{BadSignature, GCM_TAG_LEN, KeyBits, KeyError, OpenFailed, UnwrapFailed, der};
+use super::keys::{
+    Private, PrivateKey, Public, PublicKey, Sign, Signing, Unwrap, Verify, Wrap, Wrapping,
+};
+use super::{BadSignature, GCM_TAG_LEN, KeyBits, KeyError, OpenFailed, UnwrapFailed};
 
 /// A private key that signs with RSA-PSS.
-pub struct SigningKey {
-    pair: RsaKeyPair,
-    spki: Vec<u8>,
+pub type SigningKey = PrivateKey<RsaKeyPair, Signing>;
+
+/// A public key that checks RSA-PSS signatures. Parsed once; clones share it.
+pub type VerifyingKey = PublicKey<Arc<ParsedPublicKey>, Signing>;
+
+/// A private key that unwraps what was wrapped for it with RSA-OAEP.
+pub type UnwrapKey = PrivateKey<Decrypting, Wrapping>;
+
+/// A public key that keys are wrapped for with RSA-OAEP.
+pub type WrapKey = PublicKey<OaepPublicEncryptingKey, Wrapping>;
+
+impl Private for RsaKeyPair {
+    fn generate(bits: KeyBits) -> Result<Self, KeyError> {
+        Self::generate(key_size(bits)).map_err(generation)
+    }
+
+    fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        Self::from_pkcs8(der).map_err(|_refused| KeyError::Inconsistent)
+    }
+
+    fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        pkcs8(self)
+    }
+
+    fn to_spki(&self) -> Result<Vec<u8>, KeyError> {
+        spki(self.public_key())
+    }
 }
 
-impl SigningKey {
-    /// Makes a new key from the system's randomness; tens to hundreds of milliseconds.
-    pub fn generate(bits: KeyBits) -> Result<Self, KeyError> {
-        RsaKeyPair::generate(key_size(bits)).map_err(generation)?.try_into()
-    }
-
-    /// Reads a PKCS#8 key under the rules of [`VerifyingKey::from_spki`].
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        der::check_private(der)?;
-        RsaKeyPair::from_pkcs8(der).map_err(|_refused| KeyError::Inconsistent)?.try_into()
-    }
-
-    /// The private key as unencrypted PKCS#8 DER.
-    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        pkcs8(&self.pair)
-    }
-
-    /// The public key as `SubjectPublicKeyInfo` DER.
-    pub fn spki(&self) -> &[u8] {
-        &self.spki
-    }
-
-    /// Signs the message; the signature is as long as the modulus.
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let mut signature = vec![0; self.pair.public_modulus_len()];
-        self.pair
-            .sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature)
+impl Sign for RsaKeyPair {
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let mut signature = vec![0; self.public_modulus_len()];
+        self.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature)
             .expect("a checked key of at least 2048 bits has room for SHA-256 PSS");
         signature
     }
 }
 
-impl TryFrom<RsaKeyPair> for SigningKey {
-    type Error = KeyError;
-
-    fn try_from(pair: RsaKeyPair) -> Result<Self, KeyError> {
-        let spki = spki(pair.public_key())?;
-        Ok(Self { pair, spki })
+impl Public for Arc<ParsedPublicKey> {
+    fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
+        let key = ParsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, der);
+        key.map(Self::new).map_err(|_refused| KeyError::Inconsistent)
     }
 }
 
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pair: _, spki: _ } = self;
-        f.debug_struct("SigningKey").finish_non_exhaustive()
+impl Verify for Arc<ParsedPublicKey> {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.verify_sig(message, signature).map_err(|Unspecified| BadSignature)
     }
 }
 
-/// A public key that checks RSA-PSS signatures. Parsed once; clones share it.
-#[derive(Clone)]
-pub struct VerifyingKey {
-    key: Arc<ParsedPublicKey>,
-    signature_len: usize,
-}
-
-impl VerifyingKey {
-    /// Reads a public key: exponent 65537, a modulus of 2048 to 4096 bits and strict DER, which
-    /// leaves exactly one encoding of each key.
-    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
-        let signature_len = der::check_public(der)?;
-        let key = ParsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, der)
-            .map_err(|_refused| KeyError::Inconsistent)?;
-        Ok(Self { key: Arc::new(key), signature_len })
-    }
-
-    /// Length of every signature by this key, in bytes.
-    pub fn signature_len(&self) -> usize {
-        self.signature_len
-    }
-
-    /// Accepts only a signature of exactly this message, with a salt of exactly 32 bytes.
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        if signature.len() != self.signature_len {
-            return Err(BadSignature);
-        }
-        self.key.verify_sig(message, signature).map_err(|Unspecified| BadSignature)
-    }
-}
-
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key: _, signature_len } = self;
-        f.debug_struct("VerifyingKey").field("signature_len", signature_len).finish_non_exhaustive()
-    }
-}
-
-/// A private key that unwraps what was wrapped for it with RSA-OAEP.
-pub struct UnwrapKey {
+/// A private key as AWS-LC wants it for OAEP, which does not give it back.
+pub struct Decrypting {
     private: PrivateDecryptingKey,
     oaep: OaepPrivateDecryptingKey,
-    spki: Vec<u8>,
 }
 
-impl UnwrapKey {
-    /// Makes a new key from the system's randomness; tens to hundreds of milliseconds.
-    pub fn generate(bits: KeyBits) -> Result<Self, KeyError> {
-        PrivateDecryptingKey::generate(key_size(bits)).map_err(generation)?.try_into()
+impl Decrypting {
+    fn new(private: PrivateDecryptingKey) -> Result<Self, KeyError> {
+        let oaep = OaepPrivateDecryptingKey::new(private.clone())
+            .map_err(|Unspecified| KeyError::Inconsistent)?;
+        Ok(Self { private, oaep })
+    }
+}
+
+impl fmt::Debug for Decrypting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { private: _, oaep: _ } = self;
+        f.debug_struct("Decrypting").finish_non_exhaustive()
+    }
+}
+
+impl Private for Decrypting {
+    fn generate(bits: KeyBits) -> Result<Self, KeyError> {
+        Self::new(PrivateDecryptingKey::generate(key_size(bits)).map_err(generation)?)
     }
 
-    /// Reads a PKCS#8 key under the rules of [`WrapKey::from_spki`].
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        der::check_private(der)?;
-        PrivateDecryptingKey::from_pkcs8(der).map_err(|_refused| KeyError::Inconsistent)?.try_into()
+    fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        let private = PrivateDecryptingKey::from_pkcs8(der);
+        Self::new(private.map_err(|_refused| KeyError::Inconsistent)?)
     }
 
-    /// The private key as unencrypted PKCS#8 DER.
-    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+    fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
         pkcs8(&self.private)
     }
 
-    /// The public key as `SubjectPublicKeyInfo` DER.
-    pub fn spki(&self) -> &[u8] {
-        &self.spki
+    fn to_spki(&self) -> Result<Vec<u8>, KeyError> {
+        spki(&self.private.public_key())
     }
+}
 
-    /// Opens a wrapped key. There is one error whatever the cause, and the content must be
-    /// exactly 32 bytes.
-    pub fn unwrap(
-        &self,
-        label: &[u8],
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<[u8; 32]>, UnwrapFailed> {
-        if wrapped.len() != self.oaep.key_size_bytes() {
-            return Err(UnwrapFailed);
-        }
+impl Unwrap for Decrypting {
+    fn unwrap(&self, label: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapFailed> {
         let mut plaintext = Zeroizing::new(vec![0; self.oaep.min_output_size()]);
-        let opened = self
+        let length = self
             .oaep
             .decrypt(&OAEP_SHA256_MGF1SHA256, wrapped, &mut plaintext, Some(label))
-            .map_err(|Unspecified| UnwrapFailed)?;
-        <&[u8; 32]>::try_from(&*opened)
-            .map(|key| Zeroizing::new(*key))
-            .map_err(|_other_length| UnwrapFailed)
+            .map_err(|Unspecified| UnwrapFailed)?
+            .len();
+        plaintext.truncate(length);
+        Ok(plaintext)
     }
 }
 
-impl TryFrom<PrivateDecryptingKey> for UnwrapKey {
-    type Error = KeyError;
-
-    fn try_from(private: PrivateDecryptingKey) -> Result<Self, KeyError> {
-        let spki = spki(&private.public_key())?;
-        let oaep = OaepPrivateDecryptingKey::new(private.clone())
-            .map_err(|Unspecified| KeyError::Inconsistent)?;
-        Ok(Self { private, oaep, spki })
-    }
-}
-
-impl fmt::Debug for UnwrapKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { private: _, oaep: _, spki: _ } = self;
-        f.debug_struct("UnwrapKey").finish_non_exhaustive()
-    }
-}
-
-/// A public key that keys are wrapped for with RSA-OAEP.
-pub struct WrapKey {
-    oaep: OaepPublicEncryptingKey,
-}
-
-impl WrapKey {
-    /// Reads a public key: exponent 65537, a modulus of 2048 to 4096 bits and strict DER, which
-    /// leaves exactly one encoding of each key.
-    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
-        der::check_public(der)?;
+impl Public for OaepPublicEncryptingKey {
+    fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
         let key = PublicEncryptingKey::from_der(der).map_err(|_refused| KeyError::Inconsistent)?;
-        let oaep =
-            OaepPublicEncryptingKey::new(key).map_err(|Unspecified| KeyError::Inconsistent)?;
-        Ok(Self { oaep })
+        Self::new(key).map_err(|Unspecified| KeyError::Inconsistent)
     }
+}
 
-    /// Wraps a key; the result is as long as the modulus and opens only with the same label.
-    pub fn wrap(&self, label: &[u8], key: &[u8; 32]) -> Vec<u8> {
-        let mut wrapped = vec![0; self.oaep.ciphertext_size()];
-        self.oaep
-            .encrypt(&OAEP_SHA256_MGF1SHA256, key, &mut wrapped, Some(label))
+impl Wrap for OaepPublicEncryptingKey {
+    fn wrap(&self, label: &[u8], key: &[u8; 32]) -> Vec<u8> {
+        let mut wrapped = vec![0; self.ciphertext_size()];
+        self.encrypt(&OAEP_SHA256_MGF1SHA256, key, &mut wrapped, Some(label))
             .expect("a checked key of at least 2048 bits has room for 32 bytes in OAEP");
         wrapped
-    }
-}
-
-impl fmt::Debug for WrapKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { oaep } = self;
-        f.debug_struct("WrapKey")
-            .field("wrapped_len", &oaep.ciphertext_size())
-            .finish_non_exhaustive()
     }
 }
 

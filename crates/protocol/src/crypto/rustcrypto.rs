@@ -5,7 +5,6 @@
 //! Its calls return a `Result` even where only a broken random generator can make them fail. Those
 //! places say `expect` with the precondition that this file ensures.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -17,195 +16,87 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
 use rsa::rand_core::UnwrapErr;
-use rsa::traits::PublicKeyParts;
 use rsa::{Oaep, Pss, RsaPrivateKey, RsaPublicKey};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::{BadSignature, GCM_TAG_LEN, KeyBits, KeyError, OpenFailed, UnwrapFailed, der};
+use super::keys::{
+    Private, PrivateKey, Public, PublicKey, Sign, Signing, Unwrap, Verify, Wrap, Wrapping,
+};
+use super::{BadSignature, GCM_TAG_LEN, KeyBits, KeyError, OpenFailed, UnwrapFailed};
 
 /// Length of the PSS salt in bytes: that of the hash, as RFC 8017 recommends.
 const SALT_LEN: usize = 32;
 
 /// A private key that signs with RSA-PSS.
-pub struct SigningKey {
-    key: RsaPrivateKey,
-    spki: Vec<u8>,
+pub type SigningKey = PrivateKey<RsaPrivateKey, Signing>;
+
+/// A public key that checks RSA-PSS signatures. Parsed once; clones share it.
+pub type VerifyingKey = PublicKey<Arc<RsaPublicKey>, Signing>;
+
+/// A private key that unwraps what was wrapped for it with RSA-OAEP.
+pub type UnwrapKey = PrivateKey<RsaPrivateKey, Wrapping>;
+
+/// A public key that keys are wrapped for with RSA-OAEP.
+pub type WrapKey = PublicKey<Arc<RsaPublicKey>, Wrapping>;
+
+impl Private for RsaPrivateKey {
+    fn generate(bits: KeyBits) -> Result<Self, KeyError> {
+        let bits = usize::try_from(bits.bits()).map_err(|_too_large| KeyError::Generation)?;
+        Self::new(&mut UnwrapErr(SysRng), bits).map_err(|_failed| KeyError::Generation)
+    }
+
+    fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        Self::from_pkcs8_der(der).map_err(|_refused| KeyError::Inconsistent)
+    }
+
+    fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        let der = self.to_pkcs8_der();
+        der.expect("an RSA key that was generated or read can be written").to_bytes()
+    }
+
+    fn to_spki(&self) -> Result<Vec<u8>, KeyError> {
+        let der = self.as_public_key().to_public_key_der();
+        Ok(der.map_err(|_refused| KeyError::Inconsistent)?.into_vec())
+    }
 }
 
-impl SigningKey {
-    /// Makes a new key from the system's randomness; tens to hundreds of milliseconds.
-    pub fn generate(bits: KeyBits) -> Result<Self, KeyError> {
-        generate(bits)?.try_into()
-    }
-
-    /// Reads a PKCS#8 key under the rules of [`VerifyingKey::from_spki`].
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        from_pkcs8(der)?.try_into()
-    }
-
-    /// The private key as unencrypted PKCS#8 DER.
-    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        pkcs8(&self.key)
-    }
-
-    /// The public key as `SubjectPublicKeyInfo` DER.
-    pub fn spki(&self) -> &[u8] {
-        &self.spki
-    }
-
-    /// Signs the message; the signature is as long as the modulus.
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.key
-            .sign(Pss::<Sha256>::new_blinded_with_salt(SALT_LEN), &sha256(message))
+impl Sign for RsaPrivateKey {
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.sign(Pss::<Sha256>::new_blinded_with_salt(SALT_LEN), &sha256(message))
             .expect("a checked key of at least 2048 bits has room for SHA-256 PSS")
     }
 }
 
-impl TryFrom<RsaPrivateKey> for SigningKey {
-    type Error = KeyError;
-
-    fn try_from(key: RsaPrivateKey) -> Result<Self, KeyError> {
-        let spki = spki(&key)?;
-        Ok(Self { key, spki })
+impl Unwrap for RsaPrivateKey {
+    fn unwrap(&self, label: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapFailed> {
+        let padding = Oaep::<Sha256>::new_with_label(label);
+        self.decrypt_blinded(&mut UnwrapErr(SysRng), padding, wrapped)
+            .map(Zeroizing::new)
+            .map_err(|_whatever| UnwrapFailed)
     }
 }
 
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key: _, spki: _ } = self;
-        f.debug_struct("SigningKey").finish_non_exhaustive()
+impl Public for Arc<RsaPublicKey> {
+    fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
+        let key = RsaPublicKey::from_public_key_der(der);
+        key.map(Self::new).map_err(|_refused| KeyError::Inconsistent)
     }
 }
 
-/// A public key that checks RSA-PSS signatures. Parsed once; clones share it.
-#[derive(Clone)]
-pub struct VerifyingKey {
-    key: Arc<RsaPublicKey>,
-    signature_len: usize,
-}
-
-impl VerifyingKey {
-    /// Reads a public key: exponent 65537, a modulus of 2048 to 4096 bits and strict DER, which
-    /// leaves exactly one encoding of each key.
-    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
-        let signature_len = der::check_public(der)?;
-        Ok(Self { key: Arc::new(from_spki(der)?), signature_len })
-    }
-
-    /// Length of every signature by this key, in bytes.
-    pub fn signature_len(&self) -> usize {
-        self.signature_len
-    }
-
-    /// Accepts only a signature of exactly this message, with a salt of exactly 32 bytes.
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        if signature.len() != self.signature_len {
-            return Err(BadSignature);
-        }
-        self.key
+impl Verify for Arc<RsaPublicKey> {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.as_ref()
             .verify(Pss::<Sha256>::new_with_salt(SALT_LEN), &sha256(message), signature)
             .map_err(|_whatever| BadSignature)
     }
 }
 
-impl fmt::Debug for VerifyingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key: _, signature_len } = self;
-        f.debug_struct("VerifyingKey").field("signature_len", signature_len).finish_non_exhaustive()
-    }
-}
-
-/// A private key that unwraps what was wrapped for it with RSA-OAEP.
-pub struct UnwrapKey {
-    key: RsaPrivateKey,
-    spki: Vec<u8>,
-}
-
-impl UnwrapKey {
-    /// Makes a new key from the system's randomness; tens to hundreds of milliseconds.
-    pub fn generate(bits: KeyBits) -> Result<Self, KeyError> {
-        generate(bits)?.try_into()
-    }
-
-    /// Reads a PKCS#8 key under the rules of [`WrapKey::from_spki`].
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        from_pkcs8(der)?.try_into()
-    }
-
-    /// The private key as unencrypted PKCS#8 DER.
-    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        pkcs8(&self.key)
-    }
-
-    /// The public key as `SubjectPublicKeyInfo` DER.
-    pub fn spki(&self) -> &[u8] {
-        &self.spki
-    }
-
-    /// Opens a wrapped key. There is one error whatever the cause, and the content must be
-    /// exactly 32 bytes.
-    pub fn unwrap(
-        &self,
-        label: &[u8],
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<[u8; 32]>, UnwrapFailed> {
-        if wrapped.len() != self.key.size() {
-            return Err(UnwrapFailed);
-        }
-        let opened = self
-            .key
-            .decrypt_blinded(&mut UnwrapErr(SysRng), Oaep::<Sha256>::new_with_label(label), wrapped)
-            .map(Zeroizing::new)
-            .map_err(|_whatever| UnwrapFailed)?;
-        <&[u8; 32]>::try_from(opened.as_slice())
-            .map(|key| Zeroizing::new(*key))
-            .map_err(|_other_length| UnwrapFailed)
-    }
-}
-
-impl TryFrom<RsaPrivateKey> for UnwrapKey {
-    type Error = KeyError;
-
-    fn try_from(key: RsaPrivateKey) -> Result<Self, KeyError> {
-        let spki = spki(&key)?;
-        Ok(Self { key, spki })
-    }
-}
-
-impl fmt::Debug for UnwrapKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key: _, spki: _ } = self;
-        f.debug_struct("UnwrapKey").finish_non_exhaustive()
-    }
-}
-
-/// A public key that keys are wrapped for with RSA-OAEP.
-pub struct WrapKey {
-    key: RsaPublicKey,
-}
-
-impl WrapKey {
-    /// Reads a public key: exponent 65537, a modulus of 2048 to 4096 bits and strict DER, which
-    /// leaves exactly one encoding of each key.
-    pub fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
-        der::check_public(der)?;
-        Ok(Self { key: from_spki(der)? })
-    }
-
-    /// Wraps a key; the result is as long as the modulus and opens only with the same label.
-    pub fn wrap(&self, label: &[u8], key: &[u8; 32]) -> Vec<u8> {
-        self.key
-            .encrypt(&mut UnwrapErr(SysRng), Oaep::<Sha256>::new_with_label(label), key)
+impl Wrap for Arc<RsaPublicKey> {
+    fn wrap(&self, label: &[u8], key: &[u8; 32]) -> Vec<u8> {
+        self.encrypt(&mut UnwrapErr(SysRng), Oaep::<Sha256>::new_with_label(label), key)
             .expect("a checked key of at least 2048 bits has room for 32 bytes in OAEP")
-    }
-}
-
-impl fmt::Debug for WrapKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key } = self;
-        f.debug_struct("WrapKey").field("wrapped_len", &key.size()).finish_non_exhaustive()
     }
 }
 
@@ -307,27 +198,4 @@ pub fn random<const N: usize>() -> [u8; N] {
 /// Whether two byte strings are equal, in a time that depends on their lengths only.
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
-}
-
-fn generate(bits: KeyBits) -> Result<RsaPrivateKey, KeyError> {
-    let bits = usize::try_from(bits.bits()).map_err(|_too_large| KeyError::Generation)?;
-    RsaPrivateKey::new(&mut UnwrapErr(SysRng), bits).map_err(|_failed| KeyError::Generation)
-}
-
-fn from_pkcs8(der: &[u8]) -> Result<RsaPrivateKey, KeyError> {
-    der::check_private(der)?;
-    RsaPrivateKey::from_pkcs8_der(der).map_err(|_refused| KeyError::Inconsistent)
-}
-
-fn from_spki(der: &[u8]) -> Result<RsaPublicKey, KeyError> {
-    RsaPublicKey::from_public_key_der(der).map_err(|_refused| KeyError::Inconsistent)
-}
-
-fn spki(key: &RsaPrivateKey) -> Result<Vec<u8>, KeyError> {
-    let der = key.as_public_key().to_public_key_der().map_err(|_refused| KeyError::Inconsistent)?;
-    Ok(der.into_vec())
-}
-
-fn pkcs8(key: &RsaPrivateKey) -> Zeroizing<Vec<u8>> {
-    key.to_pkcs8_der().expect("an RSA key that was generated or read can be written").to_bytes()
 }

@@ -27,7 +27,7 @@ use crate::tag::{Tag, label};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
     /// Always FILE.
     pub t: Tag,

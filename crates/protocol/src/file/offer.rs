@@ -51,7 +51,7 @@ pub enum OfferError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OfferHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
     /// Always OFFER.
     pub t: Tag,

@@ -26,7 +26,7 @@ pub struct Greeting {
 pub struct Credentials<'a> {
     /// The name.
     pub user: &'a UserName,
-    /// How.
+    /// Which kind of sign-in it is.
     pub mode: Mode,
     /// The device's signing key; none when the vault is asked for.
     pub signing: Option<&'a SigningKey>,

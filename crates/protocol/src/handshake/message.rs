@@ -44,13 +44,13 @@ pub enum ChannelBinding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
     /// Always `AUTH`.
     pub t: AuthTag,
     /// Who signs in.
     pub u: UserName,
-    /// How.
+    /// Which kind of sign-in it is.
     pub m: Mode,
     /// The signing key; 16 zero bytes when the vault is asked for.
     pub sk: KeyId,

@@ -12,7 +12,7 @@ use crate::tag::Tag;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
     /// Always KEY.
     pub t: Tag,

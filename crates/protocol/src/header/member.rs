@@ -48,7 +48,7 @@ pub enum MemberArgument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
     /// Always MEMBER.
     pub t: Tag,

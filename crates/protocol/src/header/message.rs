@@ -59,9 +59,9 @@ impl<'de> Deserialize<'de> for Recipient {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
-    /// Tag.
+    /// What kind of message it is.
     pub t: Tag,
     /// Only on ACK and NOACK.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ use crate::tag::{Stage, Tag};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
     /// ACK, or NOACK for what could not be read.
     pub t: Tag,

@@ -103,9 +103,9 @@ pub enum ClientToHub {
         id: MessageId,
         /// The lobby.
         cid: ConversationId,
-        /// Whom.
+        /// The person it is about.
         who: UserName,
-        /// What.
+        /// Put out for minutes, put out until it is taken back, or let in again.
         act: Moderation,
     },
     /// Tells the hub what it has forgotten, after it was restored from a backup. Everything in it proves

@@ -53,7 +53,7 @@ pub struct Counter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochHead {
-    /// Generation.
+    /// Generation: one above the epoch before.
     pub g: u32,
     /// Digest of the KEY header.
     pub e: Digest,
@@ -114,7 +114,7 @@ pub struct PersonBundles {
 pub enum HubToClient {
     /// Greets; the first message.
     Hello {
-        /// Version.
+        /// The version of the protocol.
         v: u8,
         /// Names this connection: 32 random bytes.
         sid: Digest,
@@ -166,7 +166,7 @@ pub enum HubToClient {
         id: MessageId,
         /// How long to wait, in milliseconds.
         after_ms: u64,
-        /// Why.
+        /// The hub's reason, for people.
         why: String,
     },
     /// Not an answer: seal this id again in a newer epoch (rule R5). Nothing was kept.
@@ -178,10 +178,10 @@ pub enum HubToClient {
     },
     /// Who came and who went since the last such notice. Ephemeral.
     Presence {
-        /// Came.
+        /// Those who are online now and were not.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         joined: Vec<UserName>,
-        /// Went.
+        /// Those who were online and are not any more.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<UserName>,
     },
@@ -334,7 +334,7 @@ pub enum HubToClient {
     Dropped(DropClaim),
     /// What who runs the hub says to everybody who is connected. Ephemeral, and signed by nobody.
     Announce {
-        /// What.
+        /// The text for people.
         text: String,
     },
     /// All that waited for this device when it signed in has been sent, and what is new follows as it

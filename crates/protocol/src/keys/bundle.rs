@@ -90,11 +90,11 @@ impl PublishedWrapKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleHeader {
-    /// Version.
+    /// The version of the format.
     pub v: u8,
     /// Always `BUNDLE`.
     pub t: BundleTag,
-    /// Whose.
+    /// The owner of the device.
     pub u: UserName,
     /// Which device of theirs.
     pub dev: Nonce16,

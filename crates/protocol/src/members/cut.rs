@@ -11,7 +11,7 @@ use crate::name::UserName;
 /// One live device that belongs to a conversation.
 #[derive(Debug, Clone)]
 pub struct Candidate<'a, L> {
-    /// Whose.
+    /// The owner of the device.
     pub name: &'a UserName,
     /// The number of the link by which they came; 0 where there is none.
     pub since: u32,

@@ -133,41 +133,11 @@ pub fn offered(offered: &Offered) -> (String, Value) {
 
 /// What happened to a transfer; `name` is that of the file, where the event has none.
 pub fn event(event: &TransferEvent, name: Option<&str>) -> Vec<(String, Value)> {
-    let name = name.unwrap_or("a file");
-    let shown = sanitise::line(name);
     let line = match event {
-        TransferEvent::Progress { n, done, size: whole, rate } => (
-            format!("⇣ {n} {shown} {}", progress(*done, *whole, *rate)),
-            json!({
-                "event": "progress", "transfer": n, "name": name, "done": done, "size": whole,
-                "rate": rate,
-            }),
-        ),
-        TransferEvent::Waiting { n, why } => (
-            format!("… {n} {shown}: {}", sanitise::line(why)),
-            json!({"event": "waiting", "transfer": n, "name": name, "reason": why}),
-        ),
-        TransferEvent::Fetched { n, owner, givers, path, size: whole } => {
-            let path = path.to_string_lossy();
-            (
-                format!(
-                    "✓ {n} {shown} from {owner} is here, checked: {} ({}{})",
-                    sanitise::line(&path),
-                    size(*whole),
-                    given_by(owner, givers).map(|by| format!(", {by}")).unwrap_or_default(),
-                ),
-                json!({
-                    "event": "fetched", "transfer": n, "owner": owner, "name": name,
-                    "path": path, "size": whole, "givers": givers,
-                }),
-            )
-        }
-        TransferEvent::Failed { n, error } => (
-            format!("✗ {n} {shown}: {}", sanitise::line(&error.to_string())),
-            json!({
-                "event": "failed", "transfer": n, "name": name, "reason": error.to_string(),
-            }),
-        ),
+        TransferEvent::Progress { .. }
+        | TransferEvent::Waiting { .. }
+        | TransferEvent::Fetched { .. }
+        | TransferEvent::Failed { .. } => return coming(event, name).into_iter().collect(),
         TransferEvent::Gave { to, name, bytes } => (
             format!("⇡ {to} fetched {} ({})", sanitise::line(name), size(*bytes)),
             json!({"event": "gave", "to": to, "name": name, "bytes": bytes}),
@@ -202,6 +172,47 @@ pub fn event(event: &TransferEvent, name: Option<&str>) -> Vec<(String, Value)> 
         TransferEvent::Done => return Vec::new(),
     };
     vec![line]
+}
+
+/// What happened to a file that is fetched.
+fn coming(event: &TransferEvent, name: Option<&str>) -> Option<(String, Value)> {
+    let name = name.unwrap_or("a file");
+    let shown = sanitise::line(name);
+    Some(match event {
+        TransferEvent::Progress { n, done, size: whole, rate } => (
+            format!("⇣ {n} {shown} {}", progress(*done, *whole, *rate)),
+            json!({
+                "event": "progress", "transfer": n, "name": name, "done": done, "size": whole,
+                "rate": rate,
+            }),
+        ),
+        TransferEvent::Waiting { n, why } => (
+            format!("… {n} {shown}: {}", sanitise::line(why)),
+            json!({"event": "waiting", "transfer": n, "name": name, "reason": why}),
+        ),
+        TransferEvent::Fetched { n, owner, givers, path, size: whole } => {
+            let path = path.to_string_lossy();
+            (
+                format!(
+                    "✓ {n} {shown} from {owner} is here, checked: {} ({}{})",
+                    sanitise::line(&path),
+                    size(*whole),
+                    given_by(owner, givers).map(|by| format!(", {by}")).unwrap_or_default(),
+                ),
+                json!({
+                    "event": "fetched", "transfer": n, "owner": owner, "name": name,
+                    "path": path, "size": whole, "givers": givers,
+                }),
+            )
+        }
+        TransferEvent::Failed { n, error } => (
+            format!("✗ {n} {shown}: {}", sanitise::line(&error.to_string())),
+            json!({
+                "event": "failed", "transfer": n, "name": name, "reason": error.to_string(),
+            }),
+        ),
+        _ => return None,
+    })
 }
 
 /// Who gave a file, if it was not its owner alone.

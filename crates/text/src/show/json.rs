@@ -14,30 +14,7 @@ use chat_protocol::veil;
 pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
     match event {
         Event::Message { .. } => message(me, event).into_iter().collect(),
-        Event::Stored { id, cid, kept, .. } => {
-            let mut ack = json!({"event": "ack", "id": id, "stage": "stored", "by": "server"});
-            if let Some(fields) = ack.as_object_mut() {
-                fields.extend(place(cid));
-                if let Some(to) = cid.other(me) {
-                    fields.insert("to".to_owned(), json!(to));
-                }
-                if *kept {
-                    fields.insert("kept".to_owned(), true.into());
-                }
-            }
-            vec![ack]
-        }
-        Event::Delivered { id, by, readable: true, refused, .. } => {
-            let mut ack = json!({"event": "ack", "id": id, "stage": "delivered", "by": by});
-            if *refused && let Some(fields) = ack.as_object_mut() {
-                fields.insert("refused_by_server".to_owned(), true.into());
-            }
-            vec![ack]
-        }
-        Event::Delivered { id, by, .. } => vec![json!({
-            "event": "noack", "id": id, "stage": "delivered", "by": by,
-            "code": code::UNREADABLE, "reason": "the recipient could not read it",
-        })],
+        Event::Stored { .. } | Event::Delivered { .. } => answered(me, event).into_iter().collect(),
         Event::Refused { .. } => refused(event).into_iter().collect(),
         Event::OutputLost { .. } | Event::Late { .. } | Event::Started { .. } => {
             of_command(event).into_iter().collect()
@@ -82,6 +59,37 @@ pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
         | Event::Output { .. }
         | Event::CommandPassed { .. }
         | Event::Refreshed { .. } => Vec::new(),
+    }
+}
+
+/// The server or a recipient has a message of ours.
+fn answered(me: &UserName, event: &Event) -> Option<Value> {
+    match event {
+        Event::Stored { id, cid, kept, .. } => {
+            let mut ack = json!({"event": "ack", "id": id, "stage": "stored", "by": "server"});
+            if let Some(fields) = ack.as_object_mut() {
+                fields.extend(place(cid));
+                if let Some(to) = cid.other(me) {
+                    fields.insert("to".to_owned(), json!(to));
+                }
+                if *kept {
+                    fields.insert("kept".to_owned(), true.into());
+                }
+            }
+            Some(ack)
+        }
+        Event::Delivered { id, by, readable: true, refused, .. } => {
+            let mut ack = json!({"event": "ack", "id": id, "stage": "delivered", "by": by});
+            if *refused && let Some(fields) = ack.as_object_mut() {
+                fields.insert("refused_by_server".to_owned(), true.into());
+            }
+            Some(ack)
+        }
+        Event::Delivered { id, by, .. } => Some(json!({
+            "event": "noack", "id": id, "stage": "delivered", "by": by,
+            "code": code::UNREADABLE, "reason": "the recipient could not read it",
+        })),
+        _ => None,
     }
 }
 

@@ -23,7 +23,7 @@ const KEPT_DAYS_DEFAULT: u64 = 7;
 pub enum FileCommand {
     /// Puts a file into the shared folder and on the list.
     Share {
-        /// Which.
+        /// The file as it was typed.
         path: PathBuf,
         /// The words that find it.
         words: Vec<String>,
@@ -56,7 +56,7 @@ pub enum FileCommand {
     },
     /// Offers a file to one person.
     Send {
-        /// Which.
+        /// The file as it was typed.
         path: PathBuf,
         /// To whom.
         to: UserName,

@@ -90,7 +90,7 @@ pub(super) fn user(
     row.alone(surplus, asks(command(user)))
 }
 
-/// Nothing.
+/// For a command that takes no words.
 pub(super) fn alone(
     row: &'static SlashRow,
     rest: &str,
