@@ -209,24 +209,7 @@ async fn enter(
     let received = opening::open(hub, reception, text, visitor)
         .await?
         .map_err(|error| unreadable(text, &error))?;
-    let name = received.header.u.clone();
-    UserName::for_account(name.as_str())
-        .map_err(|error| Problem::refuse(code::NAME_INVALID, error.to_string()))?;
-    // The worker looks again: this is for those who come in without it, and spares the slow hash.
-    hub.gate.now().check(&name, &[received.header.sk]).map_err(Problem::Refused)?;
-    if received.body.vault.as_ref().is_some_and(|vault| vault.len() > VAULT_BYTES_MAX) {
-        let reason = format!("a vault has at most {VAULT_BYTES_MAX} bytes");
-        return Err(Problem::refuse(code::MALFORMED, reason));
-    }
-    if received.body.vault.as_ref().is_some_and(|vault| vault::split(vault).is_none()) {
-        let reason = "a vault is its number, from 1 on, and what is sealed";
-        return Err(Problem::refuse(code::MALFORMED, reason));
-    }
-    let is_secret = |pw: &Vec<u8>| pw.len() == LOGIN_SECRET_BYTES;
-    let secrets = [&received.body.pw, &received.body.new_pw];
-    if !secrets.into_iter().flatten().all(is_secret) {
-        return Err(Problem::refuse(code::MALFORMED, "a login secret has 32 bytes"));
-    }
+    check_opened(hub, &received)?;
     if received.body.purpose == Purpose::Files {
         return files::enter(hub, &received, peer, outbox).await.map(Entered::Files);
     }
@@ -252,7 +235,7 @@ async fn enter(
     let (reply, answer) = oneshot::channel();
     let sign_in = SignIn {
         connection: peer.id,
-        name,
+        name: received.header.u.clone(),
         proof,
         purpose: received.body.purpose,
         sk: received.header.sk,
@@ -268,6 +251,28 @@ async fn enter(
     let admitted = answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
     count(hub, admitted.is_new, (is_reset, is_invited));
     Ok(Entered::Session(admitted))
+}
+
+/// What can be said of an AUTH from itself, and from who is let in at all.
+fn check_opened(hub: &Shared, received: &ReceivedAuth) -> Result<(), Problem> {
+    let (header, body) = (&received.header, &received.body);
+    UserName::for_account(header.u.as_str())
+        .map_err(|error| Problem::refuse(code::NAME_INVALID, error.to_string()))?;
+    // The worker looks again: this is for those who come in without it, and spares the slow hash.
+    hub.gate.now().check(&header.u, &[header.sk]).map_err(Problem::Refused)?;
+    if body.vault.as_ref().is_some_and(|vault| vault.len() > VAULT_BYTES_MAX) {
+        let reason = format!("a vault has at most {VAULT_BYTES_MAX} bytes");
+        return Err(Problem::refuse(code::MALFORMED, reason));
+    }
+    if body.vault.as_ref().is_some_and(|vault| vault::split(vault).is_none()) {
+        let reason = "a vault is its number, from 1 on, and what is sealed";
+        return Err(Problem::refuse(code::MALFORMED, reason));
+    }
+    let is_secret = |pw: &Vec<u8>| pw.len() == LOGIN_SECRET_BYTES;
+    if ![&body.pw, &body.new_pw].into_iter().flatten().all(is_secret) {
+        return Err(Problem::refuse(code::MALFORMED, "a login secret has 32 bytes"));
+    }
+    Ok(())
 }
 
 /// Counts somebody who came in.

@@ -214,7 +214,9 @@ proptest! {
         prop_assert_eq!(&got, &wanted);
         if let Some((_, _, name)) = list.first() {
             let (bytes, count) = remove(&bytes, None, name, &[]).unwrap();
-            prop_assert_eq!(count, wanted.iter().filter(|entry| entry.2 == *name).count());
+            // The line that was there already may be about the same file.
+            let before = usize::from(start == "q, z" && name == "z");
+            prop_assert_eq!(count, before + wanted.iter().filter(|entry| entry.2 == *name).count());
             let left: std::collections::BTreeSet<_> =
                 parse(&bytes).entries.iter().map(key).filter(|entry| entry.1 != "q").collect();
             prop_assert_eq!(left, wanted.into_iter().filter(|entry| entry.2 != *name).collect());
