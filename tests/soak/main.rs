@@ -178,7 +178,7 @@ impl Typist {
             let (looks, time) = (self.looks, begun.elapsed());
             bail!("frozen at look {looks}: answer to Ctrl-C: {late}, after {time:.1?}");
         }
-        let before = self.heard.count();
+        let (before, shown) = (self.heard.count(), self.chat.text().len());
         let line = format!("look {}", self.looks);
         self.chat.type_line(&line);
         let is_it = |heard: &String| heard.ends_with(&format!("alice: {line}"));
@@ -186,7 +186,18 @@ impl Typist {
             |lines: &[String]| lines.get(before..).is_some_and(|new| new.iter().any(is_it));
         if !self.heard.within(FROZEN, arrives) {
             let late = if self.heard.within(THAWS, arrives) { "late" } else { "not at all" };
-            bail!("frozen: {line:?} arrives {late}, after {:.1?}", begun.elapsed());
+            let heard = self.heard.text();
+            let heard: Vec<&str> =
+                heard.lines().skip(before).filter(|line| line.contains("alice: ")).collect();
+            let text = self.chat.text();
+            let screen: String =
+                text.get(shown..).unwrap_or_default().chars().take(SCREEN_TOLD).collect();
+            bail!(
+                "frozen: {line:?} arrives {late}, after {:.1?}; heard of its writer: {heard:?}; the screen from \
+                 then on: {}",
+                begun.elapsed(),
+                screen.escape_debug()
+            );
         }
         self.looks += 1;
         self.slowest = self.slowest.max(begun.elapsed());
