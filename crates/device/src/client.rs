@@ -461,6 +461,11 @@ impl Events {
         self.0.recv().await
     }
 
+    /// Whether an event is here already.
+    pub fn is_waiting(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// An event that is here already.
     pub fn try_next(&mut self) -> Option<ClientEvent> {
         self.0.try_recv().ok()

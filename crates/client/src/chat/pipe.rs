@@ -21,6 +21,10 @@ const LINES_AHEAD_MAX: usize = 64;
 /// pile up in memory and in the home.
 const OPEN_MAX: usize = 512;
 
+/// Events that are here already and are shown before another line is read. A line costs a commit and brings
+/// several events: taken in turns, what others say would come later and later. A flood of it stops no script.
+const EVENTS_PER_LINE: u32 = 64;
+
 /// So long the first line waits for the names that lines are read by. A server that sends none stops
 /// nobody.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,18 +89,24 @@ pub(super) async fn talk(
     let mut deadline: Option<Instant> = None;
     let names_due = Instant::now() + NAMES_TIMEOUT;
     let mut interrupt = pin!(interrupted());
+    let mut told = 0;
     while deadline.is_none() || talk.is_open() {
-        let takes = deadline.is_none() && talk.takes_line(stop_on_error);
+        let is_turn = !events.is_waiting() || told >= EVENTS_PER_LINE;
+        let takes = deadline.is_none() && is_turn && talk.takes_line(stop_on_error);
         let start_due = talk.unstarted.due();
         let said = tokio::select! {
-            line = lines.recv(), if takes => match line {
-                Some(line) => match line? {
-                    Ok(line) => talk.read(&line).await?,
-                    Err(bad) => talk.error(&bad.to_string()),
-                },
-                None => Said::over(),
-            },
-            event = events.next() => talk.happened(event).await?,
+            line = lines.recv(), if takes => {
+                told = 0;
+                match line.transpose()? {
+                    Some(Ok(line)) => talk.read(&line).await?,
+                    Some(Err(bad)) => talk.error(&bad.to_string()),
+                    None => Said::over(),
+                }
+            }
+            event = events.next() => {
+                told += 1;
+                talk.happened(event).await?
+            }
             news = talk.files.next() => talk.file_news(news),
             () = sleep_until(names_due), if !talk.awaited.names_are_late => {
                 talk.awaited.names_are_late = true;
