@@ -1,7 +1,6 @@
 //! The command line, checked: what the rest of the client sees of it.
 //!
-//! [`arguments`] is the form that clap reads, [`password`] and [`server_url`] are two of its values,
-//! [`error`] is what can be wrong.
+//! [`arguments`] is the form that clap reads, [`error`] is what can be wrong.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

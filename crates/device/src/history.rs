@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Modules in reading order: `record` writes, within the step of the device; [`read`] finds again,
-//! a page at a time; [`proof`] checks signatures without a connection; [`show`] makes lines and
+//! a page at a time; [`proof`] checks signatures without a connection; the crate `chat-text` makes lines and
 //! JSON.
 //!
 //! **Architecture Invariant.** A row is found by a keyed token and everything in it is sealed under
