@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # The gate: formatting, lints, documentation, vectors in a second language, and all tests.
 # The tests come last, so the last line is the test runner's.
+#   scripts/check.sh            all of it
+#   scripts/check.sh --quick    formatting, lints and the tests inside the crates: a minute or two after a change
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [[ -n "${1:-}" && "$1" != --quick ]]; then
+  echo "usage: scripts/check.sh [--quick]" >&2
+  exit 2
+fi
 
 # A build from nothing gains nothing from what incremental compilation keeps.
 export CARGO_INCREMENTAL=0
@@ -14,6 +20,10 @@ step "formatting"
 cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
+if [[ "${1:-}" == --quick ]]; then
+  step "tests inside the crates"
+  exec cargo test --workspace --lib
+fi
 step "documentation"
 # Examples, of which there may be none, need what tests need: so other people's crates have the features that the
 # lints have checked them with, and are not checked again.

@@ -15,6 +15,7 @@ gate | cargo test -p chat-server --test simulation |
 gate | node scripts/vectors.mjs |
 gate | scripts/operations.sh |
 gate | scripts/docs.sh |
+here | scripts/check.sh --quick | scripts/check.sh --quick
 here | cargo build --workspace --bins | cargo build --workspace --bins
 here | cargo test -p chat-tests --test suite rooms | cargo test -p chat-tests --test suite rooms
 here | cargo build --release -p chat-server -p chat-client | cargo build --release -p chat-server -p chat-client

@@ -41,7 +41,9 @@ impl Terminal {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let quoted =
             words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")));
-        let line = quoted.collect::<Vec<_>>().join(" ") + after;
+        // A shell that stays would end with 130 for a Ctrl-C that the program has only noted.
+        let shell = if after.is_empty() { "exec " } else { "" };
+        let line = shell.to_owned() + &quoted.collect::<Vec<_>>().join(" ") + after;
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         script.env("TERM", "xterm").env("SHELL", "/bin/sh");

@@ -121,21 +121,24 @@ impl Endpoint {
     /// Whether this person had another device in an epoch, or may have had one in an epoch that is not
     /// held here.
     pub(crate) fn has_sibling_in(&self, e: &Digest) -> bool {
-        let own = self.device.keys.signing_id();
+        let own = &self.device.bundle.header().sk;
         let Some(epoch) = self.state.epochs.get(&e.to_string()) else {
             let mut devices = self.people.devices(&self.device.user);
             return devices.any(|bundle| bundle.header().dev != self.device.dev);
         };
         let mut lines = epoch.list.lines().iter();
-        lines.any(|line| line.name == self.device.user && line.sk != own)
+        lines.any(|line| line.name == self.device.user && own.iter().all(|key| key.kid != line.sk))
     }
 
-    /// Whether it takes the bundles of this person's other devices to tell which one a command is
-    /// for.
+    /// Whether it takes the bundles of this person's other devices to tell which one a command is for, or which one
+    /// has asked for what comes back of one.
     pub(crate) fn needs_siblings(&self, header: &MessageHeader) -> bool {
-        header.t == Tag::Cmd
-            && header.rb != self.device.bundle.header().rb
-            && self.has_sibling_in(&header.e)
+        let is_in_doubt = match header.t {
+            Tag::Cmd => header.rb != self.device.bundle.header().rb,
+            Tag::Out | Tag::Ack | Tag::Noack => !self.has_had_sibling(),
+            _ => false,
+        };
+        is_in_doubt && self.has_sibling_in(&header.e)
     }
 
     /// Whether another device of this person deals with a command: the one whose restart nonce it

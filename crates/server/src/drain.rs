@@ -35,7 +35,8 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Finishes what is queued, ends those that are open, and last closes the port; what takes longer than until
-    /// `deadline` is cut. `failed` is how the worker has ended already.
+    /// `deadline` is cut, and the last words after it have a second each. A disk that hangs is waited for: the folder
+    /// is locked as long as something may still be written to it. `failed` is how the worker has ended already.
     pub(crate) async fn end(
         self,
         failed: Option<Result<(), RunError>>,

@@ -102,7 +102,7 @@ pub struct Identity {
     /// Keys of the account `server` and its device.
     pub keys: Arc<DeviceKeys>,
     /// Opens what clients wrap at sign-in.
-    pub link: UnwrapKey,
+    pub link: Arc<UnwrapKey>,
     /// The newest bundle.
     pub bundle: Bundle,
 }
@@ -141,7 +141,7 @@ impl Identity {
 
     fn make(sizes: KeySizes, rb: Option<Nonce16>, now_ms: u64) -> Result<Self, IdentityError> {
         let keys = Arc::new(DeviceKeys::generate(sizes)?);
-        let link = UnwrapKey::generate(sizes.signing)?;
+        let link = Arc::new(UnwrapKey::generate(sizes.signing)?);
         let lk = vec![publish(&link, now_ms)];
         let options = BundleOptions { rb, lk, ..BundleOptions::default() };
         let dev = Nonce16(random());
@@ -175,7 +175,7 @@ impl Identity {
             encryption: UnwrapKey::from_pkcs8(&file.encryption.0).map_err(key)?,
             former: former.collect::<Result<_, _>>()?,
         });
-        let link = UnwrapKey::from_pkcs8(&file.link.0).map_err(key)?;
+        let link = Arc::new(UnwrapKey::from_pkcs8(&file.link.0).map_err(key)?);
         let bundle =
             Bundle::verify(file.bundle.0.into()).map_err(|error| damaged(error.to_string()))?;
         Ok(Self { keys, link, bundle })
@@ -203,7 +203,7 @@ impl Identity {
             return Ok(self);
         }
         if is_expired {
-            self.link = UnwrapKey::generate(sizes.signing)?;
+            self.link = Arc::new(UnwrapKey::generate(sizes.signing)?);
             self.keys = Arc::new(self.keys.with_new_encryption_key(now_ms)?);
         }
         let began_anew = rb.is_some() && self.bundle.header().rb.is_some_and(|old| Some(old) != rb);

@@ -124,6 +124,11 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// Nobody could sign in.
+    #[error(
+        "the system gives no threads for sign-ins: {0}; raise the limit of threads (TasksMax, ulimit -u)"
+    )]
+    Threads(io::Error),
     /// The folder of `--www` cannot be served.
     #[error("--www: {0}; give a folder that this process may enter")]
     Www(#[from] chat_beneath::FolderError),

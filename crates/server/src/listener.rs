@@ -50,8 +50,8 @@ use crate::{
     gate::Gate,
     http::{Deadline, Readiness, Site},
     limits::{
-        ACCEPT_PAUSE, HANDSHAKE_TIME_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_FIELDS_MAX,
-        HTTP_STEP_TIME_MAX,
+        ACCEPT_PAUSE, CLOSE_TIME_MAX, HANDSHAKE_TIME_MAX, HTTP_HEAD_BYTES_MAX,
+        HTTP_HEAD_FIELDS_MAX, HTTP_STEP_TIME_MAX,
     },
     metrics::Metrics,
     socket::{Socket, Transport},
@@ -121,7 +121,7 @@ impl Front {
     }
 }
 
-/// Accepts until `stop`, then lets the handshakes under way finish within their deadline.
+/// Accepts until `stop`, then closes the port and gives the handshakes under way [`CLOSE_TIME_MAX`].
 ///
 /// `serve` gets every opened WebSocket and is awaited in a task of `sessions`, which the caller
 /// waits for.
@@ -169,7 +169,9 @@ pub async fn run<S, F>(
             }
         });
     }
-    handshakes.wait().await;
+    // At once: who connects from now on is refused by the system, and does not wait in its queue.
+    drop(listener);
+    handshakes.end(Instant::now() + CLOSE_TIME_MAX).await;
 }
 
 /// The right to be connected, and until when there must be a sign-in.

@@ -3,6 +3,7 @@
 mod guesses;
 
 use std::{
+    io,
     net::IpAddr,
     sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -54,11 +55,11 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// With a queue of this length.
-    pub fn new(limits: &Limits) -> Self {
+    /// With a queue of this length. Fails where the system gives no threads.
+    pub fn new(limits: &Limits) -> io::Result<Self> {
         let (all, of_one) = (limits.count(Budget::HashQueue), limits.count(Budget::HashQueueByOne));
-        let hashers = Threads::new("passwords", QueueBounds { all, of_one }, HASH_TIME);
-        Self { hashers, guesses: Mutex::default() }
+        let hashers = Threads::new("passwords", QueueBounds { all, of_one }, HASH_TIME)?;
+        Ok(Self { hashers, guesses: Mutex::default() })
     }
 
     /// Whether one more password could wait to be hashed. `source` is where it comes from.
@@ -160,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_is_known_again_and_nothing_else() {
-        let passwords = Passwords::new(&Limits::default());
+        let passwords = Passwords::new(&Limits::default()).unwrap();
         let stored = passwords.hash(None, vec![1; 32]).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert_eq!(passwords.check(None, vec![1; 32], Some(stored.clone())).await, Ok(true));

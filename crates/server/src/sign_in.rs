@@ -8,7 +8,7 @@ mod opening;
 mod patience;
 mod proof;
 
-use std::sync::Arc;
+use std::{convert::Infallible, future::pending, sync::Arc};
 
 use chat_oplog::{Operation, Outcome};
 use chat_protocol::{
@@ -23,6 +23,7 @@ use chat_protocol::{
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     budgets::Budget,
@@ -49,6 +50,17 @@ use proof::{by_password, by_signature, check_password, has_code, register, reset
 struct Visitor<'a> {
     peer: &'a PeerInfo,
     patience: &'a Patience,
+    /// They are not there any more.
+    left: &'a CancellationToken,
+}
+
+impl Visitor<'_> {
+    /// Waits for something that others hold up. The time does not count against the sign-in, and the wait ends
+    /// when nobody is there who could be answered: what was asked for is dropped, and its place is free.
+    async fn wait<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Problem> {
+        let waiting = self.left.run_until_cancelled(waiting);
+        self.patience.suspended(waiting).await.ok_or(Problem::Gone)
+    }
 }
 
 /// How a sign-in ended well.
@@ -72,8 +84,10 @@ pub enum Ended {
 enum Problem {
     /// The client is told in a NOACK.
     Refused(Refusal),
-    /// The vault was sent.
-    Answered,
+    /// It is done, and this is all that there is to say: no session follows.
+    Answered(String),
+    /// Nobody is there any more.
+    Gone,
     /// We cannot.
     Failed(CloseReason),
 }
@@ -124,13 +138,22 @@ pub async fn run(
 ) -> Result<Entered, Ended> {
     let reception = Arc::new(Reception::new(&hub.identity.bundle, random()));
     let patience = Patience::new(peer.deadline);
-    let visitor = Visitor { peer, patience: &patience };
+    let left = CancellationToken::new();
+    let visitor = Visitor { peer, patience: &patience, left: &left };
     let steps = async {
         socket.greet(reception.text()).await.map_err(|_| Ended::Gone)?;
         let text: Arc<str> = first_text(socket).await?.into();
-        match enter(hub, &reception, &text, &visitor, outbox, queue, socket).await {
+        let entered = tokio::select! {
+            entered = enter(hub, &reception, &text, &visitor, outbox, queue) => entered,
+            never = notice_end(socket, &left) => match never {},
+        };
+        match entered {
             Ok(entered) => Ok(entered),
-            Err(Problem::Answered) => Err(Ended::Close(CloseReason::Done)),
+            Err(Problem::Answered(answer)) => {
+                socket.send(Message::text(answer)).await.map_err(|_| Ended::Gone)?;
+                Err(Ended::Close(CloseReason::Done))
+            }
+            Err(Problem::Gone) => Err(Ended::Gone),
             Err(Problem::Failed(reason)) => Err(Ended::Close(reason)),
             Err(Problem::Refused(refusal)) => {
                 hub.metrics.auth_attempts.refused.inc();
@@ -185,10 +208,18 @@ async fn first_text(socket: &mut Socket) -> Result<String, Ended> {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one call; each is a different thing of the connection"
-)]
+/// Says when the other end of the connection is gone. Between AUTH and its answer a client has nothing to say:
+/// what it says too early is lost.
+async fn notice_end(socket: &mut Socket, left: &CancellationToken) -> Infallible {
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_close() {
+            break;
+        }
+    }
+    left.cancel();
+    pending().await
+}
+
 async fn enter(
     hub: &Arc<Shared>,
     reception: &Arc<Reception>,
@@ -196,7 +227,6 @@ async fn enter(
     visitor: &Visitor<'_>,
     outbox: &Outbox,
     queue: &Sender,
-    socket: &mut Socket,
 ) -> Result<Entered, Problem> {
     let peer = visitor.peer;
     // The listener has asked for the other end of the connection, which may be a proxy.
@@ -218,16 +248,16 @@ async fn enter(
         Mode::Sig => by_signature(hub, &received).await?,
         Mode::Pw => by_password(hub, &received, visitor).await?,
         Mode::Vault => {
-            send_vault(hub, &received, visitor, socket).await?;
-            return Err(Problem::Answered);
+            let vault = vault(hub, &received, visitor).await?;
+            return Err(answered(hub, &received, vault));
         }
         Mode::Passwd => {
             change::password(hub, &received, visitor, queue).await?;
-            return Err(change::answer(hub, &received, socket).await);
+            return Err(answered(hub, &received, None));
         }
         Mode::Delete => {
             deletion::account(hub, &received, visitor, queue).await?;
-            return Err(change::answer(hub, &received, socket).await);
+            return Err(answered(hub, &received, None));
         }
     };
     let is_reset = matches!(proof, Proof::Reset { .. });
@@ -324,21 +354,55 @@ async fn is_asking_about_a_code(hub: &Shared, received: &ReceivedAuth) -> Result
     Ok(account.is_some_and(|account| reset_code(hub, &account, received).is_some()))
 }
 
-/// Answers with the vault, or that a code is good. No session follows.
-async fn send_vault(
+/// The vault of who knows the password; none for who only asks whether a code is good, which it is.
+async fn vault(
     hub: &Shared,
     received: &ReceivedAuth,
     visitor: &Visitor<'_>,
-    socket: &mut Socket,
-) -> Result<(), Problem> {
-    let vault = if is_asking_about_a_code(hub, received).await? {
-        None
-    } else {
-        let account = check_password(hub, received, visitor).await?;
-        hub.reads.vault(account.id).await?
-    };
-    let signed_in = SignedIn { vault, ..SignedIn::at((hub.clock)()) };
-    let ok = Message::text(received.ok(&signed_in));
+) -> Result<Option<Vec<u8>>, Problem> {
+    if is_asking_about_a_code(hub, received).await? {
+        return Ok(None);
+    }
+    let account = check_password(hub, received, visitor).await?;
+    Ok(hub.reads.vault(account.id).await?)
+}
+
+/// Says that it is done, durably. No session follows.
+fn answered(hub: &Shared, received: &ReceivedAuth, vault: Option<Vec<u8>>) -> Problem {
     hub.metrics.auth_attempts.signed_in.inc();
-    socket.send(ok).await.map_err(|_gone| Problem::Failed(CloseReason::Done))
+    Problem::Answered(received.ok(&SignedIn { vault, ..SignedIn::at((hub.clock)()) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::{
+        net::{TcpListener, TcpStream},
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::{connection::ConnectionId, limits::HANDSHAKE_TIME_MAX, socket::Transport};
+
+    /// Goal: nobody works for a visitor who has left. Before: the end of a connection was not noticed while its
+    /// sign-in waited, so that it kept its place in the queue and was hashed for.
+    #[tokio::test]
+    async fn a_visitor_who_leaves_is_waited_for_no_longer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (here, addr) = listener.accept().await.unwrap();
+        let mut socket = Socket::open(Transport::Plain(here), Bytes::new()).await;
+        let deadline = Instant::now() + HANDSHAKE_TIME_MAX;
+        let peer = PeerInfo { id: ConnectionId(1), addr, tls_exporter: None, deadline };
+        let (patience, left) = (Patience::new(deadline), CancellationToken::new());
+        let visitor = Visitor { peer: &peer, patience: &patience, left: &left };
+        let (reply, answer) = oneshot::channel::<()>();
+        drop(there);
+        let ended = tokio::select! {
+            ended = visitor.wait(answer) => ended,
+            never = notice_end(&mut socket, &left) => match never {},
+        };
+        assert!(matches!(ended, Err(Problem::Gone)));
+        assert!(reply.is_closed(), "what was asked for is not wanted any more");
+    }
 }

@@ -135,7 +135,8 @@ impl<S: Store + 'static> Parts<S> {
             keepers.spawn(tracing::debug_span!("copies"), tend);
         }
         let (counted, written) = (Arc::clone(&metrics), log.clone());
-        let passwords = Passwords::new(&self.limits);
+        let openings = sign_in::threads().map_err(RunError::Threads)?;
+        let passwords = Passwords::new(&self.limits).map_err(RunError::Threads)?;
         let budgets = Arc::new(Budgets::new(self.limits, &metrics));
         let worker = Worker::new(router, store, reads.clone(), counted, written, console)
             .with_clock(clock)
@@ -150,7 +151,7 @@ impl<S: Store + 'static> Parts<S> {
             requests,
             reads,
             identity,
-            openings: sign_in::threads(),
+            openings,
             passwords,
             budgets,
             metrics,

@@ -3,6 +3,8 @@
 //! Each has a span that names it, of level debug: it is entered whenever its task goes on, and at the usual level
 //! that costs nothing. Who asks for more sees in each line which task says it.
 
+use std::sync::{Mutex, PoisonError};
+
 use tokio::time::{Instant, timeout_at};
 use tokio_util::{
     sync::CancellationToken,
@@ -22,13 +24,14 @@ pub(crate) fn own<T: Send + 'static>(
 #[derive(Debug, Default)]
 pub struct Tasks {
     running: TaskTracker,
-    cut: CancellationToken,
+    /// Cuts those that were started since the last end.
+    cut: Mutex<CancellationToken>,
 }
 
 impl Tasks {
     /// Starts one more.
     pub fn spawn(&self, span: Span, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
+        let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let task = async move {
             // Nothing comes back: whoever is cut has nobody left to work for.
             cut.run_until_cancelled_owned(task).await;
@@ -42,21 +45,26 @@ impl Tasks {
         self.running.wait().await;
     }
 
-    /// Waits until none runs, and cuts those that have not ended by the deadline; how many these were.
+    /// Waits until none runs, and cuts those that have not ended by the deadline; how many these were. What is
+    /// started afterwards runs until the next end.
     pub async fn end(&self, deadline: Instant) -> usize {
         if timeout_at(deadline, self.wait()).await.is_ok() {
             return 0;
         }
         let late = self.running.len();
-        self.cut.cancel();
+        self.cut();
         self.running.wait().await;
         late
+    }
+
+    fn cut(&self) {
+        std::mem::take(&mut *self.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
     }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        self.cut.cancel();
+        self.cut();
     }
 }
 
@@ -101,6 +109,21 @@ mod tests {
         let (tasks, ended) = start(&[1, 2]);
         assert_eq!(tasks.end(begun + Duration::from_secs(10)).await, 0);
         assert_eq!((ended.load(Ordering::Relaxed), begun.elapsed().as_secs()), (2, 2));
+    }
+
+    /// Goal: whoever comes while the hub ends hears its last words, also when others before them were cut.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_started_after_an_end_runs_until_the_next() {
+        let begun = Instant::now();
+        let (tasks, ended) = start(&[3600]);
+        assert_eq!(tasks.end(begun + Duration::from_secs(1)).await, 1);
+        let counted = Arc::clone(&ended);
+        tasks.spawn(Span::none(), async move {
+            sleep(Duration::from_secs(1)).await;
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(tasks.end(begun + Duration::from_secs(10)).await, 0);
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,8 +3,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     net::IpAddr,
     num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -153,8 +155,9 @@ pub(crate) struct Threads<M> {
 }
 
 impl<M: Default + 'static> Threads<M> {
-    /// Starts them. `job_time` is about how long one job takes.
-    pub(crate) fn new(name: &str, bounds: QueueBounds, job_time: Duration) -> Self {
+    /// Starts them. `job_time` is about how long one job takes. Fails where the system gives no more threads: what
+    /// nobody does would be waited for without end.
+    pub(crate) fn new(name: &str, bounds: QueueBounds, job_time: Duration) -> io::Result<Self> {
         let waiting =
             Waiting { jobs: VecDeque::new(), by_source: HashMap::new(), is_closed: false };
         let queue = Arc::new(Queue { waiting: Mutex::new(waiting), has_work: Condvar::new() });
@@ -165,14 +168,19 @@ impl<M: Default + 'static> Threads<M> {
                 give_way();
                 let mut memory = M::default();
                 while let Some(work) = queue.next() {
-                    work.run(&mut memory);
+                    // A fault of one job is the end of that job, and not of all that come after it.
+                    if catch_unwind(AssertUnwindSafe(|| work.run(&mut memory))).is_err() {
+                        memory = M::default();
+                    }
                 }
             };
-            let started = thread::Builder::new().name(format!("{name}-{number}")).spawn(run);
-            started.inspect_err(|error| tracing::error!(%error, "a thread for {name}")).ok()
+            thread::Builder::new().name(format!("{name}-{number}")).spawn(run)
         };
-        let running = (0..cores).filter_map(start).collect();
-        Self { queue, bounds, job_time, running }
+        let mut threads = Self { queue: Arc::clone(&queue), bounds, job_time, running: Vec::new() };
+        for number in 0..cores {
+            threads.running.push(start(number)?);
+        }
+        Ok(threads)
     }
 
     /// Whether something could be put behind what waits.
@@ -243,7 +251,7 @@ mod tests {
     use super::*;
 
     fn threads(all: usize, of_one: usize) -> Threads<()> {
-        Threads::new("test", QueueBounds { all, of_one }, Duration::from_millis(60))
+        Threads::new("test", QueueBounds { all, of_one }, Duration::from_millis(60)).unwrap()
     }
 
     /// All threads are busy until what comes back is dropped.
@@ -289,6 +297,17 @@ mod tests {
             assert_eq!(answer.blocking_recv(), Ok(n));
         }
         assert!(threads.submit(one, |()| 0).is_ok(), "its part is free again");
+    }
+
+    /// Goal: a fault in one job costs that job, and no thread.
+    #[test]
+    fn threads_outlive_a_job_that_fails() {
+        let threads = threads(8, 2);
+        for _ in 0..=threads.running.len() {
+            let failing = threads.submit::<()>(None, |()| panic!("a fault")).unwrap();
+            assert!(failing.blocking_recv().is_err());
+        }
+        assert_eq!(threads.submit(None, |()| 1).unwrap().blocking_recv(), Ok(1));
     }
 
     /// Goal: whoever comes and goes takes neither a place nor time.

@@ -52,8 +52,7 @@ impl<'a> Visit<'a> {
 
     /// Until when the connection may go on when the server stops.
     pub(super) fn end(&self) -> Instant {
-        let at = self.deadline.at();
-        if self.deadline.is_visit() { at.min(Instant::now() + CLOSE_TIME_MAX) } else { at }
+        self.deadline.at().min(Instant::now() + CLOSE_TIME_MAX)
     }
 
     /// The request that has become a WebSocket, if one has, and where it comes from.

@@ -1,15 +1,8 @@
 //! Another password: asked for by a known device with its signature, and proved with the old one.
 
 use chat_oplog::{Operation, Outcome};
-use chat_protocol::{
-    code,
-    handshake::{ReceivedAuth, SignedIn},
-    name::UserName,
-    vault,
-};
-use futures_util::SinkExt;
+use chat_protocol::{code, handshake::ReceivedAuth, name::UserName, vault};
 use tokio::sync::oneshot;
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     Problem, Visitor,
@@ -20,7 +13,6 @@ use crate::{
     queue::Lane,
     request::{PasswordChange, Request, Sender},
     shared::Shared,
-    socket::Socket,
     store::NewPassword,
 };
 
@@ -78,14 +70,4 @@ pub(super) async fn no_secret(hub: &Shared, name: &UserName) -> Result<Problem, 
         }
         Some(_) => Problem::refuse(code::SIGN_IN, "a login secret is needed here"),
     })
-}
-
-/// Says that it is done, durably. No session follows.
-pub(super) async fn answer(hub: &Shared, received: &ReceivedAuth, socket: &mut Socket) -> Problem {
-    let done = SignedIn::at((hub.clock)());
-    hub.metrics.auth_attempts.signed_in.inc();
-    match socket.send(Message::text(received.ok(&done))).await {
-        Ok(()) => Problem::Answered,
-        Err(_gone) => Problem::Failed(CloseReason::Done),
-    }
 }

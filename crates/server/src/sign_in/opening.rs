@@ -1,7 +1,7 @@
 //! AUTH is opened on threads of its own: the unwrapping of its RSA secret is the slowest thing that a stranger can
 //! ask for, and whoever talks goes before.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use chat_protocol::{
     code,
@@ -22,7 +22,7 @@ use crate::{
 const OPEN_TIME: Duration = Duration::from_millis(2);
 
 /// Starts the threads that open AUTHs.
-pub(crate) fn threads() -> Threads<()> {
+pub(crate) fn threads() -> io::Result<Threads<()>> {
     let bounds = QueueBounds { all: AUTHS_WAITING_MAX, of_one: STRANGERS_PER_ADDRESS_MAX };
     Threads::new("sign-ins", bounds, OPEN_TIME)
 }
@@ -35,7 +35,7 @@ fn queue_is_full(full: &Full) -> Problem {
     Problem::Refused(Refusal::new(code::TOO_MANY, reason).with_retry(full.after))
 }
 
-/// What a client has sealed in its AUTH. The time that others take does not count against the sign-in.
+/// What a client has sealed in its AUTH.
 pub(super) async fn open(
     hub: &Arc<Shared>,
     reception: &Arc<Reception>,
@@ -43,11 +43,13 @@ pub(super) async fn open(
     visitor: &Visitor<'_>,
 ) -> Result<Result<ReceivedAuth, HandshakeError>, Problem> {
     let peer = visitor.peer;
-    let (shared, reception, text) = (Arc::clone(hub), Arc::clone(reception), Arc::clone(text));
+    // The key alone: work that waits does not keep the hub, whose threads do it.
+    let key = Arc::clone(&hub.identity.link);
+    let (reception, text) = (Arc::clone(reception), Arc::clone(text));
     let exporter = peer.tls_exporter;
-    let open = move |(): &mut ()| reception.open(&text, &shared.identity.link, exporter);
+    let open = move |(): &mut ()| reception.open(&text, &key, exporter);
     let opened =
         hub.openings.submit(source(peer.addr.ip()), open).map_err(|full| queue_is_full(&full))?;
     let stopping = |_cut| Problem::Failed(CloseReason::Restart);
-    visitor.patience.suspended(opened).await.map_err(stopping)
+    visitor.wait(opened).await?.map_err(stopping)
 }

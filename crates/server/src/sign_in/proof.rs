@@ -88,13 +88,14 @@ pub(super) async fn register(
         })?;
     }
     let password = match &received.body.pw {
-        Some(secret) if !is_taken => Some(hash(hub, secret.clone(), visitor).await?),
-        _ => None,
+        Some(secret) if !is_taken => hash(hub, secret.clone(), visitor).await.map(Some),
+        _ => Ok(None),
     };
-    if !is_taken {
+    // Who leaves before the hash is made has cost as much as who stays.
+    if !is_taken && matches!(password, Ok(_) | Err(Problem::Gone)) {
         hub.budgets.sources.signed_up(source, by, Instant::now());
     }
-    Ok((Proof::New { bundle, password, vault: received.body.vault.clone() }, spki))
+    Ok((Proof::New { bundle, password: password?, vault: received.body.vault.clone() }, spki))
 }
 
 /// Whether somebody comes with a code where a new account needs one.
@@ -114,14 +115,14 @@ pub(super) fn reset_code(
     is_good.then_some(code)
 }
 
-/// The hash of a login secret. The time that others take does not count against the sign-in.
+/// The hash of a login secret.
 pub(super) async fn hash(
     hub: &Shared,
     secret: Vec<u8>,
     visitor: &Visitor<'_>,
 ) -> Result<String, Problem> {
     let hashing = hub.passwords.hash(source(visitor.peer.addr.ip()), secret);
-    let hashed = visitor.patience.suspended(hashing).await;
+    let hashed = visitor.wait(hashing).await?;
     hashed.map_err(|unavailable| Problem::unavailable(hub, unavailable))
 }
 
@@ -266,8 +267,8 @@ pub(super) async fn check_password(
         &attempt,
         match &checked {
             Ok((Some(_), true)) => Ended::Right,
-            // Of an unknown name, too: who tries names costs as much.
-            Ok((_, false) | (None, true)) => Ended::Wrong,
+            // Of an unknown name, too: who tries names costs as much; and so does who leaves before the answer.
+            Ok((_, false) | (None, true)) | Err(Problem::Gone) => Ended::Wrong,
             Err(_) => Ended::Void,
         },
     );
@@ -291,7 +292,7 @@ async fn compare(
     let account = account(hub, name).await?;
     let stored = account.as_ref().and_then(|account| account.password.clone());
     let checking = hub.passwords.check(source(visitor.peer.addr.ip()), secret, stored);
-    let checked = visitor.patience.suspended(checking).await;
+    let checked = visitor.wait(checking).await?;
     let is_right = checked.map_err(|unavailable| Problem::unavailable(hub, unavailable))?;
     Ok((account, is_right))
 }

@@ -84,7 +84,7 @@ pub(crate) fn hub_bundle() -> &'static Bundle {
 pub(crate) fn hub_identity() -> Identity {
     let keys = Arc::clone(&HUB.0);
     // Opens sign-ins, of which there are none: any key will do.
-    let link = UnwrapKey::from_pkcs8(&keys.encryption.to_pkcs8()).unwrap();
+    let link = Arc::new(UnwrapKey::from_pkcs8(&keys.encryption.to_pkcs8()).unwrap());
     Identity { keys, link, bundle: HUB.1.clone() }
 }
 

@@ -64,15 +64,21 @@ fn out_before(facts: &[Dated], begins_ms: u64, place: &str, who: &str) -> bool {
     was_in && !is_in
 }
 
-/// Whether somebody had asked to leave the private room, and had no answer when the hub went back.
+/// Whether somebody had asked to leave the private room, and had no answer when the hub went back. Who was in it
+/// again afterwards is not leaving.
 fn is_leaving(facts: &[Dated], begins_ms: u64, who: &str) -> bool {
     let before = facts.iter().take_while(|dated| dated.at_ms < begins_ms);
     let mut asked: BTreeSet<&MessageId> = BTreeSet::new();
+    let mut joins: BTreeSet<&MessageId> = BTreeSet::new();
     for Dated { fact, .. } in before {
         match fact {
             Fact::Asked { by, id, what } if person(by) == who && what == "Leave" => {
                 asked.insert(id);
             }
+            Fact::Asked { by, id, what } if person(by) == who && what.starts_with("Join") => {
+                joins.insert(id);
+            }
+            Fact::Done { id, .. } if joins.contains(id) => asked.clear(),
             Fact::Done { id, .. } | Fact::Refused { id, .. } => {
                 asked.remove(id);
             }

@@ -411,7 +411,7 @@ fn after_a_restore_all_is_shown_in_time() {
 
 #[test]
 fn whoever_had_asked_to_leave_before_a_restore_may_be_refused_after_it() {
-    let talk = |what: &str| {
+    let talk = |asked: Vec<Fact>| {
         let mut facts = good();
         let crew = |fact| match fact {
             Fact::Submitted { by, id, to, what, .. } => {
@@ -419,13 +419,17 @@ fn whoever_had_asked_to_leave_before_a_restore_may_be_refused_after_it() {
             }
             fact => fact,
         };
-        facts.push(Fact::Asked { by: "alice".into(), id: id(7), what: what.into() });
+        facts.extend(asked);
         facts.extend([restored(&["alice", "bob"]), Fact::TalkBegins { until_ms: 1_000_000 }]);
         facts.extend([crew(said(9)), refused(9, "E_NOT_A_MEMBER")]);
         rules(facts).contains(&"talk")
     };
-    assert!(!talk("Leave"));
-    assert!(talk("Admit(2)"));
+    let asks = |n, what: &str| Fact::Asked { by: "alice".into(), id: id(n), what: what.into() };
+    let done = |n| Fact::Done { by: "alice".into(), id: id(n) };
+    assert!(!talk(vec![asks(7, "Leave")]));
+    assert!(talk(vec![asks(7, "Admit(2)")]));
+    let again = vec![asks(7, "Leave"), asks(8, "Join { create: false }"), done(8)];
+    assert!(talk(again), "who is in again is not leaving");
 }
 
 #[test]
