@@ -41,7 +41,7 @@ pub use person::check_password;
 pub use prompt::{NoPrompt, Prompt};
 
 /// A person's account.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HomeAccount {
     /// The folder of all homes.
     pub root: PathBuf,

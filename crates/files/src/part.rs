@@ -23,6 +23,7 @@ mod ranges;
 mod state;
 
 use std::io;
+use std::path::Path;
 
 use chat_protocol::file::chunk::{Chunk, FileHeader, TransferKey};
 use chat_protocol::file::{FileError, Manifest};
@@ -408,8 +409,31 @@ pub fn discard<D: Disk>(disk: &D, root: &Digest) -> Result<(), PartError> {
 }
 
 /// Opens a folder for downloads.
-pub fn folder(path: &std::path::Path) -> Result<Dir, PartError> {
+pub fn folder(path: &Path) -> Result<Dir, PartError> {
     Dir::open(path).map_err(failed("opening the download folder for"))
+}
+
+/// The parts in a folder for downloads, see [`list`]. One that was not made yet has none.
+pub fn in_folder(path: &Path) -> Result<Vec<Resumable>, PartError> {
+    if matches!(path.try_exists(), Ok(false)) {
+        return Ok(Vec::new());
+    }
+    list(&folder(path)?)
+}
+
+/// Removes the parts of a folder that nobody receives now. Each of them, and whether it was removed.
+pub fn clean(path: &Path) -> Result<Vec<(Resumable, bool)>, PartError> {
+    let parts = in_folder(path)?;
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dir = folder(path)?;
+    let remove = |of: Resumable| match discard(&dir, &of.manifest.root) {
+        Ok(()) => Ok((of, true)),
+        Err(PartError::Busy) => Ok((of, false)),
+        Err(error) => Err(error),
+    };
+    parts.into_iter().map(remove).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use chat_protocol::spoken::counted;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::show::items::{Form, both};
 use crate::show::{Lines, SERVER_SAYS, identity, json as events};
 use chat_device::history::proof::{Proof, Verdict};
 use chat_device::history::{Entry, State};
@@ -32,6 +33,12 @@ pub fn line(lines: &Lines, entry: &Entry) -> String {
         Some(outcome) => format!("{said}  {outcome}"),
         None => said,
     }
+}
+
+/// Messages of the past, set in.
+pub(crate) fn forms(lines: &Lines, entries: &[Entry]) -> Vec<Form> {
+    let form = |entry| both(format!("  {}", line(lines, entry)), object(&lines.me, entry));
+    entries.iter().map(form).collect()
 }
 
 /// How well the writer's key was known when the message was shown.

@@ -2,6 +2,7 @@
 //!
 //! Modules in reading order:
 //! - [`input`], [`slash`], [`words`]: a typed line;
+//! - [`item`]: what a talk tells, one thing by itself;
 //! - [`show`]: what happened, for people and for programs;
 //! - [`history`]: what was said, as it is shown again.
 
@@ -10,6 +11,7 @@ pub mod words;
 pub mod input;
 pub mod slash;
 
+pub mod item;
 pub mod show;
 
 pub mod history;

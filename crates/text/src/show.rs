@@ -16,12 +16,15 @@ use jiff::tz::TimeZone;
 
 use chat_protocol::veil;
 
+mod answers;
 mod claim;
+pub mod commands;
 pub mod days;
 pub mod feeds;
 pub mod files;
 mod healing;
 pub mod identity;
+pub mod items;
 pub mod json;
 pub mod objects;
 pub mod output;
@@ -29,6 +32,7 @@ pub mod presence;
 pub mod retention;
 pub mod rooms;
 
+pub use answers::PASSWORD_CHANGED;
 pub use claim::claim;
 
 /// Names in one notice of who came; a storm of arrivals must not push the chat off the screen.
@@ -67,6 +71,11 @@ impl Lines {
     pub fn new(me: UserName, detail: Detail) -> Self {
         let dated = !io::stdout().is_terminal();
         Self { me, detail, zone: TimeZone::system(), dated }
+    }
+
+    /// Full lines with times of the day, in UTC.
+    pub(crate) fn undated(me: UserName) -> Self {
+        Self { me, detail: Detail::Full, zone: TimeZone::UTC, dated: false }
     }
 
     /// The same with dates everywhere, for a record.

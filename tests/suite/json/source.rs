@@ -15,7 +15,7 @@ pub(super) struct Source {
 /// Reads the source of both programs without its tests, and of what the client is made of.
 pub(super) fn read() -> Source {
     let mut client = String::new();
-    for name in ["client", "text", "device", "files", "emulator"] {
+    for name in ["client", "talk", "text", "device", "files", "emulator"] {
         add(&workspace().join("crates").join(name).join("src"), &mut client);
     }
     let mut objects: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

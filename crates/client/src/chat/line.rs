@@ -4,7 +4,7 @@
 //! the next line when it is told to.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chat_protocol::sanitise;
@@ -12,22 +12,30 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::identity::NOTHING_CHANGED;
-use super::outbox::TOGETHER;
-use super::{Said, Talk};
-use crate::diagnostics::{self, Diverted};
+use crate::diagnostics::{self, Diverted, is_plain};
 use crate::exit::ExitStatus;
 use crate::signals::{ended, interrupted, pressed};
 use crate::start::Failure;
 use chat_device::client::Events;
+use chat_device::recipient::Recipient;
+use chat_talk::{Talk, Told};
+use chat_text::history;
+use chat_text::item::{Asked, Connection, Item, What};
+use chat_text::show::Lines;
+use chat_text::show::items::LinePrinter;
 
 mod keyboard;
+mod outbox;
 mod screen;
 mod terminal;
 
-use keyboard::{Keyboard, Typed};
-use screen::Screen;
+use keyboard::{Keyboard, Typed, Typing};
+use outbox::{Outbox, TOGETHER};
+use screen::{Screen, Shown};
 use terminal::TerminalState;
+
+/// Messages of the current room that are shown at the start.
+const SHOWN_AT_START: usize = 10;
 
 /// Ctrl-C twice within this time leaves.
 const TWICE: Duration = Duration::from_secs(2);
@@ -51,6 +59,11 @@ const TURN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Where things are said and typed.
 struct Desk {
+    printer: LinePrinter,
+    /// What is still to be said about messages of ours.
+    outbox: Outbox,
+    /// What the next line is typed at.
+    prompt: Arc<Mutex<String>>,
     screen: Screen,
     keyboard: Keyboard,
     terminal: TerminalState,
@@ -79,15 +92,20 @@ enum Over {
 }
 
 /// Talks until the person leaves.
-pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatus, Failure> {
-    talk.returns = true;
-    talk.rooms.is_typing = true;
-    let (names, rooms) = (Arc::clone(&talk.names), Arc::clone(&talk.rooms.names));
-    let prompt = Arc::clone(&talk.rooms.prompt);
-    let words = keyboard::Words { names, rooms, prompt, draft: Arc::default() };
+pub(super) async fn talk(
+    mut talk: Talk,
+    mut events: Events,
+    lines: Lines,
+) -> Result<ExitStatus, Failure> {
+    talk.typing(true);
+    let prompt = Arc::new(Mutex::new(prompt(&talk)));
+    let typing = Typing { words: talk.words(), prompt: Arc::clone(&prompt), draft: Arc::default() };
     let terminal = TerminalState::found();
-    let (screen, keyboard) = keyboard::open(words)?;
+    let (screen, keyboard) = keyboard::open(typing)?;
     let mut desk = Desk {
+        printer: LinePrinter::new(lines),
+        outbox: Outbox::default(),
+        prompt,
         screen,
         keyboard,
         terminal,
@@ -102,8 +120,10 @@ pub(super) async fn talk(mut talk: Talk, mut events: Events) -> Result<ExitStatu
     };
     desk.screen.turn(true);
     desk.screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves");
-    for line in talk.earlier().await {
-        desk.screen.print(&line);
+    if let Some(cid) = talk.conversations().here() {
+        for entry in talk.earlier(cid, None, SHOWN_AT_START).await {
+            desk.screen.print(&dimmed(&history::line(desk.printer.lines(), &entry)));
+        }
     }
     match converse(&mut talk, &mut events, &mut desk).await {
         Ok(Over::Left) => leave(talk, events, desk).await,
@@ -149,47 +169,47 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
     let mut ends = pin!(ended());
     let mut foreground = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
     loop {
-        let due = [talk.outbox.due(), talk.unstarted.due(), desk.turn_due, desk.waits_until];
+        let due = [desk.outbox.due(), talk.due(), desk.turn_due, desk.waits_until];
         let due = earliest(due);
         let takes = !desk.screen.is_full();
         let mut is_typed = false;
-        let said = tokio::select! {
+        let told = tokio::select! {
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                let mut said = talk.take_back_unstarted(Instant::now()).await;
-                said.lines.extend(talk.outbox.take(Instant::now()));
-                said
+                let told = talk.take_back_unstarted(Instant::now()).await;
+                desk.show(talk, &told);
+                desk.tell_of_sent(talk, Instant::now());
+                Told::default()
             }
             event = events.next(), if takes => talk.happened(event).await?,
-            news = talk.files.next(), if takes => talk.file_news(news),
-            line = desk.log.next(), if takes => Said::line(line),
+            news = talk.next_about_files(), if takes => talk.file_news(news),
+            line = desk.log.next(), if takes => {
+                desk.screen.print(&line);
+                Told::default()
+            }
             printed = desk.screen.printed() => {
                 for key in printed? {
-                    talk.client.consumed(key).await;
+                    talk.consumed(key).await;
                 }
-                Said::default()
+                Told::default()
             }
             typed = desk.keyboard.next() => {
                 desk.line_has_ended();
                 is_typed = true;
-                desk.typed(talk, typed).await?
+                desk.typed(talk, typed).await
             }
             _ = foreground.recv() => {
                 if desk.turn_due.is_none() && desk.waits_until.is_none() {
                     desk.terminal.ready_for_editor();
-                    Said::line("· back in the foreground")
-                } else {
-                    Said::default()
+                    desk.screen.print("· back in the foreground");
                 }
+                Told::default()
             }
             // Between two lines the terminal makes a signal of Ctrl-C.
             () = pressed() => desk.interrupted(talk),
             () = &mut ends => return Ok(Over::Ended),
         };
-        let is_over = said.is_over;
-        if let Some(draft) = &said.draft {
-            draft.clone_into(&mut desk.draft);
-        }
-        desk.screen.show(talk.with_day(said));
+        let is_over = told.is_over;
+        desk.show(talk, &told);
         if is_over {
             return Ok(Over::Left);
         }
@@ -197,30 +217,87 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
     }
 }
 
+/// What the next line is typed at: name, veil and place; or what it is the answer to.
+fn prompt(talk: &Talk) -> String {
+    let (me, mark) = (talk.me(), if talk.is_veiled() { "~" } else { "" });
+    match (talk.asked(), talk.place()) {
+        (Some(Asked::Key(question)), _) => {
+            format!("{} {}? yes, or the six words: ", question.kind.verb(), question.user)
+        }
+        (Some(Asked::Room { room, .. }), _) => format!("make #{room}? "),
+        (None, Some(Recipient::Room(room))) => format!("{me} {mark}#{room}> "),
+        (None, Some(Recipient::User(user))) => format!("{me} {mark}{user}> "),
+        (None, Some(Recipient::All)) => format!("{me} {mark}ALL> "),
+        (None, None) => format!("{me} {mark}(no room)> "),
+    }
+}
+
+/// A line of the past: faint where the terminal may show it so, and set in everywhere.
+fn dimmed(line: &str) -> String {
+    if is_plain() {
+        return format!("  {line}");
+    }
+    format!("\u{1b}[2m  {line}\u{1b}[0m")
+}
+
 impl Desk {
+    /// Shows what was told, and what is to be said about messages of ours because of it. The prompt says where one is
+    /// now.
+    fn show(&mut self, talk: &mut Talk, told: &Told) {
+        for item in &told.items {
+            self.outbox.note(Instant::now(), item, talk.sent());
+        }
+        let is_silent = |item: &Item| matches!(item.what, What::Connection(Connection::Silent(_)));
+        let mut lines = self.printer.print(&told.items);
+        if told.items.iter().any(is_silent) {
+            lines.extend(Outbox::unanswered(talk.sent()));
+        }
+        let clear = told.items.iter().any(|item| matches!(item.what, What::Clear));
+        self.screen.show(Shown { clear, lines, consumed: told.consumed });
+        let draft = talk.take_draft();
+        if !draft.is_empty() {
+            self.draft = draft;
+        }
+        *self.prompt.lock().unwrap_or_else(PoisonError::into_inner) = prompt(talk);
+    }
+
+    /// Says what is due about messages of ours.
+    fn tell_of_sent(&mut self, talk: &Talk, now: Instant) {
+        for line in self.outbox.take(now, talk.sent()) {
+            self.screen.print(&line);
+        }
+    }
+
     /// What comes of a key or a line.
-    async fn typed(&mut self, talk: &mut Talk, typed: Option<Typed>) -> Result<Said, Failure> {
-        Ok(match typed {
+    async fn typed(&mut self, talk: &mut Talk, typed: Option<Typed>) -> Told {
+        match typed {
             Some(Typed::Line(line)) => {
                 self.interrupted_at = None;
-                talk.read(&line).await?
+                talk.read(&line).await
             }
-            Some(Typed::NotUtf8) => Said::line(
-                "✗ a byte that is not UTF-8 was typed and left out; is the terminal set to UTF-8?",
-            ),
+            Some(Typed::NotUtf8) => {
+                self.screen.print(
+                    "✗ a byte that is not UTF-8 was typed and left out; is the terminal set to UTF-8?",
+                );
+                Told::default()
+            }
             Some(Typed::Interrupt) => self.interrupted(talk),
-            Some(Typed::End) | None => Said::over(),
-        })
+            Some(Typed::End) | None => Told::over(),
+        }
     }
 
     /// What comes of Ctrl-C.
-    fn interrupted(&mut self, talk: &mut Talk) -> Said {
-        if talk.leave_question() {
-            return Said::line(NOTHING_CHANGED);
+    fn interrupted(&mut self, talk: &mut Talk) -> Told {
+        if let Some(told) = talk.leave_question() {
+            return told;
         }
         let is_twice = self.interrupted_at.is_some_and(|at| at.elapsed() < TWICE);
         self.interrupted_at = Some(Instant::now());
-        if is_twice { Said::over() } else { Said::line("· Ctrl-C again, or /quit, leaves") }
+        if is_twice {
+            return Told::over();
+        }
+        self.screen.print("· Ctrl-C again, or /quit, leaves");
+        Told::default()
     }
 
     /// Lets the editor read the next line when it is time. The prompt says where text goes, or what it is the
@@ -228,7 +305,7 @@ impl Desk {
     fn take_turns(&mut self, talk: &mut Talk, is_typed: bool) {
         let now = Instant::now();
         if is_typed {
-            talk.rooms.is_typing = false;
+            talk.typing(false);
             if talk.holds_prompt() {
                 self.waits_until = Some(now + GOING_TIMEOUT);
             } else {
@@ -238,13 +315,13 @@ impl Desk {
         if let Some(until) = self.waits_until
             && (until <= now || !talk.holds_prompt())
         {
-            talk.rooms.stop_waiting();
+            talk.stop_waiting();
             self.waits_until = None;
             self.turn_due = Some(now + TURN_TIMEOUT);
         }
         if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
             self.turn_due = None;
-            talk.rooms.is_typing = true;
+            talk.typing(true);
             self.go_on();
         }
     }
@@ -271,7 +348,7 @@ fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
 
 /// Waits for the answers while there is a connection, and says what stays open.
 async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<ExitStatus, Failure> {
-    let client = talk.client.clone();
+    let client = talk.client().clone();
     let waits = client.clone();
     let mut flush = pin!(timeout(LEAVE_TIMEOUT, waits.flush()));
     let is_answered = if let Ok(answered) = timeout(LEAVE_SILENCE, &mut flush).await {
@@ -287,18 +364,15 @@ async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<Exi
         }
     };
     while let Some(event) = events.try_next() {
-        let said = talk.happened(Some(event)).await?;
-        desk.screen.show(said);
+        let told = talk.happened(Some(event)).await?;
+        desk.show(&mut talk, &told);
     }
-    for line in talk.outbox.take(Instant::now() + TOGETHER) {
-        desk.screen.print(&line);
-    }
+    desk.tell_of_sent(&talk, Instant::now() + TOGETHER);
     if !is_answered {
         desk.screen.print("· what has no answer yet is sent at the next start");
     }
-    for line in talk.give_up_unstarted().await {
-        desk.screen.print(&line);
-    }
+    let given_up = talk.give_up_unstarted().await;
+    desk.show(&mut talk, &given_up);
     for key in desk.screen.finish().await? {
         client.consumed(key).await;
     }

@@ -7,19 +7,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Said, Talk, gravest};
+use super::exit_status;
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::Failure;
 use chat_device::client::Events;
 use chat_device::text_lines::{BadLine, TextLines};
+use chat_talk::{Fault, Talk, Told};
+use chat_text::item::What;
+use chat_text::show::items::Printer;
 
 /// Lines read ahead.
 const LINES_AHEAD_MAX: usize = 64;
-
-/// Messages without an answer; above it no further line is taken, so that a long file does not
-/// pile up in memory and in the home.
-const OPEN_MAX: usize = 512;
 
 /// Events that are here already and are shown before another line is read. A line costs a commit and brings
 /// several events: taken in turns, what others say would come later and later. A flood of it stops no script.
@@ -33,35 +32,32 @@ const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What has become of a script so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outcome {
-    /// How it ends because something failed: refused before anything else.
-    failure: Option<ExitStatus>,
+    printer: Printer,
+    /// What has failed: refused before anything else.
+    fault: Option<Fault>,
     /// Why standard output takes no more. Everything is sent all the same.
     output: Option<io::Error>,
 }
 
 impl Outcome {
-    fn note(&mut self, failure: Option<ExitStatus>) {
-        self.failure = gravest(self.failure, failure);
-    }
-
-    /// Prints what is said. What cannot be printed is not dealt with: the next reader is told of it.
-    async fn say(&mut self, talk: &Talk, said: Said) {
-        self.note(said.failure);
+    /// Prints what is told. What cannot be printed is not dealt with: the next reader is told of it.
+    async fn tell(&mut self, talk: &Talk, told: Told) {
+        self.fault = Fault::gravest(self.fault, told.fault);
         if self.output.is_some() {
             return;
         }
-        if let Err(error) = print(&said.lines) {
+        if let Err(error) = print(&self.printer.print(&told.items)) {
             self.output = Some(error);
-        } else if let Some(key) = said.consumed {
-            talk.client.consumed(key).await;
+        } else if let Some(key) = told.consumed {
+            talk.consumed(key).await;
         }
     }
 
     /// How the program ends.
     fn end(self, is_answered: bool) -> Result<ExitStatus, Failure> {
-        let status = self.failure.unwrap_or(ExitStatus::Failure);
+        let status = exit_status(self.fault.unwrap_or(Fault::Failed));
         if !is_answered {
             let reason = "not everything sent was answered; it is sent again at the next start";
             return Err(Failure::Other { status, reason: reason.to_owned() });
@@ -73,7 +69,7 @@ impl Outcome {
             );
             return Err(Failure::Other { status, reason });
         }
-        Ok(self.failure.unwrap_or(ExitStatus::Ok))
+        Ok(self.fault.map_or(ExitStatus::Ok, exit_status))
     }
 }
 
@@ -82,35 +78,37 @@ impl Outcome {
 pub(super) async fn talk(
     mut talk: Talk,
     mut events: Events,
+    printer: Printer,
     stop_on_error: bool,
 ) -> Result<ExitStatus, Failure> {
     let mut lines = read_lines();
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { printer, fault: None, output: None };
     let mut deadline: Option<Instant> = None;
     let names_due = Instant::now() + NAMES_TIMEOUT;
     let mut interrupt = pin!(interrupted());
-    let mut told = 0;
+    let (mut events_told, mut waits_for_names) = (0, true);
     while deadline.is_none() || talk.is_open() {
-        let is_turn = !events.is_waiting() || told >= EVENTS_PER_LINE;
+        let is_turn = !events.is_waiting() || events_told >= EVENTS_PER_LINE;
         let takes = deadline.is_none() && is_turn && talk.takes_line(stop_on_error);
-        let start_due = talk.unstarted.due();
-        let said = tokio::select! {
+        let start_due = talk.due();
+        let told = tokio::select! {
             line = lines.recv(), if takes => {
-                told = 0;
+                events_told = 0;
                 match line.transpose()? {
-                    Some(Ok(line)) => talk.read(&line).await?,
-                    Some(Err(bad)) => talk.error(&bad.to_string()),
-                    None => Said::over(),
+                    Some(Ok(line)) => talk.read(&line).await,
+                    Some(Err(bad)) => bad_line(&bad),
+                    None => Told::over(),
                 }
             }
             event = events.next() => {
-                told += 1;
+                events_told += 1;
                 talk.happened(event).await?
             }
-            news = talk.files.next() => talk.file_news(news),
-            () = sleep_until(names_due), if !talk.awaited.names_are_late => {
-                talk.awaited.names_are_late = true;
-                Said::default()
+            news = talk.next_about_files() => talk.file_news(news),
+            () = sleep_until(names_due), if waits_for_names => {
+                waits_for_names = false;
+                talk.wait_for_no_names();
+                Told::default()
             }
             () = sleep_until(start_due.unwrap_or_else(Instant::now)), if start_due.is_some() => {
                 talk.take_back_unstarted(Instant::now()).await
@@ -121,10 +119,9 @@ pub(super) async fn talk(
                 return Ok(ExitStatus::Interrupted);
             }
         };
-        let is_over = said.is_over;
-        let said = talk.with_day(said);
-        outcome.say(&talk, said).await;
-        if is_over || (stop_on_error && outcome.failure.is_some()) {
+        let is_over = told.is_over;
+        outcome.tell(&talk, told).await;
+        if is_over || (stop_on_error && outcome.fault.is_some()) {
             deadline.get_or_insert(Instant::now() + ANSWER_TIMEOUT);
         }
     }
@@ -135,35 +132,27 @@ pub(super) async fn talk(
     outcome.end(is_answered)
 }
 
-impl Talk {
-    /// Whether something that a line asked for is still under way.
-    fn is_open(&self) -> bool {
-        !self.open.is_empty() || self.waits_for_answers() || self.files.is_busy()
-    }
-
-    /// Whether the next line may be read. With `alone` each line waits for the answers of those before it.
-    fn takes_line(&self, alone: bool) -> bool {
-        let open_max = if alone { 1 } else { OPEN_MAX };
-        self.open.len() < open_max && !self.waits_for_answers()
-    }
-}
-
 /// Sends the last receipts and shows what still arrives meanwhile.
 async fn flush(
     talk: &mut Talk,
     events: &mut Events,
     outcome: &mut Outcome,
 ) -> Result<bool, Failure> {
-    let client = talk.client.clone();
+    let client = talk.client().clone();
     let mut flushed = pin!(client.flush());
     loop {
-        let said = tokio::select! {
+        let told = tokio::select! {
             biased;
             event = events.next() => talk.happened(event).await?,
             is_flushed = &mut flushed => return Ok(is_flushed),
         };
-        outcome.say(talk, said).await;
+        outcome.tell(talk, told).await;
     }
+}
+
+/// A line that is no text.
+fn bad_line(bad: &BadLine) -> Told {
+    Told { fault: Some(Fault::Failed), ..What::Error(bad.to_string()).into() }
 }
 
 fn print(lines: &[String]) -> io::Result<()> {

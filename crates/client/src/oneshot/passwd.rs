@@ -9,11 +9,7 @@ use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use chat_device::password::Password;
 use chat_device::sign_in::{NewPassword, change_password};
-
-/// What a person should know once it is done.
-pub const DONE: &str = "The password of the account and of this machine is changed. A new machine \
-    needs the new one. Your other machines go on; each keeps the password it had for its own key \
-    file, until it is changed there too.";
+use chat_text::show::PASSWORD_CHANGED;
 
 /// Changes the password of the account and of this machine's key file.
 pub async fn passwd(common: &Common, new: Option<Password>) -> Result<ExitStatus, Failure> {
@@ -28,7 +24,7 @@ pub async fn passwd(common: &Common, new: Option<Password>) -> Result<ExitStatus
     if common.json {
         print_json(vec![json!({"event": "password", "user": user})])?;
     } else if common.verbosity > Verbosity::Quiet {
-        note(DONE);
+        note(PASSWORD_CHANGED);
     }
     Ok(ExitStatus::Ok)
 }

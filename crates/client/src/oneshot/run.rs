@@ -13,7 +13,6 @@ use serde_json::{Value, json as object};
 use tokio::time::{Instant, sleep_until};
 
 mod stdin;
-mod words;
 
 use super::{Task, note, print_json};
 use crate::config::{Common, RunOf};
@@ -23,17 +22,10 @@ use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 use chat_device::client::SendError;
 use chat_device::clock::now_ms;
+use chat_talk::START_TIMEOUT;
+use chat_text::show::commands::{held_back, not_started, starts_until};
 use chat_text::show::json;
 use chat_text::show::output::Pieces;
-
-use words::held_back;
-pub use words::starts_until;
-pub(crate) use words::{not_started, not_waited_for};
-
-/// A command may start within a minute of its signature; with some allowance for clocks, the word that it was
-/// started has come by then from a machine that is here. What a server holds back can start later, see
-/// [`MAY_START_MAX_MS`].
-pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// No rule lets a command run longer; a machine that says nothing by then will say nothing more.
 const END_TIMEOUT: Duration = Duration::from_millis(WALL_MS_MAX);

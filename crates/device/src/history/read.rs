@@ -1,5 +1,7 @@
 //! Finding again, a page at a time.
 
+use std::collections::BTreeMap;
+
 use crate::store::{SqliteStore, Token};
 use chat_endpoint::{KeptFrame, Pinned};
 use chat_protocol::fold::fold;
@@ -25,6 +27,9 @@ pub const FOUND_MAX: usize = 50;
 
 /// How far back the newest message of one's own is looked for.
 const LAST_LOOKED_AT_MAX: usize = 10_000;
+
+/// How far back conversations are looked for: a program that shows them starts with it.
+const CONVERSATIONS_LOOKED_AT_MAX: usize = 2_000;
 
 /// The columns of an entry, in the order of [`Sealed`].
 const COLUMNS: &str = "place, name, record, state";
@@ -172,6 +177,18 @@ impl History {
             Ok(last.is_none() && looked_at < LAST_LOOKED_AT_MAX)
         })?;
         Ok(last)
+    }
+
+    /// The conversations of the newest messages, and when the newest of each was sent, Unix time in milliseconds.
+    pub fn conversations(&self) -> Result<Vec<(ConversationId, u64)>, HomeError> {
+        let (mut found, mut looked_at) = (BTreeMap::new(), 0);
+        self.newest(|row| {
+            looked_at += 1;
+            let record: Record = self.part(&row.name, "record", &row.record)?;
+            found.entry(record.cid).or_insert(record.sent_ms);
+            Ok(looked_at < CONVERSATIONS_LOOKED_AT_MAX)
+        })?;
+        Ok(found.into_iter().collect())
     }
 
     /// The frame of a message and the key that opens it.

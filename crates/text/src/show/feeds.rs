@@ -4,6 +4,8 @@ use chat_endpoint::{Event, MemberChange};
 use chat_protocol::name::UserName;
 use serde_json::{Value, json};
 
+use super::items::{Form, both, line as line_only};
+
 /// Whether an event says of one feed who follows it.
 pub fn is_about_one(event: &Event) -> bool {
     match event {
@@ -55,30 +57,23 @@ pub(super) fn object(me: &UserName, event: &Event) -> Option<Value> {
     Some(json!({"event": "subscription", "feed": feed, "state": state, "user": user}))
 }
 
-/// The list of whom one follows.
-pub fn follows(names: &[UserName]) -> Vec<String> {
-    list(names, "you follow nobody; /subscribe NAME", "you follow")
-}
-
-/// The list of who follows one.
-pub fn subscribers(names: &[UserName]) -> Vec<String> {
-    list(names, "nobody follows you", "you are followed by")
-}
-
-fn list(names: &[UserName], none: &str, some: &str) -> Vec<String> {
-    if names.is_empty() {
-        return vec![format!("· {none}")];
-    }
-    let head = format!("· {some} {}:", names.len());
-    std::iter::once(head).chain(names.iter().map(|name| format!("  {name}"))).collect()
-}
-
-/// The objects of a list: one for each name, and one that says how many there are.
-pub fn objects(kind: &str, names: &[UserName]) -> Vec<Value> {
-    let each =
-        names.iter().map(|user| json!({"event": "subscription_info", "user": user, "kind": kind}));
+/// The list of whom one follows, or of who follows one, by its `kind`: a line for each, and behind the objects one
+/// that says how many there are.
+pub(super) fn list(kind: &str, names: &[UserName]) -> Vec<Form> {
+    let (none, some) = match kind {
+        "follows" => ("you follow nobody; /subscribe NAME", "you follow"),
+        _ => ("nobody follows you", "you are followed by"),
+    };
+    let head = match names.len() {
+        0 => format!("· {none}"),
+        count => format!("· {some} {count}:"),
+    };
+    let each = names.iter().map(|user| {
+        let object = json!({"event": "subscription_info", "user": user, "kind": kind});
+        both(format!("  {user}"), object)
+    });
     let count = json!({"event": "subscriptions", "kind": kind, "count": names.len()});
-    each.chain([count]).collect()
+    std::iter::once(line_only(head)).chain(each).chain([(None, Some(count))]).collect()
 }
 
 #[cfg(test)]
@@ -135,7 +130,9 @@ mod tests {
             let object = object(&user(me), &event).unwrap();
             assert_eq!((&object["state"], &object["user"]), (&json!(state), &json!("alice")));
         }
-        assert_eq!(follows(&[user("bob")]), ["· you follow 1:", "  bob"]);
-        assert_eq!(subscribers(&[]), ["· nobody follows you"]);
+        let lines =
+            |forms: Vec<Form>| forms.into_iter().filter_map(|(line, _)| line).collect::<Vec<_>>();
+        assert_eq!(lines(list("follows", &[user("bob")])), ["· you follow 1:", "  bob"]);
+        assert_eq!(lines(list("subscribers", &[])), ["· nobody follows you"]);
     }
 }

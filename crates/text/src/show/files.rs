@@ -2,6 +2,7 @@
 //! pass the sanitiser here.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use chat_protocol::file::catalogue::Audience;
@@ -10,6 +11,7 @@ use chat_protocol::sanitise;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use chat_files::part::Resumable;
 use chat_files::transfer::{Findings, Forged, Listed, Offered, TransferEvent};
 
 /// Forged offers that are shown one by one; more are counted.
@@ -213,6 +215,36 @@ fn coming(event: &TransferEvent, name: Option<&str>) -> Option<(String, Value)> 
         ),
         _ => return None,
     })
+}
+
+/// A part of a file that is here, and what is said of it.
+pub fn part(of: &Resumable, what: &str) -> (String, Value) {
+    let Resumable { manifest, have, .. } = of;
+    let percent = u64::from(*have).saturating_mul(100) / u64::from(manifest.chunks().max(1));
+    let what = if what.is_empty() { String::new() } else { format!("; {what}") };
+    let name = sanitise::line(&manifest.name);
+    (
+        format!("⇣ {name}: {percent} % of {} is here{what}", size(manifest.size)),
+        json!({
+            "event": "part", "name": manifest.name, "size": manifest.size, "percent": percent,
+            "root": manifest.root,
+        }),
+    )
+}
+
+/// What has become of the parts of a folder.
+pub fn cleaned(folder: &Path, parts: &[(Resumable, bool)]) -> Vec<(String, Value)> {
+    if parts.is_empty() {
+        return vec![no_part(folder)];
+    }
+    let what = |removed| if removed { "is removed" } else { "is being received now, and stays" };
+    parts.iter().map(|(of, is_removed)| part(of, what(*is_removed))).collect()
+}
+
+/// Said where there is no part.
+pub fn no_part(folder: &Path) -> (String, Value) {
+    let line = format!("no part of a file is in {}", folder.display());
+    (line, json!({"event": "transfers", "count": 0}))
 }
 
 /// Who gave a file, if it was not its owner alone.

@@ -1,11 +1,12 @@
 //! What happens in rooms, as a line or as an object.
 
-use chat_endpoint::{Event, MemberChange};
+use chat_endpoint::{Event, MemberChange, Roster};
 use chat_protocol::hub::{Moderation, RoomInfo};
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::sanitise;
 use serde_json::{Value, json};
 
+use super::items::{Form, both, line as only_line};
 use super::{SERVER_SAYS, feeds};
 
 /// The name of a room without its `#`.
@@ -118,6 +119,53 @@ pub(super) fn object(me: &UserName, event: &Event) -> Option<Value> {
         }
         _ => return None,
     })
+}
+
+/// A room that this user has made, as an object.
+pub(super) fn made(room: &RoomName, me: &UserName) -> Value {
+    json!({"event": "room", "room": room, "state": "made", "user": me, "by": me})
+}
+
+/// The topic of a room.
+pub(super) fn topic(info: &RoomInfo) -> Form {
+    let RoomInfo { room, topic, open, .. } = info;
+    let text = match (topic.as_str(), open) {
+        (_, false) => format!("· #{room} is private and has no topic: the server would read it"),
+        ("", true) => format!("· #{room} has no topic; /topic TEXT sets it"),
+        (topic, true) => format!("· the topic of #{room}: {}", sanitise::line(topic)),
+    };
+    both(text, json!({"event": "room", "room": room, "state": "topic", "topic": topic}))
+}
+
+/// Who is in a room.
+pub(super) fn members(room: &RoomName, roster: &Roster) -> Vec<Form> {
+    let Roster { open, members, unproved, left_out, put_out, deleted } = roster;
+    let kind = if *open { "open" } else { "private" };
+    let here = members.iter().filter(|(user, _)| !deleted.contains(user)).count();
+    let head = only_line(format!("· #{room} is {kind}; members: {here}"));
+    let member = |(user, admin): &(UserName, bool)| {
+        let mark = if deleted.contains(user) {
+            " (the account was deleted)"
+        } else if unproved.contains(user) {
+            " (by the server's word only: nothing is sealed for them)"
+        } else if put_out.contains(user) {
+            " (put out by a moderator: the server gives them nothing of this room)"
+        } else if left_out.contains(user) {
+            " (not by the key that you know, by none, or put out: nothing is sealed for them)"
+        } else {
+            ""
+        };
+        let is_admin = if *admin { " (admin)" } else { "" };
+        let proved = !unproved.contains(user);
+        both(
+            format!("  {user}{is_admin}{mark}"),
+            json!({
+                "event": "member", "room": room, "user": user, "admin": admin, "proved": proved,
+                "put_out": put_out.contains(user), "deleted": deleted.contains(user),
+            }),
+        )
+    };
+    std::iter::once(head).chain(members.iter().map(member)).collect()
 }
 
 /// One room of a list: `*` marks those that one is in.

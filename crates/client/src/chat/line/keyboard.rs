@@ -1,11 +1,9 @@
 //! The line editor on a thread of its own.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chat_protocol::name::SERVER;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -18,8 +16,7 @@ use rustyline::{
 use tokio::sync::mpsc;
 
 use super::screen::Screen;
-use chat_device::names::Names;
-use chat_text::slash::{self, Completion};
+use chat_talk::complete::Words;
 
 /// Lines that a person can recall. They stay in memory: a file of them would hold in clear what
 /// the home keeps sealed.
@@ -65,7 +62,7 @@ impl Keyboard {
 }
 
 /// Starts the thread that reads the keyboard.
-pub(super) fn open(words: Words) -> io::Result<(Screen, Keyboard)> {
+pub(super) fn open(typing: Typing) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES_MAX)
@@ -77,10 +74,10 @@ pub(super) fn open(words: Words) -> io::Result<(Screen, Keyboard)> {
         .color_mode(ColorMode::Forced)
         .build();
     let history = MemHistory::with_config(&config);
-    let mut editor: Editor<Words, MemHistory> =
+    let mut editor: Editor<Typing, MemHistory> =
         Editor::with_history(config, history).map_err(io::Error::other)?;
-    let (draft, prompt) = (Arc::clone(&words.draft), Arc::clone(&words.prompt));
-    editor.set_helper(Some(words));
+    let (draft, prompt) = (Arc::clone(&typing.draft), Arc::clone(&typing.prompt));
+    editor.set_helper(Some(typing));
     for key in WAITING_KEYS {
         editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
     }
@@ -118,72 +115,17 @@ pub(super) fn open(words: Words) -> io::Result<(Screen, Keyboard)> {
     Ok((screen, Keyboard { typed, turns }))
 }
 
-/// Completes commands and names.
-pub(super) struct Words {
-    /// Of people.
-    pub(super) names: Arc<Mutex<Names>>,
-    /// Of rooms.
-    pub(super) rooms: Arc<Mutex<BTreeSet<String>>>,
+/// Completes commands and names, and draws the prompt.
+pub(super) struct Typing {
+    /// What can be completed.
+    pub(super) words: Words,
     /// What is typed so far, before and after the cursor.
     pub(super) draft: Arc<Mutex<Draft>>,
     /// The prompt: of the next line, and of the one that is typed when it changes meanwhile.
     pub(super) prompt: Arc<Mutex<String>>,
 }
 
-impl Words {
-    /// Rooms that begin so, with or without their `#`.
-    fn rooms_like(&self, prefix: &str) -> Vec<String> {
-        let (hash, folded) = match prefix.strip_prefix('#') {
-            Some(rest) => ("#", rest.to_ascii_lowercase()),
-            None => ("", prefix.to_ascii_lowercase()),
-        };
-        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |name: &&String| name.to_ascii_lowercase().starts_with(&folded);
-        rooms.iter().filter(fits).map(|name| format!("{hash}{name} ")).collect()
-    }
-
-    /// Where the word at the cursor begins, and what it can become.
-    fn candidates(&self, line: &str) -> (usize, Vec<String>) {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let matching = |prefix: &str, end: &str| -> Vec<String> {
-            let folded = prefix.to_ascii_lowercase();
-            let fits = |name: &&String| name.to_ascii_lowercase().starts_with(&folded);
-            names.iter().filter(fits).map(|name| format!("{name}{end}")).collect()
-        };
-        let Some(command) = line.strip_prefix('/') else {
-            // A name at the start of a line begins a direct message.
-            let is_name = !line.is_empty() && !line.contains(char::is_whitespace);
-            return (0, if is_name { matching(line, "*") } else { Vec::new() });
-        };
-        let Some((word, rest)) = command.split_once(' ') else {
-            let names = slash::complete(command).into_iter();
-            return (1, names.map(|name| format!("{name} ")).collect());
-        };
-        if rest.contains(' ') {
-            return (line.len(), Vec::new());
-        }
-        let start = line.len() - rest.len();
-        let completion = slash::find(word).map_or(Completion::Nothing, |row| row.completion);
-        let found = match completion {
-            Completion::Nothing => Vec::new(),
-            Completion::SlashCommands => {
-                slash::complete(rest).into_iter().map(str::to_owned).collect()
-            }
-            Completion::Users => matching(rest, " "),
-            Completion::Rooms => self.rooms_like(rest),
-            Completion::Targets => {
-                let mut found = matching(rest, " ");
-                if SERVER.starts_with(rest) {
-                    found.push(format!("{SERVER} "));
-                }
-                found
-            }
-        };
-        (start, found)
-    }
-}
-
-impl Completer for Words {
+impl Completer for Typing {
     type Candidate = String;
 
     fn complete(
@@ -192,11 +134,11 @@ impl Completer for Words {
         position: usize,
         _context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(self.candidates(line.get(..position).unwrap_or_default()))
+        Ok(self.words.candidates(line.get(..position).unwrap_or_default()))
     }
 }
 
-impl Hinter for Words {
+impl Hinter for Typing {
     type Hint = String;
 
     /// Hints nothing; notes what is typed, which the editor does not give back when it fails.
@@ -208,7 +150,7 @@ impl Hinter for Words {
     }
 }
 
-impl Highlighter for Words {
+impl Highlighter for Typing {
     /// The prompt as it is now. The editor places the cursor by the one that the line began with, so this one
     /// gets that width.
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
@@ -237,9 +179,9 @@ fn in_width(prompt: &str, columns: usize) -> String {
     }
 }
 
-impl Validator for Words {}
+impl Validator for Typing {}
 
-impl Helper for Words {}
+impl Helper for Typing {}
 
 #[cfg(test)]
 mod tests {
@@ -256,37 +198,6 @@ mod tests {
             ("alice #lobby> ", 0, ""),
         ] {
             assert_eq!(in_width(prompt, columns), shown, "{prompt:?} in {columns}");
-        }
-    }
-
-    #[test]
-    fn commands_and_names_are_completed_where_they_are_due() {
-        let mut names = Names::default();
-        for name in ["alice", "Bob", "bobby"] {
-            names.learn(name);
-        }
-        let rooms = ["lobby", "ops"].map(str::to_owned);
-        let words = Words {
-            names: Arc::new(Mutex::new(names)),
-            rooms: Arc::new(Mutex::new(rooms.into())),
-            draft: Arc::default(),
-            prompt: Arc::default(),
-        };
-        for (line, start, expected) in [
-            ("bo", 0, &["Bob*", "bobby*"][..]),
-            ("hello bo", 0, &[]),
-            ("/he", 1, &["help "]),
-            ("/msg al", 5, &["alice "]),
-            ("/msg alice al", 13, &[]),
-            ("/run ser", 5, &["server "]),
-            ("/help vers", 6, &["version"]),
-            ("/join o", 6, &["ops "]),
-            ("/join #L", 6, &["#lobby "]),
-            ("", 0, &[]),
-        ] {
-            let (at, found) = words.candidates(line);
-            assert_eq!(at, start, "{line}");
-            assert_eq!(found, expected, "{line}");
         }
     }
 }

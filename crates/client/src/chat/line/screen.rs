@@ -26,8 +26,6 @@ use rustyline::ExternalPrinter;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::chat::Said;
-
 /// Entries that wait; above it the connection is not read: it is the server that keeps what comes.
 const WAITING_MAX: usize = 256;
 
@@ -42,6 +40,24 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 /// A text that changes nothing on the screen: up one row, and down again.
 const NOTHING: &str = "\u{1b}[A\n";
+
+/// What is to be shown.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// Empty the screen first.
+    pub(super) clear: bool,
+    /// Lines.
+    pub(super) lines: Vec<String>,
+    /// The durable event that is dealt with once they stand there.
+    pub(super) consumed: Option<EventKey>,
+}
+
+impl Shown {
+    /// One line.
+    pub(super) fn line(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], ..Self::default() }
+    }
+}
 
 /// What one event or line comes to.
 #[derive(Debug, Clone)]
@@ -100,21 +116,21 @@ impl Screen {
     }
 
     /// Shows this as soon as can be.
-    pub(super) fn show(&mut self, said: Said) {
-        let mut text = if said.clear { CLEAR.to_owned() } else { String::new() };
-        for line in said.lines {
+    pub(super) fn show(&mut self, shown: Shown) {
+        let mut text = if shown.clear { CLEAR.to_owned() } else { String::new() };
+        for line in shown.lines {
             text.push_str(&line);
             text.push('\n');
         }
-        if !text.is_empty() || said.consumed.is_some() {
-            self.waiting.push_back(Entry { text, key: said.consumed });
+        if !text.is_empty() || shown.consumed.is_some() {
+            self.waiting.push_back(Entry { text, key: shown.consumed });
         }
         self.hand_over();
     }
 
     /// Shows one line.
     pub(super) fn print(&mut self, line: &str) {
-        self.show(Said::line(line));
+        self.show(Shown::line(line));
     }
 
     /// Whether nothing more should be taken from the connection.
@@ -238,9 +254,9 @@ mod tests {
     async fn what_the_editor_has_not_drawn_is_not_dealt_with() {
         let (mut screen, taken) = busy();
         screen.turn(true);
-        let message = |number: u64| Said {
+        let message = |number: u64| Shown {
             consumed: Some(EventKey(number)),
-            ..Said::line(format!("message {number}"))
+            ..Shown::line(format!("message {number}"))
         };
         screen.show(message(1));
         assert_eq!(screen.printed().await.unwrap(), [], "it waits for the editor");

@@ -3,15 +3,17 @@
 
 use std::sync::PoisonError;
 
+use chat_device::identity::is_yes;
+use chat_device::names::look;
 use chat_endpoint::Event;
 use chat_protocol::code;
 use chat_protocol::name::RoomName;
-
-use super::{Going, Said, Step, Talk};
-use crate::chat::Asked;
-use chat_device::identity::is_yes;
-use chat_device::names::look;
+use chat_text::item::{Asked, What};
 use strsim::osa_distance;
+
+use super::{Going, Step};
+use crate::talk::Talk;
+use crate::told::Told;
 
 /// Slips of the fingers between two names of rooms that are taken for one.
 const SLIPS_MAX: usize = 1;
@@ -21,7 +23,7 @@ const LETTERS_MIN: usize = 3;
 
 impl Talk {
     /// Goes on where the room that was to be joined does not exist. Nothing for any other event.
-    pub(in crate::chat) async fn make_room(&mut self, event: &Event) -> Option<Said> {
+    pub(crate) async fn make_room(&mut self, event: &Event) -> Option<Told> {
         let Event::Refused { id, code, .. } = event else { return None };
         let is_joining = |going: &mut Going| going.id == *id && matches!(going.step, Step::Join(_));
         if code != code::NO_SUCH_ROOM {
@@ -31,50 +33,35 @@ impl Talk {
         let Step::Join(room) = going.step.clone() else { return None };
         let like = self.rooms.like(&room);
         // A line that is being typed is no answer, and whoever has gone elsewhere wants to be there.
-        if self.rooms.current != going.to || (self.rooms.is_typing && !like.is_empty()) {
-            return Some(self.not_made(&room, going));
+        if self.rooms.current != going.to || (self.rooms.is_typing && like.is_some()) {
+            let error = Told::error(format!("there is no #{room}; /create {room} makes it"));
+            return Some(error.and(self.go_back(going)));
         }
-        self.rooms.go(&self.lines.me, going.from);
-        match like.first() {
-            Some(like) if self.returns => {
-                let ask = format!(
-                    "There is no #{room}, but a #{like}. Make #{room} all the same? Type yes; Enter leaves it"
-                );
-                self.rooms.ask_to_make(&room);
-                self.question = Some(Asked::Room(room));
-                Some(Said::line(ask))
+        self.go(going.from);
+        match like {
+            Some(like) if self.is_person => {
+                let asked = Asked::Room { room, like };
+                self.asked = Some(asked.clone());
+                Some(What::Asked(asked).into())
             }
             _ => Some(self.go_by(Step::Make(room)).await),
         }
     }
 
-    fn not_made(&mut self, room: &RoomName, going: Going) -> Said {
-        let reason = format!("there is no #{room}; /create {room} makes it");
-        let lines = self.go_back(going);
-        self.error(&reason).and(Said { lines, ..Said::default() })
-    }
-
     /// What was typed is the answer to whether a room is to be made: it goes nowhere else.
-    pub(in crate::chat) async fn answer_room(&mut self, room: RoomName, answer: &str) -> Said {
+    pub(crate) async fn answer_room(&mut self, room: RoomName, answer: &str) -> Told {
         if is_yes(answer) {
             return self.go_by(Step::Make(room)).await;
         }
-        let mut said = Said::line(format!("· #{room} is not made"));
-        said.lines.extend(self.where_am_i().lines);
-        said
+        Told::from(What::NotMade(room)).and(self.where_am_i())
     }
 }
 
 impl super::Rooms {
-    /// Rooms whose names are a slip away from this one, or look like it.
-    fn like(&self, room: &RoomName) -> Vec<String> {
+    /// A room whose name is a slip away from this one, or looks like it.
+    fn like(&self, room: &RoomName) -> Option<String> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.iter().filter(|name| is_like(name, room.as_str())).cloned().collect()
-    }
-
-    fn ask_to_make(&self, room: &RoomName) {
-        let mut prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
-        *prompt = format!("make #{room}? ");
+        names.iter().find(|name| is_like(name, room.as_str())).cloned()
     }
 }
 

@@ -2,20 +2,21 @@
 
 use std::sync::PoisonError;
 
-use chat_endpoint::Event;
-use chat_protocol::name::UserName;
-
-use super::{Said, Talk};
 use chat_device::identity::IdentityCommand;
 use chat_device::names;
-use chat_device::names::alike::Alike;
 use chat_device::recipient::Recipient;
+use chat_endpoint::Event;
+use chat_protocol::name::UserName;
 use chat_text::input::{Input, Slip};
+use chat_text::item::{Item, What};
 use chat_text::slash::{FeedCommand, FileCommand, RoomCommand, SlashCommand};
+
+use crate::talk::Talk;
+use crate::told::Told;
 
 impl Talk {
     /// The same with every user as they are spelled who are meant.
-    pub(super) async fn with_true_names(&self, mut input: Input) -> Input {
+    pub(crate) async fn with_true_names(&self, mut input: Input) -> Input {
         for user in users_of(&mut input) {
             *user = self.meant(user).await;
         }
@@ -30,7 +31,7 @@ impl Talk {
     }
 
     /// Notes everybody whose key is known: they are completed, and others are told from them.
-    pub(super) async fn know_names(&self) {
+    pub(crate) async fn know_names(&self) {
         let known = self.client.known_names().await;
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         for name in &known {
@@ -39,7 +40,7 @@ impl Talk {
     }
 
     /// Whether a text that begins as if it were for this person would go to one who exists.
-    pub(super) async fn is_user(&self, name: &UserName) -> bool {
+    pub(crate) async fn is_user(&self, name: &UserName) -> bool {
         let is_seen = {
             let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
             names.has(name.as_str())
@@ -48,26 +49,28 @@ impl Talk {
     }
 
     /// What to type instead of a text that seems to be for one person.
-    pub(super) async fn refuse_slip(&self, Slip { name, form }: &Slip) -> Said {
+    pub(crate) async fn refuse_slip(&self, Slip { name, form }: &Slip) -> Told {
         let name = self.meant(name).await;
         let place = match &self.rooms.current {
-            Some(room) => format!("everybody in #{room}"),
-            None => "a whole room".to_owned(),
+            Some(Recipient::Room(room)) => format!("everybody in #{room}"),
+            _ => "a whole room".to_owned(),
         };
-        self.error(&format!(
+        Told::error(format!(
             "nothing was sent: {form} would be said to {place}. To write to {name} alone: {name}*TEXT; \
              to say it in the room, begin the line with a space"
         ))
     }
 
-    /// Lines for names that are met and look like another one.
-    pub(super) fn warnings(&mut self, event: &Event) -> Vec<String> {
+    /// Names that are met and look like another one.
+    pub(crate) fn warnings(&mut self, event: &Event) -> Vec<Item> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let alike = self.met.look(&self.lines.me, event, &names);
-        let form = |alike: &Alike| {
-            if self.is_json { alike.object().to_string() } else { alike.line() }
+        let alike = self.met.look(&self.me, event, &names);
+        let cid = || match event {
+            Event::Message { cid, .. } | Event::MemberChanged { cid, .. } => Some(cid.clone()),
+            _ => None,
         };
-        alike.iter().map(form).collect()
+        let item = |alike| Item { cid: cid(), id: None, what: What::Alike(alike) };
+        alike.into_iter().map(item).collect()
     }
 }
 

@@ -1,18 +1,22 @@
-//! Commands that have not started yet, and what is said when their time is over: as `run` does, the chat
+//! Commands that have not started yet, and what is said when their time is over: as `run` does, the talk
 //! waits so long and then takes the command back, whatever the clock of that machine says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
-use chat_protocol::name::UserName;
-use serde_json::{Value, json};
+use chat_protocol::name::{ConversationId, UserName};
+use chat_text::item::{Item, What};
 use tokio::time::Instant;
 
-use super::{Said, Talk};
-use crate::exit::ExitStatus;
-use crate::oneshot::run::{START_TIMEOUT, not_started, not_waited_for};
-use chat_text::show::json::time;
+use crate::talk::Talk;
+use crate::told::{Fault, Told};
+
+/// A command may start within a minute of its signature; with some allowance for clocks, the word that it was
+/// started has come by then from a machine that is here. What a server holds back can start later, see
+/// [`chat_endpoint::limits::MAY_START_MAX_MS`].
+pub const START_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// A command that waits for its machine.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ struct Waiting {
 
 /// What waits for its machine.
 #[derive(Debug, Default)]
-pub(super) struct Unstarted {
+pub(crate) struct Unstarted {
     commands: BTreeMap<MessageId, Waiting>,
     /// The messages that took one back.
     taken_back: BTreeSet<MessageId>,
@@ -33,7 +37,7 @@ pub(super) struct Unstarted {
 
 impl Unstarted {
     /// A command is on its way.
-    pub(super) fn expect(
+    pub(crate) fn expect(
         &mut self,
         id: MessageId,
         (target, argv): (UserName, Vec<String>),
@@ -44,7 +48,7 @@ impl Unstarted {
 
     /// Takes what the machine or the server says of a command. Whether it is only about a message that took
     /// one back: nobody has typed that.
-    pub(super) fn take(&mut self, event: &Event) -> bool {
+    pub(crate) fn take(&mut self, event: &Event) -> bool {
         match event {
             Event::Started { re: id, .. }
             | Event::Output { re: id, .. }
@@ -61,7 +65,7 @@ impl Unstarted {
     }
 
     /// When the time of the next one is over.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.commands.values().map(|waiting| waiting.due).min()
     }
 
@@ -72,66 +76,53 @@ impl Unstarted {
 }
 
 impl Talk {
+    /// When [`Talk::take_back_unstarted`] has something to do.
+    pub fn due(&self) -> Option<Instant> {
+        self.unstarted.due()
+    }
+
     /// Takes back the commands whose time to start is over, and says so.
-    pub(super) async fn take_back_unstarted(&mut self, now: Instant) -> Said {
-        let mut said = Said::default();
+    pub async fn take_back_unstarted(&mut self, now: Instant) -> Told {
+        let mut told = Told::default();
         for (id, Waiting { target, argv, .. }) in self.unstarted.over(now) {
             self.unstarted.taken_back.extend(self.client.cancel(id).await);
             let until_ms = self.client.give_up(id, argv).await;
             self.open.remove(&id);
-            said.failure = Some(ExitStatus::Failure);
-            said.lines.push(if self.is_json {
-                not_started_object(&id, &target, until_ms).to_string()
-            } else {
-                format!("✗ {}", not_started(&target, until_ms.map(|ms| self.lines.time(ms))))
+            told.fault = Some(Fault::Failed);
+            let cid = ConversationId::direct(&self.me, &target).ok();
+            told.items.push(Item {
+                cid,
+                id: Some(id),
+                what: What::NotStarted { target, until_ms },
             });
         }
-        said
+        told
     }
 
     /// Nobody here waits any longer for the commands that have not started, and they are left to their
     /// machines: their words stay in doubt. What a person is told of them.
-    pub(super) async fn give_up_unstarted(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
+    pub async fn give_up_unstarted(&mut self) -> Told {
+        let mut told = Told::default();
         for (id, Waiting { target, argv, .. }) in std::mem::take(&mut self.unstarted.commands) {
             if let Some(until_ms) = self.client.give_up(id, argv).await {
-                let until = self.lines.time(until_ms);
-                lines.push(format!("· {}", not_waited_for(&target, &until)));
+                let cid = ConversationId::direct(&self.me, &target).ok();
+                let what = What::NotWaitedFor { target, until_ms };
+                told.items.push(Item { cid, id: Some(id), what });
             }
         }
-        lines
+        told
     }
 
     /// Ends what this process has to do with the account.
-    pub(super) async fn end(mut self) {
+    pub async fn end(mut self) {
         self.give_up_unstarted().await;
         self.client.leave().await;
     }
 }
 
-fn not_started_object(id: &MessageId, target: &UserName, until_ms: Option<u64>) -> Value {
-    let mut object = json!({"event": "command", "id": id, "state": "NOT_STARTED", "by": target});
-    if let (Some(until), Some(fields)) = (until_ms.and_then(time), object.as_object_mut()) {
-        fields.insert("may_start_until".to_owned(), until.into());
-    }
-    object
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    /// Goal: a program is told until when a command can start that nobody waits for. (The build before took it for
-    /// one that never starts.)
-    #[test]
-    fn what_may_still_start_is_an_object_with_a_time() {
-        let (id, web) = (MessageId::new(1, [1; 10]), UserName::new("web1").unwrap());
-        let object = not_started_object(&id, &web, Some(660_001));
-        assert_eq!(object["may_start_until"], "1970-01-01T00:11:00.001Z");
-        assert!(not_started_object(&id, &web, None).get("may_start_until").is_none());
-    }
 
     /// Goal: what does not start in time is told of once, and what starts is not. (The build before never
     /// said that a time was over.)
@@ -153,7 +144,7 @@ mod tests {
         assert!(unstarted.over(due).is_empty());
         let stored = Event::Stored {
             id: id(9),
-            cid: chat_protocol::name::ConversationId::parse("dm:alice:web1").unwrap(),
+            cid: ConversationId::parse("dm:alice:web1").unwrap(),
             position: 1,
             kept: true,
             recipients: [].into(),

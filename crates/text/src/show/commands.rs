@@ -16,7 +16,7 @@ pub fn starts_until(machine: &str, signed_ms: u64, time: impl Fn(u64) -> String)
 
 /// What is said of a command of which its machine has said nothing in time; `may_start` is until when it could
 /// start all the same, and nothing for one that never left or has ended.
-pub(crate) fn not_started(target: &UserName, may_start: Option<String>) -> String {
+pub fn not_started(target: &UserName, may_start: Option<String>) -> String {
     match may_start {
         Some(until) => format!(
             "no answer came from {target} in time; the command is taken back. {}",
@@ -29,7 +29,7 @@ pub(crate) fn not_started(target: &UserName, may_start: Option<String>) -> Strin
 }
 
 /// What is said of a command of which its machine has said nothing when the chat is left.
-pub(crate) fn not_waited_for(target: &UserName, until: &str) -> String {
+pub fn not_waited_for(target: &UserName, until: &str) -> String {
     format!(
         "{target} has not started a command yet; it can start until {until}. Ask for the same words before \
          then with --again only"
@@ -37,7 +37,7 @@ pub(crate) fn not_waited_for(target: &UserName, until: &str) -> String {
 }
 
 /// What only the server knows of a command that was taken back.
-pub(super) fn held_back(until: &str) -> String {
+pub fn held_back(until: &str) -> String {
     format!(
         "If the server holds that back, it can still start until {until}; ask for the same words before \
          then with --again only"

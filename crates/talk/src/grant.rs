@@ -1,16 +1,17 @@
 //! `/grant`: hands what was said in the current room on to a member who came later.
 
-use chat_endpoint::HistoryEntry;
-use chat_protocol::name::{ConversationId, UserName};
-use chat_protocol::spoken::counted;
-use chat_protocol::tag::Tag;
-use serde_json::json;
-
-use super::{Said, Talk};
 use chat_device::client::GrantFailed;
 use chat_device::history::read::PAGE_MAX;
 use chat_device::history::{Entry, History, State};
 use chat_device::home::HomeError;
+use chat_endpoint::HistoryEntry;
+use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::tag::Tag;
+use chat_text::item::Answer;
+
+use crate::rooms;
+use crate::talk::Talk;
+use crate::told::Told;
 
 /// Messages that one `/grant` hands on. They travel as sealed messages of a few dozen each, and
 /// whoever gets them must check every signature.
@@ -18,7 +19,7 @@ const GRANTED_MAX: usize = 10_000;
 
 /// A grant that waits for the view of its room.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     cid: ConversationId,
     to: UserName,
     last: Option<usize>,
@@ -26,46 +27,42 @@ pub(super) struct Asked {
 
 impl Talk {
     /// Brings the view of the room up to date first: whoever gets something must be a member now.
-    pub(super) async fn ask_grant(&mut self, to: UserName, last: Option<usize>) -> Said {
-        if !self.is_online {
-            return self.error("there is no connection; history is granted when there is one");
+    pub(crate) async fn ask_grant(&mut self, to: UserName, last: Option<usize>) -> Told {
+        if !self.is_online() {
+            return Told::error("there is no connection; history is granted when there is one");
         }
-        let Some(room) = &self.rooms.current else { return self.error(super::rooms::NO_ROOM) };
+        let Some(room) = self.rooms.room() else { return Told::error(rooms::NO_ROOM) };
         let cid = ConversationId::room(room);
         self.client.refresh(&cid).await;
         self.grants.push(Asked { cid, to, last });
-        Said::default()
+        Told::default()
     }
 
     /// Grants what was asked for in this room, now that its view is up to date.
-    pub(super) async fn grant_asked(&mut self, cid: &ConversationId) -> Said {
+    pub(crate) async fn grant_asked(&mut self, cid: &ConversationId) -> Told {
         let (now, later) =
             std::mem::take(&mut self.grants).into_iter().partition(|asked| asked.cid == *cid);
         self.grants = later;
-        let mut said = Said::default();
+        let mut told = Told::default();
         for Asked { cid, to, last } in now {
-            said = said.and(self.grant(cid, to, last.unwrap_or(GRANTED_MAX)).await);
+            told = told.and(self.grant(cid, to, last.unwrap_or(GRANTED_MAX)).await);
         }
-        said
+        told
     }
 
-    async fn grant(&self, cid: ConversationId, to: UserName, last: usize) -> Said {
+    async fn grant(&self, cid: ConversationId, to: UserName, last: usize) -> Told {
         let room = cid.clone();
         let read = move |history: &History| newest(history, &room, last.min(GRANTED_MAX));
-        let entries = match self.client.read_history(read).await {
-            Some(Ok(entries)) => entries,
-            Some(Err(error)) => return self.error(&error.to_string()),
-            None => return self.error("this device keeps no history"),
+        let entries = match self.read_history(read).await {
+            Ok(entries) => entries,
+            Err(told) => return told,
         };
         let count = entries.len();
         match self.client.grant(to.clone(), entries).await {
-            Ok(()) => self.say(
-                &format!("· {to} is granted {} of {}", counted(count, "message"), cid.spoken()),
-                &json!({"event": "grant", "conversation": cid, "user": to, "messages": count}),
-            ),
-            Err(GrantFailed::Refused(error)) => self.error(&error.to_string()),
+            Ok(()) => Answer::Granted { to, cid, count }.into(),
+            Err(GrantFailed::Refused(error)) => Told::error(error.to_string()),
             // The reason is in the last event.
-            Err(GrantFailed::Stopped) => Said::default(),
+            Err(GrantFailed::Stopped) => Told::default(),
         }
     }
 }

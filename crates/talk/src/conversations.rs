@@ -1,0 +1,377 @@
+//! Which conversations there are, what is new in each, and what was begun to be written there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_endpoint::{Event, MemberChange};
+use chat_protocol::name::{ConversationId, ConversationKind, UserName};
+use chat_protocol::veil;
+
+/// Conversations that are remembered. People have some dozens; a server that invents people fills no more than
+/// some megabytes. Beyond it the one goes in which nothing was said for the longest time and nothing is new.
+const CONVERSATIONS_MAX: usize = 1_024;
+
+/// Machines that are known by the server's lists, for the same reason.
+const MACHINES_MAX: usize = 1_024;
+
+/// With whom one talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Everybody on the server.
+    Everybody,
+    /// The members of a room.
+    Room,
+    /// One person.
+    Person,
+    /// A machine that accepts commands.
+    Machine,
+    /// Whoever follows somebody; nobody else says anything there.
+    Feed,
+}
+
+/// One conversation.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    /// Which one.
+    pub cid: ConversationId,
+    /// With whom.
+    pub kind: Kind,
+    /// This user takes part: not in a room that they have left.
+    pub is_in: bool,
+    /// Messages that came since somebody looked at it.
+    pub unread: usize,
+    /// Those of them that name this user, or are for this user alone.
+    pub mentions: usize,
+    /// What was begun to be written there.
+    pub draft: String,
+    /// When something was said there last, Unix time in milliseconds; 0 where nothing is known.
+    pub last_ms: u64,
+}
+
+/// All of them, and which one is looked at.
+#[derive(Debug)]
+pub struct Conversations {
+    me: UserName,
+    all: BTreeMap<ConversationId, Conversation>,
+    here: Option<ConversationId>,
+    before: Option<ConversationId>,
+    /// What was begun to be written while one looked at none.
+    draft: String,
+    machines: BTreeSet<UserName>,
+}
+
+impl Conversations {
+    /// Those that everybody has: with everybody and in the lobby, at which one looks first.
+    pub fn new(me: UserName) -> Self {
+        let machines = BTreeSet::from([UserName::server()]);
+        let (all, here, before, draft) = (BTreeMap::new(), None, None, String::new());
+        let mut new = Self { me, all, here, before, draft, machines };
+        new.at(&ConversationId::all());
+        new
+    }
+
+    /// All of them, in the order of their kinds and names.
+    pub fn iter(&self) -> impl Iterator<Item = &Conversation> {
+        let mut all: Vec<&Conversation> = self.all.values().collect();
+        all.sort_by_key(|one| (one.kind, &one.cid));
+        all.into_iter()
+    }
+
+    /// One of them.
+    pub fn get(&self, cid: &ConversationId) -> Option<&Conversation> {
+        self.all.get(cid)
+    }
+
+    /// The one that is looked at.
+    pub fn here(&self) -> Option<&ConversationId> {
+        self.here.as_ref()
+    }
+
+    /// The one that was looked at before it.
+    pub fn before(&self) -> Option<&ConversationId> {
+        self.before.as_ref()
+    }
+
+    /// Looks at another one, or at none: nothing there is new any more.
+    pub fn look_at(&mut self, cid: Option<ConversationId>) {
+        if let Some(cid) = &cid {
+            let one = self.at(cid);
+            (one.unread, one.mentions) = (0, 0);
+        }
+        if self.here != cid {
+            self.before = std::mem::replace(&mut self.here, cid);
+        }
+    }
+
+    /// Keeps what was begun to be written where one looks.
+    pub fn leave_draft(&mut self, text: String) {
+        *self.draft() = text;
+    }
+
+    /// What was begun to be written where one looks; it is there no more.
+    pub fn take_draft(&mut self) -> String {
+        std::mem::take(self.draft())
+    }
+
+    fn draft(&mut self) -> &mut String {
+        match self.here.clone() {
+            Some(cid) => &mut self.at(&cid).draft,
+            None => &mut self.draft,
+        }
+    }
+
+    /// Notes a conversation in which something was said at this time, Unix time in milliseconds.
+    pub fn said(&mut self, cid: &ConversationId, at_ms: u64) {
+        let one = self.at(cid);
+        one.last_ms = one.last_ms.max(at_ms);
+    }
+
+    /// Notes that somebody runs commands.
+    pub fn is_machine(&mut self, name: &UserName) {
+        if self.machines.len() < MACHINES_MAX && self.machines.insert(name.clone()) {
+            let cid = ConversationId::direct(&self.me, name).ok();
+            if let Some(one) = cid.and_then(|cid| self.all.get_mut(&cid)) {
+                one.kind = Kind::Machine;
+            }
+        }
+    }
+
+    /// Takes what happens.
+    pub fn note(&mut self, event: &Event) {
+        match event {
+            Event::Message { cid, from, text, veiled, sent_ms, granted_by, .. } => {
+                self.said(cid, *sent_ms);
+                self.at(cid).is_in = true;
+                if *from == self.me || granted_by.is_some() {
+                    return;
+                }
+                let is_mention = cid.is_direct()
+                    || if *veiled {
+                        names(&veil::unshift(text), &self.me)
+                    } else {
+                        names(text, &self.me)
+                    };
+                self.is_new(cid, is_mention);
+            }
+            Event::Unreadable { cid, signed: true, .. } => self.is_new(cid, false),
+            Event::Joined { cid, .. } => self.at(cid).is_in = true,
+            Event::Left { cid, .. } => self.is_out(cid),
+            Event::MemberChanged { cid, change, who, .. } if *who == self.me => match change {
+                MemberChange::Removed | MemberChange::Banned | MemberChange::Left => {
+                    self.is_out(cid);
+                }
+                _ => self.at(cid).is_in = true,
+            },
+            Event::Rooms { rooms, .. } => {
+                for info in rooms {
+                    let cid = ConversationId::room(&info.room);
+                    if info.member {
+                        self.at(&cid).is_in = true;
+                    } else {
+                        self.is_out(&cid);
+                    }
+                }
+            }
+            Event::People { people, .. } => {
+                for person in people.iter().filter(|person| person.agent) {
+                    self.is_machine(&person.name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_new(&mut self, cid: &ConversationId, is_mention: bool) {
+        if self.here.as_ref() != Some(cid) {
+            let one = self.at(cid);
+            one.unread += 1;
+            one.mentions += usize::from(is_mention);
+        }
+    }
+
+    fn is_out(&mut self, cid: &ConversationId) {
+        if let Some(one) = self.all.get_mut(cid) {
+            one.is_in = false;
+        }
+    }
+
+    /// The conversation, made where it is not known yet.
+    fn at(&mut self, cid: &ConversationId) -> &mut Conversation {
+        if self.all.len() >= CONVERSATIONS_MAX && !self.all.contains_key(cid) {
+            let idle = |one: &&Conversation| {
+                one.unread == 0 && one.draft.is_empty() && self.here.as_ref() != Some(&one.cid)
+            };
+            let oldest = self.all.values().filter(idle).min_by_key(|one| one.last_ms);
+            let oldest = oldest.or(self.all.values().next()).map(|one| one.cid.clone());
+            if let Some(oldest) = oldest {
+                self.all.remove(&oldest);
+            }
+        }
+        let kind = self.kind(cid);
+        self.all.entry(cid.clone()).or_insert_with(|| Conversation {
+            cid: cid.clone(),
+            kind,
+            // The server says which rooms one is in.
+            is_in: kind != Kind::Room,
+            unread: 0,
+            mentions: 0,
+            draft: String::new(),
+            last_ms: 0,
+        })
+    }
+
+    fn kind(&self, cid: &ConversationId) -> Kind {
+        match (cid.kind(), cid.other(&self.me)) {
+            (ConversationKind::Room(room), _) if room.is_all() => Kind::Everybody,
+            (ConversationKind::Room(_), _) => Kind::Room,
+            (ConversationKind::Feed(_), _) => Kind::Feed,
+            (_, Some(other)) if self.machines.contains(&other) => Kind::Machine,
+            (ConversationKind::Direct(..), _) => Kind::Person,
+        }
+    }
+}
+
+/// Whether a text has this name as a word of its own, in any case and with or without a sign before it.
+fn names(text: &str, name: &UserName) -> bool {
+    let is_inner = |character: char| matches!(character, '_' | '.' | '-');
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && !is_inner(c));
+    words.any(|word| {
+        // A sentence may end with the name.
+        name.as_str().eq_ignore_ascii_case(word)
+            || name.as_str().eq_ignore_ascii_case(word.trim_matches(is_inner))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_endpoint::Standing;
+    use chat_protocol::id::MessageId;
+    use chat_protocol::tag::Tag;
+
+    use super::*;
+
+    fn user(name: &str) -> UserName {
+        UserName::new(name).unwrap()
+    }
+
+    fn cid(cid: &str) -> ConversationId {
+        ConversationId::parse(cid).unwrap()
+    }
+
+    fn message(place: &str, from: &str, text: &str) -> Event {
+        Event::Message {
+            id: MessageId([1; 16]),
+            cid: cid(place),
+            tag: Tag::Text,
+            from: user(from),
+            text: text.to_owned(),
+            veiled: false,
+            peer: Standing::Known,
+            said_in: None,
+            position: 7,
+            sent_ms: 1_000,
+            hub_ms: 1_000,
+            frame: None,
+            healed_by: None,
+            granted_by: None,
+            gone: false,
+        }
+    }
+
+    fn counts(all: &Conversations, place: &str) -> (usize, usize) {
+        let one = all.get(&cid(place)).unwrap();
+        (one.unread, one.mentions)
+    }
+
+    #[test]
+    fn what_is_not_looked_at_is_counted_until_somebody_looks() {
+        let mut all = Conversations::new(user("alice"));
+        all.look_at(Some(cid("room:lobby")));
+        for (place, from, text) in [
+            ("room:ops", "bob", "hello"),
+            ("room:ops", "bob", "Alice, look"),
+            ("room:ops", "alice", "from my other device, alice"),
+            ("dm:alice:bob", "bob", "hello"),
+            ("room:lobby", "bob", "alice is looking"),
+        ] {
+            all.note(&message(place, from, text));
+        }
+        assert_eq!(counts(&all, "room:ops"), (2, 1));
+        assert_eq!(counts(&all, "dm:alice:bob"), (1, 1));
+        assert_eq!(counts(&all, "room:lobby"), (0, 0));
+        all.look_at(Some(cid("room:ops")));
+        assert_eq!(counts(&all, "room:ops"), (0, 0));
+        let places = (all.here().unwrap(), all.before().unwrap());
+        assert_eq!(places, (&cid("room:ops"), &cid("room:lobby")));
+    }
+
+    #[test]
+    fn a_veiled_text_mentions_whom_it_names_and_granted_history_is_not_new() {
+        let mut all = Conversations::new(user("alice"));
+        let mut event = message("room:ops", "bob", "bmjdf!");
+        if let Event::Message { veiled, .. } = &mut event {
+            *veiled = true;
+        }
+        all.note(&event);
+        assert_eq!(counts(&all, "room:ops"), (1, 1));
+        if let Event::Message { granted_by, .. } = &mut event {
+            *granted_by = Some(user("bob"));
+        }
+        all.note(&event);
+        assert_eq!(counts(&all, "room:ops"), (1, 1));
+    }
+
+    #[test]
+    fn a_name_is_a_word_of_its_own() {
+        for (text, is_named) in [
+            ("alice: hi", true),
+            ("hi @ALICE!", true),
+            ("ask alice.", true),
+            ("(alice)", true),
+            ("malice", false),
+            ("alice-2 knows", false),
+            ("", false),
+        ] {
+            assert_eq!(names(text, &user("alice")), is_named, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_conversation_keeps_its_draft() {
+        let mut all = Conversations::new(user("alice"));
+        all.look_at(Some(cid("room:ops")));
+        all.leave_draft("half a sen".to_owned());
+        all.look_at(Some(cid("dm:alice:bob")));
+        assert_eq!(all.take_draft(), "");
+        all.look_at(Some(cid("room:ops")));
+        assert_eq!(all.take_draft(), "half a sen");
+        assert_eq!(all.take_draft(), "", "once");
+    }
+
+    #[test]
+    fn kinds_and_membership_follow_what_is_heard() {
+        let mut all = Conversations::new(user("alice"));
+        for place in ["dm:alice:web1", "dm:alice:server", "dm:alice:bob", "room:ops", "feed:bob"] {
+            all.said(&cid(place), 1);
+        }
+        all.is_machine(&user("web1"));
+        let kinds: Vec<Kind> = all.iter().map(|one| one.kind).collect();
+        let expected =
+            [Kind::Everybody, Kind::Room, Kind::Person, Kind::Machine, Kind::Machine, Kind::Feed];
+        assert_eq!(kinds, expected);
+        all.note(&Event::Joined { id: None, cid: cid("room:ops"), position: None });
+        assert!(all.get(&cid("room:ops")).unwrap().is_in);
+        all.note(&Event::Left { id: None, cid: cid("room:ops"), position: None });
+        assert!(!all.get(&cid("room:ops")).unwrap().is_in);
+    }
+
+    #[test]
+    fn a_server_that_invents_people_fills_no_memory_and_hides_nothing_new() {
+        let mut all = Conversations::new(user("alice"));
+        all.note(&message("dm:alice:bob", "bob", "look"));
+        for number in 0..CONVERSATIONS_MAX * 2 {
+            all.said(&cid(&format!("dm:alice:b{number}")), 2_000);
+        }
+        assert_eq!(all.iter().count(), CONVERSATIONS_MAX);
+        assert_eq!(counts(&all, "dm:alice:bob"), (1, 1));
+    }
+}

@@ -1,0 +1,496 @@
+//! A line or an event, from its beginning to its items.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chat_device::client::{Client, ClientEvent, SendError, Status, Stopped};
+use chat_device::clock::now_ms;
+use chat_device::names::Names;
+use chat_device::names::alike::Met;
+use chat_device::recipient::Recipient;
+use chat_endpoint::{CommandOptions, Event, EventKey, Notification};
+use chat_files::transfer::{TransferOptions, Transfers};
+use chat_protocol::id::MessageId;
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use chat_text::input::{self, Input};
+use chat_text::item::{Asked, Connection, Delivery, Item, Own, What};
+use chat_text::show::claim;
+use chat_text::show::presence::Presence;
+use chat_text::slash::SlashCommand;
+use tokio::time::Instant;
+
+use crate::conversations::Conversations;
+use crate::password::Desk;
+use crate::sent::{Sent, SentLog, label};
+use crate::told::{Fault, Link, Told};
+use crate::{awaited, feeds, files, grant, history, identity, rooms, unstarted};
+
+/// What a program decides about a talk.
+#[derive(Debug)]
+pub struct TalkOptions {
+    /// A person reads and types: they can be asked, and whoever is refused is back where they were. What follows in
+    /// a script was meant for the room that it was refused.
+    pub is_person: bool,
+    /// Whose coming and going is shown.
+    pub presence: Presence,
+    /// Where files come from and go to.
+    pub transfers: TransferOptions,
+    /// What it takes to deal with the account beside the conversation, where a password can be asked for.
+    pub desk: Option<Desk>,
+}
+
+/// What is known about a running talk.
+#[derive(Debug)]
+pub struct Talk {
+    pub(crate) client: Client,
+    pub(crate) me: UserName,
+    pub(crate) is_person: bool,
+    /// Sent and not answered: text until it is stored, a command until it has ended.
+    pub(crate) open: HashSet<MessageId>,
+    /// Commands that were asked for here.
+    commands: HashSet<MessageId>,
+    pub(crate) sent: SentLog,
+    pub(crate) conversations: Conversations,
+    pub(crate) unstarted: unstarted::Unstarted,
+    /// Names seen, for completion.
+    pub(crate) names: Arc<Mutex<Names>>,
+    /// People who were met since the start.
+    pub(crate) met: Met,
+    /// What the next line of a script waits for.
+    pub(crate) awaited: awaited::Awaited,
+    /// Lists of people that nobody asked to see.
+    pub(crate) silent_lists: u32,
+    link: Link,
+    pub(crate) rooms: rooms::Rooms,
+    /// Whose coming and going is shown.
+    pub(crate) presence: Presence,
+    /// Lists of who follows whom under way.
+    pub(crate) lists: VecDeque<feeds::List>,
+    pub(crate) desk: Option<Desk>,
+    /// What `/history` has shown last.
+    pub(crate) page: Option<history::Page>,
+    /// Files of this device.
+    pub(crate) files: files::Files,
+    /// History that is granted when the view of its room is up to date.
+    pub(crate) grants: Vec<grant::Asked>,
+    /// What waits for the newest keys of a person.
+    pub(crate) looking: Vec<identity::Looking>,
+    /// What the next line is the answer to; for a person only.
+    pub(crate) asked: Option<Asked>,
+}
+
+impl Talk {
+    /// A talk of a device that has signed in. It knows the names and, for a person, the conversations of before.
+    pub async fn new(client: Client, me: UserName, options: TalkOptions) -> Self {
+        let files = Transfers::new(me.clone(), client.clone(), options.transfers);
+        files.0.serve_folder_if_there();
+        let mut talk = Self {
+            conversations: Conversations::new(me.clone()),
+            client,
+            me,
+            is_person: options.is_person,
+            open: HashSet::new(),
+            commands: HashSet::new(),
+            sent: SentLog::default(),
+            unstarted: unstarted::Unstarted::default(),
+            names: Arc::default(),
+            met: Met::default(),
+            awaited: awaited::Awaited::default(),
+            silent_lists: 0,
+            link: Link::default(),
+            rooms: rooms::Rooms::default(),
+            presence: options.presence,
+            lists: VecDeque::new(),
+            desk: options.desk,
+            page: None,
+            files: files::Files::new(files),
+            grants: Vec::new(),
+            looking: Vec::new(),
+            asked: None,
+        };
+        talk.go(Some(Recipient::Room(RoomName::lobby())));
+        talk.know_names().await;
+        if talk.is_person {
+            talk.know_conversations().await;
+        }
+        talk
+    }
+
+    /// The user whose talk it is.
+    pub fn me(&self) -> &UserName {
+        &self.me
+    }
+
+    /// The device.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Which conversations there are, and what is new in each.
+    pub fn conversations(&self) -> &Conversations {
+        &self.conversations
+    }
+
+    /// How far what was said has come.
+    pub fn sent(&self) -> &SentLog {
+        &self.sent
+    }
+
+    /// How the connection is.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// How things stand with the device: what has no answer, how long the last answer took. Nothing once it has
+    /// stopped.
+    pub async fn status(&self) -> Option<Status> {
+        self.client.status().await
+    }
+
+    /// Where a text without an address goes.
+    pub fn place(&self) -> Option<&Recipient> {
+        self.rooms.current.as_ref()
+    }
+
+    /// Whether what is typed goes out under the veil.
+    pub fn is_veiled(&self) -> bool {
+        self.rooms.is_veiled
+    }
+
+    /// What the next line is the answer to.
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
+    }
+
+    /// What can be completed; shared with a thread that reads the keyboard.
+    pub fn words(&self) -> crate::complete::Words {
+        let (names, rooms) = (Arc::clone(&self.names), Arc::clone(&self.rooms.names));
+        crate::complete::Words { names, rooms }
+    }
+
+    /// Keeps what was begun to be written where one is, for [`Talk::take_draft`].
+    pub fn leave_draft(&mut self, text: String) {
+        self.conversations.leave_draft(text);
+    }
+
+    /// What was begun to be written where one is, or was not sent through no fault of who typed it.
+    pub fn take_draft(&mut self) -> String {
+        self.conversations.take_draft()
+    }
+
+    /// A durable event was shown and need not be told again.
+    pub async fn consumed(&self, key: EventKey) {
+        self.client.consumed(key).await;
+    }
+
+    /// Looks at a conversation; a text without an address goes there where this user may say something. Lines in
+    /// rooms that one is not in are refused as ever.
+    pub fn look_at(&mut self, cid: &ConversationId) -> Told {
+        let place = match (cid.kind(), cid.other(&self.me)) {
+            (ConversationKind::Room(room), _) if room.is_all() => Some(Recipient::All),
+            (ConversationKind::Room(room), _) => Some(Recipient::Room(room)),
+            (_, Some(user)) => Some(Recipient::User(user)),
+            _ => None,
+        };
+        self.rooms.current = place;
+        self.conversations.look_at(Some(cid.clone()));
+        self.where_am_i()
+    }
+
+    /// Texts go there from now on.
+    pub(crate) fn go(&mut self, place: Option<Recipient>) {
+        let cid = place.as_ref().and_then(|place| place.conversation(&self.me));
+        self.rooms.current = place;
+        self.conversations.look_at(cid);
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.link.url.is_some()
+    }
+
+    /// Does what a line asks for.
+    pub async fn read(&mut self, line: &str) -> Told {
+        // Another command says that there is no answer; words do not begin with a slash.
+        match self.asked.take().filter(|_| !line.starts_with('/')) {
+            Some(Asked::Key(question)) => return self.answer_question(&question, line).await,
+            Some(Asked::Room { room, .. }) => return self.answer_room(room, line).await,
+            None => {}
+        }
+        let (input, place) = match self.meaning(line).await {
+            Ok(meaning) => meaning,
+            Err(told) => return told,
+        };
+        let (to, text) = match input {
+            Input::Nothing => return Told::default(),
+            Input::Text { text } => (place, text),
+            Input::Broadcast { text } => (Recipient::All, text),
+            Input::Direct { to, text } => (Recipient::User(to), text),
+            Input::Slash(SlashCommand::Run { target, argv, again }) => {
+                return self.run(line, target, argv, again).await;
+            }
+            Input::Slash(command) => return self.answer(command).await,
+        };
+        let sent = self.client.send(&to, &text, self.rooms.is_veiled).await;
+        let own =
+            Own { text, is_command: false, is_veiled: self.rooms.is_veiled, sent_ms: now_ms() };
+        self.is_on_its_way(line, sent, &to, own)
+    }
+
+    async fn run(&mut self, line: &str, target: UserName, argv: Vec<String>, again: bool) -> Told {
+        let options = CommandOptions { again, ..CommandOptions::default() };
+        let sent = self.client.run(&target, argv.clone(), options).await;
+        let own =
+            Own { text: argv.join(" "), is_command: true, is_veiled: false, sent_ms: now_ms() };
+        if let Ok(id) = &sent {
+            self.commands.insert(*id);
+            self.awaited.expect(*id);
+            self.conversations.is_machine(&target);
+            self.unstarted.expect(*id, (target.clone(), argv), Instant::now());
+        }
+        self.is_on_its_way(line, sent, &Recipient::User(target), own)
+    }
+
+    /// What a line means, and where a text of it goes; or what is said instead.
+    async fn meaning(&mut self, line: &str) -> Result<(Input, Recipient), Told> {
+        if let Some(slip) = input::slip(line)
+            && self.is_user(&slip.name).await
+        {
+            return Err(self.refuse_slip(&slip).await);
+        }
+        let input = match input::parse(line) {
+            Ok(Input::Text { text }) if text.trim() == "?" && self.is_person => {
+                Input::Slash(SlashCommand::Help { about: None })
+            }
+            Ok(input) => self.with_true_names(input).await,
+            Err(error) => return Err(Told::error(error.to_string())),
+        };
+        let moved = self.rooms.moved.take();
+        match (&input, moved, &self.rooms.current) {
+            (Input::Text { text }, Some(why), _) => Err(self.refuse_late(&why, text)),
+            (Input::Text { .. }, None, None) => Err(Told::error(rooms::NO_ROOM)),
+            (_, _, current) => {
+                let place = current.clone().unwrap_or(Recipient::Room(RoomName::lobby()));
+                Ok((input, place))
+            }
+        }
+    }
+
+    /// What is said of a message that was taken, or not.
+    fn is_on_its_way(
+        &mut self,
+        line: &str,
+        sent: Result<MessageId, SendError>,
+        to: &Recipient,
+        own: Own,
+    ) -> Told {
+        let id = match sent {
+            Ok(id) => id,
+            // The reason is in the last event; what was typed must not go with it.
+            Err(SendError::Stopped) => {
+                self.leave_draft(line.to_owned());
+                return Told::error(format!("this was not sent: {line}"));
+            }
+            Err(error) => return Told::error(error.to_string()),
+        };
+        self.open.insert(id);
+        let cid = to.conversation(&self.me);
+        if let Some(cid) = cid.clone() {
+            self.conversations.said(&cid, own.sent_ms);
+            let (label, is_command) = (Some(label(&own.text)), own.is_command);
+            let (was_queued, state) = (!self.is_online(), Delivery::Queued);
+            self.sent.typed(id, Sent { cid, label, is_command, was_queued, state });
+        }
+        Told::from(Item { cid, id: Some(id), what: What::Own(own) }).and(self.queued())
+    }
+
+    /// Deals with what happened.
+    ///
+    /// # Errors
+    /// The device has stopped, and nothing follows.
+    pub async fn happened(&mut self, event: Option<ClientEvent>) -> Result<Told, Stopped> {
+        Ok(match event {
+            Some(ClientEvent::Notification(notification)) => self.notified(notification).await,
+            Some(ClientEvent::CaughtUp) => {
+                self.files.transfers().caught_up();
+                Told::default()
+            }
+            Some(ClientEvent::Online { url, server, clocks }) => {
+                self.online(&url.to_string()).await;
+                let online = Connection::Online { url: url.to_string(), server };
+                let mut told = Told::from(What::Connection(online));
+                told.items.extend(self.undecided().await);
+                told.and(What::Connection(Connection::Clocks(clocks.0, clocks.1)).into())
+            }
+            Some(ClientEvent::Silent { seconds }) => {
+                self.link.silent_s = Some(seconds);
+                What::Connection(Connection::Silent(seconds)).into()
+            }
+            Some(ClientEvent::Answering) => {
+                self.link.silent_s = None;
+                What::Connection(Connection::Answering).into()
+            }
+            Some(ClientEvent::Offline { reason }) => {
+                self.link = Link { lost: Some(reason.clone()), ..Link::default() };
+                self.silent_lists = 0;
+                let lost = self.forget_questions();
+                Told::from(What::Connection(Connection::Offline(reason))).and(lost)
+            }
+            Some(ClientEvent::Stopped(stopped)) => return Err(stopped),
+            None => return Err(Stopped::Internal("the client has ended".to_owned())),
+        })
+    }
+
+    /// The connection is signed in.
+    async fn online(&mut self, url: &str) {
+        if !self.is_online() {
+            // For completion.
+            self.silent_lists += 1;
+            self.client.who().await;
+            self.ask_room_names().await;
+        }
+        self.link = Link { url: Some(url.to_owned()), ..Link::default() };
+        self.awaited.has_begun = true;
+        self.files.transfers().online();
+    }
+
+    async fn notified(&mut self, notification: Notification) -> Told {
+        if self.files.transfers().take(&notification) {
+            return Told::default();
+        }
+        let Notification { key, event } = notification;
+        if !claim(&event, |id| self.commands.contains(id), now_ms()) {
+            return Told::default();
+        }
+        if self.unstarted.take(&event) {
+            return Told { consumed: key, ..Told::default() };
+        }
+        if let Event::Refreshed { cid } = event {
+            let members = self.members(&cid).await;
+            return members.and(self.grant_asked(&cid).await).and(self.looked_up(&cid).await);
+        }
+        let fault = self.fault(&event);
+        self.learn(&event);
+        let warnings = self.warnings(&event);
+        if let Some(told) = self.make_room(&event).await {
+            return Told { consumed: key, ..told };
+        }
+        let moved = self.learn_rooms(&event);
+        // That a room was made is said before that one is in it; where text goes comes last.
+        let is_first = matches!(event, Event::Joined { .. });
+        let shown = self.shown(event);
+        let (then, last) = if is_first { (moved, shown) } else { (shown, moved) };
+        let items = warnings.into_iter().chain(then).chain(last).collect();
+        Told { items, consumed: key, fault, is_over: false }
+    }
+
+    /// What is shown of an event.
+    fn shown(&mut self, event: Event) -> Vec<Item> {
+        let event = match event {
+            Event::Subscriptions { follows, subscribers } => {
+                return self.followed(follows, subscribers);
+            }
+            Event::Rooms { rooms, more } => return self.listed_rooms(rooms, more),
+            Event::Presence { .. } => match self.presence.wanted(&event) {
+                Some(wanted) => wanted.into_owned(),
+                None => return Vec::new(),
+            },
+            event if self.is_silent_list(&event) => return Vec::new(),
+            event => event,
+        };
+        let (cid, id) = self.about(&event);
+        // Until when a command can start whose machine is away.
+        let may_start = match &event {
+            Event::Stored { id, kept: true, .. } if self.commands.contains(id) => Some(*id),
+            _ => None,
+        };
+        let shown = Item { cid: cid.clone(), id, what: What::Event(Box::new(event)) };
+        let may_start = may_start.map(|id| Item { cid, id: Some(id), what: What::MayStart(id) });
+        std::iter::once(shown).chain(may_start).collect()
+    }
+
+    /// The conversation of an event, and the message that it is about.
+    fn about(&self, event: &Event) -> (Option<ConversationId>, Option<MessageId>) {
+        let of_sent = |id: &MessageId| (self.sent.get(id).map(|sent| sent.cid.clone()), Some(*id));
+        match event {
+            Event::Message { cid, id, .. }
+            | Event::Stored { cid, id, .. }
+            | Event::Delivered { cid, id, .. }
+            | Event::Disowned { cid, id, .. }
+            | Event::Unreadable { cid, id, .. } => (Some(cid.clone()), Some(*id)),
+            Event::Refused { id, .. }
+            | Event::Late { re: id, .. }
+            | Event::Started { re: id, .. }
+            | Event::Output { re: id, .. }
+            | Event::OutputLost { re: id, .. }
+            | Event::Ended { re: id, .. } => of_sent(id),
+            Event::Gap { cid, .. }
+            | Event::Healed { cid, .. }
+            | Event::Unhealed { cid, .. }
+            | Event::Dropped { cid, .. }
+            | Event::Joined { cid, .. }
+            | Event::Left { cid, .. }
+            | Event::MemberChanged { cid, .. }
+            | Event::Topic { cid, .. }
+            | Event::Retention { cid, .. } => (Some(cid.clone()), event.answers()),
+            Event::Moderated { .. } => {
+                (Some(ConversationId::room(&RoomName::lobby())), event.answers())
+            }
+            _ => (None, None),
+        }
+    }
+
+    /// What has failed by this, if it was asked for here.
+    fn fault(&self, event: &Event) -> Option<Fault> {
+        match event {
+            Event::Refused { id, .. } | Event::Ended { re: id, ok: false, .. } => {
+                let is_own = self.open.contains(id) || self.commands.contains(id);
+                is_own.then_some(Fault::Refused)
+            }
+            Event::Complaint { .. } => Some(Fault::Refused),
+            _ => None,
+        }
+    }
+
+    /// Keeps the books: what is open, what has come of what was said, and whose names are known.
+    fn learn(&mut self, event: &Event) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).learn_from(event);
+        self.conversations.note(event);
+        self.sent.note(event);
+        self.awaited.take(event);
+        match event {
+            Event::Stored { id, .. } if !self.commands.contains(id) => {
+                self.open.remove(id);
+            }
+            Event::Refused { id, .. } | Event::Ended { re: id, .. } => {
+                self.open.remove(id);
+            }
+            // Nobody else waits for what follows.
+            Event::Late { re, .. } => {
+                self.commands.insert(*re);
+            }
+            Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::MemberChanged { .. }
+            | Event::Topic { .. }
+            | Event::Moderated { .. }
+            | Event::Retention { .. } => {
+                if let Some(id) = event.answers() {
+                    self.open.remove(&id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this is a page of a list that was only asked for its names.
+    fn is_silent_list(&mut self, event: &Event) -> bool {
+        let Event::People { more, .. } = event else { return false };
+        let is_silent = self.silent_lists > 0;
+        match (is_silent, more) {
+            (_, true) => {}
+            (true, false) => self.silent_lists -= 1,
+            (false, false) => self.awaited.people = self.awaited.people.saturating_sub(1),
+        }
+        is_silent
+    }
+}
