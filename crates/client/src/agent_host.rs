@@ -1,6 +1,6 @@
 //! This machine accepts commands: the agent of `crates/exec` behind this user's device.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use chat_endpoint::Event;
 use chat_exec::{Agent, AgentConfig, Namespaces, Policy, PolicyError, Rules};
 use chat_protocol::handshake::Purpose;
 use chat_protocol::id::Nonce16;
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
 use crate::oneshot::{note, print_line};
 use crate::signals::interrupted;
-use crate::start::{self, Failure};
+use crate::start::{self, Failure, connected};
 use crate::unshown::Unshown;
 use chat_device::client::ClientEvent;
 use chat_device::clock::now_ms;
@@ -23,8 +24,27 @@ use chat_device::home::{HomeError, HomeFolder, file};
 use chat_device::sign_in::first_contact;
 use chat_text::show::{Detail, Lines, clocks as clocks_line};
 
+/// Who may run what on this machine.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct AgentOf {
+    /// Who may run what; without it everything is refused
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Read the policy, say what it allows to whom, and end; with 1 if it is wrong
+    #[arg(long)]
+    pub check: bool,
+}
+
+impl AgentOf {
+    /// Serves until it is stopped, or reads the policy only.
+    pub fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        let policy = self.policy.as_deref();
+        if self.check { check(common, policy) } else { connected(serve(common, policy)) }
+    }
+}
+
 /// Reads a policy, and says what is wrong in it or what it allows to whom.
-pub fn check(common: &Common, path: Option<&Path>) -> Result<ExitStatus, Failure> {
+fn check(common: &Common, path: Option<&Path>) -> Result<ExitStatus, Failure> {
     let failed = |reason: String| Failure::Other { status: ExitStatus::Failure, reason };
     let policy = rules(path).map_err(|error| failed(error.to_string()))?;
     warn(common, &policy);
@@ -43,7 +63,7 @@ fn warn(common: &Common, policy: &Policy) {
 }
 
 /// Serves until it is stopped.
-pub async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
+async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
     let user = start::user(common)?;
     let connector = start::connector(common)?;
     let server = first_contact::server(&connector, &start::prompt(common)).await?;

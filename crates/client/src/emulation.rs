@@ -2,7 +2,7 @@
 
 use chat_emulator::{Emulation, EmulatorError, Ended, Options};
 
-use crate::config::{Common, Verbosity};
+use crate::config::{Common, Verbosity, logs};
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::{Failure, crypto_trace};
@@ -15,7 +15,7 @@ pub async fn run(common: &Common, emulation: &Emulation) -> Result<ExitStatus, F
         accept_server: common.accept_server.clone(),
         invite: common.invite.clone(),
         home: common.home.clone(),
-        logs: common.logs.clone(),
+        logs: logs::written(common.logs.clone(), true),
         key_bits: common.key_bits,
         trace: crypto_trace(common)?,
         is_quiet: common.verbosity == Verbosity::Quiet,

@@ -1,8 +1,10 @@
 //! From the command line to a signed-in client.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat_oplog::{CryptoTrace, OpenError, OperationLog};
 use chat_protocol::handshake::Purpose;
@@ -10,7 +12,7 @@ use chat_protocol::id::Nonce16;
 use chat_protocol::name::UserName;
 use thiserror::Error;
 
-use crate::config::{Common, Verbosity};
+use crate::config::{Common, Verbosity, logs};
 use crate::exit::{ExitStatus, HasExit as _};
 use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
@@ -21,6 +23,9 @@ use chat_device::home::{self, HomeError, KnownServers};
 use chat_device::server_url::Trust;
 use chat_device::sign_in::{HomeAccount, NoPrompt, Prompt, StartError};
 use chat_files::transfer::TransferOptions;
+
+/// A thread that waits for a person's input cannot be ended; everything else is done by now.
+const RUNTIME_END_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Why a mode of the program ended without success.
 #[derive(Debug, Error)]
@@ -58,6 +63,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The command line asks for what cannot be.
+    pub(crate) fn usage(reason: &dyn fmt::Display) -> Self {
+        Self::Other { status: ExitStatus::Usage, reason: reason.to_string() }
+    }
+
     /// How the program ends because of it.
     pub fn exit_status(&self) -> ExitStatus {
         match self {
@@ -98,6 +108,16 @@ impl From<HomeError> for Failure {
     }
 }
 
+/// Does what needs threads and a connection.
+pub fn connected(
+    work: impl Future<Output = Result<ExitStatus, Failure>>,
+) -> Result<ExitStatus, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(Box::pin(work));
+    runtime.shutdown_timeout(RUNTIME_END_TIMEOUT);
+    done
+}
+
 /// Addresses, pins and trust of this home.
 pub fn connector(common: &Common) -> Result<Arc<Connector>, Failure> {
     let known = KnownServers::load(&common.home)?;
@@ -124,7 +144,7 @@ pub fn user(common: &Common) -> Result<UserName, Failure> {
 
 /// Opens the log of this user's client.
 pub fn operation_log(common: &Common, user: &UserName) -> Result<OperationLog, Failure> {
-    Ok(OperationLog::open(&common.logs, &format!("client-{user}"))?)
+    Ok(OperationLog::open(&logs::written(common.logs.clone(), false), &format!("client-{user}"))?)
 }
 
 /// Opens the place for the story of the encryption, if it is wanted.

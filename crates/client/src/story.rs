@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use chat_device::facts::facts;
@@ -13,10 +13,26 @@ use chat_protocol::spoken::counted;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::config::{Common, logs};
+use crate::exit::ExitStatus;
+use crate::start::Failure;
+
 /// Shorter beginnings of an id are only its time of day.
 const PREFIX_BYTES_MIN: usize = 8;
 /// A line of a log has at most some kilobytes; a longer one is none of ours.
 const LINE_BYTES_MAX: u64 = 64 << 10;
+
+/// Prints what became of the message of this id, or of this beginning of one.
+pub fn tell(common: &Common, id: &str) -> Result<ExitStatus, Failure> {
+    let story = Story::read(&logs::read(common.logs.clone()), id).map_err(|error| {
+        Failure::Other { status: ExitStatus::Failure, reason: error.to_string() }
+    })?;
+    let page = if common.json { story.to_json_lines() } else { story.to_string() };
+    let mut output = io::stdout().lock();
+    output.write_all(page.as_bytes())?;
+    output.flush()?;
+    Ok(ExitStatus::Ok)
+}
 
 /// Everything the logs say about one message.
 #[derive(Debug, Clone, PartialEq)]

@@ -47,17 +47,6 @@ pub enum IdentityCommand {
     Rotate,
 }
 
-impl IdentityCommand {
-    /// The subcommand's name.
-    pub fn verb(&self) -> &'static str {
-        match self {
-            Self::Decide { kind, .. } => kind.verb(),
-            Self::Devices { .. } | Self::Revoke { .. } => "devices",
-            Self::Rotate => "key",
-        }
-    }
-}
-
 impl Kind {
     /// The command's name.
     pub fn verb(self) -> &'static str {

@@ -6,19 +6,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chat_manual::{COMMON, Section};
-use chat_protocol::id::{KeyId, MessageId};
-use chat_protocol::name::SERVER;
+use chat_protocol::id::KeyId;
+use chat_protocol::name::{SERVER, UserName};
 use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{
-    ArgAction, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-};
+use clap::{ArgAction, Args, Command, CommandFactory as _, FromArgMatches as _, Parser};
 use clap_complete::Shell;
 
 use super::examples::EXAMPLES;
-use super::identity::IdentityVerb;
-use super::run::RunArguments;
-use super::{AccountVerb, ServerUrl};
+use super::names;
+use super::verb::Verb;
 use crate::exit;
+use crate::oneshot::identity::IdentityVerb;
 use chat_text::show::presence::Presence;
 use chat_text::slash;
 
@@ -49,173 +47,6 @@ pub struct Arguments {
     pub common: CommonArguments,
 }
 
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub enum Verb {
-    /// Send one message and wait until it is stored
-    Send {
-        /// A user, #ROOM, or ALL
-        to: String,
-        /// Shift the letters, as for a spoiler; shown shifted back
-        #[arg(long)]
-        veil: bool,
-        /// The text; `-` reads it from standard input
-        #[arg(required = true)]
-        text: Vec<String>,
-    },
-    /// Print what was missed, then what arrives
-    Listen {
-        /// End after so many messages
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        count: Option<u64>,
-        /// End after this time: 500ms, 10s, 2m, 1h
-        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-        limit: Option<Duration>,
-    },
-    /// Run a command on the server's or on a user's machine; exits with its status
-    Run(RunArguments),
-    /// Show who is there
-    Users,
-    /// Show the rooms: those I am in, and the open ones
-    Rooms,
-    /// Find shared files that have all these words
-    Find {
-        /// The words
-        #[arg(required = true)]
-        words: Vec<String>,
-    },
-    /// Show the files that I may fetch, mine among them
-    Files,
-    /// Share the files that DIR/keyword.txt names, until stopped
-    Share {
-        /// The folder
-        #[arg(value_name = "DIR")]
-        folder: PathBuf,
-        /// With whom, where keyword.txt does not say it: a user, #ROOM, or ALL
-        #[arg(long, value_name = "WHOM", default_value = "ALL")]
-        to: String,
-        /// Leave encrypted copies at the server for so many days
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
-        keep: Option<u64>,
-    },
-    /// Fetch a file that somebody shares; goes on where it stopped
-    Get {
-        /// Whose file
-        owner: String,
-        /// Its path or name, as `find` shows it, or the id of its offer, as `find --json` does
-        file: String,
-        /// A folder, or the file to be made [default: the folder of --downloads]
-        #[arg(short, long, value_name = "PATH")]
-        output: Option<PathBuf>,
-        /// Wait for an owner who is away
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Show the files of which a part is here, in the folder of --downloads; connects to nobody
-    Transfers {
-        /// What to do with them
-        #[command(subcommand)]
-        action: Option<TransfersAction>,
-    },
-    /// Change the password of the account and of this machine's key file
-    Passwd {
-        /// File whose first line is the new password
-        #[arg(long, value_name = "FILE")]
-        new_password_file: Option<PathBuf>,
-    },
-    /// My account as a whole: delete it
-    #[command(subcommand)]
-    Account(AccountVerb),
-    /// Show the servers that are pinned, and which certificate at which address
-    Servers {
-        /// What to do with one of them
-        #[command(subcommand)]
-        action: Option<ServersAction>,
-    },
-    /// Keys and devices.
-    #[command(flatten)]
-    Identity(IdentityVerb),
-    /// Let others run commands on this machine, as far as a policy allows
-    ///
-    /// It goes on when its terminal is closed: SIGHUP makes it read the policy again. Ctrl-C, SIGTERM and
-    /// SIGQUIT end it.
-    Agent {
-        /// Who may run what; without it everything is refused
-        #[arg(long, value_name = "FILE")]
-        policy: Option<PathBuf>,
-        /// Read the policy, say what it allows to whom, and end; with 1 if it is wrong
-        #[arg(long)]
-        check: bool,
-    },
-    /// Show what was said, from this machine's own history; connects to nobody
-    History {
-        /// A user, #ROOM, or ALL (the lobby if absent)
-        #[arg(value_name = "WHERE")]
-        place: Option<String>,
-        /// How many messages, the newest
-        #[arg(long, visible_alias = "limit", value_name = "N",
-              default_value_t = chat_device::history::read::SHOWN_DEFAULT)]
-        count: usize,
-        /// Only what stands before this message, by its id as --json shows it: goes further back
-        #[arg(long, value_name = "ID", value_parser = MessageId::parse)]
-        before: Option<MessageId>,
-    },
-    /// Find messages that have all these words, in any case; connects to nobody
-    Search {
-        /// The words
-        #[arg(required = true)]
-        words: Vec<String>,
-    },
-    /// Check who signed a message and who has confirmed it; connects to nobody
-    Proof {
-        /// Message id, as `history --json` shows it
-        #[arg(required_unless_present = "verify")]
-        id: Option<String>,
-        /// Write the proof to a file that others can check
-        #[arg(long, value_name = "FILE")]
-        export: Option<PathBuf>,
-        /// Let whoever has the file read the text too
-        #[arg(long, requires = "export")]
-        with_text: bool,
-        /// Check such a file; needs no account
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "export"])]
-        verify: Option<PathBuf>,
-    },
-    /// Tell one message's story from the logs of the server and the clients
-    Story {
-        /// Message id, or at least its first eight characters
-        id: String,
-    },
-    /// Print the manual page
-    Man,
-    /// Print a completion script for a shell
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
-    /// List the exit codes
-    #[command(name = "exit-codes", hide = true, before_help = exit::table(), help_template = "{before-help}")]
-    ExitCodes,
-}
-
-/// What `transfers` does.
-#[derive(Debug, Subcommand)]
-pub enum TransfersAction {
-    /// Remove them, but what is being received now
-    Clean,
-}
-
-/// What `servers` does.
-#[derive(Debug, Subcommand)]
-pub enum ServersAction {
-    /// Forget who answers at an address, identity and certificate: for a server that was set up anew
-    Forget {
-        /// The address, as `servers` shows it
-        #[arg(value_name = "URL")]
-        url: ServerUrl,
-    },
-}
-
 /// Where, who, and how to speak; accepted before and after the verb.
 #[derive(Debug, Args)]
 #[command(next_help_heading = COMMON)]
@@ -232,8 +63,8 @@ pub struct CommonArguments {
     )]
     pub server: Vec<String>,
     /// My name
-    #[arg(long, global = true, value_name = "NAME", env = "CHAT_USER")]
-    pub user: Option<String>,
+    #[arg(long, global = true, value_name = "NAME", env = "CHAT_USER", value_parser = names::account)]
+    pub user: Option<UserName>,
     /// File whose first line is the password
     #[arg(long, global = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
@@ -287,8 +118,8 @@ pub struct CommonArguments {
     #[arg(long, global = true, value_name = "DIR")]
     pub shared: Option<PathBuf>,
     /// Take files that these people offer without asking
-    #[arg(long, global = true, value_name = "NAME", value_delimiter = ',')]
-    pub accept_from: Vec<String>,
+    #[arg(long, global = true, value_name = "NAME", value_delimiter = ',', value_parser = names::user)]
+    pub accept_from: Vec<UserName>,
     /// Trust the certificates of this PEM file instead of the system's
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,
@@ -354,17 +185,20 @@ pub struct EmulatorArguments {
 }
 
 impl Arguments {
-    /// Reads the words of a command line, the program's name first.
+    /// Reads the words of a command line, the program's name first. Returns also the name of the verb, if there is
+    /// one.
     ///
     /// `verify --server` with no address after it means the server and not its address: another way
     /// to say `verify server`. For every other verb it stays the mistake that it is.
-    pub fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, clap::Error> {
+    pub fn read(
+        words: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Result<(Self, String), clap::Error> {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
         parsed(&words).or_else(|error| match named_by_flag(words).map(|words| parsed(&words)) {
-            Some(Ok(read))
+            Some(Ok((read, name)))
                 if matches!(read.verb, Some(Verb::Identity(IdentityVerb::Verify { .. }))) =>
             {
-                Ok(read)
+                Ok((read, name))
             }
             _ => Err(error),
         })
@@ -376,10 +210,12 @@ fn command() -> Command {
     chat_manual::with_examples(Arguments::command(), EXAMPLES)
 }
 
-fn parsed(words: &[OsString]) -> Result<Arguments, clap::Error> {
+fn parsed(words: &[OsString]) -> Result<(Arguments, String), clap::Error> {
     let mut command = chat_manual::with_usage(chat_manual::without_empty(command()));
     let matches = command.try_get_matches_from_mut(words)?;
-    Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let name = matches.subcommand_name().unwrap_or_default().to_owned();
+    let read = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((read, name))
 }
 
 /// The words with the name of the server in the place of the first `--server` without a value.
@@ -416,7 +252,7 @@ pub fn write_completions(shell: Shell, output: &mut impl io::Write) {
 }
 
 /// `500ms`, `10s`, `2m`, `1h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("expected a time such as 500ms, 10s, 2m or 1h, got {text:?}");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);

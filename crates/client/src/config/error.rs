@@ -1,7 +1,5 @@
 //! Why a command line cannot be followed.
 
-use chat_protocol::name::NameError;
-use chat_text::input::CommandTooLong;
 use thiserror::Error;
 
 use super::{PasswordError, ServerUrl, ServerUrlError};
@@ -17,40 +15,11 @@ pub enum ConfigError {
     /// Two things to do at once.
     #[error("--emulate takes no command; leave out one of the two")]
     EmulateWithVerb,
-    /// Words of the server are shown and compared by eye.
-    #[error(
-        "verify server shows six words and takes neither words nor --digits; compare them by eye"
-    )]
-    VerifyServer,
-    /// Not a valid user name.
-    #[error("{argument}: {name:?} is not the name of a user: {source}")]
-    User {
-        /// Where it stands.
-        argument: &'static str,
-        /// What stands there.
-        name: String,
-        /// Why it is no name.
-        source: NameError,
-    },
-    /// Not a valid room name.
-    #[error("{name:?} is not the name of a room: {source}")]
-    Room {
-        /// What stands there.
-        name: String,
-        /// Why it is no name.
-        source: NameError,
-    },
-    /// Not the id of a message.
-    #[error("{id:?} is not the id of a message; `history --json` shows ids")]
-    MessageId {
-        /// What stands there.
-        id: String,
-    },
     /// A one-shot command must not ask.
     #[error("{verb} needs a name: give --user NAME or set CHAT_USER")]
     NoUser {
         /// The command.
-        verb: &'static str,
+        verb: String,
     },
     /// Not an address.
     #[error("--server: {0}")]
@@ -78,9 +47,6 @@ pub enum ConfigError {
     /// Not a size that the protocol accepts.
     #[error("--key-bits: expected 2048, 3072 or 4096, got {0}")]
     KeyBits(u32),
-    /// More than a command may have.
-    #[error(transparent)]
-    CommandTooLong(#[from] CommandTooLong),
 }
 
 impl ConfigError {

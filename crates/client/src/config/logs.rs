@@ -9,17 +9,14 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use rustix::fs::{Access, access};
 
-use super::Mode;
-
 /// In the folder of the start.
 const HERE: &str = "logs";
 
-/// Where this mode writes its logs. The emulator makes `logs` in the folder of its start, as the server does.
-pub(super) fn written(given: Option<PathBuf>, mode: &Mode) -> PathBuf {
+/// Where logs are written. With `makes_here` it is `logs` in the folder of the start, as the server does.
+pub fn written(given: Option<PathBuf>, makes_here: bool) -> PathBuf {
     if let Some(given) = given {
         return given;
     }
-    let makes_here = matches!(mode, Mode::Emulate(_));
     match of_user() {
         Some(folder) if !makes_here && !is_writable(Path::new(HERE)) => folder,
         _ => HERE.into(),
@@ -27,7 +24,7 @@ pub(super) fn written(given: Option<PathBuf>, mode: &Mode) -> PathBuf {
 }
 
 /// Where `story` looks: in the folder that was given, else in both that this program writes to.
-pub(super) fn read(given: Option<PathBuf>) -> Vec<PathBuf> {
+pub fn read(given: Option<PathBuf>) -> Vec<PathBuf> {
     if let Some(given) = given {
         return vec![given];
     }

@@ -1,8 +1,16 @@
 //! The fixed command line, flag by flag. The variables `CHAT_SERVER` and `CHAT_USER` are clap's
 //! business and not set here: tests of one process share an environment.
 
+use std::time::Duration;
+
+use chat_protocol::name::RoomName;
+use clap_complete::Shell;
+
 use super::*;
-use crate::exit::ExitStatus;
+use crate::agent_host::AgentOf;
+use crate::oneshot::listen::ListenOf;
+use crate::oneshot::run::RunOf;
+use crate::oneshot::send::SendOf;
 
 fn config(line: &str) -> Result<Config, ConfigError> {
     let arguments = line.split_whitespace().map(str::to_owned);
@@ -24,37 +32,23 @@ fn name(name: &str) -> UserName {
 
 #[test]
 fn verbs_are_read() {
-    let given = |text: &str| SendText::Given(text.to_owned());
-    let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    for (line, mode) in [
-        ("", Mode::Interactive),
-        ("--user alice", Mode::Interactive),
-        (
-            "--user alice send bob hello you",
-            Mode::Send { to: Recipient::User(name("bob")), text: given("hello you"), veil: false },
-        ),
-        (
-            "send bob --veil hello --user a",
-            Mode::Send { to: Recipient::User(name("bob")), text: given("hello"), veil: true },
-        ),
-        ("send all hi --user a", Mode::Send { to: Recipient::All, text: given("hi"), veil: false }),
-        (
-            "--user a send #lobby -",
-            Mode::Send {
-                to: Recipient::Room(RoomName::lobby()),
-                text: SendText::StandardInput,
-                veil: false,
-            },
-        ),
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let send = |to, text: &str, veil| Verb::Send(SendOf { to, veil, text: words(text) });
+    let user = |of: &str| Recipient::User(name(of));
+    for (line, verb) in [
+        ("--user alice send bob hello you", send(user("bob"), "hello you", false)),
+        ("send bob --veil hello --user a", send(user("bob"), "hello", true)),
+        ("send all hi --user a", send(Recipient::All, "hi", false)),
+        ("--user a send #lobby -", send(Recipient::Room(RoomName::lobby()), "-", false)),
         (
             "--user a listen --count 3 --for 10s --json",
-            Mode::Listen { count: Some(3), limit: Some(Duration::from_secs(10)) },
+            Verb::Listen(ListenOf { count: Some(3), limit: Some(Duration::from_secs(10)) }),
         ),
         (
-            "--user a run server -- uname -a",
-            Mode::Run(RunOf {
+            "--user a run Server -- uname -a",
+            Verb::Run(RunOf {
                 target: UserName::server(),
-                argv: argv(&["uname", "-a"]),
+                argv: words("uname -a"),
                 again: false,
                 timeout: None,
                 no_input: false,
@@ -62,27 +56,46 @@ fn verbs_are_read() {
         ),
         (
             "--user a run --again -n --timeout 2m web1 ls -l --json",
-            Mode::Run(RunOf {
+            Verb::Run(RunOf {
                 target: name("web1"),
-                argv: argv(&["ls", "-l", "--json"]),
+                argv: words("ls -l --json"),
                 again: true,
                 timeout: Some(Duration::from_mins(2)),
                 no_input: true,
             }),
         ),
-        ("--user a users", Mode::Users),
-        ("--user a rooms", Mode::Rooms),
-        ("--user w agent --policy p.toml", Mode::Agent { policy: Some("p.toml".into()) }),
-        ("agent --check --policy p", Mode::CheckPolicy { policy: Some("p".into()) }),
+        ("--user a users", Verb::Users),
         (
-            "story AZAZAZAZ --logs l",
-            Mode::Story { id: "AZAZAZAZ".to_owned(), folders: vec!["l".into()] },
+            "agent --check --policy p",
+            Verb::Agent(AgentOf { policy: Some("p".into()), check: true }),
         ),
-        ("man", Mode::Man),
-        ("completions bash", Mode::Completions(Shell::Bash)),
-        ("exit-codes", Mode::ExitCodes),
+        ("story AZAZAZAZ --logs l", Verb::Story { id: "AZAZAZAZ".to_owned() }),
+        ("completions bash", Verb::Completions { shell: Shell::Bash }),
+        ("exit-codes", Verb::ExitCodes),
     ] {
-        assert_eq!(mode_of(line), mode, "{line}");
+        assert_eq!(mode_of(line), Mode::Verb(verb), "{line}");
+    }
+    assert_eq!(mode_of("--user alice"), Mode::Interactive);
+}
+
+#[test]
+fn what_signs_in_must_not_ask_for_a_name_and_the_rest_needs_none() {
+    for line in [
+        "users",
+        "files",
+        "devices",
+        "key rotate",
+        "verify bob",
+        "account delete",
+        "agent",
+        "search x",
+        "proof AZ8Rm0vUcUuTf1lD9wqYbQ",
+    ] {
+        assert!(matches!(config(line), Err(ConfigError::NoUser { .. })), "{line}");
+    }
+    for line in ["verify", "agent --check", "proof --verify f", "transfers clean", "servers", "man"]
+    {
+        assert!(config(line).is_ok(), "{line}");
     }
 }
 
@@ -140,7 +153,8 @@ fn common_flags_have_defaults_and_values() {
 #[test]
 fn mistakes_are_named_and_exit_with_2() {
     for (line, part) in [
-        ("--user al*ce", "--user: \"al*ce\" is not the name of a user"),
+        ("--user al*ce", "is not the name of a user: "),
+        ("--user a proof x", "is not the id of a message"),
         ("--user ALL", "reserved"),
         ("--user server", "reserved"),
         ("send bob hi", "send needs a name: give --user NAME"),

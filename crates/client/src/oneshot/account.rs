@@ -1,13 +1,28 @@
 //! `account delete`.
 
+use clap::Subcommand;
 use serde_json::json;
 
 use super::{note, print_json};
-use crate::config::{AccountVerb, Common, Verbosity};
+use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use chat_device::sign_in::{Deleted, Deletion, delete_account};
+
+/// What `account` does.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum AccountVerb {
+    /// Delete my account on the server for good. Nobody gets its name again; the keys and the history on
+    /// this machine stay
+    Delete {
+        /// The name of the account, once more; asked for at a terminal
+        name: Option<String>,
+        /// Also where texts wait here that the server has not taken: they are lost
+        #[arg(long)]
+        drop_unsent: bool,
+    },
+}
 
 /// Does what is asked for with the account.
 pub async fn account(common: &Common, verb: &AccountVerb) -> Result<ExitStatus, Failure> {

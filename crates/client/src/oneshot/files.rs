@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use chat_files::keywords::{self, KEYWORD_FILE};
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::name::{ConversationId, UserName};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{Task, note, print_json, print_lines};
-use crate::config::{Common, Verbosity};
+use crate::config::{Common, Verbosity, names};
 use crate::exit::{ExitStatus, HasExit as _};
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
@@ -142,8 +143,28 @@ pub async fn find(common: &Common, words: &[String]) -> Result<ExitStatus, Failu
     Ok(ExitStatus::Ok)
 }
 
-/// Shares a folder until it is stopped.
-pub async fn share(
+/// What is shared, and with whom.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ShareOf {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// With whom, where keyword.txt does not say it: a user, #ROOM, or ALL
+    #[arg(long, value_name = "WHOM", default_value = "ALL", value_parser = names::recipient)]
+    pub to: Recipient,
+    /// Leave encrypted copies at the server for so many days
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep: Option<u64>,
+}
+
+impl ShareOf {
+    /// Shares a folder until it is stopped.
+    pub async fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        share(common, &self.folder, &self.to, self.keep).await
+    }
+}
+
+async fn share(
     common: &Common,
     folder: &Path,
     audience: &Recipient,
@@ -217,16 +238,33 @@ fn check_folder(folder: &Path) -> Result<(), Failure> {
     Err(failed(format!("{} names no file{problem}", list.display())))
 }
 
-/// Fetches one file of one person.
-pub async fn get(
-    common: &Common,
-    owner: &UserName,
-    name: &str,
-    output: Option<&Path>,
-    waits: bool,
-) -> Result<ExitStatus, Failure> {
-    let mut desk = Desk::open(common, waits).await?;
-    let (folder, rename) = target(common, output);
+/// What is fetched, and where it goes.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct GetOf {
+    /// Whose file
+    #[arg(value_parser = names::user)]
+    pub owner: UserName,
+    /// Its path or name, as `find` shows it, or the id of its offer, as `find --json` does
+    pub file: String,
+    /// A folder, or the file to be made [default: the folder of --downloads]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Wait for an owner who is away
+    #[arg(long)]
+    pub wait: bool,
+}
+
+impl GetOf {
+    /// Fetches one file of one person.
+    pub async fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        get(common, self).await
+    }
+}
+
+async fn get(common: &Common, wanted: &GetOf) -> Result<ExitStatus, Failure> {
+    let GetOf { owner, file: name, output, wait } = wanted;
+    let mut desk = Desk::open(common, *wait).await?;
+    let (folder, rename) = target(common, output.as_deref());
     if let Some(to) = rename.as_deref().filter(|to| to.symlink_metadata().is_ok()) {
         return Err(Failure::Other {
             status: ExitStatus::Usage,

@@ -2,9 +2,11 @@
 
 use chat_protocol::handshake::PasswordKeys;
 use chat_protocol::id::MessageId;
+use chat_protocol::name::RoomName;
+use clap::Args;
 
 use super::{note, print_json, print_line};
-use crate::config::{Common, Verbosity};
+use crate::config::{Common, Verbosity, names};
 use crate::exit::ExitStatus;
 use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
@@ -15,8 +17,30 @@ use chat_device::sign_in::{Prompt as _, StartError};
 use chat_text::history;
 use chat_text::show::{Detail, Lines};
 
-/// Prints the newest messages of a conversation, oldest first.
-pub fn history(
+/// Which messages are shown.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct HistoryOf {
+    /// A user, #ROOM, or ALL (the lobby if absent)
+    #[arg(value_name = "WHERE", value_parser = names::recipient)]
+    pub place: Option<Recipient>,
+    /// How many messages, the newest
+    #[arg(long, visible_alias = "limit", value_name = "N",
+          default_value_t = chat_device::history::read::SHOWN_DEFAULT)]
+    pub count: usize,
+    /// Only what stands before this message, by its id as --json shows it: goes further back
+    #[arg(long, value_name = "ID", value_parser = MessageId::parse)]
+    pub before: Option<MessageId>,
+}
+
+impl HistoryOf {
+    /// Prints the newest messages of a conversation, oldest first.
+    pub fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        let lobby = Recipient::Room(RoomName::lobby());
+        history(common, self.place.as_ref().unwrap_or(&lobby), self.count, self.before)
+    }
+}
+
+fn history(
     common: &Common,
     place: &Recipient,
     count: usize,

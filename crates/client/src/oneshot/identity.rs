@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chat_endpoint::Event;
-use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::name::{ConversationId, RoomName, SERVER, UserName};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Task, note, print_json, print_line};
-use crate::config::Common;
+use super::{Task, note, print_json, print_line, verify_server};
+use crate::config::{Common, names};
 use crate::exit::ExitStatus;
 use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
@@ -25,6 +26,120 @@ const KEYS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long new keys may take: they are made, and a new connection publishes them.
 const RENEW_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The commands about keys and devices, as clap reads them.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum IdentityVerb {
+    /// Compare keys with somebody: twelve words, the same on both screens. Without a name, with
+    /// `server` or with a bare `--server`: the words of the server's key and its certificate, as it
+    /// says them at its start
+    Verify {
+        /// With whom
+        #[arg(default_value = SERVER, value_parser = names::user)]
+        name: UserName,
+        /// The six words that they read, or `yes`; asked for at a terminal
+        words: Vec<String>,
+        /// Show digits, too
+        #[arg(long)]
+        digits: bool,
+    },
+    /// Take another key for somebody than the known one, after comparing its words
+    Trust {
+        /// Whose key
+        #[arg(value_parser = names::user)]
+        name: UserName,
+        /// The six words of the other key; asked for at a terminal
+        #[arg(long)]
+        words: Option<String>,
+    },
+    /// Keep the known key of somebody and refuse the other one from now on
+    Distrust {
+        /// Whose key
+        #[arg(value_parser = names::user)]
+        name: UserName,
+        /// The six words of the other key; asked for at a terminal
+        #[arg(long)]
+        words: Option<String>,
+    },
+    /// Show devices, or shut one of mine out
+    #[command(args_conflicts_with_subcommands = true)]
+    Devices {
+        /// Whose; mine if absent
+        #[arg(value_parser = names::user)]
+        name: Option<UserName>,
+        /// What to do
+        #[command(subcommand)]
+        action: Option<DevicesVerb>,
+    },
+    /// The keys of this device
+    Key {
+        /// What to do
+        #[command(subcommand)]
+        action: KeyVerb,
+    },
+}
+
+/// What to do about devices.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum DevicesVerb {
+    /// Shut a device of mine out: it reads and says nothing any more
+    Revoke {
+        /// Its number in the list
+        number: usize,
+    },
+}
+
+/// What to do about the keys of this device.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum KeyVerb {
+    /// Replace the signing and the encryption key
+    Rotate,
+}
+
+impl IdentityVerb {
+    /// Whether the words of the server are meant, for which nobody signs in.
+    pub(crate) fn is_about_server(&self) -> bool {
+        matches!(self, Self::Verify { name, .. } if name.is_server())
+    }
+
+    /// Does it.
+    pub async fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        match self {
+            Self::Verify { words, digits, .. } if self.is_about_server() => {
+                if *digits || !words.is_empty() {
+                    let reason = "verify server shows six words and takes neither words nor --digits; compare \
+                                  them by eye";
+                    return Err(Failure::usage(&reason));
+                }
+                verify_server::verify(common).await
+            }
+            verb => identity(common, &verb.command()).await,
+        }
+    }
+
+    /// What it asks the device for.
+    fn command(&self) -> IdentityCommand {
+        let decide = |kind, user: &UserName, words, digits| IdentityCommand::Decide {
+            kind,
+            user: user.clone(),
+            words,
+            digits,
+        };
+        match self {
+            Self::Verify { name, words, digits } => {
+                let words = (!words.is_empty()).then(|| words.join(" "));
+                decide(Kind::Verify, name, words, *digits)
+            }
+            Self::Trust { name, words } => decide(Kind::Trust, name, words.clone(), false),
+            Self::Distrust { name, words } => decide(Kind::Distrust, name, words.clone(), false),
+            Self::Devices { action: Some(DevicesVerb::Revoke { number }), .. } => {
+                IdentityCommand::Revoke { number: *number }
+            }
+            Self::Devices { name, action: None } => IdentityCommand::Devices { user: name.clone() },
+            Self::Key { action: KeyVerb::Rotate } => IdentityCommand::Rotate,
+        }
+    }
+}
+
 impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
         let status = match &error {
@@ -37,7 +152,7 @@ impl From<IdentityError> for Failure {
 }
 
 /// Does it and leaves.
-pub async fn identity(common: &Common, what: &IdentityCommand) -> Result<ExitStatus, Failure> {
+async fn identity(common: &Common, what: &IdentityCommand) -> Result<ExitStatus, Failure> {
     let mut task = Box::pin(Task::start(common)).await?;
     let done = tokio::select! {
         done = Box::pin(act(common, &mut task, what)) => done,

@@ -5,11 +5,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use chat_endpoint::Event;
+use clap::Args;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
 
 use super::{CATCH_UP_MAX, Task, print_json, print_line};
-use crate::config::Common;
+use crate::config::{Common, arguments};
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::Failure;
@@ -19,9 +20,26 @@ use chat_device::names::alike::Met;
 use chat_text::show::claim;
 use chat_text::show::days::Days;
 
-/// Prints messages and receipts until `count` messages were printed or `limit` has passed. What was
-/// missed is still waited for then, for a while: a slow start must not make it look like nothing.
-pub async fn listen(
+/// How long one listens: up to whichever limit comes first.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ListenOf {
+    /// End after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after this time: 500ms, 10s, 2m, 1h
+    #[arg(long = "for", value_name = "TIME", value_parser = arguments::duration)]
+    pub limit: Option<Duration>,
+}
+
+impl ListenOf {
+    /// Prints messages and receipts until the limit. What was missed is still waited for then, for a while: a slow
+    /// start must not make it look like nothing.
+    pub async fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        listen(common, self.count, self.limit).await
+    }
+}
+
+async fn listen(
     common: &Common,
     count: Option<u64>,
     limit: Option<Duration>,

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
+use clap::Args;
 
 use super::history::open;
 use super::{note, print_json, print_line};
-use crate::config::{Common, ProofOf, Verbosity};
+use crate::config::{Common, Verbosity, names};
 use crate::exit::ExitStatus;
 use crate::start::Failure;
 use chat_device::history::proof::{self, Material, MaterialError, Proof, ProofError, file};
@@ -17,28 +18,44 @@ use chat_device::home::file::write_atomically;
 use chat_text::history;
 use chat_text::show::{Detail, Lines};
 
-/// Prints what was checked; fails with [`ExitStatus::Integrity`] if anything does not hold.
-pub fn proof(common: &Common, of: &ProofOf) -> Result<ExitStatus, Failure> {
-    match of {
-        ProofOf::File(path) => {
+/// What is checked: a message of the home, or a file that was exported.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ProofOf {
+    /// Message id, as `history --json` shows it
+    #[arg(required_unless_present = "verify", value_parser = names::message)]
+    pub id: Option<MessageId>,
+    /// Write the proof to a file that others can check
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Let whoever has the file read the text too
+    #[arg(long, requires = "export")]
+    pub with_text: bool,
+    /// Check such a file; needs no account
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "export"])]
+    pub verify: Option<PathBuf>,
+}
+
+impl ProofOf {
+    /// Prints what was checked; fails with [`ExitStatus::Integrity`] if anything does not hold.
+    pub fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        let mut status = ExitStatus::Ok;
+        if let Some(path) = &self.verify {
             let proof = read(path)?.check().map_err(|error| unproven(&error))?;
-            print(common, &proof)
+            status = print(common, &proof)?;
         }
-        ProofOf::Message { id, export, with_text } => {
-            let mut status = ExitStatus::Ok;
-            for (material, proof) in of_home(common, id)? {
-                if print(common, &proof)? != ExitStatus::Ok {
-                    status = ExitStatus::Integrity;
-                } else if let Some(path) = export {
-                    let material = if *with_text { material } else { material.without_text() };
-                    write_atomically(path, &file::write(&material))?;
-                    if !common.json && common.verbosity > Verbosity::Quiet {
-                        note(&format!("written to {}", path.display()));
-                    }
+        let Some(id) = &self.id else { return Ok(status) };
+        for (material, proof) in of_home(common, id)? {
+            if print(common, &proof)? != ExitStatus::Ok {
+                status = ExitStatus::Integrity;
+            } else if let Some(path) = &self.export {
+                let material = if self.with_text { material } else { material.without_text() };
+                write_atomically(path, &file::write(&material))?;
+                if !common.json && common.verbosity > Verbosity::Quiet {
+                    note(&format!("written to {}", path.display()));
                 }
             }
-            Ok(status)
         }
+        Ok(status)
     }
 }
 

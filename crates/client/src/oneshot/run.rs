@@ -9,13 +9,14 @@ use chat_exec::limits::{KILL_MARGIN, TERM_GRACE, WALL_MS_MAX};
 use chat_protocol::code;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
+use clap::Args;
 use serde_json::{Value, json as object};
 use tokio::time::{Instant, sleep_until};
 
 mod stdin;
 
 use super::{Task, note, print_json};
-use crate::config::{Common, RunOf};
+use crate::config::{Common, arguments, names};
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
@@ -23,6 +24,7 @@ use crate::unshown::Unshown;
 use chat_device::client::SendError;
 use chat_device::clock::now_ms;
 use chat_talk::START_TIMEOUT;
+use chat_text::input::CommandTooLong;
 use chat_text::show::commands::{held_back, not_started, starts_until};
 use chat_text::show::json;
 use chat_text::show::output::Pieces;
@@ -35,8 +37,40 @@ const END_TIMEOUT: Duration = Duration::from_millis(WALL_MS_MAX);
 const END_MARGIN: Duration =
     TERM_GRACE.saturating_add(KILL_MARGIN).saturating_add(Duration::from_secs(10));
 
-/// Runs one command and passes its output and status on.
-pub async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
+/// What is asked of another machine.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct RunOf {
+    /// Ask even if the same command could still start there: the server says that it refused it, or no answer came
+    #[arg(long)]
+    pub again: bool,
+    /// End the command after this time, and wait no longer for it: 500ms, 10s, 2m, 1h
+    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
+    pub timeout: Option<Duration>,
+    /// What stands on standard input is not for the command, which gets none
+    #[arg(short, long)]
+    pub no_input: bool,
+    /// `server`, or a user whose client runs as an agent
+    #[arg(value_parser = names::target)]
+    pub target: UserName,
+    /// The program and its arguments, after `--`
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub argv: Vec<String>,
+}
+
+impl RunOf {
+    /// Runs one command and passes its output and status on.
+    pub async fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        CommandTooLong::check(&self.argv).map_err(|error| Failure::usage(&error))?;
+        run(common, self).await
+    }
+}
+
+async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
     stdin::check(asked.no_input)?;
     // A question for the name is ended by signals as the system does it.
     let common = &Common { user: Some(start::user(common)?), ..common.clone() };

@@ -7,10 +7,11 @@ use chat_endpoint::{Event, RoomAction, check_text};
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::MESSAGE_TEXT_BYTES_MAX;
 use chat_protocol::name::UserName;
+use clap::Args;
 use tokio::time::timeout;
 
 use super::Task;
-use crate::config::{Common, SendText, Verbosity};
+use crate::config::{Common, Verbosity, names};
 use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::Failure;
@@ -21,18 +22,38 @@ use chat_device::text_lines::{BYTE_ORDER_MARK, without_mark};
 /// A message that has no answer by then is still sent at the next start.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Sends one message and waits until the server has stored or refused it.
-pub async fn send(
+/// What is sent, and to whom.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct SendOf {
+    /// A user, #ROOM, or ALL
+    #[arg(value_parser = names::recipient)]
+    pub to: Recipient,
+    /// Shift the letters, as for a spoiler; shown shifted back
+    #[arg(long)]
+    pub veil: bool,
+    /// The text; `-` reads it from standard input
+    #[arg(required = true)]
+    pub text: Vec<String>,
+}
+
+impl SendOf {
+    /// Sends one message and waits until the server has stored or refused it.
+    pub async fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        let text = match self.text.as_slice() {
+            [dash] if dash == "-" => standard_input()?,
+            words => words.join(" "),
+        };
+        sendable(common, &self.to, &text)?;
+        send(common, &self.to, &text, self.veil).await
+    }
+}
+
+async fn send(
     common: &Common,
     to: &Recipient,
-    text: &SendText,
+    text: &str,
     veil: bool,
 ) -> Result<ExitStatus, Failure> {
-    let text = match text {
-        SendText::Given(text) => text.clone(),
-        SendText::StandardInput => standard_input()?,
-    };
-    sendable(common, to, &text)?;
     let mut task = Box::pin(Task::start(common)).await?;
     let to = &match to {
         Recipient::User(user) => Recipient::User(task.true_name(user).await?),
@@ -46,7 +67,7 @@ pub async fn send(
             return Ok(status);
         }
     }
-    let id = task.client.send(to, &text, veil).await?;
+    let id = task.client.send(to, text, veil).await?;
     let answered = tokio::select! {
         answered = timeout(ANSWER_TIMEOUT, answer(&mut task, id)) => answered,
         () = interrupted() => return Ok(ExitStatus::Interrupted),

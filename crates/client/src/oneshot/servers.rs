@@ -1,5 +1,6 @@
 //! The servers that the home knows, and how one is forgotten.
 
+use clap::Subcommand;
 use serde_json::json;
 
 use super::{note, print_json, print_line};
@@ -10,10 +11,21 @@ use chat_device::home::KnownServers;
 use chat_device::home::known_servers::hex;
 use chat_device::server_url::ServerUrl;
 
+/// What `servers` does.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Action {
+    /// Forget who answers at an address, identity and certificate: for a server that was set up anew
+    Forget {
+        /// The address, as `servers` shows it
+        #[arg(value_name = "URL")]
+        url: ServerUrl,
+    },
+}
+
 /// Prints them all, or forgets one: its certificate and its identity.
-pub fn servers(common: &Common, forget: Option<&ServerUrl>) -> Result<ExitStatus, Failure> {
+pub fn servers(common: &Common, action: Option<&Action>) -> Result<ExitStatus, Failure> {
     let known = KnownServers::load(&common.home)?;
-    if let Some(url) = forget {
+    if let Some(Action::Forget { url }) = action {
         return forgotten(common, &known, url);
     }
     for (url, known) in known.all() {

@@ -21,9 +21,9 @@ fn times_have_units() {
 #[test]
 fn the_server_is_verified_by_its_name_by_a_bare_flag_or_without() {
     let parse = |words: &[&str]| {
-        let arguments = Arguments::read(["chat-client"].iter().chain(words).copied())?;
+        let (arguments, _) = Arguments::read(["chat-client"].iter().chain(words).copied())?;
         assert!(
-            matches!(&arguments.verb, Some(Verb::Identity(IdentityVerb::Verify { name, .. })) if name == SERVER)
+            matches!(&arguments.verb, Some(Verb::Identity(IdentityVerb::Verify { name, .. })) if name.is_server())
         );
         Ok::<_, clap::Error>(arguments.common.server)
     };
@@ -41,8 +41,8 @@ fn the_server_is_verified_by_its_name_by_a_bare_flag_or_without() {
     }
     assert!(Arguments::read(["chat-client", "users", "--server"]).is_err());
     let run = Arguments::read(["chat-client", "run", "server", "--", "verify", "--server"]);
-    let Some(Verb::Run(run)) = run.unwrap().verb else { panic!("a command") };
-    assert_eq!(run.command, ["verify", "--server"]);
+    let Some(Verb::Run(run)) = run.unwrap().0.verb else { panic!("a command") };
+    assert_eq!(run.argv, ["verify", "--server"]);
 }
 
 /// Goal: every command shows how it is used, then its own options, then what all have, once; and what

@@ -1,0 +1,159 @@
+//! What can be asked for: one variant for each subcommand, which carries its arguments, and one arm that does it.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use clap_complete::Shell;
+
+use super::Common;
+use super::arguments::{write_completions, write_man};
+use crate::exit::{self, ExitStatus};
+use crate::oneshot::{
+    account, files, history, identity, listen, passwd, proof, rooms, run, send, servers, transfers,
+    users,
+};
+use crate::start::{Failure, connected};
+use crate::{agent_host, story};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Verb {
+    /// Send one message and wait until it is stored
+    Send(send::SendOf),
+    /// Print what was missed, then what arrives
+    Listen(listen::ListenOf),
+    /// Run a command on the server's or on a user's machine; exits with its status
+    Run(run::RunOf),
+    /// Show who is there
+    Users,
+    /// Show the rooms: those I am in, and the open ones
+    Rooms,
+    /// Find shared files that have all these words
+    Find {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// Show the files that I may fetch, mine among them
+    Files,
+    /// Share the files that DIR/keyword.txt names, until stopped
+    Share(files::ShareOf),
+    /// Fetch a file that somebody shares; goes on where it stopped
+    Get(files::GetOf),
+    /// Show the files of which a part is here, in the folder of --downloads; connects to nobody
+    Transfers {
+        /// What to do with them
+        #[command(subcommand)]
+        action: Option<transfers::Action>,
+    },
+    /// Change the password of the account and of this machine's key file
+    Passwd {
+        /// File whose first line is the new password
+        #[arg(long, value_name = "FILE")]
+        new_password_file: Option<PathBuf>,
+    },
+    /// My account as a whole: delete it
+    #[command(subcommand)]
+    Account(account::AccountVerb),
+    /// Show the servers that are pinned, and which certificate at which address
+    Servers {
+        /// What to do with one of them
+        #[command(subcommand)]
+        action: Option<servers::Action>,
+    },
+    /// Keys and devices.
+    #[command(flatten)]
+    Identity(identity::IdentityVerb),
+    /// Let others run commands on this machine, as far as a policy allows
+    ///
+    /// It goes on when its terminal is closed: SIGHUP makes it read the policy again. Ctrl-C, SIGTERM and
+    /// SIGQUIT end it.
+    Agent(agent_host::AgentOf),
+    /// Show what was said, from this machine's own history; connects to nobody
+    History(history::HistoryOf),
+    /// Find messages that have all these words, in any case; connects to nobody
+    Search {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// Check who signed a message and who has confirmed it; connects to nobody
+    Proof(proof::ProofOf),
+    /// Tell one message's story from the logs of the server and the clients
+    Story {
+        /// Message id, or at least its first eight characters
+        id: String,
+    },
+    /// Print the manual page
+    Man,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// List the exit codes
+    #[command(name = "exit-codes", hide = true, before_help = exit::table(), help_template = "{before-help}")]
+    ExitCodes,
+}
+
+impl Verb {
+    /// Does it.
+    pub fn run(&self, common: &Common) -> Result<ExitStatus, Failure> {
+        match self {
+            Self::Send(send) => connected(send.run(common)),
+            Self::Listen(listen) => connected(listen.run(common)),
+            Self::Run(run) => connected(run.run(common)),
+            Self::Users => connected(users::users(common)),
+            Self::Rooms => connected(rooms::rooms(common)),
+            Self::Find { words } => connected(files::find(common, words)),
+            Self::Files => connected(files::find(common, &[])),
+            Self::Share(share) => connected(share.run(common)),
+            Self::Get(get) => connected(get.run(common)),
+            Self::Transfers { action } => transfers::transfers(common, action.as_ref()),
+            Self::Passwd { new_password_file } => {
+                connected(passwd::passwd(common, new_password_file.as_deref()))
+            }
+            Self::Account(verb) => connected(account::account(common, verb)),
+            Self::Servers { action } => servers::servers(common, action.as_ref()),
+            Self::Identity(verb) => connected(verb.run(common)),
+            Self::Agent(agent) => agent.run(common),
+            Self::History(of) => of.run(common),
+            Self::Search { words } => history::search(common, words),
+            Self::Proof(of) => of.run(common),
+            Self::Story { id } => story::tell(common, id),
+            Self::Man => print(write_man),
+            Self::Completions { shell } => print(|page| {
+                write_completions(*shell, page);
+                Ok(())
+            }),
+            Self::ExitCodes => print(|page| page.write_all(exit::table().as_bytes())),
+        }
+    }
+
+    /// Whether it signs in and must not ask for the name.
+    pub(super) fn needs_name(&self) -> bool {
+        match self {
+            Self::Agent(agent) => !agent.check,
+            Self::Proof(of) => of.verify.is_none(),
+            Self::Identity(verb) => !verb.is_about_server(),
+            Self::Transfers { .. }
+            | Self::Servers { .. }
+            | Self::Story { .. }
+            | Self::Man
+            | Self::Completions { .. }
+            | Self::ExitCodes => false,
+            _ => true,
+        }
+    }
+}
+
+/// Prints a page in one piece.
+fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<ExitStatus, Failure> {
+    let mut page = Vec::new();
+    write(&mut page)?;
+    let mut output = io::stdout().lock();
+    output.write_all(&page)?;
+    output.flush()?;
+    Ok(ExitStatus::Ok)
+}
