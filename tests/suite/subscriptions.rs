@@ -110,7 +110,7 @@ fn who_leaves_or_is_removed_gets_nothing_more() {
     }
     types(&mut alice, "/unsub bob", "you do not follow bob any more");
     bob.stdout.wait_for_part("alice does not follow you any more");
-    types(&mut alice, "/unsub bob", "you do not follow bob; /subs");
+    types(&mut alice, "/unsub bob", "E_NOT_ALLOWED: you do not follow bob");
     types(&mut bob, "/subscribers remove alice", "alice does not follow you");
     bob.type_line("to carol alone");
     carol.stdout.wait_for_part("[bob in #ops] to carol alone");

@@ -23,6 +23,7 @@ use chat_device::home::{self, HomeError, KnownServers};
 use chat_device::server_url::Trust;
 use chat_device::sign_in::{HomeAccount, NoPrompt, Prompt, StartError};
 use chat_files::transfer::TransferOptions;
+use chat_text::hints;
 
 /// A thread that waits for a person's input cannot be ended; everything else is done by now.
 const RUNTIME_END_TIMEOUT: Duration = Duration::from_millis(100);
@@ -38,7 +39,7 @@ pub enum Failure {
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// A message was not taken.
-    #[error(transparent)]
+    #[error("{}", hints::not_sent(.0))]
     Send(#[from] SendError),
     /// The operation log cannot be written.
     #[error(transparent)]

@@ -90,7 +90,7 @@ pub struct Question {
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// One's own name.
-    #[error("{0} is you; /devices shows your devices")]
+    #[error("{0} is you")]
     Myself(UserName),
     /// No keys.
     #[error("{}", nobody(.0))]
@@ -102,7 +102,7 @@ pub enum IdentityError {
     #[error("no other key was offered for {0}; there is nothing to decide")]
     NothingNew(UserName),
     /// A known key cannot be verified while another is offered.
-    #[error("the server offers another key for {0}: /trust {0} or /distrust {0} first")]
+    #[error("the server offers another key for {0}")]
     InQuestion(UserName),
     /// Other words.
     #[error("these are not the words of that key of {0}; nothing is changed")]
@@ -111,7 +111,7 @@ pub enum IdentityError {
     #[error(transparent)]
     Decide(#[from] DecideError),
     /// No such device.
-    #[error("there is no device {0} in the list; `devices` shows it")]
+    #[error("there is no device {0} in the list")]
     NoDevice(usize),
     /// The device itself.
     #[error("device {0} is this one; another device of yours can revoke it")]

@@ -41,7 +41,7 @@ pub enum SendError {
     /// The server says that it refused the same command, or it was given up, and it could still start.
     #[error(
         "this command was refused by the server or given up here, but it may have started on {target}, or \
-         start there within {seconds} s; wait, or say --again to ask for it once more"
+         start there within {seconds} s; wait"
     )]
     MayStart {
         /// Which machine.

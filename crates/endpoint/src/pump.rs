@@ -174,7 +174,7 @@ impl Endpoint {
         }
         if self.link.forked.contains_key(cid) {
             let reason = "the server shows another membership of this room than was seen before; take \
-                it with /room accept, or leave the room";
+                it, or leave the room";
             return Some((code::MEMBERS, reason.to_owned()));
         }
         (!self.is_member(cid)).then(|| (code::NOT_A_MEMBER, self.why_outside(cid)))

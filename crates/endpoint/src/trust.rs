@@ -230,8 +230,7 @@ impl Endpoint {
         let as_whom = if spelled == name { String::new() } else { format!(", spelled {spelled}") };
         let detail = format!(
             "the server offers another key for {name}{as_whom} than the known one: commands and files to and \
-             from {name} stop until you decide. Compare the words with {name} by telephone: \
-             /trust {name}, or /distrust {name}{lost}"
+             from {name} stop until you decide. Compare the words with {name} by telephone{lost}"
         );
         self.alarm(Alarm::KeyChanged, name, &detail);
     }
@@ -256,13 +255,12 @@ impl Endpoint {
         self.link.replaced.contains(other).then(|| {
             let reason = if self.is_refused(other) {
                 format!(
-                    "the server has only a key of {other} that you refuse, and nothing is sealed for \
-                     it; /trust {other} takes that back"
+                    "the server has only a key of {other} that you refuse, and nothing is sealed for it"
                 )
             } else {
                 format!(
                     "the server has only another key of {other} than the known one, and nothing is \
-                     sealed for it unasked; compare the words with {other} and type /trust {other}"
+                     sealed for it unasked; compare the words with {other}"
                 )
             };
             (code::UNTRUSTED, reason)
@@ -320,8 +318,7 @@ impl Endpoint {
 /// Why commands and files do not go to a person.
 pub(crate) fn untrusted(name: &UserName) -> String {
     format!(
-        "the server offers another key for {name} than the known one; compare the words with {name}, \
-         then type /trust {name} or /distrust {name}"
+        "the server offers another key for {name} than the known one; compare the words with {name}"
     )
 }
 

@@ -232,8 +232,8 @@ impl Endpoint {
     fn other_view(&mut self, now_ms: u64, cid: &ConversationId, who: &UserName) {
         if self.link.other_views.insert((cid.clone(), who.clone())) {
             let detail = format!(
-                "{who} sees another membership of {cid} than the server shows here; compare /members \
-                 with {who}",
+                "{who} sees another membership of {cid} than the server shows here; compare the \
+                 members with {who}",
                 cid = cid.spoken()
             );
             self.alarm(Alarm::OtherView, who, &detail);

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use chat_device::client::SendError;
 use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
+use chat_text::hints;
 use chat_text::item::What;
 
 use crate::talk::Talk;
@@ -77,7 +78,7 @@ impl Talk {
             }
             // The reason is in the last event.
             Err(SendError::Stopped) => Err(Told::default()),
-            Err(error) => Err(Told::error(error.to_string())),
+            Err(error) => Err(Told::error(hints::not_sent(&error))),
         }
     }
 

@@ -4,6 +4,7 @@ use chat_device::home::KeyChange;
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question};
 use chat_device::sign_in::check_password;
 use chat_protocol::name::{ConversationId, UserName};
+use chat_text::hints;
 use chat_text::item::{Answer, Asked, Item, What};
 
 use crate::talk::Talk;
@@ -94,7 +95,7 @@ impl Talk {
     async fn decide(&mut self, what: (Kind, UserName, bool), words: Option<String>) -> Told {
         let question = match Question::look_up(&self.client, &self.me, what).await {
             Ok(question) => question,
-            Err(error) => return Told::error(error.to_string()),
+            Err(error) => return Told::error(hints::undecided(&error)),
         };
         let shown = Told::from(Answer::Compare(Box::new(question.clone())));
         if let Some(words) = words {
@@ -104,7 +105,7 @@ impl Talk {
             return shown;
         }
         if let Some(error) = question.in_vain() {
-            return shown.and(Told::error(error.to_string()));
+            return shown.and(Told::error(hints::undecided(&error)));
         }
         let asked = Asked::Key(Box::new(question));
         self.asked = Some(asked.clone());
@@ -123,7 +124,7 @@ impl Talk {
         }
         match question.answer(&self.client, answer).await {
             Ok(done) => Answer::Decided(question.kind, question.user.clone(), done).into(),
-            Err(error) => Told::error(error.to_string()),
+            Err(error) => Told::error(hints::undecided(&error)),
         }
     }
 
@@ -153,7 +154,7 @@ impl Talk {
             );
         };
         if let Err(error) = identity::to_revoke(&self.client, &self.me, number).await {
-            return Told::error(error.to_string());
+            return Told::error(hints::undecided(&error));
         }
         let (connector, account) = desk.at_hand();
         if let Err(error) = check_password(connector, &self.me, &account).await {

@@ -12,6 +12,7 @@ use chat_endpoint::{CommandOptions, Event, EventKey, Notification};
 use chat_files::transfer::{TransferOptions, Transfers};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use chat_text::hints;
 use chat_text::input::{self, Input};
 use chat_text::item::{Asked, Connection, Delivery, Item, Own, What};
 use chat_text::show::claim;
@@ -290,7 +291,7 @@ impl Talk {
                 self.leave_draft(line.to_owned());
                 return Told::error(format!("this was not sent: {line}"));
             }
-            Err(error) => return Told::error(error.to_string()),
+            Err(error) => return Told::error(hints::not_sent(&error)),
         };
         self.open.insert(id);
         let cid = to.conversation(&self.me);

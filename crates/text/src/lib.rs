@@ -3,6 +3,7 @@
 //! Modules in reading order:
 //! - [`input`], [`slash`], [`words`]: a typed line;
 //! - [`item`]: what a talk tells, one thing by itself;
+//! - [`hints`]: what to type about what is wrong;
 //! - [`show`]: what happened, for people and for programs;
 //! - [`history`]: what was said, as it is shown again.
 
@@ -11,6 +12,7 @@ pub mod words;
 pub mod input;
 pub mod slash;
 
+pub mod hints;
 pub mod item;
 pub mod show;
 

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use chat_endpoint::Event;
+use chat_endpoint::{Alarm, Event};
 use chat_protocol::hub::Person;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::sanitise;
@@ -15,6 +15,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use chat_protocol::veil;
+
+use crate::hints;
 
 mod answers;
 mod claim;
@@ -134,7 +136,7 @@ impl Lines {
             }
             Event::Dropped { .. } => retention::line(self, event)?,
             Event::Alarm { kind, user, detail, count } => {
-                banner(kind.as_str(), user, detail, *count)
+                banner(*kind, user, detail, *count)
             }
             Event::Announcement { text } => format!("* {SERVER_SAYS}{}", line(text)),
             Event::NewDevice { user, number, words } => {
@@ -147,7 +149,7 @@ impl Lines {
             }
             Event::Complaint { code, reason, by_hub, .. } => {
                 let whose = if *by_hub { SERVER_SAYS } else { "" };
-                format!("✗ {whose}{}: {}", line(code), line(reason))
+                format!("✗ {whose}{}: {}{}", line(code), line(reason), hint(code, *by_hub))
             }
             event => return rooms::line(&self.me, event),
         })
@@ -164,7 +166,8 @@ impl Lines {
         });
         let (code, reason, until) = (line(code), line(reason), until.unwrap_or_default());
         let tail = tail(self.detail == Detail::Full, id);
-        Some(format!("✗ NOACK {code}: {whose}{reason}{until}{tail}"))
+        let hint = hint(&code, *by_hub);
+        Some(format!("✗ NOACK {code}: {whose}{reason}{hint}{until}{tail}"))
     }
 
     fn message(&self, event: &Event) -> Option<String> {
@@ -351,11 +354,19 @@ fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Op
     (!text.is_empty()).then(|| text.join("\n"))
 }
 
+/// What can be typed about a refusal of this device; what the hub says stands for itself.
+fn hint(code: &str, by_hub: bool) -> String {
+    let hint = hints::of_refusal(code).filter(|_| !by_hub);
+    hint.map(|hint| format!(" ({hint})")).unwrap_or_default()
+}
+
 /// Not to be overlooked between two messages.
-fn banner(kind: &str, user: &UserName, detail: &str, count: u32) -> String {
+fn banner(kind: Alarm, user: &UserName, detail: &str, count: u32) -> String {
     let rule = "!".repeat(72);
     let times = if count > 1 { format!(", {count} times in a minute") } else { String::new() };
-    format!("{rule}\n!! ALARM {kind}: {user}{times}\n!! {}\n{rule}", sanitise::line(detail))
+    let hint = hints::of_alarm(kind, user).map(|hint| format!("\n!! {hint}")).unwrap_or_default();
+    let (kind, detail) = (kind.as_str(), sanitise::line(detail));
+    format!("{rule}\n!! ALARM {kind}: {user}{times}\n!! {detail}{hint}\n{rule}")
 }
 
 /// What comes before the answer to a command that was given up.
@@ -365,7 +376,7 @@ fn late(by: &UserName, tail: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chat_endpoint::{Alarm, Standing};
+    use chat_endpoint::Standing;
     use chat_protocol::id::MessageId;
 
     use super::*;

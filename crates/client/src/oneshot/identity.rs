@@ -18,7 +18,7 @@ use chat_device::client::ClientEvent;
 use chat_device::home::KeyChange;
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
 use chat_device::sign_in::check_password;
-use chat_text::show;
+use chat_text::{hints, show};
 
 /// How long the server may take to hand keys over.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(15);
@@ -147,7 +147,7 @@ impl From<IdentityError> for Failure {
             IdentityError::Renew(_) => ExitStatus::CannotConnect,
             _ => ExitStatus::Refused,
         };
-        Self::Other { status, reason: error.to_string() }
+        Self::Other { status, reason: hints::undecided(&error) }
     }
 }
 

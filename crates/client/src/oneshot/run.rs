@@ -24,6 +24,7 @@ use crate::unshown::Unshown;
 use chat_device::client::SendError;
 use chat_device::clock::now_ms;
 use chat_talk::START_TIMEOUT;
+use chat_text::hints;
 use chat_text::input::CommandTooLong;
 use chat_text::show::commands::{held_back, not_started, starts_until};
 use chat_text::show::json;
@@ -142,7 +143,7 @@ async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
 /// The object for a command that was not asked for: one like it may still start over there, say.
 fn not_sent(target: &UserName, error: &SendError) -> Value {
     let mut object = object!({
-        "event": "command", "state": "NOT_SENT", "target": target, "reason": error.to_string(),
+        "event": "command", "state": "NOT_SENT", "target": target, "reason": hints::not_sent(error),
     });
     let may_start = match error {
         SendError::Refused(chat_endpoint::SendError::MayStart { seconds, .. }) => Some(*seconds),

@@ -14,7 +14,7 @@ impl Person<'_> {
         prompt.say(&format!(
             "This code lets you in as {user} with new keys. What was sent to the old ones stays unread, \
              private rooms have to let you in again, and everybody who knows {user} is warned until they \
-             /trust you."
+             trust you."
         ));
         let password = self.new_password(self.account.password.as_ref()).await?;
         let aside = self.folder.set_aside(now_ms())?;

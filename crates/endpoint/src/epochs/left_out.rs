@@ -147,7 +147,7 @@ impl Endpoint {
         let reason = format!(
             "what you say in {cid} does not reach {names}: the server says that it knows no such account, or \
              that they have left, which it cannot show, or shows no key of theirs, or offers one that you do not \
-             know as theirs. Who has signed up again is reached again; of another key compare the words, then /trust",
+             know as theirs. Who has signed up again is reached again; of another key compare the words",
             cid = cid.spoken(),
         );
         self.complain(code::UNTRUSTED, &reason);
@@ -196,7 +196,7 @@ pub(crate) fn named(names: &[UserName]) -> Option<String> {
     match (shown.is_empty(), more) {
         (true, _) => None,
         (false, 0) => Some(shown.join(", ")),
-        (false, more) => Some(format!("{} and {more} more (/members)", shown.join(", "))),
+        (false, more) => Some(format!("{} and {more} more", shown.join(", "))),
     }
 }
 
@@ -210,6 +210,6 @@ fn few(names: &[UserName]) -> String {
     let shown: Vec<&str> = names.iter().take(UNVOUCHED_NAMED_MAX).map(UserName::as_str).collect();
     match names.len().saturating_sub(shown.len()) {
         0 => shown.join(", "),
-        more => format!("{} and {more} more, /members", shown.join(", ")),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

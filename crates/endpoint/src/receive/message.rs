@@ -176,7 +176,7 @@ impl Endpoint {
     /// Why a signature of somebody cannot be checked.
     fn unknown_key(&self, name: &UserName) -> String {
         if self.has_other_identity(name) {
-            return format!("its key is not the one that you know as {name}'s; see /trust {name}");
+            return format!("its key is not the one that you know as {name}'s");
         }
         "its sender's key is not to be had".to_owned()
     }

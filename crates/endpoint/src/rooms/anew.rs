@@ -199,7 +199,7 @@ impl Endpoint {
         let differs = held.map_or_else(String::new, |held| difference(held, &fresh.room));
         let detail = format!(
             "the server shows another membership of {cid} than the one seen before: {differs}; nothing \
-             is said there until you take it with /room accept, or leave the room",
+             is said there until you take it or leave the room",
             cid = cid.spoken()
         );
         self.alarm(Alarm::Fork, &UserName::server(), &detail);

@@ -173,7 +173,7 @@ impl Endpoint {
         // Who follows somebody already is told so.
         let is_idle = matches!(order.action, RoomAction::Join { .. }) && !cid.is_feed();
         if is_done && is_idle && self.link.deleted.contains(cid) {
-            let reason = "who runs this server has deleted this room; /leave it";
+            let reason = "who runs this server has deleted this room";
             self.refuse_order(&id, code::NOT_ALLOWED, reason, true);
             return;
         }

@@ -77,7 +77,7 @@ impl Endpoint {
         let is_lobby = *cid == ConversationId::room(&RoomName::lobby());
         match self.link.banned_by.as_ref().filter(|_| is_lobby) {
             Some(by) => format!("the server says: {by} has banned you from the lobby"),
-            None => "you are not in this room; /join it first".to_owned(),
+            None => "you are not in this room".to_owned(),
         }
     }
 
@@ -98,7 +98,7 @@ impl Endpoint {
         if self.is_member(cid) && told.is_none() {
             let place = cid.spoken();
             let text =
-                format!("the room {place} was deleted: nothing is said there any more; /leave it");
+                format!("the room {place} was deleted: nothing is said there any more");
             self.tell(Event::Announcement { text });
         }
     }

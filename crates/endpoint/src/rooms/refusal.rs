@@ -27,13 +27,13 @@ pub(super) fn by_view(
     match action {
         RoomAction::Create { .. } => room
             .exists()
-            .then(|| (code::NAME_TAKEN, format!("there is a room {place} already; /join it"))),
+            .then(|| (code::NAME_TAKEN, format!("there is a room {place} already"))),
         RoomAction::Join { create } => join(room, *create, &place),
         _ if !room.exists() => {
-            Some((code::NO_SUCH_ROOM, format!("there is no room {place}; /rooms lists them")))
+            Some((code::NO_SUCH_ROOM, format!("there is no room {place}")))
         }
         _ if !is_in => {
-            Some((code::NOT_A_MEMBER, format!("you are not in {place}; /join it first")))
+            Some((code::NOT_A_MEMBER, format!("you are not in {place}")))
         }
         RoomAction::Leave if room.needs_admin(me) => {
             Some((code::NOT_ALLOWED, last_admin(me, &place)))
@@ -44,7 +44,7 @@ pub(super) fn by_view(
         RoomAction::Unban(who) => Some((
             code::NOT_ALLOWED,
             format!(
-                "only the lobby is moderated by the server; /invite {who} takes a ban back here"
+                "only the lobby is moderated by the server; who is invited here is banned no more, {who} too"
             ),
         )),
         RoomAction::Admit(_) | RoomAction::Remove { .. } | RoomAction::Role { .. } => {
@@ -68,14 +68,14 @@ fn of_feed(
     let follows = |who: &UserName| room.members().contains_key(who);
     match action {
         RoomAction::Join { .. } if owner == me => {
-            Some("nobody follows themselves; /subscribe somebody else".to_owned())
+            Some("nobody follows themselves".to_owned())
         }
         RoomAction::Join { .. } if is_in => Some(format!("you follow {owner} already")),
         RoomAction::Leave if !is_in => {
-            Some(format!("you do not follow {owner}; /subs lists whom you follow"))
+            Some(format!("you do not follow {owner}"))
         }
         RoomAction::Remove { who, .. } if !follows(who) => {
-            Some(format!("{who} does not follow you; /subscribers lists who does"))
+            Some(format!("{who} does not follow you"))
         }
         _ => None,
     }
@@ -84,17 +84,17 @@ fn of_feed(
 fn last_admin(who: &UserName, place: &str) -> String {
     format!(
         "{who} is the last admin of {place}, and nobody could be let in any more; make somebody \
-         else an admin with /op NAME first"
+         else an admin first"
     )
 }
 
 fn join(room: &Membership, create: bool, place: &str) -> Option<Refusal> {
     if !room.exists() {
-        let reason = format!("there is no room {place}; /create makes it");
+        let reason = format!("there is no room {place}");
         return (!create).then_some((code::NO_SUCH_ROOM, reason));
     }
     (!room.is_open()).then(|| {
-        let reason = format!("{place} is private; ask an admin of it to /invite you");
+        let reason = format!("{place} is private; ask an admin of it to invite you");
         (code::NOT_ALLOWED, reason)
     })
 }
@@ -113,7 +113,7 @@ fn administer(
         }
         RoomAction::Admit(who) if !is_admin && room.is_open() => {
             return Some(format!(
-                "only an admin may do that; {place} is open, so {who} can /join it"
+                "only an admin may do that; {place} is open, so {who} can join it"
             ));
         }
         _ if room.is_implicit() => return Some(format!("{place} has no admins")),
@@ -130,7 +130,7 @@ fn administer(
             Some(last_admin(who, place))
         }
         RoomAction::Role { who, .. } if !room.contains(who) => {
-            Some(format!("{who} is not in {place}; /invite them first"))
+            Some(format!("{who} is not in {place}; invite them first"))
         }
         RoomAction::Role { who, admin } if member(who).is_some_and(|m| m.admin == *admin) => {
             let is = if *admin { "is an admin" } else { "is no admin" };

@@ -67,7 +67,7 @@ fn news(hub: &TestHub, index: usize) -> Vec<(MemberChange, UserName, UserName)> 
 fn everything_asked_for_is_answered_with_what_became_of_it() {
     let mut hub = TestHub::with(&["alice", "bob", "carol"]);
     for (index, action, answer) in [
-        (1, JOIN, "E_NO_SUCH_ROOM: there is no room #ops; /create makes it"),
+        (1, JOIN, "E_NO_SUCH_ROOM: there is no room #ops"),
         (0, RoomAction::Join { create: true }, "joined"),
         (0, RoomAction::Create { private: false }, "E_NAME_TAKEN: there is a room #ops already"),
         (1, admit("carol"), "E_NOT_A_MEMBER: you are not in #ops"),

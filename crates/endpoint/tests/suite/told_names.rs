@@ -183,7 +183,7 @@ fn names_that_nobody_has_vouched_for_are_told_apart_in_one_line() {
         told,
         [
             "in #lobby are 7 names that nobody has vouched for and that you have never met (aaa0, aaa1, aaa2, aaa3, \
-             aaa4 and 2 more, /members); what you say there does not reach them",
+             aaa4 and 2 more); what you say there does not reach them",
             "in #lobby is a name that nobody has vouched for and that you have never met (aaa7); what you say there \
              does not reach them"
         ]

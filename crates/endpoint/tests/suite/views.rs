@@ -230,7 +230,7 @@ fn a_fork_stops_until_a_person_decides() {
     hub.run();
     assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
     let id = hub.say_in(BOB, "crew", "to whom?");
-    assert!(hub.answer_to(BOB, id).contains("/room accept"), "{}", hub.answer_to(BOB, id));
+    assert!(hub.answer_to(BOB, id).contains("another membership"), "{}", hub.answer_to(BOB, id));
     let told = hub.peers[BOB].events.iter().find_map(|event| match event {
         Event::Alarm { kind: Alarm::Fork, detail, .. } => Some(detail.clone()),
         _ => None,
@@ -406,7 +406,7 @@ fn a_fork_far_behind_is_seen() {
     hub.run();
     assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
     let id = hub.say_in(BOB, "crew", "to whom?");
-    assert!(hub.answer_to(BOB, id).contains("/room accept"), "{}", hub.answer_to(BOB, id));
+    assert!(hub.answer_to(BOB, id).contains("another membership"), "{}", hub.answer_to(BOB, id));
     hub.peers[BOB].endpoint.accept_room(&crew());
     hub.run();
     assert_eq!(hub.roster(BOB, "crew"), ["bob", "oliver"], "all of the hub's chain is taken");

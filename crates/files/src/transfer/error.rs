@@ -63,7 +63,7 @@ pub enum TransferError {
         owner: UserName,
     },
     /// The transfer broke off too often.
-    #[error("the transfer broke off: {reason}; /get again goes on where it stopped")]
+    #[error("the transfer broke off: {reason}; the next one goes on where it stopped")]
     BrokenOff {
         /// What happened last.
         reason: String,
@@ -71,7 +71,7 @@ pub enum TransferError {
     /// What is to be shared has the name of another file in the shared folder.
     #[error(
         "another file named {name} is in {} already, and it is not replaced; give this one another name, or \
-         take that one away first: /unshare {name}, and delete it there", .folder.display()
+         share that one no more and delete it there first", .folder.display()
     )]
     NameInFolder {
         /// The name.

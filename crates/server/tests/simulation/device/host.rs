@@ -110,7 +110,7 @@ impl Host {
             }
         }
         if let Event::Alarm { kind: Alarm::Fork, detail, .. } = &event
-            && detail.contains("/room accept")
+            && detail.contains("until you take it")
         {
             // A person looks, and takes what the hub shows.
             endpoint.accept_room(&ConversationId::parse("room:crew").unwrap());
