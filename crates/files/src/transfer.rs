@@ -7,7 +7,7 @@
 //!                                          Channel (FILE frames) ◄──► hub
 //! ```
 //!
-//! The host hands every notification to [`Transfers::take`] first; what is about files stays there.
+//! The host hands every event of its device to [`Transfers::heard`] first; what is about files stays there.
 //! Reading order: `channel` carries, `index`, `offers` and `find` deal with the list, `shelf` keeps it in
 //! step with the shared folder, `give` serves, `fetch` fetches, `copies` leaves copies at the hub, `newcomers`
 //! tells those who come later, `direct` sends to one person.
@@ -46,7 +46,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
 
-use chat_device::client::Client;
+use chat_device::client::{Client, ClientEvent};
 use chat_device::home::HomeError;
 use chat_device::recipient::Recipient;
 
@@ -148,8 +148,22 @@ impl Transfers {
         (Self(Arc::new(shared)), happened)
     }
 
-    /// Deals with a notification if it is about files: `true` if the host has nothing to do with it.
-    pub fn take(&self, notification: &Notification) -> bool {
+    /// Deals with what happens to the device, as far as it is about files: `true` if the host has nothing to do with
+    /// it.
+    pub fn heard(&self, event: &ClientEvent) -> bool {
+        match event {
+            ClientEvent::Notification(notification) => return self.take(notification),
+            ClientEvent::Online { .. } => {
+                self.0.caught_up.send_replace(false);
+                self.0.shelf.look_again();
+            }
+            ClientEvent::CaughtUp => drop(self.0.caught_up.send_replace(true)),
+            _ => {}
+        }
+        false
+    }
+
+    fn take(&self, notification: &Notification) -> bool {
         let Notification { key, event } = notification;
         match event {
             Event::File { id, cid, from, pinned, note, .. } => {
@@ -178,17 +192,6 @@ impl Transfers {
             }
             _ => false,
         }
-    }
-
-    /// The connection is there, or there again.
-    pub fn online(&self) {
-        self.0.caught_up.send_replace(false);
-        self.0.shelf.look_again();
-    }
-
-    /// All notifications of what waited at the hub were taken.
-    pub fn caught_up(&self) {
-        self.0.caught_up.send_replace(true);
     }
 
     /// Looks for files that have all these words; without words for all that I may fetch.

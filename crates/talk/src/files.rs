@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use chat_device::client::ClientEvent;
 use chat_files::part;
 use chat_files::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
 use chat_protocol::name::{ConversationId, UserName};
@@ -61,9 +62,9 @@ impl Files {
         Self { transfers, happened, found, finder, listing, fetching }
     }
 
-    /// The part that looks at every notification first.
-    pub(crate) fn transfers(&self) -> &Transfers {
-        &self.transfers
+    /// Looks at every event first: `true` if nobody else has anything to do with it.
+    pub(crate) fn heard(&self, event: &ClientEvent) -> bool {
+        self.transfers.heard(event)
     }
 
     /// Whether files are on their way here.

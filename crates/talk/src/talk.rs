@@ -309,12 +309,12 @@ impl Talk {
     /// # Errors
     /// The device has stopped, and nothing follows.
     pub async fn happened(&mut self, event: Option<ClientEvent>) -> Result<Told, Stopped> {
+        if event.as_ref().is_some_and(|event| self.files.heard(event)) {
+            return Ok(Told::default());
+        }
         Ok(match event {
             Some(ClientEvent::Notification(notification)) => self.notified(notification).await,
-            Some(ClientEvent::CaughtUp) => {
-                self.files.transfers().caught_up();
-                Told::default()
-            }
+            Some(ClientEvent::CaughtUp) => Told::default(),
             Some(ClientEvent::Online { url, server, clocks }) => {
                 self.online(&url.to_string()).await;
                 let online = Connection::Online { url: url.to_string(), server };
@@ -351,13 +351,9 @@ impl Talk {
         }
         self.link = Link { url: Some(url.to_owned()), ..Link::default() };
         self.awaited.has_begun = true;
-        self.files.transfers().online();
     }
 
     async fn notified(&mut self, notification: Notification) -> Told {
-        if self.files.transfers().take(&notification) {
-            return Told::default();
-        }
         let Notification { key, event } = notification;
         if !claim(&event, |id| self.commands.contains(id), now_ms()) {
             return Told::default();

@@ -70,19 +70,9 @@ impl Desk {
     }
 
     async fn happened(&mut self, event: Option<ClientEvent>) -> Result<(), Failure> {
-        let is_online = matches!(event, Some(ClientEvent::Online { .. }));
-        let has_caught_up = matches!(event, Some(ClientEvent::CaughtUp));
-        if let Some(notification) = self.task.notification(event)?
-            && !self.transfers.take(&notification)
-        {
+        let is_theirs = event.as_ref().is_some_and(|event| self.transfers.heard(event));
+        if let Some(notification) = self.task.notification(event)?.filter(|_| !is_theirs) {
             self.unshown.take(&self.task.client, &notification).await;
-            return Ok(());
-        }
-        if is_online {
-            self.transfers.online();
-        }
-        if has_caught_up {
-            self.transfers.caught_up();
         }
         Ok(())
     }

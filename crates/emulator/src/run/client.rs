@@ -352,17 +352,12 @@ impl Emulated {
 
     async fn take(&mut self, event: ClientEvent) {
         let is_of_run = matches!(*self.phases.borrow(), Phase::Sending(_) | Phase::Ending);
-        if let (Some(exchange), ClientEvent::Notification(notification)) = (&self.exchange, &event)
-            && exchange.take(notification, is_of_run)
-        {
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.take(&event, is_of_run)) {
             return;
         }
         match event {
             ClientEvent::Online { .. } => {
                 let is_again = std::mem::replace(&mut self.state.was_online, true);
-                if let Some(exchange) = &self.exchange {
-                    exchange.online();
-                }
                 // The answer may have gone down with the connection.
                 self.state.has_asked = false;
                 let is_sending = matches!(*self.phases.borrow(), Phase::Sending(_));
@@ -374,12 +369,7 @@ impl Emulated {
                 }
             }
             // What takes long is in the latencies of the report.
-            ClientEvent::Silent { .. } | ClientEvent::Answering => {}
-            ClientEvent::CaughtUp => {
-                if let Some(exchange) = &self.exchange {
-                    exchange.caught_up();
-                }
-            }
+            ClientEvent::Silent { .. } | ClientEvent::Answering | ClientEvent::CaughtUp => {}
             ClientEvent::Offline { reason } => {
                 tracing::info!(client = self.number + 1, reason, "offline");
             }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::script::Random;
-use chat_device::client::Client;
+use chat_device::client::{Client, ClientEvent};
 use chat_files::transfer::{Listed, TransferEvent, TransferOptions, Transfers};
 
 /// Largest file that is shared: a few chunks, so that a run is not all files.
@@ -183,29 +183,22 @@ impl Exchange {
         })
     }
 
-    /// Looks at a notification first: `true` if it was about files. `is_of_run` says whether it belongs to
+    /// Looks at an event first: `true` if it was about files. `is_of_run` says whether it belongs to
     /// this run and is counted.
-    pub(super) fn take(&self, notification: &Notification, is_of_run: bool) -> bool {
-        let is_taken = self.transfers.take(notification);
-        if is_taken && is_of_run {
+    pub(super) fn take(&self, event: &ClientEvent, is_of_run: bool) -> bool {
+        let is_taken = self.transfers.heard(event);
+        if is_taken
+            && is_of_run
+            && let ClientEvent::Notification(Notification { event, .. }) = event
+        {
             let mut ledger = self.ledger();
-            match &notification.event {
+            match event {
                 Event::Stored { .. } => ledger.notes.stored += 1,
                 Event::File { from, .. } if *from != self.me => ledger.notes.delivered += 1,
                 _ => {}
             }
         }
         is_taken
-    }
-
-    /// The connection is there, or there again.
-    pub(super) fn online(&self) {
-        self.transfers.online();
-    }
-
-    /// All that waited at the server was taken.
-    pub(super) fn caught_up(&self) {
-        self.transfers.caught_up();
     }
 
     /// What happens next.
