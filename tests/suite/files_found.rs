@@ -169,6 +169,27 @@ fn a_slip_takes_nothing_away_across_a_restart() {
     assert_eq!((found("one"), found("two")), (1, 0), "it was taken off on purpose");
 }
 
+/// Goal: where a line cannot be read nothing is shared that was not shared before: it may be what narrows those below
+/// it. (The build before listed the file for everybody.)
+#[test]
+fn a_slip_in_a_new_folder_shares_nothing_until_it_is_mended() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let carol = rig.client("carol", server.url());
+    carol.run(&["users"]).assert_code(0);
+    let shared = folder(&rig, "shared", "user carol\nsecret, s.txt\n", &[("s.txt", b"s")]);
+    let sharing = share(&alice, &shared, "ALL");
+    sharing.stdout.wait_for_part("what was shared before stays so, and nothing else is");
+    let found = |who: &Client| {
+        who.run(&["find", "secret", "--json"]).expect_code(0).events_named("file").len()
+    };
+    assert_eq!((found(&bob), found(&carol)), (0, 0));
+    std::fs::write(shared.join("keyword.txt"), "[user carol]\nsecret, s.txt\n").unwrap();
+    sharing.stdout.wait_for("the list changed", |line| line.contains("\"offered\":1"));
+    assert_eq!((found(&bob), found(&carol)), (0, 1));
+}
+
 /// Goal: a section that names a room or a person that is not there takes nothing off the list that stood below the one in
 /// its place, also across a restart, until it is mended or its lines go; and nothing goes to anybody else. (The build
 /// before told it and took the offers off.)

@@ -334,28 +334,34 @@ async fn look(
     told: &mut Vec<String>,
 ) -> Result<(), TransferError> {
     let (folder, keep) = (Arc::clone(&now.folder), shared.keep.clone());
+    let is_first = now.listing.shared.is_empty();
     let listing = aside(move || {
         let cache = keep.get::<B64Vec>(CACHE_ROW)?.map(|row| row.0).unwrap_or_default();
         let mut look = folder.look(Cache::from_bytes(&cache));
         while !folder.step(&mut look, now_ms()).is_done() {}
-        let (listing, cache) = look.finish();
+        let (mut listing, cache) = look.finish();
         keep.put(CACHE_ROW, &B64Vec(cache.to_bytes()))?;
+        if listing.is_mistaken && is_first {
+            // A line that cannot be read may be what narrows those below it: only what was shared so before, at an
+            // earlier start, is shared again.
+            let on_list: OnList = keep.get(LISTED_ROW)?.unwrap_or_default();
+            listing.shared.retain(|of| on_list.has(&of.id));
+        }
         Ok::<_, TransferError>(listing)
     })
     .await??;
     let mut warnings: Vec<String> = listing.warnings.iter().map(ToString::to_string).collect();
     let kept = match (listing.is_mistaken, listing.is_blank) {
-        _ if now.listing.shared.is_empty() => None,
         (true, _) => Some(KEPT),
-        (false, true) => Some(KEPT_WITHOUT),
-        (false, false) => None,
+        (false, true) if !is_first => Some(KEPT_WITHOUT),
+        (false, _) => None,
     };
     warnings.extend(kept.map(str::to_owned));
     for line in warnings.iter().filter(|line| !told.contains(line)).cloned() {
         shared.tell_surely(TransferEvent::Folder { line }).await;
     }
     *told = warnings;
-    if kept.is_some() {
+    if kept.is_some() && !is_first {
         let mut listing = listing;
         listing.shared = std::mem::take(&mut now.listing.shared);
         now.listing = listing;
