@@ -48,16 +48,34 @@ impl Talk {
         is_seen || !self.client.known_as(name).await.is_empty()
     }
 
+    /// Whether all of these are.
+    pub(crate) async fn are_users(&self, names: &[UserName]) -> bool {
+        for name in names {
+            if !self.is_user(name).await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// What to type instead of a text that seems to be for one person.
-    pub(crate) async fn refuse_slip(&self, Slip { name, form }: &Slip) -> Told {
-        let name = self.meant(name).await;
+    pub(crate) async fn refuse_slip(&self, Slip { names, form, as_text }: &Slip) -> Told {
+        let mut meant = Vec::new();
+        for name in names {
+            meant.push(self.meant(name).await);
+        }
+        let forms: Vec<String> = meant.iter().map(|name| format!("{name}*TEXT")).collect();
+        let (forms, whom) = match &meant[..] {
+            [name] => (forms.concat(), format!("{name} alone")),
+            _ => (forms.join(", then "), "each of them".to_owned()),
+        };
         let place = match &self.rooms.current {
             Some(Recipient::Room(room)) => format!("everybody in #{room}"),
             _ => "a whole room".to_owned(),
         };
         Told::error(format!(
-            "nothing was sent: {form} would be said to {place}. To write to {name} alone: {name}*TEXT; \
-             to say it in the room, begin the line with a space"
+            "nothing was sent: {form} would be said to {place}. To write to {whom}: {forms}; \
+             to say it in the room, begin the line with {as_text}"
         ))
     }
 

@@ -254,7 +254,7 @@ impl Talk {
     /// What a line means, and where a text of it goes; or what is said instead.
     async fn meaning(&mut self, line: &str) -> Result<(Input, Recipient), Told> {
         if let Some(slip) = input::slip(line)
-            && self.is_user(&slip.name).await
+            && self.are_users(&slip.names).await
         {
             return Err(self.refuse_slip(&slip).await);
         }

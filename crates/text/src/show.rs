@@ -135,9 +135,7 @@ impl Lines {
                 healing::line(event)?
             }
             Event::Dropped { .. } => retention::line(self, event)?,
-            Event::Alarm { kind, user, detail, count } => {
-                banner(*kind, user, detail, *count)
-            }
+            Event::Alarm { kind, user, detail, count } => banner(*kind, user, detail, *count),
             Event::Announcement { text } => format!("* {SERVER_SAYS}{}", line(text)),
             Event::NewDevice { user, number, words } => {
                 identity::new_device(&self.me, user, (*number, words))

@@ -97,8 +97,7 @@ impl Endpoint {
         }
         if self.is_member(cid) && told.is_none() {
             let place = cid.spoken();
-            let text =
-                format!("the room {place} was deleted: nothing is said there any more");
+            let text = format!("the room {place} was deleted: nothing is said there any more");
             self.tell(Event::Announcement { text });
         }
     }

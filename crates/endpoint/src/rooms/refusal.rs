@@ -25,16 +25,12 @@ pub(super) fn by_view(
     }
     let place = room.conversation().spoken();
     match action {
-        RoomAction::Create { .. } => room
-            .exists()
-            .then(|| (code::NAME_TAKEN, format!("there is a room {place} already"))),
+        RoomAction::Create { .. } => {
+            room.exists().then(|| (code::NAME_TAKEN, format!("there is a room {place} already")))
+        }
         RoomAction::Join { create } => join(room, *create, &place),
-        _ if !room.exists() => {
-            Some((code::NO_SUCH_ROOM, format!("there is no room {place}")))
-        }
-        _ if !is_in => {
-            Some((code::NOT_A_MEMBER, format!("you are not in {place}")))
-        }
+        _ if !room.exists() => Some((code::NO_SUCH_ROOM, format!("there is no room {place}"))),
+        _ if !is_in => Some((code::NOT_A_MEMBER, format!("you are not in {place}"))),
         RoomAction::Leave if room.needs_admin(me) => {
             Some((code::NOT_ALLOWED, last_admin(me, &place)))
         }
@@ -67,13 +63,9 @@ fn of_feed(
 ) -> Option<String> {
     let follows = |who: &UserName| room.members().contains_key(who);
     match action {
-        RoomAction::Join { .. } if owner == me => {
-            Some("nobody follows themselves".to_owned())
-        }
+        RoomAction::Join { .. } if owner == me => Some("nobody follows themselves".to_owned()),
         RoomAction::Join { .. } if is_in => Some(format!("you follow {owner} already")),
-        RoomAction::Leave if !is_in => {
-            Some(format!("you do not follow {owner}"))
-        }
+        RoomAction::Leave if !is_in => Some(format!("you do not follow {owner}")),
         RoomAction::Remove { who, .. } if !follows(who) => {
             Some(format!("{who} does not follow you"))
         }

@@ -7,7 +7,16 @@ use super::{LIKE_A_STAR, is_hidden, seen, short_form};
 
 /// Words before a name that other programs, or this one with a slash, send to one person by. `PM`
 /// and `/pm` are the public message here, and elsewhere the private one.
-const TO_ONE: [&str; 6] = ["pm", "/pm", "dm", "msg", "query", "whisper"];
+const TO_ONE: [&str; 7] = ["pm", "/pm", "dm", "msg", "query", "whisper", "tell"];
+
+/// What other programs begin a command with, and slips of the finger beside the slash.
+const LIKE_A_COMMAND: [char; 6] = ['!', ':', '.', ';', ',', '\\'];
+
+/// What parts the names of several people.
+const BETWEEN_NAMES: [char; 5] = [',', '+', '&', ';', '/'];
+
+/// Names before a star that are looked at.
+const NAMES_MAX: usize = 16;
 
 /// What people put between a name and what they say to its bearer. A star behind the name alone sends to them.
 const AFTER_NAME: [char; 3] = [':', ',', '*'];
@@ -16,28 +25,58 @@ const AFTER_NAME: [char; 3] = [':', ',', '*'];
 /// keyboards.
 const SPACES: [char; 2] = [' ', '\u{3000}'];
 
-/// A text that seems to be for one person, if that person exists.
+/// A text that seems to be for one person or some, if all of them exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slip {
-    /// The name as it was typed.
-    pub name: UserName,
+    /// The names as they were typed; at least one.
+    pub names: Vec<UserName>,
     /// How the line begins.
     pub form: String,
+    /// How one begins it to say it in a room all the same.
+    pub as_text: &'static str,
+}
+
+impl Slip {
+    fn new(names: Vec<UserName>, form: String) -> Self {
+        Self { names, form, as_text: "a space" }
+    }
 }
 
 /// Tells a line that would be said in a room and begins as if it were for one person: `/pm bob TEXT`,
 /// `PM bob TEXT`, `dm bob TEXT`, `@bob TEXT`, `@bob*TEXT`, `bob *TEXT`, `"bob*TEXT`, `> bob*TEXT`, and the same in
-/// letters and signs that only look like these. Whether there is such a person is for the caller to know.
+/// letters and signs that only look like these; `bob,carol*TEXT`, `!msg bob TEXT`, ` /msg bob TEXT`; and what was
+/// pasted, where a later line would be for one person if it were typed alone. Whether there is such a person is for
+/// the caller to know.
 ///
 /// `bob: TEXT` is how somebody is spoken to in a room; a line that begins with a space is text.
 pub fn slip(line: &str) -> Option<Slip> {
+    let mut lines = line.trim_end_matches(['\r', '\n']).lines();
+    let first = lines.next()?;
+    slip_of(first).or_else(|| lines.find_map(|later| addressed(later).or_else(|| slip_of(later))))
+}
+
+/// What a line that is pasted below others would be by itself: a message to one person.
+fn addressed(line: &str) -> Option<Slip> {
+    let (name, text) = seen(line).split_once('*')?;
+    let name = UserName::new(name).ok()?;
+    let has_text =
+        !text.trim_matches(|letter: char| letter == '*' || letter.is_whitespace()).is_empty();
+    has_text.then(|| Slip::new(vec![name.clone()], format!("the line {name}*…")))
+}
+
+fn slip_of(line: &str) -> Option<Slip> {
     let line = seen(line);
-    if line.starts_with(SPACES) {
-        return None;
+    if let Some(rest) = line.strip_prefix(SPACES) {
+        // A space too many before a command; what is to be text begins with two slashes.
+        let command = rest.trim_start_matches(SPACES).strip_prefix('/')?;
+        let slip = spoken_to(command)?;
+        return Some(Slip { form: format!(" /{}", slip.form), as_text: "two slashes", ..slip });
     }
-    if let Some(slip) = before_star(line) {
-        return Some(slip);
-    }
+    before_star(line).or_else(|| spoken_to(line))
+}
+
+/// A word that sends to one person elsewhere, or `@`, and a name.
+fn spoken_to(line: &str) -> Option<Slip> {
     let plain = fold::plain(line);
     let line = plain.as_str();
     let (before, after) = if let Some(after) = line.strip_prefix('@') {
@@ -45,7 +84,8 @@ pub fn slip(line: &str) -> Option<Slip> {
     } else {
         let (word, rest) = line.split_once(char::is_whitespace)?;
         let is_sent_to_one = short_form(line).is_some() && word == "DM";
-        if is_sent_to_one || !TO_ONE.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+        let bare = word.trim_start_matches(LIKE_A_COMMAND);
+        if is_sent_to_one || !TO_ONE.iter().any(|known| known.eq_ignore_ascii_case(bare)) {
             return None;
         }
         let name = rest.trim_start();
@@ -59,7 +99,7 @@ pub fn slip(line: &str) -> Option<Slip> {
     let has_text = !text.trim_start_matches(AFTER_NAME).trim().is_empty();
     let form = format!("{before}{name} …");
     let name = UserName::new(name).ok()?;
-    has_text.then_some(Slip { name, form })
+    has_text.then(|| Slip::new(vec![name], form))
 }
 
 /// What is no name before a star, and is one in plain letters without the signs before it and what closes them.
@@ -77,7 +117,22 @@ fn before_star(line: &str) -> Option<Slip> {
     let name = letters.trim_start_matches(|letter: char| !letter.is_ascii_alphanumeric());
     let name =
         name.trim_end_matches(|letter: char| letter.is_whitespace() || CLOSING.contains(&letter));
-    Some(Slip { name: UserName::new(name).ok()?, form: format!("{before}*…") })
+    let names = match UserName::new(name) {
+        Ok(name) => vec![name],
+        Err(_) => several(name)?,
+    };
+    Some(Slip::new(names, format!("{before}*…")))
+}
+
+/// Several names and nothing else.
+fn several(names: &str) -> Option<Vec<UserName>> {
+    let is_between = |letter: char| letter.is_whitespace() || BETWEEN_NAMES.contains(&letter);
+    let words = names.split(is_between).filter(|word| !word.is_empty() && *word != "and");
+    let names: Option<Vec<UserName>> = words
+        .take(NAMES_MAX)
+        .map(|word| UserName::new(word.trim_start_matches('@')).ok())
+        .collect();
+    names.filter(|names| names.len() > 1)
 }
 
 /// What may stand between a name and the star behind it: what is closed there, or [`AFTER_NAME`].
@@ -175,9 +230,23 @@ mod tests {
             ("\"*bold*\" text", None),
             ("\u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} *all*", None),
             ("src/*.rs", None),
-            ("I wrote to bob*now", None),
+            ("I wrote to bob*now", Some("I wrote to bob")),
             ("bob **", None),
-            ("see bob *now*", None),
+            // As long as nobody is called see.
+            ("see bob *now*", Some("see bob")),
+            ("bob,carol*salary", Some("bob carol")),
+            ("bob + carol*salary", Some("bob carol")),
+            ("@bob & @carol*salary", Some("bob carol")),
+            ("bob carol*salary", Some("bob carol")),
+            ("bob and carol*salary", Some("bob carol")),
+            ("!msg bob salary", Some("bob")),
+            (":msg bob salary", Some("bob")),
+            (" /msg bob salary", Some("bob")),
+            ("  /pm bob salary", Some("bob")),
+            (" /etc bob salary", None),
+            ("look:\nbob*salary", Some("bob")),
+            ("look:\r\n@bob salary", Some("bob")),
+            ("look:\n*bold*", None),
             (" bob *salary", None),
             ("@bob:", None),
             ("PM bob:", None),
@@ -190,7 +259,11 @@ mod tests {
             ("@bob", None),
             ("mail @bob hi", None),
         ] {
-            assert_eq!(slip(line).map(|slip| slip.name.to_string()).as_deref(), name, "{line:?}");
+            let names = slip(line).map(|slip| {
+                let names: Vec<&str> = slip.names.iter().map(UserName::as_str).collect();
+                names.join(" ")
+            });
+            assert_eq!(names.as_deref(), name, "{line:?}");
         }
     }
 }
