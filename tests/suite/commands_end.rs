@@ -208,3 +208,27 @@ fn a_policy_is_checked_before_it_is_used() {
     let wrong = machines.web.run(&["agent", "--check", "--policy", &policy]).expect_code(1);
     assert!(wrong.stderr.contains("policy.toml:2:"), "{wrong:?}");
 }
+
+/// Goal: a reader that goes away is no good end of a command that goes on. (The build before ended with 0.)
+#[test]
+fn a_command_whose_output_nobody_takes_has_no_known_end() {
+    let machines = Machines::new(NAPS, "shell = true");
+    let _agent = machines.agent();
+    let mut command = machines.alice.plain(&["run", "web1", "--", "sh", "-c", "echo a; exit 3"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("opened");
+    let ended = command.stdout(full).stdin(Stdio::null()).output().expect("ended");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(125), "{told}");
+    assert!(told.contains("how it ends is not waited for"), "{told}");
+    let mut command = machines.alice.plain(&["run", "web1", "--", "sh", "-c", "echo a; exit 3"]);
+    let mut started = command
+        .stdout(Stdio::piped())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    drop(started.stdout.take());
+    let ended = started.wait_with_output().expect("ended");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(125), "{told}");
+}

@@ -48,6 +48,9 @@ fn what_seems_to_be_for_one_person_is_not_said_to_all() {
         "PM bob my salary",
         "@Bob my salary",
         "dm bob my salary",
+        "!msg bob my salary",
+        " /msg bob my salary",
+        "bob, carol*my salary",
         "?",
         "bob: hey",
         "@nobody hi",
@@ -56,7 +59,9 @@ fn what_seems_to_be_for_one_person_is_not_said_to_all() {
     ];
     let alice = scene.client("alice").pipe(&lines, &[]).expect_code(1);
     let told = alice.stdout.matches("To write to bob alone: bob*TEXT").count();
-    assert_eq!(told, 4, "{alice:?}");
+    assert_eq!(told, 6, "{alice:?}");
+    let each = "To write to each of them: bob*TEXT, then carol*TEXT";
+    assert!(alice.stdout.contains(each), "{alice:?}");
     let carol = seen(carol).expect_code(0);
     assert!(!carol.stdout.contains("salary"), "{carol:?}");
     for text in ["alice: ?", "alice: bob: hey", "alice: @nobody hi", "alice: hello all of you"] {

@@ -122,7 +122,14 @@ async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
             }
         };
         let Some(notification) = task.notification(event)? else { continue };
-        let ended = command.take(&mut task, &notification.event)?;
+        let ended = match command.take(&mut task, &notification.event) {
+            // The command does not notice, so this is not how it has ended.
+            Err(Failure::Io(error)) => {
+                note(&command.unheard(&error));
+                break ExitStatus::Unknown;
+            }
+            taken => taken?,
+        };
         let ended = match ended {
             None => command.kept_back(&task, &notification.event, &asked.argv).await,
             ended => ended,
@@ -276,6 +283,15 @@ impl Command {
             None => "the command may still be running over there, and what it says is not shown any more"
                 .to_owned(),
         }
+    }
+
+    /// What is said when what the command says can be written nowhere.
+    fn unheard(&self, error: &io::Error) -> String {
+        let target = &self.target;
+        format!(
+            "standard output takes no more ({error}): the command may still be running on {target}, and how it ends \
+             is not waited for"
+        )
     }
 
     fn when_silent(&self) -> ExitStatus {
