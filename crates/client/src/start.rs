@@ -20,6 +20,7 @@ use chat_device::connection::{ConnectError, Connector};
 use chat_device::home::{self, HomeError, KnownServers};
 use chat_device::server_url::Trust;
 use chat_device::sign_in::{HomeAccount, NoPrompt, Prompt, StartError};
+use chat_device::store::StoreError;
 use chat_files::transfer::TransferOptions;
 
 /// Why a mode of the program ended without success.
@@ -89,6 +90,12 @@ impl Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         Self::Start(error.into())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        HomeError::from(error).into()
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Said, Talk};
 use chat_device::client::GrantFailed;
 use chat_device::history::read::PAGE_MAX;
 use chat_device::history::{Entry, History, State};
-use chat_device::home::HomeError;
+use chat_device::store::StoreError;
 
 /// Messages that one `/grant` hands on. They travel as sealed messages of a few dozen each, and
 /// whoever gets them must check every signature.
@@ -75,7 +75,7 @@ fn newest(
     history: &History,
     cid: &ConversationId,
     count: usize,
-) -> Result<Vec<HistoryEntry>, HomeError> {
+) -> Result<Vec<HistoryEntry>, StoreError> {
     let (mut found, mut before) = (Vec::new(), None);
     while found.len() < count {
         let page = history.page(cid, before, PAGE_MAX)?;

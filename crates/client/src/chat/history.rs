@@ -11,7 +11,7 @@ use super::{Said, Talk};
 use crate::diagnostics::is_plain;
 use chat_device::client::Status;
 use chat_device::history::{Entry, History};
-use chat_device::home::HomeError;
+use chat_device::store::StoreError;
 use chat_text::history;
 use chat_text::slash::SlashCommand;
 
@@ -178,7 +178,7 @@ impl Talk {
 
     async fn read_history<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&History) -> Result<T, HomeError> + Send + 'static,
+        read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Said> {
         match self.client.read_history(read).await {
             Some(Ok(read)) => Ok(read),

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::{Asked, Said, Talk};
 use crate::prompt::TerminalPrompt;
 use crate::start;
-use chat_device::home::KeyChange;
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question};
+use chat_device::own_device::KeyChange;
 use chat_device::sign_in::check_password;
 use chat_text::show::{self, Detail};
 

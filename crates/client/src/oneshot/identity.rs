@@ -14,8 +14,8 @@ use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use chat_device::client::ClientEvent;
-use chat_device::home::KeyChange;
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
+use chat_device::own_device::KeyChange;
 use chat_device::sign_in::check_password;
 use chat_text::show;
 

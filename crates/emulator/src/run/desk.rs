@@ -12,7 +12,8 @@ use crate::options::Options;
 use chat_device::client::{Account, Client, ClientOptions, Events};
 use chat_device::connection::Connector;
 use chat_device::connection::pins::Pins;
-use chat_device::home::{KnownServers, OwnDevice};
+use chat_device::home::KnownServers;
+use chat_device::own_device::OwnDevice;
 use chat_device::sign_in::StartError;
 use chat_protocol::code;
 

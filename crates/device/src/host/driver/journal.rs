@@ -2,13 +2,12 @@
 
 mod events;
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
 use chat_endpoint::{SendError, Transmit};
 use chat_oplog::{Level, Operation, OperationLog, Outcome};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
 
 use crate::connection::ConnectError;
 use crate::facts::facts;
@@ -130,6 +129,7 @@ impl Journal {
 
     pub(super) fn send(
         &mut self,
+        at: Instant,
         to: &Recipient,
         bytes: usize,
         sent: &Result<MessageId, SendError>,
@@ -139,35 +139,26 @@ impl Journal {
             Recipient::Room(room) => ("TEXT", room.as_str(), None),
             Recipient::All => ("BROADCAST", "all", None),
         };
-        self.message(tag, conversation.to_owned(), peer, bytes, sent);
-    }
-
-    fn message(
-        &mut self,
-        tag: &'static str,
-        conversation: String,
-        peer: Option<&UserName>,
-        bytes: usize,
-        sent: &Result<MessageId, SendError>,
-    ) {
         let (outcome, reason) = judged(sent);
         self.write(&Operation {
             peer: peer.map(|peer| peer.as_str().into()),
             tag: Some(tag.into()),
             id: sent.as_ref().ok().map(|id| id.to_string().into()),
-            conversation: Some(conversation.as_str().into()),
+            conversation: Some(conversation.into()),
             bytes: u64::try_from(bytes).ok(),
             outcome: Some(outcome),
             reason,
             ..self.line("message.send")
         });
         if let Ok(id) = sent {
-            self.remember(*id, tag, conversation, peer.cloned());
+            let (peer, conversation) = (peer.cloned(), conversation.to_owned());
+            self.remember(*id, SentAt { at, peer, conversation, tag });
         }
     }
 
     pub(super) fn run(
         &mut self,
+        at: Instant,
         target: &UserName,
         argv_sha256: String,
         sent: &Result<MessageId, SendError>,
@@ -184,18 +175,13 @@ impl Journal {
             ..self.line("command.send")
         });
         if let Ok(id) = sent {
-            self.remember(*id, "CMD", "dm".to_owned(), Some(target.clone()));
+            let (peer, conversation) = (Some(target.clone()), "dm".to_owned());
+            self.remember(*id, SentAt { at, peer, conversation, tag: "CMD" });
         }
     }
 
-    fn remember(
-        &mut self,
-        id: MessageId,
-        tag: &'static str,
-        conversation: String,
-        peer: Option<UserName>,
-    ) {
-        self.sent.insert(id, SentAt { at: Instant::now(), peer, conversation, tag });
+    fn remember(&mut self, id: MessageId, sent: SentAt) {
+        self.sent.insert(id, sent);
         if self.sent.len() > SENT_REMEMBERED_MAX {
             self.sent.pop_first();
         }

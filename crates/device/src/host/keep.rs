@@ -1,10 +1,9 @@
 //! What has to be remembered about files between two starts: rows in the home, sealed like the rest.
 //! A device in memory remembers as long as it runs.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::store::SqliteStore;
+use crate::store::{Home, MemoryStore, SqliteStore};
 use chat_endpoint::store::Change;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,74 +14,59 @@ use crate::home::HomeError;
 const PREFIX: &str = "host/files/";
 
 /// The rows. Clones share them.
-#[derive(Debug, Clone)]
-pub struct Keep(Arc<Mutex<Rows>>);
+#[derive(Clone)]
+pub struct Keep(Arc<Mutex<dyn Home + Send>>);
 
-#[derive(Debug)]
-enum Rows {
-    Home(Box<SqliteStore>),
-    Memory(BTreeMap<String, Vec<u8>>),
+impl std::fmt::Debug for Keep {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Keep").finish_non_exhaustive()
+    }
 }
 
 impl Keep {
     /// In the home, or in memory for a device that keeps nothing.
     pub fn new(store: Option<SqliteStore>) -> Self {
-        let rows = store.map_or(Rows::Memory(BTreeMap::new()), |store| Rows::Home(store.into()));
-        Self(Arc::new(Mutex::new(rows)))
+        match store {
+            Some(store) => Self(Arc::new(Mutex::new(store))),
+            None => Self(Arc::new(Mutex::new(MemoryStore::default()))),
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, dyn Home + Send + 'static> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a row. Waits for the disk, as all of these do.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, HomeError> {
-        let key = format!("{PREFIX}{name}");
-        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = match &*rows {
-            Rows::Home(store) => store.get(&key)?,
-            Rows::Memory(rows) => rows.get(&key).cloned(),
-        };
+        let value = self.rows().get(&format!("{PREFIX}{name}"))?;
         Ok(value.map(|value| serde_json::from_slice(&value)).transpose()?)
     }
 
     /// Writes a row, durably.
     pub fn put(&self, name: &str, value: &impl Serialize) -> Result<(), HomeError> {
-        let (key, value) = (format!("{PREFIX}{name}"), serde_json::to_vec(value)?);
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *rows {
-            Rows::Home(store) => store.put(&key, value)?,
-            Rows::Memory(rows) => drop(rows.insert(key, value)),
-        }
-        Ok(())
+        self.write(name, Some(serde_json::to_vec(value)?))
     }
 
     /// Takes a row away, durably.
     pub fn remove(&self, name: &str) -> Result<(), HomeError> {
-        let key = format!("{PREFIX}{name}");
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *rows {
-            Rows::Home(store) => {
-                store.begin()?;
-                store.commit(&[Change { key, value: None }])?;
-            }
-            Rows::Memory(rows) => drop(rows.remove(&key)),
-        }
-        Ok(())
+        self.write(name, None)
+    }
+
+    fn write(&self, name: &str, value: Option<Vec<u8>>) -> Result<(), HomeError> {
+        Ok(self.rows().write(vec![Change { key: format!("{PREFIX}{name}"), value }])?)
     }
 
     /// All rows whose name begins so, in the order of their names; what cannot be read is passed
     /// over.
     pub fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>, HomeError> {
         let prefix = format!("{PREFIX}{prefix}");
-        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = |key: &str, value: &[u8]| {
+        let read = |(key, value): &(String, Vec<u8>)| {
             let name = key.strip_prefix(&prefix)?.to_owned();
             Some((name, serde_json::from_slice(value).ok()?))
         };
-        Ok(match &*rows {
-            Rows::Home(store) => {
-                let rows = store.rows()?;
-                rows.iter().filter_map(|(key, value)| read(key, value)).collect()
-            }
-            Rows::Memory(rows) => rows.iter().filter_map(|(key, value)| read(key, value)).collect(),
-        })
+        let mut all: Vec<_> = self.rows().rows()?.iter().filter_map(read).collect();
+        all.sort_by(|(left, _), (right, _)| left.cmp(right));
+        Ok(all)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use crate::store::StoreError;
 
 /// Schema of the database. 2 added the history.
 pub(super) const VERSION: u32 = 2;
@@ -44,7 +44,10 @@ CREATE TABLE IF NOT EXISTS confirmations (
 pub(super) fn migrate(connection: &Connection) -> Result<(), StoreError> {
     let version = || -> Result<u32, StoreError> {
         let got = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if got > VERSION { Err(StoreError::Version { got }) } else { Ok(got) }
+        if got > VERSION {
+            return Err(StoreError::Version { got, known: VERSION });
+        }
+        Ok(got)
     };
     if version()? == VERSION {
         return Ok(());

@@ -1,6 +1,6 @@
 //! What a client is asked about files.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use chat_endpoint::ListedOffer;
 use chat_protocol::b64::B64Vec;
@@ -17,10 +17,11 @@ use crate::sign_in::FilesDoor;
 impl Client {
     /// Says something about a file in a conversation.
     pub async fn note_file(&self, cid: ConversationId, note: FileNote) -> Option<MessageId> {
+        let notes = Arc::clone(&self.notes);
         let noted = self.call(move |turn| {
             let now_ms = turn.now_ms;
             let id = turn.endpoint().note_file(now_ms, cid, note);
-            turn.is_about_files(id);
+            notes.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
             turn.expect(id)
         });
         noted.await
@@ -64,6 +65,6 @@ impl Client {
 
     /// The way in for the connection that carries files.
     pub async fn files_door(&self) -> Option<FilesDoor> {
-        self.call(|turn| turn.files_door()).await
+        self.ask_driver(|driver, reply| drop(reply.send(driver.files_door()))).await
     }
 }

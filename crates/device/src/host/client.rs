@@ -18,13 +18,15 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::connection::{ConnectError, Connector};
-use crate::driver::{self, Order, Turn, Work};
+use crate::driver::{Driver, Order, Turn, Work};
 use crate::history::History;
-use crate::home::{HomeError, OwnDevice};
+use crate::home::HomeError;
 use crate::keep::Keep;
+use crate::own_device::OwnDevice;
 use crate::recipient::Recipient;
 use crate::server_url::ServerUrl;
 use crate::sign_in::{self, HomeAccount, StartError};
+use crate::store::StoreError;
 
 mod files;
 mod people;
@@ -81,8 +83,8 @@ pub struct Client {
     notes: Notes,
 }
 
-/// Ids that the driver adds before anything of them can be answered.
-pub(crate) type Notes = Arc<Mutex<HashSet<MessageId>>>;
+/// Ids that are added before anything of them can be answered.
+type Notes = Arc<Mutex<HashSet<MessageId>>>;
 
 /// What happens, in order. Nothing is lost while nobody looks; the connection then waits.
 #[derive(Debug)]
@@ -192,20 +194,17 @@ impl Client {
         let started = Box::pin(sign_in::first(&options)).await?;
         let (orders, taken) = mpsc::channel(ORDERS_MAX);
         let (told, events) = mpsc::channel(EVENTS_MAX);
-        let history = match &started.store {
-            Some(home) => {
-                let store = home.store.again().map_err(HomeError::from)?;
-                Some(Arc::new(Mutex::new(History::new(store, options.user.clone()))))
-            }
-            None => None,
+        let user = options.user.clone();
+        let open = move || {
+            let again = || started.store.as_ref().map(|home| home.store.again()).transpose();
+            let (history, keep) = (again()?, Keep::new(again()?));
+            let history = history.map(|store| History::new(Box::new(store), user));
+            let history = history.map(|history| Arc::new(Mutex::new(history)));
+            Ok::<_, HomeError>((history, keep, Driver::new(options, started, taken, told)?))
         };
-        let keep = match &started.store {
-            Some(home) => Some(home.store.again().map_err(HomeError::from)?),
-            None => None,
-        };
-        let (keep, notes) = (Keep::new(keep), Notes::default());
-        driver::spawn(options, started, (taken, Arc::clone(&notes)), told)?;
-        Ok((Self { orders, history, keep, notes }, Events(events)))
+        let (history, keep, (driver, session)) = sign_in::aside(open).await??;
+        tokio::spawn(driver.run(session));
+        Ok((Self { orders, history, keep, notes: Notes::default() }, Events(events)))
     }
 
     /// Says something to people, under a veil or not. It is kept when this returns, and sent as soon as can be.
@@ -216,7 +215,7 @@ impl Client {
         veiled: bool,
     ) -> Result<MessageId, SendError> {
         let (to, text) = (to.clone(), text.to_owned());
-        let sent = self.call(move |turn| turn.send(&to, text, veiled));
+        let sent = self.call(move |turn| turn.say(to, text, veiled));
         Ok(sent.await.ok_or(SendError::Stopped)??)
     }
 
@@ -228,7 +227,7 @@ impl Client {
         options: CommandOptions,
     ) -> Result<MessageId, SendError> {
         let target = target.clone();
-        let sent = self.call(move |turn| turn.run(&target, argv, options));
+        let sent = self.call(move |turn| turn.run(target, argv, options));
         Ok(sent.await.ok_or(SendError::Stopped)??)
     }
 
@@ -356,14 +355,18 @@ impl Client {
     /// Sends the receipts that are owed and waits until nothing is unanswered. `false` when the
     /// connection went away before that; what is open is sent again on the next one.
     pub async fn flush(&self) -> bool {
-        self.ask(|reply| Box::new(move |turn: &mut Turn<'_>| turn.flush(reply)))
-            .await
-            .unwrap_or(false)
+        let flush = |reply| -> Work {
+            Box::new(move |turn: &mut Turn<'_>| {
+                turn.flush();
+                turn.answer(move |driver| driver.await_answers(reply));
+            })
+        };
+        self.ask(flush).await.unwrap_or(false)
     }
 
     /// How things stand; nothing when the client has stopped.
     pub async fn status(&self) -> Option<Status> {
-        self.call(|turn| turn.status()).await
+        self.ask_driver(|driver, reply| drop(reply.send(driver.status()))).await
     }
 
     /// The identity key that a name is known by; one's own included.
@@ -375,8 +378,8 @@ impl Client {
     /// Reads the history, on a thread that may wait. Nothing for a device that keeps nothing.
     pub async fn read_history<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&History) -> Result<T, HomeError> + Send + 'static,
-    ) -> Option<Result<T, HomeError>> {
+        read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<Result<T, StoreError>> {
         let history = Arc::clone(self.history.as_ref()?);
         let read = move || read(&history.lock().unwrap_or_else(PoisonError::into_inner));
         tokio::task::spawn_blocking(read).await.ok()
@@ -386,15 +389,12 @@ impl Client {
     /// is asked for meanwhile waits. With `goodbye` what is ready to go still goes, and the server is
     /// told.
     pub async fn go_away(&self, goodbye: bool) {
-        self.begin(move |turn| turn.go_away(goodbye)).await;
+        self.begin(move |turn| turn.answer(move |driver| driver.ask_to_go(goodbye))).await;
     }
 
     /// Connects again after [`Client::go_away`].
     pub async fn come_back(&self) {
-        let back = |turn: &mut Turn<'_>| {
-            turn.come_back();
-        };
-        self.begin(back).await;
+        self.begin(|turn| turn.answer(Driver::ask_to_come_back)).await;
     }
 
     /// Leaves: sends the receipts that are owed, waits for the answers while there is a
@@ -406,7 +406,7 @@ impl Client {
 
     /// Leaves at once. What has no answer stays in the home.
     pub async fn leave(self) {
-        self.ask(|reply| Box::new(move |turn: &mut Turn<'_>| turn.close(reply))).await;
+        self.ask_driver(Driver::ask_to_close).await;
     }
 
     async fn order(&self, order: Order) {
@@ -428,7 +428,7 @@ impl Client {
         let answered = |reply| -> Work {
             Box::new(move |turn: &mut Turn<'_>| {
                 let done = work(turn);
-                turn.answer(reply, done);
+                turn.reply(reply, done);
             })
         };
         self.ask(answered).await
@@ -439,6 +439,16 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::Work(work(reply))).await.ok()?;
         answer.await.ok()
+    }
+
+    /// The same for what is the driver's to answer, once the step is durable.
+    async fn ask_driver<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Driver, oneshot::Sender<T>) + Send + 'static,
+    ) -> Option<T> {
+        let asked =
+            |reply| -> Work { Box::new(move |turn: &mut Turn<'_>| turn.answer(move |driver| ask(driver, reply))) };
+        self.ask(asked).await
     }
 
     /// Asks for something that the server answers under the id returned.

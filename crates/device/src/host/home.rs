@@ -10,23 +10,21 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::{SqliteStore, StoreError};
+use crate::own_device::OwnDevice;
+use crate::store::{Home, SqliteStore, StoreError};
+use crate::vault::{KeyFile, Sealing, Vault};
+use chat_endpoint::store::Change;
 use chat_endpoint::{NEWEST_POSITION_ROW, Pinned};
-use chat_protocol::crypto::KeyError;
 use chat_protocol::id::KeyId;
-use chat_protocol::keys::{Bundle, BundleError};
+use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
 use etcetera::BaseStrategy as _;
 use thiserror::Error;
 
-pub mod device;
 pub mod file;
 pub mod known_servers;
-pub mod vault;
 
-pub use device::{KeyChange, OwnDevice, REVOKED_KEYS_MAX};
 pub use known_servers::KnownServers;
-pub use vault::{KeyFile, Sealing, Vault};
 
 /// The row in which the device's own keys stand.
 const DEVICE_ROW: &str = "host/device";
@@ -51,15 +49,12 @@ pub enum HomeError {
     /// Its database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored row is not what this program writes.
-    #[error("the home's database holds something unexpected: {0}; it is damaged")]
-    Row(#[from] serde_json::Error),
-    /// A stored key is no key.
-    #[error("the home's database holds a key that cannot be used: {0}; it is damaged")]
-    Key(#[from] KeyError),
-    /// A stored bundle is no bundle.
-    #[error("the home's database holds a bundle that cannot be used: {0}; it is damaged")]
-    Bundle(#[from] BundleError),
+}
+
+impl From<serde_json::Error> for HomeError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// Where the home of an account is. Nothing of it need exist.
@@ -163,7 +158,7 @@ pub fn spelled(root: &Path, typed: &UserName) -> UserName {
 }
 
 /// The device's keys, if they were made already.
-pub fn load_device(store: &SqliteStore, vault: &Vault) -> Result<Option<OwnDevice>, HomeError> {
+pub fn load_device(store: &impl Home, vault: &Vault) -> Result<Option<OwnDevice>, StoreError> {
     match store.get(DEVICE_ROW)? {
         Some(row) => OwnDevice::from_row(&row, vault).map(Some),
         None => Ok(None),
@@ -171,7 +166,7 @@ pub fn load_device(store: &SqliteStore, vault: &Vault) -> Result<Option<OwnDevic
 }
 
 /// The signing keys that the account is known to have revoked.
-pub fn revocations(store: &SqliteStore, user: &UserName) -> Result<Vec<KeyId>, HomeError> {
+pub fn revocations(store: &impl Home, user: &UserName) -> Result<Vec<KeyId>, StoreError> {
     let Some(row) = store.get(&Pinned::row(user))? else { return Ok(Vec::new()) };
     let mut revoked = Vec::new();
     for bytes in Pinned::read(&row)?.bundles {
@@ -181,19 +176,19 @@ pub fn revocations(store: &SqliteStore, user: &UserName) -> Result<Vec<KeyId>, H
 }
 
 /// How many texts and commands wait in this home that no server has taken yet.
-pub fn unsent(store: &SqliteStore) -> Result<usize, HomeError> {
+pub fn unsent(store: &impl Home) -> Result<usize, StoreError> {
     Ok(chat_endpoint::unsent(&store.rows()?)?)
 }
 
 /// The newest position that this home was told, for [`chat_endpoint::Endpoint::knew`].
-pub fn newest_position(store: &SqliteStore) -> Result<u64, HomeError> {
+pub fn newest_position(store: &impl Home) -> Result<u64, StoreError> {
     let row = store.get(NEWEST_POSITION_ROW)?;
     Ok(row.map(|row| serde_json::from_slice(&row)).transpose()?.unwrap_or(0))
 }
 
 /// Keeps the device's keys, durably.
-pub fn save_device(store: &mut SqliteStore, device: &OwnDevice) -> Result<(), HomeError> {
-    Ok(store.put(DEVICE_ROW, device.to_row()?)?)
+pub fn save_device(store: &mut impl Home, device: &OwnDevice) -> Result<(), StoreError> {
+    Ok(store.write(vec![Change { key: DEVICE_ROW.to_owned(), value: Some(device.to_row()?) }])?)
 }
 
 #[cfg(test)]
@@ -239,7 +234,7 @@ mod tests {
             let device = OwnDevice::first(&user, made, None, 5).unwrap();
             (vault, device)
         };
-        let sealed = vault.seal(&keys, &server, &user, vault::FIRST_NUMBER);
+        let sealed = vault.seal(&keys, &server, &user, crate::vault::FIRST_NUMBER);
         folder.write_key_file(&sealed).unwrap();
         let mut store = folder.open(&vault).unwrap();
         save_device(&mut store, &device).unwrap();

@@ -6,7 +6,7 @@ use chat_protocol::spoken::{deleted, nobody};
 use thiserror::Error;
 
 use crate::client::{Client, DecideError, Decision, RenewError};
-use crate::home::{KeyChange, REVOKED_KEYS_MAX};
+use crate::own_device::{KeyChange, REVOKED_KEYS_MAX};
 
 /// What is decided about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session, Socket};
-use crate::home::{HomeError, KeyChange, OwnDevice};
+use crate::own_device::{KeyChange, OwnDevice};
 use crate::server_url::ServerUrl;
 use crate::sign_in::{Credentials, Door};
+use crate::store::StoreError;
 
 /// The first try after a loss follows within this time.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -44,7 +45,7 @@ pub(super) enum Link {
         task: Task<Result<Session, ConnectError>>,
     },
     /// Other keys are made.
-    Renewing(Task<Result<Result<OwnDevice, HomeError>, JoinError>>),
+    Renewing(Task<Result<Result<OwnDevice, StoreError>, JoinError>>),
     Waiting {
         attempts: u32,
         until: Instant,
@@ -59,7 +60,7 @@ pub(super) enum LinkEvent {
     Lost(ConnectError),
     Connected(Box<Session>),
     NotConnected(ConnectError),
-    Renewed(Result<OwnDevice, HomeError>),
+    Renewed(Result<OwnDevice, StoreError>),
     TryAgain,
 }
 

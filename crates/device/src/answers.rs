@@ -6,9 +6,8 @@
 
 use std::collections::HashSet;
 
-use crate::store::{SqliteStore, StoreError};
 use chat_endpoint::store::Change;
-use chat_endpoint::{Event, Notification, Records, SendError};
+use chat_endpoint::{Event, Notification, Records};
 use chat_protocol::id::MessageId;
 
 /// Rows of answers in the home's database.
@@ -19,16 +18,16 @@ const KEPT_MS: u64 = 3_600_000;
 
 /// Messages of this process that have no answer yet.
 #[derive(Debug, Default)]
-pub(super) struct Answers(HashSet<MessageId>);
+pub(crate) struct Answers(HashSet<MessageId>);
 
 impl Answers {
-    /// A message of this process is on its way, if it was taken.
-    pub(super) fn expect(&mut self, sent: &Result<MessageId, SendError>) {
-        self.0.extend(sent.as_ref().ok());
+    /// A message of this process is on its way.
+    pub(crate) fn expect(&mut self, id: MessageId) {
+        self.0.insert(id);
     }
 
     /// Notes the answers among these events; rows for those that others wait for.
-    pub(super) fn note(&mut self, events: &[Notification]) -> Vec<Change> {
+    pub(crate) fn note(&mut self, events: &[Notification]) -> Vec<Change> {
         // What was done in a room is only known to the process that asked for it.
         for id in events.iter().filter_map(|notification| done_in_room(&notification.event)) {
             self.0.remove(&id);
@@ -48,25 +47,22 @@ impl Answers {
         rows
     }
 
-    /// Answers that others have left for this process, and the rows that are dealt with. Called
-    /// when the home has changed; `is_open` tells which messages still have no answer.
-    pub(super) fn collect(
+    /// Answers that others have left for this process among all rows, and the rows that are dealt with.
+    /// `is_open` tells which messages still have no answer.
+    pub(crate) fn collect(
         &mut self,
-        store: &SqliteStore,
+        rows: &Records,
         is_open: impl Fn(&MessageId) -> bool,
-    ) -> Result<(Vec<Event>, Vec<Change>), StoreError> {
-        let (mut events, mut rows) = (Vec::new(), Vec::new());
-        for id in self.0.clone() {
-            if is_open(&id) {
-                continue;
+    ) -> (Vec<Event>, Vec<Change>) {
+        let (mut events, mut done) = (Vec::new(), Vec::new());
+        for (key, value) in rows {
+            let id = key.strip_prefix(PREFIX).and_then(|id| MessageId::parse(id).ok());
+            if id.is_some_and(|id| !is_open(&id) && self.0.remove(&id)) {
+                events.extend(serde_json::from_slice(value).ok());
+                done.push(Change { key: key.clone(), value: None });
             }
-            let key = format!("{PREFIX}{id}");
-            let Some(value) = store.get(&key)? else { continue };
-            self.0.remove(&id);
-            events.extend(serde_json::from_slice(&value).ok());
-            rows.push(Change { key, value: None });
         }
-        Ok((events, rows))
+        (events, done)
     }
 }
 
@@ -77,7 +73,7 @@ fn done_in_room(event: &Event) -> Option<MessageId> {
 }
 
 /// Rows that nobody waits for any more.
-pub(super) fn outdated(rows: &Records, now_ms: u64) -> Vec<Change> {
+pub(crate) fn outdated(rows: &Records, now_ms: u64) -> Vec<Change> {
     let answers = rows.iter().filter(|(key, _)| {
         let id = key.strip_prefix(PREFIX).map(MessageId::parse);
         id.is_some_and(|id| id.map_or(true, |id| now_ms.saturating_sub(id.made_ms()) > KEPT_MS))
@@ -87,9 +83,8 @@ pub(super) fn outdated(rows: &Records, now_ms: u64) -> Vec<Change> {
 
 #[cfg(test)]
 mod tests {
-    use zeroize::Zeroizing;
-
     use super::*;
+    use crate::store::{Home as _, MemoryStore};
 
     fn refused(id: MessageId) -> Notification {
         let event = Event::Refused {
@@ -104,29 +99,26 @@ mod tests {
 
     #[test]
     fn an_answer_finds_the_process_that_waits_for_it() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("home.db");
-        let mut store = SqliteStore::open(&path, Zeroizing::new([7; 32])).unwrap();
+        let mut home = MemoryStore::default();
         let id = MessageId::new(5, [1; 10]);
         let (mut waiting, mut other) = (Answers::default(), Answers::default());
-        waiting.expect(&Ok(id));
-        store.begin().unwrap();
-        store.commit(&other.note(&[refused(id)])).unwrap();
-        let (events, _) = waiting.collect(&store, |_| true).unwrap();
+        waiting.expect(id);
+        home.write(other.note(&[refused(id)])).unwrap();
+        let (events, _) = waiting.collect(&home.rows().unwrap(), |_| true);
         assert!(events.is_empty(), "it is still open");
-        let (events, rows) = waiting.collect(&store, |_| false).unwrap();
+        let (events, rows) = waiting.collect(&home.rows().unwrap(), |_| false);
         assert!(matches!(events[..], [Event::Refused { id: got, .. }] if got == id));
-        store.begin().unwrap();
-        store.commit(&rows).unwrap();
-        assert!(store.rows().unwrap().is_empty());
-        assert!(waiting.collect(&store, |_| false).unwrap().0.is_empty(), "once");
+        let before = home.rows().unwrap();
+        home.write(rows).unwrap();
+        assert!(home.rows().unwrap().is_empty());
+        assert!(waiting.collect(&before, |_| false).0.is_empty(), "once");
     }
 
     #[test]
     fn own_answers_leave_no_row_and_old_rows_go() {
         let id = MessageId::new(5, [1; 10]);
         let mut answers = Answers::default();
-        answers.expect(&Ok(id));
+        answers.expect(id);
         assert!(answers.note(&[refused(id)]).is_empty());
         let row = (format!("{PREFIX}{id}"), Vec::new());
         let others = ("host/device".to_owned(), Vec::new());

@@ -15,10 +15,11 @@ use chat_protocol::keys::key_id;
 use chat_protocol::name::UserName;
 
 use super::person::Person;
-use super::{Door, HomeAccount, StartError, first_contact};
+use super::{Door, HomeAccount, OpenHome, StartError, first_contact};
 use crate::connection::Connector;
-use crate::home::{self, HomeFolder, KeyFile, Vault};
+use crate::home::HomeFolder;
 use crate::password::Password;
+use crate::vault::{KeyFile, Vault};
 
 /// What may be the matter with a password that opens this machine's key file and is refused.
 const OTHER_PASSWORD: &str = "The password of the account may have been changed on another machine, or \
@@ -58,9 +59,9 @@ pub async fn change_password(request: NewPassword) -> Result<(), StartError> {
     if got < known {
         return Err(StartError::OldVault { known, got });
     }
-    let store = person.folder.open(&vault)?;
-    let device = home::load_device(&store, &vault)?
-        .ok_or_else(|| StartError::NoHome { user: person.door.user.clone() })?;
+    let home = OpenHome::open(&person.folder, vault).await?;
+    let (OpenHome { vault, .. }, device) = home.with(|home| home.device()).await?;
+    let device = device.ok_or_else(|| StartError::NoHome { user: person.door.user.clone() })?;
     if key_id(vault.identity()?.spki()) != device.bundle.identity() {
         return Err(StartError::OtherIdentity);
     }

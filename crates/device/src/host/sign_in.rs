@@ -9,7 +9,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::store::SqliteStore;
 use chat_protocol::code;
 use chat_protocol::crypto::KeyError;
 use chat_protocol::handshake::{AuthBody, Mode, PasswordKeys, Purpose};
@@ -22,11 +21,13 @@ use zeroize::Zeroizing;
 use crate::client::{Account, ClientOptions};
 use crate::clock::now_ms;
 use crate::connection::{Attempt, ConnectError, Connector, Session};
-use crate::home::vault::{HubVault, VaultError};
-use crate::home::{HomeError, OwnDevice, Sealing};
+use crate::home::{self, HomeError, HomeFolder};
+use crate::own_device::OwnDevice;
 use crate::password::Password;
 use crate::server_url::ServerUrl;
+use crate::store::{SqliteStore, StoreError};
 use crate::strength::WeakPassword;
+use crate::vault::{HubVault, Sealing, Vault, VaultError};
 
 mod deletion;
 pub mod first_contact;
@@ -210,6 +211,12 @@ pub enum StartError {
     Internal(String),
 }
 
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
 impl StartError {
     /// Whether a password was not the one of the account, or of its key file here.
     pub(crate) fn is_wrong_password(&self) -> bool {
@@ -255,15 +262,41 @@ impl std::fmt::Debug for Credentials {
 #[derive(Debug)]
 pub(crate) struct OpenHome {
     pub(crate) store: SqliteStore,
-    pub(crate) vault: crate::home::Vault,
+    pub(crate) vault: Vault,
     /// The newest position that it was told before the sign-in began.
     pub(crate) knew: u64,
 }
 
 impl OpenHome {
-    pub(crate) fn new(store: SqliteStore, vault: crate::home::Vault) -> Result<Self, HomeError> {
-        let knew = crate::home::newest_position(&store)?;
-        Ok(Self { store, vault, knew })
+    /// Opens or makes the database of this folder.
+    pub(crate) async fn open(folder: &HomeFolder, vault: Vault) -> Result<Self, StartError> {
+        let folder = folder.clone();
+        let open = move || {
+            let store = folder.open(&vault)?;
+            let knew = home::newest_position(&store)?;
+            Ok::<_, HomeError>(Self { store, vault, knew })
+        };
+        Ok(aside(open).await??)
+    }
+
+    /// Does something with it on a thread that may wait.
+    pub(crate) async fn with<T: Send + 'static>(
+        mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StartError> + Send + 'static,
+    ) -> Result<(Self, T), StartError> {
+        aside(move || work(&mut self).map(|done| (self, done))).await?
+    }
+
+    /// Keeps the device's keys, durably.
+    pub(crate) async fn save(self, device: &OwnDevice) -> Result<Self, StartError> {
+        let device = device.clone();
+        let saved = self.with(move |home| Ok(home::save_device(&mut home.store, &device)?));
+        Ok(saved.await?.0)
+    }
+
+    /// The device's keys, if they were made already.
+    pub(crate) fn device(&self) -> Result<Option<OwnDevice>, StartError> {
+        Ok(home::load_device(&self.store, &self.vault)?)
     }
 }
 

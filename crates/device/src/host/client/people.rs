@@ -5,8 +5,8 @@ use chat_protocol::name::UserName;
 use thiserror::Error;
 
 use super::Client;
-use crate::driver::{Decision, Turn};
-use crate::home::KeyChange;
+use crate::driver::Decision;
+use crate::own_device::KeyChange;
 
 /// Why a decision about a key was not taken.
 #[derive(Debug, Error)]
@@ -87,8 +87,7 @@ impl Client {
         if !self.flush().await {
             return Err(RenewError::Offline);
         }
-        let renewed =
-            self.ask(|reply| Box::new(move |turn: &mut Turn<'_>| turn.renew(change, reply)));
+        let renewed = self.ask_driver(move |driver, reply| driver.ask_for_renewal(change, reply));
         renewed.await.unwrap_or(Err(RenewError::Stopped))
     }
 }

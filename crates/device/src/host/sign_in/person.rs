@@ -16,11 +16,11 @@ use super::{
 use crate::client::ClientOptions;
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Connector, Session};
-use crate::home::device::key_sizes;
-use crate::home::vault::{FIRST_NUMBER, HubVault, VaultError};
-use crate::home::{self, HomeFolder, KeyChange, KeyFile, OwnDevice, Vault};
+use crate::home::{self, HomeFolder};
+use crate::own_device::{KeyChange, OwnDevice, key_sizes};
 use crate::password::Password;
 use crate::strength::{self, WeakPassword, offered};
+use crate::vault::{FIRST_NUMBER, HubVault, KeyFile, Vault, VaultError};
 
 /// How often a person may mistype a password.
 const PASSWORD_TRIES_MAX: u32 = 3;
@@ -182,20 +182,23 @@ impl Person<'_> {
     async fn with_home(&self, key_file: KeyFile) -> Result<Started, StartError> {
         let (vault, lock) = self.unlock(key_file).await?;
         let credentials = lock.map(|lock| self.credentials(&vault, &lock));
-        let mut home = OpenHome::new(self.folder.open(&vault)?, vault)?;
-        let known = home::load_device(&home.store, &home.vault)?;
+        let (user, rb) = (self.door.user.clone(), self.account.rb);
+        // A key that expires soon is made anew.
+        let current = move |home: &mut OpenHome| {
+            let Some(device) = home.device()? else { return Ok(None) };
+            let revoked = home::revocations(&home.store, &user)?;
+            Ok(Some(up_to_date(device, &user, (rb, &revoked))?))
+        };
+        let (home, known) = OpenHome::open(&self.folder, vault).await?.with(current).await?;
         let is_new = known.is_none();
         let device = if let Some(device) = known {
-            let revoked = home::revocations(&home.store, &self.door.user)?;
-            up_to_date(device, &self.door.user, (self.account.rb, &revoked))?
+            device
         } else {
             self.without_database().await?;
             self.new_device(&home.vault).await?
         };
         let device = self.revoking(device)?;
-        if !device.published {
-            home::save_device(&mut home.store, &device)?;
-        }
+        let home = if device.published { home } else { home.save(&device).await? };
         let tried = match &credentials {
             // A database that was lost: for the server this is another machine.
             Some(credentials) if is_new => self.as_new_machine(&device, credentials).await,
@@ -205,7 +208,7 @@ impl Person<'_> {
             Err(error) => self.second_try(error, &device, credentials.as_ref()).await?,
             Ok(session) => session,
         };
-        self.started(home, device, credentials, session)
+        self.started(home, device, credentials, session).await
     }
 
     /// The key file is here, and the database beside it is not, or holds nothing. A person decides whether to
@@ -323,11 +326,10 @@ impl Person<'_> {
                 // higher one, and its vault would look old (rule R31).
                 let sealing = vault.seal(&keys, &self.server, &self.door.user, number);
                 self.folder.write_key_file(&sealing)?;
-                let mut home = OpenHome::new(self.folder.open(&vault)?, vault)?;
-                home::save_device(&mut home.store, &device)?;
+                let home = OpenHome::open(&self.folder, vault).await?.save(&device).await?;
                 let session = self.door.with_password(&device, &keys.login).await?;
                 let credentials = Some(Credentials::new(&keys, sealing));
-                self.started(home, device, credentials, session)
+                self.started(home, device, credentials, session).await
             }
             Found::Nobody => {
                 self.agree_to_register().await?;
@@ -401,14 +403,13 @@ impl Person<'_> {
         // Before the server knows the name: keys that it holds and we lost would be worse than
         // keys that nobody knows.
         self.folder.write_key_file(&sealed)?;
-        let mut home = OpenHome::new(self.folder.open(&vault)?, vault)?;
-        home::save_device(&mut home.store, &device)?;
+        let home = OpenHome::open(&self.folder, vault).await?.save(&device).await?;
         let credentials = Credentials::new(&keys, sealed);
         match self.register(&device, Some(&credentials)).await {
             Ok(session) => {
                 let key = device.bundle.identity().in_groups();
                 self.account.prompt.say(&format!("Your key: {key}"));
-                self.started(home, device, Some(credentials), session)
+                self.started(home, device, Some(credentials), session).await
             }
             Err(error) => {
                 if error.code().is_some() {
@@ -470,9 +471,9 @@ impl Person<'_> {
     }
 
     /// Notes that the server has the bundle, and says whom this sign-in has pinned.
-    fn started(
+    async fn started(
         &self,
-        mut home: OpenHome,
+        home: OpenHome,
         device: OwnDevice,
         credentials: Option<Credentials>,
         session: Session,
@@ -480,12 +481,11 @@ impl Person<'_> {
         if let Some(shown) = &session.pinned {
             self.account.prompt.say(&first_contact::pinned(shown));
         }
-        let device = if device.published {
-            device
+        let (home, device) = if device.published {
+            (home, device)
         } else {
             let device = OwnDevice { published: true, ..device };
-            home::save_device(&mut home.store, &device)?;
-            device
+            (home.save(&device).await?, device)
         };
         Ok(Started { device, server: self.server, store: Some(home), credentials, session })
     }

@@ -9,7 +9,8 @@ use chat_protocol::keys::{Bundle, BundleError, BundleOptions, DeviceKeys, Former
 use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
-use super::{HomeError, Vault};
+use crate::store::StoreError;
+use crate::vault::Vault;
 
 /// A bundle is published again when one of its keys expires within this time: a day, so that a
 /// device that signs in daily is never without a valid key.
@@ -109,7 +110,7 @@ impl OwnDevice {
         change: KeyChange,
         revoked: &[KeyId],
         now_ms: u64,
-    ) -> Result<Self, HomeError> {
+    ) -> Result<Self, StoreError> {
         let signing = || SigningKey::generate(KeySizes::PEOPLE.signing);
         let (mut now, mut forced) = (None, self.forced.clone());
         let keys = match change {
@@ -187,7 +188,7 @@ impl OwnDevice {
         }
     }
 
-    pub(super) fn to_row(&self) -> Result<Vec<u8>, HomeError> {
+    pub(crate) fn to_row(&self) -> Result<Vec<u8>, StoreError> {
         let former = self.keys.former.iter();
         let former =
             former.map(|former| (B64Vec(former.key.to_pkcs8().to_vec()), former.retired_ms));
@@ -203,7 +204,7 @@ impl OwnDevice {
         Ok(serde_json::to_vec(&row)?)
     }
 
-    pub(super) fn from_row(row: &[u8], vault: &Vault) -> Result<Self, HomeError> {
+    pub(crate) fn from_row(row: &[u8], vault: &Vault) -> Result<Self, StoreError> {
         let Row { dev, sk, ek, former, bundle, published, forced } = serde_json::from_slice(row)?;
         let former = former.into_iter().map(|(key, retired_ms)| {
             Ok(FormerKey { key: UnwrapKey::from_pkcs8(&key.0)?, retired_ms })
@@ -212,7 +213,7 @@ impl OwnDevice {
             identity: vault.identity()?,
             signing: SigningKey::from_pkcs8(&sk.0)?,
             encryption: UnwrapKey::from_pkcs8(&ek.0)?,
-            former: former.collect::<Result<_, HomeError>>()?,
+            former: former.collect::<Result<_, StoreError>>()?,
         };
         let bundle = Arc::new(Bundle::verify(bundle.0.into())?);
         Ok(Self { dev, keys: Arc::new(keys), bundle, published, forced })

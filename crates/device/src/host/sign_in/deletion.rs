@@ -10,9 +10,10 @@ use chat_protocol::name::UserName;
 use chat_protocol::spoken::counted;
 
 use super::person::Person;
-use super::{Door, HomeAccount, StartError, aside, first_contact};
+use super::{Door, HomeAccount, OpenHome, StartError, aside, first_contact};
 use crate::connection::Connector;
-use crate::home::{self, HomeFolder, KeyFile};
+use crate::home::{self, HomeFolder};
+use crate::vault::KeyFile;
 
 /// Whose account is deleted.
 #[derive(Debug)]
@@ -62,10 +63,9 @@ pub async fn delete_account(request: Deletion) -> Result<Deleted, StartError> {
             (Some(keys), vault)
         }
     };
-    let (device, unsent) = {
-        let store = person.folder.open(&vault)?;
-        (home::load_device(&store, &vault)?, home::unsent(&store)?)
-    };
+    let look = |home: &mut OpenHome| Ok((home.device()?, home::unsent(&home.store)?));
+    let (OpenHome { vault, .. }, (device, unsent)) =
+        OpenHome::open(&person.folder, vault).await?.with(look).await?;
     let device = device.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
     if key_id(vault.identity()?.spki()) != device.bundle.identity() {
         return Err(StartError::OtherIdentity);

@@ -1,13 +1,13 @@
-//! The task that owns one device and its connection.
+//! The task that owns one device and its connection: a host of the [step](crate::step).
 //!
 //! ```text
-//! orders ──┐                       ┌─► rows, committed first
-//! messages ┼─► gather ─► one step ─┼─► replies
-//! deadline ┘   (all that is ready) ├─► messages to the server
-//!                                  └─► events
+//! orders ──┐                                                          ┌─► answers
+//! messages ┼─► gather (all that is ready) ─► prepare, commit, release ┼─► messages to the server
+//! deadline ┘   the task, which waits         a thread that may wait   └─► events
 //! ```
 //!
-//! **Architecture Invariant.** Nothing leaves the device before the step that made it is durable.
+//! Whatever is done about the device between two waits is done on a thread for blocking work: it reads and writes
+//! the home, signs, and makes keys. A device that keeps nothing has no disk to wait for, and stays with the task.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,28 +19,35 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{ClientEvent, ClientOptions, Notes, RenewError, Stopped};
+use crate::answers;
+use crate::client::{ClientEvent, ClientOptions, RenewError, Stopped};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
-use crate::home::{HomeError, OwnDevice};
-use crate::sign_in::{Credentials, Door, OpenHome, StartError, Started};
+use crate::home::HomeError;
+use crate::own_device::OwnDevice;
+use crate::sign_in::{Credentials, Door, OpenHome, Started};
+use crate::step::Core;
+use crate::store::{Home as _, StoreError};
 
-mod answers;
 mod journal;
 mod link;
 mod people;
-mod recorder;
+mod shown;
 mod silence;
 mod step;
 mod turn;
 
-use answers::Answers;
 use journal::Journal;
 use link::{Link, LinkEvent};
 pub use people::{Decision, RENEWING};
-use recorder::Recorder;
+use shown::Shown;
 use silence::Silence;
-pub(crate) use turn::{Turn, Work};
+use step::Asked;
+
+type Input = crate::step::Input<Driver>;
+type Released = crate::step::Released<Driver>;
+pub(crate) type Turn<'a> = crate::step::Turn<'a, Driver>;
+pub(crate) type Work = crate::step::Work<Driver>;
 
 /// What one step takes in at most: four times what one signature covers.
 const STEP_INPUTS_MAX: usize = 256;
@@ -62,13 +69,12 @@ pub(crate) enum Order {
     },
 }
 
-/// What a step takes in.
-enum Input {
-    Work(Work),
-    Incoming(Incoming),
-    Connected(Box<Session>),
-    /// A deadline of the device has come.
-    Due,
+/// What the task hands to the thread that may wait.
+struct Gathered {
+    /// What became of the connection; dealt with first.
+    event: Option<LinkEvent>,
+    /// What the next step takes in; none where there is no step.
+    inputs: Vec<Input>,
 }
 
 /// Why the driver ends.
@@ -79,15 +85,15 @@ enum End {
     Failed(Stopped),
 }
 
-impl From<HomeError> for End {
-    fn from(error: HomeError) -> Self {
-        Self::Failed(error.into())
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Stopped::Home(error.into()))
     }
 }
 
 /// Everything of one device at run time.
-struct Driver {
-    endpoint: Endpoint,
+pub(crate) struct Driver {
+    core: Core,
     device: OwnDevice,
     home: Option<OpenHome>,
     door: Door,
@@ -100,79 +106,102 @@ struct Driver {
     flushes: Vec<oneshot::Sender<bool>>,
     /// Who waits for new keys to be published.
     renewals: Vec<oneshot::Sender<Result<(), RenewError>>>,
-    /// What this process waits for.
-    answers: Answers,
-    recorder: Recorder,
+    /// For the end of the step.
+    asked: Asked,
+    shown: Shown,
     silence: Silence,
-    /// Messages about files, whose answers are no news for people.
-    notes: Notes,
     journal: Journal,
     trace: Option<CryptoTrace>,
 }
 
-/// Starts the task of a device that has just signed in.
-pub(crate) fn spawn(
-    options: ClientOptions,
-    started: Started,
-    (orders, notes): (mpsc::Receiver<Order>, Notes),
-    events: mpsc::Sender<ClientEvent>,
-) -> Result<(), StartError> {
-    let Started { device, server, store: mut home, credentials, session } = started;
-    let door = Door::new(&options);
-    let own = device.to_endpoint(&options.user, server);
-    let random = Box::new(SystemRandom);
-    let mut endpoint = match &mut home {
-        Some(home) => {
-            home.store.begin().map_err(HomeError::from)?;
-            let rows = home.store.rows().map_err(HomeError::from)?;
-            let outdated = answers::outdated(&rows, now_ms());
-            home.store.commit(&outdated).map_err(HomeError::from)?;
-            let endpoint = Endpoint::new(own, &rows, options.bundles, random);
-            let mut endpoint = endpoint.map_err(HomeError::from)?;
-            endpoint.knew(home.knew);
-            endpoint
-        }
-        None => Endpoint::in_memory(own, options.bundles, random),
-    };
-    if options.trace.is_some() {
-        endpoint.trace_crypto();
-    }
-    let journal = Journal::new(options.log, options.user);
-    let driver = Driver {
-        endpoint,
-        device,
-        home,
-        door,
-        credentials: credentials.map(Arc::new),
-        orders,
-        events,
-        pending: VecDeque::new(),
-        link: Link::Down,
-        flushes: Vec::new(),
-        renewals: Vec::new(),
-        answers: Answers::default(),
-        recorder: Recorder::default(),
-        silence: Silence::default(),
-        notes,
-        journal,
-        trace: options.trace,
-    };
-    tokio::spawn(driver.run(session));
-    Ok(())
-}
-
 impl Driver {
-    async fn run(mut self, session: Session) {
-        let end = match self.step(vec![Input::Connected(Box::new(session))]) {
-            Ok(()) => self.work().await,
-            Err(end) => end,
+    /// The driver of a device that has just signed in. Reads the home.
+    pub(crate) fn new(
+        options: ClientOptions,
+        started: Started,
+        orders: mpsc::Receiver<Order>,
+        events: mpsc::Sender<ClientEvent>,
+    ) -> Result<(Box<Self>, Session), HomeError> {
+        let Started { device, server, store: mut home, credentials, session } = started;
+        let door = Door::new(&options);
+        let own = device.to_endpoint(&options.user, server);
+        let random = Box::new(SystemRandom);
+        let mut core = match &mut home {
+            Some(home) => {
+                let rows = home.store.rows()?;
+                home.store.write(answers::outdated(&rows, now_ms()))?;
+                let mut endpoint = Endpoint::new(own, &rows, options.bundles, random)?;
+                endpoint.knew(home.knew);
+                Core::in_home(endpoint)
+            }
+            None => Core::new(Endpoint::in_memory(own, options.bundles, random)),
         };
+        if options.trace.is_some() {
+            core.endpoint_mut().trace_crypto();
+        }
+        let driver = Self {
+            core,
+            device,
+            home,
+            door,
+            credentials: credentials.map(Arc::new),
+            orders,
+            events,
+            pending: VecDeque::new(),
+            link: Link::Down,
+            flushes: Vec::new(),
+            renewals: Vec::new(),
+            asked: Asked::default(),
+            shown: Shown::default(),
+            silence: Silence::default(),
+            journal: Journal::new(options.log, options.user),
+            trace: options.trace,
+        };
+        Ok((Box::new(driver), session))
+    }
+
+    /// Drives the device until the end.
+    pub(crate) async fn run(self: Box<Self>, session: Session) {
+        let event = Some(LinkEvent::Connected(Box::new(session)));
+        let mut next = Gathered { event, inputs: Vec::new() };
+        let mut driver = self;
+        let end = loop {
+            // A step that has panicked has said so, and left nothing to go on with.
+            let Some(acted) = driver.aside(next).await else { return };
+            let ended;
+            (driver, ended) = acted;
+            if let Err(end) = ended {
+                break end;
+            }
+            match driver.gather().await {
+                Ok(gathered) => next = gathered,
+                Err(end) => break end,
+            }
+        };
+        driver.end(end).await;
+    }
+
+    /// Acts on a thread that may wait, where there is something to wait for.
+    async fn aside(mut self: Box<Self>, next: Gathered) -> Option<(Box<Self>, Result<(), End>)> {
+        // Other keys are made when there is news of the connection, and only then.
+        let is_quick = next.event.is_none() && (next.inputs.is_empty() || self.home.is_none());
+        let act = move || {
+            let ended = self.act(next);
+            (self, ended)
+        };
+        if is_quick {
+            return Some(act());
+        }
+        tokio::task::spawn_blocking(act).await.ok()
+    }
+
+    async fn end(mut self: Box<Self>, end: End) {
         if let Link::Online { socket, .. } = std::mem::take(&mut self.link) {
             socket.close().await;
         }
         self.journal.closed(matches!(end, End::Asked(_)));
         // Whoever waits for an answer learns that there will be none.
-        let Self { orders, events, mut pending, flushes, renewals, .. } = self;
+        let Self { orders, events, mut pending, flushes, renewals, .. } = *self;
         drop((orders, flushes, renewals));
         match end {
             // The one that asked may be gone, as after Ctrl-C.
@@ -188,31 +217,16 @@ impl Driver {
         }
     }
 
-    /// Steps until the end.
-    async fn work(&mut self) -> End {
-        loop {
-            let inputs = match self.gather().await {
-                Ok(inputs) => inputs,
-                Err(end) => return end,
-            };
-            if !inputs.is_empty()
-                && let Err(end) = self.step(inputs)
-            {
-                return end;
-            }
-        }
-    }
-
     /// Waits until something happens, and takes everything else that is there already: one step
     /// and one signature then cover all of it.
-    async fn gather(&mut self) -> Result<Vec<Input>, End> {
+    async fn gather(&mut self) -> Result<Gathered, End> {
         let reads = self.pending.len() < PENDING_EVENTS_MAX;
-        let due = self.endpoint.next_deadline().map(|deadline| {
+        let due = self.core.endpoint().next_deadline().map(|deadline| {
             Instant::now() + Duration::from_millis(deadline.saturating_sub(now_ms()))
         });
-        let (shown_due, silent_due) = (self.recorder.due(), self.silence.due());
+        let (shown_due, silent_due) = (self.shown.due(), self.silence.due());
         let mut inputs = Vec::new();
-        let (mut link_event, mut order, mut is_silent) = (None, None, false);
+        let (mut event, mut order, mut is_silent) = (None, None, false);
         tokio::select! {
             taken = self.orders.recv() => match taken {
                 Some(taken) => order = Some(taken),
@@ -220,7 +234,7 @@ impl Driver {
                 None if shown_due.is_none() => return Err(End::Asked(None)),
                 None => inputs.push(Input::Due),
             },
-            event = self.link.next(reads) => link_event = Some(event),
+            news = self.link.next(reads) => event = Some(news),
             permit = self.events.reserve(), if !self.pending.is_empty() => match permit {
                 Ok(permit) => {
                     if let Some(event) = self.pending.pop_front() {
@@ -246,8 +260,9 @@ impl Driver {
         if let Some(order) = order {
             self.take_order(order, &mut inputs);
         }
-        if let Some(event) = link_event {
-            self.on_link(event, &mut inputs)?;
+        if let Some(LinkEvent::Incoming(incoming)) = event {
+            inputs.push(self.hear(incoming));
+            event = None;
         }
         self.hand_over();
         while inputs.len() < STEP_INPUTS_MAX
@@ -256,21 +271,16 @@ impl Driver {
             self.take_order(order, &mut inputs);
         }
         while reads
+            && event.is_none()
             && inputs.len() < STEP_INPUTS_MAX
             && let Some(incoming) = self.link.try_next()
         {
             match incoming {
-                Ok(incoming) => {
-                    self.hear();
-                    inputs.push(Input::Incoming(incoming));
-                }
-                Err(error) => {
-                    self.lose(&error);
-                    break;
-                }
+                Ok(incoming) => inputs.push(self.hear(incoming)),
+                Err(error) => event = Some(LinkEvent::Lost(error)),
             }
         }
-        Ok(inputs)
+        Ok(Gathered { event, inputs })
     }
 
     /// Puts an order among the inputs of the next step. What was shown only makes a step when it
@@ -278,7 +288,7 @@ impl Driver {
     fn take_order(&mut self, order: Order, inputs: &mut Vec<Input>) {
         match order {
             Order::Consumed { key, is_shown } => {
-                if self.recorder.consumed(key, is_shown) {
+                if self.shown.consumed(key, is_shown) {
                     inputs.push(Input::Due);
                 }
             }
@@ -296,25 +306,6 @@ impl Driver {
         }
     }
 
-    fn on_link(&mut self, event: LinkEvent, inputs: &mut Vec<Input>) -> Result<(), End> {
-        match event {
-            LinkEvent::Incoming(incoming) => {
-                self.hear();
-                inputs.push(Input::Incoming(incoming));
-            }
-            LinkEvent::Lost(error) => self.lose(&error),
-            LinkEvent::Connected(session) => inputs.push(Input::Connected(session)),
-            LinkEvent::NotConnected(error) => self.not_connected(error)?,
-            LinkEvent::Renewed(renewed) => {
-                let device = renewed.map_err(|error| End::Failed(Stopped::Home(error)))?;
-                self.adopt(device)?;
-                self.connect()?;
-            }
-            LinkEvent::TryAgain => self.connect()?,
-        }
-        Ok(())
-    }
-
     /// Starts the next attempt, with the keys as they are now.
     fn connect(&mut self) -> Result<(), End> {
         if let Some(home) = &self.home
@@ -324,13 +315,12 @@ impl Driver {
             // Another process of this home has made a new key meanwhile.
             self.adopt(device)?;
         }
-        let revoked = self.endpoint.revocations();
+        let revoked = self.core.endpoint().revocations();
         let kept = (None, &revoked[..]);
         let fresh = crate::sign_in::up_to_date(self.device.clone(), &self.door.user, kept);
-        match fresh {
-            Ok(device) if !device.published && self.device.published => self.adopt(device)?,
-            Ok(_) => {}
-            Err(error) => return Err(End::Failed(Stopped::Home(error.into()))),
+        let fresh = fresh.map_err(StoreError::from)?;
+        if !fresh.published && self.device.published {
+            self.adopt(fresh)?;
         }
         let (door, device) = (self.door.clone(), self.device.clone());
         self.link = self.link.connecting(door, device, self.credentials.clone());
@@ -342,16 +332,20 @@ impl Driver {
         if let Some(home) = &mut self.home {
             crate::home::save_device(&mut home.store, &device)?;
         }
-        let server = self.endpoint.device().server;
-        self.endpoint.replace_device(device.to_endpoint(&self.door.user, server));
+        let server = self.core.endpoint().device().server;
+        self.core.endpoint_mut().replace_device(device.to_endpoint(&self.door.user, server));
         self.device = device;
         Ok(())
     }
 
     /// The server has said something.
-    fn hear(&mut self) {
+    fn hear(&mut self, incoming: Incoming) -> Input {
         if self.silence.heard() {
             self.pending.push_back(ClientEvent::Answering);
+        }
+        match incoming {
+            Incoming::Text(text) => Input::Text(text.to_string()),
+            Incoming::Binary(bytes) => Input::Binary(bytes),
         }
     }
 
@@ -365,7 +359,7 @@ impl Driver {
 
     fn lose(&mut self, error: &ConnectError) {
         self.silence = Silence::default();
-        self.endpoint.disconnected();
+        self.core.disconnected();
         self.link = self.link.lost();
         self.fail_flushes();
         let reason = error.to_string();
@@ -376,7 +370,7 @@ impl Driver {
     /// Breaks the connection; no other try follows by itself.
     fn go_away(&mut self, goodbye: bool) {
         self.silence = Silence::default();
-        self.endpoint.disconnected();
+        self.core.disconnected();
         if let Link::Online { socket, .. } = std::mem::take(&mut self.link)
             && goodbye
         {

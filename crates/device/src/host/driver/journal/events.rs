@@ -9,7 +9,7 @@ use super::{Journal, micros};
 
 impl Journal {
     /// One line for what the device says.
-    pub(in crate::driver) fn event(&mut self, event: &Event) {
+    pub(in crate::host::driver) fn event(&mut self, event: &Event) {
         if let Event::Stored { id, .. } = event
             && let Some(sent) = self.sent.get(id)
         {

@@ -5,7 +5,7 @@ use chat_protocol::id::KeyId;
 use super::{Driver, End, Link};
 use crate::client::ClientEvent;
 use crate::connection::Socket;
-use crate::home::KeyChange;
+use crate::own_device::KeyChange;
 
 /// Why a connection ends that comes back by itself with other keys.
 pub const RENEWING: &str = "new keys are published";
@@ -24,7 +24,6 @@ pub enum Decision {
 impl Driver {
     /// Leaves the connection and comes back with other keys.
     pub(super) fn renew(&mut self, change: KeyChange) {
-        self.endpoint.disconnected();
         let closing = match std::mem::take(&mut self.link) {
             Link::Online { socket, .. } => Some(socket),
             _ => None,
@@ -39,7 +38,8 @@ impl Driver {
     /// Makes the next keys, with all that this account has revoked. A connection is closed before: a name
     /// is signed in once.
     fn start_renewal(&mut self, change: KeyChange, closing: Option<Box<Socket>>) {
-        let revoked = self.endpoint.revocations();
+        self.core.disconnected();
+        let revoked = self.core.endpoint().revocations();
         let device = self.device.clone();
         self.link = Link::renewing(&self.door, device, (change, revoked), closing);
     }
