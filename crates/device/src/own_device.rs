@@ -188,7 +188,8 @@ impl OwnDevice {
         }
     }
 
-    pub(crate) fn to_row(&self) -> Result<Vec<u8>, StoreError> {
+    /// The row of a home that holds it.
+    pub fn to_row(&self) -> Result<Vec<u8>, StoreError> {
         let former = self.keys.former.iter();
         let former =
             former.map(|former| (B64Vec(former.key.to_pkcs8().to_vec()), former.retired_ms));
@@ -204,7 +205,8 @@ impl OwnDevice {
         Ok(serde_json::to_vec(&row)?)
     }
 
-    pub(crate) fn from_row(row: &[u8], vault: &Vault) -> Result<Self, StoreError> {
+    /// What such a row holds; the identity key is in the vault.
+    pub fn from_row(row: &[u8], vault: &Vault) -> Result<Self, StoreError> {
         let Row { dev, sk, ek, former, bundle, published, forced } = serde_json::from_slice(row)?;
         let former = former.into_iter().map(|(key, retired_ms)| {
             Ok(FormerKey { key: UnwrapKey::from_pkcs8(&key.0)?, retired_ms })

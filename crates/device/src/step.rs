@@ -23,7 +23,7 @@ use chat_protocol::id::MessageId;
 use chat_protocol::keys::Bundle;
 use chat_protocol::tag::Tag;
 
-use crate::answers::Answers;
+use crate::answers::{self, Answers};
 use crate::history::{Record, Said};
 use crate::recipient::Recipient;
 use crate::store::Changes;
@@ -38,6 +38,8 @@ type Answer<H> = Box<dyn FnOnce(&mut H) + Send>;
 pub enum Input<H> {
     /// A connection was signed in.
     Connected(Box<SignedIn>, Arc<Bundle>),
+    /// The connection is gone; what comes before this came over it.
+    Disconnected,
     /// A message of the hub in JSON.
     Text(String),
     /// A delivery or part of an epoch.
@@ -66,11 +68,11 @@ pub struct Core {
 }
 
 /// What a device in a home has beside its rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// What this process waits for.
     answers: Answers,
-    /// Answers that other processes of this home have left since the last step.
+    /// Answers that other processes of this home have left since the last step, and rows that are dealt with.
     left: (Vec<Event>, Vec<Change>),
 }
 
@@ -111,9 +113,14 @@ impl Core {
         Self { endpoint, home: None, is_online: false }
     }
 
-    /// A device in a home: with a history, and perhaps with other processes.
-    pub fn in_home(endpoint: Endpoint) -> Self {
-        Self { endpoint, home: Some(Shared::default()), is_online: false }
+    /// A device in a home with these rows: with a history, and perhaps with other processes.
+    pub fn in_home(endpoint: Endpoint, rows: &Records, now_ms: u64) -> Self {
+        let left = (Vec::new(), answers::outdated(rows, now_ms));
+        Self {
+            endpoint,
+            home: Some(Shared { answers: Answers::default(), left }),
+            is_online: false,
+        }
     }
 
     /// The device itself.
@@ -126,7 +133,7 @@ impl Core {
         &mut self.endpoint
     }
 
-    /// The connection is gone.
+    /// The connection is given up between two steps.
     pub fn disconnected(&mut self) {
         self.is_online = false;
         self.endpoint.disconnected();
@@ -143,7 +150,9 @@ impl Core {
         if let Some(home) = &mut self.home {
             let open: HashSet<MessageId> =
                 self.endpoint.pending().into_iter().map(|(id, ..)| id).collect();
-            home.left = home.answers.collect(rows, |id| open.contains(id));
+            let (events, done) = home.answers.collect(rows, |id| open.contains(id));
+            home.left.0.extend(events);
+            home.left.1.extend(done);
         }
         Ok(())
     }
@@ -182,6 +191,7 @@ impl Core {
                 self.is_online = true;
                 self.endpoint.connected(now_ms, &signed_in, &hub);
             }
+            Input::Disconnected => self.disconnected(),
             Input::Consumed { key, is_shown } => {
                 // Nothing comes back when another process of the home was faster.
                 let event = self.endpoint.consumed(key);
@@ -284,7 +294,7 @@ mod tests {
     #[test]
     fn words_are_kept_with_their_rows_and_told_of_at_the_release() {
         let mut home = MemoryStore::default();
-        let mut core = Core::in_home(endpoint(&home));
+        let mut core = Core::in_home(endpoint(&home), &Vec::new(), 7);
         let (changes, held) = core.prepare(7, [saying("hello"), saying("")]);
         assert!(!changes.rows.is_empty());
         assert_eq!(changes.history.len(), 1, "nothing of what was refused");

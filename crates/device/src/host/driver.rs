@@ -19,7 +19,6 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::answers;
 use crate::client::{ClientEvent, ClientOptions, RenewError, Stopped};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
@@ -38,7 +37,7 @@ mod step;
 mod turn;
 
 use journal::Journal;
-use link::{Link, LinkEvent};
+use link::{Link, LinkChange, LinkEvent};
 pub use people::{Decision, RENEWING};
 use shown::Shown;
 use silence::Silence;
@@ -70,11 +69,14 @@ pub(crate) enum Order {
 }
 
 /// What the task hands to the thread that may wait.
+#[derive(Default)]
 struct Gathered {
-    /// What became of the connection; dealt with first.
-    event: Option<LinkEvent>,
+    /// What became of a link that is no connection; dealt with before the step.
+    change: Option<LinkChange>,
     /// What the next step takes in; none where there is no step.
     inputs: Vec<Input>,
+    /// Why the connection is gone; dealt with after the step, which takes in what had come.
+    lost: Option<ConnectError>,
 }
 
 /// Why the driver ends.
@@ -122,17 +124,16 @@ impl Driver {
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<ClientEvent>,
     ) -> Result<(Box<Self>, Session), HomeError> {
-        let Started { device, server, store: mut home, credentials, session } = started;
+        let Started { device, server, store: home, credentials, session } = started;
         let door = Door::new(&options);
         let own = device.to_endpoint(&options.user, server);
         let random = Box::new(SystemRandom);
-        let mut core = match &mut home {
+        let mut core = match &home {
             Some(home) => {
                 let rows = home.store.rows()?;
-                home.store.write(answers::outdated(&rows, now_ms()))?;
                 let mut endpoint = Endpoint::new(own, &rows, options.bundles, random)?;
                 endpoint.knew(home.knew);
-                Core::in_home(endpoint)
+                Core::in_home(endpoint, &rows, now_ms())
             }
             None => Core::new(Endpoint::in_memory(own, options.bundles, random)),
         };
@@ -162,9 +163,9 @@ impl Driver {
 
     /// Drives the device until the end.
     pub(crate) async fn run(self: Box<Self>, session: Session) {
-        let event = Some(LinkEvent::Connected(Box::new(session)));
-        let mut next = Gathered { event, inputs: Vec::new() };
         let mut driver = self;
+        let mut next = Gathered::default();
+        next.inputs.push(driver.greet(session));
         let end = loop {
             // A step that has panicked has said so, and left nothing to go on with.
             let Some(acted) = driver.aside(next).await else { return };
@@ -183,8 +184,8 @@ impl Driver {
 
     /// Acts on a thread that may wait, where there is something to wait for.
     async fn aside(mut self: Box<Self>, next: Gathered) -> Option<(Box<Self>, Result<(), End>)> {
-        // Other keys are made when there is news of the connection, and only then.
-        let is_quick = next.event.is_none() && (next.inputs.is_empty() || self.home.is_none());
+        // Other keys are made when something becomes of the link, and only then.
+        let is_quick = next.change.is_none() && (next.inputs.is_empty() || self.home.is_none());
         let act = move || {
             let ended = self.act(next);
             (self, ended)
@@ -225,16 +226,16 @@ impl Driver {
             Instant::now() + Duration::from_millis(deadline.saturating_sub(now_ms()))
         });
         let (shown_due, silent_due) = (self.shown.due(), self.silence.due());
-        let mut inputs = Vec::new();
-        let (mut event, mut order, mut is_silent) = (None, None, false);
+        let mut next = Gathered::default();
+        let (mut news, mut order, mut is_silent) = (None, None, false);
         tokio::select! {
             taken = self.orders.recv() => match taken {
                 Some(taken) => order = Some(taken),
                 // Every handle is gone.
                 None if shown_due.is_none() => return Err(End::Asked(None)),
-                None => inputs.push(Input::Due),
+                None => next.inputs.push(Input::Due),
             },
-            news = self.link.next(reads) => event = Some(news),
+            event = self.link.next(reads) => news = Some(event),
             permit = self.events.reserve(), if !self.pending.is_empty() => match permit {
                 Ok(permit) => {
                     if let Some(event) = self.pending.pop_front() {
@@ -245,10 +246,10 @@ impl Driver {
                 Err(_) => self.pending.clear(),
             },
             () = sleep_until(shown_due.unwrap_or_else(Instant::now)), if shown_due.is_some() => {
-                inputs.push(Input::Due);
+                next.inputs.push(Input::Due);
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                inputs.push(Input::Due);
+                next.inputs.push(Input::Due);
             }
             () = sleep_until(silent_due.unwrap_or_else(Instant::now)), if silent_due.is_some() => {
                 is_silent = true;
@@ -258,29 +259,39 @@ impl Driver {
             self.tell_silence();
         }
         if let Some(order) = order {
-            self.take_order(order, &mut inputs);
+            self.take_order(order, &mut next.inputs);
         }
-        if let Some(LinkEvent::Incoming(incoming)) = event {
-            inputs.push(self.hear(incoming));
-            event = None;
+        if let Some(event) = news {
+            self.take_event(event, &mut next);
         }
         self.hand_over();
-        while inputs.len() < STEP_INPUTS_MAX
+        while next.inputs.len() < STEP_INPUTS_MAX
             && let Ok(order) = self.orders.try_recv()
         {
-            self.take_order(order, &mut inputs);
+            self.take_order(order, &mut next.inputs);
         }
         while reads
-            && event.is_none()
-            && inputs.len() < STEP_INPUTS_MAX
+            && next.inputs.len() < STEP_INPUTS_MAX
+            && next.lost.is_none()
             && let Some(incoming) = self.link.try_next()
         {
-            match incoming {
-                Ok(incoming) => inputs.push(self.hear(incoming)),
-                Err(error) => event = Some(LinkEvent::Lost(error)),
-            }
+            let event = incoming.map_or_else(LinkEvent::Lost, LinkEvent::Incoming);
+            self.take_event(event, &mut next);
         }
-        Ok(Gathered { event, inputs })
+        Ok(next)
+    }
+
+    /// Puts what comes from the link where it belongs, in its order.
+    fn take_event(&mut self, event: LinkEvent, next: &mut Gathered) {
+        match event {
+            LinkEvent::Incoming(incoming) => next.inputs.push(self.hear(incoming)),
+            LinkEvent::Connected(session) => next.inputs.push(self.greet(*session)),
+            LinkEvent::Lost(error) => {
+                next.inputs.push(Input::Disconnected);
+                next.lost = Some(error);
+            }
+            LinkEvent::Changed(change) => next.change = Some(change),
+        }
     }
 
     /// Puts an order among the inputs of the next step. What was shown only makes a step when it
@@ -359,7 +370,6 @@ impl Driver {
 
     fn lose(&mut self, error: &ConnectError) {
         self.silence = Silence::default();
-        self.core.disconnected();
         self.link = self.link.lost();
         self.fail_flushes();
         let reason = error.to_string();

@@ -193,11 +193,11 @@ impl DeviceActor {
                 None => return Ok(false),
             },
             message = next => {
-                self.take(core, message);
+                self.take(message);
                 while let Some(link) = &mut self.link
                     && let Some(message) = link.from_hub.next().now_or_never()
                 {
-                    self.take(core, message);
+                    self.take(message);
                 }
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -224,14 +224,14 @@ impl DeviceActor {
         }
         self.host.end_commands(core.endpoint_mut());
         if self.cut_at.is_some_and(|at| at <= Instant::now()) {
-            self.cut(core, false);
+            self.cut(false);
         }
         if self.link.is_none() && self.connect_at <= Instant::now() {
             self.connect(core).await;
         }
     }
 
-    fn take(&mut self, core: &mut Core, message: Option<Result<Message, impl Sized>>) {
+    fn take(&mut self, message: Option<Result<Message, impl Sized>>) {
         match message {
             Some(Ok(Message::Text(text))) => {
                 if let Ok(HubToClient::Noack { id: Some(id), code, .. }) = hub::read(text.as_str())
@@ -247,23 +247,23 @@ impl DeviceActor {
                     link.to_hub.push(Message::Pong(bytes));
                 }
             }
-            Some(Ok(Message::Close(_)) | Err(_)) | None => self.offline(core, 2_000),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => self.offline(2_000),
             Some(Ok(_)) => {}
         }
     }
 
     /// Loses the connection and all that is under way.
-    fn cut(&mut self, core: &mut Core, silent: bool) {
+    fn cut(&mut self, silent: bool) {
         if let Some(link) = &self.link {
             link.cable.cut(silent);
-            self.offline(core, 1_500);
+            self.offline(1_500);
         }
     }
 
-    fn offline(&mut self, core: &mut Core, wait_ms_max: u64) {
+    fn offline(&mut self, wait_ms_max: u64) {
         self.link = None;
         self.cut_at = None;
-        core.disconnected();
+        self.inputs.push(Input::Disconnected);
         let wait = self.dice.between(1, wait_ms_max);
         self.connect_at = Instant::now() + Duration::from_millis(wait);
     }
@@ -285,10 +285,10 @@ impl DeviceActor {
                 self.connect_at = self.connect_at.min(Instant::now() + Duration::from_secs(1));
             }
             Order::Fault(DeviceFault::Cut { silent }) => {
-                self.cut(core, silent);
+                self.cut(silent);
             }
             Order::Fault(DeviceFault::Flap { for_ms, lives_ms }) => {
-                self.offline(core, 1);
+                self.offline(1);
                 self.connect_at = Instant::now() + Duration::from_millis(for_ms);
                 self.lives = Some(Duration::from_millis(lives_ms));
             }
@@ -300,19 +300,19 @@ impl DeviceActor {
                 self.dies_at = Some((point, down));
             }
             Order::Fault(DeviceFault::Away { for_ms }) => {
-                self.offline(core, 1);
+                self.offline(1);
                 self.connect_at = Instant::now() + Duration::from_millis(for_ms);
             }
             Order::Fault(DeviceFault::Stall { for_ms }) => {
                 // On a connection with a small outbox: the next one.
                 self.is_small = true;
-                self.offline(core, 100);
+                self.offline(100);
                 self.reads_from = Instant::now() + Duration::from_millis(for_ms);
             }
             Order::Fault(DeviceFault::Rotate) => {
                 self.wants_rotation = self.disk.is_registered && self.disk.generation == 0;
                 if self.wants_rotation {
-                    self.offline(core, 300);
+                    self.offline(300);
                 }
             }
         }

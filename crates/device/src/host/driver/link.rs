@@ -57,8 +57,13 @@ type Task<T> = AbortOnDropHandle<T>;
 /// What becomes of a link.
 pub(super) enum LinkEvent {
     Incoming(Incoming),
-    Lost(ConnectError),
     Connected(Box<Session>),
+    Lost(ConnectError),
+    Changed(LinkChange),
+}
+
+/// What becomes of a link that is no connection.
+pub(super) enum LinkChange {
     NotConnected(ConnectError),
     Renewed(Result<OwnDevice, StoreError>),
     TryAgain,
@@ -68,34 +73,34 @@ impl Link {
     /// What comes next. May be dropped at any time without loss. Without `reads` a connection is
     /// only written to.
     pub(super) async fn next(&mut self, reads: bool) -> LinkEvent {
-        match self {
+        LinkEvent::Changed(match self {
             Self::Down => std::future::pending().await,
             Self::Online { socket, .. } if reads => match socket.next().await {
-                Ok(incoming) => LinkEvent::Incoming(incoming),
-                Err(error) => LinkEvent::Lost(error),
+                Ok(incoming) => return LinkEvent::Incoming(incoming),
+                Err(error) => return LinkEvent::Lost(error),
             },
             Self::Online { socket, .. } => match socket.write().await {
                 Ok(()) => std::future::pending().await,
-                Err(error) => LinkEvent::Lost(error),
+                Err(error) => return LinkEvent::Lost(error),
             },
             Self::Connecting { task, .. } => match task.await {
-                Ok(Ok(session)) => LinkEvent::Connected(Box::new(session)),
-                Ok(Err(error)) => LinkEvent::NotConnected(error),
+                Ok(Ok(session)) => return LinkEvent::Connected(Box::new(session)),
+                Ok(Err(error)) => LinkChange::NotConnected(error),
                 Err(error) => {
                     let reason = format!("internal error: {error}");
-                    LinkEvent::NotConnected(ConnectError::Lost { reason })
+                    LinkChange::NotConnected(ConnectError::Lost { reason })
                 }
             },
             Self::Renewing(task) => match task.await {
-                Ok(Ok(renewed)) => LinkEvent::Renewed(renewed),
+                Ok(Ok(renewed)) => LinkChange::Renewed(renewed),
                 // It was cut off; the next connection finds out again that it is needed.
-                Ok(Err(_)) | Err(_) => LinkEvent::TryAgain,
+                Ok(Err(_)) | Err(_) => LinkChange::TryAgain,
             },
             Self::Waiting { until, .. } => {
                 sleep_until(*until).await;
-                LinkEvent::TryAgain
+                LinkChange::TryAgain
             }
-        }
+        })
     }
 
     /// A message that is here already.

@@ -4,7 +4,7 @@ use chat_endpoint::Notification;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Driver, End, Gathered, Input, Link, LinkEvent, Released};
+use super::{Driver, End, Gathered, Input, Link, LinkChange, Released};
 use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Session, Socket};
@@ -34,32 +34,30 @@ struct Online {
 
 impl Driver {
     /// Does what was gathered.
-    pub(super) fn act(&mut self, Gathered { event, mut inputs }: Gathered) -> Result<(), End> {
-        if let Some(event) = event
-            && let Some(connected) = self.on_link(event)?
-        {
-            inputs.insert(0, connected);
-        }
-        if inputs.is_empty() { Ok(()) } else { self.step(inputs) }
-    }
-
-    fn on_link(&mut self, event: LinkEvent) -> Result<Option<Input>, End> {
-        match event {
-            LinkEvent::Incoming(incoming) => return Ok(Some(self.hear(incoming))),
-            LinkEvent::Lost(error) => self.lose(&error),
-            LinkEvent::Connected(session) => return Ok(Some(self.greet(*session))),
-            LinkEvent::NotConnected(error) => self.not_connected(error)?,
-            LinkEvent::Renewed(renewed) => {
+    pub(super) fn act(&mut self, Gathered { change, inputs, lost }: Gathered) -> Result<(), End> {
+        match change {
+            None => {}
+            Some(LinkChange::NotConnected(error)) => self.not_connected(error)?,
+            Some(LinkChange::Renewed(renewed)) => {
                 self.adopt(renewed?)?;
                 self.connect()?;
             }
-            LinkEvent::TryAgain => self.connect()?,
+            Some(LinkChange::TryAgain) => self.connect()?,
         }
-        Ok(None)
+        if !inputs.is_empty() {
+            self.step(inputs)?;
+        }
+        // The step itself may have given the connection up.
+        if let Some(error) = lost
+            && matches!(self.link, Link::Online { .. })
+        {
+            self.lose(&error);
+        }
+        Ok(())
     }
 
     /// A connection is signed in: what it says is the next step's, and nothing is sent before.
-    fn greet(&mut self, Session { url, socket, signed_in, hub, .. }: Session) -> Input {
+    pub(super) fn greet(&mut self, Session { url, socket, signed_in, hub, .. }: Session) -> Input {
         self.asked.online = Some(Online { url, socket, time_ms: signed_in.time });
         Input::Connected(Box::new(signed_in), hub)
     }
@@ -143,6 +141,7 @@ impl Driver {
         if let Some(reason) = self.core.endpoint().reconnect_reason()
             && matches!(self.link, Link::Online { .. })
         {
+            self.core.disconnected();
             self.lose(&ConnectError::Lost { reason: reason.to_owned() });
         }
     }

@@ -42,10 +42,10 @@ impl DeviceActor {
         let device = core.endpoint().device().clone();
         match self.sign_in(&device).await {
             Ok((signed_in, link)) => self.online(signed_in, link),
-            Err(NotConnected::Down) => self.offline(core, 1_000),
+            Err(NotConnected::Down) => self.offline(1_000),
             Err(NotConnected::Refused { code, reason }) => {
                 self.trouble(format!("sign-in refused: {code}: {reason}"));
-                self.offline(core, 1_000);
+                self.offline(1_000);
             }
         }
     }
