@@ -19,7 +19,7 @@ use chat_device::connection::pins::Pins;
 use chat_device::connection::{ConnectError, Connector};
 use chat_device::home::{self, HomeError, KnownServers};
 use chat_device::server_url::Trust;
-use chat_device::sign_in::{HomeAccount, NoPrompt, Prompt, StartError};
+use chat_device::sign_in::{self, Dialog, HomeAccount, Next, StartError};
 use chat_device::store::StoreError;
 use chat_files::transfer::TransferOptions;
 
@@ -155,17 +155,24 @@ pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
         weak_password: common.weak_password,
         key_bits: common.key_bits,
         rb,
-        prompt: prompt(common),
+        is_attended: TerminalPrompt::is_possible(),
     }
 }
 
-/// Whom to ask: a person where there is a terminal.
-pub fn prompt(common: &Common) -> Arc<dyn Prompt> {
-    if TerminalPrompt::is_possible() {
-        Arc::new(TerminalPrompt)
-    } else {
-        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
+/// Goes through a dialog, with the person at the terminal where there is one. Without a terminal it only says what
+/// goes on, and with --quiet not even that.
+pub async fn go_through<T>(common: &Common, mut dialog: Dialog<T>) -> Result<T, StartError> {
+    let is_silent = is_silent(common);
+    while let Some(next) = dialog.next().await {
+        if !(is_silent && matches!(next, Next::Says(_))) {
+            sign_in::aside(move || TerminalPrompt.meet(next)).await?;
+        }
     }
+    dialog.end()
+}
+
+fn is_silent(common: &Common) -> bool {
+    common.verbosity == Verbosity::Quiet && !TerminalPrompt::is_possible()
 }
 
 /// Where files come from and go to.
@@ -188,9 +195,10 @@ pub async fn sign_in(
     rb: Option<Nonce16>,
 ) -> Result<(Client, Events), Failure> {
     let account = account(common, rb);
-    let prompt = &account.prompt;
-    if common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback()) {
-        prompt.say(
+    let is_insecure =
+        common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback());
+    if is_insecure && !is_silent(common) {
+        TerminalPrompt.say(
             "INSECURE: nobody vouches for the server; others on the way may see who talks to whom",
         );
     }
@@ -201,7 +209,7 @@ pub async fn sign_in(
     let invite = common.invite.clone();
     let options = ClientOptions { connector, user, purpose, account, bundles, log, invite, trace };
     tokio::select! {
-        started = Box::pin(Client::start(options)) => Ok(started?),
+        started = go_through(common, Client::start(options)) => Ok(started?),
         () = interrupted() => Err(Failure::Interrupted),
     }
 }

@@ -200,7 +200,8 @@ impl Talk {
         let account = start::account(&desk.common, None);
         let account = chat_device::sign_in::HomeAccount { password: None, ..account };
         let connector = Arc::clone(&desk.connector);
-        if let Err(error) = check_password(connector, &self.lines.me, &account).await {
+        let check = check_password(connector, self.lines.me.clone(), account);
+        if let Err(error) = start::go_through(&desk.common, check).await {
             return self.error(&error.to_string());
         }
         match identity::revoke(&self.client, &self.lines.me, number).await {

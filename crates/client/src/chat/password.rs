@@ -36,7 +36,7 @@ impl Talk {
             account,
             new: None,
         };
-        match Box::pin(change_password(request)).await {
+        match start::go_through(&desk.common, change_password(request)).await {
             Ok(()) => self.say(&format!("· {DONE}"), &json!({"event": "password"})),
             Err(StartError::NotAnswered) => Said::line("· nothing is changed"),
             Err(error) => self.error(&error.to_string()),

@@ -12,7 +12,7 @@ use chat_device::history::{Entry, History};
 use chat_device::home::{self, HomeFolder, KnownServers};
 use chat_device::own_device::OwnDevice;
 use chat_device::recipient::Recipient;
-use chat_device::sign_in::{Prompt as _, StartError};
+use chat_device::sign_in::StartError;
 use chat_device::vault::KeyFile;
 use chat_text::history;
 use chat_text::show::{Detail, Lines};

@@ -87,7 +87,8 @@ async fn act(
             identity::to_revoke(&task.client, &me, *number).await?;
             // The key file of this machine may open with a password that is the account's no more.
             let connector = start::connector(common)?;
-            check_password(connector, &me, &start::account(common, None)).await?;
+            let check = check_password(connector, me.clone(), start::account(common, None));
+            start::go_through(common, check).await?;
             let client = task.client.clone();
             let revoking = identity::revoke(&client, &me, *number);
             let device = published(task, revoking).await??;

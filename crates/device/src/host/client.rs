@@ -25,7 +25,7 @@ use crate::keep::Keep;
 use crate::own_device::OwnDevice;
 use crate::recipient::Recipient;
 use crate::server_url::ServerUrl;
-use crate::sign_in::{self, HomeAccount, StartError};
+use crate::sign_in::{self, Dialog, HomeAccount, People, StartError};
 use crate::store::StoreError;
 
 mod files;
@@ -190,8 +190,16 @@ pub struct Status {
 
 impl Client {
     /// Signs in, once, and then keeps the device connected in the background.
-    pub async fn start(options: ClientOptions) -> Result<(Self, Events), StartError> {
-        let started = Box::pin(sign_in::first(&options)).await?;
+    pub fn start(options: ClientOptions) -> Dialog<(Self, Events)> {
+        let is_attended = match &options.account {
+            Account::Home(account) => account.is_attended,
+            Account::Memory(_) => false,
+        };
+        Dialog::new(is_attended, |people| Self::started(options, people))
+    }
+
+    async fn started(options: ClientOptions, people: People) -> Result<(Self, Events), StartError> {
+        let started = Box::pin(sign_in::first(&options, people)).await?;
         let (orders, taken) = mpsc::channel(ORDERS_MAX);
         let (told, events) = mpsc::channel(EVENTS_MAX);
         let user = options.user.clone();
@@ -446,8 +454,9 @@ impl Client {
         &self,
         ask: impl FnOnce(&mut Driver, oneshot::Sender<T>) + Send + 'static,
     ) -> Option<T> {
-        let asked =
-            |reply| -> Work { Box::new(move |turn: &mut Turn<'_>| turn.answer(move |driver| ask(driver, reply))) };
+        let asked = |reply| -> Work {
+            Box::new(move |turn: &mut Turn<'_>| turn.answer(move |driver| ask(driver, reply)))
+        };
         self.ask(asked).await
     }
 

@@ -30,16 +30,18 @@ use crate::strength::WeakPassword;
 use crate::vault::{HubVault, Sealing, Vault, VaultError};
 
 mod deletion;
-pub mod first_contact;
+mod dialog;
+mod first_contact;
 mod passwd;
 mod person;
-pub mod prompt;
 mod reset;
 
 pub use deletion::{Deleted, Deletion, delete_account};
+pub(crate) use dialog::People;
+pub use dialog::{Ask, Dialog, Next};
+pub use first_contact::meet;
 pub use passwd::{NewPassword, change_password};
 pub use person::check_password;
-pub use prompt::{NoPrompt, Prompt};
 
 /// A person's account.
 #[derive(Debug)]
@@ -58,8 +60,8 @@ pub struct HomeAccount {
     pub key_bits: u32,
     /// The restart nonce of the agent, where this process is one.
     pub rb: Option<Nonce16>,
-    /// Whom to ask.
-    pub prompt: Arc<dyn Prompt>,
+    /// Whether somebody can be asked.
+    pub is_attended: bool,
 }
 
 /// Why a client does not start.
@@ -301,9 +303,9 @@ impl OpenHome {
 }
 
 /// Signs in by whatever way the account needs.
-pub(crate) async fn first(options: &ClientOptions) -> Result<Started, StartError> {
+pub(crate) async fn first(options: &ClientOptions, people: People) -> Result<Started, StartError> {
     match &options.account {
-        Account::Home(account) => person::sign_in(options, account).await,
+        Account::Home(account) => person::sign_in(options, account, people).await,
         Account::Memory(device) => {
             let door = Door::new(options);
             let session = match door.register(device, None).await {

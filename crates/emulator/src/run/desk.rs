@@ -55,7 +55,10 @@ impl Desk {
             log,
             trace: self.trace.clone(),
         };
-        Box::pin(Client::start(options)).await.map_err(|error| {
+        // Nobody is asked for a device that is made here.
+        let mut dialog = Client::start(options);
+        while dialog.next().await.is_some() {}
+        dialog.end().map_err(|error| {
             let hint = hint(&error);
             EmulatorError::SignIn { name, error, hint }
         })

@@ -10,7 +10,7 @@ use chat_protocol::name::UserName;
 use chat_protocol::spoken::counted;
 
 use super::person::Person;
-use super::{Door, HomeAccount, OpenHome, StartError, aside, first_contact};
+use super::{Dialog, Door, HomeAccount, OpenHome, People, StartError, first_contact};
 use crate::connection::Connector;
 use crate::home::{self, HomeFolder};
 use crate::vault::KeyFile;
@@ -22,7 +22,7 @@ pub struct Deletion {
     pub connector: Arc<Connector>,
     /// The name of the account.
     pub user: UserName,
-    /// The home, the password if it was given, and whom to ask.
+    /// The home, the password if it was given, and whether somebody can be asked.
     pub account: HomeAccount,
     /// The name once more, if it was given.
     pub typed: Option<String>,
@@ -40,21 +40,25 @@ pub struct Deleted {
 }
 
 /// Has the server delete an account for good.
-pub async fn delete_account(request: Deletion) -> Result<Deleted, StartError> {
+pub fn delete_account(request: Deletion) -> Dialog<Deleted> {
+    Dialog::new(request.account.is_attended, |people| delete(request, people))
+}
+
+async fn delete(request: Deletion, people: People) -> Result<Deleted, StartError> {
     let Deletion { connector, user, account, typed, drop_unsent } = request;
     // Before anything is sent or asked.
     match &typed {
         Some(typed) => check_name(&user, typed)?,
-        None if !account.prompt.is_interactive() => {
+        None if !people.are_there() => {
             return Err(StartError::NotTypedAgain { user });
         }
         None => {}
     }
-    let server = first_contact::server(&connector, &account.prompt).await?;
+    let server = first_contact::server(&connector, &people).await?;
     let folder = HomeFolder::new(&account.root, &server, &user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
     let door = Door { connector, user, purpose: Purpose::Visit, invite: None };
-    let person = Person { door, account: &account, server, folder };
+    let person = Person { door, account: &account, server, folder, people };
     let user = &person.door.user;
     let (keys, vault) = match key_file {
         KeyFile::Clear(vault) => (None, vault),
@@ -96,20 +100,19 @@ impl Person<'_> {
     /// Says what goes, and has the name typed once more.
     async fn ask_for_the_name(&self, unsent: usize) -> Result<(), StartError> {
         let user = &self.door.user;
-        let prompt = Arc::clone(&self.account.prompt);
-        prompt.say(&format!(
+        self.people.say(format!(
             "This deletes {user} on this server, and nobody can undo it: the password, the messages that \
              wait, the list of shared files and copies of them go, and nobody gets this name again. What \
              {user} has said stays with those who have it."
         ));
         if unsent > 0 {
-            prompt.say(&format!(
+            self.people.say(format!(
                 "{} here that the server has not taken: nobody ever reads what they say.",
                 waiting(unsent)
             ));
         }
         let question = format!("Type the name once more to delete {user}: ");
-        let typed = aside(move || prompt.line(&question)).await?;
+        let typed = self.people.line(&question).await;
         check_name(user, &typed.ok_or(StartError::NotAnswered)?)
     }
 }

@@ -4,18 +4,22 @@ use std::sync::Arc;
 
 use chat_protocol::id::KeyId;
 
-use super::{Prompt, StartError, aside};
+use super::{Dialog, People, StartError};
 use crate::connection::error::described;
 use crate::connection::pins::Shown;
 use crate::connection::{ConnectError, Connector};
 
-/// The server of this process. Whoever is at a terminal is asked about one that is new and not on
-/// this machine; without a terminal it is an error that says what it showed.
-pub async fn server(connector: &Connector, prompt: &Arc<dyn Prompt>) -> Result<KeyId, StartError> {
+/// Finds out who the server of this process is.
+pub fn meet(connector: Arc<Connector>, is_attended: bool) -> Dialog<KeyId> {
+    Dialog::new(is_attended, |people| async move { server(&connector, &people).await })
+}
+
+/// The server of this process. Whoever is there is asked about one that is new and not on this machine;
+/// otherwise it is an error that says what it showed.
+pub(super) async fn server(connector: &Connector, people: &People) -> Result<KeyId, StartError> {
     match connector.server().await {
-        Err(ConnectError::Unknown { shown }) if prompt.is_interactive() => {
-            let (asks, question, words) = (Arc::clone(prompt), question(&shown), shown.words);
-            if !aside(move || asks.confirm_in_full(&question, &words)).await? {
+        Err(ConnectError::Unknown { shown }) if people.are_there() => {
+            if !people.confirm_in_full(&question(&shown), shown.words).await {
                 return Err(StartError::NotAccepted { url: shown.url });
             }
             connector.accept(&shown);

@@ -15,7 +15,7 @@ use chat_protocol::keys::key_id;
 use chat_protocol::name::UserName;
 
 use super::person::Person;
-use super::{Door, HomeAccount, OpenHome, StartError, first_contact};
+use super::{Dialog, Door, HomeAccount, OpenHome, People, StartError, first_contact};
 use crate::connection::Connector;
 use crate::home::HomeFolder;
 use crate::password::Password;
@@ -34,21 +34,25 @@ pub struct NewPassword {
     pub connector: Arc<Connector>,
     /// The name of the account.
     pub user: UserName,
-    /// The home, the password now if it was given, and whom to ask.
+    /// The home, the password now if it was given, and whether somebody can be asked.
     pub account: HomeAccount,
     /// The new password, if it was given.
     pub new: Option<Password>,
 }
 
 /// Changes the password of an account. The key file of this machine is sealed with it, too.
-pub async fn change_password(request: NewPassword) -> Result<(), StartError> {
+pub fn change_password(request: NewPassword) -> Dialog<()> {
+    Dialog::new(request.account.is_attended, |people| change(request, people))
+}
+
+async fn change(request: NewPassword, people: People) -> Result<(), StartError> {
     let NewPassword { connector, user, account, new } = request;
-    let server = first_contact::server(&connector, &account.prompt).await?;
+    let server = first_contact::server(&connector, &people).await?;
     let folder = HomeFolder::new(&account.root, &server, &user);
     let key_file = folder.key_file()?.ok_or(StartError::NoHome { user: user.clone() })?;
     let KeyFile::Sealed(key_file) = key_file else { return Err(StartError::Clear) };
     let door = Door { connector, user, purpose: Purpose::Visit, invite: None };
-    let person = Person { door, account: &account, server, folder };
+    let person = Person { door, account: &account, server, folder, people };
     // One that was given is judged before anything is sent.
     let given = match &new {
         Some(password) => Some(person.new_password(Some(password)).await?),
@@ -96,7 +100,7 @@ impl Person<'_> {
                 }
                 Err(error) if error.code() == Some(code::SIGN_IN) => {
                     if !self.may_try_again(tries) {
-                        self.account.prompt.say(OTHER_PASSWORD);
+                        self.people.say(OTHER_PASSWORD);
                         return Err(error.into());
                     }
                 }

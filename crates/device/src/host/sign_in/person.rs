@@ -10,8 +10,8 @@ use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
 
 use super::{
-    CodeForAccount, Credentials, Door, HomeAccount, OpenHome, StartError, Started, aside,
-    first_contact, up_to_date,
+    CodeForAccount, Credentials, Dialog, Door, HomeAccount, OpenHome, People, StartError, Started,
+    aside, first_contact, up_to_date,
 };
 use crate::client::ClientOptions;
 use crate::clock::now_ms;
@@ -34,6 +34,7 @@ pub(super) struct Person<'a> {
     pub(super) account: &'a HomeAccount,
     pub(super) server: KeyId,
     pub(super) folder: HomeFolder,
+    pub(super) people: People,
 }
 
 /// What a vault is sealed with: the keys of its password, and its number.
@@ -53,22 +54,23 @@ enum Found {
 pub(super) async fn sign_in(
     options: &ClientOptions,
     account: &HomeAccount,
+    people: People,
 ) -> Result<Started, StartError> {
     // A person takes longer to type than the server waits for a sign-in: who the server is comes
     // first, and each attempt makes a connection of its own.
-    let server = first_contact::server(&options.connector, &account.prompt).await?;
+    let server = first_contact::server(&options.connector, &people).await?;
     let folder = HomeFolder::new(&account.root, &server, &options.user);
     if let Some(warning) = folder.exposed_key() {
-        account.prompt.say(&warning);
+        people.say(warning);
     }
-    let person = Person { door: Door::new(options), account, server, folder };
+    let person = Person { door: Door::new(options), account, server, folder, people };
     let code = person.door.code_for_account().await?;
     if code == CodeForAccount::LetsIn {
         return Box::pin(person.enter_anew()).await;
     }
     let is_in_vain = code == CodeForAccount::DoesNothing;
-    if is_in_vain && account.prompt.is_interactive() {
-        account.prompt.say(&format!(
+    if is_in_vain && person.people.are_there() {
+        person.people.say(format!(
             "The code lets nobody in as {user}: it is mistyped, used up, or its time is over. Whoever knows \
              the password goes on with it.",
             user = options.user
@@ -88,19 +90,29 @@ pub(super) async fn sign_in(
 
 /// Asks for the password of this account, and the server whether it is the account's: the key file of
 /// this machine may have an older one. An account without one needs none.
-pub async fn check_password(
+pub fn check_password(
     connector: Arc<Connector>,
-    user: &UserName,
-    account: &HomeAccount,
+    user: UserName,
+    account: HomeAccount,
+) -> Dialog<()> {
+    Dialog::new(account.is_attended, |people| check(connector, user, account, people))
+}
+
+async fn check(
+    connector: Arc<Connector>,
+    user: UserName,
+    account: HomeAccount,
+    people: People,
 ) -> Result<(), StartError> {
     let server = connector.server().await?;
-    let folder = HomeFolder::new(&account.root, &server, user);
+    let folder = HomeFolder::new(&account.root, &server, &user);
     let key_file = folder.key_file()?.ok_or_else(|| StartError::NoHome { user: user.clone() })?;
     if let KeyFile::Clear(_) = key_file {
         return Ok(());
     }
-    let door = Door { connector, user: user.clone(), purpose: Purpose::Visit, invite: None };
-    Person { door, account, server, folder }.newest_vault().await.map(drop)
+    let door = Door { connector, user, purpose: Purpose::Visit, invite: None };
+    let person = Person { door, account: &account, server, folder, people };
+    person.newest_vault().await.map(drop)
 }
 
 impl Person<'_> {
@@ -110,11 +122,9 @@ impl Person<'_> {
     }
 
     pub(super) async fn ask(&self, question: &str) -> Result<Password, StartError> {
-        let (prompt, question) = (Arc::clone(&self.account.prompt), question.to_owned());
-        let is_anybody_there = prompt.is_interactive();
-        match aside(move || prompt.password(&question)).await? {
+        match self.people.password(question).await {
             Some(password) => Ok(password),
-            None if is_anybody_there => Err(StartError::NotAnswered),
+            None if self.people.are_there() => Err(StartError::NotAnswered),
             None => Err(StartError::NoPassword),
         }
     }
@@ -130,9 +140,7 @@ impl Person<'_> {
 
     /// Whether a wrong password may be typed again.
     pub(super) fn may_try_again(&self, tries: u32) -> bool {
-        self.account.password.is_none()
-            && self.account.prompt.is_interactive()
-            && tries < PASSWORD_TRIES_MAX
+        self.account.password.is_none() && self.people.are_there() && tries < PASSWORD_TRIES_MAX
     }
 
     /// A password to be set: the one given, or one that is typed twice. Not one that is easy to
@@ -152,23 +160,23 @@ impl Person<'_> {
 
     /// A new password, typed twice, because nobody can restore it. One is offered.
     async fn typed_twice(&self) -> Result<Password, StartError> {
-        let prompt = &self.account.prompt;
-        if prompt.is_interactive() {
-            prompt.say(&format!("One that nobody had before, if you like: {}", *offered()));
+        let people = &self.people;
+        if people.are_there() {
+            people.say(format!("One that nobody had before, if you like: {}", *offered()));
         }
         loop {
             let first = self.ask(&format!("New password for {}: ", self.door.user)).await?;
             match self.strength(&first).await? {
-                Ok(score) => prompt.say(&format!("Strength: {score} of 4.")),
+                Ok(score) => people.say(format!("Strength: {score} of 4.")),
                 Err(weak) => {
-                    prompt.say(&weak.to_string());
+                    people.say(weak.to_string());
                     continue;
                 }
             }
             if self.ask("The same password again: ").await? == first {
                 return Ok(first);
             }
-            prompt.say("The two differ.");
+            people.say("The two differ.");
         }
     }
 
@@ -214,19 +222,17 @@ impl Person<'_> {
     /// The key file is here, and the database beside it is not, or holds nothing. A person decides whether to
     /// go on without it.
     async fn without_database(&self) -> Result<(), StartError> {
-        let prompt = &self.account.prompt;
+        let people = &self.people;
         let folder = self.folder.path().display().to_string();
-        prompt.say(&format!(
+        people.say(format!(
             "The history, the unsent messages and the keys of this device are gone: {folder} has a key \
              file and no device in home.db. If you have a copy of home.db, put it back first."
         ));
-        if !prompt.is_interactive() {
-            prompt.say("Going on as a new device of the account.");
+        if !people.are_there() {
+            people.say("Going on as a new device of the account.");
             return Ok(());
         }
-        let asked = Arc::clone(prompt);
-        let question = "Go on as a new device? [y/N] ";
-        let agreed = aside(move || asked.confirm(question)).await?;
+        let agreed = people.confirm("Go on as a new device? [y/N] ").await;
         if agreed { Ok(()) } else { Err(StartError::NoDatabase) }
     }
 
@@ -244,12 +250,12 @@ impl Person<'_> {
     ) -> Result<Session, ConnectError> {
         let tried = self.door.with_password(device, &credentials.login).await;
         let is_wrong = tried.as_ref().is_err_and(|error| error.code() == Some(code::SIGN_IN));
-        if !is_wrong || !self.account.prompt.is_interactive() {
+        if !is_wrong || !self.people.are_there() {
             return tried;
         }
         let say = "The server does not take the password of this machine: it was changed on another one, or \
                    somebody else has the name now. With the new password this machine goes on.";
-        self.account.prompt.say(say);
+        self.people.say(say);
         let Ok(password) = self.ask("Password of the account: ").await else { return tried };
         match self.derive(&password).await {
             Ok(keys) => self.door.with_password(device, &keys.login).await,
@@ -320,7 +326,7 @@ impl Person<'_> {
         match self.look_up().await? {
             Found::Vault { lock, vault } => {
                 let Lock { keys, number } = lock;
-                self.account.prompt.say("This machine is new to the account; its keys are made.");
+                self.people.say("This machine is new to the account; its keys are made.");
                 let device = self.revoking(self.new_device(&vault).await?)?;
                 // What was opened, sealed here. Under the same number: the server never got a
                 // higher one, and its vault would look old (rule R31).
@@ -385,12 +391,11 @@ impl Person<'_> {
         if self.account.register {
             return Ok(());
         }
-        let prompt = Arc::clone(&self.account.prompt);
         let question = format!("Nobody here is called {user}. Make a new account? [y/N] ");
-        if !prompt.is_interactive() {
+        if !self.people.are_there() {
             return Err(StartError::NotRegistered { user });
         }
-        let agreed = aside(move || prompt.confirm(&question)).await?;
+        let agreed = self.people.confirm(&question).await;
         if agreed { Ok(()) } else { Err(StartError::Declined) }
     }
 
@@ -408,7 +413,7 @@ impl Person<'_> {
         match self.register(&device, Some(&credentials)).await {
             Ok(session) => {
                 let key = device.bundle.identity().in_groups();
-                self.account.prompt.say(&format!("Your key: {key}"));
+                self.people.say(format!("Your key: {key}"));
                 self.started(home, device, Some(credentials), session).await
             }
             Err(error) => {
@@ -433,13 +438,11 @@ impl Person<'_> {
                 Err(error) if error.code() == Some(code::INVITE) => error,
                 other => return other,
             };
-            let prompt = Arc::clone(&self.account.prompt);
-            if !prompt.is_interactive() {
+            if !self.people.are_there() {
                 return Err(refused);
             }
-            prompt.say(&sanitise::line(&refused.to_string()));
-            let typed = aside(move || prompt.line("Code: ")).await;
-            let Some(typed) = typed.ok().flatten() else { return Err(refused) };
+            self.people.say(sanitise::line(&refused.to_string()));
+            let Some(typed) = self.people.line("Code: ").await else { return Err(refused) };
             door.invite = Some(typed);
         }
         door.register(device, credentials).await
@@ -447,7 +450,7 @@ impl Person<'_> {
 
     async fn new_keys(&self) -> Result<DeviceKeys, StartError> {
         let sizes = key_sizes(self.account.key_bits)?;
-        self.account.prompt.say("Making your keys; this takes a moment …");
+        self.people.say("Making your keys; this takes a moment …");
         Ok(aside(move || DeviceKeys::generate(sizes)).await??)
     }
 
@@ -479,7 +482,7 @@ impl Person<'_> {
         session: Session,
     ) -> Result<Started, StartError> {
         if let Some(shown) = &session.pinned {
-            self.account.prompt.say(&first_contact::pinned(shown));
+            self.people.say(first_contact::pinned(shown));
         }
         let (home, device) = if device.published {
             (home, device)
