@@ -302,7 +302,9 @@ mod tests {
         home.commit(&changes).unwrap();
         let mut told = Told::new();
         let Released { answers, transmits, .. } = held.release();
-        answers.into_iter().for_each(|answer| answer(&mut told));
+        for answer in answers {
+            answer(&mut told);
+        }
         let [Ok(id), Err(_)] = &told[..] else { panic!("{told:?}") };
         let kept = home.by_id(id).unwrap();
         assert_eq!(kept[0].record.text.as_deref(), Some("hello"));
@@ -331,7 +333,9 @@ mod tests {
         let mut told = Vec::new();
         let mut ask = |core: &mut Core| {
             let (_, held) = core.prepare(7, [asking()]);
-            held.release().answers.into_iter().for_each(|answer| answer(&mut told));
+            for answer in held.release().answers {
+                answer(&mut told);
+            }
         };
         ask(&mut core);
         core.is_online = true;

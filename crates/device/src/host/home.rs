@@ -188,7 +188,7 @@ pub fn newest_position(store: &impl Home) -> Result<u64, StoreError> {
 
 /// Keeps the device's keys, durably.
 pub fn save_device(store: &mut impl Home, device: &OwnDevice) -> Result<(), StoreError> {
-    Ok(store.write(vec![Change { key: DEVICE_ROW.to_owned(), value: Some(device.to_row()?) }])?)
+    store.write(vec![Change { key: DEVICE_ROW.to_owned(), value: Some(device.to_row()?) }])
 }
 
 #[cfg(test)]

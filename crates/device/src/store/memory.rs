@@ -132,7 +132,9 @@ impl Home for MemoryStore {
     fn commit(&mut self, Changes { rows, history }: &Changes) -> Result<(), StoreError> {
         let mut kept = self.kept();
         kept.change(rows);
-        history.iter().for_each(|said| kept.learn(said));
+        for said in history {
+            kept.learn(said);
+        }
         let is_changed = !rows.is_empty() || !history.is_empty();
         kept.commits += u64::from(is_changed);
         drop(kept);

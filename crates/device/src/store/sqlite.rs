@@ -189,7 +189,7 @@ mod tests {
         let mut store = SqliteStore::open(&path, Zeroizing::new([7; 32])).unwrap();
         // As a disk that has room for no more pages.
         store.connection.pragma_update(None, "max_page_count", 30).unwrap();
-        let told = store.write(row("a/b", &[1; 1 << 20])).unwrap_err().to_string();
+        let told = store.write(row("a/b", &vec![1; 1 << 20])).unwrap_err().to_string();
         assert!(told.contains("the disk is full; free some space"), "{told}");
         store.write(row("a/b", &[1; 10])).unwrap();
         assert_eq!(store.get("a/b").unwrap().unwrap().len(), 10);

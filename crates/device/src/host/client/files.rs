@@ -18,13 +18,13 @@ impl Client {
     /// Says something about a file in a conversation.
     pub async fn note_file(&self, cid: ConversationId, note: FileNote) -> Option<MessageId> {
         let notes = Arc::clone(&self.notes);
-        let noted = self.call(move |turn| {
+        let said = self.call(move |turn| {
             let now_ms = turn.now_ms;
             let id = turn.endpoint().note_file(now_ms, cid, note);
             notes.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
             turn.expect(id)
         });
-        noted.await
+        said.await
     }
 
     /// Changes the server's list of what this person shares; answered under the id. Nothing

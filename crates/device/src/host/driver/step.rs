@@ -83,7 +83,9 @@ impl Driver {
     fn let_out(&mut self, now_ms: u64, released: Released) -> Result<(), End> {
         let Released { answers, transmits, events, trace } = released;
         self.tell_crypto(&trace);
-        answers.into_iter().for_each(|answer| answer(self));
+        for answer in answers {
+            answer(self);
+        }
         let asked = std::mem::take(&mut self.asked);
         if let Some(online) = asked.online {
             self.go_online(online)?;

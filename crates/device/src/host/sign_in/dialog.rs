@@ -10,10 +10,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::StartError;
 use crate::password::Password;
 
+/// What is told and not taken yet: a few lines between two questions.
+const TOLD_MAX: usize = 16;
+
+type Going<T> = Pin<Box<dyn Future<Output = Result<T, StartError>> + Send>>;
+
 /// A sign-in, or something else that is done about an account. It rests while it waits for an answer.
 pub struct Dialog<T> {
-    going: Option<Pin<Box<dyn Future<Output = Result<T, StartError>> + Send>>>,
-    told: mpsc::UnboundedReceiver<Next>,
+    going: Option<Going<T>>,
+    told: mpsc::Receiver<Next>,
     ended: Option<Result<T, StartError>>,
 }
 
@@ -54,7 +59,7 @@ impl<T> Dialog<T> {
     where
         F: Future<Output = Result<T, StartError>> + Send + 'static,
     {
-        let (tell, told) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::channel(TOLD_MAX);
         let going = going(People { tell, is_attended });
         Self { going: Some(Box::pin(going)), told, ended: None }
     }
@@ -81,7 +86,7 @@ impl<T> Dialog<T> {
 /// The person at the other end of a dialog, if there is one.
 #[derive(Debug, Clone)]
 pub(crate) struct People {
-    tell: mpsc::UnboundedSender<Next>,
+    tell: mpsc::Sender<Next>,
     is_attended: bool,
 }
 
@@ -94,7 +99,7 @@ impl People {
     /// Says what goes on.
     pub(crate) fn say(&self, text: impl Into<String>) {
         // With the dialog given up there is nobody to tell.
-        self.tell.send(Next::Says(text.into())).ok();
+        self.tell.try_send(Next::Says(text.into())).ok();
     }
 
     /// A password; nothing if nobody answers.
@@ -123,7 +128,7 @@ impl People {
             return None;
         }
         let (reply, answer) = oneshot::channel();
-        self.tell.send(need(Ask { question: question.to_owned(), reply })).ok()?;
+        self.tell.send(need(Ask { question: question.to_owned(), reply })).await.ok()?;
         answer.await.ok()
     }
 }
