@@ -37,7 +37,6 @@ impl Drop for Silence {
 }
 
 /// A person at a terminal. Questions stand on standard error, so that standard output stays data.
-#[derive(Debug, Clone, Copy)]
 pub(crate) struct TerminalPrompt;
 
 impl TerminalPrompt {
@@ -57,15 +56,13 @@ impl TerminalPrompt {
         }
         Ok(line.trim().to_owned())
     }
-}
 
-impl TerminalPrompt {
     /// Tells a person what a dialog comes to, or asks.
-    pub(crate) fn meet(self, next: Next) {
+    pub(crate) fn meet(next: Next) {
         match next {
-            Next::Says(text) => self.say(&text),
+            Next::Says(text) => Self::say(&text),
             Next::Password(ask) => {
-                let password = self.password(&ask.question);
+                let password = Self::password(&ask.question);
                 ask.answer(password);
             }
             Next::Confirm(ask) => {
@@ -86,19 +83,19 @@ impl TerminalPrompt {
     }
 
     /// Asks for a password, which no screen shows; nothing if nobody answers.
-    pub(crate) fn password(self, question: &str) -> Option<Password> {
+    pub(crate) fn password(question: &str) -> Option<Password> {
         let _silence = Silence::begin();
         loop {
             let typed = zeroize::Zeroizing::new(rpassword::prompt_password(question).ok()?);
             match Password::new(&typed) {
                 Ok(password) => return Some(password),
-                Err(error) => self.say(&format!("This cannot be a password: {error}.")),
+                Err(error) => Self::say(&format!("This cannot be a password: {error}.")),
             }
         }
     }
 
     /// Says what goes on.
-    pub(crate) fn say(self, text: &str) {
+    pub(crate) fn say(text: &str) {
         // With a closed standard error there is nobody to tell.
         writeln!(io::stderr(), "{text}").ok();
     }

@@ -124,7 +124,7 @@ pub fn user(common: &Common) -> Result<UserName, Failure> {
         let name = TerminalPrompt::ask("Your name: ")?;
         match UserName::for_account(&name) {
             Ok(user) => return Ok(home::spelled(&common.home, &user)),
-            Err(error) => TerminalPrompt.say(&format!("This cannot be your name: {error}.")),
+            Err(error) => TerminalPrompt::say(&format!("This cannot be your name: {error}.")),
         }
     }
 }
@@ -165,7 +165,7 @@ pub async fn go_through<T>(common: &Common, mut dialog: Dialog<T>) -> Result<T, 
     let is_silent = is_silent(common);
     while let Some(next) = dialog.next().await {
         if !(is_silent && matches!(next, Next::Says(_))) {
-            sign_in::aside(move || TerminalPrompt.meet(next)).await?;
+            sign_in::aside(move || TerminalPrompt::meet(next)).await?;
         }
     }
     dialog.end()
@@ -198,7 +198,7 @@ pub async fn sign_in(
     let is_insecure =
         common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback());
     if is_insecure && !is_silent(common) {
-        TerminalPrompt.say(
+        TerminalPrompt::say(
             "INSECURE: nobody vouches for the server; others on the way may see who talks to whom",
         );
     }

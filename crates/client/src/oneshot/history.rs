@@ -101,8 +101,7 @@ pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
             let password = match &common.password {
                 Some(password) => password.clone(),
                 None if !TerminalPrompt::is_possible() => return Err(StartError::NoPassword.into()),
-                None => TerminalPrompt
-                    .password(&format!("Password of {user}: "))
+                None => TerminalPrompt::password(&format!("Password of {user}: "))
                     .ok_or(StartError::NotAnswered)?,
             };
             let keys = PasswordKeys::derive(password.expose(), &server, &user);

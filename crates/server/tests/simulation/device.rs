@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chat_device::{
     step::{Core, Input, Released},
-    store::{Home as _, MemoryStore},
+    store::{Changes, Home as _, MemoryStore},
 };
 use chat_endpoint::{Endpoint, Transmit};
 use chat_protocol::{
@@ -66,6 +66,12 @@ struct OwnDisk {
     /// Which of its encryption keys it has, and whether the hub has it too.
     generation: usize,
     is_published: bool,
+}
+
+impl OwnDisk {
+    fn commit(&mut self, changes: &Changes) {
+        self.rows.commit(changes).unwrap();
+    }
 }
 
 /// One device with everything around it.
@@ -327,7 +333,7 @@ impl DeviceActor {
                 self.dies(CrashPoint::BeforeCommit)?;
             }
             self.host.committed(&changes.rows);
-            self.disk.rows.commit(&changes).unwrap();
+            self.disk.commit(&changes);
             for draft in std::mem::take(&mut self.drafts) {
                 let by = self.name.clone();
                 self.write(match draft {
