@@ -14,8 +14,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
-use chat_device::home::vault::FIRST_NUMBER;
-use chat_device::home::{HomeFolder, OwnDevice, Vault, file, save_device};
+use chat_device::home::{HomeFolder, file, save_device};
+use chat_device::own_device::OwnDevice;
+use chat_device::vault::FIRST_NUMBER;
+use chat_device::vault::Vault;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{KeyBits, SigningKey, UnwrapKey};
 use chat_protocol::handshake::PasswordKeys;

@@ -15,13 +15,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
 use crate::oneshot::{note, print_line};
+use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
 use crate::start::{self, Failure, connected};
 use crate::unshown::Unshown;
 use chat_device::client::ClientEvent;
 use chat_device::clock::now_ms;
 use chat_device::home::{HomeError, HomeFolder, file};
-use chat_device::sign_in::first_contact;
+use chat_device::sign_in::meet;
 use chat_text::show::{Detail, Lines, clocks as clocks_line};
 
 /// Who may run what on this machine.
@@ -66,7 +67,8 @@ fn warn(common: &Common, policy: &Policy) {
 async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Failure> {
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let server = first_contact::server(&connector, &start::prompt(common)).await?;
+    let meeting = meet(Arc::clone(&connector), TerminalPrompt::is_possible());
+    let server = start::go_through(common, meeting).await?;
     let folder = HomeFolder::new(&common.home, &server, &user);
     // From here on a closed terminal ends nothing.
     let mut hangup = signal(SignalKind::hangup())?;

@@ -31,7 +31,11 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
         is_person,
         presence: common.presence,
         transfers: start::transfer_options(common, &user),
-        desk: TerminalPrompt::is_possible().then(|| Desk { connector, account: account() }),
+        desk: TerminalPrompt::is_possible().then(|| Desk {
+            connector,
+            account: account(),
+            meet: start::meet(common),
+        }),
     };
     let talk = Talk::new(client, user.clone(), options).await;
     if is_person {

@@ -3,6 +3,7 @@
 //! [`arguments`] is the form that clap reads, [`error`] is what can be wrong.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -246,7 +247,10 @@ pub(crate) fn given_password(
     environment: Option<OsString>,
 ) -> Result<Option<Password>, ConfigError> {
     let (origin, password) = match (file, environment) {
-        (Some(path), _) => (path.display().to_string(), Password::read(path)),
+        (Some(path), _) => {
+            let file = File::open(path).map_err(PasswordError::Read);
+            (path.display().to_string(), file.and_then(Password::read))
+        }
         (None, Some(value)) => {
             let value = value.into_string().map(Zeroizing::new);
             let password = value.map_err(|_| PasswordError::NotUtf8);

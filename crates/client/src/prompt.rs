@@ -5,8 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use chat_device::identity::is_yes;
 use chat_device::password::Password;
-use chat_device::sign_in::Prompt;
-use chat_protocol::fingerprint::Fingerprint;
+use chat_device::sign_in::Next;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// Echo is off from before the question stands until the answer is there: who types ahead shows
@@ -38,7 +37,6 @@ impl Drop for Silence {
 }
 
 /// A person at a terminal. Questions stand on standard error, so that standard output stays data.
-#[derive(Debug, Clone, Copy)]
 pub(crate) struct TerminalPrompt;
 
 impl TerminalPrompt {
@@ -58,38 +56,46 @@ impl TerminalPrompt {
         }
         Ok(line.trim().to_owned())
     }
-}
 
-impl Prompt for TerminalPrompt {
-    fn is_interactive(&self) -> bool {
-        true
+    /// Tells a person what a dialog comes to, or asks.
+    pub(crate) fn meet(next: Next) {
+        match next {
+            Next::Says(text) => Self::say(&text),
+            Next::Password(ask) => {
+                let password = Self::password(&ask.question);
+                ask.answer(password);
+            }
+            Next::Confirm(ask) => {
+                let is_yes = Self::ask(&ask.question).is_ok_and(|answer| {
+                    matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
+                });
+                ask.answer(is_yes);
+            }
+            Next::ConfirmInFull(ask, words) => {
+                let answer = Self::ask(&ask.question);
+                ask.answer(answer.is_ok_and(|answer| is_yes(&answer) || words.is(&answer)));
+            }
+            Next::Line(ask) => {
+                let line = Self::ask(&ask.question).ok().filter(|answer| !answer.is_empty());
+                ask.answer(line);
+            }
+        }
     }
 
-    fn password(&self, question: &str) -> Option<Password> {
+    /// Asks for a password, which no screen shows; nothing if nobody answers.
+    pub(crate) fn password(question: &str) -> Option<Password> {
         let _silence = Silence::begin();
         loop {
             let typed = zeroize::Zeroizing::new(rpassword::prompt_password(question).ok()?);
             match Password::new(&typed) {
                 Ok(password) => return Some(password),
-                Err(error) => self.say(&format!("This cannot be a password: {error}.")),
+                Err(error) => Self::say(&format!("This cannot be a password: {error}.")),
             }
         }
     }
 
-    fn line(&self, question: &str) -> Option<String> {
-        Self::ask(question).ok().filter(|answer| !answer.is_empty())
-    }
-
-    fn confirm(&self, question: &str) -> bool {
-        Self::ask(question)
-            .is_ok_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
-    }
-
-    fn confirm_in_full(&self, question: &str, words: &Fingerprint) -> bool {
-        Self::ask(question).is_ok_and(|answer| is_yes(&answer) || words.is(&answer))
-    }
-
-    fn say(&self, text: &str) {
+    /// Says what goes on.
+    pub(crate) fn say(text: &str) {
         // With a closed standard error there is nobody to tell.
         writeln!(io::stderr(), "{text}").ok();
     }

@@ -21,7 +21,8 @@ use chat_device::connection::pins::Pins;
 use chat_device::connection::{ConnectError, Connector};
 use chat_device::home::{self, HomeError, KnownServers};
 use chat_device::server_url::Trust;
-use chat_device::sign_in::{HomeAccount, NoPrompt, Prompt, StartError};
+use chat_device::sign_in::{Dialog, HomeAccount, Next, StartError};
+use chat_device::store::StoreError;
 use chat_files::transfer::TransferOptions;
 use chat_text::hints;
 
@@ -103,6 +104,12 @@ impl From<ConnectError> for Failure {
     }
 }
 
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        HomeError::from(error).into()
+    }
+}
+
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
         Self::Start(error.into())
@@ -138,7 +145,7 @@ pub fn user(common: &Common) -> Result<UserName, Failure> {
         let name = TerminalPrompt::ask("Your name: ")?;
         match UserName::for_account(&name) {
             Ok(user) => return Ok(home::spelled(&common.home, &user)),
-            Err(error) => TerminalPrompt.say(&format!("This cannot be your name: {error}.")),
+            Err(error) => TerminalPrompt::say(&format!("This cannot be your name: {error}.")),
         }
     }
 }
@@ -169,17 +176,28 @@ pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
         weak_password: common.weak_password,
         key_bits: common.key_bits,
         rb,
-        prompt: prompt(common),
+        is_attended: TerminalPrompt::is_possible(),
     }
 }
 
-/// Whom to ask: a person where there is a terminal.
-pub fn prompt(common: &Common) -> Arc<dyn Prompt> {
-    if TerminalPrompt::is_possible() {
-        Arc::new(TerminalPrompt)
-    } else {
-        Arc::new(NoPrompt { silent: common.verbosity == Verbosity::Quiet })
-    }
+/// Goes through a dialog, with the person at the terminal where there is one. Without a terminal it only says what
+/// goes on, and with --quiet not even that.
+pub async fn go_through<T>(common: &Common, dialog: Dialog<T>) -> Result<T, StartError> {
+    dialog.go_through(meet(common)).await
+}
+
+/// Who is told and asked in a dialog.
+pub fn meet(common: &Common) -> fn(Next) {
+    let asks_only = |next| {
+        if !matches!(next, Next::Says(_)) {
+            TerminalPrompt::meet(next);
+        }
+    };
+    if is_silent(common) { asks_only } else { TerminalPrompt::meet }
+}
+
+fn is_silent(common: &Common) -> bool {
+    common.verbosity == Verbosity::Quiet && !TerminalPrompt::is_possible()
 }
 
 /// Where files come from and go to.
@@ -202,9 +220,10 @@ pub async fn sign_in(
     rb: Option<Nonce16>,
 ) -> Result<(Client, Events), Failure> {
     let account = account(common, rb);
-    let prompt = &account.prompt;
-    if common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback()) {
-        prompt.say(
+    let is_insecure =
+        common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback());
+    if is_insecure && !is_silent(common) {
+        TerminalPrompt::say(
             "INSECURE: nobody vouches for the server; others on the way may see who talks to whom",
         );
     }
@@ -215,7 +234,7 @@ pub async fn sign_in(
     let invite = common.invite.clone();
     let options = ClientOptions { connector, user, purpose, account, bundles, log, invite, trace };
     tokio::select! {
-        started = Box::pin(Client::start(options)) => Ok(started?),
+        started = go_through(common, Client::start(options)) => Ok(started?),
         () = interrupted() => Err(Failure::Interrupted),
     }
 }

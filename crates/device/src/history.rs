@@ -7,14 +7,12 @@
 //! received ─► shown ────► row, in the transaction that ends its durable event
 //! ```
 //!
-//! Modules in reading order: `record` writes, within the step of the device; [`read`] finds again,
-//! a page at a time; [`proof`] checks signatures without a connection; the crate `chat-text` makes lines and
-//! JSON.
+//! Modules in reading order: [`Said`] is what a step adds, written by the [`crate::store`] in the commit of the
+//! step; [`read`] finds again, a page at a time; [`proof`] checks signatures without a connection; the crate
+//! `chat-text` makes lines and JSON.
 //!
-//! **Architecture Invariant.** A row is found by a keyed token and everything in it is sealed under
-//! that token. Nothing here loads more than a page.
+//! **Architecture Invariant.** Nothing here loads more than a page.
 
-use crate::store::{SqliteStore, Token};
 use chat_endpoint::Standing;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -24,9 +22,10 @@ use serde::{Deserialize, Serialize};
 pub mod proof;
 pub mod read;
 
-pub(crate) mod record;
+mod record;
 
 pub use read::{Found, History};
+pub use record::Said;
 
 /// What is known about a message from the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,39 +106,23 @@ pub struct Entry {
     pub state: State,
     /// Who has confirmed it, in the order of their tokens, which means nothing.
     pub confirmed: Vec<Confirmation>,
-    /// The token that its row is sealed under.
-    name: Token,
 }
 
 impl Entry {
     /// Whether it was written on this device.
     pub fn is_own(&self) -> bool {
-        matches!(self.state, State::Queued | State::Stored { .. } | State::Refused { .. })
+        self.state.is_own()
     }
 }
 
-/// Finds the conversation's rows.
-fn conversation_token(store: &SqliteStore, cid: &ConversationId) -> Token {
-    store.token(&[b"conversation", cid.as_str().as_bytes()])
-}
+impl State {
+    /// Whether it is the state of a message that was written on this device.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Queued | Self::Stored { .. } | Self::Refused { .. })
+    }
 
-/// Finds a message by its id. Somebody else's message never has the token of one's own: others
-/// choose their ids themselves.
-fn id_token(store: &SqliteStore, id: &MessageId, is_own: bool) -> Token {
-    let kind: &[u8] = if is_own { b"own id" } else { b"id" };
-    store.token(&[kind, id.as_bytes()])
-}
-
-/// Names one message: ids are unique per sender and conversation only (rule R13).
-fn name_token(store: &SqliteStore, record: &Record) -> Token {
-    let (cid, from) = (record.cid.as_str().as_bytes(), record.from.as_str().as_bytes());
-    store.token(&[b"message", cid, from, record.id.as_bytes()])
-}
-
-/// What a part of a row is sealed under: which part, and whose.
-fn bound(part: &str, name: &Token) -> Vec<u8> {
-    let mut bytes = part.as_bytes().to_vec();
-    bytes.push(b'/');
-    bytes.extend_from_slice(name);
-    bytes
+    /// Whether a copy in this state makes room for another one of the same message: a damaged one came first.
+    pub(crate) fn gives_way_to(&self, new: &Self) -> bool {
+        matches!((self, new), (Self::Unreadable { .. }, Self::Received { .. }))
+    }
 }

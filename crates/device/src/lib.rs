@@ -1,48 +1,28 @@
-//! One signed-in device at run time: what the terminal client, the emulator and the hub's own agent share.
+//! One signed-in device at run time: what every front end and the hub's own agent share.
 //!
-//! Modules in reading order:
-//! - [`store`]: the rows of a home in one SQLite database;
-//! - [`recipient`], [`server_url`], [`password`], [`strength`]: what a person gives at the start;
-//! - [`names`], [`text_lines`]: how people's names are spelled, and lines of files and pipes;
-//! - [`home`], [`connection`], [`sign_in`]: keys on disk, one WebSocket, and who we are;
-//! - [`history`], [`keep`]: what was said, and what else has to be remembered, kept in the home; search and proof;
-//! - `driver` (the task that owns a device), [`client`]: the handle and the events of everything;
-//! - [`identity`]: deciding about people's keys, and about one's own devices;
-//! - [`facts`]: a line of an operation log as people read it.
+//! What a device decides is pure: no file, no socket, no clock, no thread. It compiles wherever the endpoint does, so
+//! that a page in a browser can be its host as well. In reading order:
+//! - [`step`]: what goes in, what must be durable, and what is held back until then;
+//! - [`store`]: what keeps the rows and the history of a device, and the one in memory;
+//! - [`history`]: what was said, as data; search and proof;
+//! - [`vault`], [`own_device`]: what must survive the loss of a machine, and the keys of this one;
+//! - [`recipient`], [`server_url`], [`password`], [`names`], [`text_lines`]: what people type.
 //!
-//! Without the feature `host` there is only the store, which is what the hub's own agent needs.
+//! With the feature `sqlite` there is the database of a home, and with `host` all that a program needs: see [`host`].
 
-pub mod store;
-
-#[cfg(feature = "host")]
-pub mod client;
-#[cfg(feature = "host")]
-pub mod clock;
-#[cfg(feature = "host")]
-pub mod connection;
-#[cfg(feature = "host")]
-mod driver;
-#[cfg(feature = "host")]
-pub mod facts;
-#[cfg(feature = "host")]
+mod answers;
 pub mod history;
-#[cfg(feature = "host")]
-pub mod home;
-#[cfg(feature = "host")]
-pub mod identity;
-#[cfg(feature = "host")]
-pub mod keep;
-#[cfg(feature = "host")]
 pub mod names;
-#[cfg(feature = "host")]
+pub mod own_device;
 pub mod password;
-#[cfg(feature = "host")]
 pub mod recipient;
-#[cfg(feature = "host")]
 pub mod server_url;
-#[cfg(feature = "host")]
-pub mod sign_in;
-#[cfg(feature = "host")]
-pub mod strength;
-#[cfg(feature = "host")]
+pub mod step;
+pub mod store;
 pub mod text_lines;
+pub mod vault;
+
+#[cfg(feature = "host")]
+pub mod host;
+#[cfg(feature = "host")]
+pub use host::*;

@@ -1,9 +1,7 @@
 //! The password as it comes from a file, the environment or a prompt.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::io::{self, Read};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -36,14 +34,12 @@ impl Password {
 
     /// Reads the first line of a file, which is read no further than a password can be long.
     /// Whatever follows it does not count, nor does a byte order mark before it.
-    pub fn read(path: &Path) -> Result<Self, PasswordError> {
+    pub fn read(file: impl Read) -> Result<Self, PasswordError> {
         // One byte more than the longest line that is good, with the mark and its end.
         let limit = BYTE_ORDER_MARK.len() + PASSWORD_BYTES_MAX + 3;
         let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
-        File::open(path)
-            .and_then(|file| {
-                file.take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes)
-            })
+        file.take(u64::try_from(limit).unwrap_or(u64::MAX))
+            .read_to_end(&mut bytes)
             .map_err(PasswordError::Read)?;
         let text = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&bytes);
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -80,16 +76,10 @@ pub enum PasswordError {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
-    #[expect(clippy::unwrap_in_result, reason = "a test may panic: a folder and a file of its own")]
     fn read(content: &[u8]) -> Result<String, PasswordError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("password");
-        fs::write(&path, content).unwrap();
-        Password::read(&path).map(|password| password.expose().to_owned())
+        Password::read(content).map(|password| password.expose().to_owned())
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The address of a server as a person types it.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chat_device::home::KeyFile;
+use chat_device::vault::KeyFile;
 use chat_exec::Policy;
 use chat_files::keywords;
 use chat_protocol::{sanitise, vault};

@@ -7,8 +7,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use chat_agent::{AgentHost, AgentReport, Backlog, answer};
-use chat_device::store::{SqliteStore, StoreError};
-use chat_endpoint::{Device, Endpoint, Step, SystemRandom, Transmit};
+use chat_device::{
+    step::{Core, Input, Released},
+    store::{Home as _, SqliteStore, StoreError},
+};
+use chat_endpoint::{Device, Endpoint, SystemRandom, Transmit};
 use chat_exec::{Agent, AgentConfig, AgentError, Namespaces, Policy, PolicyError};
 use chat_protocol::{
     crypto::hkdf_extract, handshake::SignedIn, id::Nonce16, keys::DeviceKeys, name::UserName,
@@ -127,62 +130,71 @@ impl BuiltInAgent {
         let keys = hub.keys();
         let mut store = SqliteStore::open(&self.folder.join("home.db"), state_key(&keys))?;
         let (rows, random) = (store.rows()?, Box::new(SystemRandom));
-        let mut endpoint = Endpoint::new(device(hub, keys), &rows, Arc::default(), random)?;
-        let signed_in = SignedIn::at(now_ms());
-        endpoint.connected(now_ms(), &signed_in, hub.bundle());
+        let endpoint = Endpoint::new(device(hub, keys), &rows, Arc::default(), random)?;
+        let mut core = Core::new(endpoint);
+        let signed_in = Box::new(SignedIn::at(now_ms()));
+        let mut inputs = vec![Input::Connected(signed_in, Arc::new(hub.bundle().clone()))];
         let mut backlog = Backlog::default();
         loop {
-            let step = step(&mut endpoint, &mut store)?;
-            for notification in &step.events {
+            let released = step(&mut core, &mut store, inputs)?;
+            inputs = Vec::new();
+            for notification in &released.events {
                 if !backlog.start(host, now_ms(), notification)
                     && let Some(key) = notification.key
                 {
-                    endpoint.consumed(key);
+                    inputs.push(Input::Consumed { key, is_shown: false });
                 }
             }
-            if endpoint.has_caught_up() {
+            if core.endpoint().has_caught_up() {
                 backlog.read(host, now_ms());
             }
-            send(&mut connection, step.transmits).await?;
-            if endpoint.is_rolled_back() {
+            send(&mut connection, released.transmits).await?;
+            if core.endpoint().is_rolled_back() {
                 return Err(Stopped::RolledBack);
             }
-            if let Some(reason) = endpoint.reconnect_reason() {
+            if let Some(reason) = core.endpoint().reconnect_reason() {
                 return Err(Stopped::Connection(LocalError::Closed(reason.to_owned())));
             }
             tokio::select! {
-                batch = connection.recv() => take(&mut endpoint, batch?),
+                batch = connection.recv() => inputs.extend(batch?.into_iter().map(input)),
                 Some(report) = reports.recv() => {
-                    tell(hub, &mut endpoint, report);
+                    inputs.push(told(hub, report));
                     while let Ok(report) = reports.try_recv() {
-                        tell(hub, &mut endpoint, report);
+                        inputs.push(told(hub, report));
                     }
                 }
-                () = until(endpoint.next_deadline()) => endpoint.handle_timeout(now_ms()),
+                () = until(core.endpoint().next_deadline()) => inputs.push(Input::Due),
             }
         }
     }
 }
 
 /// Hands a report to the endpoint, and counts it if it is the last of its command.
-fn tell(hub: &Hub, endpoint: &mut Endpoint, report: AgentReport) {
+fn told(hub: &Hub, report: AgentReport) -> Input<()> {
     if let Some(outcome) = report.outcome() {
         hub.metrics().count_command(outcome);
     }
-    answer(endpoint, now_ms(), report);
+    Input::Work(Box::new(move |turn| {
+        let now_ms = turn.now_ms;
+        answer(turn.endpoint(), now_ms, report);
+    }))
 }
 
-/// Commits what the endpoint decided; only then may anything leave.
-fn step(endpoint: &mut Endpoint, store: &mut SqliteStore) -> Result<Step, StoreError> {
-    let step = endpoint.finish(now_ms());
-    if !step.changes.is_empty() {
+/// Commits what the device decided; only then may anything leave.
+fn step(
+    core: &mut Core,
+    store: &mut SqliteStore,
+    inputs: Vec<Input<()>>,
+) -> Result<Released<()>, StoreError> {
+    let (changes, held) = core.prepare(now_ms(), inputs);
+    if !changes.is_empty() {
         // The disk is waited for here and not in a thread: the agent has nothing else to do.
         tokio::task::block_in_place(|| {
             store.begin()?;
-            store.commit(&step.changes)
+            store.commit(&changes)
         })?;
     }
-    Ok(step)
+    Ok(held.release())
 }
 
 fn device(hub: &Hub, keys: Arc<DeviceKeys>) -> Device {
@@ -201,12 +213,10 @@ fn state_key(keys: &DeviceKeys) -> zeroize::Zeroizing<[u8; 32]> {
     hkdf_extract(STATE_LABEL, &keys.identity.to_pkcs8())
 }
 
-fn take(endpoint: &mut Endpoint, batch: Vec<Outgoing>) {
-    for message in batch {
-        match message {
-            Outgoing::Text(text) => endpoint.handle_text(now_ms(), &text),
-            Outgoing::Binary(bytes) => endpoint.handle_binary(now_ms(), bytes),
-        }
+fn input(message: Outgoing) -> Input<()> {
+    match message {
+        Outgoing::Text(text) => Input::Text(text.to_string()),
+        Outgoing::Binary(bytes) => Input::Binary(bytes),
     }
 }
 

@@ -3,7 +3,7 @@
 use chat_device::client::GrantFailed;
 use chat_device::history::read::PAGE_MAX;
 use chat_device::history::{Entry, History, State};
-use chat_device::home::HomeError;
+use chat_device::store::StoreError;
 use chat_endpoint::HistoryEntry;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
@@ -72,7 +72,7 @@ fn newest(
     history: &History,
     cid: &ConversationId,
     count: usize,
-) -> Result<Vec<HistoryEntry>, HomeError> {
+) -> Result<Vec<HistoryEntry>, StoreError> {
     let (mut found, mut before) = (Vec::new(), None);
     while found.len() < count {
         let page = history.page(cid, before, PAGE_MAX)?;

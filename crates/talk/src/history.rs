@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chat_device::client::Status;
 use chat_device::history::{Entry, History};
-use chat_device::home::HomeError;
+use chat_device::store::StoreError;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName};
 use chat_text::item::{Answer, Pending};
@@ -162,7 +162,7 @@ impl Talk {
 
     pub(crate) async fn read_history<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&History) -> Result<T, HomeError> + Send + 'static,
+        read: impl FnOnce(&History) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Told> {
         match self.client.read_history(read).await {
             Some(Ok(read)) => Ok(read),

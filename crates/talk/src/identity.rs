@@ -1,7 +1,7 @@
 //! `/verify`, `/trust`, `/distrust`, `/devices` and `/key`.
 
-use chat_device::home::KeyChange;
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question};
+use chat_device::own_device::KeyChange;
 use chat_device::sign_in::check_password;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_text::hints;
@@ -157,7 +157,8 @@ impl Talk {
             return Told::error(hints::undecided(&error));
         }
         let (connector, account) = desk.at_hand();
-        if let Err(error) = check_password(connector, &self.me, &account).await {
+        let check = check_password(connector, self.me.clone(), account);
+        if let Err(error) = check.go_through(desk.meet).await {
             return Told::error(error.to_string());
         }
         match identity::revoke(&self.client, &self.me, number).await {

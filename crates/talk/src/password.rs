@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chat_device::connection::Connector;
-use chat_device::sign_in::{HomeAccount, NewPassword, StartError, change_password};
+use chat_device::sign_in::{HomeAccount, NewPassword, Next, StartError, change_password};
 use chat_text::item::Answer;
 
 use crate::talk::Talk;
@@ -14,8 +14,10 @@ use crate::told::Told;
 pub struct Desk {
     /// Addresses, pins and trust.
     pub connector: Arc<Connector>,
-    /// The account, with a person to ask.
+    /// The account.
     pub account: HomeAccount,
+    /// Tells and asks the person, who has the terminal meanwhile.
+    pub meet: fn(Next),
 }
 
 impl Desk {
@@ -36,7 +38,7 @@ impl Talk {
         };
         let (connector, account) = desk.at_hand();
         let request = NewPassword { connector, user: self.me.clone(), account, new: None };
-        match Box::pin(change_password(request)).await {
+        match change_password(request).go_through(desk.meet).await {
             Ok(()) => Answer::Password.into(),
             Err(StartError::NotAnswered) => Answer::Nothing.into(),
             Err(error) => Told::error(error.to_string()),

@@ -33,7 +33,7 @@ pub async fn account(common: &Common, verb: &AccountVerb) -> Result<ExitStatus, 
     let (typed, drop_unsent) = (name.clone(), *drop_unsent);
     let request = Deletion { connector, user: user.clone(), account, typed, drop_unsent };
     let Deleted { home, unsent } = tokio::select! {
-        deleted = Box::pin(delete_account(request)) => deleted?,
+        deleted = start::go_through(common, delete_account(request)) => deleted?,
         () = interrupted() => return Err(Failure::Interrupted),
     };
     if common.json {

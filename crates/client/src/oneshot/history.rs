@@ -11,9 +11,11 @@ use crate::exit::ExitStatus;
 use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
 use chat_device::history::{Entry, History};
-use chat_device::home::{self, HomeFolder, KeyFile, KnownServers, OwnDevice};
+use chat_device::home::{self, HomeFolder, KnownServers};
+use chat_device::own_device::OwnDevice;
 use chat_device::recipient::Recipient;
-use chat_device::sign_in::{Prompt as _, StartError};
+use chat_device::sign_in::StartError;
+use chat_device::vault::KeyFile;
 use chat_text::history;
 use chat_text::show::{Detail, Lines};
 
@@ -123,8 +125,7 @@ pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
             let password = match &common.password {
                 Some(password) => password.clone(),
                 None if !TerminalPrompt::is_possible() => return Err(StartError::NoPassword.into()),
-                None => TerminalPrompt
-                    .password(&format!("Password of {user}: "))
+                None => TerminalPrompt::password(&format!("Password of {user}: "))
                     .ok_or(StartError::NotAnswered)?,
             };
             let keys = PasswordKeys::derive(password.expose(), &server, &user);
@@ -133,5 +134,5 @@ pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
     };
     let store = folder.open(&vault)?;
     let device = home::load_device(&store, &vault)?.ok_or_else(nothing)?;
-    Ok((History::new(store, user), device))
+    Ok((History::new(Box::new(store), user), device))
 }

@@ -15,8 +15,8 @@ use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use chat_device::client::ClientEvent;
-use chat_device::home::KeyChange;
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
+use chat_device::own_device::KeyChange;
 use chat_device::sign_in::check_password;
 use chat_text::{hints, show};
 
@@ -202,7 +202,8 @@ async fn act(
             identity::to_revoke(&task.client, &me, *number).await?;
             // The key file of this machine may open with a password that is the account's no more.
             let connector = start::connector(common)?;
-            check_password(connector, &me, &start::account(common, None)).await?;
+            let check = check_password(connector, me.clone(), start::account(common, None));
+            start::go_through(common, check).await?;
             let client = task.client.clone();
             let revoking = identity::revoke(&client, &me, *number);
             let device = published(task, revoking).await??;

@@ -25,7 +25,7 @@ pub async fn passwd(common: &Common, new_file: Option<&Path>) -> Result<ExitStat
     let account = start::account(common, None);
     let request = NewPassword { connector, user: user.clone(), account, new };
     tokio::select! {
-        changed = Box::pin(change_password(request)) => changed?,
+        changed = start::go_through(common, change_password(request)) => changed?,
         () = interrupted() => return Err(Failure::Interrupted),
     }
     if common.json {

@@ -69,6 +69,11 @@ impl RunOf {
         CommandTooLong::check(&self.argv).map_err(|error| Failure::usage(&error))?;
         run(common, self).await
     }
+
+    fn options(&self) -> CommandOptions {
+        let time_max_ms = self.timeout.and_then(|time| u64::try_from(time.as_millis()).ok());
+        CommandOptions { again: self.again, time_max_ms, ..CommandOptions::default() }
+    }
 }
 
 async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
@@ -83,11 +88,6 @@ async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
     let Some(mut task) = started else { return Ok(ExitStatus::Interrupted) };
     // What stands before this program in a pipe may have been slower than its start.
     stdin::check(asked.no_input)?;
-    let options = CommandOptions {
-        again: asked.again,
-        time_max_ms: asked.timeout.and_then(|time| u64::try_from(time.as_millis()).ok()),
-        ..CommandOptions::default()
-    };
     let target = tokio::select! {
         target = task.true_name(&asked.target) => Some(target?),
         () = interrupted() => None,
@@ -96,7 +96,7 @@ async fn run(common: &Common, asked: &RunOf) -> Result<ExitStatus, Failure> {
         task.end().await;
         return Ok(ExitStatus::Interrupted);
     };
-    let asked_for = task.client.run(&target, asked.argv.clone(), options).await;
+    let asked_for = task.client.run(&target, asked.argv.clone(), asked.options()).await;
     if let (Err(error), true) = (&asked_for, task.is_json) {
         print_json(vec![not_sent(&target, error)])?;
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use chat_endpoint::{KeptFrame, Pinned};
+use chat_endpoint::KeptFrame;
 use chat_protocol::content::{self, Content};
 use chat_protocol::crypto::{VerifyingKey, sha256};
 use chat_protocol::envelope::{self, ReceiptBody};
@@ -21,7 +21,8 @@ use chat_protocol::tag::{Tag, label};
 use thiserror::Error;
 
 use super::{Entry, History, Record, State};
-use crate::home::{HomeError, OwnDevice};
+use crate::own_device::OwnDevice;
+use crate::store::StoreError;
 use chat_protocol::veil;
 
 pub mod file;
@@ -222,7 +223,7 @@ impl Material {
 pub enum MaterialError {
     /// The home cannot be read.
     #[error(transparent)]
-    Home(#[from] HomeError),
+    Home(#[from] StoreError),
     /// What it holds proves nothing.
     #[error(transparent)]
     Proof(#[from] ProofError),
@@ -250,10 +251,8 @@ fn bundle_with(
     own: &OwnDevice,
     by: &UserName,
     kid: KeyId,
-) -> Result<Option<Bytes>, HomeError> {
-    let row = history.store().get(&Pinned::row(by))?;
-    let pinned = row.map(|row| Pinned::read(&row)).transpose()?;
-    let mut bundles = pinned.map(|pinned| pinned.bundles).unwrap_or_default();
+) -> Result<Option<Bytes>, StoreError> {
+    let mut bundles = history.pinned(by)?.map(|pinned| pinned.bundles).unwrap_or_default();
     if by == history.me() {
         bundles.push(own.bundle.bytes().clone());
     }

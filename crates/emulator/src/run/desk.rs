@@ -12,7 +12,8 @@ use crate::options::Options;
 use chat_device::client::{Account, Client, ClientOptions, Events};
 use chat_device::connection::Connector;
 use chat_device::connection::pins::Pins;
-use chat_device::home::{KnownServers, OwnDevice};
+use chat_device::home::KnownServers;
+use chat_device::own_device::OwnDevice;
 use chat_device::sign_in::StartError;
 use chat_protocol::code;
 
@@ -54,7 +55,10 @@ impl Desk {
             log,
             trace: self.trace.clone(),
         };
-        Box::pin(Client::start(options)).await.map_err(|error| {
+        // Nobody is asked for a device that is made here.
+        let mut dialog = Client::start(options);
+        while dialog.next().await.is_some() {}
+        dialog.end().map_err(|error| {
             let hint = hint(&error);
             EmulatorError::SignIn { name, error, hint }
         })

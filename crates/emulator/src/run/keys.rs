@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EmulatorError;
 use chat_device::clock::now_ms;
-use chat_device::home::device::key_sizes;
-use chat_device::home::{HomeError, OwnDevice, file};
+use chat_device::home::{HomeError, file};
+use chat_device::own_device::OwnDevice;
+use chat_device::own_device::key_sizes;
 use chat_device::sign_in::{StartError, aside};
 
 /// Key pairs that are made at most. RSA keys take long to make; a larger crowd shares them.

@@ -6,7 +6,11 @@ mod sign_in;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use chat_endpoint::{Endpoint, Step, Transmit, store::memory::MemoryStore};
+use chat_device::{
+    step::{Core, Input, Released},
+    store::{Changes, Home as _, MemoryStore},
+};
+use chat_endpoint::{Endpoint, Transmit};
 use chat_protocol::{
     code,
     hub::{self, HubToClient},
@@ -64,6 +68,12 @@ struct OwnDisk {
     is_published: bool,
 }
 
+impl OwnDisk {
+    fn commit(&mut self, changes: &Changes) {
+        self.rows.commit(changes).unwrap();
+    }
+}
+
 /// One device with everything around it.
 pub(crate) struct DeviceActor {
     index: usize,
@@ -73,6 +83,8 @@ pub(crate) struct DeviceActor {
     dice: Dice,
     disk: OwnDisk,
     host: Host,
+    /// For the next step.
+    inputs: Vec<Input<()>>,
     drafts: Vec<Draft>,
     said: u64,
     /// Where it was.
@@ -114,6 +126,7 @@ impl DeviceActor {
             dice: Dice::new(seed, 100 + number),
             disk: OwnDisk::default(),
             host: Host::default(),
+            inputs: Vec::new(),
             drafts: Vec::new(),
             said: 0,
             spoken: BTreeSet::new(),
@@ -135,6 +148,7 @@ impl DeviceActor {
             self.write(Fact::Died { at: self.name.clone(), is_untold });
             // What was not kept is gone; nobody was told that it was sent.
             self.drafts.clear();
+            self.inputs.clear();
             self.link = None;
             self.dies_at = None;
             self.cut_at = None;
@@ -154,22 +168,23 @@ impl DeviceActor {
 
     async fn live(&mut self) -> Result<(), Died> {
         let device = keys::device(self.index, self.disk.generation);
-        let rows = self.disk.rows.rows();
+        let rows = self.disk.rows.rows().unwrap();
         let random = Box::new(self.dice.split());
-        let mut endpoint = Endpoint::new(device, &rows, keys::bundle_cache(), random).unwrap();
+        let endpoint = Endpoint::new(device, &rows, keys::bundle_cache(), random).unwrap();
+        let mut core = Core::new(endpoint);
         self.connect_at = Instant::now();
         loop {
-            self.steps(&mut endpoint)?;
-            self.report(&endpoint);
-            if !self.wait(&mut endpoint).await? {
+            self.steps(&mut core)?;
+            self.report(core.endpoint());
+            if !self.wait(&mut core).await? {
                 return Ok(());
             }
         }
     }
 
     /// Waits for one thing and takes everything else that is there. False at the end of the world.
-    async fn wait(&mut self, endpoint: &mut Endpoint) -> Result<bool, Died> {
-        let due = self.due(endpoint);
+    async fn wait(&mut self, core: &mut Core) -> Result<bool, Died> {
+        let due = self.due(core.endpoint());
         let reads = self.link.is_some() && self.reads_from <= Instant::now();
         let next = async {
             match &mut self.link {
@@ -180,19 +195,19 @@ impl DeviceActor {
         tokio::select! {
             biased;
             order = self.orders.recv() => match order {
-                Some(order) => self.obey(endpoint, order)?,
+                Some(order) => self.obey(core, order)?,
                 None => return Ok(false),
             },
             message = next => {
-                self.take(endpoint, message);
+                self.take(message);
                 while let Some(link) = &mut self.link
                     && let Some(message) = link.from_hub.next().now_or_never()
                 {
-                    self.take(endpoint, message);
+                    self.take(message);
                 }
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                self.do_what_is_due(endpoint).await;
+                self.do_what_is_due(core).await;
             }
         }
         Ok(true)
@@ -209,20 +224,20 @@ impl DeviceActor {
         [deadline, connect, reads, self.cut_at, self.host.due()].into_iter().flatten().min()
     }
 
-    async fn do_what_is_due(&mut self, endpoint: &mut Endpoint) {
-        if endpoint.next_deadline().is_some_and(|at| at <= now_ms()) {
-            endpoint.handle_timeout(now_ms());
+    async fn do_what_is_due(&mut self, core: &mut Core) {
+        if core.endpoint().next_deadline().is_some_and(|at| at <= now_ms()) {
+            self.inputs.push(Input::Due);
         }
-        self.host.end_commands(endpoint);
+        self.host.end_commands(core.endpoint_mut());
         if self.cut_at.is_some_and(|at| at <= Instant::now()) {
-            self.cut(endpoint, false);
+            self.cut(false);
         }
         if self.link.is_none() && self.connect_at <= Instant::now() {
-            self.connect(endpoint).await;
+            self.connect(core).await;
         }
     }
 
-    fn take(&mut self, endpoint: &mut Endpoint, message: Option<Result<Message, impl Sized>>) {
+    fn take(&mut self, message: Option<Result<Message, impl Sized>>) {
         match message {
             Some(Ok(Message::Text(text))) => {
                 if let Ok(HubToClient::Noack { id: Some(id), code, .. }) = hub::read(text.as_str())
@@ -230,43 +245,43 @@ impl DeviceActor {
                 {
                     self.write(Fact::Full { at: self.name.clone(), id });
                 }
-                endpoint.handle_text(now_ms(), text.as_str());
+                self.inputs.push(Input::Text(text.to_string()));
             }
-            Some(Ok(Message::Binary(bytes))) => endpoint.handle_binary(now_ms(), bytes),
+            Some(Ok(Message::Binary(bytes))) => self.inputs.push(Input::Binary(bytes)),
             Some(Ok(Message::Ping(bytes))) => {
                 if let Some(link) = &self.link {
                     link.to_hub.push(Message::Pong(bytes));
                 }
             }
-            Some(Ok(Message::Close(_)) | Err(_)) | None => self.offline(endpoint, 2_000),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => self.offline(2_000),
             Some(Ok(_)) => {}
         }
     }
 
     /// Loses the connection and all that is under way.
-    fn cut(&mut self, endpoint: &mut Endpoint, silent: bool) {
+    fn cut(&mut self, silent: bool) {
         if let Some(link) = &self.link {
             link.cable.cut(silent);
-            self.offline(endpoint, 1_500);
+            self.offline(1_500);
         }
     }
 
-    fn offline(&mut self, endpoint: &mut Endpoint, wait_ms_max: u64) {
+    fn offline(&mut self, wait_ms_max: u64) {
         self.link = None;
         self.cut_at = None;
-        endpoint.disconnected();
+        self.inputs.push(Input::Disconnected);
         let wait = self.dice.between(1, wait_ms_max);
         self.connect_at = Instant::now() + Duration::from_millis(wait);
     }
 
-    fn obey(&mut self, endpoint: &mut Endpoint, order: Order) -> Result<(), Died> {
+    fn obey(&mut self, core: &mut Core, order: Order) -> Result<(), Died> {
         match order {
             Order::Say(whereto) => {
                 self.spoken.insert(whereto);
-                self.say(endpoint, whereto);
+                self.say(core.endpoint_mut(), whereto);
             }
-            Order::Act(act) => self.act(endpoint, act),
-            Order::Talk => self.talk(endpoint),
+            Order::Act(act) => self.act(core.endpoint_mut(), act),
+            Order::Talk => self.talk(core.endpoint_mut()),
             Order::Heal => {
                 self.dies_at = None;
                 self.lives = None;
@@ -276,10 +291,10 @@ impl DeviceActor {
                 self.connect_at = self.connect_at.min(Instant::now() + Duration::from_secs(1));
             }
             Order::Fault(DeviceFault::Cut { silent }) => {
-                self.cut(endpoint, silent);
+                self.cut(silent);
             }
             Order::Fault(DeviceFault::Flap { for_ms, lives_ms }) => {
-                self.offline(endpoint, 1);
+                self.offline(1);
                 self.connect_at = Instant::now() + Duration::from_millis(for_ms);
                 self.lives = Some(Duration::from_millis(lives_ms));
             }
@@ -291,19 +306,19 @@ impl DeviceActor {
                 self.dies_at = Some((point, down));
             }
             Order::Fault(DeviceFault::Away { for_ms }) => {
-                self.offline(endpoint, 1);
+                self.offline(1);
                 self.connect_at = Instant::now() + Duration::from_millis(for_ms);
             }
             Order::Fault(DeviceFault::Stall { for_ms }) => {
                 // On a connection with a small outbox: the next one.
                 self.is_small = true;
-                self.offline(endpoint, 100);
+                self.offline(100);
                 self.reads_from = Instant::now() + Duration::from_millis(for_ms);
             }
             Order::Fault(DeviceFault::Rotate) => {
                 self.wants_rotation = self.disk.is_registered && self.disk.generation == 0;
                 if self.wants_rotation {
-                    self.offline(endpoint, 300);
+                    self.offline(300);
                 }
             }
         }
@@ -311,14 +326,14 @@ impl DeviceActor {
     }
 
     /// Commits, then sends, then shows; again while what is shown makes something to commit.
-    fn steps(&mut self, endpoint: &mut Endpoint) -> Result<(), Died> {
+    fn steps(&mut self, core: &mut Core) -> Result<(), Died> {
         loop {
-            let Step { changes, transmits, events, .. } = endpoint.finish(now_ms());
+            let (changes, held) = core.prepare(now_ms(), std::mem::take(&mut self.inputs));
             if !changes.is_empty() {
                 self.dies(CrashPoint::BeforeCommit)?;
             }
-            self.host.committed(&changes);
-            self.disk.rows.commit(changes);
+            self.host.committed(&changes.rows);
+            self.disk.commit(&changes);
             for draft in std::mem::take(&mut self.drafts) {
                 let by = self.name.clone();
                 self.write(match draft {
@@ -329,6 +344,7 @@ impl DeviceActor {
                     Draft::Order { id, what } => Fact::Asked { by, id, what },
                 });
             }
+            let Released { transmits, events, .. } = held.release();
             if !transmits.is_empty() {
                 self.dies(CrashPoint::AfterCommit)?;
             }
@@ -348,7 +364,7 @@ impl DeviceActor {
                 return Ok(());
             }
             for notification in events {
-                let facts = self.host.take(&self.name, endpoint, notification);
+                let facts = self.host.take(&self.name, core.endpoint_mut(), notification);
                 for fact in facts {
                     self.write(fact);
                 }

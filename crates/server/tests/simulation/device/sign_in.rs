@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use chat_endpoint::{Device, Endpoint};
+use chat_device::step::{Core, Input};
+use chat_endpoint::Device;
 use chat_protocol::{code, handshake::SignedIn, keys::Bundle};
 use chat_server::{
     connection::ConnectionId, local::LocalDevice, outbox::OutboxLimits, request::Proof,
@@ -14,7 +15,7 @@ use crate::{
     facts::{Fact, person},
     keys,
     network::Link,
-    world::{NotConnected, now_ms},
+    world::NotConnected,
 };
 
 /// One way in.
@@ -31,20 +32,20 @@ enum Way {
 }
 
 impl DeviceActor {
-    pub(super) async fn connect(&mut self, endpoint: &mut Endpoint) {
+    pub(super) async fn connect(&mut self, core: &mut Core) {
         let fresh = usize::from(self.wants_rotation);
         if fresh > self.disk.generation {
             // Durable before anybody hears of it.
             self.disk.generation = fresh;
-            endpoint.replace_device(keys::device(self.index, fresh));
+            core.endpoint_mut().replace_device(keys::device(self.index, fresh));
         }
-        let device = endpoint.device().clone();
+        let device = core.endpoint().device().clone();
         match self.sign_in(&device).await {
-            Ok((signed_in, link)) => self.online(endpoint, &signed_in, link),
-            Err(NotConnected::Down) => self.offline(endpoint, 1_000),
+            Ok((signed_in, link)) => self.online(signed_in, link),
+            Err(NotConnected::Down) => self.offline(1_000),
             Err(NotConnected::Refused { code, reason }) => {
                 self.trouble(format!("sign-in refused: {code}: {reason}"));
-                self.offline(endpoint, 1_000);
+                self.offline(1_000);
             }
         }
     }
@@ -121,11 +122,12 @@ impl DeviceActor {
         self.world.connect(came, &mut self.dice).await
     }
 
-    fn online(&mut self, endpoint: &mut Endpoint, signed_in: &SignedIn, link: Link) {
+    fn online(&mut self, signed_in: SignedIn, link: Link) {
         self.disk.is_registered = true;
         self.disk.is_published = self.disk.generation == 1;
         self.write(Fact::SignedIn { at: self.name.clone(), position: signed_in.position });
-        endpoint.connected(now_ms(), signed_in, keys::hub_bundle());
+        let hub = Arc::new(keys::hub_bundle().clone());
+        self.inputs.push(Input::Connected(Box::new(signed_in), hub));
         self.cut_at = self.lives.take().map(|lives| tokio::time::Instant::now() + lives);
         self.link = Some(link);
     }

@@ -1,0 +1,93 @@
+//! What a client is asked about people's keys and this user's devices.
+
+use chat_endpoint::{Introduction, KnownDevice, TrustError};
+use chat_protocol::name::UserName;
+use thiserror::Error;
+
+use super::Client;
+use crate::driver::Decision;
+use crate::own_device::KeyChange;
+
+/// Why a decision about a key was not taken.
+#[derive(Debug, Error)]
+pub enum DecideError {
+    /// It does not fit what is known now.
+    #[error(transparent)]
+    Refused(#[from] TrustError),
+    /// The client has stopped.
+    #[error("the client has stopped; start it again")]
+    Stopped,
+}
+
+/// Why keys were not replaced or revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RenewError {
+    /// There is nobody to publish them.
+    #[error("there is no connection; try again when there is one")]
+    Offline,
+    /// Something is on its way that the old key has signed.
+    #[error("messages are still on their way; try again when they are answered")]
+    Unanswered,
+    /// The client has stopped.
+    #[error("the client has stopped before the new keys were published; start it again")]
+    Stopped,
+}
+
+impl Client {
+    /// What this user and another compare; nothing while no key of the other was seen.
+    pub async fn introduction(&self, user: &UserName) -> Option<Introduction> {
+        let user = user.clone();
+        self.call(move |turn| turn.endpoint().introduction(&user)).await.flatten()
+    }
+
+    /// People for whom another key is offered and who wait for a decision.
+    pub async fn undecided(&self) -> Vec<UserName> {
+        self.call(|turn| turn.endpoint().undecided()).await.unwrap_or_default()
+    }
+
+    /// Decides on a key, durably.
+    pub async fn decide(&self, user: &UserName, decision: Decision) -> Result<(), DecideError> {
+        let user = user.clone();
+        let decided = self.call(move |turn| turn.decide(&user, decision));
+        Ok(decided.await.ok_or(DecideError::Stopped)??)
+    }
+
+    /// The known devices of a person, oldest first.
+    pub async fn known_devices(&self, user: &UserName) -> Vec<KnownDevice> {
+        let user = user.clone();
+        let known = self.call(move |turn| {
+            let now_ms = turn.now_ms;
+            turn.endpoint().known_devices(now_ms, &user)
+        });
+        known.await.unwrap_or_default()
+    }
+
+    /// Whether the server has said on this connection that an account was deleted; known once its keys were
+    /// asked for.
+    pub async fn is_deleted(&self, user: &UserName) -> bool {
+        let user = user.clone();
+        self.call(move |turn| turn.endpoint().is_deleted(&user)).await.unwrap_or_default()
+    }
+
+    /// Everybody whose key is known; one's own name included.
+    pub async fn known_names(&self) -> Vec<UserName> {
+        self.call(|turn| turn.endpoint().known_names()).await.unwrap_or_default()
+    }
+
+    /// The names with a known key that are this one but for the case of letters, see
+    /// [`crate::names::meant`].
+    pub async fn known_as(&self, name: &UserName) -> Vec<UserName> {
+        let name = name.clone();
+        self.call(move |turn| turn.endpoint().known_as(&name)).await.unwrap_or_default()
+    }
+
+    /// Publishes other keys, once everything is answered that the present ones have signed; done when
+    /// the server has them.
+    pub async fn renew(&self, change: KeyChange) -> Result<(), RenewError> {
+        if !self.flush().await {
+            return Err(RenewError::Offline);
+        }
+        let renewed = self.ask_driver(move |driver, reply| driver.ask_for_renewal(change, reply));
+        renewed.await.unwrap_or(Err(RenewError::Stopped))
+    }
+}

@@ -1,0 +1,63 @@
+//! Orders about people's keys and this user's devices.
+
+use chat_protocol::id::KeyId;
+
+use super::{Driver, End, Link};
+use crate::client::ClientEvent;
+use crate::connection::Socket;
+use crate::own_device::KeyChange;
+
+/// Why a connection ends that comes back by itself with other keys.
+pub const RENEWING: &str = "new keys are published";
+
+/// What somebody decides about a person's identity key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Its words were compared.
+    Verified(KeyId),
+    /// It takes the place of the known one.
+    Trust(KeyId),
+    /// It is passed over.
+    Distrust(KeyId),
+}
+
+impl Driver {
+    /// Leaves the connection and comes back with other keys.
+    pub(super) fn renew(&mut self, change: KeyChange) {
+        let closing = match std::mem::take(&mut self.link) {
+            Link::Online { socket, .. } => Some(socket),
+            _ => None,
+        };
+        self.fail_flushes();
+        let reason = RENEWING.to_owned();
+        self.journal.lost(&reason);
+        self.pending.push_back(ClientEvent::Offline { reason });
+        self.start_renewal(change, closing);
+    }
+
+    /// Makes the next keys, with all that this account has revoked. A connection is closed before: a name
+    /// is signed in once.
+    fn start_renewal(&mut self, change: KeyChange, closing: Option<Box<Socket>>) {
+        self.core.disconnected();
+        let revoked = self.core.endpoint().revocations();
+        let device = self.device.clone();
+        self.link = Link::renewing(&self.door, device, (change, revoked), closing);
+    }
+
+    /// Counters say that this device was restored: a new signing key, unless that is claimed too often.
+    pub(super) fn counters_ask_for_key(&mut self, now_ms: u64) -> Result<(), End> {
+        if !self.device.may_be_forced(now_ms) {
+            return Err(End::Failed(crate::client::Stopped::Counters));
+        }
+        self.start_renewal(KeyChange::Forced, None);
+        Ok(())
+    }
+
+    /// The server has the new bundle.
+    pub(super) fn tell_renewed(&mut self) {
+        for reply in self.renewals.drain(..) {
+            // Whoever asked may be gone.
+            reply.send(Ok(())).ok();
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a client asks of its device beside what the step itself knows: heard when the step is durable.
+
+use chat_endpoint::{CommandOptions, SendError, TrustError};
+use chat_protocol::id::MessageId;
+use chat_protocol::name::UserName;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Driver, Link, Turn};
+use crate::client::{Decision, RenewError};
+use crate::own_device::KeyChange;
+use crate::recipient::Recipient;
+
+impl Turn<'_> {
+    /// Answers whoever asked, who may be gone by then.
+    pub(crate) fn reply<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, done: T) {
+        self.answer(move |_| drop(reply.send(done)));
+    }
+
+    /// Says something to people, with a line in the log.
+    pub(crate) fn say(
+        &mut self,
+        to: Recipient,
+        text: String,
+        veiled: bool,
+    ) -> Result<MessageId, SendError> {
+        let (at, bytes) = (Instant::now(), text.len());
+        let sent = self.send(&to, text, veiled);
+        let noted = sent.clone();
+        self.answer(move |driver| driver.journal.send(at, &to, bytes, &noted));
+        sent
+    }
+
+    /// Asks a machine to run a command, with a line in the log.
+    pub(crate) fn run(
+        &mut self,
+        target: UserName,
+        argv: Vec<String>,
+        options: CommandOptions,
+    ) -> Result<MessageId, SendError> {
+        let (at, digest) = (Instant::now(), chat_agent::argv_digest(&argv));
+        let now_ms = self.now_ms;
+        let sent = self.endpoint().run(now_ms, &target, argv, options);
+        if let Ok(id) = &sent {
+            self.expect(*id);
+        }
+        let noted = sent.clone();
+        self.answer(move |driver| driver.journal.run(at, &target, digest, &noted));
+        sent
+    }
+
+    /// Decides on somebody's key.
+    pub(crate) fn decide(&mut self, user: &UserName, decision: Decision) -> Result<(), TrustError> {
+        match decision {
+            Decision::Verified(key) => self.endpoint().mark_verified(user, key),
+            Decision::Trust(key) => self.endpoint().trust(user, key),
+            Decision::Distrust(key) => self.endpoint().distrust(user, key),
+        }
+    }
+}
+
+impl Driver {
+    /// Begins to publish other keys when the step is done; answered when the server has them.
+    pub(crate) fn ask_for_renewal(
+        &mut self,
+        change: KeyChange,
+        reply: oneshot::Sender<Result<(), RenewError>>,
+    ) {
+        let refused = if !matches!(self.link, Link::Online { .. }) {
+            RenewError::Offline
+        } else if self.core.endpoint().unanswered() > 0 || self.asked.renewal.is_some() {
+            // What is signed with the old key must be answered first.
+            RenewError::Unanswered
+        } else {
+            self.asked.renewal = Some(change);
+            self.renewals.push(reply);
+            return;
+        };
+        // Whoever asked may be gone.
+        reply.send(Err(refused)).ok();
+    }
+
+    /// Is told when nothing is open any more, or `false` when the connection is gone before.
+    pub(crate) fn await_answers(&mut self, reply: oneshot::Sender<bool>) {
+        self.flushes.push(reply);
+    }
+
+    /// Breaks the connection when the step is done, with a goodbye or without.
+    pub(crate) fn ask_to_go(&mut self, goodbye: bool) {
+        self.asked.away = Some(goodbye);
+    }
+
+    /// Connects again when the step is done.
+    pub(crate) fn ask_to_come_back(&mut self) {
+        self.asked.comes_back = true;
+    }
+
+    /// Ends the device when the step is done; answered when all is written.
+    pub(crate) fn ask_to_close(&mut self, reply: oneshot::Sender<()>) {
+        self.asked.close = Some(reply);
+    }
+}

@@ -1,0 +1,261 @@
+//! The home of one account on one server: its key file, its database, and the servers known.
+//!
+//! ```text
+//! HOME/known_servers                 which server answers at which address (tofu)
+//! HOME/<server id>/<user>/key        identity key and store key, sealed with the password (0600)
+//! HOME/<server id>/<user>/home.db    everything else, sealed with the store key
+//! ```
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::own_device::OwnDevice;
+use crate::store::{Home, SqliteStore, StoreError};
+use crate::vault::{KeyFile, Sealing, Vault};
+use chat_endpoint::store::Change;
+use chat_endpoint::{NEWEST_POSITION_ROW, Pinned};
+use chat_protocol::id::KeyId;
+use chat_protocol::keys::Bundle;
+use chat_protocol::name::UserName;
+use etcetera::BaseStrategy as _;
+use thiserror::Error;
+
+pub mod file;
+pub mod known_servers;
+
+pub use known_servers::KnownServers;
+
+/// The row in which the device's own keys stand.
+const DEVICE_ROW: &str = "host/device";
+
+/// The home where none is named; nothing where the system has no place for one.
+pub fn default_folder() -> Option<PathBuf> {
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.data_dir().join("chat"))
+}
+
+/// Why a home cannot be used.
+#[derive(Debug, Error)]
+pub enum HomeError {
+    /// A file or folder of it.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<serde_json::Error> for HomeError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Where the home of an account is. Nothing of it need exist.
+#[derive(Debug, Clone)]
+pub struct HomeFolder(PathBuf);
+
+impl HomeFolder {
+    /// The folder of this user of this server below `root`.
+    pub fn new(root: &Path, server: &KeyId, user: &UserName) -> Self {
+        Self(root.join(server.to_string()).join(user.as_str()))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The key file, if the account has a home here.
+    pub fn key_file(&self) -> Result<Option<KeyFile>, HomeError> {
+        let path = self.key_path();
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(KeyFile::new(bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::Io { path, source }),
+        }
+    }
+
+    /// What to say about a key file that others on this machine can read.
+    pub fn exposed_key(&self) -> Option<String> {
+        file::exposed(&self.key_path()).map(|what| format!("warning: {what}"))
+    }
+
+    /// Writes the key file: from now on the account has a home here.
+    pub fn write_key_file(&self, sealing: &Sealing) -> Result<(), HomeError> {
+        let path = self.key_path();
+        file::make_private_folder(&self.0)
+            .and_then(|()| file::write_atomically(&path, sealing.as_bytes()))
+            .map_err(|source| HomeError::Io { path, source })
+    }
+
+    /// Takes back a home whose account was refused, so that the name can be tried elsewhere.
+    pub fn remove(&self) -> Result<(), HomeError> {
+        std::fs::remove_dir_all(&self.0)
+            .map_err(|source| HomeError::Io { path: self.0.clone(), source })
+    }
+
+    /// Puts the home aside, if there is one: for an account that gets another identity. It keeps the password
+    /// that it has. Returns where it is now.
+    pub fn set_aside(&self, now_ms: u64) -> Result<Option<PathBuf>, HomeError> {
+        // No name has this sign in it.
+        let mut name = self.0.file_name().unwrap_or_default().to_owned();
+        name.push(format!("~{now_ms}"));
+        let aside = self.0.with_file_name(name);
+        match std::fs::rename(&self.0, &aside) {
+            Ok(()) => Ok(Some(aside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::Io { path: self.0.clone(), source }),
+        }
+    }
+
+    /// Takes a home back that was put aside, where no other has come in its place.
+    pub fn take_back(&self, aside: &Path) -> Result<(), HomeError> {
+        std::fs::rename(aside, &self.0)
+            .map_err(|source| HomeError::Io { path: aside.to_owned(), source })
+    }
+
+    /// Opens or makes the database.
+    pub fn open(&self, vault: &Vault) -> Result<SqliteStore, HomeError> {
+        let path = self.0.join("home.db");
+        file::make_private_folder(&self.0)
+            .and_then(|()| file::make_private(&path))
+            .map_err(|source| HomeError::Io { path: path.clone(), source })?;
+        Ok(SqliteStore::open(&path, vault.store_key.clone())?)
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.0.join("key")
+    }
+}
+
+/// A name as the account of this machine spells it: names are unique whatever the case of their letters.
+/// As it was typed where no home or more than one fits.
+pub fn spelled(root: &Path, typed: &UserName) -> UserName {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_server = |name: &str| KeyId::parse(name).is_ok();
+    let servers = entries(root).filter(|entry| entry.file_name().to_str().is_some_and(is_server));
+    let mut found = BTreeSet::new();
+    for home in servers.flat_map(|server| entries(&server.path())) {
+        let name = home.file_name().into_string().unwrap_or_default();
+        if name == typed.as_str() {
+            return typed.clone();
+        }
+        if name.eq_ignore_ascii_case(typed.as_str()) {
+            found.extend(UserName::new(&name));
+        }
+    }
+    match (found.pop_first(), found.is_empty()) {
+        (Some(only), true) => only,
+        _ => typed.clone(),
+    }
+}
+
+/// The device's keys, if they were made already.
+pub fn load_device(store: &impl Home, vault: &Vault) -> Result<Option<OwnDevice>, StoreError> {
+    match store.get(DEVICE_ROW)? {
+        Some(row) => OwnDevice::from_row(&row, vault).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The signing keys that the account is known to have revoked.
+pub fn revocations(store: &impl Home, user: &UserName) -> Result<Vec<KeyId>, StoreError> {
+    let Some(row) = store.get(&Pinned::row(user))? else { return Ok(Vec::new()) };
+    let mut revoked = Vec::new();
+    for bytes in Pinned::read(&row)?.bundles {
+        revoked.extend_from_slice(&Bundle::verify(bytes)?.header().rev);
+    }
+    Ok(revoked)
+}
+
+/// How many texts and commands wait in this home that no server has taken yet.
+pub fn unsent(store: &impl Home) -> Result<usize, StoreError> {
+    Ok(chat_endpoint::unsent(&store.rows()?)?)
+}
+
+/// The newest position that this home was told, for [`chat_endpoint::Endpoint::knew`].
+pub fn newest_position(store: &impl Home) -> Result<u64, StoreError> {
+    let row = store.get(NEWEST_POSITION_ROW)?;
+    Ok(row.map(|row| serde_json::from_slice(&row)).transpose()?.unwrap_or(0))
+}
+
+/// Keeps the device's keys, durably.
+pub fn save_device(store: &mut impl Home, device: &OwnDevice) -> Result<(), StoreError> {
+    store.write(vec![Change { key: DEVICE_ROW.to_owned(), value: Some(device.to_row()?) }])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use chat_protocol::handshake::PasswordKeys;
+    use chat_protocol::keys::KeySizes;
+
+    use super::*;
+
+    #[test]
+    fn a_name_in_another_case_is_the_one_that_has_a_home_here() {
+        let root = tempfile::tempdir().unwrap();
+        let name = |name: &str| UserName::new(name).unwrap();
+        assert_eq!(spelled(root.path(), &name("ALICE")), name("ALICE"));
+        for (server, user) in [(1, "alice"), (1, "Bob"), (2, "BOB"), (2, "alice")] {
+            let folder = HomeFolder::new(root.path(), &KeyId([server; 16]), &name(user));
+            std::fs::create_dir_all(folder.path()).unwrap();
+        }
+        std::fs::create_dir_all(root.path().join("shared").join("Carol")).unwrap();
+        for (typed, is) in [
+            ("ALICE", "alice"),
+            ("alice", "alice"),
+            ("bob", "bob"),
+            ("BOB", "BOB"),
+            ("carol", "carol"),
+        ] {
+            assert_eq!(spelled(root.path(), &name(typed)), name(is), "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_home_survives_its_process_and_opens_with_its_password_only() {
+        let root = tempfile::tempdir().unwrap();
+        let (server, user) = (KeyId([7; 16]), UserName::new("alice").unwrap());
+        let folder = HomeFolder::new(root.path(), &server, &user);
+        assert!(folder.key_file().unwrap().is_none());
+        let keys = PasswordKeys::derive("correct horse", &server, &user);
+        let (vault, device) = {
+            let made = chat_protocol::keys::DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+            let vault = Vault::new(&made.identity);
+            let device = OwnDevice::first(&user, made, None, 5).unwrap();
+            (vault, device)
+        };
+        let sealed = vault.seal(&keys, &server, &user, crate::vault::FIRST_NUMBER);
+        folder.write_key_file(&sealed).unwrap();
+        let mut store = folder.open(&vault).unwrap();
+        save_device(&mut store, &device).unwrap();
+        drop(store);
+
+        let KeyFile::Sealed(sealed) = folder.key_file().unwrap().unwrap() else {
+            panic!("it has a password")
+        };
+        let opened = sealed.open(&keys, &server, &user).unwrap();
+        let store = folder.open(&opened).unwrap();
+        let loaded = load_device(&store, &opened).unwrap().unwrap();
+        assert_eq!(loaded.bundle.bytes(), device.bundle.bytes());
+        assert_eq!(loaded.keys.signing_id(), device.keys.signing_id());
+        assert!(!loaded.published);
+        let wrong = PasswordKeys::derive("wrong horse", &server, &user);
+        assert!(sealed.open(&wrong, &server, &user).is_err());
+        for name in ["key", "home.db"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        folder.remove().unwrap();
+        assert!(folder.key_file().unwrap().is_none());
+    }
+}

@@ -1,0 +1,293 @@
+//! The device's own keys and the newest bundle that publishes them.
+
+use std::sync::Arc;
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::crypto::{KeyBits, SigningKey, UnwrapKey, random};
+use chat_protocol::id::{KeyId, Nonce16};
+use chat_protocol::keys::{Bundle, BundleError, BundleOptions, DeviceKeys, FormerKey, KeySizes};
+use chat_protocol::name::UserName;
+use serde::{Deserialize, Serialize};
+
+use crate::store::StoreError;
+use crate::vault::Vault;
+
+/// A bundle is published again when one of its keys expires within this time: a day, so that a
+/// device that signs in daily is never without a valid key.
+const RENEW_BEFORE_MS: u64 = 24 * 3600 * 1000;
+
+/// How often within [`FORCED_WINDOW_MS`] counters of the server may ask for a new signing key: an honest
+/// restore of a home needs one, and each costs everybody a new epoch.
+const FORCED_MAX: usize = 3;
+
+/// A day, in milliseconds.
+const FORCED_WINDOW_MS: u64 = 24 * 3600 * 1000;
+
+/// Revoked keys that a bundle repeats at most: with the largest keys, the longest name and all else that
+/// a device says they fit in a header.
+pub const REVOKED_KEYS_MAX: usize = 48;
+
+/// Which keys of a device are other ones from its next bundle on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyChange {
+    /// The signing key, because the server has seen counters that this device has not kept (rule R7).
+    Forced,
+    /// Signing and encryption key, because their owner wants it.
+    Rotated,
+    /// None; another device of the account is revoked, by its signing key.
+    Revokes(KeyId),
+}
+
+/// One device: keys, bundle, and whether the hub has the bundle.
+#[derive(Debug, Clone)]
+pub struct OwnDevice {
+    /// Its own name for itself.
+    pub dev: Nonce16,
+    /// The private keys.
+    pub keys: Arc<DeviceKeys>,
+    /// The newest bundle.
+    pub bundle: Arc<Bundle>,
+    /// Whether the hub is known to have it.
+    pub published: bool,
+    /// When counters of the server have asked for new signing keys lately, Unix time in milliseconds.
+    pub forced: Vec<u64>,
+}
+
+/// The row in the home's database.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    dev: Nonce16,
+    sk: B64Vec,
+    ek: B64Vec,
+    /// Replaced encryption keys and when they were.
+    #[serde(default)]
+    former: Vec<(B64Vec, u64)>,
+    bundle: B64Vec,
+    published: bool,
+    /// When the server has forced new signing keys.
+    #[serde(default)]
+    forced: Vec<u64>,
+}
+
+impl OwnDevice {
+    /// A new device with these keys. `rb` is the restart nonce of an agent.
+    pub fn first(
+        user: &UserName,
+        keys: DeviceKeys,
+        rb: Option<Nonce16>,
+        now_ms: u64,
+    ) -> Result<Self, BundleError> {
+        let dev = Nonce16(random());
+        let options = BundleOptions { rb, ..BundleOptions::default() };
+        let bundle = Arc::new(keys.publish(user, dev, None, now_ms, options)?);
+        let forced = Vec::new();
+        Ok(Self { dev, keys: Arc::new(keys), bundle, published: false, forced })
+    }
+
+    /// The next bundle of this device. An encryption key that expires soon is replaced, which takes
+    /// a while; the others stay. `revoked` is what the account is known to have revoked.
+    pub fn republished(
+        &self,
+        user: &UserName,
+        (rb, revoked): (Option<Nonce16>, &[KeyId]),
+        now_ms: u64,
+    ) -> Result<Self, BundleError> {
+        let soon = now_ms.saturating_add(RENEW_BEFORE_MS);
+        let expires = self.bundle.header().ek.iter().any(|key| key.exp <= soon);
+        let keys = if expires {
+            Arc::new(self.keys.with_new_encryption_key(now_ms)?)
+        } else {
+            Arc::clone(&self.keys)
+        };
+        self.next(user, keys, (rb, &self.revoking(None, revoked)), now_ms)
+    }
+
+    /// The same device with other keys, or revoking one, in its next bundle. Takes a while.
+    pub fn renewed(
+        &self,
+        user: &UserName,
+        change: KeyChange,
+        revoked: &[KeyId],
+        now_ms: u64,
+    ) -> Result<Self, StoreError> {
+        let signing = || SigningKey::generate(KeySizes::PEOPLE.signing);
+        let (mut now, mut forced) = (None, self.forced.clone());
+        let keys = match change {
+            KeyChange::Forced => {
+                forced.push(now_ms);
+                forced.drain(..forced.len().saturating_sub(FORCED_MAX));
+                Arc::new(self.keys.with_signing_key(signing()?)?)
+            }
+            KeyChange::Rotated => {
+                let keys = self.keys.with_new_encryption_key(now_ms)?;
+                Arc::new(keys.with_signing_key(signing()?)?)
+            }
+            KeyChange::Revokes(sk) => {
+                now = Some(sk);
+                Arc::clone(&self.keys)
+            }
+        };
+        let rb = self.bundle.header().rb;
+        Ok(Self { forced, ..self.next(user, keys, (rb, &self.revoking(now, revoked)), now_ms)? })
+    }
+
+    /// Whether counters of the server may ask for one more signing key now.
+    pub fn may_be_forced(&self, now_ms: u64) -> bool {
+        let lately = |at: &&u64| now_ms.saturating_sub(**at) < FORCED_WINDOW_MS;
+        self.forced.iter().filter(lately).count() < FORCED_MAX
+    }
+
+    /// What the next bundle revokes, the most important first: a key that is revoked now, what this
+    /// device has revoked, and what others of the account have.
+    fn revoking(&self, now: Option<KeyId>, others: &[KeyId]) -> Vec<KeyId> {
+        let own = &self.bundle.header().rev;
+        let mut rev: Vec<KeyId> = Vec::new();
+        for sk in now.iter().chain(own).chain(others) {
+            if !rev.contains(sk) {
+                rev.push(*sk);
+            }
+        }
+        rev
+    }
+
+    fn next(
+        &self,
+        user: &UserName,
+        keys: Arc<DeviceKeys>,
+        (rb, revoked): (Option<Nonce16>, &[KeyId]),
+        now_ms: u64,
+    ) -> Result<Self, BundleError> {
+        // Every bundle repeats what its account has revoked, but never what it publishes itself. A key
+        // that finds no room is still revoked by the bundle of another device.
+        let own = keys.signing_id();
+        let rev = revoked.iter().copied().filter(|sk| *sk != own).take(REVOKED_KEYS_MAX).collect();
+        let options = BundleOptions { rb, rev, ..BundleOptions::default() };
+        let bundle = Arc::new(keys.publish(user, self.dev, Some(&self.bundle), now_ms, options)?);
+        Ok(Self { dev: self.dev, keys, bundle, published: false, forced: self.forced.clone() })
+    }
+
+    /// Whether the bundle must be published again: it says something else about the agent, or a
+    /// key of it expires soon.
+    pub fn is_outdated(&self, rb: Option<Nonce16>, now_ms: u64) -> bool {
+        let header = self.bundle.header();
+        let signing = header.sk.iter().map(|key| key.exp);
+        let mut expiries = signing.chain(header.ek.iter().map(|key| key.exp));
+        let soon = now_ms.saturating_add(RENEW_BEFORE_MS);
+        header.rb != rb || expiries.any(|expires| expires <= soon)
+    }
+
+    /// What the state machine needs to know of it.
+    pub fn to_endpoint(&self, user: &UserName, server: KeyId) -> chat_endpoint::Device {
+        chat_endpoint::Device {
+            user: user.clone(),
+            dev: self.dev,
+            server,
+            keys: Arc::clone(&self.keys),
+            bundle: Arc::clone(&self.bundle),
+        }
+    }
+
+    /// The row of a home that holds it.
+    pub fn to_row(&self) -> Result<Vec<u8>, StoreError> {
+        let former = self.keys.former.iter();
+        let former =
+            former.map(|former| (B64Vec(former.key.to_pkcs8().to_vec()), former.retired_ms));
+        let row = Row {
+            dev: self.dev,
+            sk: B64Vec(self.keys.signing.to_pkcs8().to_vec()),
+            ek: B64Vec(self.keys.encryption.to_pkcs8().to_vec()),
+            former: former.collect(),
+            bundle: B64Vec(self.bundle.bytes().to_vec()),
+            published: self.published,
+            forced: self.forced.clone(),
+        };
+        Ok(serde_json::to_vec(&row)?)
+    }
+
+    /// What such a row holds; the identity key is in the vault.
+    pub fn from_row(row: &[u8], vault: &Vault) -> Result<Self, StoreError> {
+        let Row { dev, sk, ek, former, bundle, published, forced } = serde_json::from_slice(row)?;
+        let former = former.into_iter().map(|(key, retired_ms)| {
+            Ok(FormerKey { key: UnwrapKey::from_pkcs8(&key.0)?, retired_ms })
+        });
+        let keys = DeviceKeys {
+            identity: vault.identity()?,
+            signing: SigningKey::from_pkcs8(&sk.0)?,
+            encryption: UnwrapKey::from_pkcs8(&ek.0)?,
+            former: former.collect::<Result<_, StoreError>>()?,
+        };
+        let bundle = Arc::new(Bundle::verify(bundle.0.into())?);
+        Ok(Self { dev, keys: Arc::new(keys), bundle, published, forced })
+    }
+}
+
+/// The sizes for `--key-bits`: signing keys stay small, because they sign every message.
+pub fn key_sizes(bits: u32) -> Result<KeySizes, chat_protocol::crypto::KeyError> {
+    Ok(KeySizes { long: KeyBits::from_bits(bits)?, signing: KeySizes::PEOPLE.signing })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device() -> (UserName, OwnDevice) {
+        let user = UserName::new("alice").unwrap();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let device = OwnDevice::first(&user, keys, None, 5).unwrap();
+        (user, device)
+    }
+
+    #[test]
+    fn counters_may_force_three_keys_a_day() {
+        let (user, mut device) = device();
+        for now_ms in 10..13 {
+            assert!(device.may_be_forced(now_ms));
+            let before = device.keys.signing_id();
+            device = device.renewed(&user, KeyChange::Forced, &[], now_ms).unwrap();
+            assert_ne!(device.keys.signing_id(), before);
+        }
+        let vault = Vault::new(&device.keys.identity);
+        let device = OwnDevice::from_row(&device.to_row().unwrap(), &vault).unwrap();
+        assert!(!device.may_be_forced(13), "also after a restart");
+        assert!(device.may_be_forced(10 + FORCED_WINDOW_MS), "a day after the first");
+        let rotated = device.renewed(&user, KeyChange::Rotated, &[], 13).unwrap();
+        assert!(!rotated.may_be_forced(13), "one's own keys change nothing about it");
+    }
+
+    #[test]
+    fn each_bundle_repeats_what_the_account_has_revoked() {
+        let (user, device) = device();
+        let (mine, theirs) = (KeyId([1; 16]), KeyId([2; 16]));
+        let revoking = device.renewed(&user, KeyChange::Revokes(mine), &[], 6).unwrap();
+        assert_eq!(revoking.bundle.header().rev, [mine]);
+        assert_eq!(revoking.keys.signing_id(), device.keys.signing_id());
+        let own = revoking.keys.signing_id();
+        let known = [theirs, own];
+        let next = revoking.renewed(&user, KeyChange::Rotated, &known, 7).unwrap();
+        assert_eq!(next.bundle.header().rev, [mine, theirs, own]);
+        let again = revoking.republished(&user, (None, &known), 8).unwrap();
+        assert_eq!(again.bundle.header().rev, [mine, theirs], "never the key that it publishes");
+    }
+
+    #[test]
+    fn what_is_revoked_fits_a_bundle_of_any_device() {
+        let user = UserName::new(&"a".repeat(32)).unwrap();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let device = OwnDevice::first(&user, keys, Some(Nonce16([1; 16])), now_of_2100()).unwrap();
+        let many: Vec<KeyId> = (0..100).map(|byte| KeyId([byte; 16])).collect();
+        let now = KeyId([200; 16]);
+        let next = device.renewed(&user, KeyChange::Revokes(now), &many, now_of_2100()).unwrap();
+        let header = next.bundle.header();
+        assert_eq!((header.rev.len(), header.rev.first()), (REVOKED_KEYS_MAX, Some(&now)));
+        // Two keys of 4,096 bits instead of 2,048 are each 256 bytes longer, in base64; `seq` may have
+        // nine digits more.
+        let longest = serde_json::to_vec(header).unwrap().len() + 2 * 344 + 9;
+        assert!(longest <= chat_protocol::limits::HEADER_BYTES_MAX, "{longest}");
+    }
+
+    /// Early in the year 2100, Unix time in milliseconds.
+    fn now_of_2100() -> u64 {
+        4_102_444_800_000
+    }
+}
