@@ -1,0 +1,66 @@
+//! What was sent before in one conversation.
+
+/// Lines that are remembered.
+const LINES_MAX: usize = 200;
+
+/// The lines, and which of them is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Oldest first.
+    lines: Vec<String>,
+    /// How many steps back one is; 0 at what is being typed.
+    back: usize,
+    /// What was being typed when one began to step back.
+    draft: String,
+}
+
+impl Sent {
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Notes a line, once where it is sent twice.
+    pub(super) fn push(&mut self, line: &str) {
+        self.back = 0;
+        self.draft.clear();
+        if self.lines.last().is_some_and(|last| last == line) {
+            return;
+        }
+        if self.lines.len() == LINES_MAX {
+            self.lines.remove(0);
+        }
+        self.lines.push(line.to_owned());
+    }
+
+    /// The line before; what is typed is kept for the way back.
+    pub(super) fn older(&mut self, typed: &str) -> Option<String> {
+        let line = self.at(self.back + 1)?.to_owned();
+        if self.back == 0 {
+            typed.clone_into(&mut self.draft);
+        }
+        self.back += 1;
+        Some(line)
+    }
+
+    /// The line behind it, and at last what was being typed.
+    pub(super) fn newer(&mut self, _typed: &str) -> Option<String> {
+        self.back = self.back.checked_sub(1)?;
+        if self.back == 0 {
+            return Some(std::mem::take(&mut self.draft));
+        }
+        self.at(self.back).map(str::to_owned)
+    }
+
+    fn at(&self, back: usize) -> Option<&str> {
+        let at = self.lines.len().checked_sub(back)?;
+        self.lines.get(at).map(String::as_str)
+    }
+
+    /// The newest line but `skip` that has these letters.
+    pub(super) fn find(&self, letters: &str, skip: usize) -> Option<&str> {
+        let letters = letters.to_lowercase();
+        let mut found =
+            self.lines.iter().rev().filter(|line| line.to_lowercase().contains(&letters));
+        found.nth(skip).map(String::as_str)
+    }
+}

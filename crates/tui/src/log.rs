@@ -1,0 +1,207 @@
+//! The log of one conversation: what is in memory of it, and which part is looked at.
+//!
+//! In memory is the end of the conversation. Older messages are in the home and come a page at a time as the reader
+//! scrolls up to them ([`Log::wants_older`]); what was scrolled to is forgotten when the reader is back at the end.
+
+use std::collections::{HashSet, VecDeque};
+
+use chat_protocol::id::MessageId;
+
+use crate::data::{Delivery, Kind, Line};
+
+mod rows;
+mod view;
+
+pub(crate) use rows::clock;
+pub(crate) use view::Window;
+
+/// Lines that stay in memory of the open conversation while its end is looked at.
+const OPEN_MAX: usize = 1_000;
+
+/// The same of the others: a thousand of them must not fill the memory, and the home has the rest.
+const CLOSED_MAX: usize = 50;
+
+/// Lines that may come from the home by scrolling: some tens of megabytes.
+const SCROLLED_MAX: usize = 100_000;
+
+/// How far back a message is looked for that something has become of. Of older ones `/receipts` tells.
+const LOOKED_BACK_MAX: usize = 2_000;
+
+/// Bytes of a command's output that stay in memory.
+const OUTPUT_MAX: usize = 256 * 1_024;
+
+/// People who spoke last, for completion.
+const SPEAKERS_MAX: usize = 32;
+
+/// A line that is counted: its number stays the same while others come before and behind it.
+#[derive(Debug)]
+struct Block {
+    line: Line,
+    is_unfolded: bool,
+}
+
+/// A row of the log: the block's number, and which of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot {
+    number: i64,
+    row: usize,
+}
+
+/// Whether the home has more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Older {
+    Perhaps,
+    Asked,
+    None,
+}
+
+/// The log of one conversation.
+#[derive(Debug)]
+pub(crate) struct Log {
+    blocks: VecDeque<Block>,
+    /// The number of the first block; pages before it count down.
+    first: i64,
+    /// What is at the top of the window; nothing while the end is looked at.
+    top: Option<Spot>,
+    /// The first line that nobody has looked at.
+    unread: Option<i64>,
+    /// The line that was jumped to.
+    focus: Option<i64>,
+    older: Older,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            blocks: VecDeque::new(),
+            first: 0,
+            top: None,
+            unread: None,
+            focus: None,
+            older: Older::Perhaps,
+        }
+    }
+}
+
+impl Log {
+    /// The number behind the last block.
+    fn end(&self) -> i64 {
+        self.first.saturating_add_unsigned(u64::try_from(self.blocks.len()).unwrap_or(u64::MAX))
+    }
+
+    fn block(&self, number: i64) -> Option<&Block> {
+        self.blocks.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Something new. `is_seen` says whether the conversation is open.
+    pub(crate) fn push(&mut self, line: Line, is_seen: bool) {
+        if !is_seen && self.unread.is_none() && matches!(line.kind, Kind::Said | Kind::Alarm) {
+            self.unread = Some(self.end());
+        }
+        self.blocks.push_back(Block { line, is_unfolded: false });
+        // Nothing is forgotten under the eyes of somebody who has scrolled up.
+        if self.top.is_none() {
+            self.forget(if is_seen { OPEN_MAX } else { CLOSED_MAX });
+        }
+    }
+
+    /// What a command has printed, which goes on where it stopped.
+    pub(crate) fn push_output(&mut self, line: Line, is_seen: bool) {
+        let is_same =
+            |block: &&mut Block| block.line.kind == Kind::Output && block.line.id == line.id;
+        let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_same);
+        let Some(block) = block else { return self.push(line, is_seen) };
+        let text = &mut block.line.text;
+        if text.len() + line.text.len() <= OUTPUT_MAX {
+            text.push('\n');
+            text.push_str(&line.text);
+        } else if !text.ends_with(OUTPUT_CUT) {
+            text.push('\n');
+            text.push_str(OUTPUT_CUT);
+        }
+    }
+
+    /// Something has become of a message of this user.
+    pub(crate) fn set_delivery(&mut self, id: &MessageId, delivery: Delivery) {
+        let is_it =
+            |block: &&mut Block| block.line.kind == Kind::Own && block.line.id.as_ref() == Some(id);
+        let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_it);
+        if let Some(block) = block {
+            block.line.delivery = Some(delivery);
+        }
+    }
+
+    /// A page of the home, oldest first, that stands before what is here. `is_all` says that there is nothing older.
+    pub(crate) fn prepend(&mut self, page: Vec<Line>, is_all: bool) {
+        let here: HashSet<MessageId> =
+            self.blocks.iter().filter_map(|block| block.line.id).collect();
+        for line in page.into_iter().rev() {
+            if line.id.is_some_and(|id| here.contains(&id)) {
+                continue;
+            }
+            self.blocks.push_front(Block { line, is_unfolded: false });
+            self.first -= 1;
+        }
+        let is_full = self.blocks.len() >= SCROLLED_MAX;
+        self.older = if is_all || is_full { Older::None } else { Older::Perhaps };
+    }
+
+    /// Whether a page of the home is needed for what is looked at. It is said once for each page.
+    pub(crate) fn wants_older(&mut self, window: &Window<'_>) -> bool {
+        let ahead = i64::try_from(window.rows).unwrap_or(i64::MAX);
+        let is_near = self.top(window).number.saturating_sub(self.first) <= ahead;
+        let is_wanted = is_near && self.older == Older::Perhaps;
+        if is_wanted {
+            self.older = Older::Asked;
+        }
+        is_wanted
+    }
+
+    /// The place of the home's history before which that page ends; its end where nothing of it is here.
+    pub(crate) fn oldest_place(&self) -> Option<i64> {
+        self.blocks.iter().find_map(|block| block.line.place)
+    }
+
+    /// Another conversation is opened: what is here has been seen, and most of it is forgotten.
+    pub(crate) fn close(&mut self) {
+        (self.top, self.unread, self.focus) = (None, None, None);
+        self.forget(CLOSED_MAX);
+    }
+
+    /// Empties the screen. The home keeps what was said, and scrolling up brings it back.
+    pub(crate) fn clear(&mut self) {
+        (self.top, self.unread, self.focus) = (None, None, None);
+        self.forget(0);
+        self.older = Older::None;
+    }
+
+    fn forget(&mut self, kept: usize) {
+        let surplus = self.blocks.len().saturating_sub(kept);
+        if surplus > 0 {
+            self.blocks.drain(..surplus);
+            self.first = self.first.saturating_add_unsigned(u64::try_from(surplus).unwrap_or(0));
+            self.older = Older::Perhaps;
+        }
+    }
+
+    /// Who spoke last, newest first.
+    pub(crate) fn speakers(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for block in self.blocks.iter().rev().take(LOOKED_BACK_MAX) {
+            let Some(who) = &block.line.who else { continue };
+            if block.line.kind == Kind::Said && !names.contains(who) {
+                names.push(who.clone());
+            }
+            if names.len() == SPEAKERS_MAX {
+                break;
+            }
+        }
+        names
+    }
+}
+
+/// Stands for output beyond the bound.
+const OUTPUT_CUT: &str = "(more output is not kept)";
+
+#[cfg(test)]
+mod tests;

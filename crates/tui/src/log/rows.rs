@@ -1,0 +1,163 @@
+//! The rows of one line of the log: when, who, what, and its mark.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::view::Window;
+use super::{Block, Log};
+use crate::data::{Delivery, Kind, Line};
+use crate::pen::{Row, piece};
+use crate::theme::{self, Ink};
+use crate::wrap::{clean, clean_line, fit_with_sign, width, wrap};
+
+/// Columns of the time, with the space behind it; further rows of a text are set in by as much.
+const TIME: usize = 6;
+
+/// A text begins behind the name where so many columns are left.
+const TEXT_LEAST: usize = 10;
+
+/// Rows of output that are shown while it is folded.
+const FOLD_AFTER: usize = 20;
+
+impl Log {
+    /// The rows of a block, with the line of its day and the one before what is new.
+    pub(super) fn rows(&self, number: i64, window: &Window<'_>) -> Vec<Row> {
+        let Some(block) = self.block(number) else { return Vec::new() };
+        let mut rows = Vec::new();
+        let before = self.block(number - 1).map(|block| day(block.line.at_ms, window.zone));
+        let today = day(block.line.at_ms, window.zone);
+        if before != Some(today)
+            && let Some(date) = today
+        {
+            rows.push(rule(&date.strftime("%A, %d %B %Y").to_string(), window.cells));
+        }
+        if self.unread == Some(number) {
+            rows.push(rule("new", window.cells));
+        }
+        let is_found = self.focus == Some(number);
+        rows.extend(text_rows(block, is_found, window));
+        rows
+    }
+}
+
+/// A line across the log with a word in it.
+fn rule(word: &str, cells: usize) -> Row {
+    let word = format!("── {word} ");
+    let rest = cells.saturating_sub(width(&word));
+    vec![piece(word, Ink::Heading), piece("─".repeat(rest), Ink::Heading)]
+}
+
+fn zoned(at_ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
+    let at = Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?;
+    Some(at.to_zoned(zone.clone()))
+}
+
+fn day(at_ms: u64, zone: &TimeZone) -> Option<Date> {
+    zoned(at_ms, zone).map(|at| at.date())
+}
+
+/// Hours and minutes.
+pub(crate) fn clock(at_ms: u64, zone: &TimeZone) -> String {
+    zoned(at_ms, zone).map_or_else(|| "--:--".to_owned(), |at| at.strftime("%H:%M").to_string())
+}
+
+/// The mark of a message of one's own.
+pub(crate) fn mark(delivery: &Delivery) -> (String, Ink) {
+    match delivery {
+        Delivery::Queued => ("…".to_owned(), Ink::Faint),
+        Delivery::Stored { confirmed: 0, unreadable: 0, .. } => ("✓".to_owned(), Ink::Mark),
+        Delivery::Stored { confirmed: 0, .. } => ("✗ could not be read".to_owned(), Ink::Bad),
+        Delivery::Stored { recipients: 0 | 1, .. } => ("✓✓".to_owned(), Ink::Mark),
+        Delivery::Stored { recipients, confirmed, .. } => {
+            (format!("✓✓ {confirmed}/{recipients}"), Ink::Mark)
+        }
+        Delivery::Refused { reason } => (format!("✗ {}", clean_line(reason)), Ink::Bad),
+    }
+}
+
+fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {
+    let Line { kind, text, delivery, at_ms, .. } = &block.line;
+    let is_output = *kind == Kind::Output;
+    let set_in = if is_output { format!("{:TIME$}│ ", "") } else { format!("{:TIME$}", "") };
+    let cells = window.cells.saturating_sub(width(&set_in));
+    let set_in = || vec![piece(set_in.clone(), Ink::Faint)];
+    let mut head = vec![piece(format!("{} ", clock(*at_ms, window.zone)), Ink::Faint)];
+    head.extend(who(&block.line, window.cells));
+    let mut first = window.cells.saturating_sub(row_width(&head));
+    let mut rows: Vec<Row> = Vec::new();
+    if is_output {
+        // The end of the command says when it was.
+        (head, first) = (set_in(), cells);
+    } else if first < TEXT_LEAST {
+        rows.push(std::mem::replace(&mut head, set_in()));
+        first = cells;
+    }
+    let ink = match kind {
+        _ if is_found => Ink::Chosen,
+        Kind::Said if block.line.is_mention => Ink::Mention,
+        Kind::Said | Kind::Own | Kind::Output => Ink::Text,
+        Kind::Notice => Ink::Notice,
+        Kind::Alarm => Ink::Alarm,
+    };
+    let text = clean(text);
+    let mut parts = wrap(&text, first, cells);
+    let hidden = folded(block, &mut parts);
+    for part in parts {
+        head.push(piece(part, ink));
+        rows.push(std::mem::replace(&mut head, set_in()));
+    }
+    if hidden > 0 {
+        let mut row = set_in();
+        row.push(piece(format!("… {hidden} more rows, Alt-O unfolds"), Ink::Faint));
+        rows.push(row);
+    }
+    if let Some((mark, ink)) = delivery.as_ref().map(mark) {
+        push_mark(&mut rows, &mark, ink, window.cells);
+    }
+    rows
+}
+
+fn row_width(row: &Row) -> usize {
+    row.iter().map(|piece| width(&piece.text)).sum()
+}
+
+/// Who says something, with what stands behind the name.
+fn who(line: &Line, cells: usize) -> Row {
+    let Some(name) = &line.who else { return Vec::new() };
+    let ink = Ink::Name(theme::name(name));
+    let name = fit_with_sign(&clean_line(name), cells / 3);
+    let room = cells.saturating_sub(TIME + width(&name) + 2);
+    let mut row = vec![piece(name, ink)];
+    if !line.hand.is_empty() {
+        row.push(piece(fit_with_sign(&clean_line(&line.hand), room), Ink::Bad));
+    }
+    row.push(piece(": ", Ink::Faint));
+    row
+}
+
+/// Cuts long output, and says how many rows are hidden.
+fn folded(block: &Block, parts: &mut Vec<&str>) -> usize {
+    if block.line.kind != Kind::Output || block.is_unfolded {
+        return 0;
+    }
+    let hidden = parts.len().saturating_sub(FOLD_AFTER);
+    parts.truncate(FOLD_AFTER);
+    hidden
+}
+
+/// Sets a mark behind the text, or into rows of its own where it does not fit.
+fn push_mark(rows: &mut Vec<Row>, mark: &str, ink: Ink, cells: usize) {
+    let used = rows.last().map_or(0, row_width);
+    if used + 1 + width(mark) <= cells
+        && let Some(row) = rows.last_mut()
+    {
+        row.push(piece(format!(" {mark}"), ink));
+        return;
+    }
+    let room = cells.saturating_sub(TIME);
+    let parts = wrap(mark, room, room);
+    rows.extend(
+        parts.into_iter().map(|part| vec![piece(" ".repeat(TIME), Ink::Text), piece(part, ink)]),
+    );
+}

@@ -1,0 +1,272 @@
+use chat_protocol::id::MessageId;
+use jiff::tz::TimeZone;
+
+use super::*;
+
+/// 22:13 on Tuesday, 14 November 2023.
+const START_MS: u64 = 1_700_000_000_000;
+
+fn window(cells: usize, rows: usize) -> Window<'static> {
+    static ZONE: TimeZone = TimeZone::UTC;
+    Window { cells, rows, zone: &ZONE }
+}
+
+fn id(number: u64) -> MessageId {
+    MessageId::new(number, [7; 10])
+}
+
+fn said(number: u64, text: &str) -> Line {
+    Line {
+        id: Some(id(number)),
+        place: i64::try_from(number).ok(),
+        at_ms: START_MS,
+        who: Some("bob".to_owned()),
+        hand: String::new(),
+        text: text.to_owned(),
+        kind: Kind::Said,
+        delivery: None,
+        is_mention: false,
+    }
+}
+
+fn of_numbers(numbers: std::ops::Range<u64>) -> Vec<Line> {
+    numbers.map(|number| said(number, &format!("line {number}"))).collect()
+}
+
+fn log_of(numbers: std::ops::Range<u64>) -> Log {
+    let mut log = Log::default();
+    for line in of_numbers(numbers) {
+        log.push(line, true);
+    }
+    log
+}
+
+fn shown(log: &Log, window: &Window<'_>) -> Vec<String> {
+    let rows = log.visible(window).rows;
+    rows.iter().map(|row| row.iter().map(|piece| piece.text.as_str()).collect()).collect()
+}
+
+#[test]
+fn lines_have_time_name_text_and_a_line_for_each_day() {
+    let mut log = Log::default();
+    log.push(said(1, "see you at the station tomorrow at noon"), true);
+    log.push(Line { at_ms: START_MS + 86_400_000, ..said(2, "漢字 two\nrows") }, true);
+    let notice = Line { who: None, kind: Kind::Notice, ..said(3, "· you are in #dev") };
+    log.push(Line { at_ms: START_MS + 86_400_000, ..notice }, true);
+    assert_eq!(
+        shown(&log, &window(30, 20)),
+        [
+            "── Tuesday, 14 November 2023 ─",
+            "22:13 bob: see you at the",
+            "      station tomorrow at noon",
+            "── Wednesday, 15 November 2023 ",
+            "22:13 bob: 漢字 two",
+            "      rows",
+            "22:13 · you are in #dev",
+        ]
+    );
+}
+
+#[test]
+fn a_mark_stands_behind_the_text_or_below_it() {
+    let mut log = Log::default();
+    let own = Line { kind: Kind::Own, who: Some("me".to_owned()), ..said(1, "hello") };
+    log.push(Line { delivery: Some(Delivery::Queued), ..own }, true);
+    let wide = window(40, 5);
+    assert_eq!(shown(&log, &wide)[1], "22:13 me: hello …");
+    let stored = |confirmed| Delivery::Stored { recipients: 3, confirmed, unreadable: 0 };
+    log.set_delivery(&id(1), stored(0));
+    assert_eq!(shown(&log, &wide)[1], "22:13 me: hello ✓");
+    log.set_delivery(&id(1), stored(2));
+    assert_eq!(shown(&log, &wide)[1], "22:13 me: hello ✓✓ 2/3");
+    log.set_delivery(&id(1), Delivery::Refused { reason: "you are\u{1b} banned".to_owned() });
+    assert_eq!(shown(&log, &wide)[1], r"22:13 me: hello ✗ you are\x1b banned");
+    let narrow = shown(&log, &window(20, 9));
+    assert_eq!(narrow[1..], ["22:13 me: hello", r"      ✗ you are\x1b", "      banned"]);
+}
+
+#[test]
+fn a_long_name_in_a_narrow_window_leaves_room_for_the_text() {
+    let mut log = Log::default();
+    let who = Some("a".repeat(32));
+    log.push(Line { who, hand: " [KEY IN QUESTION]".to_owned(), ..said(1, "pay me") }, true);
+    let rows = shown(&log, &window(40, 5));
+    assert_eq!(rows[1..], ["22:13 aaaaaaaaaaaa+ [KEY IN QUESTION]: ", "      pay me"]);
+}
+
+#[test]
+fn new_lines_do_not_move_what_is_looked_at() {
+    let mut log = log_of(0..100);
+    let window = window(40, 10);
+    log.scroll_up(20, &window);
+    let before = shown(&log, &window);
+    assert_eq!(before[0], "22:13 bob: line 70");
+    assert_eq!(log.visible(&window).below, 20);
+    for line in of_numbers(100..150) {
+        log.push(line, true);
+    }
+    assert_eq!(shown(&log, &window), before);
+    assert_eq!(log.visible(&window).below, 70);
+    log.scroll_down(69, &window);
+    assert!(log.is_scrolled());
+    log.scroll_down(1, &window);
+    assert!(!log.is_scrolled());
+    assert_eq!(shown(&log, &window)[9], "22:13 bob: line 149");
+}
+
+#[test]
+fn a_page_of_the_home_comes_before_what_is_here_and_nothing_comes_twice() {
+    let mut log = log_of(200..230);
+    let window = window(40, 10);
+    log.scroll_up(1, &window);
+    assert!(!log.wants_older(&window), "there is enough for now");
+    log.scroll_to_top(&window);
+    let before = shown(&log, &window);
+    assert!(log.wants_older(&window));
+    assert_eq!(log.oldest_place(), Some(200));
+    assert!(!log.wants_older(&window), "asked once");
+    log.prepend(of_numbers(100..205), false);
+    assert_eq!(log.blocks.len(), 130);
+    // The line of the day has gone to the top of the page.
+    assert_eq!(shown(&log, &window)[..9], before[1..]);
+    log.scroll_to_top(&window);
+    assert_eq!(shown(&log, &window)[1], "22:13 bob: line 100");
+    assert!(log.wants_older(&window));
+    assert_eq!(log.oldest_place(), Some(100));
+    log.prepend(Vec::new(), true);
+    assert!(!log.wants_older(&window), "there are no older ones");
+}
+
+#[test]
+fn a_log_keeps_little_of_what_nobody_looks_at() {
+    let mut log = log_of(0..2_000);
+    assert_eq!(log.blocks.len(), OPEN_MAX);
+    let window = window(40, 10);
+    log.scroll_to_top(&window);
+    log.prepend(of_numbers(500..1_000), false);
+    assert_eq!(log.blocks.len(), OPEN_MAX + 500);
+    log.scroll_to_end();
+    assert_eq!(log.blocks.len(), OPEN_MAX);
+    log.close();
+    assert_eq!(log.blocks.len(), CLOSED_MAX);
+    log.push(said(3_000, "new"), false);
+    assert_eq!(log.blocks.len(), CLOSED_MAX);
+    assert!(!log.wants_older(&window), "the window is full");
+    log.scroll_to_top(&window);
+    assert!(log.wants_older(&window));
+    assert_eq!(log.oldest_place(), Some(1_951));
+}
+
+#[test]
+fn the_reader_jumps_to_what_is_unread_and_to_what_names_them() {
+    let mut log = log_of(0..40);
+    log.close();
+    for number in 40..80 {
+        let is_mention = number % 20 == 10;
+        log.push(Line { is_mention, ..said(number, "x") }, false);
+    }
+    let window = window(40, 9);
+    assert!(log.jump_to_unread(&window));
+    let rows = shown(&log, &window);
+    assert_eq!(rows[3], "── new ─────────────────────────────────", "{rows:?}");
+    log.scroll_to_end();
+    assert!(log.jump_to_mention(true, &window));
+    assert_eq!(log.focus, Some(70 - 30 + log.first));
+    assert!(log.jump_to_mention(true, &window));
+    assert_eq!(log.focus, Some(50 - 30 + log.first));
+    assert!(!log.jump_to_mention(true, &window));
+    assert!(log.jump_to_mention(false, &window));
+    assert_eq!(log.focus, Some(70 - 30 + log.first));
+    log.close();
+    assert!(!log.jump_to_unread(&window), "everything was seen");
+}
+
+#[test]
+fn letters_are_found_upwards_and_downwards() {
+    let mut log = log_of(0..100);
+    let window = window(40, 10);
+    assert!(log.find("LINE 3", true, &window));
+    assert_eq!(shown(&log, &window)[3], "22:13 bob: line 39");
+    assert!(log.find("line 3", true, &window));
+    assert_eq!(shown(&log, &window)[3], "22:13 bob: line 38");
+    assert!(log.find("line 3", false, &window));
+    assert_eq!(shown(&log, &window)[3], "22:13 bob: line 39");
+    assert!(!log.find("line 3", false, &window));
+    assert!(!log.find("", true, &window));
+    assert!(!log.find("nowhere", true, &window));
+}
+
+#[test]
+fn long_output_is_folded_and_unfolds() {
+    let mut log = Log::default();
+    let output = |text: &str| Line { kind: Kind::Output, who: None, ..said(5, text) };
+    log.push_output(output("one"), true);
+    for number in 0..30 {
+        log.push_output(output(&format!("row {number}")), true);
+    }
+    assert_eq!(log.blocks.len(), 1);
+    let window = window(40, 50);
+    let rows = shown(&log, &window);
+    assert_eq!(rows.len(), 1 + 20 + 1);
+    assert_eq!(rows[1], "      │ one");
+    assert_eq!(rows[21], "      │ … 11 more rows, Alt-O unfolds");
+    assert!(log.unfold(&window));
+    assert_eq!(shown(&log, &window).len(), 1 + 31);
+    assert!(log.unfold(&window));
+    assert_eq!(shown(&log, &window).len(), 22);
+    let row = "x".repeat(1_000);
+    for _ in 0..1_000 {
+        log.push_output(output(&row), true);
+    }
+    let kept = &log.blocks[0].line.text;
+    assert!(kept.len() <= OUTPUT_MAX + OUTPUT_CUT.len() + 1 && kept.ends_with(OUTPUT_CUT));
+    assert_eq!(kept.matches(OUTPUT_CUT).count(), 1);
+}
+
+#[test]
+fn the_window_may_have_any_size() {
+    let mut log = log_of(0..30);
+    log.push(said(40, &"漢字 long ".repeat(50)), true);
+    for (cells, rows) in [(0, 0), (1, 1), (5, 3), (300, 100), (40, 10)] {
+        let window = window(cells, rows);
+        for _ in 0..3 {
+            log.scroll_up(7, &window);
+            assert!(log.visible(&window).rows.len() <= rows);
+        }
+        log.scroll_down(5, &window);
+        log.scroll_to_top(&window);
+        log.jump_to_mention(true, &window);
+        assert!(log.visible(&window).rows.len() <= rows);
+    }
+}
+
+/// Goal: a hundred thousand lines are no burden: drawing looks at the window only.
+#[test]
+fn a_hundred_thousand_lines_are_drawn_as_fast_as_ten() {
+    let mut log = Log::default();
+    let window = window(80, 50);
+    log.push(said(1_000_000, "now"), true);
+    log.scroll_to_top(&window);
+    for page in (0..100).rev() {
+        log.prepend(of_numbers(page * 1_000..(page + 1) * 1_000), false);
+    }
+    assert_eq!(log.blocks.len(), SCROLLED_MAX + 1);
+    assert!(!log.wants_older(&window), "no more are taken");
+    let started = std::time::Instant::now();
+    for _ in 0..100 {
+        log.scroll_up(25, &window);
+        assert_eq!(log.visible(&window).rows.len(), 50);
+    }
+    // Ten times what it takes unoptimised; laying out all lines takes a minute.
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}
+
+#[test]
+fn who_spoke_last_comes_first() {
+    let mut log = Log::default();
+    for who in ["alice", "bob", "carol", "bob"] {
+        log.push(Line { who: Some(who.to_owned()), ..said(1, "x") }, true);
+    }
+    log.push(Line { kind: Kind::Own, who: Some("me".to_owned()), ..said(2, "x") }, true);
+    assert_eq!(log.speakers(), ["bob", "carol", "alice"]);
+}

@@ -1,0 +1,202 @@
+//! Which part of a log is looked at. Only what is in the window is ever laid out, and a few lines around it.
+
+use jiff::tz::TimeZone;
+
+use super::{Log, Spot};
+use crate::data::{Kind, Line};
+use crate::pen::Row;
+use crate::wrap::clean;
+
+/// The size of the window, and in which zone times are shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window<'z> {
+    /// Its columns.
+    pub(crate) cells: usize,
+    /// Its rows.
+    pub(crate) rows: usize,
+    /// The zone.
+    pub(crate) zone: &'z TimeZone,
+}
+
+/// What is in the window.
+#[derive(Debug)]
+pub(crate) struct Visible {
+    /// Its rows from the top.
+    pub(crate) rows: Vec<Row>,
+    /// Lines below it.
+    pub(crate) below: usize,
+}
+
+impl Log {
+    fn height(&self, number: i64, window: &Window<'_>) -> usize {
+        self.rows(number, window).len()
+    }
+
+    /// The top of the window.
+    pub(super) fn top(&self, window: &Window<'_>) -> Spot {
+        let end = self.top_of_end(window);
+        match self.top {
+            // Lines may have been forgotten, or the window has grown.
+            Some(spot) => spot.max(Spot { number: self.first, row: 0 }).min(end),
+            None => end,
+        }
+    }
+
+    /// The top of the window while the end is in it.
+    fn top_of_end(&self, window: &Window<'_>) -> Spot {
+        self.above(Spot { number: self.end(), row: 0 }, window.rows, window)
+    }
+
+    /// The spot so many rows above another one.
+    fn above(&self, from: Spot, rows: usize, window: &Window<'_>) -> Spot {
+        let Spot { mut number, mut row } = from;
+        let mut left = rows;
+        while left > row {
+            if number <= self.first {
+                return Spot { number: self.first, row: 0 };
+            }
+            left -= row;
+            number -= 1;
+            row = self.height(number, window);
+        }
+        Spot { number, row: row - left }
+    }
+
+    /// The spot so many rows below another one.
+    fn below(&self, from: Spot, rows: usize, window: &Window<'_>) -> Spot {
+        let Spot { mut number, mut row } = from;
+        row += rows;
+        while number < self.end() {
+            let height = self.height(number, window);
+            if row < height {
+                break;
+            }
+            row -= height;
+            number += 1;
+        }
+        Spot { number, row }
+    }
+
+    /// What is in the window.
+    pub(crate) fn visible(&self, window: &Window<'_>) -> Visible {
+        let Spot { mut number, row } = self.top(window);
+        let mut rows: Vec<Row> = self.rows(number, window).into_iter().skip(row).collect();
+        number += 1;
+        while rows.len() < window.rows && number < self.end() {
+            rows.extend(self.rows(number, window));
+            number += 1;
+        }
+        let is_cut = rows.len() > window.rows;
+        rows.truncate(window.rows);
+        let below = usize::try_from(self.end().saturating_sub(number)).unwrap_or(0);
+        let below = below + usize::from(is_cut);
+        Visible { rows, below: if self.top.is_none() { 0 } else { below } }
+    }
+
+    /// Scrolls up by so many rows.
+    pub(crate) fn scroll_up(&mut self, rows: usize, window: &Window<'_>) {
+        self.focus = None;
+        self.look_at(self.above(self.top(window), rows, window), window);
+    }
+
+    /// Scrolls down by so many rows.
+    pub(crate) fn scroll_down(&mut self, rows: usize, window: &Window<'_>) {
+        self.focus = None;
+        self.look_at(self.below(self.top(window), rows, window), window);
+    }
+
+    /// Scrolls to the oldest line that is here.
+    pub(crate) fn scroll_to_top(&mut self, window: &Window<'_>) {
+        self.focus = None;
+        self.look_at(Spot { number: self.first, row: 0 }, window);
+    }
+
+    /// Scrolls to the newest line. What was scrolled to is forgotten.
+    pub(crate) fn scroll_to_end(&mut self) {
+        (self.top, self.focus) = (None, None);
+        self.forget(super::OPEN_MAX);
+    }
+
+    /// Whether older lines than the newest are looked at.
+    pub(crate) fn is_scrolled(&self) -> bool {
+        self.top.is_some()
+    }
+
+    fn look_at(&mut self, spot: Spot, window: &Window<'_>) {
+        if spot >= self.top_of_end(window) {
+            let focus = self.focus;
+            self.scroll_to_end();
+            self.focus = focus;
+        } else {
+            self.top = Some(spot);
+        }
+    }
+
+    /// Shows a line, with some rows above it.
+    fn show(&mut self, number: i64, window: &Window<'_>) {
+        self.focus = Some(number);
+        let spot = self.above(Spot { number, row: 0 }, window.rows / 3, window);
+        self.look_at(spot, window);
+    }
+
+    /// Scrolls to the first line that nobody has looked at; says whether there is one.
+    pub(crate) fn jump_to_unread(&mut self, window: &Window<'_>) -> bool {
+        let Some(number) = self.unread else { return false };
+        self.show(number.max(self.first), window);
+        self.focus = None;
+        true
+    }
+
+    /// Scrolls to the next line above that names this user, or below; says whether there is one.
+    pub(crate) fn jump_to_mention(&mut self, is_above: bool, window: &Window<'_>) -> bool {
+        self.jump(is_above, window, |line| line.is_mention)
+    }
+
+    /// Scrolls to the next line above that has these letters, or below; says whether there is one.
+    pub(crate) fn find(&mut self, letters: &str, is_above: bool, window: &Window<'_>) -> bool {
+        let letters = clean(letters).to_lowercase();
+        if letters.is_empty() {
+            return false;
+        }
+        self.jump(is_above, window, |line| {
+            line.kind != Kind::Notice && clean(&line.text).to_lowercase().contains(&letters)
+        })
+    }
+
+    /// Ends a search; what was found is shown as before.
+    pub(crate) fn forget_found(&mut self) {
+        self.focus = None;
+    }
+
+    fn jump(&mut self, is_above: bool, window: &Window<'_>, fits: impl Fn(&Line) -> bool) -> bool {
+        let fits = |number: &i64| self.block(*number).is_some_and(|block| fits(&block.line));
+        let top = self.top(window);
+        let found = if is_above {
+            let bottom = self.below(top, window.rows, window).number;
+            (self.first..self.focus.unwrap_or(bottom)).rev().find(fits)
+        } else {
+            (self.focus.map_or(top.number, |focus| focus + 1)..self.end()).find(fits)
+        };
+        if let Some(number) = found {
+            self.show(number, window);
+        }
+        found.is_some()
+    }
+
+    /// Unfolds the lowest output in the window, or folds it; says whether there is one.
+    pub(crate) fn unfold(&mut self, window: &Window<'_>) -> bool {
+        let top = self.top(window);
+        let bottom = self.below(top, window.rows, window).number;
+        let is_output =
+            |number: &i64| self.block(*number).is_some_and(|block| block.line.kind == Kind::Output);
+        let found = (top.number..=bottom).rev().find(is_output);
+        let at = found.and_then(|number| usize::try_from(number - self.first).ok());
+        let Some(block) = at.and_then(|at| self.blocks.get_mut(at)) else { return false };
+        block.is_unfolded = !block.is_unfolded;
+        // What was folded is read from its beginning.
+        if self.top.is_none() && block.is_unfolded {
+            self.top = Some(top);
+        }
+        true
+    }
+}

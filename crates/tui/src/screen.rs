@@ -1,0 +1,212 @@
+//! The state of the screen: what is open, how far it is scrolled, what is typed. Keys change it, and what they ask
+//! of others is returned.
+
+use std::collections::HashMap;
+
+use chat_protocol::id::MessageId;
+use chat_protocol::name::ConversationId;
+use jiff::tz::TimeZone;
+use ratatui::layout::Rect;
+
+use crate::composer::Composer;
+use crate::data::{Delivery, Facts, Kind, Line};
+use crate::keys::Keys;
+use crate::layout::{Areas, areas};
+use crate::log::{Log, Window};
+use crate::popup::{Popup, Question};
+use crate::theme::Theme;
+
+mod draw;
+mod press;
+mod search;
+mod visited;
+
+pub use press::Known;
+
+use visited::Visited;
+
+/// Logs in memory; without a bound a server that invents people would fill it. Closed ones come back from the home.
+const LOGS_MAX: usize = 2_048;
+
+/// What the screen asks of the program around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// This line is read by the talk, as if it were typed at a prompt.
+    Line(String),
+    /// The talk looks at another conversation. What was typed is kept for the one that was open.
+    Open {
+        /// The other one.
+        cid: ConversationId,
+        /// What was typed.
+        draft: String,
+    },
+    /// The question that the talk has asked is left without an answer.
+    LeaveQuestion,
+    /// The editor writes, and begins with this.
+    Editor(String),
+    /// The program sleeps until it is woken.
+    Suspend,
+    /// Everything is drawn anew.
+    Redraw,
+    /// The program ends.
+    Quit,
+}
+
+/// The screen.
+#[derive(Debug)]
+pub struct Screen {
+    theme: Theme,
+    zone: TimeZone,
+    keys: Keys,
+    size: Rect,
+    open: ConversationId,
+    visited: Visited,
+    logs: HashMap<ConversationId, Log>,
+    composer: Composer,
+    popup: Option<Popup>,
+    /// Something to be read once, in the place of the title.
+    notice: Option<String>,
+    /// When Ctrl-C was pressed last, Unix time in milliseconds.
+    interrupted_ms: Option<u64>,
+}
+
+impl Screen {
+    /// A screen of this size at which a conversation is open.
+    pub fn new(theme: Theme, zone: TimeZone, open: ConversationId, size: (u16, u16)) -> Self {
+        Self {
+            theme,
+            zone,
+            keys: Keys::standard(),
+            size: Rect::new(0, 0, size.0, size.1),
+            open,
+            visited: Visited::default(),
+            logs: HashMap::new(),
+            composer: Composer::default(),
+            popup: None,
+            notice: None,
+            interrupted_ms: None,
+        }
+    }
+
+    /// The terminal has another size.
+    pub fn resize(&mut self, width: u16, height: u16) {
+        self.size = Rect::new(0, 0, width, height);
+    }
+
+    /// The open conversation.
+    pub fn open(&self) -> &ConversationId {
+        &self.open
+    }
+
+    /// Who spoke last in it, newest first.
+    pub fn speakers(&self) -> Vec<String> {
+        self.logs.get(&self.open).map(Log::speakers).unwrap_or_default()
+    }
+
+    /// Shows another conversation, at which the talk looks now.
+    pub fn opened(&mut self, cid: ConversationId) {
+        if self.open == cid {
+            return;
+        }
+        let before = std::mem::replace(&mut self.open, cid);
+        if let Some(log) = self.logs.get_mut(&before) {
+            log.close();
+        }
+        self.visited.went(before);
+    }
+
+    /// Nothing is typed.
+    pub fn is_empty(&self) -> bool {
+        self.composer.is_empty()
+    }
+
+    /// Puts a text where one types: a draft, one that the editor has written, or one that could not be sent.
+    pub fn set_typed(&mut self, text: &str) {
+        self.composer.set(text);
+    }
+
+    /// Takes what is typed.
+    pub fn take_typed(&mut self) -> String {
+        self.composer.take()
+    }
+
+    /// Something new in a conversation, or in the open one where it belongs to none.
+    pub fn tell(&mut self, cid: Option<&ConversationId>, line: Line) {
+        let is_open = cid.is_none_or(|cid| *cid == self.open);
+        let log = self.log(cid);
+        match line.kind {
+            Kind::Output => log.push_output(line, is_open),
+            _ => log.push(line, is_open),
+        }
+    }
+
+    /// Something has become of a message of this user.
+    pub fn set_delivery(&mut self, cid: &ConversationId, id: &MessageId, delivery: Delivery) {
+        self.log(Some(cid)).set_delivery(id, delivery);
+    }
+
+    /// Messages of the home that were asked for, oldest first.
+    pub fn older(&mut self, cid: &ConversationId, page: Vec<Line>, is_all: bool) {
+        self.log(Some(cid)).prepend(page, is_all);
+    }
+
+    /// Empties the log of the open conversation.
+    pub fn clear(&mut self) {
+        self.log(None).clear();
+    }
+
+    /// Something that is to be read once.
+    pub fn notify(&mut self, notice: String) {
+        self.notice = Some(notice);
+    }
+
+    /// Asks a question of the talk; nothing is asked any more without one.
+    pub fn ask(&mut self, words: Option<String>) {
+        match (words, &self.popup) {
+            // What was typed of the answer stays.
+            (Some(words), Some(Popup::Question(open))) if open.words == words => {}
+            (Some(words), _) => self.popup = Some(Popup::Question(Question::of_talk(words))),
+            (None, Some(Popup::Question(question))) if question.is_of_talk() => self.popup = None,
+            (None, _) => {}
+        }
+    }
+
+    /// The conversation whose messages of the home are needed for what is looked at, and the place before which they
+    /// end; without a place its newest. They are asked for once.
+    pub fn wants_older(&mut self, facts: &Facts) -> Option<(ConversationId, Option<i64>)> {
+        let is_wanted = self.in_window(facts, Log::wants_older);
+        is_wanted.then(|| (self.open.clone(), self.log(None).oldest_place()))
+    }
+
+    fn log(&mut self, cid: Option<&ConversationId>) -> &mut Log {
+        let cid = cid.unwrap_or(&self.open);
+        if self.logs.len() >= LOGS_MAX && !self.logs.contains_key(cid) {
+            let closed = self.logs.keys().find(|one| **one != self.open).cloned();
+            if let Some(closed) = closed {
+                self.logs.remove(&closed);
+            }
+        }
+        self.logs.entry(cid.clone()).or_default()
+    }
+
+    fn areas(&self, facts: &Facts) -> Areas {
+        let typed = self.composer.typed(usize::from(self.size.width)).rows.len();
+        let typed = u16::try_from(typed).unwrap_or(u16::MAX);
+        areas(self.size, typed, !facts.members.is_empty())
+    }
+
+    /// Columns and rows of the log.
+    fn log_size(&self, facts: &Facts) -> (usize, usize) {
+        let Rect { width, height, .. } = self.areas(facts).log;
+        (usize::from(width), usize::from(height))
+    }
+
+    /// Does something with the open log and the window in which it is seen.
+    fn in_window<T>(&mut self, facts: &Facts, act: impl FnOnce(&mut Log, &Window<'_>) -> T) -> T {
+        let (zone, size) = (self.zone.clone(), self.log_size(facts));
+        act(self.log(None), &Window { cells: size.0, rows: size.1, zone: &zone })
+    }
+}
+
+#[cfg(test)]
+mod tests;

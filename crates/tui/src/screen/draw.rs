@@ -1,0 +1,99 @@
+//! Draws the screen.
+
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+
+use super::Screen;
+use crate::data::{Conversation, Facts};
+use crate::log::Window;
+use crate::pen::{Pen, Row, lines, piece};
+use crate::theme::Ink;
+use crate::{lists, popup, status};
+
+/// What an empty line says.
+const HINT: &str = "a message, or /command; F1 lists keys, Ctrl-K goes elsewhere";
+
+impl Screen {
+    /// Draws it into a frame.
+    pub fn draw(&self, facts: &Facts, frame: &mut Frame<'_>) {
+        let screen = frame.area();
+        let areas = self.areas(facts);
+        let mut pen = Pen::new(frame.buffer_mut(), self.theme);
+        let open = facts.conversation(&self.open);
+        lists::draw_list(&mut pen, areas.list, facts, &self.open);
+        lists::draw_members(&mut pen, areas.members, &facts.members);
+        self.draw_title(&mut pen, areas.title, open, facts);
+        let below = self.draw_log(&mut pen, areas.log);
+        let looked = status::Looked { open, below, zone: &self.zone };
+        pen.fill(areas.status, Ink::Bar);
+        pen.row(areas.status, &status::line(facts, &looked, usize::from(areas.status.width)));
+        let mut cursor = self.draw_composer(&mut pen, areas.composer, facts.is_veiled);
+        if let Some(popup) = &self.popup {
+            let inside = popup::draw(&mut pen, screen, popup, facts);
+            cursor = inside.or(cursor.filter(|_| popup.is_prompt()));
+        }
+        if let Some(cursor) = cursor.filter(|cursor| screen.contains(*cursor)) {
+            frame.set_cursor_position(cursor);
+        }
+    }
+
+    /// Which conversation it is and what it is about, or something to be read once.
+    fn draw_title(
+        &self,
+        pen: &mut Pen<'_>,
+        area: Rect,
+        open: Option<&Conversation>,
+        facts: &Facts,
+    ) {
+        pen.fill(area, Ink::Bar);
+        let title = match (&self.notice, open) {
+            (Some(notice), _) => notice.clone(),
+            (None, Some(open)) if facts.topic.is_empty() => open.name.clone(),
+            (None, Some(open)) => format!("{}: {}", open.name, facts.topic),
+            (None, None) => String::new(),
+        };
+        pen.row(area, &[piece(title, Ink::Bar)]);
+    }
+
+    /// Draws the log; says how many lines are below it.
+    fn draw_log(&self, pen: &mut Pen<'_>, area: Rect) -> Option<usize> {
+        let log = self.logs.get(&self.open)?;
+        let (cells, rows) = (usize::from(area.width), usize::from(area.height));
+        let visible = log.visible(&Window { cells, rows, zone: &self.zone });
+        // New lines come at the bottom, also where there are few.
+        let unused = rows.saturating_sub(visible.rows.len());
+        let unused = u16::try_from(unused).unwrap_or(0);
+        pen.rows(Rect { y: area.y + unused, height: area.height - unused, ..area }, &visible.rows);
+        log.is_scrolled().then_some(visible.below)
+    }
+
+    /// Draws what is typed, or what is searched in its place; says where the cursor is.
+    fn draw_composer(&self, pen: &mut Pen<'_>, area: Rect, is_veiled: bool) -> Option<Position> {
+        let at = |x: usize, y: usize| {
+            let x = u16::try_from(x).ok()?.checked_add(area.x)?;
+            Some(Position { x, y: u16::try_from(y).ok()?.checked_add(area.y)? })
+        };
+        let prompt = self.popup.as_ref();
+        let prompt = prompt.and_then(|popup| popup::prompt(popup, usize::from(area.width)));
+        if let Some((row, cursor)) = prompt {
+            pen.row(area, &row);
+            return at(cursor, 0);
+        }
+        let typed = self.composer.typed(usize::from(area.width));
+        // A screen may be lower than what is typed.
+        let room = usize::from(area.height).max(1);
+        let first = (typed.cursor.1 + 1).saturating_sub(room);
+        let sign = if is_veiled { "~ " } else { "> " };
+        let rows = typed.rows.iter().enumerate().skip(first).map(|(number, row)| -> Row {
+            let sign = if number == 0 { sign } else { "  " };
+            vec![piece(sign, Ink::Heading), piece(row.as_str(), Ink::Text)]
+        });
+        for (row, line) in rows.zip(lines(area)) {
+            pen.row(line, &row);
+        }
+        if self.composer.is_empty() {
+            pen.put((area.x + 2, area.y), area.width.saturating_sub(2), HINT, Ink::Faint);
+        }
+        at(typed.cursor.0 + 2, typed.cursor.1 - first)
+    }
+}

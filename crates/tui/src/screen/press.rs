@@ -1,0 +1,211 @@
+//! What a key does to the screen.
+
+use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+
+use super::{Need, Screen};
+use crate::composer::candidates;
+use crate::data::{Conversation, Facts};
+use crate::keys::{Action, Pressed};
+use crate::lists;
+use crate::log::{Log, Window};
+use crate::popup::{Popup, Question, Search};
+use crate::switcher::Switcher;
+
+/// Ctrl-C twice within this time leaves.
+const TWICE_MS: u64 = 2_000;
+
+/// Rows of a page that stay in sight when it is turned.
+const OVERLAP: usize = 2;
+
+/// Rows of one step of the wheel.
+const WHEEL: usize = 3;
+
+/// What completes commands, their arguments and names: where the word at the end of a line begins, and what it can
+/// become.
+pub type Known<'k> = &'k dyn Fn(&str) -> (usize, Vec<String>);
+
+impl Screen {
+    /// Does what a key is for.
+    pub fn press(&mut self, event: KeyEvent, facts: &Facts, known: Known<'_>) -> Option<Need> {
+        let is_empty = self.composer.is_empty() && self.popup.is_none();
+        let pressed = self.keys.pressed(event, is_empty)?;
+        self.notice = None;
+        if pressed != Pressed::Action(Action::Interrupt) {
+            self.interrupted_ms = None;
+        }
+        if let Some(popup) = self.popup.take() {
+            return self.press_in(popup, pressed, facts);
+        }
+        match pressed {
+            Pressed::Character(character) => {
+                self.composer.insert(character);
+                None
+            }
+            Pressed::Action(action) => self.act(action, facts, known),
+        }
+    }
+
+    /// Takes a text that was pasted. One of several lines is asked about first.
+    pub fn paste(&mut self, text: &str) {
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let text = text.trim_end_matches('\n');
+        match &mut self.popup {
+            None if text.contains('\n') => {
+                self.popup = Some(Popup::Question(Question::of_paste(text.to_owned())));
+            }
+            None => self.composer.paste(text),
+            Some(Popup::Question(question)) if question.is_of_talk() => {
+                question.answer.push_str(&text.replace('\n', " "));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Does what a mouse is for.
+    pub fn mouse(&mut self, event: MouseEvent, facts: &Facts) -> Option<Need> {
+        match event.kind {
+            MouseEventKind::ScrollUp => {
+                self.in_window(facts, |log, window| log.scroll_up(WHEEL, window));
+            }
+            MouseEventKind::ScrollDown => {
+                self.in_window(facts, |log, window| log.scroll_down(WHEEL, window));
+            }
+            MouseEventKind::Down(MouseButton::Left) => {
+                let list = self.areas(facts).list;
+                let is_in_list = list.contains((event.column, event.row).into());
+                let one = lists::in_row(facts, &self.open, list, event.row);
+                return one.filter(|_| is_in_list).and_then(|one| self.go(one));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn act(&mut self, action: Action, facts: &Facts, known: Known<'_>) -> Option<Need> {
+        match action {
+            Action::Send => return self.send(),
+            Action::Interrupt => return self.interrupt(facts.status.now_ms),
+            Action::Quit => return Some(Need::Quit),
+            Action::Suspend => return Some(Need::Suspend),
+            Action::Redraw => return Some(Need::Redraw),
+            Action::Editor => return Some(Need::Editor(self.composer.text())),
+            Action::Help => self.popup = Some(Popup::Help(0)),
+            Action::Switch => self.popup = Some(Popup::Switcher(Switcher::default())),
+            Action::Search => self.popup = Some(Popup::Search(Search::default())),
+            Action::SearchSent => {
+                self.popup = Some(Popup::Sent(Search::default(), 0, None));
+            }
+            Action::Open(_)
+            | Action::Above
+            | Action::Below
+            | Action::NextActive
+            | Action::Back
+            | Action::Forward => return self.go_by(action, facts),
+            _ if self.scroll(action, facts) => {}
+            _ => {
+                let speakers = self.speakers();
+                let words = |line: &str| candidates(line, &speakers, known);
+                self.composer.act(action, &self.open, &words);
+            }
+        }
+        None
+    }
+
+    fn send(&mut self) -> Option<Need> {
+        if self.composer.text().trim().is_empty() {
+            return None;
+        }
+        let line = self.composer.take();
+        self.composer.was_sent(&self.open, &line);
+        self.log(None).scroll_to_end();
+        Some(Need::Line(line))
+    }
+
+    /// Clears the line; twice leaves.
+    fn interrupt(&mut self, now_ms: u64) -> Option<Need> {
+        if !self.composer.is_empty() {
+            let text = self.composer.take();
+            // It may have been a mistake.
+            self.composer.was_sent(&self.open, &text);
+            return None;
+        }
+        let is_twice = self.interrupted_ms.is_some_and(|at| now_ms.saturating_sub(at) < TWICE_MS);
+        self.interrupted_ms = Some(now_ms);
+        if is_twice {
+            return Some(Need::Quit);
+        }
+        self.notice = Some("Ctrl-C again, Ctrl-D or /quit leaves".to_owned());
+        None
+    }
+
+    /// Opens a conversation.
+    pub(super) fn go(&mut self, one: &Conversation) -> Option<Need> {
+        let cid = one.cid.clone();
+        (cid != self.open).then(|| Need::Open { cid, draft: self.composer.take() })
+    }
+
+    fn go_by(&mut self, action: Action, facts: &Facts) -> Option<Need> {
+        let all = &facts.conversations;
+        let here = all.iter().position(|one| one.cid == self.open);
+        let one = match action {
+            Action::Open(number) => all.get(number.checked_sub(1)?),
+            Action::Above => match here {
+                Some(at) if at > 0 => all.get(at - 1),
+                _ => all.last(),
+            },
+            Action::Below => here.and_then(|at| all.get(at + 1)).or(all.first()),
+            Action::NextActive => next_active(all, here.unwrap_or(0)),
+            // Those that are not there any more are passed over.
+            Action::Back => {
+                std::iter::from_fn(|| self.visited.back()).find_map(|cid| facts.conversation(&cid))
+            }
+            _ => std::iter::from_fn(|| self.visited.forward())
+                .find_map(|cid| facts.conversation(&cid)),
+        };
+        one.and_then(|one| self.go(one))
+    }
+
+    /// Scrolls, if the key is for that.
+    fn scroll(&mut self, action: Action, facts: &Facts) -> bool {
+        let page = |window: &Window<'_>| window.rows.saturating_sub(OVERLAP).max(1);
+        let in_window: fn(&mut Log, &Window<'_>) -> Option<&'static str> = match action {
+            Action::Top => |log, window| {
+                log.scroll_to_top(window);
+                None
+            },
+            Action::Bottom => |log, _| {
+                log.scroll_to_end();
+                None
+            },
+            Action::FirstUnread => {
+                |log, window| (!log.jump_to_unread(window)).then_some("nothing here is unread")
+            }
+            Action::MentionAbove => {
+                |log, window| (!log.jump_to_mention(true, window)).then_some("no mention above")
+            }
+            Action::MentionBelow => {
+                |log, window| (!log.jump_to_mention(false, window)).then_some("no mention below")
+            }
+            Action::Unfold => |log, window| (!log.unfold(window)).then_some("no output here"),
+            Action::PageUp => {
+                self.in_window(facts, |log, window| log.scroll_up(page(window), window));
+                return true;
+            }
+            Action::PageDown => {
+                self.in_window(facts, |log, window| log.scroll_down(page(window), window));
+                return true;
+            }
+            _ => return false,
+        };
+        let notice = self.in_window(facts, in_window);
+        self.notice = notice.map(str::to_owned);
+        true
+    }
+}
+
+/// The next conversation behind this place of the list with something new: first those with mentions.
+fn next_active(all: &[Conversation], here: usize) -> Option<&Conversation> {
+    let round = || all.iter().cycle().skip(here + 1).take(all.len().saturating_sub(1));
+    let mut mentioned = round().filter(|one| one.mentions > 0 && !one.is_muted);
+    mentioned.next().or_else(|| round().find(|one| one.unread > 0 && !one.is_muted))
+}

@@ -1,0 +1,377 @@
+use chat_protocol::id::MessageId;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use jiff::tz::TimeZone;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+
+use super::*;
+use crate::data::{Link, Member, Transfer};
+use crate::testing::{START_MS, conversation, facts};
+use crate::theme::Depth;
+
+mod hostile;
+mod pictures;
+
+const NONE: KeyModifiers = KeyModifiers::NONE;
+const ALT: KeyModifiers = KeyModifiers::ALT;
+const CTRL: KeyModifiers = KeyModifiers::CONTROL;
+
+fn cid(cid: &str) -> ConversationId {
+    ConversationId::parse(cid).unwrap()
+}
+
+fn id(number: u64) -> MessageId {
+    MessageId::new(number, [7; 10])
+}
+
+fn line(number: u64, who: &str, text: &str) -> Line {
+    Line {
+        id: Some(id(number)),
+        place: i64::try_from(number).ok(),
+        at_ms: START_MS,
+        who: Some(who.to_owned()),
+        hand: String::new(),
+        text: text.to_owned(),
+        kind: if who == "alice" { Kind::Own } else { Kind::Said },
+        delivery: None,
+        is_mention: false,
+    }
+}
+
+fn notice(kind: Kind, text: &str) -> Line {
+    Line { id: None, place: None, who: None, kind, ..line(0, "", text) }
+}
+
+/// A screen, what it is given, and a person in front of it.
+struct Desk {
+    screen: Screen,
+    facts: Facts,
+}
+
+impl Desk {
+    fn new(width: u16, height: u16) -> Self {
+        let theme = Theme { depth: Depth::Sixteen, is_high_contrast: false, is_ascii: false };
+        let screen = Screen::new(theme, TimeZone::UTC, cid("room:lobby"), (width, height));
+        Self { screen, facts: facts() }
+    }
+
+    fn key(&mut self, code: KeyCode, held: KeyModifiers) -> Option<Need> {
+        let known = |line: &str| match line {
+            "bo" => (0, vec!["bob*".to_owned()]),
+            _ => (0, Vec::new()),
+        };
+        self.screen.press(KeyEvent::new(code, held), &self.facts, &known)
+    }
+
+    fn write(&mut self, text: &str) {
+        for character in text.chars() {
+            assert_eq!(self.key(KeyCode::Char(character), NONE), None);
+        }
+    }
+
+    /// Presses a key that opens another conversation, and opens it as the talk does.
+    fn goes(&mut self, code: KeyCode, held: KeyModifiers) -> String {
+        if let Some(Need::Open { cid, .. }) = self.key(code, held) {
+            self.screen.opened(cid);
+        }
+        self.screen.open().as_str().to_owned()
+    }
+
+    fn drawn(&self) -> Buffer {
+        let size = self.screen.size;
+        let mut terminal = Terminal::new(TestBackend::new(size.width, size.height)).unwrap();
+        terminal.draw(|frame| self.screen.draw(&self.facts, frame)).unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    /// The screen as text, a row between two bars.
+    fn text(&self) -> String {
+        let buffer = self.drawn();
+        let mut text = String::new();
+        for row in buffer.content().chunks(usize::from(buffer.area.width.max(1))) {
+            text.push('|');
+            let mut hidden = 0;
+            for cell in row {
+                // A wide character hides the cell behind it.
+                if hidden == 0 {
+                    text.push_str(cell.symbol());
+                    hidden = crate::wrap::width(cell.symbol());
+                }
+                hidden = hidden.saturating_sub(1);
+            }
+            text.push_str("|\n");
+        }
+        text
+    }
+}
+
+#[test]
+fn a_line_is_sent_and_comes_back_with_the_arrow() {
+    let mut desk = Desk::new(80, 24);
+    assert_eq!(desk.key(KeyCode::Enter, NONE), None, "nothing is typed");
+    desk.write("hello?");
+    assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("hello?".to_owned())));
+    assert!(desk.screen.composer.is_empty());
+    desk.key(KeyCode::Up, NONE);
+    assert_eq!(desk.screen.composer.text(), "hello?");
+}
+
+#[test]
+fn names_are_completed_with_who_spoke_last_first() {
+    let mut desk = Desk::new(80, 24);
+    desk.screen.tell(Some(&cid("room:lobby")), line(1, "bonnie", "hi"));
+    desk.write("bo");
+    desk.key(KeyCode::Tab, NONE);
+    assert_eq!(desk.screen.composer.text(), "bonnie: ");
+    desk.key(KeyCode::Tab, NONE);
+    assert_eq!(desk.screen.composer.text(), "bob: ");
+}
+
+#[test]
+fn keys_open_conversations_by_number_order_and_news() {
+    let mut desk = Desk::new(80, 24);
+    desk.facts.conversations =
+        ["room:lobby", "room:dev", "room:ops", "dm:alice:bob"].map(conversation).into();
+    assert_eq!(desk.goes(KeyCode::Char('3'), ALT), "room:ops");
+    assert_eq!(desk.goes(KeyCode::Char('9'), ALT), "room:ops", "there is no such number");
+    assert_eq!(desk.goes(KeyCode::Right, ALT), "dm:alice:bob");
+    assert_eq!(desk.goes(KeyCode::Char('n'), CTRL), "room:lobby", "it goes round");
+    assert_eq!(desk.goes(KeyCode::Char('p'), CTRL), "dm:alice:bob");
+    assert_eq!(desk.goes(KeyCode::Char('<'), ALT), "room:lobby");
+    assert_eq!(desk.goes(KeyCode::Char('<'), ALT), "dm:alice:bob");
+    assert_eq!(desk.goes(KeyCode::Char('>'), ALT), "room:lobby");
+    assert_eq!(desk.goes(KeyCode::Char('>'), ALT), "dm:alice:bob");
+    assert_eq!(desk.goes(KeyCode::Char('>'), ALT), "dm:alice:bob", "that was all");
+    desk.facts.conversations[0].unread = 1;
+    desk.facts.conversations[2].unread = 1;
+    desk.facts.conversations[2].mentions = 1;
+    assert_eq!(desk.goes(KeyCode::Char('a'), ALT), "room:ops", "who names me comes first");
+    desk.facts.conversations[2].unread = 0;
+    desk.facts.conversations[2].mentions = 0;
+    assert_eq!(desk.goes(KeyCode::Char('a'), ALT), "room:lobby");
+}
+
+#[test]
+fn what_was_typed_is_left_where_it_was_typed() {
+    let mut desk = Desk::new(80, 24);
+    desk.write("half");
+    let need = desk.key(KeyCode::Char('2'), ALT);
+    let draft = "half".to_owned();
+    assert_eq!(need, Some(Need::Open { cid: cid("dm:alice:bob"), draft }));
+    assert!(desk.screen.is_empty());
+}
+
+#[test]
+fn some_letters_find_a_conversation() {
+    let mut desk = Desk::new(80, 24);
+    desk.key(KeyCode::Char('k'), CTRL);
+    desk.write("b?");
+    desk.key(KeyCode::Backspace, NONE);
+    let draft = String::new();
+    assert_eq!(
+        desk.key(KeyCode::Enter, NONE),
+        Some(Need::Open { cid: cid("dm:alice:bob"), draft })
+    );
+    desk.key(KeyCode::Char('k'), CTRL);
+    assert_eq!(desk.key(KeyCode::Esc, NONE), None);
+    assert!(desk.screen.popup.is_none());
+    desk.write("x");
+    desk.key(KeyCode::Char('k'), CTRL);
+    assert!(desk.screen.popup.is_none(), "with something typed it cuts");
+}
+
+#[test]
+fn ctrl_c_clears_and_twice_leaves() {
+    let mut desk = Desk::new(80, 24);
+    desk.write("x");
+    let press = |desk: &mut Desk| desk.key(KeyCode::Char('c'), CTRL);
+    assert_eq!(press(&mut desk), None);
+    assert!(desk.screen.composer.is_empty());
+    assert_eq!(press(&mut desk), None);
+    assert!(desk.text().contains("Ctrl-C again"));
+    desk.facts.status.now_ms += 2_000;
+    assert_eq!(press(&mut desk), None, "too late");
+    desk.facts.status.now_ms += 1_999;
+    assert_eq!(press(&mut desk), Some(Need::Quit));
+    assert_eq!(press(&mut desk), Some(Need::Quit));
+    desk.key(KeyCode::Left, NONE);
+    assert_eq!(press(&mut desk), None, "something else was pressed between");
+    assert_eq!(desk.key(KeyCode::Char('d'), CTRL), Some(Need::Quit));
+    desk.write("x");
+    assert_eq!(desk.key(KeyCode::Char('d'), CTRL), None);
+}
+
+#[test]
+fn a_paste_of_several_lines_is_asked_about() {
+    let mut desk = Desk::new(80, 24);
+    desk.screen.paste("one line\n");
+    assert_eq!(desk.screen.take_typed(), "one line");
+    desk.screen.paste("a\r\nb\rc\n");
+    assert!(desk.text().contains("Paste 3 lines?"));
+    desk.write("x");
+    assert!(desk.text().contains("Paste 3 lines?"), "no answer");
+    desk.write("n");
+    assert!(desk.screen.composer.is_empty());
+    desk.screen.paste("a\r\nb");
+    desk.write("y");
+    assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("a\nb".to_owned())));
+}
+
+#[test]
+fn a_question_of_the_talk_is_answered_or_left() {
+    let mut desk = Desk::new(80, 24);
+    desk.screen.ask(Some("make #dve? Type yes".to_owned()));
+    desk.write("ye");
+    desk.screen.ask(Some("make #dve? Type yes".to_owned()));
+    desk.write("s");
+    assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("yes".to_owned())));
+    desk.screen.ask(Some("make #dve? Type yes".to_owned()));
+    desk.screen.paste("y");
+    assert_eq!(desk.key(KeyCode::Esc, NONE), Some(Need::LeaveQuestion));
+    desk.screen.ask(Some("make #dve?".to_owned()));
+    desk.screen.ask(None);
+    assert!(desk.screen.popup.is_none(), "it was answered elsewhere");
+    desk.key(KeyCode::F(1), NONE);
+    desk.screen.ask(None);
+    assert!(desk.screen.popup.is_some(), "the help is no question");
+}
+
+#[test]
+fn the_log_is_scrolled_and_searched() {
+    let mut desk = Desk::new(80, 24);
+    for number in 0..100 {
+        desk.screen.tell(None, line(number, "bob", &format!("line {number}")));
+    }
+    assert!(!desk.text().contains("MORE"));
+    desk.key(KeyCode::PageUp, NONE);
+    assert!(desk.text().contains("-MORE(19)-"), "{}", desk.text());
+    desk.key(KeyCode::PageDown, NONE);
+    assert!(!desk.text().contains("MORE"));
+    desk.key(KeyCode::Home, NONE);
+    assert!(desk.text().contains("line 0 "));
+    desk.key(KeyCode::End, NONE);
+    assert!(desk.text().contains("line 99"));
+    desk.key(KeyCode::Char('s'), CTRL);
+    desk.write("LINE 42");
+    assert!(desk.text().contains("|search: LINE 42"), "{}", desk.text());
+    assert!(desk.text().contains("line 42"));
+    desk.write("x");
+    assert!(desk.text().contains("(not found)"));
+    desk.key(KeyCode::Backspace, NONE);
+    let everywhere = desk.key(KeyCode::Tab, NONE);
+    assert_eq!(everywhere, Some(Need::Line("/search LINE 42".to_owned())));
+    desk.key(KeyCode::Char('u'), ALT);
+    assert!(desk.text().contains("nothing here is unread"));
+}
+
+#[test]
+fn what_was_sent_is_searched_as_it_is_typed() {
+    let mut desk = Desk::new(80, 24);
+    for text in ["first plan", "second plan", "other"] {
+        desk.write(text);
+        desk.key(KeyCode::Enter, NONE);
+    }
+    let search = |desk: &mut Desk| desk.key(KeyCode::Char('r'), CTRL);
+    search(&mut desk);
+    desk.write("plan");
+    assert!(desk.text().contains("|sent before: plan  → second plan"), "{}", desk.text());
+    search(&mut desk);
+    search(&mut desk);
+    assert!(desk.text().contains("sent before (not found): plan  → first plan"));
+    desk.key(KeyCode::Enter, NONE);
+    assert_eq!(desk.screen.composer.text(), "first plan");
+}
+
+#[test]
+fn a_page_of_the_home_is_asked_for_once() {
+    let mut desk = Desk::new(80, 24);
+    let lobby = cid("room:lobby");
+    let need = desk.screen.wants_older(&desk.facts);
+    assert_eq!(need, Some((lobby.clone(), None)));
+    assert_eq!(desk.screen.wants_older(&desk.facts), None);
+    desk.screen.older(&lobby, (10..60).map(|number| line(number, "bob", "x")).collect(), false);
+    assert_eq!(desk.screen.wants_older(&desk.facts), None, "the window is full");
+    desk.key(KeyCode::PageUp, NONE);
+    let need = desk.screen.wants_older(&desk.facts);
+    assert_eq!(need, Some((lobby, Some(10))));
+}
+
+#[test]
+fn the_mouse_scrolls_and_opens() {
+    let mut desk = Desk::new(80, 24);
+    for number in 0..100 {
+        desk.screen.tell(None, line(number, "bob", "x"));
+    }
+    let event = |kind, column, row| MouseEvent { kind, column, row, modifiers: NONE };
+    desk.screen.mouse(event(MouseEventKind::ScrollUp, 50, 5), &desk.facts);
+    assert!(desk.text().contains("-MORE(3)-"));
+    desk.screen.mouse(event(MouseEventKind::ScrollDown, 50, 5), &desk.facts);
+    assert!(!desk.text().contains("MORE"));
+    let click = MouseEventKind::Down(MouseButton::Left);
+    assert_eq!(desk.screen.mouse(event(click, 60, 3), &desk.facts), None, "beside the list");
+    let need = desk.screen.mouse(event(click, 3, 3), &desk.facts);
+    let draft = String::new();
+    assert_eq!(need, Some(Need::Open { cid: cid("dm:alice:bob"), draft }));
+}
+
+/// Goal: whatever the size and whatever is open, something is drawn and nothing panics.
+#[test]
+fn every_size_is_drawn() {
+    let mut desk = Desk::new(1, 1);
+    desk.facts.members = vec![Member { name: "bob".to_owned(), is_online: true, is_admin: true }];
+    for number in 0..50 {
+        desk.screen.tell(
+            None,
+            line(number, "bob", "漢字 👩\u{200d}💻 and a longer text that takes more rows"),
+        );
+    }
+    desk.write("typed 漢字");
+    let sizes = [(1, 1), (2, 3), (7, 2), (40, 10), (79, 24), (80, 24), (111, 30), (300, 100)];
+    for (width, height) in sizes {
+        desk.screen.resize(width, height);
+        for (key, held) in [
+            (KeyCode::PageUp, NONE),
+            (KeyCode::F(1), NONE),
+            (KeyCode::PageDown, NONE),
+            (KeyCode::Esc, NONE),
+            (KeyCode::Char('s'), CTRL),
+            (KeyCode::Char('a'), NONE),
+            (KeyCode::Esc, NONE),
+            (KeyCode::Char('r'), CTRL),
+            (KeyCode::Esc, NONE),
+            (KeyCode::Enter, ALT),
+            (KeyCode::Char('o'), ALT),
+        ] {
+            desk.key(key, held);
+            desk.drawn();
+        }
+        desk.screen.ask(Some("long question ".repeat(40)));
+        desk.drawn();
+        desk.screen.ask(None);
+    }
+}
+
+#[test]
+fn an_ascii_terminal_gets_ascii() {
+    let mut desk = Desk::new(120, 30);
+    desk.screen.theme.is_ascii = true;
+    desk.facts.members = vec![Member { name: "bob".to_owned(), is_online: true, is_admin: true }];
+    desk.facts.transfers = vec![Transfer {
+        n: 1,
+        name: "a-long-name-of-a-plan.pdf".to_owned(),
+        size: 9,
+        done: 4,
+        rate: 1,
+    }];
+    desk.facts.status.link = Link::Offline(None);
+    let delivery = Some(Delivery::Stored { recipients: 3, confirmed: 2, unreadable: 0 });
+    desk.screen.tell(None, Line { delivery, ..line(1, "alice", "hello") });
+    desk.screen
+        .tell(None, Line { kind: Kind::Output, who: None, ..line(2, "", &"x\n".repeat(30)) });
+    for key in [KeyCode::Null, KeyCode::F(1)] {
+        desk.key(key, NONE);
+        let text = desk.text();
+        assert!(text.is_ascii(), "{text}");
+    }
+}
