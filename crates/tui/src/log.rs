@@ -133,12 +133,15 @@ impl Log {
 
     /// A page of the home, oldest first, that stands before what is here. `is_all` says that there is nothing older.
     pub(crate) fn prepend(&mut self, page: Vec<Line>, is_all: bool) {
-        let here: HashSet<MessageId> =
-            self.blocks.iter().filter_map(|block| block.line.id).collect();
-        for line in page.into_iter().rev() {
-            if line.id.is_some_and(|id| here.contains(&id)) {
-                continue;
-            }
+        let oldest = self.oldest_place();
+        // What has come since the start has no place; it may be in the home by now.
+        let unplaced = self.blocks.iter().filter(|block| block.line.place.is_none());
+        let here: HashSet<MessageId> = unplaced.filter_map(|block| block.line.id).collect();
+        let is_here = |line: &Line| {
+            let is_placed = oldest.is_some_and(|oldest| line.place.is_some_and(|at| at >= oldest));
+            is_placed || line.id.is_some_and(|id| here.contains(&id))
+        };
+        for line in page.into_iter().rev().filter(|line| !is_here(line)) {
             self.blocks.push_front(Block { line, is_unfolded: false });
             self.first -= 1;
         }

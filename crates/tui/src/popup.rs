@@ -189,7 +189,9 @@ fn draw_question(pen: &mut Pen<'_>, screen: Rect, question: &Question) -> Option
     let parts = wrap(&words, columns, columns);
     let count = u16::try_from(parts.len()).unwrap_or(u16::MAX);
     let height = count.saturating_add(4).min(screen.height);
-    let inner = boxed(pen, middle(screen, COLUMNS, height), "Question");
+    // What it is about stands at the end of the log.
+    let area = Rect { y: screen.y, ..middle(screen, COLUMNS, height) };
+    let inner = boxed(pen, area, "Question");
     // The answer stays in sight, however long the question is.
     let room = usize::from(inner.height).saturating_sub(2);
     let mut rows: Vec<Row> =

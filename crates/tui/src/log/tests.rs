@@ -138,6 +138,17 @@ fn a_page_of_the_home_comes_before_what_is_here_and_nothing_comes_twice() {
 }
 
 #[test]
+fn what_has_come_since_the_start_is_not_shown_again_from_the_home() {
+    let mut log = Log::default();
+    for line in of_numbers(3..6) {
+        log.push(Line { place: None, ..line }, true);
+    }
+    log.prepend(of_numbers(0..6), true);
+    let rows = shown(&log, &window(40, 20));
+    assert_eq!(rows.len(), 1 + 6, "{rows:?}");
+}
+
+#[test]
 fn a_log_keeps_little_of_what_nobody_looks_at() {
     let mut log = log_of(0..2_000);
     assert_eq!(log.blocks.len(), OPEN_MAX);
