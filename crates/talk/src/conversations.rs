@@ -13,6 +13,9 @@ const CONVERSATIONS_MAX: usize = 1_024;
 /// Machines that are known by the server's lists, for the same reason.
 const MACHINES_MAX: usize = 1_024;
 
+/// People who are remembered as connected: those of a large server. Beyond it some are shown as away.
+const ONLINE_MAX: usize = 16_384;
+
 /// With whom one talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -45,6 +48,10 @@ pub struct Conversation {
     pub draft: String,
     /// When something was said there last, Unix time in milliseconds; 0 where nothing is known.
     pub last_ms: u64,
+    /// What an open room is about, by the server's word.
+    pub topic: String,
+    /// How long the server keeps what is said in a room, in milliseconds, by its word; 0 for ever.
+    pub keep_ms: Option<u64>,
 }
 
 /// All of them, and which one is looked at.
@@ -57,6 +64,8 @@ pub struct Conversations {
     /// What was begun to be written while one looked at none.
     draft: String,
     machines: BTreeSet<UserName>,
+    /// Who is connected, by the server's word.
+    online: BTreeSet<UserName>,
 }
 
 impl Conversations {
@@ -64,7 +73,8 @@ impl Conversations {
     pub fn new(me: UserName) -> Self {
         let machines = BTreeSet::from([UserName::server()]);
         let (all, here, before, draft) = (BTreeMap::new(), None, None, String::new());
-        let mut new = Self { me, all, here, before, draft, machines };
+        let online = BTreeSet::new();
+        let mut new = Self { me, all, here, before, draft, machines, online };
         new.at(&ConversationId::all());
         new
     }
@@ -135,6 +145,19 @@ impl Conversations {
         }
     }
 
+    /// Whether somebody is connected, by the server's word.
+    pub fn is_online(&self, name: &UserName) -> bool {
+        *name == self.me || self.online.contains(name)
+    }
+
+    fn is_there(&mut self, name: &UserName, is_online: bool) {
+        if !is_online {
+            self.online.remove(name);
+        } else if self.online.len() < ONLINE_MAX {
+            self.online.insert(name.clone());
+        }
+    }
+
     /// Takes what happens.
     pub fn note(&mut self, event: &Event) {
         match event {
@@ -165,15 +188,30 @@ impl Conversations {
                 for info in rooms {
                     let cid = ConversationId::room(&info.room);
                     if info.member {
-                        self.at(&cid).is_in = true;
+                        let one = self.at(&cid);
+                        one.is_in = true;
+                        (one.topic, one.keep_ms) = (info.topic.clone(), Some(info.keep_ms));
                     } else {
                         self.is_out(&cid);
                     }
                 }
             }
+            Event::Topic { cid, text, .. } => self.at(cid).topic.clone_from(text),
+            Event::Retention { cid, keep_ms, .. } => self.at(cid).keep_ms = Some(*keep_ms),
             Event::People { people, .. } => {
-                for person in people.iter().filter(|person| person.agent) {
-                    self.is_machine(&person.name);
+                for person in people {
+                    if person.agent {
+                        self.is_machine(&person.name);
+                    }
+                    self.is_there(&person.name, person.online);
+                }
+            }
+            Event::Presence { joined, left, .. } => {
+                for name in joined {
+                    self.is_there(name, true);
+                }
+                for name in left {
+                    self.is_there(name, false);
                 }
             }
             _ => {}
@@ -216,6 +254,8 @@ impl Conversations {
             mentions: 0,
             draft: String::new(),
             last_ms: 0,
+            topic: String::new(),
+            keep_ms: None,
         })
     }
 
@@ -231,7 +271,7 @@ impl Conversations {
 }
 
 /// Whether a text has this name as a word of its own, in any case and with or without a sign before it.
-fn names(text: &str, name: &UserName) -> bool {
+pub fn names(text: &str, name: &UserName) -> bool {
     let is_inner = |character: char| matches!(character, '_' | '.' | '-');
     let mut words = text.split(|c: char| !c.is_alphanumeric() && !is_inner(c));
     words.any(|word| {
@@ -333,6 +373,29 @@ mod tests {
         ] {
             assert_eq!(names(text, &user("alice")), is_named, "{text}");
         }
+    }
+
+    #[test]
+    fn who_is_there_and_what_a_room_is_about_is_the_newest_that_was_heard() {
+        let mut all = Conversations::new(user("alice"));
+        let topic = |text: &str| Event::Topic {
+            id: None,
+            cid: cid("room:ops"),
+            text: text.to_owned(),
+            by: user("bob"),
+        };
+        all.note(&topic("on call: bob"));
+        all.note(&topic("on call: dora"));
+        assert_eq!(all.get(&cid("room:ops")).unwrap().topic, "on call: dora");
+        let presence = |joined: &[&str], left: &[&str]| Event::Presence {
+            joined: joined.iter().map(|name| user(name)).collect(),
+            left: left.iter().map(|name| user(name)).collect(),
+            followed: Vec::new(),
+        };
+        all.note(&presence(&["bob", "dora"], &[]));
+        all.note(&presence(&[], &["bob"]));
+        let is_online = ["alice", "bob", "dora"].map(|name| all.is_online(&user(name)));
+        assert_eq!(is_online, [true, false, true]);
     }
 
     #[test]
