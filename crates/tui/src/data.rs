@@ -5,6 +5,7 @@
 
 use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
+pub use chat_text::item::Delivery;
 
 /// Where a conversation stands in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,27 +49,6 @@ pub struct Conversation {
     pub is_muted: bool,
     /// This user takes part.
     pub is_in: bool,
-}
-
-/// How far a message of this user has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// The server has not answered yet.
-    Queued,
-    /// The server keeps it.
-    Stored {
-        /// So many people are to receive it.
-        recipients: usize,
-        /// So many have confirmed that they could read it.
-        confirmed: usize,
-        /// So many could not.
-        unreadable: usize,
-    },
-    /// It is refused for good, for this reason.
-    Refused {
-        /// A sentence.
-        reason: String,
-    },
 }
 
 /// What a line is.

@@ -9,6 +9,7 @@
 //!
 //! Modules in reading order:
 //! - [`data`]: what the screen is given;
+//! - [`told`]: how that is made of what the talk tells and knows;
 //! - [`screen`]: its state, keys, and how it is drawn;
 //! - [`keys`], [`theme`], [`layout`]: the table of keys, colours and signs, what stands where;
 //! - `log`, `composer`, `popup`, `switcher`, `lists`, `status`: its parts;
@@ -19,6 +20,7 @@ pub mod keys;
 pub mod layout;
 pub mod screen;
 pub mod theme;
+pub mod told;
 
 mod composer;
 mod lists;

@@ -63,17 +63,15 @@ pub(crate) fn clock(at_ms: u64, zone: &TimeZone) -> String {
 }
 
 /// The mark of a message of one's own.
-pub(crate) fn mark(delivery: &Delivery) -> (String, Ink) {
-    match delivery {
-        Delivery::Queued => ("…".to_owned(), Ink::Faint),
-        Delivery::Stored { confirmed: 0, unreadable: 0, .. } => ("✓".to_owned(), Ink::Mark),
-        Delivery::Stored { confirmed: 0, .. } => ("✗ could not be read".to_owned(), Ink::Bad),
-        Delivery::Stored { recipients: 0 | 1, .. } => ("✓✓".to_owned(), Ink::Mark),
-        Delivery::Stored { recipients, confirmed, .. } => {
-            (format!("✓✓ {confirmed}/{recipients}"), Ink::Mark)
+fn mark(delivery: &Delivery) -> (String, Ink) {
+    let ink = match delivery {
+        Delivery::Queued => Ink::Faint,
+        Delivery::Stored { confirmed: 0, unreadable: 1.., .. } | Delivery::Refused { .. } => {
+            Ink::Bad
         }
-        Delivery::Refused { reason } => (format!("✗ {}", clean_line(reason)), Ink::Bad),
-    }
+        Delivery::Stored { .. } => Ink::Mark,
+    };
+    (delivery.mark(), ink)
 }
 
 fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {

@@ -79,7 +79,10 @@ fn a_mark_stands_behind_the_text_or_below_it() {
     assert_eq!(shown(&log, &wide)[1], "22:13 me: hello ✓");
     log.set_delivery(&id(1), stored(2));
     assert_eq!(shown(&log, &wide)[1], "22:13 me: hello ✓✓ 2/3");
-    log.set_delivery(&id(1), Delivery::Refused { reason: "you are\u{1b} banned".to_owned() });
+    log.set_delivery(
+        &id(1),
+        Delivery::Refused { code: String::new(), reason: "you are\u{1b} banned".to_owned() },
+    );
     assert_eq!(shown(&log, &wide)[1], r"22:13 me: hello ✗ you are\x1b banned");
     let narrow = shown(&log, &window(20, 9));
     assert_eq!(narrow[1..], ["22:13 me: hello", r"      ✗ you are\x1b", "      banned"]);

@@ -38,7 +38,7 @@ fn everywhere(evil: &str) -> Desk {
     facts.status.user = evil.to_owned();
     facts.status.server = evil.to_owned();
     facts.status.retention = Some(evil.to_owned());
-    let delivery = Some(Delivery::Refused { reason: evil.to_owned() });
+    let delivery = Some(Delivery::Refused { code: String::new(), reason: evil.to_owned() });
     let own = Line { delivery, hand: evil.to_owned(), ..line(1, "alice", evil) };
     desk.screen.tell(None, Line { who: Some(evil.to_owned()), ..own });
     for kind in [Kind::Said, Kind::Notice, Kind::Alarm, Kind::Output] {

@@ -88,7 +88,10 @@ fn alarm() {
     let alarm = "! the server offers another key for carol than the known one; /verify carol compares, /trust and \
                  /distrust decide";
     desk.screen.tell(None, notice(Kind::Alarm, alarm));
-    let refused = Delivery::Refused { reason: "the key of carol is in question".to_owned() };
+    let refused = Delivery::Refused {
+        code: String::new(),
+        reason: "the key of carol is in question".to_owned(),
+    };
     desk.screen.tell(None, Line { delivery: Some(refused), ..line(7, "alice", "carol: here?") });
     desk.facts.status.link = Link::Offline(Some(5));
     desk.facts.status.unanswered = 1;

@@ -1,0 +1,265 @@
+//! What the talk tells, as lines of the screen; and what it knows, as rows of its lists.
+
+use std::collections::HashMap;
+
+use chat_device::history::{Entry, State};
+use chat_endpoint::{Event, Standing};
+use chat_protocol::id::MessageId;
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use chat_protocol::veil;
+use chat_talk::conversations::{self, names};
+use chat_talk::sent::SentLog;
+use chat_text::item::{Connection, Delivery, Item, Own, What};
+use chat_text::show::Lines;
+use chat_text::show::identity;
+use chat_text::show::items::LinePrinter;
+use chat_text::show::output::OutputLines;
+
+use crate::data::{Conversation, Group, Kind, Line};
+use crate::screen::Screen;
+
+/// Commands whose place is remembered; those beyond it are shown in the conversation with their machine.
+const COMMANDS_MAX: usize = 256;
+
+/// Puts what is told on a screen.
+#[derive(Debug)]
+pub struct Teller {
+    printer: LinePrinter,
+    output: OutputLines,
+    /// Where commands were typed that have not ended: what they print is shown there.
+    commands: HashMap<MessageId, ConversationId>,
+}
+
+impl Teller {
+    /// Lines are made like this.
+    pub fn new(lines: Lines) -> Self {
+        let (output, commands) = (OutputLines::default(), HashMap::new());
+        Self { printer: LinePrinter::new(lines), output, commands }
+    }
+
+    fn me(&self) -> &UserName {
+        &self.printer.lines().me
+    }
+
+    /// Shows one thing. `now_ms` is Unix time in milliseconds.
+    pub fn show(&mut self, screen: &mut Screen, item: &Item, sent: &SentLog, now_ms: u64) {
+        if let (What::Own(own), Some(id)) = (&item.what, item.id)
+            && own.is_command
+            && self.commands.len() < COMMANDS_MAX
+        {
+            self.commands.insert(id, screen.open().clone());
+        }
+        let typed_in = item.id.and_then(|id| self.commands.get(&id)).cloned();
+        let cid = typed_in.or(item.cid.clone());
+        match &item.what {
+            What::Clear => screen.clear(),
+            What::Own(own) => screen.tell(cid.as_ref(), self.own(own, item.id)),
+            What::Event(event) => self.event(screen, (cid.as_ref(), item), event, sent, now_ms),
+            // The mark at the message, the status line and the question itself say these.
+            What::Queued
+            | What::Asked(_)
+            | What::Place(Some(_))
+            | What::Connection(Connection::Silent(_) | Connection::Answering) => {}
+            What::Alike(_) | What::Undecided(_) => {
+                self.notices(screen, (cid.as_ref(), item), Kind::Alarm, now_ms);
+            }
+            _ => self.notices(screen, (cid.as_ref(), item), Kind::Notice, now_ms),
+        }
+    }
+
+    fn event(
+        &mut self,
+        screen: &mut Screen,
+        (cid, item): (Option<&ConversationId>, &Item),
+        event: &Event,
+        sent: &SentLog,
+        now_ms: u64,
+    ) {
+        let notices = |teller: &mut Self, screen: &mut Screen, kind| {
+            teller.notices(screen, (cid, item), kind, now_ms);
+        };
+        match event {
+            Event::Message { .. } => {
+                if let Some(line) = self.said(event) {
+                    screen.tell(cid, line);
+                }
+            }
+            Event::Stored { id, .. } | Event::Delivered { id, .. } | Event::Refused { id, .. }
+                if sent.get(id).is_some_and(|sent| !sent.is_command) =>
+            {
+                if let Some(sent) = sent.get(id) {
+                    screen.set_delivery(&sent.cid, id, sent.state.clone());
+                }
+            }
+            Event::Output { re, stderr, data } => {
+                let lines = self.output.add(*re, *stderr, data);
+                output(screen, cid, *re, &lines, now_ms);
+            }
+            Event::Ended { re, .. } => {
+                let lines = self.output.end(*re);
+                output(screen, cid, *re, &lines, now_ms);
+                self.commands.remove(re);
+                notices(self, screen, Kind::Notice);
+            }
+            Event::Alarm { .. }
+            | Event::Gap { .. }
+            | Event::Unhealed { .. }
+            | Event::Unreadable { .. }
+            | Event::Disowned { .. } => notices(self, screen, Kind::Alarm),
+            _ => notices(self, screen, Kind::Notice),
+        }
+    }
+
+    /// What line mode prints for it, as one line of the log.
+    fn notices(
+        &mut self,
+        screen: &mut Screen,
+        (cid, item): (Option<&ConversationId>, &Item),
+        kind: Kind,
+        at_ms: u64,
+    ) {
+        let printed = self.printer.item(item).join("\n");
+        // The log has its own way to make an alarm stand out.
+        let rows: Vec<&str> = printed
+            .lines()
+            .filter(|row| row.is_empty() || !row.trim_matches('!').is_empty())
+            .collect();
+        if !rows.is_empty() {
+            screen.tell(cid, plain(rows.join("\n"), kind, at_ms));
+        }
+    }
+
+    /// A line of the program's own log.
+    pub fn note(&self, screen: &mut Screen, line: String, now_ms: u64) {
+        screen.tell(None, plain(line, Kind::Notice, now_ms));
+    }
+
+    fn own(&self, own: &Own, id: Option<MessageId>) -> Line {
+        let veil = if own.is_veiled { "~ " } else { "" };
+        let command = if own.is_command { "runs " } else { "" };
+        Line {
+            id,
+            who: Some(self.me().to_string()),
+            delivery: (!own.is_command).then_some(Delivery::Queued),
+            ..plain(format!("{veil}{command}{}", own.text), Kind::Own, own.sent_ms)
+        }
+    }
+
+    /// A message that has come.
+    fn said(&self, event: &Event) -> Option<Line> {
+        let Event::Message { id, cid, from, text, veiled, peer, said_in, sent_ms, .. } = event
+        else {
+            return None;
+        };
+        let text = if *veiled { format!("~ {}", veil::unshift(text)) } else { text.clone() };
+        let line = plain(text, self.kind(from), *sent_ms);
+        let hand = hand(*peer, said_in.as_ref());
+        Some(self.spoken(line, *id, cid, from, hand))
+    }
+
+    /// A message of the home.
+    pub fn entry(&self, entry: &Entry) -> Line {
+        let record = &entry.record;
+        let (text, kind) = match (&record.text, &entry.state) {
+            (_, State::Unreadable { reason }) => {
+                (Lines::unreadable(&record.cid, &record.from, reason), Kind::Alarm)
+            }
+            (text, _) => (text.clone().unwrap_or_default(), self.kind(&record.from)),
+        };
+        let peer = match entry.state {
+            State::Received { peer, .. } => peer,
+            _ => Standing::Known,
+        };
+        let hand = hand(peer, record.said_in.as_ref());
+        let line = plain(text, kind, record.sent_ms);
+        let line = match kind {
+            Kind::Alarm => Line { id: Some(record.id), ..line },
+            _ => self.spoken(line, record.id, &record.cid, &record.from, hand),
+        };
+        Line { place: Some(entry.place), delivery: Delivery::of(entry), ..line }
+    }
+
+    fn kind(&self, from: &UserName) -> Kind {
+        if from == self.me() { Kind::Own } else { Kind::Said }
+    }
+
+    fn spoken(
+        &self,
+        line: Line,
+        id: MessageId,
+        cid: &ConversationId,
+        from: &UserName,
+        hand: String,
+    ) -> Line {
+        let is_mention = !cid.is_direct() && from != self.me() && names(&line.text, self.me());
+        Line { id: Some(id), who: Some(from.to_string()), hand, is_mention, ..line }
+    }
+}
+
+/// What stands behind a name: how far the key behind it is to be trusted, and where it was said.
+fn hand(peer: Standing, said_in: Option<&RoomName>) -> String {
+    let place = said_in.map(|room| format!(" in #{room}")).unwrap_or_default();
+    format!("{place}{}", identity::mark(peer))
+}
+
+fn plain(text: String, kind: Kind, at_ms: u64) -> Line {
+    Line {
+        id: None,
+        place: None,
+        at_ms,
+        who: None,
+        hand: String::new(),
+        text,
+        kind,
+        delivery: None,
+        is_mention: false,
+    }
+}
+
+fn output(
+    screen: &mut Screen,
+    cid: Option<&ConversationId>,
+    re: MessageId,
+    lines: &[String],
+    at_ms: u64,
+) {
+    if !lines.is_empty() {
+        let line = plain(lines.join("\n"), Kind::Output, at_ms);
+        screen.tell(cid, Line { id: Some(re), ..line });
+    }
+}
+
+/// The conversations of a talk as rows of the list: those that one takes part in, and those with something new.
+pub fn rows(all: &conversations::Conversations, me: &UserName) -> Vec<Conversation> {
+    let is_shown = |one: &&conversations::Conversation| {
+        one.is_in || one.unread > 0 || all.here() == Some(&one.cid)
+    };
+    all.iter().filter(is_shown).map(|one| row(one, me)).collect()
+}
+
+fn row(one: &conversations::Conversation, me: &UserName) -> Conversation {
+    let group = match one.kind {
+        conversations::Kind::Everybody | conversations::Kind::Room => Group::Rooms,
+        conversations::Kind::Person => Group::People,
+        conversations::Kind::Machine => Group::Machines,
+        conversations::Kind::Feed => Group::Feeds,
+    };
+    let name = match (one.cid.kind(), one.cid.other(me)) {
+        (_, Some(other)) => other.to_string(),
+        (ConversationKind::Feed(who), _) => who.to_string(),
+        _ => one.cid.spoken(),
+    };
+    Conversation {
+        cid: one.cid.clone(),
+        group,
+        name,
+        unread: one.unread,
+        mentions: one.mentions,
+        // No command mutes one yet.
+        is_muted: false,
+        is_in: one.is_in,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use chat_protocol::tag::Tag;
+use chat_talk::conversations::Conversations;
+use chat_talk::sent::Sent;
+use chat_text::show::Detail;
+use jiff::tz::TimeZone;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::*;
+use crate::testing::{START_MS, facts};
+use crate::theme::{Depth, Theme};
+
+fn user(name: &str) -> UserName {
+    UserName::new(name).unwrap()
+}
+
+fn cid(cid: &str) -> ConversationId {
+    ConversationId::parse(cid).unwrap()
+}
+
+/// Alice's screen, on which things are told.
+struct Desk {
+    screen: Screen,
+    teller: Teller,
+    sent: SentLog,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let theme = Theme { depth: Depth::Plain, is_high_contrast: false, is_ascii: false };
+        let lines =
+            Lines { me: user("alice"), detail: Detail::Brief, zone: TimeZone::UTC, dated: false };
+        let screen = Screen::new(theme, TimeZone::UTC, cid("room:lobby"), (79, 20));
+        Self { screen, teller: Teller::new(lines), sent: SentLog::default() }
+    }
+
+    fn tell(&mut self, cid: Option<&ConversationId>, id: u64, what: What) {
+        let id = Some(MessageId::new(id, [1; 10]));
+        if let What::Event(event) = &what {
+            self.sent.note(event);
+        }
+        let item = Item { cid: cid.cloned(), id, what };
+        self.teller.show(&mut self.screen, &item, &self.sent, START_MS);
+    }
+
+    fn text(&self) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(79, 20)).unwrap();
+        terminal.draw(|frame| self.screen.draw(&facts(), frame)).unwrap();
+        terminal.backend().to_string()
+    }
+}
+
+fn message(place: &str, from: &str, text: &str, veiled: bool) -> Event {
+    Event::Message {
+        id: MessageId::new(9, [9; 10]),
+        cid: cid(place),
+        tag: Tag::Text,
+        from: user(from),
+        text: text.to_owned(),
+        veiled,
+        peer: Standing::Verified,
+        said_in: None,
+        position: 7,
+        sent_ms: START_MS,
+        hub_ms: START_MS,
+        frame: None,
+        healed_by: None,
+        granted_by: None,
+        gone: false,
+    }
+}
+
+fn own(text: &str, is_command: bool) -> What {
+    let text = text.to_owned();
+    What::Own(Own { text, is_command, is_veiled: false, sent_ms: START_MS })
+}
+
+#[test]
+fn what_is_said_stands_in_its_conversation_with_its_mark() {
+    let mut desk = Desk::new();
+    let (lobby, id) = (cid("room:lobby"), MessageId::new(1, [1; 10]));
+    for (place, text, veiled) in [
+        ("room:lobby", "bmjdf!", true),
+        ("room:lobby", "hello", false),
+        ("dm:alice:bob", "psst", false),
+    ] {
+        let said = message(place, "bob", text, veiled);
+        desk.tell(Some(&cid(place)), 9, What::Event(Box::new(said)));
+    }
+    let (label, state) = (None, Delivery::Queued);
+    let sent = Sent { cid: lobby.clone(), label, is_command: false, was_queued: false, state };
+    desk.sent.typed(id, sent);
+    desk.tell(Some(&lobby), 1, own("hi", false));
+    assert!(desk.text().contains("22:13 alice: hi …"), "{}", desk.text());
+    let recipients = [user("bob"), user("carol")].into();
+    let stored =
+        Event::Stored { id, cid: lobby.clone(), position: 1, kept: false, recipients, frame: None };
+    desk.tell(Some(&lobby), 1, What::Event(Box::new(stored)));
+    let text = desk.text();
+    assert!(text.contains("22:13 alice: hi ✓ "), "{text}");
+    assert!(text.contains("22:13 bob [verified]: ~ alice!"), "{text}");
+    assert!(text.contains("22:13 bob [verified]: hello"), "{text}");
+    assert!(!text.contains("psst"), "{text}");
+}
+
+#[test]
+fn a_command_prints_where_it_was_typed() {
+    let mut desk = Desk::new();
+    let (machine, re, by) = (cid("dm:alice:server"), MessageId::new(1, [1; 10]), user("server"));
+    desk.tell(Some(&machine), 1, own("uname -a", true));
+    let event = |event| What::Event(Box::new(event));
+    let data = b"Linux\nx86\x1b_64".to_vec();
+    desk.tell(Some(&machine), 1, event(Event::Output { re, stderr: false, data }));
+    let (status, code, reason) = (Some(0), String::new(), String::new());
+    desk.tell(Some(&machine), 1, event(Event::Ended { re, by, ok: true, status, code, reason }));
+    let text = desk.text();
+    for row in [
+        "22:13 alice: runs uname -a",
+        "      │ Linux",
+        r"      │ x86\x1b_64",
+        "22:13 ✓ server: done",
+    ] {
+        assert!(text.contains(row), "{row}: {text}");
+    }
+    assert!(desk.teller.commands.is_empty());
+}
+
+#[test]
+fn an_alarm_stands_in_the_log_without_its_rules() {
+    let mut desk = Desk::new();
+    let alarm = Event::Alarm {
+        kind: chat_endpoint::Alarm::KeyChanged,
+        user: user("bob"),
+        detail: "x\u{202e}y".to_owned(),
+        count: 1,
+    };
+    desk.tell(None, 1, What::Event(Box::new(alarm)));
+    let text = desk.text();
+    assert!(text.contains("22:13 !! ALARM key_changed: bob"), "{text}");
+    assert!(text.contains(r"!! x\u{202e}y") && !text.contains("!!!!"), "{text}");
+}
+
+#[test]
+fn the_list_has_what_one_takes_part_in_and_what_is_new() {
+    let me = user("alice");
+    let mut all = Conversations::new(me.clone());
+    all.note(&message("dm:alice:bob", "bob", "hi", false));
+    all.said(&cid("room:left"), 1);
+    all.look_at(Some(cid("room:lobby")));
+    let rows = rows(&all, &me);
+    let named: Vec<_> =
+        rows.iter().map(|one| (one.name.as_str(), one.group, one.mentions)).collect();
+    let expected =
+        [("ALL", Group::Rooms, 0), ("#lobby", Group::Rooms, 0), ("bob", Group::People, 1)];
+    assert_eq!(named, expected);
+}
