@@ -1,6 +1,6 @@
 //! Talking: typed or piped lines go into a talk, its items come back as lines or JSON.
 //!
-//! `line` is for a person at a terminal, `pipe` for a script.
+//! `line` and `full` are for a person at a terminal, `pipe` for a script.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -15,12 +15,19 @@ use crate::exit::ExitStatus;
 use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
 
+mod full;
 mod line;
 mod pipe;
 
 /// Talks until the person or the script ends it.
 pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let is_person = io::stdin().is_terminal() && io::stdout().is_terminal() && !common.json;
+    if common.tui && !is_person {
+        return Err(Failure::Other {
+            status: ExitStatus::Usage,
+            reason: "--tui needs a terminal for input and output".to_owned(),
+        });
+    }
     let user = start::user(common)?;
     let connector = start::connector(common)?;
     let signed_in =
@@ -38,6 +45,9 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
         }),
     };
     let talk = Talk::new(client, user.clone(), options).await;
+    if common.tui {
+        return full::talk(talk, events, Lines::new(user, Detail::Brief), !common.no_mouse).await;
+    }
     if is_person {
         return line::talk(talk, events, Lines::new(user, Detail::Brief)).await;
     }

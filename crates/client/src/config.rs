@@ -77,6 +77,10 @@ pub struct Common {
     pub verbosity: Verbosity,
     /// One JSON object per line on standard output.
     pub json: bool,
+    /// Use the whole screen of the terminal.
+    pub tui: bool,
+    /// There, the mouse is the terminal's.
+    pub no_mouse: bool,
     /// Whose coming and going is shown.
     pub presence: Presence,
     /// A script ends at its first line that fails.
@@ -215,6 +219,8 @@ fn checked(
             (false, _) => Verbosity::Debug,
         },
         json: arguments.json,
+        tui: arguments.tui,
+        no_mouse: arguments.no_mouse,
         presence: arguments.presence,
         stop_on_error: arguments.stop_on_error,
         key_bits: match arguments.key_bits.unwrap_or(key_bits_default) {

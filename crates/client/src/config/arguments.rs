@@ -98,6 +98,12 @@ pub struct CommonArguments {
     /// One JSON object per line on standard output
     #[arg(long, global = true)]
     pub json: bool,
+    /// Interactive: use the whole screen, with a list of conversations; F1 lists the keys
+    #[arg(long, global = true, conflicts_with = "json")]
+    pub tui: bool,
+    /// With --tui: leave the mouse to the terminal, for its own way to select and copy
+    #[arg(long, global = true, requires = "tui")]
+    pub no_mouse: bool,
     /// Interactive: whose coming and going is shown; /set presence changes it
     #[arg(long, global = true, value_parser = presence(), value_name = "WHOSE", default_value = "all")]
     pub presence: Presence,

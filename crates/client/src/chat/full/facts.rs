@@ -1,0 +1,92 @@
+//! What the screen is given, made of what the talk knows.
+
+use chat_device::client::Status;
+use chat_device::clock::now_ms;
+use chat_device::recipient::Recipient;
+use chat_endpoint::Standing;
+use chat_protocol::name::UserName;
+use chat_protocol::retention;
+use chat_talk::Talk;
+use chat_tui::data::{Facts, Link, Member, Status as Line, Transfer};
+use chat_tui::told::rows;
+
+/// What has to be asked of the device.
+pub(super) struct Watched {
+    status: Option<Status>,
+    /// Names, and whether they are admins.
+    members: Vec<(UserName, bool)>,
+    /// The key of the person whose conversation is open was compared.
+    is_verified: bool,
+}
+
+impl Watched {
+    /// Asks it.
+    pub(super) async fn look(talk: &Talk) -> Self {
+        let (client, mut members, mut is_verified) = (talk.client(), Vec::new(), false);
+        match talk.place() {
+            Some(Recipient::Room(room)) => {
+                let roster = client.roster(room).await;
+                members = roster.map(|roster| roster.members).unwrap_or_default();
+            }
+            Some(Recipient::User(user)) => {
+                let known = client.introduction(user).await;
+                is_verified = known.is_some_and(|known| known.standing == Standing::Verified);
+            }
+            Some(Recipient::All) | None => {}
+        }
+        Self { status: talk.status().await, members, is_verified }
+    }
+
+    /// All that the screen shows beside the log.
+    pub(super) fn facts(&self, talk: &Talk) -> Facts {
+        let all = talk.conversations();
+        let here = all.here().and_then(|cid| all.get(cid));
+        let member = |(name, is_admin): &(UserName, bool)| Member {
+            name: name.to_string(),
+            is_online: all.is_online(name),
+            is_admin: *is_admin,
+        };
+        let transfers = talk.fetching().map(|(n, file)| Transfer {
+            n,
+            name: file.name.clone(),
+            size: file.size,
+            done: file.done,
+            rate: file.rate,
+        });
+        Facts {
+            conversations: rows(all, talk.me()),
+            topic: here.map(|here| here.topic.clone()).unwrap_or_default(),
+            members: self.members.iter().map(member).collect(),
+            transfers: transfers.collect(),
+            status: self.line(talk, here.and_then(|here| here.keep_ms)),
+            is_veiled: talk.is_veiled(),
+        }
+    }
+}
+
+impl Watched {
+    fn line(&self, talk: &Talk, keep_ms: Option<u64>) -> Line {
+        let (link, status) = (talk.link(), self.status.as_ref());
+        Line {
+            now_ms: now_ms(),
+            user: talk.me().to_string(),
+            server: link.url.as_deref().map(host).unwrap_or_default(),
+            is_tls: link.url.as_deref().map(|url| url.starts_with("wss:")),
+            is_verified: self.is_verified,
+            retention: keep_ms.filter(|ms| *ms > 0).map(retention::format),
+            lag_ms: status.and_then(|status| status.answer_us).map(|us| us.div_ceil(1_000)),
+            unanswered: talk.sent().unanswered().count(),
+            link: match (&link.url, link.silent_s) {
+                (None, _) => Link::Offline(None),
+                (Some(_), Some(seconds)) => Link::Silent(seconds),
+                (Some(_), None) => Link::Online,
+            },
+        }
+    }
+}
+
+/// The host of an address, without its scheme and path.
+fn host(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default().to_owned()
+}
