@@ -46,7 +46,9 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     };
     let talk = Talk::new(client, user.clone(), options).await;
     if common.tui {
-        return full::talk(talk, events, Lines::new(user, Detail::Brief), !common.no_mouse).await;
+        let wishes =
+            full::Wishes { has_mouse: !common.no_mouse, is_high_contrast: common.high_contrast };
+        return full::talk(talk, events, Lines::new(user, Detail::Brief), wishes).await;
     }
     if is_person {
         return line::talk(talk, events, Lines::new(user, Detail::Brief)).await;

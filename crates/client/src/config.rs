@@ -81,6 +81,8 @@ pub struct Common {
     pub tui: bool,
     /// There, the mouse is the terminal's.
     pub no_mouse: bool,
+    /// There, nothing is faint.
+    pub high_contrast: bool,
     /// Whose coming and going is shown.
     pub presence: Presence,
     /// A script ends at its first line that fails.
@@ -221,6 +223,7 @@ fn checked(
         json: arguments.json,
         tui: arguments.tui,
         no_mouse: arguments.no_mouse,
+        high_contrast: arguments.high_contrast,
         presence: arguments.presence,
         stop_on_error: arguments.stop_on_error,
         key_bits: match arguments.key_bits.unwrap_or(key_bits_default) {

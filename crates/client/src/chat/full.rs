@@ -65,6 +65,15 @@ enum Over {
     Ended,
 }
 
+/// What a person wants of the screen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wishes {
+    /// The mouse scrolls and opens conversations, and does not select.
+    pub(super) has_mouse: bool,
+    /// Nothing is faint.
+    pub(super) is_high_contrast: bool,
+}
+
 /// What a person sees and does.
 struct Desk {
     screen: Screen,
@@ -88,9 +97,9 @@ pub(super) async fn talk(
     mut talk: Talk,
     mut events: Events,
     lines: Lines,
-    has_mouse: bool,
+    wishes: Wishes,
 ) -> Result<ExitStatus, Failure> {
-    let mut desk = Desk::open(&talk, lines, has_mouse).await?;
+    let mut desk = Desk::open(&talk, lines, wishes).await?;
     let over = desk.converse(&mut talk, &mut events).await;
     desk.full = None;
     match over {
@@ -110,10 +119,11 @@ pub(super) async fn talk(
 }
 
 impl Desk {
-    async fn open(talk: &Talk, lines: Lines, has_mouse: bool) -> Result<Self, Failure> {
-        let mut full = FullScreen::take(has_mouse)?;
+    async fn open(talk: &Talk, lines: Lines, wishes: Wishes) -> Result<Self, Failure> {
+        let mut full = FullScreen::take(wishes.has_mouse)?;
         let size = full.terminal().size()?;
         let theme = Theme::detect(|name| std::env::var(name).ok());
+        let theme = Theme { is_high_contrast: wishes.is_high_contrast, ..theme };
         let here = talk.conversations().here().cloned().unwrap_or_else(ConversationId::all);
         let screen = Screen::new(theme, lines.zone.clone(), here, (size.width, size.height));
         let watched = Watched::look(talk).await;
@@ -124,7 +134,7 @@ impl Desk {
             watched,
             full: Some(full),
             keys: Some(EventStream::new()),
-            has_mouse,
+            has_mouse: wishes.has_mouse,
             log: diagnostics::divert(),
             shown: Vec::new(),
             is_stale: true,

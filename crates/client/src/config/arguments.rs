@@ -104,6 +104,9 @@ pub struct CommonArguments {
     /// With --tui: leave the mouse to the terminal, for its own way to select and copy
     #[arg(long, global = true, requires = "tui")]
     pub no_mouse: bool,
+    /// With --tui: nothing is faint
+    #[arg(long, global = true, requires = "tui")]
+    pub high_contrast: bool,
     /// Interactive: whose coming and going is shown; /set presence changes it
     #[arg(long, global = true, value_parser = presence(), value_name = "WHOSE", default_value = "all")]
     pub presence: Presence,
