@@ -101,6 +101,23 @@ fn a_chat_that_is_ended_by_a_signal_leaves_the_terminal_as_it_was() {
     scene.server.program().stdout.wait_for_count(2, left);
 }
 
+/// Goal: the same for whoever is asked for a password. (The build before left a terminal without echo, in which Ctrl-C
+/// did nothing.)
+#[test]
+fn a_signal_while_a_password_is_asked_for_leaves_the_terminal_as_it_was() {
+    let scene = Scene::empty();
+    let client = scene.client("alice");
+    client.run(&["users"]).assert_code(0);
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut asked = client.at_terminal_before(&["passwd"], "; echo code $?; stty -a; true");
+        asked.wait_for("New password");
+        asked.signal("chat-client", signal);
+        asked.wait_for("code 130");
+        asked.wait_for("isig icanon iexten echo ");
+        assert_eq!(asked.wait(), Some(0));
+    }
+}
+
 #[test]
 fn a_chat_that_was_in_the_background_edits_lines_again() {
     let (scene, [bob]) = Scene::with(["bob"]);

@@ -2,37 +2,54 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
 
 use chat_device::identity::is_yes;
 use chat_device::password::Password;
 use chat_device::sign_in::Next;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+/// The terminal as it was before a password was asked for.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
 /// Echo is off from before the question stands until the answer is there: who types ahead shows
 /// nothing either. Put back when dropped.
-struct Silence(Option<(File, Termios)>);
+struct Silence;
 
 impl Silence {
     fn begin() -> Self {
-        let silenced = || -> io::Result<(File, Termios)> {
-            let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+        let silence = || -> io::Result<()> {
+            let terminal = terminal()?;
             let before = tcgetattr(&terminal)?;
             let mut silent = before.clone();
             silent.local_modes.remove(LocalModes::ECHO);
+            *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
             tcsetattr(&terminal, OptionalActions::Now, &silent)?;
-            Ok((terminal, before))
+            Ok(())
         };
         // Without it the prompt itself switches echo off, a moment later.
-        Self(silenced().ok())
+        silence().ok();
+        Self
     }
 }
 
 impl Drop for Silence {
     fn drop(&mut self) {
-        if let Some((terminal, before)) = &self.0 {
-            // The terminal may be gone.
-            tcsetattr(terminal, OptionalActions::Now, before).ok();
-        }
+        give_back();
+    }
+}
+
+fn terminal() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/tty")
+}
+
+/// Puts the terminal back as it was. Also called at the end of the program: who ends it by a signal while a password is
+/// asked for leaves the thread that reads it where it waits.
+pub(crate) fn give_back() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Some(before), Ok(terminal)) = (before, terminal()) {
+        // The terminal may be gone.
+        tcsetattr(terminal, OptionalActions::Now, &before).ok();
     }
 }
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::config::{Common, Verbosity, logs};
 use crate::exit::{ExitStatus, HasExit as _};
-use crate::prompt::TerminalPrompt;
+use crate::prompt::{self, TerminalPrompt};
 use crate::signals::interrupted;
 use chat_device::client::{Account, Client, ClientOptions, Events, SendError, Stopped};
 use chat_device::connection::pins::Pins;
@@ -123,6 +123,7 @@ pub fn connected(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(Box::pin(work));
     runtime.shutdown_timeout(RUNTIME_END_TIMEOUT);
+    prompt::give_back();
     done
 }
 

@@ -31,6 +31,23 @@ const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
 /// At the end of the input everything is answered within this time, or the exit code says so.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Whose turn it is: a line's, or that of events that are here already.
+#[derive(Debug, Default)]
+struct Turns {
+    /// Events that were shown since the last line, or since none was waiting.
+    events: u32,
+}
+
+impl Turns {
+    /// Whether a line may be read now.
+    fn is_for_line(&mut self, is_event_waiting: bool) -> bool {
+        if !is_event_waiting {
+            self.events = 0;
+        }
+        !is_event_waiting || self.events >= EVENTS_PER_LINE
+    }
+}
+
 /// What has become of a script so far.
 #[derive(Debug)]
 struct Outcome {
@@ -86,14 +103,14 @@ pub(super) async fn talk(
     let mut deadline: Option<Instant> = None;
     let names_due = Instant::now() + NAMES_TIMEOUT;
     let mut interrupt = pin!(interrupted());
-    let (mut events_told, mut waits_for_names) = (0, true);
+    let (mut turns, mut waits_for_names) = (Turns::default(), true);
     while deadline.is_none() || talk.is_open() {
-        let is_turn = !events.is_waiting() || events_told >= EVENTS_PER_LINE;
+        let is_turn = turns.is_for_line(events.is_waiting());
         let takes = deadline.is_none() && is_turn && talk.takes_line(stop_on_error);
         let start_due = talk.due();
         let told = tokio::select! {
             line = lines.recv(), if takes => {
-                events_told = 0;
+                turns.events = 0;
                 match line.transpose()? {
                     Some(Ok(line)) => talk.read(&line).await,
                     Some(Err(bad)) => bad_line(&bad),
@@ -101,7 +118,7 @@ pub(super) async fn talk(
                 }
             }
             event = events.next() => {
-                events_told += 1;
+                turns.events += 1;
                 talk.happened(event).await?
             }
             news = talk.next_about_files() => talk.file_news(news),
@@ -178,4 +195,27 @@ fn read_lines() -> mpsc::Receiver<io::Result<Result<String, BadLine>>> {
         }
     });
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what has come is shown before another line is read, and a flood of it stops no script. Before: lines and
+    /// events took turns, and a pipe with many lines on a slow disk showed what others say later and later.
+    #[test]
+    fn what_has_come_goes_before_a_line_and_a_flood_stops_none() {
+        let mut turns = Turns::default();
+        assert!(turns.is_for_line(false), "nothing has come");
+        for _ in 0..EVENTS_PER_LINE {
+            assert!(!turns.is_for_line(true));
+            turns.events += 1;
+        }
+        assert!(turns.is_for_line(true), "one line in a flood");
+        turns.events = 0;
+        assert!(!turns.is_for_line(true), "and then what has come again");
+        turns.events = EVENTS_PER_LINE;
+        assert!(turns.is_for_line(false));
+        assert!(!turns.is_for_line(true), "what came one by one is no flood");
+    }
 }
