@@ -6,7 +6,6 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Bytes as they are.
-#[derive(Default)]
 struct Blob(Vec<u8>);
 
 impl Serialize for Blob {
@@ -145,5 +144,106 @@ pub(super) mod vault {
         deserializer: D,
     ) -> Result<Option<Vec<u8>>, D::Error> {
         Ok(Option::<Blob>::deserialize(deserializer)?.map(|Blob(vault)| vault))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chat_protocol::{
+        handshake::Purpose,
+        id::{Digest, MessageId, Nonce16},
+        keys::BundleOptions,
+        name::UserName,
+    };
+
+    use crate::{
+        connection::ConnectionId,
+        store::{
+            AccountId, Banned, CopyChange, CopyRow, DeviceId, EntryKind, EpochId, Incarnation,
+            LogId, NewAccount, NewEntry, NewOrder, NewSession, Probe, Proposal, SessionPlace,
+        },
+    };
+
+    fn account() -> Proposal {
+        let name = UserName::new("alice").unwrap();
+        let keys = chat_testkit::keys::keys(0);
+        let options = BundleOptions::default();
+        let bundle = keys.publish(&name, Nonce16([3; 16]), None, 5, options).unwrap();
+        Proposal::Account(Box::new(NewAccount {
+            name,
+            bundle: Arc::new(bundle),
+            password: Some("$argon2id$".to_owned()),
+            vault: Some(vec![1, 2, 255]),
+            invite: Some(Digest([9; 32])),
+        }))
+    }
+
+    fn entry() -> Proposal {
+        Proposal::Entry(Box::new(NewEntry {
+            log: LogId(-3),
+            sender: AccountId(3),
+            id: MessageId([1; 16]),
+            digest: Digest([2; 32]),
+            kind: EntryKind::Receipt,
+            epoch: Some(EpochId(7)),
+            line: 1,
+            n: u32::MAX,
+            hub_ms: 1_790_000_000_000,
+            frame: vec![0, 255, 10].into(),
+        }))
+    }
+
+    fn session() -> NewSession {
+        let place = SessionPlace { hub: Incarnation::ALONE, connection: ConnectionId(3) };
+        let (account, device, purpose) = (AccountId(1), DeviceId(2), Purpose::Agent);
+        NewSession { place, account, device, purpose, is_open: true }
+    }
+
+    fn written(proposal: &Proposal) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(proposal, &mut bytes).unwrap();
+        bytes
+    }
+
+    /// Goal: what is written down is read as the same. Method: of what is read the same is written.
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let copy = CopyRow {
+            account: AccountId(1),
+            owner: UserName::new("bob").unwrap(),
+            tid: Nonce16([4; 16]),
+            chunks: 2,
+            size: 3,
+            until: 4,
+        };
+        let (log, digest) = (LogId(1), Digest([8; 32]));
+        for proposal in [
+            account(),
+            entry(),
+            Proposal::Copies(CopyChange::Keep(copy)),
+            Proposal::Order(Box::new(NewOrder::Ban("192.0.2.0/24".parse::<Banned>().unwrap()))),
+            Proposal::Cursors {
+                account: AccountId(1),
+                device: DeviceId(2),
+                positions: vec![(log, 5)],
+            },
+            Proposal::Session(session()),
+            Proposal::Probe(Probe::Link { log, mg: 1, digest }),
+        ] {
+            let bytes = written(&proposal);
+            let read: Proposal = ciborium::from_reader(&bytes[..]).unwrap();
+            assert_eq!(written(&read), bytes);
+        }
+    }
+
+    #[test]
+    fn a_bundle_that_was_changed_is_no_record() {
+        let mut changed = written(&account());
+        let key = b"bundle";
+        let at = changed.windows(key.len()).position(|window| window == key).unwrap() + 40;
+        changed[at] ^= 1;
+        assert!(ciborium::from_reader::<Proposal, _>(&changed[..]).is_err());
     }
 }
