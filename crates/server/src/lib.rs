@@ -11,7 +11,7 @@
 //! | 3 | [`queue`] | [`queue::bounded`] -> sender, receiver | waiting requests | space, or a batch |
 //! | 4 | [`worker`] | take, decide, commit, apply, release | the loop | batch, commit |
 //! | 5 | [`router`] | `decide` and `apply` | all chat state | never |
-//! | 6 | [`store`] | `commit` | the database | commit only |
+//! | 6 | [`order`], [`store`] | `commit` | the order of batches, the database | commit only |
 //! | 7 | [`sessions`] | who gets a [`delivery`] | who is connected | never |
 //! | 8 | [`outbox`] | [`outbox::Outbox::push`] | frames for one connection | never |
 //! | 9 | [`writer`] | [`writer::run`] | one socket's write half | outbox, socket |
@@ -39,6 +39,7 @@ pub mod queue;
 pub mod worker;
 
 pub mod catalogue;
+pub mod order;
 pub mod router;
 pub mod store;
 

@@ -232,7 +232,11 @@ pub const DROP_STEP_PAUSE: Duration = Duration::from_millis(50);
 /// Pause after a step for which the disk had no room.
 pub const DROP_FULL_PAUSE: Duration = Duration::from_mins(1);
 
-/// Older epochs of a conversation kept in memory for [`EPOCH_GRACE`].
+/// How long an epoch stays in memory behind a newer one. Longer than [`EPOCH_GRACE`], so that a hub that
+/// shares a log still knows the devices of a message that another one has taken in the last moment of it.
+pub const EPOCH_MEMORY: Duration = Duration::from_mins(1);
+
+/// Older epochs of a conversation kept in memory for [`EPOCH_MEMORY`].
 pub const OLD_EPOCHS_MAX: usize = 8;
 
 /// How far the clock of a command may be off.

@@ -10,6 +10,7 @@ mod admin;
 mod answers;
 mod conversation;
 mod feeds;
+mod guard;
 mod keys;
 mod lobby;
 mod mailbox;
@@ -18,6 +19,7 @@ mod messages;
 mod nobodies;
 mod offers;
 mod people;
+mod presence;
 mod receipts;
 mod remind;
 mod reset;
@@ -33,7 +35,7 @@ use std::{
 use bytes::Bytes;
 use chat_protocol::{
     header::Header,
-    hub::Head,
+    hub::{Head, HubToClient},
     id::{Digest, KeyId},
     limits::{EPOCH_DEVICES_MAX, ROOM_PEOPLE_MAX},
     members::{Candidate, fitting},
@@ -54,9 +56,10 @@ pub use accounts::{Account, Device};
 pub use admin::AdminDecision;
 pub use conversation::{Conversation, Epoch, Line};
 pub use offers::{OffersPage, check_form};
-pub use people::{Presence, Wanted, WantedKey, WhoPage};
+pub use people::{Wanted, WantedKey, WhoPage};
+pub use presence::Presence;
 use retention::Retention;
-pub use rooms::{Chain, RoomsPage, deleted_notice};
+pub use rooms::{Chain, RoomsPage};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -102,6 +105,8 @@ pub struct Pending {
     offers: offers::PendingOffers,
     /// How often a code is used.
     invites: HashMap<Digest, u32>,
+    /// Accounts of which a session begins.
+    pub(crate) entering: HashSet<AccountId>,
 }
 
 /// Who gets what was committed.
@@ -162,10 +167,33 @@ pub struct Effects {
     pub followed: Option<(Vec<AccountId>, Head)>,
     /// Who was removed from it, and where the room stood then.
     pub removed: Option<(AccountId, Head)>,
-    /// An account whose revoked keys must not stay connected.
+    /// An account with other keys: those that count no more must not stay connected.
     pub revoked: Option<AccountId>,
+    /// Names of which what others hold counts no more.
+    pub renewed: Vec<UserName>,
+    /// What is told of it at once.
+    pub notice: Option<Box<Notice>>,
+    /// Who comes in is decided by other rules.
+    pub is_door_new: bool,
+    /// Who has come, or has gone.
+    pub came: Vec<(AccountId, bool)>,
     /// A room was made.
     pub has_made_room: bool,
+}
+
+/// What connected devices are told of a record at once.
+#[derive(Debug)]
+pub struct Notice {
+    /// Whose devices; `None` for everybody's.
+    pub to: Option<Vec<AccountId>>,
+    /// What. Who has asked for it is answered the same, with the id of their question.
+    pub text: HubToClient,
+}
+
+impl Effects {
+    fn telling(to: Vec<AccountId>, text: HubToClient) -> Self {
+        Self { notice: Some(Box::new(Notice { to: Some(to), text })), ..Self::default() }
+    }
 }
 
 /// The state.
@@ -192,6 +220,7 @@ pub struct Router {
     retention: Retention,
     operator: admin::Operator,
     lobby: lobby::Lobby,
+    present: presence::Present,
 }
 
 impl Router {
@@ -311,9 +340,9 @@ impl Router {
                 self.apply_link(now_ms, &new, (log, position))
             }
             Proposal::Order(order) => self.apply_order(*order),
-            Proposal::Topic(new) => self.applied(|router| router.apply_topic(new)),
+            Proposal::Topic(new) => self.apply_topic(new),
             Proposal::Excuse(new) => self.applied(|router| router.apply_excuse(new)),
-            Proposal::Retention(new) => self.applied(|router| router.apply_retention(&new)),
+            Proposal::Retention(new) => self.apply_retention(new),
             Proposal::Share(new) => self.applied(|router| router.apply_share(*new)),
             Proposal::Drop(step) => {
                 let Stored::Dropped(dropped) = stored else { return Effects::default() };
@@ -323,12 +352,13 @@ impl Router {
                 let Stored::Erased(next) = stored else { return Effects::default() };
                 self.applied(|router| router.apply_erase(next))
             }
-            // The router knows no password and no copy; the cursors of a device it takes from who has said them.
-            Proposal::Password(_) | Proposal::Copies(_) | Proposal::Cursors { .. } => {
-                Effects::default()
+            Proposal::Cursors { account, positions, .. } => {
+                self.applied(|router| router.apply_seen(account, positions))
             }
-            // A question.
-            Proposal::Probe(_) => Effects::default(),
+            Proposal::Session(new) => self.apply_session(&new),
+            Proposal::Gone(hub) => self.apply_gone(hub),
+            // The router knows no password and no copy, and a probe is a question.
+            Proposal::Password(_) | Proposal::Copies(_) | Proposal::Probe(_) => Effects::default(),
         }
     }
 
@@ -340,7 +370,7 @@ impl Router {
 
     fn applied_account(&mut self, now_ms: u64, new: NewAccount, stored: Stored) -> Effects {
         let Stored::Account(account, device) = stored else { return Effects::default() };
-        self.applied(|router| router.apply_account(now_ms, new, account, device))
+        self.apply_account(now_ms, new, account, device)
     }
 
     fn advance(&mut self, position: u64) {

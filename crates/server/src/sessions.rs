@@ -1,4 +1,4 @@
-//! Who is connected, and what they get. Owned by the worker; nothing here waits.
+//! Who is connected here, and what they get. Owned by the worker; nothing here waits.
 //!
 //! A session first catches up from the store and gets answers and notices only. Then it asks to go
 //! live: what was committed meanwhile is in the ring and is pushed in one step with the change, so
@@ -31,8 +31,8 @@ use crate::{
     metrics::Metrics,
     outbox::{Outgoing, Overflow},
     request::{Peer, Refusal},
-    router::{Account, Audience, Presence},
-    store::{AccountId, DeviceId},
+    router::{Account, Audience},
+    store::AccountId,
 };
 
 struct Session {
@@ -62,38 +62,9 @@ impl Sessions {
         }
     }
 
-    /// Whether somebody is connected.
-    pub fn is_online(&self, account: AccountId) -> bool {
-        self.by_account.contains_key(&account)
-    }
-
-    /// What is connected of an account.
-    pub fn presence(&self, account: AccountId) -> Presence {
-        let mut sessions = self.by_account.get(&account).into_iter().flatten();
-        let agent = sessions.any(|session| session.peer.purpose == Purpose::Agent);
-        Presence { online: self.is_online(account), agent }
-    }
-
     /// How many there are.
     pub fn count(&self) -> usize {
         self.by_account.values().map(Vec::len).sum()
-    }
-
-    /// Whether a device may come in beside those that are here. Devices of one account do not
-    /// disturb each other; a device has one interactive session.
-    pub fn admit(
-        &self,
-        account: AccountId,
-        device: Option<DeviceId>,
-        purpose: Purpose,
-    ) -> Result<(), Refusal> {
-        let sessions = self.by_account.get(&account).into_iter().flatten();
-        let mut own = sessions.filter(|session| Some(session.peer.device) == device);
-        if purpose == Purpose::Interactive && own.any(|s| s.peer.purpose == Purpose::Interactive) {
-            let reason = "this name is signed in already on this device";
-            return Err(Refusal::new(code::NAME_IN_USE, reason));
-        }
-        Ok(())
     }
 
     /// Makes room for one more session of an account, of which there may be `max` at once that are
@@ -128,31 +99,24 @@ impl Sessions {
         Ok(())
     }
 
-    /// Adds a session that has to catch up. True when it is one that others are told of, and the first of
-    /// those of the name: a task that ends by itself is no arrival.
-    pub fn open(&mut self, peer: Arc<Peer>) -> bool {
+    /// Adds a session that has to catch up.
+    pub fn open(&mut self, peer: Arc<Peer>) {
         let sessions = self.by_account.entry(peer.account).or_default();
-        let arrives = peer.purpose.is_announced() && !is_announced(sessions);
         sessions.push(Session { peer, is_live: false });
-        arrives
     }
 
-    /// Removes a session. True when it was one that others are told of, and the last of those of the name.
-    pub fn close(&mut self, peer: &Peer) -> bool {
-        let Some(sessions) = self.by_account.get_mut(&peer.account) else { return false };
-        let before = sessions.len();
+    /// Removes a session.
+    pub fn close(&mut self, peer: &Peer) {
+        let Some(sessions) = self.by_account.get_mut(&peer.account) else { return };
         sessions.retain(|session| session.peer.connection != peer.connection);
-        let was_here = sessions.len() < before;
-        let leaves = was_here && peer.purpose.is_announced() && !is_announced(sessions);
         if sessions.is_empty() {
             self.by_account.remove(&peer.account);
         }
-        leaves
     }
 
-    /// Pushes a delivery to every live session it is for, and keeps it for those who catch up.
-    /// Returns how many got it.
-    pub fn deliver(&mut self, wire: Wire) -> u64 {
+    /// Pushes a delivery to every live session it is for, and keeps it for those who catch up. Counts
+    /// those of whom `is_away` says that they are nowhere. Returns how many got it.
+    pub fn deliver(&mut self, wire: Wire, is_away: impl Fn(AccountId) -> bool) -> u64 {
         let mut reached = 0;
         let mut push = |session: &Session, line: u32| {
             if session.is_live && push_to(&self.metrics, session, &wire, line) {
@@ -169,7 +133,9 @@ impl Sessions {
                         continue;
                     }
                     let Some(sessions) = self.by_account.get(&line.account) else {
-                        self.metrics.deliveries.kept.inc();
+                        if is_away(line.account) {
+                            self.metrics.deliveries.kept.inc();
+                        }
                         continue;
                     };
                     sessions.iter().filter(|s| s.peer.sk == line.sk).for_each(|s| push(s, number));
@@ -265,11 +231,6 @@ impl Sessions {
             session.peer.outbox.close(reason.clone());
         }
     }
-}
-
-/// Whether others were told of one of these.
-fn is_announced(sessions: &[Session]) -> bool {
-    sessions.iter().any(|session| session.peer.purpose.is_announced())
 }
 
 /// Pushes a text and counts it. An overflow ends that connection and nothing else.

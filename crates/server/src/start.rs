@@ -27,6 +27,7 @@ use crate::{
     identity::Identity,
     lock::{FolderLock, Kind},
     metrics::Metrics,
+    order::{Alone, Guarded, Turn, Turns},
     passwords::Passwords,
     queue::{self, QueueLimits, QueueReceiver},
     relay::{
@@ -38,7 +39,7 @@ use crate::{
     shared::{Hub, Shared},
     sign_in,
     store::{
-        Banned, CommitError, NewAccount, NewBundle, Proposal, Reads, Registration, Snapshot, Store,
+        Banned, CommitError, NewAccount, NewBundle, Proposal, Reads, Registration, Snapshot,
         sqlite::{self, SqliteOptions},
     },
     tasks::{self, Tasks},
@@ -63,9 +64,9 @@ pub struct Doors {
 }
 
 /// What a hub is made of.
-pub struct Parts<S> {
+pub struct Parts<T> {
     /// Where batches go.
-    pub store: S,
+    pub turns: T,
     /// The same store, for reading.
     pub reads: Reads,
     /// What the store holds.
@@ -108,17 +109,17 @@ pub struct Assembled {
     pub keepers: Tasks,
 }
 
-impl<S: Store + 'static> Parts<S> {
+impl<T: Turns + 'static> Parts<T> {
     /// Brings the account `server` up to date and starts the worker.
     pub async fn assemble(self) -> Result<Assembled, RunError> {
-        let Self { mut store, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
+        let Self { mut turns, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
             self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
         let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
         router.keep_for(self.retention_ms);
         router.let_in(self.doors.registration, self.doors.bans);
-        own_account(&mut router, &mut store, &identity.bundle, clock()).await?;
+        begin(&mut router, &mut turns, &identity.bundle, clock).await?;
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
         let gate = Arc::new(Gate::default());
@@ -138,7 +139,7 @@ impl<S: Store + 'static> Parts<S> {
         let openings = sign_in::threads().map_err(RunError::Threads)?;
         let passwords = Passwords::new(&self.limits).map_err(RunError::Threads)?;
         let budgets = Arc::new(Budgets::new(self.limits, &metrics));
-        let worker = Worker::new(router, store, reads.clone(), counted, written, console)
+        let worker = Worker::new(router, turns, reads.clone(), counted, written, console)
             .with_clock(clock)
             .with_budgets(Arc::clone(&budgets))
             .with_gate(Arc::clone(&gate))
@@ -208,7 +209,7 @@ pub(crate) async fn start(
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
     let parts = Parts {
-        store,
+        turns: Alone::new(store),
         reads,
         snapshot,
         identity,
@@ -239,19 +240,41 @@ async fn open_identity(config: &Config, rb: Option<Nonce16>) -> Result<Identity,
     Ok(opened.map_err(|_cut| RunError::Ending)??)
 }
 
-/// Makes the account `server`, or brings its bundle up to date.
-async fn own_account(
+/// Takes over what other hubs have kept, and keeps what has to be there before anybody comes.
+async fn begin(
     router: &mut Router,
-    store: &mut impl Store,
+    turns: &mut impl Turns,
     bundle: &Bundle,
-    now_ms: u64,
+    clock: Clock,
 ) -> Result<(), RunError> {
+    loop {
+        take_over(router, turns.catch_up().await?);
+        // Sessions of this hub before it ended without a word.
+        let gone = router.predecessor(turns.hub()).map(Proposal::Gone);
+        let Some(proposal) = own_account(router, bundle)?.or(gone) else { return Ok(()) };
+        let guarded = Guarded { guard: router.guard(&proposal), proposal };
+        let at = turns.applied();
+        take_over(router, turns.commit(at, clock(), vec![guarded]).await?);
+    }
+}
+
+fn take_over(router: &mut Router, turns: Vec<Turn>) {
+    for turn in turns {
+        let now_ms = turn.now_ms;
+        for committed in turn.kept() {
+            router.apply(now_ms, committed);
+        }
+    }
+}
+
+/// What makes the account `server`, or brings its bundle up to date, if that is needed.
+fn own_account(router: &Router, bundle: &Bundle) -> Result<Option<Proposal>, RunError> {
     let name = UserName::server();
-    let shared = Arc::new(bundle.clone());
-    let proposal = match router.account_folded(&name) {
+    let shared = || Arc::new(bundle.clone());
+    Ok(Some(match router.account_folded(&name) {
         None => Proposal::Account(Box::new(NewAccount {
             name,
-            bundle: shared,
+            bundle: shared(),
             password: None,
             vault: None,
             invite: None,
@@ -262,14 +285,10 @@ async fn own_account(
         Some(account) => {
             let device = account.devices.iter().find(|d| d.dev == bundle.header().dev);
             if device.is_some_and(|device| device.digest == bundle.digest()) {
-                return Ok(());
+                return Ok(None);
             }
             let (account, device) = (account.id, device.map(|device| device.id));
-            Proposal::Bundle(Box::new(NewBundle { account, device, bundle: shared }))
+            Proposal::Bundle(Box::new(NewBundle { account, device, bundle: shared() }))
         }
-    };
-    for committed in store.commit(vec![proposal]).await? {
-        router.apply(now_ms, committed);
-    }
-    Ok(())
+    }))
 }

@@ -28,8 +28,9 @@ pub use operator::{
 };
 pub use page::{Page, PageDropped, PageEntry, PageEpoch, PageRequest};
 pub use proposal::{
-    CopyChange, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewIdentity,
-    NewLink, NewOffer, NewPassword, NewRetention, NewShare, NewTopic, Probe, Proposal,
+    CopyChange, Incarnation, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse,
+    NewIdentity, NewLink, NewOffer, NewPassword, NewRetention, NewSession, NewShare, NewTopic,
+    Probe, Proposal, SessionPlace,
 };
 pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
 pub use snapshot::{

@@ -10,6 +10,7 @@ mod bundles;
 mod deletion;
 mod enter;
 mod erase;
+mod follow;
 mod lobby;
 mod notify;
 mod offers;
@@ -34,16 +35,16 @@ use crate::{
     clock::{Clock, now_ms},
     close::CloseReason,
     console::Console,
-    delivery::Wire,
     gate::Gate,
     http::Readiness,
     limits::BATCH_REQUESTS_MAX,
     metrics::Metrics,
+    order::{Guarded, Records, Stale, Turn, Turns},
     queue::{QueueReceiver, Queued},
-    request::{GoLive, Request},
+    request::{FrameRequest, GoLive, Request},
     router::{Decision, Pending, Router},
     sessions::Sessions,
-    store::{CommitError, Committed, Proposal, Reads, Store, Stored},
+    store::{CommitError, Committed, Proposal, Reads, Stored},
     tasks::Tasks,
 };
 
@@ -54,9 +55,9 @@ use retention::Dropping;
 use story::Batch;
 
 /// Everything the worker owns.
-pub struct Worker<S> {
+pub struct Worker<T> {
     router: Router,
-    store: S,
+    turns: T,
     sessions: Sessions,
     reads: Reads,
     /// How many questions may wait for the readers of the store.
@@ -71,6 +72,8 @@ pub struct Worker<S> {
     clock: Clock,
     dropping: Dropping,
     erasing: Erasing,
+    /// Sign-ins whose account or bundle is kept, and sessions that ended before they began.
+    entering: Vec<(Open, Guarded)>,
     gate: Arc<Gate>,
     readiness: Arc<Readiness>,
     budgets: Arc<Budgets>,
@@ -79,11 +82,11 @@ pub struct Worker<S> {
 /// A request whose outcome the store decides.
 type Open = Queued<Request>;
 
-impl<S: Store> Worker<S> {
-    /// A worker for this state and store.
+impl<T: Turns> Worker<T> {
+    /// A worker for this state, whose batches go there.
     pub fn new(
         router: Router,
-        store: S,
+        turns: T,
         reads: Reads,
         metrics: Arc<Metrics>,
         log: OperationLog,
@@ -98,7 +101,7 @@ impl<S: Store> Worker<S> {
         offers::count(&metrics, &router);
         Self {
             router,
-            store,
+            turns,
             sessions,
             reads,
             questions,
@@ -111,6 +114,7 @@ impl<S: Store> Worker<S> {
             clock,
             dropping: Dropping::default(),
             erasing: Erasing::default(),
+            entering: Vec::new(),
             gate: Arc::default(),
             readiness: Arc::default(),
             budgets,
@@ -146,6 +150,21 @@ impl<S: Store> Worker<S> {
     /// Works until `stop` and until everything that was queued is done, then ends every session.
     pub async fn run(
         mut self,
+        queue: QueueReceiver<Request, ConversationId>,
+        stop: CancellationToken,
+    ) -> Result<(), CommitError> {
+        let ended = self.work(queue, stop).await;
+        if ended.is_ok() {
+            // Their answers go out before the sessions end. After an error they go with the worker.
+            self.reading.wait().await;
+        }
+        let reason = if ended.is_ok() { CloseReason::Restart } else { CloseReason::Internal };
+        self.sessions.close_all(&reason);
+        ended
+    }
+
+    async fn work(
+        &mut self,
         mut queue: QueueReceiver<Request, ConversationId>,
         stop: CancellationToken,
     ) -> Result<(), CommitError> {
@@ -160,6 +179,11 @@ impl<S: Store> Worker<S> {
                         queue.close();
                         is_stopping = true;
                         continue;
+                    }
+                    () = self.turns.arrived() => {
+                        let turns = self.turns.others().await?;
+                        self.follow_all(turns);
+                        Vec::new()
                     }
                     batch = queue.take_batch(BATCH_REQUESTS_MAX) => {
                         if batch.is_empty() {
@@ -187,9 +211,6 @@ impl<S: Store> Worker<S> {
             self.drop_old().await?;
             self.erase_deleted().await?;
         }
-        // Their answers go out before the sessions end. After an error they go with the worker.
-        self.reading.wait().await;
-        self.sessions.close_all(&CloseReason::Restart);
         Ok(())
     }
 
@@ -199,47 +220,86 @@ impl<S: Store> Worker<S> {
         now_ms: u64,
         batch: Vec<Queued<Request>>,
     ) -> Result<Vec<Queued<Request>>, CommitError> {
+        let turns = self.turns.catch_up().await?;
+        self.follow_all(turns);
+        let at = self.turns.applied();
         let mut pending = Pending::default();
-        let (mut open, mut proposals, mut deferred) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sessions, mut others, mut deferred) = (Vec::new(), Vec::new(), Vec::new());
         for queued in batch {
             match self.decide(now_ms, queued, &mut pending) {
                 Next::Done => {}
                 Next::Commit(queued, proposal) => {
-                    open.push(queued);
-                    proposals.push(proposal);
+                    let is_session = matches!(proposal, Proposal::Session(_));
+                    let guarded = self.guarded(proposal);
+                    let work = if is_session { &mut sessions } else { &mut others };
+                    work.push((queued, guarded));
                 }
                 Next::Defer(queued) => deferred.push(queued),
             }
         }
-        if proposals.is_empty() {
-            return Ok(deferred);
+        // Who comes or goes waits for no disk.
+        self.commit((at, now_ms), sessions, &mut deferred).await?;
+        self.commit((at, now_ms), others, &mut deferred).await?;
+        while !self.entering.is_empty() {
+            let at = self.turns.applied();
+            let (entering, mut again) = (std::mem::take(&mut self.entering), Vec::new());
+            self.commit((at, now_ms), entering, &mut again).await?;
+            deferred.extend(again.into_iter().map(enter::known_now));
         }
-        let story = Batch::start(proposals.len());
-        let probes: Vec<bool> =
-            proposals.iter().map(|proposal| matches!(proposal, Proposal::Probe(_))).collect();
-        match self.store.commit(proposals).await {
-            Ok(committed) => {
+        Ok(deferred)
+    }
+
+    /// Has proposals kept that were decided when `at` turns were applied, and finishes their requests.
+    async fn commit(
+        &mut self,
+        (at, now_ms): (u64, u64),
+        mut work: Vec<(Open, Guarded)>,
+        deferred: &mut Vec<Open>,
+    ) -> Result<(), CommitError> {
+        if work.is_empty() {
+            return Ok(());
+        }
+        if T::IS_SHARED {
+            // It goes into the log in parts of one class.
+            work.sort_by_key(|(_, guarded)| guarded.class());
+        }
+        let story = Batch::start(work.len());
+        let (open, batch): (Vec<Open>, Vec<Guarded>) = work.into_iter().unzip();
+        let needs_room: Vec<bool> = batch.iter().map(|one| one.proposal.needs_room()).collect();
+        match self.turns.commit(at, now_ms, batch).await {
+            Ok(turns) => {
                 let story = story.committed();
-                if probes.contains(&false) {
+                if needs_room.contains(&true) {
                     self.readiness.set_store_full(false);
                 }
-                for (queued, committed) in open.into_iter().zip(committed) {
-                    self.finish(now_ms, queued, committed, &story);
+                let mut open = open.into_iter();
+                for Turn { now_ms, records } in turns {
+                    match records {
+                        Records::Own(records) => {
+                            for (record, queued) in records.into_iter().zip(open.by_ref()) {
+                                match record {
+                                    Ok(committed) => {
+                                        self.finish(now_ms, queued, committed, &story);
+                                    }
+                                    Err(Stale) => deferred.push(queued),
+                                }
+                            }
+                        }
+                        Records::Other(records) => self.follow_others(now_ms, records),
+                    }
                 }
+                Ok(())
             }
             Err(CommitError::Full) => {
                 tracing::error!("the disk is full; nothing is stored until there is room");
                 self.readiness.set_store_full(true);
-                for (queued, is_probe) in open.into_iter().zip(probes) {
-                    self.refuse_full(queued, is_probe);
+                for (queued, needs_room) in open.into_iter().zip(needs_room) {
+                    self.refuse_full(queued, !needs_room);
                 }
+                Ok(())
             }
-            Err(error) => {
-                self.sessions.close_all(&CloseReason::Internal);
-                return Err(error);
-            }
+            Err(error) => Err(error),
         }
-        Ok(deferred)
     }
 
     fn count_mailboxes(&self) {
@@ -290,8 +350,8 @@ impl<S: Store> Worker<S> {
                 }
             }
             Request::Leave(peer) => {
-                self.leave(peer);
-                Next::Done
+                let proposal = self.departure(peer);
+                Next::Commit(queued, proposal)
             }
             Request::GoLive(_) => {
                 if let Request::GoLive(request) = queued.item {
@@ -304,75 +364,67 @@ impl<S: Store> Worker<S> {
 
     fn finish(&mut self, now_ms: u64, queued: Open, committed: Committed, story: &Batch) {
         match &queued.item {
-            Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed, story),
+            Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed),
+            Request::Leave(peer) => {
+                self.sessions.close(peer);
+                story::leave(&self.log, peer);
+                self.follow(now_ms, committed, None);
+            }
             Request::Password(_) => password::finish(queued, &committed),
             Request::Delete(_) => self.finish_deletion(now_ms, queued, committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Admin(_) => self.finish_admin(now_ms, queued, committed),
             Request::Frame(request) => {
-                let position = match committed.outcome {
-                    Err(conflict) => {
-                        let decision = self.router.resolve(&request.header, conflict);
-                        self.answer(request, &decision, None, 0, (&queued, Some(story)));
-                        return;
-                    }
-                    Ok(Stored::Again(position)) => {
-                        let again = Decision::Again(position);
-                        self.answer(request, &again, None, 0, (&queued, Some(story)));
-                        return;
-                    }
-                    Ok(
-                        Stored::Entry(position)
-                        | Stored::Epoch { position, .. }
-                        | Stored::Link { position, .. },
-                    ) => position,
-                    Ok(
-                        Stored::Account(..)
-                        | Stored::Device(_)
-                        | Stored::Dropped(_)
-                        | Stored::Erased(_)
-                        | Stored::Done,
-                    ) => return,
-                };
-                self.budgets.kept.add(request.peer.account, request.bytes());
-                let effects = self.router.apply(now_ms, committed);
-                if effects.has_made_room {
-                    let now = tokio::time::Instant::now();
-                    request.peer.budgets.spend(Budget::RoomsMade, now, 1);
-                }
-                if let Some(cid) = &effects.changed {
-                    self.notify.changed(cid, request.peer.connection);
-                    // Who left the room offers nothing to it any more.
-                    self.count_offers();
-                }
-                if let Some((whom, head)) = effects.followed {
-                    self.tell_feed(&whom, head, request.peer.connection);
-                }
-                if let Some((account, head)) = effects.removed {
-                    self.notify.removed(account, head);
-                }
-                let recipients = effects
-                    .delivery
-                    .map_or(0, |delivery| self.sessions.deliver(Wire::new(delivery)));
-                let kept = effects.recipient.is_some_and(|who| !self.sessions.is_online(who));
-                let stored = Decision::Again(position);
-                self.answer(request, &stored, Some(kept), recipients, (&queued, Some(story)));
-            }
-            Request::Ask(peer, ClientToHub::Seen { positions }) => {
-                self.router.apply_seen(peer.account, positions);
-            }
-            Request::Ask(_, ClientToHub::Moderate { .. }) => {
-                self.finish_moderation(now_ms, &queued, committed);
+                self.finish_frame(now_ms, request, committed, (&queued, Some(story)));
             }
             Request::Ask(_, ClientToHub::Share { .. }) => {
                 self.finish_share(now_ms, &queued, committed, story);
             }
             Request::Ask(peer, question) => {
-                self.finish_question((now_ms, committed), peer, question);
+                self.finish_question(now_ms, committed, peer, question);
             }
             Request::Copy(_) => copied(queued),
-            Request::Settings(_) | Request::Leave(_) | Request::GoLive(_) => {}
+            Request::Settings(_) | Request::GoLive(_) => {}
         }
+    }
+
+    fn finish_frame(
+        &mut self,
+        now_ms: u64,
+        request: &FrameRequest,
+        committed: Committed,
+        story: (&Open, Option<&Batch>),
+    ) {
+        let position = match committed.outcome {
+            Err(conflict) => {
+                let decision = self.router.resolve(&request.header, conflict);
+                self.answer(request, &decision, None, 0, story);
+                return;
+            }
+            Ok(Stored::Again(position)) => {
+                self.answer(request, &Decision::Again(position), None, 0, story);
+                return;
+            }
+            Ok(
+                Stored::Entry(position)
+                | Stored::Epoch { position, .. }
+                | Stored::Link { position, .. },
+            ) => position,
+            Ok(
+                Stored::Account(..)
+                | Stored::Device(_)
+                | Stored::Dropped(_)
+                | Stored::Erased(_)
+                | Stored::Done,
+            ) => return,
+        };
+        self.budgets.kept.add(request.peer.account, request.bytes());
+        let (effects, recipients) = self.follow(now_ms, committed, Some(request.peer.connection));
+        if effects.has_made_room {
+            request.peer.budgets.spend(Budget::RoomsMade, tokio::time::Instant::now(), 1);
+        }
+        let kept = effects.recipient.is_some_and(|who| !self.router.is_online(who));
+        self.answer(request, &Decision::Again(position), Some(kept), recipients, story);
     }
 
     fn go_live(&mut self, request: GoLive) {

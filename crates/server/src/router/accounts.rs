@@ -315,7 +315,9 @@ impl Router {
         new: NewAccount,
         id: AccountId,
         device: DeviceId,
-    ) {
+    ) -> Effects {
+        // What others hold of a name that was deleted counts no more.
+        let renewed = self.is_gone(&new.name).then(|| new.name.clone()).into_iter().collect();
         let mut account = Account::new(id, new.name, new.bundle.identity());
         account.take_bundle(device, &new.bundle, now_ms);
         self.operator.nobodies.remove(&account.name);
@@ -324,6 +326,7 @@ impl Router {
         if let Some(code) = &new.invite {
             self.use_invite(code);
         }
+        Effects { renewed, ..Effects::default() }
     }
 
     pub(super) fn apply_bundle(

@@ -9,13 +9,14 @@ use std::{
 
 use chat_protocol::{
     code,
+    hub::HubToClient,
     id::{Digest, KeyId},
-    name::{ConversationId, RoomName, UserName},
+    name::{RoomName, UserName},
     retention,
     spoken::{counted, nobody},
 };
 
-use super::{Account, Conversation, Effects, Pending, Presence, Router};
+use super::{Account, Conversation, Effects, Notice, Pending, Router, rooms::deleted_notice};
 use crate::{
     admin::request::{AdminAnswer, AdminRequest},
     gate::Admittance,
@@ -175,24 +176,17 @@ impl Router {
         }
     }
 
-    /// Decides on a request. `presence` says who is connected.
-    pub fn decide_admin(
-        &self,
-        now_ms: u64,
-        request: &AdminRequest,
-        presence: impl Fn(AccountId) -> Presence,
-    ) -> AdminDecision {
+    /// Decides on a request.
+    pub fn decide_admin(&self, now_ms: u64, request: &AdminRequest) -> AdminDecision {
         AdminDecision::Answer(match request {
-            AdminRequest::Users { who, after } => {
-                self.users(who.as_ref(), after.as_ref(), presence)
-            }
-            AdminRequest::User { name } => self.user(name, presence),
+            AdminRequest::Users { who, after } => self.users(who.as_ref(), after.as_ref()),
+            AdminRequest::User { name } => self.user(name),
             AdminRequest::Rooms { after } => self.room_lines(after.as_deref()),
             AdminRequest::Bans => {
                 let bans = self.operator.bans.union(&self.operator.fixed_bans);
                 AdminAnswer::Bans { bans: bans.cloned().collect() }
             }
-            AdminRequest::Stats => AdminAnswer::Stats(self.stats(now_ms, presence)),
+            AdminRequest::Stats => AdminAnswer::Stats(self.stats(now_ms)),
             AdminRequest::Standing { who, standing } => {
                 return self.decide_standing(who, *standing);
             }
@@ -224,14 +218,21 @@ impl Router {
 
     /// Applies a decision. The answer was made when it was decided.
     pub(super) fn apply_order(&mut self, order: NewOrder) -> Effects {
+        let mut effects = Effects { is_door_new: true, ..Effects::default() };
         match order {
             NewOrder::Standing { accounts, names, standing } => {
+                if standing == Standing::Deleted {
+                    // As if they had new keys: who has something for them looks anew.
+                    let accounts = accounts.iter().filter_map(|id| self.account(*id));
+                    let accounts = accounts.map(|account| account.name.clone());
+                    effects.renewed = names.iter().cloned().chain(accounts).collect();
+                }
                 for account in accounts {
                     self.apply_standing(account, standing);
                 }
                 self.apply_nobodies(names);
             }
-            NewOrder::CloseRoom(log) => self.apply_closed(log),
+            NewOrder::CloseRoom(log) => effects.notice = self.apply_closed(log),
             NewOrder::Ban(what) => drop(self.operator.bans.insert(what)),
             NewOrder::Unban(what) => drop(self.operator.bans.remove(&what)),
             NewOrder::Invite(invite) => {
@@ -239,12 +240,15 @@ impl Router {
             }
             NewOrder::Reset { account, code } => self.set_reset(account, code),
             NewOrder::Moderator { account, is_one } => self.set_moderator(account, is_one),
-            NewOrder::PutOut(put_out) => self.apply_put_out(put_out),
-            NewOrder::LetIn(who) => self.apply_let_in(who),
-            NewOrder::Announce(_) => {}
+            NewOrder::PutOut(put_out) => effects.notice = self.apply_put_out(put_out),
+            NewOrder::LetIn { who, by } => effects.notice = self.apply_let_in(who, by),
+            NewOrder::Announce(text) => {
+                effects.notice =
+                    Some(Box::new(Notice { to: None, text: HubToClient::Announce { text } }));
+            }
         }
         self.renew_admittance();
-        Effects::default()
+        effects
     }
 
     fn apply_standing(&mut self, id: AccountId, standing: Standing) {
@@ -479,33 +483,21 @@ impl Router {
             return refuse("messages are kept for 1s to 36500d, or for ever with off");
         }
         let Some(log) = log else { return refuse("nothing was said there yet") };
-        let proposal = Proposal::Retention(NewRetention { log, keep_ms });
+        let by = UserName::server();
+        let proposal = Proposal::Retention(NewRetention { log, keep_ms, by });
         AdminDecision::Propose(proposal, vec![room.to_string()])
     }
 
-    /// The conversation that a room's name means, in any case of its letters.
-    pub(crate) fn room_named(&self, room: &RoomName) -> Option<ConversationId> {
-        self.rooms.get(&room.as_str().to_ascii_lowercase()).cloned()
-    }
-
-    /// A conversation by its log, and its members.
-    pub fn members_of_log(&self, log: LogId) -> Option<(ConversationId, Vec<AccountId>)> {
-        let cid = self.by_log.get(&log)?;
-        Some((cid.clone(), self.members(cid)))
-    }
-
-    fn apply_closed(&mut self, log: LogId) {
-        let cid = self.by_log.get(&log).cloned();
-        let Some(conversation) = cid.as_ref().and_then(|cid| self.conversations.get_mut(cid))
-        else {
-            return;
-        };
+    /// What is told to the members of the room comes back.
+    fn apply_closed(&mut self, log: LogId) -> Option<Box<Notice>> {
+        let cid = self.by_log.get(&log)?.clone();
+        let conversation = self.conversations.get_mut(&cid)?;
         conversation.is_closed = true;
         conversation.topic.clear();
-        if let Some(cid) = cid {
-            self.catalogue.end_room(&cid);
-        }
+        self.catalogue.end_room(&cid);
         self.note_due(log);
+        let to = Some(self.members(&cid));
+        Some(Box::new(Notice { to, text: deleted_notice(cid) }))
     }
 }
 

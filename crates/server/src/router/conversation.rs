@@ -15,7 +15,7 @@ use chat_protocol::{
 
 use super::{Router, mailbox::Backlog};
 use crate::{
-    limits::{EPOCH_GRACE, OLD_EPOCHS_MAX},
+    limits::{EPOCH_GRACE, EPOCH_MEMORY, OLD_EPOCHS_MAX},
     store::{AccountId, ConversationRow, EpochId, EpochRow, LogId},
 };
 
@@ -58,6 +58,11 @@ pub struct Epoch {
 /// The grace in milliseconds.
 pub(super) fn grace_ms() -> u64 {
     u64::try_from(EPOCH_GRACE.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long an epoch is remembered behind a newer one, in milliseconds.
+fn memory_ms() -> u64 {
+    u64::try_from(EPOCH_MEMORY.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Epoch {
@@ -290,12 +295,13 @@ impl Conversation {
         }
     }
 
-    /// Puts a new epoch in front and forgets those whose grace is over.
+    /// Puts a new epoch in front and forgets those that were replaced long ago.
     pub(super) fn push_epoch(&mut self, epoch: Epoch, now_ms: u64) {
         if let Some(old) = self.epochs.front_mut() {
             old.replaced_ms = Some(now_ms);
         }
-        self.epochs.retain(|old| !old.is_stale(now_ms));
+        let since_ms = now_ms.saturating_sub(memory_ms());
+        self.epochs.retain(|old| old.replaced_ms.is_some_and(|replaced| replaced > since_ms));
         self.epochs.push_front(epoch);
         self.epochs.truncate(OLD_EPOCHS_MAX);
     }
@@ -346,9 +352,9 @@ impl Router {
                 account.came_into(&row.cid, link);
             }
         }
-        if let Some(epoch) = row.epoch {
+        for epoch in row.epochs {
             let epoch = self.restore_epoch(&conversation, epoch);
-            conversation.epochs.push_front(epoch);
+            conversation.epochs.push_back(epoch);
         }
         self.note_log(row.log, &row.cid);
         let cid = row.cid.clone();
@@ -384,11 +390,13 @@ impl Router {
         for (line, n) in row.counters {
             epoch.count(line, n);
         }
-        // Nobody's clock is known here, so of more than fit none is missing.
+        epoch.replaced_ms = row.replaced_ms;
+        // Nobody's clock is known here, so of more than fit none is missing. Whom an older one lacks has
+        // come since, and its grace is that of having been replaced.
         let wanted = self.wanted_lines(0, conversation);
         let lacks =
             wanted.iter().any(|(line, _, away_ms)| *away_ms > 0 && !epoch.lines.contains(line));
-        epoch.lacking_ms = lacks.then_some(0);
+        epoch.lacking_ms = (lacks && row.replaced_ms.is_none()).then_some(0);
         epoch.is_closed = epoch.lines.iter().any(|line| {
             self.accounts.get(&line.account).is_none_or(|account| {
                 account.is_revoked(&line.sk) || !conversation.contains(&account.name)

@@ -13,12 +13,11 @@ use std::{
 use chat_protocol::{
     code,
     hub::{HubToClient, Moderation},
-    id::MessageId,
     members::Membership,
     name::{ConversationId, RoomName, UserName},
 };
 
-use super::{Account, Audience, Line, Router};
+use super::{Account, Audience, Line, Notice, Router};
 use crate::{
     limits::{LOBBY_KICK_MS, PUT_OUT_TOLD_MAX},
     request::{Peer, Refusal},
@@ -48,7 +47,7 @@ impl Router {
     pub(super) fn restore_lobby(&mut self, moderators: Vec<AccountId>, put_out: Vec<PutOut>) {
         self.lobby.moderators = moderators.into_iter().collect();
         for row in put_out {
-            self.apply_put_out(row);
+            self.put_out(row);
         }
     }
 
@@ -92,7 +91,8 @@ impl Router {
         let is_out = put_out.is_some_and(|put_out| put_out.until_ms != LET_IN);
         let until_ms = match act {
             Moderation::Unban if is_out => {
-                return Ok(Proposal::Order(Box::new(NewOrder::LetIn(account.id))));
+                let (who, by) = (account.id, peer.name.clone());
+                return Ok(Proposal::Order(Box::new(NewOrder::LetIn { who, by })));
             }
             Moderation::Unban => {
                 return refuse(code::NOT_ALLOWED, format!("nobody has put {who} out of the lobby"));
@@ -107,7 +107,26 @@ impl Router {
         Ok(Proposal::Order(Box::new(NewOrder::PutOut(put_out))))
     }
 
-    pub(super) fn apply_put_out(&mut self, put_out: PutOut) {
+    /// What is told to the lobby, and to whom it is about, comes back.
+    pub(super) fn apply_put_out(&mut self, put_out: PutOut) -> Option<Box<Notice>> {
+        let act = if put_out.until_ms.is_some() { Moderation::Kick } else { Moderation::Ban };
+        let notice = self.moderation(put_out.who, act, put_out.by.clone());
+        self.put_out(put_out);
+        notice
+    }
+
+    /// That a moderator does this about somebody, for all in the lobby and for them.
+    fn moderation(&self, who: AccountId, act: Moderation, by: UserName) -> Option<Box<Notice>> {
+        let name = self.account(who)?.name.clone();
+        let mut members = self.members(&lobby());
+        if !members.contains(&who) {
+            members.push(who);
+        }
+        let text = self.moderated((name, act, by), false);
+        Some(Box::new(Notice { to: Some(members), text }))
+    }
+
+    fn put_out(&mut self, put_out: PutOut) {
         let cid = lobby();
         let Some(account) = self.accounts.get_mut(&put_out.who) else { return };
         // Its log is not theirs to read, also not up to where they have left it since.
@@ -119,10 +138,12 @@ impl Router {
         self.lobby.put_out.insert(put_out.who, put_out);
     }
 
-    pub(super) fn apply_let_in(&mut self, who: AccountId) {
+    /// As [`Router::apply_put_out`].
+    pub(super) fn apply_let_in(&mut self, who: AccountId, by: UserName) -> Option<Box<Notice>> {
         if let Some(put_out) = self.lobby.put_out.get_mut(&who) {
             put_out.until_ms = LET_IN;
         }
+        self.moderation(who, Moderation::Unban, by)
     }
 
     /// Somebody has joined: that they were put out is over.
@@ -187,20 +208,19 @@ impl Router {
         let membership = self.conversations.get(&lobby())?.membership.as_ref()?;
         let act = if until_ms.is_some() { Moderation::Kick } else { Moderation::Ban };
         let about = (name.clone(), act, by.clone());
-        membership.contains(name).then(|| self.moderated(None, about, past))
+        membership.contains(name).then(|| self.moderated(about, past))
     }
 
     /// What is told of a moderator's deed in the lobby, as its chain is now.
-    pub fn moderated(
+    fn moderated(
         &self,
-        id: Option<MessageId>,
         (who, act, by): (UserName, Moderation, UserName),
         past: bool,
     ) -> HubToClient {
         let cid = lobby();
         let membership = self.conversations.get(&cid).and_then(|c| c.membership.as_ref());
         let mg = membership.map_or(0, Membership::next);
-        HubToClient::Moderated { id, cid, who, act, by, mg, past }
+        HubToClient::Moderated { id: None, cid, who, act, by, mg, past }
     }
 
     /// Why somebody may not set the topic of the lobby.

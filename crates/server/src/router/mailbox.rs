@@ -3,7 +3,7 @@
 //! Direct messages are counted against their recipient. A room's log exists once for all, so one
 //! member who is away costs nothing and cannot stop the others.
 
-use chat_protocol::{code, hub::Log, spoken::counted};
+use chat_protocol::{code, spoken::counted};
 
 use super::{Account, Conversation, Decision, Pending, Router};
 use crate::{
@@ -169,22 +169,21 @@ impl Router {
     }
 
     /// A device has kept what it was sent, up to these positions.
-    pub fn apply_seen<'a>(
-        &mut self,
-        account: AccountId,
-        positions: impl IntoIterator<Item = (&'a Log, &'a u64)>,
-    ) {
+    pub(super) fn apply_seen(&mut self, account: AccountId, positions: Vec<(LogId, u64)>) {
         let Some(account) = self.accounts.get_mut(&account) else { return };
         for (log, position) in positions {
-            let Log::Conversation(cid) = log else {
-                account.receipts.fetched(*position, account.inbox);
+            if log == LogId::inbox(account.id) {
+                account.receipts.fetched(position, account.inbox);
+                continue;
+            }
+            let cid = self.by_log.get(&log);
+            let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) else {
                 continue;
             };
-            let Some(conversation) = self.conversations.get_mut(cid) else { continue };
             let newest = conversation.newest;
             let backlog = conversation.backlogs.iter_mut().find(|(of, _)| *of == account.id);
             if let Some((_, backlog)) = backlog {
-                let fetched = backlog.fetched(*position, newest);
+                let fetched = backlog.fetched(position, newest);
                 account.waiting = account.waiting.minus(fetched);
                 self.waiting = self.waiting.minus(fetched);
             }

@@ -256,14 +256,8 @@ impl Router {
         self.catalogue.held(owner).offers
     }
 
-    /// One page of the offers that were asked for and that the asker may see. `is_online` says who is
-    /// connected. The form was checked by [`check_form`].
-    pub fn find(
-        &self,
-        asker: &Peer,
-        query: &Query,
-        is_online: impl Fn(AccountId) -> bool,
-    ) -> Result<OffersPage, Refusal> {
+    /// One page of the offers that were asked for and that the asker may see. The form was checked by [`check_form`].
+    pub fn find(&self, asker: &Peer, query: &Query) -> Result<OffersPage, Refusal> {
         let Some(account) = self.account(asker.account) else {
             return Err(Refusal::new(code::SIGN_IN, "this account is gone"));
         };
@@ -288,7 +282,7 @@ impl Router {
         let (found, more) = self.catalogue.find(&search, OFFERS_PAGE_MAX);
         let offers = found.into_iter().filter_map(|(owner, offer)| {
             let name = self.account(owner)?.name.clone();
-            Some(Found { owner: name, online: is_online(owner), offer })
+            Some(Found { owner: name, online: self.is_online(owner), offer })
         });
         Ok(OffersPage { offers: offers.collect(), more })
     }

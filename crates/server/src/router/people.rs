@@ -11,21 +11,12 @@ use chat_protocol::{
     spoken::{deleted, nobody},
 };
 
-use super::Router;
+use super::{Presence, Router};
 use crate::{
     limits::WHO_PAGE_MAX,
     request::Refusal,
     store::{AccountId, DeviceId},
 };
-
-/// What is connected of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Presence {
-    /// Anything.
-    pub online: bool,
-    /// A device that accepts commands.
-    pub agent: bool,
-}
 
 /// Accounts in the order of their names.
 #[derive(Debug)]
@@ -63,20 +54,15 @@ pub struct WantedKey {
 }
 
 impl Router {
-    /// One page of everybody after a name. `presence` says who is connected, and who of them accepts
-    /// commands now.
-    pub fn who(
-        &self,
-        after: Option<&UserName>,
-        presence: impl Fn(AccountId) -> Presence,
-    ) -> WhoPage {
+    /// One page of everybody after a name, who of them is connected, and who accepts commands now.
+    pub fn who(&self, after: Option<&UserName>) -> WhoPage {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut people: Vec<_> = self
             .by_name
             .range::<UserName, _>((start, Bound::Unbounded))
             .take(WHO_PAGE_MAX.saturating_add(1))
             .map(|(name, id)| {
-                let Presence { online, agent } = presence(*id);
+                let Presence { online, agent } = self.presence(*id);
                 Person { name: name.clone(), online, agent }
             })
             .collect();

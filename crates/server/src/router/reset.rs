@@ -86,6 +86,6 @@ impl Router {
         }
         self.catalogue.end_owner(new.account);
         self.renew_admittance();
-        Effects { revoked: Some(new.account), ..Effects::default() }
+        Effects { revoked: Some(new.account), is_door_new: true, ..Effects::default() }
     }
 }

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chat_protocol::{code, name::ConversationId, retention};
+use chat_protocol::{code, hub::HubToClient, name::ConversationId, retention};
 
-use super::{Conversation, Router};
+use super::{Conversation, Effects, Router};
 use crate::{
     request::{Peer, Refusal},
     store::{Dropped, LogId, NewDrop, NewRetention, Proposal},
@@ -139,20 +139,18 @@ impl Router {
         let Some(log) = conversation.log else {
             return Err(Refusal::new(code::NO_SUCH_ROOM, "nobody is in this room yet"));
         };
-        Ok(Proposal::Retention(NewRetention { log, keep_ms }))
+        Ok(Proposal::Retention(NewRetention { log, keep_ms, by: peer.name.clone() }))
     }
 
     /// Takes over how long a room keeps its messages.
-    pub(super) fn apply_retention(&mut self, new: &NewRetention) {
-        let cid = self.by_log.get(&new.log);
-        if let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) {
+    pub(super) fn apply_retention(&mut self, new: NewRetention) -> Effects {
+        let Some(cid) = self.by_log.get(&new.log).cloned() else { return Effects::default() };
+        if let Some(conversation) = self.conversations.get_mut(&cid) {
             conversation.keep_ms = new.keep_ms;
-            self.note_due(new.log);
         }
-    }
-
-    /// How long a room keeps its messages now, in milliseconds; 0 for ever, and for one that is not there.
-    pub(crate) fn keeps_ms(&self, cid: &ConversationId) -> u64 {
-        self.conversations.get(cid).map_or(0, |conversation| self.keep_ms(conversation))
+        self.note_due(new.log);
+        let keep_ms = self.conversations.get(&cid).map_or(0, |c| self.keep_ms(c));
+        let members = self.members(&cid);
+        Effects::telling(members, HubToClient::Retention { id: None, cid, keep_ms, by: new.by })
     }
 }

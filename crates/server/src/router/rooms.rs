@@ -13,7 +13,7 @@ use chat_protocol::{
     retention,
 };
 
-use super::{Account, Decision, Pending, Router};
+use super::{Account, Decision, Effects, Pending, Router};
 use crate::{
     budgets::Budget,
     limits::ROOMS_MAX,
@@ -51,7 +51,7 @@ const RESERVED: &str = "a room of this name was deleted by the operator of this 
 const PRIVATE: &str = "this room is private; ask an admin of it to /invite you";
 
 /// That the operator has deleted a room, with no place in it and no message.
-pub fn deleted_notice(cid: ConversationId) -> HubToClient {
+pub(super) fn deleted_notice(cid: ConversationId) -> HubToClient {
     let keep_ms = retention::DELETED_KEEP_MS;
     HubToClient::Dropped(DropClaim { cid, position: 0, before_ms: 0, keep_ms, messages: 0 })
 }
@@ -325,14 +325,18 @@ impl Router {
         let Some(log) = conversation.log else {
             return Err(Refusal::new(code::NO_SUCH_ROOM, "nobody is in this room yet"));
         };
-        Ok(Proposal::Topic(NewTopic { log, text: text.to_owned() }))
+        Ok(Proposal::Topic(NewTopic { log, text: text.to_owned(), by: peer.name.clone() }))
     }
 
     /// Takes a topic over that was kept.
-    pub(super) fn apply_topic(&mut self, new: NewTopic) {
+    pub(super) fn apply_topic(&mut self, new: NewTopic) -> Effects {
         let cid = self.by_log.get(&new.log);
-        if let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) {
-            conversation.topic = new.text;
-        }
+        let Some(conversation) = cid.and_then(|cid| self.conversations.get_mut(cid)) else {
+            return Effects::default();
+        };
+        conversation.topic.clone_from(&new.text);
+        let (cid, text, by) = (conversation.cid.clone(), new.text, new.by);
+        let members = self.members(&cid);
+        Effects::telling(members, HubToClient::Topic { id: None, cid, text, by })
     }
 }

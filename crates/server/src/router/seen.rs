@@ -19,7 +19,7 @@ impl Router {
                 Some((self.log_of(account, log)?, newest.min(*position)))
             })
             .collect();
-        let device = peer.device;
-        (!positions.is_empty()).then_some(Proposal::Cursors { device, positions })
+        let (account, device) = (peer.account, peer.device);
+        (!positions.is_empty()).then_some(Proposal::Cursors { account, device, positions })
     }
 }

@@ -3,8 +3,10 @@
 mod away;
 mod budgets;
 mod feeds;
+mod guards;
 mod lobby;
 mod offers;
+mod presence;
 mod reset;
 mod rooms;
 mod world;

@@ -10,6 +10,7 @@ use crate::{
     budgets::AccountBudgets,
     outbox::{OutboxLimits, OutboxReceiver, bounded},
     request::Heard,
+    store::DeviceId,
 };
 
 /// A connection, and its end that is written from: it lives as long as that.
@@ -56,22 +57,4 @@ async fn the_connection_that_was_idle_longest_gives_way_and_a_chat_to_no_task() 
     assert!(chat.outbox.is_closed());
     let nobody = sessions.make_room(AccountId(1), Purpose::Task, 3, |_| false);
     assert_eq!(nobody, Ok(()), "others are counted apart");
-}
-
-#[tokio::test]
-async fn a_task_that_ends_by_itself_is_no_arrival() {
-    let mut sessions = Sessions::new(0, Arc::new(Metrics::new()));
-    let ((chat, _chat), (agent, _agent)) = (peer(1, Purpose::Interactive), peer(2, Purpose::Task));
-    let ((first, _first), (second, _second)) = (peer(3, Purpose::Visit), peer(4, Purpose::Visit));
-    assert!(!sessions.open(Arc::clone(&first)));
-    assert!(sessions.is_online(AccountId(1)), "but here it is");
-    assert!(sessions.open(Arc::clone(&chat)), "the first that is told of");
-    assert!(!sessions.open(Arc::clone(&agent)));
-    assert!(!sessions.close(&first));
-    assert!(!sessions.open(Arc::clone(&second)));
-    assert!(!sessions.close(&agent));
-    assert!(sessions.close(&chat), "the last that is told of, although a task is still here");
-    assert!(!sessions.close(&chat), "once");
-    assert!(!sessions.close(&second));
-    assert!(!sessions.is_online(AccountId(1)));
 }

@@ -96,6 +96,8 @@ impl MemoryStore {
             | Proposal::Retention(_)
             | Proposal::Copies(_)
             | Proposal::Share(_)
+            | Proposal::Session(_)
+            | Proposal::Gone(_)
             | Proposal::Order(_) => Ok(Stored::Done),
             // What was said and when is not kept here.
             Proposal::Drop(_) => Ok(Stored::Dropped(Dropped::default())),

@@ -271,7 +271,12 @@ pub enum NewOrder {
     /// A moderator puts somebody out of the lobby. What was decided before about them is replaced.
     PutOut(PutOut),
     /// A moderator lets somebody into the lobby again: they may join.
-    LetIn(AccountId),
+    LetIn {
+        /// Who.
+        who: AccountId,
+        /// Which moderator does it.
+        by: UserName,
+    },
     /// Everybody who is connected is told this.
     Announce(String),
 }

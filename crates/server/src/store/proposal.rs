@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_protocol::{
-    b64,
     file::catalogue::Offer,
+    handshake::Purpose,
     header::{KeyHeader, MemberHeader},
     id::{Digest, MessageId, Nonce16},
     keys::Bundle,
@@ -19,6 +19,8 @@ use chat_protocol::{
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::connection::ConnectionId;
 
 use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder, record};
 
@@ -81,7 +83,7 @@ pub struct NewPassword {
     /// Argon2 string of the new login secret.
     pub password: String,
     /// The vault, sealed with the new password.
-    #[serde(with = "b64::vec")]
+    #[serde(with = "record::bytes")]
     pub vault: Vec<u8>,
 }
 
@@ -107,7 +109,7 @@ pub struct NewEntry {
     /// When the hub accepted it, Unix time in milliseconds.
     pub hub_ms: u64,
     /// The frame.
-    #[serde(with = "record::frame")]
+    #[serde(with = "record::bytes")]
     pub frame: Bytes,
 }
 
@@ -135,8 +137,15 @@ pub struct NewEpoch {
     /// When the hub accepted it, Unix time in milliseconds.
     pub hub_ms: u64,
     /// The KEY frame.
-    #[serde(with = "record::frame")]
+    #[serde(with = "record::bytes")]
     pub frame: Bytes,
+}
+
+impl Proposal {
+    /// Whether a full disk has no place for it.
+    pub fn needs_room(&self) -> bool {
+        !matches!(self, Self::Probe(_) | Self::Session(_) | Self::Gone(_))
+    }
 }
 
 impl NewEpoch {
@@ -172,7 +181,7 @@ pub struct NewLink {
     /// Who has brought somebody in by it who has no account.
     pub brought_by: Option<AccountId>,
     /// The MEMBER frame.
-    #[serde(with = "record::frame")]
+    #[serde(with = "record::bytes")]
     pub frame: Bytes,
 }
 
@@ -183,6 +192,8 @@ pub struct NewTopic {
     pub log: LogId,
     /// Empty for none.
     pub text: String,
+    /// Who sets it.
+    pub by: UserName,
 }
 
 /// Whom the epochs of a room may lack, until an admin lets them in again.
@@ -201,6 +212,8 @@ pub struct NewRetention {
     pub log: LogId,
     /// Milliseconds, 0 for ever; `None` for the server's default.
     pub keep_ms: Option<u64>,
+    /// Who sets it.
+    pub by: UserName,
 }
 
 /// One bounded step of deleting what a room keeps no longer.
@@ -245,6 +258,44 @@ pub struct NewShare {
     pub ended: Vec<MessageId>,
 }
 
+/// A hub from one start to its end, among those that share a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Incarnation {
+    /// Which of the hubs.
+    pub node: u32,
+    /// Drawn at its start, so that no other start of it has the same.
+    pub life: u64,
+}
+
+impl Incarnation {
+    /// A hub that shares its log with nobody.
+    pub const ALONE: Self = Self { node: 0, life: 0 };
+}
+
+/// Which session is meant, among those of all hubs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SessionPlace {
+    /// Where it is served.
+    pub hub: Incarnation,
+    /// Its connection there.
+    pub connection: ConnectionId,
+}
+
+/// A session begins or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSession {
+    /// Which.
+    pub place: SessionPlace,
+    /// Whose.
+    pub account: AccountId,
+    /// Of which device.
+    pub device: DeviceId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// It begins.
+    pub is_open: bool,
+}
+
 /// One change that the worker asks for, or a question that only the store can answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Proposal {
@@ -280,11 +331,17 @@ pub enum Proposal {
     Erase(NewErase),
     /// Moves cursors of a device, never back.
     Cursors {
-        /// Whose.
+        /// Whose device.
+        account: AccountId,
+        /// Which.
         device: DeviceId,
         /// Log and last position kept.
         positions: Vec<(LogId, u64)>,
     },
+    /// Says that somebody is here, or is not any more. It takes no room in a store of its own.
+    Session(NewSession),
+    /// A hub that shares the log is gone: its sessions end with it.
+    Gone(Incarnation),
     /// Changes nothing: is this frame stored? Answered
     /// [`Stored::Again`](super::Stored::Again) or a [`Conflict`](super::Conflict).
     Probe(Probe),

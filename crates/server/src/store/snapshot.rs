@@ -13,6 +13,8 @@ use chat_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{AccountId, DeviceId, EpochId, LogId, OperatorRows, ResetCode};
+#[cfg(doc)]
+use crate::limits::EPOCH_MEMORY;
 
 /// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +61,7 @@ pub struct AccountRow {
     pub devices: Vec<DeviceRow>,
 }
 
-/// The newest epoch of a conversation.
+/// An epoch of a conversation.
 #[derive(Debug, Clone)]
 pub struct EpochRow {
     /// Its number.
@@ -74,6 +76,8 @@ pub struct EpochRow {
     pub members: MemberList,
     /// Line, and the last counter used there.
     pub counters: Vec<(u32, u32)>,
+    /// When a newer one was accepted, Unix time in milliseconds.
+    pub replaced_ms: Option<u64>,
 }
 
 /// A conversation as the store knows it.
@@ -93,8 +97,9 @@ pub struct ConversationRow {
     pub topic: String,
     /// How long it keeps its messages, in milliseconds, 0 for ever; `None` for the default.
     pub keep_ms: Option<u64>,
-    /// Its newest epoch.
-    pub epoch: Option<EpochRow>,
+    /// Its newest epoch first, then those that were replaced less than [`EPOCH_MEMORY`] before the last
+    /// entry of all.
+    pub epochs: Vec<EpochRow>,
     /// Its last position.
     pub newest: u64,
     /// Of a direct conversation: what waits for each of the two.

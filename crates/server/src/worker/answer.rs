@@ -16,11 +16,11 @@ use crate::{
     admin::request::AdminAnswer,
     limits::STORAGE_RETRY_MS,
     metrics::Metrics,
+    order::Turns,
     queue::Queued,
     request::{FrameRequest, Peer, Refusal, Request},
     router::Decision,
     sessions::push_text,
-    store::Store,
 };
 
 /// Answers about frames, by how they ended.
@@ -37,7 +37,7 @@ impl Answers {
     }
 }
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     /// Gives the one answer of a frame, and writes it down.
     pub(super) fn answer(
         &self,

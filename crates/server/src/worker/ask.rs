@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat_protocol::{
     b64::B64Vec,
     code,
-    hub::{self, ClientToHub, HubStage, HubToClient},
+    hub::{ClientToHub, HubStage, HubToClient},
     id::MessageId,
     limits::PAGE_ITEMS_MAX,
     name::ConversationId,
@@ -14,10 +14,11 @@ use chat_protocol::{
 use super::{Worker, bundles};
 use crate::{
     metrics::Metrics,
+    order::Turns,
     request::{Peer, Refusal},
     router::Chain,
     sessions::push_answer,
-    store::{Committed, Proposal, ReadError, Reads, Store},
+    store::{Committed, Proposal, ReadError, Reads},
 };
 
 /// Questions that may wait for the readers of the store; who asks beyond that is told to retry.
@@ -26,14 +27,13 @@ pub(super) const QUESTIONS_MAX: usize = 256;
 /// When to ask again, in milliseconds.
 const RETRY_MS: u64 = 200;
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     /// Answers from the state, or hands over to a reader of the store. Cursors are to be committed.
     pub(super) fn ask(&mut self, peer: &Arc<Peer>, question: &ClientToHub) -> Option<Proposal> {
         match question {
             ClientToHub::Seen { positions } => return self.router.decide_seen(peer, positions),
             ClientToHub::Who { id, after } => {
-                let page =
-                    self.router.who(after.as_ref(), |account| self.sessions.presence(account));
+                let page = self.router.who(after.as_ref());
                 let answer = HubToClient::Who { id: *id, people: page.people, more: page.more };
                 self.reply(peer, &answer);
             }
@@ -96,36 +96,31 @@ impl<S: Store> Worker<S> {
         None
     }
 
-    /// A setting of a room is durable: answers who set it and tells the others in the room.
+    /// What a question wanted kept is durable. Who has asked is answered what others are told; cursors
+    /// have no answer.
     pub(super) fn finish_question(
         &mut self,
-        (now_ms, committed): (u64, Committed),
-        peer: &Arc<Peer>,
+        now_ms: u64,
+        committed: Committed,
+        peer: &Peer,
         question: &ClientToHub,
     ) {
-        let by = peer.name.clone();
-        self.router.apply(now_ms, committed);
-        let (cid, answer, notice) = match question {
-            ClientToHub::Topic { id, cid, text } => {
-                let told = |id| HubToClient::Topic {
-                    id,
-                    cid: cid.clone(),
-                    text: text.clone(),
-                    by: by.clone(),
-                };
-                (cid, told(Some(*id)), told(None))
-            }
-            ClientToHub::Retention { id, cid, .. } => {
-                let keep_ms = self.router.keeps_ms(cid);
-                let told =
-                    |id| HubToClient::Retention { id, cid: cid.clone(), keep_ms, by: by.clone() };
-                (cid, told(Some(*id)), told(None))
-            }
-            _ => return,
+        let (effects, _) = self.follow(now_ms, committed, Some(peer.connection));
+        let (ClientToHub::Topic { id, .. }
+        | ClientToHub::Retention { id, .. }
+        | ClientToHub::Moderate { id, .. }) = question
+        else {
+            return;
         };
+        let Some(notice) = effects.notice else { return };
+        let mut answer = notice.text;
+        if let HubToClient::Topic { id: asked, .. }
+        | HubToClient::Retention { id: asked, .. }
+        | HubToClient::Moderated { id: asked, .. } = &mut answer
+        {
+            *asked = Some(*id);
+        }
         self.tell(peer, &answer);
-        let members = self.router.members(cid);
-        self.sessions.tell(&members, &hub::write(&notice).into(), Some(peer.connection));
     }
 
     /// There was no room for what a question wanted kept. A cursor that was not kept only means

@@ -2,11 +2,12 @@
 
 use super::{Next, Open, Worker};
 use crate::{
+    order::Turns,
     request::{Refusal, Request},
-    store::{Committed, Store},
+    store::Committed,
 };
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     pub(super) fn decide_deletion(&self, queued: Open) -> Next {
         let Request::Delete(deletion) = &queued.item else { return Next::Done };
         match self.router.decide_deletion(deletion.account, deletion.sk) {
@@ -19,7 +20,7 @@ impl<S: Store> Worker<S> {
     }
 
     pub(super) fn finish_deletion(&mut self, now_ms: u64, queued: Open, committed: Committed) {
-        self.follow(now_ms, committed);
+        self.follow(now_ms, committed, None);
         answer(queued, Ok(()));
     }
 }

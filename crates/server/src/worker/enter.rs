@@ -1,23 +1,21 @@
 //! Coming in and leaving.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use chat_protocol::{code, handshake::SignedIn, name::UserName};
+use chat_protocol::{code, handshake::SignedIn};
 
-use super::{
-    Next, Open, Worker,
-    story::{self, Batch},
-};
+use super::{Next, Open, Worker, story};
 use crate::{
     budgets::Budget,
+    order::Turns,
     outbox::Outgoing,
     queue::Queued,
     request::{Admitted, Heard, Peer, Plan, Proof, Refusal, Request, SignIn},
     router::{Decision, Pending},
-    store::{AccountId, Committed, Conflict, DeviceId, Proposal, Store, Stored},
+    store::{AccountId, Committed, Conflict, DeviceId, NewSession, Proposal, SessionPlace, Stored},
 };
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     pub(super) fn decide_sign_in(
         &mut self,
         now_ms: u64,
@@ -25,6 +23,11 @@ impl<S: Store> Worker<S> {
         pending: &mut Pending,
     ) -> Next {
         let Request::SignIn(request) = &queued.item else { return Next::Done };
+        // Another session of the account begins in this batch: it counts first.
+        let account = self.router.account_folded(&request.name).map(|account| account.id);
+        if account.is_some_and(|account| pending.entering.contains(&account)) {
+            return Next::Defer(queued);
+        }
         let decision = match self.router.decide_sign_in(now_ms, request, pending) {
             Some(Decision::Defer) => return Next::Defer(queued),
             decision => match self.in_use(request) {
@@ -39,14 +42,13 @@ impl<S: Store> Worker<S> {
                 Next::Done
             }
             _ => {
-                let known = self.known_device(request);
-                match known {
-                    Some((account, device)) => {
-                        self.open_session(now_ms, queued, account, device, false);
-                    }
-                    None => turn_away(queued, Refusal::new(code::SIGN_IN, "unknown device")),
-                }
-                Next::Done
+                let Some((account, device)) = self.known_device(request) else {
+                    turn_away(queued, Refusal::new(code::SIGN_IN, "unknown device"));
+                    return Next::Done;
+                };
+                pending.entering.insert(account);
+                let proposal = self.entrance(request, account, device);
+                Next::Commit(queued, proposal)
             }
         }
     }
@@ -55,7 +57,7 @@ impl<S: Store> Worker<S> {
     fn in_use(&self, request: &SignIn) -> Result<(), Refusal> {
         let Some(account) = self.router.account_folded(&request.name) else { return Ok(()) };
         if matches!(request.proof, Proof::New { .. }) {
-            return if self.sessions.is_online(account.id) {
+            return if self.router.is_online(account.id) {
                 let reason = "this name is signed in and belongs to somebody else";
                 Err(Refusal::new(code::NAME_IN_USE, reason))
             } else {
@@ -67,7 +69,7 @@ impl<S: Store> Worker<S> {
             return Ok(());
         }
         let device = self.known_device(request).map(|(_, device)| device);
-        self.sessions.admit(account.id, device, request.purpose)?;
+        self.router.admits_session(account.id, device, request.purpose)?;
         // The hub's own agent never waits for anybody.
         if account.name.is_server() {
             return Ok(());
@@ -92,60 +94,63 @@ impl<S: Store> Worker<S> {
         Some((account.id, device.id))
     }
 
-    pub(super) fn finish_sign_in(
-        &mut self,
-        now_ms: u64,
-        queued: Open,
-        committed: Committed,
-        _story: &Batch,
-    ) {
+    /// That somebody comes in by this request.
+    fn entrance(&self, request: &SignIn, account: AccountId, device: DeviceId) -> Proposal {
+        let place = SessionPlace { hub: self.turns.hub(), connection: request.connection };
+        let purpose = request.purpose;
+        Proposal::Session(NewSession { place, account, device, purpose, is_open: true })
+    }
+
+    /// That a session ends.
+    pub(super) fn departure(&self, peer: &Peer) -> Proposal {
+        let place = SessionPlace { hub: self.turns.hub(), connection: peer.connection };
+        let Peer { account, device, purpose, .. } = *peer;
+        Proposal::Session(NewSession { place, account, device, purpose, is_open: false })
+    }
+
+    /// An account, a bundle or a session is kept. The numbers of a session are known when its account and
+    /// device are kept, so it is proposed then.
+    pub(super) fn finish_sign_in(&mut self, now_ms: u64, queued: Open, committed: Committed) {
         let stored = committed.outcome;
-        // What others hold of a name that was deleted counts no more.
-        let back = match &committed.proposal {
-            Proposal::Account(new) if self.router.is_gone(&new.name) => Some(new.name.clone()),
-            _ => None,
-        };
-        let effects = self.router.apply(now_ms, committed);
-        match stored {
-            Ok(Stored::Account(account, device)) => {
-                if let Some(name) = back {
-                    self.notify.keys(&name);
-                }
-                self.open_session(now_ms, queued, account, device, true);
-            }
-            Ok(Stored::Device(device)) => {
-                let Some(id) = effects.revoked else { return };
-                if let Some(account) = self.router.account(id) {
-                    self.sessions.close_replaced(account);
-                    self.notify.keys(&account.name);
-                }
-                // A new identity has left others without a place and without offers.
-                self.gate.publish(self.router.admittance());
-                self.count_offers();
-                self.open_session(now_ms, queued, id, device, false);
-            }
+        if let Proposal::Session(session) = committed.proposal {
+            return self.open_session(now_ms, queued, &session);
+        }
+        let effects = self.follow(now_ms, committed, None).0;
+        let Request::SignIn(request) = &queued.item else { return };
+        let known = match stored {
+            Ok(Stored::Account(account, device)) => Ok((account, device)),
+            Ok(Stored::Device(device)) => match effects.revoked {
+                Some(account) => Ok((account, device)),
+                None => return,
+            },
             Err(Conflict::Missing { .. }) => {
                 let reason = "this code was used up a moment ago; ask for another one";
-                turn_away(queued, Refusal::new(code::INVITE, reason));
+                Err(Refusal::new(code::INVITE, reason))
             }
             _ => {
                 let reason = "this name was taken a moment ago; choose another one";
-                turn_away(queued, Refusal::new(code::NAME_TAKEN, reason));
+                Err(Refusal::new(code::NAME_TAKEN, reason))
             }
+        };
+        match known {
+            Ok((account, device)) => {
+                let proposal = self.entrance(request, account, device);
+                let guarded = self.guarded(proposal);
+                self.entering.push((queued, guarded));
+            }
+            Err(refusal) => turn_away(queued, refusal),
         }
     }
 
-    fn open_session(
-        &mut self,
-        now_ms: u64,
-        queued: Queued<Request>,
-        account: AccountId,
-        device: DeviceId,
-        is_new: bool,
-    ) {
+    fn open_session(&mut self, now_ms: u64, queued: Queued<Request>, session: &NewSession) {
+        let Request::SignIn(request) = &queued.item else { return };
+        let is_new = matches!(request.proof, Proof::New { .. });
         story::sign_in(&self.log, &queued, is_new);
-        let Request::SignIn(request) = queued.item else { return };
-        let SignIn { connection, purpose, spki, sk, received, outbox, reply, .. } = *request;
+        let Queued { item: Request::SignIn(request), connection, lane, .. } = queued else {
+            return;
+        };
+        let SignIn { purpose, spki, sk, received, outbox, reply, .. } = *request;
+        let NewSession { account, device, .. } = *session;
         let Some(known) = self.router.account(account) else { return };
         let (heads, more) = self.router.heads_page(known, None);
         // Before what others have asked of this device while it was away.
@@ -167,7 +172,7 @@ impl<S: Store> Worker<S> {
         let heard = Heard::default();
         let page = tokio::sync::Semaphore::new(1);
         let peer = Arc::new(Peer {
-            connection,
+            connection: session.place.connection,
             account,
             device,
             name,
@@ -179,33 +184,41 @@ impl<S: Store> Worker<S> {
             heard,
             page,
         });
-        let is_first = self.sessions.open(Arc::clone(&peer));
-        if is_first {
-            self.tell_of(&peer.name, true);
-        }
+        self.sessions.open(Arc::clone(&peer));
+        let proposal = Proposal::Session(*session);
+        self.follow(now_ms, Committed { proposal, outcome: Ok(Stored::Done) }, None);
         let admitted = Admitted { peer: Arc::clone(&peer), plan, is_new, signed_in };
         if reply.send(Ok(admitted)).is_err() {
-            self.leave(&peer);
-        }
-    }
-
-    pub(super) fn leave(&mut self, peer: &Peer) {
-        let is_last = self.sessions.close(peer);
-        story::leave(&self.log, peer);
-        if is_last {
-            self.tell_of(&peer.name, false);
+            let proposal = self.departure(&peer);
+            let item = Request::Leave(peer);
+            let queued = Queued { item, connection, lane, waited: Duration::ZERO };
+            let guarded = self.guarded(proposal);
+            self.entering.push((queued, guarded));
         }
     }
 
     /// Tells the console and everybody who came or went. The hub's own agent is always there.
-    fn tell_of(&mut self, name: &UserName, joined: bool) {
-        if name.is_server() {
+    pub(super) fn tell_of(&mut self, account: AccountId, joined: bool) {
+        let Some(account) = self.router.account(account) else { return };
+        if account.name.is_server() {
             return;
         }
         let what = if joined { "joined" } else { "left" };
-        self.console.line(format!("[{name}] just {what} the chat"));
-        self.notify.presence(name, joined);
+        self.console.line(format!("[{}] just {what} the chat", account.name));
+        self.notify.presence(&account.name, joined);
     }
+}
+
+/// A sign-in whose keys are kept, and whose session is decided again: its device is known now.
+pub(super) fn known_now(mut queued: Open) -> Open {
+    if let Request::SignIn(request) = &mut queued.item
+        && let Proof::New { bundle, .. }
+        | Proof::Reset { bundle, .. }
+        | Proof::Bundle { bundle, .. } = &request.proof
+    {
+        request.proof = Proof::Known { dev: bundle.header().dev };
+    }
+    queued
 }
 
 /// Tells the connection why not. It may be gone.

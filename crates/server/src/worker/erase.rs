@@ -4,9 +4,9 @@ use tokio::time::Instant;
 
 use super::Worker;
 use crate::{
-    close::CloseReason,
     limits::{DROP_FULL_PAUSE, DROP_STEP_PAUSE},
-    store::{CommitError, Proposal, Store},
+    order::Turns,
+    store::{CommitError, Proposal},
 };
 
 /// When the next step may be.
@@ -15,7 +15,7 @@ pub(super) struct Erasing {
     not_before: Option<Instant>,
 }
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     pub(super) fn erase_due(&self) -> Option<Instant> {
         self.router.decide_erase()?;
         Some(self.erasing.not_before.unwrap_or_else(Instant::now))
@@ -29,21 +29,9 @@ impl<S: Store> Worker<S> {
         let Some(step) = self.router.decide_erase() else { return Ok(()) };
         let now_ms = (self.clock)();
         self.erasing.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
-        match self.store.commit(vec![Proposal::Erase(step)]).await {
-            Ok(committed) => {
-                for committed in committed {
-                    self.router.apply(now_ms, committed);
-                }
-                Ok(())
-            }
-            Err(CommitError::Full) => {
-                self.erasing.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
-                Ok(())
-            }
-            Err(error) => {
-                self.sessions.close_all(&CloseReason::Internal);
-                Err(error)
-            }
+        if !self.keep(now_ms, Proposal::Erase(step)).await? {
+            self.erasing.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
         }
+        Ok(())
     }
 }

@@ -11,12 +11,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Worker;
 use crate::{
-    connection::ConnectionId,
-    limits::NOTICE_PERIOD,
-    notices::Notices,
-    router::Router,
-    sessions::Sessions,
-    store::{AccountId, Store},
+    connection::ConnectionId, limits::NOTICE_PERIOD, notices::Notices, order::Turns,
+    router::Router, sessions::Sessions, store::AccountId,
 };
 
 /// What is to be told.
@@ -43,17 +39,12 @@ impl Notify {
         self.keys.note(name, true);
     }
 
-    /// A link was added by this connection, which knows it already.
-    pub(super) fn changed(&mut self, cid: &ConversationId, by: ConnectionId) {
+    /// A link was added. `by` is the connection that knows it already, if there is one here.
+    pub(super) fn changed(&mut self, cid: &ConversationId, by: Option<ConnectionId>) {
         self.rooms
             .entry(cid.clone())
-            .and_modify(|maker| *maker = maker.filter(|maker| *maker == by))
-            .or_insert(Some(by));
-    }
-
-    /// A link was brought back by somebody who need not be its signer: everybody is told.
-    pub(super) fn reminded(&mut self, cid: &ConversationId) {
-        self.rooms.insert(cid.clone(), None);
+            .and_modify(|maker| *maker = maker.filter(|maker| Some(*maker) == by))
+            .or_insert(by);
     }
 
     /// Somebody was removed from a room by another one.
@@ -110,11 +101,11 @@ impl Notify {
     }
 }
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     /// Tells of a feed that has other subscribers, at once and not with the other notices: what its
     /// owner is told to be stored after this is then sealed for exactly these.
-    pub(super) fn tell_feed(&self, whom: &[AccountId], head: Head, by: ConnectionId) {
+    pub(super) fn tell_feed(&self, whom: &[AccountId], head: Head, by: Option<ConnectionId>) {
         let message = HubToClient::Heads { id: None, heads: vec![head], more: false };
-        self.sessions.tell(whom, &Utf8Bytes::from(hub::write(&message)), Some(by));
+        self.sessions.tell(whom, &Utf8Bytes::from(hub::write(&message)), by);
     }
 }

@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
+    order::Turns,
     request::Request,
     router::{Decision, Pending, Router},
-    store::{Committed, Store},
+    store::Committed,
 };
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     pub(super) fn decide_share(&self, queued: Open, pending: &mut Pending) -> Next {
         let Request::Ask(peer, ClientToHub::Share { id, offers, ended }) = &queued.item else {
             return Next::Done;
@@ -44,8 +45,7 @@ impl<S: Store> Worker<S> {
         let Request::Ask(peer, ClientToHub::Share { id, offers, ended }) = &queued.item else {
             return;
         };
-        self.router.apply(now_ms, committed);
-        self.count_offers();
+        self.follow(now_ms, committed, Some(peer.connection));
         let held = u32::try_from(self.router.offers_of(peer.account)).unwrap_or(u32::MAX);
         self.tell(peer, &HubToClient::Shared { id: *id, offers: held });
         let numbers = format!("{} put, {} ended, {held} on the list", offers.len(), ended.len());
@@ -56,7 +56,7 @@ impl<S: Store> Worker<S> {
     pub(super) fn find(&self, queued: &Open) {
         let Request::Ask(peer, ClientToHub::Find { id, query }) = &queued.item else { return };
         let start = Instant::now();
-        let found = self.router.find(peer, query, |account| self.sessions.is_online(account));
+        let found = self.router.find(peer, query);
         self.metrics.find_duration.observe(start.elapsed().as_secs_f64());
         match found {
             Ok(page) => {

@@ -3,12 +3,13 @@
 
 use super::{Next, Open, Worker, story};
 use crate::{
+    order::Turns,
     request::{Reminder, Request},
     router::{Decision, Pending},
-    store::{Committed, Store, Stored},
+    store::{Committed, Stored},
 };
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     pub(super) fn decide_reminder(
         &mut self,
         now_ms: u64,
@@ -36,20 +37,7 @@ impl<S: Store> Worker<S> {
         let is_kept =
             matches!(committed.outcome, Ok(Stored::Device(_) | Stored::Link { .. } | Stored::Done));
         story::reminder(&self.log, queued, is_kept);
-        let effects = self.router.apply(now_ms, committed);
-        if !is_kept {
-            return;
-        }
-        if let Some(account) = effects.revoked.and_then(|id| self.router.account(id)) {
-            self.sessions.close_replaced(account);
-            self.notify.keys(&account.name);
-        }
-        if let Some(cid) = &effects.changed {
-            self.notify.reminded(cid);
-            self.count_offers();
-        }
-        if let Some((account, head)) = effects.removed {
-            self.notify.removed(account, head);
-        }
+        // Who has brought it need not be its signer: everybody is told.
+        self.follow(now_ms, committed, None);
     }
 }

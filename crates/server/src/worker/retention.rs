@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::Worker;
 use crate::{
-    close::CloseReason,
     limits::{DROP_FULL_PAUSE, DROP_STEP_PAUSE},
-    store::{CommitError, Proposal, Store, Stored},
+    order::Turns,
+    store::{CommitError, Proposal},
 };
 
 /// The hub's clock may be set while nobody talks, so it is looked at this often.
@@ -20,7 +20,7 @@ pub(super) struct Dropping {
     not_before: Option<Instant>,
 }
 
-impl<S: Store> Worker<S> {
+impl<T: Turns> Worker<T> {
     /// When the worker has something to do that nobody has asked for.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = [self.notify.next_due(), self.drop_due(), self.erase_due()];
@@ -42,25 +42,10 @@ impl<S: Store> Worker<S> {
         let now_ms = (self.clock)();
         let Some(step) = self.router.decide_drop(now_ms) else { return Ok(()) };
         self.dropping.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
-        match self.store.commit(vec![Proposal::Drop(step)]).await {
-            Ok(committed) => {
-                for committed in committed {
-                    if let Ok(Stored::Dropped(dropped)) = committed.outcome {
-                        self.metrics.retention_dropped.inc_by(dropped.messages);
-                    }
-                    self.router.apply(now_ms, committed);
-                }
-                Ok(())
-            }
-            Err(CommitError::Full) => {
-                tracing::error!("the disk is full; old messages cannot be deleted either");
-                self.dropping.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
-                Ok(())
-            }
-            Err(error) => {
-                self.sessions.close_all(&CloseReason::Internal);
-                Err(error)
-            }
+        if !self.keep(now_ms, Proposal::Drop(step)).await? {
+            tracing::error!("the disk is full; old messages cannot be deleted either");
+            self.dropping.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
         }
+        Ok(())
     }
 }

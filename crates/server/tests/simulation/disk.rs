@@ -55,6 +55,10 @@ pub(crate) enum Mistake {
     DeafToReminders,
     /// Who signs in is shown that the lobby has no epoch.
     HeadsWithoutEpochs,
+    /// Of hubs that share a log: some of what is said is answered and never gets there.
+    AckBeforeLog,
+    /// Of hubs that share a log: some of what others have kept is passed over.
+    TurnSkipped,
 }
 
 /// The disk; clones are the same disk. It outlives the hubs.
@@ -80,6 +84,8 @@ struct State {
     taken_links: Vec<TakenLink>,
     notes: Notes,
     is_full: bool,
+    /// It takes no time.
+    is_calm: bool,
     fails_at: Option<Moment>,
     /// Of the mistake: the power is about to fail, and nothing is synced any more.
     is_failing: bool,
@@ -97,6 +103,7 @@ impl Disk {
             taken_links: Vec::new(),
             notes,
             is_full: false,
+            is_calm: false,
             fails_at: None,
             is_failing: false,
             mistake,
@@ -136,6 +143,16 @@ impl Disk {
         (SimulatedStore(self.clone()), reads, snapshot)
     }
 
+    /// From now on it takes no time.
+    pub(crate) fn calm(&self) {
+        self.state().is_calm = true;
+    }
+
+    /// All is lost.
+    pub(crate) fn wipe(&self) {
+        self.state().durable = Contents::default();
+    }
+
     /// No power failure any more.
     pub(crate) fn heal(&self) {
         self.state().fails_at = None;
@@ -171,6 +188,9 @@ impl Disk {
     }
 
     async fn pause(&self, max_ms: u64) {
+        if self.state().is_calm {
+            return;
+        }
         let ms = self.state().dice.between(0, max_ms);
         sleep(Duration::from_millis(ms)).await;
     }

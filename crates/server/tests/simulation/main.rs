@@ -24,6 +24,7 @@ mod device;
 mod dice;
 mod disk;
 mod facts;
+mod hubs;
 mod keys;
 mod network;
 mod plan;

@@ -80,14 +80,14 @@ fn describe(seed: u64, report: &Report) -> String {
 }
 
 /// Runs worlds on two threads; the first broken promise is the end. What happened in them comes back.
-fn run_all(seeds: &[u64]) -> Tally {
+fn run_all(seeds: &[u64], run: fn(u64, Option<Mistake>) -> Report) -> Tally {
     let next = AtomicU64::new(0);
     let worker = || {
         let mut tally = Tally::default();
         loop {
             let index = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap();
             let Some(seed) = seeds.get(index) else { return Ok(tally) };
-            let report = world::run(*seed, None);
+            let report = run(*seed, None);
             if !report.violations.is_empty() {
                 return Err(describe(*seed, &report));
             }
@@ -118,9 +118,21 @@ fn worlds_with_faults_break_no_promise() {
     let first = number("CHAT_SIM_FIRST").unwrap_or(0);
     let seeds: Vec<u64> =
         REGRESSIONS.iter().map(|(seed, _)| *seed).chain(first..first + count).collect();
-    let tally = run_all(&seeds);
+    let tally = run_all(&seeds, world::run);
     println!("{tally:#?}");
     tally.assert_is_much();
+}
+
+/// Worlds of the gate with hubs that share a log.
+const SHARING_SEEDS: u64 = 40;
+
+/// Goal: several hubs behave as one. Method: each connection goes to any of three, and each of them crashes.
+#[test]
+fn hubs_that_share_a_log_break_no_promise() {
+    let first = number("CHAT_SIM_SEED").or(number("CHAT_SIM_FIRST")).unwrap_or(0);
+    let one = number("CHAT_SIM_SEED").map(|_| 1);
+    let count = one.or(number("CHAT_SIM_SEEDS")).unwrap_or(SHARING_SEEDS);
+    run_all(&(first..first + count).collect::<Vec<_>>(), world::run_sharing);
 }
 
 /// The first place at which two runs differ, with what came just before it.
@@ -151,6 +163,22 @@ fn a_seed_repeats_its_run() {
 /// The first world in which a mistake breaks a promise.
 fn first_found(mistake: Mistake) -> Option<u64> {
     (0..MISTAKE_SEEDS_MAX).find(|seed| !world::run(*seed, Some(mistake)).violations.is_empty())
+}
+
+/// The same with hubs that share a log.
+fn is_found_sharing(mistake: Mistake) -> bool {
+    (0..MISTAKE_SEEDS_MAX)
+        .any(|seed| !world::run_sharing(seed, Some(mistake)).violations.is_empty())
+}
+
+#[test]
+fn an_ack_of_what_is_not_in_the_log_is_found() {
+    assert!(is_found_sharing(Mistake::AckBeforeLog));
+}
+
+#[test]
+fn a_turn_that_was_passed_over_is_found() {
+    assert!(is_found_sharing(Mistake::TurnSkipped));
 }
 
 #[test]

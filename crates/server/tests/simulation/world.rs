@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,16 +17,15 @@ use chat_server::{
     console::Console,
     local::{LocalDevice, LocalError},
     metrics::Metrics,
-    shared::Hub,
-    start::Parts,
-    store::CommitError,
+    order::Turns,
+    start::{Assembled, Parts},
+    store::{Reads, Snapshot},
 };
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     checker::{self, Violation},
@@ -34,6 +33,7 @@ use crate::{
     dice::Dice,
     disk::{Disk, Mistake},
     facts::{Dated, Fact, Notes},
+    hubs::Hubs,
     keys,
     network::{self, Delay, Link},
     plan::{Happening, Plan, Planned, Restore},
@@ -80,23 +80,16 @@ pub(crate) enum NotConnected {
     Refused { code: &'static str, reason: String },
 }
 
-/// A hub while it lives.
-struct HubLife {
-    hub: Hub,
-    worker: AbortOnDropHandle<Result<(), CommitError>>,
-    /// What would end every connection in order. A crash is not in order.
-    drain: CancellationToken,
-    connections: Vec<JoinHandle<()>>,
-}
-
 /// What everybody in a world shares.
 pub(crate) struct World {
+    seed: u64,
     delay: Delay,
     retention_ms: u64,
+    /// What is durable.
     disk: Disk,
     notes: Notes,
     mistake: Option<Mistake>,
-    hub: Mutex<Option<HubLife>>,
+    hubs: Hubs,
     quiet: Mutex<Vec<bool>>,
     connections: AtomicU64,
 }
@@ -115,6 +108,10 @@ impl World {
         self.notes.write(fact);
     }
 
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The mistake that is made here on purpose.
     pub(crate) fn mistake(&self) -> Option<Mistake> {
         self.mistake
@@ -123,10 +120,6 @@ impl World {
     /// The newest bundle of a device, as the hub would read it for a sign-in.
     pub(crate) fn stored_bundle(&self, name: &UserName, dev: Nonce16) -> Option<Bundle> {
         self.disk.bundle(name, dev)
-    }
-
-    fn life(&self) -> MutexGuard<'_, Option<HubLife>> {
-        self.hub.lock().unwrap()
     }
 
     pub(crate) fn next_connection(&self) -> u64 {
@@ -149,7 +142,9 @@ impl World {
     ) -> Result<(SignedIn, Link), NotConnected> {
         let there = Duration::from_millis(dice.between(self.delay.min_ms, self.delay.max_ms));
         sleep(there).await;
-        let Some(hub) = self.life().as_ref().map(|life| life.hub.clone()) else {
+        // Of several, any.
+        let index = if self.hubs.count() > 1 { dice.index(self.hubs.count()) } else { 0 };
+        let Some(hub) = self.hubs.life(index).as_ref().map(|life| life.hub.clone()) else {
             return Err(NotConnected::Down);
         };
         let seat = keys::seat(&device.sk).expect("a device of this world");
@@ -171,7 +166,7 @@ impl World {
             signed_in.heads.iter_mut().for_each(|head| head.epoch = None);
         }
         let (link, end) = network::connection(&seat, self.delay, dice);
-        let mut life = self.life();
+        let mut life = self.hubs.life(index);
         let Some(life) = life.as_mut() else { return Err(NotConnected::Down) };
         let drain = life.drain.clone();
         life.connections.push(tokio::spawn(async move {
@@ -180,10 +175,14 @@ impl World {
         Ok((signed_in, link))
     }
 
-    async fn start_hub(&self) {
-        let (store, reads, snapshot) = self.disk.open();
+    pub(crate) async fn assemble(
+        &self,
+        turns: impl Turns + 'static,
+        reads: Reads,
+        snapshot: Snapshot,
+    ) -> Assembled {
         let parts = Parts {
-            store,
+            turns,
             reads,
             snapshot,
             identity: keys::hub_identity(),
@@ -199,21 +198,7 @@ impl World {
             trace: None,
             copies: None,
         };
-        let assembled = parts.assemble().await.expect("a hub starts from what is durable");
-        *self.life() = Some(HubLife {
-            hub: assembled.hub,
-            worker: assembled.worker,
-            drain: CancellationToken::new(),
-            connections: Vec::new(),
-        });
-    }
-
-    /// The power fails: everything of the hub ends where it stands.
-    fn crash_hub(&self) {
-        if let Some(HubLife { worker, connections, .. }) = self.life().take() {
-            worker.abort();
-            connections.iter().for_each(JoinHandle::abort);
-        }
+        parts.assemble().await.expect("a hub starts from what is durable")
     }
 }
 
@@ -225,12 +210,24 @@ struct Director {
     orders: BTreeMap<usize, mpsc::Sender<Order>>,
     devices: Vec<JoinHandle<()>>,
     hub_down_for: Duration,
-    hub_back_at: Option<Instant>,
+    /// By the hub.
+    hubs_back_at: Vec<Option<Instant>>,
+    /// Which of several hubs something happens to.
+    dice: Dice,
     room_at: Option<Instant>,
 }
 
-/// Runs the world of a seed to its end.
+/// Runs the world of a seed to its end, with one hub.
 pub(crate) fn run(seed: u64, mistake: Option<Mistake>) -> Report {
+    run_plan((seed, Plan::of(seed)), mistake, false)
+}
+
+/// The same with hubs that share a log.
+pub(crate) fn run_sharing(seed: u64, mistake: Option<Mistake>) -> Report {
+    run_plan((seed, Plan::of(seed).without_disks()), mistake, true)
+}
+
+fn run_plan((seed, plan): (u64, Plan), mistake: Option<Mistake>, is_shared: bool) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -238,33 +235,39 @@ pub(crate) fn run(seed: u64, mistake: Option<Mistake>) -> Report {
         .unwrap();
     runtime.block_on(async {
         START.set(Some(Instant::now()));
-        Director::new(seed, mistake).await.direct(Plan::of(seed)).await
+        Director::new((seed, &plan), mistake, is_shared).await.direct(plan).await
     })
 }
 
 impl Director {
-    async fn new(seed: u64, mistake: Option<Mistake>) -> Self {
-        let plan = Plan::of(seed);
+    async fn new((seed, plan): (u64, &Plan), mistake: Option<Mistake>, is_shared: bool) -> Self {
         let notes = Notes::default();
+        let disk = Disk::new(Dice::new(seed, 1), notes.clone(), mistake);
+        let hubs = if is_shared { Hubs::sharing(seed, &disk) } else { Hubs::alone(disk.clone()) };
+        let hubs_back_at = vec![None; hubs.count()];
         let world = World {
+            seed,
             delay: plan.delay,
             retention_ms: plan.retention_ms,
-            disk: Disk::new(Dice::new(seed, 1), notes.clone(), mistake),
+            disk,
             notes,
             mistake,
-            hub: Mutex::default(),
+            hubs,
             // Who has not come yet has nothing left to do.
             quiet: Mutex::new(vec![true; keys::SEATS.len()]),
             connections: AtomicU64::new(1),
         };
-        world.start_hub().await;
+        for index in 0..world.hubs.count() {
+            world.hubs.start(index, &world).await;
+        }
         Self {
             world: Arc::new(world),
             seed,
             orders: BTreeMap::new(),
             devices: Vec::new(),
             hub_down_for: Duration::ZERO,
-            hub_back_at: None,
+            hubs_back_at,
+            dice: Dice::new(seed, 99),
             room_at: None,
         }
     }
@@ -314,9 +317,10 @@ impl Director {
             Happening::Device { who, fault } => self.order(who, Order::Fault(fault)),
             Happening::HubCrash { moment, down_ms } => {
                 self.hub_down_for = Duration::from_millis(down_ms);
+                let index = self.dice.index(self.world.hubs.count());
                 match moment {
-                    Some(moment) => self.world.disk.fail_at(moment),
-                    None => self.crash_hub(),
+                    Some(moment) => self.world.hubs.disk(index).fail_at(moment),
+                    None => self.crash_hub(index),
                 }
             }
             Happening::DiskFull { for_ms } => {
@@ -340,30 +344,33 @@ impl Director {
     /// The hub ends, an older disk is put back, and it begins again after a while.
     fn restore(&mut self, down_ms: u64) {
         self.hub_down_for = Duration::from_millis(down_ms);
-        self.crash_hub();
+        self.crash_hub(0);
         self.world.disk.restore();
     }
 
-    fn crash_hub(&mut self) {
-        self.world.crash_hub();
-        self.hub_back_at.get_or_insert(Instant::now() + self.hub_down_for);
+    fn crash_hub(&mut self, index: usize) {
+        self.world.hubs.crash(index);
+        self.hubs_back_at[index].get_or_insert(Instant::now() + self.hub_down_for);
     }
 
     /// Lets the world go on until then, and looks after its hub.
     async fn wait_until(&mut self, until: Instant) {
         loop {
-            let next = [self.hub_back_at, self.room_at].into_iter().flatten().min();
+            let back_at = self.hubs_back_at.iter().copied();
+            let next = back_at.chain([self.room_at]).flatten().min();
             let world = Arc::clone(&self.world);
             tokio::select! {
                 biased;
-                () = world.disk.failed() => self.crash_hub(),
+                index = world.hubs.failed() => self.crash_hub(index),
                 () = sleep_until(next.unwrap_or(until)), if next.is_some_and(|at| at < until) => {
                     let now = Instant::now();
                     if self.room_at.take_if(|at| *at <= now).is_some() {
                         self.disk_has_room();
                     }
-                    if self.hub_back_at.take_if(|at| *at <= now).is_some() {
-                        self.world.start_hub().await;
+                    for index in 0..self.hubs_back_at.len() {
+                        if self.hubs_back_at[index].take_if(|at| *at <= now).is_some() {
+                            self.world.hubs.start(index, &self.world).await;
+                        }
                     }
                 }
                 () = sleep_until(until) => return,
@@ -374,13 +381,13 @@ impl Director {
     /// The liveness phase: no more faults, and everything has to come to rest.
     async fn settle(mut self, last: Option<Restore>, talks: bool) -> Report {
         self.disk_has_room();
-        self.world.disk.heal();
+        (0..self.world.hubs.count()).for_each(|index| self.world.hubs.disk(index).heal());
         self.room_at = None;
         self.order_all(Order::Heal);
         if let Some(Restore { down_ms, calm_ms }) = last {
             self.wait_until(Instant::now() + Duration::from_millis(calm_ms)).await;
             self.restore(down_ms);
-            while let Some(back_at) = self.hub_back_at {
+            while let Some(back_at) = self.hubs_back_at[0] {
                 self.wait_until(back_at + Duration::from_millis(1)).await;
             }
             let until = Duration::from_millis(now_ms() - START_MS) + self.talk_time();
@@ -417,7 +424,7 @@ impl Director {
     }
 
     fn report(self, mut violations: Vec<Violation>) -> Report {
-        if self.world.life().as_ref().is_some_and(|life| life.worker.is_finished()) {
+        if self.world.hubs.has_ended() {
             let what = "the worker ended by itself".to_owned();
             violations.push(Violation { rule: "worker", what });
         }
@@ -428,7 +435,7 @@ impl Director {
             }
         }
         self.devices.iter().for_each(JoinHandle::abort);
-        self.world.crash_hub();
+        (0..self.world.hubs.count()).for_each(|index| self.world.hubs.crash(index));
         for (id, cid, position) in self.world.disk.messages() {
             self.world.write(Fact::Kept { id, place: cid.to_string(), position });
         }

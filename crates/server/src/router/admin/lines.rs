@@ -12,12 +12,12 @@ use crate::{
     limits::WHO_PAGE_MAX,
     pattern::Pattern,
     router::{Account, Presence, Router},
-    store::{AccountId, Banned, Invite, Standing},
+    store::{Banned, Invite, Standing},
 };
 
 impl Router {
-    fn line_of(&self, account: &Account, presence: &impl Fn(AccountId) -> Presence) -> UserLine {
-        let Presence { online, agent } = presence(account.id);
+    fn line_of(&self, account: &Account) -> UserLine {
+        let Presence { online, agent } = self.presence(account.id);
         UserLine {
             name: account.name.clone(),
             standing: account.standing,
@@ -42,12 +42,7 @@ impl Router {
         bans.filter(move |banned| !account.name.is_server() && is_meant(banned))
     }
 
-    pub(super) fn users(
-        &self,
-        who: Option<&Pattern>,
-        after: Option<&UserName>,
-        presence: impl Fn(AccountId) -> Presence,
-    ) -> AdminAnswer {
+    pub(super) fn users(&self, who: Option<&Pattern>, after: Option<&UserName>) -> AdminAnswer {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut users: Vec<UserLine> = self
             .by_name
@@ -55,18 +50,14 @@ impl Router {
             .filter(|(name, _)| who.is_none_or(|who| who.matches(name.as_str())))
             .filter_map(|(_, id)| self.account(*id))
             .take(WHO_PAGE_MAX.saturating_add(1))
-            .map(|account| self.line_of(account, &presence))
+            .map(|account| self.line_of(account))
             .collect();
         let more = users.len() > WHO_PAGE_MAX;
         users.truncate(WHO_PAGE_MAX);
         AdminAnswer::Users { users, more }
     }
 
-    pub(super) fn user(
-        &self,
-        name: &UserName,
-        presence: impl Fn(AccountId) -> Presence,
-    ) -> AdminAnswer {
+    pub(super) fn user(&self, name: &UserName) -> AdminAnswer {
         let Some(account) = self.account_folded(name) else {
             return AdminAnswer::refused(self.nobody(&name.into()));
         };
@@ -74,7 +65,7 @@ impl Router {
             ConversationKind::Room(room) => Some(room.to_string()),
             _ => None,
         });
-        let line = self.line_of(account, &presence);
+        let line = self.line_of(account);
         let devices = account.devices.iter().map(|device| DeviceLine {
             key: device.sk,
             agent: line.agent && device.is_agent,
@@ -119,7 +110,7 @@ impl Router {
         })
     }
 
-    pub(super) fn stats(&self, now_ms: u64, presence: impl Fn(AccountId) -> Presence) -> StatsLine {
+    pub(super) fn stats(&self, now_ms: u64) -> StatsLine {
         let accounts = || {
             let people = self.by_name.iter().filter(|(name, _)| !name.is_server());
             people.filter_map(|(_, id)| self.account(*id))
@@ -130,7 +121,7 @@ impl Router {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             accounts: accounts().count(),
             disabled: accounts().filter(|a| a.standing == Standing::Disabled).count(),
-            online: accounts().filter(|account| presence(account.id).online).count(),
+            online: accounts().filter(|account| self.is_online(account.id)).count(),
             sessions: 0,
             rooms: self
                 .rooms

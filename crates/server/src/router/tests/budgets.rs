@@ -183,7 +183,8 @@ fn receipts_have_a_part_of_their_own() {
     // Alice fetches them.
     let newest = world.router.account(alice.peer.account).unwrap().inbox;
     let seen = BTreeMap::from([(Log::Inbox, newest)]);
-    world.router.apply_seen(alice.peer.account, &seen);
+    let proposal = world.router.decide_seen(&alice.peer, &seen).unwrap();
+    world.apply(proposal, Stored::Done);
     assert!(matches!(world.put(&more), Came::Stored(_)));
     assert_eq!(world.router.limits.number(Budget::ReceiptBytes), u64::try_from(3 * bytes).unwrap());
 }

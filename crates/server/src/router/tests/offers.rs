@@ -122,7 +122,7 @@ impl World {
     fn all(&self, user: &User, query: &Query) -> Vec<(String, u32)> {
         let (mut query, mut found) = (query.clone(), Vec::new());
         loop {
-            let page = self.router.find(&user.peer, &query, |_| false).unwrap();
+            let page = self.router.find(&user.peer, &query).unwrap();
             assert!(page.offers.len() <= OFFERS_PAGE_MAX);
             let last = page.offers.last().map(|last| (last.owner.clone(), last.offer.id));
             found.extend(page.offers.into_iter().map(|found| {
@@ -260,8 +260,7 @@ fn what_must_not_stand_on_the_list_is_refused() {
     assert_eq!(world.share(&alice, &[], &ended), Came::Refused(code::TOO_MANY));
     assert_eq!(world.router.offers().offers, 0);
     let unknown = Some((name("nobody"), id(1)));
-    let asked =
-        world.router.find(&alice.peer, &Query { after: unknown, ..Query::default() }, |_| true);
+    let asked = world.router.find(&alice.peer, &Query { after: unknown, ..Query::default() });
     assert_eq!(asked.unwrap_err().code, code::NO_SUCH_USER);
     for words in [vec!["Plan".to_owned()], vec!["plan".to_owned(); 9]] {
         let query = Query { words, ..Query::default() };
@@ -373,7 +372,7 @@ fn a_page_of_the_longest_offers_is_one_message() {
     let mut after = None;
     for _ in 0..2 {
         let query = Query { after, ..Query::default() };
-        let page = world.router.find(&alice.peer, &query, |_| true).unwrap();
+        let page = world.router.find(&alice.peer, &query).unwrap();
         after = page.offers.last().map(|last| (last.owner.clone(), last.offer.id));
         let text = hub::write(&HubToClient::Found { id: id(0), offers: page.offers, more: true });
         assert!(text.len() <= TEXT_BYTES_MAX, "{}", text.len());

@@ -6,6 +6,7 @@ use chat_protocol::{
 };
 
 use super::*;
+use crate::router::rooms::deleted_notice;
 use crate::{
     limits::ROOMS_MAX,
     store::{Dropped, NewOrder, NewRetention, NewTopic},
@@ -270,9 +271,10 @@ fn retention_is_set_by_admins_and_falls_due() {
     let accepted_ms = world.now_ms;
     let crew = cid("room:crew");
     let log = world.router.log(&crew).unwrap();
-    let keep = |keep_ms| Proposal::Retention(NewRetention { log, keep_ms });
-    world.apply(keep(Some(60_000)), Stored::Done);
-    assert_eq!((world.router.keeps_ms(&crew), world.router.members(&crew).len()), (60_000, 2));
+    let keep = |keep_ms| Proposal::Retention(NewRetention { log, keep_ms, by: name("alice") });
+    let told = world.apply(keep(Some(60_000)), Stored::Done).notice.unwrap();
+    assert_eq!(told.to.unwrap().len(), 2);
+    assert!(matches!(told.text, HubToClient::Retention { keep_ms: 60_000, .. }));
     let due_ms = accepted_ms + 60_001;
     assert_eq!(world.router.next_drop_ms(), Some(due_ms));
     assert!(world.router.decide_drop(due_ms - 1).is_none());

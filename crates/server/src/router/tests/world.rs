@@ -22,7 +22,7 @@ use crate::{
     connection::ConnectionId,
     outbox::{OutboxLimits, bounded},
     request::{EpochUpload, Heard, Peer},
-    store::{NewAccount, NewBundle, memory::MemoryStore},
+    store::{DeviceId, NewAccount, NewBundle, memory::MemoryStore},
 };
 
 pub(super) fn keys(index: usize) -> &'static DeviceKeys {
@@ -36,6 +36,27 @@ pub(super) fn name(text: &str) -> UserName {
 
 pub(super) fn cid(text: &str) -> ConversationId {
     ConversationId::parse(text).unwrap()
+}
+
+/// A connection of a device with these keys.
+pub(super) fn peer(
+    (account, device): (AccountId, DeviceId),
+    name: UserName,
+    keys: &DeviceKeys,
+) -> Arc<Peer> {
+    Arc::new(Peer {
+        connection: ConnectionId(1),
+        account,
+        device,
+        name,
+        sk: keys.signing_id(),
+        spki: Vec::new(),
+        purpose: Purpose::Task,
+        outbox: bounded(OutboxLimits::default()).0,
+        budgets: AccountBudgets::lifted(),
+        heard: Heard::default(),
+        page: tokio::sync::Semaphore::new(1),
+    })
 }
 
 /// A user as the reader knows them.
@@ -96,21 +117,7 @@ impl World {
         let committed = self.store.keep(Proposal::Account(Box::new(new)));
         let Ok(Stored::Account(account, device)) = committed.outcome else { panic!("taken") };
         self.router.apply(self.now_ms, committed);
-        let sk = keys.signing_id();
-        let peer = Peer {
-            connection: ConnectionId(1),
-            account,
-            device,
-            name: user,
-            sk,
-            spki: Vec::new(),
-            purpose: Purpose::Task,
-            outbox: bounded(OutboxLimits::default()).0,
-            budgets: AccountBudgets::lifted(),
-            heard: Heard::default(),
-            page: tokio::sync::Semaphore::new(1),
-        };
-        User { peer: Arc::new(peer), bundle, keys }
+        User { peer: peer((account, device), user, keys), bundle, keys }
     }
 
     pub(super) fn pair(&mut self) -> (User, User) {
@@ -136,21 +143,7 @@ impl World {
         let committed = self.store.keep(Proposal::Bundle(Box::new(new)));
         let Ok(Stored::Device(device)) = committed.outcome else { panic!("not kept") };
         self.router.apply(self.now_ms, committed);
-        let (outbox, _) = bounded(OutboxLimits::default());
-        let peer = Peer {
-            connection: ConnectionId(2),
-            account,
-            device,
-            name: user.peer.name.clone(),
-            sk: keys.signing_id(),
-            spki: Vec::new(),
-            purpose: Purpose::Task,
-            outbox,
-            budgets: AccountBudgets::lifted(),
-            heard: Heard::default(),
-            page: tokio::sync::Semaphore::new(1),
-        };
-        User { peer: Arc::new(peer), bundle, keys }
+        User { peer: peer((account, device), user.peer.name.clone(), keys), bundle, keys }
     }
 
     /// Applies a proposal as if a store had kept it with this outcome.

@@ -13,10 +13,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
     SqliteOptions, brought, configure, copies, excused, from_sql, offers, operator, signers, small,
+    to_sql,
 };
-use crate::store::{
-    AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
-    OpenError, Snapshot, Waiting,
+use crate::{
+    limits::{EPOCH_MEMORY, OLD_EPOCHS_MAX},
+    store::{
+        AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
+        OpenError, Snapshot, Waiting,
+    },
 };
 
 /// `PRAGMA user_version` of this schema.
@@ -229,12 +233,13 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {
         snapshot.accounts.push((account, newest));
     }
     snapshot.copies = copies::all(connection)?;
+    let since_ms = remembered_since(connection)?;
     let mut select = connection.prepare("SELECT id, cid FROM conversations ORDER BY id")?;
     let rows: Vec<(i64, String)> =
         select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
     for (id, cid) in rows {
         let cid = intact("conversation", ConversationId::parse(&cid))?;
-        let row = conversation(connection, LogId(id), cid)?;
+        let row = conversation(connection, (LogId(id), cid), since_ms)?;
         let last_link: Option<i64> = connection
             .query_row(
                 "SELECT position FROM links WHERE log = ?1 ORDER BY mg DESC LIMIT 1",
@@ -297,8 +302,8 @@ pub(super) fn account(
 
 fn conversation(
     connection: &Connection,
-    log: LogId,
-    cid: ConversationId,
+    (log, cid): (LogId, ConversationId),
+    since_ms: u64,
 ) -> Result<ConversationRow, Problem> {
     let mut select = connection
         .prepare_cached("SELECT frame, digest, position FROM links WHERE log = ?1 ORDER BY mg")?;
@@ -315,7 +320,7 @@ fn conversation(
     let mut select = connection.prepare_cached("SELECT keep_ms FROM retention WHERE log = ?1")?;
     let keep_ms: Option<i64> = select.query_row([log.0], |row| row.get(0)).optional()?;
     let keep_ms = keep_ms.map(from_sql);
-    let epoch = newest_epoch(connection, log)?;
+    let epochs = epochs(connection, log, since_ms)?;
     let waiting = waiting(connection, log, &cid)?;
     let newest = newest(connection, log)?;
     let excused = excused::of_room(connection, log)?;
@@ -328,7 +333,7 @@ fn conversation(
         brought,
         topic,
         keep_ms,
-        epoch,
+        epochs,
         newest,
         waiting,
     })
@@ -380,19 +385,56 @@ fn member_header(frame: Vec<u8>) -> Result<MemberHeader, Problem> {
     }
 }
 
-fn newest_epoch(connection: &Connection, log: LogId) -> Result<Option<EpochRow>, Problem> {
+/// When the last entry of all was accepted, less the time for which older epochs are remembered.
+fn remembered_since(connection: &Connection) -> rusqlite::Result<u64> {
+    let select = "SELECT hub_ms FROM entries ORDER BY position DESC LIMIT 1";
+    let last: Option<i64> = connection.query_row(select, [], |row| row.get(0)).optional()?;
+    let memory_ms = u64::try_from(EPOCH_MEMORY.as_millis()).unwrap_or(u64::MAX);
+    Ok(from_sql(last.unwrap_or(0)).saturating_sub(memory_ms))
+}
+
+/// The newest epoch, and those before it that were replaced since then.
+fn epochs(connection: &Connection, log: LogId, since_ms: u64) -> Result<Vec<EpochRow>, Problem> {
     let mut select = connection.prepare_cached(
-        "SELECT id, g, e, position, members FROM epochs WHERE log = ?1 ORDER BY g DESC LIMIT 1",
+        "SELECT epochs.id, g, e, epochs.position, members, hub_ms \
+         FROM epochs LEFT JOIN entries ON entries.position = epochs.position \
+         WHERE epochs.log = ?1 ORDER BY g DESC LIMIT ?2",
     )?;
-    let row = select
-        .query_row([log.0], |row| {
-            let (id, position): (i64, i64) = (row.get(0)?, row.get(3)?);
-            let e: [u8; 32] = row.get(2)?;
-            let members: Vec<u8> = row.get(4)?;
-            Ok((EpochId(id), small(row.get(1)?), Digest(e), position, members))
-        })
-        .optional()?;
-    let Some((id, g, e, position, members)) = row else { return Ok(None) };
+    let limit = i64::try_from(OLD_EPOCHS_MAX).unwrap_or(i64::MAX);
+    let mut rows = select.query([log.0, limit])?;
+    let mut epochs: Vec<EpochRow> = Vec::new();
+    let mut replaced_ms = None;
+    while let Some(row) = rows.next()? {
+        if replaced_ms.is_some_and(|replaced_ms| replaced_ms <= since_ms) {
+            break;
+        }
+        let (id, position) = (EpochId(row.get(0)?), from_sql(row.get(3)?));
+        let members: Vec<u8> = row.get(4)?;
+        if members.is_empty() && replaced_ms.is_some() {
+            // Its key was dropped, and those before it, too.
+            break;
+        }
+        epochs.push(EpochRow {
+            id,
+            g: small(row.get(1)?),
+            e: Digest(row.get(2)?),
+            position,
+            members: intact("member list", MemberList::parse(&members))?,
+            counters: counters(connection, log, (id, position))?,
+            replaced_ms,
+        });
+        // The entry of an old one may be gone, with all that was said then.
+        replaced_ms = Some(from_sql(row.get::<_, Option<i64>>(5)?.unwrap_or(0)));
+    }
+    Ok(epochs)
+}
+
+/// Lines of an epoch and the last counter of each. A line that is there twice counts with its highest.
+fn counters(
+    connection: &Connection,
+    log: LogId,
+    (epoch, position): (EpochId, u64),
+) -> rusqlite::Result<Vec<(u32, u32)>> {
     // Only what came after the epoch can be in it.
     let mut select = connection.prepare_cached(
         "SELECT line, max(n) FROM segments CROSS JOIN entries INDEXED BY entries_by_log \
@@ -401,12 +443,8 @@ fn newest_epoch(connection: &Connection, log: LogId) -> Result<Option<EpochRow>,
          GROUP BY line \
          UNION ALL SELECT line, n FROM dropped_counters WHERE epoch = ?3",
     )?;
-    // A line that is there twice counts with its highest counter.
-    let counters = select
-        .query_map(params![log.0, position, id.0], |row| {
-            Ok((small(row.get(0)?), small(row.get(1)?)))
-        })?
-        .collect::<Result<_, _>>()?;
-    let members = intact("member list", MemberList::parse(&members))?;
-    Ok(Some(EpochRow { id, g, e, position: from_sql(position), members, counters }))
+    let rows = select.query_map(params![log.0, to_sql(position), epoch.0], |row| {
+        Ok((small(row.get(0)?), small(row.get(1)?)))
+    })?;
+    rows.collect()
 }

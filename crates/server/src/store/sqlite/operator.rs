@@ -155,7 +155,7 @@ pub(super) fn order(connection: &Connection, order: &NewOrder) -> Outcome {
                 params![who.0, by.as_str(), until_ms.map(to_sql)],
             )?;
         }
-        NewOrder::LetIn(who) => {
+        NewOrder::LetIn { who, .. } => {
             connection.execute("UPDATE put_out SET until_ms = 0 WHERE account = ?1", [who.0])?;
         }
         NewOrder::Announce(_) => {}

@@ -128,7 +128,8 @@ async fn cursors_never_go_back_nor_ahead_of_the_log() {
     let log = LogId::inbox(AccountId(1));
     for (said, kept) in [(1, 1), (0, 1), (u64::MAX, 2), (1, 2)] {
         let positions = vec![(log, said)];
-        commit(&mut store, vec![Proposal::Cursors { device: DeviceId(1), positions }]).await;
+        let (account, device) = (AccountId(1), DeviceId(1));
+        commit(&mut store, vec![Proposal::Cursors { account, device, positions }]).await;
         let (start, cursors) = reads.cursors(DeviceId(1)).await.unwrap();
         assert_eq!((start, cursors[&log]), (0, kept));
     }

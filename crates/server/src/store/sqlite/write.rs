@@ -113,7 +113,9 @@ impl Change<'_> {
             Proposal::Share(share) => offers::share(self.connection, share),
             Proposal::Order(order) => operator::order(self.connection, order),
             Proposal::Erase(step) => operator::erase(self.connection, step),
-            Proposal::Cursors { device, positions } => self.cursors(*device, positions),
+            Proposal::Cursors { device, positions, .. } => self.cursors(*device, positions),
+            // Who was here is not here after a start.
+            Proposal::Session(_) | Proposal::Gone(_) => Ok(Ok(Stored::Done)),
             Proposal::Probe(probe) => self.probe(probe),
         }
     }

@@ -196,7 +196,7 @@ impl Contents {
             (Proposal::Excuse(new), Stored::Done) => {
                 self.excused.insert((new.log, new.who.clone()));
             }
-            (Proposal::Cursors { device, positions }, Stored::Done) => {
+            (Proposal::Cursors { device, positions, .. }, Stored::Done) => {
                 for (log, position) in positions {
                     self.move_cursor(*device, *log, (*position).min(self.position));
                 }
@@ -206,7 +206,7 @@ impl Contents {
                 let offers = new.offers.iter().map(|new| new.offer.clone());
                 self.offers.extend(offers.map(|offer| ((new.owner, offer.id), offer)));
             }
-            (_, Stored::Again(_)) => {}
+            (Proposal::Session(_) | Proposal::Gone(_), Stored::Done) | (_, Stored::Again(_)) => {}
             (proposal, stored) => panic!("{stored:?} for {proposal:?}"),
         }
     }
@@ -292,7 +292,7 @@ impl Contents {
                     .filter(|((room, _), _)| room == log)
                     .map(|((_, name), (_, by))| (name.clone(), *by))
                     .collect(),
-                epoch: self.newest_epoch(*log),
+                epochs: self.newest_epoch(*log).into_iter().collect(),
                 newest: self.newest(*log),
                 // Nobody sets a topic in these worlds, and no mailbox comes near its quota.
                 topic: String::new(),
@@ -327,6 +327,7 @@ impl Contents {
             position: *position,
             members: members.clone(),
             counters: counters.into_iter().collect(),
+            replaced_ms: None,
         })
     }
 }

@@ -46,7 +46,7 @@ async fn decisions_are_there_after_a_restart() {
         order(NewOrder::PutOut(put_out(alice, Some(7)))),
         order(NewOrder::PutOut(put_out(alice, None))),
         order(NewOrder::PutOut(put_out(bob, Some(7)))),
-        order(NewOrder::LetIn(bob)),
+        order(NewOrder::LetIn { who: bob, by: UserName::new("carol").unwrap() }),
     ];
     commit(&mut store, batch).await;
     assert_eq!(reads.vault(alice).await.unwrap(), Some(vec![1, 2, 3]));

@@ -10,7 +10,7 @@ use chat_protocol::{
 
 use super::*;
 use crate::{
-    limits::{DROP_STEP_MESSAGES_MAX, EPOCH_GRACE},
+    limits::{DROP_STEP_MESSAGES_MAX, EPOCH_GRACE, EPOCH_MEMORY},
     store::{Dropped, EpochId, NewDrop, NewEpoch, NewRetention},
 };
 
@@ -157,7 +157,7 @@ async fn old_messages_go_in_steps_and_are_counted_for_those_who_missed_them() {
     assert_eq!(snapshot.position, u64::from(old) + 2);
     let lobby = snapshot.conversations.into_iter().find(|row| row.log == ROOM).unwrap();
     assert_eq!(lobby.newest, u64::from(old) + 2);
-    let counters: HashMap<u32, u32> = lobby.epoch.unwrap().counters.into_iter().collect();
+    let counters: HashMap<u32, u32> = lobby.epochs[0].counters.iter().copied().collect();
     assert_eq!(counters, HashMap::from([(0, old), (1, old - 10)]), "no counter is used twice");
     let batch = (0..old).map(|n| said(ALICE, (1, 1_000 + n), 20_000));
     commit(&mut store, batch.collect()).await;
@@ -224,7 +224,8 @@ async fn a_file_of_version_2_is_brought_up_to_date() {
     assert_eq!(snapshot.position, 3);
     assert!(snapshot.conversations.iter().all(|row| row.keep_ms.is_none()));
     assert_eq!(page_of(&reads, "bob", 0).await.entries.len(), 3);
-    let keep = |keep_ms| Proposal::Retention(NewRetention { log: ROOM, keep_ms });
+    let by = UserName::new("alice").unwrap();
+    let keep = |keep_ms| Proposal::Retention(NewRetention { log: ROOM, keep_ms, by: by.clone() });
     commit(&mut store, vec![keep(Some(1_000)), keep(Some(0))]).await;
     assert_eq!(drop_before(&mut store, 25).await.messages, 1);
     assert_eq!(page_of(&reads, "bob", 0).await.dropped.len(), 1);
@@ -235,4 +236,35 @@ async fn a_file_of_version_2_is_brought_up_to_date() {
     commit(&mut store, vec![keep(None)]).await;
     drop((store, reads));
     assert!(open_in(folder.path()).2.conversations.iter().all(|row| row.keep_ms.is_none()));
+}
+
+/// Goal: a hub that starts again knows the devices of a message that another one has just taken in an older
+/// epoch, and takes such messages itself for as long as before.
+#[tokio::test]
+async fn epochs_that_were_replaced_a_moment_ago_are_read_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, ..) = open_in(folder.path());
+    let old_ms = 1_000_000;
+    let memory_ms = u64::try_from(EPOCH_MEMORY.as_millis()).unwrap();
+    let lately = old_ms + memory_ms;
+    let batch = vec![
+        account("alice"),
+        account("bob"),
+        epoch(0, old_ms),
+        epoch(1, old_ms + 5),
+        said(BOB, (2, 4), old_ms + 6),
+        epoch(2, lately),
+        epoch(3, lately + 9),
+    ];
+    commit(&mut store, batch).await;
+    drop(store);
+    let (_, _, snapshot) = open_in(folder.path());
+    let lobby = snapshot.conversations.into_iter().find(|row| row.log == ROOM).unwrap();
+    let epochs: Vec<_> = lobby.epochs.iter().map(|row| (row.g, row.replaced_ms)).collect();
+    assert_eq!(
+        epochs,
+        [(3, None), (2, Some(lately + 9)), (1, Some(lately))],
+        "the first is forgotten"
+    );
+    assert_eq!(lobby.epochs[2].counters, [(1, 4)]);
 }

@@ -1,0 +1,239 @@
+//! Where the order of batches comes from: one hub alone, or a log that several hubs share.
+//!
+//! The worker decides on the state that it has, and says what that rests on ([`Guard`]). What comes back
+//! are [`Turn`]s: its own batch and those of other hubs, in the order in which all of them apply them.
+
+pub mod batch;
+pub mod certify;
+pub mod follow;
+pub mod memory;
+pub mod shared;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use thiserror::Error;
+
+use crate::store::{CommitError, Committed, Incarnation, Proposal, Store, Stored};
+
+/// What a decision rests on: 64-bit hashes of the names of keys. Two names with one hash only cost a
+/// decision that is made again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Guard {
+    /// What it has read.
+    pub reads: Vec<u64>,
+    /// What others must not have read who are behind it.
+    pub writes: Vec<u64>,
+    /// It changes what nearly every decision reads.
+    pub is_structure: bool,
+}
+
+/// A proposal, and what it rests on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Guarded {
+    /// What is to be kept.
+    pub proposal: Proposal,
+    /// What it rests on; empty where nobody asks.
+    pub guard: Guard,
+}
+
+/// What goes into one batch of a shared log, in the order in which parts of a batch go there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A question that never leaves the hub.
+    Question,
+    /// What is frequent.
+    Frequent,
+    /// What nearly every decision reads.
+    Structure,
+}
+
+impl Guarded {
+    /// Which it is.
+    pub fn class(&self) -> Class {
+        match self.proposal {
+            Proposal::Probe(_) => Class::Question,
+            _ if self.guard.is_structure => Class::Structure,
+            _ => Class::Frequent,
+        }
+    }
+}
+
+/// Something that it rests on was changed by somebody else in between: it is decided again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stale;
+
+/// One batch at its place in the order of all.
+#[derive(Debug)]
+pub struct Turn {
+    /// When it was decided, Unix time in milliseconds.
+    pub now_ms: u64,
+    /// What it came to.
+    pub records: Records,
+}
+
+impl Turn {
+    /// What was kept of it.
+    pub fn kept(self) -> Vec<Committed> {
+        match self.records {
+            Records::Own(records) => records.into_iter().flatten().collect(),
+            Records::Other(records) => records,
+        }
+    }
+}
+
+/// Whose batch a turn is.
+#[derive(Debug)]
+pub enum Records {
+    /// This hub's, in the order of the batch.
+    Own(Vec<Result<Committed, Stale>>),
+    /// Another one's.
+    Other(Vec<Committed>),
+}
+
+/// Where the worker's batches go, and turns come from.
+pub trait Turns: Send {
+    /// Others write, too: guards are asked for.
+    const IS_SHARED: bool;
+
+    /// Which hub this is.
+    fn hub(&self) -> Incarnation;
+
+    /// How many turns the worker was given: what it has applied when it decides.
+    fn applied(&self) -> u64;
+
+    /// Keeps a batch that was decided when `at` turns were applied; see the contract of [`Store`]. All that
+    /// came meanwhile comes back, this batch last. A large batch may come back in several turns.
+    fn commit(
+        &mut self,
+        at: u64,
+        now_ms: u64,
+        batch: Vec<Guarded>,
+    ) -> impl Future<Output = Result<Vec<Turn>, CommitError>> + Send;
+
+    /// All that was kept until now, whoever has kept it. What is decided after it is no older than this call:
+    /// a refusal is never said of a state that has passed.
+    fn catch_up(&mut self) -> impl Future<Output = Result<Vec<Turn>, CommitError>> + Send;
+
+    /// Waits until other hubs have kept something. Nothing is lost when this is dropped.
+    fn arrived(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// What other hubs have kept.
+    fn others(&mut self) -> impl Future<Output = Result<Vec<Turn>, CommitError>> + Send;
+}
+
+/// A batch on its way into a shared log.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Its number among those of its hub, from 1. One number, one content, for ever.
+    pub seq: u64,
+    /// How many turns were applied when it was decided.
+    pub at: u64,
+    /// It is refused when another such batch has come since.
+    pub is_structure: bool,
+    /// When it was decided, Unix time in milliseconds.
+    pub now_ms: u64,
+    /// The sealed bytes.
+    pub batch: Bytes,
+}
+
+/// A turn as a shared log gives it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// Its number, from 1 and without gaps.
+    pub turn: u64,
+    /// When it came, by the clock of the log: Unix time in milliseconds.
+    pub time_ms: u64,
+    /// The sealed bytes.
+    pub batch: Bytes,
+}
+
+/// Why a batch did not go into a shared log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// Another batch that changes the structure came first: it is decided again. Its number is used up.
+    #[error("another hub was faster")]
+    Late,
+    /// The clock of this hub is wrong. The number is used up.
+    #[error("the clock of this machine is not that of the log")]
+    Clock,
+    /// The log is shorter than what was applied here.
+    #[error("the log has gone back to turn {0}")]
+    Back(u64),
+    /// This life of the hub was declared to be over.
+    #[error("the other hubs have gone on without this one")]
+    Gone,
+    /// The number before it was never used.
+    #[error("the log expects the batch behind number {0}")]
+    Number(u64),
+}
+
+/// Where the order of several hubs comes from.
+pub trait SharedLog: Send {
+    /// Puts a batch at the end. Again with the same number it changes nothing. Returns a turn: whether the
+    /// batch went in is said by the log up to there.
+    fn append(&mut self, append: Append) -> impl Future<Output = Result<u64, LogError>> + Send;
+
+    /// The last turn that the log has now.
+    fn end(&mut self) -> impl Future<Output = Result<u64, LogError>> + Send;
+
+    /// Waits for turns that were not given out yet, in their order. Nothing is lost when this is dropped.
+    fn next(&mut self) -> impl Future<Output = Result<Vec<Logged>, LogError>> + Send;
+}
+
+/// One hub alone: nothing comes in between.
+#[derive(Debug)]
+pub struct Alone<S> {
+    store: S,
+    turns: u64,
+}
+
+impl<S: Store> Alone<S> {
+    /// The only hub that writes to this store.
+    pub fn new(store: S) -> Self {
+        Self { store, turns: 0 }
+    }
+}
+
+impl<S: Store> Turns for Alone<S> {
+    const IS_SHARED: bool = false;
+
+    fn hub(&self) -> Incarnation {
+        Incarnation::ALONE
+    }
+
+    fn applied(&self) -> u64 {
+        self.turns
+    }
+
+    async fn commit(
+        &mut self,
+        _at: u64,
+        now_ms: u64,
+        batch: Vec<Guarded>,
+    ) -> Result<Vec<Turn>, CommitError> {
+        let batch: Vec<Proposal> = batch.into_iter().map(|guarded| guarded.proposal).collect();
+        let committed = if batch.iter().all(|one| matches!(one, Proposal::Session(_))) {
+            // Who is here is known to this process alone, and waits for no disk.
+            let kept = |proposal| Committed { proposal, outcome: Ok(Stored::Done) };
+            batch.into_iter().map(kept).collect()
+        } else {
+            self.store.commit(batch).await?
+        };
+        self.turns += 1;
+        let records = Records::Own(committed.into_iter().map(Ok).collect());
+        Ok(vec![Turn { now_ms, records }])
+    }
+
+    async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
+        Ok(Vec::new())
+    }
+
+    async fn arrived(&mut self) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn others(&mut self) -> Result<Vec<Turn>, CommitError> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,242 @@
+//! What a hub makes of the turns of a shared log: the same as every other hub.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use chat_protocol::{
+    crypto::{sha256, sha256_parts},
+    id::Digest,
+};
+use thiserror::Error;
+
+use super::{
+    Guarded, Logged,
+    batch::{Batch, BatchError, BatchId, Seal},
+    certify::{Certifier, WINDOW_TURNS},
+};
+use crate::store::{Conflict, Incarnation, Proposal, Stored};
+
+/// How far the clock of a hub may be from that of the log.
+pub const CLOCK_SLACK_MS: u64 = 5_000;
+
+/// How old the state may be that a batch was decided on. The times of grace for those who come and for
+/// older epochs are longer.
+pub const STATE_AGE_MS: u64 = 5_000;
+
+/// What became of a record: `None` for one that counts for nothing.
+pub type Outcome = Option<Result<Stored, Conflict>>;
+
+/// A turn as every hub judges it.
+#[derive(Debug)]
+pub struct Judged {
+    /// Its number.
+    pub turn: u64,
+    /// Whose batch it is; nobody's when it is not sealed by a hub.
+    pub id: Option<BatchId>,
+    /// When it was decided, Unix time in milliseconds.
+    pub now_ms: u64,
+    /// Its records, and whether each is admitted.
+    pub records: Vec<(Proposal, bool)>,
+    digest: [u8; 32],
+    time_ms: u64,
+}
+
+/// Why a hub cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FollowError {
+    /// The log has left something out.
+    #[error("turn {expected} of the log is missing, {got} came")]
+    Gap {
+        /// The turn that comes next.
+        expected: u64,
+        /// The turn that came.
+        got: u64,
+    },
+    /// It is not to be read here.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// Another hub has come to something else.
+    #[error("hub {node} and this one have come to different states up to turn {at}")]
+    Forked {
+        /// Which other hub.
+        node: u32,
+        /// The last turn that both have compared.
+        at: u64,
+    },
+}
+
+/// A turn that was applied lately.
+#[derive(Debug, Clone, Copy)]
+struct Applied {
+    turn: u64,
+    time_ms: u64,
+    chain: Digest,
+}
+
+/// Follows the log, one turn after the other.
+#[derive(Debug)]
+pub struct Follower {
+    seal: Seal,
+    certifier: Certifier,
+    /// The last number of each hub, and the turn of it.
+    numbers: HashMap<Incarnation, (u64, u64)>,
+    gone: HashSet<Incarnation>,
+    /// The last turns; never empty.
+    recent: VecDeque<Applied>,
+}
+
+impl Follower {
+    /// At the beginning of a log.
+    pub fn new(seal: Seal) -> Self {
+        let start = Applied { turn: 0, time_ms: 0, chain: Digest::ZERO };
+        Self {
+            seal,
+            certifier: Certifier::new(0),
+            numbers: HashMap::new(),
+            gone: HashSet::new(),
+            recent: VecDeque::from([start]),
+        }
+    }
+
+    /// The last turn that was applied.
+    pub fn applied(&self) -> u64 {
+        self.recent.back().map_or(0, |last| last.turn)
+    }
+
+    /// What everything up to the last turn came to.
+    pub fn chain(&self) -> Digest {
+        self.recent.back().map_or(Digest::ZERO, |last| last.chain)
+    }
+
+    /// The same up to an earlier turn, if that is not too long ago.
+    pub fn chain_at(&self, turn: u64) -> Option<Digest> {
+        self.recent_at(turn).map(|applied| applied.chain)
+    }
+
+    fn recent_at(&self, turn: u64) -> Option<&Applied> {
+        let first = self.recent.front()?.turn;
+        self.recent.get(usize::try_from(turn.checked_sub(first)?).ok()?)
+    }
+
+    /// What is sealed for this log.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Judges the next turn. [`Follower::apply`] MUST follow.
+    pub fn judge(&mut self, logged: &Logged) -> Result<Judged, FollowError> {
+        let Logged { turn, time_ms, batch } = logged;
+        let expected = self.applied().saturating_add(1);
+        if *turn != expected {
+            return Err(FollowError::Gap { expected, got: *turn });
+        }
+        let nobody = Judged {
+            turn: *turn,
+            id: None,
+            now_ms: *time_ms,
+            records: Vec::new(),
+            digest: sha256(batch),
+            time_ms: *time_ms,
+        };
+        let (id, batch) = match self.seal.open(batch) {
+            Ok(opened) => opened,
+            // Whoever keeps the log can write into it, and it counts for nothing on any hub.
+            Err(error @ (BatchError::Seal | BatchError::Cut)) => {
+                tracing::error!(turn, %error, "somebody else writes to the log");
+                self.certifier.skip(*turn);
+                return Ok(nobody);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let counts = self.counts(logged, id, &batch)?;
+        let verdicts = if counts {
+            let guards = batch.records.iter().map(|record| &record.guard);
+            self.certifier.judge(*turn, (id.hub, batch.at), guards)
+        } else {
+            self.certifier.skip(*turn);
+            vec![false; batch.records.len()]
+        };
+        let records = batch.records.into_iter().zip(verdicts);
+        let records = records.map(|(Guarded { proposal, .. }, is_admitted)| {
+            let is_admitted = is_admitted && self.may_end(&proposal, batch.at);
+            (proposal, is_admitted)
+        });
+        let records = records.collect();
+        Ok(Judged { id: Some(id), now_ms: batch.now_ms, records, ..nobody })
+    }
+
+    /// Whether a batch counts at all.
+    fn counts(&mut self, logged: &Logged, id: BatchId, batch: &Batch) -> Result<bool, FollowError> {
+        let (number, last_turn) = self.numbers.entry(id.hub).or_default();
+        if id.seq <= *number {
+            tracing::error!(turn = logged.turn, "the log gives a batch out twice, or out of order");
+            return Ok(false);
+        }
+        (*number, *last_turn) = (id.seq, logged.turn);
+        let is_odd = logged.time_ms.abs_diff(batch.now_ms) > CLOCK_SLACK_MS;
+        let Some(state) = self.recent_at(batch.at) else { return Ok(false) };
+        if state.chain != batch.chain {
+            return Err(FollowError::Forked { node: id.hub.node, at: batch.at });
+        }
+        // The state is as old as the first turn that it lacks.
+        let since = self.recent_at(batch.at.saturating_add(1));
+        let age_ms = since.map_or(0, |since| logged.time_ms.saturating_sub(since.time_ms));
+        Ok(!is_odd && age_ms <= STATE_AGE_MS && !self.gone.contains(&id.hub))
+    }
+
+    /// That a hub is gone is not true when it has written since. Nothing of it counts from then on.
+    fn may_end(&mut self, proposal: &Proposal, at: u64) -> bool {
+        let Proposal::Gone(hub) = proposal else { return true };
+        let has_written = self.numbers.get(hub).is_some_and(|(_, turn)| *turn > at);
+        !has_written && self.gone.insert(*hub)
+    }
+
+    /// A turn was applied, and each of its records came to this.
+    pub fn apply(&mut self, judged: &Judged, outcomes: &[Outcome]) {
+        let mut written = Vec::new();
+        for outcome in outcomes {
+            write_outcome(&mut written, *outcome);
+        }
+        let turn = judged.turn;
+        let (before, number) = (self.chain(), turn.to_be_bytes());
+        let parts: [&[u8]; 4] = [before.as_bytes(), &number, &judged.digest, &written];
+        let chain = Digest(sha256_parts(&parts));
+        self.recent.push_back(Applied { turn, time_ms: judged.time_ms, chain });
+        // One more than the window: the state before its first turn.
+        while self.recent.len() > WINDOW_TURNS.saturating_add(1) {
+            self.recent.pop_front();
+        }
+    }
+}
+
+/// The same bytes on every hub for the same outcome.
+fn write_outcome(to: &mut Vec<u8>, outcome: Outcome) {
+    let mut put = |kind: u8, numbers: [u64; 3]| {
+        to.push(kind);
+        to.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
+    };
+    let row = |id: i64| u64::from_be_bytes(id.to_be_bytes());
+    match outcome {
+        None => put(0, [0; 3]),
+        Some(Err(Conflict::Taken)) => put(1, [0; 3]),
+        Some(Err(Conflict::Missing { is_epoch_known })) => put(2, [is_epoch_known.into(), 0, 0]),
+        Some(Ok(Stored::Account(account, device))) => put(3, [row(account.0), row(device.0), 0]),
+        Some(Ok(Stored::Device(device))) => put(4, [row(device.0), 0, 0]),
+        Some(Ok(Stored::Entry(position))) => put(5, [position, 0, 0]),
+        Some(Ok(Stored::Epoch { log, epoch, position })) => {
+            put(6, [row(log.0), row(epoch.0), position]);
+        }
+        Some(Ok(Stored::Link { log, position })) => put(7, [row(log.0), position, 0]),
+        Some(Ok(Stored::Again(position))) => put(8, [position, 0, 0]),
+        Some(Ok(Stored::Dropped(dropped))) => {
+            put(
+                9,
+                [dropped.messages, dropped.is_more.into(), dropped.oldest_ms.unwrap_or(u64::MAX)],
+            );
+        }
+        Some(Ok(Stored::Erased(next))) => put(10, [next.unwrap_or(u64::MAX), 0, 0]),
+        Some(Ok(Stored::Done)) => put(11, [0; 3]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

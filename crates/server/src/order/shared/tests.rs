@@ -1,0 +1,158 @@
+use chat_protocol::id::{Digest, MessageId};
+
+use super::*;
+use crate::{
+    order::{
+        Guard,
+        batch::Seal,
+        memory::{MemoryEnd, MemoryLog},
+    },
+    store::{AccountId, EntryKind, LogId, NewEntry, Stored, memory::MemoryStore},
+};
+
+const NOW: u64 = 1_790_000_000_000;
+
+type Hub = Shared<MemoryEnd, MemoryStore>;
+
+fn log() -> MemoryLog {
+    MemoryLog::new(|| NOW)
+}
+
+fn hub(log: &MemoryLog, node: u32) -> Hub {
+    let hub = Incarnation { node, life: 1 };
+    let follower = Follower::new(Seal::new(&[1; 32], [2; 16], 1));
+    Shared::new(hub, log.join(hub, 0), MemoryStore::default(), follower)
+}
+
+/// A record of so many bytes that nobody else has, which reads and writes these keys.
+fn record(id: u64, bytes: usize, keys: &[u64], is_structure: bool) -> Guarded {
+    let mut own = [0; 16];
+    own[..8].copy_from_slice(&id.to_be_bytes());
+    let new = NewEntry {
+        log: LogId::inbox(AccountId(1)),
+        sender: AccountId(2),
+        id: MessageId(own),
+        digest: Digest([1; 32]),
+        kind: EntryKind::Receipt,
+        epoch: None,
+        line: 0,
+        n: 0,
+        hub_ms: NOW,
+        frame: vec![0; bytes].into(),
+    };
+    let (reads, writes) = (keys.to_vec(), keys.to_vec());
+    let guard = Guard { reads, writes, is_structure };
+    Guarded { proposal: Proposal::Entry(Box::new(new)), guard }
+}
+
+/// What became of one's own records, in their order.
+fn own(turns: Vec<Turn>) -> Vec<Option<Stored>> {
+    let own = turns.into_iter().filter_map(|turn| match turn.records {
+        Records::Own(records) => Some(records),
+        Records::Other(_) => None,
+    });
+    own.flatten().map(|record| record.ok().and_then(|kept| kept.outcome.ok())).collect()
+}
+
+#[tokio::test]
+async fn hubs_come_to_the_same_and_one_that_begins_later_too() {
+    let log = log();
+    let mut hubs: Vec<Hub> = (1..4).map(|node| hub(&log, node)).collect();
+    let mut dice = 88_172_645_463_325_252_u64;
+    let mut below = |end: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        (dice >> 11) % end
+    };
+    let (mut kept, mut stale, mut id) = (0, 0, 0);
+    for _ in 0..400 {
+        let one = &mut hubs[usize::try_from(below(3)).unwrap()];
+        let at = one.applied();
+        if below(3) == 0 {
+            one.catch_up().await.unwrap();
+        }
+        let mut batch = Vec::new();
+        for _ in 0..=below(4) {
+            id += 1;
+            batch.push(record(id, 10, &[below(40)], below(8) == 0));
+        }
+        batch.sort_by_key(Guarded::class);
+        let number = batch.len();
+        let came = own(one.commit(at, NOW, batch).await.unwrap());
+        assert_eq!(came.len(), number, "each request is answered");
+        kept += came.iter().flatten().count();
+        stale += came.iter().filter(|one| one.is_none()).count();
+    }
+    assert!(kept > 300 && stale > 100, "{kept} kept, {stale} decided again");
+    let mut late = hub(&log, 9);
+    for one in hubs.iter_mut().chain([&mut late]) {
+        one.catch_up().await.unwrap();
+    }
+    let first = (hubs[0].follower().applied(), hubs[0].follower().chain());
+    for one in hubs.iter().chain([&late]) {
+        assert_eq!((one.follower().applied(), one.follower().chain()), first);
+    }
+}
+
+#[tokio::test]
+async fn of_structure_that_two_decide_at_once_one_is_decided_again() {
+    let log = log();
+    let (mut one, mut other) = (hub(&log, 1), hub(&log, 2));
+    let at = other.applied();
+    assert_eq!(own(one.commit(0, NOW, vec![record(1, 9, &[], true)]).await.unwrap()).len(), 1);
+    let came = own(other.commit(at, NOW, vec![record(2, 9, &[], true)]).await.unwrap());
+    assert_eq!(came, [None]);
+    assert_eq!(log.turns().len(), 1, "nothing void is in the log");
+    other.catch_up().await.unwrap();
+    let at = other.applied();
+    let came = own(other.commit(at, NOW, vec![record(2, 9, &[], true)]).await.unwrap());
+    assert_eq!(came, [Some(Stored::Entry(2))]);
+}
+
+/// Goal: what follows a message that is decided again does not overtake it, in whatever batch it is.
+#[tokio::test]
+async fn parts_of_a_batch_that_was_cut_do_not_overtake_each_other() {
+    let log = log();
+    let (mut one, mut other) = (hub(&log, 1), hub(&log, 2));
+    assert_eq!(own(other.commit(0, NOW, vec![record(1, 9, &[7], false)]).await.unwrap()).len(), 1);
+    let large = BATCH_BYTES / 2 + 1;
+    let line: &[u64] = &[7, 8];
+    let batch = vec![record(2, large, line, false), record(3, large, &[8], false)];
+    let came = own(one.commit(0, NOW, batch).await.unwrap());
+    assert_eq!(came, [None, None]);
+    assert_eq!(log.turns().len(), 3, "it was cut");
+    let batch = vec![record(2, large, line, false), record(3, large, &[8], false)];
+    let at = one.applied();
+    let came = own(one.commit(at, NOW, batch).await.unwrap());
+    assert_eq!(
+        came,
+        [Some(Stored::Entry(2)), None],
+        "the second rests on the first, and knew it not"
+    );
+    let at = one.applied();
+    let came = own(one.commit(at, NOW, vec![record(3, large, &[8], false)]).await.unwrap());
+    assert_eq!(came, [Some(Stored::Entry(3))]);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_goes_in_once_and_a_hub_that_is_over_writes_nothing() {
+    let log = log();
+    let hub = Incarnation { node: 1, life: 1 };
+    let mut end = log.join(hub, 0);
+    let batch = Bytes::from_static(b"sealed");
+    let append = Append { seq: 1, at: 0, is_structure: false, now_ms: NOW, batch };
+    assert_eq!(end.append(append.clone()).await, Ok(1));
+    assert_eq!(end.append(append.clone()).await, Ok(1), "again");
+    assert_eq!(log.turns().len(), 1);
+    let late = Append { seq: 3, ..append.clone() };
+    assert_eq!(end.append(late).await, Err(LogError::Number(1)));
+    let ahead = Append { seq: 2, at: 2, ..append.clone() };
+    assert_eq!(end.append(ahead).await, Err(LogError::Back(1)));
+    let odd = Append { seq: 2, now_ms: NOW + 60_000, ..append.clone() };
+    assert_eq!(end.append(odd.clone()).await, Err(LogError::Clock));
+    assert_eq!(end.append(odd).await, Ok(1), "its number is used up, and it is not in the log");
+    assert_eq!(log.turns().len(), 1);
+    log.end(hub);
+    assert_eq!(end.append(Append { seq: 3, ..append }).await, Err(LogError::Gone));
+}

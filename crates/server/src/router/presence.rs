@@ -1,0 +1,108 @@
+//! Who is connected, wherever: what the records of sessions say.
+//!
+//! [`Sessions`](crate::sessions::Sessions) holds those that are served here.
+
+use std::collections::HashMap;
+
+use chat_protocol::{code, handshake::Purpose};
+
+use super::{Effects, Router};
+use crate::{
+    request::Refusal,
+    store::{AccountId, DeviceId, Incarnation, NewSession, SessionPlace},
+};
+
+/// What is connected of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presence {
+    /// Anything.
+    pub online: bool,
+    /// A device that accepts commands.
+    pub agent: bool,
+}
+
+/// A session that was opened and not closed.
+#[derive(Debug)]
+pub(super) struct OpenSession {
+    place: SessionPlace,
+    device: DeviceId,
+    purpose: Purpose,
+}
+
+/// Open sessions of everybody who has one.
+pub(super) type Present = HashMap<AccountId, Vec<OpenSession>>;
+
+/// Whether others were told of one of these.
+fn is_announced(sessions: &[OpenSession]) -> bool {
+    sessions.iter().any(|session| session.purpose.is_announced())
+}
+
+impl Router {
+    /// Whether somebody is connected.
+    pub fn is_online(&self, account: AccountId) -> bool {
+        self.present.contains_key(&account)
+    }
+
+    /// What is connected of an account.
+    pub fn presence(&self, account: AccountId) -> Presence {
+        let sessions = self.present.get(&account);
+        let mut purposes = sessions.into_iter().flatten().map(|session| session.purpose);
+        Presence { online: sessions.is_some(), agent: purposes.any(|p| p == Purpose::Agent) }
+    }
+
+    /// Whether a device may come in beside those that are here. Devices of one account do not disturb
+    /// each other; a device has one interactive session.
+    pub fn admits_session(
+        &self,
+        account: AccountId,
+        device: Option<DeviceId>,
+        purpose: Purpose,
+    ) -> Result<(), Refusal> {
+        let sessions = self.present.get(&account).into_iter().flatten();
+        let mut own = sessions.filter(|session| Some(session.device) == device);
+        if purpose == Purpose::Interactive && own.any(|s| s.purpose == Purpose::Interactive) {
+            let reason = "this name is signed in already on this device";
+            return Err(Refusal::new(code::NAME_IN_USE, reason));
+        }
+        Ok(())
+    }
+
+    /// A session begins or ends. Others are told of the first and the last one of a name that is no task
+    /// which ends by itself: such a task is no arrival.
+    pub(super) fn apply_session(&mut self, new: &NewSession) -> Effects {
+        let NewSession { place, account, device, purpose, is_open } = *new;
+        let sessions = self.present.entry(account).or_default();
+        let was_announced = is_announced(sessions);
+        sessions.retain(|session| session.place != place);
+        if is_open {
+            sessions.push(OpenSession { place, device, purpose });
+        }
+        let is_announced = is_announced(sessions);
+        if sessions.is_empty() {
+            self.present.remove(&account);
+        }
+        let came = (was_announced != is_announced).then_some((account, is_announced));
+        Effects { came: came.into_iter().collect(), ..Effects::default() }
+    }
+
+    /// An earlier life of a hub whose sessions are still open.
+    pub fn predecessor(&self, hub: Incarnation) -> Option<Incarnation> {
+        let hubs = self.present.values().flatten().map(|session| session.place.hub);
+        hubs.filter(|other| other.node == hub.node && *other != hub).min()
+    }
+
+    /// A hub is gone, and all of its sessions with it.
+    pub(super) fn apply_gone(&mut self, hub: Incarnation) -> Effects {
+        let mut came = Vec::new();
+        self.present.retain(|account, sessions| {
+            let was_announced = is_announced(sessions);
+            sessions.retain(|session| session.place.hub != hub);
+            if was_announced && !is_announced(sessions) {
+                came.push((*account, false));
+            }
+            !sessions.is_empty()
+        });
+        came.sort_unstable();
+        Effects { came, ..Effects::default() }
+    }
+}

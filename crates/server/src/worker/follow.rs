@@ -1,0 +1,102 @@
+//! What follows from a record that is kept, whoever has proposed it: the state takes it over, and the
+//! sessions here are told.
+
+use chat_protocol::hub;
+
+use super::Worker;
+use crate::{
+    connection::ConnectionId,
+    delivery::Wire,
+    order::{Guarded, Turn, Turns},
+    router::{Effects, Notice},
+    store::{CommitError, Committed, Proposal, Stored},
+};
+
+impl<T: Turns> Worker<T> {
+    /// A proposal on its way to the store, with what it rests on where others write, too.
+    pub(super) fn guarded(&self, proposal: Proposal) -> Guarded {
+        let guard = T::IS_SHARED.then(|| self.router.guard(&proposal));
+        Guarded { proposal, guard: guard.unwrap_or_default() }
+    }
+
+    /// Takes a record over. `by` is the connection here that has proposed it: it is answered, and told
+    /// nothing beside that. Returns what its answer needs, and how many devices got a delivery.
+    pub(super) fn follow(
+        &mut self,
+        now_ms: u64,
+        committed: Committed,
+        by: Option<ConnectionId>,
+    ) -> (Effects, u64) {
+        if let Ok(Stored::Dropped(dropped)) = committed.outcome {
+            self.metrics.retention_dropped.inc_by(dropped.messages);
+        }
+        let mut effects = self.router.apply(now_ms, committed);
+        if let Some(cid) = &effects.changed {
+            self.notify.changed(cid, by);
+        }
+        if let Some((whom, head)) = effects.followed.take() {
+            self.tell_feed(&whom, head, by);
+        }
+        if let Some((account, head)) = effects.removed.take() {
+            self.notify.removed(account, head);
+        }
+        if let Some(account) = effects.revoked.and_then(|id| self.router.account(id)) {
+            self.sessions.close_replaced(account);
+            self.notify.keys(&account.name);
+        }
+        for name in &effects.renewed {
+            self.notify.keys(name);
+        }
+        for (account, joined) in &effects.came {
+            self.tell_of(*account, *joined);
+        }
+        if let Some(notice) = &effects.notice {
+            let Notice { to, text } = notice.as_ref();
+            let text = hub::write(text).into();
+            match to {
+                Some(accounts) => self.sessions.tell(accounts, &text, by),
+                None => self.sessions.tell_others(&text, None),
+            }
+        }
+        if effects.is_door_new {
+            self.gate.publish(self.router.admittance());
+        }
+        self.count_offers();
+        // Who has proposed it counts those that are nowhere.
+        let is_away = |account| by.is_some() && !self.router.is_online(account);
+        let delivery = effects.delivery.take().map(Wire::new);
+        let reached = delivery.map_or(0, |wire| self.sessions.deliver(wire, is_away));
+        (effects, reached)
+    }
+
+    pub(super) fn follow_others(&mut self, now_ms: u64, records: Vec<Committed>) {
+        for committed in records {
+            self.follow(now_ms, committed, None);
+        }
+    }
+
+    /// Takes turns over of which no request waits.
+    pub(super) fn follow_all(&mut self, turns: Vec<Turn>) {
+        for turn in turns {
+            self.follow_others(turn.now_ms, turn.kept());
+        }
+    }
+
+    /// Keeps what nobody has asked for. False: there is no room for it now.
+    pub(super) async fn keep(
+        &mut self,
+        now_ms: u64,
+        proposal: Proposal,
+    ) -> Result<bool, CommitError> {
+        let at = self.turns.applied();
+        let guarded = self.guarded(proposal);
+        match self.turns.commit(at, now_ms, vec![guarded]).await {
+            Ok(turns) => {
+                self.follow_all(turns);
+                Ok(true)
+            }
+            Err(CommitError::Full) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

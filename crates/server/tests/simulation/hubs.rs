@@ -1,0 +1,254 @@
+//! The hubs of a world: one with a disk, or several that share a log.
+//!
+//! A hub of several loses its disk when it crashes, and makes its copy again from the log. What is durable is
+//! what is in the log, so a witness reads along that never crashes: its disk is what the checker sees.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chat_server::{
+    order::{
+        Alone, Append, Guarded, LogError, Logged, Records, SharedLog, Turn, Turns,
+        batch::Seal,
+        follow::Follower,
+        memory::{MemoryEnd, MemoryLog},
+        shared::Shared,
+    },
+    shared::Hub,
+    start::Assembled,
+    store::{CommitError, Committed, Incarnation, Proposal, Stored},
+};
+use futures_util::future::select_all;
+use tokio::{task::JoinHandle, time::sleep};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    dice::Dice,
+    disk::{Disk, Mistake, SimulatedStore},
+    facts::Notes,
+    world::{World, now_ms},
+};
+
+/// How many hubs share a log.
+const SHARING: u32 = 3;
+
+/// The longest that a way to the log takes, in milliseconds.
+const WAY_MS_MAX: u64 = 20;
+
+/// The node that reads along.
+const WITNESS: Incarnation = Incarnation { node: 0, life: 1 };
+
+/// A hub while it lives.
+pub(crate) struct HubLife {
+    pub(crate) hub: Hub,
+    pub(crate) worker: AbortOnDropHandle<Result<(), CommitError>>,
+    /// What would end every connection in order. A crash is not in order.
+    pub(crate) drain: CancellationToken,
+    pub(crate) connections: Vec<JoinHandle<()>>,
+}
+
+/// Where a hub runs.
+struct Place {
+    disk: Disk,
+    life: Mutex<Option<HubLife>>,
+    lives: AtomicU64,
+}
+
+impl Place {
+    fn new(disk: Disk) -> Self {
+        Self { disk, life: Mutex::default(), lives: AtomicU64::new(0) }
+    }
+}
+
+/// All of a world.
+pub(crate) struct Hubs {
+    places: Vec<Place>,
+    /// What they share, if they do.
+    log: Option<MemoryLog>,
+}
+
+fn follower() -> Follower {
+    Follower::new(Seal::new(&[1; 32], [2; 16], 1))
+}
+
+impl Hubs {
+    /// One hub with this disk.
+    pub(crate) fn alone(disk: Disk) -> Self {
+        Self { places: vec![Place::new(disk)], log: None }
+    }
+
+    /// Several that share a log. `witness` gets what is in it.
+    pub(crate) fn sharing(seed: u64, witness: &Disk) -> Self {
+        let log = MemoryLog::new(now_ms);
+        let disk =
+            |node: u32| Disk::new(Dice::new(seed, 100 + u64::from(node)), Notes::default(), None);
+        let places = (1..=SHARING).map(|node| Place::new(disk(node))).collect();
+        witness.calm();
+        let (store, ..) = witness.open();
+        let mut reader = Shared::new(WITNESS, log.join(WITNESS, 0), store, follower());
+        tokio::spawn(async move {
+            loop {
+                reader.arrived().await;
+                reader.others().await.expect("the log is whole");
+            }
+        });
+        Self { places, log: Some(log) }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn life(&self, index: usize) -> MutexGuard<'_, Option<HubLife>> {
+        self.places[index].life.lock().unwrap()
+    }
+
+    pub(crate) fn disk(&self, index: usize) -> &Disk {
+        &self.places[index].disk
+    }
+
+    /// Which of the disks has lost its power.
+    pub(crate) async fn failed(&self) -> usize {
+        let failed = self.places.iter().map(|place| Box::pin(place.disk.failed()));
+        select_all(failed).await.1
+    }
+
+    /// Whether a worker has ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        let ended =
+            |life: &Option<HubLife>| life.as_ref().is_some_and(|life| life.worker.is_finished());
+        self.places.iter().any(|place| ended(&place.life.lock().unwrap()))
+    }
+
+    pub(crate) async fn start(&self, index: usize, world: &World) {
+        let place = &self.places[index];
+        let Assembled { hub, worker, .. } = match &self.log {
+            None => {
+                let (store, reads, snapshot) = place.disk.open();
+                world.assemble(Alone::new(store), reads, snapshot).await
+            }
+            Some(log) => {
+                place.disk.wipe();
+                let (store, reads, snapshot) = place.disk.open();
+                let life = place.lives.fetch_add(1, Ordering::Relaxed) + 1;
+                let hub = Incarnation { node: u32::try_from(index + 1).unwrap(), life };
+                let dice = Dice::new(world.seed(), 1_000 * u64::from(hub.node) + life);
+                let way = Slow { end: log.join(hub, 0), dice };
+                let shared = Shared::new(hub, way, store, follower());
+                let turns = Careful { shared, mistake: world.mistake(), count: 0 };
+                world.assemble(turns, reads, snapshot).await
+            }
+        };
+        let (drain, connections) = (CancellationToken::new(), Vec::new());
+        *self.life(index) = Some(HubLife { hub, worker, drain, connections });
+    }
+
+    /// The power fails: everything of the hub ends where it stands.
+    pub(crate) fn crash(&self, index: usize) {
+        if let Some(HubLife { worker, connections, .. }) = self.life(index).take() {
+            worker.abort();
+            connections.iter().for_each(JoinHandle::abort);
+        }
+    }
+}
+
+/// The way to the log takes its time, so that others write between a decision and its batch.
+struct Slow {
+    end: MemoryEnd,
+    dice: Dice,
+}
+
+impl Slow {
+    async fn pause(&mut self) {
+        sleep(Duration::from_millis(self.dice.between(0, WAY_MS_MAX))).await;
+    }
+}
+
+impl SharedLog for Slow {
+    async fn append(&mut self, append: Append) -> Result<u64, LogError> {
+        self.pause().await;
+        let turn = self.end.append(append).await;
+        self.pause().await;
+        turn
+    }
+
+    async fn end(&mut self) -> Result<u64, LogError> {
+        self.pause().await;
+        self.end.end().await
+    }
+
+    async fn next(&mut self) -> Result<Vec<Logged>, LogError> {
+        self.pause().await;
+        self.end.next().await
+    }
+}
+
+/// A hub of several, which may make a mistake on purpose with each eighth batch or turn.
+struct Careful {
+    shared: Shared<Slow, SimulatedStore>,
+    mistake: Option<Mistake>,
+    count: u32,
+}
+
+impl Careful {
+    fn errs(&mut self, mistake: Mistake) -> bool {
+        self.count += 1;
+        self.mistake == Some(mistake) && self.count.is_multiple_of(8)
+    }
+
+    fn passes_on(&mut self, mut turns: Vec<Turn>) -> Vec<Turn> {
+        turns.retain(|turn| {
+            !matches!(turn.records, Records::Other(_)) || !self.errs(Mistake::TurnSkipped)
+        });
+        turns
+    }
+}
+
+impl Turns for Careful {
+    const IS_SHARED: bool = true;
+
+    fn hub(&self) -> Incarnation {
+        self.shared.hub()
+    }
+
+    fn applied(&self) -> u64 {
+        self.shared.applied()
+    }
+
+    async fn commit(
+        &mut self,
+        at: u64,
+        now_ms: u64,
+        batch: Vec<Guarded>,
+    ) -> Result<Vec<Turn>, CommitError> {
+        let is_said = batch.iter().all(|one| matches!(one.proposal, Proposal::Entry(_)));
+        if is_said && self.errs(Mistake::AckBeforeLog) {
+            let outcome = Ok(Stored::Entry(at + 1));
+            let kept = |one: Guarded| Ok(Committed { proposal: one.proposal, outcome });
+            let records = Records::Own(batch.into_iter().map(kept).collect());
+            return Ok(vec![Turn { now_ms, records }]);
+        }
+        let turns = self.shared.commit(at, now_ms, batch).await?;
+        Ok(self.passes_on(turns))
+    }
+
+    async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
+        let turns = self.shared.catch_up().await?;
+        Ok(self.passes_on(turns))
+    }
+
+    async fn arrived(&mut self) {
+        self.shared.arrived().await;
+    }
+
+    async fn others(&mut self) -> Result<Vec<Turn>, CommitError> {
+        let turns = self.shared.others().await?;
+        Ok(self.passes_on(turns))
+    }
+}
