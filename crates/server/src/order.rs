@@ -7,6 +7,7 @@ pub mod batch;
 pub mod certify;
 pub mod follow;
 pub mod memory;
+pub mod redis;
 pub mod shared;
 
 use bytes::Bytes;
@@ -163,6 +164,15 @@ pub enum LogError {
     /// This life of the hub was declared to be over.
     #[error("the other hubs have gone on without this one")]
     Gone,
+    /// There is no room for it. Its number is not used up.
+    #[error("the log has no room")]
+    Full,
+    /// Turns that hubs have read are there no more, and no attempt brings them back.
+    #[error("the log has lost turns")]
+    Lost,
+    /// What keeps the log does not speak our language.
+    #[error("the log gives answers that mean nothing")]
+    Strange,
     /// The number before it was never used.
     #[error("the log expects the batch behind number {0}")]
     Number(u64),

@@ -27,7 +27,10 @@ pub struct Shared<L, S> {
 
 impl From<LogError> for CommitError {
     fn from(error: LogError) -> Self {
-        Self::Failed(error.into())
+        match error {
+            LogError::Full => Self::Full,
+            error => Self::Failed(error.into()),
+        }
     }
 }
 

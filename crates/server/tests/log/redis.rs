@@ -1,0 +1,191 @@
+//! The log in Redis, and what happens to Redis.
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use chat_server::{
+    order::{
+        LogError, SharedLog as _,
+        redis::{Place, RedisLog},
+    },
+    store::Incarnation,
+};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use super::{TestLog, batch, contract, hub, read_to, turns};
+
+/// How long a Redis may take to answer at all on a busy machine.
+const START_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A Redis of this test, which syncs each write.
+struct Redis {
+    folder: TempDir,
+    running: Option<Child>,
+}
+
+/// Starts a Redis; nothing where there is none to start.
+async fn redis() -> Option<Redis> {
+    let is_there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+    if is_there.is_err() {
+        assert!(std::env::var_os("CHAT_WITH_REDIS").is_none(), "there is no redis-server");
+        eprintln!("skipped: there is no redis-server (apt-get install redis-server)");
+        return None;
+    }
+    let mut redis = Redis { folder: TempDir::new().expect("a folder"), running: None };
+    redis.start().await;
+    Some(redis)
+}
+
+impl Redis {
+    fn socket(&self) -> String {
+        let path = self.folder.path().join("redis.sock");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    }
+
+    async fn start(&mut self) {
+        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log");
+        let running = Command::new("redis-server")
+            .args(["--port", "0", "--unixsocket", &self.socket(), "--save", ""])
+            .args(["--appendonly", "yes", "--appendfsync", "always"])
+            .args(["--maxmemory-policy", "noeviction"])
+            .current_dir(self.folder.path())
+            .stdout(log)
+            .spawn()
+            .expect("redis-server");
+        self.running = Some(running);
+        let answers = async {
+            while self.say(&["PING"]).await.is_none_or(|word| word != "PONG") {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(START_TIME_MAX, answers).await.expect("Redis answers");
+    }
+
+    /// Ends it as a power cut would.
+    fn kill(&mut self) {
+        let Some(mut running) = self.running.take() else { return };
+        running.kill().expect("killed");
+        running.wait().expect("ended");
+    }
+
+    async fn say(&self, words: &[&str]) -> Option<String> {
+        let client = ::redis::Client::open(format!("unix://{}", self.socket())).ok()?;
+        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let mut command = ::redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command.query_async(&mut connection).await.ok()
+    }
+
+    fn place(&self) -> Place {
+        Place::new(&format!("unix://{}", self.socket()), "test").expect("a place")
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl TestLog for Place {
+    type End = RedisLog;
+
+    async fn join(&self, hub: Incarnation, after: u64) -> RedisLog {
+        RedisLog::join(self.clone(), hub, after).await.expect("joined")
+    }
+
+    async fn end(&self, hub: Incarnation) {
+        self.shut_out(hub).await.expect("shut out");
+    }
+}
+
+#[tokio::test]
+async fn a_log_in_redis_keeps_the_contract() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    assert!(place.id().await.expect("asked").is_none());
+    place.found(&[7; 16]).await.expect("founded");
+    place.found(&[8; 16]).await.expect_err("there is one");
+    assert_eq!(place.id().await.expect("asked"), Some([7; 16]));
+    contract(&place).await;
+}
+
+/// Puts a text into the log. One that was decided too long ago, because Redis was away, is decided again.
+async fn put(log: &mut RedisLog, seq: &mut u64, text: &str) {
+    loop {
+        *seq += 1;
+        match log.append(batch(*seq, 0, text)).await {
+            Ok(_) => return,
+            Err(LogError::Clock) => {}
+            Err(error) => panic!("{text}: {error}"),
+        }
+    }
+}
+
+/// Goal: whatever is answered is there, once and in order, whenever Redis dies. Method: two hubs append one after the
+/// other while Redis is killed again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_dies_loses_nothing_and_doubles_nothing() {
+    const BATCHES: u64 = 200;
+    const KILLS: u32 = 6;
+    let Some(mut redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&[7; 16]).await.expect("founded");
+    let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
+    let writing = tokio::spawn(async move {
+        let (mut seqs_one, mut seqs_two) = (0, 0);
+        for number in 0..BATCHES {
+            let (a, b) = (format!("one {number}"), format!("two {number}"));
+            tokio::join!(put(&mut one, &mut seqs_one, &a), put(&mut two, &mut seqs_two, &b));
+        }
+        read_to(&mut one, 2 * BATCHES).await
+    });
+    for _ in 0..KILLS {
+        sleep(Duration::from_millis(150)).await;
+        redis.kill();
+        redis.start().await;
+    }
+    let read = writing.await.expect("written");
+    let numbers: Vec<u64> = read.iter().map(|(turn, _)| *turn).collect();
+    assert_eq!(numbers, (1..=2 * BATCHES).collect::<Vec<_>>());
+    for who in ["one", "two"] {
+        let of_one = read.iter().filter_map(|(_, text)| text.strip_prefix(who));
+        let of_one: Vec<u64> = of_one.map(|n| n.trim().parse().expect("a number")).collect();
+        assert_eq!(of_one, (0..BATCHES).collect::<Vec<_>>(), "{who}: each once, in order");
+    }
+    let mut late = place.join(hub(3), 0).await;
+    assert_eq!(read_to(&mut late, 2 * BATCHES).await, read);
+}
+
+/// Goal: a Redis that has lost turns is not believed. Method: it is emptied while hubs have read from it.
+#[tokio::test]
+async fn a_redis_that_was_emptied_is_not_taken_for_the_log() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&[7; 16]).await.expect("founded");
+    let mut one = place.join(hub(1), 0).await;
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    assert_eq!(read_to(&mut one, 1).await, turns(&["a"]));
+    assert_eq!(redis.say(&["FLUSHALL"]).await.as_deref(), Some("OK"));
+    assert_eq!(one.append(batch(2, 1, "b")).await, Err(LogError::Lost));
+}
+
+/// Goal: a Redis without memory refuses whole batches, keeps what it has, and takes them when there is room.
+#[tokio::test]
+async fn a_redis_without_memory_refuses_and_goes_on_when_there_is_room() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&[7; 16]).await.expect("founded");
+    let mut one = place.join(hub(1), 0).await;
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    redis.say(&["CONFIG", "SET", "maxmemory", "1"]).await.expect("set");
+    assert_eq!(one.append(batch(2, 1, "b")).await, Err(LogError::Full));
+    redis.say(&["CONFIG", "SET", "maxmemory", "0"]).await.expect("set");
+    assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2), "its number was not used up");
+    assert_eq!(read_to(&mut one, 2).await, turns(&["a", "b"]));
+}
