@@ -156,3 +156,20 @@ async fn a_batch_that_is_sent_again_goes_in_once_and_a_hub_that_is_over_writes_n
     log.end(hub);
     assert_eq!(end.append(Append { seq: 3, ..append }).await, Err(LogError::Gone));
 }
+
+/// Goal: what applying a log does stays the same, or the version goes up. Method: the log of a fixed run, and
+/// what all of it comes to.
+#[tokio::test]
+async fn a_log_of_this_version_comes_to_the_same_for_ever() {
+    let log = log();
+    let (mut one, mut other) = (hub(&log, 1), hub(&log, 2));
+    for id in 0..100 {
+        let at = other.applied();
+        let (line, key) = (id % 7, id % 3);
+        one.commit(one.applied(), NOW, vec![record(id, 20, &[line], id % 10 == 0)]).await.unwrap();
+        let batch = vec![record(1_000 + id, 30, &[key], false), record(id, 20, &[9], false)];
+        other.commit(at, NOW, batch).await.unwrap();
+    }
+    assert_eq!(other.follower().applied(), log.turns().last().unwrap().turn);
+    assert_eq!(other.follower().chain().to_string(), "CNS_RuU24rFaIQ6prMX3ZtZ0Ydyr2cwlHHlJHPX9_wo");
+}
